@@ -1,0 +1,4 @@
+//! The contexts as supervised actors: messages and wiring.
+
+pub mod payment;
+pub mod runtime;

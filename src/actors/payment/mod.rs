@@ -1,0 +1,3 @@
+//! The payment context and the bulkhead that guards its provider.
+
+pub mod bulkhead;

@@ -1,0 +1,1 @@
+//! The actor runtime on ractor: what is not about cars.

@@ -1,0 +1,168 @@
+//! The numbers by which people and programs name things. They are checked once, here, and never again.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+
+/// The most characters any number may have.
+pub const NUMBER_CHARS_MAX: usize = 64;
+
+/// Why a text is not a number of the kind asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidNumber {
+    /// Nothing at all.
+    #[error("it is empty")]
+    Empty,
+    /// More than [`NUMBER_CHARS_MAX`] characters.
+    #[error("it has more than {NUMBER_CHARS_MAX} characters")]
+    TooLong,
+    /// A character outside the alphabet of numbers.
+    #[error("only letters, digits, '-', '_' and '.' are allowed, beginning with a letter or digit")]
+    Character,
+}
+
+/// Letters of any script and digits, with `-`, `_` and `.` after the first: Korean plates (`12가3456`) fit,
+/// path separators, spaces, quotes and control characters do not.
+fn check(text: &str) -> Result<(), InvalidNumber> {
+    let mut chars = text.chars();
+    let first = chars.next().ok_or(InvalidNumber::Empty)?;
+    if text.chars().count() > NUMBER_CHARS_MAX {
+        return Err(InvalidNumber::TooLong);
+    }
+    let legal = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if first.is_alphanumeric() && chars.all(legal) { Ok(()) } else { Err(InvalidNumber::Character) }
+}
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The number that `text` is.
+            ///
+            /// # Errors
+            /// When it is empty, too long, or has a character outside the alphabet of numbers.
+            pub fn parse(text: &str) -> Result<Self, InvalidNumber> {
+                check(text)?;
+                Ok(Self(text.into()))
+            }
+
+            /// The number as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+number!(
+    /// A car's licence plate, the key of its calendar and of its ledger entry.
+    CarNo
+);
+number!(
+    /// A customer.
+    CustomerNo
+);
+number!(
+    /// A reservation.
+    ReservationNo
+);
+number!(
+    /// The one payment of a reservation, however often it is tried.
+    PaymentNo
+);
+number!(
+    /// The one rental of a paid reservation.
+    RentalNo
+);
+number!(
+    /// A maintenance block of a car.
+    BlockNo
+);
+
+/// What a payment's number has in front of its reservation's.
+const PAYMENT_PREFIX: &str = "pay-";
+/// What a rental's number has in front of its reservation's.
+const RENTAL_PREFIX: &str = "rent-";
+
+impl CustomerNo {
+    /// The customer of bookings that name none (the old surface allows it).
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self("anonymous".into())
+    }
+}
+
+impl ReservationNo {
+    /// The longest number a caller may choose, so that the numbers made from it stay within bounds.
+    pub const CHARS_MAX: usize = NUMBER_CHARS_MAX - 5;
+
+    /// The number of this reservation's payment.
+    #[must_use]
+    pub fn payment(&self) -> PaymentNo {
+        PaymentNo(format!("{PAYMENT_PREFIX}{self}").into())
+    }
+
+    /// The number of this reservation's rental.
+    #[must_use]
+    pub fn rental(&self) -> RentalNo {
+        RentalNo(format!("{RENTAL_PREFIX}{self}").into())
+    }
+}
+
+impl PaymentNo {
+    /// The reservation that this pays, if it has the form of a payment's number.
+    #[must_use]
+    pub fn reservation(&self) -> Option<ReservationNo> {
+        ReservationNo::parse(self.0.strip_prefix(PAYMENT_PREFIX)?).ok()
+    }
+}
+
+impl RentalNo {
+    /// The reservation that this fulfils, if it has the form of a rental's number.
+    #[must_use]
+    pub fn reservation(&self) -> Option<ReservationNo> {
+        ReservationNo::parse(self.0.strip_prefix(RENTAL_PREFIX)?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn korean_plates_and_the_old_numbers_are_numbers() {
+        for good in ["12가3456", "car01", "res20200801Seq0001", "A-1_b.c"] {
+            assert!(CarNo::parse(good).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn path_separators_spaces_and_oversized_numbers_are_refused() {
+        for bad in ["", "a/b", "a b", "..", "-a", "a\u{0}", "a%2f", "a'b", &"x".repeat(65)] {
+            assert!(CarNo::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_numbers_of_payment_and_rental_lead_back_to_the_reservation() {
+        let no = ReservationNo::parse("r1").expect("a number");
+        assert_eq!(no.payment().reservation(), Some(no.clone()));
+        assert_eq!(no.rental().reservation(), Some(no));
+    }
+}

@@ -1,0 +1,3 @@
+//! The `rentcar` command: the only place that knows all layers.
+
+fn main() {}
