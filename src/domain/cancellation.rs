@@ -1,0 +1,60 @@
+//! What a cancellation costs.
+
+use super::money::Money;
+use super::time::{HOUR_MS, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// When a cancellation is free and what it costs afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancellationPolicy {
+    /// Free until this long before the period begins, in milliseconds.
+    pub free_until_ms_before: i64,
+    /// Afterwards this part of the price is kept, in percent (0 to 100).
+    pub fee_percent: u8,
+}
+
+impl Default for CancellationPolicy {
+    /// Free until 24 hours before, then 10 %.
+    fn default() -> Self {
+        CancellationPolicy { free_until_ms_before: 24 * HOUR_MS, fee_percent: 10 }
+    }
+}
+
+/// What cancelling would cost and give back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quote {
+    /// What is kept.
+    pub fee: Money,
+    /// What is given back.
+    pub refund: Money,
+}
+
+impl CancellationPolicy {
+    /// What cancelling at `now` costs a customer who paid `price` for a period that begins at `from`.
+    #[must_use]
+    pub fn quote(&self, price: Money, from: Timestamp, now: Timestamp) -> Quote {
+        let free = from.millis_since(now) >= self.free_until_ms_before;
+        let fee = if free { Money::zero(price.currency()) } else { price.percent(self.fee_percent) };
+        // The fee is a part of the price, so there is always a remainder.
+        let refund = price.minus(fee).unwrap_or(Money::zero(price.currency()));
+        Quote { fee, refund }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::money::Currency;
+    use crate::domain::time::DAY_MS;
+
+    #[test]
+    fn cancelling_is_free_until_a_day_before_and_costs_a_part_afterwards() {
+        let price = Money::new(10_005, Currency::KRW).expect("within bounds");
+        let from = Timestamp::from_millis(10 * DAY_MS).expect("within bounds");
+        let policy = CancellationPolicy::default();
+        let early = policy.quote(price, from, from.saturating_add_millis(-DAY_MS));
+        assert_eq!((early.fee.amount(), early.refund.amount()), (0, 10_005));
+        let late = policy.quote(price, from, from.saturating_add_millis(1 - DAY_MS));
+        assert_eq!((late.fee.amount(), late.refund.amount()), (1_000, 9_005));
+    }
+}

@@ -1,0 +1,279 @@
+//! The ledger entry of one car: what it is, what a day costs, and what is known to be happening to it.
+//!
+//! It follows rentals with a delay and never decides whether a car is free.
+
+use super::CorruptHistory;
+use super::ids::{BlockNo, RentalNo};
+use super::money::Money;
+use super::reservation::Block;
+use super::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What staff say of a car.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Particulars {
+    /// What it is.
+    pub model: String,
+    /// Its class, such as `compact`; empty when it has none.
+    pub car_class: String,
+    /// The branch where it stands; empty when it has none.
+    pub branch: String,
+    /// What a day costs.
+    pub daily_rate: Money,
+    /// The civil date of its registration, `yyyyMMdd` as a number; 0 when it is not known.
+    pub registered_on: u32,
+}
+
+/// A rental that keeps a car.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RentalNote {
+    /// The car will be handed over.
+    Rented,
+    /// The car is out.
+    PickedUp,
+    /// The car should have been back.
+    Overdue,
+}
+
+/// A car's entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Car {
+    /// What staff say of it.
+    pub particulars: Particulars,
+    /// How often staff have said something, from 1 on.
+    pub revision: u64,
+    /// Whether it has left the fleet.
+    pub retired: bool,
+    /// The maintenance blocks.
+    pub blocks: BTreeMap<BlockNo, Block>,
+    /// The paid rentals that are neither returned nor cancelled.
+    pub rentals: BTreeMap<RentalNo, RentalNote>,
+}
+
+/// What a car is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Nothing keeps it.
+    Available,
+    /// At least one paid rental that is neither returned nor cancelled.
+    Rented,
+    /// In a maintenance block now.
+    Maintenance,
+    /// It has left the fleet.
+    Retired,
+}
+
+impl Car {
+    /// What the car is doing at `now`.
+    #[must_use]
+    pub fn status(&self, now: Timestamp) -> Status {
+        if self.retired {
+            Status::Retired
+        } else if !self.rentals.is_empty() {
+            Status::Rented
+        } else if self.blocks.values().any(|block| block.period.contains(now)) {
+            Status::Maintenance
+        } else {
+            Status::Available
+        }
+    }
+
+    /// Whether a rental of it should have ended.
+    #[must_use]
+    pub fn is_overdue(&self) -> bool {
+        self.rentals.values().any(|note| *note == RentalNote::Overdue)
+    }
+}
+
+/// The entry, once the car is registered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State(pub Option<Car>);
+
+/// What can be asked of an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Add the car to the fleet.
+    Register(Particulars),
+    /// Add the car, or say something new of it.
+    Put(Particulars),
+    /// Say something new of the car.
+    Amend {
+        /// The revision that the caller has seen.
+        revision: u64,
+        /// The new text.
+        particulars: Particulars,
+    },
+    /// The car left the fleet.
+    Retire,
+    /// A block was set.
+    Block {
+        /// The block's number.
+        block_no: BlockNo,
+        /// What it is.
+        block: Block,
+    },
+    /// A block was ended.
+    Unblock {
+        /// Which.
+        block_no: BlockNo,
+    },
+    /// A rental keeps the car, or keeps it in another way.
+    NoteRental {
+        /// Which.
+        rental_no: RentalNo,
+        /// How.
+        note: RentalNote,
+    },
+    /// A rental does not keep the car any more.
+    EndRental {
+        /// Which.
+        rental_no: RentalNo,
+    },
+}
+
+/// What has happened to an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The car was added.
+    Registered(Particulars),
+    /// Something new was said of it.
+    Amended(Particulars),
+    /// It left the fleet.
+    Retired,
+    /// A block was set.
+    Blocked {
+        /// The block's number.
+        block_no: BlockNo,
+        /// What it is.
+        block: Block,
+    },
+    /// A block was ended.
+    Unblocked {
+        /// Which.
+        block_no: BlockNo,
+    },
+    /// A rental keeps the car.
+    RentalNoted {
+        /// Which.
+        rental_no: RentalNo,
+        /// How.
+        note: RentalNote,
+    },
+    /// A rental does not keep the car any more.
+    RentalEnded {
+        /// Which.
+        rental_no: RentalNo,
+    },
+}
+
+/// Why an entry refuses.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// No such car.
+    #[error("there is no such car")]
+    CarNotFound,
+    /// The car is already in the fleet.
+    #[error("the car is already registered")]
+    CarAlreadyRegistered,
+    /// The car has left the fleet.
+    #[error("the car is no longer in the fleet")]
+    CarRetired,
+    /// Somebody else has changed the entry since it was read.
+    #[error("the entry has changed since it was read")]
+    StaleRevision,
+}
+
+impl Rejection {
+    /// The permanent machine code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Rejection::CarNotFound => "car_not_found",
+            Rejection::CarAlreadyRegistered => "car_already_registered",
+            Rejection::CarRetired => "car_retired",
+            Rejection::StaleRevision => "stale_etag",
+        }
+    }
+}
+
+/// What follows from a command, or why it is refused. No events means that it is already as asked for.
+///
+/// # Errors
+/// The rule that the command would break.
+pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {
+    let Some(car) = &state.0 else {
+        return match command {
+            Command::Register(particulars) | Command::Put(particulars) => {
+                Ok(vec![Event::Registered(particulars.clone())])
+            }
+            Command::Amend { .. }
+            | Command::Retire
+            | Command::Block { .. }
+            | Command::Unblock { .. }
+            | Command::NoteRental { .. }
+            | Command::EndRental { .. } => Err(Rejection::CarNotFound),
+        };
+    };
+    let unless = |known: bool, event: Event| if known { vec![] } else { vec![event] };
+    match command {
+        Command::Register(_) => Err(Rejection::CarAlreadyRegistered),
+        Command::Put(_) | Command::Amend { .. } if car.retired => Err(Rejection::CarRetired),
+        Command::Amend { revision, .. } if *revision != car.revision => Err(Rejection::StaleRevision),
+        Command::Put(particulars) | Command::Amend { particulars, .. } => {
+            Ok(unless(car.particulars == *particulars, Event::Amended(particulars.clone())))
+        }
+        Command::Retire => Ok(unless(car.retired, Event::Retired)),
+        Command::Block { block_no, block } => {
+            let event = Event::Blocked { block_no: block_no.clone(), block: block.clone() };
+            Ok(unless(car.blocks.contains_key(block_no), event))
+        }
+        Command::Unblock { block_no } => {
+            let event = Event::Unblocked { block_no: block_no.clone() };
+            Ok(unless(!car.blocks.contains_key(block_no), event))
+        }
+        Command::NoteRental { rental_no, note } => {
+            let event = Event::RentalNoted { rental_no: rental_no.clone(), note: *note };
+            Ok(unless(car.rentals.get(rental_no) == Some(note), event))
+        }
+        Command::EndRental { rental_no } => {
+            let event = Event::RentalEnded { rental_no: rental_no.clone() };
+            Ok(unless(!car.rentals.contains_key(rental_no), event))
+        }
+    }
+}
+
+/// The entry after an event.
+///
+/// # Errors
+/// When the event cannot have happened in this state.
+pub fn evolve(state: State, event: &Event) -> Result<State, CorruptHistory> {
+    let Some(mut car) = state.0 else {
+        let Event::Registered(particulars) = event else {
+            return Err(CorruptHistory { event: "a change", state: "not registered" });
+        };
+        let (particulars, blocks, rentals) = (particulars.clone(), BTreeMap::new(), BTreeMap::new());
+        return Ok(State(Some(Car { particulars, revision: 1, retired: false, blocks, rentals })));
+    };
+    match event {
+        Event::Registered(_) => return Err(CorruptHistory { event: "registered", state: "registered" }),
+        Event::Amended(particulars) => {
+            car.particulars = particulars.clone();
+            car.revision += 1;
+        }
+        Event::Retired => car.retired = true,
+        Event::Blocked { block_no, block } => {
+            car.blocks.insert(block_no.clone(), block.clone());
+        }
+        Event::Unblocked { block_no } => {
+            car.blocks.remove(block_no);
+        }
+        Event::RentalNoted { rental_no, note } => {
+            car.rentals.insert(rental_no.clone(), *note);
+        }
+        Event::RentalEnded { rental_no } => {
+            car.rentals.remove(rental_no);
+        }
+    }
+    Ok(State(Some(car)))
+}

@@ -1,0 +1,242 @@
+//! The rental of a paid reservation: handed over, returned, or cancelled before.
+
+use super::time::{Period, Timestamp};
+use super::{CorruptHistory, Subject};
+use serde::{Deserialize, Serialize};
+
+/// How far a rental has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Status {
+    /// Paid; the car has not been handed over.
+    Rented,
+    /// The car is with the customer.
+    PickedUp {
+        /// Since when.
+        at: Timestamp,
+        /// Whether the car should have been back.
+        overdue: bool,
+    },
+    /// The car is back.
+    Returned {
+        /// When it was handed over.
+        picked_up_at: Timestamp,
+        /// When it came back.
+        at: Timestamp,
+    },
+    /// It was cancelled.
+    Cancelled {
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// A rental.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rental {
+    /// What it is about.
+    pub subject: Subject,
+    /// For which period.
+    pub period: Period,
+    /// How far it has come.
+    pub status: Status,
+}
+
+/// A rental, once it exists.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State(pub Option<Rental>);
+
+/// What can be asked of a rental.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// The reservation is paid: the car is rented.
+    Rent {
+        /// What it is about.
+        subject: Subject,
+        /// For which period.
+        period: Period,
+    },
+    /// The car is handed over.
+    PickUp {
+        /// When.
+        at: Timestamp,
+    },
+    /// The car comes back.
+    Return,
+    /// The reservation was cancelled.
+    Cancel,
+    /// The period is over and the car is not back.
+    MarkOverdue,
+}
+
+/// What has happened to a rental.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The car is rented.
+    Rented {
+        /// What it is about.
+        subject: Subject,
+        /// For which period.
+        period: Period,
+    },
+    /// The car was handed over.
+    PickedUp {
+        /// What it is about.
+        subject: Subject,
+        /// When.
+        at: Timestamp,
+    },
+    /// The car came back.
+    Returned {
+        /// What it was about.
+        subject: Subject,
+        /// When.
+        at: Timestamp,
+    },
+    /// The rental was cancelled.
+    Cancelled {
+        /// What it was about.
+        subject: Subject,
+        /// When.
+        at: Timestamp,
+    },
+    /// The car should have been back.
+    Overdue {
+        /// What it is about.
+        subject: Subject,
+        /// Since when.
+        at: Timestamp,
+    },
+}
+
+/// Why a rental refuses.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// No such rental.
+    #[error("there is no such rental")]
+    RentalNotFound,
+    /// The car is already out.
+    #[error("the car has already been picked up")]
+    AlreadyPickedUp,
+    /// The car is not out.
+    #[error("the car has not been picked up")]
+    NotPickedUp,
+    /// The car is already back.
+    #[error("the car has already been returned")]
+    AlreadyReturned,
+    /// It was cancelled.
+    #[error("the rental was cancelled")]
+    RentalCancelled,
+    /// The car is not late.
+    #[error("the car is not overdue")]
+    NotOverdue,
+}
+
+impl Rejection {
+    /// The permanent machine code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Rejection::RentalNotFound => "rental_not_found",
+            Rejection::AlreadyPickedUp => "rental_already_picked_up",
+            Rejection::NotPickedUp => "rental_not_picked_up",
+            Rejection::AlreadyReturned => "rental_already_returned",
+            Rejection::RentalCancelled => "rental_cancelled",
+            Rejection::NotOverdue => "rental_not_overdue",
+        }
+    }
+}
+
+impl Rental {
+    /// Whether the car can be handed over.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may_be_picked_up(&self) -> Result<(), Rejection> {
+        match self.status {
+            Status::Rented => Ok(()),
+            Status::PickedUp { .. } => Err(Rejection::AlreadyPickedUp),
+            Status::Returned { .. } => Err(Rejection::AlreadyReturned),
+            Status::Cancelled { .. } => Err(Rejection::RentalCancelled),
+        }
+    }
+}
+
+/// What follows from a command, or why it is refused. No events means that it is already as asked for.
+///
+/// # Errors
+/// The rule that the command would break.
+pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Event>, Rejection> {
+    if let Command::Rent { subject, period } = command {
+        let rented = Event::Rented { subject: subject.clone(), period: *period };
+        return Ok(if state.0.is_none() { vec![rented] } else { vec![] });
+    }
+    let rental = state.0.as_ref().ok_or(Rejection::RentalNotFound)?;
+    let subject = rental.subject.clone();
+    match (command, rental.status) {
+        (Command::PickUp { at }, _) => {
+            rental.may_be_picked_up()?;
+            Ok(vec![Event::PickedUp { subject, at: *at }])
+        }
+        (Command::Return, Status::PickedUp { .. }) => Ok(vec![Event::Returned { subject, at: now }]),
+        (Command::Return, Status::Rented) => Err(Rejection::NotPickedUp),
+        (Command::Cancel, Status::Rented) => Ok(vec![Event::Cancelled { subject, at: now }]),
+        (Command::Cancel, Status::PickedUp { .. }) => Err(Rejection::AlreadyPickedUp),
+        (Command::Rent { .. }, _) | (Command::Cancel, Status::Cancelled { .. }) => Ok(vec![]),
+        (Command::Return | Command::Cancel, Status::Returned { .. }) => Err(Rejection::AlreadyReturned),
+        (Command::Return, Status::Cancelled { .. }) => Err(Rejection::RentalCancelled),
+        (Command::MarkOverdue, Status::PickedUp { overdue: false, .. }) if rental.period.to() <= now => {
+            Ok(vec![Event::Overdue { subject, at: now }])
+        }
+        (Command::MarkOverdue, Status::PickedUp { overdue: true, .. }) => Ok(vec![]),
+        (
+            Command::MarkOverdue,
+            Status::PickedUp { .. } | Status::Rented | Status::Returned { .. } | Status::Cancelled { .. },
+        ) => Err(Rejection::NotOverdue),
+    }
+}
+
+/// The rental after an event.
+///
+/// # Errors
+/// When the event cannot have happened in this state.
+pub fn evolve(state: State, event: &Event) -> Result<State, CorruptHistory> {
+    if let Event::Rented { subject, period } = event {
+        if state.0.is_some() {
+            return Err(CorruptHistory { event: "rented", state: "already rented" });
+        }
+        let rental = Rental { subject: subject.clone(), period: *period, status: Status::Rented };
+        return Ok(State(Some(rental)));
+    }
+    let mut rental = state.0.ok_or(CorruptHistory { event: "a step", state: "not rented" })?;
+    rental.status = match (event, rental.status) {
+        (Event::PickedUp { at, .. }, Status::Rented) => Status::PickedUp { at: *at, overdue: false },
+        (Event::Overdue { .. }, Status::PickedUp { at, .. }) => Status::PickedUp { at, overdue: true },
+        (Event::Returned { at, .. }, Status::PickedUp { at: picked_up_at, .. }) => {
+            Status::Returned { picked_up_at, at: *at }
+        }
+        (Event::Cancelled { at, .. }, Status::Rented) => Status::Cancelled { at: *at },
+        (
+            Event::Rented { .. }
+            | Event::PickedUp { .. }
+            | Event::Overdue { .. }
+            | Event::Returned { .. }
+            | Event::Cancelled { .. },
+            Status::Rented | Status::PickedUp { .. } | Status::Returned { .. } | Status::Cancelled { .. },
+        ) => return Err(CorruptHistory { event: "a step", state: "another step" }),
+    };
+    Ok(State(Some(rental)))
+}
+
+impl Event {
+    /// What the rental is about.
+    #[must_use]
+    pub fn subject(&self) -> &Subject {
+        match self {
+            Event::Rented { subject, .. }
+            | Event::PickedUp { subject, .. }
+            | Event::Returned { subject, .. }
+            | Event::Cancelled { subject, .. }
+            | Event::Overdue { subject, .. } => subject,
+        }
+    }
+}
