@@ -1,6 +1,7 @@
 //! rentcar: a car-rental service as a supervised actor system. ARCHITECTURE.md is the map.
 
 pub mod actors;
+pub mod config;
 pub mod domain;
 pub mod http;
 pub mod providers;

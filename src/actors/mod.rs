@@ -1,4 +1,15 @@
 //! The contexts as supervised actors: messages and wiring.
 
+pub mod api;
+pub mod app;
+mod committed;
+pub mod customer;
+pub mod fleet;
+mod housekeeping;
 pub mod payment;
+pub mod policies;
+pub mod rental;
+pub mod reservation;
 pub mod runtime;
+pub mod service;
+pub mod views;

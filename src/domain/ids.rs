@@ -1,11 +1,15 @@
 //! The numbers by which people and programs name things. They are checked once, here, and never again.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use std::fmt;
 use std::sync::Arc;
 
 /// The most characters any number may have.
 pub const NUMBER_CHARS_MAX: usize = 64;
+/// The most bytes of UTF-8 any number may have, so that a full calendar fits into its document.
+pub const NUMBER_BYTES_MAX: usize = 96;
+/// The longest prefix that the number of a payment or a rental adds to its reservation's.
+const PREFIX_BYTES_MAX: usize = 5;
 
 /// Why a text is not a number of the kind asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,8 +17,8 @@ pub enum InvalidNumber {
     /// Nothing at all.
     #[error("it is empty")]
     Empty,
-    /// More than [`NUMBER_CHARS_MAX`] characters.
-    #[error("it has more than {NUMBER_CHARS_MAX} characters")]
+    /// More than [`NUMBER_CHARS_MAX`] characters or [`NUMBER_BYTES_MAX`] bytes, less for a reservation.
+    #[error("it has more than {NUMBER_CHARS_MAX} characters, or too many for a number of its kind")]
     TooLong,
     /// A character outside the alphabet of numbers.
     #[error("only letters, digits, '-', '_' and '.' are allowed, beginning with a letter or digit")]
@@ -22,11 +26,11 @@ pub enum InvalidNumber {
 }
 
 /// Letters of any script and digits, with `-`, `_` and `.` after the first: Korean plates (`12가3456`) fit,
-/// path separators, spaces, quotes and control characters do not.
-fn check(text: &str) -> Result<(), InvalidNumber> {
+/// path separators, spaces, quotes and control characters do not. `reserved` is left over for a prefix.
+fn check(text: &str, reserved: usize) -> Result<(), InvalidNumber> {
     let mut chars = text.chars();
     let first = chars.next().ok_or(InvalidNumber::Empty)?;
-    if text.chars().count() > NUMBER_CHARS_MAX {
+    if text.len() > NUMBER_BYTES_MAX - reserved || text.chars().count() > NUMBER_CHARS_MAX - reserved {
         return Err(InvalidNumber::TooLong);
     }
     let legal = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -34,9 +38,9 @@ fn check(text: &str) -> Result<(), InvalidNumber> {
 }
 
 macro_rules! number {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident, $reserved:expr) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         pub struct $name(Arc<str>);
 
         impl $name {
@@ -45,7 +49,7 @@ macro_rules! number {
             /// # Errors
             /// When it is empty, too long, or has a character outside the alphabet of numbers.
             pub fn parse(text: &str) -> Result<Self, InvalidNumber> {
-                check(text)?;
+                check(text, $reserved)?;
                 Ok(Self(text.into()))
             }
 
@@ -53,6 +57,14 @@ macro_rules! number {
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text: Arc<str> = Deserialize::deserialize(deserializer)?;
+                check(&text, $reserved).map_err(de::Error::custom)?;
+                Ok(Self(text))
             }
         }
 
@@ -72,27 +84,33 @@ macro_rules! number {
 
 number!(
     /// A car's licence plate, the key of its calendar and of its ledger entry.
-    CarNo
+    CarNo,
+    0
 );
 number!(
     /// A customer.
-    CustomerNo
+    CustomerNo,
+    0
 );
 number!(
-    /// A reservation.
-    ReservationNo
+    /// A reservation. It is shorter than other numbers, so that the numbers made from it are numbers too.
+    ReservationNo,
+    PREFIX_BYTES_MAX
 );
 number!(
     /// The one payment of a reservation, however often it is tried.
-    PaymentNo
+    PaymentNo,
+    0
 );
 number!(
     /// The one rental of a paid reservation.
-    RentalNo
+    RentalNo,
+    0
 );
 number!(
     /// A maintenance block of a car.
-    BlockNo
+    BlockNo,
+    0
 );
 
 /// What a payment's number has in front of its reservation's.
@@ -110,7 +128,7 @@ impl CustomerNo {
 
 impl ReservationNo {
     /// The longest number a caller may choose, so that the numbers made from it stay within bounds.
-    pub const CHARS_MAX: usize = NUMBER_CHARS_MAX - 5;
+    pub const CHARS_MAX: usize = NUMBER_CHARS_MAX - PREFIX_BYTES_MAX;
 
     /// The number of this reservation's payment.
     #[must_use]
@@ -157,6 +175,23 @@ mod tests {
         for bad in ["", "a/b", "a b", "..", "-a", "a\u{0}", "a%2f", "a'b", &"x".repeat(65)] {
             assert!(CarNo::parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn the_longest_reservation_number_still_gives_legal_numbers_of_payment_and_rental() {
+        for longest in ["x".repeat(ReservationNo::CHARS_MAX), "가".repeat(30)] {
+            let no = ReservationNo::parse(&longest).expect("a number");
+            assert_eq!(PaymentNo::parse(no.payment().as_str()), Ok(no.payment()));
+            assert_eq!(RentalNo::parse(no.rental().as_str()), Ok(no.rental()));
+        }
+        assert!(ReservationNo::parse(&"x".repeat(ReservationNo::CHARS_MAX + 1)).is_err());
+        assert!(ReservationNo::parse(&"가".repeat(31)).is_err());
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_not_one_in_a_document_either() {
+        assert!(serde_json::from_str::<CarNo>("\"car01\"").is_ok());
+        assert!(serde_json::from_str::<CarNo>("\"car/01\"").is_err());
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod cancellation;
 pub mod customer;
 pub mod fleet;
 pub mod ids;
+pub mod invariants;
 pub mod money;
 pub mod payment;
 pub mod pricing;

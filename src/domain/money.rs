@@ -4,7 +4,23 @@ use serde::{Deserialize, Serialize};
 
 /// An ISO 4217 alphabetic code: three upper-case ASCII letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "[u8; 3]", into = "[u8; 3]")]
 pub struct Currency([u8; 3]);
+
+impl From<Currency> for [u8; 3] {
+    fn from(currency: Currency) -> Self {
+        currency.0
+    }
+}
+
+impl TryFrom<[u8; 3]> for Currency {
+    type Error = &'static str;
+
+    fn try_from(code: [u8; 3]) -> Result<Self, Self::Error> {
+        let code = std::str::from_utf8(&code).ok().and_then(Currency::parse);
+        code.ok_or("a currency is three upper-case ASCII letters")
+    }
+}
 
 impl Currency {
     /// South Korean won, which has no minor unit.
@@ -27,9 +43,25 @@ impl Currency {
 
 /// An amount in minor units, 0 to [`Money::AMOUNT_MAX`], with its currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "UncheckedMoney")]
 pub struct Money {
     amount: u64,
     currency: Currency,
+}
+
+/// Money as it is read, before its bound is checked.
+#[derive(Deserialize)]
+struct UncheckedMoney {
+    amount: u64,
+    currency: Currency,
+}
+
+impl TryFrom<UncheckedMoney> for Money {
+    type Error = &'static str;
+
+    fn try_from(read: UncheckedMoney) -> Result<Self, Self::Error> {
+        Money::new(read.amount, read.currency).ok_or("an amount of money is at most 2^53 - 1")
+    }
 }
 
 impl Money {

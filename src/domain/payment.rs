@@ -10,6 +10,13 @@ use serde::{Deserialize, Serialize};
 
 /// The most declined attempts of one payment.
 pub const ATTEMPTS_MAX: u32 = 50;
+/// The most bytes that are kept of what the provider says: a reason, or its own number of a charge or refund.
+pub const PROVIDER_TEXT_BYTES_MAX: usize = 255;
+
+/// As much of a provider's text as is kept; it comes from outside, so nothing is assumed of its length.
+fn kept(text: &str) -> String {
+    text[..text.floor_char_boundary(PROVIDER_TEXT_BYTES_MAX)].to_owned()
+}
 
 /// How far a payment has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -294,7 +301,7 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
         Command::Approve { attempt, provider_ref } => approve(state, *attempt, provider_ref),
         Command::Decline { attempt, reason } => {
             let payment = awaiting(state, *attempt)?;
-            Ok(vec![Event::Declined { subject: payment.subject.clone(), attempt: *attempt, reason: reason.clone() }])
+            Ok(vec![Event::Declined { subject: payment.subject.clone(), attempt: *attempt, reason: kept(reason) }])
         }
         Command::NotCharged { attempt } => {
             let payment = awaiting(state, *attempt)?;
@@ -306,7 +313,7 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
             let event = Event::SightLost { subject: payment.subject.clone(), attempt: *attempt };
             Ok(if news { vec![event] } else { vec![] })
         }
-        Command::Cancel { subject, amount, keep } => Ok(cancel(state, subject, *amount, *keep)),
+        Command::Cancel { subject, amount, keep } => cancel(state, subject, *amount, *keep),
         Command::RefundDone { provider_ref } => refund_done(state, provider_ref),
     }
 }
@@ -314,6 +321,7 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
 fn request(state: &State, subject: &Subject, amount: Money) -> Result<Vec<Event>, Rejection> {
     let requested = |attempt, amount| vec![Event::Requested { subject: subject.clone(), amount, attempt }];
     let Some(payment) = &state.0 else { return Ok(requested(1, amount)) };
+    own(payment, subject)?;
     match &payment.status {
         Status::Requested | Status::Unknown => Err(Rejection::PaymentUnderWay),
         Status::NotCharged => Ok(requested(payment.attempt, payment.amount)),
@@ -324,11 +332,17 @@ fn request(state: &State, subject: &Subject, amount: Money) -> Result<Vec<Event>
     }
 }
 
+/// Whether the payment is that of the subject. Another reservation of the same number (of another car, say) must
+/// not pass for paid because this one is.
+fn own(payment: &Payment, subject: &Subject) -> Result<(), Rejection> {
+    if payment.subject == *subject { Ok(()) } else { Err(Rejection::PaymentNotFound) }
+}
+
 fn approve(state: &State, attempt: u32, provider_ref: &str) -> Result<Vec<Event>, Rejection> {
     let payment = state.0.as_ref().ok_or(Rejection::PaymentNotFound)?;
     let late = matches!(payment.status, Status::NotCharged | Status::Cancelled(Cancelled::Uncharged));
     // The provider may have been wrong when it said that nothing happened: money taken is always believed.
-    if !(late && payment.attempt == attempt) {
+    if !(late && payment.attempt == attempt && attempt > 0) {
         match &payment.status {
             Status::Approved { .. } | Status::Cancelled(Cancelled::Charged { .. }) if payment.attempt == attempt => {
                 return Ok(vec![]);
@@ -347,7 +361,7 @@ fn approve(state: &State, attempt: u32, provider_ref: &str) -> Result<Vec<Event>
         subject: payment.subject.clone(),
         amount: payment.amount,
         attempt,
-        provider_ref: provider_ref.to_owned(),
+        provider_ref: kept(provider_ref),
     }])
 }
 
@@ -367,17 +381,18 @@ fn awaiting(state: &State, attempt: u32) -> Result<&Payment, Rejection> {
     }
 }
 
-fn cancel(state: &State, subject: &Subject, amount: Money, keep: Money) -> Vec<Event> {
+fn cancel(state: &State, subject: &Subject, amount: Money, keep: Money) -> Result<Vec<Event>, Rejection> {
     let nothing = Money::zero(amount.currency());
     let cancelled = |amount, refund| vec![Event::Cancelled { subject: subject.clone(), amount, refund }];
-    let Some(payment) = &state.0 else { return cancelled(amount, nothing) };
-    match &payment.status {
+    let Some(payment) = &state.0 else { return Ok(cancelled(amount, nothing)) };
+    own(payment, subject)?;
+    Ok(match &payment.status {
         Status::Approved { .. } => cancelled(payment.amount, payment.amount.minus(keep).unwrap_or(nothing)),
         Status::Requested | Status::Unknown | Status::NotCharged | Status::Declined { .. } => {
             cancelled(payment.amount, nothing)
         }
         Status::Cancelled(_) => vec![],
-    }
+    })
 }
 
 fn refund_done(state: &State, provider_ref: &str) -> Result<Vec<Event>, Rejection> {
@@ -386,7 +401,7 @@ fn refund_done(state: &State, provider_ref: &str) -> Result<Vec<Event>, Rejectio
         Status::Cancelled(Cancelled::Charged { refund, refunded: false }) => Ok(vec![Event::Refunded {
             subject: payment.subject.clone(),
             amount: *refund,
-            provider_ref: provider_ref.to_owned(),
+            provider_ref: kept(provider_ref),
         }]),
         Status::Cancelled(Cancelled::Charged { refunded: true, .. }) => Ok(vec![]),
         Status::Cancelled(Cancelled::Uncharged | Cancelled::InDoubt)
@@ -418,43 +433,41 @@ pub fn evolve(state: State, event: &Event) -> Result<State, CorruptHistory> {
 }
 
 fn progress(mut payment: Payment, event: &Event) -> Result<Payment, CorruptHistory> {
-    let cancelled = matches!(payment.status, Status::Cancelled(_));
-    payment.status = match event {
-        Event::Requested { attempt, .. } => {
-            if cancelled {
-                return Err(CorruptHistory { event: "requested", state: "cancelled" });
-            }
+    let impossible = |event, state| Err(CorruptHistory { event, state });
+    let awaited = matches!(payment.status, Status::Requested | Status::Unknown | Status::Cancelled(Cancelled::InDoubt));
+    payment.status = match (event, payment.status) {
+        (Event::Requested { attempt, .. }, Status::NotCharged | Status::Declined { .. }) => {
             payment.attempt = *attempt;
             Status::Requested
         }
-        Event::Approved { amount, .. } if cancelled => {
+        (Event::Requested { .. }, _) => return impossible("requested", "not to be charged"),
+        (Event::Approved { amount, .. }, Status::Cancelled(Cancelled::InDoubt | Cancelled::Uncharged)) => {
             Status::Cancelled(Cancelled::Charged { refund: *amount, refunded: amount.amount() == 0 })
         }
-        Event::Approved { provider_ref, .. } => Status::Approved { provider_ref: provider_ref.clone() },
-        Event::Declined { .. } | Event::NotCharged { .. } if cancelled => Status::Cancelled(Cancelled::Uncharged),
-        Event::Declined { reason, .. } => Status::Declined { reason: reason.clone() },
-        Event::NotCharged { .. } => Status::NotCharged,
-        Event::SightLost { .. } if cancelled => Status::Cancelled(Cancelled::InDoubt),
-        Event::SightLost { .. } => Status::Unknown,
-        Event::Cancelled { refund, .. } => Status::Cancelled(match &payment.status {
-            Status::Approved { .. } => Cancelled::Charged { refund: *refund, refunded: refund.amount() == 0 },
-            Status::Requested | Status::Unknown => Cancelled::InDoubt,
-            Status::NotCharged | Status::Declined { .. } => Cancelled::Uncharged,
-            Status::Cancelled(_) => return Err(CorruptHistory { event: "cancelled", state: "cancelled" }),
-        }),
-        Event::Refunded { .. } => match &payment.status {
-            Status::Cancelled(Cancelled::Charged { refund, refunded: false }) => {
-                Status::Cancelled(Cancelled::Charged { refund: *refund, refunded: true })
-            }
-            Status::Cancelled(_)
-            | Status::Requested
-            | Status::Unknown
-            | Status::NotCharged
-            | Status::Declined { .. }
-            | Status::Approved { .. } => {
-                return Err(CorruptHistory { event: "refunded", state: "no refund outstanding" });
-            }
-        },
+        (Event::Approved { provider_ref, .. }, Status::Requested | Status::Unknown | Status::NotCharged) => {
+            Status::Approved { provider_ref: provider_ref.clone() }
+        }
+        (Event::Approved { .. }, _) => return impossible("approved", "no attempt under way"),
+        (Event::Declined { .. } | Event::NotCharged { .. } | Event::SightLost { .. }, _) if !awaited => {
+            return impossible("an answer", "no attempt under way");
+        }
+        (Event::Declined { .. } | Event::NotCharged { .. }, Status::Cancelled(_))
+        | (Event::Cancelled { .. }, Status::NotCharged | Status::Declined { .. }) => {
+            Status::Cancelled(Cancelled::Uncharged)
+        }
+        (Event::Declined { reason, .. }, _) => Status::Declined { reason: reason.clone() },
+        (Event::NotCharged { .. }, _) => Status::NotCharged,
+        (Event::SightLost { .. }, Status::Cancelled(_))
+        | (Event::Cancelled { .. }, Status::Requested | Status::Unknown) => Status::Cancelled(Cancelled::InDoubt),
+        (Event::SightLost { .. }, _) => Status::Unknown,
+        (Event::Cancelled { .. }, Status::Cancelled(_)) => return impossible("cancelled", "cancelled"),
+        (Event::Cancelled { refund, .. }, Status::Approved { .. }) => {
+            Status::Cancelled(Cancelled::Charged { refund: *refund, refunded: refund.amount() == 0 })
+        }
+        (Event::Refunded { .. }, Status::Cancelled(Cancelled::Charged { refund, refunded: false })) => {
+            Status::Cancelled(Cancelled::Charged { refund, refunded: true })
+        }
+        (Event::Refunded { .. }, _) => return impossible("refunded", "no refund outstanding"),
     };
     Ok(payment)
 }

@@ -168,7 +168,12 @@ impl Rental {
 pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Event>, Rejection> {
     if let Command::Rent { subject, period } = command {
         let rented = Event::Rented { subject: subject.clone(), period: *period };
-        return Ok(if state.0.is_none() { vec![rented] } else { vec![] });
+        return match &state.0 {
+            None => Ok(vec![rented]),
+            Some(rental) if rental.subject == *subject => Ok(vec![]),
+            // Another reservation of the same number must not pass for rented because this one is.
+            Some(_) => Err(Rejection::RentalNotFound),
+        };
     }
     let rental = state.0.as_ref().ok_or(Rejection::RentalNotFound)?;
     let subject = rental.subject.clone();
@@ -181,13 +186,14 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
         (Command::Return, Status::Rented) => Err(Rejection::NotPickedUp),
         (Command::Cancel, Status::Rented) => Ok(vec![Event::Cancelled { subject, at: now }]),
         (Command::Cancel, Status::PickedUp { .. }) => Err(Rejection::AlreadyPickedUp),
-        (Command::Rent { .. }, _) | (Command::Cancel, Status::Cancelled { .. }) => Ok(vec![]),
+        (Command::Rent { .. }, _)
+        | (Command::Cancel, Status::Cancelled { .. })
+        | (Command::MarkOverdue, Status::PickedUp { overdue: true, .. }) => Ok(vec![]),
         (Command::Return | Command::Cancel, Status::Returned { .. }) => Err(Rejection::AlreadyReturned),
         (Command::Return, Status::Cancelled { .. }) => Err(Rejection::RentalCancelled),
         (Command::MarkOverdue, Status::PickedUp { overdue: false, .. }) if rental.period.to() <= now => {
             Ok(vec![Event::Overdue { subject, at: now }])
         }
-        (Command::MarkOverdue, Status::PickedUp { overdue: true, .. }) => Ok(vec![]),
         (
             Command::MarkOverdue,
             Status::PickedUp { .. } | Status::Rented | Status::Returned { .. } | Status::Cancelled { .. },

@@ -11,7 +11,22 @@ pub const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// An instant: milliseconds since 1970-01-01T00:00:00Z, in [`Timestamp::MIN`] to [`Timestamp::MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "i64", into = "i64")]
 pub struct Timestamp(i64);
+
+impl From<Timestamp> for i64 {
+    fn from(instant: Timestamp) -> Self {
+        instant.0
+    }
+}
+
+impl TryFrom<i64> for Timestamp {
+    type Error = &'static str;
+
+    fn try_from(ms: i64) -> Result<Self, Self::Error> {
+        Timestamp::from_millis(ms).ok_or("an instant is between the years 1970 and 9999")
+    }
+}
 
 impl Timestamp {
     /// 1970-01-01T00:00:00Z: no booking is older than that.
@@ -53,9 +68,25 @@ impl Timestamp {
 
 /// A half-open period `[from, to)` that lasts at least a millisecond; back-to-back periods do not overlap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "UncheckedPeriod")]
 pub struct Period {
     from: Timestamp,
     to: Timestamp,
+}
+
+/// A period as it is read, before the order of its ends is checked.
+#[derive(Deserialize)]
+struct UncheckedPeriod {
+    from: Timestamp,
+    to: Timestamp,
+}
+
+impl TryFrom<UncheckedPeriod> for Period {
+    type Error = &'static str;
+
+    fn try_from(read: UncheckedPeriod) -> Result<Self, Self::Error> {
+        Period::new(read.from, read.to).ok_or("a period ends after it begins")
+    }
 }
 
 impl Period {
@@ -81,6 +112,13 @@ impl Period {
     #[must_use]
     pub const fn millis(&self) -> i64 {
         self.to.millis_since(self.from)
+    }
+
+    /// This period of a car that has been out since `out_since` and is still out at `now`: it begins with the
+    /// hand-over if that was early, and lasts until now if the car is late.
+    #[must_use]
+    pub fn while_out(&self, out_since: Timestamp, now: Timestamp) -> Period {
+        Period { from: self.from.min(out_since), to: self.to.max(now) }
     }
 
     /// Whether the two share an instant.

@@ -1,1 +1,34 @@
-//! The front door.
+//! The front door: calls are read, asked of the service, and their answers rendered. Decides nothing.
+//!
+//! [`server`] accepts connections, [`endpoint`] does what all calls have in common, and every resource has a file of
+//! its own. Who may call what stands in [`access`], what a refusal looks like outside in `refusals`.
+
+pub mod access;
+mod admin;
+pub mod answer;
+mod availability;
+pub mod body;
+mod cars;
+mod customers;
+pub mod endpoint;
+mod front;
+mod health;
+pub mod idempotency;
+pub mod json;
+mod ledger;
+pub mod legacy;
+mod metrics;
+mod my_page;
+pub mod openapi;
+mod payments;
+pub mod problem;
+pub mod provider;
+pub mod query;
+mod refusals;
+mod rentals;
+mod reservations;
+pub mod server;
+pub mod stall;
+pub mod values;
+
+pub use front::{Front, FrontSettings, routes};

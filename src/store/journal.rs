@@ -51,6 +51,14 @@ impl fmt::Display for ShardId {
     }
 }
 
+/// The number of the shard that a key lives in: the CRC-32 (IEEE 802.3) of the key's UTF-8 bytes, modulo the number
+/// of shards. It is part of the stored format: another function would look for entities where they are not.
+#[must_use]
+pub fn shard_of(key: &str, shard_count: u16) -> u16 {
+    let number = crc32fast::hash(key.as_bytes()) % u32::from(shard_count.max(1));
+    u16::try_from(number).unwrap_or(0)
+}
+
 /// The event of another shard that led to a command, so that the target can drop repeats of it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Cause {
@@ -145,6 +153,14 @@ pub struct CommandRecord {
     pub answer: Bytes,
     /// When the record may be forgotten, in milliseconds since the epoch.
     pub expires_ms: i64,
+}
+
+impl CommandRecord {
+    /// Whether nobody may be answered from it any more, though it may still be there.
+    #[must_use]
+    pub fn has_expired(&self, now_ms: i64) -> bool {
+        self.expires_ms <= now_ms
+    }
 }
 
 /// Everything that one decision changes in one shard.
@@ -248,7 +264,7 @@ pub trait Journal: Send + Sync + 'static {
     /// The durable head of a shard, which changes as appends become durable: a hint for readers to wake up.
     fn watch(&self, shard: ShardId) -> tokio::sync::watch::Receiver<u64>;
 
-    /// Up to `limit` events after position `after`.
+    /// Up to `limit` events after position `after`: perhaps fewer when they are large, none only at the head.
     fn read(&self, shard: ShardId, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<Recorded>, ReadError>>;
 
     /// A document.
@@ -268,16 +284,22 @@ pub trait Journal: Send + Sync + 'static {
     /// The last entry of an index in the order of its keys.
     fn last_entry(&self, index: &'static str) -> BoxFuture<'_, Result<Option<IndexEntry>, ReadError>>;
 
-    /// Up to `limit` timers of a context due at `until_ms` or before, the earliest first.
-    fn due_timers(&self, context: Context, until_ms: i64, limit: usize)
-    -> BoxFuture<'_, Result<Vec<Timer>, ReadError>>;
+    /// Up to `limit` timers of a context due at `until_ms` or before: the earliest first, those due at the same time
+    /// by shard, entity and name. Only those that come after `after` in this order, which need not be set any more.
+    fn due_timers(
+        &self,
+        context: Context,
+        until_ms: i64,
+        after: Option<&Timer>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Timer>, ReadError>>;
 
     /// The record of a command.
     fn command<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<CommandRecord>, ReadError>>;
 
     /// Records the answer of a command that is more than one append. Durable when the future is ready; the first
-    /// record of an id stays, and is the answer.
-    fn record_command(&self, record: CommandRecord) -> BoxFuture<'_, Result<CommandRecord, AppendError>>;
+    /// record of an id stays, and is the answer, until it has expired by `now_ms`.
+    fn record_command(&self, record: CommandRecord, now_ms: i64) -> BoxFuture<'_, Result<CommandRecord, AppendError>>;
 
     /// Forgets up to `limit` command records that had expired by `now_ms`; answers how many.
     fn forget_commands(&self, now_ms: i64, limit: usize) -> BoxFuture<'_, Result<usize, AppendError>>;

@@ -1,1 +1,37 @@
 //! The actor runtime on ractor: what is not about cars.
+//!
+//! A context says what its entities are ([`Entity`]) and gets actors that keep them: sharded, event-sourced,
+//! started on demand and stopped when idle, supervised, bounded everywhere. README.md beside this file is the
+//! guide. Nothing here knows a domain, a wire format or a storage engine.
+
+mod admission;
+mod ask;
+pub mod backoff;
+pub mod clock;
+mod context;
+mod document;
+pub mod entity;
+mod entity_actor;
+pub mod limits;
+mod policy;
+mod router;
+mod shard;
+mod subscription;
+pub mod supervisor;
+mod system;
+mod timers;
+mod writer;
+
+pub use ask::{Answer, Ask, AskError, Class, CommandId};
+pub use backoff::Backoff;
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use context::{ContextPart, ContextSpec, context, followers_part};
+pub use document::{FoldError, StateDocument};
+pub use entity::{CorruptHistory, Derived, Entity};
+pub use limits::{ContextLimits, FollowerLimits, PolicyLimits, RestartLimits, TimerLimits};
+pub use policy::{EventHandler, Policy};
+pub use router::ContextHandle;
+pub use subscription::{HandlerError, Lag, Subscriber, Subscription};
+pub use supervisor::{ChildSpec, ControlError, Strategy, SupervisorSpec};
+pub use system::{Component, Control, Part, System};
+pub use timers::TimerHandler;

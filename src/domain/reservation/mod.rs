@@ -3,12 +3,18 @@
 //! It holds what it must know of the car itself (rate, class, whether it is retired), so that it needs no other
 //! context to take a reservation. Never asks who pays how, and never what the time is.
 
+mod decide;
+mod evolve;
+
+pub use decide::decide;
+pub use evolve::evolve;
+
+use super::Subject;
 use super::cancellation::{CancellationPolicy, Quote};
 use super::ids::{BlockNo, ReservationNo};
 use super::money::Money;
 use super::pricing::Pricing;
-use super::time::{DAY_MS, MINUTE_MS, Period, Timestamp};
-use super::{CorruptHistory, Subject};
+use super::time::{MINUTE_MS, Period, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -116,14 +122,12 @@ pub struct Booking {
 }
 
 impl Booking {
-    /// The period in which the car is taken by it: a car that is out and late is taken until now.
+    /// The period in which the car is taken by it: from its hand-over if that was early, and until now if it is late.
     #[must_use]
     pub fn occupied(&self, now: Timestamp) -> Period {
         match self.status {
-            Status::Confirmed { picked_up_at: Some(_) } if self.period.to() < now => {
-                Period::new(self.period.from(), now).unwrap_or(self.period)
-            }
-            Status::Confirmed { .. }
+            Status::Confirmed { picked_up_at: Some(out_since) } => self.period.while_out(out_since, now),
+            Status::Confirmed { picked_up_at: None }
             | Status::PaymentPending { .. }
             | Status::Cancelled { .. }
             | Status::Expired { .. }
@@ -337,9 +341,12 @@ pub enum Rejection {
     /// The hold has not run out yet.
     #[error("the reservation is still held")]
     HoldStillRunning,
-    /// The car is already out.
+    /// The customer has the car already.
     #[error("the car has already been picked up")]
     AlreadyPickedUp,
+    /// Another customer still has the car.
+    #[error("another customer still has the car")]
+    CarIsOut,
     /// The car is not out.
     #[error("the car has not been picked up")]
     NotPickedUp,
@@ -370,6 +377,7 @@ impl Rejection {
             Rejection::ReservationNotPaid => "reservation_not_paid",
             Rejection::HoldStillRunning => "hold_still_running",
             Rejection::AlreadyPickedUp => "rental_already_picked_up",
+            Rejection::CarIsOut => "car_is_out",
             Rejection::NotPickedUp => "rental_not_picked_up",
             Rejection::BlockNotFound => "block_not_found",
             Rejection::BlockNoTaken => "block_no_taken",
@@ -393,6 +401,11 @@ impl State {
             && !self.blocks.values().any(|block| block.period.overlaps(period))
     }
 
+    /// Whether a customer has the car.
+    fn is_out(&self) -> bool {
+        self.bookings.values().any(|booking| matches!(booking.status, Status::Confirmed { picked_up_at: Some(_) }))
+    }
+
     fn live(&self, reservation_no: &ReservationNo) -> Result<&Booking, Rejection> {
         match self.booking(reservation_no) {
             Some(booking) if booking.status.is_live() => Ok(booking),
@@ -400,223 +413,6 @@ impl State {
             None => Err(Rejection::ReservationNotFound),
         }
     }
-}
-
-/// What follows from a command, or why it is refused. No events means that it is already as asked for.
-///
-/// # Errors
-/// The rule that the command would break.
-pub fn decide(state: &State, command: &Command, terms: &Terms, now: Timestamp) -> Result<Vec<Event>, Rejection> {
-    match command {
-        Command::Enrol(car) => {
-            let known = state.car.as_ref().is_some_and(|known| known.revision >= car.revision);
-            Ok(if known { vec![] } else { vec![Event::Enrolled(car.clone())] })
-        }
-        Command::Retire => retire(state),
-        Command::Block { block_no, block } => set_block(state, block_no, block, terms, now),
-        Command::Unblock { block_no } => {
-            let known = state.blocks.contains_key(block_no).then_some(());
-            known.ok_or(Rejection::BlockNotFound).map(|()| vec![Event::Unblocked { block_no: block_no.clone() }])
-        }
-        Command::Reserve { subject, period, backdated } => reserve(state, subject, period, *backdated, terms, now),
-        Command::Confirm { reservation_no } => confirm(state, reservation_no),
-        Command::Expire { reservation_no } => expire(state, reservation_no, now),
-        Command::Cancel { reservation_no } => cancel(state, reservation_no, terms, now),
-        Command::PickUp { reservation_no } => pick_up(state, reservation_no, now),
-        Command::Complete { reservation_no } => complete(state, reservation_no, now),
-    }
-}
-
-fn retire(state: &State) -> Result<Vec<Event>, Rejection> {
-    if state.car.is_none() {
-        return Err(Rejection::CarNotFound);
-    }
-    if state.retired {
-        return Ok(vec![]);
-    }
-    if state.bookings.is_empty() { Ok(vec![Event::Retired]) } else { Err(Rejection::CarHasLiveBookings) }
-}
-
-fn for_rent<'a>(state: &'a State, terms: &Terms) -> Result<&'a Car, Rejection> {
-    let car = state.car.as_ref().ok_or(Rejection::CarNotFound)?;
-    if state.retired {
-        return Err(Rejection::CarRetired);
-    }
-    if state.bookings.len() + state.blocks.len() >= terms.bookings_max {
-        return Err(Rejection::CalendarFull);
-    }
-    Ok(car)
-}
-
-fn set_block(
-    state: &State,
-    block_no: &BlockNo,
-    block: &Block,
-    terms: &Terms,
-    now: Timestamp,
-) -> Result<Vec<Event>, Rejection> {
-    if let Some(known) = state.blocks.get(block_no) {
-        return if known == block { Ok(vec![]) } else { Err(Rejection::BlockNoTaken) };
-    }
-    for_rent(state, terms)?;
-    if !state.is_free(&block.period, now) {
-        return Err(Rejection::CarNotAvailable);
-    }
-    Ok(vec![Event::Blocked { block_no: block_no.clone(), block: block.clone() }])
-}
-
-fn reserve(
-    state: &State,
-    subject: &Subject,
-    period: &Period,
-    backdated: bool,
-    terms: &Terms,
-    now: Timestamp,
-) -> Result<Vec<Event>, Rejection> {
-    if let Some(known) = state.booking(&subject.reservation_no) {
-        let same = known.subject.customer_no == subject.customer_no && known.period == *period;
-        return if same { Ok(vec![]) } else { Err(Rejection::ReservationNoTaken) };
-    }
-    let car = for_rent(state, terms)?;
-    if !backdated && period.from() < now.saturating_add_millis(-terms.past_tolerance_ms) {
-        return Err(Rejection::PeriodInPast);
-    }
-    if period.millis() > terms.period_days_max.saturating_mul(DAY_MS) {
-        return Err(Rejection::PeriodTooLong);
-    }
-    let price = terms.pricing.price(period, car.daily_rate).ok_or(Rejection::PriceTooLarge)?;
-    if !state.is_free(period, now) {
-        return Err(Rejection::CarNotAvailable);
-    }
-    let hold_until = now.saturating_add_millis(terms.hold_ms);
-    Ok(vec![Event::Held { subject: subject.clone(), period: *period, price, at: now, hold_until }])
-}
-
-fn confirm(state: &State, reservation_no: &ReservationNo) -> Result<Vec<Event>, Rejection> {
-    let booking = state.live(reservation_no)?;
-    match booking.status {
-        Status::PaymentPending { .. } => {
-            Ok(vec![Event::Confirmed { subject: booking.subject.clone(), period: booking.period }])
-        }
-        Status::Confirmed { .. } => Ok(vec![]),
-        Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. } => {
-            Err(Rejection::ReservationClosed)
-        }
-    }
-}
-
-fn expire(state: &State, reservation_no: &ReservationNo, now: Timestamp) -> Result<Vec<Event>, Rejection> {
-    let booking = state.live(reservation_no)?;
-    match booking.status {
-        Status::PaymentPending { hold_until } if hold_until <= now => {
-            Ok(vec![Event::Expired { subject: booking.subject.clone(), at: now }])
-        }
-        Status::PaymentPending { .. } => Err(Rejection::HoldStillRunning),
-        Status::Confirmed { .. } => Ok(vec![]),
-        Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. } => {
-            Err(Rejection::ReservationClosed)
-        }
-    }
-}
-
-fn cancel(
-    state: &State,
-    reservation_no: &ReservationNo,
-    terms: &Terms,
-    now: Timestamp,
-) -> Result<Vec<Event>, Rejection> {
-    let booking = state.booking(reservation_no).ok_or(Rejection::ReservationNotFound)?;
-    match booking.status {
-        Status::Cancelled { .. } => Ok(vec![]),
-        Status::Expired { .. } | Status::Completed { .. } => Err(Rejection::ReservationClosed),
-        Status::Confirmed { picked_up_at: Some(_) } => Err(Rejection::AlreadyPickedUp),
-        Status::PaymentPending { .. } | Status::Confirmed { picked_up_at: None } => {
-            let quote = booking.cancellation_quote(&terms.cancellation, now);
-            Ok(vec![Event::Cancelled { subject: booking.subject.clone(), at: now, quote }])
-        }
-    }
-}
-
-fn pick_up(state: &State, reservation_no: &ReservationNo, now: Timestamp) -> Result<Vec<Event>, Rejection> {
-    let booking = state.live(reservation_no)?;
-    match booking.status {
-        Status::Confirmed { picked_up_at: None } => {
-            Ok(vec![Event::PickedUp { subject: booking.subject.clone(), at: now }])
-        }
-        Status::Confirmed { picked_up_at: Some(_) } => Err(Rejection::AlreadyPickedUp),
-        Status::PaymentPending { .. } => Err(Rejection::ReservationNotPaid),
-        Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. } => {
-            Err(Rejection::ReservationClosed)
-        }
-    }
-}
-
-fn complete(state: &State, reservation_no: &ReservationNo, now: Timestamp) -> Result<Vec<Event>, Rejection> {
-    let booking = state.booking(reservation_no).ok_or(Rejection::ReservationNotFound)?;
-    match booking.status {
-        Status::Confirmed { picked_up_at: Some(_) } => {
-            Ok(vec![Event::Completed { subject: booking.subject.clone(), at: now }])
-        }
-        Status::Confirmed { picked_up_at: None } | Status::PaymentPending { .. } => Err(Rejection::NotPickedUp),
-        Status::Completed { .. } => Ok(vec![]),
-        Status::Cancelled { .. } | Status::Expired { .. } => Err(Rejection::ReservationClosed),
-    }
-}
-
-/// The calendar after an event.
-///
-/// # Errors
-/// When the event cannot have happened in this state.
-pub fn evolve(mut state: State, event: &Event) -> Result<State, CorruptHistory> {
-    match event {
-        Event::Enrolled(car) => state.car = Some(car.clone()),
-        Event::Retired => state.retired = true,
-        Event::Blocked { block_no, block } => {
-            state.blocks.insert(block_no.clone(), block.clone());
-        }
-        Event::Unblocked { block_no } => {
-            let known = state.blocks.remove(block_no);
-            known.ok_or(CorruptHistory { event: "unblocked", state: "no such block" })?;
-        }
-        Event::Held { subject, period, price, at, hold_until } => {
-            let status = Status::PaymentPending { hold_until: *hold_until };
-            let booking = Booking { subject: subject.clone(), period: *period, price: *price, made_at: *at, status };
-            if state.bookings.insert(subject.reservation_no.clone(), booking).is_some() {
-                return Err(CorruptHistory { event: "held", state: "already held" });
-            }
-        }
-        Event::Confirmed { subject, .. } => {
-            live_mut(&mut state, subject, "confirmed")?.status = Status::Confirmed { picked_up_at: None };
-        }
-        Event::PickedUp { subject, at } => {
-            live_mut(&mut state, subject, "picked up")?.status = Status::Confirmed { picked_up_at: Some(*at) };
-        }
-        Event::Expired { subject, at } => close(&mut state, subject, Status::Expired { at: *at })?,
-        Event::Cancelled { subject, at, quote } => {
-            close(&mut state, subject, Status::Cancelled { at: *at, quote: *quote })?;
-        }
-        Event::Completed { subject, at } => close(&mut state, subject, Status::Completed { at: *at })?,
-    }
-    Ok(state)
-}
-
-fn live_mut<'a>(
-    state: &'a mut State,
-    subject: &Subject,
-    event: &'static str,
-) -> Result<&'a mut Booking, CorruptHistory> {
-    state.bookings.get_mut(&subject.reservation_no).ok_or(CorruptHistory { event, state: "no such booking" })
-}
-
-fn close(state: &mut State, subject: &Subject, status: Status) -> Result<(), CorruptHistory> {
-    let booking = state.bookings.remove(&subject.reservation_no);
-    let mut booking = booking.ok_or(CorruptHistory { event: "closed", state: "no such booking" })?;
-    booking.status = status;
-    if state.closed.len() >= CLOSED_KEPT_MAX {
-        state.closed.pop_front();
-    }
-    state.closed.push_back(booking);
-    Ok(())
 }
 
 impl Event {

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Checks everything: format, lints, the interface against its description, load, and all tests. Stops at the first
+# failure. The tools beside Rust come from scripts/install-tools.sh.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+begun=$SECONDS
+passed=()
+step() {
+  local name="$1"
+  shift
+  say "$name"
+  local from=$SECONDS
+  if ! "$@"; then
+    printf '\nSUMMARY: FAILED at %s after %d s; passed before: %s\n' "$name" $((SECONDS - begun)) "${passed[*]:-nothing}" >&2
+    exit 1
+  fi
+  passed+=("$name ($((SECONDS - from)) s);")
+}
+
+step "format" cargo fmt --check
+step "lints" cargo clippy --locked --all-targets -- -D warnings
+if cargo deny --version >/dev/null 2>&1; then
+  step "dependencies" cargo deny --locked check
+else
+  say "dependencies: cargo-deny is not installed, so deny.toml is not checked here"
+fi
+step "interface" scripts/schemathesis.sh
+step "load" scripts/siege.sh
+step "tests" cargo test --locked
+printf '\nSUMMARY: all passed in %d s: %s\n' $((SECONDS - begun)) "${passed[*]}"

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Installs what the checks need beside Rust: siege from Debian, schemathesis into target/venv. Repeats safely.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi; }
+
+if ! command -v siege >/dev/null || ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+  say "installing siege and python3-venv"
+  export DEBIAN_FRONTEND=noninteractive
+  as_root apt-get update -qq
+  as_root apt-get install -y -qq --no-install-recommends siege python3 python3-venv >/dev/null
+fi
+
+wanted=4.32.5
+if [ "$("$venv/bin/python" -c 'from importlib.metadata import version; print(version("schemathesis"))' 2>/dev/null)" != "$wanted" ]; then
+  say "installing schemathesis $wanted"
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$wanted"
+fi
+say "tools: $(siege --version 2>&1 | head -n 1), schemathesis $wanted"

@@ -1,0 +1,271 @@
+//! What the contexts offer to whoever stands in front of them: the types of questions, answers and failures.
+
+use super::runtime::AskError;
+pub use super::views::feed::EVENT_ID_CHARS_MAX;
+use crate::domain::ids::{BlockNo, CarNo, CustomerNo, ReservationNo};
+use crate::domain::money::Money;
+use crate::domain::payment::Payment;
+use crate::domain::rental::Rental;
+use crate::domain::reservation::{Block, Booking};
+use crate::domain::time::{Period, Timestamp};
+use crate::domain::{customer, fleet, payment, rental, reservation};
+use crate::store::journal::{Context, ReadError};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+
+/// Why a question was not answered as asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ServiceError {
+    /// A rule of the calendar stands against it; nothing has changed.
+    #[error(transparent)]
+    Reservation(#[from] reservation::Rejection),
+    /// A rule of payments stands against it; nothing has changed.
+    #[error(transparent)]
+    Payment(#[from] payment::Rejection),
+    /// A rule of rentals stands against it; nothing has changed.
+    #[error(transparent)]
+    Rental(#[from] rental::Rejection),
+    /// A rule of the fleet stands against it; nothing has changed.
+    #[error(transparent)]
+    Fleet(#[from] fleet::Rejection),
+    /// A rule of customers stands against it; nothing has changed.
+    #[error(transparent)]
+    Customer(#[from] customer::Rejection),
+    /// The provider declined; the hold stays.
+    #[error("the payment was declined: {reason}")]
+    PaymentDeclined {
+        /// The reservation that is still held.
+        reservation_no: ReservationNo,
+        /// In the provider's words.
+        reason: String,
+    },
+    /// Too much is under way; nothing has changed.
+    #[error("too many requests are under way")]
+    Overloaded {
+        /// When to try again, in milliseconds.
+        retry_after_ms: u64,
+    },
+    /// The context is down or quarantined; nothing has changed.
+    #[error("the {context} context is not available at the moment")]
+    Unavailable {
+        /// Which.
+        context: Context,
+        /// When to try again, in milliseconds.
+        retry_after_ms: u64,
+    },
+    /// Nobody can tell whether it happened; asking again is safe.
+    #[error("it is not known yet whether the request was carried out")]
+    Unknown,
+    /// What is stored could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// When a caller may try again whose question waited too long, in milliseconds.
+const EXPIRED_RETRY_MS: u64 = 1_000;
+
+impl ServiceError {
+    /// A question that was not answered, as the caller is told of it.
+    #[must_use]
+    pub fn not_asked(context: Context, error: AskError) -> ServiceError {
+        match error {
+            AskError::Overloaded { retry_after_ms } => ServiceError::Overloaded { retry_after_ms },
+            AskError::Unavailable { retry_after_ms } | AskError::Quarantined { retry_after_ms } => {
+                ServiceError::Unavailable { context, retry_after_ms }
+            }
+            AskError::Expired => ServiceError::Overloaded { retry_after_ms: EXPIRED_RETRY_MS },
+            AskError::Unknown => ServiceError::Unknown,
+        }
+    }
+}
+
+/// A way to pay. The token never appears in a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PaymentMeans {
+    /// Such as `card`.
+    pub method: Arc<str>,
+    /// The provider's token for it.
+    pub token: Arc<str>,
+}
+
+impl fmt::Debug for PaymentMeans {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PaymentMeans").field("method", &self.method).finish_non_exhaustive()
+    }
+}
+
+/// What a customer asks for.
+#[derive(Debug, Clone)]
+pub struct ReserveRequest {
+    /// The number that the caller wants, or none: then one is made.
+    pub reservation_no: Option<ReservationNo>,
+    /// Which car.
+    pub car_no: CarNo,
+    /// For whom.
+    pub customer_no: CustomerNo,
+    /// For which period.
+    pub period: Period,
+    /// How to pay now; without it the car is held to be paid later.
+    pub means: Option<PaymentMeans>,
+    /// Whether the period may lie in the past (the old surface only).
+    pub backdated: bool,
+}
+
+/// What became of paying within a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PaymentResult {
+    /// No means were given.
+    NotAttempted,
+    /// It is paid.
+    Approved,
+    /// It was turned away for a moment, or its outcome is not known yet; the hold stays.
+    Deferred {
+        /// When to try again, in milliseconds.
+        retry_after_ms: u64,
+    },
+}
+
+/// A reservation with what belongs to it, as committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReservationView {
+    /// The reservation.
+    pub booking: Booking,
+    /// Its payment, once anything has happened to it.
+    pub payment: Option<Payment>,
+    /// Its rental, once it exists.
+    pub rental: Option<Rental>,
+}
+
+/// A car of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CarView {
+    /// Its number.
+    pub car_no: CarNo,
+    /// Its entry.
+    pub car: fleet::Car,
+    /// What it is doing now.
+    pub status: fleet::Status,
+}
+
+/// A maintenance block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockView {
+    /// Its number.
+    pub block_no: BlockNo,
+    /// What it is.
+    pub block: Block,
+}
+
+/// A car that is free for the whole period asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// Which.
+    pub car_no: CarNo,
+    /// What it is.
+    pub model: String,
+    /// Its class; empty when it has none.
+    pub car_class: String,
+    /// Where it stands; empty when unknown.
+    pub branch: String,
+    /// What a day costs.
+    pub daily_rate: Money,
+    /// What the period costs.
+    pub price: Money,
+}
+
+/// Personal data, in the clear. Never logged, never stored so.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PersonalData {
+    /// Full name.
+    pub name: String,
+    /// Telephone number.
+    pub phone: String,
+    /// Mail address.
+    pub email: String,
+    /// Driving licence.
+    pub licence_no: Option<String>,
+}
+
+impl fmt::Debug for PersonalData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PersonalData(..)")
+    }
+}
+
+/// A customer whose data can be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomerView {
+    /// The number.
+    pub customer_no: CustomerNo,
+    /// Since when.
+    pub registered_at: Timestamp,
+    /// The data.
+    pub data: PersonalData,
+}
+
+/// Something that happened to a customer's reservations, payments or rentals.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedEntry {
+    /// When.
+    pub at: Timestamp,
+    /// What: `reservation.held`, `payment.approved`, `rental.picked_up` …
+    pub kind: String,
+    /// Which reservation it is about.
+    pub reservation_no: ReservationNo,
+    /// Which car.
+    pub car_no: CarNo,
+    /// The period, where the event tells it.
+    pub period: Option<Period>,
+    /// The amount, where the event tells one: price, charge, fee kept, refund.
+    pub amount: Option<Money>,
+    /// A further word, such as why a payment was declined.
+    pub note: Option<String>,
+}
+
+/// A page of My Page.
+#[derive(Debug, Clone)]
+pub struct MyPage {
+    /// The personal data, if registered and not erased.
+    pub customer: Option<CustomerView>,
+    /// Whether the personal data was erased.
+    pub erased: bool,
+    /// What happened, newest first.
+    pub entries: Vec<FeedEntry>,
+    /// Where the next page begins, if there is one.
+    pub next_cursor: Option<String>,
+    /// The id to resume the live events after this page without a gap.
+    pub last_event_id: String,
+}
+
+/// One live event.
+#[derive(Debug, Clone)]
+pub struct LiveEntry {
+    /// Resuming after this id continues with the next event.
+    pub id: String,
+    /// What happened.
+    pub entry: FeedEntry,
+}
+
+/// A page of a list.
+#[derive(Debug, Clone)]
+pub struct Listing<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Where the next page begins, if there is one.
+    pub next_cursor: Option<String>,
+}
+
+/// The old surface pages by number and tells totals.
+#[derive(Debug, Clone)]
+pub struct Numbered<T> {
+    /// The items with the numeric ids of the old surface.
+    pub items: Vec<(u64, T)>,
+    /// How many there are in all.
+    pub total: u64,
+}
+
+/// A cursor that is not one of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the cursor is not one that this service gave")]
+pub struct InvalidCursor;

@@ -1,0 +1,168 @@
+//! Puts the contexts together and starts them: who asks whom, who follows whom.
+
+use super::api::ServiceError;
+use super::customer::Customers;
+use super::fleet::Ledger;
+use super::housekeeping;
+use super::payment::Payments;
+use super::payment::bulkhead::{BulkheadConfig, BulkheadHandle};
+use super::payment::cashier::{Cashier, Settler};
+use super::policies::{HoldTimer, OverdueTimer, Targets, policies};
+use super::rental::Rentals;
+use super::reservation::Calendars;
+use super::runtime::{
+    ChildSpec, Clock, ContextLimits, ContextSpec, Entity, FollowerLimits, Part, RestartLimits, Subscription, System,
+    context, followers_part,
+};
+use super::service::{Parts, Service, ServiceSettings};
+use super::views::{FOLLOWED, Follower, VIEWS, Views};
+use crate::providers::PaymentProvider;
+use crate::store::journal::Journal;
+use crate::store::schema;
+use crate::store::view_store::ViewStore;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What the contexts stand on.
+pub struct Foundation {
+    /// The journal.
+    pub journal: Arc<dyn Journal>,
+    /// Where the read models are kept.
+    pub views: Arc<dyn ViewStore>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The payment provider.
+    pub provider: Arc<dyn PaymentProvider>,
+}
+
+/// How the contexts go about their work.
+#[derive(Debug, Clone)]
+pub struct AppSettings {
+    /// How requests are served.
+    pub service: ServiceSettings,
+    /// What guards the payment provider.
+    pub bulkhead: BulkheadConfig,
+    /// How long one call to the provider may take.
+    pub provider_timeout: Duration,
+    /// The bounds of each context.
+    pub limits: ContextLimits,
+}
+
+/// Why the contexts did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// What is stored cannot be read.
+    #[error(transparent)]
+    Store(#[from] ServiceError),
+    /// Not even the root supervisor could be started.
+    #[error("the supervisor could not be started: {0}")]
+    Supervisor(#[from] ractor::SpawnErr),
+}
+
+/// The running contexts.
+pub struct App {
+    /// What the front door calls.
+    pub service: Arc<Service>,
+    system: Arc<System>,
+    cashier: Arc<Cashier>,
+}
+
+fn spec<E: Entity>(entity: E, foundation: &Foundation, limits: &ContextLimits) -> ContextSpec<E> {
+    ContextSpec {
+        entity: Arc::new(entity),
+        journal: Arc::clone(&foundation.journal),
+        clock: Arc::clone(&foundation.clock),
+        limits: limits.clone(),
+        timers: None,
+        subscriptions: Vec::new(),
+    }
+}
+
+impl App {
+    /// Starts the contexts.
+    ///
+    /// # Errors
+    /// When what is stored cannot be read, or the root supervisor cannot be started.
+    pub async fn start(foundation: Foundation, settings: AppSettings) -> Result<App, StartError> {
+        let limits = &settings.limits;
+        let terms = settings.service.terms.clone();
+        let (calendars, calendars_part) = context(spec(Calendars { terms }, &foundation, limits));
+        let (payments, payments_part) = context(spec(Payments, &foundation, limits));
+        let (rentals, rentals_part) = context(spec(Rentals, &foundation, limits));
+        let (ledger, ledger_part) = context(spec(Ledger, &foundation, limits));
+        let (customers, customers_part) = context(spec(Customers, &foundation, limits));
+        let guard = BulkheadHandle::new(settings.bulkhead);
+        let Foundation { journal, views, clock, provider } = foundation;
+        let cashier = Cashier::new(payments, Arc::clone(&journal), provider, guard.clone(), settings.provider_timeout);
+        let targets = Targets {
+            calendars: calendars.clone(),
+            rentals: rentals.clone(),
+            ledger: ledger.clone(),
+            cashier: Arc::clone(&cashier),
+            journal: Arc::clone(&journal),
+        };
+        let views = Views::open(views, Arc::clone(&journal)).map_err(ServiceError::from)?;
+        let last_serial = last_serial(&*journal).await?;
+        let policies = |of| policies(&targets, of);
+        let start_guard = guard.child_start();
+        let parts = vec![
+            Part::simple(ChildSpec::new(schema::PAYMENT.0, "bulkhead", "bulkhead", start_guard)),
+            calendars_part
+                .with_timers(Arc::new(HoldTimer(targets.clone())))
+                .with_subscriptions(policies(schema::RESERVATION))
+                .part(),
+            payments_part
+                .with_timers(Arc::new(Settler(Arc::clone(&cashier))))
+                .with_subscriptions(policies(schema::PAYMENT))
+                .part(),
+            rentals_part
+                .with_timers(Arc::new(OverdueTimer(targets.clone())))
+                .with_subscriptions(policies(schema::RENTAL))
+                .part(),
+            ledger_part.with_subscriptions(policies(schema::FLEET)).part(),
+            customers_part.part(),
+            housekeeping::part(&journal, &clock),
+            followers_part(VIEWS.0, &journal, &clock, &views_follow(&*journal, &views), RestartLimits::default()),
+        ];
+        let parts_of_service = Parts {
+            calendars,
+            rentals,
+            ledger,
+            customers,
+            cashier: Arc::clone(&cashier),
+            views,
+            journal,
+            clock,
+            last_serial,
+        };
+        let service = Service::new(parts_of_service, settings.service);
+        let system = Arc::new(System::start(parts).await?);
+        service.attach(Arc::clone(&system));
+        Ok(App { service, system, cashier })
+    }
+
+    /// Stops the contexts in order, letting each finish what it has; answers whether all ended within `deadline`.
+    pub async fn shutdown(&self, deadline: Duration) -> bool {
+        let until = tokio::time::Instant::now() + deadline;
+        // Payments in hand need their context to be recorded.
+        if tokio::time::timeout_at(until, self.cashier.drain()).await.is_err() {
+            tracing::warn!("payments still in hand at shutdown, they will be asked for at the next start");
+        }
+        let left = until.saturating_duration_since(tokio::time::Instant::now()).max(Duration::from_secs(1));
+        self.system.shutdown(left).await
+    }
+}
+
+fn views_follow(journal: &dyn Journal, views: &Arc<Views>) -> Vec<Subscription> {
+    let follow = |source| {
+        let follower = Arc::new(Follower(Arc::clone(views)));
+        Subscription::new(journal, source, follower, FollowerLimits::default())
+    };
+    FOLLOWED.into_iter().map(follow).collect()
+}
+
+/// The serial of the last reservation ever made.
+async fn last_serial(journal: &dyn Journal) -> Result<u64, ServiceError> {
+    let last = journal.last_entry(schema::SERIAL_INDEX).await?;
+    Ok(last.and_then(|(serial, _)| serial.parse().ok()).unwrap_or(0))
+}

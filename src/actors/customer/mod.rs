@@ -1,0 +1,76 @@
+//! The Customer context: one entity per customer. Personal data is sealed before it gets here; the key that opens
+//! it is a document beside the journal, which is removed in the same append that records the erasure.
+
+pub mod seal;
+
+use super::reservation::instant;
+use super::runtime::{CorruptHistory, Derived, Entity};
+use crate::domain::customer::{self, Command, Customer, Event, Rejection, State};
+use crate::store::codec::{self, CodecError};
+use crate::store::journal::{Context, DocumentWrite};
+use crate::store::schema;
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// Every customer.
+pub struct Customers;
+
+impl Entity for Customers {
+    const CONTEXT: Context = schema::CUSTOMER;
+    const STATE_KIND: &'static str = schema::customer::STATE_KIND;
+    type State = State;
+    type Command = Command;
+    type Event = Event;
+    type Reply = Option<Customer>;
+    type Rejection = Rejection;
+
+    fn initial(&self, _key: &str) -> State {
+        State::default()
+    }
+
+    fn decide(&self, state: &State, command: &Command, now_ms: i64) -> Result<Vec<Event>, Rejection> {
+        customer::decide(state, command, instant(now_ms))
+    }
+
+    fn evolve(&self, state: State, event: &Event) -> Result<State, CorruptHistory> {
+        customer::evolve(state, event).map_err(|error| CorruptHistory::new(error.to_string()))
+    }
+
+    fn reply(&self, state: &State, _command: &Command, _events: &[Event]) -> Option<Customer> {
+        state.0.clone()
+    }
+
+    fn derive(&self, key: &str, _state: &mut State, events: &[Event]) -> Derived {
+        let write = |body| DocumentWrite { kind: schema::customer::KEY_KIND, key: key.into(), body };
+        let documents = events.iter().filter_map(|event| match event {
+            Event::Registered { key: Some(key), .. } => Some(write(Some(Bytes::copy_from_slice(&key.0)))),
+            Event::Registered { key: None, .. } => None,
+            Event::Erased { .. } => Some(write(None)),
+        });
+        Derived { documents: documents.collect(), ..Derived::default() }
+    }
+
+    fn encode_event(&self, event: &Event) -> Result<(Arc<str>, Bytes), CodecError> {
+        schema::customer::encode(event)
+    }
+
+    fn decode_event(&self, tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
+        schema::customer::decode(tag, payload)
+    }
+
+    fn encode_state(&self, state: &State) -> Result<Bytes, CodecError> {
+        schema::customer::encode_state(state)
+    }
+
+    fn decode_state(&self, body: &[u8]) -> Result<State, CodecError> {
+        schema::customer::decode_state(body).map_err(|error| CodecError::Decode(error.to_string()))
+    }
+
+    fn encode_answer(&self, answer: &Option<Customer>) -> Result<Bytes, CodecError> {
+        codec::to_bytes(answer)
+    }
+
+    fn decode_answer(&self, body: &[u8]) -> Result<Option<Customer>, CodecError> {
+        codec::from_bytes(body)
+    }
+}

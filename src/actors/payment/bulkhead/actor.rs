@@ -1,0 +1,210 @@
+//! The bulkhead's actor: a mailbox, a clock and a dice in front of the [`Desk`], which decides. It never calls the
+//! provider itself, so no message of its takes longer than a few microseconds.
+
+use super::breaker::{BreakerState, Ticket, Verdict};
+use super::desk::{Desk, Effect, Lane, Waiter};
+use super::handle::{Admission, Deferred, Pass, Shared, count_deferred};
+use super::status::BulkheadStatus;
+use metrics::{Gauge, Histogram};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// How somebody who wants to enter is answered.
+type Reply = oneshot::Sender<Result<Pass, Deferred>>;
+
+impl Waiter for Reply {
+    fn is_gone(&self) -> bool {
+        self.is_closed()
+    }
+}
+
+/// What the actor is told.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// Somebody wants to make a call.
+    Enter { lane: Lane, until_ms: i64, reply: Reply, admission: Admission },
+    /// A call has ended. At most as many of these as there are passes.
+    Leave { lane: Lane, ticket: Ticket, verdict: Verdict, elapsed: Duration },
+    /// An operator has set another mode.
+    Force { reply: oneshot::Sender<()>, admission: Admission },
+    /// The time has come that the desk named.
+    Wake,
+}
+
+/// The actor.
+pub(super) struct BulkheadActor;
+
+/// Looked up once per start, so the metrics recorder must be there before the actor.
+struct Meters {
+    state: Gauge,
+    in_flight: Gauge,
+    queued: Gauge,
+    charge_seconds: Histogram,
+    settle_seconds: Histogram,
+}
+
+impl Meters {
+    fn new() -> Self {
+        Self {
+            state: metrics::gauge!("rentcar_breaker_state"),
+            in_flight: metrics::gauge!("rentcar_bulkhead_in_flight"),
+            queued: metrics::gauge!("rentcar_bulkhead_queued"),
+            charge_seconds: metrics::histogram!("rentcar_provider_call_seconds", "kind" => Lane::Charge.name()),
+            settle_seconds: metrics::histogram!("rentcar_provider_call_seconds", "kind" => Lane::Settle.name()),
+        }
+    }
+
+    fn call(&self, lane: Lane, elapsed: Duration) {
+        match lane {
+            Lane::Charge => self.charge_seconds.record(elapsed.as_secs_f64()),
+            Lane::Settle => self.settle_seconds.record(elapsed.as_secs_f64()),
+        }
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "there are at most some ten thousand")]
+    fn show(&self, status: &BulkheadStatus) {
+        self.state.set(match status.state {
+            BreakerState::Closed => 0.0,
+            BreakerState::HalfOpen => 1.0,
+            BreakerState::Open => 2.0,
+            BreakerState::ForcedOpen => 3.0,
+            BreakerState::ForcedClosed => 4.0,
+        });
+        self.in_flight.set(status.in_flight as f64);
+        self.queued.set(status.queued as f64);
+    }
+}
+
+/// What the actor keeps.
+pub(super) struct State {
+    shared: Arc<Shared>,
+    desk: Desk<Reply>,
+    meters: Meters,
+    /// The breaker's state as last shown.
+    shown: BreakerState,
+    /// For when a wake-up is under way already.
+    wake_at_ms: Option<i64>,
+}
+
+impl State {
+    fn show(&mut self, now_ms: i64) {
+        let breaker = self.desk.breaker();
+        let status = BulkheadStatus {
+            state: breaker.state(),
+            up: true,
+            in_flight: self.desk.in_flight(),
+            queued: self.desk.queued(),
+            limit: self.desk.limit_total(),
+            opened_at_ms: breaker.opened_at_ms(),
+            next_probe_at_ms: breaker.next_probe_at_ms(),
+            retry_after_ms: self.desk.retry_after_ms(now_ms),
+        };
+        self.shared.publish(status);
+        self.meters.show(&status);
+        if self.shown != status.state {
+            self.shown = status.state;
+            tracing::warn!(state = ?status.state, in_flight = status.in_flight, "payment breaker changed");
+        }
+    }
+
+    /// Asks to be woken when the desk wants it, unless that is going to happen anyway.
+    fn set_alarm(&mut self, myself: &ActorRef<Message>, now_ms: i64) {
+        let Some(at_ms) = self.desk.wake_at_ms() else { return };
+        if self.wake_at_ms.is_some_and(|set_ms| set_ms <= at_ms) {
+            return;
+        }
+        self.wake_at_ms = Some(at_ms);
+        // One more millisecond, so that the moment has surely passed.
+        let wait_ms = at_ms.saturating_sub(now_ms).saturating_add(1).max(1).unsigned_abs();
+        myself.send_after(Duration::from_millis(wait_ms), || Message::Wake);
+    }
+}
+
+fn carry_out(myself: &ActorRef<Message>, effects: Vec<Effect<Reply>>) {
+    for effect in effects {
+        match effect {
+            // A pass for somebody who has gone comes back as not used when it is dropped here.
+            Effect::Admit(reply, lane, ticket) => {
+                let _ = reply.send(Ok(Pass::new(myself.clone(), lane, ticket)));
+            }
+            Effect::Defer(reply, retry_after_ms, reason) => {
+                count_deferred(reason);
+                let _ = reply.send(Err(Deferred { retry_after_ms }));
+            }
+        }
+    }
+}
+
+impl Actor for BulkheadActor {
+    type Msg = Message;
+    type State = State;
+    type Arguments = Arc<Shared>;
+
+    async fn pre_start(&self, myself: ActorRef<Message>, shared: Arc<Shared>) -> Result<State, ActorProcessingErr> {
+        let desk = Desk::new(shared.config);
+        let mut state = State { shared, desk, meters: Meters::new(), shown: BreakerState::Closed, wake_at_ms: None };
+        let now_ms = state.shared.clock.now_ms();
+        state.desk.force(state.shared.mode(), now_ms, 0.0);
+        state.show(now_ms);
+        state.shared.set_actor(myself);
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Message>,
+        message: Message,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        let now_ms = state.shared.clock.now_ms();
+        let jitter = rand::random::<f64>();
+        let mut told = None;
+        let effects = match message {
+            Message::Enter { lane, until_ms, reply, admission } => {
+                drop(admission);
+                state.desk.enter(lane, reply, until_ms, now_ms, jitter)
+            }
+            Message::Leave { lane, ticket, verdict, elapsed } => {
+                if verdict != Verdict::NotCalled {
+                    state.meters.call(lane, elapsed);
+                }
+                let elapsed_ms = i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX);
+                state.desk.leave(lane, ticket, verdict, elapsed_ms, now_ms, jitter)
+            }
+            Message::Force { reply, admission } => {
+                drop(admission);
+                told = Some(reply);
+                state.desk.force(state.shared.mode(), now_ms, jitter)
+            }
+            Message::Wake => {
+                state.wake_at_ms = None;
+                state.desk.tick(now_ms, jitter)
+            }
+        };
+        // Shown first: who is answered may look at once.
+        state.show(now_ms);
+        carry_out(&myself, effects);
+        if let Some(reply) = told {
+            let _ = reply.send(());
+        }
+        state.set_alarm(&myself, now_ms);
+        Ok(())
+    }
+
+    async fn post_stop(&self, myself: ActorRef<Message>, state: &mut State) -> Result<(), ActorProcessingErr> {
+        state.shared.unset_actor(myself.get_id());
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<Message>,
+        _: SupervisionEvent,
+        _: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        // It has no children; ractor's default would stop it with whatever it was linked to.
+        Ok(())
+    }
+}

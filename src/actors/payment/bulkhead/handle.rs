@@ -1,0 +1,277 @@
+//! The way into the bulkhead. A handle outlives the actor: when the actor is restarted, handles and their clones
+//! reach the new one, and while there is none everybody is deferred. A pass belongs to the actor that gave it; the
+//! next one does not hear of it and knows of no calls that are still under way.
+
+use super::actor::{BulkheadActor, Message};
+use super::breaker::{BreakerState, Mode, Ticket, Verdict};
+use super::config::BulkheadConfig;
+use super::desk::{Lane, Reason};
+use super::status::BulkheadStatus;
+use futures_util::future::BoxFuture;
+use ractor::{Actor, ActorCell, ActorId, ActorRef, ActorStatus, SpawnErr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::oneshot;
+
+/// After how long to come back to a bulkhead that is being restarted.
+pub(super) const DOWN_RETRY_AFTER_MS: u64 = 1_000;
+/// How much longer than the time in the queue an answer is waited for before the actor is taken for stuck.
+const ANSWER_GRACE_MS: u64 = 150;
+/// How long an operator's order is waited for.
+const FORCE_MS_MAX: u64 = 1_000;
+
+/// Not now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the payment provider cannot be called now; try again in {retry_after_ms} ms")]
+pub struct Deferred {
+    /// After how long it makes sense to try again: at least a second.
+    pub retry_after_ms: u64,
+}
+
+/// What became of a call. Being slow is found out from the time between [`BulkheadHandle::enter`] and
+/// [`Pass::done`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The provider answered, be it with a decline.
+    Success,
+    /// The provider did not answer, or said that it could not.
+    Failure,
+    /// The provider was not called after all.
+    NotCalled,
+}
+
+/// Milliseconds since the epoch that never jump: the wall clock at the start, and the time since.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clock {
+    origin: Instant,
+    origin_ms: i64,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { origin: Instant::now(), origin_ms: millis(since) }
+    }
+
+    pub(super) fn now_ms(&self) -> i64 {
+        self.origin_ms.saturating_add(millis(self.origin.elapsed()))
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// What the handles and the actor have in common.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) config: BulkheadConfig,
+    pub(super) clock: Clock,
+    actor: Mutex<Option<ActorRef<Message>>>,
+    /// Requests in the mailbox, which ractor neither bounds nor counts.
+    backlog: AtomicUsize,
+    status: Mutex<BulkheadStatus>,
+    /// What an operator wants; it outlives the actor, because a restart is no reason to call a provider that was
+    /// cut off by hand.
+    mode: Mutex<Mode>,
+}
+
+impl Shared {
+    pub(super) fn set_actor(&self, actor: ActorRef<Message>) {
+        *self.actor.lock().unwrap_or_else(PoisonError::into_inner) = Some(actor);
+    }
+
+    /// Forgets the actor, unless another has taken its place.
+    pub(super) fn unset_actor(&self, id: ActorId) {
+        let mut actor = self.actor.lock().unwrap_or_else(PoisonError::into_inner);
+        if actor.as_ref().is_some_and(|actor| actor.get_id() == id) {
+            *actor = None;
+        }
+    }
+
+    fn actor(&self) -> Option<ActorRef<Message>> {
+        self.actor.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn publish(&self, status: BulkheadStatus) {
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        *self.mode.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place in the actor's mailbox, given back when the message is handled or lost.
+#[derive(Debug)]
+pub(super) struct Admission(Arc<Shared>);
+
+impl Admission {
+    fn take(shared: &Arc<Shared>) -> Option<Self> {
+        if shared.backlog.fetch_add(1, Ordering::Relaxed) < shared.config.backlog_len_max {
+            return Some(Self(Arc::clone(shared)));
+        }
+        shared.backlog.fetch_sub(1, Ordering::Relaxed);
+        None
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.0.backlog.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The way into the bulkhead; clones lead into the same one.
+#[derive(Debug, Clone)]
+pub struct BulkheadHandle(Arc<Shared>);
+
+impl BulkheadHandle {
+    /// A handle without an actor yet: everybody is deferred until [`BulkheadHandle::child_start`] was called.
+    /// The settings are taken as they are; [`BulkheadConfig::check`] tells whether they make sense.
+    #[must_use]
+    pub fn new(config: BulkheadConfig) -> Self {
+        Self(Arc::new(Shared {
+            config,
+            clock: Clock::start(),
+            actor: Mutex::new(None),
+            backlog: AtomicUsize::new(0),
+            status: Mutex::new(BulkheadStatus::down()),
+            mode: Mutex::new(Mode::Auto),
+        }))
+    }
+
+    /// What a supervisor calls to start the actor, and to start it again.
+    pub fn child_start(
+        &self,
+    ) -> impl Fn(ActorCell) -> BoxFuture<'static, Result<ActorCell, SpawnErr>> + Send + Sync + Clone + 'static {
+        let shared = Arc::clone(&self.0);
+        move |supervisor| {
+            let shared = Arc::clone(&shared);
+            Box::pin(async move {
+                let (actor, _) = Actor::spawn_linked(None, BulkheadActor, shared, supervisor).await?;
+                Ok(actor.get_cell())
+            })
+        }
+    }
+
+    /// The right to make one call to the provider, waited for at most as long as the settings say and not beyond
+    /// `deadline`.
+    ///
+    /// # Errors
+    /// When there is none to be had in that time.
+    pub async fn enter(&self, lane: Lane, deadline: Instant) -> Result<Pass, Deferred> {
+        let wait = deadline.saturating_duration_since(Instant::now());
+        if wait.is_zero() {
+            return Err(self.sent_away(Reason::Expired));
+        }
+        let wait = wait.min(Duration::from_millis(self.0.config.queue_wait_ms_max));
+        let Some(admission) = Admission::take(&self.0) else { return Err(self.sent_away(Reason::Backlog)) };
+        let Some(actor) = self.0.actor() else { return Err(self.sent_away(Reason::Down)) };
+        let (reply, answer) = oneshot::channel();
+        let until_ms = self.0.clock.now_ms().saturating_add(millis(wait));
+        if actor.send_message(Message::Enter { lane, until_ms, reply, admission }).is_err() {
+            return Err(self.sent_away(Reason::Down));
+        }
+        // A pass that arrives too late is dropped unused, and its place is free again.
+        match tokio::time::timeout(wait + Duration::from_millis(ANSWER_GRACE_MS), answer).await {
+            Ok(Ok(Ok(pass))) => Ok(pass.accepted()),
+            Ok(Ok(Err(deferred))) => Err(deferred),
+            Ok(Err(_)) => Err(self.sent_away(Reason::Down)),
+            Err(_) => Err(self.sent_away(Reason::Backlog)),
+        }
+    }
+
+    /// How the bulkhead stands. Asks nobody and never waits.
+    #[must_use]
+    pub fn status(&self) -> BulkheadStatus {
+        let alive = |actor: &ActorRef<Message>| match actor.get_status() {
+            ActorStatus::Unstarted | ActorStatus::Starting | ActorStatus::Running | ActorStatus::Upgrading => true,
+            ActorStatus::Draining | ActorStatus::Stopping | ActorStatus::Stopped => false,
+        };
+        if !self.0.actor().as_ref().is_some_and(alive) {
+            return BulkheadStatus::down();
+        }
+        let mut status = *self.0.status.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (BreakerState::Open, Some(at_ms)) = (status.state, status.next_probe_at_ms) {
+            let left_ms = at_ms.saturating_sub(self.0.clock.now_ms()).max(0).unsigned_abs();
+            status.retry_after_ms = left_ms.max(DOWN_RETRY_AFTER_MS);
+        }
+        status
+    }
+
+    /// Does what an operator wants, also to the actors of later restarts; answers how the bulkhead stands then.
+    pub async fn force(&self, mode: Mode) -> BulkheadStatus {
+        *self.0.mode.lock().unwrap_or_else(PoisonError::into_inner) = mode;
+        tracing::warn!(?mode, "payment breaker mode set by an operator");
+        if let (Some(admission), Some(actor)) = (Admission::take(&self.0), self.0.actor()) {
+            let (reply, answer) = oneshot::channel();
+            if actor.send_message(Message::Force { reply, admission }).is_ok() {
+                let _ = tokio::time::timeout(Duration::from_millis(FORCE_MS_MAX), answer).await;
+            }
+        }
+        self.status()
+    }
+
+    fn sent_away(&self, reason: Reason) -> Deferred {
+        count_deferred(reason);
+        let retry_after_ms = self.status().retry_after_ms.max(DOWN_RETRY_AFTER_MS);
+        Deferred {
+            retry_after_ms: retry_after_ms.saturating_add(retry_after_ms * u64::from(rand::random::<u8>()) / 512),
+        }
+    }
+}
+
+pub(super) fn count_deferred(reason: Reason) {
+    metrics::counter!("rentcar_bulkhead_deferred_total", "reason" => reason.name()).increment(1);
+}
+
+/// The right to make one call. Dropped without an outcome, the call counts as failed: whoever made it never came
+/// back to tell.
+#[derive(Debug)]
+#[must_use = "a pass that is dropped counts as a failed call"]
+pub struct Pass {
+    actor: ActorRef<Message>,
+    lane: Lane,
+    ticket: Ticket,
+    begun: Instant,
+    /// What is reported when it is dropped: until the caller has it, that no call was made.
+    at_drop: Option<Verdict>,
+}
+
+impl Pass {
+    pub(super) fn new(actor: ActorRef<Message>, lane: Lane, ticket: Ticket) -> Self {
+        Self { actor, lane, ticket, begun: Instant::now(), at_drop: Some(Verdict::NotCalled) }
+    }
+
+    fn accepted(mut self) -> Self {
+        self.begun = Instant::now();
+        self.at_drop = Some(Verdict::Failure);
+        self
+    }
+
+    /// Tells what became of the call, and frees its place.
+    pub fn done(mut self, outcome: Outcome) {
+        self.at_drop = None;
+        self.report(match outcome {
+            Outcome::Success => Verdict::Success,
+            Outcome::Failure => Verdict::Failure,
+            Outcome::NotCalled => Verdict::NotCalled,
+        });
+    }
+
+    fn report(&self, verdict: Verdict) {
+        let elapsed = self.begun.elapsed();
+        // An actor that is gone needs no report.
+        let _ = self.actor.send_message(Message::Leave { lane: self.lane, ticket: self.ticket, verdict, elapsed });
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        if let Some(verdict) = self.at_drop.take() {
+            self.report(verdict);
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! How many charges the provider can take at once, found out by trying: the limit grows by about one each time that
+//! as many calls as it allows have come back quickly, and shrinks by a fifth when calls take much longer than the
+//! quickest recent one, which means that they wait at the provider. Failures are the breaker's business. Pure.
+
+use super::config::AdaptiveConfig;
+
+/// What is left of the limit after it shrank.
+const SHRINK: f64 = 0.8;
+/// After how long without a quicker call the quickest counts as twice as slow. Slow, because while calls wait at the
+/// provider none is as quick as it could be, and that must not become what is expected.
+const FORGET_MS: f64 = 600_000.0;
+/// By how much it is forgotten with every call at the lowest limit: if calls are slow even then, it is not because
+/// of their number.
+const FORGET_AT_FLOOR: f64 = 1.25;
+/// Differences below this are never taken for waiting, in milliseconds.
+const NOISE_MS: f64 = 50.0;
+
+/// The limit.
+#[derive(Debug)]
+pub struct Limit {
+    config: AdaptiveConfig,
+    ceiling: usize,
+    current: f64,
+    quickest_ms: Option<f64>,
+    observed_at_ms: i64,
+    shrunk_at_ms: Option<i64>,
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "limits are at most 10,000 and never negative; durations are far below 2^53 ms"
+)]
+impl Limit {
+    /// A limit that begins where the settings say.
+    #[must_use]
+    pub fn new(config: AdaptiveConfig, ceiling: usize) -> Self {
+        let current = config.concurrency_start.min(ceiling) as f64;
+        Self { config, ceiling, current, quickest_ms: None, observed_at_ms: 0, shrunk_at_ms: None }
+    }
+
+    /// How many may be under way now, at least one.
+    #[must_use]
+    pub fn get(&self) -> usize {
+        if self.config.enabled { (self.current as usize).clamp(1, self.ceiling.max(1)) } else { self.ceiling.max(1) }
+    }
+
+    /// Learns from a call that was answered after `elapsed_ms`, with `in_flight` under way until then.
+    pub fn observe(&mut self, elapsed_ms: i64, in_flight: usize, now_ms: i64) {
+        let elapsed = elapsed_ms.max(0) as f64;
+        let quickest = self.quickest_ms.map_or(elapsed, |quickest| (quickest * self.forgetting(now_ms)).min(elapsed));
+        self.quickest_ms = Some(quickest);
+        self.observed_at_ms = now_ms;
+        if elapsed > quickest * self.config.tolerance + NOISE_MS {
+            // Calls that were sent before the limit shrank say nothing about the new one.
+            if self.shrunk_at_ms.is_none_or(|at_ms| now_ms.saturating_sub(at_ms) >= elapsed_ms) {
+                self.current = (self.current * SHRINK).max(self.floor());
+                self.shrunk_at_ms = Some(now_ms);
+            }
+        } else if in_flight >= self.get() {
+            self.current = (self.current + 1.0 / self.current.max(1.0)).min(self.ceiling as f64);
+        }
+    }
+
+    fn floor(&self) -> f64 {
+        self.config.concurrency_min.min(self.ceiling) as f64
+    }
+
+    /// By which factor the quickest call has faded since the last one.
+    fn forgetting(&self, now_ms: i64) -> f64 {
+        let idle_ms = now_ms.saturating_sub(self.observed_at_ms).max(0) as f64;
+        let at_floor = self.current <= self.floor();
+        (idle_ms / FORGET_MS).exp2() * if at_floor { FORGET_AT_FLOOR } else { 1.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BinaryHeap;
+
+    /// Keeps as many calls under way as the limit allows, at a provider that serves `capacity` at once, each for
+    /// `service_ms`; answers the limit after every call.
+    fn simulate(start: usize, capacity: usize, service_ms: i64, calls: usize) -> Vec<usize> {
+        let config = AdaptiveConfig { concurrency_start: start, ..AdaptiveConfig::default() };
+        let mut limit = Limit::new(config, 64);
+        // Each server's time of becoming free, and each call's end and begin, the earliest on top.
+        let mut servers: BinaryHeap<std::cmp::Reverse<i64>> = (0..capacity).map(|_| std::cmp::Reverse(0)).collect();
+        let mut out: BinaryHeap<std::cmp::Reverse<(i64, i64)>> = BinaryHeap::new();
+        let mut now_ms = 0;
+        let mut limits = Vec::new();
+        for _ in 0..calls {
+            while out.len() < limit.get() {
+                let free = servers.pop().unwrap().0.max(now_ms);
+                servers.push(std::cmp::Reverse(free + service_ms));
+                out.push(std::cmp::Reverse((free + service_ms, now_ms)));
+            }
+            let in_flight = out.len();
+            let (end_ms, begun_ms) = out.pop().unwrap().0;
+            now_ms = end_ms;
+            limit.observe(end_ms - begun_ms, in_flight, now_ms);
+            limits.push(limit.get());
+        }
+        limits
+    }
+
+    #[test]
+    fn a_provider_that_has_become_slower_for_good_is_used_in_full_again() {
+        let mut limit = Limit::new(AdaptiveConfig::default(), 16);
+        for n in 0..10 {
+            limit.observe(200, 16, n * 20);
+        }
+        let mut now_ms = 200;
+        for _ in 0..400 {
+            now_ms += 100;
+            limit.observe(2_000, limit.get(), now_ms);
+        }
+        assert_eq!(limit.get(), 16);
+    }
+
+    #[test]
+    fn it_finds_the_capacity_of_a_provider_that_takes_fewer() {
+        for start in [4, 8, 64] {
+            let limits = simulate(start, 10, 2_000, 2_000);
+            let late = &limits[500..];
+            let (least, most) = (late.iter().min().unwrap(), late.iter().max().unwrap());
+            assert!(*least >= 7 && *most <= 16, "from {start}: {least} to {most}");
+        }
+    }
+
+    #[test]
+    fn it_grows_to_its_ceiling_while_the_provider_keeps_up_and_stays_there() {
+        let limits = simulate(8, 100, 200, 3_000);
+        assert!(limits.is_sorted());
+        assert_eq!(limits.last(), Some(&64));
+    }
+
+    #[test]
+    fn it_never_leaves_its_bounds() {
+        let mut limit = Limit::new(AdaptiveConfig::default(), 16);
+        limit.observe(1, 16, 0);
+        for n in 1..200_i64 {
+            limit.observe(n * 1_000, 16, n * 1_000_000);
+            assert!((4..=16).contains(&limit.get()));
+        }
+        for n in 200..20_000 {
+            limit.observe(1, 16, n * 1_000_000);
+        }
+        assert_eq!(limit.get(), 16);
+    }
+
+    #[test]
+    fn switched_off_it_does_not_move() {
+        let mut limit = Limit::new(AdaptiveConfig { enabled: false, ..AdaptiveConfig::default() }, 16);
+        limit.observe(1, 16, 0);
+        limit.observe(100_000, 16, 100_000);
+        assert_eq!(limit.get(), 16);
+    }
+}

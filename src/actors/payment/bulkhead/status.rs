@@ -1,0 +1,43 @@
+//! What the bulkhead shows of itself. Decides nothing.
+
+use super::breaker::BreakerState;
+use serde::Serialize;
+
+/// The bulkhead as of its last decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BulkheadStatus {
+    /// How the breaker stands.
+    pub state: BreakerState,
+    /// Whether the bulkhead's actor is there; while it is not, everybody is deferred.
+    pub up: bool,
+    /// How many calls are under way, in both lanes.
+    pub in_flight: usize,
+    /// How many wait for a place, in both lanes.
+    pub queued: usize,
+    /// How many calls may be under way at present, in both lanes.
+    pub limit: usize,
+    /// Since when the breaker has not been closed, in milliseconds since the epoch.
+    pub opened_at_ms: Option<i64>,
+    /// When the provider will be tried again, in milliseconds since the epoch.
+    pub next_probe_at_ms: Option<i64>,
+    /// After how long a payment that came now would be asked to come back; 0 when it would not.
+    pub retry_after_ms: u64,
+}
+
+impl BulkheadStatus {
+    /// A bulkhead that has not been started, or that has come down.
+    #[must_use]
+    pub const fn down() -> Self {
+        Self {
+            state: BreakerState::Closed,
+            up: false,
+            in_flight: 0,
+            queued: 0,
+            limit: 0,
+            opened_at_ms: None,
+            next_probe_at_ms: None,
+            retry_after_ms: super::handle::DOWN_RETRY_AFTER_MS,
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! The cashier: the only one who talks to the payment provider, always through the bulkhead, and always with the
+//! intent journaled first. What it cannot finish, the settle timer finishes; it never charges a second time while
+//! the outcome of the first is unknown.
+
+use super::Payments;
+use super::bulkhead::{BulkheadHandle, Lane, Outcome, Pass};
+use super::patience::{Absences, Disputes};
+use crate::actors::api::{PaymentMeans, ServiceError};
+use crate::actors::committed::committed;
+use crate::actors::runtime::{Ask, Backoff, ContextHandle, HandlerError, TimerHandler};
+use crate::domain::Subject;
+use crate::domain::ids::PaymentNo;
+use crate::domain::money::Money;
+use crate::domain::payment::{Cancelled, Command, Outstanding, Payment, Rejection, Status};
+use crate::providers::{Charge, ChargeOutcome, Found, PaymentProvider, ProviderError, Refund};
+use crate::store::journal::{Journal, Timer};
+use crate::store::schema;
+use futures_util::future::BoxFuture;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+/// How long a message to a payment may take, in milliseconds.
+const ASK_MS: u64 = 5_000;
+/// When a customer whose payment is under way may look again, in milliseconds.
+const UNDER_WAY_RETRY_MS: u64 = 2_000;
+/// The longest wait before the provider is believed that it knows nothing of a charge.
+///
+/// A call that ended without an answer may still have its order in the buffer of a socket, and a look-up on another
+/// connection may overtake it there. So the look-up is made once more after this time. It has to cover bytes in
+/// flight only: from the moment the order has been read, the provider answers `Unknown` until the call has ended.
+/// What remains: an order that lies unread for longer than this while the provider answers look-ups would be
+/// carried out without anybody asking again.
+const SETTLE_AFTER_MAX: Duration = Duration::from_secs(2);
+/// How long the provider is left alone about a payment on which its books and ours disagree.
+const DISPUTED: Backoff = Backoff::new(60_000, 3_600_000);
+
+/// What became of a charge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Charged {
+    /// The money was taken.
+    Approved,
+    /// The provider declined.
+    Declined {
+        /// In the provider's words.
+        reason: String,
+    },
+    /// It was turned away, or its outcome is not known yet.
+    Deferred {
+        /// When to try again, in milliseconds.
+        retry_after_ms: u64,
+    },
+}
+
+/// The cashier.
+pub struct Cashier {
+    payments: ContextHandle<Payments>,
+    journal: Arc<dyn Journal>,
+    provider: Arc<dyn PaymentProvider>,
+    guard: BulkheadHandle,
+    call_timeout: Duration,
+    in_hand: Mutex<HashSet<PaymentNo>>,
+    absences: Mutex<Absences>,
+    disputes: Mutex<Disputes>,
+    tasks: TaskTracker,
+}
+
+/// A payment in hand; put down when dropped.
+struct Hand {
+    cashier: Arc<Cashier>,
+    payment_no: PaymentNo,
+}
+
+impl Drop for Hand {
+    fn drop(&mut self) {
+        lock(&self.cashier.in_hand).remove(&self.payment_no);
+    }
+}
+
+impl Cashier {
+    /// A cashier for a provider whose calls are given up after `call_timeout`.
+    #[must_use]
+    pub fn new(
+        payments: ContextHandle<Payments>,
+        journal: Arc<dyn Journal>,
+        provider: Arc<dyn PaymentProvider>,
+        guard: BulkheadHandle,
+        call_timeout: Duration,
+    ) -> Arc<Self> {
+        let (in_hand, tasks) = (Mutex::default(), TaskTracker::new());
+        let absences = Mutex::new(Absences::new(call_timeout.min(SETTLE_AFTER_MAX)));
+        let disputes = Mutex::new(Disputes::new(DISPUTED));
+        Arc::new(Cashier { payments, journal, provider, guard, call_timeout, in_hand, absences, disputes, tasks })
+    }
+
+    /// The guard, for operators.
+    #[must_use]
+    pub fn guard(&self) -> &BulkheadHandle {
+        &self.guard
+    }
+
+    /// Waits until nothing is in hand any more.
+    pub async fn drain(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Whether a charge of it is under way in this process.
+    #[must_use]
+    pub fn has_in_hand(&self, payment_no: &PaymentNo) -> bool {
+        lock(&self.in_hand).contains(payment_no)
+    }
+
+    fn take(self: &Arc<Self>, payment_no: &PaymentNo) -> Option<Hand> {
+        let taken = lock(&self.in_hand).insert(payment_no.clone());
+        taken.then(|| Hand { cashier: Arc::clone(self), payment_no: payment_no.clone() })
+    }
+
+    /// The payment as committed.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn committed(&self, payment_no: &PaymentNo) -> Result<Option<Payment>, ServiceError> {
+        Ok(committed(&*self.journal, &Payments, payment_no.as_str()).await?.and_then(|state| state.0))
+    }
+
+    /// Charges, and waits for it no longer than `wait`; a charge that takes longer goes on without the caller.
+    ///
+    /// # Errors
+    /// A rule that stands against it, or the payment context being down.
+    pub async fn charge(
+        self: &Arc<Self>,
+        subject: &Subject,
+        amount: Money,
+        means: PaymentMeans,
+        wait: Duration,
+    ) -> Result<Charged, ServiceError> {
+        let payment_no = subject.reservation_no.payment();
+        let under_way = Charged::Deferred { retry_after_ms: UNDER_WAY_RETRY_MS };
+        let Some(hand) = self.take(&payment_no) else { return Ok(under_way) };
+        let (cashier, subject) = (Arc::clone(self), subject.clone());
+        let deadline = Instant::now() + wait;
+        let work =
+            self.tasks.spawn(async move { cashier.charge_in_hand(hand, subject, amount, means, deadline).await });
+        match tokio::time::timeout_at(deadline, work).await {
+            Ok(Ok(charged)) => charged,
+            // The work panicked, or takes longer: the settle timer or the work itself will tell.
+            Ok(Err(_)) | Err(_) => Ok(under_way),
+        }
+    }
+
+    async fn charge_in_hand(
+        self: Arc<Self>,
+        hand: Hand,
+        subject: Subject,
+        amount: Money,
+        means: PaymentMeans,
+        deadline: Instant,
+    ) -> Result<Charged, ServiceError> {
+        let pass = match self.guard.enter(Lane::Charge, deadline.into_std()).await {
+            Ok(pass) => pass,
+            Err(deferred) => return Ok(Charged::Deferred { retry_after_ms: deferred.retry_after_ms }),
+        };
+        let requested = self.tell(&hand.payment_no, Command::Request { subject, amount }).await;
+        let payment = match requested {
+            Ok(Some(payment)) if payment.status == Status::Requested => payment,
+            Ok(payment) => {
+                pass.done(Outcome::NotCalled);
+                let paid = payment.is_some_and(|payment| matches!(payment.status, Status::Approved { .. }));
+                let retry_after_ms = UNDER_WAY_RETRY_MS;
+                return Ok(if paid { Charged::Approved } else { Charged::Deferred { retry_after_ms } });
+            }
+            Err(ServiceError::Payment(Rejection::PaymentUnderWay)) => {
+                pass.done(Outcome::NotCalled);
+                return Ok(Charged::Deferred { retry_after_ms: UNDER_WAY_RETRY_MS });
+            }
+            Err(error) => {
+                pass.done(Outcome::NotCalled);
+                return Err(error);
+            }
+        };
+        self.call(&hand.payment_no, &payment, means, pass).await
+    }
+
+    async fn call(
+        &self,
+        payment_no: &PaymentNo,
+        payment: &Payment,
+        means: PaymentMeans,
+        pass: Pass,
+    ) -> Result<Charged, ServiceError> {
+        let charge = Charge {
+            idempotency_key: payment.charge_key().into(),
+            reservation_no: payment.subject.reservation_no.clone(),
+            amount: payment.amount,
+            method: means.method,
+            token: means.token,
+        };
+        let answer = within(self.call_timeout, self.provider.charge(charge)).await;
+        pass.done(outcome_of(&answer));
+        let attempt = payment.attempt;
+        let deferred = Charged::Deferred { retry_after_ms: self.guard.status().retry_after_ms };
+        let (news, charged) = match answer {
+            Ok(ChargeOutcome::Approved { provider_ref }) => {
+                (Command::Approve { attempt, provider_ref: provider_ref.to_string() }, Charged::Approved)
+            }
+            Ok(ChargeOutcome::Declined { reason }) => {
+                let reason = reason.to_string();
+                (Command::Decline { attempt, reason: reason.clone() }, Charged::Declined { reason })
+            }
+            Err(ProviderError::NotDone(why)) => {
+                tracing::info!(%payment_no, why, "provider did not charge");
+                (Command::NotCharged { attempt }, deferred)
+            }
+            Err(ProviderError::Refused(why)) => {
+                tracing::error!(%payment_no, why, "provider refused to charge");
+                (Command::NotCharged { attempt }, deferred)
+            }
+            Err(ProviderError::Unknown(why)) => {
+                lock(&self.absences).forget(payment_no);
+                tracing::warn!(%payment_no, why, "charge outcome unknown");
+                (Command::LoseSight { attempt }, deferred)
+            }
+        };
+        match self.tell(payment_no, news).await {
+            // The customer had cancelled meanwhile: the money goes back by itself.
+            Ok(Some(Payment { status: Status::Cancelled(_), .. })) => Err(Rejection::PaymentCancelled.into()),
+            Ok(_) => Ok(charged),
+            Err(error) => {
+                tracing::warn!(%payment_no, %error, "charge outcome not recorded, will be asked for");
+                Ok(Charged::Deferred { retry_after_ms: UNDER_WAY_RETRY_MS })
+            }
+        }
+    }
+
+    /// Charges nothing more and gives back what was charged above `keep`; waits for the provider no longer than
+    /// `wait`, since the refund happens by itself in the end.
+    ///
+    /// # Errors
+    /// When the payment context is down.
+    pub async fn cancel(
+        self: &Arc<Self>,
+        subject: &Subject,
+        amount: Money,
+        keep: Money,
+        ask: Ask,
+        wait: Duration,
+    ) -> Result<Option<Payment>, ServiceError> {
+        let payment_no = subject.reservation_no.payment();
+        let command = Command::Cancel { subject: subject.clone(), amount, keep };
+        let payment = self.tell_with(&payment_no, command, ask).await?;
+        let due = matches!(
+            payment.as_ref().map(|payment| &payment.status),
+            Some(Status::Cancelled(Cancelled::Charged { refunded: false, .. }))
+        );
+        if due && !wait.is_zero() {
+            let cashier = Arc::clone(self);
+            let no = payment_no.clone();
+            let work = self.tasks.spawn(async move { cashier.settle(&no).await });
+            if let Ok(Ok(Err(error))) = tokio::time::timeout(wait, work).await {
+                tracing::info!(%payment_no, %error, "refund will be tried again");
+            }
+            return self.committed(&payment_no).await;
+        }
+        Ok(payment)
+    }
+
+    /// Does what is outstanding with the provider: asks what became of a charge, or refunds.
+    ///
+    /// # Errors
+    /// When it is still outstanding afterwards.
+    pub async fn settle(self: &Arc<Self>, payment_no: &PaymentNo) -> Result<(), HandlerError> {
+        let Some(_hand) = self.take(payment_no) else { return Err(HandlerError::not_yet("the payment is in hand")) };
+        if let Some(wait) = lock(&self.disputes).left(payment_no, Instant::now()) {
+            return Err(disputed(wait));
+        }
+        let payment = self.committed(payment_no).await.map_err(retry)?;
+        let Some(payment) = payment else { return Ok(()) };
+        let Some(outstanding) = payment.outstanding() else { return Ok(()) };
+        let deadline = Instant::now() + self.call_timeout;
+        let pass =
+            self.guard.enter(Lane::Settle, deadline.into_std()).await.map_err(|_| retry("the provider is guarded"))?;
+        let news = match outstanding {
+            Outstanding::Charge => self.inquire(payment_no, &payment, pass).await?,
+            Outstanding::Refund(amount) => self.refund(payment_no, &payment, amount, pass).await?,
+        };
+        lock(&self.absences).forget(payment_no);
+        lock(&self.disputes).forget(payment_no);
+        match self.tell(payment_no, news).await {
+            Ok(_) | Err(ServiceError::Payment(_)) => Ok(()),
+            Err(error) => Err(retry(error)),
+        }
+    }
+
+    async fn inquire(&self, payment_no: &PaymentNo, payment: &Payment, pass: Pass) -> Result<Command, HandlerError> {
+        let (key, asked_at) = (payment.charge_key(), Instant::now());
+        let answer = within(self.call_timeout, self.provider.look_up(&key)).await;
+        pass.done(outcome_of(&answer));
+        let attempt = payment.attempt;
+        match answer.map_err(retry)? {
+            Found::Charged { amount, .. } if amount != payment.amount => {
+                let (charged, due) = (amount.amount(), payment.amount.amount());
+                tracing::error!(%payment_no, charged, due, "provider charged another amount, a person must see to it");
+                Err(self.dispute(payment_no))
+            }
+            Found::Charged { provider_ref, .. } => {
+                Ok(Command::Approve { attempt, provider_ref: provider_ref.to_string() })
+            }
+            Found::Declined { reason } => Ok(Command::Decline { attempt, reason: reason.to_string() }),
+            Found::NotFound => {
+                let wait = lock(&self.absences).not_found(payment_no, asked_at, Instant::now());
+                let too_early = |wait| {
+                    let reason = "the provider knows nothing of the charge so far".to_owned();
+                    Err(HandlerError::NotYet { reason, wait })
+                };
+                wait.map_or(Ok(Command::NotCharged { attempt }), too_early)
+            }
+        }
+    }
+
+    async fn refund(
+        &self,
+        payment_no: &PaymentNo,
+        payment: &Payment,
+        amount: Money,
+        pass: Pass,
+    ) -> Result<Command, HandlerError> {
+        let refund = Refund {
+            idempotency_key: payment.refund_key().into(),
+            charge_key: payment.charge_key().into(),
+            reservation_no: payment.subject.reservation_no.clone(),
+            amount,
+        };
+        let answer = within(self.call_timeout, self.provider.refund(refund)).await;
+        pass.done(outcome_of(&answer));
+        match answer {
+            Ok(done) => Ok(Command::RefundDone { provider_ref: done.provider_ref.to_string() }),
+            Err(ProviderError::Refused(why)) => {
+                metrics::counter!("rentcar_refunds_refused_total").increment(1);
+                tracing::error!(%payment_no, why, "provider refused a refund that is owed, a person must see to it");
+                Err(self.dispute(payment_no))
+            }
+            Err(error @ (ProviderError::NotDone(_) | ProviderError::Unknown(_))) => Err(retry(error)),
+        }
+    }
+
+    fn dispute(&self, payment_no: &PaymentNo) -> HandlerError {
+        disputed(lock(&self.disputes).note(payment_no, Instant::now()))
+    }
+
+    async fn tell(&self, payment_no: &PaymentNo, command: Command) -> Result<Option<Payment>, ServiceError> {
+        self.tell_with(payment_no, command, Ask::internal(Duration::from_millis(ASK_MS))).await
+    }
+
+    async fn tell_with(
+        &self,
+        payment_no: &PaymentNo,
+        command: Command,
+        ask: Ask,
+    ) -> Result<Option<Payment>, ServiceError> {
+        let answer = self.payments.ask(payment_no.as_str(), command, ask).await;
+        Ok(answer.map_err(|error| ServiceError::not_asked(schema::PAYMENT, error))??)
+    }
+}
+
+/// A call to the provider that is given up after a while; what became of it is then unknown.
+async fn within<T>(
+    timeout: Duration,
+    call: impl Future<Output = Result<T, ProviderError>>,
+) -> Result<T, ProviderError> {
+    let late = |_| ProviderError::Unknown("no answer in time".to_owned());
+    tokio::time::timeout(timeout, call).await.map_err(late)?
+}
+
+/// A declined charge and a refused order are answers of a provider that is well.
+fn outcome_of<T>(answer: &Result<T, ProviderError>) -> Outcome {
+    match answer {
+        Ok(_) | Err(ProviderError::Refused(_)) => Outcome::Success,
+        Err(ProviderError::NotDone(_) | ProviderError::Unknown(_)) => Outcome::Failure,
+    }
+}
+
+/// Locks, also after a panic of another holder: nothing here is left half done by a panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn disputed(wait: Duration) -> HandlerError {
+    HandlerError::NotYet { reason: "the provider's books and ours disagree".to_owned(), wait }
+}
+
+fn retry(why: impl std::fmt::Display) -> HandlerError {
+    HandlerError::Retry(why.to_string())
+}
+
+/// Settles payments when their timers go off.
+pub struct Settler(pub Arc<Cashier>);
+
+impl TimerHandler for Settler {
+    fn due(&self, timer: Timer) -> BoxFuture<'_, Result<(), HandlerError>> {
+        Box::pin(async move {
+            let payment_no = PaymentNo::parse(&timer.entity).map_err(|error| HandlerError::Park(error.to_string()))?;
+            self.0.settle(&payment_no).await
+        })
+    }
+}

@@ -1,0 +1,136 @@
+//! What the cashier remembers of payments that need time. Lost with the process, which costs no more than the same
+//! waits once more. Bounded; reads no clock and asks nobody.
+
+use crate::actors::runtime::Backoff;
+use crate::domain::ids::PaymentNo;
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How many payments each of the memories holds.
+const PAYMENTS_MAX: usize = 10_000;
+/// Beyond that, what is older is forgotten: nobody has come back to it for long.
+const KEPT: Duration = Duration::from_mins(10);
+
+/// Payments of whose charge the provider knew nothing, and since when it says so.
+#[derive(Debug)]
+pub(super) struct Absences {
+    settle_after: Duration,
+    since: HashMap<PaymentNo, Instant>,
+}
+
+impl Absences {
+    pub(super) fn new(settle_after: Duration) -> Self {
+        Self { settle_after, since: HashMap::new() }
+    }
+
+    /// The provider, asked at `asked_at`, knew nothing of the charge. `None` when that can be believed, and otherwise
+    /// how long to wait before it is asked again.
+    pub(super) fn not_found(&mut self, payment_no: &PaymentNo, asked_at: Instant, now: Instant) -> Option<Duration> {
+        if let Some(since) = self.since.get(payment_no) {
+            let left = (*since + self.settle_after).saturating_duration_since(asked_at);
+            return (!left.is_zero()).then_some(left);
+        }
+        if self.since.len() >= PAYMENTS_MAX {
+            self.since.retain(|_, since| now.saturating_duration_since(*since) < KEPT);
+        }
+        // Beyond the bound a payment waits until others have been settled.
+        if self.since.len() < PAYMENTS_MAX {
+            self.since.insert(payment_no.clone(), now);
+        }
+        Some(self.settle_after)
+    }
+
+    pub(super) fn forget(&mut self, payment_no: &PaymentNo) {
+        self.since.remove(payment_no);
+    }
+}
+
+/// Payments on which the provider's books and ours disagree: a person has to see to them, so that there is no sense
+/// in asking often.
+#[derive(Debug)]
+pub(super) struct Disputes {
+    again: Backoff,
+    open: HashMap<PaymentNo, (u32, Instant)>,
+}
+
+impl Disputes {
+    pub(super) fn new(again: Backoff) -> Self {
+        Self { again, open: HashMap::new() }
+    }
+
+    /// How long the provider is not to be asked about the payment.
+    pub(super) fn left(&self, payment_no: &PaymentNo, now: Instant) -> Option<Duration> {
+        let (_, next) = self.open.get(payment_no)?;
+        let left = next.saturating_duration_since(now);
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// The provider disagrees, perhaps once more; answers for how long it is left alone now.
+    pub(super) fn note(&mut self, payment_no: &PaymentNo, now: Instant) -> Duration {
+        let times = self.open.get(payment_no).map_or(0, |(times, _)| *times);
+        let wait = self.again.wait(times);
+        if self.open.len() >= PAYMENTS_MAX {
+            self.open.retain(|_, (_, next)| now.saturating_duration_since(*next) < KEPT);
+        }
+        // Beyond the bound the payment's timer alone keeps it waiting.
+        if times > 0 || self.open.len() < PAYMENTS_MAX {
+            self.open.insert(payment_no.clone(), (times.saturating_add(1), now + wait));
+        }
+        wait
+    }
+
+    pub(super) fn forget(&mut self, payment_no: &PaymentNo) {
+        self.open.remove(payment_no);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn no(text: &str) -> PaymentNo {
+        PaymentNo::parse(text).unwrap()
+    }
+
+    #[test]
+    fn an_absence_is_believed_when_it_is_found_again_after_the_wait() {
+        let (mut absences, start, a) = (Absences::new(2 * SECOND), Instant::now(), no("pay-a"));
+        assert_eq!(absences.not_found(&a, start, start + SECOND), Some(2 * SECOND), "counted from the answer");
+        assert_eq!(absences.not_found(&a, start + 2 * SECOND, start + 9 * SECOND), Some(SECOND), "to the question");
+        assert_eq!(absences.not_found(&no("pay-b"), start + 3 * SECOND, start + 3 * SECOND), Some(2 * SECOND));
+        assert_eq!(absences.not_found(&a, start + 3 * SECOND, start + 3 * SECOND), None);
+        absences.forget(&a);
+        assert_eq!(absences.not_found(&a, start + 9 * SECOND, start + 9 * SECOND), Some(2 * SECOND));
+    }
+
+    #[test]
+    fn absences_beyond_the_bound_wait_for_room_and_are_not_believed() {
+        let (mut absences, start) = (Absences::new(SECOND), Instant::now());
+        for n in 0..PAYMENTS_MAX {
+            absences.not_found(&no(&format!("pay-{n}")), start, start);
+        }
+        let (late, more) = (start + 5 * SECOND, no("pay-more"));
+        assert_eq!(absences.not_found(&more, late, late), Some(SECOND));
+        assert_eq!(absences.not_found(&more, late + SECOND, late + SECOND), Some(SECOND));
+        absences.forget(&no("pay-0"));
+        absences.not_found(&more, late, late);
+        assert_eq!(absences.not_found(&more, late + SECOND, late + SECOND), None);
+        absences.not_found(&no("pay-0"), start + KEPT, start + KEPT);
+        assert!(absences.since.len() <= 2, "what nobody has come back to makes room");
+    }
+
+    #[test]
+    fn a_dispute_is_left_alone_for_longer_each_time() {
+        let (mut disputes, start, a) = (Disputes::new(Backoff::new(60_000, 3_600_000)), Instant::now(), no("pay-a"));
+        assert_eq!(disputes.left(&a, start), None);
+        let first = disputes.note(&a, start);
+        assert!(first >= 45 * SECOND && disputes.left(&a, start) == Some(first));
+        assert_eq!(disputes.left(&a, start + first), None);
+        assert!(disputes.note(&a, start + first) >= 90 * SECOND);
+        disputes.forget(&a);
+        assert_eq!(disputes.left(&a, start), None);
+    }
+}

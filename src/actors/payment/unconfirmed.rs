@@ -1,0 +1,37 @@
+//! What becomes of money that was taken for a reservation that will not take it.
+
+use super::cashier::Cashier;
+use crate::actors::api::ServiceError;
+use crate::actors::committed::booking;
+use crate::actors::runtime::Ask;
+use crate::domain::Subject;
+use crate::domain::money::Money;
+use crate::domain::reservation::Status;
+use crate::store::journal::Journal;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Gives back what the reservation does not keep, after its calendar has refused to confirm it. The reservation as
+/// committed says what that is: a cancelled one keeps its fee, a confirmed or completed one keeps everything, since
+/// the news is old then.
+///
+/// # Errors
+/// When the payment context is down, or the reservation cannot be read.
+pub async fn give_back(
+    cashier: &Arc<Cashier>,
+    journal: &dyn Journal,
+    subject: &Subject,
+    amount: Money,
+    ask: Ask,
+) -> Result<(), ServiceError> {
+    let reservation = booking(journal, &subject.reservation_no).await?;
+    let own = reservation.filter(|booking| booking.subject == *subject);
+    let keep = match own.map(|booking| booking.status) {
+        Some(Status::PaymentPending { .. } | Status::Confirmed { .. } | Status::Completed { .. }) => return Ok(()),
+        Some(Status::Cancelled { quote, .. }) => quote.fee,
+        Some(Status::Expired { .. }) | None => Money::zero(amount.currency()),
+    };
+    tracing::info!(reservation_no = %subject.reservation_no, "payment came too late, giving money back");
+    cashier.cancel(subject, amount, keep, ask, Duration::ZERO).await?;
+    Ok(())
+}

@@ -1,0 +1,435 @@
+//! What follows in one context from what happened in another. Each policy reads one context in order, and every
+//! command it sends is one that may be repeated; the requests of customers take the same steps at once, so that
+//! a policy usually finds its work done.
+
+use super::api::ServiceError;
+use super::committed::{booking, committed};
+use super::fleet::{Ledger, enrolment};
+use super::payment::cashier::Cashier;
+use super::payment::unconfirmed::give_back;
+use super::rental::{OVERDUE_TIMER, Rentals};
+use super::reservation::Calendars;
+use super::runtime::{
+    Ask, AskError, ContextHandle, Entity, EventHandler, FollowerLimits, HandlerError, Policy, PolicyLimits,
+    Subscription, TimerHandler,
+};
+use crate::domain::ids::ReservationNo;
+use crate::domain::money::Money;
+use crate::domain::payment::Outstanding;
+use crate::domain::{fleet, payment, rental, reservation};
+use crate::store::journal::{Cause, Context, Journal, Recorded, Timer};
+use crate::store::schema;
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a command of a policy may take, in milliseconds.
+const ASK_MS: u64 = 10_000;
+/// How soon a hold that must wait for a payment is looked at again, in milliseconds.
+const HOLD_RETRY_MS: u64 = 1_000;
+
+/// The contexts that policies send commands to.
+#[derive(Clone)]
+pub struct Targets {
+    /// Calendars.
+    pub calendars: ContextHandle<Calendars>,
+    /// Rentals.
+    pub rentals: ContextHandle<Rentals>,
+    /// The ledger.
+    pub ledger: ContextHandle<Ledger>,
+    /// The cashier.
+    pub cashier: Arc<Cashier>,
+    /// Where documents are read.
+    pub journal: Arc<dyn Journal>,
+}
+
+/// Sends a command that an event led to. A refusal is an answer: it is returned, not retried.
+async fn send<E: Entity>(
+    target: &ContextHandle<E>,
+    key: &str,
+    command: E::Command,
+    cause: Cause,
+) -> Result<Result<E::Reply, E::Rejection>, HandlerError> {
+    let ask = Ask::internal(Duration::from_millis(ASK_MS)).caused_by(cause);
+    target.ask(key, command, ask).await.map_err(asked_in_vain)
+}
+
+/// An entity that is left alone must not hold up the others: its events wait aside. Everything else is the context
+/// being down, which concerns all of them.
+fn asked_in_vain(error: AskError) -> HandlerError {
+    match error {
+        AskError::Quarantined { .. } => park(error),
+        AskError::Overloaded { .. } | AskError::Unavailable { .. } | AskError::Expired | AskError::Unknown => {
+            retry(error)
+        }
+    }
+}
+
+/// A payment that refuses to be cancelled will do so again: that needs a person, not a repetition.
+fn settled(outcome: Result<(), ServiceError>, reservation_no: &ReservationNo) -> Result<(), HandlerError> {
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(ServiceError::Payment(refusal)) => {
+            tracing::error!(%reservation_no, code = refusal.code(), "payment cannot be cancelled");
+            Ok(())
+        }
+        Err(error) => Err(retry(error)),
+    }
+}
+
+fn retry(error: impl std::fmt::Display) -> HandlerError {
+    HandlerError::Retry(error.to_string())
+}
+
+/// A hold that must wait for a payment is looked at again soon.
+fn not_yet(reason: &str) -> HandlerError {
+    HandlerError::NotYet { reason: reason.to_owned(), wait: Duration::from_millis(HOLD_RETRY_MS) }
+}
+
+fn park(error: impl std::fmt::Display) -> HandlerError {
+    HandlerError::Park(error.to_string())
+}
+
+fn payment_event(event: &Recorded) -> Result<payment::Event, HandlerError> {
+    schema::payment::decode(&event.event.tag, &event.event.payload).map_err(park)
+}
+
+fn reservation_event(event: &Recorded) -> Result<reservation::Event, HandlerError> {
+    schema::reservation::decode(&event.event.tag, &event.event.payload).map_err(park)
+}
+
+fn rental_event(event: &Recorded) -> Result<rental::Event, HandlerError> {
+    schema::rental::decode(&event.event.tag, &event.event.payload).map_err(park)
+}
+
+/// Whether the event's tag is one of those, whatever its version.
+fn is_one_of(event: &Recorded, kinds: &[&str]) -> bool {
+    let kind = event.event.tag.rsplit_once('.').map_or(&*event.event.tag, |(kind, _version)| kind);
+    kinds.contains(&kind)
+}
+
+/// An approved payment confirms its reservation; where the hold is gone, the money goes back.
+struct ReservationFollowsPayment(Targets);
+
+impl EventHandler for ReservationFollowsPayment {
+    fn target(&self, event: &Recorded) -> Option<String> {
+        let wanted = is_one_of(event, &["payment.approved"]);
+        // What cannot be decoded is parked under its own name by `handle`.
+        let decoded = || payment_event(event).map(|event| event.subject().car_no.to_string());
+        wanted.then(|| decoded().unwrap_or_else(|_| event.event.entity.to_string()))
+    }
+
+    fn handle(&self, event: &Recorded, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
+        let event = payment_event(event);
+        Box::pin(async move {
+            let payment::Event::Approved { subject, amount, .. } = event? else { return Ok(()) };
+            let confirm = reservation::Command::Confirm { reservation_no: subject.reservation_no.clone() };
+            if send(&self.0.calendars, subject.car_no.as_str(), confirm, cause).await?.is_err() {
+                let ask = Ask::internal(Duration::from_millis(ASK_MS));
+                let given = give_back(&self.0.cashier, &*self.0.journal, &subject, amount, ask).await;
+                settled(given, &subject.reservation_no)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// A reservation that ends before the rental ends its payment.
+struct PaymentFollowsReservation(Targets);
+
+impl EventHandler for PaymentFollowsReservation {
+    fn target(&self, event: &Recorded) -> Option<String> {
+        let wanted = is_one_of(event, &["reservation.cancelled", "reservation.expired"]);
+        let decoded = || {
+            let event = reservation_event(event).ok()?;
+            Some(event.subject()?.reservation_no.payment().to_string())
+        };
+        wanted.then(|| decoded().unwrap_or_else(|| event.event.entity.to_string()))
+    }
+
+    fn handle(&self, event: &Recorded, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
+        let event = reservation_event(event);
+        Box::pin(async move {
+            let (subject, keep) = match event? {
+                reservation::Event::Cancelled { subject, quote, .. } => (subject, Some(quote.fee)),
+                reservation::Event::Expired { subject, .. } => (subject, None),
+                reservation::Event::Enrolled(_)
+                | reservation::Event::Retired
+                | reservation::Event::Blocked { .. }
+                | reservation::Event::Unblocked { .. }
+                | reservation::Event::Held { .. }
+                | reservation::Event::Confirmed { .. }
+                | reservation::Event::PickedUp { .. }
+                | reservation::Event::Completed { .. } => return Ok(()),
+            };
+            let booking = booking(&*self.0.journal, &subject.reservation_no).await.map_err(retry)?;
+            let amount = booking.ok_or_else(|| park("the reservation has no document"))?.price;
+            let keep = keep.unwrap_or(Money::zero(amount.currency()));
+            let ask = Ask::internal(Duration::from_millis(ASK_MS)).caused_by(cause);
+            let cancelled = self.0.cashier.cancel(&subject, amount, keep, ask, Duration::ZERO).await;
+            settled(cancelled.map(drop), &subject.reservation_no)
+        })
+    }
+}
+
+/// A paid reservation is rented; one that is cancelled is not; a car handed over is out.
+struct RentalFollowsReservation(Targets);
+
+impl EventHandler for RentalFollowsReservation {
+    fn target(&self, event: &Recorded) -> Option<String> {
+        let wanted = is_one_of(event, &["reservation.confirmed", "reservation.cancelled", "reservation.picked_up"]);
+        let decoded = || {
+            let event = reservation_event(event).ok()?;
+            Some(event.subject()?.reservation_no.rental().to_string())
+        };
+        wanted.then(|| decoded().unwrap_or_else(|| event.event.entity.to_string()))
+    }
+
+    fn handle(&self, event: &Recorded, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
+        let event = reservation_event(event);
+        Box::pin(async move {
+            let (subject, command) = match event? {
+                reservation::Event::Confirmed { subject, period } => {
+                    (subject.clone(), rental::Command::Rent { subject, period })
+                }
+                reservation::Event::Cancelled { subject, .. } => (subject, rental::Command::Cancel),
+                reservation::Event::PickedUp { subject, at } => (subject, rental::Command::PickUp { at }),
+                reservation::Event::Enrolled(_)
+                | reservation::Event::Retired
+                | reservation::Event::Blocked { .. }
+                | reservation::Event::Unblocked { .. }
+                | reservation::Event::Held { .. }
+                | reservation::Event::Expired { .. }
+                | reservation::Event::Completed { .. } => return Ok(()),
+            };
+            // A refusal means that the rental is past this step, or that an unpaid reservation was cancelled.
+            let _ = send(&self.0.rentals, subject.reservation_no.rental().as_str(), command, cause).await?;
+            Ok(())
+        })
+    }
+}
+
+/// A car that comes back completes its reservation.
+struct ReservationFollowsRental(Targets);
+
+impl EventHandler for ReservationFollowsRental {
+    fn target(&self, event: &Recorded) -> Option<String> {
+        let decoded = || rental_event(event).map(|event| event.subject().car_no.to_string());
+        is_one_of(event, &["rental.returned"]).then(|| decoded().unwrap_or_else(|_| event.event.entity.to_string()))
+    }
+
+    fn handle(&self, event: &Recorded, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
+        let event = rental_event(event);
+        Box::pin(async move {
+            let rental::Event::Returned { subject, .. } = event? else { return Ok(()) };
+            let complete = reservation::Command::Complete { reservation_no: subject.reservation_no.clone() };
+            if let Err(refusal) = send(&self.0.calendars, subject.car_no.as_str(), complete, cause).await? {
+                tracing::warn!(reservation_no = %subject.reservation_no, code = refusal.code(), "return not taken over");
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The ledger notes which rentals keep a car.
+struct LedgerFollowsRental(Targets);
+
+impl EventHandler for LedgerFollowsRental {
+    fn target(&self, event: &Recorded) -> Option<String> {
+        let decoded = rental_event(event).map(|event| event.subject().car_no.to_string());
+        Some(decoded.unwrap_or_else(|_| event.event.entity.to_string()))
+    }
+
+    fn handle(&self, event: &Recorded, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
+        let event = rental_event(event);
+        Box::pin(async move {
+            let event = event?;
+            let rental_no = event.subject().reservation_no.rental();
+            let note = |note| fleet::Command::NoteRental { rental_no: rental_no.clone(), note };
+            let command = match &event {
+                rental::Event::Rented { .. } => note(fleet::RentalNote::Rented),
+                rental::Event::PickedUp { .. } => note(fleet::RentalNote::PickedUp),
+                rental::Event::Overdue { .. } => note(fleet::RentalNote::Overdue),
+                rental::Event::Returned { .. } | rental::Event::Cancelled { .. } => {
+                    fleet::Command::EndRental { rental_no: rental_no.clone() }
+                }
+            };
+            let car_no = event.subject().car_no.clone();
+            if let Err(refusal) = send(&self.0.ledger, car_no.as_str(), command, cause).await? {
+                tracing::warn!(%car_no, code = refusal.code(), "rental not noted in the ledger");
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The ledger notes what the calendar decided of a car: blocks and retirement.
+struct LedgerFollowsReservation(Targets);
+
+impl EventHandler for LedgerFollowsReservation {
+    fn target(&self, event: &Recorded) -> Option<String> {
+        is_one_of(event, &["reservation.blocked", "reservation.unblocked", "reservation.retired"])
+            .then(|| event.event.entity.to_string())
+    }
+
+    fn handle(&self, event: &Recorded, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
+        let (car_no, event) = (Arc::clone(&event.event.entity), reservation_event(event));
+        Box::pin(async move {
+            let command = match event? {
+                reservation::Event::Blocked { block_no, block } => fleet::Command::Block { block_no, block },
+                reservation::Event::Unblocked { block_no } => fleet::Command::Unblock { block_no },
+                reservation::Event::Retired => fleet::Command::Retire,
+                reservation::Event::Enrolled(_)
+                | reservation::Event::Held { .. }
+                | reservation::Event::Confirmed { .. }
+                | reservation::Event::Expired { .. }
+                | reservation::Event::Cancelled { .. }
+                | reservation::Event::PickedUp { .. }
+                | reservation::Event::Completed { .. } => return Ok(()),
+            };
+            if let Err(refusal) = send(&self.0.ledger, &car_no, command, cause).await? {
+                tracing::warn!(%car_no, code = refusal.code(), "calendar's news not noted in the ledger");
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The calendar learns of cars from the ledger.
+struct ReservationFollowsFleet(Targets);
+
+impl EventHandler for ReservationFollowsFleet {
+    fn target(&self, event: &Recorded) -> Option<String> {
+        is_one_of(event, &["fleet.registered", "fleet.amended"]).then(|| event.event.entity.to_string())
+    }
+
+    fn handle(&self, event: &Recorded, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
+        let car_no = Arc::clone(&event.event.entity);
+        Box::pin(async move {
+            // The newest entry will do, and an older revision is ignored anyway.
+            let state = committed(&*self.0.journal, &Ledger, &car_no).await.map_err(retry)?;
+            let Some(car) = state.and_then(|state| state.0) else { return Err(park("the car has no entry")) };
+            let _ = send(&self.0.calendars, &car_no, reservation::Command::Enrol(enrolment(&car)), cause).await?;
+            Ok(())
+        })
+    }
+}
+
+/// A policy as it is put together.
+pub struct PolicySpec {
+    /// The context that carries it out.
+    pub target: Context,
+    /// Its permanent name, under which positions and causes are stored.
+    pub name: &'static str,
+    /// The context that it follows.
+    pub source: Context,
+    handler: fn(Targets) -> Arc<dyn EventHandler>,
+}
+
+/// Every policy.
+pub const POLICIES: [PolicySpec; 7] = [
+    PolicySpec {
+        target: schema::RESERVATION,
+        name: "reservation-follows-payment",
+        source: schema::PAYMENT,
+        handler: |targets| Arc::new(ReservationFollowsPayment(targets)),
+    },
+    PolicySpec {
+        target: schema::RESERVATION,
+        name: "reservation-follows-rental",
+        source: schema::RENTAL,
+        handler: |targets| Arc::new(ReservationFollowsRental(targets)),
+    },
+    PolicySpec {
+        target: schema::RESERVATION,
+        name: "reservation-follows-fleet",
+        source: schema::FLEET,
+        handler: |targets| Arc::new(ReservationFollowsFleet(targets)),
+    },
+    PolicySpec {
+        target: schema::PAYMENT,
+        name: "payment-follows-reservation",
+        source: schema::RESERVATION,
+        handler: |targets| Arc::new(PaymentFollowsReservation(targets)),
+    },
+    PolicySpec {
+        target: schema::RENTAL,
+        name: "rental-follows-reservation",
+        source: schema::RESERVATION,
+        handler: |targets| Arc::new(RentalFollowsReservation(targets)),
+    },
+    PolicySpec {
+        target: schema::FLEET,
+        name: "fleet-follows-rental",
+        source: schema::RENTAL,
+        handler: |targets| Arc::new(LedgerFollowsRental(targets)),
+    },
+    PolicySpec {
+        target: schema::FLEET,
+        name: "fleet-follows-reservation",
+        source: schema::RESERVATION,
+        handler: |targets| Arc::new(LedgerFollowsReservation(targets)),
+    },
+];
+
+/// The policies that a context carries out.
+#[must_use]
+pub fn policies(targets: &Targets, of: Context) -> Vec<Subscription> {
+    let subscribe = |spec: &PolicySpec| {
+        let (journal, handler) = (Arc::clone(&targets.journal), (spec.handler)(targets.clone()));
+        let policy = Policy::new(spec.name, journal, spec.source, handler, PolicyLimits::default());
+        Subscription::new(&*targets.journal, spec.source, policy, FollowerLimits::default())
+    };
+    POLICIES.iter().filter(|spec| spec.target == of).map(subscribe).collect()
+}
+
+/// Ends holds that have run out, unless a payment may still come of them.
+pub struct HoldTimer(pub Targets);
+
+impl TimerHandler for HoldTimer {
+    fn due(&self, timer: Timer) -> BoxFuture<'_, Result<(), HandlerError>> {
+        Box::pin(async move {
+            let reservation_no = ReservationNo::parse(&timer.name).map_err(park)?;
+            let payment_no = reservation_no.payment();
+            if self.0.cashier.has_in_hand(&payment_no) {
+                return Err(not_yet("a payment is in hand"));
+            }
+            let paid = self.0.cashier.committed(&payment_no).await.map_err(|error: ServiceError| retry(error))?;
+            let outstanding = paid.as_ref().and_then(payment::Payment::outstanding);
+            if outstanding == Some(Outstanding::Charge) {
+                return Err(not_yet("the outcome of a payment is not known"));
+            }
+            let approved = paid.is_some_and(|paid| matches!(paid.status, payment::Status::Approved { .. }));
+            let command = if approved {
+                reservation::Command::Confirm { reservation_no }
+            } else {
+                reservation::Command::Expire { reservation_no }
+            };
+            let ask = Ask::internal(Duration::from_millis(ASK_MS));
+            let answer = self.0.calendars.ask(&timer.entity, command, ask).await.map_err(retry)?;
+            match answer {
+                Err(reservation::Rejection::HoldStillRunning) => Err(not_yet("the hold is still running")),
+                Ok(_) | Err(_) => Ok(()),
+            }
+        })
+    }
+}
+
+/// Tells rentals that their cars should be back.
+pub struct OverdueTimer(pub Targets);
+
+impl TimerHandler for OverdueTimer {
+    fn due(&self, timer: Timer) -> BoxFuture<'_, Result<(), HandlerError>> {
+        Box::pin(async move {
+            if &*timer.name != OVERDUE_TIMER {
+                return Err(park("an unknown timer"));
+            }
+            let ask = Ask::internal(Duration::from_millis(ASK_MS));
+            let answer = self.0.rentals.ask(&timer.entity, rental::Command::MarkOverdue, ask).await.map_err(retry)?;
+            if let Ok(Some(rental)) = answer {
+                tracing::warn!(car_no = %rental.subject.car_no, rental_no = %timer.entity, "car overdue");
+            }
+            Ok(())
+        })
+    }
+}

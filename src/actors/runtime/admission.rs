@@ -1,0 +1,152 @@
+//! Bounded permits, since mailboxes are not bounded: every question holds one of its context, its shard and its
+//! entity from before it is sent until it is answered or dropped. Refuses at once and never queues.
+
+use super::ask::Class;
+use super::entity::Entity;
+use super::router::{Core, Slot};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// Counts what is under way in one scope, up to a bound, with a reserve for the service itself.
+#[derive(Debug)]
+pub(super) struct Gate {
+    count: AtomicU32,
+    external_max: u32,
+    internal_max: u32,
+}
+
+impl Gate {
+    /// With the bound for asks from outside and what the service itself may have on top.
+    pub(super) fn new(external_max: u32, reserve: u32) -> Self {
+        Self { count: AtomicU32::new(0), external_max, internal_max: external_max.saturating_add(reserve) }
+    }
+
+    /// Takes a permit, to be returned with [`Gate::leave`].
+    pub(super) fn enter(&self, class: Class) -> bool {
+        let max = match class {
+            Class::External => self.external_max,
+            Class::Internal => self.internal_max,
+        };
+        // Adding first and taking back may refuse one too many for a moment at the bound, never admit one.
+        if self.count.fetch_add(1, Ordering::Relaxed) < max {
+            return true;
+        }
+        self.leave();
+        false
+    }
+
+    /// Returns a permit.
+    pub(super) fn leave(&self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many permits are out.
+    pub(super) fn count(&self) -> u32 {
+        self.count.load(Ordering::Relaxed)
+    }
+}
+
+/// Where a permit was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    Context,
+    Shard,
+    Entity,
+}
+
+impl Scope {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Context => "context",
+            Self::Shard => "shard",
+            Self::Entity => "entity",
+        }
+    }
+}
+
+/// Counts a refusal.
+pub(super) fn refused<E: Entity>(scope: Scope) {
+    metrics::counter!("rentcar_admission_refusals_total", "context" => E::CONTEXT.0, "scope" => scope.name())
+        .increment(1);
+}
+
+/// The gate of a shard, and a count of everything it ever admitted, which serves as its clock for idleness.
+#[derive(Debug)]
+pub(super) struct ShardGate {
+    gate: Gate,
+    admitted: AtomicU64,
+}
+
+impl ShardGate {
+    pub(super) fn new(external_max: u32, reserve: u32) -> Self {
+        Self { gate: Gate::new(external_max, reserve), admitted: AtomicU64::new(0) }
+    }
+
+    /// How many questions this shard has admitted so far.
+    pub(super) fn admitted(&self) -> u64 {
+        self.admitted.load(Ordering::Relaxed)
+    }
+}
+
+/// The permits of one question; returned when dropped.
+pub(super) struct Permit<E: Entity> {
+    core: Arc<Core<E>>,
+    shard: usize,
+    slot: Option<Arc<Slot<E>>>,
+}
+
+impl<E: Entity> Permit<E> {
+    /// Takes the permits of the context and of the shard.
+    pub(super) fn enter(core: &Arc<Core<E>>, shard: usize, class: Class) -> Result<Self, Scope> {
+        if !core.gate.enter(class) {
+            return Err(Scope::Context);
+        }
+        let gate = &core.shards[shard].gate;
+        if !gate.gate.enter(class) {
+            core.gate.leave();
+            return Err(Scope::Shard);
+        }
+        Ok(Self { core: Arc::clone(core), shard, slot: None })
+    }
+
+    /// Takes the permit of an entity, in place of that of an earlier incarnation, and marks it as in use.
+    pub(super) fn enter_entity(&mut self, slot: &Arc<Slot<E>>, class: Class) -> bool {
+        if !slot.gate.enter(class) {
+            return false;
+        }
+        let admitted = self.core.shards[self.shard].gate.admitted.fetch_add(1, Ordering::Relaxed);
+        slot.used_at.store(admitted, Ordering::Relaxed);
+        if let Some(earlier) = self.slot.replace(Arc::clone(slot)) {
+            earlier.gate.leave();
+        }
+        true
+    }
+}
+
+impl<E: Entity> Drop for Permit<E> {
+    fn drop(&mut self) {
+        if let Some(slot) = &self.slot {
+            slot.gate.leave();
+        }
+        self.core.shards[self.shard].gate.gate.leave();
+        self.core.gate.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reserve_admits_the_service_itself_when_outsiders_are_turned_away() {
+        let gate = Gate::new(2, 1);
+        assert!(gate.enter(Class::External) && gate.enter(Class::External));
+        assert!(!gate.enter(Class::External));
+        assert!(gate.enter(Class::Internal));
+        assert!(!gate.enter(Class::Internal));
+        gate.leave();
+        assert!(!gate.enter(Class::External), "the reserve is not for outsiders");
+        assert!(gate.enter(Class::Internal));
+        assert_eq!(gate.count(), 3);
+    }
+}

@@ -1,0 +1,249 @@
+//! One question and its one answer: what the caller says beside the command, and the cell in which the answer
+//! comes back. A question that is dropped anywhere on its way answers itself, and says truthfully whether
+//! anything can have been done.
+
+use super::admission::Permit;
+use super::entity::Entity;
+use crate::store::journal::{Cause, ShardId};
+use futures_util::task::AtomicWaker;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Somebody outside, who can be turned away.
+    External,
+    /// The service itself, finishing what it has begun; a reserve is kept for it.
+    Internal,
+}
+
+/// The caller's name for a command, so that the same command gets the same answer again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandId {
+    /// Unique among the commands of all contexts.
+    pub id: Arc<str>,
+    /// Until when the answer is remembered, in milliseconds since the epoch.
+    pub expires_ms: i64,
+}
+
+/// What the caller says beside the command.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// Work that has not begun by then is not begun, and nobody waits any longer.
+    pub deadline: Instant,
+    /// Who asks.
+    pub class: Class,
+    /// The event of another shard that led to the command; repeats of it are dropped.
+    pub cause: Option<Cause>,
+    /// The caller's name for the command.
+    pub command_id: Option<CommandId>,
+}
+
+impl Ask {
+    /// From outside, to be answered within `timeout`.
+    pub fn external(timeout: Duration) -> Self {
+        Self { deadline: Instant::now() + timeout, class: Class::External, cause: None, command_id: None }
+    }
+
+    /// From the service itself, to be answered within `timeout`.
+    pub fn internal(timeout: Duration) -> Self {
+        Self { class: Class::Internal, ..Self::external(timeout) }
+    }
+
+    /// With the event that led to the command.
+    #[must_use]
+    pub fn caused_by(self, cause: Cause) -> Self {
+        Self { cause: Some(cause), ..self }
+    }
+
+    /// With the caller's name for the command, remembered until `expires_ms`.
+    #[must_use]
+    pub fn identified(self, id: impl Into<Arc<str>>, expires_ms: i64) -> Self {
+        Self { command_id: Some(CommandId { id: id.into(), expires_ms }), ..self }
+    }
+}
+
+/// Why there is no answer. Only `Unknown` leaves open whether the command was carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// Too much is waiting already: nothing was done.
+    #[error("overloaded, to be tried again in {retry_after_ms} ms")]
+    Overloaded {
+        /// How long to wait, in milliseconds.
+        retry_after_ms: u64,
+    },
+    /// The context or the shard is down, or the command cannot be carried out now: nothing was done.
+    #[error("unavailable, to be tried again in {retry_after_ms} ms")]
+    Unavailable {
+        /// How long to wait, in milliseconds.
+        retry_after_ms: u64,
+    },
+    /// The entity has failed too often and is left alone for a while: nothing was done.
+    #[error("quarantined, to be tried again in {retry_after_ms} ms")]
+    Quarantined {
+        /// How long to wait, in milliseconds.
+        retry_after_ms: u64,
+    },
+    /// The deadline passed before the work was begun: nothing was done.
+    #[error("the deadline passed before the work was begun")]
+    Expired,
+    /// Nobody can tell whether it was done.
+    #[error("the outcome is unknown")]
+    Unknown,
+}
+
+/// What a command led to, and, when it changed something, where its last event stands.
+pub type Answer<E> = (Result<<E as Entity>::Reply, <E as Entity>::Rejection>, Option<(ShardId, u64)>);
+type Outcome<E> = Result<Answer<E>, AskError>;
+
+const QUEUED: u8 = 0;
+const BEGUN: u8 = 1;
+const APPENDING: u8 = 2;
+const ANSWERED: u8 = 3;
+const ABANDONED: u8 = 4;
+
+/// A one-shot channel that also knows how far the work has come, in one allocation.
+struct Cell<T> {
+    stage: AtomicU8,
+    answer: Mutex<Option<T>>,
+    waker: AtomicWaker,
+}
+
+impl<T> Cell<T> {
+    fn step(&self, from: u8, to: u8) -> bool {
+        self.stage.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    fn put(&self, answer: T) {
+        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+        self.stage.store(ANSWERED, Ordering::Release);
+        self.waker.wake();
+    }
+
+    fn take(&self) -> Option<T> {
+        if self.stage.load(Ordering::Acquire) != ANSWERED {
+            return None;
+        }
+        self.answer.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// The caller's end.
+pub(super) struct Waiter<E: Entity>(Arc<Cell<Outcome<E>>>);
+
+impl<E: Entity> Future for Waiter<E> {
+    type Output = Outcome<E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        if let Some(answer) = self.0.take() {
+            return Poll::Ready(answer);
+        }
+        self.0.waker.register(context.waker());
+        self.0.take().map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl<E: Entity> Waiter<E> {
+    /// Waits no longer than the deadline.
+    pub(super) async fn until(mut self, deadline: Instant) -> Outcome<E> {
+        match tokio::time::timeout_at(deadline, &mut self).await {
+            Ok(outcome) => outcome,
+            Err(_) if self.0.step(QUEUED, ABANDONED) => Err(AskError::Expired),
+            Err(_) => self.0.take().unwrap_or(Err(AskError::Unknown)),
+        }
+    }
+}
+
+impl<E: Entity> Drop for Waiter<E> {
+    fn drop(&mut self) {
+        // Whoever asked has gone: what has not begun need not be begun.
+        self.0.step(QUEUED, ABANDONED);
+    }
+}
+
+/// The answering end; carries the permits, which are returned before the caller learns the answer.
+pub(super) struct Port<E: Entity> {
+    cell: Arc<Cell<Outcome<E>>>,
+    permit: Option<Permit<E>>,
+    retry_after_ms: u64,
+}
+
+impl<E: Entity> Port<E> {
+    /// Both ends.
+    pub(super) fn new(permit: Permit<E>, retry_after_ms: u64) -> (Self, Waiter<E>) {
+        let cell = Arc::new(Cell { stage: AtomicU8::new(QUEUED), answer: Mutex::new(None), waker: AtomicWaker::new() });
+        (Self { cell: Arc::clone(&cell), permit: Some(permit), retry_after_ms }, Waiter(cell))
+    }
+
+    /// The permits, to be extended on the way.
+    pub(super) fn permit_mut(&mut self) -> Option<&mut Permit<E>> {
+        self.permit.as_mut()
+    }
+
+    /// Begins the work, unless nobody waits for it any longer.
+    pub(super) fn begin(&self) -> bool {
+        self.cell.step(QUEUED, BEGUN)
+    }
+
+    /// From here on, giving up means that nobody knows.
+    pub(super) fn appending(&self) {
+        self.cell.step(BEGUN, APPENDING);
+    }
+
+    /// Answers.
+    pub(super) fn answer(mut self, outcome: Outcome<E>) {
+        self.put(outcome);
+    }
+
+    /// Answers that nothing was done because of the state of things.
+    pub(super) fn unavailable(self) {
+        let retry_after_ms = self.retry_after_ms;
+        self.answer(Err(AskError::Unavailable { retry_after_ms }));
+    }
+
+    fn put(&mut self, outcome: Outcome<E>) {
+        self.permit = None;
+        self.cell.put(outcome);
+    }
+}
+
+impl<E: Entity> Drop for Port<E> {
+    fn drop(&mut self) {
+        if self.permit.is_none() {
+            return;
+        }
+        let retry_after_ms = self.retry_after_ms;
+        match self.cell.stage.load(Ordering::Acquire) {
+            QUEUED | BEGUN => self.put(Err(AskError::Unavailable { retry_after_ms })),
+            APPENDING => self.put(Err(AskError::Unknown)),
+            _ => {}
+        }
+    }
+}
+
+/// A command on its way to its entity.
+pub(super) struct Envelope<E: Entity> {
+    /// The command.
+    pub(super) command: E::Command,
+    /// What the caller said beside it.
+    pub(super) ask: Ask,
+    /// Where the answer goes.
+    pub(super) port: Port<E>,
+}
+
+impl<E: Entity> Envelope<E> {
+    /// Begins the work, or gives the question up: nobody waits, or it is too late.
+    pub(super) fn begin(self) -> Option<Self> {
+        if Instant::now() >= self.ask.deadline {
+            self.port.answer(Err(AskError::Expired));
+            return None;
+        }
+        self.port.begin().then_some(self)
+    }
+}

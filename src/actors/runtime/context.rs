@@ -1,0 +1,175 @@
+//! Puts a context together: one supervised subtree of shards, timers and followers, and the handle that others
+//! ask it by. The handle exists before anything is started, so that contexts can know each other.
+
+use super::clock::Clock;
+use super::entity::Entity;
+use super::limits::{ContextLimits, RestartLimits};
+use super::router::{ContextHandle, Core};
+use super::shard::{ShardActor, ShardMessage, ShardSeed};
+use super::subscription::{Follower, FollowerSeed, Subscription};
+use super::supervisor::{Board, ChildSpec, Strategy, SupervisorSpec};
+use super::system::{Component, Part};
+use super::timers::{TimerActor, TimerHandler, TimerSeed};
+use crate::store::journal::Journal;
+use ractor::Actor;
+use std::sync::Arc;
+
+/// What a context is made of.
+pub struct ContextSpec<E: Entity> {
+    /// The behaviour of its entities.
+    pub entity: Arc<E>,
+    /// Where everything is kept.
+    pub journal: Arc<dyn Journal>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Its bounds.
+    pub limits: ContextLimits,
+    /// Who is told of its due timers; may be given later.
+    pub timers: Option<Arc<dyn TimerHandler>>,
+    /// What it follows; may be given later.
+    pub subscriptions: Vec<Subscription>,
+}
+
+/// A context that has not been started.
+pub struct ContextPart<E: Entity> {
+    core: Arc<Core<E>>,
+    spec: ContextSpec<E>,
+}
+
+/// The handle of a context, and the context itself to be started.
+pub fn context<E: Entity>(spec: ContextSpec<E>) -> (ContextHandle<E>, ContextPart<E>) {
+    let core = Arc::new(Core::new(spec.journal.shard_count(E::CONTEXT), spec.limits.clone()));
+    (ContextHandle::new(Arc::clone(&core)), ContextPart { core, spec })
+}
+
+impl<E: Entity> ContextPart<E> {
+    /// With somebody who is told of its due timers.
+    #[must_use]
+    pub fn with_timers(mut self, handler: Arc<dyn TimerHandler>) -> Self {
+        self.spec.timers = Some(handler);
+        self
+    }
+
+    /// With more subscriptions.
+    #[must_use]
+    pub fn with_subscriptions(mut self, subscriptions: impl IntoIterator<Item = Subscription>) -> Self {
+        self.spec.subscriptions.extend(subscriptions);
+        self
+    }
+
+    /// As a part of a system, named after the context.
+    pub fn part(self) -> Part {
+        let Self { core, spec } = self;
+        let name = E::CONTEXT.0;
+        let mut children: Vec<ChildSpec> = (0..core.shards.len()).map(|number| shard(&core, &spec, number)).collect();
+        children.extend(spec.timers.clone().map(|handler| timers(&spec, handler)));
+        children.extend(followers(name, &spec.journal, &spec.clock, &spec.subscriptions));
+        let board = Arc::new(Board::default());
+        let supervisor = supervisor(children, spec.limits.restart, &board);
+        let handle = ContextHandle::new(core);
+        let health = move || {
+            let (shards, shards_up) = handle.shards_up();
+            let mut detail = format!("{shards_up} of {shards} shards up");
+            let troubles = troubles(&board);
+            if !troubles.is_empty() {
+                detail = format!("{detail}; {troubles}");
+            }
+            Component { name: name.to_owned(), up: shards_up == shards, detail }
+        };
+        Part { child: ChildSpec::supervisor(name, name, supervisor), health: Arc::new(health) }
+    }
+}
+
+/// A part that only follows others, such as a read model: one follower per source shard of each subscription.
+pub fn followers_part(
+    name: &'static str,
+    journal: &Arc<dyn Journal>,
+    clock: &Arc<dyn Clock>,
+    subscriptions: &[Subscription],
+    limits: RestartLimits,
+) -> Part {
+    let children: Vec<ChildSpec> = followers(name, journal, clock, subscriptions).collect();
+    let board = Arc::new(Board::default());
+    let supervisor = supervisor(children, limits, &board);
+    let health = move || {
+        let troubles = troubles(&board);
+        let up = troubles.is_empty();
+        let detail = if up { "following".to_owned() } else { troubles };
+        Component { name: name.to_owned(), up, detail }
+    };
+    Part { child: ChildSpec::supervisor(name, name, supervisor), health: Arc::new(health) }
+}
+
+fn supervisor(children: Vec<ChildSpec>, limits: RestartLimits, board: &Arc<Board>) -> SupervisorSpec {
+    // A shard, the timers and each follower fail by themselves: nobody else need be restarted.
+    SupervisorSpec { children, strategy: Strategy::OneForOne, limits, board: Arc::clone(board) }
+}
+
+/// The children that do not run.
+fn troubles(board: &Board) -> String {
+    let down = board.children().into_iter().filter(|child| !child.up);
+    let words: Vec<String> = down.map(|child| format!("{} {}", child.name, child.detail)).collect();
+    words.join(", ")
+}
+
+fn shard<E: Entity>(core: &Arc<Core<E>>, spec: &ContextSpec<E>, number: usize) -> ChildSpec {
+    let seed = ShardSeed {
+        core: Arc::clone(core),
+        number,
+        entity: Arc::clone(&spec.entity),
+        journal: Arc::clone(&spec.journal),
+        clock: Arc::clone(&spec.clock),
+    };
+    let start = move |supervisor| -> futures_util::future::BoxFuture<'static, _> {
+        let seed = seed.clone();
+        Box::pin(async move {
+            let (actor, _) = Actor::spawn_linked(None, ShardActor::<E>::new(), seed, supervisor).await?;
+            Ok(actor.get_cell())
+        })
+    };
+    ChildSpec::new(E::CONTEXT.0, "shard", format!("shard-{number}"), start)
+        .stopped_by(|cell, until| drop(cell.send_message(ShardMessage::<E>::Close { until })))
+}
+
+fn timers<E: Entity>(spec: &ContextSpec<E>, handler: Arc<dyn TimerHandler>) -> ChildSpec {
+    let seed = TimerSeed {
+        context: E::CONTEXT,
+        journal: Arc::clone(&spec.journal),
+        clock: Arc::clone(&spec.clock),
+        handler,
+        limits: spec.limits.timers,
+    };
+    ChildSpec::new(E::CONTEXT.0, "timers", "timers", move |supervisor| {
+        let seed = seed.clone();
+        Box::pin(async move {
+            let (actor, _) = Actor::spawn_linked(None, TimerActor, seed, supervisor).await?;
+            Ok(actor.get_cell())
+        })
+    })
+}
+
+fn followers(
+    context: &'static str,
+    journal: &Arc<dyn Journal>,
+    clock: &Arc<dyn Clock>,
+    subscriptions: &[Subscription],
+) -> impl Iterator<Item = ChildSpec> {
+    subscriptions.iter().flat_map(move |subscription| {
+        subscription.shards().map(move |shard| {
+            let seed = FollowerSeed {
+                subscription: subscription.clone(),
+                shard,
+                journal: Arc::clone(journal),
+                clock: Arc::clone(clock),
+            };
+            let name = format!("{}-{}", subscription.name(), shard.number);
+            ChildSpec::new(context, "follower", name, move |supervisor| {
+                let seed = seed.clone();
+                Box::pin(async move {
+                    let (actor, _) = Actor::spawn_linked(None, Follower, seed, supervisor).await?;
+                    Ok(actor.get_cell())
+                })
+            })
+        })
+    })
+}

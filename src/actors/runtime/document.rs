@@ -1,0 +1,72 @@
+//! The state document of an entity: its state, and which events of other shards have been applied to it already.
+//! Pure; `verify` folds events with the same functions and compares the bytes.
+
+use super::entity::{CorruptHistory, Derived, Entity};
+use crate::store::codec::CodecError;
+use crate::store::document::{self, Causes};
+use crate::store::journal::StoredEvent;
+use bytes::Bytes;
+
+/// Why an event could not be folded into a document.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FoldError {
+    /// The event or the document cannot be decoded or encoded.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// The event is impossible.
+    #[error(transparent)]
+    Corrupt(#[from] CorruptHistory),
+}
+
+/// What the runtime keeps of one entity.
+pub struct StateDocument<E: Entity> {
+    /// The entity's state.
+    pub state: E::State,
+    /// Which events of other shards are in it.
+    pub causes: Causes,
+}
+
+impl<E: Entity> Clone for StateDocument<E> {
+    fn clone(&self) -> Self {
+        Self { state: self.state.clone(), causes: self.causes.clone() }
+    }
+}
+
+impl<E: Entity> StateDocument<E> {
+    /// The document of an entity to which nothing has happened; it is never stored.
+    pub fn initial(entity: &E, key: &str) -> Self {
+        Self { state: entity.initial(key), causes: Causes::default() }
+    }
+
+    /// The document after one more stored event of this entity, tidied as the runtime tidies it.
+    ///
+    /// # Errors
+    /// When the event cannot be decoded, or is impossible in this state.
+    pub fn fold(mut self, entity: &E, key: &str, stored: &StoredEvent) -> Result<Self, FoldError> {
+        let event = entity.decode_event(&stored.tag, &stored.payload)?;
+        self.state = entity.evolve(self.state, &event)?;
+        let _: Derived = entity.derive(key, &mut self.state, std::slice::from_ref(&event));
+        if let Some(cause) = &stored.cause {
+            self.causes.note(cause);
+        }
+        Ok(self)
+    }
+
+    /// The body to store. Equal documents give equal bytes.
+    ///
+    /// # Errors
+    /// When the state cannot be encoded.
+    pub fn encode(&self, entity: &E) -> Result<Bytes, CodecError> {
+        document::StateDocument::encode(&self.causes, &entity.encode_state(&self.state)?)
+    }
+
+    /// The document of a stored body.
+    ///
+    /// # Errors
+    /// When the bytes are not a document.
+    pub fn decode(entity: &E, body: &[u8]) -> Result<Self, CodecError> {
+        let document::StateDocument { causes, state } = document::StateDocument::decode(body)
+            .map_err(|error| CodecError::Decode(format!("not a state document: {error}")))?;
+        Ok(Self { state: entity.decode_state(state)?, causes })
+    }
+}

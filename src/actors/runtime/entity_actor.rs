@@ -1,0 +1,255 @@
+//! The actor around an entity: load, decide, append, evolve, reply, one command at a time. Holds no rule of its
+//! own; its state changes only after the append is durable.
+
+use super::ask::{AskError, Envelope, Port};
+use super::clock::Clock;
+use super::document::StateDocument;
+use super::entity::{Derived, Entity};
+use super::router::Core;
+use super::writer::{Draft, ShardWriter};
+use crate::store::codec::CodecError;
+use crate::store::journal::{AppendError, CommandRecord, DocumentWrite, Journal, ReadError, StoredEvent};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What the entities of one shard share under one epoch.
+pub(super) struct EntityEnv<E: Entity> {
+    pub(super) core: Arc<Core<E>>,
+    pub(super) entity: Arc<E>,
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) writer: ShardWriter,
+}
+
+/// Why a command could not be carried out; nothing was done.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// The journal does not answer: not the entity's fault.
+    #[error("the journal cannot be read: {0}")]
+    Journal(String),
+    /// The entity itself is in trouble; it is restarted, and quarantined if that does not help.
+    #[error("{0}")]
+    Entity(String),
+}
+
+impl From<CodecError> for Failure {
+    fn from(error: CodecError) -> Self {
+        Self::Entity(error.to_string())
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Unavailable(reason) => Self::Journal(reason),
+            ReadError::Damaged(reason) => Self::Entity(format!("the journal is damaged: {reason}")),
+        }
+    }
+}
+
+/// A decision with everything it changes.
+struct Decision<E: Entity> {
+    document: StateDocument<E>,
+    reply: E::Reply,
+    draft: Draft,
+}
+
+/// What becomes of a command.
+enum Step<E: Entity> {
+    Answer(Result<E::Reply, E::Rejection>),
+    Append(Box<Decision<E>>),
+}
+
+pub(super) struct EntityActor<E>(PhantomData<fn() -> E>);
+
+impl<E: Entity> EntityActor<E> {
+    pub(super) fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+pub(super) struct EntityState<E: Entity> {
+    env: Arc<EntityEnv<E>>,
+    key: Arc<str>,
+    /// Loaded at the first command.
+    document: Option<StateDocument<E>>,
+}
+
+/// Counts the live entities by what lives and dies with each of them, however it ends.
+impl<E: Entity> Drop for EntityState<E> {
+    fn drop(&mut self) {
+        self.env.core.live.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl<E: Entity> Actor for EntityActor<E> {
+    type Msg = Envelope<E>;
+    type State = EntityState<E>;
+    type Arguments = (Arc<EntityEnv<E>>, Arc<str>);
+
+    async fn pre_start(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        (env, key): Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        env.core.live.fetch_add(1, Ordering::Relaxed);
+        Ok(EntityState { env, key, document: None })
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        envelope: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        let Some(envelope) = envelope.begin() else { return Ok(()) };
+        if state.env.writer.has_failed() {
+            // What is known here may be out of date: not even a look at it is given.
+            envelope.port.unavailable();
+            return Ok(());
+        }
+        let step = match state.step(&envelope).await {
+            Ok(step) => step,
+            Err(failure) => return give_up(&state.key, envelope.port, failure),
+        };
+        match step {
+            Step::Answer(outcome) => envelope.port.answer(Ok((outcome, None))),
+            Step::Append(decision) => state.append(*decision, envelope.port).await,
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        _event: SupervisionEvent,
+        _state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        // The default would stop the actor.
+        Ok(())
+    }
+}
+
+fn give_up<E: Entity>(key: &str, port: Port<E>, failure: Failure) -> Result<(), ActorProcessingErr> {
+    port.unavailable();
+    let context = E::CONTEXT.0;
+    match failure {
+        Failure::Journal(reason) => {
+            tracing::warn!(context, entity = %entity_hash(key), %reason, "entity not loaded");
+            Ok(())
+        }
+        Failure::Entity(reason) => {
+            tracing::error!(context, entity = %entity_hash(key), %reason, "entity failed");
+            Err(reason.into())
+        }
+    }
+}
+
+/// Keys can name people, so logs show a short digest of them.
+pub(super) fn entity_hash(key: &str) -> String {
+    format!("{:08x}", crc32fast::hash(key.as_bytes()))
+}
+
+impl<E: Entity> EntityState<E> {
+    /// Everything up to the append. Changes nothing but what is loaded.
+    async fn step(&mut self, envelope: &Envelope<E>) -> Result<Step<E>, Failure> {
+        if self.document.is_none() {
+            self.document = Some(self.load().await?);
+        }
+        if let Some(answer) = self.repeated(envelope).await? {
+            return Ok(Step::Answer(Ok(answer)));
+        }
+        let Some(document) = &self.document else {
+            return Err(Failure::Entity("the state is not loaded".to_owned()));
+        };
+        let (entity, command) = (&*self.env.entity, &envelope.command);
+        let now_ms = self.env.clock.now_ms();
+        match entity.decide(&document.state, command, now_ms) {
+            Err(rejection) => Ok(Step::Answer(Err(rejection))),
+            Ok(events) if events.is_empty() => Ok(Step::Answer(Ok(entity.reply(&document.state, command, &[])))),
+            Ok(events) => {
+                self.decision(document, envelope, &events, now_ms).map(|decision| Step::Append(Box::new(decision)))
+            }
+        }
+    }
+
+    async fn load(&self) -> Result<StateDocument<E>, Failure> {
+        let env = &self.env;
+        match env.journal.document(E::STATE_KIND, &self.key).await? {
+            Some(body) => Ok(StateDocument::decode(&*env.entity, &body)?),
+            None => Ok(StateDocument::initial(&*env.entity, &self.key)),
+        }
+    }
+
+    /// The answer to a command that has been carried out before.
+    async fn repeated(&self, envelope: &Envelope<E>) -> Result<Option<E::Reply>, Failure> {
+        if let (Some(cause), Some(document)) = (&envelope.ask.cause, &self.document)
+            && document.causes.covers(cause)
+        {
+            return Ok(Some(self.env.entity.reply(&document.state, &envelope.command, &[])));
+        }
+        let Some(command) = &envelope.ask.command_id else { return Ok(None) };
+        match self.env.journal.command(&command.id).await? {
+            Some(record) if !record.has_expired(self.env.clock.now_ms()) => {
+                Ok(Some(self.env.entity.decode_answer(&record.answer)?))
+            }
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    fn decision(
+        &self,
+        before: &StateDocument<E>,
+        envelope: &Envelope<E>,
+        events: &[E::Event],
+        now_ms: i64,
+    ) -> Result<Decision<E>, Failure> {
+        let entity = &*self.env.entity;
+        let cause = envelope.ask.cause.as_ref();
+        let mut document = before.clone();
+        let mut stored = Vec::with_capacity(events.len());
+        for event in events {
+            document.state =
+                entity.evolve(document.state, event).map_err(|error| Failure::Entity(error.to_string()))?;
+            let (tag, payload) = entity.encode_event(event)?;
+            let (entity, cause) = (Arc::clone(&self.key), cause.cloned());
+            stored.push(StoredEvent { entity, at_ms: now_ms, cause, tag, payload });
+        }
+        let reply = entity.reply(&document.state, &envelope.command, events);
+        let Derived { mut documents, index, timers } = entity.derive(&self.key, &mut document.state, events);
+        if let Some(cause) = cause {
+            document.causes.note(cause);
+        }
+        let body = Some(document.encode(entity)?);
+        documents.push(DocumentWrite { kind: E::STATE_KIND, key: Arc::clone(&self.key), body });
+        let command = match &envelope.ask.command_id {
+            Some(id) => {
+                let (id, expires_ms) = (Arc::clone(&id.id), id.expires_ms);
+                Some(CommandRecord { id, answer: entity.encode_answer(&reply)?, expires_ms })
+            }
+            None => None,
+        };
+        Ok(Decision { document, reply, draft: Draft { events: stored, documents, index, timers, command } })
+    }
+
+    async fn append(&mut self, decision: Decision<E>, port: Port<E>) {
+        port.appending();
+        let writer = &self.env.writer;
+        match writer.append(decision.draft).await {
+            Ok(position) => {
+                self.document = Some(decision.document);
+                port.answer(Ok((Ok(decision.reply), Some((writer.shard(), position)))));
+            }
+            Err(AppendError::Unknown(reason)) => {
+                tracing::error!(shard = %writer.shard(), %reason, "append of unknown outcome");
+                port.answer(Err(AskError::Unknown));
+            }
+            Err(error) => {
+                tracing::warn!(shard = %writer.shard(), %error, "append refused");
+                port.unavailable();
+            }
+        }
+    }
+}

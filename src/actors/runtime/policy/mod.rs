@@ -1,0 +1,219 @@
+//! A policy turns the events of one context into commands for another: in order for each target, many targets at
+//! once, and with a place to park the targets whose events cannot be handled, so that they hold up nobody else.
+//! Delivers at least once; the target drops repeats by their cause.
+
+mod parking;
+
+use super::limits::PolicyLimits;
+use super::subscription::{HandlerError, Subscriber};
+use crate::store::journal::{Cause, Journal, Progress, Recorded, ShardId};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, stream};
+use parking::Parking;
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+/// What a policy does with an event.
+pub trait EventHandler: Send + Sync + 'static {
+    /// What the event is for: the key of the entity that will be asked, or whatever else must see its events in
+    /// order. `None` when the event is of no interest. The same entity must always have the same target, and one
+    /// event may lead to one command for it, because a repeat is recognised by the position of its cause.
+    fn target(&self, event: &Recorded) -> Option<String>;
+
+    /// Handles an event. May be called again with the same event, even after it has answered `Ok`.
+    fn handle(&self, event: &Recorded, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>>;
+}
+
+/// A [`Subscriber`] around an [`EventHandler`].
+pub struct Policy {
+    name: Arc<str>,
+    journal: Arc<dyn Journal>,
+    handler: Arc<dyn EventHandler>,
+    limits: PolicyLimits,
+    /// One per source shard; its follower is the only one that locks it for long.
+    shards: Vec<Mutex<Parking>>,
+    parked_len: Vec<AtomicUsize>,
+    source: &'static str,
+}
+
+/// How far the events of one target came.
+struct GroupOutcome {
+    target: String,
+    /// The events not handled, and why.
+    left: Vec<u64>,
+    error: Option<HandlerError>,
+}
+
+impl Policy {
+    /// Under a permanent name, following `source` in `journal`, where its position is kept as well.
+    pub fn new(
+        name: impl Into<Arc<str>>,
+        journal: Arc<dyn Journal>,
+        source: crate::store::journal::Context,
+        handler: Arc<dyn EventHandler>,
+        limits: PolicyLimits,
+    ) -> Arc<Self> {
+        let count = usize::from(journal.shard_count(source));
+        let shards = (0..count).map(|_| Mutex::new(Parking::new(limits.parked_len_max, limits.parked_retry)));
+        Arc::new(Self {
+            name: name.into(),
+            handler,
+            limits,
+            shards: shards.collect(),
+            parked_len: (0..count).map(|_| AtomicUsize::new(0)).collect(),
+            source: source.0,
+            journal,
+        })
+    }
+
+    /// How many events are parked, in all shards.
+    pub fn parked_len(&self) -> usize {
+        self.parked_len.iter().map(|len| len.load(Ordering::Relaxed)).sum()
+    }
+
+    fn shard(&self, shard: ShardId) -> Result<&Mutex<Parking>, HandlerError> {
+        let known = self.shards.get(usize::from(shard.number)).filter(|_| shard.context.0 == self.source);
+        known.ok_or_else(|| HandlerError::Retry(format!("{shard} is not followed")))
+    }
+
+    fn publish(&self, shard: ShardId, parking: &Parking) {
+        if let Some(len) = self.parked_len.get(usize::from(shard.number)) {
+            len.store(parking.len(), Ordering::Relaxed);
+        }
+        #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        let parked = self.parked_len() as f64;
+        metrics::gauge!("rentcar_subscription_parked", "subscription" => self.name.to_string()).set(parked);
+    }
+
+    async fn save(&self, shard: ShardId, position: u64, parking: &mut Parking) -> Result<(), HandlerError> {
+        let memo = parking.encode().map_err(|error| HandlerError::Retry(error.to_string()))?;
+        let progress = Progress { position, memo };
+        let saved = self.journal.save_progress(&self.name, shard, progress).await;
+        saved.map_err(|error| HandlerError::Retry(error.to_string()))?;
+        parking.saved(position);
+        self.publish(shard, parking);
+        Ok(())
+    }
+
+    async fn handle_one(&self, event: &Recorded) -> Result<(), HandlerError> {
+        let cause = Cause {
+            subscription: Arc::clone(&self.name),
+            context: Arc::from(event.shard.context.0),
+            shard: event.shard.number,
+            position: event.position,
+        };
+        let handled = AssertUnwindSafe(async { self.handler.handle(event, cause).await }).catch_unwind().await;
+        handled.unwrap_or_else(|_| Err(HandlerError::Park("the handler panicked".to_owned())))
+    }
+
+    /// Handles the events of one target in order, as far as they can be handled.
+    async fn handle_group(&self, target: String, events: Vec<Recorded>) -> GroupOutcome {
+        for (index, event) in events.iter().enumerate() {
+            if let Err(error) = self.handle_one(event).await {
+                let left = events.iter().skip(index).map(|event| event.position).collect();
+                return GroupOutcome { target, left, error: Some(error) };
+            }
+        }
+        GroupOutcome { target, left: Vec::new(), error: None }
+    }
+
+    async fn handle_batch(&self, shard: ShardId, batch: Vec<Recorded>) -> Result<u64, HandlerError> {
+        let mut parking = self.shard(shard)?.lock().await;
+        let Some(last) = batch.last().map(|event| event.position) else { return Ok(parking.position()) };
+        let mut handled = last;
+        let mut groups: HashMap<String, Vec<Recorded>> = HashMap::new();
+        for event in batch {
+            let Some(target) = self.handler.target(&event) else { continue };
+            if !parking.is_parked(&target) {
+                groups.entry(target).or_default().push(event);
+            } else if !parking.park(&target, event.position) {
+                // No more room: this event and everything after it waits.
+                handled = event.position - 1;
+                break;
+            }
+        }
+        let run = |(target, events)| self.handle_group(target, events);
+        let concurrency = self.limits.concurrency_max.max(1);
+        let outcomes: Vec<GroupOutcome> = stream::iter(groups).map(run).buffer_unordered(concurrency).collect().await;
+        for outcome in outcomes {
+            if let Some(stays_before) = self.settle(shard, &mut parking, outcome) {
+                handled = handled.min(stays_before - 1);
+            }
+        }
+        self.save(shard, handled, &mut parking).await?;
+        Ok(handled)
+    }
+
+    /// Parks what cannot be handled; answers the first event that the position must stay before.
+    fn settle(&self, shard: ShardId, parking: &mut Parking, outcome: GroupOutcome) -> Option<u64> {
+        let (subscription, first) = (&*self.name, *outcome.left.first()?);
+        match outcome.error? {
+            HandlerError::Retry(reason) | HandlerError::NotYet { reason, .. } => {
+                tracing::debug!(subscription, %shard, position = first, reason, "event put off");
+                Some(first)
+            }
+            HandlerError::Park(reason) => {
+                tracing::error!(subscription, %shard, position = first, reason, "event parked with its target");
+                let refused = outcome.left.into_iter().find(|&position| !parking.park(&outcome.target, position));
+                parking.wait(&outcome.target, Instant::now());
+                refused
+            }
+        }
+    }
+
+    /// Tries the parked targets whose wait is over.
+    async fn tend_parked(&self, shard: ShardId) -> Result<(), HandlerError> {
+        let mut parking = self.shard(shard)?.lock().await;
+        let due = parking.due(Instant::now());
+        if due.is_empty() {
+            return Ok(());
+        }
+        for target in due {
+            while let Some(position) = parking.first(&target) {
+                let read = self.journal.read(shard, position - 1, 1).await;
+                let read = read.map_err(|error| HandlerError::Retry(error.to_string()))?;
+                let Some(event) = read.first() else { break };
+                if let Err(error) = self.handle_one(event).await {
+                    let subscription = &*self.name;
+                    tracing::error!(subscription, %shard, position, %error, "event still parked");
+                    parking.wait(&target, Instant::now());
+                    break;
+                }
+                parking.unpark(&target, position);
+            }
+        }
+        let position = parking.position();
+        self.save(shard, position, &mut parking).await
+    }
+
+    async fn load(&self, shard: ShardId) -> Result<u64, HandlerError> {
+        let mut parking = self.shard(shard)?.lock().await;
+        let progress = self.journal.progress(&self.name, shard).await;
+        let progress = progress.map_err(|error| HandlerError::Retry(error.to_string()))?;
+        parking.restore(&progress).map_err(|error| HandlerError::Retry(error.to_string()))?;
+        self.publish(shard, &parking);
+        Ok(progress.position)
+    }
+}
+
+impl Subscriber for Policy {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn position(&self, shard: ShardId) -> BoxFuture<'_, Result<u64, HandlerError>> {
+        self.load(shard).boxed()
+    }
+
+    fn handle(&self, shard: ShardId, batch: Vec<Recorded>) -> BoxFuture<'_, Result<u64, HandlerError>> {
+        self.handle_batch(shard, batch).boxed()
+    }
+
+    fn tend(&self, shard: ShardId) -> BoxFuture<'_, Result<(), HandlerError>> {
+        self.tend_parked(shard).boxed()
+    }
+}

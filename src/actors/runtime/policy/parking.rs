@@ -1,0 +1,176 @@
+//! Which events of one source shard are parked, by target. Pure; what it remembers across restarts is a list of
+//! positions, because the events themselves are in the journal.
+
+use crate::actors::runtime::backoff::Backoff;
+use crate::store::codec::{self, CodecError};
+use crate::store::journal::{DOCUMENT_BYTES_MAX, Progress};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use tokio::time::Instant;
+
+/// What one parked event takes in the memo at most, beside its target.
+const POSITION_BYTES: usize = 9;
+/// What is kept free in the memo for the lengths of its parts.
+const TARGET_BYTES: usize = 18;
+
+#[derive(Debug, Default)]
+struct Parked {
+    /// In ascending order.
+    positions: Vec<u64>,
+    attempt: u32,
+    next: Option<Instant>,
+}
+
+/// The parked events of one source shard.
+#[derive(Debug)]
+pub(super) struct Parking {
+    len_max: usize,
+    retry: Backoff,
+    position: u64,
+    targets: BTreeMap<String, Parked>,
+}
+
+impl Parking {
+    pub(super) fn new(len_max: usize, retry: Backoff) -> Self {
+        Self { len_max, retry, position: 0, targets: BTreeMap::new() }
+    }
+
+    /// The position last saved.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    pub(super) fn saved(&mut self, position: u64) {
+        self.position = position;
+    }
+
+    /// How many events are parked.
+    pub(super) fn len(&self) -> usize {
+        self.targets.values().map(|parked| parked.positions.len()).sum()
+    }
+
+    pub(super) fn is_parked(&self, target: &str) -> bool {
+        self.targets.contains_key(target)
+    }
+
+    fn bytes(&self) -> usize {
+        let one = |(target, parked): (&String, &Parked)| {
+            TARGET_BYTES + target.len() + parked.positions.len() * POSITION_BYTES
+        };
+        self.targets.iter().map(one).sum()
+    }
+
+    /// Parks an event, unless there is no room. An event that is parked already stays so.
+    pub(super) fn park(&mut self, target: &str, position: u64) -> bool {
+        if self.targets.get(target).is_some_and(|parked| parked.positions.binary_search(&position).is_ok()) {
+            return true;
+        }
+        let more = TARGET_BYTES + target.len() + POSITION_BYTES;
+        if self.len() >= self.len_max || self.bytes() + more > DOCUMENT_BYTES_MAX {
+            return false;
+        }
+        let positions = &mut self.targets.entry(target.to_owned()).or_default().positions;
+        let at = positions.partition_point(|&earlier| earlier < position);
+        positions.insert(at, position);
+        true
+    }
+
+    /// The first event of a parked target.
+    pub(super) fn first(&self, target: &str) -> Option<u64> {
+        self.targets.get(target)?.positions.first().copied()
+    }
+
+    /// An event has been handled after all; the target is free once none is left.
+    pub(super) fn unpark(&mut self, target: &str, position: u64) {
+        let Some(parked) = self.targets.get_mut(target) else { return };
+        parked.positions.retain(|&other| other != position);
+        parked.attempt = 0;
+        if parked.positions.is_empty() {
+            self.targets.remove(target);
+        }
+    }
+
+    /// The target has failed once more.
+    pub(super) fn wait(&mut self, target: &str, now: Instant) {
+        if let Some(parked) = self.targets.get_mut(target) {
+            parked.next = Some(now + self.retry.wait(parked.attempt));
+            parked.attempt = parked.attempt.saturating_add(1);
+        }
+    }
+
+    /// The targets whose wait is over.
+    pub(super) fn due(&self, now: Instant) -> Vec<String> {
+        let due = |parked: &Parked| parked.next.is_none_or(|next| next <= now);
+        self.targets.iter().filter(|(_, parked)| due(parked)).map(|(target, _)| target.clone()).collect()
+    }
+
+    /// What is remembered across restarts.
+    pub(super) fn encode(&self) -> Result<Bytes, CodecError> {
+        if self.targets.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let parked: Vec<(&str, &[u64])> =
+            self.targets.iter().map(|(target, parked)| (&**target, &*parked.positions)).collect();
+        codec::to_bytes(&parked)
+    }
+
+    /// Starts from what was remembered.
+    pub(super) fn restore(&mut self, progress: &Progress) -> Result<(), CodecError> {
+        let parked: Vec<(String, Vec<u64>)> =
+            if progress.memo.is_empty() { Vec::new() } else { codec::from_bytes(&progress.memo)? };
+        self.position = progress.position;
+        self.targets.clear();
+        for (target, positions) in parked {
+            self.targets.insert(target, Parked { positions, ..Parked::default() });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parking() -> Parking {
+        Parking::new(3, Backoff::new(100, 1_000))
+    }
+
+    #[test]
+    fn a_target_stays_parked_until_its_last_event_is_handled() {
+        let mut parking = parking();
+        assert!(parking.park("a", 4) && parking.park("a", 7) && parking.park("a", 4));
+        assert_eq!((parking.len(), parking.first("a")), (2, Some(4)));
+        parking.unpark("a", 4);
+        assert!(parking.is_parked("a"));
+        parking.unpark("a", 7);
+        assert!(!parking.is_parked("a"));
+    }
+
+    #[test]
+    fn there_is_no_room_beyond_the_bound() {
+        let mut parking = parking();
+        assert!(parking.park("a", 1) && parking.park("b", 2) && parking.park("c", 3));
+        assert!(!parking.park("d", 4));
+        assert!(parking.park("a", 1), "what is parked already needs no room");
+    }
+
+    #[test]
+    fn what_is_parked_survives_a_restart() {
+        let mut before = parking();
+        assert!(before.park("b", 9) && before.park("a", 3) && before.park("b", 5));
+        let mut after = parking();
+        after.restore(&Progress { position: 9, memo: before.encode().unwrap() }).unwrap();
+        assert_eq!((after.position(), after.first("a"), after.first("b")), (9, Some(3), Some(5)));
+        after.restore(&Progress::default()).unwrap();
+        assert_eq!(after.len(), 0);
+    }
+
+    #[test]
+    fn a_parked_target_is_tried_again_after_its_wait_only() {
+        let (mut parking, now) = (parking(), Instant::now());
+        assert!(parking.park("a", 1));
+        parking.wait("a", now);
+        assert!(parking.due(now).is_empty());
+        assert_eq!(parking.due(now + std::time::Duration::from_millis(100)), ["a"]);
+    }
+}

@@ -1,0 +1,440 @@
+//! The shard's mailbox and what it does with each message.
+
+use super::passivation::{self, Candidate, IDLE_TICKS, IdleClock};
+use super::quarantine::Quarantine;
+use crate::actors::runtime::admission::{Gate, Scope, refused};
+use crate::actors::runtime::ask::{AskError, Envelope};
+use crate::actors::runtime::clock::Clock;
+use crate::actors::runtime::entity::Entity;
+use crate::actors::runtime::entity_actor::{EntityActor, EntityEnv, entity_hash};
+use crate::actors::runtime::limits::ContextLimits;
+use crate::actors::runtime::router::{Core, ShardCore, Slot};
+use crate::actors::runtime::writer::ShardWriter;
+use crate::store::journal::{AppendError, Journal};
+use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, MessagingErr, SupervisionEvent};
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+/// How long a starting shard waits for the journal; its siblings start after it.
+const OWN_AT_START_MS_MAX: u64 = 1_000;
+
+/// What a shard is told.
+pub(in crate::actors::runtime) enum ShardMessage<E: Entity> {
+    /// A question for an entity that is not known to live.
+    Route { key: Arc<str>, envelope: Envelope<E> },
+    /// The writer of this generation can no longer be trusted.
+    Failed { generation: u64, unknown: bool },
+    /// Take the shard.
+    Own { generation: u64 },
+    /// Look after idle entities and gauges.
+    Tick,
+    /// Finish what is there, as far as that can be done in time, then stop.
+    Close { until: Instant },
+}
+
+/// What a shard is made of.
+pub(in crate::actors::runtime) struct ShardSeed<E: Entity> {
+    pub(in crate::actors::runtime) core: Arc<Core<E>>,
+    pub(in crate::actors::runtime) number: usize,
+    pub(in crate::actors::runtime) entity: Arc<E>,
+    pub(in crate::actors::runtime) journal: Arc<dyn Journal>,
+    pub(in crate::actors::runtime) clock: Arc<dyn Clock>,
+}
+
+impl<E: Entity> Clone for ShardSeed<E> {
+    fn clone(&self) -> Self {
+        Self {
+            core: Arc::clone(&self.core),
+            number: self.number,
+            entity: Arc::clone(&self.entity),
+            journal: Arc::clone(&self.journal),
+            clock: Arc::clone(&self.clock),
+        }
+    }
+}
+
+/// An entity on its way out, with the questions that came since.
+struct Leaving<E: Entity> {
+    cell: ActorCell,
+    waiting: Vec<Envelope<E>>,
+}
+
+pub(in crate::actors::runtime) struct ShardState<E: Entity> {
+    seed: ShardSeed<E>,
+    myself: ActorRef<ShardMessage<E>>,
+    /// What new entities are given; `None` while the shard is not owned.
+    env: Option<Arc<EntityEnv<E>>>,
+    /// Counts the writers, so that a late word about an old one is recognised.
+    generation: u64,
+    attempt: u32,
+    owned_at: Instant,
+    keys: HashMap<ActorId, Arc<str>>,
+    leaving: HashMap<Arc<str>, Leaving<E>>,
+    /// Entities of earlier writers that have not ended yet.
+    retired: Vec<(Instant, ActorCell)>,
+    quarantine: Quarantine,
+    idle_clock: IdleClock,
+    _ticker: AbortOnDropHandle<()>,
+}
+
+pub(in crate::actors::runtime) struct ShardActor<E>(PhantomData<fn() -> E>);
+
+impl<E: Entity> ShardActor<E> {
+    pub(in crate::actors::runtime) fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+/// Counters that have not counted yet are there with 0, so that a rate over them is one from the beginning.
+fn announce_counters(context: &'static str) {
+    for kind in ["entity", "shard"] {
+        metrics::counter!("rentcar_restarts_total", "context" => context, "kind" => kind).increment(0);
+    }
+    for reason in ["idle", "capacity", "shutdown"] {
+        metrics::counter!("rentcar_passivations_total", "context" => context, "reason" => reason).increment(0);
+    }
+    metrics::counter!("rentcar_quarantines_total", "context" => context).increment(0);
+}
+
+impl<E: Entity> Actor for ShardActor<E> {
+    type Msg = ShardMessage<E>;
+    type State = ShardState<E>;
+    type Arguments = ShardSeed<E>;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        seed: Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        let mut state = ShardState::new(seed, myself);
+        let shard = state.shard();
+        shard.serving.store(false, Ordering::Release);
+        shard.change(HashMap::clear);
+        shard.install(state.myself.clone());
+        // A journal that does not answer is not this actor's failure: it goes on trying.
+        state.own(OWN_AT_START_MS_MAX).await;
+        state.publish();
+        announce_counters(E::CONTEXT.0);
+        Ok(state)
+    }
+
+    async fn post_stop(&self, _: ActorRef<Self::Msg>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+        state.shard().serving.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            ShardMessage::Route { key, envelope } => state.route(key, envelope).await,
+            ShardMessage::Failed { generation, unknown } if generation == state.generation => {
+                state.reload(unknown).await;
+            }
+            ShardMessage::Own { generation } if generation == state.generation => {
+                state.own(state.limits().append_ms_max).await;
+            }
+            ShardMessage::Failed { .. } | ShardMessage::Own { .. } => {}
+            ShardMessage::Tick => state.tick(),
+            ShardMessage::Close { until } => {
+                state.close(until).await;
+                myself.stop(Some("closed".to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        event: SupervisionEvent,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorTerminated(who, ..) => state.gone(&who, false).await,
+            SupervisionEvent::ActorFailed(who, _) => state.gone(&who, true).await,
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
+        }
+        Ok(())
+    }
+}
+
+impl<E: Entity> ShardState<E> {
+    fn new(seed: ShardSeed<E>, myself: ActorRef<ShardMessage<E>>) -> Self {
+        let limits = &seed.core.limits;
+        let ticks = u64::try_from(IDLE_TICKS).unwrap_or(1);
+        let period = Duration::from_millis((limits.entity_idle_ms / ticks).clamp(5, 5_000));
+        let quarantine = Quarantine::new(limits.failures_max, limits.failure_window_ms, limits.quarantine);
+        let ticker = AbortOnDropHandle::new(myself.send_interval(period, || ShardMessage::Tick));
+        Self {
+            seed,
+            myself,
+            env: None,
+            generation: 0,
+            attempt: 0,
+            owned_at: Instant::now(),
+            keys: HashMap::new(),
+            leaving: HashMap::new(),
+            retired: Vec::new(),
+            quarantine,
+            idle_clock: IdleClock::default(),
+            _ticker: ticker,
+        }
+    }
+
+    fn limits(&self) -> &ContextLimits {
+        &self.seed.core.limits
+    }
+
+    fn shard(&self) -> &ShardCore<E> {
+        &self.seed.core.shards[self.seed.number]
+    }
+
+    fn overloaded(&self, envelope: Envelope<E>, scope: Scope) {
+        refused::<E>(scope);
+        let retry_after_ms = self.limits().retry_after_ms;
+        envelope.port.answer(Err(AskError::Overloaded { retry_after_ms }));
+    }
+
+    /// Brings a question to its entity, which is started if need be.
+    async fn route(&mut self, key: Arc<str>, envelope: Envelope<E>) {
+        let Some(env) = self.env.clone() else { return envelope.port.unavailable() };
+        if self.leaving.contains_key(&key) {
+            return self.keep(&key, envelope);
+        }
+        if let Some(retry_after_ms) = self.quarantine.remaining_ms(&key, Instant::now()) {
+            return envelope.port.answer(Err(AskError::Quarantined { retry_after_ms }));
+        }
+        if let Some(slot) = self.shard().look(|table| table.get(&key).cloned()) {
+            return self.deliver(&key, &slot, envelope);
+        }
+        if !self.make_room() {
+            return self.overloaded(envelope, Scope::Shard);
+        }
+        let arguments = (env, Arc::clone(&key));
+        let spawned = Actor::spawn_linked(None, EntityActor::<E>::new(), arguments, self.myself.get_cell()).await;
+        match spawned {
+            Ok((actor, _)) => {
+                let limits = self.limits();
+                let gate = Gate::new(limits.entity_in_flight_max, limits.entity_internal_reserve);
+                let slot = Arc::new(Slot { actor, gate, used_at: AtomicU64::new(0) });
+                self.keys.insert(slot.actor.get_id(), Arc::clone(&key));
+                self.shard().change(|table| table.insert(Arc::clone(&key), Arc::clone(&slot)));
+                self.deliver(&key, &slot, envelope);
+            }
+            Err(error) => {
+                tracing::warn!(shard = %self.shard().id, %error, "entity not started");
+                envelope.port.unavailable();
+            }
+        }
+    }
+
+    fn deliver(&mut self, key: &Arc<str>, slot: &Arc<Slot<E>>, mut envelope: Envelope<E>) {
+        let class = envelope.ask.class;
+        if !envelope.port.permit_mut().is_none_or(|permit| permit.enter_entity(slot, class)) {
+            return self.overloaded(envelope, Scope::Entity);
+        }
+        if let Err(MessagingErr::SendErr(envelope)) = slot.actor.send_message(envelope) {
+            // It has just ended, and the word of it is on its way.
+            self.leave(key, slot.actor.get_cell());
+            self.keep(key, envelope);
+        }
+    }
+
+    /// Takes an entity out of the table; whoever asks for it waits until it has ended.
+    fn leave(&mut self, key: &Arc<str>, cell: ActorCell) {
+        self.shard().change(|table| table.remove(key));
+        self.leaving.insert(Arc::clone(key), Leaving { cell, waiting: Vec::new() });
+    }
+
+    fn keep(&mut self, key: &Arc<str>, envelope: Envelope<E>) {
+        let limits = self.limits();
+        let waiting_max = limits.entity_in_flight_max.saturating_add(limits.entity_internal_reserve) as usize;
+        match self.leaving.get_mut(key) {
+            Some(leaving) if leaving.waiting.len() < waiting_max => leaving.waiting.push(envelope),
+            Some(_) => self.overloaded(envelope, Scope::Entity),
+            None => envelope.port.unavailable(),
+        }
+    }
+
+    /// Stops those asked longest ago when too many live; says whether one more may be started.
+    fn make_room(&mut self) -> bool {
+        let live_max = self.limits().live_entities_max.max(1);
+        if self.keys.len() - self.leaving.len().min(self.keys.len()) >= live_max {
+            // A few at once, so that the search is not made for each.
+            let keys = passivation::least_recent(self.candidates(), live_max / 16 + 1);
+            self.passivate(&keys, "capacity");
+        }
+        self.keys.len() < live_max.saturating_mul(2)
+    }
+
+    fn candidates(&self) -> Vec<Candidate> {
+        let candidate = |(key, slot): (&Arc<str>, &Arc<Slot<E>>)| Candidate {
+            key: Arc::clone(key),
+            used_at: slot.used_at.load(Ordering::Relaxed),
+            busy: slot.gate.count() > 0,
+        };
+        self.shard().look(|table| table.iter().map(candidate).collect())
+    }
+
+    fn passivate(&mut self, keys: &[Arc<str>], reason: &'static str) {
+        for key in keys {
+            let Some(slot) = self.shard().look(|table| table.get(key).cloned()) else { continue };
+            self.leave(key, slot.actor.get_cell());
+            // What was sent before this is still handled; later sends come back to their senders.
+            drop(slot.actor.drain());
+        }
+        metrics::counter!("rentcar_passivations_total", "context" => E::CONTEXT.0, "reason" => reason)
+            .increment(keys.len() as u64);
+    }
+
+    /// An entity has ended.
+    async fn gone(&mut self, who: &ActorCell, failed: bool) {
+        self.retired.retain(|(_, cell)| cell.get_id() != who.get_id());
+        let Some(key) = self.keys.remove(&who.get_id()) else { return };
+        self.shard().change(|table| {
+            if table.get(&key).is_some_and(|slot| slot.actor.get_id() == who.get_id()) {
+                table.remove(&key);
+            }
+        });
+        if failed {
+            self.failed(&key);
+        }
+        if self.leaving.get(&key).is_some_and(|leaving| leaving.cell.get_id() == who.get_id())
+            && let Some(leaving) = self.leaving.remove(&key)
+        {
+            for envelope in leaving.waiting {
+                // Boxed, because routing may start an entity, and that future is large.
+                Box::pin(self.route(Arc::clone(&key), envelope)).await;
+            }
+        }
+    }
+
+    fn failed(&mut self, key: &Arc<str>) {
+        let context = E::CONTEXT.0;
+        metrics::counter!("rentcar_restarts_total", "context" => context, "kind" => "entity").increment(1);
+        if let Some(wait) = self.quarantine.failed(key, Instant::now()) {
+            metrics::counter!("rentcar_quarantines_total", "context" => context).increment(1);
+            tracing::error!(shard = %self.shard().id, entity = %entity_hash(key), ?wait, "entity quarantined");
+        }
+    }
+
+    /// Lets go of everything that hangs on the present writer, and takes the shard anew.
+    async fn reload(&mut self, unknown: bool) {
+        self.shard().serving.store(false, Ordering::Release);
+        self.env = None;
+        self.generation += 1;
+        self.retire();
+        if self.owned_at.elapsed() > Duration::from_millis(self.limits().reload.wait_ms_max) {
+            self.attempt = 0;
+        }
+        tracing::warn!(shard = %self.shard().id, unknown, attempt = self.attempt, "shard reloading");
+        metrics::counter!("rentcar_restarts_total", "context" => E::CONTEXT.0, "kind" => "shard").increment(1);
+        if unknown && self.attempt == 0 {
+            self.attempt = 1;
+            self.own(self.limits().append_ms_max).await;
+        } else {
+            self.own_later();
+        }
+    }
+
+    fn retire(&mut self) {
+        let slots = self.shard().change(std::mem::take);
+        let leaving = std::mem::take(&mut self.leaving);
+        self.keys.clear();
+        let overdue = Instant::now() + Duration::from_millis(self.limits().append_ms_max);
+        for slot in slots.into_values() {
+            drop(slot.actor.drain());
+            self.retired.push((overdue, slot.actor.get_cell()));
+        }
+        // The questions kept for them answer themselves when dropped.
+        self.retired.extend(leaving.into_values().map(|leaving| (overdue, leaving.cell)));
+    }
+
+    fn own_later(&mut self) {
+        let wait = self.limits().reload.wait(self.attempt);
+        self.attempt = self.attempt.saturating_add(1);
+        let generation = self.generation;
+        self.myself.send_after(wait, move || ShardMessage::Own { generation });
+    }
+
+    async fn own(&mut self, own_ms_max: u64) {
+        let id = self.shard().id;
+        let owned = tokio::time::timeout(Duration::from_millis(own_ms_max), self.seed.journal.own(id)).await;
+        let owned = match owned {
+            Ok(Ok(owned)) => owned,
+            Ok(Err(error)) => {
+                tracing::warn!(shard = %id, %error, "shard not taken");
+                return self.own_later();
+            }
+            Err(_) => {
+                tracing::warn!(shard = %id, "shard not taken in time");
+                return self.own_later();
+            }
+        };
+        let (myself, generation) = (self.myself.clone(), self.generation);
+        let on_failure = Box::new(move |error: &AppendError| {
+            let unknown = matches!(error, AppendError::Unknown(_));
+            drop(myself.send_message(ShardMessage::Failed { generation, unknown }));
+        });
+        let seed = &self.seed;
+        let append_ms_max = seed.core.limits.append_ms_max;
+        let writer = ShardWriter::new(Arc::clone(&seed.journal), id, owned, append_ms_max, on_failure);
+        self.env = Some(Arc::new(EntityEnv {
+            core: Arc::clone(&seed.core),
+            entity: Arc::clone(&seed.entity),
+            journal: Arc::clone(&seed.journal),
+            clock: Arc::clone(&seed.clock),
+            writer,
+        }));
+        self.owned_at = Instant::now();
+        self.shard().serving.store(true, Ordering::Release);
+        tracing::debug!(shard = %id, epoch = owned.epoch, head = owned.head, "shard taken");
+    }
+
+    fn tick(&mut self) {
+        if let Some(before) = self.idle_clock.tick(self.shard().gate.admitted()) {
+            let keys = passivation::idle(self.candidates(), before);
+            self.passivate(&keys, "idle");
+        }
+        let now = Instant::now();
+        self.quarantine.tidy(now);
+        for (_, cell) in self.retired.extract_if(.., |(overdue, _)| *overdue <= now) {
+            cell.kill();
+        }
+        self.publish();
+    }
+
+    fn publish(&self) {
+        let core = &self.seed.core;
+        let context = E::CONTEXT.0;
+        metrics::gauge!("rentcar_mailbox_backlog", "context" => context).set(core.gate.count());
+        #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        metrics::gauge!("rentcar_live_entities", "context" => context).set(core.live.load(Ordering::Relaxed) as f64);
+    }
+
+    /// Takes no more questions and waits until those there are answered.
+    async fn close(&mut self, until: Instant) {
+        self.shard().serving.store(false, Ordering::Release);
+        let until = until.min(Instant::now() + Duration::from_millis(self.limits().drain_ms_max));
+        // Twice: questions kept for an entity on its way out start it once more.
+        for _ in 0..2 {
+            let keys: Vec<_> = self.shard().look(|table| table.keys().cloned().collect());
+            self.passivate(&keys, "shutdown");
+            let cells: Vec<_> = self.leaving.values().map(|leaving| leaving.cell.clone()).collect();
+            let retired: Vec<_> = self.retired.drain(..).map(|(_, cell)| cell).collect();
+            for cell in cells.into_iter().chain(retired) {
+                drop(cell.wait(Some(until.saturating_duration_since(Instant::now()))).await);
+                self.gone(&cell, false).await;
+            }
+        }
+    }
+}

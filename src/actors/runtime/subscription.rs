@@ -1,0 +1,295 @@
+//! The one subscription loop: a follower reads one shard of another context in order, from the subscriber's own
+//! position on, for ever. Wake-ups are hints, polling is the guarantee. Decides nothing about events.
+
+use super::clock::Clock;
+use super::limits::FollowerLimits;
+use crate::store::journal::{Context, Journal, Recorded, ShardId};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio_util::task::AbortOnDropHandle;
+
+/// How many batches a follower handles before it looks at its mailbox again.
+const BATCHES_MAX: usize = 16;
+
+/// The wait before something is tried again that will not take long.
+const SHORTLY: Duration = Duration::from_millis(500);
+
+/// Why an event was not handled, or a timer not served.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HandlerError {
+    /// Whatever is needed is down: the position stays before the event, which is tried again.
+    #[error("to be tried again: {0}")]
+    Retry(String),
+    /// The event itself cannot be handled: its target is parked, the others go on.
+    #[error("to be parked: {0}")]
+    Park(String),
+    /// Nothing is wrong, it is only too early. A timer comes again after the wait, without a warning and without
+    /// waiting longer each time; an event is tried again as after [`HandlerError::Retry`].
+    #[error("not before {wait:?}: {reason}")]
+    NotYet {
+        /// What it is too early for.
+        reason: String,
+        /// For how long.
+        wait: Duration,
+    },
+}
+
+impl HandlerError {
+    /// Too early for something that will not take long.
+    pub fn not_yet(reason: impl Into<String>) -> Self {
+        Self::NotYet { reason: reason.into(), wait: SHORTLY }
+    }
+}
+
+/// Somebody who follows a context.
+pub trait Subscriber: Send + Sync + 'static {
+    /// Its permanent name: positions and causes are stored under it.
+    fn name(&self) -> &str;
+
+    /// The last position of a shard that has been handled. Asked once whenever a follower starts.
+    fn position(&self, shard: ShardId) -> BoxFuture<'_, Result<u64, HandlerError>>;
+
+    /// Handles events in order, none twice in a row; answers the position up to which all are handled, which
+    /// is also remembered by the subscriber itself. Less than the last one means: again from there, later.
+    fn handle(&self, shard: ShardId, batch: Vec<Recorded>) -> BoxFuture<'_, Result<u64, HandlerError>>;
+
+    /// Called in every round, also when there is nothing new, to see to what was put off.
+    fn tend(&self, shard: ShardId) -> BoxFuture<'_, Result<(), HandlerError>> {
+        let _ = shard;
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// How far a subscription is behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lag {
+    /// Events that are durable but not handled, in all shards.
+    pub events: u64,
+    /// The age of the oldest of them, in milliseconds.
+    pub oldest_ms: i64,
+}
+
+#[derive(Debug)]
+struct ShardLag {
+    events: AtomicU64,
+    /// When the oldest event not handled was decided; `i64::MAX` when there is none.
+    oldest_at_ms: AtomicI64,
+}
+
+/// What a context is subscribed to: a source, and who follows it. Cheap to clone.
+#[derive(Clone)]
+pub struct Subscription {
+    source: Context,
+    subscriber: Arc<dyn Subscriber>,
+    limits: FollowerLimits,
+    lags: Arc<[ShardLag]>,
+}
+
+impl Subscription {
+    /// Of a source whose number of shards the journal knows.
+    pub fn new(
+        journal: &dyn Journal,
+        source: Context,
+        subscriber: Arc<dyn Subscriber>,
+        limits: FollowerLimits,
+    ) -> Self {
+        let unknown = |_| ShardLag { events: AtomicU64::new(0), oldest_at_ms: AtomicI64::new(i64::MAX) };
+        let lags = (0..journal.shard_count(source)).map(unknown).collect();
+        Self { source, subscriber, limits, lags }
+    }
+
+    /// The subscriber's name.
+    pub fn name(&self) -> &str {
+        self.subscriber.name()
+    }
+
+    /// How far it is behind, as its followers last saw it.
+    pub fn lag(&self, now_ms: i64) -> Lag {
+        let events = self.lags.iter().map(|lag| lag.events.load(Ordering::Relaxed)).sum();
+        let oldest = self.lags.iter().map(|lag| lag.oldest_at_ms.load(Ordering::Relaxed)).min();
+        let oldest_ms = oldest.filter(|&at_ms| at_ms != i64::MAX).map_or(0, |at_ms| (now_ms - at_ms).max(0));
+        Lag { events, oldest_ms }
+    }
+
+    /// The shards it follows.
+    pub(super) fn shards(&self) -> impl Iterator<Item = ShardId> + use<> {
+        let (context, count) = (self.source, u16::try_from(self.lags.len()).unwrap_or(u16::MAX));
+        (0..count).map(move |number| ShardId { context, number })
+    }
+
+    fn note(&self, shard: ShardId, events: u64, oldest_at_ms: i64, now_ms: i64) {
+        if let Some(lag) = self.lags.get(usize::from(shard.number)) {
+            lag.events.store(events, Ordering::Relaxed);
+            lag.oldest_at_ms.store(oldest_at_ms, Ordering::Relaxed);
+        }
+        let lag = self.lag(now_ms);
+        let name = || self.name().to_owned();
+        #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        let (events, seconds) = (lag.events as f64, lag.oldest_ms as f64 / 1_000.0);
+        metrics::gauge!("rentcar_subscription_lag_events", "subscription" => name()).set(events);
+        metrics::gauge!("rentcar_subscription_lag_seconds", "subscription" => name()).set(seconds);
+    }
+}
+
+/// What a follower is made of.
+#[derive(Clone)]
+pub(super) struct FollowerSeed {
+    pub(super) subscription: Subscription,
+    pub(super) shard: ShardId,
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+pub(super) enum FollowerMessage {
+    Look,
+}
+
+pub(super) struct FollowerState {
+    seed: FollowerSeed,
+    /// Up to where events are handled; unknown before the subscriber has said so.
+    position: Option<u64>,
+    attempt: u32,
+    next: AbortOnDropHandle<()>,
+}
+
+pub(super) struct Follower;
+
+/// When to look again.
+enum Next {
+    Now,
+    WhenWoken,
+    After(Duration),
+}
+
+impl Actor for Follower {
+    type Msg = FollowerMessage;
+    type State = FollowerState;
+    type Arguments = FollowerSeed;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        seed: Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        let next = look(&myself, &seed, None, Next::Now);
+        Ok(FollowerState { seed, position: None, attempt: 0, next })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        FollowerMessage::Look: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        let next = match state.round().await {
+            Ok(next) => {
+                state.attempt = 0;
+                next
+            }
+            Err(reason) => {
+                let wait = state.seed.subscription.limits.retry.wait(state.attempt);
+                state.attempt = state.attempt.saturating_add(1);
+                let subscription = state.seed.subscription.name();
+                tracing::warn!(subscription, shard = %state.seed.shard, reason, ?wait, "subscription waiting");
+                Next::After(wait)
+            }
+        };
+        state.next = look(&myself, &state.seed, state.position, next);
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        _event: SupervisionEvent,
+        _state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        // The default would stop the actor.
+        Ok(())
+    }
+}
+
+fn look(
+    myself: &ActorRef<FollowerMessage>,
+    seed: &FollowerSeed,
+    position: Option<u64>,
+    next: Next,
+) -> AbortOnDropHandle<()> {
+    let myself = myself.clone();
+    let poll = Duration::from_millis(seed.subscription.limits.poll_ms.max(1));
+    let mut head = seed.journal.watch(seed.shard);
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        match next {
+            Next::Now => {}
+            Next::After(wait) => tokio::time::sleep(wait).await,
+            Next::WhenWoken => {
+                let known = position.unwrap_or(0);
+                // Late or lost word of a new head costs no more than one poll.
+                let woken = async {
+                    if head.wait_for(|&head| head > known).await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                };
+                drop(tokio::time::timeout(poll, woken).await);
+            }
+        }
+        drop(myself.send_message(FollowerMessage::Look));
+    }))
+}
+
+impl FollowerState {
+    /// Handles what is there, up to a bound.
+    async fn round(&mut self) -> Result<Next, String> {
+        let (shard, limits) = (self.seed.shard, self.seed.subscription.limits);
+        let mut position = match self.position {
+            Some(position) => position,
+            None => self.guarded(|subscriber| subscriber.position(shard)).await?,
+        };
+        self.position = Some(position);
+        self.guarded(|subscriber| subscriber.tend(shard)).await?;
+        for _ in 0..BATCHES_MAX {
+            let batch = self.seed.journal.read(shard, position, limits.batch_len_max.max(1)).await;
+            let batch = batch.map_err(|error| error.to_string())?;
+            let Some(last) = batch.last().map(|event| event.position) else {
+                self.note_lag(position, i64::MAX);
+                return Ok(Next::WhenWoken);
+            };
+            let times: Vec<(u64, i64)> = batch.iter().map(|event| (event.position, event.event.at_ms)).collect();
+            let oldest_after = |done: u64| times.iter().find(|(at, _)| *at > done).map_or(i64::MAX, |(_, ms)| *ms);
+            self.note_lag(position, oldest_after(position));
+            let handled = self.guarded(|subscriber| subscriber.handle(shard, batch)).await?;
+            position = handled.clamp(position, last);
+            self.position = Some(position);
+            self.note_lag(position, oldest_after(position));
+            if position < last {
+                return Err("not everything was handled".to_owned());
+            }
+        }
+        Ok(Next::Now)
+    }
+
+    fn note_lag(&self, position: u64, oldest_at_ms: i64) {
+        let head = *self.seed.journal.watch(self.seed.shard).borrow();
+        let now_ms = self.seed.clock.now_ms();
+        self.seed.subscription.note(self.seed.shard, head.saturating_sub(position), oldest_at_ms, now_ms);
+    }
+
+    /// Calls the subscriber; a panic or a hanging call is a reason to try again, not to lose the follower.
+    async fn guarded<'a, T>(
+        &'a self,
+        call: impl FnOnce(&'a dyn Subscriber) -> BoxFuture<'a, Result<T, HandlerError>>,
+    ) -> Result<T, String> {
+        let limit = Duration::from_millis(self.seed.subscription.limits.handler_ms_max);
+        let called = AssertUnwindSafe(call(&*self.seed.subscription.subscriber)).catch_unwind();
+        match tokio::time::timeout(limit, called).await {
+            Ok(Ok(outcome)) => outcome.map_err(|error| error.to_string()),
+            Ok(Err(_)) => Err("the subscriber panicked".to_owned()),
+            Err(_) => Err("the subscriber took too long".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! The supervisor's mailbox and what it does with each message.
+
+use super::board::ChildStatus;
+use super::restart::{RestartHistory, Verdict};
+use super::{ChildSpec, ControlError, Strategy, SupervisorSpec};
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// How long a killed child may take to be gone: it only has to reach its next await.
+const KILL_WAIT: Duration = Duration::from_secs(1);
+
+/// Where the outcome of an intervention goes.
+pub type Done = oneshot::Sender<Result<(), ControlError>>;
+
+/// What a supervisor is told.
+pub enum SupervisorMessage {
+    /// Stop a child and leave it stopped.
+    Hold {
+        /// The child.
+        name: String,
+        /// Told when it is stopped.
+        done: Done,
+    },
+    /// Kill a child; it is restarted like one that failed.
+    Kill {
+        /// The child.
+        name: String,
+        /// Told when it is gone.
+        done: Done,
+    },
+    /// Start a child that is held or down, and forget its past failures.
+    Resume {
+        /// The child.
+        name: String,
+        /// Told when it has been started.
+        done: Done,
+    },
+    /// The wait before a restart is over.
+    #[doc(hidden)]
+    Start {
+        /// The child's number.
+        index: usize,
+        /// Which of its waits.
+        generation: u64,
+    },
+    /// Stop the children in reverse order, then end.
+    Shutdown {
+        /// When whatever still runs is killed.
+        until: Instant,
+        /// Told when all are stopped.
+        done: Option<oneshot::Sender<()>>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Up,
+    Restarting,
+    Down { until: Instant },
+    Held,
+    Stopped,
+}
+
+struct Child {
+    spec: ChildSpec,
+    cell: Option<ActorCell>,
+    phase: Phase,
+    history: RestartHistory,
+    generation: u64,
+    restarts: u64,
+}
+
+impl Child {
+    fn new(spec: ChildSpec, history: RestartHistory) -> Self {
+        Self { spec, cell: None, phase: Phase::Stopped, history, generation: 0, restarts: 0 }
+    }
+
+    fn status(&self) -> ChildStatus {
+        let detail = match self.phase {
+            Phase::Up => "running".to_owned(),
+            Phase::Restarting => "restarting".to_owned(),
+            Phase::Down { until } => {
+                let left_s = until.saturating_duration_since(Instant::now()).as_secs();
+                format!("down after failing too often, tried again within {} s", left_s + 1)
+            }
+            Phase::Held => "held".to_owned(),
+            Phase::Stopped => "stopped".to_owned(),
+        };
+        let (name, up) = (self.spec.name.clone(), self.phase == Phase::Up);
+        ChildStatus { name, up, detail, restarts: self.restarts }
+    }
+
+    /// Stops it, with force once its time is over.
+    async fn stop(&mut self, until: Instant) {
+        self.generation += 1;
+        let Some(cell) = self.cell.take() else { return };
+        (self.spec.stop)(&cell, until);
+        if cell.wait(Some(until.saturating_duration_since(Instant::now()))).await.is_err() {
+            tracing::warn!(context = %self.spec.context, child = %self.spec.name, "child killed after its time");
+            cell.kill();
+            drop(cell.wait(Some(KILL_WAIT)).await);
+        }
+    }
+}
+
+/// The actor.
+pub struct Supervisor;
+
+/// What the actor keeps.
+pub struct SupervisorState {
+    spec: SupervisorSpec,
+    myself: ActorRef<SupervisorMessage>,
+    children: Vec<Child>,
+    stopping: bool,
+}
+
+impl Actor for Supervisor {
+    type Msg = SupervisorMessage;
+    type State = SupervisorState;
+    type Arguments = SupervisorSpec;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        mut spec: Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        let children = std::mem::take(&mut spec.children).into_iter();
+        let children = children.map(|child| Child::new(child, RestartHistory::new(spec.limits))).collect();
+        let mut state = SupervisorState { spec, myself, children, stopping: false };
+        state.start_from(0, Strategy::RestForOne).await;
+        state.publish();
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            SupervisorMessage::Hold { name, done } => drop(done.send(state.hold(&name).await)),
+            SupervisorMessage::Kill { name, done } => drop(done.send(state.kill(&name).await)),
+            SupervisorMessage::Resume { name, done } => drop(done.send(state.resume(&name).await)),
+            SupervisorMessage::Start { index, generation } => state.due(index, generation).await,
+            SupervisorMessage::Shutdown { until, done } => {
+                state.shutdown(until).await;
+                myself.stop(Some("shut down".to_owned()));
+                if let Some(done) = done {
+                    // Whoever has stopped waiting need not be told.
+                    let _: Result<(), ()> = done.send(());
+                }
+            }
+        }
+        state.publish();
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        event: SupervisionEvent,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorTerminated(who, _, reason) => {
+                state.ended(&who, reason.as_deref().unwrap_or("stopped")).await;
+            }
+            SupervisionEvent::ActorFailed(who, error) => state.ended(&who, &error.to_string()).await,
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
+        }
+        state.publish();
+        Ok(())
+    }
+}
+
+impl SupervisorState {
+    fn publish(&self) {
+        self.spec.board.set(self.children.iter().map(Child::status).collect());
+    }
+
+    fn find(&self, name: &str) -> Result<usize, ControlError> {
+        let found = self.children.iter().position(|child| &*child.spec.name == name);
+        found.ok_or_else(|| ControlError::Unknown(name.to_owned()))
+    }
+
+    fn stop_by(&self) -> Instant {
+        Instant::now() + Duration::from_millis(self.spec.limits.stop_ms_max)
+    }
+
+    /// Starts a child, and with rest-for-one those after it that are not held.
+    async fn start_from(&mut self, first: usize, strategy: Strategy) {
+        let last = match strategy {
+            Strategy::OneForOne => first + 1,
+            Strategy::RestForOne => self.children.len(),
+        };
+        for index in first..last {
+            let Some(child) = self.children.get_mut(index) else { return };
+            if child.cell.is_some() || (index > first && child.phase == Phase::Held) {
+                continue;
+            }
+            match (child.spec.start)(self.myself.get_cell()).await {
+                Ok(cell) => {
+                    child.cell = Some(cell);
+                    child.phase = Phase::Up;
+                }
+                Err(error) => {
+                    self.fell(index, &error.to_string()).await;
+                    // With rest-for-one those after it are started when it is.
+                    if self.spec.strategy == Strategy::RestForOne {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// A child has ended: one of ours, unless it was stopped on purpose.
+    async fn ended(&mut self, who: &ActorCell, reason: &str) {
+        let ours = |child: &Child| child.cell.as_ref().is_some_and(|cell| cell.get_id() == who.get_id());
+        if let Some(index) = self.children.iter().position(ours)
+            && !self.stopping
+        {
+            self.fell(index, reason).await;
+        }
+    }
+
+    /// Decides when a child that has ended is started again.
+    async fn fell(&mut self, index: usize, reason: &str) {
+        if self.spec.strategy == Strategy::RestForOne {
+            self.stop_after(index).await;
+        }
+        let Some(child) = self.children.get_mut(index) else { return };
+        let now = Instant::now();
+        child.cell = None;
+        child.generation += 1;
+        let (context, name) = (child.spec.context.clone(), child.spec.name.clone());
+        let wait = match child.history.failed(now) {
+            Verdict::Restart(wait) => {
+                child.phase = Phase::Restarting;
+                tracing::warn!(%context, child = %name, reason, ?wait, "child restarting");
+                wait
+            }
+            Verdict::Down(wait) => {
+                child.phase = Phase::Down { until: now + wait };
+                tracing::error!(%context, child = %name, reason, ?wait, "child down");
+                wait
+            }
+        };
+        let generation = child.generation;
+        self.myself.send_after(wait, move || SupervisorMessage::Start { index, generation });
+    }
+
+    /// Stops the children after one, the last first.
+    async fn stop_after(&mut self, index: usize) {
+        let until = self.stop_by();
+        for child in self.children.iter_mut().skip(index + 1).rev() {
+            child.stop(until).await;
+            if child.phase != Phase::Held {
+                child.phase = Phase::Restarting;
+            }
+        }
+    }
+
+    /// The wait of a child is over, unless somebody has decided otherwise since.
+    async fn due(&mut self, index: usize, generation: u64) {
+        let Some(child) = self.children.get_mut(index) else { return };
+        let waiting = matches!(child.phase, Phase::Restarting | Phase::Down { .. });
+        if self.stopping || !waiting || child.generation != generation {
+            return;
+        }
+        child.restarts += 1;
+        let (context, kind) = (child.spec.context.to_string(), child.spec.kind);
+        metrics::counter!("rentcar_restarts_total", "context" => context, "kind" => kind).increment(1);
+        self.start_from(index, self.spec.strategy).await;
+    }
+
+    async fn hold(&mut self, name: &str) -> Result<(), ControlError> {
+        let (index, until) = (self.find(name)?, self.stop_by());
+        if self.spec.strategy == Strategy::RestForOne {
+            self.stop_after(index).await;
+        }
+        if let Some(child) = self.children.get_mut(index) {
+            child.phase = Phase::Held;
+            child.stop(until).await;
+            tracing::warn!(context = %child.spec.context, child = name, "child held");
+        }
+        Ok(())
+    }
+
+    async fn kill(&mut self, name: &str) -> Result<(), ControlError> {
+        let index = self.find(name)?;
+        let cell = self.children.get(index).and_then(|child| child.cell.clone());
+        if let Some(cell) = cell {
+            tracing::warn!(child = name, "child killed on request");
+            cell.kill();
+            // The word of its end arrives as a supervision event and leads to a restart.
+            drop(cell.wait(Some(KILL_WAIT)).await);
+        }
+        Ok(())
+    }
+
+    async fn resume(&mut self, name: &str) -> Result<(), ControlError> {
+        let index = self.find(name)?;
+        let Some(child) = self.children.get_mut(index) else { return Ok(()) };
+        child.history.forget();
+        if child.cell.is_none() && !self.stopping {
+            child.generation += 1;
+            child.phase = Phase::Restarting;
+            self.start_from(index, self.spec.strategy).await;
+        }
+        Ok(())
+    }
+
+    async fn shutdown(&mut self, until: Instant) {
+        self.stopping = true;
+        for child in self.children.iter_mut().rev() {
+            child.stop(until).await;
+            child.phase = Phase::Stopped;
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! When a child that has ended is started again. Pure: time is an argument.
+
+use crate::actors::runtime::limits::RestartLimits;
+use std::collections::VecDeque;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What to do about a child that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Start it again after this long.
+    Restart(Duration),
+    /// It has failed too often: leave it down for this long.
+    Down(Duration),
+}
+
+/// The failures of one child that still count.
+#[derive(Debug)]
+pub(super) struct RestartHistory {
+    limits: RestartLimits,
+    failures: VecDeque<Instant>,
+    /// How often it has been down without staying up for a window since.
+    downs: u32,
+    down_until: Option<Instant>,
+}
+
+impl RestartHistory {
+    pub(super) fn new(limits: RestartLimits) -> Self {
+        Self { limits, failures: VecDeque::new(), downs: 0, down_until: None }
+    }
+
+    /// The child has ended.
+    pub(super) fn failed(&mut self, now: Instant) -> Verdict {
+        let window = Duration::from_millis(self.limits.window_ms);
+        while self.failures.front().is_some_and(|&at| at + window <= now) {
+            self.failures.pop_front();
+        }
+        if self.down_until.is_some_and(|until| until + window <= now) {
+            (self.downs, self.down_until) = (0, None);
+        }
+        if self.failures.len() < self.limits.restarts_max as usize {
+            let attempt = u32::try_from(self.failures.len()).unwrap_or(u32::MAX);
+            self.failures.push_back(now);
+            return Verdict::Restart(self.limits.restart.wait(attempt));
+        }
+        let wait = self.limits.down.wait(self.downs);
+        self.failures.clear();
+        self.downs = self.downs.saturating_add(1);
+        self.down_until = Some(now + wait);
+        Verdict::Down(wait)
+    }
+
+    /// Somebody has decided that the past does not count.
+    pub(super) fn forget(&mut self) {
+        *self = Self::new(self.limits);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actors::runtime::backoff::Backoff;
+
+    fn history() -> RestartHistory {
+        RestartHistory::new(RestartLimits {
+            restarts_max: 2,
+            window_ms: 1_000,
+            restart: Backoff::new(10, 100),
+            down: Backoff::new(500, 4_000),
+            stop_ms_max: 100,
+        })
+    }
+
+    #[test]
+    fn more_failures_than_borne_take_the_child_down_and_a_relapse_for_longer() {
+        let (mut history, start) = (history(), Instant::now());
+        assert!(matches!(history.failed(start), Verdict::Restart(_)));
+        assert!(matches!(history.failed(start), Verdict::Restart(_)));
+        let Verdict::Down(first) = history.failed(start) else { panic!("still restarted") };
+        let again = start + first;
+        history.failed(again);
+        history.failed(again);
+        let Verdict::Down(second) = history.failed(again) else { panic!("still restarted") };
+        assert!(second > first, "{first:?} {second:?}");
+    }
+
+    #[test]
+    fn failures_that_are_far_apart_are_borne_for_ever() {
+        let (mut history, mut now) = (history(), Instant::now());
+        for _ in 0..20 {
+            assert!(matches!(history.failed(now), Verdict::Restart(_)));
+            now += Duration::from_millis(600);
+        }
+    }
+}

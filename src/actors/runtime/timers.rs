@@ -1,0 +1,281 @@
+//! Durable timers: asks the journal which are due and tells whoever handles them. A timer is done when it is no
+//! longer set, which the handler's command brings about; until then it is served again, later and later, and
+//! however many they are each gets its turn. Sets and cancels nothing itself.
+
+use super::backoff::Backoff;
+use super::clock::Clock;
+use super::limits::TimerLimits;
+use super::subscription::HandlerError;
+use crate::store::journal::{Context, Journal, READ_ROWS_MAX, Timer};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, stream};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+/// How many timers that wait are read over in one round, so that a round does not take long however many they are.
+const ROWS_MAX: usize = 4_096;
+
+/// Told of due timers, at least once each.
+pub trait TimerHandler: Send + Sync + 'static {
+    /// A timer is due. `Ok` means that it has been seen to; if it is still set then, it comes again.
+    fn due(&self, timer: Timer) -> BoxFuture<'_, Result<(), HandlerError>>;
+}
+
+type TimerKey = (Arc<str>, Arc<str>, i64);
+
+fn key_of(timer: &Timer) -> TimerKey {
+    (Arc::clone(&timer.entity), Arc::clone(&timer.name), timer.due_ms)
+}
+
+/// How a timer that may still be set was served.
+#[derive(Debug, Clone, Copy)]
+enum Served {
+    /// Seen to; if it is still set, it waits longer each time.
+    SeenTo,
+    /// Not; it waits longer each time.
+    Failed,
+    /// It was too early, and will not be after this wait.
+    TooEarly(Duration),
+}
+
+#[derive(Debug)]
+struct Waiting {
+    /// How often it was served and stayed set.
+    attempt: u32,
+    next: Instant,
+    /// The lap in which it was last found set.
+    lap: u64,
+}
+
+/// Whether timers of a lap could not be remembered, and what became of them.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Crowd {
+    #[default]
+    None,
+    /// They were seen to, so that most of them are no longer set.
+    SeenTo,
+    /// Some will surely come again.
+    Failed,
+}
+
+/// The timers that were served and may still be set.
+///
+/// They are read in laps, each from the first timer that is due to the last one. Whoever is not met in a lap is no
+/// longer set. Those that cannot be remembered are served once per lap: the lap after one with such timers does not
+/// begin before a timer would be served for the second time, and when they fail, later and later.
+#[derive(Debug)]
+struct Tried {
+    len_max: usize,
+    retry: Backoff,
+    timers: HashMap<TimerKey, Waiting>,
+    lap: u64,
+    lap_begun: Instant,
+    crowd: Crowd,
+    /// How many laps in a row had timers that failed and could not be remembered.
+    crowded_laps: u32,
+    /// When the next lap may begin.
+    next_lap: Instant,
+}
+
+impl Tried {
+    fn new(len_max: usize, retry: Backoff, now: Instant) -> Self {
+        let timers = HashMap::new();
+        Self { len_max, retry, timers, lap: 0, lap_begun: now, crowd: Crowd::None, crowded_laps: 0, next_lap: now }
+    }
+
+    /// Begins a lap, unless it is too early for it.
+    fn begin_lap(&mut self, now: Instant) -> bool {
+        if now < self.next_lap {
+            return false;
+        }
+        self.lap += 1;
+        self.lap_begun = now;
+        true
+    }
+
+    /// Forgets the timers that the lap has not met.
+    fn end_lap(&mut self) {
+        let lap = self.lap;
+        self.timers.retain(|_, waiting| waiting.lap == lap);
+        let crowd = std::mem::take(&mut self.crowd);
+        let laps = if crowd == Crowd::Failed { self.crowded_laps } else { 0 };
+        self.crowded_laps = if crowd == Crowd::Failed { laps.saturating_add(1) } else { 0 };
+        if crowd != Crowd::None {
+            self.next_lap = self.lap_begun + self.retry.wait(laps);
+        }
+    }
+
+    /// A timer is set; answers whether it is to be served now.
+    fn meet(&mut self, timer: &Timer, now: Instant) -> bool {
+        let lap = self.lap;
+        self.timers.get_mut(&key_of(timer)).is_none_or(|waiting| {
+            waiting.lap = lap;
+            waiting.next <= now
+        })
+    }
+
+    fn note(&mut self, timer: &Timer, served: Served, now: Instant) {
+        let (key, lap) = (key_of(timer), self.lap);
+        let before = self.timers.get(&key).map(|waiting| waiting.attempt);
+        if before.is_none() && self.timers.len() >= self.len_max {
+            let crowd = match served {
+                Served::SeenTo => Crowd::SeenTo,
+                Served::Failed | Served::TooEarly(_) => Crowd::Failed,
+            };
+            self.crowd = self.crowd.max(crowd);
+            return;
+        }
+        let attempt = before.unwrap_or(0);
+        let (attempt, next) = match served {
+            Served::SeenTo | Served::Failed => (attempt.saturating_add(1), now + self.retry.wait(attempt)),
+            Served::TooEarly(wait) => (attempt, now + wait),
+        };
+        self.timers.insert(key, Waiting { attempt, next, lap });
+    }
+}
+
+/// What a timer actor is made of.
+#[derive(Clone)]
+pub(super) struct TimerSeed {
+    pub(super) context: Context,
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) handler: Arc<dyn TimerHandler>,
+    pub(super) limits: TimerLimits,
+}
+
+pub(super) enum TimerMessage {
+    Poll,
+}
+
+pub(super) struct TimerState {
+    seed: TimerSeed,
+    tried: Tried,
+    /// Up to where this lap has read; `None` between two laps.
+    read_to: Option<Timer>,
+    next: AbortOnDropHandle<()>,
+}
+
+pub(super) struct TimerActor;
+
+impl Actor for TimerActor {
+    type Msg = TimerMessage;
+    type State = TimerState;
+    type Arguments = TimerSeed;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        seed: Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        let tried = Tried::new(seed.limits.tried_len_max, seed.limits.retry, Instant::now());
+        let next = poll_after(&myself, Duration::ZERO);
+        Ok(TimerState { seed, tried, read_to: None, next })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        TimerMessage::Poll: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        state.poll().await;
+        state.next = poll_after(&myself, Duration::from_millis(state.seed.limits.poll_ms.max(1)));
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        _event: SupervisionEvent,
+        _state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        // The default would stop the actor.
+        Ok(())
+    }
+}
+
+fn poll_after(myself: &ActorRef<TimerMessage>, wait: Duration) -> AbortOnDropHandle<()> {
+    let myself = myself.clone();
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        tokio::time::sleep(wait).await;
+        drop(myself.send_message(TimerMessage::Poll));
+    }))
+}
+
+impl TimerState {
+    /// Reads on in this lap, or begins the next one, and serves what is due.
+    async fn poll(&mut self) {
+        if self.read_to.is_none() && !self.tried.begin_lap(Instant::now()) {
+            return;
+        }
+        let (due, lap_ends) = self.read_due().await;
+        let serve = |timer: Timer| serve(&self.seed, timer);
+        let concurrency = self.seed.limits.concurrency_max.max(1);
+        let served: Vec<_> = stream::iter(due).map(serve).buffer_unordered(concurrency).collect().await;
+        let now = Instant::now();
+        for (timer, served) in served {
+            self.tried.note(&timer, served, now);
+        }
+        if lap_ends {
+            self.tried.end_lap();
+        }
+    }
+
+    /// As many of the next timers as are served in one round, and whether they are the last of this lap.
+    async fn read_due(&mut self) -> (Vec<Timer>, bool) {
+        let TimerSeed { context, journal, clock, limits, .. } = &self.seed;
+        let len_max = limits.batch_len_max.clamp(1, READ_ROWS_MAX);
+        let (now, now_ms) = (Instant::now(), clock.now_ms());
+        let (mut due, mut rows) = (Vec::new(), 0);
+        while rows < ROWS_MAX {
+            let page = match journal.due_timers(*context, now_ms, self.read_to.as_ref(), len_max).await {
+                Ok(page) => page,
+                Err(error) => {
+                    tracing::warn!(%context, %error, "timers not read");
+                    break;
+                }
+            };
+            rows += page.len();
+            let last_page = page.len() < len_max;
+            for timer in page {
+                if due.len() == len_max {
+                    return (due, false);
+                }
+                self.read_to = Some(timer.clone());
+                if self.tried.meet(&timer, now) {
+                    due.push(timer);
+                }
+            }
+            if last_page {
+                self.read_to = None;
+                return (due, true);
+            }
+        }
+        (due, false)
+    }
+}
+
+/// Serves a timer; whether that did what it should shows in whether it is still set.
+async fn serve(seed: &TimerSeed, timer: Timer) -> (Timer, Served) {
+    let limit = Duration::from_millis(seed.limits.handler_ms_max);
+    // One timer whose handler panics must not hold up the others.
+    let handled = AssertUnwindSafe(seed.handler.due(timer.clone())).catch_unwind();
+    let reason = match tokio::time::timeout(limit, handled).await {
+        Ok(Ok(Ok(()))) => return (timer, Served::SeenTo),
+        Ok(Ok(Err(HandlerError::NotYet { reason, wait }))) => {
+            tracing::debug!(shard = %timer.shard, timer = %timer.name, reason, ?wait, "timer too early");
+            return (timer, Served::TooEarly(wait));
+        }
+        Ok(Ok(Err(error @ (HandlerError::Retry(_) | HandlerError::Park(_))))) => error.to_string(),
+        Ok(Err(_)) => "the handler panicked".to_owned(),
+        Err(_) => "the handler took too long".to_owned(),
+    };
+    tracing::warn!(shard = %timer.shard, timer = %timer.name, reason, "timer not served");
+    (timer, Served::Failed)
+}

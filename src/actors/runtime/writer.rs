@@ -1,0 +1,141 @@
+//! The one way from the entities of a shard to its journal: knows the epoch and the next head, so that many
+//! entities append at the same time and still stand in one order. Decides nothing; after the first failure it
+//! refuses everything, because the head it knows may be wrong, and its shard takes a new one.
+
+use crate::store::journal::{
+    Append, AppendError, CommandRecord, DOCUMENT_BYTES_MAX, DocumentWrite, EVENT_BYTES_MAX, IndexWrite, Journal,
+    Ownership, ShardId, StoredEvent, TimerWrite,
+};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Everything that one decision changes; where it goes is the writer's business.
+pub(super) struct Draft {
+    pub(super) events: Vec<StoredEvent>,
+    pub(super) documents: Vec<DocumentWrite>,
+    pub(super) index: Vec<IndexWrite>,
+    pub(super) timers: Vec<TimerWrite>,
+    pub(super) command: Option<CommandRecord>,
+}
+
+/// Told of the first failure.
+pub(super) type OnFailure = Box<dyn Fn(&AppendError) + Send + Sync>;
+
+/// Appends to one shard under one epoch.
+pub(super) struct ShardWriter {
+    journal: Arc<dyn Journal>,
+    shard: ShardId,
+    epoch: u64,
+    head: Mutex<u64>,
+    failed: AtomicBool,
+    on_failure: OnFailure,
+    append_ms_max: u64,
+}
+
+impl ShardWriter {
+    /// For an owned shard.
+    pub(super) fn new(
+        journal: Arc<dyn Journal>,
+        shard: ShardId,
+        owned: Ownership,
+        append_ms_max: u64,
+        on_failure: OnFailure,
+    ) -> Self {
+        let (epoch, head) = (owned.epoch, Mutex::new(owned.head));
+        Self { journal, shard, epoch, head, failed: AtomicBool::new(false), on_failure, append_ms_max }
+    }
+
+    /// The shard it appends to.
+    pub(super) fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    /// Whether it refuses everything by now.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// Refuses everything from now on. The first call tells the shard.
+    pub(super) fn fail(&self, error: &AppendError) {
+        if !self.failed.swap(true, Ordering::AcqRel) {
+            (self.on_failure)(error);
+        }
+    }
+
+    fn head(&self) -> MutexGuard<'_, u64> {
+        self.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends, and answers the position of the last event.
+    pub(super) async fn append(&self, draft: Draft) -> Result<u64, AppendError> {
+        check(&draft)?;
+        let count = draft.events.len() as u64;
+        let (sent, expected) = {
+            // Calling the journal under the lock makes the order of heads the order of appends.
+            let mut head = self.head();
+            if self.has_failed() {
+                return Err(AppendError::Unavailable("the shard is being reloaded".to_owned()));
+            }
+            let expected = *head;
+            *head += count;
+            (self.journal.append(self.addressed(draft, expected)), expected)
+        };
+        let limit = Duration::from_millis(self.append_ms_max);
+        let mut abandoned = Abandoned { writer: self, armed: true };
+        let outcome = tokio::time::timeout(limit, sent).await;
+        abandoned.armed = false;
+        let outcome = outcome.unwrap_or_else(|_| Err(AppendError::Unknown("no answer in time".to_owned())));
+        if let Err(error) = &outcome {
+            self.settle(error, expected, count);
+        }
+        outcome
+    }
+
+    /// A refused append took its place for nothing; if it was the last one, the place is free again.
+    fn settle(&self, error: &AppendError, expected: u64, count: u64) {
+        let mut head = self.head();
+        if matches!(error, AppendError::Invalid(_)) && *head == expected + count {
+            *head = expected;
+            return;
+        }
+        drop(head);
+        self.fail(error);
+    }
+
+    fn addressed(&self, draft: Draft, expected_head: u64) -> Append {
+        let Draft { events, documents, index, timers, command } = draft;
+        Append { shard: self.shard, epoch: self.epoch, expected_head, events, documents, index, timers, command }
+    }
+}
+
+/// An append whose entity ended before it was answered may or may not become durable: whoever loads the entity
+/// again must not read its state before that is settled, so the shard is taken anew, which settles it.
+struct Abandoned<'a> {
+    writer: &'a ShardWriter,
+    armed: bool,
+}
+
+impl Drop for Abandoned<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            self.writer.fail(&AppendError::Unknown("nobody waited for an append".to_owned()));
+        }
+    }
+}
+
+/// What breaks a bound is refused before it takes a place in the order, where it would spoil those behind it.
+fn check(draft: &Draft) -> Result<(), AppendError> {
+    if let Some(event) = draft.events.iter().find(|event| event.payload.len() > EVENT_BYTES_MAX) {
+        return Err(AppendError::Invalid(format!("an event {} has too many bytes", event.tag)));
+    }
+    let too_long =
+        |document: &&DocumentWrite| document.body.as_ref().is_some_and(|body| body.len() > DOCUMENT_BYTES_MAX);
+    if let Some(document) = draft.documents.iter().find(too_long) {
+        return Err(AppendError::Invalid(format!("a document of kind {} has too many bytes", document.kind)));
+    }
+    if draft.command.as_ref().is_some_and(|command| command.answer.len() > DOCUMENT_BYTES_MAX) {
+        return Err(AppendError::Invalid("a recorded answer has too many bytes".to_owned()));
+    }
+    Ok(())
+}

@@ -1,0 +1,303 @@
+//! Reserving, paying, cancelling, handing over and taking back: the steps of one booking, in order.
+
+use super::{Result, Service, ask, fresh_reservation_no};
+use crate::actors::api::{PaymentMeans, PaymentResult, ReservationView, ReserveRequest, ServiceError};
+use crate::actors::payment::cashier::Charged;
+use crate::actors::payment::unconfirmed::give_back;
+use crate::domain::Subject;
+use crate::domain::cancellation::Quote;
+use crate::domain::ids::{RentalNo, ReservationNo};
+use crate::domain::payment::{self, Cancelled, Outstanding};
+use crate::domain::rental::{self, Rental};
+use crate::domain::reservation::{Booking, Command, Rejection, Status};
+use crate::domain::time::Period;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+/// How long a number stays locked when nobody knows whether it was used, in milliseconds.
+const UNKNOWN_LOCK_MS: u64 = 10_000;
+
+/// Numbers that callers chose are looked up and used one caller at a time: two cars are two calendars, and neither
+/// would see that the other has just used the number.
+#[derive(Default)]
+pub(super) struct NumberLocks(Mutex<HashMap<ReservationNo, Weak<tokio::sync::Mutex<()>>>>);
+
+impl NumberLocks {
+    async fn lock(&self, no: &ReservationNo) -> tokio::sync::OwnedMutexGuard<()> {
+        let lock = {
+            let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(lock) = locks.get(no).and_then(Weak::upgrade) {
+                lock
+            } else {
+                // Every lock in use is held by a request that is under way, so the map is as bounded as they are.
+                locks.retain(|_, lock| lock.strong_count() > 0);
+                let lock = Arc::new(tokio::sync::Mutex::new(()));
+                locks.insert(no.clone(), Arc::downgrade(&lock));
+                lock
+            }
+        };
+        lock.lock_owned().await
+    }
+}
+
+impl Service {
+    /// Holds a car and, with means to pay, pays in the same step.
+    ///
+    /// # Errors
+    /// A rule that stands against it, a declined payment (the hold stays), or the calendar being down.
+    pub async fn reserve(&self, request: ReserveRequest) -> Result<(ReservationView, PaymentResult)> {
+        let booking = match &request.reservation_no {
+            Some(no) => self.hold_under(no.clone(), &request).await?,
+            None => self.hold(fresh_reservation_no()?, &request).await?,
+        };
+        match (booking.status, request.means) {
+            (Status::PaymentPending { .. }, Some(means)) => self.pay_for(booking, means).await,
+            (Status::PaymentPending { .. }, None) => Ok((self.view(booking).await?, PaymentResult::NotAttempted)),
+            (
+                Status::Confirmed { .. } | Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. },
+                _,
+            ) => Ok((self.view(booking).await?, PaymentResult::Approved)),
+        }
+    }
+
+    /// Holds a car under a number that the caller chose; the same reservation again is the one that exists.
+    async fn hold_under(&self, no: ReservationNo, request: &ReserveRequest) -> Result<Booking> {
+        let lock = self.numbers.lock(&no).await;
+        if let Some(known) = self.booking(&no).await? {
+            let same = known.subject.car_no == request.car_no
+                && known.subject.customer_no == request.customer_no
+                && known.period == request.period;
+            return if same { Ok(known) } else { Err(Rejection::ReservationNoTaken.into()) };
+        }
+        let held = self.hold(no, request).await;
+        if matches!(held, Err(ServiceError::Unknown)) {
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(UNKNOWN_LOCK_MS)).await;
+                drop(lock);
+            });
+        }
+        held
+    }
+
+    async fn hold(&self, reservation_no: ReservationNo, request: &ReserveRequest) -> Result<Booking> {
+        let subject = Subject {
+            reservation_no,
+            serial: self.next_serial(),
+            customer_no: request.customer_no.clone(),
+            car_no: request.car_no.clone(),
+        };
+        let (period, backdated) = (request.period, request.backdated);
+        let command = Command::Reserve { subject, period, backdated };
+        let no = request.car_no.as_str();
+        let reply = ask(&self.parts.calendars, no, command, self.outside("reserve", no)).await?;
+        Ok(reply.booking.ok_or(Rejection::ReservationNotFound)?)
+    }
+
+    /// Pays a reservation that is held.
+    ///
+    /// # Errors
+    /// A rule that stands against it, or a declined payment (the hold stays).
+    pub async fn pay(
+        &self,
+        reservation_no: ReservationNo,
+        means: PaymentMeans,
+    ) -> Result<(ReservationView, PaymentResult)> {
+        let booking = self.booking(&reservation_no).await?.ok_or(Rejection::ReservationNotFound)?;
+        match booking.status {
+            Status::PaymentPending { hold_until } if hold_until <= self.now() => self.pay_too_late(booking).await,
+            Status::PaymentPending { .. } => self.pay_for(booking, means).await,
+            Status::Confirmed { .. } => Ok((self.view(booking).await?, PaymentResult::Approved)),
+            Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. } => {
+                Err(Rejection::ReservationClosed.into())
+            }
+        }
+    }
+
+    /// The hold has run out, but a payment that was under way before may still confirm the reservation.
+    async fn pay_too_late(&self, booking: Booking) -> Result<(ReservationView, PaymentResult)> {
+        let payment = self.parts.cashier.committed(&booking.subject.reservation_no.payment()).await?;
+        let approved = payment.as_ref().is_some_and(|paid| matches!(paid.status, payment::Status::Approved { .. }));
+        if approved {
+            return self.confirm(booking).await;
+        }
+        match payment.and_then(|payment| payment.outstanding()) {
+            Some(Outstanding::Charge) => self.deferred(booking, super::RETRY_MS).await,
+            Some(Outstanding::Refund(_)) | None => Err(Rejection::ReservationClosed.into()),
+        }
+    }
+
+    async fn pay_for(&self, booking: Booking, means: PaymentMeans) -> Result<(ReservationView, PaymentResult)> {
+        let (subject, price) = (&booking.subject, booking.price);
+        let charged = self.parts.cashier.charge(subject, price, means, self.settings.payment_wait).await;
+        match charged {
+            Ok(Charged::Approved) => self.confirm(booking).await,
+            Ok(Charged::Declined { reason }) => {
+                Err(ServiceError::PaymentDeclined { reservation_no: subject.reservation_no.clone(), reason })
+            }
+            Ok(Charged::Deferred { retry_after_ms }) => self.deferred(booking, retry_after_ms).await,
+            // The car is held: whatever keeps the payment from being made now, it can be made later.
+            Err(ServiceError::Unavailable { retry_after_ms, .. } | ServiceError::Overloaded { retry_after_ms }) => {
+                self.deferred(booking, retry_after_ms).await
+            }
+            Err(ServiceError::Unknown) => self.deferred(booking, super::RETRY_MS).await,
+            Err(ServiceError::Payment(payment::Rejection::PaymentCancelled)) => {
+                Err(Rejection::ReservationClosed.into())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn deferred(&self, booking: Booking, retry_after_ms: u64) -> Result<(ReservationView, PaymentResult)> {
+        // It may have been confirmed, cancelled or expired while the payment was tried.
+        let booking = self.booking(&booking.subject.reservation_no).await?.unwrap_or(booking);
+        let result = match booking.status {
+            Status::PaymentPending { .. } => PaymentResult::Deferred { retry_after_ms },
+            Status::Confirmed { .. } => PaymentResult::Approved,
+            Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. } => {
+                return Err(Rejection::ReservationClosed.into());
+            }
+        };
+        Ok((self.view(booking).await?, result))
+    }
+
+    /// Takes the approval over into the calendar, and rents the car.
+    async fn confirm(&self, booking: Booking) -> Result<(ReservationView, PaymentResult)> {
+        let subject = booking.subject.clone();
+        let confirm = Command::Confirm { reservation_no: subject.reservation_no.clone() };
+        let confirmed = ask(&self.parts.calendars, subject.car_no.as_str(), confirm, self.inside()).await;
+        match confirmed {
+            Ok(reply) => {
+                let booking = reply.booking.unwrap_or(booking);
+                self.rent(&subject, booking.period).await;
+                Ok((self.view(booking).await?, PaymentResult::Approved))
+            }
+            Err(ServiceError::Reservation(refusal)) => {
+                let (cashier, journal) = (&self.parts.cashier, &*self.parts.journal);
+                if let Err(error) = give_back(cashier, journal, &subject, booking.price, self.inside()).await {
+                    tracing::warn!(reservation_no = %subject.reservation_no, %error, "refund left to the policy");
+                }
+                Err(refusal.into())
+            }
+            // The money is taken and the hold cannot end before the policy has confirmed it.
+            Err(_) => self.deferred(booking, super::RETRY_MS).await,
+        }
+    }
+
+    /// So that the caller finds the rental; the policy makes it otherwise.
+    async fn rent(&self, subject: &Subject, period: Period) {
+        let rent = rental::Command::Rent { subject: subject.clone(), period };
+        let rental_no = subject.reservation_no.rental();
+        if let Err(error) = ask(&self.parts.rentals, rental_no.as_str(), rent, self.inside()).await {
+            tracing::info!(%rental_no, %error, "rental will follow later");
+        }
+    }
+
+    /// What cancelling would cost and give back now.
+    ///
+    /// # Errors
+    /// When there is no such reservation, or it can no longer be cancelled.
+    pub async fn cancellation_quote(&self, reservation_no: &ReservationNo) -> Result<(ReservationView, Quote)> {
+        let booking = self.booking(reservation_no).await?.ok_or(Rejection::ReservationNotFound)?;
+        match booking.status {
+            Status::Expired { .. } | Status::Completed { .. } => Err(Rejection::ReservationClosed.into()),
+            Status::Confirmed { picked_up_at: Some(_) } => Err(Rejection::AlreadyPickedUp.into()),
+            Status::PaymentPending { .. } | Status::Confirmed { .. } | Status::Cancelled { .. } => {
+                let quote = booking.cancellation_quote(&self.settings.terms.cancellation, self.now());
+                Ok((self.view(booking).await?, quote))
+            }
+        }
+    }
+
+    /// Cancels a reservation, its payment and its rental; a second time it stays as it is.
+    ///
+    /// # Errors
+    /// When there is no such reservation, it is past cancelling, or the calendar is down.
+    pub async fn cancel(&self, reservation_no: ReservationNo) -> Result<(ReservationView, Quote)> {
+        let known = self.booking(&reservation_no).await?.ok_or(Rejection::ReservationNotFound)?;
+        let booking = if let Status::Cancelled { .. } = known.status {
+            known
+        } else {
+            let no = known.subject.car_no.as_str();
+            let command = Command::Cancel { reservation_no: reservation_no.clone() };
+            let reply =
+                ask(&self.parts.calendars, no, command, self.outside("cancel", reservation_no.as_str())).await?;
+            reply.booking.ok_or(Rejection::ReservationNotFound)?
+        };
+        let quote = booking.cancellation_quote(&self.settings.terms.cancellation, self.now());
+        let (subject, price) = (&booking.subject, booking.price);
+        let wait = Duration::from_millis(super::STEP_MS);
+        if let Err(error) = self.parts.cashier.cancel(subject, price, quote.fee, self.inside(), wait).await {
+            tracing::info!(%reservation_no, %error, "payment will be cancelled later");
+        }
+        let rental_no = reservation_no.rental();
+        match ask(&self.parts.rentals, rental_no.as_str(), rental::Command::Cancel, self.inside()).await {
+            // An unpaid reservation has no rental.
+            Ok(_) | Err(ServiceError::Rental(_)) => {}
+            Err(error) => tracing::info!(%rental_no, %error, "rental will be cancelled later"),
+        }
+        let view = self.view(booking).await?;
+        // A payment that was approved but not taken over yet goes back as a whole.
+        let quote = match view.payment.as_ref().map(|payment| (&payment.status, payment.amount)) {
+            Some((payment::Status::Cancelled(Cancelled::Charged { refund, .. }), amount)) => {
+                Quote { fee: amount.minus(*refund).unwrap_or(quote.fee), refund: *refund }
+            }
+            Some(_) | None => quote,
+        };
+        Ok((view, quote))
+    }
+
+    /// Hands the car over. The calendar decides, since a cancellation may be under way at the same time.
+    ///
+    /// # Errors
+    /// When the rental is not at this step, or a context is down.
+    pub async fn pick_up(&self, rental_no: RentalNo) -> Result<Rental> {
+        let rental = self.rental_to_be(&rental_no).await?;
+        rental.may_be_picked_up()?;
+        let reservation_no = rental.subject.reservation_no.clone();
+        let command = Command::PickUp { reservation_no };
+        let car_no = rental.subject.car_no.as_str();
+        let reply = ask(&self.parts.calendars, car_no, command, self.outside("pickup", rental_no.as_str())).await?;
+        let at = match reply.booking.map(|booking| booking.status) {
+            Some(Status::Confirmed { picked_up_at: Some(at) }) => at,
+            Some(_) | None => self.now(),
+        };
+        let noted = ask(&self.parts.rentals, rental_no.as_str(), rental::Command::PickUp { at }, self.inside()).await;
+        match noted {
+            // The policy was faster.
+            Ok(_) | Err(ServiceError::Rental(rental::Rejection::AlreadyPickedUp)) => self.rental(&rental_no).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The rental; one that its paid reservation is still waiting for is made now.
+    async fn rental_to_be(&self, rental_no: &RentalNo) -> Result<Rental> {
+        if let Some(rental) = self.committed_rental(rental_no).await? {
+            return Ok(rental);
+        }
+        let not_found = rental::Rejection::RentalNotFound;
+        let reservation_no = rental_no.reservation().ok_or(not_found.clone())?;
+        let booking = self.booking(&reservation_no).await?.ok_or(not_found.clone())?;
+        let Status::Confirmed { .. } = booking.status else { return Err(not_found.into()) };
+        let rent = rental::Command::Rent { subject: booking.subject, period: booking.period };
+        let rental = ask(&self.parts.rentals, rental_no.as_str(), rent, self.inside()).await?;
+        Ok(rental.ok_or(not_found)?)
+    }
+
+    /// Takes the car back.
+    ///
+    /// # Errors
+    /// When the rental is not at this step, or the rental context is down.
+    pub async fn return_car(&self, rental_no: RentalNo) -> Result<Rental> {
+        self.rental(&rental_no).await?;
+        let key = rental_no.as_str();
+        let rental = ask(&self.parts.rentals, key, rental::Command::Return, self.outside("return", key)).await?;
+        let rental = rental.ok_or(rental::Rejection::RentalNotFound)?;
+        let reservation_no = rental.subject.reservation_no.clone();
+        let complete = Command::Complete { reservation_no };
+        if let Err(error) = ask(&self.parts.calendars, rental.subject.car_no.as_str(), complete, self.inside()).await {
+            tracing::info!(%rental_no, %error, "reservation will be completed later");
+        }
+        Ok(rental)
+    }
+}

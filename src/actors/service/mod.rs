@@ -1,0 +1,159 @@
+//! The contexts as one service: what the front door calls. A request takes the steps that it needs at once and in
+//! order; should it be cut off between two of them, the policies take the rest.
+
+mod bookings;
+mod cars;
+mod customers;
+mod operation;
+mod reading;
+
+pub use operation::{BreakerMode, ComponentHealth, FaultAction, UnknownContext};
+
+use super::api::ServiceError;
+use super::customer::Customers;
+use super::fleet::Ledger;
+use super::payment::cashier::Cashier;
+use super::rental::Rentals;
+use super::reservation::Calendars;
+use super::runtime::{Ask, Clock, ContextHandle, Entity, System};
+use super::views::Views;
+use crate::domain::ids::ReservationNo;
+use crate::domain::reservation::Terms;
+use crate::domain::time::Timestamp;
+use crate::store::journal::{CommandRecord, Journal, ReadError};
+use bookings::NumberLocks;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+type Result<T> = std::result::Result<T, ServiceError>;
+
+/// When a caller may try again after the store could not be asked, in milliseconds.
+const RETRY_MS: u64 = 1_000;
+/// How long a step that a policy would take anyway may delay an answer, in milliseconds.
+const STEP_MS: u64 = 1_000;
+/// How long the answer to a named command is remembered, in milliseconds: 24 hours.
+pub const COMMAND_KEPT_MS: i64 = 24 * 60 * 60 * 1_000;
+
+tokio::task_local! {
+    /// The caller's name for the request under way, if it gave one: the same name never does anything twice.
+    pub static CALLER_KEY: Arc<str>;
+}
+
+/// How the service goes about its work.
+#[derive(Debug, Clone)]
+pub struct ServiceSettings {
+    /// The terms on which cars are booked; the calendars decide by the same.
+    pub terms: Terms,
+    /// How long a request may take in all.
+    pub request_timeout: Duration,
+    /// How long a request waits for a payment.
+    pub payment_wait: Duration,
+    /// How long a read of a list waits for the read models.
+    pub view_wait: Duration,
+}
+
+/// The handles that the service is made of.
+pub struct Parts {
+    /// Calendars.
+    pub calendars: ContextHandle<Calendars>,
+    /// Rentals.
+    pub rentals: ContextHandle<Rentals>,
+    /// The ledger.
+    pub ledger: ContextHandle<Ledger>,
+    /// Customers.
+    pub customers: ContextHandle<Customers>,
+    /// The cashier.
+    pub cashier: Arc<Cashier>,
+    /// The read models.
+    pub views: Arc<Views>,
+    /// The journal.
+    pub journal: Arc<dyn Journal>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The serial of the last reservation made.
+    pub last_serial: u64,
+}
+
+/// The contexts as one service.
+pub struct Service {
+    parts: Parts,
+    settings: ServiceSettings,
+    serials: AtomicU64,
+    numbers: NumberLocks,
+    system: OnceLock<Arc<System>>,
+}
+
+impl Service {
+    /// A service of these parts.
+    #[must_use]
+    pub fn new(parts: Parts, settings: ServiceSettings) -> Arc<Service> {
+        let serials = AtomicU64::new(parts.last_serial);
+        Arc::new(Service { parts, settings, serials, numbers: NumberLocks::default(), system: OnceLock::new() })
+    }
+
+    /// Tells the service which system runs it, for health and for operators.
+    pub fn attach(&self, system: Arc<System>) {
+        // A second system would be a mistake in main; the first stays.
+        let _ = self.system.set(system);
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        super::reservation::instant(self.parts.clock.now_ms())
+    }
+
+    /// The record of a whole request that was answered before.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn remembered(&self, id: &str) -> Result<Option<CommandRecord>> {
+        let record = self.parts.journal.command(id).await?;
+        let now_ms = self.parts.clock.now_ms();
+        Ok(record.filter(|record| record.expires_ms > now_ms))
+    }
+
+    /// Remembers the answer of a whole request; the first one stays, and is the answer.
+    ///
+    /// # Errors
+    /// When it cannot be made durable.
+    pub async fn remember(&self, record: CommandRecord) -> Result<CommandRecord> {
+        let stored = self.parts.journal.record_command(record, self.parts.clock.now_ms()).await;
+        stored.map_err(|error| ServiceError::Read(ReadError::Unavailable(error.to_string())))
+    }
+
+    fn next_serial(&self) -> u64 {
+        self.serials.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A question of a caller outside.
+    fn outside(&self, step: &str, key: &str) -> Ask {
+        let ask = Ask::external(self.settings.request_timeout);
+        match CALLER_KEY.try_with(Arc::clone) {
+            Ok(name) => ask
+                .identified(format!("{name}/{step}/{key}"), self.parts.clock.now_ms().saturating_add(COMMAND_KEPT_MS)),
+            Err(_) => ask,
+        }
+    }
+
+    /// A step that finishes what was begun.
+    fn inside(&self) -> Ask {
+        Ask::internal(Duration::from_millis(STEP_MS).min(self.settings.request_timeout))
+    }
+}
+
+/// Asks an entity; a rule that stands against it is the caller's error.
+async fn ask<E: Entity>(context: &ContextHandle<E>, key: &str, command: E::Command, ask: Ask) -> Result<E::Reply>
+where
+    ServiceError: From<E::Rejection>,
+{
+    let answer = context.ask(key, command, ask).await;
+    Ok(answer.map_err(|error| ServiceError::not_asked(E::CONTEXT, error))??)
+}
+
+/// A reservation number that nobody chose.
+fn fresh_reservation_no() -> Result<ReservationNo> {
+    let text = format!("r{}", uuid::Uuid::now_v7().simple());
+    ReservationNo::parse(&text).map_err(|error| ServiceError::Read(ReadError::Damaged(error.to_string())))
+}

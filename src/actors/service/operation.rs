@@ -1,0 +1,103 @@
+//! What operators see and do: health, the payment guard, and the fault hook.
+
+use super::Service;
+use crate::actors::payment::bulkhead::{BulkheadStatus, Mode};
+use crate::actors::views::VIEWS;
+use crate::store::schema;
+
+/// How a part of the service is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComponentHealth {
+    /// Which.
+    pub name: String,
+    /// Whether it works.
+    pub up: bool,
+    /// Whether the service as a whole is down without it.
+    pub essential: bool,
+    /// What an operator should know; empty when there is nothing.
+    pub detail: String,
+}
+
+/// What the fault hook can do to a context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultAction {
+    /// Kill its actors; supervision brings them back.
+    Kill,
+    /// Keep it down.
+    Stop,
+    /// Bring it back.
+    Start,
+}
+
+/// How an operator may set the breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BreakerMode {
+    /// Nobody may pay.
+    ForcedOpen,
+    /// Everybody may pay, whatever the provider does.
+    ForcedClosed,
+    /// The breaker decides.
+    Auto,
+}
+
+/// No context has that name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there is no such context")]
+pub struct UnknownContext;
+
+impl Service {
+    /// How every part of the service is.
+    #[must_use]
+    pub fn health(&self) -> Vec<ComponentHealth> {
+        let failure = self.parts.journal.failure();
+        let journal = ComponentHealth {
+            name: "journal".to_owned(),
+            up: failure.is_none(),
+            essential: true,
+            detail: failure.unwrap_or_default(),
+        };
+        let mut components = vec![journal];
+        if let Some(system) = self.system.get() {
+            components.extend(system.health().into_iter().map(|component| ComponentHealth {
+                essential: component.name == schema::RESERVATION.0,
+                name: component.name,
+                up: component.up,
+                detail: component.detail,
+            }));
+        }
+        components
+    }
+
+    /// Does something bad to a context, or ends it.
+    ///
+    /// # Errors
+    /// When no context has that name.
+    pub async fn fault(&self, context: &str, action: FaultAction) -> Result<(), UnknownContext> {
+        let known = schema::ALL.iter().chain([&VIEWS]).any(|known| known.0 == context);
+        let system = self.system.get().filter(|_| known).ok_or(UnknownContext)?;
+        tracing::warn!(context, ?action, "fault injected");
+        let control = system.control();
+        let done = match action {
+            FaultAction::Kill => control.kill(context).await,
+            FaultAction::Stop => control.stop(context).await,
+            FaultAction::Start => control.start(context).await,
+        };
+        done.map_err(|_| UnknownContext)
+    }
+
+    /// How the payment guard is.
+    #[must_use]
+    pub fn payment_guard(&self) -> BulkheadStatus {
+        self.parts.cashier.guard().status()
+    }
+
+    /// Sets the breaker.
+    pub async fn force_breaker(&self, mode: BreakerMode) -> BulkheadStatus {
+        let mode = match mode {
+            BreakerMode::ForcedOpen => Mode::ForcedOpen,
+            BreakerMode::ForcedClosed => Mode::ForcedClosed,
+            BreakerMode::Auto => Mode::Auto,
+        };
+        self.parts.cashier.guard().force(mode).await
+    }
+}

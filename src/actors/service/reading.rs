@@ -1,0 +1,279 @@
+//! Reading. A thing by its number is read as committed, so that a writer always sees what it wrote; lists come from
+//! the read models, after waiting a moment for them to catch up. No reading asks an actor that writes.
+
+use super::{Result, Service};
+use crate::actors::api::{
+    CarView, CustomerView, InvalidCursor, Listing, LiveEntry, MyPage, Numbered, Offer, ReservationView, ServiceError,
+};
+use crate::actors::committed::{booking, committed};
+use crate::actors::customer::Customers;
+use crate::actors::fleet::Ledger;
+use crate::actors::rental::Rentals;
+use crate::actors::views::Table;
+use crate::actors::views::feed::Seen;
+use crate::domain::ids::{CarNo, CustomerNo, PaymentNo, RentalNo, ReservationNo};
+use crate::domain::payment::Payment;
+use crate::domain::rental::{self, Rental};
+use crate::domain::reservation::{self, Booking};
+use crate::domain::time::Period;
+use crate::domain::{customer, fleet};
+use crate::store::journal::ReadError;
+use crate::store::schema;
+use futures_util::stream::BoxStream;
+
+/// The answer, or that the caller's cursor is none of ours.
+type Cursored<T> = std::result::Result<T, InvalidCursor>;
+
+impl Service {
+    /// A reservation with its payment and rental.
+    ///
+    /// # Errors
+    /// When there is none of that number, or it cannot be read.
+    pub async fn reservation(&self, reservation_no: &ReservationNo) -> Result<ReservationView> {
+        let booking = self.booking(reservation_no).await?;
+        let booking = booking.ok_or(reservation::Rejection::ReservationNotFound)?;
+        self.view(booking).await
+    }
+
+    /// The reservation that was made as the `serial`th.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub async fn reservation_by_serial(&self, serial: u64) -> Result<ReservationView> {
+        let no = self.parts.journal.lookup(schema::SERIAL_INDEX, &schema::serial_key(serial)).await?;
+        let no = no.and_then(|no| ReservationNo::parse(&no).ok());
+        self.reservation(&no.ok_or(reservation::Rejection::ReservationNotFound)?).await
+    }
+
+    pub(super) async fn booking(&self, reservation_no: &ReservationNo) -> Result<Option<Booking>> {
+        Ok(booking(&*self.parts.journal, reservation_no).await?)
+    }
+
+    /// The booking with what belongs to it.
+    pub(super) async fn view(&self, booking: Booking) -> Result<ReservationView> {
+        let payment = self.parts.cashier.committed(&booking.subject.reservation_no.payment()).await?;
+        let rental = self.committed_rental(&booking.subject.reservation_no.rental()).await?;
+        Ok(ReservationView { booking, payment, rental })
+    }
+
+    async fn views(&self, numbers: impl IntoIterator<Item = ReservationNo>) -> Result<Vec<ReservationView>> {
+        let mut views = Vec::new();
+        for no in numbers {
+            views.push(self.reservation(&no).await?);
+        }
+        Ok(views)
+    }
+
+    pub(super) async fn committed_rental(&self, rental_no: &RentalNo) -> Result<Option<Rental>> {
+        Ok(committed(&*self.parts.journal, &Rentals, rental_no.as_str()).await?.and_then(|state| state.0))
+    }
+
+    /// A payment. One of which nothing has been heard yet is `None`, if its reservation exists.
+    ///
+    /// # Errors
+    /// When there is none of that number, or it cannot be read.
+    pub async fn payment(&self, payment_no: &PaymentNo) -> Result<(Booking, Option<Payment>)> {
+        let not_found = crate::domain::payment::Rejection::PaymentNotFound;
+        let reservation_no = payment_no.reservation().ok_or(not_found.clone())?;
+        let booking = self.booking(&reservation_no).await?.ok_or(not_found)?;
+        Ok((booking, self.parts.cashier.committed(payment_no).await?))
+    }
+
+    /// A rental.
+    ///
+    /// # Errors
+    /// When there is none of that number, or it cannot be read.
+    pub async fn rental(&self, rental_no: &RentalNo) -> Result<Rental> {
+        Ok(self.committed_rental(rental_no).await?.ok_or(rental::Rejection::RentalNotFound)?)
+    }
+
+    pub(super) async fn committed_car(&self, car_no: &CarNo) -> Result<Option<fleet::Car>> {
+        Ok(committed(&*self.parts.journal, &Ledger, car_no.as_str()).await?.and_then(|state| state.0))
+    }
+
+    /// A car.
+    ///
+    /// # Errors
+    /// When there is none of that number, or it cannot be read.
+    pub async fn car(&self, car_no: &CarNo) -> Result<CarView> {
+        let car = self.committed_car(car_no).await?.ok_or(fleet::Rejection::CarNotFound)?;
+        Ok(self.car_view(car_no.clone(), car))
+    }
+
+    pub(super) fn car_view(&self, car_no: CarNo, car: fleet::Car) -> CarView {
+        let status = car.status(self.now());
+        CarView { car_no, car, status }
+    }
+
+    /// The cars after a number, of one status if it is given.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn cars(
+        &self,
+        status: Option<fleet::Status>,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Listing<CarView>> {
+        self.parts.views.catch_up(self.settings.view_wait).await;
+        let now = self.now();
+        let wanted = |car: &fleet::Car| status.is_none_or(|status| car.status(now) == status);
+        let cars = self.parts.views.cars(wanted, cursor, limit)?;
+        let items = cars.items.into_iter().map(|(car_no, car)| self.car_view(car_no, car)).collect();
+        Ok(Listing { items, next_cursor: cars.next_cursor })
+    }
+
+    /// The cars of a page of the old surface, with the total.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn cars_numbered(&self, skip: u64, size: usize) -> Result<(Vec<CarView>, u64)> {
+        self.parts.views.catch_up(self.settings.view_wait).await;
+        let (cars, total) = self.parts.views.cars_numbered(skip, size)?;
+        Ok((cars.into_iter().map(|(car_no, car)| self.car_view(car_no, car)).collect(), total))
+    }
+
+    /// The cars that are free for the whole period, each with its price.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn availability(
+        &self,
+        period: Period,
+        car_class: Option<&str>,
+        branch: Option<&str>,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Cursored<Listing<Offer>>> {
+        self.parts.views.catch_up(self.settings.view_wait).await;
+        let free = self.parts.views.free_cars(&period, self.now(), car_class, branch, cursor, limit)?;
+        Ok(free.map(|free| {
+            let offer = |(car_no, slot): (CarNo, crate::actors::views::Slot)| {
+                // A price beyond what money can be is a car that cannot be booked for so long.
+                let price = self.settings.terms.pricing.price(&period, slot.car.daily_rate)?;
+                let reservation::Car { model, car_class, branch, daily_rate, .. } = slot.car;
+                Some(Offer { car_no, model, car_class, branch, daily_rate, price })
+            };
+            Listing { items: free.items.into_iter().filter_map(offer).collect(), next_cursor: free.next_cursor }
+        }))
+    }
+
+    /// A customer whose data can be read.
+    ///
+    /// # Errors
+    /// When there is none of that number, the data is erased, or it cannot be read.
+    pub async fn customer(&self, customer_no: &CustomerNo) -> Result<CustomerView> {
+        let state = committed(&*self.parts.journal, &Customers, customer_no.as_str()).await?;
+        match state.and_then(|state| state.0) {
+            None => Err(customer::Rejection::CustomerNotFound.into()),
+            Some(customer::Customer::Erased { .. }) => Err(customer::Rejection::CustomerErased.into()),
+            Some(customer::Customer::Registered { sealed, at }) => self.open(customer_no, &sealed, at).await,
+        }
+    }
+
+    /// A customer's reservations, the newest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn reservations_of(
+        &self,
+        customer_no: &CustomerNo,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Cursored<Listing<ReservationView>>> {
+        self.parts.views.catch_up(self.settings.view_wait).await;
+        match self.parts.views.reservations_of(customer_no, cursor, limit)? {
+            Err(invalid) => Ok(Err(invalid)),
+            Ok(page) => Ok(Ok(Listing { items: self.views(page.items).await?, next_cursor: page.next_cursor })),
+        }
+    }
+
+    /// A page of a table of the old surface.
+    async fn numbered(&self, table: Table, skip: u64, size: usize) -> Result<Numbered<ReservationView>> {
+        self.parts.views.catch_up(self.settings.view_wait).await;
+        let (rows, total) = self.parts.views.numbered(table, skip, size)?;
+        let mut items = Vec::with_capacity(rows.len());
+        for (serial, no) in rows {
+            items.push((serial, self.reservation(&no).await?));
+        }
+        Ok(Numbered { items, total })
+    }
+
+    /// All reservations, in the order in which they were made.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn reservations_numbered(&self, skip: u64, size: usize) -> Result<Numbered<ReservationView>> {
+        self.numbered(Table::Reservations, skip, size).await
+    }
+
+    /// The reservations whose payment exists.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn payments_numbered(&self, skip: u64, size: usize) -> Result<Numbered<ReservationView>> {
+        self.numbered(Table::Payments, skip, size).await
+    }
+
+    /// The reservations whose rental exists.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn rentals_numbered(&self, skip: u64, size: usize) -> Result<Numbered<ReservationView>> {
+        self.numbered(Table::Rentals, skip, size).await
+    }
+
+    /// A page of My Page.
+    ///
+    /// # Errors
+    /// When nothing is known of the customer, or it cannot be read.
+    pub async fn my_page(
+        &self,
+        customer_no: &CustomerNo,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Cursored<MyPage>> {
+        self.parts.views.catch_up(self.settings.view_wait).await;
+        let (customer, erased) = match self.customer(customer_no).await {
+            Ok(customer) => (Some(customer), false),
+            Err(ServiceError::Customer(customer::Rejection::CustomerErased)) => (None, true),
+            Err(ServiceError::Customer(_)) => (None, false),
+            Err(error) => return Err(error),
+        };
+        // Read before the entries: what comes between is then told twice rather than never.
+        let last_event_id = self.parts.views.seen(customer_no)?.to_string();
+        let (entries, next_cursor) = match self.parts.views.entries(customer_no, cursor, limit)? {
+            Ok(page) => page,
+            Err(invalid) => return Ok(Err(invalid)),
+        };
+        if customer.is_none() && !erased && entries.is_empty() && cursor.is_none() {
+            return Err(customer::Rejection::CustomerNotFound.into());
+        }
+        Ok(Ok(MyPage { customer, erased, entries, next_cursor, last_event_id }))
+    }
+
+    /// Everything that happens to a customer's reservations after an event id, or from now on.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn live(
+        &self,
+        customer_no: &CustomerNo,
+        last_event_id: Option<&str>,
+    ) -> Result<Cursored<BoxStream<'static, LiveEntry>>> {
+        let seen = match last_event_id.map(Seen::parse) {
+            Some(Ok(seen)) => seen,
+            Some(Err(invalid)) => return Ok(Err(invalid)),
+            None => {
+                self.parts.views.catch_up(self.settings.view_wait).await;
+                self.parts.views.seen(customer_no)?
+            }
+        };
+        Ok(Ok(self.parts.views.live(customer_no, seen)))
+    }
+}
+
+/// What could not be read, as the store says it.
+pub(super) fn damaged(error: impl std::fmt::Display) -> ServiceError {
+    ServiceError::Read(ReadError::Damaged(error.to_string()))
+}

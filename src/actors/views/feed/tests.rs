@@ -1,0 +1,169 @@
+use super::*;
+use crate::domain::ids::{CarNo, ReservationNo};
+use crate::store::journal::ShardId;
+use crate::store::memory::{MemoryJournal, MemoryViews};
+use crate::store::schema;
+use crate::store::view_store::{RowWrite, ViewStore};
+use futures_util::FutureExt;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+const SHARDS: u16 = 16;
+/// The bound within which a stream must have told what there is.
+const SOON: Duration = Duration::from_secs(30);
+
+struct World {
+    store: Arc<MemoryViews>,
+    views: Arc<Views>,
+    customer_no: CustomerNo,
+}
+
+impl World {
+    fn new() -> World {
+        let shards: Vec<_> = schema::ALL.into_iter().map(|context| (context, SHARDS)).collect();
+        let store = Arc::new(MemoryViews::default());
+        let views = Views::open(store.clone(), MemoryJournal::new(&shards)).expect("opens");
+        World { store, views, customer_no: CustomerNo::parse("kim").expect("a number") }
+    }
+
+    /// Lets something happen, and names it after its place.
+    fn happens(&self, customer_no: &CustomerNo, place: Place, at_ms: i64) {
+        let at = Timestamp::from_millis(at_ms).expect("an instant");
+        let entry = FeedEntry {
+            at,
+            kind: name(place),
+            reservation_no: ReservationNo::parse("r1").expect("a number"),
+            car_no: CarNo::parse("car01").expect("a number"),
+            period: None,
+            amount: None,
+            note: None,
+        };
+        let row = |table, key, value| RowWrite { table, key, value: Some(value) };
+        let rows = vec![
+            row(rows::FEED_PLACES, rows::feed_place_key(customer_no, place), at_ms.to_be_bytes().to_vec()),
+            row(rows::FEED, rows::feed_key(customer_no, at, place), codec::to_bytes(&entry).expect("fits").to_vec()),
+        ];
+        let shard = ShardId { context: schema::ALL[usize::from(place.context)], number: place.shard };
+        self.store.apply(shard, place.position, rows).expect("memory");
+    }
+
+    /// A history in all shards, in which the clocks of the shards step back now and then.
+    fn long_history(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for position in 1..=60_u64 {
+            for context in 0..3 {
+                for shard in 0..SHARDS {
+                    let place = Place { context, shard, position: position * 3 };
+                    let at = 1_800_000_000_000 + i64::try_from(position * 100).unwrap()
+                        - i64::try_from((position * 7 + u64::from(shard)) % 11).unwrap() * 50;
+                    self.happens(&self.customer_no, place, at);
+                    names.push(name(place));
+                }
+            }
+        }
+        names.sort_unstable();
+        names
+    }
+
+    async fn read(&self, seen: Seen, count: usize) -> Vec<LiveEntry> {
+        let told = self.views.live(&self.customer_no, seen).take(count).collect();
+        tokio::time::timeout(SOON, told).await.expect("all of it is told")
+    }
+}
+
+fn name(place: Place) -> String {
+    format!("{}-{}-{}", place.context, place.shard, place.position)
+}
+
+fn kinds(told: &[LiveEntry]) -> Vec<String> {
+    let mut kinds: Vec<_> = told.iter().map(|live| live.entry.kind.clone()).collect();
+    kinds.sort_unstable();
+    kinds
+}
+
+#[tokio::test]
+async fn a_long_history_is_told_whole_and_once_wherever_it_is_cut() {
+    let world = World::new();
+    let names = world.long_history();
+    let mut cuts = [1, 2, 500, 1_000, 3, 128, 129].into_iter().cycle();
+    let (mut told, mut seen) = (Vec::new(), Seen::default());
+    while told.len() < names.len() {
+        let count = cuts.next().unwrap().min(names.len() - told.len());
+        told.extend(world.read(seen, count).await);
+        seen = Seen::parse(&told[told.len() - 1].id).expect("an id of ours");
+    }
+    assert_eq!(kinds(&told), names);
+    assert_eq!(world.views.seen(&world.customer_no).expect("memory"), seen);
+    let mut rest = world.views.live(&world.customer_no, seen);
+    assert!(std::iter::repeat_with(|| rest.next().now_or_never()).take(50).all(|told| told.is_none()));
+}
+
+#[tokio::test]
+async fn an_id_covers_what_has_been_told_and_nothing_else() {
+    let world = World::new();
+    world.long_history();
+    let whole = world.read(Seen::default(), 400).await;
+    let mut told = BTreeSet::new();
+    for live in &whole {
+        told.insert(live.entry.kind.clone());
+        let seen = Seen::parse(&live.id).expect("an id of ours");
+        for context in 0..3 {
+            for shard in 0..SHARDS {
+                for position in (3..=180).step_by(3) {
+                    let place = Place { context, shard, position };
+                    assert_eq!(seen.covers(place), told.contains(&name(place)), "{place:?} in {}", live.id);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_happens_during_a_long_catch_up_is_told_too() {
+    let world = World::new();
+    let mut names = world.long_history();
+    let other = CustomerNo::parse("kimberley").expect("a number");
+    let mut live = world.views.live(&world.customer_no, Seen::default());
+    let mut told = Vec::new();
+    for round in 0..10_u64 {
+        for _ in 0..100 {
+            told.push(live.next().await.expect("more"));
+        }
+        // More than the reader's news can remember, of this customer and of another.
+        for position in 0..300 {
+            let place = Place { context: 1, shard: 3, position: 1_000 + round * 300 + position };
+            for customer_no in [&other, &world.customer_no] {
+                world.happens(customer_no, place, 1_700_000_000_000);
+                let _ = world.views.fed.send((customer_no.clone(), place));
+            }
+            names.push(name(place));
+        }
+    }
+    while told.len() < names.len() {
+        told.push(tokio::time::timeout(SOON, live.next()).await.expect("all of it is told").expect("more"));
+    }
+    names.sort_unstable();
+    assert_eq!(kinds(&told), names);
+    assert!(std::iter::repeat_with(|| live.next().now_or_never()).take(50).all(|told| told.is_none()));
+    let last = Place { context: 2, shard: 7, position: 9_999 };
+    world.happens(&world.customer_no, last, 1_700_000_000_000);
+    let _ = world.views.fed.send((world.customer_no.clone(), last));
+    assert_eq!(live.next().await.expect("news").entry.kind, name(last));
+}
+
+#[tokio::test]
+async fn others_get_their_turn_while_a_long_history_is_told() {
+    let world = World::new();
+    let count = world.long_history().len();
+    let turns = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counter = Arc::clone(&turns);
+    let other = tokio::spawn(async move {
+        loop {
+            counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
+    });
+    assert_eq!(world.read(Seen::default(), count).await.len(), count);
+    assert!(turns.load(std::sync::atomic::Ordering::Relaxed) >= count / READS_PER_TURN);
+    other.abort();
+}

@@ -1,0 +1,161 @@
+//! The commands that read a data directory while no server holds it.
+
+use super::{block_on, say};
+use crate::commands::serve::store_options;
+use anyhow::Context as _;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use rentcar::actors::policies::POLICIES;
+use rentcar::actors::views::rebuild;
+use rentcar::config::Config;
+use rentcar::store::archive;
+use rentcar::store::check::check;
+use rentcar::store::journal::Journal;
+use rentcar::store::replay;
+use rentcar::store::schema;
+use rentcar::store::sled::{SledJournal, SledOptions};
+use rentcar::store::view_store::ViewStore;
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Which data directory.
+#[derive(Debug, Args)]
+pub struct Data {
+    /// A file of settings over the built-in ones.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the state is kept.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+impl Data {
+    fn settings(&self) -> anyhow::Result<(PathBuf, SledOptions)> {
+        let mut config = Config::load(self.config.as_deref())?;
+        if let Some(data) = &self.data {
+            config.store.data.clone_from(data);
+            config.check()?;
+        }
+        let options = SledOptions { create: false, ..store_options(&config) };
+        Ok((config.store.data, options))
+    }
+
+    fn open(&self) -> anyhow::Result<SledJournal> {
+        let (data, options) = self.settings()?;
+        SledJournal::open(&data, options).with_context(|| unusable(&data))
+    }
+
+    /// Opens it even when it is damaged, to see what is.
+    fn inspect(&self) -> anyhow::Result<SledJournal> {
+        let (data, options) = self.settings()?;
+        SledJournal::inspect(&data, options).with_context(|| unusable(&data))
+    }
+}
+
+fn unusable(data: &Path) -> String {
+    format!("the data directory {} cannot be used", data.display())
+}
+
+/// A line on standard error that says how far the work has come.
+fn progress(what: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg}: {human_pos} ({elapsed})");
+    let bar = ProgressBar::new_spinner().with_message(what);
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// `rentcar verify`: first what is stored as such, then what it means.
+pub fn verify(data: &Data) -> anyhow::Result<()> {
+    let journal = data.inspect()?;
+    let bar = progress("records read");
+    let report = check(&journal, |records| bar.set_position(records)).context("the store cannot be read")?;
+    bar.finish_and_clear();
+    for finding in &report.findings {
+        say(finding)?;
+    }
+    let (events, records, findings) = (report.events, report.records, report.findings_total);
+    say(format_args!("{events} events and {records} other records read, {findings} findings"))?;
+    anyhow::ensure!(report.is_clean(), "the store is damaged: restore a backup with `rentcar import`");
+    block_on(verify_meaning(&journal))
+}
+
+async fn verify_meaning(journal: &SledJournal) -> anyhow::Result<()> {
+    let policies = POLICIES.map(|policy| replay::Subscription { name: policy.name, source: policy.source });
+    let bar = progress("events replayed");
+    let mut count = |progress: replay::Progress| bar.set_position(progress.events);
+    let report = replay::replay(journal, &policies, &mut count).await.context("the store cannot be read")?;
+    bar.finish_and_clear();
+    for violation in &report.violations {
+        say(format_args!("{}: {}: {}", violation.invariant, violation.entity, violation.detail))?;
+    }
+    for note in &report.notes {
+        say(format_args!("note: {}: {}: {}", note.what, note.entity, note.detail))?;
+    }
+    let (entities, documents, violations) = (report.entities, report.documents, report.violations_total);
+    say(format_args!("{entities} entities replayed, {documents} documents compared, {violations} violations"))?;
+    anyhow::ensure!(
+        report.is_clean(),
+        "what is stored breaks the rules above: keep this directory and restore a backup"
+    );
+    Ok(())
+}
+
+/// `rentcar export`.
+pub fn export(data: &Data, output: Option<&Path>) -> anyhow::Result<()> {
+    let journal = data.open()?;
+    let bar = progress("records written");
+    let render = |event: &rentcar::store::journal::StoredEvent| schema::to_json(&event.tag, &event.payload);
+    let write = |out: &mut dyn Write| archive::export(&journal, out, render, |records| bar.set_position(records));
+    let summary = if let Some(path) = output {
+        let file = File::create_new(path).with_context(|| format!("{} cannot be created", path.display()))?;
+        let mut out = BufWriter::new(file);
+        let summary = write(&mut out)?;
+        let file = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+        file.sync_all().with_context(|| format!("{} cannot be made durable", path.display()))?;
+        summary
+    } else {
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        let summary = write(&mut out)?;
+        out.flush().context("standard output cannot be written")?;
+        summary
+    };
+    bar.finish_and_clear();
+    // Standard output may be the archive itself.
+    let _ = writeln!(std::io::stderr(), "{} events and {} other records written", summary.events, summary.records);
+    Ok(())
+}
+
+/// `rentcar import`.
+pub fn import(data: &Data, input: Option<&Path>) -> anyhow::Result<()> {
+    let (target, options) = data.settings()?;
+    let bar = progress("records read");
+    let count = |records| bar.set_position(records);
+    let summary = match input {
+        Some(path) => {
+            let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
+            archive::import(BufReader::new(file), &target, &options, count)?
+        }
+        None => archive::import(std::io::stdin().lock(), &target, &options, count)?,
+    };
+    bar.finish_and_clear();
+    say(format_args!("{} events and {} other records read into {}", summary.events, summary.records, target.display()))
+}
+
+/// `rentcar rebuild-views`.
+pub fn rebuild_views(data: &Data) -> anyhow::Result<()> {
+    let journal = Arc::new(data.open()?);
+    let views: Arc<dyn ViewStore> = Arc::new(journal.views().context("the read models cannot be opened")?);
+    block_on(async move {
+        let as_journal = Arc::clone(&journal) as Arc<dyn Journal>;
+        let bar = progress("events read");
+        rebuild::rebuild(Arc::clone(&views), as_journal, |events| bar.set_position(events)).await?;
+        bar.finish_and_clear();
+        let (digest, rows) = rebuild::digest(&*views)?;
+        journal.close().await.context("the rebuilt read models could not be made durable")?;
+        say(format_args!("{rows} rows rebuilt, digest {digest}"))
+    })
+}

@@ -1,0 +1,210 @@
+//! `rentcar serve`: configuration, store, actors, front door, in this order; and back again.
+
+use super::{block_on, log_drained, log_to_stderr, say, until_told_to_stop};
+use anyhow::Context as _;
+use clap::Args;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use rentcar::actors::app::{App, AppSettings, Foundation};
+use rentcar::actors::runtime::{Clock, ContextLimits, SystemClock};
+use rentcar::actors::service::ServiceSettings;
+use rentcar::config::Config;
+use rentcar::http::body::BodyLimits;
+use rentcar::http::endpoint::RequestLimits;
+use rentcar::http::server::{ServerLimits, serve};
+use rentcar::http::{Front, FrontSettings, routes};
+use rentcar::providers::PaymentProvider;
+use rentcar::providers::remote::{RemoteConfig, RemoteProvider};
+use rentcar::providers::sandbox::Sandbox;
+use rentcar::store::journal::Journal;
+use rentcar::store::schema;
+use rentcar::store::sled::{SledJournal, SledOptions};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// How often histograms are tidied.
+const UPKEEP: Duration = Duration::from_secs(5);
+/// The upper bounds of the buckets of durations, in seconds.
+const SECONDS_BUCKETS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// The upper bounds of the buckets of batch sizes.
+const BATCH_BUCKETS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
+/// What can be said on the command line; it goes over the file and the environment.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// A file of settings over the built-in ones.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address and port; port 0 takes a free one.
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<SocketAddr>,
+    /// Where the state is kept.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// A payment provider process instead of the sandbox inside.
+    #[arg(long, value_name = "URL")]
+    payment_provider: Option<String>,
+    /// Offer POST /v1/admin/faults, which breaks things on purpose.
+    #[arg(long)]
+    fault_injection: bool,
+}
+
+impl Options {
+    fn settings(&self) -> anyhow::Result<Config> {
+        let mut config = Config::load(self.config.as_deref())?;
+        if let Some(listen) = self.listen {
+            config.server.listen = listen;
+        }
+        if let Some(data) = &self.data {
+            config.store.data.clone_from(data);
+        }
+        if let Some(url) = &self.payment_provider {
+            config.payment.provider_url.clone_from(url);
+        }
+        config.check()?;
+        Ok(config)
+    }
+}
+
+/// Prints the settings in force.
+pub fn print_config(options: &Options) -> anyhow::Result<()> {
+    let config = options.settings()?;
+    say("# Built-in settings, then the file, RENTCAR__SECTION__KEY variables and the command line, in this order.")?;
+    say(config.to_toml()?)
+}
+
+/// Runs until it is told to stop.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let config = options.settings()?;
+    log_to_stderr(&config.log.filter, config.log.format)?;
+    let metrics = metrics()?;
+    block_on(serve_until_stopped(config, options.fault_injection, metrics))
+}
+
+async fn serve_until_stopped(config: Config, fault_injection: bool, metrics: PrometheusHandle) -> anyhow::Result<()> {
+    let stop = until_told_to_stop()?;
+    // Everything that can be refused without the data directory comes before it, so that no store is made in vain.
+    let (provider, sandbox) = payment_provider(&config)?;
+    let listen = config.server.listen;
+    // Bound first, so that a second start on the same port is told of the port and not of the lock.
+    let listener = TcpListener::bind(listen).await.with_context(|| format!("{listen} cannot be listened on"))?;
+    let journal = Arc::new(open(&config)?);
+    let views = Arc::new(journal.views().context("the read models cannot be opened")?);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let foundation = Foundation { journal: Arc::clone(&journal) as _, views, clock, provider };
+    let app = App::start(foundation, app_settings(&config)).await?;
+    let upkeep = tokio::spawn({
+        let metrics = metrics.clone();
+        async move {
+            loop {
+                tokio::time::sleep(UPKEEP).await;
+                metrics.run_upkeep();
+            }
+        }
+    });
+    let front =
+        Front::new(Arc::clone(&app.service), front_settings(&config, fault_injection)?, stop.clone(), Some(metrics));
+    let address = listener.local_addr().context("the address cannot be read")?;
+    let inside = if sandbox.is_some() { "sandbox payment provider inside" } else { "payment provider outside" };
+    let service = warp::service(routes(&front, sandbox));
+    front.set_ready(true);
+    say(format_args!("rentcar is ready at http://{address} (data in {}, {inside})", config.store.data.display()))?;
+
+    log_drained(serve(listener, service, server_limits(&config), stop).await);
+    front.set_ready(false);
+    front.changes.close();
+    let drain = Duration::from_millis(config.server.drain_ms).max(Duration::from_secs(1));
+    if tokio::time::timeout(drain, front.changes.wait()).await.is_err() {
+        tracing::warn!("changes still under way at shutdown");
+    }
+    if !app.shutdown(drain).await {
+        tracing::warn!("actors killed at the deadline");
+    }
+    upkeep.abort();
+    journal.close().await.context("the journal could not be closed cleanly; what was acknowledged is safe")?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn metrics() -> anyhow::Result<PrometheusHandle> {
+    use metrics_exporter_prometheus::Matcher::Suffix;
+    let builder = PrometheusBuilder::new()
+        .set_buckets(&BATCH_BUCKETS)
+        .and_then(|builder| builder.set_buckets_for_metric(Suffix("_seconds".to_owned()), &SECONDS_BUCKETS));
+    builder.and_then(PrometheusBuilder::install_recorder).context("metrics cannot be recorded")
+}
+
+fn open(config: &Config) -> anyhow::Result<SledJournal> {
+    let data = &config.store.data;
+    SledJournal::open(data, store_options(config))
+        .with_context(|| format!("the data directory {} cannot be used", data.display()))
+}
+
+/// How the store of these settings is opened.
+pub fn store_options(config: &Config) -> SledOptions {
+    let shards: Vec<_> = schema::ALL.into_iter().map(|context| (context, config.store.shards)).collect();
+    let cache_bytes = config.store.cache_mib.saturating_mul(1024 * 1024);
+    SledOptions { cache_bytes, ..SledOptions::new(&shards) }
+}
+
+fn payment_provider(config: &Config) -> anyhow::Result<(Arc<dyn PaymentProvider>, Option<Sandbox>)> {
+    let url = &config.payment.provider_url;
+    if url.is_empty() {
+        let sandbox = Sandbox::new();
+        return Ok((Arc::new(sandbox.clone()), Some(sandbox)));
+    }
+    let remote = RemoteConfig { call_ms_max: config.payment.provider_timeout_ms, ..RemoteConfig::default() };
+    Ok((Arc::new(RemoteProvider::new(url, remote)?), None))
+}
+
+fn app_settings(config: &Config) -> AppSettings {
+    let actors = &config.actors;
+    let limits = ContextLimits {
+        in_flight_max: actors.in_flight_max,
+        shard_in_flight_max: actors.in_flight_per_shard_max,
+        entity_in_flight_max: actors.in_flight_per_entity_max,
+        live_entities_max: actors.live_entities_per_shard_max,
+        entity_idle_ms: actors.entity_idle_seconds.saturating_mul(1_000),
+        ..ContextLimits::default()
+    };
+    AppSettings {
+        service: ServiceSettings {
+            terms: config.terms(),
+            request_timeout: Duration::from_millis(config.server.request_timeout_ms),
+            payment_wait: Duration::from_millis(config.payment.wait_ms_max),
+            view_wait: Duration::from_millis(actors.view_wait_ms_max),
+        },
+        bulkhead: config.payment.bulkhead,
+        provider_timeout: Duration::from_millis(config.payment.provider_timeout_ms),
+        limits,
+    }
+}
+
+fn front_settings(config: &Config, fault_injection: bool) -> anyhow::Result<FrontSettings> {
+    let server = &config.server;
+    let body = BodyLimits {
+        bytes_max: server.body_bytes_max,
+        read_max: Duration::from_millis(server.body_timeout_ms),
+        ..BodyLimits::default()
+    };
+    Ok(FrontSettings {
+        requests: RequestLimits { body, ..RequestLimits::default() },
+        streams_max: server.live_streams_max,
+        fault_injection,
+        time_zone: config.zone()?,
+        ..FrontSettings::default()
+    })
+}
+
+fn server_limits(config: &Config) -> ServerLimits {
+    let server = &config.server;
+    ServerLimits {
+        connections_max: server.connections_max,
+        header_read_max: Duration::from_millis(server.header_timeout_ms),
+        drain_max: Duration::from_millis(server.drain_ms),
+        ..ServerLimits::default()
+    }
+}

@@ -1,0 +1,320 @@
+//! The settings, read once at start and checked before anything else happens.
+
+use crate::actors::payment::bulkhead::BulkheadConfig;
+use crate::domain::cancellation::CancellationPolicy;
+use crate::domain::pricing::Pricing;
+use crate::domain::reservation::Terms;
+use crate::domain::time::{HOUR_MS, MINUTE_MS};
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// The built-in settings, which name every one of them.
+pub const DEFAULTS: &str = include_str!("../config/default.toml");
+/// What environment variables begin with; sections are parted by two underscores: `RENTCAR__SERVER__LISTEN`.
+pub const ENV_PREFIX: &str = "RENTCAR";
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The front door.
+    pub server: Server,
+    /// Where the state is kept.
+    pub store: Store,
+    /// The calendar that people live by.
+    pub time: Time,
+    /// The terms of reservations.
+    pub reservation: Reservation,
+    /// Paying.
+    pub payment: Payment,
+    /// The actors' bounds.
+    pub actors: Actors,
+    /// What is logged.
+    pub log: Log,
+}
+
+/// The front door.
+#[derive(Debug, Clone, Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Whether an address that others can reach may be listened on.
+    pub allow_public_listen: bool,
+    /// Connections at once.
+    pub connections_max: usize,
+    /// Live event streams at once.
+    pub live_streams_max: usize,
+    /// Bytes of a request's body.
+    pub body_bytes_max: usize,
+    /// How long a connection may take to send a request's headers.
+    pub header_timeout_ms: u64,
+    /// How long a request's body may take.
+    pub body_timeout_ms: u64,
+    /// How long a request may take to be answered.
+    pub request_timeout_ms: u64,
+    /// How long a shutdown waits for what is under way.
+    pub drain_ms: u64,
+}
+
+/// Where the state is kept.
+#[derive(Debug, Clone, Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// The directory.
+    pub data: PathBuf,
+    /// How much of it is kept in memory.
+    pub cache_mib: u64,
+    /// Shards per context.
+    pub shards: u16,
+}
+
+/// The calendar that people live by.
+#[derive(Debug, Clone, Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Time {
+    /// An IANA time zone.
+    pub zone: String,
+}
+
+/// The terms of reservations.
+#[derive(Debug, Clone, Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reservation {
+    /// How long an unpaid reservation holds its car.
+    pub hold_seconds: u32,
+    /// How long a car may be late into a further day.
+    pub grace_minutes: u32,
+    /// Cancelling is free until this long before the period.
+    pub free_cancellation_hours: u32,
+    /// What a later cancellation keeps.
+    pub cancellation_fee_percent: u8,
+    /// The longest period.
+    pub period_days_max: u32,
+    /// Live bookings and blocks of one car.
+    pub bookings_per_car_max: usize,
+}
+
+/// Paying.
+#[derive(Debug, Clone, Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Payment {
+    /// The provider process, or empty for the sandbox inside.
+    pub provider_url: String,
+    /// How long one call to the provider may take before its outcome counts as unknown.
+    pub provider_timeout_ms: u64,
+    /// How long one request waits for a payment before it answers that it is deferred.
+    pub wait_ms_max: u64,
+    /// What guards the provider.
+    pub bulkhead: BulkheadConfig,
+}
+
+/// The actors' bounds.
+#[derive(Debug, Clone, Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Actors {
+    /// Messages under way per context.
+    pub in_flight_max: u32,
+    /// Messages under way per shard.
+    pub in_flight_per_shard_max: u32,
+    /// Messages under way per entity.
+    pub in_flight_per_entity_max: u32,
+    /// Live entities per shard.
+    pub live_entities_per_shard_max: usize,
+    /// How long an entity may be idle before it is put to sleep.
+    pub entity_idle_seconds: u64,
+    /// How long a read of a list waits for the read models.
+    pub view_wait_ms_max: u64,
+}
+
+/// What is logged.
+#[derive(Debug, Clone, Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// As in `RUST_LOG`.
+    pub filter: String,
+    /// How lines are written.
+    pub format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Settings that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file, a variable or a value that cannot be read.
+    #[error("the configuration cannot be read")]
+    Unreadable(#[from] config::ConfigError),
+    /// A value out of its bounds.
+    #[error("the configuration is not usable: {name} {problem}")]
+    Invalid {
+        /// Which setting.
+        name: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl Config {
+    /// The settings from the built-in ones, `file` and the environment, in this order, checked.
+    ///
+    /// # Errors
+    /// When one of them cannot be read, names a setting that does not exist, or has a value out of bounds.
+    pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
+        let environment =
+            config::Environment::with_prefix(ENV_PREFIX).prefix_separator("__").separator("__").try_parsing(true);
+        let mut builder =
+            config::Config::builder().add_source(config::File::from_str(DEFAULTS, config::FileFormat::Toml));
+        if let Some(path) = file {
+            builder = builder.add_source(config::File::from(path).format(config::FileFormat::Toml).required(true));
+        }
+        let config: Config = builder.add_source(environment).build()?.try_deserialize()?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The settings as a file that would give them.
+    ///
+    /// # Errors
+    /// When they cannot be written so.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string_pretty(self)
+    }
+
+    /// Checks every bound.
+    ///
+    /// # Errors
+    /// The first setting that is out of its bounds.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let server = &self.server;
+        within("server.connections_max", server.connections_max, 1, 1_000_000)?;
+        within("server.live_streams_max", server.live_streams_max, 0, 1_000_000)?;
+        within("server.body_bytes_max", server.body_bytes_max, 1024, 1024 * 1024)?;
+        within("server.header_timeout_ms", server.header_timeout_ms, 100, 600_000)?;
+        within("server.body_timeout_ms", server.body_timeout_ms, 100, 600_000)?;
+        within("server.request_timeout_ms", server.request_timeout_ms, 100, 600_000)?;
+        within("server.drain_ms", server.drain_ms, 0, 600_000)?;
+        if self.store.data.as_os_str().is_empty() {
+            let problem = "is empty, but must name a directory".to_owned();
+            return Err(ConfigError::Invalid { name: "store.data", problem });
+        }
+        within("store.cache_mib", self.store.cache_mib, 8, 1024 * 1024)?;
+        within("store.shards", self.store.shards, 1, 1024)?;
+        let reservation = &self.reservation;
+        within("reservation.hold_seconds", reservation.hold_seconds, 1, 7 * 86_400)?;
+        within("reservation.grace_minutes", reservation.grace_minutes, 0, 24 * 60 - 1)?;
+        within("reservation.cancellation_fee_percent", reservation.cancellation_fee_percent, 0, 100)?;
+        within("reservation.period_days_max", reservation.period_days_max, 1, 3660)?;
+        within("reservation.bookings_per_car_max", reservation.bookings_per_car_max, 1, 200)?;
+        within("payment.provider_timeout_ms", self.payment.provider_timeout_ms, 10, 600_000)?;
+        within("payment.wait_ms_max", self.payment.wait_ms_max, 10, 60_000)?;
+        let actors = &self.actors;
+        within("actors.in_flight_max", actors.in_flight_max, 1, 1_000_000)?;
+        within("actors.in_flight_per_shard_max", actors.in_flight_per_shard_max, 1, 1_000_000)?;
+        within("actors.in_flight_per_entity_max", actors.in_flight_per_entity_max, 1, 1_000_000)?;
+        within("actors.live_entities_per_shard_max", actors.live_entities_per_shard_max, 1, 1_000_000)?;
+        within("actors.entity_idle_seconds", actors.entity_idle_seconds, 1, 86_400)?;
+        within("actors.view_wait_ms_max", actors.view_wait_ms_max, 0, 10_000)?;
+        let bulkhead = self.payment.bulkhead.check();
+        bulkhead.map_err(|error| ConfigError::Invalid { name: "payment.bulkhead", problem: error.to_string() })?;
+        self.zone()?;
+        self.check_listen()
+    }
+
+    fn check_listen(&self) -> Result<(), ConfigError> {
+        if self.server.listen.ip().is_loopback() || self.server.allow_public_listen {
+            return Ok(());
+        }
+        let problem = format!(
+            "is {}, which others can reach, and there are no accounts yet: whoever reaches it may do everything. \
+             Listen on 127.0.0.1, or set server.allow_public_listen when something in front decides who may call",
+            self.server.listen
+        );
+        Err(ConfigError::Invalid { name: "server.listen", problem })
+    }
+
+    /// The time zone.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn zone(&self) -> Result<jiff::tz::TimeZone, ConfigError> {
+        jiff::tz::TimeZone::get(&self.time.zone).map_err(|_| ConfigError::Invalid {
+            name: "time.zone",
+            problem: format!("is \"{}\", which is not an IANA time zone such as Asia/Seoul", self.time.zone),
+        })
+    }
+
+    /// The terms on which cars are booked.
+    #[must_use]
+    pub fn terms(&self) -> Terms {
+        let reservation = &self.reservation;
+        Terms {
+            hold_ms: i64::from(reservation.hold_seconds) * 1000,
+            past_tolerance_ms: MINUTE_MS,
+            period_days_max: i64::from(reservation.period_days_max),
+            bookings_max: reservation.bookings_per_car_max,
+            pricing: Pricing { grace_ms: i64::from(reservation.grace_minutes) * MINUTE_MS },
+            cancellation: CancellationPolicy {
+                free_until_ms_before: i64::from(reservation.free_cancellation_hours) * HOUR_MS,
+                fee_percent: reservation.cancellation_fee_percent,
+            },
+        }
+    }
+}
+
+fn within<T: PartialOrd + Copy + std::fmt::Display>(
+    name: &'static str,
+    value: T,
+    min: T,
+    max: T,
+) -> Result<(), ConfigError> {
+    if value >= min && value <= max {
+        return Ok(());
+    }
+    Err(ConfigError::Invalid { name, problem: format!("is {value}, but must be from {min} to {max}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn defaults() -> Config {
+        let source = config::File::from_str(DEFAULTS, config::FileFormat::Toml);
+        config::Config::builder().add_source(source).build().unwrap().try_deserialize().unwrap()
+    }
+
+    #[test]
+    fn the_built_in_settings_are_usable_and_agree_with_the_domain() {
+        let config = defaults();
+        config.check().unwrap();
+        assert_eq!(config.terms(), Terms::default());
+        assert_eq!(config.payment.bulkhead, BulkheadConfig::default());
+    }
+
+    #[test]
+    fn an_address_that_others_can_reach_is_refused_unless_told_so() {
+        let mut config = defaults();
+        config.server.listen = "0.0.0.0:8080".parse().unwrap();
+        let problem = config.check().unwrap_err().to_string();
+        assert!(problem.contains("server.listen"), "{problem}");
+        config.server.allow_public_listen = true;
+        config.check().unwrap();
+    }
+
+    #[test]
+    fn a_value_out_of_bounds_is_named_with_its_bounds() {
+        let mut config = defaults();
+        config.reservation.cancellation_fee_percent = 101;
+        let problem = config.check().unwrap_err().to_string();
+        assert!(problem.contains("cancellation_fee_percent is 101, but must be from 0 to 100"), "{problem}");
+    }
+}

@@ -1,0 +1,269 @@
+//! What must be true of the states, whatever runs concurrently, crashes or is repeated: named checks, used by
+//! tests, by simulation and by `rentcar verify`. Never consulted by a decision, and never repairs anything.
+//!
+//! They hold at every instant, also while policies lag behind; what is merely not done *yet* is no violation.
+
+use super::fleet;
+use super::ids::{CarNo, RentalNo};
+use super::money::Money;
+use super::payment::{self, Cancelled, Payment};
+use super::rental;
+use super::reservation::{self, Booking, CLOSED_KEPT_MAX, Status};
+use super::time::Period;
+
+/// A broken invariant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{invariant} is broken for {entity}: {detail}")]
+pub struct Violation {
+    /// The name of the check.
+    pub invariant: &'static str,
+    /// The number of the car, payment, reservation or rental for which it is broken.
+    pub entity: String,
+    /// How; free of personal data.
+    pub detail: String,
+}
+
+impl Violation {
+    /// A broken invariant.
+    pub fn new(invariant: &'static str, entity: &impl ToString, detail: impl Into<String>) -> Self {
+        Violation { invariant, entity: entity.to_string(), detail: detail.into() }
+    }
+}
+
+fn ensure(
+    holds: bool,
+    invariant: &'static str,
+    entity: &impl ToString,
+    detail: impl FnOnce() -> String,
+) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(Violation::new(invariant, entity, detail())) }
+}
+
+/// Whether the money of a payment was ever taken.
+fn charged(payment: &Payment) -> bool {
+    match &payment.status {
+        payment::Status::Approved { .. } | payment::Status::Cancelled(Cancelled::Charged { .. }) => true,
+        payment::Status::Requested
+        | payment::Status::Unknown
+        | payment::Status::NotCharged
+        | payment::Status::Declined { .. }
+        | payment::Status::Cancelled(Cancelled::Uncharged | Cancelled::InDoubt) => false,
+    }
+}
+
+/// One car, one customer at a time: overlapping live bookings of a car are impossible, and maintenance blocks take
+/// part in availability.
+///
+/// # Errors
+/// The two that overlap.
+pub fn no_overlap(calendar: &reservation::State) -> Result<(), Violation> {
+    let bookings = calendar.bookings.iter().map(|(no, booking)| (booking.period, no.as_str()));
+    let blocks = calendar.blocks.iter().map(|(no, block)| (block.period, no.as_str()));
+    let mut taken: Vec<(Period, &str)> = bookings.chain(blocks).collect();
+    taken.sort_unstable();
+    let overlap = taken.windows(2).find(|pair| matches!(pair, [(one, _), (next, _)] if one.overlaps(next)));
+    let Some([(_, one), (_, next)]) = overlap else { return Ok(()) };
+    let car_no = calendar.bookings.values().next().map_or("", |booking| booking.subject.car_no.as_str());
+    Err(Violation::new("no_overlap", &car_no, format!("{one} overlaps {next}")))
+}
+
+/// One car, one customer at a time: no more than one customer has the car.
+///
+/// # Errors
+/// Two bookings that are both picked up.
+pub fn out_once(calendar: &reservation::State) -> Result<(), Violation> {
+    let is_out = |booking: &&Booking| matches!(booking.status, Status::Confirmed { picked_up_at: Some(_) });
+    let mut out = calendar.bookings.values().filter(is_out).map(|booking| &booking.subject);
+    match (out.next(), out.next()) {
+        (Some(one), Some(other)) => {
+            let detail = format!("{} and {} both have it", one.reservation_no, other.reservation_no);
+            Err(Violation::new("out_once", &one.car_no, detail))
+        }
+        (_, None) | (None, Some(_)) => Ok(()),
+    }
+}
+
+/// A calendar keeps its live bookings under their own numbers, and of the closed ones the last few only.
+///
+/// # Errors
+/// What is out of order.
+pub fn calendar_in_order(car_no: &CarNo, calendar: &reservation::State) -> Result<(), Violation> {
+    const NAME: &str = "calendar_in_order";
+    for (no, booking) in &calendar.bookings {
+        ensure(booking.subject.reservation_no == *no, NAME, no, || "it stands under another number".to_owned())?;
+        ensure(booking.status.is_live(), NAME, no, || "it is closed and stands among the live".to_owned())?;
+    }
+    for booking in calendar.bookings.values().chain(&calendar.closed) {
+        let subject = &booking.subject;
+        ensure(subject.car_no == *car_no, NAME, car_no, || format!("{} is of another car", subject.reservation_no))?;
+    }
+    for booking in &calendar.closed {
+        let no = &booking.subject.reservation_no;
+        ensure(!booking.status.is_live(), NAME, no, || "it is live and stands among the closed".to_owned())?;
+    }
+    ensure(calendar.closed.len() <= CLOSED_KEPT_MAX, NAME, car_no, || "it remembers too many closed".to_owned())?;
+    let waits = |booking: &Booking| booking.status.is_live();
+    let retired_empty = !calendar.retired || !calendar.bookings.values().any(waits);
+    ensure(retired_empty, NAME, car_no, || "it is retired and has live bookings".to_owned())
+}
+
+/// The fee kept and the amount given back are together what was paid: the price, or nothing when it was unpaid.
+///
+/// # Errors
+/// When they are not.
+pub fn quote_adds_up(booking: &Booking) -> Result<(), Violation> {
+    let Status::Cancelled { quote, .. } = booking.status else { return Ok(()) };
+    let sum = quote.fee.amount().checked_add(quote.refund.amount());
+    let legal = sum == Some(booking.price.amount()) || sum == Some(0);
+    let same_currency = [quote.fee, quote.refund].iter().all(|part| part.currency() == booking.price.currency());
+    ensure(legal && same_currency, "quote_adds_up", &booking.subject.reservation_no, || {
+        format!("fee {} and refund {} of {}", quote.fee.amount(), quote.refund.amount(), booking.price.amount())
+    })
+}
+
+/// Refunds never exceed what was charged, and what was charged never exceeds the price.
+///
+/// # Errors
+/// The amounts that do.
+pub fn money_conserved(payment: &Payment) -> Result<(), Violation> {
+    let intended = match &payment.status {
+        payment::Status::Cancelled(Cancelled::Charged { refund, .. }) => *refund,
+        payment::Status::Cancelled(Cancelled::Uncharged | Cancelled::InDoubt)
+        | payment::Status::Requested
+        | payment::Status::Unknown
+        | payment::Status::NotCharged
+        | payment::Status::Declined { .. }
+        | payment::Status::Approved { .. } => Money::zero(payment.amount.currency()),
+    };
+    let (amount, charged, refunded) = (payment.amount, payment.charged(), payment.refunded());
+    let conserved = amount.minus(charged).is_some()
+        && charged.minus(refunded).is_some()
+        && charged.minus(intended).is_some()
+        && intended.minus(refunded).is_some();
+    ensure(conserved, "money_conserved", &payment.subject.reservation_no.payment(), || {
+        format!("{} refunded and {} to be, {} charged of {}", refunded.amount(), intended.amount(), charged.amount(), {
+            amount.amount()
+        })
+    })
+}
+
+/// No rental ever exists without an approved payment. The payment may have been cancelled since.
+///
+/// # Errors
+/// When the payment does not exist, is another reservation's, or was never approved.
+pub fn no_rental_without_approved_payment(rental: &rental::State, payment: &payment::State) -> Result<(), Violation> {
+    const NAME: &str = "no_rental_without_approved_payment";
+    let Some(rental) = &rental.0 else { return Ok(()) };
+    let rental_no = rental.subject.reservation_no.rental();
+    let Some(payment) = &payment.0 else { return Err(Violation::new(NAME, &rental_no, "there is no payment")) };
+    ensure(payment.subject == rental.subject, NAME, &rental_no, || "the payment is another reservation's".to_owned())?;
+    ensure(charged(payment), NAME, &rental_no, || "the payment was never approved".to_owned())
+}
+
+/// A reservation is confirmed only once its payment is approved, of the same reservation and over its whole price.
+/// So it is for a completed one, and for one that was cancelled at a price: nothing else has a fee or a refund.
+///
+/// # Errors
+/// When it is not.
+pub fn confirmed_has_approved_payment(booking: &Booking, payment: &payment::State) -> Result<(), Violation> {
+    const NAME: &str = "confirmed_has_approved_payment";
+    let was_paid = match booking.status {
+        Status::Confirmed { .. } | Status::Completed { .. } => true,
+        Status::Cancelled { quote, .. } => quote.fee.amount() > 0 || quote.refund.amount() > 0,
+        Status::PaymentPending { .. } | Status::Expired { .. } => false,
+    };
+    if !was_paid {
+        return Ok(());
+    }
+    let no = &booking.subject.reservation_no;
+    let Some(payment) = &payment.0 else { return Err(Violation::new(NAME, no, "there is no payment")) };
+    ensure(payment.subject == booking.subject, NAME, no, || "the payment is another reservation's".to_owned())?;
+    ensure(charged(payment), NAME, no, || "the payment was never approved".to_owned())?;
+    ensure(payment.amount == booking.price, NAME, no, || "the payment is not over its price".to_owned())
+}
+
+/// What was promised when a reservation was cancelled is given back: exactly the quoted refund.
+///
+/// # Errors
+/// When more or less goes back.
+pub fn refund_honours_quote(booking: &Booking, payment: &payment::State) -> Result<(), Violation> {
+    let (Status::Cancelled { quote, .. }, Some(payment)) = (booking.status, &payment.0) else { return Ok(()) };
+    let payment::Status::Cancelled(Cancelled::Charged { refund, .. }) = payment.status else { return Ok(()) };
+    // One that was cancelled before it was confirmed gives back whatever was taken.
+    let confirmed = quote.fee.amount() > 0 || quote.refund.amount() > 0;
+    ensure(!confirmed || refund == quote.refund, "refund_honours_quote", &booking.subject.reservation_no, || {
+        format!("{} goes back, {} was promised", refund.amount(), quote.refund.amount())
+    })
+}
+
+/// Who has had the car has paid for it: a reservation that was handed over or completed keeps its payment.
+///
+/// # Errors
+/// When the payment was cancelled.
+pub fn fulfilled_stays_paid(booking: &Booking, payment: &payment::State) -> Result<(), Violation> {
+    let fulfilled = matches!(booking.status, Status::Confirmed { picked_up_at: Some(_) } | Status::Completed { .. });
+    let cancelled = matches!(&payment.0, Some(Payment { status: payment::Status::Cancelled(_), .. }));
+    ensure(!(fulfilled && cancelled), "fulfilled_stays_paid", &booking.subject.reservation_no, || {
+        "its payment was cancelled".to_owned()
+    })
+}
+
+/// A payment belongs to the reservation of its number, and asks for its price.
+///
+/// # Errors
+/// When it does not.
+pub fn payment_belongs_to_reservation(payment: &Payment, booking: Option<&Booking>) -> Result<(), Violation> {
+    const NAME: &str = "payment_belongs_to_reservation";
+    let no = payment.subject.reservation_no.payment();
+    let booking = booking.ok_or_else(|| Violation::new(NAME, &no, "there is no such reservation"))?;
+    ensure(booking.subject == payment.subject, NAME, &no, || "it is another reservation's".to_owned())?;
+    ensure(booking.price == payment.amount, NAME, &no, || "it is not over the reservation's price".to_owned())
+}
+
+/// A rental is of the car and the period that were reserved, and only of a reservation that was confirmed.
+///
+/// # Errors
+/// When it is not.
+pub fn rental_follows_reservation(rental: &rental::Rental, booking: Option<&Booking>) -> Result<(), Violation> {
+    const NAME: &str = "rental_follows_reservation";
+    let no = rental.subject.reservation_no.rental();
+    let booking = booking.ok_or_else(|| Violation::new(NAME, &no, "there is no such reservation"))?;
+    ensure(booking.subject == rental.subject, NAME, &no, || "it is another reservation's".to_owned())?;
+    ensure(booking.period == rental.period, NAME, &no, || "it is for another period".to_owned())?;
+    let confirmed = match booking.status {
+        Status::Confirmed { .. } | Status::Completed { .. } => true,
+        // One without a price leaves no trace of having been confirmed.
+        Status::Cancelled { quote, .. } => {
+            quote.fee.amount() > 0 || quote.refund.amount() > 0 || booking.price.amount() == 0
+        }
+        Status::PaymentPending { .. } | Status::Expired { .. } => false,
+    };
+    ensure(confirmed, NAME, &no, || "the reservation was never confirmed".to_owned())
+}
+
+/// What the ledger says keeps a car is a rental of that car. The ledger may be late, but it makes nothing up.
+///
+/// # Errors
+/// When there is no such rental, or it is of another car.
+pub fn ledger_matches_rentals(car_no: &CarNo, rental_no: &RentalNo, rental: &rental::State) -> Result<(), Violation> {
+    const NAME: &str = "ledger_matches_rentals";
+    let rental = rental.0.as_ref();
+    let rental = rental.ok_or_else(|| Violation::new(NAME, car_no, format!("{rental_no} does not exist")))?;
+    ensure(rental.subject.car_no == *car_no, NAME, car_no, || format!("{rental_no} is of another car"))
+}
+
+/// The calendar takes what it knows of a car from the ledger, and so is never ahead of it.
+///
+/// # Errors
+/// When it is.
+pub fn calendar_follows_ledger(
+    car_no: &CarNo,
+    calendar: &reservation::State,
+    ledger: &fleet::State,
+) -> Result<(), Violation> {
+    let known = calendar.car.as_ref().map_or(0, |car| car.revision);
+    let revision = ledger.0.as_ref().map_or(0, |car| car.revision);
+    ensure(known <= revision, "calendar_follows_ledger", car_no, || {
+        format!("the calendar has revision {known}, the ledger {revision}")
+    })
+}

@@ -1,0 +1,176 @@
+//! What a calendar makes of a command: the only place that refuses a booking. Changes nothing.
+
+use super::{Block, Car, Command, Event, Rejection, State, Status, Terms};
+use crate::domain::Subject;
+use crate::domain::ids::{BlockNo, ReservationNo};
+use crate::domain::time::{DAY_MS, Period, Timestamp};
+
+/// What follows from a command, or why it is refused. No events means that it is already as asked for.
+///
+/// # Errors
+/// The rule that the command would break.
+pub fn decide(state: &State, command: &Command, terms: &Terms, now: Timestamp) -> Result<Vec<Event>, Rejection> {
+    match command {
+        Command::Enrol(car) => {
+            let known = state.car.as_ref().is_some_and(|known| known.revision >= car.revision);
+            Ok(if known { vec![] } else { vec![Event::Enrolled(car.clone())] })
+        }
+        Command::Retire => retire(state),
+        Command::Block { block_no, block } => set_block(state, block_no, block, terms, now),
+        Command::Unblock { block_no } => {
+            let known = state.blocks.contains_key(block_no).then_some(());
+            known.ok_or(Rejection::BlockNotFound).map(|()| vec![Event::Unblocked { block_no: block_no.clone() }])
+        }
+        Command::Reserve { subject, period, backdated } => reserve(state, subject, period, *backdated, terms, now),
+        Command::Confirm { reservation_no } => confirm(state, reservation_no),
+        Command::Expire { reservation_no } => expire(state, reservation_no, now),
+        Command::Cancel { reservation_no } => cancel(state, reservation_no, terms, now),
+        Command::PickUp { reservation_no } => pick_up(state, reservation_no, now),
+        Command::Complete { reservation_no } => complete(state, reservation_no, now),
+    }
+}
+
+fn retire(state: &State) -> Result<Vec<Event>, Rejection> {
+    if state.car.is_none() {
+        return Err(Rejection::CarNotFound);
+    }
+    if state.retired {
+        return Ok(vec![]);
+    }
+    if state.bookings.is_empty() { Ok(vec![Event::Retired]) } else { Err(Rejection::CarHasLiveBookings) }
+}
+
+fn for_rent<'a>(state: &'a State, terms: &Terms, now: Timestamp) -> Result<&'a Car, Rejection> {
+    let car = state.car.as_ref().ok_or(Rejection::CarNotFound)?;
+    if state.retired {
+        return Err(Rejection::CarRetired);
+    }
+    let blocks = state.blocks.values().filter(|block| now < block.period.to()).count();
+    if state.bookings.len() + blocks >= terms.bookings_max {
+        return Err(Rejection::CalendarFull);
+    }
+    Ok(car)
+}
+
+fn set_block(
+    state: &State,
+    block_no: &BlockNo,
+    block: &Block,
+    terms: &Terms,
+    now: Timestamp,
+) -> Result<Vec<Event>, Rejection> {
+    if let Some(known) = state.blocks.get(block_no) {
+        return if known == block { Ok(vec![]) } else { Err(Rejection::BlockNoTaken) };
+    }
+    for_rent(state, terms, now)?;
+    if !state.is_free(&block.period, now) {
+        return Err(Rejection::CarNotAvailable);
+    }
+    Ok(vec![Event::Blocked { block_no: block_no.clone(), block: block.clone() }])
+}
+
+fn reserve(
+    state: &State,
+    subject: &Subject,
+    period: &Period,
+    backdated: bool,
+    terms: &Terms,
+    now: Timestamp,
+) -> Result<Vec<Event>, Rejection> {
+    if let Some(known) = state.booking(&subject.reservation_no) {
+        let same = known.subject.customer_no == subject.customer_no && known.period == *period;
+        return if same { Ok(vec![]) } else { Err(Rejection::ReservationNoTaken) };
+    }
+    let car = for_rent(state, terms, now)?;
+    if !backdated && period.from() < now.saturating_add_millis(-terms.past_tolerance_ms) {
+        return Err(Rejection::PeriodInPast);
+    }
+    if period.millis() > terms.period_days_max.saturating_mul(DAY_MS) {
+        return Err(Rejection::PeriodTooLong);
+    }
+    let price = terms.pricing.price(period, car.daily_rate).ok_or(Rejection::PriceTooLarge)?;
+    if !state.is_free(period, now) {
+        return Err(Rejection::CarNotAvailable);
+    }
+    let hold_until = now.saturating_add_millis(terms.hold_ms);
+    Ok(vec![Event::Held { subject: subject.clone(), period: *period, price, at: now, hold_until }])
+}
+
+fn confirm(state: &State, reservation_no: &ReservationNo) -> Result<Vec<Event>, Rejection> {
+    let booking = state.booking(reservation_no).ok_or(Rejection::ReservationNotFound)?;
+    match booking.status {
+        Status::PaymentPending { .. } => {
+            Ok(vec![Event::Confirmed { subject: booking.subject.clone(), period: booking.period }])
+        }
+        // News of an approval may be late or repeated. What was fulfilled since was confirmed: a refusal here would
+        // give the money of a finished rental back.
+        Status::Confirmed { .. } | Status::Completed { .. } => Ok(vec![]),
+        Status::Cancelled { .. } | Status::Expired { .. } => Err(Rejection::ReservationClosed),
+    }
+}
+
+fn expire(state: &State, reservation_no: &ReservationNo, now: Timestamp) -> Result<Vec<Event>, Rejection> {
+    let booking = state.live(reservation_no)?;
+    match booking.status {
+        Status::PaymentPending { hold_until } if hold_until <= now => {
+            Ok(vec![Event::Expired { subject: booking.subject.clone(), at: now }])
+        }
+        Status::PaymentPending { .. } => Err(Rejection::HoldStillRunning),
+        Status::Confirmed { .. } => Ok(vec![]),
+        Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. } => {
+            Err(Rejection::ReservationClosed)
+        }
+    }
+}
+
+fn cancel(
+    state: &State,
+    reservation_no: &ReservationNo,
+    terms: &Terms,
+    now: Timestamp,
+) -> Result<Vec<Event>, Rejection> {
+    let booking = state.booking(reservation_no).ok_or(Rejection::ReservationNotFound)?;
+    match booking.status {
+        Status::Cancelled { .. } => Ok(vec![]),
+        Status::Expired { .. } | Status::Completed { .. } => Err(Rejection::ReservationClosed),
+        Status::Confirmed { picked_up_at: Some(_) } => Err(Rejection::AlreadyPickedUp),
+        Status::PaymentPending { .. } | Status::Confirmed { picked_up_at: None } => {
+            let quote = booking.cancellation_quote(&terms.cancellation, now);
+            Ok(vec![Event::Cancelled { subject: booking.subject.clone(), at: now, quote }])
+        }
+    }
+}
+
+fn pick_up(state: &State, reservation_no: &ReservationNo, now: Timestamp) -> Result<Vec<Event>, Rejection> {
+    let booking = state.live(reservation_no)?;
+    match booking.status {
+        // One car, one customer at a time: a car that is still out with another customer cannot be handed over.
+        Status::Confirmed { picked_up_at: None } if state.is_out() => Err(Rejection::CarIsOut),
+        // Early, the car is handed over only if nobody else has it until the period begins.
+        Status::Confirmed { picked_up_at: None }
+            if Period::new(now, booking.period.from()).is_some_and(|early| !state.is_free(&early, now)) =>
+        {
+            Err(Rejection::CarNotAvailable)
+        }
+        Status::Confirmed { picked_up_at: None } => {
+            Ok(vec![Event::PickedUp { subject: booking.subject.clone(), at: now }])
+        }
+        Status::Confirmed { picked_up_at: Some(_) } => Err(Rejection::AlreadyPickedUp),
+        Status::PaymentPending { .. } => Err(Rejection::ReservationNotPaid),
+        Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. } => {
+            Err(Rejection::ReservationClosed)
+        }
+    }
+}
+
+fn complete(state: &State, reservation_no: &ReservationNo, now: Timestamp) -> Result<Vec<Event>, Rejection> {
+    let booking = state.booking(reservation_no).ok_or(Rejection::ReservationNotFound)?;
+    match booking.status {
+        Status::Confirmed { picked_up_at: Some(_) } => {
+            Ok(vec![Event::Completed { subject: booking.subject.clone(), at: now }])
+        }
+        Status::Confirmed { picked_up_at: None } | Status::PaymentPending { .. } => Err(Rejection::NotPickedUp),
+        Status::Completed { .. } => Ok(vec![]),
+        Status::Cancelled { .. } | Status::Expired { .. } => Err(Rejection::ReservationClosed),
+    }
+}

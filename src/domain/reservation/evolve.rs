@@ -1,0 +1,83 @@
+//! What a calendar is after an event. Refuses nothing; meets the impossible with [`CorruptHistory`].
+
+use super::{Booking, CLOSED_KEPT_MAX, Event, State, Status};
+use crate::domain::{CorruptHistory, Subject};
+
+/// The calendar after an event.
+///
+/// # Errors
+/// When the event cannot have happened in this state.
+pub fn evolve(mut state: State, event: &Event) -> Result<State, CorruptHistory> {
+    match event {
+        Event::Enrolled(car) => state.car = Some(car.clone()),
+        Event::Retired => state.retired = true,
+        Event::Blocked { block_no, block } => {
+            state.blocks.insert(block_no.clone(), block.clone());
+        }
+        Event::Unblocked { block_no } => {
+            let known = state.blocks.remove(block_no);
+            known.ok_or(CorruptHistory { event: "unblocked", state: "no such block" })?;
+        }
+        Event::Held { subject, period, price, at, hold_until } => {
+            let status = Status::PaymentPending { hold_until: *hold_until };
+            let booking = Booking { subject: subject.clone(), period: *period, price: *price, made_at: *at, status };
+            if state.bookings.insert(subject.reservation_no.clone(), booking).is_some() {
+                return Err(CorruptHistory { event: "held", state: "already held" });
+            }
+            // Blocks that are over keep nobody from anything any more.
+            state.blocks.retain(|_, block| *at < block.period.to());
+        }
+        Event::Confirmed { subject, .. } => {
+            advance(&mut state, subject, "confirmed", is_pending)?.status = Status::Confirmed { picked_up_at: None };
+        }
+        Event::PickedUp { subject, at } => {
+            advance(&mut state, subject, "picked up", is_waiting)?.status =
+                Status::Confirmed { picked_up_at: Some(*at) };
+        }
+        Event::Expired { subject, at } => {
+            advance(&mut state, subject, "expired", is_pending)?.status = Status::Expired { at: *at };
+            remember_closed(&mut state, subject);
+        }
+        Event::Cancelled { subject, at, quote } => {
+            let legal = |status: Status| is_pending(status) || is_waiting(status);
+            advance(&mut state, subject, "cancelled", legal)?.status = Status::Cancelled { at: *at, quote: *quote };
+            remember_closed(&mut state, subject);
+        }
+        Event::Completed { subject, at } => {
+            let is_out = |status| matches!(status, Status::Confirmed { picked_up_at: Some(_) });
+            advance(&mut state, subject, "completed", is_out)?.status = Status::Completed { at: *at };
+            remember_closed(&mut state, subject);
+        }
+    }
+    Ok(state)
+}
+
+const fn is_pending(status: Status) -> bool {
+    matches!(status, Status::PaymentPending { .. })
+}
+
+/// Paid, and the car not handed over yet.
+const fn is_waiting(status: Status) -> bool {
+    matches!(status, Status::Confirmed { picked_up_at: None })
+}
+
+/// The live booking that `event` is about, if its status is one in which the event can have happened.
+fn advance<'a>(
+    state: &'a mut State,
+    subject: &Subject,
+    event: &'static str,
+    legal: impl Fn(Status) -> bool,
+) -> Result<&'a mut Booking, CorruptHistory> {
+    let booking = state.bookings.get_mut(&subject.reservation_no);
+    let booking = booking.ok_or(CorruptHistory { event, state: "no such booking" })?;
+    if legal(booking.status) { Ok(booking) } else { Err(CorruptHistory { event, state: "another status" }) }
+}
+
+fn remember_closed(state: &mut State, subject: &Subject) {
+    if let Some(booking) = state.bookings.remove(&subject.reservation_no) {
+        if state.closed.len() >= CLOSED_KEPT_MAX {
+            state.closed.pop_front();
+        }
+        state.closed.push_back(booking);
+    }
+}

@@ -1,0 +1,82 @@
+//! What operators look at and turn: bulkhead and breaker of payments, and faults for exercises.
+
+use super::Front;
+use super::access;
+use super::answer::Answer;
+use super::endpoint::{Call, Group, Outcome};
+use super::json::Members;
+use super::problem::Problem;
+use super::values::render_instant;
+use crate::actors::payment::bulkhead::{BreakerState, BulkheadStatus};
+use crate::actors::service::{BreakerMode, FaultAction, UnknownContext};
+use crate::domain::time::Timestamp;
+use serde::Serialize;
+use std::sync::Arc;
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GuardDto {
+    state: BreakerState,
+    up: bool,
+    in_flight: usize,
+    queued: usize,
+    limit: usize,
+    opened_at: Option<String>,
+    next_probe_at: Option<String>,
+}
+
+impl GuardDto {
+    fn of(status: &BulkheadStatus) -> GuardDto {
+        let instant = |at_ms: Option<i64>| at_ms.and_then(Timestamp::from_millis).map(render_instant);
+        GuardDto {
+            state: status.state,
+            up: status.up,
+            in_flight: status.in_flight,
+            queued: status.queued,
+            limit: status.limit,
+            opened_at: instant(status.opened_at_ms),
+            next_probe_at: instant(status.next_probe_at_ms),
+        }
+    }
+}
+
+/// Faults are there only where they were asked for; otherwise the path does not exist.
+pub(super) fn mount(group: Group<Front>, fault_injection: bool) -> Group<Front> {
+    let group = group.on(&access::PAYMENT_GUARD, guard).on(&access::FORCE_BREAKER, force);
+    if fault_injection { group.on(&access::FAULT, fault) } else { group }
+}
+
+async fn guard(front: Arc<Front>, call: Call) -> Outcome {
+    call.query(&[])?;
+    Ok(Answer::ok(&GuardDto::of(&front.service.payment_guard())))
+}
+
+async fn force(front: Arc<Front>, call: Call) -> Outcome {
+    call.query(&[])?;
+    let mut members = Members::parse(&call.body)?;
+    let mode = members.required("state", |text| match text {
+        "FORCED_OPEN" => Ok(BreakerMode::ForcedOpen),
+        "FORCED_CLOSED" => Ok(BreakerMode::ForcedClosed),
+        "AUTO" => Ok(BreakerMode::Auto),
+        _ => Err("it must be FORCED_OPEN, FORCED_CLOSED or AUTO"),
+    })?;
+    members.finish()?;
+    Ok(Answer::ok(&GuardDto::of(&front.service.force_breaker(mode).await)))
+}
+
+async fn fault(front: Arc<Front>, call: Call) -> Outcome {
+    call.query(&[])?;
+    let mut members = Members::parse(&call.body)?;
+    let context = members.text("context", 32)?;
+    let action = members.required("action", |text| match text {
+        "kill" => Ok(FaultAction::Kill),
+        "stop" => Ok(FaultAction::Stop),
+        "start" => Ok(FaultAction::Start),
+        _ => Err("it must be kill, stop or start"),
+    })?;
+    members.finish()?;
+    front.service.fault(&context, action).await.map_err(|UnknownContext| {
+        Problem::invalid_member("context", "it must be reservation, payment, rental, fleet, customer or views")
+    })?;
+    Ok(Answer::no_content())
+}

@@ -1,0 +1,156 @@
+//! Customers: becoming one, being read, being forgotten. Personal data is rendered here and on My Page only.
+
+use super::Front;
+use super::access;
+use super::answer::Answer;
+use super::endpoint::{Call, Group, Outcome};
+use super::idempotency::Answers;
+use super::json::Members;
+use super::problem::Problem;
+use super::values::{render_instant, segment};
+use crate::actors::api::{CustomerView, PersonalData, ServiceError};
+use crate::actors::service::Service;
+use crate::domain::customer::{self, NAME_CHARS_MAX};
+use crate::domain::ids::CustomerNo;
+use crate::store::journal::CommandRecord;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use std::sync::Arc;
+use warp::http::StatusCode;
+
+const PHONE_CHARS_MAX: usize = 40;
+const EMAIL_CHARS_MAX: usize = 254;
+const LICENCE_CHARS_MAX: usize = 64;
+
+/// A customer in answers. Has no `Debug`, so that it cannot be logged.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CustomerDto {
+    customer_no: String,
+    name: String,
+    phone: String,
+    email: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    licence_no: Option<String>,
+    registered_at: String,
+}
+
+impl CustomerDto {
+    pub(super) fn of(view: CustomerView) -> CustomerDto {
+        CustomerDto {
+            customer_no: view.customer_no.to_string(),
+            name: view.data.name,
+            phone: view.data.phone,
+            email: view.data.email,
+            licence_no: view.data.licence_no,
+            registered_at: render_instant(view.registered_at),
+        }
+    }
+}
+
+pub(super) fn mount(group: Group<Front>) -> Group<Front> {
+    group.on(&access::REGISTER_CUSTOMER, register).on(&access::CUSTOMER, one).on(&access::ERASE_CUSTOMER, erase)
+}
+
+async fn register(front: Arc<Front>, call: Call) -> Outcome {
+    call.query(&[])?;
+    let mut members = Members::parse(&call.body)?;
+    let chosen = members.optional("customerNo", chosen_number)?;
+    let data = PersonalData {
+        name: members.text("name", NAME_CHARS_MAX)?,
+        phone: members.text("phone", PHONE_CHARS_MAX)?,
+        email: email(&mut members)?,
+        licence_no: members.optional_text("licenceNo", LICENCE_CHARS_MAX)?,
+    };
+    members.finish()?;
+    let repeatable = chosen.is_none() && call.is_keyed();
+    let customer_no = match chosen {
+        Some(customer_no) => customer_no,
+        None => CustomerNo::parse(&call.new_number("cus-")).map_err(|_| Problem::internal())?,
+    };
+    let view = match front.service.register_customer(Some(customer_no.clone()), data.clone()).await {
+        // The number was made from the caller's key, so this is the same call, repeated after a crash.
+        Err(ServiceError::Customer(customer::Rejection::CustomerAlreadyRegistered)) if repeatable => {
+            let view = front.service.customer(&customer_no).await?;
+            if view.data != data {
+                return Err(ServiceError::from(customer::Rejection::CustomerAlreadyRegistered).into());
+            }
+            view
+        }
+        other => other?,
+    };
+    let path = format!("/v1/customers/{}", segment(customer_no.as_str()));
+    let answer = Answer::json(StatusCode::CREATED, &CustomerDto::of(view));
+    Ok(answer.located(&path).personal(customer_no.to_string()))
+}
+
+async fn one(front: Arc<Front>, call: Call) -> Outcome {
+    call.query(&[])?;
+    let view = front.service.customer(&call.number()?).await?;
+    Ok(Answer::ok(&CustomerDto::of(view)).uncached())
+}
+
+async fn erase(front: Arc<Front>, call: Call) -> Outcome {
+    call.query(&[])?;
+    front.service.erase_customer(call.number()?).await?;
+    Ok(Answer::no_content())
+}
+
+/// Bookings without a customer belong to `anonymous`: whoever could register under that number would see them all.
+fn chosen_number(text: &str) -> Result<CustomerNo, String> {
+    let customer_no = CustomerNo::parse(text).map_err(|why| why.to_string())?;
+    if customer_no == CustomerNo::anonymous() { Err("it cannot be chosen".to_owned()) } else { Ok(customer_no) }
+}
+
+fn email(members: &mut Members) -> Result<String, Problem> {
+    let email = members.text("email", EMAIL_CHARS_MAX)?;
+    // Whether mail arrives there can only be found out by sending some.
+    let plausible = email.split_once('@').is_some_and(|(local, domain)| {
+        !local.is_empty() && !domain.is_empty() && !domain.contains('@') && !email.contains(char::is_whitespace)
+    });
+    if plausible { Ok(email) } else { Err(members.invalid("email", "it must be a mail address")) }
+}
+
+impl Answers for Service {
+    fn remembered<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<CommandRecord>, ServiceError>> {
+        Service::remembered(self, id).boxed()
+    }
+
+    fn remember(&self, record: CommandRecord) -> BoxFuture<'_, Result<CommandRecord, ServiceError>> {
+        Service::remember(self, record).boxed()
+    }
+
+    /// The only answers with personal data are those of [`register`], and a customer's number leads to them.
+    fn rendered<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<String, Problem>> {
+        async move {
+            let customer_no = CustomerNo::parse(reference).map_err(|_| Problem::internal())?;
+            let view = self.customer(&customer_no).await?;
+            serde_json::to_string(&CustomerDto::of(view)).map_err(|_| Problem::internal())
+        }
+        .boxed()
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.now().as_millis()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mail_address_has_one_at_sign_with_something_on_both_sides() {
+        for (text, good) in [("a@b", true), ("@b", false), ("a@", false), ("a b@c", false), ("a@b@c", false)] {
+            let mut members = Members::parse(format!("{{\"email\":\"{text}\"}}").as_bytes()).expect("JSON");
+            assert_eq!(email(&mut members).is_ok(), good, "{text}");
+        }
+    }
+
+    #[test]
+    fn nobody_can_become_the_anonymous_customer() {
+        assert!(chosen_number("anonymous").is_err());
+        assert!(chosen_number("c-1").is_ok());
+    }
+}

@@ -1,0 +1,373 @@
+//! From a table of routes with handlers to a warp filter: everything that all calls have in common, once.
+//!
+//! A group of routes is one filter, since a chain of one filter per route turns a 404 into whatever the last one
+//! rejected with. Which paths and methods there are is asked of the table, never of warp's rejections.
+
+use super::access::{Route, admit};
+use super::answer::Answer;
+use super::body::{self, BodyLimits, BodyStream};
+use super::idempotency::{self, Answers, InUse, Keyed};
+use super::problem::Problem;
+use super::query::Query;
+use super::values::Number;
+use crate::actors::service::CALLER_KEY;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use percent_encoding::percent_decode_str;
+use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+use warp::filters::BoxedFilter;
+use warp::http::{HeaderMap, Method};
+use warp::reply::Response;
+use warp::{Filter, Rejection};
+
+/// The most segments that a path may have.
+const SEGMENTS_MAX: usize = 12;
+
+/// The bounds of requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// Of their bodies.
+    pub body: BodyLimits,
+    /// The most changes under way at once, those included whose caller has gone.
+    pub changes_max: usize,
+    /// How long a caller waits for an answer at most. A change goes on after that.
+    pub answer_max: Duration,
+}
+
+impl Default for RequestLimits {
+    fn default() -> Self {
+        RequestLimits { body: BodyLimits::default(), changes_max: 4_096, answer_max: Duration::from_secs(30) }
+    }
+}
+
+/// What all routes share.
+pub struct Common {
+    limits: RequestLimits,
+    answers: Arc<dyn Answers>,
+    in_use: Arc<InUse>,
+    permits: Arc<Semaphore>,
+    changes: TaskTracker,
+}
+
+impl Common {
+    /// With answers kept in `answers`; changes run in `changes`, so that they can be waited for.
+    pub fn new(limits: RequestLimits, answers: Arc<dyn Answers>, changes: TaskTracker) -> Arc<Common> {
+        let permits = Arc::new(Semaphore::new(limits.changes_max.min(Semaphore::MAX_PERMITS)));
+        Arc::new(Common { limits, answers, in_use: Arc::default(), permits, changes })
+    }
+}
+
+/// A call, read as far as it can be without knowing what it means.
+#[derive(Debug)]
+pub struct Call {
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body; empty where none is read.
+    pub body: Bytes,
+    parameters: Vec<(&'static str, String)>,
+    query: String,
+    keyed: Option<Keyed>,
+}
+
+impl Call {
+    /// The parameters of the query, each of which must be in `known`.
+    ///
+    /// # Errors
+    /// 400 `invalid_query`.
+    pub fn query(&self, known: &[&str]) -> Result<Query, Problem> {
+        Query::parse(&self.query, known)
+    }
+
+    /// The query as it came, without the `?`.
+    pub fn raw_query(&self) -> &str {
+        &self.query
+    }
+
+    /// A segment of the path as it came, still encoded; empty when the template has none of that name.
+    pub fn segment(&self, name: &str) -> &str {
+        self.parameters.iter().find(|(other, _)| *other == name).map_or("", |(_, value)| value)
+    }
+
+    /// A number in the path.
+    ///
+    /// # Errors
+    /// 400 with the code of that kind of number.
+    pub fn number<N: Number>(&self) -> Result<N, Problem> {
+        let invalid = |why: &str| Problem::bad_request(N::CODE, format!("{}: {why}", N::PARAMETER));
+        let text = percent_decode_str(self.segment(N::PARAMETER));
+        let text = text.decode_utf8().map_err(|_| invalid("it is not UTF-8"))?;
+        N::parse_number(&text).map_err(|why| invalid(&why.to_string()))
+    }
+
+    /// A number for what is about to be made: the same whenever the caller repeats the call under its key, and one
+    /// that nobody else has without a key.
+    pub fn new_number(&self, prefix: &str) -> String {
+        match &self.keyed {
+            Some(keyed) => keyed.number(prefix),
+            None => format!("{prefix}{}", uuid::Uuid::now_v7().simple()),
+        }
+    }
+
+    /// Whether the caller has named the call.
+    pub fn is_keyed(&self) -> bool {
+        self.keyed.is_some()
+    }
+}
+
+/// What a handler answers.
+pub type Outcome = Result<Answer, Problem>;
+
+type Handler = Arc<dyn Fn(Call) -> BoxFuture<'static, Outcome> + Send + Sync>;
+
+struct Mounted {
+    route: &'static Route,
+    segments: Vec<Segment>,
+    handler: Handler,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Segment {
+    Literal(&'static str),
+    Parameter(&'static str),
+}
+
+/// Routes with their handlers, which share a state.
+pub struct Group<S> {
+    common: Arc<Common>,
+    state: Arc<S>,
+    mounted: Vec<Mounted>,
+}
+
+impl<S: Send + Sync + 'static> Group<S> {
+    /// No routes yet.
+    pub fn new(common: &Arc<Common>, state: &Arc<S>) -> Group<S> {
+        Group { common: Arc::clone(common), state: Arc::clone(state), mounted: vec![] }
+    }
+
+    /// One route more. Of two that match, the first answers.
+    #[must_use]
+    pub fn on<H, F>(mut self, route: &'static Route, handler: H) -> Group<S>
+    where
+        H: Fn(Arc<S>, Call) -> F + Send + Sync + 'static,
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        let state = Arc::clone(&self.state);
+        let handler: Handler = Arc::new(move |call| handler(Arc::clone(&state), call).boxed());
+        self.mounted.push(Mounted { route, segments: segments_of(route.template), handler });
+        self
+    }
+
+    /// What the handlers share.
+    pub fn state(&self) -> &Arc<S> {
+        &self.state
+    }
+
+    /// The routes so far.
+    pub fn routes(&self) -> Vec<&'static Route> {
+        self.mounted.iter().map(|mounted| mounted.route).collect()
+    }
+
+    /// The filter that answers the calls of these routes and rejects all others as not found.
+    pub fn filter(self) -> BoxedFilter<(Response,)> {
+        let (common, mounted) = (self.common, Arc::new(self.mounted));
+        warp::method()
+            .and(warp::path::full())
+            .and_then(move |method: Method, path: warp::path::FullPath| {
+                std::future::ready(find(&mounted, &method, path.as_str()))
+            })
+            .and(warp::header::headers_cloned())
+            .and(warp::query::raw().or(warp::any().map(String::new)).unify())
+            .and(warp::body::stream().map(body::boxed))
+            .then(move |matched, headers, query, body| answer(Arc::clone(&common), matched, headers, query, body))
+            .boxed()
+    }
+}
+
+/// The filter behind all others: 405 where `routes` have the path with another method, else 404.
+pub fn fallback(common: &Arc<Common>, routes: &[&'static Route]) -> BoxedFilter<(Response,)> {
+    let table: Arc<Vec<_>> = Arc::new(routes.iter().map(|route| (*route, segments_of(route.template))).collect());
+    let common = Arc::clone(common);
+    warp::path::full()
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream().map(body::boxed))
+        .then(move |path: warp::path::FullPath, headers: HeaderMap, body: BodyStream| {
+            let (table, common) = (Arc::clone(&table), Arc::clone(&common));
+            async move {
+                let started = Instant::now();
+                let problem = match allowed(&table, path.as_str()) {
+                    Some(allow) => Problem::method_not_allowed(allow),
+                    None => Problem::not_found(),
+                };
+                common.limits.body.discard(&headers, body).await;
+                let answer = Answer::from(problem);
+                measure("unmatched", "OTHER", &answer, started);
+                answer.into_response()
+            }
+        })
+        .boxed()
+}
+
+struct Matched {
+    route: &'static Route,
+    handler: Handler,
+    parameters: Vec<(&'static str, String)>,
+    path: String,
+}
+
+fn segments_of(template: &'static str) -> Vec<Segment> {
+    let segment = |text: &'static str| match text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+        Some(name) => Segment::Parameter(name),
+        None => Segment::Literal(text),
+    };
+    template.trim_start_matches('/').split('/').map(segment).collect()
+}
+
+/// The segments of a path, unless it is one that no template can have.
+fn split(path: &str) -> Option<Vec<&str>> {
+    let segments: Vec<&str> = path.strip_prefix('/')?.split('/').take(SEGMENTS_MAX + 1).collect();
+    (segments.len() <= SEGMENTS_MAX).then_some(segments)
+}
+
+fn matches(template: &[Segment], path: &[&str]) -> bool {
+    template.len() == path.len()
+        && template.iter().zip(path).all(|(segment, text)| match segment {
+            Segment::Literal(literal) => literal == text,
+            Segment::Parameter(_) => !text.is_empty(),
+        })
+}
+
+fn find(mounted: &[Mounted], method: &Method, path: &str) -> Result<Matched, Rejection> {
+    let segments = split(path).ok_or_else(warp::reject::not_found)?;
+    let fits = |mounted: &&Mounted| mounted.route.answers(method) && matches(&mounted.segments, &segments);
+    let mounted = mounted.iter().find(fits).ok_or_else(warp::reject::not_found)?;
+    let parameter = |(segment, text): (&Segment, &&str)| match segment {
+        Segment::Parameter(name) => Some((*name, (*text).to_owned())),
+        Segment::Literal(_) => None,
+    };
+    Ok(Matched {
+        route: mounted.route,
+        handler: Arc::clone(&mounted.handler),
+        parameters: mounted.segments.iter().zip(&segments).filter_map(parameter).collect(),
+        path: path.to_owned(),
+    })
+}
+
+/// The methods of a path, as in the `Allow` header, if the path has any.
+fn allowed(table: &[(&'static Route, Vec<Segment>)], path: &str) -> Option<String> {
+    let path = split(path)?;
+    let mut methods = BTreeSet::new();
+    for (route, _) in table.iter().filter(|(_, segments)| matches(segments, &path)) {
+        methods.insert(route.method.as_str());
+        if route.method == Method::GET {
+            methods.insert("HEAD");
+        }
+    }
+    (!methods.is_empty()).then(|| methods.into_iter().collect::<Vec<_>>().join(", "))
+}
+
+async fn answer(
+    common: Arc<Common>,
+    matched: Matched,
+    headers: HeaderMap,
+    query: String,
+    body: BodyStream,
+) -> Response {
+    let started = Instant::now();
+    let route = matched.route;
+    let outcome = AssertUnwindSafe(carry_out(&common, matched, headers, query, body)).catch_unwind().await;
+    let answer = outcome.unwrap_or_else(|_| Err(panicked(route))).unwrap_or_else(Answer::from);
+    measure(route.template, route.method.as_str(), &answer, started);
+    answer.into_response()
+}
+
+async fn carry_out(
+    common: &Arc<Common>,
+    matched: Matched,
+    headers: HeaderMap,
+    query: String,
+    body: BodyStream,
+) -> Outcome {
+    let Matched { route, handler, parameters, path } = matched;
+    if let Err(problem) = admit(route.access, &headers) {
+        common.limits.body.discard(&headers, body).await;
+        return Err(problem);
+    }
+    let body = common.limits.body.receive(route.body, &headers, body).await?;
+    let keyed = if route.keyed { Keyed::of(&headers, route.method.as_str(), &path, &body)? } else { None };
+    let call = Call { headers, body, parameters, query, keyed: keyed.clone() };
+    if route.is_safe() {
+        let waited = tokio::time::timeout(common.limits.answer_max, handler(call)).await;
+        return waited.unwrap_or_else(|_| Err(Problem::overloaded(1_000)));
+    }
+    let permit = Arc::clone(&common.permits).try_acquire_owned().map_err(|_| Problem::overloaded(1_000))?;
+    let common_of_task = Arc::clone(common);
+    // A change that has begun is carried to its end, whether its caller stays or not.
+    let change = common.changes.spawn(async move {
+        let outcome = change(&common_of_task, route, handler, call, keyed).await;
+        drop(permit);
+        outcome
+    });
+    match tokio::time::timeout(common.limits.answer_max, change).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_)) => Err(Problem::internal()),
+        Err(_) => Err(Problem::outcome_unknown()),
+    }
+}
+
+async fn change(common: &Common, route: &'static Route, handler: Handler, call: Call, keyed: Option<Keyed>) -> Outcome {
+    let run = |call| async move {
+        let outcome = AssertUnwindSafe(async { handler(call).await }).catch_unwind().await;
+        outcome.unwrap_or_else(|_| Err(panicked(route)))
+    };
+    let Some(keyed) = keyed else { return run(call).await };
+    let _claim = common.in_use.claim(&keyed)?;
+    if let Some(answer) = idempotency::recall(common.answers.as_ref(), &keyed).await? {
+        return Ok(answer);
+    }
+    // What the call changes is recorded under its name with the change itself, should the process end in between.
+    let answer = CALLER_KEY.scope(keyed.caller_key(), run(call)).await.unwrap_or_else(Answer::from);
+    idempotency::keep(common.answers.as_ref(), &keyed, &answer).await;
+    Ok(answer)
+}
+
+fn panicked(route: &Route) -> Problem {
+    tracing::error!(route = route.name, "handler panicked");
+    Problem::internal()
+}
+
+fn measure(route: &'static str, method: &'static str, answer: &Answer, started: Instant) {
+    let status = answer.status.as_str().to_owned();
+    ::metrics::counter!("rentcar_http_requests_total", "route" => route, "method" => method, "status" => status)
+        .increment(1);
+    ::metrics::histogram!("rentcar_http_request_seconds", "route" => route).record(started.elapsed().as_secs_f64());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::access::TABLE;
+
+    fn table() -> Vec<(&'static Route, Vec<Segment>)> {
+        TABLE.iter().map(|route| (*route, segments_of(route.template))).collect()
+    }
+
+    #[test]
+    fn a_known_path_tells_its_methods() {
+        assert_eq!(allowed(&table(), "/v1/cars/x").as_deref(), Some("DELETE, GET, HEAD, PATCH"));
+        assert_eq!(allowed(&table(), "/v1/reservations").as_deref(), Some("GET, HEAD, POST"));
+    }
+
+    #[test]
+    fn other_paths_are_unknown() {
+        for path in ["/", "", "*", "/v1", "/v1/cars/", "/v1/cars//blocks", "/v1/cars/a/b", "/V1/cars", "//v1/cars"] {
+            assert_eq!(allowed(&table(), path), None, "{path}");
+        }
+        assert_eq!(allowed(&table(), &"/a".repeat(10_000)), None);
+    }
+}

@@ -1,0 +1,89 @@
+//! How the service is, for people, orchestrators and load balancers.
+
+use super::Front;
+use super::access;
+use super::answer::Answer;
+use super::endpoint::{Call, Group, Outcome};
+use crate::actors::service::ComponentHealth;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use warp::http::StatusCode;
+
+/// The component without which the process cannot go on by itself.
+const JOURNAL: &str = "journal";
+
+#[derive(Debug, Serialize)]
+struct HealthDto {
+    status: &'static str,
+    components: BTreeMap<String, ComponentDto>,
+}
+
+#[derive(Debug, Serialize)]
+struct ComponentDto {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<DetailsDto>,
+}
+
+#[derive(Debug, Serialize)]
+struct DetailsDto {
+    message: String,
+}
+
+pub(super) fn mount(group: Group<Front>) -> Group<Front> {
+    group.on(&access::HEALTH, health).on(&access::LIVENESS, liveness).on(&access::READINESS, readiness)
+}
+
+async fn health(front: Arc<Front>, _call: Call) -> Outcome {
+    Ok(overall(front.service.health()))
+}
+
+async fn liveness(front: Arc<Front>, _call: Call) -> Outcome {
+    let failed = front.service.health().iter().any(|component| component.name == JOURNAL && !component.up);
+    Ok(probe(!failed))
+}
+
+async fn readiness(front: Arc<Front>, _call: Call) -> Outcome {
+    Ok(probe(front.is_ready()))
+}
+
+/// The service is down when something essential is; otherwise it does its work without the parts that are down.
+fn overall(components: Vec<ComponentHealth>) -> Answer {
+    let up = !components.iter().any(|component| component.essential && !component.up);
+    let component = |component: ComponentHealth| {
+        let details = (!component.detail.is_empty()).then_some(DetailsDto { message: component.detail });
+        (component.name, ComponentDto { status: word(component.up), details })
+    };
+    let dto = HealthDto { status: word(up), components: components.into_iter().map(component).collect() };
+    Answer::json(status_of(up), &dto).uncached()
+}
+
+fn probe(up: bool) -> Answer {
+    Answer::json(status_of(up), &HealthDto { status: word(up), components: BTreeMap::new() }).uncached()
+}
+
+const fn word(up: bool) -> &'static str {
+    if up { "UP" } else { "DOWN" }
+}
+
+const fn status_of(up: bool) -> StatusCode {
+    if up { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn component(name: &str, up: bool, essential: bool) -> ComponentHealth {
+        ComponentHealth { name: name.to_owned(), up, essential, detail: String::new() }
+    }
+
+    #[test]
+    fn only_what_is_essential_takes_the_service_down() {
+        let fleet_down = vec![component("journal", true, true), component("fleet", false, false)];
+        assert_eq!(overall(fleet_down).status, StatusCode::OK);
+        let journal_down = vec![component("journal", false, true), component("fleet", true, false)];
+        assert_eq!(overall(journal_down).status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+}

@@ -1,0 +1,274 @@
+//! The `Idempotency-Key`: the same call under the same key is carried out once and answered alike for 24 hours.
+//!
+//! Never keeps a key, a body or personal data in the clear.
+
+use super::answer::{Answer, Content, JSON, Keeping};
+use super::problem::Problem;
+use crate::actors::api::ServiceError;
+use crate::store::journal::CommandRecord;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+use warp::http::header::{CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER};
+use warp::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+/// The header that names a call.
+pub const KEY_HEADER: &str = "idempotency-key";
+/// The header that marks an answer given before.
+pub const REPLAYED_HEADER: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// The longest key, in characters.
+pub const KEY_CHARS_MAX: usize = 255;
+/// How long an answer is kept, in milliseconds: 24 hours.
+pub const KEPT_MS: i64 = 24 * 60 * 60 * 1_000;
+
+/// What of an answer's headers is kept.
+const KEPT_HEADERS: [HeaderName; 4] = [CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER];
+
+type Hash = [u8; 32];
+
+/// Where answers are kept.
+pub trait Answers: Send + Sync + 'static {
+    /// The record of a call.
+    fn remembered<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<CommandRecord>, ServiceError>>;
+
+    /// Records a call; the first record of an id stays, and is the answer.
+    fn remember(&self, record: CommandRecord) -> BoxFuture<'_, Result<CommandRecord, ServiceError>>;
+
+    /// The body of an answer that was kept by reference, rendered again.
+    fn rendered<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<String, Problem>>;
+
+    /// Milliseconds since the epoch.
+    fn now_ms(&self) -> i64;
+}
+
+/// A call that its caller has named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keyed {
+    id: Hash,
+    fingerprint: Hash,
+}
+
+impl Keyed {
+    /// The call that the headers name, if they do.
+    ///
+    /// # Errors
+    /// 400 `invalid_idempotency_key`.
+    pub fn of(headers: &HeaderMap, method: &str, path: &str, body: &[u8]) -> Result<Option<Keyed>, Problem> {
+        let mut keys = headers.get_all(KEY_HEADER).iter();
+        let Some(key) = keys.next() else { return Ok(None) };
+        let key = key.as_bytes();
+        let legal = (1..=KEY_CHARS_MAX).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic);
+        if !legal || keys.next().is_some() {
+            let detail = format!("one Idempotency-Key of 1 to {KEY_CHARS_MAX} visible ASCII characters is allowed");
+            return Err(Problem::bad_request("invalid_idempotency_key", detail));
+        }
+        // The key is part of the fingerprint, so that nobody can try out bodies with personal data against it.
+        Ok(Some(Keyed { id: hash(&[method.as_bytes(), path.as_bytes(), key]), fingerprint: hash(&[key, body]) }))
+    }
+
+    /// A number that is the same whenever this call is made again, so that a call repeated after a crash cannot
+    /// book twice.
+    pub fn number(&self, prefix: &str) -> String {
+        format!("{prefix}{}", &hex(&hash(&[&self.id, prefix.as_bytes()]))[..32])
+    }
+
+    /// The name of this very call, body included, for the commands that it leads to.
+    pub fn caller_key(&self) -> Arc<str> {
+        hex(&hash(&[&self.id, &self.fingerprint])).into()
+    }
+
+    fn record_id(&self) -> String {
+        format!("http-{}", hex(&self.id))
+    }
+}
+
+/// The calls under way, by their ids. As many as there are requests under way at most.
+#[derive(Debug, Default)]
+pub struct InUse(Mutex<HashMap<Hash, Hash>>);
+
+/// A call that is under way until this is dropped.
+#[derive(Debug)]
+pub struct Claim {
+    in_use: Arc<InUse>,
+    id: Hash,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.in_use.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}
+
+impl InUse {
+    /// Claims a call.
+    ///
+    /// # Errors
+    /// 409 while the same is under way, 422 while it is with another body.
+    pub fn claim(self: &Arc<InUse>, keyed: &Keyed) -> Result<Claim, Problem> {
+        let mut claimed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match claimed.get(&keyed.id) {
+            Some(fingerprint) if *fingerprint != keyed.fingerprint => Err(reused()),
+            Some(_) => {
+                let detail = "the first request with this Idempotency-Key is still under way";
+                Err(Problem::new(StatusCode::CONFLICT, "idempotency_key_in_use", detail).retrying(1_000))
+            }
+            None => {
+                claimed.insert(keyed.id, keyed.fingerprint);
+                Ok(Claim { in_use: Arc::clone(self), id: keyed.id })
+            }
+        }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    fingerprint: String,
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: KeptBody,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum KeptBody {
+    None,
+    Text(String),
+    Reference(String),
+}
+
+/// The answer that was given to this call before, if one was.
+///
+/// # Errors
+/// 422 when the body was another one; what the store refuses.
+pub async fn recall(answers: &dyn Answers, keyed: &Keyed) -> Result<Option<Answer>, Problem> {
+    match answers.remembered(&keyed.record_id()).await? {
+        Some(record) if record.expires_ms > answers.now_ms() => replay(answers, keyed, &record).await,
+        Some(_) | None => Ok(None),
+    }
+}
+
+/// Records the answer that was given to this call. Failures of the service itself are not recorded, so that the call
+/// can be made again.
+pub async fn keep(answers: &dyn Answers, keyed: &Keyed, answer: &Answer) {
+    if answer.status.is_server_error() {
+        return;
+    }
+    let Some(kept) = kept(keyed, answer) else { return };
+    let record = CommandRecord {
+        id: keyed.record_id().into(),
+        answer: kept,
+        expires_ms: answers.now_ms().saturating_add(KEPT_MS),
+    };
+    if let Err(error) = answers.remember(record).await {
+        // The work is done all the same; a repeat finds it by the number made from the key.
+        tracing::warn!(%error, "answer not recorded");
+    }
+}
+
+fn kept(keyed: &Keyed, answer: &Answer) -> Option<Bytes> {
+    let body = match (&answer.keeping, &answer.content) {
+        (Keeping::ByReference(reference), _) => KeptBody::Reference(reference.clone()),
+        (Keeping::Verbatim, Content::Empty) => KeptBody::None,
+        (Keeping::Verbatim, Content::Text(text)) => KeptBody::Text(text.to_string()),
+        (Keeping::Verbatim, Content::Stream(_)) => return None,
+    };
+    let header = |name: &HeaderName| {
+        let value = answer.headers.get(name)?.to_str().ok()?;
+        Some((name.as_str().to_owned(), value.to_owned()))
+    };
+    let kept = Kept {
+        fingerprint: hex(&keyed.fingerprint),
+        status: answer.status.as_u16(),
+        headers: KEPT_HEADERS.iter().filter_map(header).collect(),
+        body,
+    };
+    serde_json::to_vec(&kept).ok().map(Bytes::from)
+}
+
+async fn replay(answers: &dyn Answers, keyed: &Keyed, record: &CommandRecord) -> Result<Option<Answer>, Problem> {
+    let Ok(kept) = serde_json::from_slice::<Kept>(&record.answer) else {
+        tracing::error!("recorded answer is not readable");
+        return Err(Problem::outcome_unknown());
+    };
+    if kept.fingerprint != hex(&keyed.fingerprint) {
+        return Err(reused());
+    }
+    let status = StatusCode::from_u16(kept.status).unwrap_or(StatusCode::OK);
+    let mut answer = match kept.body {
+        KeptBody::None => Answer::empty(status),
+        KeptBody::Text(text) => Answer::text(status, JSON, text),
+        KeptBody::Reference(reference) => Answer::text(status, JSON, answers.rendered(&reference).await?).uncached(),
+    };
+    for (name, value) in kept.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            answer.headers.insert(name, value);
+        }
+    }
+    answer.headers.insert(REPLAYED_HEADER, HeaderValue::from_static("true"));
+    Ok(Some(answer))
+}
+
+fn reused() -> Problem {
+    let detail = "this Idempotency-Key was used with another body before";
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
+}
+
+/// A hash of parts, each with its length in front so that no two lists of parts look alike.
+fn hash(parts: &[&[u8]]) -> Hash {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize().into()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keyed(key: &'static str, body: &str) -> Result<Option<Keyed>, Problem> {
+        let headers = HeaderMap::from_iter([(HeaderName::from_static(KEY_HEADER), HeaderValue::from_static(key))]);
+        Keyed::of(&headers, "POST", "/v1/cars", body.as_bytes())
+    }
+
+    #[test]
+    fn a_key_is_visible_ascii_within_bounds() {
+        assert_eq!(Keyed::of(&HeaderMap::new(), "POST", "/", b""), Ok(None));
+        assert!(keyed("k-1", "").is_ok_and(|keyed| keyed.is_some()));
+        for bad in ["", "a b"] {
+            assert_eq!(keyed(bad, "").expect_err(bad).code, "invalid_idempotency_key");
+        }
+    }
+
+    #[test]
+    fn the_number_made_from_a_key_depends_on_the_call_only() {
+        let first = keyed("k-1", "a").expect("legal").expect("a key");
+        let again = keyed("k-1", "b").expect("legal").expect("a key");
+        let other = keyed("k-2", "a").expect("legal").expect("a key");
+        assert_eq!(first.number("res-"), again.number("res-"));
+        assert_ne!(first.number("res-"), other.number("res-"));
+    }
+
+    #[test]
+    fn a_call_under_way_is_claimed_until_it_ends() {
+        let in_use = Arc::new(InUse::default());
+        let first = keyed("k-1", "a").expect("legal").expect("a key");
+        let other = keyed("k-1", "b").expect("legal").expect("a key");
+        let claim = in_use.claim(&first).expect("free");
+        assert_eq!(in_use.claim(&first).expect_err("taken").code, "idempotency_key_in_use");
+        assert_eq!(in_use.claim(&other).expect_err("taken").code, "idempotency_key_reused");
+        drop(claim);
+        assert!(in_use.claim(&first).is_ok());
+    }
+}

@@ -1,0 +1,67 @@
+//! The fleet's ledger as staff see it.
+
+use super::Front;
+use super::access;
+use super::answer::Answer;
+use super::cars::{BlockDto, CarDto, PageDto, check_cursor, status_name};
+use super::endpoint::{Call, Group, Outcome};
+use super::problem::Problem;
+use crate::actors::api::CarView;
+use crate::domain::fleet::{RentalNote, Status};
+use serde::Serialize;
+use std::sync::Arc;
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EntryDto {
+    #[serde(flatten)]
+    car: CarDto,
+    blocks: Vec<BlockDto>,
+    rentals: Vec<RentalNoteDto>,
+    overdue: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RentalNoteDto {
+    rental_no: String,
+    state: &'static str,
+}
+
+impl EntryDto {
+    fn of(view: &CarView) -> EntryDto {
+        let rental = |(rental_no, note): (&crate::domain::ids::RentalNo, &RentalNote)| RentalNoteDto {
+            rental_no: rental_no.to_string(),
+            state: match note {
+                RentalNote::Rented => "RENTED",
+                RentalNote::PickedUp => "PICKED_UP",
+                RentalNote::Overdue => "OVERDUE",
+            },
+        };
+        EntryDto {
+            car: CarDto::of(view),
+            blocks: view.car.blocks.iter().map(|(block_no, block)| BlockDto::of(block_no, block)).collect(),
+            rentals: view.car.rentals.iter().map(rental).collect(),
+            overdue: view.car.is_overdue(),
+        }
+    }
+}
+
+pub(super) fn mount(group: Group<Front>) -> Group<Front> {
+    group.on(&access::LEDGER, list)
+}
+
+async fn list(front: Arc<Front>, call: Call) -> Outcome {
+    let query = call.query(&["status", "cursor", "limit"])?;
+    let (status, page) = (query.get("status").map(parse_status).transpose()?, query.page()?);
+    check_cursor(page.cursor.as_deref())?;
+    let listing = front.service.cars(status, page.cursor.as_deref(), page.limit).await?;
+    Ok(Answer::ok(&PageDto::of(listing, |view| EntryDto::of(&view))))
+}
+
+fn parse_status(text: &str) -> Result<Status, Problem> {
+    [Status::Available, Status::Rented, Status::Maintenance, Status::Retired]
+        .into_iter()
+        .find(|status| status_name(*status) == text)
+        .ok_or_else(|| Problem::invalid_query("status: it must be AVAILABLE, RENTED, MAINTENANCE or RETIRED"))
+}

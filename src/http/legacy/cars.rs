@@ -1,0 +1,129 @@
+//! `/carManagements`: the fleet. A car that exists already is changed, and answered with 201 all the same.
+
+use super::hal::{self, Base, PageRequest};
+use super::members::{Members, required};
+use super::{CARS, Legacy, days, rows};
+use crate::actors::api::{CarView, ServiceError};
+use crate::domain::fleet::{self, Particulars};
+use crate::domain::ids::CarNo;
+use crate::domain::money::Money;
+use crate::http::answer::Answer;
+use crate::http::endpoint::{Call, Outcome};
+use crate::http::problem::Problem;
+use jiff::civil::Date;
+use warp::http::StatusCode;
+
+/// What a car is called of which the old clients tell no model.
+const MODEL_UNKNOWN: &str = "unspecified";
+
+/// What an old client says of a car.
+#[derive(Debug, PartialEq, Eq)]
+struct Post {
+    car_no: CarNo,
+    rate: Option<Money>,
+    registered_on: Option<Date>,
+}
+
+impl Post {
+    fn read(body: &[u8]) -> Result<Post, Problem> {
+        let members = Members::parse(body)?;
+        // The status is derived from rentals and blocks; only its form is looked at.
+        members.text("procStatus")?;
+        Ok(Post {
+            car_no: required("carNo", members.no("carNo")?)?,
+            rate: members.won("rentalAmt")?,
+            registered_on: members.date("carRegDt")?,
+        })
+    }
+
+    /// The whole of what is said of the car then: what the request leaves out stays as it is.
+    fn particulars(&self, known: Option<Particulars>) -> Result<Particulars, Problem> {
+        let registered_on = self.registered_on.map(days::number);
+        let Some(known) = known else {
+            return Ok(Particulars {
+                model: MODEL_UNKNOWN.to_owned(),
+                car_class: String::new(),
+                branch: String::new(),
+                daily_rate: required("rentalAmt", self.rate)?,
+                registered_on: registered_on.unwrap_or(0),
+            });
+        };
+        let daily_rate = self.rate.unwrap_or(known.daily_rate);
+        Ok(Particulars { daily_rate, registered_on: registered_on.unwrap_or(known.registered_on), ..known })
+    }
+}
+
+fn one(call: &Call, view: &CarView, status: StatusCode) -> Answer {
+    let document = hal::item(&Base::of(&call.headers), CARS, view.car_no.as_str(), rows::car(view));
+    hal::answer(status, &document)
+}
+
+/// `POST /carManagements`.
+pub(super) async fn put(legacy: Legacy, call: Call) -> Outcome {
+    let post = Post::read(&call.body)?;
+    let known = match legacy.service.car(&post.car_no).await {
+        Ok(view) => Some(view.car.particulars),
+        Err(ServiceError::Fleet(fleet::Rejection::CarNotFound)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let particulars = post.particulars(known)?;
+    let view = legacy.service.put_car(post.car_no, particulars).await?;
+    Ok(one(&call, &view, StatusCode::CREATED).located(&hal::item_path(CARS, view.car_no.as_str())))
+}
+
+/// `GET /carManagements`.
+pub(super) async fn list(legacy: Legacy, call: Call) -> Outcome {
+    let asked = PageRequest::parse(call.raw_query())?;
+    let (cars, total) = legacy.service.cars_numbered(asked.skip(), asked.rows()).await?;
+    let base = Base::of(&call.headers);
+    let items = cars.iter().map(|view| hal::item(&base, CARS, view.car_no.as_str(), rows::car(view))).collect();
+    Ok(hal::answer(StatusCode::OK, &hal::page(&base, CARS, asked, total, items)))
+}
+
+/// `GET /carManagements/{carNo}`.
+pub(super) async fn get(legacy: Legacy, call: Call) -> Outcome {
+    let view = legacy.service.car(&call.number()?).await?;
+    Ok(one(&call, &view, StatusCode::OK))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::money::Currency;
+    use serde_json::{Value, json};
+
+    fn read(body: &Value) -> Result<Post, Problem> {
+        Post::read(body.to_string().as_bytes())
+    }
+
+    #[test]
+    fn the_old_line_registers_a_car() {
+        let post = read(&json!({"carNo": "test", "rentalAmt": "10000", "procStatus": "WAITING",
+            "carRegDt": "20200701", "colour": ["ignored"]}))
+        .expect("legible");
+        let particulars = post.particulars(None).expect("complete");
+        assert_eq!(Some(particulars.daily_rate), Money::new(10_000, Currency::KRW));
+        assert_eq!((particulars.registered_on, particulars.model.as_str()), (20_200_701, MODEL_UNKNOWN));
+    }
+
+    #[test]
+    fn what_a_request_leaves_out_stays_as_it_is() {
+        let first = read(&json!({"carNo": "test", "rentalAmt": 1, "carRegDt": "20200701"})).expect("legible");
+        let mut known = first.particulars(None).expect("complete");
+        known.model = "Ioniq 5".to_owned();
+        let again = read(&json!({"carNo": "test"})).expect("legible");
+        assert_eq!(again.particulars(Some(known.clone())), Ok(known));
+        assert_eq!(again.particulars(None).expect_err("no rate").code, "invalid_member");
+    }
+
+    #[test]
+    fn a_car_needs_a_number_and_its_members_their_types() {
+        for bad in
+            [json!({"rentalAmt": 1}), json!({"carNo": "a", "procStatus": {}}), json!({"carNo": "a", "rentalAmt": -1})]
+        {
+            assert_eq!(read(&bad).expect_err("refused").code, "invalid_member", "{bad}");
+        }
+        let bad = json!({"carNo": "a", "carRegDt": "20200231"});
+        assert_eq!(read(&bad).expect_err("refused").code, "invalid_date");
+    }
+}

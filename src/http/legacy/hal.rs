@@ -1,0 +1,202 @@
+//! The shape in which Spring Data REST answered: `_embedded`, `_links` and `page`. Knows no cars.
+
+use crate::http::answer::Answer;
+use crate::http::problem::Problem;
+use crate::http::values;
+use serde_json::{Map, Value, json};
+use warp::http::header::HOST;
+use warp::http::{HeaderMap, StatusCode};
+
+/// The media type of every answer of the old surface.
+const MEDIA_TYPE: &str = "application/hal+json";
+/// How many rows a page has unless the request says otherwise.
+const PAGE_ROWS_DEFAULT: u64 = 20;
+/// The most rows that a page may have; larger wishes are cut down to it, as Spring did.
+const PAGE_ROWS_MAX: u64 = 200;
+
+/// A resource of the old surface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Resource {
+    /// The path segment of the collection, and its name in `_embedded`.
+    pub(super) collection: &'static str,
+    /// What one of it is called in `_links`.
+    pub(super) item: &'static str,
+}
+
+/// Which page of a collection is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PageRequest {
+    /// From 0 on.
+    pub(super) number: u64,
+    /// Rows of a page, 1 to [`PAGE_ROWS_MAX`].
+    pub(super) size: u64,
+}
+
+impl PageRequest {
+    /// The page that a query string asks for. Other parameters, such as Spring's `sort`, are passed over.
+    pub(super) fn parse(query: &str) -> Result<PageRequest, Problem> {
+        let mut page = PageRequest { number: 0, size: PAGE_ROWS_DEFAULT };
+        for pair in query.split('&') {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            match name {
+                "page" => page.number = whole(value)?,
+                "size" => page.size = whole(value)?.min(PAGE_ROWS_MAX),
+                _ => {}
+            }
+        }
+        if page.size == 0 { Err(bad_page()) } else { Ok(page) }
+    }
+
+    /// How many rows the page has at most.
+    pub(super) fn rows(self) -> usize {
+        usize::try_from(self.size).unwrap_or(usize::MAX)
+    }
+
+    /// How many rows lie before the page.
+    pub(super) fn skip(self) -> u64 {
+        self.number.saturating_mul(self.size)
+    }
+}
+
+fn bad_page() -> Problem {
+    Problem::invalid_query("page must be a whole number from 0 on, and size one from 1 on")
+}
+
+fn whole(text: &str) -> Result<u64, Problem> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if digits { text.parse().map_err(|_| bad_page()) } else { Err(bad_page()) }
+}
+
+/// Where the old surface is reached, such as `http://gateway:8080`, or nothing: then links are paths.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Base(String);
+
+impl Base {
+    /// The base that the `Host` header tells, if it has the form of one. Anything else never reaches an answer.
+    pub(super) fn of(headers: &HeaderMap) -> Base {
+        Base::of_host(headers.get(HOST).and_then(|host| host.to_str().ok()))
+    }
+
+    fn of_host(host: Option<&str>) -> Base {
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
+        match host {
+            Some(host) if !host.is_empty() && host.len() <= 255 && host.bytes().all(legal) => {
+                Base(format!("http://{host}"))
+            }
+            Some(_) | None => Base::default(),
+        }
+    }
+
+    fn link(&self, path: &str) -> Value {
+        json!({ "href": format!("{}{path}", self.0) })
+    }
+}
+
+/// The path of an item.
+pub(super) fn item_path(resource: Resource, key: &str) -> String {
+    format!("/{}/{}", resource.collection, values::segment(key))
+}
+
+/// A document as an answer.
+pub(super) fn answer(status: StatusCode, document: &Value) -> Answer {
+    Answer::document(status, MEDIA_TYPE, document)
+}
+
+/// A row with its links.
+pub(super) fn item(base: &Base, resource: Resource, key: &str, mut row: Map<String, Value>) -> Value {
+    let link = base.link(&item_path(resource, key));
+    let mut links = Map::new();
+    links.insert("self".to_owned(), link.clone());
+    links.insert(resource.item.to_owned(), link);
+    row.insert("_links".to_owned(), Value::Object(links));
+    Value::Object(row)
+}
+
+/// A page of rows that already have their links.
+pub(super) fn page(base: &Base, resource: Resource, asked: PageRequest, total: u64, rows: Vec<Value>) -> Value {
+    let pages = total.div_ceil(asked.size);
+    let link = |number: u64| base.link(&format!("/{}?page={number}&size={}", resource.collection, asked.size));
+    let mut links = Map::new();
+    if pages > 1 {
+        links.insert("first".to_owned(), link(0));
+        if asked.number > 0 {
+            links.insert("prev".to_owned(), link((asked.number - 1).min(pages - 1)));
+        }
+    }
+    links.insert("self".to_owned(), link(asked.number));
+    if pages > 1 {
+        if asked.number.saturating_add(1) < pages {
+            links.insert("next".to_owned(), link(asked.number + 1));
+        }
+        links.insert("last".to_owned(), link(pages - 1));
+    }
+    let mut embedded = Map::new();
+    embedded.insert(resource.collection.to_owned(), Value::Array(rows));
+    json!({
+        "_embedded": embedded,
+        "_links": links,
+        "page": { "size": asked.size, "totalElements": total, "totalPages": pages, "number": asked.number },
+    })
+}
+
+/// What is found at the root: where the collections are.
+pub(super) fn root(base: &Base, resources: &[Resource]) -> Value {
+    let links: Map<String, Value> = resources
+        .iter()
+        .map(|resource| {
+            let href = format!("{}/{}{{?page,size}}", base.0, resource.collection);
+            (resource.collection.to_owned(), json!({ "href": href, "templated": true }))
+        })
+        .collect();
+    json!({ "_links": links })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CARS: Resource = Resource { collection: "carManagements", item: "carManagement" };
+
+    #[test]
+    fn a_page_has_a_default_and_a_bound() {
+        assert_eq!(PageRequest::parse(""), Ok(PageRequest { number: 0, size: 20 }));
+        assert_eq!(PageRequest::parse("size=1000&page=2&sort=id,desc"), Ok(PageRequest { number: 2, size: 200 }));
+        assert_eq!(PageRequest { number: u64::MAX, size: 200 }.skip(), u64::MAX);
+        for bad in ["page=-1", "page=x", "size=0", "size=", "page=1.5", "page=99999999999999999999"] {
+            assert_eq!(PageRequest::parse(bad), Err(bad_page()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_page_in_the_middle_links_to_its_neighbours() {
+        let base = Base::of_host(Some("gateway:8080"));
+        let page = page(&base, CARS, PageRequest { number: 1, size: 2 }, 5, vec![]);
+        let href = |rel: &str| page["_links"][rel]["href"].as_str().map(str::to_owned);
+        let at = |number: u64| Some(format!("http://gateway:8080/carManagements?page={number}&size=2"));
+        assert_eq!(
+            [href("first"), href("prev"), href("self"), href("next"), href("last")],
+            [at(0), at(0), at(1), at(2), at(2)]
+        );
+        assert_eq!(page["page"], json!({"size": 2, "totalElements": 5, "totalPages": 3, "number": 1}));
+    }
+
+    #[test]
+    fn an_empty_collection_is_an_empty_page() {
+        let page = page(&Base::default(), CARS, PageRequest { number: 0, size: 20 }, 0, vec![]);
+        assert_eq!(page["_embedded"], json!({ "carManagements": [] }));
+        assert_eq!(page["_links"], json!({ "self": { "href": "/carManagements?page=0&size=20" } }));
+        assert_eq!(page["page"]["totalPages"], 0);
+    }
+
+    #[test]
+    fn a_host_that_is_none_never_reaches_an_answer() {
+        for bad in ["a b", "evil\"><script>", "host/path", ""] {
+            assert_eq!(Base::of_host(Some(bad)), Base::default(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_korean_plate_is_escaped_in_links() {
+        assert_eq!(item_path(CARS, "12가3456"), "/carManagements/12%EA%B0%803456");
+    }
+}

@@ -1,0 +1,144 @@
+//! The members of an old request: known ones are read leniently (numbers may be strings and the other way round,
+//! nothing, null and an empty text are the same), unknown ones are passed over. Never guesses: a wrong type is refused.
+
+use super::days;
+use crate::domain::money::{Currency, Money};
+use crate::http::json::Json;
+use crate::http::problem::Problem;
+use crate::http::values::Number;
+use jiff::civil::Date;
+
+/// The members of a request's body.
+#[derive(Debug)]
+pub(super) struct Members(Vec<(String, Json)>);
+
+impl Members {
+    /// The members of the object that a body is.
+    pub(super) fn parse(body: &[u8]) -> Result<Members, Problem> {
+        match Json::parse(body)? {
+            Json::Object(members) => Ok(Members(members)),
+            Json::Null | Json::Bool(_) | Json::Natural(_) | Json::OtherNumber(_) | Json::Text(_) | Json::Array(_) => {
+                Err(Problem::malformed_json("the body must be an object"))
+            }
+        }
+    }
+
+    /// A member as text; an empty text counts as missing, since that is what `name=` sends.
+    pub(super) fn text(&self, name: &'static str) -> Result<Option<String>, Problem> {
+        match self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value) {
+            None | Some(Json::Null) => Ok(None),
+            Some(Json::Text(text)) => Ok((!text.is_empty()).then(|| text.clone())),
+            Some(Json::Natural(number)) => Ok(Some(number.to_string())),
+            Some(Json::Bool(_) | Json::OtherNumber(_) | Json::Array(_) | Json::Object(_)) => {
+                Err(Problem::invalid_member(name, "it must be a text or a whole number that is not negative"))
+            }
+        }
+    }
+
+    /// A member as one of the domain's numbers.
+    pub(super) fn no<N: Number>(&self, name: &'static str) -> Result<Option<N>, Problem> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        let parsed = N::parse_number(&text);
+        parsed.map(Some).map_err(|why| refusal(N::CODE, name, &why.to_string()))
+    }
+
+    /// A member as a whole number.
+    pub(super) fn whole(&self, name: &'static str) -> Result<Option<u64>, Problem> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        // A sign would pass the parser, but is nothing that an amount or an id begins with.
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = if digits { text.parse().ok() } else { None };
+        number.map(Some).ok_or_else(|| Problem::invalid_member(name, "it must be a whole number that is not negative"))
+    }
+
+    /// A member as an amount of won.
+    pub(super) fn won(&self, name: &'static str) -> Result<Option<Money>, Problem> {
+        let Some(amount) = self.whole(name)? else { return Ok(None) };
+        let money = Money::new(amount, Currency::KRW);
+        money.map(Some).ok_or_else(|| Problem::invalid_member(name, "it is more than an amount can be"))
+    }
+
+    /// A member as a day.
+    pub(super) fn date(&self, name: &'static str) -> Result<Option<Date>, Problem> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        days::parse(&text).map(Some).ok_or_else(|| invalid_date(name))
+    }
+
+    /// Refuses a wrong form of what the call knows but does not need.
+    pub(super) fn check(&self, dates: &[&'static str], amounts: &[&'static str]) -> Result<(), Problem> {
+        dates.iter().try_for_each(|name| self.date(name).map(drop))?;
+        amounts.iter().try_for_each(|name| self.won(name).map(drop))
+    }
+}
+
+/// What has to be there, or the refusal that it is missing.
+pub(super) fn required<T>(name: &'static str, value: Option<T>) -> Result<T, Problem> {
+    value.ok_or_else(|| Problem::invalid_member(name, "it is missing"))
+}
+
+/// The refusal of a day.
+pub(super) fn invalid_date(name: &'static str) -> Problem {
+    refusal("invalid_date", name, "it must be a day of the calendar, written as yyyyMMdd")
+}
+
+/// The refusal of a `procStatus` that the call does not know.
+pub(super) fn invalid_proc_status(known: &str) -> Problem {
+    refusal("invalid_proc_status", "procStatus", &format!("it must be {known}"))
+}
+
+fn refusal(code: &'static str, name: &'static str, why: &str) -> Problem {
+    Problem::bad_request(code, format!("{name}: {why}")).with("member", name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::CarNo;
+    use serde_json::{Value, json};
+
+    fn members(value: &Value) -> Members {
+        Members::parse(value.to_string().as_bytes()).expect("an object")
+    }
+
+    fn code<T: std::fmt::Debug>(outcome: Result<T, Problem>) -> &'static str {
+        outcome.expect_err("refused").code
+    }
+
+    #[test]
+    fn numbers_may_come_as_strings_and_texts_as_numbers() {
+        let members = members(&json!({"rentalAmt": "10000", "id": 2, "carNo": 77, "carRegDt": 20_200_701}));
+        assert_eq!(members.won("rentalAmt"), Ok(Money::new(10_000, Currency::KRW)));
+        assert_eq!(members.whole("id"), Ok(Some(2)));
+        assert_eq!(members.no::<CarNo>("carNo").map(|no| no.map(|no| no.to_string())), Ok(Some("77".to_owned())));
+        assert_eq!(members.date("carRegDt").map(|date| date.map(days::number)), Ok(Some(20_200_701)));
+    }
+
+    #[test]
+    fn nothing_null_and_an_empty_text_are_the_same() {
+        let members = members(&json!({"custNo": null, "carNo": ""}));
+        for name in ["custNo", "carNo", "resrvNo"] {
+            assert_eq!(members.text(name), Ok(None), "{name}");
+        }
+        assert_eq!(code(required("carNo", members.text("carNo").expect("legible"))), "invalid_member");
+    }
+
+    #[test]
+    fn wrong_types_are_refused() {
+        for bad in [json!(true), json!([1]), json!({"a": 1}), json!(1.5), json!(-1)] {
+            assert_eq!(code(members(&json!({"carNo": bad})).text("carNo")), "invalid_member", "{bad}");
+        }
+        let too_much = (Money::AMOUNT_MAX + 1).to_string();
+        for bad in ["-1", "+1", "1.0", "만원", " 1", too_much.as_str()] {
+            assert_eq!(code(members(&json!({"rentalAmt": bad})).won("rentalAmt")), "invalid_member", "{bad}");
+        }
+        assert_eq!(code(members(&json!({"rentalDt": "20200231"})).date("rentalDt")), "invalid_date");
+        assert_eq!(code(members(&json!({"carNo": "a/b"})).no::<CarNo>("carNo")), "invalid_car_no");
+    }
+
+    #[test]
+    fn a_body_is_one_object() {
+        for bad in ["[]", "1", "{", "", "{} {}", "{\"a\":1,\"a\":2}"] {
+            assert_eq!(code(Members::parse(bad.as_bytes())), "malformed_json", "{bad}");
+        }
+    }
+}

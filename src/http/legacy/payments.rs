@@ -1,0 +1,90 @@
+//! `/payments`: paying a reservation that waits for it, and cancelling what was paid.
+
+use super::hal::PageRequest;
+use super::lookup::{Names, is_paid};
+use super::members::{Members, invalid_proc_status, required};
+use super::{Legacy, PAYMENTS, rows};
+use crate::actors::api::{PaymentResult, ServiceError};
+use crate::domain::payment::Rejection;
+use crate::http::endpoint::{Call, Outcome};
+use crate::http::problem::Problem;
+use warp::http::StatusCode;
+
+/// What an old client wants of a payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    Pay,
+    Cancel,
+}
+
+fn read(body: &[u8]) -> Result<(Wish, Names), Problem> {
+    let members = Members::parse(body)?;
+    members.check(&["paymtDt", "paymtCncleDt", "rentalDt", "returnDt"], &["paymtAmt", "rentalAmt"])?;
+    let wish = match members.text("procStatus")?.as_deref() {
+        Some("PAID") => Wish::Pay,
+        Some("PAYMENT_CANCELED") => Wish::Cancel,
+        Some(_) | None => return Err(invalid_proc_status("PAID or PAYMENT_CANCELED")),
+    };
+    let names = Names { resrv_no: members.no("resrvNo")?, paymt_no: members.no("paymtNo")?, id: members.whole("id")? };
+    Ok((wish, names))
+}
+
+/// `POST /payments`.
+pub(super) async fn post(legacy: Legacy, call: Call) -> Outcome {
+    let (wish, names) = read(&call.body)?;
+    let view = required("resrvNo", legacy.named(&names).await?)?;
+    let number = view.booking.subject.reservation_no.clone();
+    let (view, result) = match wish {
+        Wish::Pay if is_paid(&view) => (view, PaymentResult::Approved),
+        Wish::Pay => {
+            let paid = legacy.service.pay(number.clone(), Legacy::means()).await;
+            legacy.or_under_way(&number, paid).await?
+        }
+        Wish::Cancel => (legacy.service.cancel(number).await?.0, PaymentResult::NotAttempted),
+    };
+    Ok(legacy.changed(&call, PAYMENTS, rows::payment, &view, &result))
+}
+
+/// `GET /payments`.
+pub(super) async fn list(legacy: Legacy, call: Call) -> Outcome {
+    let asked = PageRequest::parse(call.raw_query())?;
+    let numbered = legacy.service.payments_numbered(asked.skip(), asked.rows()).await?;
+    Ok(legacy.page(&call, PAYMENTS, asked, rows::payment, &numbered))
+}
+
+/// `GET /payments/{key}`.
+pub(super) async fn get(legacy: Legacy, call: Call) -> Outcome {
+    let view = legacy.at(&call).await?;
+    if view.payment.is_none() {
+        return Err(ServiceError::from(Rejection::PaymentNotFound).into());
+    }
+    Ok(legacy.one(&call, PAYMENTS, rows::payment, &view, StatusCode::OK))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn outcome(body: &Value) -> Result<Wish, &'static str> {
+        read(body.to_string().as_bytes()).map(|(wish, _)| wish).map_err(|problem| problem.code)
+    }
+
+    #[test]
+    fn the_status_says_what_is_wanted_and_another_is_refused() {
+        assert_eq!(outcome(&json!({"resrvNo": "r1", "procStatus": "PAID"})), Ok(Wish::Pay));
+        assert_eq!(outcome(&json!({"resrvNo": "r1", "procStatus": "PAYMENT_CANCELED"})), Ok(Wish::Cancel));
+        for bad in [json!({}), json!({"procStatus": "paid"}), json!({"procStatus": "RESERVED"})] {
+            assert_eq!(outcome(&bad), Err("invalid_proc_status"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_known_must_be_well_formed_even_where_it_is_left_aside() {
+        let with = |name: &str, value: Value| json!({"resrvNo": "r1", "procStatus": "PAID", name: value});
+        assert_eq!(outcome(&with("paymtDt", json!("20200231"))), Err("invalid_date"));
+        assert_eq!(outcome(&with("paymtAmt", json!("much"))), Err("invalid_member"));
+        assert_eq!(outcome(&with("id", json!("x"))), Err("invalid_member"));
+        assert_eq!(outcome(&with("other", json!({"any": "thing"}))), Ok(Wish::Pay));
+    }
+}

@@ -1,0 +1,244 @@
+//! `/carReservations`: reserving and paying in one step, and cancelling.
+
+use super::hal::PageRequest;
+use super::lookup::{LastUse, Names};
+use super::members::{Members, invalid_date, invalid_proc_status, required};
+use super::{Legacy, RESERVATIONS, days, numbering, rows};
+use crate::actors::api::{PaymentResult, ReservationView, ReserveRequest, ServiceError};
+use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
+use crate::domain::reservation::{Rejection, Status};
+use crate::domain::time::Period;
+use crate::http::endpoint::{Call, Outcome};
+use crate::http::problem::Problem;
+use jiff::tz::TimeZone;
+use warp::http::StatusCode;
+
+/// What an old client wants to reserve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wanted {
+    label: Option<ReservationNo>,
+    car_no: CarNo,
+    customer_no: CustomerNo,
+    period: Period,
+}
+
+/// What an old client wants.
+#[derive(Debug)]
+enum Wish {
+    Reserve(Wanted),
+    Cancel(Names),
+}
+
+/// What is to be done about a wish to reserve.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    /// Reserve under this number.
+    Reserve(ReservationNo),
+    /// It is reserved already, but waits for its payment.
+    Pay,
+    /// It is as wanted.
+    Leave,
+    /// The label belongs to another reservation.
+    Refuse,
+}
+
+fn read(body: &[u8], zone: &TimeZone) -> Result<Wish, Problem> {
+    let members = Members::parse(body)?;
+    members.check(&["resrvDt", "resrvCncleDt", "paymtDt", "rentalDt", "returnDt"], &["rentalAmt", "paymtAmt"])?;
+    let label = members.no::<ReservationNo>("resrvNo")?;
+    let id = members.whole("id")?;
+    match members.text("procStatus")?.as_deref() {
+        Some("RESERVATION_CANCELED") => Ok(Wish::Cancel(Names { resrv_no: label, paymt_no: None, id })),
+        Some("RESERVED") | None => wanted(&members, label, zone).map(Wish::Reserve),
+        Some(_) => Err(invalid_proc_status("RESERVED or RESERVATION_CANCELED")),
+    }
+}
+
+fn wanted(members: &Members, label: Option<ReservationNo>, zone: &TimeZone) -> Result<Wanted, Problem> {
+    let chars = label.as_ref().map_or(0, |label| label.as_str().chars().count());
+    if chars > ReservationNo::CHARS_MAX {
+        let detail = format!("resrvNo: it may have {} characters at most", ReservationNo::CHARS_MAX);
+        return Err(Problem::bad_request("invalid_reservation_no", detail).with("member", "resrvNo"));
+    }
+    let rental_day = required("rentalDt", members.date("rentalDt")?)?;
+    let return_day = required("returnDt", members.date("returnDt")?)?;
+    let period = days::period(rental_day, return_day, zone).map_err(|why| match why {
+        days::NoPeriod::Reversed => Problem::bad_request("invalid_period", "returnDt must not lie before rentalDt"),
+        days::NoPeriod::OutOfBounds => invalid_date("rentalDt"),
+    })?;
+    Ok(Wanted {
+        label,
+        car_no: required("carNo", members.no("carNo")?)?,
+        customer_no: members.no::<CustomerNo>("custNo")?.unwrap_or_else(CustomerNo::anonymous),
+        period,
+    })
+}
+
+/// What is to be done when `last` is the last use of the label. A repeat of a live or completed reservation changes
+/// nothing; a label whose reservation was cancelled or has expired is free again, as every label of the old service was.
+fn step(label: &ReservationNo, last: Option<&LastUse>, wanted: &Wanted) -> Step {
+    let Some(LastUse { usage, view }) = last else { return Step::Reserve(label.clone()) };
+    let booking = &view.booking;
+    let same = booking.subject.car_no == wanted.car_no
+        && booking.subject.customer_no == wanted.customer_no
+        && booking.period == wanted.period;
+    let again = || {
+        let number = if *usage < numbering::USES_MAX { numbering::number(label, usage + 1) } else { None };
+        number.map_or(Step::Refuse, Step::Reserve)
+    };
+    match booking.status {
+        Status::PaymentPending { .. } if same => Step::Pay,
+        Status::Confirmed { .. } | Status::Completed { .. } if same => Step::Leave,
+        Status::PaymentPending { .. } | Status::Confirmed { .. } => Step::Refuse,
+        Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. } => again(),
+    }
+}
+
+impl Legacy {
+    async fn reserve(&self, call: &Call, wanted: Wanted) -> Result<(ReservationView, PaymentResult), Problem> {
+        let label = match wanted.label.clone() {
+            Some(label) => label,
+            None => ReservationNo::parse(&call.new_number("res-")).map_err(|_| Problem::internal())?,
+        };
+        let last = self.last_use(&label).await?;
+        let reservation_no = match (step(&label, last.as_ref(), &wanted), last) {
+            (Step::Reserve(number), _) => number,
+            (Step::Pay, Some(last)) => {
+                let number = last.view.booking.subject.reservation_no;
+                let paid = self.service.pay(number.clone(), Legacy::means()).await;
+                return self.or_under_way(&number, paid).await;
+            }
+            (Step::Leave, Some(last)) => return Ok((last.view, PaymentResult::NotAttempted)),
+            (Step::Pay | Step::Leave | Step::Refuse, _) => {
+                return Err(ServiceError::from(Rejection::ReservationNoTaken).into());
+            }
+        };
+        let request = ReserveRequest {
+            reservation_no: Some(reservation_no.clone()),
+            car_no: wanted.car_no,
+            customer_no: wanted.customer_no,
+            period: wanted.period,
+            means: Some(Legacy::means()),
+            backdated: true,
+        };
+        let reserved = self.service.reserve(request).await;
+        self.or_under_way(&reservation_no, reserved).await
+    }
+}
+
+/// `POST /carReservations`.
+pub(super) async fn post(legacy: Legacy, call: Call) -> Outcome {
+    let (view, result) = match read(&call.body, &legacy.zone)? {
+        Wish::Reserve(wanted) => legacy.reserve(&call, wanted).await?,
+        Wish::Cancel(names) => {
+            let view = required("resrvNo", legacy.named(&names).await?)?;
+            let (view, _) = legacy.service.cancel(view.booking.subject.reservation_no).await?;
+            (view, PaymentResult::NotAttempted)
+        }
+    };
+    Ok(legacy.changed(&call, RESERVATIONS, rows::reservation, &view, &result))
+}
+
+/// `GET /carReservations`.
+pub(super) async fn list(legacy: Legacy, call: Call) -> Outcome {
+    let asked = PageRequest::parse(call.raw_query())?;
+    let numbered = legacy.service.reservations_numbered(asked.skip(), asked.rows()).await?;
+    Ok(legacy.page(&call, RESERVATIONS, asked, rows::reservation, &numbered))
+}
+
+/// `GET /carReservations/{key}`.
+pub(super) async fn get(legacy: Legacy, call: Call) -> Outcome {
+    let view = legacy.at(&call).await?;
+    Ok(legacy.one(&call, RESERVATIONS, rows::reservation, &view, StatusCode::OK))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Subject;
+    use crate::domain::cancellation::Quote;
+    use crate::domain::money::{Currency, Money};
+    use crate::domain::reservation::Booking;
+    use crate::domain::time::{DAY_MS, Timestamp};
+    use serde_json::{Value, json};
+
+    fn outcome(body: &Value) -> Result<Wish, &'static str> {
+        let zone = TimeZone::get("Asia/Seoul").expect("bundled");
+        read(body.to_string().as_bytes(), &zone).map_err(|problem| problem.code)
+    }
+
+    fn body(changes: &Value) -> Value {
+        let mut body = json!({"resrvNo": "r1", "carNo": "car01", "rentalDt": "20200806", "returnDt": "20200807"});
+        for (name, value) in changes.as_object().expect("an object") {
+            body[name] = value.clone();
+        }
+        body
+    }
+
+    fn wanted() -> Wanted {
+        match outcome(&body(&json!({}))) {
+            Ok(Wish::Reserve(wanted)) => wanted,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn used(usage: u32, status: Status, wanted: &Wanted) -> LastUse {
+        let subject = Subject {
+            reservation_no: ReservationNo::parse("r1").expect("a number"),
+            serial: 1,
+            customer_no: wanted.customer_no.clone(),
+            car_no: wanted.car_no.clone(),
+        };
+        let (price, made_at) = (Money::zero(Currency::KRW), Timestamp::MIN);
+        let booking = Booking { subject, period: wanted.period, price, made_at, status };
+        LastUse { usage, view: ReservationView { booking, payment: None, rental: None } }
+    }
+
+    #[test]
+    fn a_request_without_status_and_customer_reserves_for_nobody_in_particular() {
+        let wanted = wanted();
+        assert_eq!(wanted.customer_no, CustomerNo::anonymous());
+        assert_eq!(wanted.period.millis(), DAY_MS);
+    }
+
+    #[test]
+    fn bad_days_and_statuses_are_refused() {
+        let check = |changes: Value, code: &str| assert_eq!(outcome(&body(&changes)).expect_err("refused"), code);
+        check(json!({"rentalDt": "20200231"}), "invalid_date");
+        check(json!({"resrvDt": "soon"}), "invalid_date");
+        check(json!({"rentalDt": "19000101"}), "invalid_date");
+        check(json!({"returnDt": "20200805"}), "invalid_period");
+        check(json!({"returnDt": ""}), "invalid_member");
+        check(json!({"carNo": null}), "invalid_member");
+        check(json!({"procStatus": "PAID"}), "invalid_proc_status");
+        check(json!({"resrvNo": "x".repeat(60)}), "invalid_reservation_no");
+        check(json!({"rentalAmt": "-5"}), "invalid_member");
+    }
+
+    #[test]
+    fn a_repeat_changes_nothing_and_another_content_is_refused() {
+        let (label, wanted) = (ReservationNo::parse("r1").expect("a number"), wanted());
+        let mut other = wanted.clone();
+        other.customer_no = CustomerNo::parse("cus01").expect("a number");
+        let hold_until = Timestamp::MAX;
+        for (status, expected) in [
+            (Status::Confirmed { picked_up_at: None }, Step::Leave),
+            (Status::PaymentPending { hold_until }, Step::Pay),
+        ] {
+            let last = used(1, status, &wanted);
+            assert_eq!(step(&label, Some(&last), &wanted), expected);
+            assert_eq!(step(&label, Some(&last), &other), Step::Refuse);
+        }
+        assert_eq!(step(&label, None, &wanted), Step::Reserve(label.clone()));
+    }
+
+    #[test]
+    fn the_label_of_a_cancelled_reservation_can_be_used_again_within_bounds() {
+        let (label, wanted) = (ReservationNo::parse("r1").expect("a number"), wanted());
+        let nothing = Money::zero(Currency::KRW);
+        let cancelled = Status::Cancelled { at: Timestamp::MIN, quote: Quote { fee: nothing, refund: nothing } };
+        let next = numbering::number(&label, 2).expect("short enough");
+        assert_eq!(step(&label, Some(&used(1, cancelled, &wanted)), &wanted), Step::Reserve(next));
+        assert_eq!(step(&label, Some(&used(numbering::USES_MAX, cancelled, &wanted)), &wanted), Step::Refuse);
+    }
+}

@@ -1,0 +1,180 @@
+//! A reservation with what belongs to it, in the words of the old services. Decides nothing and asks nobody.
+//!
+//! The old words are used where the old services had one (`RESERVED`, `RESERVATION_CANCELED`, `PAID`,
+//! `PAYMENT_CANCELED`, `RENTED`, `RENTAL_CANCELED`); what they did not know has its present name.
+
+use super::days;
+use super::numbering;
+use crate::actors::api::{CarView, ReservationView};
+use crate::domain::{fleet, payment, rental, reservation};
+use jiff::tz::TimeZone;
+use serde_json::{Map, Value, json};
+
+/// The members of a row.
+pub(super) type Row = Map<String, Value>;
+
+/// The most rentals of a car that its information lists.
+const RENTALS_LISTED_MAX: usize = 20;
+
+fn put(row: &mut Row, name: &str, value: impl Into<Value>) {
+    row.insert(name.to_owned(), value.into());
+}
+
+fn reservation_word(view: &ReservationView) -> &'static str {
+    match view.booking.status {
+        reservation::Status::PaymentPending { .. } | reservation::Status::Confirmed { .. } => "RESERVED",
+        reservation::Status::Cancelled { .. } => "RESERVATION_CANCELED",
+        reservation::Status::Expired { .. } => "EXPIRED",
+        reservation::Status::Completed { .. } => "COMPLETED",
+    }
+}
+
+fn payment_word(payment: &payment::Payment) -> &'static str {
+    match payment.status {
+        payment::Status::Requested | payment::Status::NotCharged => "REQUESTED",
+        payment::Status::Unknown => "UNKNOWN",
+        payment::Status::Declined { .. } => "DECLINED",
+        payment::Status::Approved { .. } => "PAID",
+        payment::Status::Cancelled(_) => "PAYMENT_CANCELED",
+    }
+}
+
+fn rental_word(rental: &rental::Rental) -> &'static str {
+    match rental.status {
+        rental::Status::Rented => "RENTED",
+        rental::Status::PickedUp { .. } => "PICKED_UP",
+        rental::Status::Returned { .. } => "RETURNED",
+        rental::Status::Cancelled { .. } => "RENTAL_CANCELED",
+    }
+}
+
+fn car_word(status: fleet::Status) -> &'static str {
+    match status {
+        fleet::Status::Available => "AVAILABLE",
+        fleet::Status::Rented => "RENTED",
+        fleet::Status::Maintenance => "MAINTENANCE",
+        fleet::Status::Retired => "RETIRED",
+    }
+}
+
+/// What all rows about a reservation begin with.
+fn common(view: &ReservationView, zone: &TimeZone) -> Row {
+    let (booking, subject) = (&view.booking, &view.booking.subject);
+    let mut row = Row::new();
+    put(&mut row, "id", subject.serial);
+    put(&mut row, "resrvNo", numbering::label(&subject.reservation_no));
+    put(&mut row, "carNo", subject.car_no.as_str());
+    put(&mut row, "custNo", subject.customer_no.as_str());
+    put(&mut row, "rentalDt", days::of(booking.period.from(), zone));
+    put(&mut row, "returnDt", days::of(booking.period.to(), zone));
+    put(&mut row, "rentalAmt", booking.price.amount());
+    put(&mut row, "paymtNo", subject.reservation_no.payment().as_str());
+    row
+}
+
+/// The day on which the reservation, and its payment with it, was cancelled.
+fn cancelled_on(view: &ReservationView, zone: &TimeZone) -> Option<String> {
+    match view.booking.status {
+        reservation::Status::Cancelled { at, .. } => Some(days::of(at, zone)),
+        reservation::Status::PaymentPending { .. }
+        | reservation::Status::Confirmed { .. }
+        | reservation::Status::Expired { .. }
+        | reservation::Status::Completed { .. } => None,
+    }
+}
+
+/// A row of `/carReservations`.
+pub(super) fn reservation(view: &ReservationView, zone: &TimeZone) -> Row {
+    let mut row = common(view, zone);
+    put(&mut row, "resrvDt", days::of(view.booking.made_at, zone));
+    if let Some(day) = cancelled_on(view, zone) {
+        put(&mut row, "resrvCncleDt", day);
+    }
+    put(&mut row, "procStatus", reservation_word(view));
+    row
+}
+
+/// A row of `/payments`.
+pub(super) fn payment(view: &ReservationView, zone: &TimeZone) -> Row {
+    let mut row = common(view, zone);
+    let cancelled = cancelled_on(view, zone);
+    let word = match (&view.payment, &cancelled) {
+        (Some(payment), _) => payment_word(payment),
+        (None, Some(_)) => "PAYMENT_CANCELED",
+        (None, None) => "REQUESTED",
+    };
+    put(&mut row, "paymtAmt", view.payment.as_ref().map_or(view.booking.price, |payment| payment.amount).amount());
+    if let Some(day) = cancelled {
+        put(&mut row, "paymtCncleDt", day);
+    }
+    put(&mut row, "procStatus", word);
+    row
+}
+
+/// A row of `/carRentals`.
+pub(super) fn rental(view: &ReservationView, zone: &TimeZone) -> Row {
+    let mut row = common(view, zone);
+    if let Some(rental) = &view.rental {
+        put(&mut row, "rentalNo", rental.subject.reservation_no.rental().as_str());
+        put(&mut row, "procStatus", rental_word(rental));
+    }
+    row
+}
+
+/// A row of `/myPages`: everything about a reservation. `procStatus` is the furthest that it has come.
+pub(super) fn my_page(view: &ReservationView, zone: &TimeZone) -> Row {
+    let mut row = reservation(view, zone);
+    let whole = reservation_word(view);
+    put(&mut row, "reservationStatus", whole);
+    if let Some(payment) = &view.payment {
+        put(&mut row, "paymtAmt", payment.amount.amount());
+        put(&mut row, "refundAmt", payment.refunded().amount());
+        put(&mut row, "paymentStatus", payment_word(payment));
+        if let (payment::Status::Cancelled(_), Some(day)) = (&payment.status, cancelled_on(view, zone)) {
+            put(&mut row, "paymtCncleDt", day);
+        }
+    }
+    if let Some(rental) = &view.rental {
+        put(&mut row, "rentalNo", rental.subject.reservation_no.rental().as_str());
+        put(&mut row, "rentalStatus", rental_word(rental));
+    }
+    let furthest = match (&view.rental, &view.payment) {
+        _ if !view.booking.status.is_live() => whole,
+        (Some(rental), _) => rental_word(rental),
+        (None, Some(payment)) if matches!(payment.status, payment::Status::Approved { .. }) => payment_word(payment),
+        (None, _) => whole,
+    };
+    put(&mut row, "procStatus", furthest);
+    row
+}
+
+/// A row of `/carManagements`.
+pub(super) fn car(view: &CarView) -> Row {
+    let particulars = &view.car.particulars;
+    let mut row = Row::new();
+    put(&mut row, "carNo", view.car_no.as_str());
+    put(&mut row, "rentalAmt", particulars.daily_rate.amount());
+    put(&mut row, "procStatus", car_word(view.status));
+    let registered = (particulars.registered_on > 0).then(|| format!("{:08}", particulars.registered_on));
+    put(&mut row, "carRegDt", registered);
+    row
+}
+
+/// A row of `/carInformations`: a car with the rentals that keep it.
+pub(super) fn car_information(view: &CarView) -> Row {
+    let mut row = car(view);
+    put(&mut row, "model", view.car.particulars.model.as_str());
+    put(&mut row, "rentalCount", view.car.rentals.len());
+    let listed = view.car.rentals.iter().take(RENTALS_LISTED_MAX).map(|(rental_no, note)| {
+        let word = match note {
+            fleet::RentalNote::Rented => "RENTED",
+            fleet::RentalNote::PickedUp => "PICKED_UP",
+            fleet::RentalNote::Overdue => "OVERDUE",
+        };
+        let reservation_no = rental_no.reservation();
+        let resrv_no = reservation_no.as_ref().map(numbering::label);
+        json!({ "rentalNo": rental_no.as_str(), "resrvNo": resrv_no, "procStatus": word })
+    });
+    put(&mut row, "rentals", listed.collect::<Vec<_>>());
+    row
+}

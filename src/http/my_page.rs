@@ -1,0 +1,205 @@
+//! My Page: a customer's personal data and history, and the same history live.
+
+use super::Front;
+use super::access;
+use super::answer::Answer;
+use super::customers::CustomerDto;
+use super::endpoint::{Call, Group, Outcome};
+use super::problem::Problem;
+use super::values::{MoneyDto, check_text, render_instant};
+use crate::actors::api::{EVENT_ID_CHARS_MAX, FeedEntry, LiveEntry};
+use crate::domain::ids::CustomerNo;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{Stream, StreamExt};
+use serde::Serialize;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use warp::Reply;
+use warp::http::StatusCode;
+use warp::sse::Event;
+
+/// How long a caller whose stream has ended should wait before it asks again.
+const RECONNECT: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EntryDto {
+    at: String,
+    kind: String,
+    reservation_no: String,
+    car_no: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<MoneyDto>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+}
+
+impl EntryDto {
+    fn of(entry: FeedEntry) -> EntryDto {
+        EntryDto {
+            at: render_instant(entry.at),
+            kind: entry.kind,
+            reservation_no: entry.reservation_no.to_string(),
+            car_no: entry.car_no.to_string(),
+            from: entry.period.map(|period| render_instant(period.from())),
+            to: entry.period.map(|period| render_instant(period.to())),
+            amount: entry.amount.map(MoneyDto::from),
+            note: entry.note,
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MyPageDto {
+    customer_no: String,
+    customer: Option<CustomerDto>,
+    erased: bool,
+    items: Vec<EntryDto>,
+    next_cursor: Option<String>,
+    last_event_id: String,
+}
+
+pub(super) fn mount(group: Group<Front>) -> Group<Front> {
+    group.on(&access::MY_PAGE, page).on(&access::EVENTS, events)
+}
+
+async fn page(front: Arc<Front>, call: Call) -> Outcome {
+    let page = call.query(&["cursor", "limit"])?.page()?;
+    let customer_no: CustomerNo = call.number()?;
+    let my_page = front.service.my_page(&customer_no, page.cursor.as_deref(), page.limit).await??;
+    let dto = MyPageDto {
+        customer_no: customer_no.to_string(),
+        customer: my_page.customer.map(CustomerDto::of),
+        erased: my_page.erased,
+        items: my_page.entries.into_iter().map(EntryDto::of).collect(),
+        next_cursor: my_page.next_cursor,
+        last_event_id: my_page.last_event_id,
+    };
+    Ok(Answer::ok(&dto).uncached())
+}
+
+async fn events(front: Arc<Front>, call: Call) -> Outcome {
+    let customer_no: CustomerNo = call.number()?;
+    let last_event_id = last_event_id(&call)?;
+    let permit = Arc::clone(&front.streams).try_acquire_owned().map_err(|_| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_streams", "too many event streams are open")
+            .retrying(5_000)
+    })?;
+    let live = front.service.live(&customer_no, last_event_id.as_deref()).await?.map_err(|_| unknown_event())?;
+    Ok(streamed(live, front.settings.keep_alive, front.shutdown.clone(), permit))
+}
+
+/// The answer that tells what happens until the caller leaves or the service ends. Its place among the streams is kept
+/// for as long.
+fn streamed<P: Send + 'static>(
+    live: BoxStream<'static, LiveEntry>,
+    keep_alive: Duration,
+    shutdown: CancellationToken,
+    place: P,
+) -> Answer {
+    // Something is said at once, so that the caller knows to be connected.
+    let greeting = Event::default().retry(RECONNECT).comment("connected");
+    let events = stream::once(std::future::ready(greeting))
+        .chain(live.map(event))
+        .take_until(shutdown.cancelled_owned())
+        .map(move |event| {
+            let _ = &place;
+            Ok::<_, Infallible>(event)
+        });
+    let events = Exclusive(Mutex::new(events.boxed()));
+    // warp ends the stream with the events, whatever the interval is.
+    let events = warp::sse::keep_alive().interval(keep_alive).stream(events);
+    Answer::stream(warp::sse::reply(events).into_response())
+}
+
+fn event(live: LiveEntry) -> Event {
+    let event = Event::default().id(live.id).event(live.entry.kind.clone());
+    // Our documents are plain structures, so there is always one.
+    let data = serde_json::to_string(&EntryDto::of(live.entry)).unwrap_or_default();
+    event.data(data)
+}
+
+/// The id to resume after, from the header that browsers send or from the query. Browsers send an empty one too.
+fn last_event_id(call: &Call) -> Result<Option<String>, Problem> {
+    let query = call.query(&["lastEventId"])?;
+    let id = match call.headers.get("last-event-id") {
+        Some(value) => std::str::from_utf8(value.as_bytes()).map_err(|_| unknown_event())?,
+        None => query.get("lastEventId").unwrap_or_default(),
+    };
+    if id.is_empty() {
+        return Ok(None);
+    }
+    check_text(id, EVENT_ID_CHARS_MAX).map_err(|_| unknown_event())?;
+    Ok(Some(id.to_owned()))
+}
+
+fn unknown_event() -> Problem {
+    Problem::bad_request("invalid_last_event_id", "the id to resume after is not one that this service gave")
+}
+
+/// A stream that can be shared, as warp wants it, because nobody can poll it but its owner.
+struct Exclusive<T>(Mutex<BoxStream<'static, T>>);
+
+impl<T> Stream for Exclusive<T> {
+    type Item = T;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().poll_next(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::{CarNo, ReservationNo};
+    use crate::domain::time::Timestamp;
+    use http_body_util::BodyExt;
+    use tokio::sync::Semaphore;
+
+    fn picked_up(id: &str) -> LiveEntry {
+        let entry = FeedEntry {
+            at: Timestamp::MIN,
+            kind: "rental.picked_up".to_owned(),
+            reservation_no: ReservationNo::parse("r1").expect("a number"),
+            car_no: CarNo::parse("car01").expect("a number"),
+            period: None,
+            amount: None,
+            note: None,
+        };
+        LiveEntry { id: id.to_owned(), entry }
+    }
+
+    #[tokio::test]
+    async fn events_are_told_with_their_ids_until_the_service_ends() {
+        let shutdown = CancellationToken::new();
+        let streams = Arc::new(Semaphore::new(1));
+        let place = Arc::clone(&streams).try_acquire_owned().expect("free");
+        let live = stream::iter([picked_up("7")]).chain(stream::pending()).boxed();
+        let answer = streamed(live, Duration::from_millis(10), shutdown.clone(), place);
+        let mut response = answer.into_response();
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let mut text = String::new();
+        // The comment that keeps the connection alive is the last thing waited for.
+        while !text.contains("\n:\n") {
+            let frame = response.body_mut().frame().await.expect("more").expect("no error");
+            text.push_str(std::str::from_utf8(frame.data_ref().expect("data")).expect("UTF-8"));
+        }
+        assert!(text.starts_with(":connected\n"), "{text}");
+        assert!(text.contains("event:rental.picked_up\n") && text.contains("id:7\n"), "{text}");
+        assert!(text.contains("\"reservationNo\":\"r1\""), "{text}");
+        assert_eq!(streams.available_permits(), 0);
+        shutdown.cancel();
+        response.body_mut().collect().await.expect("ends");
+        drop(response);
+        assert_eq!(streams.available_permits(), 1);
+    }
+}

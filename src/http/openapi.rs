@@ -1,0 +1,35 @@
+//! The interface's description, as it was written when this was built.
+
+use super::Front;
+use super::access;
+use super::answer::{Answer, JSON};
+use super::endpoint::{Call, Group, Outcome};
+use std::sync::Arc;
+use warp::http::StatusCode;
+
+/// The description.
+pub const DESCRIPTION: &str = include_str!("../../docs/openapi.json");
+
+pub(super) fn mount(group: Group<Front>) -> Group<Front> {
+    group.on(&access::OPENAPI, describe)
+}
+
+async fn describe(_front: Arc<Front>, _call: Call) -> Outcome {
+    Ok(Answer::text(StatusCode::OK, JSON, DESCRIPTION))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    #[test]
+    fn every_call_is_described_under_its_name() {
+        let description: Value = serde_json::from_str(DESCRIPTION).expect("JSON");
+        for route in access::TABLE {
+            let method = route.method.as_str().to_lowercase();
+            let operation = &description["paths"][route.template][&method];
+            assert_eq!(operation["operationId"], route.name, "{method} {}", route.template);
+        }
+    }
+}

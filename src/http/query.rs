@@ -1,0 +1,174 @@
+//! Query strings, as strict as bodies: no parameter twice, none unknown.
+
+use super::problem::Problem;
+use super::values::{self, Number};
+use crate::domain::time::{Period, Timestamp};
+use percent_encoding::percent_decode_str;
+
+/// How many items a page has when the caller does not say.
+pub const LIMIT_DEFAULT: usize = 50;
+/// How many items a page may have.
+pub const LIMIT_MAX: usize = 200;
+/// The longest cursor that is looked at, in characters.
+pub const CURSOR_CHARS_MAX: usize = 256;
+/// The most parameters that are looked at.
+const PARAMETERS_MAX: usize = 16;
+
+/// The parameters of a query.
+#[derive(Debug, Default)]
+pub struct Query(Vec<(String, String)>);
+
+/// Which page of a list.
+#[derive(Debug, PartialEq, Eq)]
+pub struct PageOf {
+    /// Where it begins.
+    pub cursor: Option<String>,
+    /// How many items it has at most.
+    pub limit: usize,
+}
+
+impl Query {
+    /// The parameters of `raw`, each of which must be in `known`.
+    ///
+    /// # Errors
+    /// 400 `invalid_query`.
+    pub fn parse(raw: &str, known: &[&str]) -> Result<Query, Problem> {
+        let mut parameters: Vec<(String, String)> = Vec::new();
+        for pair in raw.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, value) = (decode(name)?, decode(value)?);
+            if !known.contains(&name.as_str()) {
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                return Err(Problem::invalid_query(format!("a parameter is not known here; known: {known}")));
+            }
+            if parameters.len() == PARAMETERS_MAX || parameters.iter().any(|(other, _)| *other == name) {
+                return Err(Problem::invalid_query(format!("{name}: it is given more than once")));
+            }
+            parameters.push((name, value));
+        }
+        Ok(Query(parameters))
+    }
+
+    /// A parameter, if it is given.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A text of 1 to `chars_max` characters, if it is given.
+    ///
+    /// # Errors
+    /// 400 `invalid_query`.
+    pub fn text(&self, name: &str, chars_max: usize) -> Result<Option<&str>, Problem> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        values::check_text(text, chars_max).map_err(|why| Problem::invalid_query(format!("{name}: {why}")))?;
+        Ok(Some(text))
+    }
+
+    /// A number, which must be given.
+    ///
+    /// # Errors
+    /// 400 `invalid_query`.
+    pub fn number<N: Number>(&self) -> Result<N, Problem> {
+        let name = N::PARAMETER;
+        let text = self.get(name).ok_or_else(|| missing(name))?;
+        N::parse_number(text).map_err(|why| Problem::invalid_query(format!("{name}: {why}")))
+    }
+
+    /// `from` and `to`, which must be given.
+    ///
+    /// # Errors
+    /// 400 `invalid_query` and 400 `invalid_period`.
+    pub fn period(&self) -> Result<Period, Problem> {
+        period(self.instant("from")?, self.instant("to")?)
+    }
+
+    /// `cursor` and `limit`.
+    ///
+    /// # Errors
+    /// 400 `invalid_query`.
+    pub fn page(&self) -> Result<PageOf, Problem> {
+        let cursor = self.text("cursor", CURSOR_CHARS_MAX)?.map(str::to_owned);
+        let limit = match self.get("limit") {
+            None => LIMIT_DEFAULT,
+            Some(text) => parse_limit(text)
+                .ok_or_else(|| Problem::invalid_query(format!("limit: it must be a number from 1 to {LIMIT_MAX}")))?,
+        };
+        Ok(PageOf { cursor, limit })
+    }
+
+    fn instant(&self, name: &str) -> Result<Timestamp, Problem> {
+        let text = self.get(name).ok_or_else(|| missing(name))?;
+        // A `+` that nobody has escaped arrives as a space; at the place of the sign it can mean nothing else.
+        let mended = text.replacen(' ', "+", 1);
+        let signed = text.len().checked_sub(6).and_then(|at| text.as_bytes().get(at)) == Some(&b' ');
+        let text = if signed { mended.as_str() } else { text };
+        values::parse_instant(text).map_err(|why| Problem::invalid_query(format!("{name}: {why}")))
+    }
+}
+
+/// A period from its ends.
+///
+/// # Errors
+/// 400 `invalid_period`.
+pub fn period(from: Timestamp, to: Timestamp) -> Result<Period, Problem> {
+    Period::new(from, to).ok_or_else(|| Problem::bad_request("invalid_period", "the period must end after it begins"))
+}
+
+fn parse_limit(text: &str) -> Option<usize> {
+    // `parse` would take a sign as well.
+    let digits = text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|limit| digits && (1..=LIMIT_MAX).contains(limit))
+}
+
+fn missing(name: &str) -> Problem {
+    Problem::invalid_query(format!("{name}: it is missing"))
+}
+
+fn decode(text: &str) -> Result<String, Problem> {
+    let spaced = text.replace('+', " ");
+    let decoded = percent_decode_str(&spaced).decode_utf8();
+    decoded.map(String::from).map_err(|_| Problem::invalid_query("the query is not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(raw: &str) {
+        let result = Query::parse(raw, &["cursor", "limit"]).and_then(|query| query.page());
+        assert_eq!(result.expect_err(raw).code, "invalid_query", "{raw}");
+    }
+
+    #[test]
+    fn unknown_repeated_and_ill_formed_parameters_are_refused() {
+        for raw in ["x=1", "limit=1&limit=1", "limit=0", "limit=201", "limit=+5", "limit=", "limit=1.5", "cursor="] {
+            refused(raw);
+        }
+        refused("limit=%ff");
+        refused("limit=99999999999999999999");
+        refused("cursor=%00");
+    }
+
+    #[test]
+    fn a_page_has_fifty_items_unless_told_otherwise() {
+        let page = Query::parse("", &["cursor", "limit"]).and_then(|query| query.page()).expect("a page");
+        assert_eq!(page, PageOf { cursor: None, limit: LIMIT_DEFAULT });
+    }
+
+    #[test]
+    fn an_unescaped_plus_in_front_of_an_offset_is_understood() {
+        let raw = "from=2030-01-31T09:00:00+09:00&to=2030-02-01T00:00:00Z";
+        let period = Query::parse(raw, &["from", "to"]).and_then(|query| query.period()).expect("a period");
+        assert_eq!(values::render_instant(period.from()), "2030-01-31T00:00:00Z");
+        let escaped = raw.replace('+', "%2B").replace(':', "%3A");
+        let same = Query::parse(&escaped, &["from", "to"]).and_then(|query| query.period());
+        assert_eq!(same, Ok(period));
+    }
+
+    #[test]
+    fn a_period_ends_after_it_begins() {
+        let raw = "from=2030-01-31T09:00:00Z&to=2030-01-31T09:00:00Z";
+        let result = Query::parse(raw, &["from", "to"]).and_then(|query| query.period());
+        assert_eq!(result.expect_err("empty").code, "invalid_period");
+    }
+}

@@ -1,0 +1,152 @@
+//! The one table from what the service refuses to what the caller is told. Every variant has its line here.
+
+use super::problem::Problem;
+use crate::actors::api::{InvalidCursor, ServiceError};
+use crate::domain::{customer, fleet, payment, rental, reservation};
+use warp::http::StatusCode;
+
+impl From<ServiceError> for Problem {
+    fn from(error: ServiceError) -> Problem {
+        let detail = error.to_string();
+        match &error {
+            ServiceError::Reservation(rejection) => {
+                Problem::new(reservation_status(rejection), rejection.code(), detail)
+            }
+            ServiceError::Payment(rejection) => Problem::new(payment_status(rejection), rejection.code(), detail),
+            ServiceError::Rental(rejection) => Problem::new(rental_status(rejection), rejection.code(), detail),
+            ServiceError::Fleet(rejection) => Problem::new(fleet_status(rejection), rejection.code(), detail),
+            ServiceError::Customer(rejection) => Problem::new(customer_status(rejection), rejection.code(), detail),
+            ServiceError::PaymentDeclined { reservation_no, .. } => {
+                Problem::new(StatusCode::PAYMENT_REQUIRED, "payment_declined", detail)
+                    .with("reservationNo", reservation_no.as_str())
+            }
+            ServiceError::Overloaded { retry_after_ms } => Problem::overloaded(*retry_after_ms),
+            ServiceError::Unavailable { context, retry_after_ms } => {
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "context_unavailable", detail)
+                    .with("context", context.0)
+                    .retrying(*retry_after_ms)
+            }
+            ServiceError::Unknown => Problem::outcome_unknown(),
+            ServiceError::Read(read) => {
+                // What went wrong inside is for the log, not for the caller.
+                tracing::error!(error = %read, "read failed");
+                let detail = "what is stored cannot be read at the moment";
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).retrying(1_000)
+            }
+        }
+    }
+}
+
+impl From<InvalidCursor> for Problem {
+    fn from(error: InvalidCursor) -> Problem {
+        Problem::invalid_query(format!("cursor: {error}"))
+    }
+}
+
+const fn reservation_status(rejection: &reservation::Rejection) -> StatusCode {
+    use reservation::Rejection as R;
+    match rejection {
+        R::CarNotFound | R::ReservationNotFound | R::BlockNotFound => StatusCode::NOT_FOUND,
+        R::PeriodInPast | R::PeriodTooLong | R::PriceTooLarge => StatusCode::BAD_REQUEST,
+        R::CarRetired
+        | R::CarNotAvailable
+        | R::CarHasLiveBookings
+        | R::CalendarFull
+        | R::ReservationNoTaken
+        | R::ReservationClosed
+        | R::ReservationNotPaid
+        | R::HoldStillRunning
+        | R::AlreadyPickedUp
+        | R::CarIsOut
+        | R::NotPickedUp
+        | R::BlockNoTaken => StatusCode::CONFLICT,
+    }
+}
+
+const fn payment_status(rejection: &payment::Rejection) -> StatusCode {
+    use payment::Rejection as R;
+    match rejection {
+        R::PaymentNotFound => StatusCode::NOT_FOUND,
+        R::PaymentUnderWay | R::PaymentCancelled | R::TooManyAttempts | R::AttemptOver | R::NoRefundOutstanding => {
+            StatusCode::CONFLICT
+        }
+    }
+}
+
+const fn rental_status(rejection: &rental::Rejection) -> StatusCode {
+    use rental::Rejection as R;
+    match rejection {
+        R::RentalNotFound => StatusCode::NOT_FOUND,
+        R::AlreadyPickedUp | R::NotPickedUp | R::AlreadyReturned | R::RentalCancelled | R::NotOverdue => {
+            StatusCode::CONFLICT
+        }
+    }
+}
+
+const fn fleet_status(rejection: &fleet::Rejection) -> StatusCode {
+    use fleet::Rejection as R;
+    match rejection {
+        R::CarNotFound => StatusCode::NOT_FOUND,
+        R::CarAlreadyRegistered | R::CarRetired => StatusCode::CONFLICT,
+        R::StaleRevision => StatusCode::PRECONDITION_FAILED,
+    }
+}
+
+const fn customer_status(rejection: &customer::Rejection) -> StatusCode {
+    use customer::Rejection as R;
+    match rejection {
+        R::CustomerNotFound => StatusCode::NOT_FOUND,
+        R::CustomerAlreadyRegistered => StatusCode::CONFLICT,
+        R::CustomerErased => StatusCode::GONE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::ReservationNo;
+    use crate::store::journal::{Context, ReadError};
+
+    fn check(error: impl Into<ServiceError>, status: u16, code: &str) {
+        let problem = Problem::from(error.into());
+        assert_eq!((problem.status.as_u16(), problem.code), (status, code));
+    }
+
+    #[test]
+    fn what_is_not_there_is_404() {
+        check(reservation::Rejection::CarNotFound, 404, "car_not_found");
+        check(reservation::Rejection::BlockNotFound, 404, "block_not_found");
+        check(payment::Rejection::PaymentNotFound, 404, "payment_not_found");
+        check(rental::Rejection::RentalNotFound, 404, "rental_not_found");
+        check(fleet::Rejection::CarNotFound, 404, "car_not_found");
+        check(customer::Rejection::CustomerNotFound, 404, "customer_not_found");
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_400_and_what_collides_is_409() {
+        check(reservation::Rejection::PeriodInPast, 400, "period_in_past");
+        check(reservation::Rejection::PriceTooLarge, 400, "price_too_large");
+        check(reservation::Rejection::CarNotAvailable, 409, "car_not_available");
+        check(payment::Rejection::PaymentUnderWay, 409, "payment_under_way");
+        check(rental::Rejection::AlreadyReturned, 409, "rental_already_returned");
+        check(customer::Rejection::CustomerAlreadyRegistered, 409, "customer_already_registered");
+    }
+
+    #[test]
+    fn the_particular_statuses_stand() {
+        check(fleet::Rejection::StaleRevision, 412, "stale_etag");
+        check(customer::Rejection::CustomerErased, 410, "customer_erased");
+        let reservation_no = ReservationNo::parse("r1").expect("a number");
+        check(ServiceError::PaymentDeclined { reservation_no, reason: "no funds".into() }, 402, "payment_declined");
+        check(ServiceError::Overloaded { retry_after_ms: 10 }, 503, "overloaded");
+        check(ServiceError::Unavailable { context: Context("fleet"), retry_after_ms: 10 }, 503, "context_unavailable");
+        check(ServiceError::Unknown, 504, "outcome_unknown");
+        check(ReadError::Damaged("page 7".into()), 503, "store_unavailable");
+    }
+
+    #[test]
+    fn the_inside_of_the_store_is_not_told() {
+        let problem = Problem::from(ServiceError::from(ReadError::Damaged("page 7".into())));
+        assert!(!problem.detail.contains("page 7"));
+    }
+}

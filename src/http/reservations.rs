@@ -1,0 +1,275 @@
+//! Reservations: holding a car, paying for it, giving it up.
+
+use super::Front;
+use super::access;
+use super::answer::Answer;
+use super::cars::PageDto;
+use super::endpoint::{Call, Group, Outcome};
+use super::json::Members;
+use super::payments::status_name as payment_status_name;
+use super::problem::{Problem, retry_after_seconds};
+use super::query::period;
+use super::values::{MoneyDto, render_instant, segment};
+use crate::actors::api::{PaymentMeans, PaymentResult, ReservationView, ReserveRequest, ServiceError};
+use crate::domain::cancellation::Quote;
+use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
+use crate::domain::reservation::{Rejection, Status};
+use serde::Serialize;
+use std::sync::Arc;
+use warp::http::StatusCode;
+
+const METHOD_CHARS_MAX: usize = 32;
+const TOKEN_CHARS_MAX: usize = 256;
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReservationDto {
+    reservation_no: String,
+    car_no: String,
+    customer_no: String,
+    from: String,
+    to: String,
+    status: &'static str,
+    price: MoneyDto,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold_until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_seconds: Option<u64>,
+    payment: PaymentRefDto,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rental_no: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fee: Option<MoneyDto>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refund: Option<MoneyDto>,
+    links: LinksDto,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PaymentRefDto {
+    payment_no: String,
+    status: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct LinksDto {
+    #[serde(rename = "self")]
+    this: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pay: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancellation: Option<String>,
+    payment: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rental: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct QuoteDto {
+    reservation_no: String,
+    status: &'static str,
+    fee: MoneyDto,
+    refund: MoneyDto,
+}
+
+impl ReservationDto {
+    fn of(view: &ReservationView) -> ReservationDto {
+        let booking = &view.booking;
+        let reservation_no = &booking.subject.reservation_no;
+        // A rental follows from every confirmation; its number can be told before it has been written down.
+        let rented = view.rental.is_some() || matches!(booking.status, Status::Confirmed { .. });
+        let rental_no = rented.then(|| reservation_no.rental().to_string());
+        let this = path_of(reservation_no);
+        let payment_no = reservation_no.payment().to_string();
+        let pending = matches!(booking.status, Status::PaymentPending { .. });
+        ReservationDto {
+            reservation_no: reservation_no.to_string(),
+            car_no: booking.subject.car_no.to_string(),
+            customer_no: booking.subject.customer_no.to_string(),
+            from: render_instant(booking.period.from()),
+            to: render_instant(booking.period.to()),
+            status: status_name(&booking.status),
+            price: booking.price.into(),
+            hold_until: hold_until(&booking.status),
+            retry_after_seconds: None,
+            links: LinksDto {
+                pay: pending.then(|| format!("{this}/payment")),
+                cancellation: booking.status.is_live().then(|| format!("{this}/cancellation")),
+                payment: format!("/v1/payments/{}", segment(&payment_no)),
+                rental: rental_no.as_ref().map(|rental_no| format!("/v1/rentals/{}", segment(rental_no))),
+                this,
+            },
+            payment: PaymentRefDto { payment_no, status: payment_status_name(view.payment.as_ref()) },
+            rental_no,
+            fee: None,
+            refund: None,
+        }
+    }
+}
+
+/// A status as it is written outside.
+const fn status_name(status: &Status) -> &'static str {
+    match status {
+        Status::PaymentPending { .. } => "PAYMENT_PENDING",
+        Status::Confirmed { .. } => "CONFIRMED",
+        Status::Cancelled { .. } => "CANCELLED",
+        Status::Expired { .. } => "EXPIRED",
+        Status::Completed { .. } => "COMPLETED",
+    }
+}
+
+fn hold_until(status: &Status) -> Option<String> {
+    match status {
+        Status::PaymentPending { hold_until } => Some(render_instant(*hold_until)),
+        Status::Confirmed { .. } | Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. } => None,
+    }
+}
+
+pub(super) fn mount(group: Group<Front>) -> Group<Front> {
+    group
+        .on(&access::RESERVE, reserve)
+        .on(&access::RESERVATION, one)
+        .on(&access::RESERVATIONS, list)
+        .on(&access::PAY, pay)
+        .on(&access::CANCELLATION, preview)
+        .on(&access::CANCEL, cancel)
+}
+
+async fn reserve(front: Arc<Front>, call: Call) -> Outcome {
+    call.query(&[])?;
+    let mut members = Members::parse(&call.body)?;
+    let car_no = members.required("carNo", CarNo::parse)?;
+    let customer_no = members.required("customerNo", CustomerNo::parse)?;
+    let (from, to) = (members.instant("from")?, members.instant("to")?);
+    let means = members.optional_object("payment")?.map(means).transpose()?;
+    let chosen = members.optional("reservationNo", chosen_number)?;
+    members.finish()?;
+    let period = period(from, to)?;
+    let reservation_no = match chosen {
+        Some(reservation_no) => reservation_no,
+        None => ReservationNo::parse(&call.new_number("res-")).map_err(|_| Problem::internal())?,
+    };
+    let request =
+        ReserveRequest { reservation_no: Some(reservation_no), car_no, customer_no, period, means, backdated: false };
+    let result = front.service.reserve(request).await;
+    settled(&front, StatusCode::CREATED, result).await
+}
+
+async fn pay(front: Arc<Front>, call: Call) -> Outcome {
+    call.query(&[])?;
+    let reservation_no = call.number()?;
+    let means = means(Members::parse(&call.body)?)?;
+    let result = front.service.pay(reservation_no, means).await;
+    settled(&front, StatusCode::OK, result).await
+}
+
+async fn one(front: Arc<Front>, call: Call) -> Outcome {
+    call.query(&[])?;
+    let view = front.service.reservation(&call.number()?).await?;
+    Ok(Answer::ok(&ReservationDto::of(&view)))
+}
+
+async fn list(front: Arc<Front>, call: Call) -> Outcome {
+    let query = call.query(&["customerNo", "cursor", "limit"])?;
+    let (customer_no, page) = (query.number::<CustomerNo>()?, query.page()?);
+    let listing = front.service.reservations_of(&customer_no, page.cursor.as_deref(), page.limit).await??;
+    Ok(Answer::ok(&PageDto::of(listing, |view| ReservationDto::of(&view))))
+}
+
+async fn preview(front: Arc<Front>, call: Call) -> Outcome {
+    call.query(&[])?;
+    let (view, Quote { fee, refund }) = front.service.cancellation_quote(&call.number()?).await?;
+    Ok(Answer::ok(&QuoteDto {
+        reservation_no: view.booking.subject.reservation_no.to_string(),
+        status: status_name(&view.booking.status),
+        fee: fee.into(),
+        refund: refund.into(),
+    }))
+}
+
+async fn cancel(front: Arc<Front>, call: Call) -> Outcome {
+    call.query(&[])?;
+    let reservation_no = call.number()?;
+    Members::parse_or_none(&call.body)?.finish()?;
+    let (view, Quote { fee, refund }) = front.service.cancel(reservation_no).await?;
+    let dto = ReservationDto::of(&view);
+    Ok(Answer::ok(&ReservationDto { fee: Some(fee.into()), refund: Some(refund.into()), ..dto }))
+}
+
+/// The answer to a reservation that was, was not or will perhaps be paid; `done` is the status once it is.
+async fn settled(
+    front: &Front,
+    done: StatusCode,
+    result: Result<(ReservationView, PaymentResult), ServiceError>,
+) -> Outcome {
+    let (view, payment) = match result {
+        Ok(settled) => settled,
+        Err(ServiceError::PaymentDeclined { reservation_no, reason }) => {
+            return Err(declined(front, reservation_no, reason).await);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    rendered(done, &view, &payment)
+}
+
+fn rendered(done: StatusCode, view: &ReservationView, payment: &PaymentResult) -> Outcome {
+    let dto = ReservationDto::of(view);
+    let path = dto.links.this.clone();
+    match view.booking.status {
+        Status::Confirmed { .. } | Status::Completed { .. } => {
+            let answer = Answer::json(done, &dto);
+            Ok(if done == StatusCode::CREATED { answer.located(&path) } else { answer })
+        }
+        Status::PaymentPending { .. } => {
+            let seconds = match payment {
+                PaymentResult::Deferred { retry_after_ms } => retry_after_seconds(*retry_after_ms),
+                PaymentResult::NotAttempted | PaymentResult::Approved => 1,
+            };
+            let dto = ReservationDto { retry_after_seconds: Some(seconds), ..dto };
+            Ok(Answer::json(StatusCode::ACCEPTED, &dto).located(&path).retrying(seconds))
+        }
+        // The hold ran out, or somebody cancelled, while the payment was under way.
+        Status::Cancelled { .. } | Status::Expired { .. } => {
+            Err(ServiceError::from(Rejection::ReservationClosed).into())
+        }
+    }
+}
+
+/// A declined payment leaves the hold: the problem says how to try again.
+async fn declined(front: &Front, reservation_no: ReservationNo, reason: String) -> Problem {
+    let view = front.service.reservation(&reservation_no).await;
+    let this = path_of(&reservation_no);
+    let problem: Problem = ServiceError::PaymentDeclined { reservation_no, reason }.into();
+    let links = serde_json::json!({ "self": this, "pay": format!("{this}/payment") });
+    let held = view.ok().and_then(|view| hold_until(&view.booking.status));
+    let problem = problem.with("links", links);
+    match held {
+        Some(hold_until) => problem.with("holdUntil", hold_until),
+        None => problem,
+    }
+}
+
+fn means(mut members: Members) -> Result<PaymentMeans, Problem> {
+    let method = members.text("method", METHOD_CHARS_MAX)?.into();
+    let token = members.text("token", TOKEN_CHARS_MAX)?.into();
+    members.finish()?;
+    Ok(PaymentMeans { method, token })
+}
+
+fn chosen_number(text: &str) -> Result<ReservationNo, String> {
+    let reservation_no = ReservationNo::parse(text).map_err(|why| why.to_string())?;
+    if text.chars().count() > ReservationNo::CHARS_MAX {
+        return Err(format!("it may have {} characters at most", ReservationNo::CHARS_MAX));
+    }
+    Ok(reservation_no)
+}
+
+fn path_of(reservation_no: &ReservationNo) -> String {
+    format!("/v1/reservations/{}", segment(reservation_no.as_str()))
+}
+
+#[cfg(test)]
+#[path = "reservations_tests.rs"]
+mod tests;

@@ -1,0 +1,220 @@
+//! The accept loop: every connection has bounds of time, and there is a bound of connections. warp's own server has
+//! neither. Knows nothing of what is asked.
+
+use super::problem::Problem;
+use super::stall::StallGuard;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower_service::Service;
+use warp::http::Request;
+use warp::reply::Response;
+
+/// How long a connection that is turned away may take to hear of it.
+const REFUSAL_MAX: Duration = Duration::from_millis(500);
+/// The most connections that are being turned away at once; more are closed without a word.
+const REFUSALS_MAX: usize = 64;
+/// The longest pause after a failure to accept.
+const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// How long connections that had to be cut off may take to notice.
+const CUT_OFF_MAX: Duration = Duration::from_secs(1);
+
+/// The bounds of connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// The most connections at once; more are answered 503 and closed.
+    pub connections_max: usize,
+    /// How long the head of a request may take; also how long a connection may be silent between requests.
+    pub header_read_max: Duration,
+    /// How long a caller may read nothing of an answer that is being written.
+    pub write_stall_max: Duration,
+    /// The most bytes of a request's head.
+    pub header_bytes_max: usize,
+    /// How long what is under way may take to finish after the server was told to stop.
+    pub drain_max: Duration,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        ServerLimits {
+            connections_max: 4_096,
+            header_read_max: Duration::from_secs(15),
+            write_stall_max: Duration::from_secs(30),
+            header_bytes_max: 32 * 1024,
+            drain_max: Duration::from_secs(20),
+        }
+    }
+}
+
+/// Whether everything had finished when the server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drained {
+    /// Everything had.
+    Completely,
+    /// Connections were cut off at the deadline.
+    CutOff {
+        /// How many.
+        connections: usize,
+    },
+}
+
+/// Serves until `shutdown`, then lets what is under way finish within the limits.
+pub async fn serve<S>(listener: TcpListener, service: S, limits: ServerLimits, shutdown: CancellationToken) -> Drained
+where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    let server = Server {
+        service,
+        connections: Arc::new(Semaphore::new(limits.connections_max.min(Semaphore::MAX_PERMITS))),
+        refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
+        tasks: TaskTracker::new(),
+        cut_off: CancellationToken::new(),
+        shutdown,
+        limits,
+    };
+    server.accept(&listener).await;
+    drop(listener);
+    server.drain().await
+}
+
+struct Server<S> {
+    service: S,
+    limits: ServerLimits,
+    connections: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+    cut_off: CancellationToken,
+}
+
+impl<S> Server<S>
+where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    async fn accept(&self, listener: &TcpListener) {
+        let mut pause = Duration::ZERO;
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    pause = Duration::ZERO;
+                    self.admit(stream);
+                }
+                Err(error) if is_the_callers(&error) => {}
+                Err(error) => {
+                    // Usually out of file descriptors: trying again at once would only burn the processor.
+                    pause = (pause * 2).clamp(Duration::from_millis(10), ACCEPT_PAUSE_MAX);
+                    tracing::warn!(%error, pause_ms = pause.as_millis(), "accept failed");
+                    ::metrics::counter!("rentcar_http_accept_failures_total").increment(1);
+                    tokio::select! {
+                        () = self.shutdown.cancelled() => return,
+                        () = sleep(pause) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn admit(&self, stream: TcpStream) {
+        if let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() {
+            self.tasks.spawn(self.connection(stream, permit));
+        } else {
+            ::metrics::counter!("rentcar_http_connections_refused_total").increment(1);
+            if let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() {
+                self.tasks.spawn(async move {
+                    let _ = timeout(REFUSAL_MAX, refuse(stream)).await;
+                    drop(permit);
+                });
+            }
+        }
+    }
+
+    fn connection(&self, stream: TcpStream, permit: OwnedSemaphorePermit) -> impl Future<Output = ()> + use<S> {
+        let limits = self.limits.clone();
+        let (shutdown, cut_off) = (self.shutdown.clone(), self.cut_off.clone());
+        let service = TowerToHyperService::new(self.service.clone());
+        async move {
+            let _permit = permit;
+            // Answers are written whole; waiting for more to send with them only makes them late.
+            let _ = stream.set_nodelay(true);
+            let gauge = ::metrics::gauge!("rentcar_http_connections");
+            gauge.increment(1.0);
+            let io = TokioIo::new(StallGuard::new(stream, limits.write_stall_max));
+            let mut builder = http1::Builder::new();
+            builder
+                .timer(TokioTimer::new())
+                .header_read_timeout(limits.header_read_max)
+                // hyper panics below its own least size.
+                .max_buf_size(limits.header_bytes_max.max(8_192));
+            let mut connection = std::pin::pin!(builder.serve_connection(io, service));
+            let ended = tokio::select! {
+                ended = connection.as_mut() => Some(ended),
+                () = shutdown.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    tokio::select! {
+                        ended = connection => Some(ended),
+                        () = cut_off.cancelled() => None,
+                    }
+                }
+            };
+            if let Some(Err(error)) = ended {
+                tracing::debug!(%error, "connection ended early");
+            }
+            gauge.decrement(1.0);
+        }
+    }
+
+    async fn drain(self) -> Drained {
+        self.tasks.close();
+        if timeout(self.limits.drain_max, self.tasks.wait()).await.is_ok() {
+            return Drained::Completely;
+        }
+        let connections = self.tasks.len();
+        tracing::warn!(connections, "connections cut off at the deadline");
+        self.cut_off.cancel();
+        let _ = timeout(CUT_OFF_MAX, self.tasks.wait()).await;
+        Drained::CutOff { connections }
+    }
+}
+
+/// Whether a failure to accept is about one connection only, which is gone.
+fn is_the_callers(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    [ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted].contains(&error.kind())
+}
+
+/// Says 503 to a connection that is one too many. What it sends is read before closing, since closing with unread
+/// data would reset the connection before the answer is read.
+async fn refuse(mut stream: TcpStream) -> io::Result<()> {
+    let problem = Problem::overloaded(1_000);
+    let body = problem.document().to_string();
+    let head = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {}\r\nretry-after: 1\r\nconnection: close\r\n\
+         content-length: {}\r\n\r\n",
+        super::problem::MEDIA_TYPE,
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(body.as_bytes()).await?;
+    stream.shutdown().await?;
+    let mut thrown_away = [0; 4_096];
+    while stream.read(&mut thrown_away).await? > 0 {}
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! Values as they are written outside: instants, dates, texts, and numbers in paths. Knows no clock and no time zone
+//! but UTC.
+
+use crate::domain::ids::{BlockNo, CarNo, CustomerNo, InvalidNumber, PaymentNo, RentalNo, ReservationNo};
+use crate::domain::money::Money;
+use crate::domain::time::Timestamp;
+use jiff::civil::Date;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+
+/// What stands unescaped in a segment of a path.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// An amount of money in answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MoneyDto {
+    /// Minor units.
+    pub amount: u64,
+    /// The currency's code.
+    pub currency: String,
+}
+
+impl From<Money> for MoneyDto {
+    fn from(money: Money) -> MoneyDto {
+        MoneyDto { amount: money.amount(), currency: money.currency().code().to_owned() }
+    }
+}
+
+/// A number that stands in paths.
+pub trait Number: Sized {
+    /// Its name in path templates.
+    const PARAMETER: &'static str;
+    /// The code of the problem when it is not one.
+    const CODE: &'static str;
+    /// The number that a text is.
+    ///
+    /// # Errors
+    /// Why it is none.
+    fn parse_number(text: &str) -> Result<Self, InvalidNumber>;
+}
+
+macro_rules! number {
+    ($type:ty, $parameter:literal, $code:literal) => {
+        impl Number for $type {
+            const PARAMETER: &'static str = $parameter;
+            const CODE: &'static str = $code;
+            fn parse_number(text: &str) -> Result<Self, InvalidNumber> {
+                <$type>::parse(text)
+            }
+        }
+    };
+}
+
+number!(CarNo, "carNo", "invalid_car_no");
+number!(CustomerNo, "customerNo", "invalid_customer_no");
+number!(ReservationNo, "reservationNo", "invalid_reservation_no");
+number!(PaymentNo, "paymentNo", "invalid_payment_no");
+number!(RentalNo, "rentalNo", "invalid_rental_no");
+number!(BlockNo, "blockNo", "invalid_block_no");
+
+/// A number as a segment of a path.
+pub fn segment(number: &str) -> String {
+    utf8_percent_encode(number, SEGMENT).to_string()
+}
+
+/// Whether a text has 1 to `chars_max` characters and no control character among them.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_text(text: &str, chars_max: usize) -> Result<(), String> {
+    if text.trim().is_empty() {
+        Err("it must not be empty".to_owned())
+    } else if text.chars().count() > chars_max {
+        Err(format!("it may have {chars_max} characters at most"))
+    } else if text.chars().any(char::is_control) {
+        Err("it must not have control characters".to_owned())
+    } else {
+        Ok(())
+    }
+}
+
+const INSTANT_FORM: &str =
+    "it must be an instant with an offset, such as 2030-01-31T09:00:00+09:00 or 2030-01-31T00:00:00Z";
+const INSTANT_RANGE: &str = "it must be an instant between 1970 and 9999";
+
+/// The instant that an RFC 3339 text with an offset is; below a millisecond it is rounded down.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_instant(text: &str) -> Result<Timestamp, &'static str> {
+    // jiff reads more forms than RFC 3339 has, so the form is looked at first.
+    if !has_instant_form(text.as_bytes()) {
+        return Err(INSTANT_FORM);
+    }
+    let instant: jiff::Timestamp = text.parse().map_err(|_| INSTANT_FORM)?;
+    Timestamp::from_millis(instant.as_millisecond()).ok_or(INSTANT_RANGE)
+}
+
+/// `dddd-dd-ddTdd:dd:dd[.d+](Z|±dd:dd)`.
+fn has_instant_form(text: &[u8]) -> bool {
+    let like = |text: &[u8], form: &[u8]| {
+        text.len() == form.len()
+            && text.iter().zip(form).all(|(byte, form)| match form {
+                b'd' => byte.is_ascii_digit(),
+                b'T' => byte.eq_ignore_ascii_case(&b'T'),
+                b's' => matches!(byte, b'+' | b'-'),
+                other => byte == other,
+            })
+    };
+    let Some((head, rest)) = text.split_at_checked(19) else { return false };
+    let offset = match rest.split_first() {
+        Some((b'.', fraction)) => {
+            let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            if digits == 0 || digits > 9 {
+                return false;
+            }
+            &fraction[digits..]
+        }
+        _ => rest,
+    };
+    like(head, b"dddd-dd-ddTdd:dd:dd") && (offset.eq_ignore_ascii_case(b"Z") || like(offset, b"sdd:dd"))
+}
+
+/// An instant in RFC 3339, in UTC.
+pub fn render_instant(instant: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(instant.as_millis()).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
+}
+
+/// The civil date `yyyy-MM-dd`, as the number `yyyyMMdd`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_date(text: &str) -> Result<u32, &'static str> {
+    const FORM: &str = "it must be a date such as 2030-01-31";
+    let bytes = text.as_bytes();
+    if bytes.len() != 10 || bytes[4] != b'-' || bytes[7] != b'-' || !bytes[..4].iter().all(u8::is_ascii_digit) {
+        return Err(FORM);
+    }
+    let date: Date = text.parse().map_err(|_| FORM)?;
+    let number = i32::from(date.year()) * 10_000 + i32::from(date.month()) * 100 + i32::from(date.day());
+    // 0 stands for "not known", and a car older than the motor car is a mistake.
+    u32::try_from(number).ok().filter(|number| *number >= 18_860_101).ok_or("it must be a date of 1886 or later")
+}
+
+/// The number `yyyyMMdd` as `yyyy-MM-dd`; nothing for 0.
+pub fn render_date(number: u32) -> Option<String> {
+    (number != 0).then(|| format!("{:04}-{:02}-{:02}", number / 10_000, number / 100 % 100, number % 100))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_needs_an_offset_and_is_rendered_in_utc() {
+        let seoul = parse_instant("2030-01-31T09:00:00+09:00").expect("an instant");
+        assert_eq!(render_instant(seoul), "2030-01-31T00:00:00Z");
+        let fine = parse_instant("2030-01-31T00:00:00.123456789Z").expect("an instant");
+        assert_eq!(render_instant(fine), "2030-01-31T00:00:00.123Z");
+    }
+
+    #[test]
+    fn other_forms_of_instants_are_refused() {
+        for bad in [
+            "",
+            "2030-01-31",
+            "2030-01-31T09:00:00",
+            "2030-01-31T09:00Z",
+            "2030-01-31 09:00:00Z",
+            "2030-02-31T09:00:00Z",
+            "2030-01-31T25:00:00Z",
+            "2030-01-31T09:00:00.Z",
+            "2030-01-31T09:00:00+0900",
+            "2030-01-31T09:00:00Z[Asia/Seoul]",
+            "20300131T090000Z",
+            "1969-12-31T23:59:59Z",
+            "0000-01-01T00:00:00Z",
+            "9999-12-31T23:59:59Z",
+            "２０３０-01-31T09:00:00Z",
+        ] {
+            assert!(parse_instant(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_date_of_registration_goes_there_and_back() {
+        assert_eq!(parse_date("2020-08-01"), Ok(20_200_801));
+        assert_eq!(render_date(20_200_801).as_deref(), Some("2020-08-01"));
+        assert_eq!(render_date(0), None);
+        for bad in ["2020-13-01", "2020-02-30", "20200801", "1700-01-01", "2020-8-01", "-020-08-01", "가나-01"] {
+            assert!(parse_date(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_escaped_as_a_segment() {
+        assert_eq!(segment("12가3456"), "12%EA%B0%803456");
+        assert_eq!(segment("res-1_a.b"), "res-1_a.b");
+    }
+}

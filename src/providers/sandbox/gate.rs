@@ -1,0 +1,147 @@
+//! How many calls the sandbox serves at once. Calls beyond that wait in the order of their arrival; the limit can
+//! change while they wait. Knows nothing of what a call is.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
+
+/// The most calls that may be served or waiting together.
+pub const CALLS_MAX: usize = 10_000;
+
+/// The gate; clones are the same gate.
+#[derive(Clone, Default)]
+pub struct Gate(Arc<Mutex<Places>>);
+
+#[derive(Default)]
+struct Places {
+    /// 0: no limit.
+    limit: usize,
+    busy: usize,
+    waiting: VecDeque<oneshot::Sender<Place>>,
+}
+
+impl Places {
+    fn has_room(&self) -> bool {
+        self.limit == 0 || self.busy < self.limit
+    }
+
+    /// Takes places for those who wait, as far as they go round.
+    fn admit(&mut self) -> Vec<oneshot::Sender<Place>> {
+        let mut admitted = Vec::new();
+        while self.has_room() {
+            let Some(waiter) = self.waiting.pop_front() else { break };
+            if !waiter.is_closed() {
+                self.busy += 1;
+                admitted.push(waiter);
+            }
+        }
+        admitted
+    }
+}
+
+/// A place inside, given back when it is dropped.
+pub struct Place(Gate);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let admitted = {
+            let mut places = self.0.lock();
+            places.busy = places.busy.saturating_sub(1);
+            places.admit()
+        };
+        self.0.tell(admitted);
+    }
+}
+
+impl Gate {
+    fn lock(&self) -> MutexGuard<'_, Places> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Outside of the lock, because a place whose receiver has gone comes back through `drop`.
+    fn tell(&self, admitted: Vec<oneshot::Sender<Place>>) {
+        for waiter in admitted {
+            let _ = waiter.send(Place(self.clone()));
+        }
+    }
+
+    /// Changes how many are served at once (0: no limit), with effect on those who wait.
+    pub fn set_limit(&self, limit: usize) {
+        let admitted = {
+            let mut places = self.lock();
+            places.limit = limit;
+            places.admit()
+        };
+        self.tell(admitted);
+    }
+
+    /// A place, once there is one; `None` when [`CALLS_MAX`] calls are here already.
+    pub async fn enter(&self) -> Option<Place> {
+        let turn = {
+            let mut places = self.lock();
+            if places.busy + places.waiting.len() >= CALLS_MAX {
+                places.waiting.retain(|waiter| !waiter.is_closed());
+                if places.busy + places.waiting.len() >= CALLS_MAX {
+                    return None;
+                }
+            }
+            if places.has_room() && places.waiting.is_empty() {
+                places.busy += 1;
+                None
+            } else {
+                let (sender, turn) = oneshot::channel();
+                places.waiting.push_back(sender);
+                Some(turn)
+            }
+        };
+        match turn {
+            None => Some(Place(self.clone())),
+            Some(turn) => turn.await.ok(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[tokio::test]
+    async fn the_next_in_line_enters_when_a_place_is_given_back() {
+        let gate = Gate::default();
+        gate.set_limit(1);
+        let first = gate.enter().await.unwrap();
+        let mut second = Box::pin(gate.enter());
+        let mut third = Box::pin(gate.enter());
+        assert!(second.as_mut().now_or_never().is_none());
+        assert!(third.as_mut().now_or_never().is_none());
+        drop(first);
+        assert!(third.as_mut().now_or_never().is_none());
+        drop(second.await.unwrap());
+        assert!(third.await.is_some());
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_waiting_leaves_no_gap() {
+        let gate = Gate::default();
+        gate.set_limit(1);
+        let first = gate.enter().await.unwrap();
+        let mut second = Box::pin(gate.enter());
+        assert!(second.as_mut().now_or_never().is_none());
+        drop(first);
+        // The place was sent to the second, who has not looked yet and never will.
+        drop(second);
+        assert!(gate.enter().now_or_never().flatten().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_raised_limit_admits_those_who_wait() {
+        let gate = Gate::default();
+        gate.set_limit(1);
+        let _first = gate.enter().await.unwrap();
+        let mut second = Box::pin(gate.enter());
+        assert!(second.as_mut().now_or_never().is_none());
+        gate.set_limit(0);
+        assert!(second.now_or_never().flatten().is_some());
+    }
+}

@@ -1,0 +1,372 @@
+//! How the sandbox provider's process and its client put orders and answers into JSON. Types of the wire, not of
+//! the domain: what comes in is checked on its way to a domain type. Does no IO. Nothing that holds a payment
+//! token can be printed.
+
+use super::sandbox::{Kind, LedgerEntry, LedgerPage};
+use super::{Charge, ChargeOutcome, Found, FoundRefund, Refund, RefundDone};
+use crate::domain::ids::ReservationNo;
+use crate::domain::money::{Currency, Money};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+/// The most characters of an idempotency key.
+pub const KEY_CHARS_MAX: usize = 200;
+/// The most characters of a means of payment.
+pub const METHOD_CHARS_MAX: usize = 64;
+/// The most characters of a payment token.
+pub const TOKEN_CHARS_MAX: usize = 512;
+
+/// The code of a look-up by a key that has led to nothing.
+pub const KEY_NOT_FOUND: &str = "key_not_found";
+/// The code of an order that cannot be read or breaks a bound.
+pub const INVALID_REQUEST: &str = "invalid_request";
+
+/// Whether a problem's code is the provider's word that the call did nothing. Any other code, or none, is no such
+/// word, whatever the status.
+#[must_use]
+pub fn says_not_done(code: &str) -> bool {
+    matches!(code, "not_done" | "provider_down" | INVALID_REQUEST)
+}
+
+/// Whether a problem's code is the word of a provider that is well: it did nothing, and will not do it.
+#[must_use]
+pub fn says_refused(code: &str) -> bool {
+    matches!(code, "no_such_charge" | "refund_above_charge")
+}
+
+/// A member that is not acceptable, in words for the sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidMember(&'static str);
+
+/// An amount with its currency.
+#[derive(Debug, Serialize)]
+pub struct MoneyBody {
+    amount: u64,
+    currency: String,
+}
+
+/// By hand, because what serde derives takes an array for a struct, member by member.
+impl<'de> Deserialize<'de> for MoneyBody {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Members {
+            amount: u64,
+            currency: String,
+        }
+
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = MoneyBody;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with amount and currency")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<MoneyBody, A::Error> {
+                let Members { amount, currency } = Members::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(MoneyBody { amount, currency })
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
+}
+
+impl From<Money> for MoneyBody {
+    fn from(money: Money) -> Self {
+        Self { amount: money.amount(), currency: money.currency().code().to_owned() }
+    }
+}
+
+impl TryFrom<MoneyBody> for Money {
+    type Error = InvalidMember;
+
+    fn try_from(body: MoneyBody) -> Result<Self, InvalidMember> {
+        Currency::parse(&body.currency)
+            .and_then(|currency| Money::new(body.amount, currency))
+            .ok_or(InvalidMember("amount must be {amount, currency}, within bounds, with an ISO 4217 code"))
+    }
+}
+
+/// The body of `POST /charges`. Without `Debug`, because of its token.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ChargeBody {
+    idempotency_key: Arc<str>,
+    reservation_no: String,
+    amount: MoneyBody,
+    method: Arc<str>,
+    token: Arc<str>,
+}
+
+impl From<Charge> for ChargeBody {
+    fn from(charge: Charge) -> Self {
+        Self {
+            idempotency_key: charge.idempotency_key,
+            reservation_no: charge.reservation_no.as_str().to_owned(),
+            amount: charge.amount.into(),
+            method: charge.method,
+            token: charge.token,
+        }
+    }
+}
+
+impl TryFrom<ChargeBody> for Charge {
+    type Error = InvalidMember;
+
+    fn try_from(body: ChargeBody) -> Result<Self, InvalidMember> {
+        if body.method.chars().count() > METHOD_CHARS_MAX || body.token.chars().count() > TOKEN_CHARS_MAX {
+            return Err(InvalidMember("method or token is too long"));
+        }
+        Ok(Self {
+            idempotency_key: key(body.idempotency_key)?,
+            reservation_no: reservation_no(&body.reservation_no)?,
+            amount: body.amount.try_into()?,
+            method: body.method,
+            token: body.token,
+        })
+    }
+}
+
+/// The body of `POST /refunds`.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RefundBody {
+    idempotency_key: Arc<str>,
+    charge_key: Arc<str>,
+    reservation_no: String,
+    amount: MoneyBody,
+}
+
+impl From<Refund> for RefundBody {
+    fn from(refund: Refund) -> Self {
+        Self {
+            idempotency_key: refund.idempotency_key,
+            charge_key: refund.charge_key,
+            reservation_no: refund.reservation_no.as_str().to_owned(),
+            amount: refund.amount.into(),
+        }
+    }
+}
+
+impl TryFrom<RefundBody> for Refund {
+    type Error = InvalidMember;
+
+    fn try_from(body: RefundBody) -> Result<Self, InvalidMember> {
+        Ok(Self {
+            idempotency_key: key(body.idempotency_key)?,
+            charge_key: key(body.charge_key)?,
+            reservation_no: reservation_no(&body.reservation_no)?,
+            amount: body.amount.try_into()?,
+        })
+    }
+}
+
+fn key(text: Arc<str>) -> Result<Arc<str>, InvalidMember> {
+    if text.is_empty() || text.chars().count() > KEY_CHARS_MAX || text.chars().any(char::is_control) {
+        return Err(InvalidMember("a key has 1 to 200 characters, none of them a control character"));
+    }
+    Ok(text)
+}
+
+fn reservation_no(text: &str) -> Result<ReservationNo, InvalidMember> {
+    ReservationNo::parse(text).map_err(|_| InvalidMember("reservationNo is not a reservation's number"))
+}
+
+/// The answer to a charge.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "UPPERCASE", rename_all_fields = "camelCase")]
+pub enum ChargeAnswer {
+    /// The money was taken.
+    Approved {
+        /// The provider's name of the charge.
+        provider_ref: Arc<str>,
+    },
+    /// It was not.
+    Declined {
+        /// Why.
+        reason: Arc<str>,
+    },
+}
+
+impl From<ChargeOutcome> for ChargeAnswer {
+    fn from(outcome: ChargeOutcome) -> Self {
+        match outcome {
+            ChargeOutcome::Approved { provider_ref } => Self::Approved { provider_ref },
+            ChargeOutcome::Declined { reason } => Self::Declined { reason },
+        }
+    }
+}
+
+impl From<ChargeAnswer> for ChargeOutcome {
+    fn from(answer: ChargeAnswer) -> Self {
+        match answer {
+            ChargeAnswer::Approved { provider_ref } => Self::Approved { provider_ref },
+            ChargeAnswer::Declined { reason } => Self::Declined { reason },
+        }
+    }
+}
+
+/// The answer to a look-up of a charge that is known.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "UPPERCASE", rename_all_fields = "camelCase")]
+pub enum ChargeFound {
+    /// The money was taken.
+    Charged {
+        /// The provider's name of the charge.
+        provider_ref: Arc<str>,
+        /// How much.
+        amount: MoneyBody,
+    },
+    /// The charge was declined.
+    Declined {
+        /// Why.
+        reason: Arc<str>,
+    },
+}
+
+impl ChargeFound {
+    /// The answer, or `None` when nothing was found.
+    #[must_use]
+    pub fn of(found: Found) -> Option<Self> {
+        match found {
+            Found::Charged { provider_ref, amount } => Some(Self::Charged { provider_ref, amount: amount.into() }),
+            Found::Declined { reason } => Some(Self::Declined { reason }),
+            Found::NotFound => None,
+        }
+    }
+}
+
+impl TryFrom<ChargeFound> for Found {
+    type Error = InvalidMember;
+
+    fn try_from(found: ChargeFound) -> Result<Self, InvalidMember> {
+        Ok(match found {
+            ChargeFound::Charged { provider_ref, amount } => Self::Charged { provider_ref, amount: amount.try_into()? },
+            ChargeFound::Declined { reason } => Self::Declined { reason },
+        })
+    }
+}
+
+/// The answer to a refund.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RefundAnswer {
+    provider_ref: Arc<str>,
+}
+
+impl From<RefundDone> for RefundAnswer {
+    fn from(done: RefundDone) -> Self {
+        Self { provider_ref: done.provider_ref }
+    }
+}
+
+impl From<RefundAnswer> for RefundDone {
+    fn from(answer: RefundAnswer) -> Self {
+        Self { provider_ref: answer.provider_ref }
+    }
+}
+
+/// The answer to a look-up of a refund that is known.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RefundFound {
+    provider_ref: Arc<str>,
+    amount: MoneyBody,
+}
+
+impl RefundFound {
+    /// The answer, or `None` when nothing was found.
+    #[must_use]
+    pub fn of(found: FoundRefund) -> Option<Self> {
+        match found {
+            FoundRefund::Refunded { provider_ref, amount } => Some(Self { provider_ref, amount: amount.into() }),
+            FoundRefund::NotFound => None,
+        }
+    }
+}
+
+impl TryFrom<RefundFound> for FoundRefund {
+    type Error = InvalidMember;
+
+    fn try_from(found: RefundFound) -> Result<Self, InvalidMember> {
+        Ok(Self::Refunded { provider_ref: found.provider_ref, amount: found.amount.try_into()? })
+    }
+}
+
+/// An entry of the ledger: `amount` counts minor units of `currency`, `at` is an RFC 3339 instant.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LedgerItem {
+    idempotency_key: Arc<str>,
+    reservation_no: ReservationNo,
+    kind: &'static str,
+    amount: u64,
+    currency: String,
+    at: String,
+}
+
+impl From<LedgerEntry> for LedgerItem {
+    fn from(entry: LedgerEntry) -> Self {
+        Self {
+            idempotency_key: entry.idempotency_key,
+            reservation_no: entry.reservation_no,
+            kind: match entry.kind {
+                Kind::Charge => "CHARGE",
+                Kind::Refund => "REFUND",
+            },
+            amount: entry.amount.amount(),
+            currency: entry.amount.currency().code().to_owned(),
+            // Every `Timestamp` is within jiff's bounds, so the default is never taken.
+            at: jiff::Timestamp::from_millisecond(entry.at.as_millis()).unwrap_or_default().to_string(),
+        }
+    }
+}
+
+/// A page of the ledger.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LedgerBody {
+    items: Vec<LedgerItem>,
+    next_cursor: Option<String>,
+}
+
+impl From<LedgerPage> for LedgerBody {
+    fn from(page: LedgerPage) -> Self {
+        Self {
+            items: page.items.into_iter().map(LedgerItem::from).collect(),
+            next_cursor: page.next.map(|next| next.to_string()),
+        }
+    }
+}
+
+/// A problem in the form of RFC 9457, as sent.
+#[derive(Debug, Serialize)]
+pub struct ProblemBody<'a> {
+    /// Always `about:blank`: the code tells problems apart.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// The status in words.
+    pub title: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong, for a person.
+    pub detail: &'a str,
+    /// What is wrong, for a program.
+    pub code: &'static str,
+}
+
+/// As much of a problem as the client needs; whatever else is in it may change.
+#[derive(Debug, Deserialize)]
+pub struct ProblemFound<'a> {
+    /// What is wrong, for a program.
+    #[serde(borrow)]
+    pub code: Cow<'a, str>,
+}

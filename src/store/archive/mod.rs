@@ -1,0 +1,30 @@
+//! A store as text that any language can read: newline-delimited JSON, a header line, one line per record, and a
+//! trailer with counts and a digest, so that a cut or changed archive is noticed.
+//!
+//! Bodies are base64; a readable rendering of an event can stand beside its payload, and is never read back.
+//! Streams in both directions. Knows no domain.
+
+mod line;
+mod read;
+mod write;
+
+pub use read::{ImportError, import};
+pub use write::{ExportError, export};
+
+/// The version of the archive's own format.
+pub const ARCHIVE_VERSION: u32 = 1;
+/// What the header calls the format.
+const FORMAT: &str = "rentcar-archive";
+/// How often, in records, the progress callback is called.
+const PROGRESS_EVERY: u64 = 1000;
+/// The most bytes that a line may have: a document of the largest size in base64, several times over.
+const LINE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// How much an archive holds.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// Events.
+    pub events: u64,
+    /// All other records.
+    pub records: u64,
+}

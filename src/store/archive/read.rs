@@ -1,0 +1,175 @@
+//! Reads an archive into a new store, wholly or not at all. Trusts nothing that the archive says.
+
+use super::super::record::Record;
+use super::super::sled::{Importer, OpenError, PutError, SledOptions};
+use super::line::{self, Line};
+use super::write::hex;
+use super::{ARCHIVE_VERSION, FORMAT, LINE_BYTES_MAX, PROGRESS_EVERY, Summary};
+use sha2::{Digest, Sha256};
+use std::io::{self, BufRead, Read};
+use std::path::Path;
+
+/// Why an archive was not imported. The directory, if it was begun, says that it is incomplete.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The target is not an empty directory, or cannot be written.
+    #[error(transparent)]
+    Target(#[from] OpenError),
+    /// The archive cannot be read.
+    #[error("the archive cannot be read")]
+    Read(#[from] io::Error),
+    /// It does not begin as an archive does.
+    #[error("this is not an archive of rentcar")]
+    NotAnArchive,
+    /// It has another version.
+    #[error("the archive has version {found}, this program reads version {ARCHIVE_VERSION}")]
+    Version {
+        /// The version found.
+        found: u32,
+    },
+    /// It was exported from a store with other shards.
+    #[error("the archive has the shards {found}, but {configured} are configured; configure those of the archive")]
+    Shards {
+        /// What the archive has.
+        found: String,
+        /// What is configured.
+        configured: String,
+    },
+    /// It ends without a trailer.
+    #[error("the archive is cut short: its end is missing")]
+    CutShort,
+    /// Something was changed in it.
+    #[error("the archive was changed: {0}")]
+    Changed(String),
+    /// A line is not what it should be.
+    #[error("line {line} of the archive: {what}")]
+    Line {
+        /// The line, from 1 on.
+        line: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// The store cannot be written.
+    #[error("the store cannot be written: {0}")]
+    Write(String),
+}
+
+struct Lines<R> {
+    input: R,
+    digest: Sha256,
+    bytes: Vec<u8>,
+    number: u64,
+}
+
+impl<R: BufRead> Lines<R> {
+    /// The next line, or `None` at the end. The bytes of the line before become part of the digest.
+    fn next(&mut self) -> Result<Option<Line>, ImportError> {
+        self.digest.update(&self.bytes);
+        self.bytes.clear();
+        self.number += 1;
+        let read = self.input.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut self.bytes)?;
+        if read == 0 {
+            return Ok(None);
+        }
+        if self.bytes.last() != Some(&b'\n') {
+            let too_long = read as u64 == LINE_BYTES_MAX;
+            return Err(if too_long { self.wrong("it is too long".to_owned()) } else { ImportError::CutShort });
+        }
+        serde_json::from_slice(&self.bytes).map(Some).map_err(|error| self.wrong(error.to_string()))
+    }
+
+    fn wrong(&self, what: String) -> ImportError {
+        ImportError::Line { line: self.number, what }
+    }
+}
+
+fn list<'a>(shards: impl Iterator<Item = (&'a str, u16)>) -> String {
+    let mut named: Vec<_> = shards.map(|(name, count)| format!("{name}={count}")).collect();
+    named.sort();
+    named.join(", ")
+}
+
+fn check_header<R: BufRead>(lines: &mut Lines<R>, options: &SledOptions) -> Result<(), ImportError> {
+    let header = lines.next().map_err(|error| match error {
+        ImportError::Line { .. } | ImportError::CutShort => ImportError::NotAnArchive,
+        other @ (ImportError::Target(_)
+        | ImportError::Read(_)
+        | ImportError::NotAnArchive
+        | ImportError::Version { .. }
+        | ImportError::Shards { .. }
+        | ImportError::Changed(_)
+        | ImportError::Write(_)) => other,
+    })?;
+    let Some(Line::Header { format, version, shards }) = header else { return Err(ImportError::NotAnArchive) };
+    if format != FORMAT {
+        return Err(ImportError::NotAnArchive);
+    }
+    if version != ARCHIVE_VERSION {
+        return Err(ImportError::Version { found: version });
+    }
+    let found = list(shards.iter().map(|(name, count)| (name.as_str(), *count)));
+    let configured = list(options.shards.iter().map(|(context, count)| (context.0, *count)));
+    if found == configured { Ok(()) } else { Err(ImportError::Shards { found, configured }) }
+}
+
+/// Reads an archive into the empty or new directory `target`.
+///
+/// `progress` is told now and then how many records were read.
+///
+/// # Errors
+/// When the target is not empty, or the archive is of another version or other shards, cut, changed, or has a gap.
+/// An import that was begun leaves a directory behind that no start accepts.
+pub fn import(
+    input: impl BufRead,
+    target: &Path,
+    options: &SledOptions,
+    mut progress: impl FnMut(u64),
+) -> Result<Summary, ImportError> {
+    let mut lines = Lines { input, digest: Sha256::new(), bytes: Vec::new(), number: 0 };
+    check_header(&mut lines, options)?;
+    let mut importer = Importer::create(target, options)?;
+    let mut summary = Summary::default();
+    loop {
+        let line = lines.next()?.ok_or(ImportError::CutShort)?;
+        if let Line::Trailer { events, records, sha256 } = line {
+            check_trailer(&mut lines, summary, Summary { events, records }, &sha256)?;
+            break;
+        }
+        let record = line::record(line, |name| importer.context(name)).map_err(|what| lines.wrong(what))?;
+        if matches!(record, Record::Event(_)) {
+            summary.events += 1;
+        } else {
+            summary.records += 1;
+        }
+        importer.put(record).map_err(|error| match error {
+            PutError::Refused(what) => lines.wrong(what),
+            PutError::Failed(what) => ImportError::Write(what),
+        })?;
+        let read = summary.events + summary.records;
+        if read.is_multiple_of(PROGRESS_EVERY) {
+            progress(read);
+        }
+    }
+    importer.finish().map_err(|error| ImportError::Write(error.to_string()))?;
+    progress(summary.events + summary.records);
+    Ok(summary)
+}
+
+/// Compares the trailer with what was read before it; nothing may follow.
+fn check_trailer<R: BufRead>(
+    lines: &mut Lines<R>,
+    read: Summary,
+    claimed: Summary,
+    sha256: &str,
+) -> Result<(), ImportError> {
+    if hex(lines.digest.clone()) != sha256 {
+        return Err(ImportError::Changed("its digest is another".to_owned()));
+    }
+    if read != claimed {
+        return Err(ImportError::Changed("it has another number of records".to_owned()));
+    }
+    if lines.next()?.is_some() {
+        return Err(ImportError::Changed("something follows its end".to_owned()));
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! Writes an archive. Never changes the store.
+
+use super::super::journal::{ReadError, StoredEvent};
+use super::super::record::Record;
+use super::super::sled::{SledJournal, quietly};
+use super::line::{self, Line};
+use super::{ARCHIVE_VERSION, FORMAT, PROGRESS_EVERY, Summary};
+use sha2::{Digest, Sha256};
+use std::io::{self, Write};
+
+/// Why an archive was not written to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The store cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The archive cannot be written.
+    #[error("the archive cannot be written")]
+    Write(#[from] io::Error),
+}
+
+struct Archive<W> {
+    out: W,
+    digest: Sha256,
+    line: Vec<u8>,
+}
+
+impl<W: Write> Archive<W> {
+    fn put(&mut self, line: &Line) -> io::Result<()> {
+        self.line.clear();
+        serde_json::to_writer(&mut self.line, line)?;
+        self.line.push(b'\n');
+        self.digest.update(&self.line);
+        self.out.write_all(&self.line)
+    }
+}
+
+/// A digest as it stands in a trailer.
+pub(super) fn hex(digest: Sha256) -> String {
+    digest.finalize().iter().fold(String::with_capacity(64), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// Writes everything that a journal keeps to `out`. Nobody may append meanwhile.
+///
+/// `render` makes the readable form of an event, if it knows its tag; `progress` is told now and then how many
+/// records were written.
+///
+/// # Errors
+/// When the store cannot be read or the archive cannot be written; the archive then has no trailer.
+pub fn export(
+    journal: &SledJournal,
+    out: impl Write,
+    render: impl Fn(&StoredEvent) -> Option<serde_json::Value>,
+    mut progress: impl FnMut(u64),
+) -> Result<Summary, ExportError> {
+    let mut archive = Archive { out, digest: Sha256::new(), line: Vec::new() };
+    let shards = journal.shards().into_iter().map(|(context, count)| (context.0.to_owned(), count)).collect();
+    archive.put(&Line::Header { format: FORMAT.to_owned(), version: ARCHIVE_VERSION, shards })?;
+    let mut summary = Summary::default();
+    let write = |record| {
+        match record {
+            Record::Event(_) => summary.events += 1,
+            Record::Epoch { .. }
+            | Record::Document { .. }
+            | Record::Index { .. }
+            | Record::Timer(_)
+            | Record::Command(_)
+            | Record::Progress { .. } => summary.records += 1,
+        }
+        let written = summary.events + summary.records;
+        if written.is_multiple_of(PROGRESS_EVERY) {
+            progress(written);
+        }
+        archive.put(&line::of(record, &render)).map_err(ExportError::Write)
+    };
+    quietly(|| journal.for_each_record(write)).unwrap_or_else(|panicked| Err(panicked.while_reading().into()))?;
+    let sha256 = hex(archive.digest.clone());
+    archive.put(&Line::Trailer { events: summary.events, records: summary.records, sha256 })?;
+    archive.out.flush()?;
+    progress(summary.events + summary.records);
+    Ok(summary)
+}

@@ -1,0 +1,118 @@
+//! The bounds of everything that is written, checked once for all adapters before anything is touched.
+//! Knows no storage and looks at no stored state.
+
+use super::journal::{
+    Append, Cause, CommandRecord, DOCUMENT_BYTES_MAX, DocumentWrite, EVENT_BYTES_MAX, IndexWrite, KEY_BYTES_MAX,
+    Progress, StoredEvent, TimerWrite,
+};
+
+/// The most events, and the most derived writes of each kind, that one append may carry.
+pub const APPEND_ITEMS_MAX: usize = 1024;
+/// The most bytes that the parts of one append may have together: 4 MiB.
+pub const APPEND_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The most bytes that the short names (kinds, indexes, contexts, subscriptions, tags) may have.
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// A short ASCII name: it can stand in front of a NUL in a key.
+pub(super) fn name(what: &str, text: &str) -> Result<(), String> {
+    if text.is_empty() || text.len() > NAME_BYTES_MAX || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(format!("the {what} is not a name of 1 to {NAME_BYTES_MAX} visible ASCII characters"));
+    }
+    Ok(())
+}
+
+/// A key: any text but for NUL, which separates the parts of stored keys.
+pub(super) fn key(what: &str, text: &str) -> Result<(), String> {
+    if text.is_empty() || text.len() > KEY_BYTES_MAX {
+        return Err(format!("the {what} has {} bytes, not 1 to {KEY_BYTES_MAX}", text.len()));
+    }
+    if text.as_bytes().contains(&0) {
+        return Err(format!("the {what} contains a NUL character"));
+    }
+    Ok(())
+}
+
+fn size(what: &str, bytes: usize, bytes_max: usize) -> Result<usize, String> {
+    if bytes > bytes_max { Err(format!("the {what} has {bytes} bytes, more than {bytes_max}")) } else { Ok(bytes) }
+}
+
+/// A body that is stored as one value; answers how many bytes it has.
+pub(super) fn body(what: &str, body: &[u8]) -> Result<usize, String> {
+    size(what, body.len(), DOCUMENT_BYTES_MAX)
+}
+
+fn cause(cause: &Cause) -> Result<(), String> {
+    name("cause's subscription", &cause.subscription)?;
+    name("cause's context", &cause.context)
+}
+
+/// Checks an event by itself; answers roughly how many bytes it has.
+pub(super) fn event(event: &StoredEvent) -> Result<usize, String> {
+    key("event's entity", &event.entity)?;
+    name("event's tag", &event.tag)?;
+    event.cause.as_ref().map_or(Ok(()), cause)?;
+    Ok(size("event's payload", event.payload.len(), EVENT_BYTES_MAX)? + event.entity.len() + event.tag.len())
+}
+
+fn document(write: &DocumentWrite) -> Result<usize, String> {
+    name("document's kind", write.kind)?;
+    key("document's key", &write.key)?;
+    let body = write.body.as_ref().map_or(0, bytes::Bytes::len);
+    Ok(size("document", body, DOCUMENT_BYTES_MAX)? + write.key.len())
+}
+
+fn index(write: &IndexWrite) -> Result<usize, String> {
+    name("index", write.index)?;
+    key("index key", &write.key)?;
+    write.value.as_ref().map_or(Ok(()), |value| key("index value", value))?;
+    Ok(write.key.len() + write.value.as_ref().map_or(0, |value| value.len()))
+}
+
+fn timer(write: &TimerWrite) -> Result<usize, String> {
+    key("timer's entity", &write.entity)?;
+    key("timer's name", &write.name)?;
+    Ok(2 * (write.entity.len() + write.name.len()))
+}
+
+/// Checks a command record; answers roughly how many bytes it has.
+pub(super) fn command(record: &CommandRecord) -> Result<usize, String> {
+    key("command's id", &record.id)?;
+    Ok(size("command's answer", record.answer.len(), DOCUMENT_BYTES_MAX)? + record.id.len())
+}
+
+/// Checks how far a subscription has come; answers roughly how many bytes that takes.
+pub(super) fn progress(subscription: &str, progress: &Progress) -> Result<usize, String> {
+    name("subscription", subscription)?;
+    size("subscription's memo", progress.memo.len(), DOCUMENT_BYTES_MAX)
+}
+
+/// Checks everything about an append that can be told without the store; answers roughly how many bytes it has.
+pub(super) fn append(append: &Append) -> Result<usize, String> {
+    let counts = [append.events.len(), append.documents.len(), append.index.len(), append.timers.len()];
+    if append.events.is_empty() {
+        return Err("it has no event".to_owned());
+    }
+    if counts.iter().any(|&count| count > APPEND_ITEMS_MAX) {
+        return Err(format!("it has more than {APPEND_ITEMS_MAX} parts of a kind"));
+    }
+    if append.expected_head.checked_add(append.events.len() as u64).is_none() {
+        return Err("its positions are out of range".to_owned());
+    }
+    let mut bytes = 0;
+    for part in &append.events {
+        bytes += event(part)?;
+    }
+    for part in &append.documents {
+        bytes += document(part)?;
+    }
+    for part in &append.index {
+        bytes += index(part)?;
+    }
+    for part in &append.timers {
+        bytes += timer(part)?;
+    }
+    if let Some(part) = &append.command {
+        bytes += command(part)?;
+    }
+    size("append", bytes, APPEND_BYTES_MAX)
+}

@@ -1,0 +1,89 @@
+//! How bodies become bytes and bytes become bodies. The only file that names bincode.
+//!
+//! bincode is positional and does not describe itself: whatever is encoded here must be a frozen struct behind a
+//! version tag, without `skip_serializing_if`, `untagged` or `flatten`. Never touches keys or envelopes.
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The most memory that decoding one body may claim, in bytes: a length prefix cannot ask for more.
+pub const DECODE_BYTES_MAX: usize = 1024 * 1024;
+
+/// The byte that the envelope carries for bodies encoded here, so that another format can be let in later.
+pub const CODEC: u8 = 1;
+
+/// Why a body could not be encoded or decoded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// The value has a shape that cannot be encoded.
+    #[error("it cannot be encoded: {0}")]
+    Encode(String),
+    /// The bytes are not a body of the type asked for.
+    #[error("it cannot be decoded: {0}")]
+    Decode(String),
+    /// The bytes hold a body of the type asked for, and then something else.
+    #[error("{0} bytes are left over")]
+    LeftOver(usize),
+}
+
+fn configuration() -> bincode::config::Configuration<
+    bincode::config::LittleEndian,
+    bincode::config::Varint,
+    bincode::config::Limit<DECODE_BYTES_MAX>,
+> {
+    bincode::config::standard().with_limit::<DECODE_BYTES_MAX>()
+}
+
+/// The bytes of a value.
+///
+/// # Errors
+/// When the value has a shape that the format cannot carry.
+pub fn to_bytes<T: Serialize>(value: &T) -> Result<Bytes, CodecError> {
+    bincode::serde::encode_to_vec(value, configuration())
+        .map(Bytes::from)
+        .map_err(|error| CodecError::Encode(error.to_string()))
+}
+
+/// The value of some bytes, all of which must belong to it.
+///
+/// # Errors
+/// When the bytes are not a value of this type, claim more than [`DECODE_BYTES_MAX`], or go on after it.
+pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    let (value, read) = bincode::serde::decode_from_slice(bytes, configuration())
+        .map_err(|error| CodecError::Decode(error.to_string()))?;
+    match bytes.len() - read {
+        0 => Ok(value),
+        left_over => Err(CodecError::LeftOver(left_over)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_survives_the_way_there_and_back() {
+        let value = ("car01".to_owned(), 7_u64, Some(vec![1_i64, -1]));
+        let bytes = to_bytes(&value).unwrap();
+        assert_eq!(from_bytes::<(String, u64, Option<Vec<i64>>)>(&bytes), Ok(value));
+    }
+
+    #[test]
+    fn left_over_and_missing_bytes_are_refused() {
+        let bytes = to_bytes(&("car01".to_owned(), 7_u64)).unwrap();
+        let mut longer = bytes.to_vec();
+        longer.push(0);
+        assert_eq!(from_bytes::<(String, u64)>(&longer), Err(CodecError::LeftOver(1)));
+        for end in 0..bytes.len() {
+            assert!(from_bytes::<(String, u64)>(&bytes[..end]).is_err(), "{end}");
+        }
+    }
+
+    #[test]
+    fn a_length_prefix_cannot_claim_more_memory_than_the_limit() {
+        let bytes = to_bytes(&u64::MAX).unwrap();
+        assert!(from_bytes::<Vec<u8>>(&bytes).is_err());
+        assert!(from_bytes::<String>(&bytes).is_err());
+    }
+}

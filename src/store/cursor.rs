@@ -1,0 +1,56 @@
+//! Reads fixed and length-prefixed fields from bytes that may be anything. Never panics, never allocates by a
+//! length that the bytes claim.
+
+/// The bytes end within a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Short;
+
+/// What is still unread of some bytes.
+pub(super) struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    pub(super) fn left(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], Short> {
+        let (taken, rest) = self.0.split_at_checked(count).ok_or(Short)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Short> {
+        let (taken, rest) = self.0.split_first_chunk::<N>().ok_or(Short)?;
+        self.0 = rest;
+        Ok(*taken)
+    }
+
+    pub(super) fn u8(&mut self) -> Result<u8, Short> {
+        self.array().map(u8::from_be_bytes)
+    }
+
+    pub(super) fn u16(&mut self) -> Result<u16, Short> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    pub(super) fn u32(&mut self) -> Result<u32, Short> {
+        self.array().map(u32::from_be_bytes)
+    }
+
+    pub(super) fn u64(&mut self) -> Result<u64, Short> {
+        self.array().map(u64::from_be_bytes)
+    }
+
+    pub(super) fn i64(&mut self) -> Result<i64, Short> {
+        self.array().map(i64::from_be_bytes)
+    }
+
+    /// A count that was written as `u32`.
+    pub(super) fn count(&mut self) -> Result<usize, Short> {
+        usize::try_from(self.u32()?).map_err(|_| Short)
+    }
+}

@@ -1,0 +1,257 @@
+//! The envelope of one stored event, written by hand so that it can be read without any library, for ever.
+//!
+//! All numbers are big-endian: magic `RE`, layout 1, codec byte, tag (u8 length), entity (u16 length), time in ms
+//! (i64), cause (0, or 1 with subscription (u8 length), context (u8 length), shard (u16) and position (u64)),
+//! payload (u32 length), CRC32 of all before. The schema version is inside the tag. Never looks into the payload.
+
+use super::bounds;
+use super::codec;
+use super::cursor::{Cursor, Short};
+use super::journal::{Cause, EVENT_BYTES_MAX, StoredEvent};
+use bytes::Bytes;
+use std::sync::Arc;
+
+const MAGIC: &[u8] = b"RE";
+const LAYOUT: u8 = 1;
+
+/// Why bytes are not an event's envelope.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EnvelopeError {
+    /// They end too early.
+    #[error("the event is cut short")]
+    Short,
+    /// They go on after the envelope's end.
+    #[error("{0} bytes follow the event")]
+    LeftOver(usize),
+    /// They do not begin as an envelope does.
+    #[error("there is no event here")]
+    Magic,
+    /// A layout of a later version of this program.
+    #[error("the event's layout {0} is not known")]
+    Layout(u8),
+    /// A body format of a later version of this program.
+    #[error("the event's codec {0} is not known")]
+    Codec(u8),
+    /// The checksum does not match.
+    #[error("the event's checksum is {actual:08x}, not {expected:08x}")]
+    Checksum {
+        /// What is stored.
+        expected: u32,
+        /// What was computed.
+        actual: u32,
+    },
+    /// A field that no writer would have written.
+    #[error("the event is malformed: {0}")]
+    Malformed(String),
+}
+
+impl From<Short> for EnvelopeError {
+    fn from(_: Short) -> Self {
+        Self::Short
+    }
+}
+
+fn put_short(out: &mut Vec<u8>, what: &str, text: &str) -> Result<(), EnvelopeError> {
+    let length = u8::try_from(text.len()).map_err(|_| EnvelopeError::Malformed(format!("the {what} is too long")))?;
+    out.push(length);
+    out.extend_from_slice(text.as_bytes());
+    Ok(())
+}
+
+fn put_cause(out: &mut Vec<u8>, cause: Option<&Cause>) -> Result<(), EnvelopeError> {
+    let Some(cause) = cause else {
+        out.push(0);
+        return Ok(());
+    };
+    out.push(1);
+    put_short(out, "subscription", &cause.subscription)?;
+    put_short(out, "context", &cause.context)?;
+    out.extend_from_slice(&cause.shard.to_be_bytes());
+    out.extend_from_slice(&cause.position.to_be_bytes());
+    Ok(())
+}
+
+/// Puts an event's envelope at the end of `out`.
+///
+/// # Errors
+/// When the event breaks a bound of the journal; `out` may then end in half an envelope.
+pub fn encode(event: &StoredEvent, out: &mut Vec<u8>) -> Result<(), EnvelopeError> {
+    bounds::event(event).map_err(EnvelopeError::Malformed)?;
+    let malformed = |what: &str| EnvelopeError::Malformed(format!("the {what} is too long"));
+    let start = out.len();
+    out.extend_from_slice(MAGIC);
+    out.extend_from_slice(&[LAYOUT, codec::CODEC]);
+    put_short(out, "tag", &event.tag)?;
+    let entity_len = u16::try_from(event.entity.len()).map_err(|_| malformed("entity"))?;
+    out.extend_from_slice(&entity_len.to_be_bytes());
+    out.extend_from_slice(event.entity.as_bytes());
+    out.extend_from_slice(&event.at_ms.to_be_bytes());
+    put_cause(out, event.cause.as_ref())?;
+    let payload_len = u32::try_from(event.payload.len()).map_err(|_| malformed("payload"))?;
+    out.extend_from_slice(&payload_len.to_be_bytes());
+    out.extend_from_slice(&event.payload);
+    let crc = crc32fast::hash(&out[start..]);
+    out.extend_from_slice(&crc.to_be_bytes());
+    Ok(())
+}
+
+fn text(bytes: &[u8]) -> Result<Arc<str>, EnvelopeError> {
+    std::str::from_utf8(bytes).map(Arc::from).map_err(|_| EnvelopeError::Malformed("a text is not UTF-8".to_owned()))
+}
+
+fn take_short(cursor: &mut Cursor<'_>) -> Result<Arc<str>, EnvelopeError> {
+    let length = usize::from(cursor.u8()?);
+    text(cursor.take(length)?)
+}
+
+fn take_cause(cursor: &mut Cursor<'_>) -> Result<Option<Cause>, EnvelopeError> {
+    match cursor.u8()? {
+        0 => Ok(None),
+        1 => Ok(Some(Cause {
+            subscription: take_short(cursor)?,
+            context: take_short(cursor)?,
+            shard: cursor.u16()?,
+            position: cursor.u64()?,
+        })),
+        other => Err(EnvelopeError::Malformed(format!("{other} stands where a cause should be"))),
+    }
+}
+
+/// The event whose envelope `bytes` are, exactly.
+///
+/// # Errors
+/// When they are anything else; no bytes make it panic.
+pub fn decode(bytes: &[u8]) -> Result<StoredEvent, EnvelopeError> {
+    let (content, crc) = bytes.split_last_chunk::<4>().ok_or(EnvelopeError::Short)?;
+    let mut cursor = Cursor::new(content);
+    if cursor.take(MAGIC.len())? != MAGIC {
+        return Err(EnvelopeError::Magic);
+    }
+    match cursor.u8()? {
+        LAYOUT => {}
+        other => return Err(EnvelopeError::Layout(other)),
+    }
+    let (expected, actual) = (u32::from_be_bytes(*crc), crc32fast::hash(content));
+    if expected != actual {
+        return Err(EnvelopeError::Checksum { expected, actual });
+    }
+    match cursor.u8()? {
+        codec::CODEC => {}
+        other => return Err(EnvelopeError::Codec(other)),
+    }
+    let tag = take_short(&mut cursor)?;
+    let entity_len = usize::from(cursor.u16()?);
+    let entity = text(cursor.take(entity_len)?)?;
+    let at_ms = cursor.i64()?;
+    let cause = take_cause(&mut cursor)?;
+    let payload_len = cursor.count()?;
+    if payload_len > EVENT_BYTES_MAX {
+        return Err(EnvelopeError::Malformed("the payload is too long".to_owned()));
+    }
+    let payload = Bytes::copy_from_slice(cursor.take(payload_len)?);
+    if cursor.left() != 0 {
+        return Err(EnvelopeError::LeftOver(cursor.left()));
+    }
+    let event = StoredEvent { entity, at_ms, cause, tag, payload };
+    bounds::event(&event).map_err(EnvelopeError::Malformed)?;
+    Ok(event)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn cause() -> impl Strategy<Value = Option<Cause>> {
+        let parts = ("[a-z>-]{1,64}", "[a-z]{1,64}", any::<u16>(), any::<u64>());
+        proptest::option::of(parts.prop_map(|(subscription, context, shard, position)| Cause {
+            subscription: subscription.into(),
+            context: context.into(),
+            shard,
+            position,
+        }))
+    }
+
+    pub(in super::super) fn event() -> impl Strategy<Value = StoredEvent> {
+        let payload = proptest::collection::vec(any::<u8>(), 0..2000);
+        ("[a-z0-9가-힣]{1,40}", any::<i64>(), cause(), "[a-z]{1,20}\\.v[0-9]", payload).prop_map(
+            |(entity, at_ms, cause, tag, payload)| StoredEvent {
+                entity: entity.into(),
+                at_ms,
+                cause,
+                tag: tag.into(),
+                payload: payload.into(),
+            },
+        )
+    }
+
+    fn encoded(event: &StoredEvent) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        encode(event, &mut bytes).unwrap();
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn an_event_survives_the_way_there_and_back(event in event()) {
+            prop_assert_eq!(decode(&encoded(&event)), Ok(event));
+        }
+
+        #[test]
+        fn random_bytes_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(decode(&bytes).is_err());
+        }
+
+        #[test]
+        fn a_changed_byte_is_noticed(event in event(), at in any::<prop::sample::Index>(), change in 1_u8..) {
+            let mut bytes = encoded(&event);
+            let at = at.index(bytes.len());
+            bytes[at] ^= change;
+            prop_assert!(decode(&bytes).is_err());
+        }
+
+        #[test]
+        fn a_cut_or_longer_envelope_is_noticed(event in event(), at in any::<prop::sample::Index>()) {
+            let mut bytes = encoded(&event);
+            prop_assert!(decode(&bytes[..at.index(bytes.len())]).is_err());
+            bytes.push(0);
+            prop_assert!(decode(&bytes).is_err());
+        }
+
+        #[test]
+        fn a_nonsense_field_under_a_right_checksum_does_not_panic(
+            event in event(),
+            at in any::<prop::sample::Index>(),
+            change in 1_u8..,
+        ) {
+            let mut bytes = encoded(&event);
+            bytes.truncate(bytes.len() - 4);
+            let at = at.index(bytes.len());
+            bytes[at] ^= change;
+            let crc = crc32fast::hash(&bytes);
+            bytes.extend_from_slice(&crc.to_be_bytes());
+            // Whatever comes out can be written again: strict in both directions.
+            if let Ok(event) = decode(&bytes) {
+                prop_assert_eq!(encoded(&event), bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_the_layout_are_frozen() {
+        let event = StoredEvent {
+            entity: "car01".into(),
+            at_ms: 1_700_000_000_123,
+            cause: Some(Cause { subscription: "s".into(), context: "payment".into(), shard: 3, position: 17 }),
+            tag: "reservation.held.v1".into(),
+            payload: Bytes::from_static(&[1, 2, 3]),
+        };
+        let mut expected = b"RE\x01\x01\x13reservation.held.v1\x00\x05car01".to_vec();
+        expected.extend_from_slice(&1_700_000_000_123_i64.to_be_bytes());
+        expected.extend_from_slice(b"\x01\x01s\x07payment\x00\x03\x00\x00\x00\x00\x00\x00\x00\x11");
+        expected.extend_from_slice(b"\x00\x00\x00\x03\x01\x02\x03");
+        let crc = crc32fast::hash(&expected);
+        expected.extend_from_slice(&crc.to_be_bytes());
+        assert_eq!(encoded(&event), expected);
+    }
+}

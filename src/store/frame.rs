@@ -1,0 +1,231 @@
+//! A frame: several consecutive events of one shard in one stored value, because a value of some kilobytes costs
+//! hardly more than a value of a hundred bytes.
+//!
+//! All numbers are big-endian: magic `RF`, layout 1, first position (u64), count (u32), then per event its length
+//! (u32) and its envelope, and at the end the CRC32 of all before. Never spans two shards and has no gaps.
+
+use super::cursor::{Cursor, Short};
+use super::envelope::{self, EnvelopeError};
+use super::journal::StoredEvent;
+
+/// A frame takes no further event once it has this many bytes; a larger single event gets its own frame.
+pub const FRAME_BYTES_TARGET: usize = 7 * 1024;
+
+const MAGIC: &[u8] = b"RF";
+const LAYOUT: u8 = 1;
+
+/// Why bytes are not a frame.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// They end too early.
+    #[error("the frame is cut short")]
+    Short,
+    /// They do not begin as a frame does, or go on after its end.
+    #[error("there is no frame here")]
+    Malformed,
+    /// A layout of a later version of this program.
+    #[error("the frame's layout {0} is not known")]
+    Layout(u8),
+    /// The checksum does not match.
+    #[error("the frame's checksum is {actual:08x}, not {expected:08x}")]
+    Checksum {
+        /// What is stored.
+        expected: u32,
+        /// What was computed.
+        actual: u32,
+    },
+    /// The event at a position is not readable.
+    #[error("position {position}: {error}")]
+    Event {
+        /// The position.
+        position: u64,
+        /// What is wrong.
+        error: EnvelopeError,
+    },
+}
+
+impl From<Short> for FrameError {
+    fn from(_: Short) -> Self {
+        Self::Short
+    }
+}
+
+/// Packs the envelopes of consecutive events, the first at position `first`, into frames with their first
+/// positions.
+pub fn pack(first: u64, envelopes: &[impl AsRef<[u8]>]) -> Vec<(u64, Vec<u8>)> {
+    let mut frames = Vec::new();
+    let mut rest = envelopes;
+    let mut position = first;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fits = |envelope: &&_| {
+            bytes += AsRef::<[u8]>::as_ref(*envelope).len() + 4;
+            bytes <= FRAME_BYTES_TARGET
+        };
+        let count = rest.iter().take_while(fits).count().max(1);
+        let (now, later) = rest.split_at(count);
+        frames.push((position, frame(position, now)));
+        position += count as u64;
+        rest = later;
+    }
+    frames
+}
+
+/// A length or count as it is written; the journal's bounds keep all of them far below 4 GiB.
+fn length(length: usize) -> [u8; 4] {
+    u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes()
+}
+
+fn frame(first: u64, envelopes: &[impl AsRef<[u8]>]) -> Vec<u8> {
+    let bytes: usize = envelopes.iter().map(|envelope| envelope.as_ref().len() + 4).sum();
+    let mut out = Vec::with_capacity(bytes + 19);
+    out.extend_from_slice(MAGIC);
+    out.push(LAYOUT);
+    out.extend_from_slice(&first.to_be_bytes());
+    out.extend_from_slice(&length(envelopes.len()));
+    for envelope in envelopes {
+        out.extend_from_slice(&length(envelope.as_ref().len()));
+        out.extend_from_slice(envelope.as_ref());
+    }
+    let crc = crc32fast::hash(&out);
+    out.extend_from_slice(&crc.to_be_bytes());
+    out
+}
+
+/// A frame whose checksum is right; its events are decoded as they are asked for.
+#[derive(Debug)]
+pub struct Frame<'a> {
+    first: u64,
+    count: u32,
+    events: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// Opens a frame.
+    ///
+    /// # Errors
+    /// When the bytes are not a frame with a right checksum.
+    pub fn open(bytes: &'a [u8]) -> Result<Self, FrameError> {
+        let (content, crc) = bytes.split_last_chunk::<4>().ok_or(FrameError::Short)?;
+        let mut cursor = Cursor::new(content);
+        if cursor.take(MAGIC.len())? != MAGIC {
+            return Err(FrameError::Malformed);
+        }
+        match cursor.u8()? {
+            LAYOUT => {}
+            other => return Err(FrameError::Layout(other)),
+        }
+        let (expected, actual) = (u32::from_be_bytes(*crc), crc32fast::hash(content));
+        if expected != actual {
+            return Err(FrameError::Checksum { expected, actual });
+        }
+        let (first, count) = (cursor.u64()?, cursor.u32()?);
+        if first == 0 || count == 0 || first.checked_add(u64::from(count)).is_none() {
+            return Err(FrameError::Malformed);
+        }
+        let left = cursor.left();
+        Ok(Self { first, count, events: cursor.take(left)? })
+    }
+
+    /// The position of its first event.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The position of its last event.
+    pub fn last(&self) -> u64 {
+        self.first + u64::from(self.count) - 1
+    }
+
+    /// Its events after position `after` with their positions.
+    pub fn events(&self, after: u64) -> impl Iterator<Item = Result<(u64, StoredEvent), FrameError>> + use<'a> {
+        let mut cursor = Cursor::new(self.events);
+        let last = self.last();
+        let mut failed = false;
+        (self.first..=last).filter_map(move |position| {
+            if failed {
+                return None;
+            }
+            let decoded = next(&mut cursor, position, position > after, position == last);
+            failed = decoded.is_err();
+            decoded.transpose()
+        })
+    }
+}
+
+fn next(
+    cursor: &mut Cursor<'_>,
+    position: u64,
+    wanted: bool,
+    last: bool,
+) -> Result<Option<(u64, StoredEvent)>, FrameError> {
+    let length = cursor.count()?;
+    let envelope = cursor.take(length)?;
+    if last && cursor.left() != 0 {
+        return Err(FrameError::Malformed);
+    }
+    if !wanted {
+        return Ok(None);
+    }
+    let event = envelope::decode(envelope).map_err(|error| FrameError::Event { position, error })?;
+    Ok(Some((position, event)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::envelope::tests::event;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn envelopes(events: &[StoredEvent]) -> Vec<Vec<u8>> {
+        let encoded = |event| {
+            let mut bytes = Vec::new();
+            envelope::encode(event, &mut bytes).unwrap();
+            bytes
+        };
+        events.iter().map(encoded).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn consecutive_events_come_out_as_they_went_in(
+            events in proptest::collection::vec(event(), 1..40),
+            first in 1_u64..1000,
+            skipped in 0_u64..50,
+        ) {
+            let frames = pack(first, &envelopes(&events));
+            let mut found = Vec::new();
+            for (position, bytes) in &frames {
+                let frame = Frame::open(bytes).unwrap();
+                prop_assert_eq!(frame.first(), *position);
+                found.extend(frame.events(first + skipped - 1).collect::<Result<Vec<_>, _>>().unwrap());
+            }
+            let expected: Vec<_> = (first..).zip(events).skip(usize::try_from(skipped).unwrap()).collect();
+            prop_assert_eq!(found, expected);
+        }
+
+        #[test]
+        fn a_changed_cut_or_random_frame_is_refused(
+            events in proptest::collection::vec(event(), 1..5),
+            at in any::<prop::sample::Index>(),
+            change in 1_u8..,
+            random in proptest::collection::vec(any::<u8>(), 0..300),
+        ) {
+            let mut bytes = pack(1, &envelopes(&events)).remove(0).1;
+            let at = at.index(bytes.len());
+            prop_assert!(Frame::open(&bytes[..at]).is_err());
+            bytes[at] ^= change;
+            prop_assert!(Frame::open(&bytes).is_err());
+            prop_assert!(Frame::open(&random).is_err());
+        }
+    }
+
+    #[test]
+    fn a_large_event_gets_a_frame_of_its_own() {
+        let frames = pack(5, &[vec![0; 100], vec![0; 60_000], vec![0; 100], vec![0; 100]]);
+        let positions: Vec<_> = frames.iter().map(|(position, _)| *position).collect();
+        assert_eq!(positions, [5, 6, 7]);
+    }
+}

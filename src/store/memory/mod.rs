@@ -1,0 +1,280 @@
+//! The journal in memory: for tests and for measuring everything but the disk. It keeps the port's promises while
+//! the process lives and forgets everything when it ends.
+//!
+//! An append is applied under the lock of its shard, and derived data lives in striped tables, so that shards do
+//! not wait for each other. A reader that looks at several tables may see the one before the other for a moment.
+
+mod port;
+mod tables;
+mod views;
+
+pub use views::MemoryViews;
+
+use super::bounds;
+use super::journal::{
+    Append, AppendError, CommandRecord, Context, Ownership, Progress, ShardId, StoredEvent, Timer, TimerWrite,
+};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tables::{Commands, Tables};
+use tokio::sync::{oneshot, watch};
+
+/// Locks, also after a panic of another holder: nothing here is left half done by a panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An entity's timer by its names.
+type TimerName = (Arc<str>, Arc<str>);
+
+#[derive(Default)]
+struct ShardState {
+    epoch: u64,
+    events: Vec<StoredEvent>,
+    timers: HashMap<TimerName, i64>,
+    due: BTreeSet<(i64, TimerName)>,
+}
+
+impl ShardState {
+    fn head(&self) -> u64 {
+        self.events.len() as u64
+    }
+
+    fn set_timer(&mut self, write: TimerWrite) {
+        let name = (write.entity, write.name);
+        let before = match write.due_ms {
+            Some(due_ms) => self.timers.insert(name.clone(), due_ms),
+            None => self.timers.remove(&name),
+        };
+        if let Some(due_ms) = before {
+            self.due.remove(&(due_ms, name.clone()));
+        }
+        if let Some(due_ms) = write.due_ms {
+            self.due.insert((due_ms, name));
+        }
+    }
+}
+
+struct Shard {
+    state: Mutex<ShardState>,
+    head: watch::Sender<u64>,
+}
+
+/// A commit that waits while commits are paused.
+type Job = Box<dyn FnOnce(&Inner) + Send>;
+
+#[derive(Default)]
+struct Gate {
+    paused: bool,
+    waiting: VecDeque<Job>,
+}
+
+struct Inner {
+    counts: Vec<(Context, u16)>,
+    shards: HashMap<ShardId, Shard>,
+    documents: Tables<bytes::Bytes>,
+    index: Tables<Arc<str>>,
+    commands: Commands,
+    progress: Mutex<HashMap<(String, ShardId), Progress>>,
+    paused: AtomicBool,
+    gate: Mutex<Gate>,
+    fails: AtomicBool,
+    failure: Mutex<Option<AppendError>>,
+    closed: AtomicBool,
+}
+
+/// The journal in memory. Its hooks let tests hold commits back and make one fail.
+pub struct MemoryJournal {
+    inner: Arc<Inner>,
+}
+
+impl MemoryJournal {
+    /// An empty journal with these contexts and their numbers of shards.
+    #[must_use]
+    pub fn new(shards: &[(Context, u16)]) -> Arc<Self> {
+        let all = shards.iter().flat_map(|&(context, count)| (0..count).map(move |number| ShardId { context, number }));
+        let empty = |id| (id, Shard { state: Mutex::default(), head: watch::Sender::new(0) });
+        let inner = Inner {
+            counts: shards.to_vec(),
+            shards: all.map(empty).collect(),
+            documents: Tables::default(),
+            index: Tables::default(),
+            commands: Commands::default(),
+            progress: Mutex::default(),
+            paused: AtomicBool::new(false),
+            gate: Mutex::default(),
+            fails: AtomicBool::new(false),
+            failure: Mutex::default(),
+            closed: AtomicBool::new(false),
+        };
+        Arc::new(Self { inner: Arc::new(inner) })
+    }
+
+    /// Answers `error` to the next acceptable append instead of writing it.
+    pub fn fail_next_append(&self, error: AppendError) {
+        *lock(&self.inner.failure) = Some(error);
+        self.inner.fails.store(true, Ordering::SeqCst);
+    }
+
+    /// Holds back every change, in order, until [`Self::resume`].
+    pub fn pause(&self) {
+        lock(&self.inner.gate).paused = true;
+        self.inner.paused.store(true, Ordering::SeqCst);
+    }
+
+    /// Carries out what was held back, in order, and goes on.
+    pub fn resume(&self) {
+        let mut gate = lock(&self.inner.gate);
+        while let Some(job) = gate.waiting.pop_front() {
+            job(&self.inner);
+        }
+        gate.paused = false;
+        self.inner.paused.store(false, Ordering::SeqCst);
+    }
+
+    /// How many changes are held back.
+    pub fn waiting(&self) -> usize {
+        lock(&self.inner.gate).waiting.len()
+    }
+
+    /// Carries out a change now, or in its turn when commits are paused.
+    fn submit<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Inner) -> Result<T, AppendError> + Send + 'static,
+    ) -> Submitted<T> {
+        if !self.inner.paused.load(Ordering::SeqCst) {
+            return Submitted::Done(self.inner.open().and_then(|()| change(&self.inner)));
+        }
+        let mut gate = lock(&self.inner.gate);
+        if !gate.paused {
+            return Submitted::Done(self.inner.open().and_then(|()| change(&self.inner)));
+        }
+        let (answer, answered) = oneshot::channel();
+        gate.waiting.push_back(Box::new(move |inner| {
+            // Whoever has stopped waiting does not undo the change.
+            drop(answer.send(inner.open().and_then(|()| change(inner))));
+        }));
+        Submitted::Waiting(answered)
+    }
+}
+
+/// A change that has taken its place in the order.
+enum Submitted<T> {
+    Done(Result<T, AppendError>),
+    Waiting(oneshot::Receiver<Result<T, AppendError>>),
+}
+
+impl<T> Submitted<T> {
+    async fn wait(self) -> Result<T, AppendError> {
+        match self {
+            Self::Done(answer) => answer,
+            Self::Waiting(answered) => {
+                answered.await.unwrap_or_else(|_| Err(AppendError::Unavailable("the journal is gone".to_owned())))
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn open(&self) -> Result<(), AppendError> {
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(AppendError::Unavailable("the journal is closed".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn shard(&self, shard: ShardId) -> Result<&Shard, AppendError> {
+        self.shards.get(&shard).ok_or_else(|| AppendError::Invalid(format!("there is no shard {shard}")))
+    }
+
+    fn own(&self, id: ShardId) -> Result<Ownership, AppendError> {
+        let mut state = lock(&self.shard(id)?.state);
+        state.epoch += 1;
+        Ok(Ownership { epoch: state.epoch, head: state.head() })
+    }
+
+    /// The failure that a test has asked for, once.
+    fn asked_failure(&self) -> Result<(), AppendError> {
+        if !self.fails.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        self.fails.store(false, Ordering::SeqCst);
+        lock(&self.failure).take().map_or(Ok(()), Err)
+    }
+
+    fn append(&self, append: Append) -> Result<u64, AppendError> {
+        bounds::append(&append).map_err(AppendError::Invalid)?;
+        let shard = self.shard(append.shard)?;
+        let mut state = lock(&shard.state);
+        if append.epoch != state.epoch {
+            return Err(AppendError::Fenced { current: state.epoch });
+        }
+        if append.expected_head != state.head() {
+            return Err(AppendError::Conflict { expected: append.expected_head, actual: state.head() });
+        }
+        self.asked_failure()?;
+        state.events.extend(append.events);
+        for write in append.timers {
+            state.set_timer(write);
+        }
+        for write in append.documents {
+            self.documents.write(write.kind, write.key, write.body);
+        }
+        for write in append.index {
+            self.index.write(write.index, write.key, write.value);
+        }
+        if let Some(record) = append.command {
+            self.commands.put(record);
+        }
+        let head = state.head();
+        // Under the lock, so that the head never seems to go back.
+        shard.head.send_replace(head);
+        Ok(head)
+    }
+
+    fn due_timers(&self, context: Context, until_ms: i64, after: Option<&Timer>, limit: usize) -> Vec<Timer> {
+        let mut found = Vec::new();
+        let after = after.map(|after| (after.shard.number, (after.due_ms, (after.entity.clone(), after.name.clone()))));
+        let count = self.counts.iter().find(|(name, _)| *name == context).map_or(0, |&(_, count)| count);
+        for number in 0..count {
+            let shard = ShardId { context, number };
+            let Some(Shard { state, .. }) = self.shards.get(&shard) else { continue };
+            let state = lock(state);
+            let from = match &after {
+                None => Bound::Unbounded,
+                Some((there, place)) if number == *there => Bound::Excluded(place.clone()),
+                // Of those due at the same time, the shards before it are through and those after it are not.
+                Some((there, (due_ms, _))) => {
+                    let Some(due_ms) = due_ms.checked_add(i64::from(number < *there)) else { continue };
+                    Bound::Included((due_ms, (Arc::from(""), Arc::from(""))))
+                }
+            };
+            let due = state.due.range((from, Bound::Unbounded));
+            let due = due.take_while(|(due_ms, _)| *due_ms <= until_ms).take(limit);
+            found.extend(due.map(|(due_ms, (entity, name))| Timer {
+                shard,
+                entity: Arc::clone(entity),
+                name: Arc::clone(name),
+                due_ms: *due_ms,
+            }));
+        }
+        // Stable: within a shard they are in order already, and the shards were visited in order.
+        found.sort_by_key(|timer| timer.due_ms);
+        found.truncate(limit);
+        found
+    }
+
+    fn record_command(&self, record: CommandRecord, now_ms: i64) -> Result<CommandRecord, AppendError> {
+        bounds::command(&record).map_err(AppendError::Invalid)?;
+        Ok(self.commands.put_first(record, now_ms))
+    }
+
+    fn save_progress(&self, subscription: String, shard: ShardId, progress: Progress) -> Result<(), AppendError> {
+        bounds::progress(&subscription, &progress).map_err(AppendError::Invalid)?;
+        self.shard(shard)?;
+        lock(&self.progress).insert((subscription, shard), progress);
+        Ok(())
+    }
+}

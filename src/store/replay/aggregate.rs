@@ -1,0 +1,61 @@
+//! The five contexts, as the replay sees them: how their events are decoded and folded, and what is checked of one
+//! entity. Pure but for looking up what other contexts have committed.
+
+use super::{Walk, across};
+use crate::domain::{CorruptHistory, customer, fleet, payment, rental, reservation};
+use crate::store::codec::CodecError;
+use crate::store::journal::{Context, ReadError};
+use crate::store::schema::{self, StateError};
+use bytes::Bytes;
+
+pub(super) trait Aggregate {
+    const CONTEXT: Context;
+    const STATE_KIND: &'static str;
+    type State: Default + Clone + PartialEq;
+    type Event;
+
+    fn decode(tag: &str, payload: &[u8]) -> Result<Self::Event, CodecError>;
+    fn evolve(state: Self::State, event: &Self::Event) -> Result<Self::State, CorruptHistory>;
+    fn encode_state(state: &Self::State) -> Result<Bytes, CodecError>;
+    fn decode_state(body: &[u8]) -> Result<Self::State, StateError>;
+    async fn check(walk: &mut Walk<'_>, key: &str, state: &Self::State) -> Result<(), ReadError>;
+}
+
+macro_rules! aggregate {
+    ($name:ident, $module:ident, $context:ident, $check:path) => {
+        pub(super) struct $name;
+
+        impl Aggregate for $name {
+            const CONTEXT: Context = schema::$context;
+            const STATE_KIND: &'static str = schema::$module::STATE_KIND;
+            type State = $module::State;
+            type Event = $module::Event;
+
+            fn decode(tag: &str, payload: &[u8]) -> Result<Self::Event, CodecError> {
+                schema::$module::decode(tag, payload)
+            }
+
+            fn evolve(state: Self::State, event: &Self::Event) -> Result<Self::State, CorruptHistory> {
+                $module::evolve(state, event)
+            }
+
+            fn encode_state(state: &Self::State) -> Result<Bytes, CodecError> {
+                schema::$module::encode_state(state)
+            }
+
+            fn decode_state(body: &[u8]) -> Result<Self::State, StateError> {
+                schema::$module::decode_state(body)
+            }
+
+            async fn check(walk: &mut Walk<'_>, key: &str, state: &Self::State) -> Result<(), ReadError> {
+                $check(walk, key, state).await
+            }
+        }
+    };
+}
+
+aggregate!(Calendar, reservation, RESERVATION, across::calendar);
+aggregate!(Payment, payment, PAYMENT, across::payment);
+aggregate!(Rental, rental, RENTAL, across::rental);
+aggregate!(Car, fleet, FLEET, across::car);
+aggregate!(Customer, customer, CUSTOMER, across::customer);

@@ -1,0 +1,114 @@
+//! Documents that no event accounts for. They are counted first; only when there are more than there should be are
+//! the names of all entities collected to say which.
+
+use super::aggregate::{Aggregate, Calendar, Customer};
+use super::{Bookings, Walk};
+use crate::domain::invariants::Violation;
+use crate::domain::reservation::Booking;
+use crate::store::journal::{Context, READ_ROWS_MAX, ReadError, Recorded};
+use crate::store::schema::customer::KEY_KIND;
+use crate::store::schema::reservation::RESERVATION_KIND;
+use crate::store::schema::{self, ReservationDocument};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// How many documents or events are read at once.
+const PAGE_ROWS: usize = if READ_ROWS_MAX < 1000 { READ_ROWS_MAX } else { 1000 };
+
+impl Walk<'_> {
+    /// Reports the documents of a kind beyond the `present` ones that are accounted for. `name_of` says which
+    /// document an event of the context accounts for.
+    pub(super) async fn left_over(
+        &mut self,
+        kind: &'static str,
+        present: u64,
+        context: Context,
+        name_of: impl Fn(&Recorded) -> Option<Arc<str>>,
+    ) -> Result<(), ReadError> {
+        if self.count(kind).await? <= present {
+            return Ok(());
+        }
+        let mut names = HashSet::new();
+        for shard in self.shards(context) {
+            let mut position = 0;
+            loop {
+                let page = self.journal.read(shard, position, PAGE_ROWS).await?;
+                let Some(last) = page.last() else { break };
+                position = last.position;
+                names.extend(page.iter().filter_map(&name_of));
+            }
+        }
+        let mut after: Option<Arc<str>> = None;
+        loop {
+            let page = self.journal.documents(kind, after.as_deref(), PAGE_ROWS).await?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = Some(Arc::clone(last));
+            for (key, _) in page.iter().filter(|(key, _)| !names.contains(key)) {
+                let detail = format!("{kind}: no event accounts for it");
+                self.report.violation(Violation::new("no_document_left_over", key, detail));
+            }
+        }
+    }
+
+    async fn count(&mut self, kind: &'static str) -> Result<u64, ReadError> {
+        let (mut count, mut after): (u64, Option<Arc<str>>) = (0, None);
+        loop {
+            let page = self.journal.documents(kind, after.as_deref(), PAGE_ROWS).await?;
+            let Some((last, _)) = page.last() else { return Ok(count) };
+            after = Some(Arc::clone(last));
+            count = count.saturating_add(u64::try_from(page.len()).unwrap_or(u64::MAX));
+        }
+    }
+
+    /// The latest state of every reservation of a shard, closed ones included; answers how many have a document.
+    pub(super) async fn reservations(&mut self, bookings: &Bookings) -> Result<u64, ReadError> {
+        let mut present = 0;
+        for (no, booking) in bookings {
+            present += self.reservation_document(no, booking).await?;
+            self.booking(booking).await?;
+        }
+        Ok(present)
+    }
+
+    /// Documents of reservations that were never made.
+    pub(super) async fn left_over_reservations(&mut self, present: u64) -> Result<(), ReadError> {
+        let name_of = |recorded: &Recorded| {
+            let event = Calendar::decode(&recorded.event.tag, &recorded.event.payload).ok()?;
+            event.subject().map(|subject| subject.reservation_no.as_str().into())
+        };
+        self.left_over(RESERVATION_KIND, present, Calendar::CONTEXT, name_of).await
+    }
+
+    async fn reservation_document(&mut self, no: &Arc<str>, booking: &Booking) -> Result<u64, ReadError> {
+        let expected = ReservationDocument { car_no: booking.subject.car_no.clone(), booking: booking.clone() };
+        let body = self.journal.document(RESERVATION_KIND, no).await?;
+        let outcome = match body.as_deref().map(ReservationDocument::decode) {
+            None => Err("there is none".to_owned()),
+            Some(Err(error)) => Err(error.to_string()),
+            Some(Ok(document)) if document.car_no != expected.car_no => {
+                Err(format!("it is of {}, and so is one of {}", document.car_no, expected.car_no))
+            }
+            Some(Ok(document)) if document != expected => Err("its state is another".to_owned()),
+            Some(Ok(_)) => Ok(()),
+        };
+        if let Err(why) = outcome {
+            let detail = format!("{RESERVATION_KIND}: {why}");
+            self.report.violation(Violation::new("document_is_the_replay", no, detail));
+        }
+        let serial = schema::serial_key(booking.subject.serial);
+        let indexed = self.journal.lookup(schema::SERIAL_INDEX, &serial).await?;
+        if indexed.as_ref() != Some(no) {
+            let found = indexed.as_deref().unwrap_or("nothing");
+            let detail = format!("its serial {} leads to {found}", booking.subject.serial);
+            self.report.violation(Violation::new("serials_lead_to_reservations", no, detail));
+        }
+        self.report.documents += u64::from(body.is_some());
+        Ok(u64::from(body.is_some()))
+    }
+
+    /// Keys of nobody; those of registered and erased customers are checked with the customers.
+    pub(super) async fn left_over_keys(&mut self) -> Result<(), ReadError> {
+        let present = self.keys;
+        self.left_over(KEY_KIND, present, Customer::CONTEXT, |recorded| Some(Arc::clone(&recorded.event.entity))).await
+    }
+}

@@ -1,0 +1,200 @@
+//! The stored forms of ledger entries.
+
+use super::wire::{
+    Encoded, MoneyV1, PeriodV1, StateError, Text, block_no, invalid, json_instant, json_money, read, read_state,
+    rental_no, unknown_tag, write, write_state,
+};
+use crate::domain::fleet::{Event, Particulars, RentalNote, State};
+use crate::domain::reservation::Block;
+use crate::store::codec::CodecError;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+const REGISTERED_V1: &str = "fleet.registered.v1";
+const AMENDED_V1: &str = "fleet.amended.v1";
+const RETIRED_V1: &str = "fleet.retired.v1";
+const BLOCKED_V1: &str = "fleet.blocked.v1";
+const UNBLOCKED_V1: &str = "fleet.unblocked.v1";
+const RENTAL_NOTED_V1: &str = "fleet.rental_noted.v1";
+const RENTAL_ENDED_V1: &str = "fleet.rental_ended.v1";
+
+/// Every tag of this context, old versions included.
+pub const TAGS: &[&str] =
+    &[REGISTERED_V1, AMENDED_V1, RETIRED_V1, BLOCKED_V1, UNBLOCKED_V1, RENTAL_NOTED_V1, RENTAL_ENDED_V1];
+
+/// The kind of the state documents; their key is the car's number.
+pub const STATE_KIND: &str = "car";
+/// The number of the shape of the state documents.
+pub const STATE_SCHEMA: u16 = 1;
+
+/// Registered, amended: what staff say of a car.
+#[derive(Serialize, Deserialize)]
+struct ParticularsV1<'a> {
+    model: Text<'a>,
+    car_class: Text<'a>,
+    branch: Text<'a>,
+    daily_rate: MoneyV1,
+    registered_on: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RetiredV1 {}
+
+#[derive(Serialize, Deserialize)]
+struct BlockedV1<'a> {
+    block_no: Text<'a>,
+    period: PeriodV1,
+    reason: Text<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct UnblockedV1<'a> {
+    block_no: Text<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RentalNotedV1<'a> {
+    rental_no: Text<'a>,
+    note: Text<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RentalEndedV1<'a> {
+    rental_no: Text<'a>,
+}
+
+impl<'a> From<&'a Particulars> for ParticularsV1<'a> {
+    fn from(particulars: &'a Particulars) -> Self {
+        ParticularsV1 {
+            model: (&particulars.model).into(),
+            car_class: (&particulars.car_class).into(),
+            branch: (&particulars.branch).into(),
+            daily_rate: (&particulars.daily_rate).into(),
+            registered_on: particulars.registered_on,
+        }
+    }
+}
+
+impl ParticularsV1<'_> {
+    fn particulars(self) -> Result<Particulars, CodecError> {
+        Ok(Particulars {
+            model: self.model.into_owned(),
+            car_class: self.car_class.into_owned(),
+            branch: self.branch.into_owned(),
+            daily_rate: self.daily_rate.money()?,
+            registered_on: self.registered_on,
+        })
+    }
+}
+
+const fn note_name(note: RentalNote) -> &'static str {
+    match note {
+        RentalNote::Rented => "rented",
+        RentalNote::PickedUp => "picked_up",
+        RentalNote::Overdue => "overdue",
+    }
+}
+
+fn note(name: &str) -> Result<RentalNote, CodecError> {
+    match name {
+        "rented" => Ok(RentalNote::Rented),
+        "picked_up" => Ok(RentalNote::PickedUp),
+        "overdue" => Ok(RentalNote::Overdue),
+        _ => Err(invalid("a note of a rental")),
+    }
+}
+
+/// The tag and the body of an event, in its newest version.
+///
+/// # Errors
+/// When it cannot be encoded.
+pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
+    match event {
+        Event::Registered(particulars) => write(REGISTERED_V1, &ParticularsV1::from(particulars)),
+        Event::Amended(particulars) => write(AMENDED_V1, &ParticularsV1::from(particulars)),
+        Event::Retired => write(RETIRED_V1, &RetiredV1 {}),
+        Event::Blocked { block_no, block } => write(
+            BLOCKED_V1,
+            &BlockedV1 {
+                block_no: block_no.as_str().into(),
+                period: (&block.period).into(),
+                reason: (&block.reason).into(),
+            },
+        ),
+        Event::Unblocked { block_no } => write(UNBLOCKED_V1, &UnblockedV1 { block_no: block_no.as_str().into() }),
+        Event::RentalNoted { rental_no, note } => write(
+            RENTAL_NOTED_V1,
+            &RentalNotedV1 { rental_no: rental_no.as_str().into(), note: note_name(*note).into() },
+        ),
+        Event::RentalEnded { rental_no } => {
+            write(RENTAL_ENDED_V1, &RentalEndedV1 { rental_no: rental_no.as_str().into() })
+        }
+    }
+}
+
+/// The event of a tag and a body, whatever version it was written in.
+///
+/// # Errors
+/// When the tag is not known, the bytes are not its body, or a value is not one of the domain.
+pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
+    Ok(match tag {
+        REGISTERED_V1 => Event::Registered(read::<ParticularsV1>(payload)?.particulars()?),
+        AMENDED_V1 => Event::Amended(read::<ParticularsV1>(payload)?.particulars()?),
+        RETIRED_V1 => read::<RetiredV1>(payload).map(|RetiredV1 {}| Event::Retired)?,
+        BLOCKED_V1 => {
+            let wire: BlockedV1 = read(payload)?;
+            let block = Block { period: wire.period.period()?, reason: wire.reason.into_owned() };
+            Event::Blocked { block_no: block_no(&wire.block_no)?, block }
+        }
+        UNBLOCKED_V1 => Event::Unblocked { block_no: block_no(&read::<UnblockedV1>(payload)?.block_no)? },
+        RENTAL_NOTED_V1 => {
+            let wire: RentalNotedV1 = read(payload)?;
+            Event::RentalNoted { rental_no: rental_no(&wire.rental_no)?, note: note(&wire.note)? }
+        }
+        RENTAL_ENDED_V1 => Event::RentalEnded { rental_no: rental_no(&read::<RentalEndedV1>(payload)?.rental_no)? },
+        _ => return Err(unknown_tag(tag)),
+    })
+}
+
+/// A readable rendering of an event.
+#[must_use]
+pub fn json(event: &Event) -> Value {
+    match event {
+        Event::Registered(particulars) | Event::Amended(particulars) => json!({
+            "model": particulars.model,
+            "carClass": particulars.car_class,
+            "branch": particulars.branch,
+            "dailyRate": json_money(&particulars.daily_rate),
+            "registeredOn": particulars.registered_on,
+        }),
+        Event::Retired => json!({}),
+        Event::Blocked { block_no, block } => json!({
+            "blockNo": block_no.as_str(),
+            "from": json_instant(block.period.from()),
+            "to": json_instant(block.period.to()),
+            "reason": block.reason,
+        }),
+        Event::Unblocked { block_no } => json!({ "blockNo": block_no.as_str() }),
+        Event::RentalNoted { rental_no, note } => {
+            json!({ "rentalNo": rental_no.as_str(), "note": note_name(*note) })
+        }
+        Event::RentalEnded { rental_no } => json!({ "rentalNo": rental_no.as_str() }),
+    }
+}
+
+/// The body of a ledger entry's state.
+///
+/// # Errors
+/// When it cannot be encoded.
+pub fn encode_state(state: &State) -> Result<Bytes, CodecError> {
+    write_state(STATE_SCHEMA, state)
+}
+
+/// The state of a body.
+///
+/// # Errors
+/// When it was written under another schema, or is damaged.
+pub fn decode_state(body: &[u8]) -> Result<State, StateError> {
+    read_state(STATE_SCHEMA, body)
+}

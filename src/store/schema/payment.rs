@@ -1,0 +1,186 @@
+//! The stored forms of payments. There is no card data in them.
+
+use super::wire::{
+    Encoded, MoneyV1, StateError, SubjectV1, Text, json_money, json_subject, read, read_state, unknown_tag, write,
+    write_state,
+};
+use crate::domain::payment::{Event, State};
+use crate::store::codec::CodecError;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+const REQUESTED_V1: &str = "payment.requested.v1";
+const APPROVED_V1: &str = "payment.approved.v1";
+const DECLINED_V1: &str = "payment.declined.v1";
+const NOT_CHARGED_V1: &str = "payment.not_charged.v1";
+const SIGHT_LOST_V1: &str = "payment.sight_lost.v1";
+const CANCELLED_V1: &str = "payment.cancelled.v1";
+const REFUNDED_V1: &str = "payment.refunded.v1";
+
+/// Every tag of this context, old versions included.
+pub const TAGS: &[&str] =
+    &[REQUESTED_V1, APPROVED_V1, DECLINED_V1, NOT_CHARGED_V1, SIGHT_LOST_V1, CANCELLED_V1, REFUNDED_V1];
+
+/// The kind of the state documents; their key is the payment's number.
+pub const STATE_KIND: &str = "payment";
+/// The name of the timer that has what is outstanding with the provider settled.
+pub const SETTLE_TIMER: &str = "settle";
+/// The number of the shape of the state documents.
+pub const STATE_SCHEMA: u16 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct RequestedV1<'a> {
+    subject: SubjectV1<'a>,
+    amount: MoneyV1,
+    attempt: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ApprovedV1<'a> {
+    subject: SubjectV1<'a>,
+    amount: MoneyV1,
+    attempt: u32,
+    provider_ref: Text<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DeclinedV1<'a> {
+    subject: SubjectV1<'a>,
+    attempt: u32,
+    reason: Text<'a>,
+}
+
+/// Not charged, sight lost: something became of an attempt.
+#[derive(Serialize, Deserialize)]
+struct AttemptV1<'a> {
+    subject: SubjectV1<'a>,
+    attempt: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CancelledV1<'a> {
+    subject: SubjectV1<'a>,
+    amount: MoneyV1,
+    refund: MoneyV1,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RefundedV1<'a> {
+    subject: SubjectV1<'a>,
+    amount: MoneyV1,
+    provider_ref: Text<'a>,
+}
+
+/// The tag and the body of an event, in its newest version.
+///
+/// # Errors
+/// When it cannot be encoded.
+pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
+    match event {
+        Event::Requested { subject, amount, attempt } => {
+            write(REQUESTED_V1, &RequestedV1 { subject: subject.into(), amount: amount.into(), attempt: *attempt })
+        }
+        Event::Approved { subject, amount, attempt, provider_ref } => write(
+            APPROVED_V1,
+            &ApprovedV1 {
+                subject: subject.into(),
+                amount: amount.into(),
+                attempt: *attempt,
+                provider_ref: provider_ref.into(),
+            },
+        ),
+        Event::Declined { subject, attempt, reason } => {
+            write(DECLINED_V1, &DeclinedV1 { subject: subject.into(), attempt: *attempt, reason: reason.into() })
+        }
+        Event::NotCharged { subject, attempt } => {
+            write(NOT_CHARGED_V1, &AttemptV1 { subject: subject.into(), attempt: *attempt })
+        }
+        Event::SightLost { subject, attempt } => {
+            write(SIGHT_LOST_V1, &AttemptV1 { subject: subject.into(), attempt: *attempt })
+        }
+        Event::Cancelled { subject, amount, refund } => {
+            write(CANCELLED_V1, &CancelledV1 { subject: subject.into(), amount: amount.into(), refund: refund.into() })
+        }
+        Event::Refunded { subject, amount, provider_ref } => write(
+            REFUNDED_V1,
+            &RefundedV1 { subject: subject.into(), amount: amount.into(), provider_ref: provider_ref.into() },
+        ),
+    }
+}
+
+/// The event of a tag and a body, whatever version it was written in.
+///
+/// # Errors
+/// When the tag is not known, the bytes are not its body, or a value is not one of the domain.
+pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
+    Ok(match tag {
+        REQUESTED_V1 => {
+            let RequestedV1 { subject, amount, attempt } = read(payload)?;
+            Event::Requested { subject: subject.subject()?, amount: amount.money()?, attempt }
+        }
+        APPROVED_V1 => {
+            let ApprovedV1 { subject, amount, attempt, provider_ref } = read(payload)?;
+            let (subject, amount) = (subject.subject()?, amount.money()?);
+            Event::Approved { subject, amount, attempt, provider_ref: provider_ref.into_owned() }
+        }
+        DECLINED_V1 => {
+            let DeclinedV1 { subject, attempt, reason } = read(payload)?;
+            Event::Declined { subject: subject.subject()?, attempt, reason: reason.into_owned() }
+        }
+        NOT_CHARGED_V1 => {
+            let AttemptV1 { subject, attempt } = read(payload)?;
+            Event::NotCharged { subject: subject.subject()?, attempt }
+        }
+        SIGHT_LOST_V1 => {
+            let AttemptV1 { subject, attempt } = read(payload)?;
+            Event::SightLost { subject: subject.subject()?, attempt }
+        }
+        CANCELLED_V1 => {
+            let CancelledV1 { subject, amount, refund } = read(payload)?;
+            Event::Cancelled { subject: subject.subject()?, amount: amount.money()?, refund: refund.money()? }
+        }
+        REFUNDED_V1 => {
+            let RefundedV1 { subject, amount, provider_ref } = read(payload)?;
+            let (subject, amount) = (subject.subject()?, amount.money()?);
+            Event::Refunded { subject, amount, provider_ref: provider_ref.into_owned() }
+        }
+        _ => return Err(unknown_tag(tag)),
+    })
+}
+
+/// A readable rendering of an event.
+#[must_use]
+pub fn json(event: &Event) -> Value {
+    let more = match event {
+        Event::Requested { amount, attempt, .. } => json!({ "amount": json_money(amount), "attempt": attempt }),
+        Event::Approved { amount, attempt, provider_ref, .. } => {
+            json!({ "amount": json_money(amount), "attempt": attempt, "providerRef": provider_ref })
+        }
+        Event::Declined { attempt, reason, .. } => json!({ "attempt": attempt, "reason": reason }),
+        Event::NotCharged { attempt, .. } | Event::SightLost { attempt, .. } => json!({ "attempt": attempt }),
+        Event::Cancelled { amount, refund, .. } => {
+            json!({ "amount": json_money(amount), "refund": json_money(refund) })
+        }
+        Event::Refunded { amount, provider_ref, .. } => {
+            json!({ "amount": json_money(amount), "providerRef": provider_ref })
+        }
+    };
+    json_subject(event.subject(), more)
+}
+
+/// The body of a payment's state.
+///
+/// # Errors
+/// When it cannot be encoded.
+pub fn encode_state(state: &State) -> Result<Bytes, CodecError> {
+    write_state(STATE_SCHEMA, state)
+}
+
+/// The state of a body.
+///
+/// # Errors
+/// When it was written under another schema, or is damaged.
+pub fn decode_state(body: &[u8]) -> Result<State, StateError> {
+    read_state(STATE_SCHEMA, body)
+}

@@ -1,0 +1,113 @@
+//! The stored forms of rentals.
+
+use super::wire::{
+    Encoded, PeriodV1, StateError, SubjectV1, instant, json_instant, json_subject, read, read_state, unknown_tag,
+    write, write_state,
+};
+use crate::domain::Subject;
+use crate::domain::rental::{Event, State};
+use crate::domain::time::Timestamp;
+use crate::store::codec::CodecError;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+const RENTED_V1: &str = "rental.rented.v1";
+const PICKED_UP_V1: &str = "rental.picked_up.v1";
+const RETURNED_V1: &str = "rental.returned.v1";
+const CANCELLED_V1: &str = "rental.cancelled.v1";
+const OVERDUE_V1: &str = "rental.overdue.v1";
+
+/// Every tag of this context, old versions included.
+pub const TAGS: &[&str] = &[RENTED_V1, PICKED_UP_V1, RETURNED_V1, CANCELLED_V1, OVERDUE_V1];
+
+/// The kind of the state documents; their key is the rental's number.
+pub const STATE_KIND: &str = "rental";
+/// The name of the timer that tells when a car should have been back.
+pub const OVERDUE_TIMER: &str = "overdue";
+/// The number of the shape of the state documents.
+pub const STATE_SCHEMA: u16 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct RentedV1<'a> {
+    subject: SubjectV1<'a>,
+    period: PeriodV1,
+}
+
+/// Picked up, returned, cancelled, overdue: something happened at an instant.
+#[derive(Serialize, Deserialize)]
+struct StepV1<'a> {
+    subject: SubjectV1<'a>,
+    at_ms: i64,
+}
+
+/// The tag and the body of an event, in its newest version.
+///
+/// # Errors
+/// When it cannot be encoded.
+pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
+    let step =
+        |tag, subject: &Subject, at: Timestamp| write(tag, &StepV1 { subject: subject.into(), at_ms: at.as_millis() });
+    match event {
+        Event::Rented { subject, period } => {
+            write(RENTED_V1, &RentedV1 { subject: subject.into(), period: period.into() })
+        }
+        Event::PickedUp { subject, at } => step(PICKED_UP_V1, subject, *at),
+        Event::Returned { subject, at } => step(RETURNED_V1, subject, *at),
+        Event::Cancelled { subject, at } => step(CANCELLED_V1, subject, *at),
+        Event::Overdue { subject, at } => step(OVERDUE_V1, subject, *at),
+    }
+}
+
+/// The event of a tag and a body, whatever version it was written in.
+///
+/// # Errors
+/// When the tag is not known, the bytes are not its body, or a value is not one of the domain.
+pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
+    let step = || {
+        let wire: StepV1 = read(payload)?;
+        Ok::<_, CodecError>((wire.subject.subject()?, instant(wire.at_ms)?))
+    };
+    match tag {
+        RENTED_V1 => {
+            let wire: RentedV1 = read(payload)?;
+            Ok(Event::Rented { subject: wire.subject.subject()?, period: wire.period.period()? })
+        }
+        PICKED_UP_V1 => step().map(|(subject, at)| Event::PickedUp { subject, at }),
+        RETURNED_V1 => step().map(|(subject, at)| Event::Returned { subject, at }),
+        CANCELLED_V1 => step().map(|(subject, at)| Event::Cancelled { subject, at }),
+        OVERDUE_V1 => step().map(|(subject, at)| Event::Overdue { subject, at }),
+        _ => Err(unknown_tag(tag)),
+    }
+}
+
+/// A readable rendering of an event.
+#[must_use]
+pub fn json(event: &Event) -> Value {
+    let more = match event {
+        Event::Rented { period, .. } => {
+            json!({ "from": json_instant(period.from()), "to": json_instant(period.to()) })
+        }
+        Event::PickedUp { at, .. }
+        | Event::Returned { at, .. }
+        | Event::Cancelled { at, .. }
+        | Event::Overdue { at, .. } => json!({ "at": json_instant(*at) }),
+    };
+    json_subject(event.subject(), more)
+}
+
+/// The body of a rental's state.
+///
+/// # Errors
+/// When it cannot be encoded.
+pub fn encode_state(state: &State) -> Result<Bytes, CodecError> {
+    write_state(STATE_SCHEMA, state)
+}
+
+/// The state of a body.
+///
+/// # Errors
+/// When it was written under another schema, or is damaged.
+pub fn decode_state(body: &[u8]) -> Result<State, StateError> {
+    read_state(STATE_SCHEMA, body)
+}

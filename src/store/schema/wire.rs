@@ -1,0 +1,203 @@
+//! What the stored forms of all contexts share. The structs named `…V1` are frozen: their bytes are in journals,
+//! so they are never changed, only followed by a `…V2`. Nothing of the domain is inside them.
+
+use crate::domain::Subject;
+use crate::domain::ids::{BlockNo, CarNo, CustomerNo, InvalidNumber, RentalNo, ReservationNo};
+use crate::domain::money::{Currency, Money};
+use crate::domain::time::{Period, Timestamp};
+use crate::store::codec::{self, CodecError};
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// A text: borrowed while it is written, owned once it is read; the bytes are those of a `String`.
+pub(super) type Text<'a> = Cow<'a, str>;
+
+/// An encoded event: its permanent tag and its body.
+pub type Encoded = (Arc<str>, Bytes);
+
+/// What a payment or a rental is about, as it is stored.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SubjectV1<'a> {
+    reservation_no: Text<'a>,
+    serial: u64,
+    customer_no: Text<'a>,
+    car_no: Text<'a>,
+}
+
+/// An amount, as it is stored: minor units and the three letters of an ISO 4217 code.
+#[derive(Serialize, Deserialize)]
+pub(super) struct MoneyV1 {
+    pub(super) amount: u64,
+    pub(super) currency: [u8; 3],
+}
+
+/// A half-open period, as it is stored: milliseconds since the epoch.
+#[derive(Serialize, Deserialize)]
+pub(super) struct PeriodV1 {
+    pub(super) from_ms: i64,
+    pub(super) to_ms: i64,
+}
+
+impl<'a> From<&'a Subject> for SubjectV1<'a> {
+    fn from(subject: &'a Subject) -> Self {
+        SubjectV1 {
+            reservation_no: subject.reservation_no.as_str().into(),
+            serial: subject.serial,
+            customer_no: subject.customer_no.as_str().into(),
+            car_no: subject.car_no.as_str().into(),
+        }
+    }
+}
+
+impl SubjectV1<'_> {
+    pub(super) fn subject(&self) -> Result<Subject, CodecError> {
+        Ok(Subject {
+            reservation_no: number(ReservationNo::parse(&self.reservation_no))?,
+            serial: self.serial,
+            customer_no: number(CustomerNo::parse(&self.customer_no))?,
+            car_no: number(CarNo::parse(&self.car_no))?,
+        })
+    }
+}
+
+impl From<&Money> for MoneyV1 {
+    fn from(money: &Money) -> Self {
+        // A code is three bytes long; were it not, what is written would be refused when it is read.
+        let currency = money.currency().code().as_bytes().try_into().unwrap_or_default();
+        MoneyV1 { amount: money.amount(), currency }
+    }
+}
+
+#[cfg(test)]
+impl<'a> SubjectV1<'a> {
+    pub(super) fn new(reservation_no: &'a str, serial: u64, customer_no: &'a str, car_no: &'a str) -> Self {
+        let [reservation_no, customer_no, car_no] = [reservation_no, customer_no, car_no].map(Text::from);
+        SubjectV1 { reservation_no, serial, customer_no, car_no }
+    }
+}
+
+impl MoneyV1 {
+    pub(super) fn money(&self) -> Result<Money, CodecError> {
+        let code = std::str::from_utf8(&self.currency).map_err(|_| invalid("a currency"))?;
+        let currency = Currency::parse(code).ok_or_else(|| invalid("a currency"))?;
+        Money::new(self.amount, currency).ok_or_else(|| invalid("an amount of money"))
+    }
+}
+
+impl From<&Period> for PeriodV1 {
+    fn from(period: &Period) -> Self {
+        PeriodV1 { from_ms: period.from().as_millis(), to_ms: period.to().as_millis() }
+    }
+}
+
+impl PeriodV1 {
+    pub(super) fn period(&self) -> Result<Period, CodecError> {
+        Period::new(instant(self.from_ms)?, instant(self.to_ms)?).ok_or_else(|| invalid("a period"))
+    }
+}
+
+/// The error of a body that has the right shape but not a legal value; the value itself is not repeated.
+pub(super) fn invalid(what: &str) -> CodecError {
+    CodecError::Decode(format!("not {what}"))
+}
+
+/// The error of a tag that this version of the program does not know.
+pub(super) fn unknown_tag(tag: &str) -> CodecError {
+    CodecError::Decode(format!("the tag {tag:?} is not known"))
+}
+
+fn number<T>(parsed: Result<T, InvalidNumber>) -> Result<T, CodecError> {
+    parsed.map_err(|error| CodecError::Decode(format!("not a number: {error}")))
+}
+
+pub(super) fn block_no(text: &str) -> Result<BlockNo, CodecError> {
+    number(BlockNo::parse(text))
+}
+
+pub(super) fn rental_no(text: &str) -> Result<RentalNo, CodecError> {
+    number(RentalNo::parse(text))
+}
+
+pub(super) fn instant(ms: i64) -> Result<Timestamp, CodecError> {
+    Timestamp::from_millis(ms).ok_or_else(|| invalid("an instant"))
+}
+
+pub(super) fn write<W: Serialize>(tag: &'static str, wire: &W) -> Result<Encoded, CodecError> {
+    Ok((super::interned(tag), codec::to_bytes(wire)?))
+}
+
+pub(super) fn read<W: DeserializeOwned>(payload: &[u8]) -> Result<W, CodecError> {
+    codec::from_bytes(payload)
+}
+
+/// Why a stored state could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// It was written by a version of the program whose states have another shape; replay rebuilds it.
+    #[error("the document has the state schema {found}, not {expected}")]
+    OtherSchema {
+        /// The number in the document.
+        found: u16,
+        /// The number that this program writes.
+        expected: u16,
+    },
+    /// It is too short or its body is damaged.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+}
+
+impl From<StateError> for CodecError {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Codec(error) => error,
+            StateError::OtherSchema { .. } => CodecError::Decode(error.to_string()),
+        }
+    }
+}
+
+/// A state: its schema's number as a little-endian `u16`, then its body.
+pub(super) fn write_state<S: Serialize>(schema: u16, state: &S) -> Result<Bytes, CodecError> {
+    let body = codec::to_bytes(state)?;
+    let mut bytes = BytesMut::with_capacity(2 + body.len());
+    bytes.put_u16_le(schema);
+    bytes.put_slice(&body);
+    Ok(bytes.freeze())
+}
+
+pub(super) fn read_state<S: DeserializeOwned>(expected: u16, bytes: &[u8]) -> Result<S, StateError> {
+    let (number, body) = bytes.split_first_chunk::<2>().ok_or_else(|| invalid("a state: it is too short"))?;
+    let found = u16::from_le_bytes(*number);
+    if found != expected {
+        return Err(StateError::OtherSchema { found, expected });
+    }
+    Ok(codec::from_bytes(body)?)
+}
+
+/// An instant as RFC 3339 in UTC.
+pub(super) fn json_instant(instant: Timestamp) -> Value {
+    let text = jiff::Timestamp::from_millisecond(instant.as_millis()).map(|instant| instant.to_string());
+    // Every instant of the domain is within jiff's bounds, so the fallback is never taken.
+    text.map_or(Value::Null, Value::String)
+}
+
+pub(super) fn json_money(money: &Money) -> Value {
+    json!({ "amount": money.amount(), "currency": money.currency().code() })
+}
+
+/// The members of a subject, and then those of `more`, in one object.
+pub(super) fn json_subject(subject: &Subject, more: Value) -> Value {
+    let mut object = json!({
+        "reservationNo": subject.reservation_no.as_str(),
+        "serial": subject.serial,
+        "customerNo": subject.customer_no.as_str(),
+        "carNo": subject.car_no.as_str(),
+    });
+    if let (Value::Object(object), Value::Object(more)) = (&mut object, more) {
+        object.extend(more);
+    }
+    object
+}

@@ -1,0 +1,326 @@
+//! What one commit will write: it takes jobs one after the other, checks each against the heads and epochs as the
+//! jobs before it leave them, and gathers one sled batch. Writes nothing itself.
+
+use super::super::frame;
+use super::super::journal::{AppendError, CommandRecord, Ownership};
+use super::gate;
+use super::keys::{self, ShardCode};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, AppendError>>;
+
+/// A timer as it will be stored.
+pub(super) struct TimerChange {
+    pub entity: Arc<str>,
+    pub name: Arc<str>,
+    pub due_ms: Option<i64>,
+}
+
+/// An append whose parts are encoded already, on the caller's side.
+pub(super) struct Prepared {
+    pub shard: ShardCode,
+    pub epoch: u64,
+    pub expected_head: u64,
+    pub envelopes: Vec<Vec<u8>>,
+    pub writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    pub timers: Vec<TimerChange>,
+    pub command: Option<CommandRecord>,
+}
+
+/// What the committer is asked to do.
+pub(super) enum Job {
+    Append(Prepared, Reply<u64>),
+    Own(ShardCode, Reply<Ownership>),
+    RecordCommand { record: CommandRecord, now_ms: i64, reply: Reply<CommandRecord> },
+    ForgetCommands { now_ms: i64, limit: usize, reply: Reply<usize> },
+    SaveProgress { key: Vec<u8>, value: Vec<u8>, reply: Reply<()> },
+}
+
+impl Job {
+    /// Answers that nothing was written.
+    pub(super) fn refuse(self, why: &str) {
+        let error = AppendError::Unavailable(why.to_owned());
+        // Whoever has stopped waiting does not care.
+        match self {
+            Self::Append(_, reply) => drop(reply.send(Err(error))),
+            Self::Own(_, reply) => drop(reply.send(Err(error))),
+            Self::RecordCommand { reply, .. } => drop(reply.send(Err(error))),
+            Self::ForgetCommands { reply, .. } => drop(reply.send(Err(error))),
+            Self::SaveProgress { reply, .. } => drop(reply.send(Err(error))),
+        }
+    }
+}
+
+/// An answer that waits for the commit; it is told why the commit failed, if it did.
+pub(super) type Settle = Box<dyn FnOnce(Option<&str>) + Send>;
+
+fn settle<T: Send + 'static>(reply: Reply<T>, result: Result<T, AppendError>) -> Settle {
+    Box::new(move |failed| {
+        let answer = match (failed, result) {
+            (None, result) => result,
+            (Some(why), Ok(_)) => Err(AppendError::Unknown(why.to_owned())),
+            (Some(why), Err(_)) => Err(AppendError::Unavailable(why.to_owned())),
+        };
+        drop(reply.send(answer));
+    })
+}
+
+/// The head and the epoch of a shard.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct ShardState {
+    pub head: u64,
+    pub epoch: u64,
+}
+
+/// The shards as the last commit left them; owned by the committer.
+pub(super) type ShardStates = HashMap<ShardCode, ShardState>;
+
+struct NewEvents {
+    first: u64,
+    envelopes: Vec<Vec<u8>>,
+}
+
+/// See the module.
+pub(super) struct Plan<'a> {
+    tree: &'a ::sled::Tree,
+    shards: &'a mut ShardStates,
+    batch: ::sled::Batch,
+    writes: usize,
+    events: HashMap<ShardCode, NewEvents>,
+    timers: HashMap<Vec<u8>, Option<i64>>,
+    commands: HashMap<Arc<str>, Option<CommandRecord>>,
+    touched: HashSet<ShardCode>,
+    keys: HashSet<u64>,
+    answers: Vec<Settle>,
+    durable: bool,
+    appends: usize,
+}
+
+/// A commit that is ready to be written.
+pub(super) struct Commit {
+    pub batch: ::sled::Batch,
+    /// Whether there is anything in the batch.
+    pub writes: usize,
+    /// Whether somebody was promised that it will be durable.
+    pub durable: bool,
+    pub keys: HashSet<u64>,
+    pub heads: Vec<(ShardCode, u64)>,
+    pub answers: Vec<Settle>,
+    pub appends: usize,
+    pub events: usize,
+}
+
+impl<'a> Plan<'a> {
+    pub(super) fn new(tree: &'a ::sled::Tree, shards: &'a mut ShardStates) -> Self {
+        Self {
+            tree,
+            shards,
+            batch: ::sled::Batch::default(),
+            writes: 0,
+            events: HashMap::new(),
+            timers: HashMap::new(),
+            commands: HashMap::new(),
+            touched: HashSet::new(),
+            keys: HashSet::new(),
+            answers: Vec::new(),
+            durable: false,
+            appends: 0,
+        }
+    }
+
+    fn put(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        self.writes += 1;
+        match value {
+            Some(value) => self.batch.insert(key, value),
+            None => self.batch.remove(key),
+        }
+    }
+
+    /// Puts what readers look up by its key, so that they wait until it is durable.
+    fn put_gated(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        self.keys.insert(gate::hash(&key));
+        self.put(key, value);
+    }
+
+    /// Takes a job into the commit. An error is sled's and spoils the whole commit.
+    pub(super) fn add(&mut self, job: Job) -> ::sled::Result<()> {
+        match job {
+            Job::Append(append, reply) => {
+                let result = match self.check(&append) {
+                    Ok(()) => Ok(self.append(append)?),
+                    Err(refusal) => Err(refusal),
+                };
+                self.answers.push(settle(reply, result));
+            }
+            Job::Own(shard, reply) => {
+                let state = self.shards.entry(shard).or_default();
+                state.epoch += 1;
+                let ownership = Ownership { epoch: state.epoch, head: state.head };
+                self.touched.insert(shard);
+                self.durable = true;
+                self.answers.push(settle(reply, Ok(ownership)));
+            }
+            Job::RecordCommand { record, now_ms, reply } => {
+                let first = self.record_command(record, now_ms)?;
+                self.answers.push(settle(reply, Ok(first)));
+            }
+            Job::ForgetCommands { now_ms, limit, reply } => {
+                let forgotten = self.forget_commands(now_ms, limit)?;
+                self.answers.push(settle(reply, Ok(forgotten)));
+            }
+            Job::SaveProgress { key, value, reply } => {
+                self.put(key, Some(value));
+                self.answers.push(settle(reply, Ok(())));
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, append: &Prepared) -> Result<(), AppendError> {
+        let state = self.shards.get(&append.shard).copied().unwrap_or_default();
+        if append.epoch != state.epoch {
+            return Err(AppendError::Fenced { current: state.epoch });
+        }
+        if append.expected_head != state.head {
+            return Err(AppendError::Conflict { expected: append.expected_head, actual: state.head });
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, append: Prepared) -> ::sled::Result<u64> {
+        let shard = append.shard;
+        for timer in &append.timers {
+            self.change_timer(shard, timer)?;
+        }
+        if let Some(record) = append.command {
+            self.put_command(record)?;
+        }
+        for (key, value) in append.writes {
+            self.put_gated(key, value);
+        }
+        let head = append.expected_head + append.envelopes.len() as u64;
+        let first = append.expected_head + 1;
+        let new = self.events.entry(shard).or_insert_with(|| NewEvents { first, envelopes: Vec::new() });
+        new.envelopes.extend(append.envelopes);
+        self.shards.entry(shard).or_default().head = head;
+        self.touched.insert(shard);
+        self.durable = true;
+        self.appends += 1;
+        Ok(head)
+    }
+
+    /// The due time of a timer as this commit leaves it so far.
+    fn due(&self, reverse: &[u8]) -> ::sled::Result<Option<i64>> {
+        if let Some(due_ms) = self.timers.get(reverse) {
+            return Ok(*due_ms);
+        }
+        let stored = self.tree.get(reverse)?;
+        Ok(stored.and_then(|value| keys::parse_numbered(&value).ok().map(|(ms, _)| ms.cast_signed())))
+    }
+
+    fn change_timer(&mut self, shard: ShardCode, timer: &TimerChange) -> ::sled::Result<()> {
+        let reverse = keys::timer_due(shard, &timer.entity, &timer.name);
+        let before = self.due(&reverse)?;
+        if before == timer.due_ms {
+            return Ok(());
+        }
+        if let Some(due_ms) = before {
+            self.put(keys::timer(shard, due_ms, &timer.entity, &timer.name), None);
+        }
+        if let Some(due_ms) = timer.due_ms {
+            self.put(keys::timer(shard, due_ms, &timer.entity, &timer.name), Some(Vec::new()));
+        }
+        let value = timer.due_ms.map(|due_ms| keys::numbered(due_ms.cast_unsigned(), &[]));
+        self.put(reverse.clone(), value);
+        self.timers.insert(reverse, timer.due_ms);
+        Ok(())
+    }
+
+    /// A command's record as this commit leaves it so far.
+    fn command(&self, id: &Arc<str>) -> ::sled::Result<Option<CommandRecord>> {
+        if let Some(record) = self.commands.get(id) {
+            return Ok(record.clone());
+        }
+        let stored = self.tree.get(keys::command(id))?;
+        Ok(stored.and_then(|value| parse_command(id, &value)))
+    }
+
+    fn put_command(&mut self, record: CommandRecord) -> ::sled::Result<()> {
+        if let Some(before) = self.command(&record.id)? {
+            self.put(keys::expiry(before.expires_ms, &record.id), None);
+        }
+        let value = keys::numbered(record.expires_ms.cast_unsigned(), &record.answer);
+        self.put_gated(keys::command(&record.id), Some(value));
+        self.put(keys::expiry(record.expires_ms, &record.id), Some(Vec::new()));
+        self.commands.insert(Arc::clone(&record.id), Some(record));
+        self.durable = true;
+        Ok(())
+    }
+
+    fn record_command(&mut self, record: CommandRecord, now_ms: i64) -> ::sled::Result<CommandRecord> {
+        if let Some(first) = self.command(&record.id)?
+            && !first.has_expired(now_ms)
+        {
+            return Ok(first);
+        }
+        self.put_command(record.clone())?;
+        Ok(record)
+    }
+
+    fn forget_commands(&mut self, now_ms: i64, limit: usize) -> ::sled::Result<usize> {
+        let expired = vec![keys::EXPIRIES]..keys::end_of(&keys::expiry(now_ms, ""));
+        let mut forgotten = 0;
+        for entry in self.tree.range(expired).keys() {
+            if forgotten == limit {
+                break;
+            }
+            let key = entry?;
+            let Ok((_, id)) = keys::parse_expiry(&key) else { continue };
+            // A record that this very commit renews keeps its place; its old expiry is gone already.
+            if self.commands.contains_key(id.as_str()) {
+                continue;
+            }
+            self.put_gated(keys::command(&id), None);
+            self.put(key.to_vec(), None);
+            self.commands.insert(id.into(), None);
+            forgotten += 1;
+        }
+        Ok(forgotten)
+    }
+
+    /// Ends the plan: frames and heads are made of everything together.
+    pub(super) fn finish(mut self) -> Commit {
+        let mut events = 0;
+        for (shard, new) in std::mem::take(&mut self.events) {
+            events += new.envelopes.len();
+            for (first, frame) in frame::pack(new.first, &new.envelopes) {
+                self.put(keys::frame(shard, first), Some(frame));
+            }
+        }
+        let mut heads = Vec::with_capacity(self.touched.len());
+        for shard in std::mem::take(&mut self.touched) {
+            let state = self.shards.get(&shard).copied().unwrap_or_default();
+            self.put(keys::head(shard), Some(keys::head_value(state.head, state.epoch)));
+            heads.push((shard, state.head));
+        }
+        Commit {
+            batch: self.batch,
+            writes: self.writes,
+            durable: self.durable,
+            keys: self.keys,
+            heads,
+            answers: self.answers,
+            appends: self.appends,
+            events,
+        }
+    }
+}
+
+/// A stored command record; `None` when it is not one.
+pub(super) fn parse_command(id: &str, value: &[u8]) -> Option<CommandRecord> {
+    let (expires, answer) = keys::parse_numbered(value).ok()?;
+    let answer = bytes::Bytes::copy_from_slice(answer);
+    Some(CommandRecord { id: id.into(), answer, expires_ms: expires.cast_signed() })
+}

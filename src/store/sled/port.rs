@@ -1,0 +1,238 @@
+//! The journal port on sled: checks bounds and encodes on the caller's side, then enqueues for the committer.
+
+use super::super::journal::{
+    Append, AppendError, CommandRecord, Context, Documents, IndexEntry, Journal, Ownership, Progress, ReadError,
+    Recorded, ShardId, Timer,
+};
+use super::super::{bounds, envelope};
+use super::keys::{self, ShardCode};
+use super::plan::{Job, Prepared, Reply, TimerChange};
+use super::{Core, SledJournal};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{self, BoxFuture};
+use std::sync::Arc;
+use tokio::sync::{oneshot, watch};
+
+/// Reads of more rows than this leave the worker thread.
+const INLINE_ROWS_MAX: usize = 256;
+
+impl Core {
+    fn code(&self, shard: ShardId) -> Result<ShardCode, AppendError> {
+        self.shards.code(shard).ok_or_else(|| AppendError::Invalid(format!("there is no shard {shard}")))
+    }
+
+    /// Checks an append by itself and encodes it; answers roughly how many bytes it has, too.
+    fn prepare(&self, append: Append) -> Result<(Prepared, usize), AppendError> {
+        let bytes = bounds::append(&append).map_err(AppendError::Invalid)?;
+        let shard = self.code(append.shard)?;
+        let encode = |event| {
+            let mut bytes = Vec::with_capacity(256);
+            envelope::encode(event, &mut bytes).map(|()| bytes).map_err(|error| AppendError::Invalid(error.to_string()))
+        };
+        let envelopes = append.events.iter().map(encode).collect::<Result<_, _>>()?;
+        let documents = append.documents.iter().map(|write| {
+            let body = write.body.as_ref().map(|body| body.to_vec());
+            (keys::named(keys::DOCUMENTS, write.kind, &write.key), body)
+        });
+        let index = append.index.iter().map(|write| {
+            let value = write.value.as_ref().map(|value| value.as_bytes().to_vec());
+            (keys::named(keys::INDEX, write.index, &write.key), value)
+        });
+        let timers = append.timers.into_iter();
+        let prepared = Prepared {
+            shard,
+            epoch: append.epoch,
+            expected_head: append.expected_head,
+            envelopes,
+            writes: documents.chain(index).collect(),
+            timers: timers.map(|t| TimerChange { entity: t.entity, name: t.name, due_ms: t.due_ms }).collect(),
+            command: append.command,
+        };
+        Ok((prepared, bytes))
+    }
+
+    /// Enqueues a job and answers what to wait for.
+    fn submit<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        job: impl FnOnce(Reply<T>) -> Job,
+    ) -> BoxFuture<'static, Result<T, AppendError>> {
+        let (reply, answer) = oneshot::channel();
+        match self.queue.push(job(reply), bytes) {
+            Err(refusal) => refused(refusal),
+            Ok(()) => async move {
+                let ended = |_| Err(AppendError::Unknown("the committer ended before it answered".to_owned()));
+                answer.await.unwrap_or_else(ended)
+            }
+            .boxed(),
+        }
+    }
+}
+
+fn refused<T: Send + 'static>(refusal: AppendError) -> BoxFuture<'static, Result<T, AppendError>> {
+    future::ready(Err(refusal)).boxed()
+}
+
+impl SledJournal {
+    /// Reads on this thread when that is short, else on one that may block.
+    async fn run<T: Send + 'static>(
+        &self,
+        rows: usize,
+        read: impl FnOnce(&Core) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let runtime = tokio::runtime::Handle::try_current();
+        match runtime {
+            Ok(runtime) if rows > INLINE_ROWS_MAX => {
+                let core = Arc::clone(&self.core);
+                let done = runtime.spawn_blocking(move || read(&core)).await;
+                done.unwrap_or_else(|error| Err(ReadError::Unavailable(error.to_string())))
+            }
+            Ok(_) | Err(_) => read(&self.core),
+        }
+    }
+}
+
+impl Journal for SledJournal {
+    fn shard_count(&self, context: Context) -> u16 {
+        self.core.shards.contexts().iter().find(|(name, _)| *name == context).map_or(0, |&(_, count)| count)
+    }
+
+    fn own(&self, shard: ShardId) -> BoxFuture<'_, Result<Ownership, AppendError>> {
+        match self.core.code(shard) {
+            Ok(code) => self.core.submit(0, |reply| Job::Own(code, reply)),
+            Err(refusal) => refused(refusal),
+        }
+    }
+
+    fn append(&self, append: Append) -> BoxFuture<'static, Result<u64, AppendError>> {
+        match self.core.prepare(append) {
+            Ok((prepared, bytes)) => self.core.submit(bytes, |reply| Job::Append(prepared, reply)),
+            Err(refusal) => refused(refusal),
+        }
+    }
+
+    fn watch(&self, shard: ShardId) -> watch::Receiver<u64> {
+        self.core.heads.get(&shard).map_or_else(|| watch::channel(0).1, watch::Sender::subscribe)
+    }
+
+    fn read(&self, shard: ShardId, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<Recorded>, ReadError>> {
+        self.run(limit, move |core| core.read_events(shard, after, limit)).boxed()
+    }
+
+    fn document<'a>(&'a self, kind: &'static str, key: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, ReadError>> {
+        async move {
+            let found = self.core.read_document(kind, key)?;
+            self.core.gate.pass(Some(&keys::named(keys::DOCUMENTS, kind, key))).await?;
+            Ok(found)
+        }
+        .boxed()
+    }
+
+    fn documents<'a>(
+        &'a self,
+        kind: &'static str,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Documents, ReadError>> {
+        let after = after.map(str::to_owned);
+        async move {
+            let found = self.run(limit, move |core| core.read_documents(kind, after.as_deref(), limit)).await?;
+            self.core.gate.pass(None).await?;
+            Ok(found)
+        }
+        .boxed()
+    }
+
+    fn lookup<'a>(&'a self, index: &'static str, key: &'a str) -> BoxFuture<'a, Result<Option<Arc<str>>, ReadError>> {
+        async move {
+            let found = self.core.read_index(index, key)?;
+            self.core.gate.pass(Some(&keys::named(keys::INDEX, index, key))).await?;
+            Ok(found)
+        }
+        .boxed()
+    }
+
+    fn last_entry(&self, index: &'static str) -> BoxFuture<'_, Result<Option<IndexEntry>, ReadError>> {
+        async move {
+            let found = self.core.read_last_entry(index)?;
+            self.core.gate.pass(None).await?;
+            Ok(found)
+        }
+        .boxed()
+    }
+
+    fn due_timers(
+        &self,
+        context: Context,
+        until_ms: i64,
+        after: Option<&Timer>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Timer>, ReadError>> {
+        let after = after.cloned();
+        async move {
+            let read = move |core: &Core| core.read_due_timers(context, until_ms, after.as_ref(), limit);
+            let found = self.run(limit, read).await?;
+            self.core.gate.pass(None).await?;
+            Ok(found)
+        }
+        .boxed()
+    }
+
+    fn command<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<CommandRecord>, ReadError>> {
+        async move {
+            let found = self.core.read_command(id)?;
+            self.core.gate.pass(Some(&keys::command(id))).await?;
+            Ok(found)
+        }
+        .boxed()
+    }
+
+    fn record_command(&self, record: CommandRecord, now_ms: i64) -> BoxFuture<'_, Result<CommandRecord, AppendError>> {
+        match bounds::command(&record) {
+            Ok(bytes) => self.core.submit(bytes, |reply| Job::RecordCommand { record, now_ms, reply }),
+            Err(what) => refused(AppendError::Invalid(what)),
+        }
+    }
+
+    fn forget_commands(&self, now_ms: i64, limit: usize) -> BoxFuture<'_, Result<usize, AppendError>> {
+        let limit = limit.min(super::super::journal::READ_ROWS_MAX);
+        self.core.submit(0, |reply| Job::ForgetCommands { now_ms, limit, reply })
+    }
+
+    fn progress<'a>(&'a self, subscription: &'a str, shard: ShardId) -> BoxFuture<'a, Result<Progress, ReadError>> {
+        future::ready(self.core.read_progress(subscription, shard)).boxed()
+    }
+
+    fn save_progress<'a>(
+        &'a self,
+        subscription: &'a str,
+        shard: ShardId,
+        progress: Progress,
+    ) -> BoxFuture<'a, Result<(), AppendError>> {
+        let checked = bounds::progress(subscription, &progress).map_err(AppendError::Invalid);
+        match checked.and_then(|bytes| Ok((bytes, self.core.code(shard)?))) {
+            Ok((bytes, code)) => {
+                let (key, value) =
+                    (keys::progress(subscription, code), keys::numbered(progress.position, &progress.memo));
+                self.core.submit(bytes, |reply| Job::SaveProgress { key, value, reply })
+            }
+            Err(refusal) => refused(refusal),
+        }
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.core.failed().or_else(|| self.core.queue.closed())
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
+        self.core.queue.close("the journal is closed");
+        let mut finished = self.core.finished.subscribe();
+        async move {
+            let gone = |_| AppendError::Unknown("the committer ended before everything was durable".to_owned());
+            finished.wait_for(|finished| *finished).await.map_err(gone)?;
+            self.core.failed().map_or(Ok(()), |why| Err(AppendError::Unknown(why)))
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,118 @@
+//! Everything in the store, record by record, for export and verification. Streams: the memory it takes does not
+//! grow with the store. Meant for a store that nobody appends to meanwhile, and never writes.
+
+use super::super::frame::Frame;
+use super::super::journal::{Context, Progress, ReadError, Recorded, ShardId, Timer};
+use super::super::record::Record;
+use super::keys::{self, ShardCode};
+use super::plan::parse_command;
+use super::{Core, SledJournal, reads};
+use bytes::Bytes;
+
+fn damaged(what: impl Into<String>) -> ReadError {
+    ReadError::Damaged(what.into())
+}
+
+fn malformed(what: &str) -> ReadError {
+    damaged(format!("a stored {what} is malformed"))
+}
+
+fn utf8(bytes: &[u8], what: &str) -> Result<String, ReadError> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| malformed(what))
+}
+
+impl Core {
+    fn shard_of(&self, code: ShardCode, what: &str) -> Result<ShardId, ReadError> {
+        self.shards.shard(code).ok_or_else(|| malformed(what))
+    }
+
+    /// The record of a key and its value; frames, due times and expiries have none of their own.
+    fn record(&self, key: &[u8], value: &[u8]) -> Result<Option<Record>, ReadError> {
+        let record = match key.first() {
+            Some(&keys::HEADS) => {
+                let shard = self.shard_of(keys::parse_head(key).map_err(|_| malformed("head"))?, "head")?;
+                let (_, epoch) = keys::parse_head_value(value).map_err(|_| malformed("head"))?;
+                Record::Epoch { shard, epoch }
+            }
+            Some(&keys::DOCUMENTS) => {
+                let (kind, key) = keys::parse_named(key).map_err(|_| malformed("document"))?;
+                Record::Document { kind, key, body: Bytes::copy_from_slice(value) }
+            }
+            Some(&keys::INDEX) => {
+                let (index, key) = keys::parse_named(key).map_err(|_| malformed("index entry"))?;
+                Record::Index { index, key, value: utf8(value, "index entry")? }
+            }
+            Some(&keys::TIMERS) => {
+                let (code, due_ms, entity, name) = keys::parse_timer(key).map_err(|_| malformed("timer"))?;
+                let shard = self.shard_of(code, "timer")?;
+                Record::Timer(Timer { shard, entity: entity.into(), name: name.into(), due_ms })
+            }
+            Some(&keys::COMMANDS) => {
+                let id = keys::parse_command(key).map_err(|_| malformed("command"))?;
+                Record::Command(parse_command(&id, value).ok_or_else(|| malformed("command"))?)
+            }
+            Some(&keys::PROGRESS) => {
+                let (subscription, code) = keys::parse_progress(key).map_err(|_| malformed("progress record"))?;
+                let shard = self.shard_of(code, "progress record")?;
+                let (position, memo) = keys::parse_numbered(value).map_err(|_| malformed("progress record"))?;
+                let progress = Progress { position, memo: Bytes::copy_from_slice(memo) };
+                Record::Progress { subscription, shard, progress }
+            }
+            Some(_) | None => return Ok(None),
+        };
+        Ok(Some(record))
+    }
+}
+
+impl SledJournal {
+    /// The contexts with their numbers of shards, in the order of the store.
+    pub fn shards(&self) -> Vec<(Context, u16)> {
+        self.core.shards.contexts().to_vec()
+    }
+
+    /// Hands every event of a shard to `visit`, in order.
+    ///
+    /// # Errors
+    /// When the store cannot be read, a frame is damaged or a position is missing; and whatever `visit` answers.
+    pub fn for_each_event<E: From<ReadError>>(
+        &self,
+        shard: ShardId,
+        mut visit: impl FnMut(Recorded) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some(code) = self.core.shards.code(shard) else { return Ok(()) };
+        let mut expected = 1;
+        for entry in self.core.database.tree.scan_prefix(keys::events(code)) {
+            let (_, value) = entry.map_err(reads::failed)?;
+            let frame = Frame::open(&value).map_err(|error| damaged(format!("shard {shard}: {error}")))?;
+            for event in frame.events(0) {
+                let (position, event) = event.map_err(|error| damaged(format!("shard {shard}: {error}")))?;
+                if position != expected {
+                    return Err(damaged(format!("shard {shard}: position {expected} is missing")).into());
+                }
+                expected += 1;
+                visit(Recorded { shard, position, event })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands everything to `visit`: first the events, shard by shard in order, then all other records.
+    ///
+    /// # Errors
+    /// When the store cannot be read or something in it is malformed; and whatever `visit` answers.
+    pub fn for_each_record<E: From<ReadError>>(&self, mut visit: impl FnMut(Record) -> Result<(), E>) -> Result<(), E> {
+        for (shard, _) in self.core.shards.all() {
+            self.for_each_event(shard, |event| visit(Record::Event(event)))?;
+        }
+        let tables = [keys::HEADS, keys::DOCUMENTS, keys::INDEX, keys::TIMERS, keys::COMMANDS, keys::PROGRESS];
+        for table in tables {
+            for entry in self.core.database.tree.scan_prefix([table]) {
+                let (key, value) = entry.map_err(reads::failed)?;
+                if let Some(record) = self.core.record(&key, &value)? {
+                    visit(record)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

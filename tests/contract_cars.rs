@@ -1,0 +1,234 @@
+//! Cars, their maintenance and their availability, as the contract has them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must say so")]
+
+mod common;
+
+use common::{DAILY_RATE, SOON, TestServer, amount, car, eventually, hold, in_days, path, unique};
+use reqwest::Method;
+use serde_json::json;
+
+#[tokio::test]
+async fn a_registered_car_can_be_looked_at() {
+    let server = TestServer::start().await;
+    let car_no = unique("car");
+    let made = server.post("/v1/cars", &car(&car_no)).await.expect(201);
+    assert_eq!(made.header("location"), format!("/v1/cars/{car_no}"));
+    assert!(made.header("etag").starts_with('"'), "{}", made.story());
+    let read = server.get(made.header("location")).await.expect(200);
+    assert_eq!(read.header("etag"), made.header("etag"));
+    assert_eq!(read.json, made.json);
+    assert_eq!(read.json["carNo"], *car_no);
+    assert_eq!(read.json["model"], "Ioniq 5");
+    assert_eq!(read.json["carClass"], "compact");
+    assert_eq!(read.json["branch"], "seoul");
+    assert_eq!(read.json["registeredOn"], "2020-07-01");
+    assert_eq!(read.json["dailyRate"], json!({"amount": DAILY_RATE, "currency": "KRW"}));
+    assert_eq!(read.json["status"], "AVAILABLE");
+}
+
+#[tokio::test]
+async fn a_car_needs_no_class_no_branch_and_no_date() {
+    let server = TestServer::start().await;
+    let car_no = format!("12가{}", std::process::id() % 10_000);
+    let body = json!({"carNo": car_no, "model": "Sonata", "dailyRate": {"amount": 0, "currency": "EUR"}});
+    let made = server.post("/v1/cars", &body).await.expect(201);
+    let read = server.get(&path("/v1/cars/{}", &car_no)).await.expect(200);
+    assert_eq!(read.json["carNo"], *car_no);
+    assert!(made.header("location").starts_with("/v1/cars/12%"), "{}", made.header("location"));
+    server.get(made.header("location")).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_car_is_registered_once() {
+    let server = TestServer::start().await;
+    let car_no = server.register_car().await;
+    let mut other = car(&car_no);
+    other["model"] = json!("Kona");
+    server.post("/v1/cars", &other).await.refused(409, "car_already_registered");
+    assert_eq!(server.get(&path("/v1/cars/{}", &car_no)).await.expect(200).json["model"], "Ioniq 5");
+}
+
+#[tokio::test]
+async fn a_car_that_nobody_registered_is_not_found() {
+    let server = TestServer::start().await;
+    server.get("/v1/cars/nobody").await.refused(404, "car_not_found");
+    server.patch("/v1/cars/nobody", "\"r1\"", &json!({"model": "x"})).await.refused(404, "car_not_found");
+    server.delete("/v1/cars/nobody").await.refused(404, "car_not_found");
+    let block = json!({"from": in_days(1), "to": in_days(2), "reason": "brakes"});
+    server.post("/v1/cars/nobody/blocks", &block).await.refused(404, "car_not_found");
+    let body = hold("nobody", "cust-1", &in_days(1), &in_days(2));
+    server.post("/v1/reservations", &body).await.refused(404, "car_not_found");
+}
+
+#[tokio::test]
+async fn the_list_of_cars_is_paged_by_cursor() {
+    let server = TestServer::start().await;
+    let mut registered = vec![];
+    for _ in 0..7 {
+        registered.push(server.register_car().await);
+    }
+    registered.sort();
+    eventually("all cars are listed", SOON, async || server.all("/v1/cars").await.len() == 7).await;
+    let listed: Vec<_> =
+        server.all("/v1/cars?limit=3").await.iter().map(|car| car["carNo"].as_str().unwrap().to_owned()).collect();
+    let mut sorted = listed.clone();
+    sorted.sort();
+    assert_eq!(sorted, registered, "each car exactly once");
+    let first = server.get("/v1/cars?limit=3").await.expect(200);
+    assert_eq!(first.items().len(), 3);
+    assert!(first.json["nextCursor"].is_string(), "{}", first.story());
+    let last = server.get("/v1/cars?limit=200").await.expect(200);
+    assert!(last.json["nextCursor"].is_null(), "{}", last.story());
+    for bad in ["limit=0", "limit=-1", "limit=201", "limit=x", "limit=1&limit=1", "unknown=1", "cursor="] {
+        server.get(&format!("/v1/cars?{bad}")).await.refused(400, "invalid_query");
+    }
+}
+
+#[tokio::test]
+async fn a_car_is_amended_by_those_who_have_seen_it() {
+    let server = TestServer::start().await;
+    let car_no = server.register_car().await;
+    let address = path("/v1/cars/{}", &car_no);
+    let seen = server.get(&address).await.expect(200).header("etag").to_owned();
+    let change = json!({"dailyRate": {"amount": 12_000, "currency": "KRW"}});
+    server.patch(&address, "", &change).await.expect(428).problem();
+    server.patch(&address, "\"r999\"", &change).await.refused(412, "stale_etag");
+    let amended = server.patch(&address, &seen, &change).await.expect(200);
+    assert_ne!(amended.header("etag"), seen);
+    assert_eq!(amended.json["dailyRate"]["amount"], 12_000);
+    assert_eq!(amended.json["model"], "Ioniq 5", "what is not named stays");
+    server.patch(&address, &seen, &json!({"model": "Kona"})).await.refused(412, "stale_etag");
+    let now = amended.header("etag").to_owned();
+    server.patch(&address, &now, &json!({"carNo": "other"})).await.refused(400, "unknown_member");
+    server.patch(&address, &now, &json!({"dailyRate": {"amount": -1, "currency": "KRW"}})).await.expect(400);
+    assert_eq!(server.get(&address).await.expect(200).header("etag"), now, "refusals change nothing");
+    let priced = server.reserve(&car_no, &unique("cust"), 3, 4).await;
+    assert_eq!(amount(&priced.json["price"]), 12_000, "the new rate holds for new reservations");
+}
+
+#[tokio::test]
+async fn a_retired_car_is_kept_in_the_books_and_cannot_be_booked() {
+    let server = TestServer::start().await;
+    let (car_no, customer_no) = (server.register_car().await, unique("cust"));
+    let address = path("/v1/cars/{}", &car_no);
+    let booked = server.reserve(&car_no, &customer_no, 1, 2).await;
+    server.delete(&address).await.refused(409, "car_has_live_bookings");
+    let cancellation = path("/v1/reservations/{}/cancellation", &booked.text_at("/reservationNo"));
+    server.post_empty(&cancellation).await.expect(200);
+    let retired = server.delete(&address).await.expect(204);
+    assert!(retired.text.is_empty());
+    server.car_becomes(&car_no, "RETIRED").await;
+    let body = hold(&car_no, &customer_no, &in_days(5), &in_days(6));
+    server.post("/v1/reservations", &body).await.refused(409, "car_retired");
+    server.delete(&address).await.expect(204);
+}
+
+#[tokio::test]
+async fn a_maintenance_block_takes_part_in_availability() {
+    let server = TestServer::start().await;
+    let (car_no, customer_no) = (server.register_car().await, unique("cust"));
+    let blocks = path("/v1/cars/{}/blocks", &car_no);
+    let block = json!({"from": in_days(10), "to": in_days(12), "reason": "new brakes"});
+    let made = server.post(&blocks, &block).await.expect(201);
+    let block_no = made.text_at("/blockNo");
+    assert_eq!(made.json["reason"], "new brakes");
+    assert_eq!(made.header("location"), format!("{}/{block_no}", blocks.replace("%2D", "-")));
+    let overlapping = hold(&car_no, &customer_no, &in_days(11), &in_days(13));
+    server.post("/v1/reservations", &overlapping).await.refused(409, "car_not_available");
+    server.hold(&car_no, &customer_no, 12, 13).await;
+    let over_a_booking = json!({"from": in_days(12), "to": in_days(14), "reason": "wash"});
+    server.post(&blocks, &over_a_booking).await.refused(409, "car_not_available");
+    let free = format!("/v1/availability?from={}&to={}", in_days(10), in_days(11));
+    let offered = async || server.all(&free).await.iter().any(|offer| offer["carNo"] == *car_no);
+    eventually("a blocked car is not offered", SOON, async || !offered().await).await;
+    server.delete(&format!("{blocks}/{block_no}")).await.expect(204);
+    server.delete(&format!("{blocks}/{block_no}")).await.refused(404, "block_not_found");
+    eventually("an unblocked car is offered", SOON, async || offered().await).await;
+    server.hold(&car_no, &customer_no, 10, 12).await;
+}
+
+#[tokio::test]
+async fn a_car_in_its_block_is_in_maintenance() {
+    let server = TestServer::start().await;
+    let car_no = server.register_car().await;
+    let block = json!({"from": common::in_seconds(-5), "to": in_days(1), "reason": "tyres"});
+    server.post(&path("/v1/cars/{}/blocks", &car_no), &block).await.expect(201);
+    server.car_becomes(&car_no, "MAINTENANCE").await;
+}
+
+#[tokio::test]
+async fn availability_offers_what_is_free_for_the_whole_period_with_its_price() {
+    let server = TestServer::start().await;
+    let (free, taken) = (server.register_car().await, server.register_car().await);
+    let mut truck = car(&unique("truck"));
+    truck["carClass"] = json!("truck");
+    truck["branch"] = json!("busan");
+    server.post("/v1/cars", &truck).await.expect(201);
+    server.reserve(&taken, &unique("cust"), 20, 22).await;
+    let period = format!("from={}&to={}", in_days(21), in_days(24));
+    let offered = async |more: &str| {
+        let offers = server.all(&format!("/v1/availability?{period}{more}")).await;
+        let mut cars: Vec<_> = offers.iter().map(|offer| offer["carNo"].as_str().unwrap().to_owned()).collect();
+        cars.sort();
+        cars
+    };
+    let mut both = vec![free.clone(), truck["carNo"].as_str().unwrap().to_owned()];
+    both.sort();
+    eventually("the two free cars are offered", SOON, async || offered("").await == both).await;
+    assert_eq!(offered("&carClass=compact").await, [free.as_str()]);
+    assert_eq!(offered("&carClass=truck&branch=busan").await, [truck["carNo"].as_str().unwrap()]);
+    assert!(offered("&carClass=truck&branch=seoul").await.is_empty());
+    let offers = server.all(&format!("/v1/availability?{period}&carClass=compact")).await;
+    assert_eq!(offers[0]["price"], json!({"amount": 3 * DAILY_RATE, "currency": "KRW"}));
+    assert_eq!(offers[0]["model"], "Ioniq 5");
+}
+
+#[tokio::test]
+async fn availability_refuses_a_period_that_is_none() {
+    let server = TestServer::start().await;
+    let (a, b) = (in_days(1), in_days(2));
+    server.get(&format!("/v1/availability?from={b}&to={a}")).await.refused(400, "invalid_period");
+    server.get(&format!("/v1/availability?from={a}&to={a}")).await.refused(400, "invalid_period");
+    for bad in [
+        String::new(),
+        format!("from={a}"),
+        format!("to={b}"),
+        format!("from=yesterday&to={b}"),
+        format!("from=2030-02-30T00:00:00Z&to={b}"),
+        format!("from=2030-01-01&to={b}"),
+        format!("from={a}&to={b}&carClass="),
+        format!("from={a}&to={b}&colour=red"),
+        format!("from={a}&to={b}&cursor=%00"),
+    ] {
+        server.get(&format!("/v1/availability?{bad}")).await.refused(400, "invalid_query");
+    }
+}
+
+#[tokio::test]
+async fn the_ledger_tells_which_cars_are_rented() {
+    let server = TestServer::start().await;
+    let (rented, idle) = (server.register_car().await, server.register_car().await);
+    let booked = server.reserve(&rented, &unique("cust"), 1, 2).await;
+    server.car_becomes(&rented, "RENTED").await;
+    let ledger = async |status: &str| {
+        let cars = server.all(&format!("/v1/fleet/ledger?status={status}")).await;
+        cars.iter().map(|car| car["carNo"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    eventually("the ledger has the rented car", SOON, async || ledger("RENTED").await == [rented.as_str()]).await;
+    assert_eq!(ledger("AVAILABLE").await, [idle.as_str()]);
+    server.get("/v1/fleet/ledger?status=SOLD").await.refused(400, "invalid_query");
+    let cancellation = path("/v1/reservations/{}/cancellation", &booked.text_at("/reservationNo"));
+    server.post_empty(&cancellation).await.expect(200);
+    server.car_becomes(&rented, "AVAILABLE").await;
+}
+
+#[tokio::test]
+async fn another_method_is_answered_with_what_is_allowed() {
+    let server = TestServer::start().await;
+    let answer = server.send(Method::PUT, "/v1/cars", Some(&json!({})), common::client::Extra::default()).await;
+    let answer = answer.refused(405, "method_not_allowed");
+    assert!(answer.header("allow").contains("GET") && answer.header("allow").contains("POST"), "{answer:?}");
+    server.get("/v1/nothing").await.refused(404, "not_found");
+    let head = server.send(Method::HEAD, "/v1/cars", None, common::client::Extra::default()).await.expect(200);
+    assert!(head.text.is_empty());
+}

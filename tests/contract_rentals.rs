@@ -1,0 +1,102 @@
+//! Handing cars over and taking them back, as the contract has it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must say so")]
+
+mod common;
+
+use common::{DAY, HOUR, SOON, TestServer, booking, eventually, in_days, in_seconds, path, unique};
+
+#[tokio::test]
+async fn a_car_is_handed_over_and_comes_back() {
+    let server = TestServer::start().await;
+    let (car_no, customer_no) = (server.register_car().await, unique("cust"));
+    let body = booking(&car_no, &customer_no, &in_seconds(5), &in_seconds(DAY));
+    let reservation_no = server.post("/v1/reservations", &body).await.expect(201).text_at("/reservationNo");
+    let rental = path("/v1/rentals/{}", &server.rental_of(&reservation_no).await);
+    let out = server.post_empty(&format!("{rental}/pickup")).await.expect(200);
+    assert_eq!(out.json["status"], "PICKED_UP");
+    assert_eq!(server.get(&rental).await.expect(200).json["status"], "PICKED_UP");
+    server.car_becomes(&car_no, "RENTED").await;
+    let back = server.post_empty(&format!("{rental}/return")).await.expect(200);
+    assert_eq!(back.json["status"], "RETURNED");
+    server.reservation_becomes(&reservation_no, "COMPLETED").await;
+    server.car_becomes(&car_no, "AVAILABLE").await;
+    let kinds = ["rental.rented", "rental.picked_up", "rental.returned", "reservation.completed"];
+    server.my_page_shows(&customer_no, &reservation_no, &kinds).await;
+}
+
+#[tokio::test]
+async fn illegal_steps_of_a_rental_are_refused() {
+    let server = TestServer::start().await;
+    let (car_no, customer_no) = (server.register_car().await, unique("cust"));
+    let reservation_no = server.reserve(&car_no, &customer_no, 1, 3).await.text_at("/reservationNo");
+    let rental = path("/v1/rentals/{}", &server.rental_of(&reservation_no).await);
+    let (pickup, back) = (format!("{rental}/pickup"), format!("{rental}/return"));
+    let cancellation = path("/v1/reservations/{}/cancellation", &reservation_no);
+    server.post_empty(&back).await.refused(409, "rental_not_picked_up");
+    server.post_empty(&pickup).await.expect(200);
+    server.post_empty(&pickup).await.refused(409, "rental_already_picked_up");
+    server.post_empty(&cancellation).await.refused(409, "rental_already_picked_up");
+    server.delete(&path("/v1/cars/{}", &car_no)).await.refused(409, "car_has_live_bookings");
+    server.post_empty(&back).await.expect(200);
+    server.post_empty(&back).await.refused(409, "rental_already_returned");
+    server.post_empty(&pickup).await.refused(409, "rental_already_returned");
+    server.reservation_becomes(&reservation_no, "COMPLETED").await;
+    server.post_empty(&cancellation).await.refused(409, "reservation_closed");
+}
+
+#[tokio::test]
+async fn a_cancelled_rental_is_not_handed_over() {
+    let server = TestServer::start().await;
+    let car_no = server.register_car().await;
+    let reservation_no = server.reserve(&car_no, &unique("cust"), 1, 3).await.text_at("/reservationNo");
+    let rental = path("/v1/rentals/{}", &server.rental_of(&reservation_no).await);
+    server.post_empty(&path("/v1/reservations/{}/cancellation", &reservation_no)).await.expect(200);
+    let refused = server.post_empty(&format!("{rental}/pickup")).await.expect(409);
+    assert!(["rental_cancelled", "reservation_closed"].contains(&refused.problem()), "{}", refused.story());
+}
+
+#[tokio::test]
+async fn an_unpaid_reservation_has_no_rental() {
+    let server = TestServer::start().await;
+    let car_no = server.register_car().await;
+    let reservation_no = server.hold(&car_no, &unique("cust"), 1, 3).await.text_at("/reservationNo");
+    let rental = path("/v1/rentals/{}", &format!("rent-{reservation_no}"));
+    server.get(&rental).await.refused(404, "rental_not_found");
+    for step in ["pickup", "return"] {
+        let refused = server.post_empty(&format!("{rental}/{step}")).await;
+        assert!([404, 409].contains(&refused.status), "{}", refused.story());
+        refused.problem();
+        server.post_empty(&format!("/v1/rentals/unknown/{step}")).await.refused(404, "rental_not_found");
+    }
+}
+
+#[tokio::test]
+async fn an_early_return_frees_the_rest_of_the_period() {
+    let server = TestServer::start().await;
+    let (car_no, next) = (server.register_car().await, unique("cust"));
+    let body = booking(&car_no, &unique("cust"), &in_seconds(5), &in_days(10));
+    let reservation_no = server.post("/v1/reservations", &body).await.expect(201).text_at("/reservationNo");
+    let rental = path("/v1/rentals/{}", &server.rental_of(&reservation_no).await);
+    server.post_empty(&format!("{rental}/pickup")).await.expect(200);
+    server.post_empty(&format!("{rental}/return")).await.expect(200);
+    server.reservation_becomes(&reservation_no, "COMPLETED").await;
+    server.reserve(&car_no, &next, 2, 3).await;
+}
+
+#[tokio::test]
+async fn an_overdue_car_is_seen_by_staff() {
+    let server = TestServer::start().await;
+    let car_no = server.register_car().await;
+    let body = booking(&car_no, &unique("cust"), &in_seconds(0), &in_seconds(3));
+    let reservation_no = server.post("/v1/reservations", &body).await.expect(201).text_at("/reservationNo");
+    let rental = path("/v1/rentals/{}", &server.rental_of(&reservation_no).await);
+    server.post_empty(&format!("{rental}/pickup")).await.expect(200);
+    let body = booking(&car_no, &unique("cust"), &in_seconds(HOUR), &in_seconds(2 * HOUR));
+    server.post("/v1/reservations", &body).await.expect(201);
+    eventually("the ledger tells that the car is overdue", SOON, async || {
+        let ledger = server.all("/v1/fleet/ledger").await;
+        ledger.iter().any(|car| car["carNo"] == *car_no && car["overdue"] == true)
+    })
+    .await;
+    server.post_empty(&format!("{rental}/return")).await.expect(200);
+}

@@ -1,0 +1,254 @@
+//! Histories that no decision can have made: whatever is read from a damaged store, applying it is an error at
+//! worst. And whatever state comes of it, it is decided upon alike every time, and stored and read as it is.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says by a panic what is wrong")]
+
+mod domain_support;
+
+use domain_support::{at, block, block_no, car, days, reservation_no, subject, won};
+use proptest::prelude::*;
+use rentcar::domain::cancellation::Quote;
+use rentcar::domain::ids::{CarNo, CustomerNo};
+use rentcar::domain::time::Timestamp;
+use rentcar::domain::{CorruptHistory, Subject, customer, fleet, payment, rental, reservation};
+use rentcar::store::journal::DOCUMENT_BYTES_MAX;
+use rentcar::store::schema;
+
+fn subjects() -> impl Strategy<Value = Subject> {
+    (0..4_u8).prop_map(|number| subject(&format!("r{number}")))
+}
+
+fn instants() -> impl Strategy<Value = Timestamp> {
+    (0..9_000_000_i64).prop_map(at)
+}
+
+fn reservation_events() -> impl Strategy<Value = reservation::Event> {
+    use reservation::Event as E;
+    let blocks = || (0..3_u8).prop_map(|number| block_no(&format!("b{number}")));
+    prop_oneof![
+        (0..5_u64).prop_map(|revision| E::Enrolled(car(revision, 45_000))),
+        Just(E::Retired),
+        (blocks(), 0..9_i64).prop_map(|(block_no, from)| E::Blocked { block_no, block: block(from, from + 1) }),
+        blocks().prop_map(|block_no| E::Unblocked { block_no }),
+        (subjects(), 0..9_i64, instants()).prop_map(|(subject, from, at)| {
+            E::Held { subject, period: days(from, from + 2), price: won(90_000), at, hold_until: at }
+        }),
+        subjects().prop_map(|subject| E::Confirmed { subject, period: days(1, 2) }),
+        (subjects(), instants()).prop_map(|(subject, at)| E::Expired { subject, at }),
+        (subjects(), instants(), 0..90_000_u64).prop_map(|(subject, at, fee)| {
+            E::Cancelled { subject, at, quote: Quote { fee: won(fee), refund: won(90_000 - fee) } }
+        }),
+        (subjects(), instants()).prop_map(|(subject, at)| E::PickedUp { subject, at }),
+        (subjects(), instants()).prop_map(|(subject, at)| E::Completed { subject, at }),
+    ]
+}
+
+fn payment_events() -> impl Strategy<Value = payment::Event> {
+    use payment::Event as E;
+    let attempts = || 0..4_u32;
+    let amounts = || (0..1_000_u64).prop_map(won);
+    prop_oneof![
+        (subjects(), amounts(), attempts()).prop_map(|(subject, amount, attempt)| E::Requested {
+            subject,
+            amount,
+            attempt
+        }),
+        (subjects(), amounts(), attempts(), ".{0,9}").prop_map(|(subject, amount, attempt, provider_ref)| {
+            E::Approved { subject, amount, attempt, provider_ref }
+        }),
+        (subjects(), attempts(), ".{0,9}").prop_map(|(subject, attempt, reason)| E::Declined {
+            subject,
+            attempt,
+            reason
+        }),
+        (subjects(), attempts()).prop_map(|(subject, attempt)| E::NotCharged { subject, attempt }),
+        (subjects(), attempts()).prop_map(|(subject, attempt)| E::SightLost { subject, attempt }),
+        (subjects(), amounts(), amounts()).prop_map(|(subject, amount, refund)| E::Cancelled {
+            subject,
+            amount,
+            refund
+        }),
+        (subjects(), amounts()).prop_map(|(subject, amount)| E::Refunded {
+            subject,
+            amount,
+            provider_ref: String::new()
+        }),
+    ]
+}
+
+fn rental_events() -> impl Strategy<Value = rental::Event> {
+    use rental::Event as E;
+    prop_oneof![
+        subjects().prop_map(|subject| E::Rented { subject, period: days(1, 2) }),
+        (subjects(), instants()).prop_map(|(subject, at)| E::PickedUp { subject, at }),
+        (subjects(), instants()).prop_map(|(subject, at)| E::Returned { subject, at }),
+        (subjects(), instants()).prop_map(|(subject, at)| E::Cancelled { subject, at }),
+        (subjects(), instants()).prop_map(|(subject, at)| E::Overdue { subject, at }),
+    ]
+}
+
+fn fleet_events() -> impl Strategy<Value = fleet::Event> {
+    use fleet::{Event as E, RentalNote};
+    let particulars = || {
+        (0..9_u64, ".{0,9}").prop_map(|(rate, model)| fleet::Particulars {
+            model,
+            car_class: String::new(),
+            branch: String::new(),
+            daily_rate: won(rate),
+            registered_on: 0,
+        })
+    };
+    let rentals = || subjects().prop_map(|subject| subject.reservation_no.rental());
+    let notes = prop_oneof![Just(RentalNote::Rented), Just(RentalNote::PickedUp), Just(RentalNote::Overdue)];
+    prop_oneof![
+        particulars().prop_map(E::Registered),
+        particulars().prop_map(E::Amended),
+        Just(E::Retired),
+        (0..9_i64).prop_map(|from| E::Blocked { block_no: block_no("b1"), block: block(from, from + 1) }),
+        Just(E::Unblocked { block_no: block_no("b1") }),
+        (rentals(), notes).prop_map(|(rental_no, note)| E::RentalNoted { rental_no, note }),
+        rentals().prop_map(|rental_no| E::RentalEnded { rental_no }),
+    ]
+}
+
+fn customer_events() -> impl Strategy<Value = customer::Event> {
+    use customer::Event as E;
+    prop_oneof![
+        (prop::collection::vec(any::<u8>(), 0..9), instants()).prop_map(|(sealed, at)| E::Registered {
+            sealed,
+            at,
+            key: None
+        }),
+        instants().prop_map(|at| E::Erased { at }),
+    ]
+}
+
+/// Applies what can be applied and skips what is corrupt.
+fn fold<S: Default + Clone, E>(events: &[E], evolve: impl Fn(S, &E) -> Result<S, CorruptHistory>) -> S {
+    events.iter().fold(S::default(), |state, event| evolve(state.clone(), event).unwrap_or(state))
+}
+
+proptest! {
+    #[test]
+    fn any_history_of_a_calendar_is_applied_or_refused(
+        events in prop::collection::vec(reservation_events(), 0..40),
+        now in instants(),
+    ) {
+        let state = fold(&events, reservation::evolve);
+        let body = schema::reservation::encode_state(&state).unwrap();
+        prop_assert_eq!(schema::reservation::decode_state(&body), Ok(state.clone()));
+        for event in &events {
+            let (tag, payload) = schema::reservation::encode(event).unwrap();
+            prop_assert_eq!(schema::reservation::decode(&tag, &payload), Ok(event.clone()));
+            prop_assert_eq!(reservation::evolve(state.clone(), event), reservation::evolve(state.clone(), event));
+        }
+        let (terms, no) = (reservation::Terms::default(), reservation_no("r1"));
+        for command in [
+            reservation::Command::Confirm { reservation_no: no.clone() },
+            reservation::Command::Cancel { reservation_no: no.clone() },
+            reservation::Command::Complete { reservation_no: no },
+            reservation::Command::Reserve { subject: subject("r9"), period: days(5, 6), backdated: true },
+        ] {
+            let first = reservation::decide(&state, &command, &terms, now);
+            prop_assert_eq!(reservation::decide(&state, &command, &terms, now), first);
+        }
+    }
+
+    #[test]
+    fn any_history_of_a_payment_is_applied_or_refused(events in prop::collection::vec(payment_events(), 0..40)) {
+        let state = fold(&events, payment::evolve);
+        let body = schema::payment::encode_state(&state).unwrap();
+        prop_assert_eq!(schema::payment::decode_state(&body), Ok(state.clone()));
+        for event in &events {
+            let (tag, payload) = schema::payment::encode(event).unwrap();
+            prop_assert_eq!(schema::payment::decode(&tag, &payload), Ok(event.clone()));
+        }
+        for command in [
+            payment::Command::Request { subject: subject("r1"), amount: won(1) },
+            payment::Command::Approve { attempt: 1, provider_ref: String::new() },
+            payment::Command::Cancel { subject: subject("r1"), amount: won(1), keep: won(0) },
+            payment::Command::RefundDone { provider_ref: String::new() },
+        ] {
+            let first = payment::decide(&state, &command);
+            prop_assert_eq!(payment::decide(&state, &command), first.clone());
+            for event in first.iter().flatten() {
+                prop_assert!(payment::evolve(state.clone(), event).is_ok(), "{:?} cannot follow", event);
+            }
+        }
+    }
+
+    #[test]
+    fn any_history_of_a_rental_is_applied_or_refused(events in prop::collection::vec(rental_events(), 0..40)) {
+        let state = fold(&events, rental::evolve);
+        let body = schema::rental::encode_state(&state).unwrap();
+        prop_assert_eq!(schema::rental::decode_state(&body), Ok(state));
+        for event in &events {
+            let (tag, payload) = schema::rental::encode(event).unwrap();
+            prop_assert_eq!(schema::rental::decode(&tag, &payload), Ok(event.clone()));
+        }
+    }
+
+    #[test]
+    fn any_history_of_a_ledger_entry_is_applied_or_refused(events in prop::collection::vec(fleet_events(), 0..40)) {
+        let state = fold(&events, fleet::evolve);
+        let body = schema::fleet::encode_state(&state).unwrap();
+        prop_assert_eq!(schema::fleet::decode_state(&body), Ok(state));
+        for event in &events {
+            let (tag, payload) = schema::fleet::encode(event).unwrap();
+            prop_assert_eq!(schema::fleet::decode(&tag, &payload), Ok(event.clone()));
+        }
+    }
+
+    #[test]
+    fn any_history_of_a_customer_is_applied_or_refused(events in prop::collection::vec(customer_events(), 0..20)) {
+        let state = fold(&events, customer::evolve);
+        let body = schema::customer::encode_state(&state).unwrap();
+        prop_assert_eq!(schema::customer::decode_state(&body), Ok(state));
+        for event in &events {
+            let (tag, payload) = schema::customer::encode(event).unwrap();
+            prop_assert_eq!(schema::customer::decode(&tag, &payload), Ok(event.clone()));
+        }
+    }
+
+    #[test]
+    fn any_bytes_under_any_tag_are_an_event_or_an_error(
+        tag in prop::sample::select(schema::tags().collect::<Vec<_>>()),
+        payload in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let _ = schema::to_json(tag, &payload);
+    }
+}
+
+/// A subject whose numbers are as long as numbers may be.
+fn longest(number: usize) -> Subject {
+    Subject {
+        reservation_no: reservation_no(&format!("{}{number:03}", "가".repeat(29))),
+        serial: u64::MAX,
+        customer_no: CustomerNo::parse(&"가".repeat(32)).unwrap(),
+        car_no: CarNo::parse(&"가".repeat(32)).unwrap(),
+    }
+}
+
+#[test]
+fn the_fullest_calendar_of_the_longest_numbers_fits_into_its_document() {
+    use reservation::{CLOSED_KEPT_MAX, Command, Event, State, Terms, decide, evolve};
+    let terms = Terms::default();
+    let tell = |state: State, command: &Command| {
+        let events = decide(&state, command, &terms, at(0)).unwrap();
+        events.iter().fold(state, |state, event| evolve(state, event).unwrap())
+    };
+    let mut state = evolve(State::default(), &Event::Enrolled(car(1, 45_000))).unwrap();
+    for number in 0..CLOSED_KEPT_MAX + terms.bookings_max {
+        let from = i64::try_from(number).unwrap();
+        let subject = longest(number);
+        let reservation_no = subject.reservation_no.clone();
+        state = tell(state, &Command::Reserve { subject, period: days(from, from + 1), backdated: false });
+        state = tell(state, &Command::Confirm { reservation_no: reservation_no.clone() });
+        if number < CLOSED_KEPT_MAX {
+            state = tell(state, &Command::Cancel { reservation_no });
+        }
+    }
+    assert_eq!((state.bookings.len(), state.closed.len()), (terms.bookings_max, CLOSED_KEPT_MAX));
+    let bytes = schema::reservation::encode_state(&state).unwrap().len();
+    assert!(bytes + 1_000 < DOCUMENT_BYTES_MAX, "{bytes} bytes leave no room for the causes");
+}

@@ -1,0 +1,287 @@
+//! What a calendar makes of each command in each state: the events that follow, nothing when
+//! it is already so, or the rule that stands against it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says by a panic what is wrong")]
+#![allow(clippy::needless_pass_by_value, reason = "a table of literals reads best without borrows")]
+
+mod domain_support;
+
+use domain_support::{at, block, block_no, car, days, reservation_no, subject, won};
+use rentcar::domain::cancellation::Quote;
+use rentcar::domain::reservation::{Command, Event, Rejection, State, Terms, decide, evolve};
+use rentcar::domain::time::{DAY_MS, MINUTE_MS, Period, Timestamp};
+
+/// Given these events and that instant, when this is asked for, then that follows.
+fn check_at(now: Timestamp, given: &[Event], when: &Command, then: Result<Vec<Event>, Rejection>) {
+    check_on(&Terms::default(), now, given, when, then);
+}
+
+fn check_on(terms: &Terms, now: Timestamp, given: &[Event], when: &Command, then: Result<Vec<Event>, Rejection>) {
+    let state = given.iter().fold(State::default(), |state, event| evolve(state, event).unwrap());
+    assert_eq!(decide(&state, when, terms, now), then, "{when:?} given {given:?}");
+    for event in then.iter().flatten() {
+        assert!(evolve(state.clone(), event).is_ok(), "{event:?} cannot follow");
+    }
+}
+
+fn check(given: &[Event], when: &Command, then: Result<Vec<Event>, Rejection>) {
+    check_at(at(0), given, when, then);
+}
+
+fn enrolled() -> Event {
+    Event::Enrolled(car(1, 45_000))
+}
+
+fn held(no: &str, from: i64, to: i64) -> Event {
+    let price = won(45_000 * u64::try_from(to - from).unwrap());
+    Event::Held { subject: subject(no), period: days(from, to), price, at: at(0), hold_until: at(15 * MINUTE_MS) }
+}
+
+fn confirmed(no: &str, from: i64, to: i64) -> Event {
+    Event::Confirmed { subject: subject(no), period: days(from, to) }
+}
+
+fn picked_up(no: &str) -> Event {
+    Event::PickedUp { subject: subject(no), at: at(1) }
+}
+
+fn completed(no: &str) -> Event {
+    Event::Completed { subject: subject(no), at: at(2) }
+}
+
+fn expired(no: &str) -> Event {
+    Event::Expired { subject: subject(no), at: at(15 * MINUTE_MS) }
+}
+
+fn cancelled(no: &str, fee: u64, refund: u64) -> Event {
+    Event::Cancelled { subject: subject(no), at: at(0), quote: Quote { fee: won(fee), refund: won(refund) } }
+}
+
+fn reserve(no: &str, from: i64, to: i64) -> Command {
+    Command::Reserve { subject: subject(no), period: days(from, to), backdated: false }
+}
+
+fn set_block(no: &str, from: i64, to: i64) -> Command {
+    Command::Block { block_no: block_no(no), block: block(from, to) }
+}
+
+fn blocked(no: &str, from: i64, to: i64) -> Event {
+    Event::Blocked { block_no: block_no(no), block: block(from, to) }
+}
+
+fn of(no: &str) -> [Command; 5] {
+    let no = reservation_no(no);
+    [
+        Command::Confirm { reservation_no: no.clone() },
+        Command::Expire { reservation_no: no.clone() },
+        Command::Cancel { reservation_no: no.clone() },
+        Command::PickUp { reservation_no: no.clone() },
+        Command::Complete { reservation_no: no },
+    ]
+}
+
+#[test]
+fn only_newer_news_of_a_car_is_taken_over() {
+    check(&[], &Command::Enrol(car(1, 45_000)), Ok(vec![enrolled()]));
+    check(&[enrolled()], &Command::Enrol(car(1, 99)), Ok(vec![]));
+    let newer = car(2, 50_000);
+    check(&[enrolled()], &Command::Enrol(newer.clone()), Ok(vec![Event::Enrolled(newer)]));
+}
+
+#[test]
+fn a_car_that_nobody_knows_cannot_be_reserved_blocked_or_retired() {
+    for command in [reserve("r1", 1, 2), set_block("b1", 1, 2), Command::Retire] {
+        check(&[], &command, Err(Rejection::CarNotFound));
+    }
+}
+
+#[test]
+fn a_retired_car_cannot_be_reserved_or_blocked_and_is_not_retired_twice() {
+    let given = [enrolled(), Event::Retired];
+    check(&given, &reserve("r1", 1, 2), Err(Rejection::CarRetired));
+    check(&given, &set_block("b1", 1, 2), Err(Rejection::CarRetired));
+    check(&given, &Command::Retire, Ok(vec![]));
+    check(&[enrolled()], &Command::Retire, Ok(vec![Event::Retired]));
+}
+
+#[test]
+fn a_car_with_live_bookings_cannot_be_retired_and_one_with_closed_ones_can() {
+    check(&[enrolled(), held("r1", 1, 2)], &Command::Retire, Err(Rejection::CarHasLiveBookings));
+    let given = [enrolled(), held("r1", 1, 2), confirmed("r1", 1, 2)];
+    check(&given, &Command::Retire, Err(Rejection::CarHasLiveBookings));
+    check(&[enrolled(), held("r1", 1, 2), expired("r1")], &Command::Retire, Ok(vec![Event::Retired]));
+}
+
+#[test]
+fn a_free_period_is_held_at_the_servers_price() {
+    check(&[enrolled()], &reserve("r1", 1, 3), Ok(vec![held("r1", 1, 3)]));
+    check(&[enrolled(), held("r1", 1, 3)], &reserve("r2", 3, 4), Ok(vec![held("r2", 3, 4)]));
+    check(&[enrolled(), held("r1", 1, 3)], &reserve("r2", 0, 1), Ok(vec![held("r2", 0, 1)]));
+}
+
+#[test]
+fn a_taken_or_blocked_period_is_not_available() {
+    let refused = || Err(Rejection::CarNotAvailable);
+    let given = [enrolled(), held("r1", 2, 4), blocked("b1", 6, 7)];
+    for (from, to) in [(1, 3), (2, 4), (3, 5), (1, 5), (6, 7), (5, 9)] {
+        check(&given, &reserve("r2", from, to), refused());
+        check(&given, &set_block("b2", from, to), refused());
+    }
+}
+
+#[test]
+fn a_period_is_free_again_after_cancellation_expiry_or_return() {
+    let given = |end: &[Event]| [&[enrolled(), held("r1", 1, 2)], end].concat();
+    let ends = [
+        vec![cancelled("r1", 0, 0)],
+        vec![expired("r1")],
+        vec![confirmed("r1", 1, 2), picked_up("r1"), completed("r1")],
+    ];
+    for end in ends {
+        check(&given(&end), &reserve("r2", 1, 2), Ok(vec![held("r2", 1, 2)]));
+    }
+}
+
+#[test]
+fn a_car_that_is_out_and_late_is_taken_until_now() {
+    let given = [enrolled(), held("r1", 1, 2), confirmed("r1", 1, 2), picked_up("r1")];
+    let now = at(3 * DAY_MS);
+    let late = Period::new(at(3 * DAY_MS - MINUTE_MS), at(4 * DAY_MS)).unwrap();
+    let command = Command::Reserve { subject: subject("r2"), period: late, backdated: false };
+    check_at(now, &given, &command, Err(Rejection::CarNotAvailable));
+    let given = &given[..3];
+    let state = given.iter().fold(State::default(), |state, event| evolve(state, event).unwrap());
+    assert!(decide(&state, &command, &Terms::default(), now).is_ok());
+}
+
+#[test]
+fn the_same_reservation_again_changes_nothing_and_another_of_its_number_is_refused() {
+    let given = [enrolled(), held("r1", 1, 2)];
+    check(&given, &reserve("r1", 1, 2), Ok(vec![]));
+    check(&given, &reserve("r1", 2, 3), Err(Rejection::ReservationNoTaken));
+    let mut another = subject("r1");
+    another.customer_no = rentcar::domain::ids::CustomerNo::parse("c2").unwrap();
+    let command = Command::Reserve { subject: another, period: days(1, 2), backdated: false };
+    check(&given, &command, Err(Rejection::ReservationNoTaken));
+    check(&[enrolled(), held("r1", 1, 2), expired("r1")], &reserve("r1", 5, 6), Err(Rejection::ReservationNoTaken));
+}
+
+#[test]
+fn a_period_may_not_begin_in_the_past_but_for_a_minute_or_when_backdated() {
+    let now = at(DAY_MS + MINUTE_MS);
+    check_at(now.saturating_add_millis(1), &[enrolled()], &reserve("r1", 1, 2), Err(Rejection::PeriodInPast));
+    for (now, backdated) in [(now, false), (at(9 * DAY_MS), true)] {
+        let command = Command::Reserve { subject: subject("r1"), period: days(1, 2), backdated };
+        let state = evolve(State::default(), &enrolled()).unwrap();
+        assert!(decide(&state, &command, &Terms::default(), now).is_ok(), "{backdated}");
+    }
+}
+
+#[test]
+fn a_period_may_not_be_longer_than_the_terms_say() {
+    check(&[enrolled()], &reserve("r1", 1, 368), Err(Rejection::PeriodTooLong));
+    check(&[enrolled()], &reserve("r1", 1, 367), Ok(vec![held("r1", 1, 367)]));
+}
+
+#[test]
+fn a_price_that_money_cannot_be_is_refused() {
+    let dear = Event::Enrolled(car(1, rentcar::domain::money::Money::AMOUNT_MAX));
+    check(&[dear], &reserve("r1", 1, 3), Err(Rejection::PriceTooLarge));
+}
+
+#[test]
+fn a_full_calendar_takes_neither_bookings_nor_blocks() {
+    let terms = Terms { bookings_max: 2, ..Terms::default() };
+    let given = [enrolled(), held("r1", 1, 2), blocked("b1", 2, 3)];
+    check_on(&terms, at(0), &given, &reserve("r2", 4, 5), Err(Rejection::CalendarFull));
+    check_on(&terms, at(0), &given, &set_block("b2", 4, 5), Err(Rejection::CalendarFull));
+    check_on(&terms, at(0), &given, &reserve("r1", 1, 2), Ok(vec![]));
+}
+
+#[test]
+fn a_block_is_set_once_and_ended_once() {
+    let given = [enrolled(), blocked("b1", 1, 2)];
+    check(&[enrolled()], &set_block("b1", 1, 2), Ok(vec![blocked("b1", 1, 2)]));
+    check(&given, &set_block("b1", 1, 2), Ok(vec![]));
+    check(&given, &set_block("b1", 3, 4), Err(Rejection::BlockNoTaken));
+    let unblock = Command::Unblock { block_no: block_no("b1") };
+    check(&given, &unblock, Ok(vec![Event::Unblocked { block_no: block_no("b1") }]));
+    check(&[enrolled()], &unblock, Err(Rejection::BlockNotFound));
+}
+
+#[test]
+fn of_a_reservation_that_nobody_made_there_is_nothing() {
+    for command in of("r1") {
+        check(&[enrolled()], &command, Err(Rejection::ReservationNotFound));
+    }
+}
+
+#[test]
+fn a_pending_reservation_can_be_confirmed_or_cancelled_for_nothing_but_not_handed_over() {
+    let given = [enrolled(), held("r1", 1, 2)];
+    let [confirm, expire, cancel, pick_up, complete] = of("r1");
+    check(&given, &confirm, Ok(vec![confirmed("r1", 1, 2)]));
+    check(&given, &expire, Err(Rejection::HoldStillRunning));
+    check(&given, &cancel, Ok(vec![cancelled("r1", 0, 0)]));
+    check(&given, &pick_up, Err(Rejection::ReservationNotPaid));
+    check(&given, &complete, Err(Rejection::NotPickedUp));
+    check_at(at(15 * MINUTE_MS), &given, &expire, Ok(vec![expired("r1")]));
+}
+
+#[test]
+fn a_confirmed_reservation_can_be_handed_over_or_cancelled_by_the_policy_and_does_not_expire() {
+    let given = [enrolled(), held("r1", 1, 2), confirmed("r1", 1, 2)];
+    let [confirm, expire, cancel, pick_up, complete] = of("r1");
+    check(&given, &confirm, Ok(vec![]));
+    check_at(at(DAY_MS), &given, &expire, Ok(vec![]));
+    check(&given, &cancel, Ok(vec![cancelled("r1", 0, 45_000)]));
+    check(&given, &complete, Err(Rejection::NotPickedUp));
+    check_at(at(1), &given, &pick_up, Ok(vec![picked_up("r1")]));
+    let late = Quote { fee: won(4_500), refund: won(40_500) };
+    let event = Event::Cancelled { subject: subject("r1"), at: at(1), quote: late };
+    check_at(at(1), &given, &cancel, Ok(vec![event]));
+}
+
+#[test]
+fn a_car_that_was_handed_over_can_only_come_back() {
+    let given = [enrolled(), held("r1", 1, 2), confirmed("r1", 1, 2), picked_up("r1")];
+    let [confirm, expire, cancel, pick_up, complete] = of("r1");
+    check(&given, &confirm, Ok(vec![]));
+    check_at(at(DAY_MS), &given, &expire, Ok(vec![]));
+    check(&given, &cancel, Err(Rejection::AlreadyPickedUp));
+    check(&given, &pick_up, Err(Rejection::AlreadyPickedUp));
+    check_at(at(2), &given, &complete, Ok(vec![completed("r1")]));
+}
+
+#[test]
+fn a_car_that_is_out_cannot_be_handed_to_the_next_customer() {
+    let given =
+        [enrolled(), held("r1", 1, 2), confirmed("r1", 1, 2), held("r2", 2, 3), confirmed("r2", 2, 3), picked_up("r1")];
+    let [_, _, _, pick_up, _] = of("r2");
+    check_at(at(3 * DAY_MS), &given, &pick_up, Err(Rejection::CarIsOut));
+    let back = [&given[..], &[completed("r1")]].concat();
+    check_at(at(1), &back, &pick_up, Ok(vec![picked_up("r2")]));
+}
+
+#[test]
+fn a_closed_reservation_stays_closed() {
+    let [confirm, expire, cancel, pick_up, complete] = of("r1");
+    let closed = || Err(Rejection::ReservationClosed);
+    let base = [enrolled(), held("r1", 1, 2)];
+    let cancelled = [&base[..], &[cancelled("r1", 0, 0)]].concat();
+    check(&cancelled, &cancel, Ok(vec![]));
+    for command in [&confirm, &expire, &pick_up, &complete] {
+        check(&cancelled, command, closed());
+    }
+    let expired = [&base[..], &[expired("r1")]].concat();
+    for command in [&confirm, &expire, &cancel, &pick_up, &complete] {
+        check(&expired, command, closed());
+    }
+    let completed = [&base[..], &[confirmed("r1", 1, 2), picked_up("r1"), completed("r1")]].concat();
+    check(&completed, &complete, Ok(vec![]));
+    // It was confirmed once, and news of that may come again.
+    check(&completed, &confirm, Ok(vec![]));
+    for command in [&expire, &cancel, &pick_up] {
+        check(&completed, command, closed());
+    }
+}

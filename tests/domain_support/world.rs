@@ -1,0 +1,549 @@
+//! All contexts driven by the policies of the real system, without actors, stores or clocks: every step is chosen
+//! from outside, in any order, any number of times. Policies read the contexts' events in order from a position
+//! that may be thrown back, and repeats are dropped by their cause, as the runtime does it.
+
+use super::provider::{Provider, Verdict};
+use super::{START_MS, at, car, days, won};
+use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
+use rentcar::domain::invariants::{self as must, Violation};
+use rentcar::domain::money::Money;
+use rentcar::domain::payment::{Outstanding, Payment};
+use rentcar::domain::reservation::{Booking, Status, Terms};
+use rentcar::domain::time::{DAY_MS, Timestamp};
+use rentcar::domain::{Subject, fleet, payment, rental, reservation};
+use rentcar::store::document::Causes;
+use rentcar::store::journal::{Cause, Context};
+use rentcar::store::schema;
+use std::collections::BTreeMap;
+
+/// A step of somebody. The numbers choose among what there is.
+#[derive(Debug, Clone, Copy)]
+pub enum Step {
+    Reserve { car: u8, from: u8, days: u8 },
+    Pay { reservation: u8 },
+    Provider { call: u8, verdict: Verdict, answers: bool },
+    LoseSight { call: u8 },
+    Inquire { reservation: u8 },
+    Refund { reservation: u8, answers: bool },
+    HoldRunsOut { reservation: u8 },
+    Cancel { reservation: u8 },
+    PickUp { reservation: u8 },
+    Return { reservation: u8 },
+    MarkOverdue { reservation: u8 },
+    Retire { car: u8 },
+    Policy { policy: u8, events: u8 },
+    ThrowBack { policy: u8, events: u8 },
+    Wait { minutes: u16 },
+}
+
+/// An event with its entity and its cause, as a shard has them.
+pub struct Logged<E> {
+    pub entity: String,
+    pub event: E,
+    pub cause: Option<Cause>,
+    pub at: Timestamp,
+}
+
+/// One context: its entities with the causes they remember, and its events in order.
+pub struct Keeper<S, E> {
+    pub entities: BTreeMap<String, (S, Causes)>,
+    pub log: Vec<Logged<E>>,
+}
+
+impl<S, E> Default for Keeper<S, E> {
+    fn default() -> Self {
+        Keeper { entities: BTreeMap::new(), log: vec![] }
+    }
+}
+
+impl<S: Clone + Default + std::fmt::Debug, E: Clone + std::fmt::Debug> Keeper<S, E> {
+    pub fn state(&self, key: &str) -> S {
+        self.entities.get(key).map(|(state, _)| state.clone()).unwrap_or_default()
+    }
+
+    /// Decides, and applies what was decided. A repeat of a cause decides nothing.
+    fn tell<R>(
+        &mut self,
+        key: &str,
+        cause: Option<&Cause>,
+        now: Timestamp,
+        decide: impl Fn(&S) -> Result<Vec<E>, R>,
+        evolve: impl Fn(S, &E) -> Result<S, rentcar::domain::CorruptHistory>,
+    ) -> Result<Vec<E>, R> {
+        let (mut state, mut causes) = self.entities.get(key).cloned().unwrap_or_default();
+        if cause.is_some_and(|cause| causes.covers(cause)) {
+            return Ok(vec![]);
+        }
+        let events = decide(&state)?;
+        for event in &events {
+            state = evolve(state, event).expect("what is decided can be applied");
+            if let Some(cause) = cause {
+                causes.note(cause);
+            }
+            let (entity, event) = (key.to_owned(), event.clone());
+            self.log.push(Logged { entity, event, cause: cause.cloned(), at: now });
+        }
+        if !events.is_empty() {
+            self.entities.insert(key.to_owned(), (state, causes));
+        }
+        Ok(events)
+    }
+}
+
+/// A charge on its way to the provider.
+struct Call {
+    subject: Subject,
+    attempt: u32,
+    key: String,
+    amount: Money,
+    /// Somebody was told that nothing happened while this was on its way: the provider will not be silent.
+    must_answer: bool,
+}
+
+pub const POLICIES: [(&str, Context); 7] = [
+    ("reservation-follows-payment", schema::PAYMENT),
+    ("payment-follows-reservation", schema::RESERVATION),
+    ("rental-follows-reservation", schema::RESERVATION),
+    ("reservation-follows-rental", schema::RENTAL),
+    ("fleet-follows-rental", schema::RENTAL),
+    ("fleet-follows-reservation", schema::RESERVATION),
+    ("reservation-follows-fleet", schema::FLEET),
+];
+
+pub struct World {
+    pub now: Timestamp,
+    pub terms: Terms,
+    pub calendars: Keeper<reservation::State, reservation::Event>,
+    pub payments: Keeper<payment::State, payment::Event>,
+    pub rentals: Keeper<rental::State, rental::Event>,
+    pub ledger: Keeper<fleet::State, fleet::Event>,
+    /// The latest state of every reservation.
+    pub bookings: BTreeMap<ReservationNo, Booking>,
+    pub provider: Provider,
+    pub positions: [usize; POLICIES.len()],
+    calls: Vec<Call>,
+}
+
+pub const CARS: [&str; 2] = ["12가3456", "car02"];
+
+impl World {
+    /// Two registered cars that the calendars know.
+    pub fn new() -> Self {
+        let mut world = World {
+            now: at(0),
+            terms: Terms::default(),
+            calendars: Keeper::default(),
+            payments: Keeper::default(),
+            rentals: Keeper::default(),
+            ledger: Keeper::default(),
+            bookings: BTreeMap::new(),
+            provider: Provider::default(),
+            positions: [0; POLICIES.len()],
+            calls: vec![],
+        };
+        for car_no in CARS {
+            let reservation::Car { model, car_class, branch, daily_rate, .. } = car(1, 45_000);
+            let registered_on = 20_260_101;
+            let particulars = fleet::Particulars { model, car_class, branch, daily_rate, registered_on };
+            world.ledger(car_no, &fleet::Command::Register(particulars), None);
+        }
+        world.run_policy(6, usize::MAX);
+        world
+    }
+
+    fn calendar(
+        &mut self,
+        car_no: &str,
+        command: &reservation::Command,
+        cause: Option<&Cause>,
+    ) -> Result<Vec<reservation::Event>, reservation::Rejection> {
+        let (terms, now) = (&self.terms, self.now);
+        let decide = |state: &reservation::State| reservation::decide(state, command, terms, now);
+        let events = self.calendars.tell(car_no, cause, now, decide, reservation::evolve)?;
+        let state = self.calendars.state(car_no);
+        for subject in events.iter().filter_map(reservation::Event::subject) {
+            let booking = state.booking(&subject.reservation_no).expect("it has just changed");
+            self.bookings.insert(subject.reservation_no.clone(), booking.clone());
+        }
+        Ok(events)
+    }
+
+    fn payment(
+        &mut self,
+        subject: &Subject,
+        command: &payment::Command,
+        cause: Option<&Cause>,
+    ) -> Result<Vec<payment::Event>, payment::Rejection> {
+        let key = subject.reservation_no.payment();
+        self.payments.tell(key.as_str(), cause, self.now, |state| payment::decide(state, command), payment::evolve)
+    }
+
+    fn rental(
+        &mut self,
+        subject: &Subject,
+        command: &rental::Command,
+        cause: Option<&Cause>,
+    ) -> Result<Vec<rental::Event>, rental::Rejection> {
+        let (key, now) = (subject.reservation_no.rental(), self.now);
+        self.rentals.tell(key.as_str(), cause, now, |state| rental::decide(state, command, now), rental::evolve)
+    }
+
+    fn ledger(&mut self, car_no: &str, command: &fleet::Command, cause: Option<&Cause>) {
+        // Nothing that a policy tells the ledger of a registered car is refused.
+        let told = self.ledger.tell(car_no, cause, self.now, |state| fleet::decide(state, command), fleet::evolve);
+        told.expect("the ledger follows");
+    }
+
+    pub fn payment_of(&self, no: &ReservationNo) -> payment::State {
+        self.payments.state(no.payment().as_str())
+    }
+
+    /// The booking that a number chooses.
+    fn chosen(&self, number: u8) -> Option<Booking> {
+        let count = self.bookings.len().max(1);
+        self.bookings.values().nth(usize::from(number) % count).cloned()
+    }
+
+    /// Takes a step. Refusals are answers.
+    pub fn step(&mut self, step: Step) {
+        match step {
+            Step::Reserve { car, from, days } => self.reserve(car, from, days),
+            Step::Provider { call, verdict, answers } => self.provider_works(call, verdict, answers),
+            Step::LoseSight { call } => self.lose_sight(call),
+            Step::Retire { car } => {
+                let _ = self.calendar(CARS[usize::from(car) % CARS.len()], &reservation::Command::Retire, None);
+            }
+            Step::Policy { policy, events } => self.run_policy(usize::from(policy), usize::from(events)),
+            Step::ThrowBack { policy, events } => {
+                let position = &mut self.positions[usize::from(policy) % POLICIES.len()];
+                *position = position.saturating_sub(usize::from(events));
+            }
+            Step::Wait { minutes } => self.now = self.now.saturating_add_millis(i64::from(minutes) * 60_000),
+            Step::Pay { reservation }
+            | Step::Inquire { reservation }
+            | Step::Refund { reservation, .. }
+            | Step::HoldRunsOut { reservation }
+            | Step::Cancel { reservation }
+            | Step::PickUp { reservation }
+            | Step::Return { reservation }
+            | Step::MarkOverdue { reservation } => {
+                if let Some(booking) = self.chosen(reservation) {
+                    self.step_of(step, &booking);
+                }
+            }
+        }
+    }
+
+    fn step_of(&mut self, step: Step, booking: &Booking) {
+        let subject = &booking.subject;
+        let (reservation_no, car_no) = (subject.reservation_no.clone(), subject.car_no.to_string());
+        match step {
+            Step::Pay { .. } => self.pay(booking),
+            Step::Inquire { .. } => self.inquire(subject),
+            Step::Refund { answers, .. } => self.refund(subject, answers),
+            Step::HoldRunsOut { .. } => {
+                let _ = self.calendar(&car_no, &reservation::Command::Expire { reservation_no }, None);
+            }
+            Step::Cancel { .. } => self.cancel(booking),
+            Step::PickUp { .. } => {
+                let _ = self.calendar(&car_no, &reservation::Command::PickUp { reservation_no }, None);
+            }
+            Step::Return { .. } => {
+                let _ = self.rental(subject, &rental::Command::Return, None);
+            }
+            Step::MarkOverdue { .. } => {
+                let _ = self.rental(subject, &rental::Command::MarkOverdue, None);
+            }
+            Step::Reserve { .. }
+            | Step::Provider { .. }
+            | Step::LoseSight { .. }
+            | Step::Retire { .. }
+            | Step::Policy { .. }
+            | Step::ThrowBack { .. }
+            | Step::Wait { .. } => {}
+        }
+    }
+
+    fn reserve(&mut self, car: u8, from: u8, length: u8) {
+        let serial = u64::try_from(self.bookings.len()).unwrap() + 1;
+        let car_no = CARS[usize::from(car) % CARS.len()];
+        let subject = Subject {
+            reservation_no: ReservationNo::parse(&format!("r{serial:03}")).unwrap(),
+            serial,
+            customer_no: CustomerNo::parse("c1").unwrap(),
+            car_no: CarNo::parse(car_no).unwrap(),
+        };
+        let today = (self.now.as_millis() - START_MS) / DAY_MS + 1;
+        let from = today + i64::from(from % 8);
+        let period = days(from, from + 1 + i64::from(length % 3));
+        let _ = self.calendar(car_no, &reservation::Command::Reserve { subject, period, backdated: false }, None);
+    }
+
+    fn pay(&mut self, booking: &Booking) {
+        let (subject, amount) = (booking.subject.clone(), booking.price);
+        let command = payment::Command::Request { subject: subject.clone(), amount };
+        let requested = self.payment(&subject, &command, None).unwrap_or_default();
+        for _ in &requested {
+            let payment = self.payment_of(&subject.reservation_no).0.expect("it was requested");
+            let (attempt, key) = (payment.attempt, payment.charge_key());
+            self.calls.push(Call {
+                subject: subject.clone(),
+                attempt,
+                key,
+                amount: payment.amount,
+                must_answer: false,
+            });
+        }
+    }
+
+    /// The provider carries out a call; the answer may be lost.
+    fn provider_works(&mut self, call: u8, verdict: Verdict, answers: bool) {
+        if self.calls.is_empty() {
+            return;
+        }
+        let Call { subject, attempt, key, amount, must_answer } =
+            self.calls.remove(usize::from(call) % self.calls.len());
+        let verdict = self.provider.charge(&key, amount, verdict);
+        let command = match verdict {
+            _ if !answers && !must_answer => payment::Command::LoseSight { attempt },
+            Verdict::Approved => payment::Command::Approve { attempt, provider_ref: format!("ref-{key}") },
+            Verdict::Declined => payment::Command::Decline { attempt, reason: "no".to_owned() },
+        };
+        let _ = self.payment(&subject, &command, None);
+    }
+
+    /// Waiting for an answer ended; the call may still arrive.
+    fn lose_sight(&mut self, call: u8) {
+        let Some(call) = self.calls.get(usize::from(call) % self.calls.len().max(1)) else { return };
+        let (subject, attempt) = (call.subject.clone(), call.attempt);
+        let _ = self.payment(&subject, &payment::Command::LoseSight { attempt }, None);
+    }
+
+    fn inquire(&mut self, subject: &Subject) {
+        let Some(payment) = self.payment_of(&subject.reservation_no).0 else { return };
+        if payment.outstanding() != Some(Outstanding::Charge) {
+            return;
+        }
+        let (key, attempt) = (payment.charge_key(), payment.attempt);
+        let command = match self.provider.charges.get(&key) {
+            Some((Verdict::Approved, _)) => payment::Command::Approve { attempt, provider_ref: format!("ref-{key}") },
+            Some((Verdict::Declined, _)) => payment::Command::Decline { attempt, reason: "no".to_owned() },
+            None => {
+                self.calls.iter_mut().filter(|call| call.key == key).for_each(|call| call.must_answer = true);
+                payment::Command::NotCharged { attempt }
+            }
+        };
+        self.payment(subject, &command, None).expect("its outcome was outstanding");
+    }
+
+    fn refund(&mut self, subject: &Subject, answers: bool) {
+        let Some(payment) = self.payment_of(&subject.reservation_no).0 else { return };
+        if let Some(Outstanding::Refund(amount)) = payment.outstanding() {
+            self.provider.refund(&payment.refund_key(), amount);
+            if answers {
+                let done = payment::Command::RefundDone { provider_ref: "refund".to_owned() };
+                self.payment(subject, &done, None).expect("its refund was outstanding");
+            }
+        }
+    }
+
+    /// As the request does it: the calendar first, then at once the payment. The rental follows by policy.
+    fn cancel(&mut self, booking: &Booking) {
+        let reservation_no = booking.subject.reservation_no.clone();
+        let command = reservation::Command::Cancel { reservation_no: reservation_no.clone() };
+        if self.calendar(booking.subject.car_no.as_str(), &command, None).is_ok() {
+            let Status::Cancelled { quote, .. } = self.bookings[&reservation_no].status else {
+                panic!("not cancelled")
+            };
+            self.cancel_payment(&reservation_no, quote.fee, None);
+        }
+    }
+
+    fn cancel_payment(&mut self, no: &ReservationNo, keep: Money, cause: Option<&Cause>) {
+        let (subject, amount) = (self.bookings[no].subject.clone(), self.bookings[no].price);
+        let cancel = payment::Command::Cancel { subject: subject.clone(), amount, keep };
+        self.payment(&subject, &cancel, cause).expect("a payment can always be cancelled");
+    }
+
+    /// Lets a policy handle up to so many events.
+    pub fn run_policy(&mut self, policy: usize, events: usize) {
+        let policy = policy % POLICIES.len();
+        let (subscription, source) = POLICIES[policy];
+        for _ in 0..events {
+            let position = self.positions[policy];
+            let shard_position = u64::try_from(position).unwrap() + 1;
+            let cause = Cause {
+                subscription: subscription.into(),
+                context: source.0.into(),
+                shard: 0,
+                position: shard_position,
+            };
+            let handled = match policy {
+                0 => self.payments.log.get(position).map(|logged| logged.event.clone()).map(|event| {
+                    self.reservation_follows_payment(&event, &cause);
+                }),
+                3 | 4 => self.rentals.log.get(position).map(|logged| logged.event.clone()).map(|event| {
+                    self.follows_rental(policy, &event, &cause);
+                }),
+                6 => self.ledger.log.get(position).map(|logged| logged.entity.clone()).map(|car_no| {
+                    self.reservation_follows_fleet(&car_no, &cause);
+                }),
+                _ => self
+                    .calendars
+                    .log
+                    .get(position)
+                    .map(|logged| (logged.entity.clone(), logged.event.clone()))
+                    .map(|(car_no, event)| self.follows_reservation(policy, &car_no, &event, &cause)),
+            };
+            if handled.is_none() {
+                return;
+            }
+            self.positions[policy] += 1;
+        }
+    }
+
+    fn reservation_follows_payment(&mut self, event: &payment::Event, cause: &Cause) {
+        let payment::Event::Approved { subject, .. } = event else { return };
+        let no = subject.reservation_no.clone();
+        let confirm = reservation::Command::Confirm { reservation_no: no.clone() };
+        if self.calendar(subject.car_no.as_str(), &confirm, Some(cause)).is_ok() {
+            return;
+        }
+        // The refusal alone does not say why: only a reservation that ended unfulfilled gives its money back, and a
+        // cancelled one keeps its fee.
+        match self.bookings[&no].status {
+            Status::Cancelled { quote, .. } => self.cancel_payment(&no, quote.fee, Some(cause)),
+            Status::Expired { .. } => self.cancel_payment(&no, won(0), Some(cause)),
+            Status::PaymentPending { .. } | Status::Confirmed { .. } | Status::Completed { .. } => {}
+        }
+    }
+
+    fn follows_reservation(&mut self, policy: usize, car_no: &str, event: &reservation::Event, cause: &Cause) {
+        use reservation::Event as E;
+        match (policy, event) {
+            (1, E::Cancelled { subject, quote, .. }) => {
+                self.cancel_payment(&subject.reservation_no, quote.fee, Some(cause));
+            }
+            (1, E::Expired { subject, .. }) => self.cancel_payment(&subject.reservation_no, won(0), Some(cause)),
+            (2, E::Confirmed { subject, period }) => {
+                let rent = rental::Command::Rent { subject: subject.clone(), period: *period };
+                self.rental(subject, &rent, Some(cause)).expect("a confirmed reservation is rented");
+            }
+            (2, E::Cancelled { subject, .. }) => {
+                let _ = self.rental(subject, &rental::Command::Cancel, Some(cause));
+            }
+            (2, E::PickedUp { subject, at }) => {
+                let _ = self.rental(subject, &rental::Command::PickUp { at: *at }, Some(cause));
+            }
+            (5, E::Blocked { block_no, block }) => {
+                let (block_no, block) = (block_no.clone(), block.clone());
+                self.ledger(car_no, &fleet::Command::Block { block_no, block }, Some(cause));
+            }
+            (5, E::Unblocked { block_no }) => {
+                self.ledger(car_no, &fleet::Command::Unblock { block_no: block_no.clone() }, Some(cause));
+            }
+            (5, E::Retired) => self.ledger(car_no, &fleet::Command::Retire, Some(cause)),
+            _ => {}
+        }
+    }
+
+    fn follows_rental(&mut self, policy: usize, event: &rental::Event, cause: &Cause) {
+        let subject = event.subject().clone();
+        let rental_no = subject.reservation_no.rental();
+        if policy == 3 {
+            if let rental::Event::Returned { .. } = event {
+                let complete = reservation::Command::Complete { reservation_no: subject.reservation_no.clone() };
+                let _ = self.calendar(subject.car_no.as_str(), &complete, Some(cause));
+            }
+            return;
+        }
+        let note = |note| fleet::Command::NoteRental { rental_no: rental_no.clone(), note };
+        let command = match event {
+            rental::Event::Rented { .. } => note(fleet::RentalNote::Rented),
+            rental::Event::PickedUp { .. } => note(fleet::RentalNote::PickedUp),
+            rental::Event::Overdue { .. } => note(fleet::RentalNote::Overdue),
+            rental::Event::Returned { .. } | rental::Event::Cancelled { .. } => {
+                fleet::Command::EndRental { rental_no: rental_no.clone() }
+            }
+        };
+        self.ledger(subject.car_no.as_str(), &command, Some(cause));
+    }
+
+    fn reservation_follows_fleet(&mut self, car_no: &str, cause: &Cause) {
+        let Some(entry) = self.ledger.state(car_no).0 else { return };
+        let fleet::Particulars { model, car_class, branch, daily_rate, .. } = entry.particulars;
+        let known = reservation::Car { revision: entry.revision, model, car_class, branch, daily_rate };
+        self.calendar(car_no, &reservation::Command::Enrol(known), Some(cause)).expect("news is taken");
+    }
+
+    /// Lets everything come to its end: calls arrive, holds run out, policies catch up, refunds are given.
+    pub fn settle(&mut self) {
+        while !self.calls.is_empty() {
+            self.provider_works(0, Verdict::Approved, true);
+        }
+        for _round in 0..4 {
+            for policy in 0..POLICIES.len() {
+                self.run_policy(policy, usize::MAX);
+            }
+            for booking in self.bookings.clone().values() {
+                self.inquire(&booking.subject);
+                self.refund(&booking.subject, true);
+            }
+        }
+        self.now = self.now.saturating_add_millis(self.terms.hold_ms);
+        for booking in self.bookings.clone().values() {
+            self.step_of(Step::HoldRunsOut { reservation: 0 }, booking);
+        }
+        for _round in 0..2 {
+            for policy in 0..POLICIES.len() {
+                self.run_policy(policy, usize::MAX);
+            }
+        }
+    }
+
+    /// Everything that must be true at every instant.
+    pub fn check(&self) -> Result<(), Violation> {
+        for (car_no, (calendar, _)) in &self.calendars.entities {
+            let car_no = CarNo::parse(car_no).unwrap();
+            must::calendar_in_order(&car_no, calendar)?;
+            must::no_overlap(calendar)?;
+            must::out_once(calendar)?;
+            let ledger = self.ledger.state(car_no.as_str());
+            must::calendar_follows_ledger(&car_no, calendar, &ledger)?;
+            for rental_no in ledger.0.iter().flat_map(|car| car.rentals.keys()) {
+                must::ledger_matches_rentals(&car_no, rental_no, &self.rentals.state(rental_no.as_str()))?;
+            }
+        }
+        for (no, booking) in &self.bookings {
+            let (payment, rental) = (self.payment_of(no), self.rentals.state(no.rental().as_str()));
+            must::quote_adds_up(booking)?;
+            must::confirmed_has_approved_payment(booking, &payment)?;
+            must::refund_honours_quote(booking, &payment)?;
+            must::fulfilled_stays_paid(booking, &payment)?;
+            must::no_rental_without_approved_payment(&rental, &payment)?;
+            if let Some(rental) = &rental.0 {
+                must::rental_follows_reservation(rental, Some(booking))?;
+            }
+            if let Some(payment) = &payment.0 {
+                must::money_conserved(payment)?;
+                must::payment_belongs_to_reservation(payment, Some(booking))?;
+                self.check_provider(payment)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_provider(&self, payment: &Payment) -> Result<(), Violation> {
+        let no = payment.subject.reservation_no.payment();
+        let (charged, charges) = self.provider.charged(no.as_str());
+        let refunded = self.provider.refunded(no.as_str());
+        let wrong = |detail: String| Err(Violation::new("provider_agrees", &no, detail));
+        if charges > 1 {
+            return wrong(format!("charged {charges} times"));
+        }
+        if refunded > charged || payment.charged().amount() > charged || payment.refunded().amount() > refunded {
+            return wrong(format!("the provider took {charged} and gave back {refunded}: {payment:?}"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,224 @@
+//! The front door over real sockets, with toy handlers in the place of the service.
+
+mod http_support;
+
+use http_support::{Door, Reply, door, eventually};
+use rentcar::http::body::BodyLimits;
+use rentcar::http::endpoint::RequestLimits;
+use rentcar::http::server::{Drained, ServerLimits};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+fn check_problem(reply: &Reply, status: u16, code: &str) {
+    assert_eq!((reply.status, reply.json()["code"].as_str()), (status, Some(code)), "{reply:?}");
+    assert_eq!(reply.header("content-type"), Some("application/problem+json"));
+    assert_eq!(reply.json()["status"], status);
+}
+
+#[tokio::test]
+async fn an_unknown_path_is_404_and_a_known_one_with_a_wrong_method_is_405() {
+    let door = door().await;
+    check_problem(&door.ask("GET", "/nowhere", &[], "").await, 404, "not_found");
+    check_problem(&door.ask("GET", "/echo/", &[], "").await, 404, "not_found");
+    let reply = door.ask("DELETE", "/echo", &[], "").await;
+    check_problem(&reply, 405, "method_not_allowed");
+    assert_eq!(reply.header("allow"), Some("POST"));
+    let reply = door.ask("POST", "/cars/x", &[("content-type", "application/json")], "{}").await;
+    check_problem(&reply, 405, "method_not_allowed");
+    assert_eq!(reply.header("allow"), Some("GET, HEAD"));
+    assert_eq!(door.ask("BREW", "/echo", &[], "").await.status, 405);
+}
+
+#[tokio::test]
+async fn the_body_must_be_json_and_must_be_said_to_be() {
+    let door = door().await;
+    check_problem(&door.post("/echo", &[("content-type", "text/plain")], "{}").await, 415, "unsupported_media_type");
+    check_problem(&door.post("/echo", &[], "{}").await, 415, "unsupported_media_type");
+    check_problem(&door.json("/echo", "").await, 400, "malformed_json");
+    check_problem(&door.json("/echo", "{\"a\":1,\"a\":2}").await, 400, "malformed_json");
+    check_problem(&door.json("/echo", "{\"b\":1}").await, 400, "invalid_member");
+    check_problem(&door.json("/echo", "{\"text\":\"x\",\"b\":1}").await, 400, "unknown_member");
+    let reply = door.post("/echo", &[("content-type", "application/json; charset=UTF-8")], "{\"text\":\"x\"}").await;
+    assert_eq!((reply.status, reply.json()["text"].as_str()), (200, Some("x")));
+}
+
+#[tokio::test]
+async fn a_body_above_the_bound_is_413_however_it_is_sent_and_the_caller_hears_of_it() {
+    let door = door().await;
+    let large = "x".repeat(8 * 1024 * 1024);
+    check_problem(&door.json("/echo", &large).await, 413, "body_too_large");
+    let head = "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunked = format!("{head}{:x}\r\n{large}\r\n0\r\n\r\n", large.len());
+    check_problem(&door.raw(chunked.as_bytes()).await, 413, "body_too_large");
+    let expecting = "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nexpect: 100-continue\r\n\
+                     content-length: 99999999\r\n\r\n";
+    check_problem(&door.raw(expecting.as_bytes()).await, 413, "body_too_large");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_is_408_and_one_that_breaks_off_harms_nobody() {
+    let limits = RequestLimits {
+        body: BodyLimits { read_max: Duration::from_millis(200), ..BodyLimits::default() },
+        ..RequestLimits::default()
+    };
+    let door = Door::open(limits, ServerLimits::default()).await;
+    let head = "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{";
+    check_problem(&door.raw(head.as_bytes()).await, 408, "body_timeout");
+    let broken_off = door.connect().await;
+    drop(broken_off.with(head.as_bytes()).await);
+    assert_eq!(door.json("/echo", "{\"text\":\"x\"}").await.status, 200);
+}
+
+#[tokio::test]
+async fn numbers_in_paths_are_decoded_and_checked() {
+    let door = door().await;
+    let reply = door.ask("GET", "/cars/12%EA%B0%803456", &[], "").await;
+    assert_eq!((reply.status, reply.json()["carNo"].as_str()), (200, Some("12가3456")));
+    for bad in ["/cars/a%2Fb", "/cars/%ff", "/cars/a%20b", "/cars/%", "/cars/..%2f..", "/cars/%00"] {
+        check_problem(&door.ask("GET", bad, &[], "").await, 400, "invalid_car_no");
+    }
+    check_problem(&door.ask("GET", "/cars/a?x=1", &[], "").await, 400, "invalid_query");
+}
+
+#[tokio::test]
+async fn head_is_get_without_the_body() {
+    let door = door().await;
+    let reply = door.ask("HEAD", "/cars/a", &[], "").await;
+    assert_eq!((reply.status, reply.body.as_str()), (200, ""));
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_is_500_and_the_next_call_is_answered() {
+    let door = door().await;
+    check_problem(&door.json("/panic", "{}").await, 500, "internal_error");
+    check_problem(&door.ask("GET", "/panic", &[], "").await, 500, "internal_error");
+    assert_eq!(door.json("/echo", "{\"text\":\"x\"}").await.status, 200);
+}
+
+#[tokio::test]
+async fn half_sent_heads_silent_connections_and_dripping_heads_are_closed() {
+    let limits = ServerLimits { header_read_max: Duration::from_millis(300), ..ServerLimits::default() };
+    let door = Door::open(RequestLimits::default(), limits).await;
+    let started = Instant::now();
+    let silent = door.connect().await;
+    let half_sent = door.connect().await.with(b"GET /cars/a HTTP/1.1\r\nhost: x\r\n").await;
+    let dripping = door.connect().await;
+    let dripped = tokio::spawn(dripping.drip(b"GET /cars/a HTTP/1.1\r\nx-drip: ", Duration::from_millis(20)));
+    silent.closed().await;
+    half_sent.closed().await;
+    dripped.await.expect("no panic");
+    assert!(started.elapsed() < Duration::from_secs(5), "closed in time");
+    assert_eq!(door.ask("GET", "/cars/a", &[], "").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_connection_too_many_is_told_so_and_a_place_that_is_freed_is_taken() {
+    let limits = ServerLimits { connections_max: 2, ..ServerLimits::default() };
+    let door = Door::open(RequestLimits::default(), limits).await;
+    let first = door.connect().await.with(b"GET /cars/a HTTP/1.1\r\n").await;
+    let second = door.connect().await.with(b"GET /cars/a HTTP/1.1\r\n").await;
+    let reply = door.ask("GET", "/cars/a", &[], "").await;
+    check_problem(&reply, 503, "overloaded");
+    assert_eq!(reply.header("retry-after"), Some("1"));
+    drop((first, second));
+    eventually(|| async { door.ask("GET", "/cars/a", &[], "").await.status == 200 }).await;
+}
+
+#[tokio::test]
+async fn draining_finishes_what_is_under_way_and_closes_the_rest() {
+    let door = door().await;
+    let idle = door.connect().await;
+    let under_way = door.connect().await.with(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    eventually(|| async { door.toy.entered.load(Ordering::SeqCst) == 1 }).await;
+    door.shutdown.cancel();
+    idle.closed().await;
+    eventually(|| async { tokio::net::TcpStream::connect(door.address).await.is_err() }).await;
+    door.toy.release.add_permits(1);
+    assert_eq!(under_way.reply().await.status, 200);
+    assert_eq!(door.ended().await, Drained::Completely);
+}
+
+#[tokio::test]
+async fn draining_ends_at_its_deadline() {
+    let limits = ServerLimits { drain_max: Duration::from_millis(100), ..ServerLimits::default() };
+    let door = Door::open(RequestLimits::default(), limits).await;
+    let _under_way = door.connect().await.with(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    eventually(|| async { door.toy.entered.load(Ordering::SeqCst) == 1 }).await;
+    door.shutdown.cancel();
+    assert_eq!(door.ended().await, Drained::CutOff { connections: 1 });
+}
+
+#[tokio::test]
+async fn a_repeated_key_gives_the_same_answer_and_another_body_is_refused() {
+    let door = door().await;
+    let first = door.keyed("/count", "k-1", "{}").await;
+    assert_eq!((first.status, first.header("idempotency-replayed")), (201, None));
+    let again = door.keyed("/count", "k-1", "{}").await;
+    assert_eq!((again.status, again.header("idempotency-replayed")), (201, Some("true")));
+    assert_eq!((&again.body, again.header("location")), (&first.body, first.header("location")));
+    check_problem(&door.keyed("/count", "k-1", "{ }").await, 422, "idempotency_key_reused");
+    check_problem(&door.keyed("/count", "k 1", "{}").await, 400, "invalid_idempotency_key");
+    check_problem(&door.keyed("/count", &"k".repeat(256), "{}").await, 400, "invalid_idempotency_key");
+    let other = door.keyed("/count", "k-2", "{}").await;
+    assert_ne!(other.body, first.body);
+}
+
+#[tokio::test]
+async fn a_refusal_is_repeated_under_its_key_and_a_failure_is_not() {
+    let door = door().await;
+    check_problem(&door.keyed("/refuse", "k-1", "{}").await, 409, "taken");
+    let again = door.keyed("/refuse", "k-1", "{}").await;
+    check_problem(&again, 409, "taken");
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    check_problem(&door.keyed("/panic", "k-2", "{}").await, 500, "internal_error");
+    assert_eq!(door.keyed("/panic", "k-2", "{}").await.header("idempotency-replayed"), None);
+}
+
+#[tokio::test]
+async fn a_change_goes_on_when_its_caller_leaves_and_its_answer_is_kept() {
+    let door = door().await;
+    let request = "POST /slow HTTP/1.1\r\nhost: x\r\nidempotency-key: k-1\r\n\r\n";
+    let caller = door.connect().await.with(request.as_bytes()).await;
+    eventually(|| async { door.toy.entered.load(Ordering::SeqCst) == 1 }).await;
+    drop(caller);
+    let meanwhile = door.keyed("/slow", "k-1", "").await;
+    check_problem(&meanwhile, 409, "idempotency_key_in_use");
+    door.toy.release.add_permits(1);
+    eventually(|| async { door.keyed("/slow", "k-1", "").await.status == 200 }).await;
+    assert_eq!(door.toy.entered.load(Ordering::SeqCst), 1, "carried out once");
+}
+
+#[tokio::test]
+async fn an_answer_with_personal_data_is_not_kept_in_the_clear() {
+    let door = door().await;
+    let first = door.keyed("/person", "k-1", "{\"name\":\"Hong Gildong\"}").await;
+    assert!(first.body.contains("Hong Gildong"));
+    let kept = door.toy.records();
+    assert_eq!(kept.len(), 1);
+    let kept = String::from_utf8_lossy(&kept[0].answer).into_owned();
+    assert!(!kept.contains("Hong") && !kept.contains("k-1"), "{kept}");
+    let again = door.keyed("/person", "k-1", "{\"name\":\"Hong Gildong\"}").await;
+    assert_eq!((again.status, again.body.as_str()), (201, "{\"rendered\":\"person-1\"}"));
+}
+
+#[tokio::test]
+async fn changes_beyond_the_bound_are_turned_away() {
+    let limits = RequestLimits { changes_max: 1, ..RequestLimits::default() };
+    let door = Door::open(limits, ServerLimits::default()).await;
+    let _first = door.connect().await.with(b"POST /slow HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    eventually(|| async { door.toy.entered.load(Ordering::SeqCst) == 1 }).await;
+    let reply = door.json("/echo", "{\"text\":\"x\"}").await;
+    check_problem(&reply, 503, "overloaded");
+    door.toy.release.add_permits(1);
+    eventually(|| async { door.json("/echo", "{\"text\":\"x\"}").await.status == 200 }).await;
+}
+
+#[tokio::test]
+async fn a_connection_can_be_used_again_after_a_refusal() {
+    let door = door().await;
+    let connection = door.connect().await;
+    let twice = "POST /nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}\
+                 GET /cars/a HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let text = connection.with(twice.as_bytes()).await.everything().await;
+    assert!(text.starts_with("HTTP/1.1 404") && text.contains("HTTP/1.1 200"), "{text}");
+}

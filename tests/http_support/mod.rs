@@ -1,0 +1,296 @@
+//! A front door with toy handlers, and a caller that can misbehave.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "everything here is a test's")]
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use rentcar::actors::api::ServiceError;
+use rentcar::domain::ids::CarNo;
+use rentcar::http::access::{Access, Route};
+use rentcar::http::answer::Answer;
+use rentcar::http::endpoint::{Call, Common, Group, Outcome, RequestLimits, fallback};
+use rentcar::http::idempotency::Answers;
+use rentcar::http::json::Members;
+use rentcar::http::problem::Problem;
+use rentcar::http::server::{Drained, ServerLimits, serve};
+use rentcar::store::journal::CommandRecord;
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use warp::Filter;
+use warp::http::StatusCode;
+
+/// Longer than anything here takes, so that a failure is a failure and not a wait for ever.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+static ECHO: Route = Route::post("/echo", Access::Public, "echo");
+static CAR: Route = Route::get("/cars/{carNo}", Access::Public, "car");
+static COUNT: Route = Route::post("/count", Access::Public, "count");
+static REFUSE: Route = Route::post("/refuse", Access::Public, "refuse");
+static PANIC: Route = Route::post("/panic", Access::Public, "panic");
+static PANIC_READ: Route = Route::get("/panic", Access::Public, "panicRead");
+static SLOW: Route = Route::post_bare("/slow", Access::Public, "slow");
+static SLOW_READ: Route = Route::get("/slow", Access::Public, "slowRead");
+static PERSON: Route = Route::post("/person", Access::Public, "person");
+
+/// What the toy handlers share.
+pub struct Toy {
+    /// How many slow calls have begun.
+    pub entered: AtomicUsize,
+    /// Slow calls end when they get one of these.
+    pub release: Semaphore,
+    count: AtomicUsize,
+    records: Mutex<HashMap<String, CommandRecord>>,
+}
+
+impl Toy {
+    /// What has been recorded.
+    pub fn records(&self) -> Vec<CommandRecord> {
+        self.records.lock().unwrap().values().cloned().collect()
+    }
+}
+
+impl Answers for Toy {
+    fn remembered<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<CommandRecord>, ServiceError>> {
+        std::future::ready(Ok(self.records.lock().unwrap().get(id).cloned())).boxed()
+    }
+
+    fn remember(&self, record: CommandRecord) -> BoxFuture<'_, Result<CommandRecord, ServiceError>> {
+        let id = record.id.to_string();
+        let first = self.records.lock().unwrap().entry(id).or_insert(record).clone();
+        std::future::ready(Ok(first)).boxed()
+    }
+
+    fn rendered<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<String, Problem>> {
+        std::future::ready(Ok(format!("{{\"rendered\":\"{reference}\"}}"))).boxed()
+    }
+
+    fn now_ms(&self) -> i64 {
+        0
+    }
+}
+
+async fn echo(_toy: Arc<Toy>, call: Call) -> Outcome {
+    let mut members = Members::parse(&call.body)?;
+    let text = members.text("text", 10)?;
+    members.finish()?;
+    Ok(Answer::ok(&serde_json::json!({ "text": text })))
+}
+
+async fn car(_toy: Arc<Toy>, call: Call) -> Outcome {
+    call.query(&[])?;
+    let car_no: CarNo = call.number()?;
+    Ok(Answer::ok(&serde_json::json!({ "carNo": car_no.as_str() })))
+}
+
+async fn count(toy: Arc<Toy>, call: Call) -> Outcome {
+    let count = toy.count.fetch_add(1, Ordering::SeqCst);
+    let document = serde_json::json!({ "count": count, "number": call.new_number("n-") });
+    Ok(Answer::json(StatusCode::CREATED, &document).located(&format!("/count/{count}")))
+}
+
+async fn refuse(_toy: Arc<Toy>, _call: Call) -> Outcome {
+    Err(Problem::new(StatusCode::CONFLICT, "taken", "it is taken"))
+}
+
+async fn panicking(_toy: Arc<Toy>, _call: Call) -> Outcome {
+    panic!("on purpose")
+}
+
+async fn slow(toy: Arc<Toy>, _call: Call) -> Outcome {
+    toy.entered.fetch_add(1, Ordering::SeqCst);
+    toy.release.acquire().await.unwrap().forget();
+    Ok(Answer::ok(&serde_json::json!({})))
+}
+
+async fn person(_toy: Arc<Toy>, call: Call) -> Outcome {
+    let name = Members::parse(&call.body)?.text("name", 100)?;
+    let document = serde_json::json!({ "name": name });
+    Ok(Answer::json(StatusCode::CREATED, &document).personal("person-1".to_owned()))
+}
+
+/// A front door that is open.
+pub struct Door {
+    pub address: SocketAddr,
+    pub toy: Arc<Toy>,
+    pub shutdown: CancellationToken,
+    server: JoinHandle<Drained>,
+}
+
+/// A front door with the usual limits.
+pub async fn door() -> Door {
+    Door::open(RequestLimits::default(), ServerLimits::default()).await
+}
+
+impl Door {
+    pub async fn open(requests: RequestLimits, limits: ServerLimits) -> Door {
+        let toy = Arc::new(Toy {
+            entered: AtomicUsize::new(0),
+            release: Semaphore::new(0),
+            count: AtomicUsize::new(0),
+            records: Mutex::default(),
+        });
+        let common = Common::new(requests, Arc::clone(&toy) as _, TaskTracker::new());
+        let group = Group::new(&common, &toy)
+            .on(&ECHO, echo)
+            .on(&CAR, car)
+            .on(&COUNT, count)
+            .on(&REFUSE, refuse)
+            .on(&PANIC, panicking)
+            .on(&PANIC_READ, panicking)
+            .on(&SLOW, slow)
+            .on(&SLOW_READ, slow)
+            .on(&PERSON, person);
+        let routes = group.routes();
+        let filter = group.filter().or(fallback(&common, &routes)).unify().boxed();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let server = tokio::spawn(serve(listener, warp::service(filter), limits, shutdown.clone()));
+        Door { address, toy, shutdown, server }
+    }
+
+    pub async fn ended(self) -> Drained {
+        timeout(PATIENCE, self.server).await.expect("ends in time").unwrap()
+    }
+
+    pub async fn connect(&self) -> Connection {
+        Connection(TcpStream::connect(self.address).await.unwrap())
+    }
+
+    pub async fn raw(&self, request: &[u8]) -> Reply {
+        self.connect().await.with(request).await.reply().await
+    }
+
+    pub async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+        let mut request = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
+        for (name, value) in headers {
+            let _ = write!(request, "{name}: {value}\r\n");
+        }
+        if !body.is_empty() {
+            let _ = write!(request, "content-length: {}\r\n", body.len());
+        }
+        let _ = write!(request, "\r\n{body}");
+        self.raw(request.as_bytes()).await
+    }
+
+    pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+        self.ask("POST", path, headers, body).await
+    }
+
+    pub async fn json(&self, path: &str, body: &str) -> Reply {
+        self.post(path, &[("content-type", "application/json")], body).await
+    }
+
+    pub async fn keyed(&self, path: &str, key: &str, body: &str) -> Reply {
+        self.post(path, &[("content-type", "application/json"), ("idempotency-key", key)], body).await
+    }
+}
+
+/// A connection of a caller who may misbehave.
+pub struct Connection(TcpStream);
+
+impl Connection {
+    /// Sends something. What the other side closes meanwhile is seen when its answer is read.
+    pub async fn with(mut self, bytes: &[u8]) -> Connection {
+        let _ = self.0.write_all(bytes).await;
+        self
+    }
+
+    /// Sends a beginning and then one byte after the other until the other side has had enough.
+    pub async fn drip(mut self, beginning: &[u8], pause: Duration) {
+        let _ = self.0.write_all(beginning).await;
+        let dripping = async {
+            let mut answer = [0; 512];
+            loop {
+                tokio::select! {
+                    read = self.0.read(&mut answer) => if !matches!(read, Ok(1..)) { return },
+                    () = sleep(pause) => {}
+                }
+                if self.0.write_all(b"x").await.is_err() {
+                    return;
+                }
+            }
+        };
+        timeout(PATIENCE, dripping).await.expect("is cut off in time");
+    }
+
+    /// Waits until the other side has closed.
+    pub async fn closed(self) {
+        let _ = self.everything().await;
+    }
+
+    pub async fn everything(mut self) -> String {
+        let mut text = Vec::new();
+        // A reset after the answer is as good as an end.
+        let _ = timeout(PATIENCE, self.0.read_to_end(&mut text)).await.expect("closes in time");
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    pub async fn reply(mut self) -> Reply {
+        timeout(PATIENCE, async {
+            let mut text = Vec::new();
+            loop {
+                if let Some(reply) = Reply::parse(&text, false) {
+                    return reply;
+                }
+                let mut chunk = [0; 4_096];
+                match self.0.read(&mut chunk).await {
+                    Ok(0) | Err(_) => return Reply::parse(&text, true).expect("an answer"),
+                    Ok(read) => text.extend_from_slice(&chunk[..read]),
+                }
+            }
+        })
+        .await
+        .expect("is answered in time")
+    }
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub body: String,
+    headers: Vec<(String, String)>,
+}
+
+impl Reply {
+    fn parse(bytes: &[u8], ended: bool) -> Option<Reply> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        let mut lines = head.lines();
+        let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+        let header = |line: &str| line.split_once(": ").map(|(name, value)| (name.to_lowercase(), value.to_owned()));
+        let reply = Reply { status, body: body.to_owned(), headers: lines.filter_map(header).collect() };
+        let length = reply.header("content-length").and_then(|length| length.parse::<usize>().ok());
+        (ended || length == Some(body.len())).then_some(reply)
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_default()
+    }
+}
+
+/// Waits for a condition, but not for ever.
+pub async fn eventually<F: Future<Output = bool>>(condition: impl Fn() -> F) {
+    let waiting = async {
+        while !condition().await {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, waiting).await.expect("comes true in time");
+}

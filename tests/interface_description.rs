@@ -1,0 +1,91 @@
+//! The interface description is whole: it parses, names every operation once, and refers to nothing that is missing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must say so")]
+
+use serde_json::Value;
+use std::collections::{BTreeMap, HashSet};
+
+fn description() -> Value {
+    serde_json::from_str(include_str!("../docs/openapi.json")).expect("docs/openapi.json is not JSON")
+}
+
+/// Every operation with its path and method.
+fn operations(description: &Value) -> Vec<(String, &Value)> {
+    let paths = description["paths"].as_object().unwrap().iter();
+    let each = paths.flat_map(|(path, item)| {
+        item.as_object().unwrap().iter().map(move |(method, operation)| (format!("{method} {path}"), operation))
+    });
+    each.collect()
+}
+
+fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+    if let Some(members) = value.as_object() {
+        found.extend(members.get("$ref").and_then(Value::as_str));
+        members.values().for_each(|member| references(member, found));
+    }
+    value.as_array().into_iter().flatten().for_each(|item| references(item, found));
+}
+
+#[test]
+fn every_operation_has_a_name_of_its_own() {
+    let description = description();
+    let mut names: BTreeMap<&str, String> = BTreeMap::new();
+    for (call, operation) in operations(&description) {
+        let name = operation["operationId"].as_str().unwrap_or_else(|| panic!("{call} has no operationId"));
+        let other = names.insert(name, call.clone());
+        assert_eq!(other, None, "{call} has the name of another");
+    }
+    assert!(names.len() > 45, "only {} operations are described", names.len());
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    let description = description();
+    let mut found = vec![];
+    references(&description, &mut found);
+    for reference in found {
+        let pointer = reference.strip_prefix('#').unwrap_or_else(|| panic!("{reference} leads outside"));
+        assert!(description.pointer(pointer).is_some(), "{reference} leads nowhere");
+    }
+}
+
+#[test]
+fn every_refusal_is_a_problem_document() {
+    let description = description();
+    for (call, operation) in operations(&description) {
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            let pointer = response["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
+            let response = pointer.map_or(response, |pointer| description.pointer(pointer).unwrap());
+            if status.starts_with('4') || status.starts_with('5') {
+                let problem = &response["content"]["application/problem+json"]["schema"]["$ref"];
+                assert_eq!(problem, "#/components/schemas/Problem", "{call} {status}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_parameter_of_a_path_is_described() {
+    let description = description();
+    for (call, operation) in operations(&description) {
+        let in_path: HashSet<&str> = call.split(['{', '}']).skip(1).step_by(2).collect();
+        let described = operation["parameters"].as_array().into_iter().flatten().map(|parameter| {
+            let pointer = parameter["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
+            pointer.map_or(parameter, |pointer| description.pointer(pointer).unwrap())
+        });
+        let described: HashSet<&str> = described
+            .filter(|parameter| parameter["in"] == "path")
+            .map(|parameter| parameter["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(in_path, described, "{call}");
+    }
+}
+
+#[test]
+fn the_codes_of_refusals_are_told() {
+    let description = description();
+    let codes = description.pointer("/components/schemas/Problem/properties/code/x-codes").unwrap();
+    let codes: HashSet<&str> = codes.as_array().unwrap().iter().map(|code| code.as_str().unwrap()).collect();
+    for code in ["car_not_available", "payment_declined", "stale_etag", "idempotency_key_reused", "unknown_member"] {
+        assert!(codes.contains(code), "{code} is not told");
+    }
+}

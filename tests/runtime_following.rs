@@ -1,0 +1,360 @@
+//! What timers and subscriptions promise: at least once, in order, and nobody is held up by another.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
+
+mod runtime_support;
+
+use futures_util::future::BoxFuture;
+use rentcar::actors::runtime::{
+    Ask, Backoff, Clock, ContextHandle, ContextLimits, EventHandler, FollowerLimits, HandlerError, Lag, ManualClock,
+    Policy, PolicyLimits, Subscription, System, TimerHandler, TimerLimits, followers_part,
+};
+use rentcar::store::journal::{Append, Cause, Journal, Progress, Recorded, ShardId, StoredEvent, Timer};
+use rentcar::store::memory::MemoryJournal;
+use runtime_support::{Command, SOURCE, STOCK, Stock, World, eventually, limits, new_journal, restarts};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+fn internal() -> Ask {
+    Ask::internal(Duration::from_secs(2))
+}
+
+/// Tells the stock that its reminder is due, unless it is to fail.
+struct Reminder {
+    handle: ContextHandle<Stock>,
+    calls: AtomicU32,
+    fails: AtomicBool,
+}
+
+impl TimerHandler for Reminder {
+    fn due(&self, timer: Timer) -> BoxFuture<'_, Result<(), HandlerError>> {
+        Box::pin(async move {
+            self.calls.fetch_add(1, Ordering::SeqCst);
+            if self.fails.load(Ordering::SeqCst) {
+                return Err(HandlerError::Retry("asked to fail".to_owned()));
+            }
+            let asked = self.handle.ask(&timer.entity, Command::Reminded, internal()).await;
+            asked.map(drop).map_err(|error| HandlerError::Retry(error.to_string()))
+        })
+    }
+}
+
+async fn reminded(journal: Arc<MemoryJournal>, fails: bool) -> (World, Arc<Reminder>) {
+    let mut reminder = None;
+    let world = World::start_on(journal, limits(), |handle, _, part| {
+        let handler =
+            Arc::new(Reminder { handle: handle.clone(), calls: AtomicU32::new(0), fails: AtomicBool::new(fails) });
+        reminder = Some(Arc::clone(&handler));
+        part.with_timers(handler)
+    })
+    .await;
+    (world, reminder.unwrap())
+}
+
+async fn timers_set(journal: &MemoryJournal) -> usize {
+    journal.due_timers(STOCK, i64::MAX, None, 10).await.unwrap().len()
+}
+
+#[tokio::test]
+async fn a_timer_is_served_when_it_is_due_and_not_before() {
+    let (world, reminder) = reminded(new_journal(), false).await;
+    assert!(world.ask("a", Command::Remind(5_000)).await.is_ok());
+    assert_eq!(world.ask("b", Command::Remind(1_000)).await, Ok(Ok(0)));
+    eventually("the one that is due is served", || reminder.calls.load(Ordering::SeqCst) == 1).await;
+    world.clock.set_ms(5_000);
+    eventually("the other is served", || reminder.calls.load(Ordering::SeqCst) == 2).await;
+    assert_eq!(world.insist("a", Command::Look).await, Ok(0));
+    assert_eq!(timers_set(&world.journal).await, 0);
+}
+
+#[tokio::test]
+async fn a_timer_that_could_not_be_served_is_served_again_also_after_a_restart() {
+    let journal = new_journal();
+    let (first, reminder) = reminded(Arc::clone(&journal), true).await;
+    assert!(first.ask("a", Command::Remind(1_000)).await.is_ok());
+    eventually("it is tried more than once", || reminder.calls.load(Ordering::SeqCst) > 2).await;
+    assert_eq!(timers_set(&journal).await, 1);
+    assert!(first.system.shutdown(Duration::from_secs(5)).await);
+
+    let (_second, reminder) = reminded(Arc::clone(&journal), false).await;
+    eventually("it is served", || reminder.calls.load(Ordering::SeqCst) == 1).await;
+    for _ in 0..400 {
+        if timers_set(&journal).await == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("the timer stays set");
+}
+
+/// Fails for ever for some, is too early a few times for others, and counts.
+struct Picky {
+    handle: ContextHandle<Stock>,
+    /// How often it is too early.
+    early: u32,
+    calls: Mutex<HashMap<String, u32>>,
+}
+
+impl TimerHandler for Picky {
+    fn due(&self, timer: Timer) -> BoxFuture<'_, Result<(), HandlerError>> {
+        Box::pin(async move {
+            let calls = {
+                let mut calls = self.calls.lock().unwrap();
+                let calls = calls.entry(timer.entity.to_string()).or_default();
+                *calls += 1;
+                *calls
+            };
+            if timer.entity.starts_with("bad") {
+                return Err(HandlerError::Retry("asked to fail".to_owned()));
+            }
+            if calls <= self.early {
+                return Err(HandlerError::NotYet { reason: "asked to".to_owned(), wait: Duration::from_millis(1) });
+            }
+            let asked = self.handle.ask(&timer.entity, Command::Reminded, internal()).await;
+            asked.map(drop).map_err(|error| HandlerError::Retry(error.to_string()))
+        })
+    }
+}
+
+async fn picky(timers: TimerLimits, early: u32) -> (World, Arc<Picky>) {
+    let mut picky = None;
+    let limits = ContextLimits { timers, ..limits() };
+    let world = World::start_on(new_journal(), limits, |handle, _, part| {
+        let handler = Arc::new(Picky { handle: handle.clone(), early, calls: Mutex::default() });
+        picky = Some(Arc::clone(&handler));
+        part.with_timers(handler)
+    })
+    .await;
+    (world, picky.unwrap())
+}
+
+#[tokio::test]
+async fn however_many_timers_fail_each_gets_its_turn_and_none_is_served_without_a_wait() {
+    const BAD: usize = 40;
+    let retry = Backoff::new(100, 200);
+    let timers = TimerLimits { poll_ms: 1, batch_len_max: 4, tried_len_max: 8, retry, ..TimerLimits::default() };
+    let (world, picky) = picky(timers, 0).await;
+    for n in 0..BAD {
+        assert!(world.ask(&format!("bad{n}"), Command::Remind(0)).await.is_ok());
+    }
+    let begun = std::time::Instant::now();
+    let calls = || picky.calls.lock().unwrap().clone();
+    eventually("all are served several times", || calls().len() == BAD && calls().values().all(|&calls| calls >= 4))
+        .await;
+    assert!(world.ask("good", Command::Remind(0)).await.is_ok());
+    eventually("the one behind them is served", || calls().get("good") == Some(&1)).await;
+    // The wait grows from 75 ms on; those that are not remembered may have begun it anew a few times.
+    let most = begun.elapsed().as_millis() / 75 + 4;
+    assert!(calls().values().all(|&calls| u128::from(calls) <= most), "more than {most}: {:?}", calls());
+}
+
+#[tokio::test]
+async fn a_timer_that_comes_too_early_does_not_wait_longer_each_time() {
+    let timers = TimerLimits { poll_ms: 1, retry: Backoff::new(600_000, 600_000), ..TimerLimits::default() };
+    let (world, picky) = picky(timers, 20).await;
+    assert!(world.ask("a", Command::Remind(0)).await.is_ok());
+    eventually("it is served in the end", || picky.calls.lock().unwrap().get("a") == Some(&21)).await;
+}
+
+/// Adds 1 to the stock that an event's entity names, and can be made to fail for some.
+struct Forward {
+    handle: ContextHandle<Stock>,
+    parks: Mutex<HashSet<String>>,
+    seen: Mutex<Vec<(String, u64)>>,
+}
+
+impl EventHandler for Forward {
+    fn target(&self, event: &Recorded) -> Option<String> {
+        (&*event.event.entity != "boring").then(|| event.event.entity.to_string())
+    }
+
+    fn handle(&self, event: &Recorded, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
+        let (target, position) = (event.event.entity.to_string(), event.position);
+        Box::pin(async move {
+            assert_ne!(target, "poison", "asked to panic");
+            if self.parks.lock().unwrap().contains(&target) {
+                return Err(HandlerError::Park("asked to".to_owned()));
+            }
+            let asked = self.handle.ask(&target, Command::Add(1), internal().caused_by(cause)).await;
+            match asked {
+                Ok(Ok(_)) => {
+                    self.seen.lock().unwrap().push((target, position));
+                    Ok(())
+                }
+                Ok(Err(refused)) => Err(HandlerError::Park(format!("{refused:?}"))),
+                Err(error) => Err(HandlerError::Retry(error.to_string())),
+            }
+        })
+    }
+}
+
+/// The source of the events: its owner appends by hand.
+struct Source {
+    journal: Arc<MemoryJournal>,
+    shard: ShardId,
+    epoch: u64,
+    head: u64,
+}
+
+impl Source {
+    async fn new(journal: &Arc<MemoryJournal>) -> Self {
+        let shard = ShardId { context: SOURCE, number: 0 };
+        let owned = journal.own(shard).await.unwrap();
+        Self { journal: Arc::clone(journal), shard, epoch: owned.epoch, head: owned.head }
+    }
+
+    async fn say(&mut self, entities: &[&str]) {
+        let event = |entity: &&str| StoredEvent {
+            entity: (*entity).into(),
+            at_ms: 500,
+            cause: None,
+            tag: "source.said.v1".into(),
+            payload: bytes::Bytes::new(),
+        };
+        let append = Append {
+            shard: self.shard,
+            epoch: self.epoch,
+            expected_head: self.head,
+            events: entities.iter().map(event).collect(),
+            documents: Vec::new(),
+            index: Vec::new(),
+            timers: Vec::new(),
+            command: None,
+        };
+        self.head = self.journal.append(append).await.unwrap();
+    }
+}
+
+struct Following {
+    world: World,
+    forward: Arc<Forward>,
+    policy: Arc<Policy>,
+    subscription: Subscription,
+    clock: Arc<ManualClock>,
+}
+
+/// A stock context that follows the source.
+async fn following(journal: &Arc<MemoryJournal>, parks: &[&str], parked_len_max: usize) -> Following {
+    let mut made = None;
+    let world = World::start_on(Arc::clone(journal), limits(), |handle, clock, part| {
+        let parks = Mutex::new(parks.iter().map(ToString::to_string).collect());
+        let forward = Arc::new(Forward { handle: handle.clone(), parks, seen: Mutex::default() });
+        let shared = Arc::clone(journal) as Arc<dyn Journal>;
+        let handler = Arc::clone(&forward) as Arc<dyn EventHandler>;
+        let policy_limits =
+            PolicyLimits { parked_len_max, parked_retry: Backoff::new(10, 50), ..PolicyLimits::default() };
+        let policy = Policy::new("forward", shared, SOURCE, handler, policy_limits);
+        let follower = FollowerLimits { poll_ms: 5, retry: Backoff::new(5, 20), ..FollowerLimits::default() };
+        let subscription = Subscription::new(&**journal, SOURCE, Arc::clone(&policy) as _, follower);
+        made = Some((forward, policy, subscription.clone(), Arc::clone(clock)));
+        part.with_subscriptions([subscription])
+    })
+    .await;
+    let (forward, policy, subscription, clock) = made.unwrap();
+    Following { world, forward, policy, subscription, clock }
+}
+
+impl Following {
+    fn seen(&self, target: &str) -> Vec<u64> {
+        let seen = self.forward.seen.lock().unwrap();
+        seen.iter().filter(|(name, _)| name == target).map(|(_, position)| *position).collect()
+    }
+
+    fn lag_events(&self) -> u64 {
+        self.subscription.lag(self.clock.now_ms()).events
+    }
+}
+
+#[tokio::test]
+async fn events_become_commands_in_order_and_once() {
+    let journal = new_journal();
+    let mut source = Source::new(&journal).await;
+    source.say(&["a", "b", "boring", "a"]).await;
+    let following = following(&journal, &[], 100).await;
+    eventually("all is handled", || following.seen("a") == [1, 4] && following.seen("b") == [2]).await;
+    source.say(&["a"]).await;
+    eventually("the new one too", || following.seen("a") == [1, 4, 5]).await;
+    eventually("there is no lag", || following.lag_events() == 0).await;
+    assert_eq!(following.world.insist("a", Command::Look).await, Ok(3));
+}
+
+#[tokio::test]
+async fn a_subscription_goes_on_where_it_was_and_repeats_change_nothing() {
+    let journal = new_journal();
+    let mut source = Source::new(&journal).await;
+    source.say(&["a", "a"]).await;
+    let first = following(&journal, &[], 100).await;
+    eventually("both are handled", || first.seen("a").len() == 2).await;
+    assert!(first.world.system.shutdown(Duration::from_secs(5)).await);
+    // As after a crash that lost the position but not the commands.
+    journal.save_progress("forward", source.shard, Progress::default()).await.unwrap();
+    source.say(&["a"]).await;
+    let second = following(&journal, &[], 100).await;
+    eventually("all three are seen", || second.seen("a") == [1, 2, 3]).await;
+    assert_eq!(second.world.insist("a", Command::Look).await, Ok(3));
+}
+
+#[tokio::test]
+async fn a_subscription_catches_up_after_its_target_was_down() {
+    let journal = new_journal();
+    let mut source = Source::new(&journal).await;
+    // Nothing follows inside the stock context here: the follower lives on while its target is down.
+    let world = World::start_on(Arc::clone(&journal), limits(), |_, _, part| part).await;
+    let forward = Arc::new(Forward { handle: world.handle.clone(), parks: Mutex::default(), seen: Mutex::default() });
+    let shared = Arc::clone(&journal) as Arc<dyn Journal>;
+    let handler = Arc::clone(&forward) as Arc<dyn EventHandler>;
+    let policy = Policy::new("forward", Arc::clone(&shared), SOURCE, handler, PolicyLimits::default());
+    let follower = FollowerLimits { poll_ms: 5, retry: Backoff::new(5, 20), ..FollowerLimits::default() };
+    let subscription = Subscription::new(&*shared, SOURCE, Arc::clone(&policy) as _, follower);
+    let clock = Arc::clone(&world.clock) as Arc<dyn Clock>;
+    let part = followers_part("forwarding", &shared, &clock, std::slice::from_ref(&subscription), restarts());
+    let followers = System::start(vec![part]).await.unwrap();
+
+    let control = world.system.control();
+    control.stop("stock").await.unwrap();
+    source.say(&["a", "b", "a"]).await;
+    eventually("it lags", || subscription.lag(2_500) == Lag { events: 3, oldest_ms: 2_000 }).await;
+    assert_eq!(policy.parked_len(), 0, "a target that is down parks nothing");
+    control.start("stock").await.unwrap();
+    eventually("it has caught up", || subscription.lag(2_500) == Lag::default()).await;
+    assert_eq!(world.insist("a", Command::Look).await, Ok(2));
+    assert_eq!(followers.health()[0].detail, "following");
+    followers.control().kill("forwarding").await.unwrap();
+    source.say(&["a"]).await;
+    eventually("it goes on after a kill", || forward.seen.lock().unwrap().last() == Some(&("a".to_owned(), 4))).await;
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_handled_parks_its_target_and_holds_up_nobody_else() {
+    let journal = new_journal();
+    let mut source = Source::new(&journal).await;
+    let first = following(&journal, &["bad"], 100).await;
+    source.say(&["bad", "poison", "good", "bad", "good"]).await;
+    eventually("the good one is handled", || first.seen("good") == [3, 5]).await;
+    eventually("the others are parked", || first.policy.parked_len() == 3).await;
+    source.say(&["bad", "good"]).await;
+    eventually("later ones wait behind them", || first.policy.parked_len() == 4).await;
+    eventually("and the good one goes on", || first.seen("good") == [3, 5, 7]).await;
+    assert!(first.world.system.shutdown(Duration::from_secs(5)).await);
+
+    let second = following(&journal, &[], 100).await;
+    eventually("what was parked is handled in order", || second.seen("bad") == [1, 4, 6]).await;
+    eventually("the poison stays", || second.policy.parked_len() == 1).await;
+    assert_eq!(second.world.insist("bad", Command::Look).await, Ok(3));
+    assert_eq!(second.world.insist("good", Command::Look).await, Ok(3));
+}
+
+#[tokio::test]
+async fn a_full_parking_place_makes_the_subscription_wait_instead_of_losing_events() {
+    let journal = new_journal();
+    let mut source = Source::new(&journal).await;
+    let following = following(&journal, &["bad"], 2).await;
+    source.say(&["bad", "bad", "bad", "good"]).await;
+    eventually("it is full", || following.policy.parked_len() == 2).await;
+    eventually("it lags", || following.lag_events() == 2).await;
+    following.forward.parks.lock().unwrap().clear();
+    eventually("all is handled", || following.seen("bad") == [1, 2, 3] && following.seen("good").contains(&4)).await;
+    eventually("there is no lag", || following.lag_events() == 0).await;
+    assert_eq!(following.world.insist("good", Command::Look).await, Ok(1));
+}

@@ -1,0 +1,333 @@
+//! The bytes of every stored event and state, frozen. A file in tests/golden is written once, by running this
+//! with `RENTCAR_WRITE_GOLDEN=1`, and never again: a mode that overwrites files does not exist.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says by a panic what is wrong")]
+
+mod domain_support;
+
+use domain_support::{at, block, block_no, car, days, reservation_no, subject, won};
+use rentcar::domain::cancellation::Quote;
+use rentcar::domain::{customer, fleet, payment, rental, reservation};
+use rentcar::store::codec::CodecError;
+use rentcar::store::document::{Causes, StateDocument};
+use rentcar::store::journal::Cause;
+use rentcar::store::schema::{self, Encoded, ReservationDocument, StateError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+fn golden(folder: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]))
+        .collect()
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digits = text.trim();
+    (0..digits.len()).step_by(2).map(|i| u8::from_str_radix(&digits[i..i + 2], 16).unwrap()).collect()
+}
+
+/// The frozen bytes of a name. With the environment variable, a file that is missing is written first.
+fn frozen(folder: &str, name: &str, now: &[u8]) -> Vec<u8> {
+    let path = golden(folder).join(format!("{name}.hex"));
+    if std::env::var_os("RENTCAR_WRITE_GOLDEN").is_some() && !path.exists() {
+        fs::create_dir_all(golden(folder)).unwrap();
+        fs::write(&path, format!("{}\n", hex(now))).unwrap();
+    }
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name} has no golden file: {error}"));
+    unhex(&text)
+}
+
+fn reservation_events() -> Vec<reservation::Event> {
+    use reservation::Event;
+    let quote = Quote { fee: won(9_000), refund: won(81_000) };
+    vec![
+        Event::Enrolled(car(3, 45_000)),
+        Event::Retired,
+        Event::Blocked { block_no: block_no("b1"), block: block(3, 4) },
+        Event::Unblocked { block_no: block_no("b1") },
+        Event::Held {
+            subject: subject("r1"),
+            period: days(1, 3),
+            price: won(90_000),
+            at: at(0),
+            hold_until: at(900_000),
+        },
+        Event::Confirmed { subject: subject("r1"), period: days(1, 3) },
+        Event::Expired { subject: subject("r1"), at: at(900_000) },
+        Event::Cancelled { subject: subject("r1"), at: at(5), quote },
+        Event::PickedUp { subject: subject("r1"), at: at(6) },
+        Event::Completed { subject: subject("r1"), at: at(7) },
+    ]
+}
+
+fn payment_events() -> Vec<payment::Event> {
+    use payment::Event;
+    let (subject, amount, provider_ref) = (subject("r1"), won(90_000), "ch_1".to_owned());
+    vec![
+        Event::Requested { subject: subject.clone(), amount, attempt: 1 },
+        Event::Approved { subject: subject.clone(), amount, attempt: 300, provider_ref },
+        Event::Declined { subject: subject.clone(), attempt: 1, reason: "insufficient funds".to_owned() },
+        Event::NotCharged { subject: subject.clone(), attempt: 2 },
+        Event::SightLost { subject: subject.clone(), attempt: 3 },
+        Event::Cancelled { subject: subject.clone(), amount, refund: won(81_000) },
+        Event::Refunded { subject, amount: won(81_000), provider_ref: "re_1".to_owned() },
+    ]
+}
+
+fn rental_events() -> Vec<rental::Event> {
+    use rental::Event;
+    vec![
+        Event::Rented { subject: subject("r1"), period: days(1, 3) },
+        Event::PickedUp { subject: subject("r1"), at: at(1) },
+        Event::Returned { subject: subject("r1"), at: at(2) },
+        Event::Cancelled { subject: subject("r1"), at: at(3) },
+        Event::Overdue { subject: subject("r1"), at: at(4) },
+    ]
+}
+
+fn particulars() -> fleet::Particulars {
+    fleet::Particulars {
+        model: "Sonata".to_owned(),
+        car_class: "midsize".to_owned(),
+        branch: String::new(),
+        daily_rate: won(45_000),
+        registered_on: 20_200_801,
+    }
+}
+
+fn fleet_events() -> Vec<fleet::Event> {
+    use fleet::Event;
+    let rental_no = reservation_no("r1").rental();
+    vec![
+        Event::Registered(particulars()),
+        Event::Amended(particulars()),
+        Event::Retired,
+        Event::Blocked { block_no: block_no("b1"), block: block(3, 4) },
+        Event::Unblocked { block_no: block_no("b1") },
+        Event::RentalNoted { rental_no: rental_no.clone(), note: fleet::RentalNote::Overdue },
+        Event::RentalEnded { rental_no },
+    ]
+}
+
+fn customer_events() -> Vec<customer::Event> {
+    use customer::Event;
+    vec![Event::Registered { sealed: vec![0, 1, 254, 255], at: at(0), key: None }, Event::Erased { at: at(1) }]
+}
+
+/// Encodes the samples of a context and checks that decoding leads back to them.
+fn encoded<E: PartialEq + std::fmt::Debug>(
+    events: Vec<E>,
+    encode: impl Fn(&E) -> Result<Encoded, CodecError>,
+    decode: impl Fn(&str, &[u8]) -> Result<E, CodecError>,
+) -> Vec<Encoded> {
+    let there_and_back = |event: E| {
+        let (tag, payload) = encode(&event).unwrap();
+        let frozen = frozen("events", &tag, &payload);
+        assert_eq!(hex(&payload), hex(&frozen), "{tag} is not written as it was");
+        assert_eq!(decode(&tag, &frozen), Ok(event), "{tag} is not read as it was");
+        for end in 0..frozen.len() {
+            assert!(decode(&tag, &frozen[..end]).is_err(), "{tag} cut off at {end}");
+        }
+        for (place, flipped) in (0..frozen.len()).flat_map(|place| [1, 2, 0x80, 0xff].map(|bits| (place, bits))) {
+            let mut damaged = frozen.clone();
+            damaged[place] ^= flipped;
+            // Whatever it makes of a damaged body, it must not panic, and what it accepts it must be able to write.
+            if let Ok(event) = decode(&tag, &damaged) {
+                encode(&event).unwrap();
+            }
+        }
+        (tag, payload)
+    };
+    events.into_iter().map(there_and_back).collect()
+}
+
+fn all_encoded() -> Vec<Encoded> {
+    let mut all = encoded(reservation_events(), schema::reservation::encode, schema::reservation::decode);
+    all.extend(encoded(payment_events(), schema::payment::encode, schema::payment::decode));
+    all.extend(encoded(rental_events(), schema::rental::encode, schema::rental::decode));
+    all.extend(encoded(fleet_events(), schema::fleet::encode, schema::fleet::decode));
+    all.extend(encoded(customer_events(), schema::customer::encode, schema::customer::decode));
+    all
+}
+
+#[test]
+fn every_event_is_written_and_read_as_it_always_was() {
+    let written: BTreeSet<String> = all_encoded().iter().map(|(tag, _)| tag.to_string()).collect();
+    let known: BTreeSet<String> = schema::tags().map(str::to_owned).collect();
+    // Once an old version is no longer written, it leaves `written` and its file is read below all the same.
+    assert_eq!(written, known, "a tag without a sample, or the other way round");
+}
+
+#[test]
+fn every_tag_has_a_golden_file_and_every_golden_file_a_tag() {
+    let files: BTreeSet<String> = fs::read_dir(golden("events"))
+        .unwrap()
+        .map(|file| file.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    let tags: BTreeSet<String> = schema::tags().map(str::to_owned).collect();
+    assert_eq!(files, tags);
+    for tag in tags {
+        let bytes = unhex(&fs::read_to_string(golden("events").join(format!("{tag}.hex"))).unwrap());
+        assert!(schema::to_json(&tag, &bytes).is_some(), "{tag} can no longer be read");
+    }
+}
+
+#[test]
+fn every_event_has_a_readable_rendering() {
+    for (tag, payload) in all_encoded() {
+        let json = schema::to_json(&tag, &payload).unwrap();
+        for key in json.as_object().unwrap().keys() {
+            assert!(key.chars().all(char::is_alphanumeric), "{tag}: {key} is not camelCase");
+        }
+    }
+    let (tag, payload) = schema::reservation::encode(&reservation_events()[4]).unwrap();
+    let expected = serde_json::json!({
+        "reservationNo": "r1", "serial": 7, "customerNo": "c1", "carNo": "12가3456",
+        "from": "2026-01-02T00:00:00Z", "to": "2026-01-04T00:00:00Z",
+        "price": { "amount": 90_000, "currency": "KRW" },
+        "at": "2026-01-01T00:00:00Z", "holdUntil": "2026-01-01T00:15:00Z",
+    });
+    assert_eq!(schema::to_json(&tag, &payload), Some(expected));
+    assert_eq!(schema::to_json("reservation.held.v9", &payload), None);
+    assert_eq!(schema::to_json("nothing", b""), None);
+    assert_eq!(schema::to_json(&tag, b"damaged"), None);
+}
+
+#[test]
+fn a_registered_customer_is_stored_without_the_key() {
+    let key = customer::DataKey([0xAB; 32]);
+    let event = customer::Event::Registered { sealed: vec![1, 2, 3], at: at(0), key: Some(key) };
+    let (tag, payload) = schema::customer::encode(&event).unwrap();
+    assert!(!payload.windows(4).any(|bytes| bytes == [0xAB; 4]));
+    let customer::Event::Registered { key, .. } = schema::customer::decode(&tag, &payload).unwrap() else {
+        panic!("another event")
+    };
+    assert_eq!(key, None);
+}
+
+fn folded<S: Default, E>(events: &[E], evolve: impl Fn(S, &E) -> Result<S, rentcar::domain::CorruptHistory>) -> S {
+    events.iter().fold(S::default(), |state, event| evolve(state, event).unwrap())
+}
+
+fn calendar() -> reservation::State {
+    use reservation::Event;
+    let held = |no, period| Event::Held {
+        subject: subject(no),
+        period,
+        price: won(45_000),
+        at: at(0),
+        hold_until: at(900_000),
+    };
+    let events = vec![
+        Event::Enrolled(car(3, 45_000)),
+        Event::Blocked { block_no: block_no("b1"), block: block(3, 4) },
+        held("r1", days(1, 2)),
+        Event::Expired { subject: subject("r1"), at: at(900_000) },
+        held("r2", days(5, 6)),
+        Event::Confirmed { subject: subject("r2"), period: days(5, 6) },
+        Event::PickedUp { subject: subject("r2"), at: at(6) },
+        held("r3", days(6, 7)),
+        Event::Retired,
+    ];
+    folded(&events, reservation::evolve)
+}
+
+/// A state of every context with something in every member, encoded.
+fn states() -> BTreeMap<&'static str, bytes::Bytes> {
+    let booking = calendar().bookings[&reservation_no("r2")].clone();
+    let document = ReservationDocument { car_no: subject("r2").car_no, booking };
+    let payment: Vec<payment::Event> = {
+        let [requested, approved, cancelled, refunded] = [0, 1, 5, 6].map(|i| payment_events()[i].clone());
+        vec![requested, approved, cancelled, refunded]
+    };
+    let payment = folded(&payment, payment::evolve);
+    let rental = folded(&rental_events()[..3], rental::evolve);
+    let registered = [0, 1, 2, 3, 5].map(|i| fleet_events()[i].clone()).to_vec();
+    let registered = folded(&registered, fleet::evolve);
+    let customer = folded(&customer_events()[..1], customer::evolve);
+    BTreeMap::from([
+        ("calendar", schema::reservation::encode_state(&calendar()).unwrap()),
+        ("reservation", document.encode().unwrap()),
+        ("payment", schema::payment::encode_state(&payment).unwrap()),
+        ("rental", schema::rental::encode_state(&rental).unwrap()),
+        ("car", schema::fleet::encode_state(&registered).unwrap()),
+        ("customer", schema::customer::encode_state(&customer).unwrap()),
+    ])
+}
+
+#[test]
+fn a_state_changes_its_bytes_only_together_with_its_schemas_number() {
+    for (kind, now) in states() {
+        let number = u16::from_le_bytes([now[0], now[1]]);
+        let name = format!("{kind}.s{number}");
+        assert_eq!(hex(&now), hex(&frozen("states", &name, &now)), "{name}: raise the number of the schema");
+    }
+}
+
+#[test]
+fn a_state_of_another_schema_is_refused_as_such() {
+    let states = states();
+    let of_another_schema = |kind: &str| {
+        let mut bytes = states[kind].to_vec();
+        bytes[0] += 1;
+        bytes
+    };
+    let refused = StateError::OtherSchema { found: 2, expected: 1 };
+    assert_eq!(schema::reservation::decode_state(&of_another_schema("calendar")), Err(refused.clone()));
+    assert_eq!(ReservationDocument::decode(&of_another_schema("reservation")), Err(refused.clone()));
+    assert_eq!(schema::payment::decode_state(&of_another_schema("payment")), Err(refused.clone()));
+    assert_eq!(schema::rental::decode_state(&of_another_schema("rental")), Err(refused.clone()));
+    assert_eq!(schema::fleet::decode_state(&of_another_schema("car")), Err(refused.clone()));
+    assert_eq!(schema::customer::decode_state(&of_another_schema("customer")), Err(refused));
+    assert!(schema::payment::decode_state(&[1]).is_err());
+}
+
+#[test]
+fn a_damaged_state_is_an_error_and_never_a_panic() {
+    for (kind, bytes) in states() {
+        let decodes = |bytes: &[u8]| match kind {
+            "calendar" => schema::reservation::decode_state(bytes).is_ok(),
+            "reservation" => ReservationDocument::decode(bytes).is_ok(),
+            "payment" => schema::payment::decode_state(bytes).is_ok(),
+            "rental" => schema::rental::decode_state(bytes).is_ok(),
+            "car" => schema::fleet::decode_state(bytes).is_ok(),
+            _ => schema::customer::decode_state(bytes).is_ok(),
+        };
+        assert!(decodes(&bytes));
+        for place in 0..bytes.len() {
+            assert!(!decodes(&bytes[..place]), "{kind} cut off at {place}");
+            let mut damaged = bytes.to_vec();
+            damaged[place] ^= 0xff;
+            let _ = decodes(&damaged);
+        }
+    }
+}
+
+#[test]
+fn a_document_keeps_its_causes_and_its_state() {
+    let cause = |position| Cause {
+        subscription: Arc::from("rent-the-confirmed"),
+        context: Arc::from("reservation"),
+        shard: 3,
+        position,
+    };
+    let mut causes = Causes::default();
+    causes.note(&cause(9));
+    causes.note(&cause(4));
+    let body = StateDocument::encode(&causes, b"state").unwrap();
+    assert_eq!(hex(&body), hex(&frozen("states", "document.l1", &body)));
+    let read = StateDocument::decode(&body).unwrap();
+    assert_eq!((read.state, &read.causes), (&b"state"[..], &causes));
+    assert!(read.causes.covers(&cause(9)) && !read.causes.covers(&cause(10)));
+    for end in 0..body.len() - b"state".len() {
+        assert!(StateDocument::decode(&body[..end]).is_err(), "cut off at {end}");
+    }
+}

@@ -1,0 +1,264 @@
+//! What is settled with the provider after the call itself: charges without an answer, and refunds that it refuses.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
+
+use futures_util::future::BoxFuture;
+use rentcar::actors::api::{PaymentMeans, PaymentResult, ReserveRequest};
+use rentcar::actors::app::{App, AppSettings, Foundation};
+use rentcar::actors::payment::bulkhead::{BreakerState, BulkheadConfig};
+use rentcar::actors::runtime::{Clock, ContextLimits, ManualClock};
+use rentcar::actors::service::{Service, ServiceSettings};
+use rentcar::domain::fleet::Particulars;
+use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
+use rentcar::domain::money::{Currency, Money};
+use rentcar::domain::payment::{Outstanding, Payment, Status};
+use rentcar::domain::reservation::{self, Terms};
+use rentcar::domain::time::{HOUR_MS, Period, Timestamp};
+use rentcar::providers::sandbox::Sandbox;
+use rentcar::providers::{
+    Charge, ChargeOutcome, Found, FoundRefund, PaymentProvider, ProviderError, Refund, RefundDone,
+};
+use rentcar::store::memory::{MemoryJournal, MemoryViews};
+use rentcar::store::schema;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+const START_MS: i64 = 1_800_000_000_000;
+const RATE: u64 = 10_000;
+/// How long a call may take, and so how long an absence must last to be believed.
+const CALL: Duration = Duration::from_millis(300);
+
+/// What becomes of charges on their way to the sandbox.
+enum Road {
+    /// They arrive.
+    Open,
+    /// They are lost, and so is the answer.
+    Lost,
+    /// They arrive only after the first look-up was answered.
+    Slow,
+    /// Another amount arrives.
+    Garbled,
+}
+
+/// A sandbox at the end of a road, counting what it is asked.
+struct Provider {
+    sandbox: Sandbox,
+    road: Road,
+    on_the_way: Mutex<Option<Charge>>,
+    looked_up: AtomicUsize,
+    refunds: AtomicUsize,
+}
+
+impl Provider {
+    fn new(road: Road) -> Arc<Self> {
+        let (sandbox, on_the_way) = (Sandbox::new(), Mutex::default());
+        Arc::new(Self { sandbox, road, on_the_way, looked_up: AtomicUsize::new(0), refunds: AtomicUsize::new(0) })
+    }
+
+    fn looked_up(&self) -> usize {
+        self.looked_up.load(Ordering::SeqCst)
+    }
+
+    fn refunds(&self) -> usize {
+        self.refunds.load(Ordering::SeqCst)
+    }
+}
+
+impl PaymentProvider for Provider {
+    fn charge(&self, charge: Charge) -> BoxFuture<'_, Result<ChargeOutcome, ProviderError>> {
+        Box::pin(async move {
+            let no_answer = Err(ProviderError::Unknown("the answer was lost".to_owned()));
+            match self.road {
+                Road::Open => self.sandbox.charge(charge).await,
+                Road::Lost => no_answer,
+                Road::Slow => {
+                    *self.on_the_way.lock().unwrap() = Some(charge);
+                    no_answer
+                }
+                Road::Garbled => {
+                    let amount = Money::new(RATE + 1, Currency::KRW).unwrap();
+                    self.sandbox.charge(Charge { amount, ..charge }).await?;
+                    no_answer
+                }
+            }
+        })
+    }
+
+    fn refund(&self, refund: Refund) -> BoxFuture<'_, Result<RefundDone, ProviderError>> {
+        self.refunds.fetch_add(1, Ordering::SeqCst);
+        self.sandbox.refund(refund)
+    }
+
+    fn look_up<'a>(&'a self, idempotency_key: &'a str) -> BoxFuture<'a, Result<Found, ProviderError>> {
+        Box::pin(async move {
+            let found = self.sandbox.look_up(idempotency_key).await;
+            let arrives = self.on_the_way.lock().unwrap().take();
+            if let Some(charge) = arrives {
+                self.sandbox.charge(charge).await?;
+            }
+            self.looked_up.fetch_add(1, Ordering::SeqCst);
+            found
+        })
+    }
+
+    fn look_up_refund<'a>(&'a self, idempotency_key: &'a str) -> BoxFuture<'a, Result<FoundRefund, ProviderError>> {
+        self.sandbox.look_up_refund(idempotency_key)
+    }
+}
+
+struct World {
+    app: App,
+    clock: Arc<ManualClock>,
+    car_no: CarNo,
+}
+
+impl World {
+    async fn start(journal: &Arc<MemoryJournal>, provider: &Arc<Provider>) -> World {
+        let clock = Arc::new(ManualClock::at(START_MS));
+        let foundation = Foundation {
+            journal: Arc::clone(journal) as _,
+            views: Arc::new(MemoryViews::default()),
+            clock: Arc::clone(&clock) as _,
+            provider: Arc::clone(provider) as _,
+        };
+        let service = ServiceSettings {
+            terms: Terms::default(),
+            request_timeout: Duration::from_secs(10),
+            payment_wait: Duration::from_secs(5),
+            view_wait: Duration::from_secs(5),
+        };
+        let (bulkhead, limits) = (BulkheadConfig::default(), ContextLimits::default());
+        let settings = AppSettings { service, bulkhead, provider_timeout: CALL, limits };
+        let app = App::start(foundation, settings).await.unwrap();
+        let car_no = CarNo::parse("car01").unwrap();
+        let particulars = Particulars {
+            model: "Avante".to_owned(),
+            car_class: "compact".to_owned(),
+            branch: "Seoul".to_owned(),
+            daily_rate: Money::new(RATE, Currency::KRW).unwrap(),
+            registered_on: 0,
+        };
+        // In a later life of the same store the car is there already.
+        let _ = app.service.register_car(car_no.clone(), particulars).await;
+        World { app, clock, car_no }
+    }
+
+    fn service(&self) -> &Service {
+        &self.app.service
+    }
+
+    /// Books and pays the car for a day, so many days from now.
+    async fn reserve(&self, day: i64) -> (ReservationNo, PaymentResult) {
+        let now = Timestamp::from_millis(self.clock.now_ms()).unwrap();
+        let at = |days: i64| now.saturating_add_millis(days * 24 * HOUR_MS);
+        let request = ReserveRequest {
+            reservation_no: None,
+            car_no: self.car_no.clone(),
+            customer_no: CustomerNo::parse("kim").unwrap(),
+            period: Period::new(at(day), at(day + 1)).unwrap(),
+            means: Some(PaymentMeans { method: "card".into(), token: "tok".into() }),
+            backdated: false,
+        };
+        let (view, result) = self.service().reserve(request).await.unwrap();
+        (view.booking.subject.reservation_no, result)
+    }
+
+    async fn payment(&self, no: &ReservationNo) -> Payment {
+        self.service().payment(&no.payment()).await.unwrap().1.unwrap()
+    }
+
+    async fn stop(self) {
+        assert!(self.app.shutdown(Duration::from_secs(5)).await);
+    }
+}
+
+fn journal() -> Arc<MemoryJournal> {
+    let shards: Vec<_> = schema::ALL.into_iter().map(|context| (context, 4)).collect();
+    MemoryJournal::new(&shards)
+}
+
+/// Waits until `holds`, within ten seconds.
+async fn eventually<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !holds().await {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refunds_that_the_provider_refuses_stay_owed_and_keep_no_customer_from_paying() {
+    const DAYS: usize = 12;
+    let journal = journal();
+    let first = World::start(&journal, &Provider::new(Road::Open)).await;
+    let mut paid = Vec::new();
+    for day in (2..).take(DAYS) {
+        let (no, result) = first.reserve(day).await;
+        assert_eq!(result, PaymentResult::Approved);
+        paid.push(no);
+    }
+    first.stop().await;
+
+    // The same store with a provider that has lost its books.
+    let provider = Provider::new(Road::Open);
+    let second = World::start(&journal, &provider).await;
+    for _ in 0..2 {
+        for no in &paid {
+            second.service().cancel(no.clone()).await.unwrap();
+        }
+        eventually("each refund is tried", || async { provider.refunds() == DAYS }).await;
+    }
+    for no in &paid {
+        assert!(matches!(second.payment(no).await.outstanding(), Some(Outstanding::Refund(_))));
+    }
+    assert_eq!(second.service().payment_guard().state, BreakerState::Closed);
+    assert_eq!(second.reserve(2).await.1, PaymentResult::Approved);
+    assert_eq!(provider.refunds(), DAYS, "asked again rarely, however often somebody cancels");
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_charge_that_arrives_after_the_look_up_is_found() {
+    let provider = Provider::new(Road::Slow);
+    let world = World::start(&journal(), &provider).await;
+    let (no, result) = world.reserve(2).await;
+    assert!(matches!(result, PaymentResult::Deferred { .. }), "{result:?}");
+    eventually("it is confirmed", || async {
+        let status = world.service().reservation(&no).await.unwrap().booking.status;
+        matches!(status, reservation::Status::Confirmed { .. })
+    })
+    .await;
+    assert_eq!(provider.sandbox.ledger(0, 10).items.len(), 1);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_charge_that_never_arrived_is_believed_after_a_while_and_can_be_made_again() {
+    let (journal, provider) = (journal(), Provider::new(Road::Lost));
+    let world = World::start(&journal, &provider).await;
+    let begun = Instant::now();
+    let (no, result) = world.reserve(2).await;
+    assert!(matches!(result, PaymentResult::Deferred { .. }), "{result:?}");
+    eventually("it was not charged", || async { world.payment(&no).await.status == Status::NotCharged }).await;
+    assert!(begun.elapsed() >= CALL && provider.looked_up() >= 2, "{} look-ups", provider.looked_up());
+    world.stop().await;
+    let world = World::start(&journal, &Provider::new(Road::Open)).await;
+    let means = PaymentMeans { method: "card".into(), token: "tok".into() };
+    assert_eq!(world.service().pay(no, means).await.unwrap().1, PaymentResult::Approved);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_amount_than_ours_is_not_recorded_as_paid() {
+    let (journal, provider) = (journal(), Provider::new(Road::Garbled));
+    let world = World::start(&journal, &provider).await;
+    let (no, _) = world.reserve(2).await;
+    eventually("it is looked up", || async { provider.looked_up() == 1 }).await;
+    world.stop().await;
+    // Whatever was to be recorded is by now; the next life asks once more, at once.
+    let world = World::start(&journal, &provider).await;
+    eventually("it is looked up again", || async { provider.looked_up() == 2 }).await;
+    assert_eq!(world.payment(&no).await.outstanding(), Some(Outstanding::Charge));
+    world.stop().await;
+}

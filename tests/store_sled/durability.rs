@@ -1,0 +1,140 @@
+//! What readers see before something is durable, and what happens when it cannot be made durable.
+
+use super::{CARS, SHARD, append, open, options};
+use futures_util::FutureExt;
+use rentcar::store::journal::{AppendError, CommandRecord, Journal, Progress, ReadError};
+use rentcar::store::sled::{SledJournal, SledOptions};
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+/// A journal whose syncs fail from the moment that the flag is set.
+fn failing(path: &std::path::Path) -> (SledJournal, Arc<AtomicBool>) {
+    let fails = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&fails);
+    let sync = Arc::new(
+        move |file: &std::fs::File| {
+            if flag.load(Ordering::SeqCst) { Err(io::Error::other("no disk")) } else { file.sync_data() }
+        },
+    );
+    (SledJournal::open(path, SledOptions { sync, ..options() }).unwrap(), fails)
+}
+
+#[tokio::test]
+async fn after_a_failed_sync_the_outcome_is_unknown_and_everything_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, fails) = failing(directory.path());
+    let epoch = journal.own(SHARD).await.unwrap().epoch;
+    journal.append(append(epoch, 0, "durable")).await.unwrap();
+    fails.store(true, Ordering::SeqCst);
+    assert!(matches!(journal.append(append(epoch, 1, "lost")).await, Err(AppendError::Unknown(_))));
+    assert!(journal.failure().unwrap().contains("no disk"));
+    fails.store(false, Ordering::SeqCst);
+    assert!(matches!(journal.append(append(epoch, 2, "later")).await, Err(AppendError::Unavailable(_))));
+    assert!(matches!(journal.own(SHARD).await, Err(AppendError::Unavailable(_))));
+    let record = CommandRecord { id: "x".into(), answer: "x".into(), expires_ms: 1 };
+    assert!(matches!(journal.record_command(record, 0).await, Err(AppendError::Unavailable(_))));
+    assert_eq!(journal.read(SHARD, 0, 10).await.unwrap().len(), 1);
+    assert!(matches!(journal.document("car", "car01").await, Err(ReadError::Unavailable(_))));
+    assert_eq!(journal.lookup("numbers", "durable").await.unwrap().as_deref(), Some("car01"));
+    assert!(matches!(journal.close().await, Err(AppendError::Unknown(_))));
+    drop(journal);
+    let journal = open(directory.path());
+    let head = journal.own(SHARD).await.unwrap().head;
+    assert!((1..=2).contains(&head), "{head}");
+    assert_eq!(journal.read(SHARD, 0, 10).await.unwrap().len() as u64, head);
+}
+
+/// A journal whose syncs wait for a word each, and which says when one has begun.
+struct Slow {
+    /// Dropped first, so that the journal finds nobody to wait for when it is dropped.
+    go_on: mpsc::Sender<()>,
+    begun: mpsc::Receiver<()>,
+    journal: Arc<SledJournal>,
+}
+
+fn slow(path: &std::path::Path, queue_len_max: usize) -> Slow {
+    let (say_begun, begun) = mpsc::channel();
+    let (go_on, word) = mpsc::channel();
+    let ends = Mutex::new((say_begun, word));
+    let sync = Arc::new(move |file: &std::fs::File| {
+        let ends = ends.lock().unwrap();
+        // Both ends are gone when the test is over; then nothing needs to wait.
+        ends.0.send(()).ok();
+        ends.1.recv().ok();
+        file.sync_data()
+    });
+    let options = SledOptions { sync, queue_len_max, ..options() };
+    Slow { journal: Arc::new(SledJournal::open(path, options).unwrap()), begun, go_on }
+}
+
+impl Slow {
+    fn wait_until_syncing(&self) {
+        self.begun.recv_timeout(Duration::from_secs(20)).unwrap();
+    }
+
+    async fn own(&self) -> u64 {
+        self.go_on.send(()).unwrap();
+        let epoch = self.journal.own(SHARD).await.unwrap().epoch;
+        self.wait_until_syncing();
+        epoch
+    }
+}
+
+#[tokio::test]
+async fn readers_do_not_see_what_is_not_durable() {
+    let directory = tempfile::tempdir().unwrap();
+    let slow = slow(directory.path(), 100);
+    let epoch = slow.own().await;
+    let journal = &slow.journal;
+    let answer = journal.append(append(epoch, 0, "new"));
+    slow.wait_until_syncing();
+    // Now it is in sled, and not durable.
+    let mut document = Box::pin(journal.document("car", "car01"));
+    let mut timers = Box::pin(journal.due_timers(CARS, 0, None, 10));
+    let mut command = Box::pin(journal.command("new"));
+    assert!(document.as_mut().now_or_never().is_none());
+    assert!(timers.as_mut().now_or_never().is_none());
+    assert!(command.as_mut().now_or_never().is_none());
+    assert_eq!(journal.read(SHARD, 0, 10).await, Ok(Vec::new()));
+    assert_eq!(*journal.watch(SHARD).borrow(), 0);
+    // What the commit does not touch does not wait.
+    assert_eq!(journal.document("car", "car02").await, Ok(None));
+    slow.go_on.send(()).unwrap();
+    assert_eq!(answer.await, Ok(1));
+    assert_eq!(document.await.unwrap().unwrap(), "new");
+    assert_eq!(timers.await.unwrap().len(), 1);
+    assert!(command.await.unwrap().is_some());
+    assert_eq!(journal.read(SHARD, 0, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_waits_is_committed_together_and_a_full_queue_refuses() {
+    let directory = tempfile::tempdir().unwrap();
+    let slow = slow(directory.path(), 10);
+    let epoch = slow.own().await;
+    let journal = &slow.journal;
+    let first = journal.append(append(epoch, 0, "0"));
+    slow.wait_until_syncing();
+    let waiting: Vec<_> = (1..=10).map(|head| journal.append(append(epoch, head, &head.to_string()))).collect();
+    let refused = journal.append(append(epoch, 11, "11")).await;
+    assert!(matches!(refused, Err(AppendError::Unavailable(_))));
+    slow.go_on.send(()).unwrap();
+    assert_eq!(first.await, Ok(1));
+    slow.wait_until_syncing();
+    slow.go_on.send(()).unwrap();
+    let heads = futures_util::future::join_all(waiting).await;
+    assert_eq!(heads, (2..=11).map(Ok).collect::<Vec<_>>());
+    assert!(slow.begun.try_recv().is_err(), "one sync was enough for all that waited");
+}
+
+#[tokio::test]
+async fn progress_alone_is_not_synced() {
+    let directory = tempfile::tempdir().unwrap();
+    let slow = slow(directory.path(), 10);
+    let progress = Progress { position: 1, ..Progress::default() };
+    slow.journal.save_progress("views", SHARD, progress.clone()).await.unwrap();
+    assert_eq!(slow.journal.progress("views", SHARD).await, Ok(progress));
+    assert!(slow.begun.try_recv().is_err());
+}
