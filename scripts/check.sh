@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks everything: format, lints, the interface against its description, load, and all tests. Stops at the first
-# failure. The tools beside Rust come from scripts/install-tools.sh.
+# failure. The tools beside Rust are installed first, where they are missing (scripts/install-tools.sh).
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -18,6 +18,7 @@ step() {
   passed+=("$name ($((SECONDS - from)) s);")
 }
 
+step "tools" scripts/install-tools.sh
 step "format" cargo fmt --check
 step "lints" cargo clippy --locked --all-targets -- -D warnings
 if cargo deny --version >/dev/null 2>&1; then
