@@ -5,13 +5,16 @@
 use futures_util::future::BoxFuture;
 use rentcar::actors::api::{PaymentMeans, PaymentResult, ReserveRequest};
 use rentcar::actors::app::{App, AppSettings, Foundation};
-use rentcar::actors::payment::bulkhead::{BreakerState, BulkheadConfig};
-use rentcar::actors::runtime::{Clock, ContextLimits, ManualClock};
-use rentcar::actors::service::{Service, ServiceSettings};
+use rentcar::actors::payment::Payments;
+use rentcar::actors::payment::bulkhead::{BreakerState, BulkheadConfig, BulkheadHandle};
+use rentcar::actors::payment::cashier::Cashier;
+use rentcar::actors::payment::unconfirmed::give_back;
+use rentcar::actors::runtime::{Ask, ChildSpec, Clock, ContextLimits, ContextSpec, ManualClock, Part, System, context};
+use rentcar::actors::service::{FaultAction, Service, ServiceSettings};
 use rentcar::domain::fleet::Particulars;
 use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use rentcar::domain::money::{Currency, Money};
-use rentcar::domain::payment::{Outstanding, Payment, Status};
+use rentcar::domain::payment::{Cancelled, Outstanding, Payment, Status};
 use rentcar::domain::reservation::{self, Terms};
 use rentcar::domain::time::{HOUR_MS, Period, Timestamp};
 use rentcar::providers::sandbox::Sandbox;
@@ -261,4 +264,52 @@ async fn another_amount_than_ours_is_not_recorded_as_paid() {
     eventually("it is looked up again", || async { provider.looked_up() == 2 }).await;
     assert_eq!(world.payment(&no).await.outstanding(), Some(Outstanding::Charge));
     world.stop().await;
+}
+
+/// The Payment context alone, without the policies that would take the same step.
+async fn payment_alone(journal: &Arc<MemoryJournal>, provider: &Arc<Provider>) -> (System, Arc<Cashier>) {
+    let (payments, part) = context(ContextSpec {
+        entity: Arc::new(Payments),
+        journal: Arc::clone(journal) as _,
+        clock: Arc::new(ManualClock::at(START_MS)),
+        limits: ContextLimits::default(),
+        timers: None,
+        subscriptions: Vec::new(),
+    });
+    let guard = BulkheadHandle::new(BulkheadConfig::default());
+    let bulkhead = Part::simple(ChildSpec::new("payment", "bulkhead", "bulkhead", guard.child_start()));
+    let cashier = Cashier::new(payments, Arc::clone(journal) as _, Arc::clone(provider) as _, guard, CALL);
+    (System::start(vec![bulkhead, part.part()]).await.unwrap(), cashier)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn late_news_of_an_approval_gives_back_what_the_reservation_does_not_keep_and_no_more() {
+    let (journal, provider) = (journal(), Provider::new(Road::Open));
+    let world = World::start(&journal, &provider).await;
+    let (kept, result) = world.reserve(5).await;
+    assert_eq!(result, PaymentResult::Approved);
+    let kept_subject = world.service().reservation(&kept).await.unwrap().booking.subject;
+    let (cancelled, _) = world.reserve(0).await;
+    // While Payment is down only the calendar hears of the cancellation.
+    world.service().fault("payment", FaultAction::Stop).await.unwrap();
+    let (view, quote) = world.service().cancel(cancelled.clone()).await.unwrap();
+    assert_eq!((quote.fee.amount(), quote.refund.amount()), (RATE / 10, RATE - RATE / 10));
+    world.stop().await;
+
+    let (system, cashier) = payment_alone(&journal, &provider).await;
+    let price = Money::new(RATE, Currency::KRW).unwrap();
+    let ask = || Ask::internal(Duration::from_secs(5));
+    for subject in [&view.booking.subject, &kept_subject] {
+        give_back(&cashier, &*journal, subject, price, ask()).await.unwrap();
+    }
+    let owed = cashier.committed(&cancelled.payment()).await.unwrap();
+    assert_eq!(owed.as_ref().map(Payment::charged), Some(price));
+    let refund = match owed.as_ref().map(|payment| payment.status.clone()) {
+        Some(Status::Cancelled(Cancelled::Charged { refund, .. })) => refund,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refund, quote.refund, "the fee stays");
+    let confirmed = cashier.committed(&kept.payment()).await.unwrap();
+    assert!(matches!(confirmed.as_ref().unwrap().status, Status::Approved { .. }), "old news changes nothing");
+    assert!(system.shutdown(Duration::from_secs(5)).await);
 }

@@ -62,6 +62,10 @@ pub enum ServiceError {
     Read(#[from] ReadError),
 }
 
+/// How long the answer to a request or a command that its caller has named is remembered, in milliseconds: 24 hours
+/// (`Idempotency-Key` in the HTTP contract).
+pub const ANSWER_KEPT_MS: i64 = 24 * 60 * 60 * 1_000;
+
 /// When a caller may try again whose question waited too long, in milliseconds.
 const EXPIRED_RETRY_MS: u64 = 1_000;
 

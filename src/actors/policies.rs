@@ -7,7 +7,7 @@ use super::committed::{booking, committed};
 use super::fleet::{Ledger, enrolment};
 use super::payment::cashier::Cashier;
 use super::payment::unconfirmed::give_back;
-use super::rental::{OVERDUE_TIMER, Rentals};
+use super::rental::Rentals;
 use super::reservation::Calendars;
 use super::runtime::{
     Ask, AskError, ContextHandle, Entity, EventHandler, FollowerLimits, HandlerError, Policy, PolicyLimits,
@@ -421,7 +421,7 @@ pub struct OverdueTimer(pub Targets);
 impl TimerHandler for OverdueTimer {
     fn due(&self, timer: Timer) -> BoxFuture<'_, Result<(), HandlerError>> {
         Box::pin(async move {
-            if &*timer.name != OVERDUE_TIMER {
+            if &*timer.name != schema::rental::OVERDUE_TIMER {
                 return Err(park("an unknown timer"));
             }
             let ask = Ask::internal(Duration::from_millis(ASK_MS));

@@ -9,9 +9,6 @@ use crate::store::schema;
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// The name of the timer that goes off when a car should be back.
-pub const OVERDUE_TIMER: &str = "overdue";
-
 /// Every rental.
 pub struct Rentals;
 
@@ -45,7 +42,7 @@ impl Entity for Rentals {
             Status::PickedUp { overdue: false, .. } => Some(rental.period.to().as_millis()),
             Status::Rented | Status::PickedUp { .. } | Status::Returned { .. } | Status::Cancelled { .. } => None,
         });
-        let timer = TimerWrite { entity: key.into(), name: OVERDUE_TIMER.into(), due_ms };
+        let timer = TimerWrite { entity: key.into(), name: schema::rental::OVERDUE_TIMER.into(), due_ms };
         Derived { timers: vec![timer], ..Derived::default() }
     }
 

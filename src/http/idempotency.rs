@@ -4,7 +4,7 @@
 
 use super::answer::{Answer, Content, JSON, Keeping};
 use super::problem::Problem;
-use crate::actors::api::ServiceError;
+use crate::actors::api::{ANSWER_KEPT_MS, ServiceError};
 use crate::store::journal::CommandRecord;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -22,8 +22,6 @@ pub const KEY_HEADER: &str = "idempotency-key";
 pub const REPLAYED_HEADER: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// The longest key, in characters.
 pub const KEY_CHARS_MAX: usize = 255;
-/// How long an answer is kept, in milliseconds: 24 hours.
-pub const KEPT_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// What of an answer's headers is kept.
 const KEPT_HEADERS: [HeaderName; 4] = [CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER];
@@ -160,7 +158,7 @@ pub async fn keep(answers: &dyn Answers, keyed: &Keyed, answer: &Answer) {
     let record = CommandRecord {
         id: keyed.record_id().into(),
         answer: kept,
-        expires_ms: answers.now_ms().saturating_add(KEPT_MS),
+        expires_ms: answers.now_ms().saturating_add(ANSWER_KEPT_MS),
     };
     if let Err(error) = answers.remember(record).await {
         // The work is done all the same; a repeat finds it by the number made from the key.

@@ -14,9 +14,6 @@ use crate::store::schema;
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// The name of the timer that is set while something is to be settled with the provider.
-pub const SETTLE_TIMER: &str = "settle";
-
 /// Every payment.
 pub struct Payments;
 
@@ -48,7 +45,7 @@ impl Entity for Payments {
     fn derive(&self, key: &str, state: &mut State, _events: &[Event]) -> Derived {
         // Due at once: as long as the cashier has the payment in hand it says so, and after a crash it has not.
         let due_ms = state.0.as_ref().and_then(Payment::outstanding).map(|_| 0);
-        let timer = TimerWrite { entity: key.into(), name: SETTLE_TIMER.into(), due_ms };
+        let timer = TimerWrite { entity: key.into(), name: schema::payment::SETTLE_TIMER.into(), due_ms };
         Derived { timers: vec![timer], ..Derived::default() }
     }
 

@@ -9,7 +9,7 @@ mod reading;
 
 pub use operation::{BreakerMode, ComponentHealth, FaultAction, UnknownContext};
 
-use super::api::ServiceError;
+use super::api::{ANSWER_KEPT_MS, ServiceError};
 use super::customer::Customers;
 use super::fleet::Ledger;
 use super::payment::cashier::Cashier;
@@ -32,8 +32,6 @@ type Result<T> = std::result::Result<T, ServiceError>;
 const RETRY_MS: u64 = 1_000;
 /// How long a step that a policy would take anyway may delay an answer, in milliseconds.
 const STEP_MS: u64 = 1_000;
-/// How long the answer to a named command is remembered, in milliseconds: 24 hours.
-pub const COMMAND_KEPT_MS: i64 = 24 * 60 * 60 * 1_000;
 
 tokio::task_local! {
     /// The caller's name for the request under way, if it gave one: the same name never does anything twice.
@@ -131,8 +129,9 @@ impl Service {
     fn outside(&self, step: &str, key: &str) -> Ask {
         let ask = Ask::external(self.settings.request_timeout);
         match CALLER_KEY.try_with(Arc::clone) {
-            Ok(name) => ask
-                .identified(format!("{name}/{step}/{key}"), self.parts.clock.now_ms().saturating_add(COMMAND_KEPT_MS)),
+            Ok(name) => {
+                ask.identified(format!("{name}/{step}/{key}"), self.parts.clock.now_ms().saturating_add(ANSWER_KEPT_MS))
+            }
             Err(_) => ask,
         }
     }

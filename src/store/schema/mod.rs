@@ -5,6 +5,9 @@
 //! `upcast` into V2, and let `decode` read the old tag as `read::<…V1>(payload)?.upcast()`. The old struct, its
 //! tag and its file in tests/golden stay for ever.
 //!
+//! The calendar's and the ledger's blocks look alike and are written twice on purpose: each context's stored forms must
+//! be able to change without the other's.
+//!
 //! **A new shape of a state**: raise the context's `STATE_SCHEMA`. Documents of the old number are then refused
 //! with [`StateError::OtherSchema`] and rebuilt from the events.
 
