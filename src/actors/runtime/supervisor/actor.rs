@@ -10,6 +10,8 @@ use tokio::time::Instant;
 
 /// How long a killed child may take to be gone: it only has to reach its next await.
 const KILL_WAIT: Duration = Duration::from_secs(1);
+/// After how long a child that was killed on request is started again: at once, but never in a busy circle.
+const KILLED_RESTART_WAIT: Duration = Duration::from_millis(20);
 
 /// Where the outcome of an intervention goes.
 pub type Done = oneshot::Sender<Result<(), ControlError>>;
@@ -23,7 +25,7 @@ pub enum SupervisorMessage {
         /// Told when it is stopped.
         done: Done,
     },
-    /// Kill a child; it is restarted like one that failed.
+    /// Kill a child; it is started again at once, and this is not held against it.
     Kill {
         /// The child.
         name: String,
@@ -70,11 +72,13 @@ struct Child {
     history: RestartHistory,
     generation: u64,
     restarts: u64,
+    /// Somebody has asked for its end, which therefore says nothing of how it is.
+    killed: bool,
 }
 
 impl Child {
     fn new(spec: ChildSpec, history: RestartHistory) -> Self {
-        Self { spec, cell: None, phase: Phase::Stopped, history, generation: 0, restarts: 0 }
+        Self { spec, cell: None, phase: Phase::Stopped, history, generation: 0, restarts: 0, killed: false }
     }
 
     fn status(&self) -> ChildStatus {
@@ -205,6 +209,7 @@ impl SupervisorState {
                 Ok(cell) => {
                     child.cell = Some(cell);
                     child.phase = Phase::Up;
+                    child.killed = false;
                 }
                 Err(error) => {
                     self.fell(index, &error.to_string()).await;
@@ -237,7 +242,12 @@ impl SupervisorState {
         child.cell = None;
         child.generation += 1;
         let (context, name) = (child.spec.context.clone(), child.spec.name.clone());
-        let wait = match child.history.failed(now) {
+        let verdict = if std::mem::take(&mut child.killed) {
+            Verdict::Restart(KILLED_RESTART_WAIT)
+        } else {
+            child.history.failed(now)
+        };
+        let wait = match verdict {
             Verdict::Restart(wait) => {
                 child.phase = Phase::Restarting;
                 tracing::warn!(%context, child = %name, reason, ?wait, "child restarting");
@@ -292,8 +302,9 @@ impl SupervisorState {
 
     async fn kill(&mut self, name: &str) -> Result<(), ControlError> {
         let index = self.find(name)?;
-        let cell = self.children.get(index).and_then(|child| child.cell.clone());
-        if let Some(cell) = cell {
+        let Some(child) = self.children.get_mut(index) else { return Ok(()) };
+        if let Some(cell) = child.cell.clone() {
+            child.killed = true;
             tracing::warn!(child = name, "child killed on request");
             cell.kill();
             // The word of its end arrives as a supervision event and leads to a restart.
