@@ -26,6 +26,7 @@ mod quietly;
 mod raw;
 mod reads;
 mod release;
+mod room;
 mod views;
 
 pub use committer::SyncLog;
@@ -33,6 +34,7 @@ pub use directory::{FORMAT, OpenError};
 pub use import::{Importer, PutError};
 pub(super) use quietly::quietly;
 pub use release::Release;
+pub use room::{free_bytes, takes_writes};
 pub use views::SledViews;
 
 use super::journal::{Context, ReadError, ShardId};
