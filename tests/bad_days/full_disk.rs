@@ -20,7 +20,7 @@ struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     fn mount(path: &Path) -> Option<SmallDisk> {
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=16m", "tmpfs"]).arg(path).output();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=96m", "tmpfs"]).arg(path).output();
         if mounted.is_ok_and(|mounted| mounted.status.success()) {
             return Some(SmallDisk(path.to_path_buf()));
         }

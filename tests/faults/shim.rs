@@ -121,20 +121,26 @@ pub extern "C" fn pwrite64(fd: c_int, from: *const c_void, len: usize, offset: i
     written
 }
 
-/// What a sync of this file comes to: an error, or what the real one says.
-fn sync(fd: c_int, durable: bool, real: impl FnOnce() -> c_int) -> c_int {
+/// Stands among the written pages of a file for a failure that a sync of the whole file has yet to report.
+const UNREPORTED: i64 = -1;
+
+fn fail(control: &Control, error: u32) -> c_int {
+    control.word(12).fetch_add(1, Ordering::SeqCst);
+    unsafe { *__errno_location() = error as c_int };
+    -1
+}
+
+/// A sync of a whole file, which may fail; what was written before it is then taken for clean, as Linux does.
+fn sync(fd: c_int, real: impl FnOnce() -> c_int) -> c_int {
     let Some((control, name)) = control().and_then(|control| Some((control, control.name(fd)?))) else { return real() };
+    // Taken before the outcome is known: what is written meanwhile is not part of this sync.
+    let pages = control.dirty().remove(&name).unwrap_or_default();
     let error = control.word(8).load(Ordering::SeqCst);
-    if error != 0 {
-        control.word(12).fetch_add(1, Ordering::SeqCst);
-        // As Linux does it: the pages count as clean from now on.
-        control.dirty().remove(&name);
-        unsafe { *__errno_location() = error as c_int };
-        return -1;
+    if error != 0 || pages.contains(&UNREPORTED) {
+        return fail(control, if error == 0 { 5 } else { error });
     }
     let done = real();
-    if done == 0 && durable && doubled(&name) {
-        let pages = control.dirty().remove(&name).unwrap_or_default();
+    if done == 0 && doubled(&name) {
         let double = control.double(&name);
         for page in pages {
             copy_page(fd, double, page);
@@ -146,18 +152,29 @@ fn sync(fd: c_int, durable: bool, real: impl FnOnce() -> c_int) -> c_int {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn fsync(fd: c_int) -> c_int {
-    sync(fd, true, || unsafe { real!("fsync", unsafe extern "C" fn(c_int) -> c_int)(fd) })
+    sync(fd, || unsafe { real!("fsync", unsafe extern "C" fn(c_int) -> c_int)(fd) })
 }
 
 #[unsafe(no_mangle)]
 pub extern "C" fn fdatasync(fd: c_int) -> c_int {
-    sync(fd, true, || unsafe { real!("fdatasync", unsafe extern "C" fn(c_int) -> c_int)(fd) })
+    sync(fd, || unsafe { real!("fdatasync", unsafe extern "C" fn(c_int) -> c_int)(fd) })
 }
 
 #[unsafe(no_mangle)]
 pub extern "C" fn sync_file_range(fd: c_int, offset: i64, len: i64, flags: u32) -> c_int {
     type RangeFn = unsafe extern "C" fn(c_int, i64, i64, u32) -> c_int;
-    sync(fd, false, || unsafe { real!("sync_file_range", RangeFn)(fd, offset, len, flags) })
+    let real = || unsafe { real!("sync_file_range", RangeFn)(fd, offset, len, flags) };
+    let Some((control, name)) = control().and_then(|control| Some((control, control.name(fd)?))) else { return real() };
+    let error = control.word(8).load(Ordering::SeqCst);
+    if error == 0 {
+        return real();
+    }
+    let mut dirty = control.dirty();
+    let pages = dirty.entry(name).or_default();
+    pages.retain(|page| !(offset / PAGE..=(offset + len - 1) / PAGE).contains(page));
+    pages.insert(UNREPORTED);
+    drop(dirty);
+    fail(control, error)
 }
 
 fn forget(fd: c_int, advice: c_int) {
