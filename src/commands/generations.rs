@@ -34,7 +34,7 @@ const OPEN_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// How long what was under way on a failed journal may take to hear of it.
 const FAILED_DRAIN: Duration = Duration::from_secs(2);
 /// How long a failed store may take to end before only another process can help.
-const RELEASE_MAX: Duration = Duration::from_secs(60);
+const RELEASE_MAX: Duration = Duration::from_mins(1);
 /// How often it is looked how much room there is.
 const ROOM_EVERY: Duration = Duration::from_secs(1);
 const MIB: u64 = 1024 * 1024;

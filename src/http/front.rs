@@ -3,11 +3,11 @@
 use super::access::Route;
 use super::endpoint::{Common, Group, RequestLimits, fallback};
 use super::idempotency::Answers;
+use super::storage::Storage;
 use super::{
     access, admin, availability, cars, customers, health, ledger, legacy, metrics, my_page, openapi, payments,
     provider, rentals, reservations,
 };
-use super::storage::Storage;
 use crate::actors::service::Service;
 use crate::providers::sandbox::Sandbox;
 use jiff::tz::{self, TimeZone};

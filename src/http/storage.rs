@@ -63,7 +63,8 @@ impl Storage {
     pub(super) fn admit(&self, route: &Route) -> Result<(), Problem> {
         self.ask(|told| {
             if told.outage.is_some() {
-                let detail = "the journal takes no changes at the moment and is being opened again; nothing was changed";
+                let detail =
+                    "the journal takes no changes at the moment and is being opened again; nothing was changed";
                 let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "journal_unavailable", detail);
                 return Err(problem.retrying(REOPENING_RETRY_MS));
             }
