@@ -66,6 +66,8 @@ pub struct Store {
     pub data: PathBuf,
     /// How much of it is kept in memory.
     pub cache_mib: u64,
+    /// New business is refused while less than this is free on its disk; 0 for never.
+    pub free_mib_min: u64,
     /// Shards per context.
     pub shards: u16,
 }
@@ -208,6 +210,7 @@ impl Config {
             return Err(ConfigError::Invalid { name: "store.data", problem });
         }
         within("store.cache_mib", self.store.cache_mib, 8, 1024 * 1024)?;
+        within("store.free_mib_min", self.store.free_mib_min, 0, 1024 * 1024)?;
         within("store.shards", self.store.shards, 1, 1024)?;
         let reservation = &self.reservation;
         within("reservation.hold_seconds", reservation.hold_seconds, 1, 7 * 86_400)?;

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod demo;
+pub mod generations;
 pub mod maintenance;
 pub mod provider;
 pub mod serve;

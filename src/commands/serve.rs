@@ -1,23 +1,24 @@
 //! `rentcar serve`: configuration, store, actors, front door, in this order; and back again.
 
-use super::{block_on, log_drained, log_to_stderr, say, until_told_to_stop};
+use super::generations::Ground;
+use super::{block_on, log_to_stderr, say, until_told_to_stop};
 use anyhow::Context as _;
 use clap::Args;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use rentcar::actors::app::{App, AppSettings, Foundation};
-use rentcar::actors::runtime::{Clock, ContextLimits, SystemClock};
+use rentcar::actors::app::AppSettings;
+use rentcar::actors::runtime::ContextLimits;
 use rentcar::actors::service::ServiceSettings;
 use rentcar::config::Config;
+use rentcar::http::FrontSettings;
 use rentcar::http::body::BodyLimits;
+use rentcar::http::door::Door;
 use rentcar::http::endpoint::RequestLimits;
 use rentcar::http::server::{ServerLimits, serve};
-use rentcar::http::{Front, FrontSettings, routes};
 use rentcar::providers::PaymentProvider;
 use rentcar::providers::remote::{RemoteConfig, RemoteProvider};
 use rentcar::providers::sandbox::Sandbox;
-use rentcar::store::journal::Journal;
 use rentcar::store::schema;
-use rentcar::store::sled::{SledJournal, SledOptions};
+use rentcar::store::sled::SledOptions;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -91,40 +92,24 @@ async fn serve_until_stopped(config: Config, fault_injection: bool, metrics: Pro
     let listen = config.server.listen;
     // Bound first, so that a second start on the same port is told of the port and not of the lock.
     let listener = TcpListener::bind(listen).await.with_context(|| format!("{listen} cannot be listened on"))?;
-    let journal = Arc::new(open(&config)?);
-    let views = Arc::new(journal.views().context("the read models cannot be opened")?);
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let foundation = Foundation { journal: Arc::clone(&journal) as _, views, clock, provider };
-    let app = App::start(foundation, app_settings(&config)).await?;
-    let upkeep = tokio::spawn({
-        let metrics = metrics.clone();
-        async move {
-            loop {
-                tokio::time::sleep(UPKEEP).await;
-                metrics.run_upkeep();
-            }
+    let inside = if sandbox.is_some() { "sandbox payment provider inside" } else { "payment provider outside" };
+    let (data, limits) = (config.store.data.clone(), server_limits(&config));
+    let ground = Ground::new(config, fault_injection, (provider, sandbox), metrics.clone(), stop.clone());
+    let generation = ground.start().await?;
+    let upkeep = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            metrics.run_upkeep();
         }
     });
-    let front =
-        Front::new(Arc::clone(&app.service), front_settings(&config, fault_injection)?, stop.clone(), Some(metrics));
+    let door = Door::new(generation.routes());
     let address = listener.local_addr().context("the address cannot be read")?;
-    let inside = if sandbox.is_some() { "sandbox payment provider inside" } else { "payment provider outside" };
-    let service = warp::service(routes(&front, sandbox));
-    front.set_ready(true);
-    say(format_args!("rentcar is ready at http://{address} (data in {}, {inside})", config.store.data.display()))?;
+    say(format_args!("rentcar is ready at http://{address} (data in {}, {inside})", data.display()))?;
 
-    log_drained(serve(listener, service, server_limits(&config), stop).await);
-    front.set_ready(false);
-    front.changes.close();
-    let drain = Duration::from_millis(config.server.drain_ms).max(Duration::from_secs(1));
-    if tokio::time::timeout(drain, front.changes.wait()).await.is_err() {
-        tracing::warn!("changes still under way at shutdown");
-    }
-    if !app.shutdown(drain).await {
-        tracing::warn!("actors killed at the deadline");
-    }
+    let serving = tokio::spawn(serve(listener, door.clone(), limits, stop));
+    let closed = ground.go_on(generation, &door, serving).await;
     upkeep.abort();
-    journal.close().await.context("the journal could not be closed cleanly; what was acknowledged is safe")?;
+    closed.context("the journal could not be closed cleanly; what was acknowledged is safe")?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -135,12 +120,6 @@ fn metrics() -> anyhow::Result<PrometheusHandle> {
         .set_buckets(&BATCH_BUCKETS)
         .and_then(|builder| builder.set_buckets_for_metric(Suffix("_seconds".to_owned()), &SECONDS_BUCKETS));
     builder.and_then(PrometheusBuilder::install_recorder).context("metrics cannot be recorded")
-}
-
-fn open(config: &Config) -> anyhow::Result<SledJournal> {
-    let data = &config.store.data;
-    SledJournal::open(data, store_options(config))
-        .with_context(|| format!("the data directory {} cannot be used", data.display()))
 }
 
 /// How the store of these settings is opened.
@@ -160,7 +139,7 @@ fn payment_provider(config: &Config) -> anyhow::Result<(Arc<dyn PaymentProvider>
     Ok((Arc::new(RemoteProvider::new(url, remote)?), None))
 }
 
-fn app_settings(config: &Config) -> AppSettings {
+pub(super) fn app_settings(config: &Config) -> AppSettings {
     let actors = &config.actors;
     let limits = ContextLimits {
         in_flight_max: actors.in_flight_max,
@@ -183,7 +162,7 @@ fn app_settings(config: &Config) -> AppSettings {
     }
 }
 
-fn front_settings(config: &Config, fault_injection: bool) -> anyhow::Result<FrontSettings> {
+pub(super) fn front_settings(config: &Config, fault_injection: bool) -> anyhow::Result<FrontSettings> {
     let server = &config.server;
     let body = BodyLimits {
         bytes_max: server.body_bytes_max,

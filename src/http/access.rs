@@ -81,6 +81,11 @@ impl Route {
         self.method == *method || (self.method == Method::GET && *method == Method::HEAD)
     }
 
+    /// Whether it begins business that the store must keep room for, as against going on with what was begun.
+    pub fn begins_business(&self) -> bool {
+        ["reserve", "registerCar", "registerCustomer", "blockCar", "legacyPutCar"].contains(&self.name)
+    }
+
     /// Whether it changes nothing.
     pub fn is_safe(&self) -> bool {
         self.method == Method::GET

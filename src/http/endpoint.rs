@@ -9,6 +9,7 @@ use super::body::{self, BodyLimits, BodyStream};
 use super::idempotency::{self, Answers, InUse, Keyed};
 use super::problem::Problem;
 use super::query::Query;
+use super::storage::Storage;
 use super::values::Number;
 use crate::actors::service::CALLER_KEY;
 use bytes::Bytes;
@@ -53,13 +54,24 @@ pub struct Common {
     in_use: Arc<InUse>,
     permits: Arc<Semaphore>,
     changes: TaskTracker,
+    storage: Arc<Storage>,
 }
 
 impl Common {
     /// With answers kept in `answers`; changes run in `changes`, so that they can be waited for.
     pub fn new(limits: RequestLimits, answers: Arc<dyn Answers>, changes: TaskTracker) -> Arc<Common> {
+        Common::on(limits, answers, changes, Arc::default())
+    }
+
+    /// The same on a store that may be out of order.
+    pub fn on(
+        limits: RequestLimits,
+        answers: Arc<dyn Answers>,
+        changes: TaskTracker,
+        storage: Arc<Storage>,
+    ) -> Arc<Common> {
         let permits = Arc::new(Semaphore::new(limits.changes_max.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Common { limits, answers, in_use: Arc::default(), permits, changes })
+        Arc::new(Common { limits, answers, in_use: Arc::default(), permits, changes, storage })
     }
 }
 
@@ -305,6 +317,7 @@ async fn carry_out(
         let waited = tokio::time::timeout(common.limits.answer_max, handler(call)).await;
         return waited.unwrap_or_else(|_| Err(Problem::overloaded(1_000)));
     }
+    common.storage.admit(route)?;
     let permit = Arc::clone(&common.permits).try_acquire_owned().map_err(|_| Problem::overloaded(1_000))?;
     let common_of_task = Arc::clone(common);
     // A change that has begun is carried to its end, whether its caller stays or not.

@@ -10,9 +10,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use warp::http::StatusCode;
 
-/// The component without which the process cannot go on by itself.
-const JOURNAL: &str = "journal";
-
 #[derive(Debug, Serialize)]
 struct HealthDto {
     status: &'static str,
@@ -36,12 +33,13 @@ pub(super) fn mount(group: Group<Front>) -> Group<Front> {
 }
 
 async fn health(front: Arc<Front>, _call: Call) -> Outcome {
-    Ok(overall(front.service.health()))
+    let mut components = front.service.health();
+    front.storage.complete(&mut components);
+    Ok(overall(components))
 }
 
 async fn liveness(front: Arc<Front>, _call: Call) -> Outcome {
-    let failed = front.service.health().iter().any(|component| component.name == JOURNAL && !component.up);
-    Ok(probe(!failed))
+    Ok(probe(!front.storage.wants_a_restart()))
 }
 
 async fn readiness(front: Arc<Front>, _call: Call) -> Outcome {

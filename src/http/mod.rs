@@ -10,6 +10,7 @@ mod availability;
 pub mod body;
 mod cars;
 mod customers;
+pub mod door;
 pub mod endpoint;
 mod front;
 mod health;
@@ -29,6 +30,7 @@ mod rentals;
 mod reservations;
 pub mod server;
 pub mod stall;
+pub mod storage;
 pub mod values;
 
 pub use front::{Front, FrontSettings, routes};

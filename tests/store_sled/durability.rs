@@ -3,7 +3,8 @@
 use super::{CARS, SHARD, append, open, options};
 use futures_util::FutureExt;
 use rentcar::store::journal::{AppendError, CommandRecord, Journal, Progress, ReadError};
-use rentcar::store::sled::{SledJournal, SledOptions};
+use rentcar::store::sled::{Release, SledJournal, SledOptions};
+use rentcar::store::view_store::ViewStore;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -44,6 +45,37 @@ async fn after_a_failed_sync_the_outcome_is_unknown_and_everything_is_refused() 
     let head = journal.own(SHARD).await.unwrap().head;
     assert!((1..=2).contains(&head), "{head}");
     assert_eq!(journal.read(SHARD, 0, 10).await.unwrap().len() as u64, head);
+}
+
+#[tokio::test]
+async fn a_failed_journal_lets_go_of_its_files_although_it_is_still_held() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut durable = 0;
+    for round in 0..20 {
+        let (journal, fails) = failing(directory.path());
+        let ownership = journal.own(SHARD).await.unwrap();
+        assert!(ownership.head == durable || ownership.head == durable + 1, "{ownership:?} after {durable}");
+        durable = journal.append(append(ownership.epoch, ownership.head, "durable")).await.unwrap();
+        let views = journal.views().unwrap();
+        fails.store(true, Ordering::SeqCst);
+        assert!(matches!(journal.append(append(ownership.epoch, durable, "?")).await, Err(AppendError::Unknown(_))));
+        journal.ended().await;
+        let release = journal.release();
+        eventually_done(&release).await;
+        // Both are still here, and refuse.
+        assert!(matches!(journal.read(SHARD, 0, 10).await, Err(ReadError::Unavailable(_))), "round {round}");
+        assert!(matches!(views.position(SHARD), Err(ReadError::Unavailable(_))));
+        drop(open(directory.path()));
+    }
+}
+
+async fn eventually_done(release: &Release) {
+    let done = async {
+        while !release.is_done() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), done).await.unwrap();
 }
 
 /// A journal whose syncs wait for a word each, and which says when one has begun.

@@ -1,7 +1,8 @@
 //! Time as data: the only place of the runtime that reads the wall clock.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Tells what time it is, in milliseconds since the epoch.
 pub trait Clock: Send + Sync + 'static {
@@ -9,17 +10,39 @@ pub trait Clock: Send + Sync + 'static {
     fn now_ms(&self) -> i64;
 }
 
-/// The machine's clock, except that it stands still while the machine's clock is set back.
-#[derive(Debug, Default)]
+/// The machine's clock. It jumps forward with the machine's; while that one is behind, because it was set back, this one
+/// goes on at half its pace until it is caught up with: it never goes back, and nothing that waits for it is stuck.
+#[derive(Debug)]
 pub struct SystemClock {
-    latest_ms: AtomicI64,
+    latest: Mutex<(i64, Instant)>,
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self { latest: Mutex::new((wall_ms(), Instant::now())) }
+    }
+}
+
+fn wall_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// What the clock shows, `elapsed_ms` after it showed `latest_ms`, when the machine's shows `wall_ms`.
+fn shown_ms(latest_ms: i64, elapsed_ms: i64, wall_ms: i64) -> i64 {
+    wall_ms.max(latest_ms.saturating_add(elapsed_ms / 2))
 }
 
 impl Clock for SystemClock {
     fn now_ms(&self) -> i64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
-        self.latest_ms.fetch_max(now_ms, Ordering::Relaxed).max(now_ms)
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let elapsed_ms = i64::try_from(latest.1.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let now_ms = shown_ms(latest.0, elapsed_ms, wall_ms());
+        // Not at every question: two that follow each other within a millisecond must not keep it from moving.
+        if now_ms > latest.0 {
+            *latest = (now_ms, Instant::now());
+        }
+        now_ms
     }
 }
 
@@ -49,5 +72,17 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now_ms(&self) -> i64 {
         self.now_ms.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_follows_the_machine_forward_and_goes_on_at_half_pace_while_that_is_set_back() {
+        assert_eq!(shown_ms(1_000, 5, 1_005), 1_005);
+        assert_eq!(shown_ms(1_000, 5, 9_000_000), 9_000_000);
+        assert_eq!(shown_ms(9_000_000, 10, 1_000), 9_000_005);
     }
 }

@@ -6,6 +6,7 @@
 
 use super::Core;
 use super::mark::Mark;
+use super::open::Database;
 use super::plan::{Commit, Job, Plan, ShardStates};
 use super::queue::Bounds;
 use metrics::{counter, gauge, histogram};
@@ -21,6 +22,7 @@ pub type SyncLog = Arc<dyn Fn(&File) -> std::io::Result<()> + Send + Sync>;
 
 pub(super) struct Committer {
     pub core: Arc<Core>,
+    pub database: Arc<Database>,
     pub shards: ShardStates,
     pub log: File,
     pub sync: SyncLog,
@@ -60,7 +62,7 @@ impl Committer {
     fn commit(&mut self, jobs: Vec<Job>) -> Result<(), String> {
         #[allow(clippy::cast_precision_loss, reason = "a gauge of thousands is exact")]
         gauge!("rentcar_journal_queue").set(self.core.queue.len() as f64);
-        let mut plan = Plan::new(&self.core.database.tree, &mut self.shards);
+        let mut plan = Plan::new(&self.database.tree, &mut self.shards);
         let mut failed = None;
         for job in jobs {
             match &failed {
@@ -86,7 +88,7 @@ impl Committer {
             return Ok(());
         }
         let apply = |batch| {
-            let applied = self.core.database.tree.apply_batch(batch);
+            let applied = self.database.tree.apply_batch(batch);
             applied.map_err(|error| format!("the store cannot be written: {error}"))
         };
         if !commit.durable {
@@ -109,7 +111,7 @@ impl Committer {
 
     fn make_durable(&self) -> Result<(), String> {
         let begun = Instant::now();
-        self.core.database.db.flush().map_err(|error| format!("the store cannot be flushed: {error}"))?;
+        self.database.db.flush().map_err(|error| format!("the store cannot be flushed: {error}"))?;
         (self.sync)(&self.log).map_err(|error| format!("the store's file cannot be synced: {error}"))?;
         histogram!("rentcar_journal_fsync_seconds").record(begun.elapsed().as_secs_f64());
         Ok(())

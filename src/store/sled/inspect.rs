@@ -35,7 +35,7 @@ impl Core {
 
     /// Whether `key` has this value; the counterpart of a pair that is kept twice.
     fn counterpart(&self, key: &[u8], matches: impl Fn(&[u8]) -> bool) -> Result<Verdict, ReadError> {
-        let stored = self.database.tree.get(key).map_err(reads::failed)?;
+        let stored = self.database()?.tree.get(key).map_err(reads::failed)?;
         Ok(if stored.is_some_and(|value| matches(&value)) { Verdict::Fine } else { Verdict::Dangling })
     }
 
@@ -89,7 +89,7 @@ impl SledJournal {
     /// All shards with their heads as they are stored; unreadable ones are 0 and reported as malformed elsewhere.
     pub(in super::super) fn stored_heads(&self) -> Result<Vec<(ShardId, u64)>, ReadError> {
         let head = |(shard, code)| {
-            let stored = self.core.database.tree.get(keys::head(code)).map_err(reads::failed)?;
+            let stored = self.core.database()?.tree.get(keys::head(code)).map_err(reads::failed)?;
             let parsed = stored.and_then(|value| keys::parse_head_value(&value).ok());
             Ok((shard, parsed.map_or(0, |(head, _)| head)))
         };
@@ -103,7 +103,7 @@ impl SledJournal {
         mut visit: impl FnMut(u64, &[u8]),
     ) -> Result<(), ReadError> {
         let Some(code) = self.core.shards.code(shard) else { return Ok(()) };
-        for entry in self.core.database.tree.scan_prefix(keys::events(code)) {
+        for entry in self.core.database()?.tree.scan_prefix(keys::events(code)) {
             let (key, value) = entry.map_err(reads::failed)?;
             let first = keys::parse_frame(&key).map_or(0, |(_, first)| first);
             visit(first, &value);
@@ -123,7 +123,7 @@ impl SledJournal {
         progress: &mut impl FnMut(u64),
     ) -> Result<(), ReadError> {
         for (table, name) in TABLES {
-            for entry in self.core.database.tree.scan_prefix([table]) {
+            for entry in self.core.database()?.tree.scan_prefix([table]) {
                 let (key, value) = entry.map_err(reads::failed)?;
                 report.records += 1;
                 if report.records.is_multiple_of(PROGRESS_EVERY) {
@@ -148,7 +148,7 @@ impl SledJournal {
             Some(first) => TABLES.iter().any(|(table, _)| table == first),
             None => false,
         };
-        for key in self.core.database.tree.iter().keys() {
+        for key in self.core.database()?.tree.iter().keys() {
             let key = key.map_err(reads::failed)?;
             if !known(&key) {
                 report.add(Finding::Malformed { table: "key", key: key.escape_ascii().to_string() });

@@ -8,6 +8,7 @@
 //! sled calls itself beta. So every frame carries a checksum and its positions, a start that finds heads and frames
 //! disagreeing is refused, and `check` and `archive` can look through everything. This adapter never repairs.
 
+mod cold;
 mod committer;
 mod directory;
 mod gate;
@@ -24,15 +25,19 @@ mod queue;
 mod quietly;
 mod raw;
 mod reads;
+mod release;
+mod room;
 mod views;
 
 pub use committer::SyncLog;
 pub use directory::{FORMAT, OpenError};
 pub use import::{Importer, PutError};
 pub(super) use quietly::quietly;
+pub use release::Release;
+pub use room::{free_bytes, takes_writes};
 pub use views::SledViews;
 
-use super::journal::{Context, ShardId};
+use super::journal::{Context, ReadError, ShardId};
 use committer::Committer;
 use gate::Gate;
 use keys::ShardCode;
@@ -41,12 +46,17 @@ use meta::Shards;
 use open::Database;
 use plan::{Job, ShardStates};
 use queue::{Bounds, Queue};
+use release::Shared;
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::sync::watch;
+
+/// How long a store that could not be opened may take to end.
+const END_WAIT: Duration = Duration::from_secs(5);
 
 /// How a store is opened.
 #[derive(Clone)]
@@ -83,7 +93,7 @@ impl SledOptions {
 
 /// What the journal, its committer and its readers share.
 struct Core {
-    database: Arc<Database>,
+    database: Arc<Shared>,
     shards: Shards,
     heads: HashMap<ShardId, watch::Sender<u64>>,
     queue: Queue<Job>,
@@ -93,6 +103,11 @@ struct Core {
 }
 
 impl Core {
+    /// The handles of sled, for one read.
+    fn database(&self) -> Result<Arc<Database>, ReadError> {
+        self.database.get()
+    }
+
     /// Why the journal has failed, if it has.
     fn failed(&self) -> Option<String> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -137,14 +152,12 @@ impl SledJournal {
             Ok((database, shards, states))
         });
         let (database, shards, states) = opened.unwrap_or_else(|panicked| Err(panicked.while_opening(path)))?;
-        let journal = Self::start(database, shards, states, options)?;
-        let (acknowledged, found) =
-            (journal.acknowledged, journal.core.heads.values().map(|head| *head.borrow()).sum());
-        if acknowledged > found {
-            let kept = journal.core.database.directory.kept_log();
-            return Err(OpenError::Lost { path: path.to_path_buf(), acknowledged, found, kept });
+        let journal = Self::start(Arc::new(database), shards, states, options)?;
+        if let Err(error) = journal.prove() {
+            // Not by dropping it: what sled does at its end may fail as well.
+            journal.release().block(END_WAIT);
+            return Err(error);
         }
-        journal.core.database.directory.forget_kept_log()?;
         Ok(journal)
     }
 
@@ -160,18 +173,39 @@ impl SledJournal {
             Ok((database, shards, states))
         });
         let (database, shards, states) = opened.unwrap_or_else(|panicked| Err(panicked.while_opening(path)))?;
-        let journal = Self::start(database, shards, states, options)?;
+        let journal = Self::start(Arc::new(database), shards, states, options)?;
         journal.core.queue.close("the journal is open for inspection only");
         Ok(journal)
     }
 
-    fn start(database: Database, shards: Shards, states: ShardStates, options: SledOptions) -> Result<Self, OpenError> {
+    /// Compares what is there with what was acknowledged, and shows that the disk takes a write.
+    fn prove(&self) -> Result<(), OpenError> {
+        let core = &self.core;
+        let found = core.heads.values().map(|head| *head.borrow()).sum();
+        // Nobody has let go of it yet.
+        let Ok(database) = core.database() else { return Ok(()) };
+        if self.acknowledged > found {
+            let (path, kept) = (database.directory.path().to_path_buf(), database.directory.kept_log());
+            return Err(OpenError::Lost { path, acknowledged: self.acknowledged, found, kept });
+        }
+        // Nobody is served from a disk that takes no writes. It also makes the disk empty its own cache: what was read
+        // before is durable from now on.
+        database.describe(&core.shards)?;
+        database.directory.forget_kept_log()
+    }
+
+    fn start(
+        database: Arc<Database>,
+        shards: Shards,
+        states: ShardStates,
+        options: SledOptions,
+    ) -> Result<Self, OpenError> {
         let path = database.directory.path().to_path_buf();
         let log = database.directory.log_file()?;
         let head = |code: &ShardCode| states.get(code).map_or(0, |state| state.head);
         let bounds = Bounds { len_max: options.queue_len_max, bytes_max: options.queue_bytes_max };
         let core = Arc::new(Core {
-            database: Arc::new(database),
+            database: Shared::new(Arc::clone(&database)),
             heads: shards.all().map(|(shard, code)| (shard, watch::Sender::new(head(&code)))).collect(),
             shards,
             queue: Queue::new(bounds),
@@ -181,17 +215,31 @@ impl SledJournal {
         });
         let mark = Mark::open(&path).map_err(|error| OpenError::io(&path, error))?;
         let acknowledged = mark.noted();
-        let committer = Committer { core: Arc::clone(&core), shards: states, log, sync: options.sync, mark };
+        let committer = Committer { core: Arc::clone(&core), database, shards: states, log, sync: options.sync, mark };
         let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || committer.run());
         let thread = thread.map_err(|error| OpenError::io(&path, error))?;
         Ok(Self { core, committer: Mutex::new(Some(thread)), acknowledged })
+    }
+
+    /// Waits until the journal has ended: failed, or closed with everything done.
+    pub async fn ended(&self) {
+        // The sender lives as long as this journal.
+        drop(self.core.finished.subscribe().wait_for(|finished| *finished).await);
+    }
+
+    /// Lets go of the directory although others still hold this journal or its read models: they are refused from now
+    /// on.
+    pub fn release(&self) -> Release {
+        self.core.queue.close("the journal is closed");
+        let thread = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        release::release(&self.core.database, thread)
     }
 
     /// The read models kept beside the journal, in a tree of their own.
     ///
     /// # Errors
     /// When an interrupted removal of all rows cannot be finished.
-    pub fn views(&self) -> Result<SledViews, super::journal::ReadError> {
+    pub fn views(&self) -> Result<SledViews, ReadError> {
         SledViews::open(Arc::clone(&self.core.database))
     }
 }

@@ -2,6 +2,7 @@
 //! something that is not whole is refused. Never repairs.
 
 use super::super::frame::Frame;
+use super::cold;
 use super::directory::{Contents, Directory, FORMAT, OpenError};
 use super::keys;
 use super::meta::{self, Shards};
@@ -136,6 +137,7 @@ pub(super) fn open_or_create(
 ) -> Result<(Database, Shards), OpenError> {
     let (directory, contents) = Directory::hold(path, create)?;
     if contents == Contents::Store {
+        cold::forget(path).map_err(|error| OpenError::io(path, error))?;
         directory.look_at_log()?;
     }
     let database = Database::open(directory, cache_bytes)?;

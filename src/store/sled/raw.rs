@@ -81,7 +81,7 @@ impl SledJournal {
     ) -> Result<(), E> {
         let Some(code) = self.core.shards.code(shard) else { return Ok(()) };
         let mut expected = 1;
-        for entry in self.core.database.tree.scan_prefix(keys::events(code)) {
+        for entry in self.core.database()?.tree.scan_prefix(keys::events(code)) {
             let (_, value) = entry.map_err(reads::failed)?;
             let frame = Frame::open(&value).map_err(|error| damaged(format!("shard {shard}: {error}")))?;
             for event in frame.events(0) {
@@ -106,7 +106,7 @@ impl SledJournal {
         }
         let tables = [keys::HEADS, keys::DOCUMENTS, keys::INDEX, keys::TIMERS, keys::COMMANDS, keys::PROGRESS];
         for table in tables {
-            for entry in self.core.database.tree.scan_prefix([table]) {
+            for entry in self.core.database()?.tree.scan_prefix([table]) {
                 let (key, value) = entry.map_err(reads::failed)?;
                 if let Some(record) = self.core.record(&key, &value)? {
                     visit(record)?;

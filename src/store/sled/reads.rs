@@ -35,7 +35,7 @@ fn text(bytes: &[u8]) -> Result<Arc<str>, ReadError> {
 
 impl Core {
     fn get(&self, key: &[u8]) -> Result<Option<::sled::IVec>, ReadError> {
-        self.database.tree.get(key).map_err(failed)
+        self.database()?.tree.get(key).map_err(failed)
     }
 
     /// Events after `after`, up to the durable head and not beyond.
@@ -50,10 +50,11 @@ impl Core {
         let gap = |position: u64| damaged(format!("shard {shard}: there is no event at position {position}"));
         // The frame that holds the next position begins at or before it.
         let before = keys::frame(code, after.saturating_add(2));
-        let start = self.database.tree.get_lt(before).map_err(failed)?.ok_or_else(|| gap(after + 1))?;
+        let database = self.database()?;
+        let start = database.tree.get_lt(before).map_err(failed)?.ok_or_else(|| gap(after + 1))?;
         let mut position = after;
         let mut bytes = 0;
-        for entry in self.database.tree.range(start.0.as_ref()..=keys::frame(code, head).as_slice()) {
+        for entry in database.tree.range(start.0.as_ref()..=keys::frame(code, head).as_slice()) {
             let (_, value) = entry.map_err(failed)?;
             let wrong = |error: super::super::frame::FrameError| damaged(format!("shard {shard}: {error}"));
             for event in Frame::open(&value).map_err(wrong)?.events(after) {
@@ -84,7 +85,8 @@ impl Core {
             None => Bound::Included(prefix.clone()),
         };
         let mut found = Vec::new();
-        let rows = self.database.tree.range((from, Bound::Excluded(keys::end_of(&prefix))));
+        let database = self.database()?;
+        let rows = database.tree.range((from, Bound::Excluded(keys::end_of(&prefix))));
         for row in rows.take(limit.min(READ_ROWS_MAX)) {
             let (key, body) = row.map_err(failed)?;
             found.push((text(&key[prefix.len()..])?, Bytes::copy_from_slice(&body)));
@@ -98,7 +100,7 @@ impl Core {
 
     pub(super) fn read_last_entry(&self, index: &str) -> Result<Option<IndexEntry>, ReadError> {
         let prefix = keys::named(keys::INDEX, index, "");
-        let last = self.database.tree.get_lt(keys::end_of(&prefix)).map_err(failed)?;
+        let last = self.database()?.tree.get_lt(keys::end_of(&prefix)).map_err(failed)?;
         let Some((key, value)) = last else { return Ok(None) };
         key.strip_prefix(prefix.as_slice()).map(|key| Ok((text(key)?, text(&value)?))).transpose()
     }
@@ -125,7 +127,8 @@ impl Core {
         if matches!(&from, Bound::Excluded(from) if *from >= until) {
             return Ok(found);
         }
-        for key in self.database.tree.range((from, Bound::Excluded(until))).keys().take(limit.min(READ_ROWS_MAX)) {
+        let database = self.database()?;
+        for key in database.tree.range((from, Bound::Excluded(until))).keys().take(limit.min(READ_ROWS_MAX)) {
             let key = key.map_err(failed)?;
             let (shard, due_ms, entity, name) =
                 keys::parse_timer(&key).map_err(|_| damaged("the key of a timer is malformed"))?;

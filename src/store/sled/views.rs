@@ -4,6 +4,7 @@
 use super::super::journal::{DOCUMENT_BYTES_MAX, KEY_BYTES_MAX, READ_ROWS_MAX, ReadError, ShardId};
 use super::super::view_store::{RowWrite, Rows, Scan, ViewStore};
 use super::open::Database;
+use super::release::Shared;
 use super::{keys, reads};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ const CLEAR_ROWS: usize = 1000;
 
 /// Read models on sled.
 pub struct SledViews {
-    database: Arc<Database>,
+    database: Arc<Shared>,
 }
 
 fn position_key(shard: ShardId) -> Vec<u8> {
@@ -40,16 +41,16 @@ fn check(row: &RowWrite) -> Result<(), ReadError> {
 }
 
 impl SledViews {
-    pub(super) fn open(database: Arc<Database>) -> Result<Self, ReadError> {
+    pub(super) fn open(database: Arc<Shared>) -> Result<Self, ReadError> {
         let views = Self { database };
-        if views.rows().contains_key(CLEARING).map_err(reads::failed)? {
+        if views.database()?.views.contains_key(CLEARING).map_err(reads::failed)? {
             views.clear()?;
         }
         Ok(views)
     }
 
-    fn rows(&self) -> &::sled::Tree {
-        &self.database.views
+    fn database(&self) -> Result<Arc<Database>, ReadError> {
+        self.database.get()
     }
 
     /// Removes everything that begins with `prefix`, a bounded batch at a time.
@@ -57,21 +58,21 @@ impl SledViews {
         loop {
             let mut batch = ::sled::Batch::default();
             let mut count = 0;
-            for key in self.rows().scan_prefix([prefix]).keys().take(CLEAR_ROWS) {
+            for key in self.database()?.views.scan_prefix([prefix]).keys().take(CLEAR_ROWS) {
                 batch.remove(key.map_err(reads::failed)?);
                 count += 1;
             }
             if count == 0 {
                 return Ok(());
             }
-            self.rows().apply_batch(batch).map_err(reads::failed)?;
+            self.database()?.views.apply_batch(batch).map_err(reads::failed)?;
         }
     }
 }
 
 impl ViewStore for SledViews {
     fn get(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        let found = self.rows().get(row_key(table, key)).map_err(reads::failed)?;
+        let found = self.database()?.views.get(row_key(table, key)).map_err(reads::failed)?;
         Ok(found.map(|value| value.to_vec()))
     }
 
@@ -89,7 +90,7 @@ impl ViewStore for SledViews {
             Some(_) | None => (Bound::Included(first), Bound::Excluded(end)),
         };
         let limit = scan.limit.min(READ_ROWS_MAX);
-        let rows = self.rows().range((from, to));
+        let rows = self.database()?.views.range((from, to));
         let owned = |row: ::sled::Result<(::sled::IVec, ::sled::IVec)>| {
             row.map(|(key, value)| (key[start..].to_vec(), value.to_vec())).map_err(reads::failed)
         };
@@ -107,19 +108,19 @@ impl ViewStore for SledViews {
             }
         }
         batch.insert(position_key(shard), position.to_be_bytes().to_vec());
-        self.rows().apply_batch(batch).map_err(reads::failed)
+        self.database()?.views.apply_batch(batch).map_err(reads::failed)
     }
 
     fn position(&self, shard: ShardId) -> Result<u64, ReadError> {
-        let Some(value) = self.rows().get(position_key(shard)).map_err(reads::failed)? else { return Ok(0) };
+        let Some(value) = self.database()?.views.get(position_key(shard)).map_err(reads::failed)? else { return Ok(0) };
         let malformed = |_| ReadError::Damaged(format!("the views' position in shard {shard} is malformed"));
         value.as_ref().try_into().map(u64::from_be_bytes).map_err(malformed)
     }
 
     fn clear(&self) -> Result<(), ReadError> {
-        self.rows().insert(CLEARING, &[]).map_err(reads::failed)?;
+        self.database()?.views.insert(CLEARING, &[]).map_err(reads::failed)?;
         self.remove_all(POSITIONS)?;
         self.remove_all(ROWS)?;
-        self.rows().remove(CLEARING).map(drop).map_err(reads::failed)
+        self.database()?.views.remove(CLEARING).map(drop).map_err(reads::failed)
     }
 }

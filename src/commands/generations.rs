@@ -1,0 +1,256 @@
+//! A service that outlives its journal. What stands on a journal is a generation; when its journal fails, the next one is
+//! made as a restart of the process would make it, behind the same front door. Never repairs what is stored, and never
+//! lets two generations have the store at the same time: the directory's lock decides.
+
+use super::serve::{app_settings, front_settings, store_options};
+use anyhow::Context as _;
+use metrics::{counter, gauge};
+use metrics_exporter_prometheus::PrometheusHandle;
+use rentcar::actors::app::{App, Foundation};
+use rentcar::actors::runtime::{Clock, SystemClock};
+use rentcar::config::Config;
+use rentcar::http::door::Door;
+use rentcar::http::server::Drained;
+use rentcar::http::storage::Storage;
+use rentcar::http::{Front, routes};
+use rentcar::providers::PaymentProvider;
+use rentcar::providers::sandbox::Sandbox;
+use rentcar::store::journal::Journal;
+use rentcar::store::sled::{Release, SledJournal, SledViews, free_bytes, takes_writes};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+
+/// The first pause between two attempts; it doubles.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+/// The longest pause between two looks whether the disk takes writes again.
+const LOOK_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// The longest pause between two attempts to open the store.
+const OPEN_PAUSE_MAX: Duration = Duration::from_secs(10);
+/// How long what was under way on a failed journal may take to hear of it.
+const FAILED_DRAIN: Duration = Duration::from_secs(2);
+/// How long a failed store may take to end before only another process can help.
+const RELEASE_MAX: Duration = Duration::from_mins(1);
+/// How often it is looked how much room there is.
+const ROOM_EVERY: Duration = Duration::from_secs(1);
+const MIB: u64 = 1024 * 1024;
+
+/// What all generations stand on.
+pub struct Ground {
+    config: Config,
+    fault_injection: bool,
+    provider: Arc<dyn PaymentProvider>,
+    sandbox: Option<Sandbox>,
+    clock: Arc<dyn Clock>,
+    metrics: PrometheusHandle,
+    storage: Arc<Storage>,
+    stop: CancellationToken,
+}
+
+/// What stands on one journal.
+pub struct Generation {
+    journal: Arc<SledJournal>,
+    app: App,
+    front: Arc<Front>,
+    sandbox: Option<Sandbox>,
+    /// Ends readiness and event streams of this generation.
+    end: CancellationToken,
+}
+
+impl Generation {
+    /// What the front door leads to.
+    pub fn routes(&self) -> BoxedFilter<(Response,)> {
+        routes(&self.front, self.sandbox.clone())
+    }
+
+    /// Lets what is under way finish and stops the actors.
+    async fn stop(&self, drain: Duration) {
+        self.front.set_ready(false);
+        self.end.cancel();
+        self.front.changes.close();
+        if tokio::time::timeout(drain, self.front.changes.wait()).await.is_err() {
+            tracing::warn!("changes still under way at shutdown");
+        }
+        if !self.app.shutdown(drain).await {
+            tracing::warn!("actors killed at the deadline");
+        }
+    }
+}
+
+/// The next pause, which ends early when the process is told to stop; then there is none.
+async fn pause(stop: &CancellationToken, pause: &mut Duration, max: Duration) -> Option<()> {
+    let now = *pause;
+    *pause = (now * 2).min(max);
+    tokio::select! {
+        () = stop.cancelled() => None,
+        () = sleep(now) => Some(()),
+    }
+}
+
+/// Does what may block on a dead disk on a thread that nobody has to wait for.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> anyhow::Result<T> + Send + 'static) -> anyhow::Result<T> {
+    let (done, outcome) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || drop(done.send(work())));
+    thread.context("no thread to open the store on")?;
+    outcome.await.context("the thread that opens the store has ended")?
+}
+
+impl Ground {
+    /// The ground of these settings.
+    pub fn new(
+        config: Config,
+        fault_injection: bool,
+        (provider, sandbox): (Arc<dyn PaymentProvider>, Option<Sandbox>),
+        metrics: PrometheusHandle,
+        stop: CancellationToken,
+    ) -> Ground {
+        let (clock, storage) = (Arc::new(SystemClock::default()), Arc::default());
+        Ground { config, fault_injection, provider, sandbox, clock, metrics, storage, stop }
+    }
+
+    /// Opens the store and starts what stands on it.
+    ///
+    /// # Errors
+    /// When the store cannot be opened or read.
+    pub async fn start(&self) -> anyhow::Result<Generation> {
+        let (data, options) = (self.config.store.data.clone(), store_options(&self.config));
+        let (journal, views) = apart(move || {
+            let opened = SledJournal::open(&data, options);
+            let journal = opened.with_context(|| format!("the data directory {} cannot be used", data.display()))?;
+            let views = journal.views().context("the read models cannot be opened")?;
+            Ok((Arc::new(journal), Arc::new(views)))
+        })
+        .await?;
+        match self.stand_on(&journal, views).await {
+            Ok(generation) => Ok(generation),
+            Err(error) => {
+                let release = journal.release();
+                let _ = tokio::time::timeout(FAILED_DRAIN, done(&release)).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn stand_on(&self, journal: &Arc<SledJournal>, views: Arc<SledViews>) -> anyhow::Result<Generation> {
+        let (clock, provider) = (Arc::clone(&self.clock), Arc::clone(&self.provider));
+        let foundation = Foundation { journal: Arc::clone(journal) as _, views, clock, provider };
+        let app = App::start(foundation, app_settings(&self.config)).await?;
+        let end = self.stop.child_token();
+        let settings = front_settings(&self.config, self.fault_injection)?;
+        let (metrics, storage) = (Some(self.metrics.clone()), Arc::clone(&self.storage));
+        let front = Front::new(Arc::clone(&app.service), settings, end.clone(), metrics, storage);
+        front.set_ready(true);
+        gauge!("rentcar_journal_up").set(1.0);
+        Ok(Generation { journal: Arc::clone(journal), app, front, sandbox: self.sandbox.clone(), end })
+    }
+
+    /// Goes on from generation to generation until told to stop, and then ends the last one.
+    ///
+    /// # Errors
+    /// When there is no generation at that moment whose journal could be closed.
+    pub async fn go_on(
+        &self,
+        mut generation: Generation,
+        door: &Door,
+        serving: JoinHandle<Drained>,
+    ) -> anyhow::Result<()> {
+        let room = tokio::spawn(watch_room(self.config.clone(), Arc::clone(&self.storage)));
+        let closed = loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break self.close(&generation, serving).await,
+                () = generation.journal.ended() => {}
+            }
+            match self.renew(&generation).await {
+                Some(next) => {
+                    door.lead_to(next.routes());
+                    self.storage.back();
+                    counter!("rentcar_journal_reopened_total").increment(1);
+                    tracing::warn!("journal opened again, everything goes on");
+                    generation = next;
+                }
+                None => break self.close(&generation, serving).await,
+            }
+        };
+        room.abort();
+        closed
+    }
+
+    async fn close(&self, generation: &Generation, serving: JoinHandle<Drained>) -> anyhow::Result<()> {
+        super::log_drained(serving.await?);
+        generation.stop(Duration::from_millis(self.config.server.drain_ms).max(Duration::from_secs(1))).await;
+        Ok(generation.journal.close().await?)
+    }
+
+    /// The generation after one whose journal has failed; none when the process is told to stop before.
+    async fn renew(&self, failed: &Generation) -> Option<Generation> {
+        let why = failed.journal.failure().unwrap_or_default();
+        tracing::error!(reason = why, "journal failed, no change is taken until it is opened again");
+        counter!("rentcar_journal_failures_total").increment(1);
+        gauge!("rentcar_journal_up").set(0.0);
+        self.storage.out(&why);
+        failed.front.set_ready(false);
+        self.until_the_disk_takes_writes(&why).await?;
+        failed.stop(FAILED_DRAIN).await;
+        self.until_released(&failed.journal.release()).await?;
+        let mut next = PAUSE_MIN;
+        loop {
+            match self.start().await {
+                Ok(generation) => return Some(generation),
+                Err(error) => {
+                    tracing::error!(reason = format!("{error:#}"), "journal not opened, will be tried again");
+                    self.storage.out(&format!("{why}; opening it again: {error:#}"));
+                }
+            }
+            pause(&self.stop, &mut next, OPEN_PAUSE_MAX).await?;
+        }
+    }
+
+    /// Until then reads go on from what is committed.
+    async fn until_the_disk_takes_writes(&self, why: &str) -> Option<()> {
+        let mut next = PAUSE_MIN;
+        loop {
+            let data = self.config.store.data.clone();
+            let Err(error) = apart(move || Ok(takes_writes(&data)?)).await else { return Some(()) };
+            tracing::warn!(reason = format!("{error:#}"), "the disk takes no writes yet");
+            self.storage.out(&format!("{why}; the disk takes no writes yet: {error:#}"));
+            pause(&self.stop, &mut next, LOOK_PAUSE_MAX).await?;
+        }
+    }
+
+    async fn until_released(&self, release: &Release) -> Option<()> {
+        let begun = Instant::now();
+        while !release.is_done() {
+            if begun.elapsed() > RELEASE_MAX {
+                self.storage.out("the failed store does not let go of its files; only a restart of the process helps");
+                self.storage.beyond_this_process();
+            }
+            pause(&self.stop, &mut PAUSE_MIN.clone(), PAUSE_MIN).await?;
+        }
+        Some(())
+    }
+}
+
+async fn done(release: &Release) {
+    while !release.is_done() {
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Tells again and again whether there is room for new business.
+async fn watch_room(config: Config, storage: Arc<Storage>) {
+    let (data, min) = (config.store.data, config.store.free_mib_min.saturating_mul(MIB));
+    loop {
+        if let Ok(free) = free_bytes(&data) {
+            #[allow(clippy::cast_precision_loss, reason = "a gauge need not be exact to the byte")]
+            gauge!("rentcar_store_free_bytes").set(free as f64);
+            let none_because = format!("{} MiB are free, {} must be for new business", free / MIB, min / MIB);
+            storage.set_room((free < min).then_some(none_because));
+        }
+        sleep(ROOM_EVERY).await;
+    }
+}

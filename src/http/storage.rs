@@ -1,0 +1,97 @@
+//! What the front door must know of the store: whether changes are taken at the moment, and whether there is room for
+//! more business. Outlives what is behind the door; whoever puts that together tells it. Never looks at a disk.
+
+use super::access::Route;
+use super::problem::Problem;
+use crate::actors::service::ComponentHealth;
+use std::sync::{PoisonError, RwLock};
+use warp::http::StatusCode;
+
+/// When a change may be tried again while the journal is opened anew, in milliseconds.
+const REOPENING_RETRY_MS: u64 = 2_000;
+/// When new business may be tried again while there is no room for it, in milliseconds.
+const FULL_RETRY_MS: u64 = 30_000;
+/// The component that the journal is in health.
+pub const JOURNAL: &str = "journal";
+
+#[derive(Debug, Default)]
+struct Told {
+    outage: Option<String>,
+    restart_helps: bool,
+    no_room: Option<String>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Storage(RwLock<Told>);
+
+impl Storage {
+    fn tell(&self, change: impl FnOnce(&mut Told)) {
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn ask<T>(&self, question: impl FnOnce(&Told) -> T) -> T {
+        question(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The journal takes nothing, for this reason, and is being opened anew.
+    pub fn out(&self, reason: &str) {
+        self.tell(|told| told.outage = Some(reason.to_owned()));
+    }
+
+    /// The journal cannot be opened anew by this process.
+    pub fn beyond_this_process(&self) {
+        self.tell(|told| told.restart_helps = true);
+    }
+
+    /// The journal takes changes again.
+    pub fn back(&self) {
+        self.tell(|told| (told.outage, told.restart_helps) = (None, false));
+    }
+
+    /// Whether there is room for new business; why not, in a sentence for operators.
+    pub fn set_room(&self, none_because: Option<String>) {
+        self.tell(|told| told.no_room = none_because);
+    }
+
+    /// Whether only another process can help.
+    pub(super) fn wants_a_restart(&self) -> bool {
+        self.ask(|told| told.restart_helps)
+    }
+
+    /// Whether a changing call is taken now.
+    pub(super) fn admit(&self, route: &Route) -> Result<(), Problem> {
+        self.ask(|told| {
+            if told.outage.is_some() {
+                let detail =
+                    "the journal takes no changes at the moment and is being opened again; nothing was changed";
+                let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "journal_unavailable", detail);
+                return Err(problem.retrying(REOPENING_RETRY_MS));
+            }
+            if told.no_room.is_some() && route.begins_business() {
+                let detail = "there is hardly any room left to keep new business in; what is under way goes on";
+                let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "storage_full", detail);
+                return Err(problem.retrying(FULL_RETRY_MS));
+            }
+            Ok(())
+        })
+    }
+
+    /// Adds to what the service says of its parts what is known here.
+    pub(super) fn complete(&self, components: &mut Vec<ComponentHealth>) {
+        self.ask(|told| {
+            if let Some(reason) = &told.outage {
+                for journal in components.iter_mut().filter(|component| component.name == JOURNAL) {
+                    journal.up = false;
+                    journal.detail.clone_from(reason);
+                }
+            }
+            components.push(ComponentHealth {
+                name: "storage".to_owned(),
+                up: told.no_room.is_none(),
+                essential: false,
+                detail: told.no_room.clone().unwrap_or_default(),
+            });
+        });
+    }
+}
