@@ -12,7 +12,8 @@ use rentcar::providers::sandbox::{Sandbox, SettingsPatch};
 use rentcar::providers::{Charge, PaymentProvider};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Starts the bulkhead, and again whenever it ends; counts how often it had to.
 struct Keeper(Arc<AtomicU32>);

@@ -159,7 +159,7 @@ impl Cashier {
         means: PaymentMeans,
         deadline: Instant,
     ) -> Result<Charged, ServiceError> {
-        let pass = match self.guard.enter(Lane::Charge, deadline.into_std()).await {
+        let pass = match self.guard.enter(Lane::Charge, deadline).await {
             Ok(pass) => pass,
             Err(deferred) => return Ok(Charged::Deferred { retry_after_ms: deferred.retry_after_ms }),
         };
@@ -280,8 +280,7 @@ impl Cashier {
         let Some(payment) = payment else { return Ok(()) };
         let Some(outstanding) = payment.outstanding() else { return Ok(()) };
         let deadline = Instant::now() + self.call_timeout;
-        let pass =
-            self.guard.enter(Lane::Settle, deadline.into_std()).await.map_err(|_| retry("the provider is guarded"))?;
+        let pass = self.guard.enter(Lane::Settle, deadline).await.map_err(|_| retry("the provider is guarded"))?;
         let news = match outstanding {
             Outstanding::Charge => self.inquire(payment_no, &payment, pass).await?,
             Outstanding::Refund(amount) => self.refund(payment_no, &payment, amount, pass).await?,

@@ -1,7 +1,7 @@
 //! How long to wait before trying again: growing to a bound, with jitter so that many do not come back at once.
 //! Pure but for the jitter; waits for nothing itself.
 
-use rand::RngExt;
+use super::entropy;
 use std::time::Duration;
 
 /// Waits that double from attempt to attempt.
@@ -29,7 +29,7 @@ impl Backoff {
     /// The wait before attempt number `attempt`, counted from 0: between 75 % and 100 % of the exact one.
     pub fn wait(&self, attempt: u32) -> Duration {
         let exact = self.wait_exact(attempt);
-        exact.mul_f64(rand::rng().random_range(0.75..=1.0))
+        exact.mul_f64(0.75 + 0.25 * entropy::unit())
     }
 }
 

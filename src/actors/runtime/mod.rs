@@ -12,6 +12,7 @@ mod context;
 mod document;
 pub mod entity;
 mod entity_actor;
+pub mod entropy;
 pub mod limits;
 mod policy;
 mod router;

@@ -5,6 +5,7 @@ use super::breaker::{BreakerState, Ticket, Verdict};
 use super::desk::{Desk, Effect, Lane, Waiter};
 use super::handle::{Admission, Deferred, Pass, Shared, count_deferred};
 use super::status::BulkheadStatus;
+use crate::actors::runtime::entropy;
 use metrics::{Gauge, Histogram};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::sync::Arc;
@@ -159,7 +160,7 @@ impl Actor for BulkheadActor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         let now_ms = state.shared.clock.now_ms();
-        let jitter = rand::random::<f64>();
+        let jitter = entropy::unit();
         let mut told = None;
         let effects = match message {
             Message::Enter { lane, until_ms, reply, admission } => {

@@ -7,12 +7,14 @@ use super::breaker::{BreakerState, Mode, Ticket, Verdict};
 use super::config::BulkheadConfig;
 use super::desk::{Lane, Reason};
 use super::status::BulkheadStatus;
+use crate::actors::runtime::entropy;
 use futures_util::future::BoxFuture;
 use ractor::{Actor, ActorCell, ActorId, ActorRef, ActorStatus, SpawnErr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// After how long to come back to a bulkhead that is being restarted.
 pub(super) const DOWN_RETRY_AFTER_MS: u64 = 1_000;
@@ -217,9 +219,9 @@ impl BulkheadHandle {
     fn sent_away(&self, reason: Reason) -> Deferred {
         count_deferred(reason);
         let retry_after_ms = self.status().retry_after_ms.max(DOWN_RETRY_AFTER_MS);
-        Deferred {
-            retry_after_ms: retry_after_ms.saturating_add(retry_after_ms * u64::from(rand::random::<u8>()) / 512),
-        }
+        // Up to half as long again, so that not all come back at once.
+        let jittered = Duration::from_millis(retry_after_ms).mul_f64(1.0 + entropy::unit() / 2.0);
+        Deferred { retry_after_ms: u64::try_from(jittered.as_millis()).unwrap_or(u64::MAX) }
     }
 }
 

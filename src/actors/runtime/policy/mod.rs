@@ -10,7 +10,7 @@ use crate::store::journal::{Cause, Journal, Progress, Recorded, ShardId};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
 use parking::Parking;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -125,7 +125,7 @@ impl Policy {
         let mut parking = self.shard(shard)?.lock().await;
         let Some(last) = batch.last().map(|event| event.position) else { return Ok(parking.position()) };
         let mut handled = last;
-        let mut groups: HashMap<String, Vec<Recorded>> = HashMap::new();
+        let mut groups: BTreeMap<String, Vec<Recorded>> = BTreeMap::new();
         for event in batch {
             let Some(target) = self.handler.target(&event) else { continue };
             if !parking.is_parked(&target) {

@@ -12,7 +12,7 @@ use crate::actors::runtime::router::{Core, ShardCore, Slot};
 use crate::actors::runtime::writer::ShardWriter;
 use crate::store::journal::{AppendError, Journal};
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, MessagingErr, SupervisionEvent};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -74,7 +74,7 @@ pub(in crate::actors::runtime) struct ShardState<E: Entity> {
     attempt: u32,
     owned_at: Instant,
     keys: HashMap<ActorId, Arc<str>>,
-    leaving: HashMap<Arc<str>, Leaving<E>>,
+    leaving: BTreeMap<Arc<str>, Leaving<E>>,
     /// Entities of earlier writers that have not ended yet.
     retired: Vec<(Instant, ActorCell)>,
     quarantine: Quarantine,
@@ -182,7 +182,7 @@ impl<E: Entity> ShardState<E> {
             attempt: 0,
             owned_at: Instant::now(),
             keys: HashMap::new(),
-            leaving: HashMap::new(),
+            leaving: BTreeMap::new(),
             retired: Vec::new(),
             quarantine,
             idle_clock: IdleClock::default(),
@@ -351,7 +351,8 @@ impl<E: Entity> ShardState<E> {
         let leaving = std::mem::take(&mut self.leaving);
         self.keys.clear();
         let overdue = Instant::now() + Duration::from_millis(self.limits().append_ms_max);
-        for slot in slots.into_values() {
+        // In an order of their own, so that a simulation can repeat it.
+        for slot in slots.into_iter().collect::<BTreeMap<_, _>>().into_values() {
             drop(slot.actor.drain());
             self.retired.push((overdue, slot.actor.get_cell()));
         }
@@ -427,7 +428,8 @@ impl<E: Entity> ShardState<E> {
         let until = until.min(Instant::now() + Duration::from_millis(self.limits().drain_ms_max));
         // Twice: questions kept for an entity on its way out start it once more.
         for _ in 0..2 {
-            let keys: Vec<_> = self.shard().look(|table| table.keys().cloned().collect());
+            let mut keys: Vec<_> = self.shard().look(|table| table.keys().cloned().collect());
+            keys.sort_unstable();
             self.passivate(&keys, "shutdown");
             let cells: Vec<_> = self.leaving.values().map(|leaving| leaving.cell.clone()).collect();
             let retired: Vec<_> = self.retired.drain(..).map(|(_, cell)| cell).collect();

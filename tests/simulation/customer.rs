@@ -1,0 +1,271 @@
+//! A customer who does one thing after the other, remembers every answer and complains when one cannot be.
+
+use super::dice::Dice;
+use super::faults::SimClock;
+use super::model::{Known, Memory, Model, Tried};
+use super::trace::Trace;
+use rentcar::actors::api::{PaymentMeans, ReservationView, ReserveRequest, ServiceError};
+use rentcar::actors::runtime::Clock;
+use rentcar::actors::service::Service;
+use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
+use rentcar::domain::reservation::{Rejection, Status};
+use rentcar::domain::time::{DAY_MS, HOUR_MS, Period, Timestamp};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// What all customers of a world share.
+pub struct Town {
+    pub model: Model,
+    pub cars: Vec<CarNo>,
+    pub clock: Arc<SimClock>,
+    pub trace: Arc<Trace>,
+    pub begun_ms: i64,
+    pub reservations: AtomicU64,
+    pub stop: AtomicBool,
+}
+
+pub struct Customer {
+    pub no: CustomerNo,
+    pub dice: Dice,
+    pub town: Arc<Town>,
+    pub service: Arc<Service>,
+}
+
+type Complaint = Result<(), String>;
+
+/// Refusals after which nothing has changed, and failures after which nobody knows.
+fn is_no_refusal(error: &ServiceError) -> bool {
+    matches!(
+        error,
+        ServiceError::Overloaded { .. }
+            | ServiceError::Unavailable { .. }
+            | ServiceError::Unknown
+            | ServiceError::Read(_)
+    )
+}
+
+impl Customer {
+    /// Goes on until the town stops.
+    pub async fn live(mut self) -> Complaint {
+        while !self.town.stop.load(Ordering::Relaxed) {
+            sleep(Duration::from_millis(self.dice.below(700))).await;
+            match self.dice.below(100) {
+                0..40 => self.reserve().await?,
+                40..56 => self.pay().await?,
+                56..68 => self.cancel().await?,
+                68..76 => self.pick_up().await?,
+                76..84 => self.bring_back().await?,
+                84..94 => self.look().await?,
+                _ => self.look_at_my_page().await?,
+            }
+        }
+        Ok(())
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.town.clock.now_ms()
+    }
+
+    fn note(&self, what: &str) {
+        self.town.trace.note(&format!("{} {what}", self.no));
+    }
+
+    fn means() -> PaymentMeans {
+        PaymentMeans { method: "card".into(), token: "tok".into() }
+    }
+
+    /// One of some days, the same for everybody, or a few hours from the beginning, so that cancelling costs.
+    fn period(&mut self) -> Period {
+        let from = match self.dice.below(8) {
+            0 => 3 * HOUR_MS,
+            day => (1 + i64::try_from(day).unwrap()) * DAY_MS,
+        };
+        let days = 1 + i64::try_from(self.dice.below(2)).unwrap();
+        let at = |ms: i64| Timestamp::from_millis(self.town.begun_ms + ms).unwrap();
+        Period::new(at(from), at(from + days * DAY_MS)).unwrap()
+    }
+
+    /// One of one's own reservations of which this is known.
+    fn one_of(&mut self, known: &[Known]) -> Option<(usize, Memory)> {
+        let mine = self.town.model.of(&self.no, known);
+        if mine.is_empty() {
+            return None;
+        }
+        let at = self.dice.one_of(&mine);
+        Some((at, self.town.model.get(at)))
+    }
+
+    /// What was told of a reservation goes into the memory; it must have been possible.
+    fn told(&self, at: usize, view: &ReservationView) -> Complaint {
+        let (known, hold_until_ms) = match &view.booking.status {
+            Status::PaymentPending { hold_until } => (Known::Held, Some(hold_until.as_millis())),
+            Status::Confirmed { picked_up_at: None } => (Known::Confirmed, None),
+            Status::Confirmed { picked_up_at: Some(_) } => (Known::PickedUp, None),
+            Status::Cancelled { .. } => (Known::Cancelled, None),
+            Status::Expired { .. } => (Known::Refused, None),
+            Status::Completed { .. } => (Known::Returned, None),
+        };
+        let memory = self.town.model.get(at);
+        self.note(&format!("hears that {} is {:?}", memory.no, view.booking.status));
+        memory.allows(Some(&view.booking), self.now_ms())?;
+        let over_at_ms = match known {
+            Known::Cancelled | Known::Refused | Known::Returned => Some(self.now_ms()),
+            Known::Nothing | Known::Held | Known::Confirmed | Known::PickedUp => None,
+        };
+        self.town.model.change(at, |memory| {
+            // An expired hold is over; what it was before stays known.
+            if known != Known::Refused {
+                memory.known = known;
+            }
+            memory.hold_until_ms = hold_until_ms.or(memory.hold_until_ms);
+            memory.over_at_ms = over_at_ms.or(memory.over_at_ms);
+        });
+        match known {
+            Known::Held | Known::Confirmed | Known::PickedUp => self.town.model.nobody_else_has_it(at, self.now_ms()),
+            Known::Nothing | Known::Refused | Known::Returned | Known::Cancelled => Ok(()),
+        }
+    }
+
+    async fn reserve(&mut self) -> Complaint {
+        let number = self.town.reservations.fetch_add(1, Ordering::Relaxed);
+        let no = ReservationNo::parse(&format!("res-{number}")).unwrap();
+        let (car_no, period) = (self.dice.one_of(&(0..self.town.cars.len()).collect::<Vec<_>>()), self.period());
+        let car_no = self.town.cars[car_no].clone();
+        let means = self.dice.happens(0.7).then(Self::means);
+        let tried = Tried { pay: means.is_some(), ..Tried::default() };
+        let at = self.town.model.remember(Memory {
+            no: no.clone(),
+            car_no: car_no.clone(),
+            customer_no: self.no.clone(),
+            period,
+            known: Known::Nothing,
+            tried,
+            hold_until_ms: None,
+            over_at_ms: None,
+        });
+        let since_ms = self.now_ms();
+        let customer_no = self.no.clone();
+        let request = ReserveRequest { reservation_no: Some(no), car_no, customer_no, period, means, backdated: false };
+        match self.service.reserve(request).await {
+            Ok((view, _)) => self.told(at, &view),
+            // The hold stays; until when, nobody has said.
+            Err(ServiceError::PaymentDeclined { .. }) => {
+                self.town.model.change(at, |memory| memory.known = Known::Held);
+                Ok(())
+            }
+            Err(ServiceError::Reservation(Rejection::CarNotAvailable)) => {
+                self.note("is refused a car");
+                self.town.model.change(at, |memory| memory.known = Known::Refused);
+                self.town.model.somebody_may_have_had_it(at, since_ms)
+            }
+            // The hold ended while its payment was under way.
+            Err(ServiceError::Reservation(Rejection::ReservationClosed)) => {
+                self.town.model.change(at, |memory| memory.known = Known::Held);
+                Ok(())
+            }
+            Err(error) if is_no_refusal(&error) => Ok(self.note(&format!("hears nothing: {error}"))),
+            Err(error) => Err(format!("reserving: {error:?}")),
+        }
+    }
+
+    async fn pay(&mut self) -> Complaint {
+        let Some((at, memory)) = self.one_of(&[Known::Held]) else { return self.reserve().await };
+        self.town.model.change(at, |memory| memory.tried.pay = true);
+        match self.service.pay(memory.no, Self::means()).await {
+            Ok((view, _)) => self.told(at, &view),
+            Err(ServiceError::PaymentDeclined { .. } | ServiceError::Reservation(Rejection::ReservationClosed)) => {
+                Ok(())
+            }
+            Err(error) if is_no_refusal(&error) => Ok(self.note(&format!("hears nothing of paying: {error}"))),
+            Err(error) => Err(format!("paying: {error:?}")),
+        }
+    }
+
+    async fn cancel(&mut self) -> Complaint {
+        let Some((at, memory)) = self.one_of(&[Known::Held, Known::Confirmed]) else { return self.reserve().await };
+        self.town.model.change(at, |memory| memory.tried.cancel = true);
+        let picked_up = memory.tried.pick_up;
+        match self.service.cancel(memory.no).await {
+            Ok((view, _)) => self.told(at, &view),
+            Err(ServiceError::Reservation(Rejection::AlreadyPickedUp)) if picked_up => Ok(()),
+            Err(ServiceError::Reservation(Rejection::ReservationClosed)) if memory.known == Known::Held => Ok(()),
+            Err(error) if is_no_refusal(&error) => Ok(self.note(&format!("hears nothing of cancelling: {error}"))),
+            Err(error) => Err(format!("cancelling {memory:?}: {error:?}", memory = self.town.model.get(at))),
+        }
+    }
+
+    async fn pick_up(&mut self) -> Complaint {
+        let Some((at, memory)) = self.one_of(&[Known::Confirmed]) else { return self.reserve().await };
+        if memory.tried.cancel {
+            return Ok(());
+        }
+        let tried_before = memory.tried.pick_up;
+        self.town.model.change(at, |memory| memory.tried.pick_up = true);
+        match self.service.pick_up(memory.no.rental()).await {
+            Ok(_) => {
+                self.note(&format!("has the car of {}", memory.no));
+                self.town.model.change(at, |memory| memory.known = Known::PickedUp);
+                Ok(())
+            }
+            // An earlier try, of which nothing was heard.
+            Err(ServiceError::Reservation(Rejection::AlreadyPickedUp)) if tried_before => Ok(()),
+            // Somebody else has the car until the period begins.
+            Err(ServiceError::Reservation(Rejection::CarIsOut | Rejection::CarNotAvailable)) => Ok(()),
+            Err(ServiceError::Rental(refusal)) => Ok(self.note(&format!("is refused the keys: {refusal}"))),
+            Err(error) if is_no_refusal(&error) => Ok(self.note(&format!("hears nothing of the keys: {error}"))),
+            Err(error) => Err(format!("picking up {memory:?}: {error:?}", memory = self.town.model.get(at))),
+        }
+    }
+
+    async fn bring_back(&mut self) -> Complaint {
+        let Some((at, memory)) = self.one_of(&[Known::PickedUp]) else { return self.pick_up().await };
+        self.town.model.change(at, |memory| memory.tried.bring_back = true);
+        match self.service.return_car(memory.no.rental()).await {
+            Ok(_) => {
+                self.note(&format!("brings the car of {} back", memory.no));
+                let now_ms = self.now_ms();
+                self.town.model.change(at, |memory| {
+                    memory.known = Known::Returned;
+                    memory.over_at_ms = Some(now_ms);
+                });
+                Ok(())
+            }
+            Err(ServiceError::Rental(refusal)) => Ok(self.note(&format!("is refused the return: {refusal}"))),
+            Err(error) if is_no_refusal(&error) => Ok(self.note(&format!("hears nothing of the return: {error}"))),
+            Err(error) => Err(format!("returning {memory:?}: {error:?}", memory = self.town.model.get(at))),
+        }
+    }
+
+    /// What was acknowledged is there at once.
+    async fn look(&mut self) -> Complaint {
+        let known = [Known::Nothing, Known::Held, Known::Confirmed, Known::PickedUp, Known::Returned, Known::Cancelled];
+        let Some((at, memory)) = self.one_of(&known) else { return Ok(()) };
+        match self.service.reservation(&memory.no).await {
+            Ok(view) => memory.allows(Some(&view.booking), self.now_ms()),
+            Err(ServiceError::Reservation(Rejection::ReservationNotFound)) => memory.allows(None, self.now_ms()),
+            Err(error) if is_no_refusal(&error) => Ok(()),
+            Err(error) => Err(format!("looking at {memory:?}: {error:?}", memory = self.town.model.get(at))),
+        }
+    }
+
+    /// Nothing is shown twice, and nothing of somebody else.
+    async fn look_at_my_page(&mut self) -> Complaint {
+        let Ok(Ok(page)) = self.service.my_page(&self.no, None, 200).await else { return Ok(()) };
+        let mut times: HashMap<(String, String), u32> = HashMap::new();
+        for entry in &page.entries {
+            let once = ["held", "confirmed", "expired", "approved", "rented", "refunded", "completed", "returned"];
+            let kind = entry.kind.rsplit('.').next().unwrap_or_default();
+            if once.contains(&kind) {
+                let of_it = times.entry((entry.kind.clone(), entry.reservation_no.to_string())).or_default();
+                *of_it += 1;
+                if *of_it > 1 {
+                    return Err(format!("my page shows twice: {entry:?}"));
+                }
+            }
+        }
+        Ok(())
+    }
+}

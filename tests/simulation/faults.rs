@@ -1,0 +1,321 @@
+//! What surrounds the service in a simulation: a clock, a journal and a provider, all of which can misbehave, each by
+//! the dice of the seed.
+
+use super::dice::{Dice, Fate};
+use super::trace::Trace;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use rentcar::actors::runtime::Clock;
+use rentcar::providers::sandbox::{Sandbox, SettingsPatch};
+use rentcar::providers::{
+    Charge, ChargeOutcome, Found, FoundRefund, PaymentProvider, ProviderError, Refund, RefundDone,
+};
+use rentcar::store::journal::{
+    Append, AppendError, CommandRecord, Context, Documents, IndexEntry, Journal, Ownership, Progress, ReadError,
+    Recorded, ShardId, Timer,
+};
+use rentcar::store::memory::MemoryJournal;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+/// The wall clock of a simulation: follows the paused time of the runtime, from life to life, and may jump forwards.
+pub struct SimClock {
+    base_ms: AtomicI64,
+    since: Mutex<Option<Instant>>,
+}
+
+impl SimClock {
+    pub fn at(now_ms: i64) -> Arc<SimClock> {
+        Arc::new(SimClock { base_ms: AtomicI64::new(now_ms), since: Mutex::new(None) })
+    }
+
+    /// A new life begins, on a runtime of its own.
+    pub fn begin(&self) {
+        *self.since.lock().unwrap() = Some(Instant::now());
+    }
+
+    /// The life is over; the next begins so much later.
+    pub fn end(&self, gap_ms: i64) {
+        let now_ms = self.now_ms();
+        *self.since.lock().unwrap() = None;
+        self.base_ms.store(now_ms + gap_ms, Ordering::Relaxed);
+    }
+
+    pub fn jump(&self, by_ms: i64) {
+        self.base_ms.fetch_add(by_ms, Ordering::Relaxed);
+    }
+}
+
+impl Clock for SimClock {
+    fn now_ms(&self) -> i64 {
+        let elapsed = self.since.lock().unwrap().map_or(Duration::ZERO, |since| since.elapsed());
+        self.base_ms.load(Ordering::Relaxed) + i64::try_from(elapsed.as_millis()).unwrap()
+    }
+}
+
+/// A journal on which nobody can rely, except for what it has promised.
+pub struct FaultyJournal {
+    inner: Arc<MemoryJournal>,
+    fate: Fate,
+    trace: Arc<Trace>,
+    pub faulty: AtomicBool,
+}
+
+impl FaultyJournal {
+    pub fn new(inner: Arc<MemoryJournal>, fate: Fate, trace: Arc<Trace>) -> Arc<FaultyJournal> {
+        Arc::new(FaultyJournal { inner, fate, trace, faulty: AtomicBool::new(true) })
+    }
+
+    /// The dice for an occasion, which never fall badly in peace.
+    fn dice(&self, occasion: &str) -> Option<Dice> {
+        self.faulty.load(Ordering::Relaxed).then(|| self.fate.dice(occasion))
+    }
+}
+
+impl Journal for FaultyJournal {
+    fn append(&self, append: Append) -> BoxFuture<'static, Result<u64, AppendError>> {
+        let what: Vec<String> = append.events.iter().map(|event| format!("{} {}", event.tag, event.entity)).collect();
+        let place = format!("{}/{} after {}", append.shard.context.0, append.shard.number, append.expected_head);
+        let note = |fate: &str| self.trace.note(&format!("append {place}: {} ({fate})", what.join(", ")));
+        let (fate, slow_ms) = self.dice(&place).map_or((100, 0), |mut dice| (dice.below(100), dice.below(300)));
+        match fate {
+            0 => {
+                note("refused");
+                Box::pin(async { Err(AppendError::Unavailable("simulated".to_owned())) })
+            }
+            1 => {
+                note("lost, nobody knows");
+                Box::pin(async { Err(AppendError::Unknown("simulated".to_owned())) })
+            }
+            2 => {
+                note("written, nobody knows");
+                let written = self.inner.append(append);
+                Box::pin(async move {
+                    written.await?;
+                    Err(AppendError::Unknown("simulated".to_owned()))
+                })
+            }
+            3..8 => {
+                note("written slowly");
+                let written = self.inner.append(append);
+                Box::pin(async move {
+                    let head = written.await?;
+                    sleep(Duration::from_millis(slow_ms)).await;
+                    Ok(head)
+                })
+            }
+            _ => {
+                note("written");
+                self.inner.append(append)
+            }
+        }
+    }
+
+    fn own(&self, shard: ShardId) -> BoxFuture<'_, Result<Ownership, AppendError>> {
+        let occasion = format!("own {}/{}", shard.context.0, shard.number);
+        if self.dice(&occasion).is_some_and(|mut dice| dice.happens(0.02)) {
+            return Box::pin(async { Err(AppendError::Unavailable("simulated".to_owned())) });
+        }
+        self.inner.own(shard)
+    }
+
+    fn shard_count(&self, context: Context) -> u16 {
+        self.inner.shard_count(context)
+    }
+
+    fn watch(&self, shard: ShardId) -> watch::Receiver<u64> {
+        self.inner.watch(shard)
+    }
+
+    fn read(&self, shard: ShardId, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<Recorded>, ReadError>> {
+        self.inner.read(shard, after, limit)
+    }
+
+    fn document<'a>(&'a self, kind: &'static str, key: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, ReadError>> {
+        self.inner.document(kind, key)
+    }
+
+    fn documents<'a>(
+        &'a self,
+        kind: &'static str,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Documents, ReadError>> {
+        self.inner.documents(kind, after, limit)
+    }
+
+    fn lookup<'a>(&'a self, index: &'static str, key: &'a str) -> BoxFuture<'a, Result<Option<Arc<str>>, ReadError>> {
+        self.inner.lookup(index, key)
+    }
+
+    fn last_entry(&self, index: &'static str) -> BoxFuture<'_, Result<Option<IndexEntry>, ReadError>> {
+        self.inner.last_entry(index)
+    }
+
+    fn due_timers(
+        &self,
+        context: Context,
+        until_ms: i64,
+        after: Option<&Timer>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Timer>, ReadError>> {
+        self.inner.due_timers(context, until_ms, after, limit)
+    }
+
+    fn command<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<CommandRecord>, ReadError>> {
+        self.inner.command(id)
+    }
+
+    fn record_command(&self, record: CommandRecord, now_ms: i64) -> BoxFuture<'_, Result<CommandRecord, AppendError>> {
+        self.inner.record_command(record, now_ms)
+    }
+
+    fn forget_commands(&self, now_ms: i64, limit: usize) -> BoxFuture<'_, Result<usize, AppendError>> {
+        self.inner.forget_commands(now_ms, limit)
+    }
+
+    fn progress<'a>(&'a self, subscription: &'a str, shard: ShardId) -> BoxFuture<'a, Result<Progress, ReadError>> {
+        self.inner.progress(subscription, shard)
+    }
+
+    fn save_progress<'a>(
+        &'a self,
+        subscription: &'a str,
+        shard: ShardId,
+        progress: Progress,
+    ) -> BoxFuture<'a, Result<(), AppendError>> {
+        let occasion = format!("{subscription} {}/{}", shard.context.0, shard.number);
+        if self.dice(&occasion).is_some_and(|mut dice| dice.happens(0.05)) {
+            return Box::pin(async { Err(AppendError::Unavailable("simulated".to_owned())) });
+        }
+        self.inner.save_progress(subscription, shard, progress)
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.inner.failure()
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
+        self.inner.close()
+    }
+}
+
+/// How the provider behaves.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Mood {
+    pub down: bool,
+    pub latency_ms: u64,
+    pub fails: f64,
+    pub loses_answers: f64,
+    pub declines: f64,
+    pub duplicates: f64,
+    /// The caller hears nothing, and the order arrives up to one and a half seconds later.
+    pub late: f64,
+}
+
+impl Mood {
+    pub fn by(dice: &mut Dice) -> Mood {
+        let calm = Mood { latency_ms: dice.below(50), ..Mood::default() };
+        match dice.below(6) {
+            0 => calm,
+            1 => Mood { down: true, ..calm },
+            2 => Mood { fails: 0.5, loses_answers: 0.2, ..calm },
+            3 => Mood { loses_answers: 0.6, duplicates: 0.3, ..calm },
+            4 => Mood { late: 0.5, declines: 0.2, ..calm },
+            _ => Mood { latency_ms: 200 + dice.below(4_000), declines: 0.3, loses_answers: 0.1, ..calm },
+        }
+    }
+}
+
+/// The provider: the sandbox keeps the books, the mood decides what comes of a call.
+pub struct SimProvider {
+    pub sandbox: Sandbox,
+    mood: Mutex<Mood>,
+    fate: Fate,
+    trace: Arc<Trace>,
+}
+
+impl SimProvider {
+    pub fn new(fate: Fate, trace: Arc<Trace>) -> Arc<SimProvider> {
+        let (sandbox, mood) = (Sandbox::new(), Mutex::new(Mood::default()));
+        Arc::new(SimProvider { sandbox, mood, fate, trace })
+    }
+
+    pub fn set(&self, mood: Mood) {
+        self.trace.note(&format!("provider {mood:?}"));
+        *self.mood.lock().unwrap() = mood;
+    }
+
+    /// A call arrives, or does not; with its dice.
+    async fn arrive(&self, what: &str) -> Result<(Mood, Dice), ProviderError> {
+        let mood = *self.mood.lock().unwrap();
+        let mut dice = self.fate.dice(what);
+        self.trace.note(&format!("provider is asked to {what}"));
+        sleep(Duration::from_millis(mood.latency_ms)).await;
+        if mood.down || dice.happens(mood.fails) {
+            return Err(ProviderError::NotDone("simulated".to_owned()));
+        }
+        Ok((mood, dice))
+    }
+
+    fn decide(&self, declines: bool) {
+        let decline_rate = if declines { 1.0 } else { 0.0 };
+        let patch = SettingsPatch { decline_rate: Some(decline_rate), ..SettingsPatch::default() };
+        self.sandbox.change(&patch).unwrap();
+    }
+}
+
+fn lost<T>() -> Result<T, ProviderError> {
+    Err(ProviderError::Unknown("simulated".to_owned()))
+}
+
+impl PaymentProvider for SimProvider {
+    fn charge(&self, charge: Charge) -> BoxFuture<'_, Result<ChargeOutcome, ProviderError>> {
+        Box::pin(async move {
+            let (mood, mut dice) = self.arrive(&format!("charge {}", charge.idempotency_key)).await?;
+            self.decide(dice.happens(mood.declines));
+            if dice.happens(mood.late) {
+                let (sandbox, late_ms) = (self.sandbox.clone(), dice.below(1_500));
+                self.trace.note(&format!("the order arrives {late_ms} ms later"));
+                tokio::spawn(async move {
+                    sleep(Duration::from_millis(late_ms)).await;
+                    let _ = sandbox.serve_charge(charge).await;
+                });
+                return lost();
+            }
+            if dice.happens(mood.duplicates) {
+                let _ = self.sandbox.serve_charge(charge.clone()).await;
+            }
+            let outcome = self.sandbox.serve_charge(charge).await?;
+            if dice.happens(mood.loses_answers) { lost() } else { Ok(outcome) }
+        })
+    }
+
+    fn refund(&self, refund: Refund) -> BoxFuture<'_, Result<RefundDone, ProviderError>> {
+        Box::pin(async move {
+            let (mood, mut dice) = self.arrive(&format!("refund {}", refund.idempotency_key)).await?;
+            if dice.happens(mood.duplicates) {
+                let _ = self.sandbox.serve_refund(refund.clone()).await;
+            }
+            let done = self.sandbox.serve_refund(refund).await?;
+            if dice.happens(mood.loses_answers) { lost() } else { Ok(done) }
+        })
+    }
+
+    fn look_up<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Found, ProviderError>> {
+        Box::pin(async move {
+            self.arrive(&format!("look up {key}")).await?;
+            Ok(self.sandbox.serve_look_up(key).await?)
+        })
+    }
+
+    fn look_up_refund<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<FoundRefund, ProviderError>> {
+        Box::pin(async move {
+            self.arrive(&format!("look up refund {key}")).await?;
+            Ok(self.sandbox.serve_look_up_refund(key).await?)
+        })
+    }
+}

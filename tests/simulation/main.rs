@@ -1,0 +1,73 @@
+//! A seeded simulation: the whole service but its front door and disk, in paused time on one thread, with misfortunes of
+//! every kind, and a model beside it.
+//!
+//! `RENTCAR_SIM_SEEDS` says how many seeds are lived through (1,000 unless told otherwise), `RENTCAR_SIM_SEED` replays
+//! one of them aloud.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must say so")]
+
+mod customer;
+mod dice;
+mod faults;
+mod model;
+mod trace;
+mod world;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use world::live;
+
+fn from_environment(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap())
+}
+
+/// Lives through a seed on a thread of its own, whose randomness nobody else uses.
+fn live_alone(seed: u64, aloud: bool) -> Result<world::Outcome, String> {
+    std::thread::spawn(move || live(seed, aloud)).join().unwrap_or_else(|_| Err("it panicked".to_owned()))
+}
+
+#[test]
+fn whatever_goes_wrong_the_service_keeps_its_promises() {
+    if let Some(seed) = from_environment("RENTCAR_SIM_SEED") {
+        let outcome = live_alone(seed, true).unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
+        println!("seed {seed}: {} steps, fingerprint {:016x}", outcome.steps, outcome.fingerprint);
+        return;
+    }
+    let seeds = from_environment("RENTCAR_SIM_SEEDS").unwrap_or(1_000);
+    let (next, steps, reservations) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let wrong: Mutex<Vec<(u64, String)>> = Mutex::default();
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds || wrong.lock().unwrap().len() >= 3 {
+                        return;
+                    }
+                    match live_alone(seed, false) {
+                        Ok(outcome) => {
+                            steps.fetch_add(outcome.steps, Ordering::Relaxed);
+                            reservations.fetch_add(outcome.reservations, Ordering::Relaxed);
+                        }
+                        Err(complaint) => wrong.lock().unwrap().push((seed, complaint)),
+                    }
+                }
+            });
+        }
+    });
+    println!("{seeds} seeds: {} steps, {} reservations", steps.into_inner(), reservations.into_inner());
+    for (seed, complaint) in wrong.into_inner().unwrap() {
+        panic!(
+            "seed {seed}: {complaint}\nreplay it with RENTCAR_SIM_SEED={seed} cargo test --test simulation -- --nocapture"
+        );
+    }
+}
+
+#[test]
+fn a_seed_lives_the_same_life_again() {
+    for seed in 10_000..10_010 {
+        let first = live_alone(seed, false).unwrap();
+        let second = live_alone(seed, false).unwrap();
+        assert_eq!((first.steps, first.fingerprint), (second.steps, second.fingerprint), "seed {seed}");
+    }
+}

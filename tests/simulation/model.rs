@@ -1,0 +1,144 @@
+//! The model beside the system: what customers were told, and what may therefore be. Written from the rules, knows
+//! nothing of how the service keeps them.
+
+use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
+use rentcar::domain::reservation::{Booking, Status};
+use rentcar::domain::time::Period;
+use std::sync::Mutex;
+
+/// What was acknowledged last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// Nothing: the request is under way, or nobody knows what became of it.
+    Nothing,
+    /// It must not exist.
+    Refused,
+    Held,
+    Confirmed,
+    PickedUp,
+    Returned,
+    Cancelled,
+}
+
+/// What was tried and may have happened.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tried {
+    pub pay: bool,
+    pub cancel: bool,
+    pub pick_up: bool,
+    pub bring_back: bool,
+}
+
+/// A reservation as its customer remembers it.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    pub no: ReservationNo,
+    pub car_no: CarNo,
+    pub customer_no: CustomerNo,
+    pub period: Period,
+    pub known: Known,
+    pub tried: Tried,
+    /// Until when the car is held at least, if that was told.
+    pub hold_until_ms: Option<i64>,
+    /// When it was acknowledged to be over.
+    pub over_at_ms: Option<i64>,
+}
+
+/// Memories of everybody; the number of one is its place.
+#[derive(Default)]
+pub struct Model(Mutex<Vec<Memory>>);
+
+impl Memory {
+    /// Whether the reservation may be like this now.
+    pub fn allows(&self, booking: Option<&Booking>, now_ms: i64) -> Result<(), String> {
+        let Some(booking) = booking else {
+            let may_be_missing = matches!(self.known, Known::Nothing | Known::Refused);
+            return if may_be_missing { Ok(()) } else { Err(format!("is gone: {self:?}")) };
+        };
+        let as_asked = booking.subject.car_no == self.car_no
+            && booking.subject.customer_no == self.customer_no
+            && booking.period == self.period;
+        let over = self.hold_until_ms.is_none_or(|until| until <= now_ms);
+        let Tried { pay, cancel, pick_up, bring_back } = self.tried;
+        let allowed = match (self.known, &booking.status) {
+            (Known::Refused, _) => false,
+            (Known::Nothing | Known::Held, Status::PaymentPending { .. }) => true,
+            (Known::Nothing | Known::Held, Status::Expired { .. }) => over,
+            (Known::Nothing | Known::Held, Status::Confirmed { picked_up_at: None }) => pay,
+            (Known::Nothing | Known::Held | Known::Confirmed, Status::Cancelled { .. }) => cancel,
+            (Known::Confirmed, Status::Confirmed { picked_up_at }) => picked_up_at.is_none() || pick_up,
+            (Known::Nothing | Known::Held, Status::Confirmed { picked_up_at: Some(_) }) => pay && pick_up,
+            (Known::PickedUp, Status::Confirmed { picked_up_at: Some(_) }) => true,
+            (Known::PickedUp | Known::Confirmed, Status::Completed { .. }) => bring_back,
+            // The reservation follows the rental.
+            (Known::Returned, Status::Completed { .. } | Status::Confirmed { picked_up_at: Some(_) }) => true,
+            (Known::Cancelled, Status::Cancelled { .. }) => true,
+            _ => false,
+        };
+        if allowed && as_asked { Ok(()) } else { Err(format!("is {booking:?} but {self:?}")) }
+    }
+
+    /// Whether it was certainly over before `at_ms`.
+    fn is_over(&self, at_ms: i64) -> bool {
+        self.known == Known::Refused || self.over_at_ms.is_some_and(|over_ms| over_ms < at_ms)
+    }
+
+    /// Whether it certainly has its car at `now_ms`.
+    fn has_its_car(&self, now_ms: i64) -> bool {
+        let undisturbed = !self.tried.cancel && !self.tried.bring_back;
+        match self.known {
+            Known::Confirmed | Known::PickedUp => undisturbed,
+            Known::Held => undisturbed && self.hold_until_ms.is_some_and(|until| now_ms < until),
+            Known::Nothing | Known::Refused | Known::Returned | Known::Cancelled => false,
+        }
+    }
+}
+
+impl Model {
+    pub fn remember(&self, memory: Memory) -> usize {
+        let mut memories = self.0.lock().unwrap();
+        memories.push(memory);
+        memories.len() - 1
+    }
+
+    pub fn get(&self, at: usize) -> Memory {
+        self.0.lock().unwrap()[at].clone()
+    }
+
+    pub fn change(&self, at: usize, change: impl FnOnce(&mut Memory)) {
+        change(&mut self.0.lock().unwrap()[at]);
+    }
+
+    pub fn all(&self) -> Vec<Memory> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// The reservations of a customer of which this is known.
+    pub fn of(&self, customer_no: &CustomerNo, known: &[Known]) -> Vec<usize> {
+        let memories = self.0.lock().unwrap();
+        let fits = |memory: &Memory| memory.customer_no == *customer_no && known.contains(&memory.known);
+        memories.iter().enumerate().filter(|(_, memory)| fits(memory)).map(|(at, _)| at).collect()
+    }
+
+    /// A reservation was acknowledged: nobody else certainly has the car then.
+    pub fn nobody_else_has_it(&self, at: usize, now_ms: i64) -> Result<(), String> {
+        let memories = self.0.lock().unwrap();
+        let mine = &memories[at];
+        let overlaps = |other: &Memory| other.car_no == mine.car_no && other.period.overlaps(&mine.period);
+        let double = memories.iter().find(|other| other.no != mine.no && overlaps(other) && other.has_its_car(now_ms));
+        double.map_or(Ok(()), |other| Err(format!("two have one car: {mine:?} and {other:?}")))
+    }
+
+    /// A reservation was refused because the car is taken: somebody may have had it since `since_ms`.
+    pub fn somebody_may_have_had_it(&self, at: usize, since_ms: i64) -> Result<(), String> {
+        let memories = self.0.lock().unwrap();
+        let mine = &memories[at];
+        // A car that is out is taken from its hand-over on, which may be early, until it is back.
+        let overlaps = |other: &Memory| other.tried.pick_up || other.period.overlaps(&mine.period);
+        let may = |other: &Memory| {
+            other.no != mine.no && other.car_no == mine.car_no && overlaps(other) && !other.is_over(since_ms)
+        };
+        let justified = memories.iter().any(may);
+        if justified { Ok(()) } else { Err(format!("refused although nobody can have the car: {mine:?}")) }
+    }
+}

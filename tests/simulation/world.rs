@@ -1,0 +1,327 @@
+//! One world: some lives of the service, each ended by a crash but the last, with misfortunes all along; then peace,
+//! and everything has to be right.
+
+use super::customer::{Customer, Town};
+use super::dice::{Dice, Fate};
+use super::faults::{FaultyJournal, Mood, SimClock, SimProvider};
+use super::model::Model;
+use super::trace::Trace;
+use rentcar::actors::api::ServiceError;
+use rentcar::actors::app::{App, AppSettings, Foundation};
+use rentcar::actors::payment::bulkhead::BulkheadConfig;
+use rentcar::actors::policies::POLICIES;
+use rentcar::actors::runtime::{Clock, ContextLimits, entropy};
+use rentcar::actors::service::{FaultAction, Service, ServiceSettings};
+use rentcar::actors::views::rebuild;
+use rentcar::domain::fleet::{self, Particulars};
+use rentcar::domain::ids::{CarNo, CustomerNo};
+use rentcar::domain::money::{Currency, Money};
+use rentcar::domain::reservation::{Booking, Rejection, Status, Terms};
+use rentcar::domain::time::{DAY_MS, Period, Timestamp};
+use rentcar::domain::{payment, rental};
+use rentcar::providers::sandbox::Kind;
+use rentcar::store::memory::{MemoryJournal, MemoryViews};
+use rentcar::store::replay::{Subscription, replay};
+use rentcar::store::schema;
+use rentcar::store::view_store::ViewStore;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+const BEGUN_MS: i64 = 1_800_000_000_000;
+const CARS: usize = 3;
+const CUSTOMERS: u64 = 5;
+/// How long an unpaid reservation holds its car.
+const HOLD_MS: i64 = 8_000;
+/// How long everything may take to come right once the misfortunes are over.
+const PEACE_MS_MAX: i64 = 300_000;
+
+/// What a world leaves behind.
+pub struct Outcome {
+    pub steps: u64,
+    pub fingerprint: u64,
+    pub reservations: u64,
+}
+
+struct World {
+    seed: u64,
+    memory: Arc<MemoryJournal>,
+    journal: Arc<FaultyJournal>,
+    views: Arc<dyn ViewStore>,
+    provider: Arc<SimProvider>,
+    town: Arc<Town>,
+}
+
+/// Lives through a seed.
+pub fn live(seed: u64, aloud: bool) -> Result<Outcome, String> {
+    entropy::seed(seed);
+    let mut dice = Dice::of(seed, 0);
+    let clock = SimClock::at(BEGUN_MS);
+    let trace = Trace::new(clock.clone(), aloud);
+    let shards: Vec<_> = schema::ALL.into_iter().map(|context| (context, 2)).collect();
+    let memory = MemoryJournal::new(&shards);
+    let cars = (0..CARS).map(|n| CarNo::parse(&format!("car-{n}")).unwrap()).collect();
+    let town = Arc::new(Town {
+        model: Model::default(),
+        cars,
+        clock,
+        trace: Arc::clone(&trace),
+        begun_ms: BEGUN_MS,
+        reservations: AtomicU64::new(0),
+        stop: AtomicBool::new(false),
+    });
+    let journal = FaultyJournal::new(Arc::clone(&memory), Fate::of(seed), Arc::clone(&trace));
+    let provider = SimProvider::new(Fate::of(seed), Arc::clone(&trace));
+    let world = World { seed, memory, journal, views: Arc::new(MemoryViews::default()), provider, town };
+    let lives = 1 + dice.below(3);
+    for life in 0..lives {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let ended = runtime.block_on(world.one_life(life, life + 1 == lives, &mut dice));
+        // Paused time is told on its runtime only.
+        let gap_ms = i64::try_from(dice.below(5_000)).unwrap();
+        runtime.block_on(async { world.town.clock.end(gap_ms) });
+        // With the runtime everything that was under way is gone at once, as in a crash.
+        drop(runtime);
+        ended?;
+        trace.note("the service crashes");
+    }
+    let (steps, fingerprint) = trace.fingerprint();
+    Ok(Outcome { steps, fingerprint, reservations: world.town.reservations.load(Ordering::Relaxed) })
+}
+
+impl World {
+    async fn one_life(&self, life: u64, last: bool, dice: &mut Dice) -> Result<(), String> {
+        self.town.clock.begin();
+        self.journal.faulty.store(life > 0, Ordering::Relaxed);
+        self.town.trace.note(&format!("life {life} begins"));
+        let app = self.start().await?;
+        let service = Arc::clone(&app.service);
+        if life == 0 {
+            for car_no in &self.town.cars {
+                service.register_car(car_no.clone(), particulars()).await.map_err(|error| format!("a car: {error}"))?;
+            }
+            self.all_calendars_know_their_cars(&service).await?;
+        }
+        self.journal.faulty.store(true, Ordering::Relaxed);
+        let mut customers = JoinSet::new();
+        for n in 0..CUSTOMERS {
+            let no = CustomerNo::parse(&format!("cust-{n}")).unwrap();
+            let (dice, town, service) =
+                (Dice::of(self.seed, 1_000 * life + 100 + n), Arc::clone(&self.town), Arc::clone(&service));
+            customers.spawn(Customer { no, dice, town, service }.live());
+        }
+        let misfortunes = self.misfortunes(&service, dice);
+        tokio::pin!(misfortunes);
+        loop {
+            tokio::select! {
+                biased;
+                Some(complaint) = customers.join_next() => complaint.map_err(|error| error.to_string())??,
+                () = &mut misfortunes => break,
+            }
+        }
+        if !last {
+            return Ok(());
+        }
+        self.town.stop.store(true, Ordering::Relaxed);
+        self.town.trace.note("peace");
+        self.journal.faulty.store(false, Ordering::Relaxed);
+        self.provider.set(Mood::default());
+        for context in CONTEXTS {
+            service.fault(context, FaultAction::Start).await.map_err(|error| error.to_string())?;
+        }
+        while let Some(complaint) = customers.join_next().await {
+            complaint.map_err(|error| error.to_string())??;
+        }
+        self.everything_comes_right(&service).await?;
+        if !app.shutdown(Duration::from_secs(30)).await {
+            return Err("the service does not end".to_owned());
+        }
+        self.the_store_is_sound().await
+    }
+
+    async fn start(&self) -> Result<App, String> {
+        let foundation = Foundation {
+            journal: self.journal.clone(),
+            views: Arc::clone(&self.views),
+            clock: self.town.clock.clone(),
+            provider: self.provider.clone(),
+        };
+        let service = ServiceSettings {
+            terms: Terms { hold_ms: HOLD_MS, ..Terms::default() },
+            request_timeout: Duration::from_secs(5),
+            payment_wait: Duration::from_millis(2_500),
+            view_wait: Duration::from_millis(250),
+        };
+        let settings = AppSettings {
+            service,
+            bulkhead: BulkheadConfig::default(),
+            provider_timeout: Duration::from_secs(3),
+            limits: ContextLimits::default(),
+        };
+        App::start(foundation, settings).await.map_err(|error| error.to_string())
+    }
+
+    async fn all_calendars_know_their_cars(&self, service: &Service) -> Result<(), String> {
+        let at = |days: i64| Timestamp::from_millis(BEGUN_MS + days * DAY_MS).unwrap();
+        let period = Period::new(at(300), at(301)).unwrap();
+        // The calendars learn of cars by a policy; the offer follows the calendars.
+        for _ in 0..60 {
+            let offered = service.availability(period, None, None, None, 10).await;
+            if offered.is_ok_and(|offered| offered.is_ok_and(|offered| offered.items.len() == self.town.cars.len())) {
+                return Ok(());
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+        Err("the cars are not offered".to_owned())
+    }
+
+    /// Some seconds of one misfortune after the other.
+    async fn misfortunes(&self, service: &Service, dice: &mut Dice) {
+        let end_ms = self.town.clock.now_ms() + 3_000 + i64::try_from(dice.below(9_000)).unwrap();
+        while self.town.clock.now_ms() < end_ms {
+            sleep(Duration::from_millis(100 + dice.below(1_200))).await;
+            let context = dice.one_of(&CONTEXTS);
+            let action = match dice.below(10) {
+                0..4 => {
+                    self.provider.set(Mood::by(dice));
+                    continue;
+                }
+                4..7 => FaultAction::Kill,
+                7 => FaultAction::Stop,
+                8 => FaultAction::Start,
+                _ => {
+                    let by_ms = i64::try_from(dice.below(3_000)).unwrap();
+                    self.town.trace.note(&format!("the clock jumps by {by_ms} ms"));
+                    self.town.clock.jump(by_ms);
+                    continue;
+                }
+            };
+            self.town.trace.note(&format!("{action:?} {context}"));
+            let _ = service.fault(context, action).await;
+        }
+    }
+
+    async fn everything_comes_right(&self, service: &Service) -> Result<(), String> {
+        let begun_ms = self.town.clock.now_ms();
+        loop {
+            let Err(wrong) = self.everything_is_right(service).await else { return Ok(()) };
+            if self.town.clock.now_ms() - begun_ms > PEACE_MS_MAX {
+                return Err(format!("in peace, but {wrong}"));
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    async fn everything_is_right(&self, service: &Service) -> Result<(), String> {
+        let mut money: HashMap<String, (Vec<u64>, Vec<u64>)> = HashMap::new();
+        for entry in self.provider.sandbox.ledger(0, 1_000).items {
+            let of_it = money.entry(entry.reservation_no.to_string()).or_default();
+            match entry.kind {
+                Kind::Charge => of_it.0.push(entry.amount.amount()),
+                Kind::Refund => of_it.1.push(entry.amount.amount()),
+            }
+        }
+        let mut rented: HashMap<CarNo, usize> = HashMap::new();
+        for memory in self.town.model.all() {
+            let now_ms = self.town.clock.now_ms();
+            let view = match service.reservation(&memory.no).await {
+                Ok(view) => Some(view),
+                Err(ServiceError::Reservation(Rejection::ReservationNotFound)) => None,
+                Err(error) => return Err(format!("{} cannot be read: {error}", memory.no)),
+            };
+            memory.allows(view.as_ref().map(|view| &view.booking), now_ms)?;
+            let (charges, refunds) = money.remove(memory.no.as_str()).unwrap_or_default();
+            let Some(view) = view else {
+                if charges.is_empty() {
+                    continue;
+                }
+                return Err(format!("{} is paid and does not exist", memory.no));
+            };
+            if charges.len() > 1 || refunds.len() > 1 {
+                return Err(format!("{} was charged {charges:?} and refunded {refunds:?}", memory.no));
+            }
+            let moved = (charges.iter().sum(), refunds.iter().sum());
+            money_is_right(&view.booking, view.payment.as_ref(), moved)?;
+            rental_is_right(&view.booking, view.rental.as_ref())?;
+            if view
+                .rental
+                .is_some_and(|rental| matches!(rental.status, rental::Status::Rented | rental::Status::PickedUp { .. }))
+            {
+                *rented.entry(memory.car_no).or_default() += 1;
+            }
+        }
+        for car_no in &self.town.cars {
+            let car = service.car(car_no).await.map_err(|error| error.to_string())?;
+            let (noted, live) = (car.car.rentals.len(), rented.get(car_no).copied().unwrap_or_default());
+            if noted != live || (car.status == fleet::Status::Rented) != (live > 0) {
+                return Err(format!(
+                    "the ledger notes {noted} rentals of {car_no}, and there are {live}: {:?}",
+                    car.status
+                ));
+            }
+        }
+        let down = service.health().into_iter().find(|component| !component.up);
+        down.map_or(Ok(()), |component| Err(format!("{} is down: {}", component.name, component.detail)))
+    }
+
+    /// The journal itself: a replay agrees, nothing is left over, and read models made anew are the same.
+    async fn the_store_is_sound(&self) -> Result<(), String> {
+        let fail = |error: &dyn std::fmt::Display| error.to_string();
+        let views = Arc::clone(&self.views);
+        rebuild::catch_up(views, self.memory.clone(), |_| {}).await.map_err(|error| fail(&error))?;
+        let before = rebuild::digest(&*self.views).map_err(|error| fail(&error))?;
+        let anew: Arc<dyn ViewStore> = Arc::new(MemoryViews::default());
+        rebuild::rebuild(Arc::clone(&anew), self.memory.clone(), |_| {}).await.map_err(|error| fail(&error))?;
+        if rebuild::digest(&*anew).map_err(|error| fail(&error))? != before {
+            return Err("the read models made anew are others".to_owned());
+        }
+        let policies = POLICIES.map(|policy| Subscription { name: policy.name, source: policy.source });
+        let report = replay(&*self.memory, &policies, &mut |_| {}).await.map_err(|error| fail(&error))?;
+        if report.is_clean() && report.notes_total == 0 {
+            return Ok(());
+        }
+        Err(format!("the replay finds {:?} and {:?}", report.violations, report.notes))
+    }
+}
+
+const CONTEXTS: [&str; 6] = ["reservation", "payment", "rental", "fleet", "customer", "views"];
+
+fn particulars() -> Particulars {
+    Particulars {
+        model: "Avante".to_owned(),
+        car_class: "compact".to_owned(),
+        branch: "Seoul".to_owned(),
+        daily_rate: Money::new(10_000, Currency::KRW).unwrap(),
+        registered_on: 0,
+    }
+}
+
+fn money_is_right(booking: &Booking, paid: Option<&payment::Payment>, moved: (u64, u64)) -> Result<(), String> {
+    let ours = paid.map_or((0, 0), |paid| (paid.charged().amount(), paid.refunded().amount()));
+    let price = booking.price.amount();
+    let right = ours == moved
+        && paid.is_none_or(|paid| paid.outstanding().is_none())
+        && match &booking.status {
+            Status::PaymentPending { .. } => false,
+            Status::Confirmed { .. } | Status::Completed { .. } => moved == (price, 0),
+            // What the cancellation keeps is at most its fee; a payment that came too late goes back as a whole.
+            Status::Cancelled { quote, .. } => moved.0 - moved.1 <= quote.fee.amount(),
+            Status::Expired { .. } => moved.0 == moved.1,
+        };
+    if right { Ok(()) } else { Err(format!("{booking:?} with {paid:?}, and the provider moved {moved:?}")) }
+}
+
+fn rental_is_right(booking: &Booking, rental: Option<&rental::Rental>) -> Result<(), String> {
+    let right = match (&booking.status, rental.map(|rental| &rental.status)) {
+        (Status::Confirmed { picked_up_at: None }, Some(rental::Status::Rented))
+        | (Status::Confirmed { picked_up_at: Some(_) }, Some(rental::Status::PickedUp { .. }))
+        | (Status::Completed { .. }, Some(rental::Status::Returned { .. }))
+        | (Status::Cancelled { .. }, None | Some(rental::Status::Cancelled { .. }))
+        | (Status::Expired { .. }, None) => true,
+        _ => false,
+    };
+    if right { Ok(()) } else { Err(format!("{booking:?} with {rental:?}")) }
+}
