@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use rentcar::actors::runtime::{
     Ask, AskError, Backoff, Clock, ContextHandle, ContextLimits, ContextPart, ContextSpec, CorruptHistory, Derived,
-    Entity, ManualClock, RestartLimits, System, TimerLimits, context,
+    Entity, ManualClock, Part, RestartLimits, System, TimerLimits, context,
 };
 use rentcar::store::codec::{self, CodecError};
 use rentcar::store::journal::{Context, DocumentWrite, Journal, ShardId, TimerWrite};
@@ -185,6 +185,20 @@ impl World {
         limits: ContextLimits,
         extend: impl FnOnce(&ContextHandle<Stock>, &Arc<ManualClock>, ContextPart<Stock>) -> ContextPart<Stock>,
     ) -> Self {
+        Self::start_whole(journal, limits, extend, Vec::new()).await
+    }
+
+    /// With other parts in the same system.
+    pub async fn start_beside(parts: Vec<Part>) -> Self {
+        Self::start_whole(new_journal(), limits(), |_, _, part| part, parts).await
+    }
+
+    async fn start_whole(
+        journal: Arc<MemoryJournal>,
+        limits: ContextLimits,
+        extend: impl FnOnce(&ContextHandle<Stock>, &Arc<ManualClock>, ContextPart<Stock>) -> ContextPart<Stock>,
+        beside: Vec<Part>,
+    ) -> Self {
         let (clock, entity) = (Arc::new(ManualClock::at(1_000)), Arc::new(Stock::default()));
         let (handle, part) = context(ContextSpec {
             entity: Arc::clone(&entity),
@@ -195,7 +209,9 @@ impl World {
             subscriptions: Vec::new(),
         });
         let part = extend(&handle, &clock, part).part();
-        let system = System::start_with(vec![part], restarts()).await.unwrap();
+        let mut parts = vec![part];
+        parts.extend(beside);
+        let system = System::start_with(parts, restarts()).await.unwrap();
         Self { journal, clock, entity, handle, system }
     }
 

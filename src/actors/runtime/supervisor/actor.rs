@@ -23,7 +23,7 @@ pub enum SupervisorMessage {
         /// Told when it is stopped.
         done: Done,
     },
-    /// Kill a child; it is restarted like one that failed.
+    /// Kill a child; it is started again at once, and its end is not counted as a failure of its own.
     Kill {
         /// The child.
         name: String,
@@ -70,11 +70,13 @@ struct Child {
     history: RestartHistory,
     generation: u64,
     restarts: u64,
+    /// Whether its end was asked for: what somebody else did to it says nothing about its health.
+    killed: bool,
 }
 
 impl Child {
     fn new(spec: ChildSpec, history: RestartHistory) -> Self {
-        Self { spec, cell: None, phase: Phase::Stopped, history, generation: 0, restarts: 0 }
+        Self { spec, cell: None, phase: Phase::Stopped, history, generation: 0, restarts: 0, killed: false }
     }
 
     fn status(&self) -> ChildStatus {
@@ -95,6 +97,7 @@ impl Child {
     /// Stops it, with force once its time is over.
     async fn stop(&mut self, until: Instant) {
         self.generation += 1;
+        self.killed = false;
         let Some(cell) = self.cell.take() else { return };
         (self.spec.stop)(&cell, until);
         if cell.wait(Some(until.saturating_duration_since(Instant::now()))).await.is_err() {
@@ -237,7 +240,9 @@ impl SupervisorState {
         child.cell = None;
         child.generation += 1;
         let (context, name) = (child.spec.context.clone(), child.spec.name.clone());
-        let wait = match child.history.failed(now) {
+        let killed = std::mem::take(&mut child.killed);
+        let verdict = if killed { child.history.excused() } else { child.history.failed(now) };
+        let wait = match verdict {
             Verdict::Restart(wait) => {
                 child.phase = Phase::Restarting;
                 tracing::warn!(%context, child = %name, reason, ?wait, "child restarting");
@@ -292,8 +297,9 @@ impl SupervisorState {
 
     async fn kill(&mut self, name: &str) -> Result<(), ControlError> {
         let index = self.find(name)?;
-        let cell = self.children.get(index).and_then(|child| child.cell.clone());
-        if let Some(cell) = cell {
+        let Some(child) = self.children.get_mut(index) else { return Ok(()) };
+        if let Some(cell) = child.cell.clone() {
+            child.killed = true;
             tracing::warn!(child = name, "child killed on request");
             cell.kill();
             // The word of its end arrives as a supervision event and leads to a restart.
