@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use warp::http::StatusCode;
 
-/// The component without which the process cannot go on by itself.
-const JOURNAL: &str = "journal";
+/// The components without which the process cannot go on by itself.
+const VITAL: [&str; 2] = ["journal", "runtime"];
 
 #[derive(Debug, Serialize)]
 struct HealthDto {
@@ -40,7 +40,7 @@ async fn health(front: Arc<Front>, _call: Call) -> Outcome {
 }
 
 async fn liveness(front: Arc<Front>, _call: Call) -> Outcome {
-    let failed = front.service.health().iter().any(|component| component.name == JOURNAL && !component.up);
+    let failed = front.service.health().iter().any(|component| VITAL.contains(&&*component.name) && !component.up);
     Ok(probe(!failed))
 }
 

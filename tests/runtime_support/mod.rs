@@ -30,6 +30,8 @@ pub enum Command {
     Reminded,
     /// Makes more bytes than may be stored.
     Bloat,
+    /// Blocks its thread for so many milliseconds.
+    Block(u64),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -68,6 +70,10 @@ impl Entity for Stock {
     type Reply = i64;
     type Rejection = NotEnough;
 
+    fn command_name(&self, command: &Command) -> &'static str {
+        if matches!(command, Command::Block(_)) { "block" } else { "command" }
+    }
+
     fn initial(&self, _key: &str) -> State {
         State::default()
     }
@@ -84,6 +90,10 @@ impl Entity for Stock {
             Command::Remind(at_ms) => Ok(vec![Event::RemindAt(*at_ms)]),
             Command::Reminded => Ok(vec![Event::Reminded]),
             Command::Bloat => Ok(vec![Event::Bloated]),
+            Command::Block(ms) => {
+                std::thread::sleep(Duration::from_millis(*ms));
+                Ok(Vec::new())
+            }
         }
     }
 
