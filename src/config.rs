@@ -124,7 +124,7 @@ pub struct Actors {
     pub live_entities_per_shard_max: usize,
     /// How long an entity may be idle before it is put to sleep.
     pub entity_idle_seconds: u64,
-    /// After how long a handler counts as stuck.
+    /// After how long a handler counts as stuck and is named; an entity is killed after twice as long.
     pub stuck_ms_max: u64,
     /// How long a read of a list waits for the read models.
     pub view_wait_ms_max: u64,

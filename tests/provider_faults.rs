@@ -113,6 +113,7 @@ async fn a_provider_that_flaps_gets_every_charge_once() {
         made.push(reserve(&world.server, &car_no, &customer_no, 2 * day).await);
         tokio::time::sleep(Duration::from_millis(60)).await;
     }
+    world.road.follow(Script::listed(&[]));
     for reservation_no in &made {
         pay_until_paid(&world.server, reservation_no).await;
         world.is_paid_once(reservation_no).await;

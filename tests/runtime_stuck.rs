@@ -4,7 +4,7 @@
 mod runtime_support;
 
 use futures_util::future::BoxFuture;
-use rentcar::actors::runtime::{Ask, AskError, ContextLimits, HandlerError, Kind, TimerHandler, TimerLimits};
+use rentcar::actors::runtime::{AskError, ContextLimits, HandlerError, Kind, TimerHandler, TimerLimits};
 use rentcar::store::journal::Timer;
 use runtime_support::{Command, World, eventually, keys, limits, new_journal};
 use std::sync::Arc;
@@ -19,32 +19,42 @@ fn detail(world: &World) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn an_entity_that_blocks_is_named_and_left_alone_and_its_neighbours_answer() {
+async fn an_entity_that_blocks_its_thread_is_named_and_comes_back_when_it_lets_go() {
     let world = Arc::new(World::start(impatient()).await);
-    let (a, b, other) = keys();
+    let (a, ..) = keys();
     assert_eq!(world.ask(&a, Command::Add(1)).await, Ok(Ok(1)));
     let blocked = tokio::spawn({
         let (world, a) = (Arc::clone(&world), a.clone());
-        async move { world.ask(&a, Command::Block(3_000)).await }
+        async move { world.ask(&a, Command::Block(1_500)).await }
     });
     eventually("health names it", || detail(&world).contains("stuck: entity in block at shard-")).await;
     assert!(!detail(&world).contains(&format!("entity {a}")), "a digest stands for the key: {}", detail(&world));
-    for key in [&b, &other] {
-        assert_eq!(world.ask(key, Command::Add(1)).await, Ok(Ok(1)), "a neighbour is not disturbed");
-    }
-    let mut answer = Ok(Ok(0));
-    for _ in 0..100 {
-        answer = world.handle.ask(&a, Command::Add(1), Ask::external(Duration::from_millis(200))).await;
-        if matches!(answer, Err(AskError::Unavailable { .. })) {
-            break;
-        }
-    }
-    assert!(matches!(answer, Err(AskError::Unavailable { .. })), "those who ask for it are told at once: {answer:?}");
     let told = blocked.await.unwrap();
     let true_one = matches!(told, Ok(Ok(1)) | Err(AskError::Unavailable { .. }));
     assert!(true_one, "what was under way is answered truly: {told:?}");
     assert!(world.insist(&a, Command::Add(1)).await.is_ok(), "it comes back by itself");
     eventually("health forgets it", || !detail(&world).contains("stuck")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entity_that_hangs_is_ended_its_callers_are_told_and_it_is_there_again() {
+    let world = Arc::new(World::start(ContextLimits { stuck_ms_max: 400, ..limits() }).await);
+    let (a, b, _) = keys();
+    world.journal.hang_next_document();
+    let asks: Vec<_> = (0..3)
+        .map(|_| {
+            let (world, a) = (Arc::clone(&world), a.clone());
+            tokio::spawn(async move { world.ask(&a, Command::Add(1)).await })
+        })
+        .collect();
+    eventually("it is named", || world.system.stuck().iter().any(|stuck| stuck.kind == Kind::Entity)).await;
+    assert_eq!(world.ask(&b, Command::Add(1)).await, Ok(Ok(1)), "its neighbour is not disturbed");
+    for asked in asks {
+        let told = asked.await.unwrap();
+        assert!(matches!(told, Err(AskError::Unavailable { .. })), "nothing was done, and they are told so: {told:?}");
+    }
+    assert_eq!(world.insist(&a, Command::Add(1)).await, Ok(1), "it comes back by itself");
+    eventually("nothing is stuck any longer", || world.system.stuck().is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -33,8 +33,8 @@ pub struct ContextLimits {
     pub reload: Backoff,
     /// After how long an append, or taking a shard over, counts as of unknown outcome.
     pub append_ms_max: u64,
-    /// After how long an entity's command, or the journal, counts as stuck. Noticed by itself; an entity that does
-    /// not even reach its append is killed and started anew.
+    /// After how long an entity's command, or the journal, counts as stuck and is named. An entity
+    /// that has not even reached its append after twice as long is killed and started anew.
     pub stuck_ms_max: u64,
     /// For how long a stopping shard waits for its entities to finish.
     pub drain_ms_max: u64,

@@ -9,7 +9,7 @@ use crate::actors::runtime::entity::Entity;
 use crate::actors::runtime::entity_actor::{EntityActor, EntityEnv, entity_hash};
 use crate::actors::runtime::limits::ContextLimits;
 use crate::actors::runtime::router::{Core, ShardCore, Slot};
-use crate::actors::runtime::watch::Kind;
+use crate::actors::runtime::watch::{Kind, Stuck};
 use crate::actors::runtime::writer::ShardWriter;
 use crate::store::journal::{AppendError, Journal};
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, MessagingErr, SupervisionEvent};
@@ -413,20 +413,21 @@ impl<E: Entity> ShardState<E> {
         tracing::debug!(shard = %id, epoch = owned.epoch, head = owned.head, "shard taken");
     }
 
-    /// Kills the entities that have not come to their append in time. One that hangs ends at once and is started
-    /// again by the next question; one that blocks its thread ends when it lets go, and nobody waits for it.
+    /// Kills the entities that have been stuck for as long again as it takes to be noticed. One that hangs ends at
+    /// once and is started again by the next question; one that blocks its thread ends when it lets go, and nobody
+    /// waits for it.
     fn end_what_is_stuck(&mut self) {
-        let stuck = self.shard().watch.stuck().into_iter().filter(|stuck| stuck.kind == Kind::Entity);
-        let keys: Vec<Arc<str>> = stuck.map(|stuck| stuck.key).collect();
-        for key in keys {
-            let Some(slot) = self.shard().look(|table| table.get(&key).cloned()) else { continue };
-            tracing::error!(shard = %self.shard().id, entity = %entity_hash(&key), "stuck entity killed");
+        let given = Duration::from_millis(self.limits().stuck_ms_max).saturating_mul(2);
+        let overdue = |stuck: &Stuck| stuck.kind == Kind::Entity && stuck.since >= given;
+        for stuck in self.shard().watch.stuck().into_iter().filter(overdue) {
+            let Some(slot) = self.shard().look(|table| table.get(&stuck.key).cloned()) else { continue };
+            tracing::error!(context = stuck.context, handler = %stuck, "stuck entity killed");
             slot.actor.kill();
-            self.leave(&key, slot.actor.get_cell());
-            if let Some(leaving) = self.leaving.get_mut(&key) {
+            self.leave(&stuck.key, slot.actor.get_cell());
+            if let Some(leaving) = self.leaving.get_mut(&stuck.key) {
                 leaving.stuck = true;
             }
-            self.failed(&key);
+            self.failed(&stuck.key);
         }
     }
 
