@@ -45,7 +45,7 @@ pub enum Script {
     /// These, then all go well.
     Listed(VecDeque<Step>),
     /// Any of these at random.
-    Random(StdRng, Vec<Step>),
+    Random(Box<StdRng>, Vec<Step>),
 }
 
 impl Script {
@@ -56,7 +56,7 @@ impl Script {
 
     /// Any of these; the same seed gives the same order.
     pub fn random(seed: u64, steps: &[Step]) -> Script {
-        Script::Random(StdRng::seed_from_u64(seed), steps.to_vec())
+        Script::Random(Box::new(StdRng::seed_from_u64(seed)), steps.to_vec())
     }
 
     fn next(&mut self) -> Step {
@@ -210,7 +210,13 @@ async fn spoil(step: Step, stream: &mut TcpStream, answered: &Answered) -> bool 
             drop(stream.set_zero_linger());
             false
         }
-        _ => {
+        Step::HalfAnswer
+        | Step::Well
+        | Step::Slow(_)
+        | Step::Flap(_)
+        | Step::Refuse
+        | Step::Duplicate
+        | Step::Late(_) => {
             let whole = rendered(answered);
             drop(stream.write_all(&whole[..whole.len() - answered.body.len() / 2]).await);
             false

@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn what_has_time_left_is_not_stuck() {
-        let watch = Watch::new("stock", "shard-3", Duration::from_secs(60));
+        let watch = Watch::new("stock", "shard-3", Duration::from_mins(1));
         let _under_way = watch.begin(Kind::Timer, "timer", &"k".into());
         assert!(watch.stuck().is_empty());
     }
