@@ -126,6 +126,8 @@ pub struct Actors {
     pub live_entities_per_shard_max: usize,
     /// How long an entity may be idle before it is put to sleep.
     pub entity_idle_seconds: u64,
+    /// After how long a handler counts as stuck and is named; an entity is killed after twice as long.
+    pub stuck_ms_max: u64,
     /// How long a read of a list waits for the read models.
     pub view_wait_ms_max: u64,
 }
@@ -226,6 +228,7 @@ impl Config {
         within("actors.in_flight_per_entity_max", actors.in_flight_per_entity_max, 1, 1_000_000)?;
         within("actors.live_entities_per_shard_max", actors.live_entities_per_shard_max, 1, 1_000_000)?;
         within("actors.entity_idle_seconds", actors.entity_idle_seconds, 1, 86_400)?;
+        within("actors.stuck_ms_max", actors.stuck_ms_max, 100, 600_000)?;
         within("actors.view_wait_ms_max", actors.view_wait_ms_max, 0, 10_000)?;
         let bulkhead = self.payment.bulkhead.check();
         bulkhead.map_err(|error| ConfigError::Invalid { name: "payment.bulkhead", problem: error.to_string() })?;

@@ -6,9 +6,9 @@ mod runtime_support;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
 use rentcar::actors::runtime::supervisor::{Board, Supervisor, SupervisorMessage};
 use rentcar::actors::runtime::{
-    AskError, Backoff, ChildSpec, ContextLimits, ControlError, RestartLimits, Strategy, SupervisorSpec,
+    AskError, Backoff, ChildSpec, ControlError, Part, RestartLimits, Strategy, SupervisorSpec,
 };
-use runtime_support::{Command, World, eventually, limits};
+use runtime_support::{Command, World, eventually, limits, restarts};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -159,16 +159,38 @@ async fn a_stopped_context_stays_down_until_it_is_started() {
 }
 
 #[tokio::test]
-async fn however_often_a_context_is_killed_on_request_it_is_back_at_once() {
-    let world = World::start(ContextLimits { ..limits() }).await;
+async fn a_context_that_is_killed_by_an_operator_again_and_again_is_never_declared_down() {
+    let world = World::start(limits()).await;
     let control = world.system.control();
-    for times in 1..=20 {
+    for round in 1..=30 {
         control.kill("stock").await.unwrap();
-        let noticed = component(&world);
-        assert!(!noticed.1.starts_with("down"), "the kill was asked for: {noticed:?}");
-        assert_eq!(world.insist("a", Command::Add(1)).await, Ok(times));
+        assert_eq!(world.insist("a", Command::Add(1)).await, Ok(round));
+        let (_, detail) = component(&world);
+        assert!(!detail.contains("down after failing"), "{detail}");
     }
-    eventually("health says so", || component(&world).0).await;
+}
+
+#[tokio::test]
+async fn a_part_that_keeps_failing_is_down_for_a_while_says_so_and_comes_back_while_the_others_go_on() {
+    let probe = Arc::<Probe>::default();
+    let world = World::start_beside(vec![Part::simple(probe.child("fragile"))]).await;
+    let fragile = || world.system.health().remove(1);
+    // As many failures as are borne, and one more.
+    for starts in 1..=restarts().restarts_max + 1 {
+        eventually("it is up", || probe.starts() == starts).await;
+        probe.refuses.store(starts > restarts().restarts_max, Ordering::SeqCst);
+        probe.fail();
+        assert!(matches!(world.ask("a", Command::Add(1)).await, Ok(Ok(_))), "the others go on");
+    }
+    eventually("its component says so", || {
+        let component = fragile();
+        component.name == "fragile" && !component.up && component.detail.starts_with("down after failing")
+    })
+    .await;
+    assert!(component(&world).0, "its neighbour is well");
+    assert!(matches!(world.ask("a", Command::Add(1)).await, Ok(Ok(_))), "the others go on");
+    probe.refuses.store(false, Ordering::SeqCst);
+    eventually("it comes back by itself", || fragile().up).await;
 }
 
 #[tokio::test]

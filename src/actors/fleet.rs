@@ -33,6 +33,19 @@ impl Entity for Ledger {
     type Reply = Option<Car>;
     type Rejection = Rejection;
 
+    fn command_name(&self, command: &Command) -> &'static str {
+        match command {
+            Command::Register(_) => "register",
+            Command::Put(_) => "put",
+            Command::Amend { .. } => "amend",
+            Command::Retire => "retire",
+            Command::Block { .. } => "block",
+            Command::Unblock { .. } => "unblock",
+            Command::NoteRental { .. } => "note rental",
+            Command::EndRental { .. } => "end rental",
+        }
+    }
+
     fn initial(&self, _key: &str) -> State {
         State::default()
     }

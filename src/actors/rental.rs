@@ -21,6 +21,16 @@ impl Entity for Rentals {
     type Reply = Option<Rental>;
     type Rejection = Rejection;
 
+    fn command_name(&self, command: &Command) -> &'static str {
+        match command {
+            Command::Rent { .. } => "rent",
+            Command::PickUp { .. } => "pick up",
+            Command::Return => "return",
+            Command::Cancel => "cancel",
+            Command::MarkOverdue => "mark overdue",
+        }
+    }
+
     fn initial(&self, _key: &str) -> State {
         State::default()
     }

@@ -33,6 +33,21 @@ impl Entity for Calendars {
     type Reply = Reply;
     type Rejection = Rejection;
 
+    fn command_name(&self, command: &Command) -> &'static str {
+        match command {
+            Command::Enrol(_) => "enrol",
+            Command::Retire => "retire",
+            Command::Block { .. } => "block",
+            Command::Unblock { .. } => "unblock",
+            Command::Reserve { .. } => "reserve",
+            Command::Confirm { .. } => "confirm",
+            Command::Expire { .. } => "expire",
+            Command::Cancel { .. } => "cancel",
+            Command::PickUp { .. } => "pick up",
+            Command::Complete { .. } => "complete",
+        }
+    }
+
     fn initial(&self, _key: &str) -> State {
         State::default()
     }

@@ -146,6 +146,7 @@ pub(super) fn app_settings(config: &Config) -> AppSettings {
         shard_in_flight_max: actors.in_flight_per_shard_max,
         entity_in_flight_max: actors.in_flight_per_entity_max,
         live_entities_max: actors.live_entities_per_shard_max,
+        stuck_ms_max: actors.stuck_ms_max,
         entity_idle_ms: actors.entity_idle_seconds.saturating_mul(1_000),
         ..ContextLimits::default()
     };

@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use warp::http::StatusCode;
 
+/// The component without which the process cannot go on by itself; the journal comes back by itself.
+const RUNTIME: &str = "runtime";
+
 #[derive(Debug, Serialize)]
 struct HealthDto {
     status: &'static str,
@@ -39,7 +42,8 @@ async fn health(front: Arc<Front>, _call: Call) -> Outcome {
 }
 
 async fn liveness(front: Arc<Front>, _call: Call) -> Outcome {
-    Ok(probe(!front.storage.wants_a_restart()))
+    let stands_still = front.service.health().iter().any(|component| component.name == RUNTIME && !component.up);
+    Ok(probe(!stands_still && !front.storage.wants_a_restart()))
 }
 
 async fn readiness(front: Arc<Front>, _call: Call) -> Outcome {

@@ -8,6 +8,7 @@ pub mod export;
 pub mod given;
 pub mod load;
 pub mod process;
+pub mod scripted_provider;
 pub mod sse;
 
 pub use client::{Answer, Api};

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use rentcar::actors::runtime::{
     Ask, AskError, Backoff, Clock, ContextHandle, ContextLimits, ContextPart, ContextSpec, CorruptHistory, Derived,
-    Entity, ManualClock, RestartLimits, System, TimerLimits, context,
+    Entity, ManualClock, Part, RestartLimits, System, TimerLimits, context,
 };
 use rentcar::store::codec::{self, CodecError};
 use rentcar::store::journal::{Context, DocumentWrite, Journal, ShardId, TimerWrite};
@@ -30,6 +30,8 @@ pub enum Command {
     Reminded,
     /// Makes more bytes than may be stored.
     Bloat,
+    /// Blocks its thread for so many milliseconds.
+    Block(u64),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -68,6 +70,10 @@ impl Entity for Stock {
     type Reply = i64;
     type Rejection = NotEnough;
 
+    fn command_name(&self, command: &Command) -> &'static str {
+        if matches!(command, Command::Block(_)) { "block" } else { "command" }
+    }
+
     fn initial(&self, _key: &str) -> State {
         State::default()
     }
@@ -84,6 +90,10 @@ impl Entity for Stock {
             Command::Remind(at_ms) => Ok(vec![Event::RemindAt(*at_ms)]),
             Command::Reminded => Ok(vec![Event::Reminded]),
             Command::Bloat => Ok(vec![Event::Bloated]),
+            Command::Block(ms) => {
+                std::thread::sleep(Duration::from_millis(*ms));
+                Ok(Vec::new())
+            }
         }
     }
 
@@ -185,6 +195,20 @@ impl World {
         limits: ContextLimits,
         extend: impl FnOnce(&ContextHandle<Stock>, &Arc<ManualClock>, ContextPart<Stock>) -> ContextPart<Stock>,
     ) -> Self {
+        Self::start_whole(journal, limits, extend, Vec::new()).await
+    }
+
+    /// With other parts in the same system.
+    pub async fn start_beside(parts: Vec<Part>) -> Self {
+        Self::start_whole(new_journal(), limits(), |_, _, part| part, parts).await
+    }
+
+    async fn start_whole(
+        journal: Arc<MemoryJournal>,
+        limits: ContextLimits,
+        extend: impl FnOnce(&ContextHandle<Stock>, &Arc<ManualClock>, ContextPart<Stock>) -> ContextPart<Stock>,
+        beside: Vec<Part>,
+    ) -> Self {
         let (clock, entity) = (Arc::new(ManualClock::at(1_000)), Arc::new(Stock::default()));
         let (handle, part) = context(ContextSpec {
             entity: Arc::clone(&entity),
@@ -195,7 +219,9 @@ impl World {
             subscriptions: Vec::new(),
         });
         let part = extend(&handle, &clock, part).part();
-        let system = System::start_with(vec![part], restarts()).await.unwrap();
+        let mut parts = vec![part];
+        parts.extend(beside);
+        let system = System::start_with(parts, restarts()).await.unwrap();
         Self { journal, clock, entity, handle, system }
     }
 

@@ -24,6 +24,13 @@ impl Entity for Customers {
     type Reply = Option<Customer>;
     type Rejection = Rejection;
 
+    fn command_name(&self, command: &Command) -> &'static str {
+        match command {
+            Command::Register { .. } => "register",
+            Command::Erase => "erase",
+        }
+    }
+
     fn initial(&self, _key: &str) -> State {
         State::default()
     }

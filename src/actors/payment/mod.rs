@@ -26,6 +26,18 @@ impl Entity for Payments {
     type Reply = Option<Payment>;
     type Rejection = Rejection;
 
+    fn command_name(&self, command: &Command) -> &'static str {
+        match command {
+            Command::Request { .. } => "request",
+            Command::Approve { .. } => "approve",
+            Command::Decline { .. } => "decline",
+            Command::NotCharged { .. } => "not charged",
+            Command::LoseSight { .. } => "lose sight",
+            Command::Cancel { .. } => "cancel",
+            Command::RefundDone { .. } => "refund done",
+        }
+    }
+
     fn initial(&self, _key: &str) -> State {
         State::default()
     }

@@ -10,9 +10,11 @@ use super::subscription::{Follower, FollowerSeed, Subscription};
 use super::supervisor::{Board, ChildSpec, Strategy, SupervisorSpec};
 use super::system::{Component, Part};
 use super::timers::{TimerActor, TimerHandler, TimerSeed};
+use super::watch::{Kind, Watch};
 use crate::store::journal::Journal;
 use ractor::Actor;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a context is made of.
 pub struct ContextSpec<E: Entity> {
@@ -62,21 +64,23 @@ impl<E: Entity> ContextPart<E> {
         let Self { core, spec } = self;
         let name = E::CONTEXT.0;
         let mut children: Vec<ChildSpec> = (0..core.shards.len()).map(|number| shard(&core, &spec, number)).collect();
-        children.extend(spec.timers.clone().map(|handler| timers(&spec, handler)));
-        children.extend(followers(name, &spec.journal, &spec.clock, &spec.subscriptions));
+        let mut watches: Vec<Arc<Watch>> = core.shards.iter().map(|shard| Arc::clone(&shard.watch)).collect();
+        children.extend(spec.timers.clone().map(|handler| timers(&spec, handler, &mut watches)));
+        children.extend(followers(name, &spec.journal, &spec.clock, &spec.subscriptions, &mut watches));
         let board = Arc::new(Board::default());
         let supervisor = supervisor(children, spec.limits.restart, &board);
         let handle = ContextHandle::new(core);
+        let watched = watches.clone();
         let health = move || {
             let (shards, shards_up) = handle.shards_up();
             let mut detail = format!("{shards_up} of {shards} shards up");
-            let troubles = troubles(&board);
+            let troubles = troubles(&board, &watched);
             if !troubles.is_empty() {
                 detail = format!("{detail}; {troubles}");
             }
             Component { name: name.to_owned(), up: shards_up == shards, detail }
         };
-        Part { child: ChildSpec::supervisor(name, name, supervisor), health: Arc::new(health) }
+        Part { child: ChildSpec::supervisor(name, name, supervisor), health: Arc::new(health), watches }
     }
 }
 
@@ -88,16 +92,18 @@ pub fn followers_part(
     subscriptions: &[Subscription],
     limits: RestartLimits,
 ) -> Part {
-    let children: Vec<ChildSpec> = followers(name, journal, clock, subscriptions).collect();
+    let mut watches = Vec::new();
+    let children = followers(name, journal, clock, subscriptions, &mut watches);
     let board = Arc::new(Board::default());
     let supervisor = supervisor(children, limits, &board);
+    let watched = watches.clone();
     let health = move || {
-        let troubles = troubles(&board);
-        let up = troubles.is_empty();
-        let detail = if up { "following".to_owned() } else { troubles };
+        let up = board.children().iter().all(|child| child.up);
+        let troubles = troubles(&board, &watched);
+        let detail = if troubles.is_empty() { "following".to_owned() } else { troubles };
         Component { name: name.to_owned(), up, detail }
     };
-    Part { child: ChildSpec::supervisor(name, name, supervisor), health: Arc::new(health) }
+    Part { child: ChildSpec::supervisor(name, name, supervisor), health: Arc::new(health), watches }
 }
 
 fn supervisor(children: Vec<ChildSpec>, limits: RestartLimits, board: &Arc<Board>) -> SupervisorSpec {
@@ -105,10 +111,15 @@ fn supervisor(children: Vec<ChildSpec>, limits: RestartLimits, board: &Arc<Board
     SupervisorSpec { children, strategy: Strategy::OneForOne, limits, board: Arc::clone(board) }
 }
 
-/// The children that do not run.
-fn troubles(board: &Board) -> String {
+/// How many stuck handlers are named in a component's detail.
+const STUCK_SHOWN_MAX: usize = 3;
+
+/// The children that do not run, and the handlers that do not end. What waits for the journal is the journal's trouble.
+fn troubles(board: &Board, watches: &[Arc<Watch>]) -> String {
     let down = board.children().into_iter().filter(|child| !child.up);
-    let words: Vec<String> = down.map(|child| format!("{} {}", child.name, child.detail)).collect();
+    let mut words: Vec<String> = down.map(|child| format!("{} {}", child.name, child.detail)).collect();
+    let stuck = watches.iter().flat_map(|watch| watch.stuck()).filter(|stuck| stuck.kind != Kind::Journal);
+    words.extend(stuck.take(STUCK_SHOWN_MAX).map(|stuck| format!("stuck: {stuck}")));
     words.join(", ")
 }
 
@@ -131,13 +142,20 @@ fn shard<E: Entity>(core: &Arc<Core<E>>, spec: &ContextSpec<E>, number: usize) -
         .stopped_by(|cell, until| drop(cell.send_message(ShardMessage::<E>::Close { until })))
 }
 
-fn timers<E: Entity>(spec: &ContextSpec<E>, handler: Arc<dyn TimerHandler>) -> ChildSpec {
+fn timers<E: Entity>(
+    spec: &ContextSpec<E>,
+    handler: Arc<dyn TimerHandler>,
+    watches: &mut Vec<Arc<Watch>>,
+) -> ChildSpec {
+    let watch = Watch::new(E::CONTEXT.0, "timers", Duration::from_millis(spec.limits.timers.handler_ms_max / 2));
+    watches.push(Arc::clone(&watch));
     let seed = TimerSeed {
         context: E::CONTEXT,
         journal: Arc::clone(&spec.journal),
         clock: Arc::clone(&spec.clock),
         handler,
         limits: spec.limits.timers,
+        watch,
     };
     ChildSpec::new(E::CONTEXT.0, "timers", "timers", move |supervisor| {
         let seed = seed.clone();
@@ -153,16 +171,21 @@ fn followers(
     journal: &Arc<dyn Journal>,
     clock: &Arc<dyn Clock>,
     subscriptions: &[Subscription],
-) -> impl Iterator<Item = ChildSpec> {
-    subscriptions.iter().flat_map(move |subscription| {
-        subscription.shards().map(move |shard| {
+    watches: &mut Vec<Arc<Watch>>,
+) -> Vec<ChildSpec> {
+    let shards = subscriptions.iter().flat_map(|followed| followed.shards().map(move |shard| (followed, shard)));
+    shards
+        .map(|(subscription, shard)| {
+            let name = format!("{}-{}", subscription.name(), shard.number);
+            let watch = Watch::new(context, name.as_str(), subscription.stuck_after());
+            watches.push(Arc::clone(&watch));
             let seed = FollowerSeed {
                 subscription: subscription.clone(),
                 shard,
                 journal: Arc::clone(journal),
                 clock: Arc::clone(clock),
+                watch,
             };
-            let name = format!("{}-{}", subscription.name(), shard.number);
             ChildSpec::new(context, "follower", name, move |supervisor| {
                 let seed = seed.clone();
                 Box::pin(async move {
@@ -171,5 +194,5 @@ fn followers(
                 })
             })
         })
-    })
+        .collect()
 }

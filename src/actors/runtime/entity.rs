@@ -57,6 +57,12 @@ pub trait Entity: Send + Sync + 'static {
     /// The answer to a command that breaks a rule.
     type Rejection: Send + 'static;
 
+    /// What a command is called where a stuck one is named: in logs and health, so free of personal data.
+    fn command_name(&self, command: &Self::Command) -> &'static str {
+        let _ = command;
+        "command"
+    }
+
     /// The state of an entity to which nothing has happened.
     fn initial(&self, key: &str) -> Self::State;
 

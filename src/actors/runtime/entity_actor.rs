@@ -6,6 +6,7 @@ use super::clock::Clock;
 use super::document::StateDocument;
 use super::entity::{Derived, Entity};
 use super::router::Core;
+use super::watch::Kind;
 use super::writer::{Draft, ShardWriter};
 use crate::store::codec::CodecError;
 use crate::store::journal::{AppendError, CommandRecord, DocumentWrite, Journal, ReadError, StoredEvent};
@@ -110,13 +111,19 @@ impl<E: Entity> Actor for EntityActor<E> {
             envelope.port.unavailable();
             return Ok(());
         }
+        let watch = &state.env.core.shards[usize::from(state.env.writer.shard().number)].watch;
+        let under_way = watch.begin(Kind::Entity, state.env.entity.command_name(&envelope.command), &state.key);
         let step = match state.step(&envelope).await {
             Ok(step) => step,
             Err(failure) => return give_up(&state.key, envelope.port, failure),
         };
         match step {
             Step::Answer(outcome) => envelope.port.answer(Ok((outcome, None))),
-            Step::Append(decision) => state.append(*decision, envelope.port).await,
+            Step::Append(decision) => {
+                // From here on it waits for the journal, which has its own bound.
+                under_way.turns_into(Kind::Journal);
+                state.append(*decision, envelope.port).await;
+            }
         }
         Ok(())
     }

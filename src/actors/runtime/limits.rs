@@ -33,6 +33,9 @@ pub struct ContextLimits {
     pub reload: Backoff,
     /// After how long an append, or taking a shard over, counts as of unknown outcome.
     pub append_ms_max: u64,
+    /// After how long an entity's command, or the journal, counts as stuck and is named. An entity
+    /// that has not even reached its append after twice as long is killed and started anew.
+    pub stuck_ms_max: u64,
     /// For how long a stopping shard waits for its entities to finish.
     pub drain_ms_max: u64,
     /// How the actors directly below the context are restarted.
@@ -57,6 +60,7 @@ impl Default for ContextLimits {
             retry_after_ms: 1_000,
             reload: Backoff::new(20, 2_000),
             append_ms_max: 10_000,
+            stuck_ms_max: 5_000,
             drain_ms_max: 5_000,
             restart: RestartLimits::default(),
             timers: TimerLimits::default(),

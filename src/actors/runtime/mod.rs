@@ -21,6 +21,8 @@ mod subscription;
 pub mod supervisor;
 mod system;
 mod timers;
+mod watch;
+mod watchdog;
 mod writer;
 
 pub use ask::{Answer, Ask, AskError, Class, CommandId};
@@ -36,3 +38,4 @@ pub use subscription::{HandlerError, Lag, Subscriber, Subscription};
 pub use supervisor::{ChildSpec, ControlError, Strategy, SupervisorSpec};
 pub use system::{Component, Control, Part, System};
 pub use timers::TimerHandler;
+pub use watch::{Kind, Stuck, Watch};

@@ -6,11 +6,13 @@ use super::ask::{Answer, Ask, AskError, Envelope, Port};
 use super::entity::Entity;
 use super::limits::ContextLimits;
 use super::shard::ShardMessage;
+use super::watch::Watch;
 use crate::store::journal::{ShardId, shard_of};
 use ractor::{ActorRef, ActorStatus, MessagingErr};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// A live entity: its mailbox and its bounds.
@@ -27,6 +29,8 @@ pub(super) type Table<E> = HashMap<Arc<str>, Arc<Slot<E>>>;
 pub(super) struct ShardCore<E: Entity> {
     pub(super) id: ShardId,
     pub(super) gate: ShardGate,
+    /// What its entities have under way.
+    pub(super) watch: Arc<Watch>,
     /// Whether the shard is owned and takes questions.
     pub(super) serving: AtomicBool,
     actor: RwLock<Option<ActorRef<ShardMessage<E>>>>,
@@ -80,6 +84,11 @@ impl<E: Entity> Core<E> {
         let shards = (0..shard_count).map(|number| ShardCore {
             id: ShardId { context: E::CONTEXT, number },
             gate: ShardGate::new(limits.shard_in_flight_max, limits.internal_reserve),
+            watch: Watch::new(
+                E::CONTEXT.0,
+                format!("shard-{number}"),
+                Duration::from_millis(limits.stuck_ms_max.max(1)),
+            ),
             serving: AtomicBool::new(false),
             actor: RwLock::new(None),
             table: RwLock::new(HashMap::new()),

@@ -3,6 +3,7 @@
 
 use super::clock::Clock;
 use super::limits::FollowerLimits;
+use super::watch::{Kind, Watch};
 use crate::store::journal::{Context, Journal, Recorded, ShardId};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -116,6 +117,11 @@ impl Subscription {
         Lag { events, oldest_ms }
     }
 
+    /// After how long a call of the subscriber counts as stuck: well before it is given up.
+    pub(super) fn stuck_after(&self) -> Duration {
+        Duration::from_millis(self.limits.handler_ms_max / 2)
+    }
+
     /// The shards it follows.
     pub(super) fn shards(&self) -> impl Iterator<Item = ShardId> + use<> {
         let (context, count) = (self.source, u16::try_from(self.lags.len()).unwrap_or(u16::MAX));
@@ -143,6 +149,7 @@ pub(super) struct FollowerSeed {
     pub(super) shard: ShardId,
     pub(super) journal: Arc<dyn Journal>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) watch: Arc<Watch>,
 }
 
 pub(super) enum FollowerMessage {
@@ -285,6 +292,7 @@ impl FollowerState {
         call: impl FnOnce(&'a dyn Subscriber) -> BoxFuture<'a, Result<T, HandlerError>>,
     ) -> Result<T, String> {
         let limit = Duration::from_millis(self.seed.subscription.limits.handler_ms_max);
+        let _under_way = self.seed.watch.begin(Kind::Follower, "a batch of events", &Arc::from(""));
         let called = AssertUnwindSafe(call(&*self.seed.subscription.subscriber)).catch_unwind();
         match tokio::time::timeout(limit, called).await {
             Ok(Ok(outcome)) => outcome.map_err(|error| error.to_string()),

@@ -3,6 +3,8 @@
 
 use super::limits::RestartLimits;
 use super::supervisor::{Board, ChildSpec, ControlError, Strategy, Supervisor, SupervisorMessage, SupervisorSpec};
+use super::watch::{Stuck, Watch};
+use super::watchdog::Watchdog;
 use ractor::{Actor, ActorRef, SpawnErr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +31,8 @@ pub struct Part {
     pub child: ChildSpec,
     /// What it says about its health while it runs.
     pub health: Arc<dyn Fn() -> Component + Send + Sync>,
+    /// What its handlers have under way.
+    pub watches: Vec<Arc<Watch>>,
 }
 
 impl Part {
@@ -36,7 +40,7 @@ impl Part {
     pub fn simple(child: ChildSpec) -> Self {
         let name = child.name.to_string();
         let health = move || Component { name: name.clone(), up: true, detail: "running".to_owned() };
-        Self { child, health: Arc::new(health) }
+        Self { child, health: Arc::new(health), watches: Vec::new() }
     }
 }
 
@@ -94,6 +98,7 @@ pub struct System {
     root: ActorRef<SupervisorMessage>,
     board: Arc<Board>,
     health: Health,
+    watchdog: Watchdog,
 }
 
 impl System {
@@ -112,10 +117,11 @@ impl System {
     pub async fn start_with(parts: Vec<Part>, limits: RestartLimits) -> Result<Self, SpawnErr> {
         let board = Arc::new(Board::default());
         let health = parts.iter().map(|part| (Arc::clone(&part.child.name), Arc::clone(&part.health))).collect();
+        let watchdog = Watchdog::start(parts.iter().flat_map(|part| part.watches.iter().cloned()).collect());
         let children = parts.into_iter().map(|part| part.child).collect();
         let spec = SupervisorSpec { children, strategy: Strategy::OneForOne, limits, board: Arc::clone(&board) };
         let (root, _) = Supervisor::spawn(None, Supervisor, spec).await?;
-        Ok(Self { root, board, health })
+        Ok(Self { root, board, health, watchdog })
     }
 
     /// What every part says, or why it does not run, in the order in which they were given.
@@ -127,6 +133,16 @@ impl System {
                 None => Component { name: name.to_string(), up: false, detail: "unknown".to_owned() },
             };
         self.health.iter().map(component).collect()
+    }
+
+    /// Whether the asynchronous runtime turns: work that is due is begun.
+    pub fn turns(&self) -> bool {
+        self.watchdog.turns()
+    }
+
+    /// What has been under way for too long, whoever does it.
+    pub fn stuck(&self) -> Vec<Stuck> {
+        self.watchdog.stuck()
     }
 
     /// The way to intervene.

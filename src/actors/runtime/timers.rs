@@ -6,6 +6,7 @@ use super::backoff::Backoff;
 use super::clock::Clock;
 use super::limits::TimerLimits;
 use super::subscription::HandlerError;
+use super::watch::{Kind, Watch};
 use crate::store::journal::{Context, Journal, READ_ROWS_MAX, Timer};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
@@ -147,6 +148,7 @@ pub(super) struct TimerSeed {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) handler: Arc<dyn TimerHandler>,
     pub(super) limits: TimerLimits,
+    pub(super) watch: Arc<Watch>,
 }
 
 pub(super) enum TimerMessage {
@@ -264,6 +266,7 @@ impl TimerState {
 /// Serves a timer; whether that did what it should shows in whether it is still set.
 async fn serve(seed: &TimerSeed, timer: Timer) -> (Timer, Served) {
     let limit = Duration::from_millis(seed.limits.handler_ms_max);
+    let _under_way = seed.watch.begin(Kind::Timer, "a due timer", &timer.entity);
     // One timer whose handler panics must not hold up the others.
     let handled = AssertUnwindSafe(seed.handler.due(timer.clone())).catch_unwind();
     let reason = match tokio::time::timeout(limit, handled).await {

@@ -2,6 +2,7 @@
 
 use super::Service;
 use crate::actors::payment::bulkhead::{BulkheadStatus, Mode};
+use crate::actors::runtime::Kind;
 use crate::actors::views::VIEWS;
 use crate::store::schema;
 
@@ -54,9 +55,12 @@ impl Service {
             name: "journal".to_owned(),
             up: failure.is_none(),
             essential: true,
-            detail: failure.unwrap_or_default(),
+            detail: failure.or_else(|| self.journal_stuck()).unwrap_or_default(),
         };
-        let mut components = vec![journal];
+        let turns = self.system.get().is_none_or(|system| system.turns());
+        let detail = if turns { String::new() } else { "every worker is blocked".to_owned() };
+        let runtime = ComponentHealth { name: "runtime".to_owned(), up: turns, essential: true, detail };
+        let mut components = vec![journal, runtime];
         if let Some(system) = self.system.get() {
             components.extend(system.health().into_iter().map(|component| ComponentHealth {
                 essential: component.name == schema::RESERVATION.0,
@@ -66,6 +70,17 @@ impl Service {
             }));
         }
         components
+    }
+
+    /// What the journal has not made durable for too long, the oldest first.
+    fn journal_stuck(&self) -> Option<String> {
+        let stuck = self.system.get()?.stuck().into_iter().filter(|stuck| stuck.kind == Kind::Journal);
+        let oldest = stuck.max_by_key(|stuck| stuck.since)?;
+        Some(format!(
+            "stuck: nothing has become durable for {} s ({} {oldest})",
+            oldest.since.as_secs(),
+            oldest.context
+        ))
     }
 
     /// Does something bad to a context, or ends it.

@@ -81,6 +81,7 @@ struct Inner {
     paused: AtomicBool,
     gate: Mutex<Gate>,
     fails: AtomicBool,
+    hangs: AtomicBool,
     failure: Mutex<Option<AppendError>>,
     closed: AtomicBool,
 }
@@ -106,6 +107,7 @@ impl MemoryJournal {
             paused: AtomicBool::new(false),
             gate: Mutex::default(),
             fails: AtomicBool::new(false),
+            hangs: AtomicBool::new(false),
             failure: Mutex::default(),
             closed: AtomicBool::new(false),
         };
@@ -116,6 +118,11 @@ impl MemoryJournal {
     pub fn fail_next_append(&self, error: AppendError) {
         *lock(&self.inner.failure) = Some(error);
         self.inner.fails.store(true, Ordering::SeqCst);
+    }
+
+    /// Never answers the next read of a document.
+    pub fn hang_next_document(&self) {
+        self.inner.hangs.store(true, Ordering::SeqCst);
     }
 
     /// Holds back every change, in order, until [`Self::resume`].

@@ -9,6 +9,7 @@ use crate::actors::runtime::entity::Entity;
 use crate::actors::runtime::entity_actor::{EntityActor, EntityEnv, entity_hash};
 use crate::actors::runtime::limits::ContextLimits;
 use crate::actors::runtime::router::{Core, ShardCore, Slot};
+use crate::actors::runtime::watch::{Kind, Stuck};
 use crate::actors::runtime::writer::ShardWriter;
 use crate::store::journal::{AppendError, Journal};
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, MessagingErr, SupervisionEvent};
@@ -33,6 +34,8 @@ pub(in crate::actors::runtime) enum ShardMessage<E: Entity> {
     Own { generation: u64 },
     /// Look after idle entities and gauges.
     Tick,
+    /// Look after entities that are stuck.
+    Watch,
     /// Finish what is there, as far as that can be done in time, then stop.
     Close { until: Instant },
 }
@@ -61,6 +64,8 @@ impl<E: Entity> Clone for ShardSeed<E> {
 /// An entity on its way out, with the questions that came since.
 struct Leaving<E: Entity> {
     cell: ActorCell,
+    /// Whether it was killed because it did not end: nobody knows when it will.
+    stuck: bool,
     waiting: Vec<Envelope<E>>,
 }
 
@@ -79,7 +84,7 @@ pub(in crate::actors::runtime) struct ShardState<E: Entity> {
     retired: Vec<(Instant, ActorCell)>,
     quarantine: Quarantine,
     idle_clock: IdleClock,
-    _ticker: AbortOnDropHandle<()>,
+    _tickers: [AbortOnDropHandle<()>; 2],
 }
 
 pub(in crate::actors::runtime) struct ShardActor<E>(PhantomData<fn() -> E>);
@@ -144,6 +149,7 @@ impl<E: Entity> Actor for ShardActor<E> {
             }
             ShardMessage::Failed { .. } | ShardMessage::Own { .. } => {}
             ShardMessage::Tick => state.tick(),
+            ShardMessage::Watch => state.end_what_is_stuck(),
             ShardMessage::Close { until } => {
                 state.close(until).await;
                 myself.stop(Some("closed".to_owned()));
@@ -173,7 +179,11 @@ impl<E: Entity> ShardState<E> {
         let ticks = u64::try_from(IDLE_TICKS).unwrap_or(1);
         let period = Duration::from_millis((limits.entity_idle_ms / ticks).clamp(5, 5_000));
         let quarantine = Quarantine::new(limits.failures_max, limits.failure_window_ms, limits.quarantine);
-        let ticker = AbortOnDropHandle::new(myself.send_interval(period, || ShardMessage::Tick));
+        let watch_every = Duration::from_millis((limits.stuck_ms_max / 4).clamp(5, 1_000));
+        let tickers = [
+            AbortOnDropHandle::new(myself.send_interval(period, || ShardMessage::Tick)),
+            AbortOnDropHandle::new(myself.send_interval(watch_every, || ShardMessage::Watch)),
+        ];
         Self {
             seed,
             myself,
@@ -186,7 +196,7 @@ impl<E: Entity> ShardState<E> {
             retired: Vec::new(),
             quarantine,
             idle_clock: IdleClock::default(),
-            _ticker: ticker,
+            _tickers: tickers,
         }
     }
 
@@ -252,13 +262,14 @@ impl<E: Entity> ShardState<E> {
     /// Takes an entity out of the table; whoever asks for it waits until it has ended.
     fn leave(&mut self, key: &Arc<str>, cell: ActorCell) {
         self.shard().change(|table| table.remove(key));
-        self.leaving.insert(Arc::clone(key), Leaving { cell, waiting: Vec::new() });
+        self.leaving.insert(Arc::clone(key), Leaving { cell, stuck: false, waiting: Vec::new() });
     }
 
     fn keep(&mut self, key: &Arc<str>, envelope: Envelope<E>) {
         let limits = self.limits();
         let waiting_max = limits.entity_in_flight_max.saturating_add(limits.entity_internal_reserve) as usize;
         match self.leaving.get_mut(key) {
+            Some(leaving) if leaving.stuck => envelope.port.unavailable(),
             Some(leaving) if leaving.waiting.len() < waiting_max => leaving.waiting.push(envelope),
             Some(_) => self.overloaded(envelope, Scope::Entity),
             None => envelope.port.unavailable(),
@@ -369,7 +380,9 @@ impl<E: Entity> ShardState<E> {
 
     async fn own(&mut self, own_ms_max: u64) {
         let id = self.shard().id;
+        let under_way = self.shard().watch.begin(Kind::Journal, "taking the shard", &Arc::from(""));
         let owned = tokio::time::timeout(Duration::from_millis(own_ms_max), self.seed.journal.own(id)).await;
+        drop(under_way);
         let owned = match owned {
             Ok(Ok(owned)) => owned,
             Ok(Err(error)) => {
@@ -399,6 +412,24 @@ impl<E: Entity> ShardState<E> {
         self.owned_at = Instant::now();
         self.shard().serving.store(true, Ordering::Release);
         tracing::debug!(shard = %id, epoch = owned.epoch, head = owned.head, "shard taken");
+    }
+
+    /// Kills the entities that have been stuck for as long again as it takes to be noticed. One that hangs ends at
+    /// once and is started again by the next question; one that blocks its thread ends when it lets go, and nobody
+    /// waits for it.
+    fn end_what_is_stuck(&mut self) {
+        let given = Duration::from_millis(self.limits().stuck_ms_max).saturating_mul(2);
+        let overdue = |stuck: &Stuck| stuck.kind == Kind::Entity && stuck.since >= given;
+        for stuck in self.shard().watch.stuck().into_iter().filter(overdue) {
+            let Some(slot) = self.shard().look(|table| table.get(&stuck.key).cloned()) else { continue };
+            tracing::error!(context = stuck.context, handler = %stuck, "stuck entity killed");
+            slot.actor.kill();
+            self.leave(&stuck.key, slot.actor.get_cell());
+            if let Some(leaving) = self.leaving.get_mut(&stuck.key) {
+                leaving.stuck = true;
+            }
+            self.failed(&stuck.key);
+        }
     }
 
     fn tick(&mut self) {

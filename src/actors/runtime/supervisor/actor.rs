@@ -10,8 +10,6 @@ use tokio::time::Instant;
 
 /// How long a killed child may take to be gone: it only has to reach its next await.
 const KILL_WAIT: Duration = Duration::from_secs(1);
-/// After how long a child that was killed on request is started again: at once, but never in a busy circle.
-const KILLED_RESTART_WAIT: Duration = Duration::from_millis(20);
 
 /// Where the outcome of an intervention goes.
 pub type Done = oneshot::Sender<Result<(), ControlError>>;
@@ -25,7 +23,7 @@ pub enum SupervisorMessage {
         /// Told when it is stopped.
         done: Done,
     },
-    /// Kill a child; it is started again at once, and this is not held against it.
+    /// Kill a child; it is started again at once, and its end is not counted as a failure of its own.
     Kill {
         /// The child.
         name: String,
@@ -72,7 +70,7 @@ struct Child {
     history: RestartHistory,
     generation: u64,
     restarts: u64,
-    /// Somebody has asked for its end, which therefore says nothing of how it is.
+    /// Whether its end was asked for: what somebody else did to it says nothing about its health.
     killed: bool,
 }
 
@@ -99,6 +97,7 @@ impl Child {
     /// Stops it, with force once its time is over.
     async fn stop(&mut self, until: Instant) {
         self.generation += 1;
+        self.killed = false;
         let Some(cell) = self.cell.take() else { return };
         (self.spec.stop)(&cell, until);
         if cell.wait(Some(until.saturating_duration_since(Instant::now()))).await.is_err() {
@@ -209,7 +208,6 @@ impl SupervisorState {
                 Ok(cell) => {
                     child.cell = Some(cell);
                     child.phase = Phase::Up;
-                    child.killed = false;
                 }
                 Err(error) => {
                     self.fell(index, &error.to_string()).await;
@@ -242,11 +240,8 @@ impl SupervisorState {
         child.cell = None;
         child.generation += 1;
         let (context, name) = (child.spec.context.clone(), child.spec.name.clone());
-        let verdict = if std::mem::take(&mut child.killed) {
-            Verdict::Restart(KILLED_RESTART_WAIT)
-        } else {
-            child.history.failed(now)
-        };
+        let killed = std::mem::take(&mut child.killed);
+        let verdict = if killed { child.history.excused() } else { child.history.failed(now) };
         let wait = match verdict {
             Verdict::Restart(wait) => {
                 child.phase = Phase::Restarting;

@@ -50,6 +50,11 @@ impl RestartHistory {
         Verdict::Down(wait)
     }
 
+    /// The child was ended by somebody else, which says nothing about it: it comes back after the shortest wait.
+    pub(super) fn excused(&self) -> Verdict {
+        Verdict::Restart(self.limits.restart.wait(0))
+    }
+
     /// Somebody has decided that the past does not count.
     pub(super) fn forget(&mut self) {
         *self = Self::new(self.limits);
@@ -82,6 +87,15 @@ mod tests {
         history.failed(again);
         let Verdict::Down(second) = history.failed(again) else { panic!("still restarted") };
         assert!(second > first, "{first:?} {second:?}");
+    }
+
+    #[test]
+    fn an_end_that_was_asked_for_is_never_held_against_the_child() {
+        let (mut history, start) = (history(), Instant::now());
+        for _ in 0..100 {
+            assert!(matches!(history.excused(), Verdict::Restart(wait) if wait <= Duration::from_millis(10)));
+        }
+        assert!(matches!(history.failed(start), Verdict::Restart(_)));
     }
 
     #[test]

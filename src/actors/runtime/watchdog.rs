@@ -1,0 +1,105 @@
+//! A thread of its own that looks whether handlers end and whether the asynchronous runtime turns at all. It is no
+//! task, so that it still looks when every worker is blocked. Notices, names and counts; ends nothing itself.
+
+use super::watch::{Kind, Stuck, Watch};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+use tokio_util::task::AbortOnDropHandle;
+
+/// How often it looks, and how often the runtime shows that it turns.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// After how long without a sign the runtime counts as standing still.
+const STILL_AFTER: Duration = Duration::from_secs(5);
+
+/// What the thread and those who ask share.
+struct Seen {
+    watches: Vec<Arc<Watch>>,
+    begun: Instant,
+    /// When the runtime last turned, in milliseconds after `begun`.
+    turned_ms: AtomicU64,
+    still: AtomicBool,
+}
+
+impl Seen {
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn stuck(&self) -> Vec<Stuck> {
+        self.watches.iter().flat_map(|watch| watch.stuck()).collect()
+    }
+
+    /// One look; `known` are those that were named before.
+    fn look(&self, known: &mut HashSet<u64>) {
+        let stuck = self.stuck();
+        for new in stuck.iter().filter(|stuck| !known.contains(&stuck.id)) {
+            tracing::error!(context = new.context, kind = new.kind.name(), handler = %new, "handler stuck");
+        }
+        *known = stuck.iter().map(|stuck| stuck.id).collect();
+        let contexts: HashSet<&'static str> = self.watches.iter().map(|watch| watch.context()).collect();
+        for context in contexts {
+            for kind in Kind::ALL {
+                let count = stuck.iter().filter(|stuck| stuck.context == context && stuck.kind == kind).count();
+                #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
+                metrics::gauge!("rentcar_handlers_stuck", "context" => context, "kind" => kind.name())
+                    .set(count as f64);
+            }
+        }
+        let still_ms = self.now_ms().saturating_sub(self.turned_ms.load(Ordering::Relaxed));
+        let still = Duration::from_millis(still_ms) >= STILL_AFTER;
+        if still && !self.still.swap(still, Ordering::Relaxed) {
+            tracing::error!(still_ms, "the runtime does not turn: every worker is blocked");
+        }
+        self.still.store(still, Ordering::Relaxed);
+        metrics::gauge!("rentcar_runtime_still").set(if still { 1.0 } else { 0.0 });
+    }
+}
+
+/// The thread's handle; it ends soon after this is dropped.
+pub(super) struct Watchdog {
+    seen: Arc<Seen>,
+    _turning: AbortOnDropHandle<()>,
+}
+
+impl Watchdog {
+    /// Starts to look. A process that cannot have one thread more goes on without being watched.
+    pub(super) fn start(watches: Vec<Arc<Watch>>) -> Self {
+        let (turned_ms, still) = (AtomicU64::new(0), AtomicBool::new(false));
+        let seen = Arc::new(Seen { watches, begun: Instant::now(), turned_ms, still });
+        let watched = Arc::downgrade(&seen);
+        if let Err(error) = std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || run(&watched)) {
+            tracing::error!(%error, "nobody watches the handlers");
+        }
+        let turning = tokio::spawn({
+            let seen = Arc::clone(&seen);
+            async move {
+                loop {
+                    seen.turned_ms.store(seen.now_ms(), Ordering::Relaxed);
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+            }
+        });
+        Self { seen, _turning: AbortOnDropHandle::new(turning) }
+    }
+
+    /// Whether the runtime turns.
+    pub(super) fn turns(&self) -> bool {
+        !self.seen.still.load(Ordering::Relaxed)
+    }
+
+    /// What is stuck now.
+    pub(super) fn stuck(&self) -> Vec<Stuck> {
+        self.seen.stuck()
+    }
+}
+
+fn run(watched: &Weak<Seen>) {
+    let mut known = HashSet::new();
+    while let Some(seen) = watched.upgrade() {
+        seen.look(&mut known);
+        drop(seen);
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
