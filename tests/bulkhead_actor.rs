@@ -141,7 +141,7 @@ async fn passes_that_are_dropped_free_their_place_and_count_as_failures() {
     assert_eq!(handle.status().state, BreakerState::Closed);
     drop(handle.enter(Lane::Charge, soon()).await.unwrap());
     until(|| handle.status().state == BreakerState::Open).await;
-    let deferred = handle.enter(Lane::Settle, soon()).await.unwrap_err();
+    let deferred = handle.enter(Lane::Charge, soon()).await.unwrap_err();
     assert!(deferred.retry_after_ms >= 1_000);
     assert!(handle.status().next_probe_at_ms > handle.status().opened_at_ms);
 }

@@ -4,8 +4,8 @@
 //! The short form runs as it is. `RENTCAR_OVERLOAD_SECONDS` says how long the provider stays slow (8 unless told
 //! otherwise). How long search, My Page and cancellation may take is compared with their time on the idle service:
 //! twice as long at the 99th percentile in a release build (`cargo test --release --test overload`). A debug build
-//! spends the processor on itself, so there the bar has a floor ([`DEBUG_FLOOR`]), and only answers that wait for
-//! something are found out; `RENTCAR_OVERLOAD_STRICT=1` takes the floor away.
+//! spends the processors on itself, so there the bars have floors, and only answers that wait for something are found
+//! out; `RENTCAR_OVERLOAD_STRICT=1` takes the floors away.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must say so")]
 
 mod common;
@@ -21,10 +21,10 @@ use tokio::task::JoinSet;
 
 /// How many customers reserve and pay at the same moment, each a car of its own.
 const CUSTOMERS: usize = 500;
-/// Within which time everybody is answered.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
-/// Within which time those are answered who are to pay later.
-const DEFERRED_WITHIN: Duration = Duration::from_secs(1);
+/// Within which time everybody is answered, and those who are to pay later: strictly, and in a debug build. There too
+/// nobody may be kept for as long as a call to the provider takes, only to hear that it was in vain.
+const ANSWERED_WITHIN: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(5)];
+const DEFERRED_WITHIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_millis(1_900)];
 /// How often each of the onlookers asks.
 const PROBE_EVERY: Duration = Duration::from_millis(15);
 /// How long the idle service is watched.
@@ -218,15 +218,17 @@ fn check_answers(reserved: &[Reserved]) {
     let (least, middle, most) = (seconds[0], seconds[seconds.len() / 2], seconds[seconds.len() - 1]);
     eprintln!("{paid} of {CUSTOMERS} paid at once; the slowest answer took {slowest:?}, the slowest 202 {slowest_deferred:?}");
     eprintln!("told to come back after {least} to {most} s, half of them within {middle} s");
-    assert!(slowest <= ANSWERED_WITHIN, "{slowest:?}");
-    assert!(slowest_deferred <= DEFERRED_WITHIN, "{slowest_deferred:?}");
+    let bar = usize::from(!strict());
+    assert!(slowest <= ANSWERED_WITHIN[bar], "{slowest:?}");
+    assert!(slowest_deferred <= DEFERRED_WITHIN[bar], "{slowest_deferred:?}");
     assert!(paid > 0, "whoever finds a place at once pays at once");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_hundred_customers_at_a_slow_provider_are_all_answered_in_time_and_pay_once() {
     let provider = Provider::start().await;
-    let server = TestServer::with(Options { provider: Some(provider.url().to_owned()), ..Options::default() }).await;
+    let options = Options { provider: Some(provider.url().to_owned()), ..Options::default() };
+    let server = TestServer::with(options).await;
     let onlooker = server.register_customer().await;
     let cancelled = usize::try_from((IDLE + overloaded_for()).as_millis() / (2 * PROBE_EVERY).as_millis()).unwrap();
     let mut to_cancel = paid_reservations(&server, &onlooker, cancelled.min(600)).await;
@@ -245,7 +247,6 @@ async fn five_hundred_customers_at_a_slow_provider_are_all_answered_in_time_and_
     let rush_begun = Instant::now();
     let reserved = futures_util::future::join_all(customers.iter().map(Customer::reserve)).await;
     let rush = rush_begun.elapsed();
-    if std::env::var_os("DIST").is_some() { let mut t: Vec<_> = reserved.iter().map(|r| (r.took.as_millis(), r.answer.status)).collect(); t.sort(); for q in [0, 50, 100, 200, 300, 400, 450, 490, 495, 499] { eprintln!("{q}: {:?}", t[q]); } let mut d: Vec<_> = reserved.iter().filter(|r| r.answer.status==202).map(|r| r.took.as_millis()).collect(); d.sort(); eprintln!("{:?}", &d[d.len()-100..]); }
     check_answers(&reserved);
 
     let recovery = async {
