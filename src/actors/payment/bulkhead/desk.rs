@@ -143,8 +143,8 @@ pub struct Desk<W> {
     now_ms: i64,
     /// When somebody last wanted to charge.
     charge_asked_at_ms: i64,
-    /// The half-open spell in which settling last had a probe.
-    settle_probed: Option<u64>,
+    /// The half-open spell in which settling last had a probe, and when it had its first one.
+    settle_probed: Option<(u64, i64)>,
 }
 
 impl<W: Waiter> Desk<W> {
@@ -351,16 +351,17 @@ impl<W: Waiter> Desk<W> {
         }
     }
 
-    /// Whether the rest of the probes is for charges: settling has had one, and somebody wants to charge.
+    /// Whether the rest of the probes is for charges: settling has had one, and somebody may want to charge.
     fn charges_come_first(&self, now_ms: i64) -> bool {
         self.breaker.state() == BreakerState::HalfOpen
             && self.config.breaker.probes_max > 1
-            && self.settle_probed == Some(self.breaker.spell())
+            && self.settle_probed.is_some_and(|(spell, _)| spell == self.breaker.spell())
             && now_ms < self.charges_come_first_until_ms()
     }
 
     fn charges_come_first_until_ms(&self) -> i64 {
-        self.charge_asked_at_ms.saturating_add(self.config.breaker.probe_ms_max)
+        let probed_at_ms = self.settle_probed.map_or(i64::MIN, |(_, at_ms)| at_ms);
+        self.charge_asked_at_ms.max(probed_at_ms).saturating_add(self.config.breaker.probe_ms_max)
     }
 
     /// Takes their places from those who have had them for too long.
@@ -398,8 +399,11 @@ impl<W: Waiter> Desk<W> {
             }
             let stays = match refused {
                 None => !self.has_place(lane, now_ms),
-                // Nobody is kept waiting by a refund, so it may see the next try.
-                Some(refused) => lane == Lane::Settle && now_ms.saturating_add(refused.retry_after_ms) < until_ms,
+                // Nobody is kept waiting by a refund, so it may see the next try, or how this one ends.
+                Some(refused) => {
+                    let trying = self.breaker.state() == BreakerState::HalfOpen;
+                    lane == Lane::Settle && (trying || now_ms.saturating_add(refused.retry_after_ms) < until_ms)
+                }
             };
             if stays {
                 return;
@@ -425,7 +429,8 @@ impl<W: Waiter> Desk<W> {
         self.out.insert(id, Out { lane, ticket: Some(ticket), begun_ms: now_ms });
         self.places(lane).in_flight += 1;
         if lane == Lane::Settle && self.breaker.state() == BreakerState::HalfOpen {
-            self.settle_probed = Some(self.breaker.spell());
+            let spell = self.breaker.spell();
+            self.settle_probed = self.settle_probed.filter(|(known, _)| *known == spell).or(Some((spell, now_ms)));
         }
         Admitted { id, lane, ticket, expected_ms }
     }
