@@ -212,11 +212,14 @@ fn check_answers(reserved: &[Reserved]) {
         }
         slowest = slowest.max(*took);
     }
-    let seconds = |reserved: &Reserved| (reserved.answer.status == 202).then(|| retry_after(&reserved.answer).as_secs());
+    let seconds =
+        |reserved: &Reserved| (reserved.answer.status == 202).then(|| retry_after(&reserved.answer).as_secs());
     let mut seconds: Vec<u64> = reserved.iter().filter_map(seconds).collect();
     seconds.sort_unstable();
     let (least, middle, most) = (seconds[0], seconds[seconds.len() / 2], seconds[seconds.len() - 1]);
-    eprintln!("{paid} of {CUSTOMERS} paid at once; the slowest answer took {slowest:?}, the slowest 202 {slowest_deferred:?}");
+    eprintln!(
+        "{paid} of {CUSTOMERS} paid at once; the slowest answer took {slowest:?}, the slowest 202 {slowest_deferred:?}"
+    );
     eprintln!("told to come back after {least} to {most} s, half of them within {middle} s");
     let bar = usize::from(!strict());
     assert!(slowest <= ANSWERED_WITHIN[bar], "{slowest:?}");

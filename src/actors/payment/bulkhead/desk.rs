@@ -206,14 +206,7 @@ impl<W: Waiter> Desk<W> {
 
     /// A call has ended, or was not made after all. One that is not known, because it had its place for too long,
     /// changes nothing.
-    pub fn leave(
-        &mut self,
-        id: u64,
-        verdict: Verdict,
-        elapsed_ms: i64,
-        now_ms: i64,
-        jitter: f64,
-    ) -> Vec<Effect<W>> {
+    pub fn leave(&mut self, id: u64, verdict: Verdict, elapsed_ms: i64, now_ms: i64, jitter: f64) -> Vec<Effect<W>> {
         if let Some(out) = self.out.remove(&id) {
             self.ended(out, verdict, elapsed_ms, now_ms, jitter);
         }
