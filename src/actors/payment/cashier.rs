@@ -29,7 +29,7 @@ const ASK_MS: u64 = 5_000;
 /// When a customer whose payment is under way may look again, in milliseconds.
 const UNDER_WAY_RETRY_MS: u64 = 2_000;
 /// How long a payment that was held up on its way to the bulkhead still waits there for a place.
-const PLACE_WAIT_MIN: Duration = Duration::from_millis(50);
+const PLACE_WAIT_MIN: Duration = Duration::from_millis(150);
 /// Refunds that should take longer than this are not waited for.
 const REFUND_QUICK_MS: u64 = 100;
 /// Quick refunds are waited for within these bounds, since they may turn out not to be quick.
