@@ -294,7 +294,8 @@ impl BulkheadHandle {
     #[must_use]
     pub fn retry_after_ms(&self) -> u64 {
         let retry_after_ms = self.status().retry_after_ms.max(DOWN_RETRY_AFTER_MS);
-        retry_after_ms.saturating_add(retry_after_ms * u64::from(rand::random::<u8>()) / 512)
+        let jittered = retry_after_ms.saturating_add(retry_after_ms * u64::from(rand::random::<u8>()) / 512);
+        jittered.min(self.0.config.retry_after_ms_max.max(1_000).unsigned_abs())
     }
 
     fn sent_away(&self, reason: Reason) -> Deferred {
