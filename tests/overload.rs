@@ -122,7 +122,7 @@ async fn timed(request: impl Future<Output = Answer>) -> Duration {
 struct Customer {
     api: Api,
     car_no: String,
-    customer_no: String,
+    number: String,
 }
 
 /// How a customer's reservation went.
@@ -134,7 +134,7 @@ struct Reserved {
 
 impl Customer {
     async fn reserve(&self) -> Reserved {
-        let body = booking(&self.car_no, &self.customer_no, &in_days(2), &in_days(3));
+        let body = booking(&self.car_no, &self.number, &in_days(2), &in_days(3));
         let begun = Instant::now();
         let answer = self.api.post("/v1/reservations", &body).await;
         Reserved { answer, took: begun.elapsed(), begun }
@@ -237,7 +237,7 @@ async fn five_hundred_customers_at_a_slow_provider_are_all_answered_in_time_and_
     let cars = prepare(CUSTOMERS, |_| server.register_car()).await;
     let api = server.api();
     let customers: Vec<Customer> =
-        cars.into_iter().map(|car_no| Customer { api: api.clone(), car_no, customer_no: unique("cust") }).collect();
+        cars.into_iter().map(|car_no| Customer { api: api.clone(), car_no, number: unique("cust") }).collect();
 
     let first = to_cancel.split_off(to_cancel.len() * 3 / 4);
     let onlookers = Onlookers::begin(&server, &onlooker, first);
@@ -270,7 +270,7 @@ async fn five_hundred_customers_at_a_slow_provider_are_all_answered_in_time_and_
 
     let moved = checker::money_moved(&provider.all("/ledger").await);
     for customer in &customers {
-        let list = path("/v1/reservations?customerNo={}", &customer.customer_no);
+        let list = path("/v1/reservations?customerNo={}", &customer.number);
         let mine = server.all(&list).await;
         assert_eq!(mine.len(), 1, "{mine:?}");
         assert_eq!(mine[0]["status"], "CONFIRMED");
