@@ -232,6 +232,9 @@ impl Config {
         within("actors.view_wait_ms_max", actors.view_wait_ms_max, 0, 10_000)?;
         let bulkhead = self.payment.bulkhead.check();
         bulkhead.map_err(|error| ConfigError::Invalid { name: "payment.bulkhead", problem: error.to_string() })?;
+        // A place must not be given to another while the provider still serves the call.
+        let call_ms = i64::try_from(self.payment.provider_timeout_ms).unwrap_or(i64::MAX).saturating_add(1);
+        within("payment.bulkhead.pass_ms_max", self.payment.bulkhead.pass_ms_max, call_ms, 3_600_000)?;
         self.zone()?;
         self.check_listen()
     }

@@ -142,7 +142,7 @@ async fn passes_that_are_dropped_free_their_place_and_count_as_failures() {
     assert_eq!(handle.status().state, BreakerState::Closed);
     drop(handle.enter(Lane::Charge, soon()).await.unwrap());
     until(|| handle.status().state == BreakerState::Open).await;
-    let deferred = handle.enter(Lane::Settle, soon()).await.unwrap_err();
+    let deferred = handle.enter(Lane::Charge, soon()).await.unwrap_err();
     assert!(deferred.retry_after_ms >= 1_000);
     assert!(handle.status().next_probe_at_ms > handle.status().opened_at_ms);
 }
@@ -169,17 +169,60 @@ async fn a_deadline_that_has_passed_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn handles_survive_a_restart_and_old_passes_are_ignored() {
-    let (handle, keeper) = start(small()).await;
+async fn calls_under_way_keep_their_places_over_a_restart() {
+    let (handle, keeper, restarts) = start_counted(small()).await;
     let old = handle.enter(Lane::Charge, soon()).await.unwrap();
     let _other = handle.enter(Lane::Charge, soon()).await.unwrap();
     keeper.send_message(()).unwrap();
-    until(|| handle.status().up && handle.status().in_flight == 0).await;
-    let new = handle.enter(Lane::Charge, soon()).await.unwrap();
+    until(|| restarts.load(Ordering::SeqCst) == 1 && handle.status().up).await;
+    assert_eq!(handle.status().in_flight, 2, "the provider still has them");
+    assert!(handle.enter(Lane::Charge, soon()).await.is_err());
     old.done(Outcome::Failure);
-    assert!(handle.enter(Lane::Settle, soon()).await.is_ok());
-    assert_eq!(handle.status().in_flight, 2, "the old pass freed no place of the new actor");
-    new.done(Outcome::Success);
+    until(|| handle.status().in_flight == 1).await;
+    handle.enter(Lane::Charge, soon()).await.unwrap().done(Outcome::Success);
+}
+
+#[tokio::test]
+async fn a_call_that_never_ends_gives_its_place_up() {
+    let (handle, _keeper) = start(BulkheadConfig { pass_ms_max: 200, ..small() }).await;
+    let lost = handle.enter(Lane::Charge, soon()).await.unwrap();
+    until(|| handle.status().in_flight == 0).await;
+    lost.done(Outcome::Success);
+    let next = handle.enter(Lane::Charge, soon()).await.unwrap();
+    assert_eq!(handle.status().in_flight, 1, "who comes back too late frees nobody else's place");
+    next.done(Outcome::Success);
+}
+
+#[tokio::test]
+async fn a_pass_from_before_the_breaker_opened_is_void() {
+    let (handle, _keeper) = start(small()).await;
+    let early = handle.enter(Lane::Charge, soon()).await.unwrap();
+    assert!(!early.is_void());
+    for _ in 0..10 {
+        handle.enter(Lane::Charge, soon()).await.unwrap().done(Outcome::Failure);
+    }
+    until(|| handle.status().state == BreakerState::Open).await;
+    assert!(early.is_void());
+    handle.force(Mode::ForcedClosed).await;
+    assert!(!early.is_void());
+    handle.force(Mode::ForcedOpen).await;
+    assert!(early.is_void());
+}
+
+#[tokio::test]
+async fn a_refund_is_expected_to_take_as_long_as_the_calls_under_way() {
+    let (handle, _keeper) = start(small()).await;
+    assert_eq!(handle.refund_expected_ms(), Some(0));
+    let slow = handle.enter(Lane::Charge, soon()).await.unwrap();
+    until(|| handle.refund_expected_ms() > Some(100)).await;
+    slow.done(Outcome::Success);
+    until(|| handle.status().in_flight == 0).await;
+    assert!(handle.refund_expected_ms() > Some(100), "what a charge took is what is known");
+    handle.enter(Lane::Settle, soon()).await.unwrap().done(Outcome::Success);
+    until(|| handle.status().in_flight == 0).await;
+    assert!(handle.refund_expected_ms() < Some(100));
+    handle.force(Mode::ForcedOpen).await;
+    assert_eq!(handle.refund_expected_ms(), None);
 }
 
 #[tokio::test]

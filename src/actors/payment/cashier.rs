@@ -17,8 +17,10 @@ use crate::store::journal::{Journal, Timer};
 use crate::store::schema;
 use futures_util::future::BoxFuture;
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -26,6 +28,14 @@ use tokio_util::task::TaskTracker;
 const ASK_MS: u64 = 5_000;
 /// When a customer whose payment is under way may look again, in milliseconds.
 const UNDER_WAY_RETRY_MS: u64 = 2_000;
+/// How long a payment that was held up on its way to the bulkhead still waits there for a place.
+const PLACE_WAIT_MIN: Duration = Duration::from_millis(150);
+/// Refunds that should take longer than this are not waited for.
+const REFUND_QUICK_MS: u64 = 100;
+/// Quick refunds are waited for within these bounds, since they may turn out not to be quick.
+const REFUND_WAIT_MS: RangeInclusive<u64> = 50..=250;
+/// How many times as long as it should take a quick refund is waited for.
+const REFUND_WAIT_FACTOR: u64 = 4;
 /// The longest wait before the provider is believed that it knows nothing of a charge.
 ///
 /// A call that ended without an answer may still have its order in the buffer of a socket, and a look-up on another
@@ -126,7 +136,8 @@ impl Cashier {
         Ok(committed(&*self.journal, &Payments, payment_no.as_str()).await?.and_then(|state| state.0))
     }
 
-    /// Charges, and waits for it no longer than `wait`; a charge that takes longer goes on without the caller.
+    /// Charges, and waits for it no longer than until `wait` after `asked_at`; a charge that takes longer goes on
+    /// without the caller, who hears of that as soon as it can be foreseen.
     ///
     /// # Errors
     /// A rule that stands against it, or the payment context being down.
@@ -135,19 +146,43 @@ impl Cashier {
         subject: &Subject,
         amount: Money,
         means: PaymentMeans,
+        asked_at: Instant,
         wait: Duration,
     ) -> Result<Charged, ServiceError> {
         let payment_no = subject.reservation_no.payment();
         let under_way = Charged::Deferred { retry_after_ms: UNDER_WAY_RETRY_MS };
         let Some(hand) = self.take(&payment_no) else { return Ok(under_way) };
         let (cashier, subject) = (Arc::clone(self), subject.clone());
-        let deadline = Instant::now() + wait;
-        let work =
-            self.tasks.spawn(async move { cashier.charge_in_hand(hand, subject, amount, means, deadline).await });
-        match tokio::time::timeout_at(deadline, work).await {
-            Ok(Ok(charged)) => charged,
+        let (expects, expected) = oneshot::channel();
+        let place_by = (asked_at + self.guard.queue_wait()).max(Instant::now() + PLACE_WAIT_MIN);
+        let place_by = place_by.min(asked_at + wait);
+        let mut work = self.tasks.spawn(async move {
+            let pass = match cashier.guard.enter(Lane::Charge, place_by).await {
+                Ok(pass) => pass,
+                Err(deferred) => return Ok(Charged::Deferred { retry_after_ms: deferred.retry_after_ms }),
+            };
+            // Nobody may be waiting any more.
+            let _ = expects.send(pass.expected());
+            cashier.charge_in_hand(hand, subject, amount, means, pass).await
+        });
+        let within = async {
+            tokio::select! {
+                biased;
+                done = &mut work => Ok(done),
+                Ok(expected) = expected => {
+                    let left = (asked_at + wait).saturating_duration_since(Instant::now());
+                    if expected <= left { Ok((&mut work).await) } else { Err(expected) }
+                }
+            }
+        };
+        match tokio::time::timeout_at(asked_at + wait, within).await {
+            Ok(Ok(Ok(charged))) => charged,
+            Ok(Err(expected)) => {
+                let expected_ms = u64::try_from(expected.as_millis()).unwrap_or(u64::MAX);
+                Ok(Charged::Deferred { retry_after_ms: expected_ms.max(UNDER_WAY_RETRY_MS) })
+            }
             // The work panicked, or takes longer: the settle timer or the work itself will tell.
-            Ok(Err(_)) | Err(_) => Ok(under_way),
+            Ok(Ok(Err(_))) | Err(_) => Ok(under_way),
         }
     }
 
@@ -157,12 +192,8 @@ impl Cashier {
         subject: Subject,
         amount: Money,
         means: PaymentMeans,
-        deadline: Instant,
+        pass: Pass,
     ) -> Result<Charged, ServiceError> {
-        let pass = match self.guard.enter(Lane::Charge, deadline).await {
-            Ok(pass) => pass,
-            Err(deferred) => return Ok(Charged::Deferred { retry_after_ms: deferred.retry_after_ms }),
-        };
         let requested = self.tell(&hand.payment_no, Command::Request { subject, amount }).await;
         let payment = match requested {
             Ok(Some(payment)) if payment.status == Status::Requested => payment,
@@ -198,10 +229,16 @@ impl Cashier {
             method: means.method,
             token: means.token,
         };
-        let answer = within(self.call_timeout, self.provider.charge(charge)).await;
-        pass.done(outcome_of(&answer));
+        let answer = if pass.is_void() {
+            pass.done(Outcome::NotCalled);
+            Err(ProviderError::NotDone("the breaker has opened".to_owned()))
+        } else {
+            let answer = within(self.call_timeout, self.provider.charge(charge)).await;
+            pass.done(outcome_of(&answer));
+            answer
+        };
         let attempt = payment.attempt;
-        let deferred = Charged::Deferred { retry_after_ms: self.guard.status().retry_after_ms };
+        let deferred = Charged::Deferred { retry_after_ms: self.guard.retry_after_ms() };
         let (news, charged) = match answer {
             Ok(ChargeOutcome::Approved { provider_ref }) => {
                 (Command::Approve { attempt, provider_ref: provider_ref.to_string() }, Charged::Approved)
@@ -235,8 +272,8 @@ impl Cashier {
         }
     }
 
-    /// Charges nothing more and gives back what was charged above `keep`; waits for the provider no longer than
-    /// `wait`, since the refund happens by itself in the end.
+    /// Charges nothing more and gives back what was charged above `keep`. The refund happens by itself in the end, so
+    /// it is waited for only when it should be quick, and then no longer than `wait_max`.
     ///
     /// # Errors
     /// When the payment context is down.
@@ -246,7 +283,7 @@ impl Cashier {
         amount: Money,
         keep: Money,
         ask: Ask,
-        wait: Duration,
+        wait_max: Duration,
     ) -> Result<Option<Payment>, ServiceError> {
         let payment_no = subject.reservation_no.payment();
         let command = Command::Cancel { subject: subject.clone(), amount, keep };
@@ -255,16 +292,21 @@ impl Cashier {
             payment.as_ref().map(|payment| &payment.status),
             Some(Status::Cancelled(Cancelled::Charged { refunded: false, .. }))
         );
-        if due && !wait.is_zero() {
-            let cashier = Arc::clone(self);
-            let no = payment_no.clone();
-            let work = self.tasks.spawn(async move { cashier.settle(&no).await });
-            if let Ok(Ok(Err(error))) = tokio::time::timeout(wait, work).await {
-                tracing::info!(%payment_no, %error, "refund will be tried again");
+        let expected_ms = self.guard.refund_expected_ms().filter(|ms| *ms <= REFUND_QUICK_MS);
+        match expected_ms {
+            Some(expected_ms) if due && !wait_max.is_zero() => {
+                let (bounds, wait_ms) = (REFUND_WAIT_MS, expected_ms.saturating_mul(REFUND_WAIT_FACTOR));
+                let wait = Duration::from_millis(wait_ms.clamp(*bounds.start(), *bounds.end())).min(wait_max);
+                let (cashier, no) = (Arc::clone(self), payment_no.clone());
+                let work = self.tasks.spawn(async move { cashier.settle(&no).await });
+                if let Ok(Ok(Err(error))) = tokio::time::timeout(wait, work).await {
+                    tracing::info!(%payment_no, %error, "refund will be tried again");
+                }
+                self.committed(&payment_no).await
             }
-            return self.committed(&payment_no).await;
+            // The settle timer sees to it.
+            Some(_) | None => Ok(payment),
         }
-        Ok(payment)
     }
 
     /// Does what is outstanding with the provider: asks what became of a charge, or refunds.

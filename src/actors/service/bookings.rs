@@ -14,6 +14,7 @@ use crate::domain::time::Period;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long a number stays locked when nobody knows whether it was used, in milliseconds.
 const UNKNOWN_LOCK_MS: u64 = 10_000;
@@ -47,12 +48,13 @@ impl Service {
     /// # Errors
     /// A rule that stands against it, a declined payment (the hold stays), or the calendar being down.
     pub async fn reserve(&self, request: ReserveRequest) -> Result<(ReservationView, PaymentResult)> {
+        let asked_at = Instant::now();
         let booking = match &request.reservation_no {
             Some(no) => self.hold_under(no.clone(), &request).await?,
             None => self.hold(fresh_reservation_no()?, &request).await?,
         };
         match (booking.status, request.means) {
-            (Status::PaymentPending { .. }, Some(means)) => self.pay_for(booking, means).await,
+            (Status::PaymentPending { .. }, Some(means)) => self.pay_for(booking, means, asked_at).await,
             (Status::PaymentPending { .. }, None) => Ok((self.view(booking).await?, PaymentResult::NotAttempted)),
             (
                 Status::Confirmed { .. } | Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. },
@@ -103,10 +105,11 @@ impl Service {
         reservation_no: ReservationNo,
         means: PaymentMeans,
     ) -> Result<(ReservationView, PaymentResult)> {
+        let asked_at = Instant::now();
         let booking = self.booking(&reservation_no).await?.ok_or(Rejection::ReservationNotFound)?;
         match booking.status {
             Status::PaymentPending { hold_until } if hold_until <= self.now() => self.pay_too_late(booking).await,
-            Status::PaymentPending { .. } => self.pay_for(booking, means).await,
+            Status::PaymentPending { .. } => self.pay_for(booking, means, asked_at).await,
             Status::Confirmed { .. } => Ok((self.view(booking).await?, PaymentResult::Approved)),
             Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. } => {
                 Err(Rejection::ReservationClosed.into())
@@ -127,9 +130,14 @@ impl Service {
         }
     }
 
-    async fn pay_for(&self, booking: Booking, means: PaymentMeans) -> Result<(ReservationView, PaymentResult)> {
-        let (subject, price) = (&booking.subject, booking.price);
-        let charged = self.parts.cashier.charge(subject, price, means, self.settings.payment_wait).await;
+    async fn pay_for(
+        &self,
+        booking: Booking,
+        means: PaymentMeans,
+        asked_at: Instant,
+    ) -> Result<(ReservationView, PaymentResult)> {
+        let (subject, price, wait) = (&booking.subject, booking.price, self.settings.payment_wait);
+        let charged = self.parts.cashier.charge(subject, price, means, asked_at, wait).await;
         match charged {
             Ok(Charged::Approved) => self.confirm(booking).await,
             Ok(Charged::Declined { reason }) => {

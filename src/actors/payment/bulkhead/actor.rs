@@ -1,9 +1,9 @@
 //! The bulkhead's actor: a mailbox, a clock and a dice in front of the [`Desk`], which decides. It never calls the
 //! provider itself, so no message of its takes longer than a few microseconds.
 
-use super::breaker::{BreakerState, Ticket, Verdict};
+use super::breaker::{BreakerState, Verdict};
 use super::desk::{Desk, Effect, Lane, Waiter};
-use super::handle::{Admission, Deferred, Pass, Shared, count_deferred};
+use super::handle::{Admission, Deferred, Pass, Shared, Standing, count_deferred};
 use super::status::BulkheadStatus;
 use crate::actors::runtime::entropy;
 use metrics::{Gauge, Histogram};
@@ -27,7 +27,7 @@ pub(super) enum Message {
     /// Somebody wants to make a call.
     Enter { lane: Lane, until_ms: i64, reply: Reply, admission: Admission },
     /// A call has ended. At most as many of these as there are passes.
-    Leave { lane: Lane, ticket: Ticket, verdict: Verdict, elapsed: Duration },
+    Leave { id: u64, lane: Lane, verdict: Verdict, elapsed: Duration },
     /// An operator has set another mode.
     Force { reply: oneshot::Sender<()>, admission: Admission },
     /// The time has come that the desk named.
@@ -102,7 +102,13 @@ impl State {
             next_probe_at_ms: breaker.next_probe_at_ms(),
             retry_after_ms: self.desk.retry_after_ms(now_ms),
         };
-        self.shared.publish(status);
+        self.shared.publish(Standing {
+            status,
+            spell: breaker.spell(),
+            settle_pace: self.desk.pace(Lane::Settle),
+            charge_pace: self.desk.pace(Lane::Charge),
+            settle_queued: self.desk.settle_queued(),
+        });
         self.meters.show(&status);
         if self.shown != status.state {
             self.shown = status.state;
@@ -123,12 +129,16 @@ impl State {
     }
 }
 
-fn carry_out(myself: &ActorRef<Message>, effects: Vec<Effect<Reply>>) {
+fn carry_out(shared: &Arc<Shared>, effects: Vec<Effect<Reply>>, now_ms: i64) {
     for effect in effects {
         match effect {
             // A pass for somebody who has gone comes back as not used when it is dropped here.
-            Effect::Admit(reply, lane, ticket) => {
-                let _ = reply.send(Ok(Pass::new(myself.clone(), lane, ticket)));
+            Effect::Admit(reply, admitted) => {
+                let _ = reply.send(Ok(Pass::new(Arc::clone(shared), admitted, now_ms)));
+            }
+            Effect::Revoke(id) => {
+                tracing::error!(id, "payment call never ended, its place is free again");
+                shared.forget(id);
             }
             Effect::Defer(reply, retry_after_ms, reason) => {
                 count_deferred(reason);
@@ -144,12 +154,15 @@ impl Actor for BulkheadActor {
     type Arguments = Arc<Shared>;
 
     async fn pre_start(&self, myself: ActorRef<Message>, shared: Arc<Shared>) -> Result<State, ActorProcessingErr> {
-        let desk = Desk::new(shared.config);
+        // First, so that whoever ends a call from now on tells this actor; who did so before is not under way.
+        shared.set_actor(myself.clone());
+        let (first_id, under_way) = shared.under_way();
+        let desk = Desk::after(shared.config, first_id, under_way);
         let mut state = State { shared, desk, meters: Meters::new(), shown: BreakerState::Closed, wake_at_ms: None };
         let now_ms = state.shared.clock.now_ms();
         state.desk.force(state.shared.mode(), now_ms, 0.0);
         state.show(now_ms);
-        state.shared.set_actor(myself);
+        state.set_alarm(&myself, now_ms);
         Ok(state)
     }
 
@@ -167,12 +180,12 @@ impl Actor for BulkheadActor {
                 drop(admission);
                 state.desk.enter(lane, reply, until_ms, now_ms, jitter)
             }
-            Message::Leave { lane, ticket, verdict, elapsed } => {
+            Message::Leave { id, lane, verdict, elapsed } => {
                 if verdict != Verdict::NotCalled {
                     state.meters.call(lane, elapsed);
                 }
                 let elapsed_ms = i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX);
-                state.desk.leave(lane, ticket, verdict, elapsed_ms, now_ms, jitter)
+                state.desk.leave(id, verdict, elapsed_ms, now_ms, jitter)
             }
             Message::Force { reply, admission } => {
                 drop(admission);
@@ -186,7 +199,7 @@ impl Actor for BulkheadActor {
         };
         // Shown first: who is answered may look at once.
         state.show(now_ms);
-        carry_out(&myself, effects);
+        carry_out(&state.shared, effects, now_ms);
         if let Some(reply) = told {
             let _ = reply.send(());
         }

@@ -61,6 +61,14 @@ pub struct Ticket {
     probe: Option<u64>,
 }
 
+impl Ticket {
+    /// The spell of one state in which it was given.
+    #[must_use]
+    pub const fn spell(self) -> u64 {
+        self.spell
+    }
+}
+
 /// No call now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused {
@@ -124,6 +132,12 @@ impl Breaker {
             (Mode::Auto, Phase::Open { .. }) => BreakerState::Open,
             (Mode::Auto, Phase::HalfOpen { .. }) => BreakerState::HalfOpen,
         }
+    }
+
+    /// The number of the present spell of one state.
+    #[must_use]
+    pub fn spell(&self) -> u64 {
+        self.spell
     }
 
     /// Since when calls are not simply let through, while they are not.

@@ -32,7 +32,7 @@ impl Default for BreakerConfig {
     fn default() -> Self {
         Self {
             window_calls_max: 40,
-            window_ms_max: 10_000,
+            window_ms_max: 30_000,
             calls_min: 10,
             failure_rate_max: 0.5,
             slow_call_ms: 5_000,
@@ -58,11 +58,14 @@ pub struct AdaptiveConfig {
     pub concurrency_start: usize,
     /// By which factor above the quickest recent call a call shows that others wait at the provider.
     pub tolerance: f64,
+    /// Only while calls take less than this is the limit raised above its start: one call too many makes calls take
+    /// up to twice as long, and that must still be within the time that a customer waits.
+    pub quick_ms_max: i64,
 }
 
 impl Default for AdaptiveConfig {
     fn default() -> Self {
-        Self { enabled: true, concurrency_min: 4, concurrency_start: 8, tolerance: 1.5 }
+        Self { enabled: true, concurrency_min: 4, concurrency_start: 8, tolerance: 1.5, quick_ms_max: 1_000 }
     }
 }
 
@@ -72,13 +75,19 @@ impl Default for AdaptiveConfig {
 pub struct BulkheadConfig {
     /// The most charges under way at once.
     pub concurrency_max: usize,
-    /// The most refunds and look-ups under way at once, on top of the charges, so that no rush of payments keeps
-    /// a cancellation waiting.
+    /// The most refunds and look-ups under way at once. A quarter of what charges may use is theirs alone, on top of
+    /// it, so that no rush of payments keeps a refund waiting; the rest they have only while no charge wants it,
+    /// because the provider serves both.
     pub settle_concurrency_max: usize,
     /// The most calls that wait for a place, in each lane.
     pub queue_len_max: usize,
-    /// The longest that a call waits for a place.
+    /// The longest that a charge waits for a place.
     pub queue_wait_ms_max: u64,
+    /// The longest that a refund or a look-up waits for a place, or for the end of an open time: nobody is kept
+    /// waiting by it.
+    pub settle_wait_ms_max: u64,
+    /// How long somebody may keep a place; then the place is free again and the call counts as failed.
+    pub pass_ms_max: i64,
     /// The most requests that may stand in the actor's mailbox; further ones are deferred at once.
     pub backlog_len_max: usize,
     /// The longest time after which anybody is asked to come back.
@@ -95,9 +104,11 @@ impl Default for BulkheadConfig {
             concurrency_max: 16,
             settle_concurrency_max: 8,
             queue_len_max: 64,
-            queue_wait_ms_max: 800,
+            queue_wait_ms_max: 500,
+            settle_wait_ms_max: 5_000,
+            pass_ms_max: 30_000,
             backlog_len_max: 2_048,
-            retry_after_ms_max: 60_000,
+            retry_after_ms_max: 30_000,
             breaker: BreakerConfig::default(),
             adaptive: AdaptiveConfig::default(),
         }
@@ -123,6 +134,8 @@ impl BulkheadConfig {
             ((1..=10_000).contains(&self.settle_concurrency_max), "settle_concurrency_max must be 1 to 10000"),
             (self.queue_len_max <= 10_000, "queue_len_max must be at most 10000"),
             (self.queue_wait_ms_max <= 60_000, "queue_wait_ms_max must be at most 60000"),
+            (self.settle_wait_ms_max <= 60_000, "settle_wait_ms_max must be at most 60000"),
+            ((1..=3_600_000).contains(&self.pass_ms_max), "pass_ms_max must be 1 to 3600000"),
             ((1..=1_000_000).contains(&self.backlog_len_max), "backlog_len_max must be 1 to 1000000"),
             ((1_000..=3_600_000).contains(&self.retry_after_ms_max), "retry_after_ms_max must be 1000 to 3600000"),
             ((1..=10_000).contains(&breaker.calls_min), "breaker.calls_min must be 1 to 10000"),
@@ -150,6 +163,7 @@ impl BulkheadConfig {
                 adaptive.tolerance > 1.0 && adaptive.tolerance <= 100.0,
                 "adaptive.tolerance must be above 1, at most 100",
             ),
+            ((1..=600_000).contains(&adaptive.quick_ms_max), "adaptive.quick_ms_max must be 1 to 600000"),
         ];
         rules.iter().find(|(kept, _)| !kept).map_or(Ok(()), |(_, rule)| Err(InvalidBulkhead(rule)))
     }

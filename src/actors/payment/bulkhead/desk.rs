@@ -1,19 +1,22 @@
 //! Who may pass, who waits, who is sent away: the bulkhead's decisions. Pure: the present and the jitter are
 //! arguments, and whom to tell what is returned as data.
+//!
+//! Both lanes lead to the same provider, so together they never have more places than it can serve. Some of them are
+//! for settling only, and settling is the first to try a provider that may be back, but with one probe, so that
+//! neither lane waits for the other for ever.
 
 use super::breaker::{Breaker, BreakerState, Mode, Ticket, Verdict};
 use super::config::BulkheadConfig;
 use super::limit::Limit;
-use std::collections::VecDeque;
+use super::pace::{Pace, Turns};
+use std::collections::{BTreeMap, VecDeque};
 
 /// Nobody is asked to come back earlier than this.
 const RETRY_AFTER_MS_MIN: i64 = 1_000;
 /// By how much jitter lengthens the time after which somebody is asked to come back, as a share of it.
 const JITTER_SHARE: f64 = 0.25;
-/// How long a call is thought to take before any has come back.
-const SERVICE_MS_ASSUMED: f64 = 500.0;
-/// How much the latest call weighs in the average.
-const SERVICE_WEIGHT: f64 = 0.1;
+/// Which part of what charges may use refunds and look-ups have on top of it for themselves.
+const SETTLE_SHARE: usize = 4;
 
 /// Which places a call uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,13 +76,28 @@ pub trait Waiter {
     fn is_gone(&self) -> bool;
 }
 
+/// A call that may be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Admitted {
+    /// Under which it has to come back through [`Desk::leave`].
+    pub id: u64,
+    /// Whose places it uses.
+    pub lane: Lane,
+    /// The breaker's leave.
+    pub ticket: Ticket,
+    /// How long it should take, in milliseconds.
+    pub expected_ms: i64,
+}
+
 /// Whom to tell what.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Effect<W> {
-    /// May pass, and must come back through [`Desk::leave`] with lane and ticket.
-    Admit(W, Lane, Ticket),
+    /// May pass.
+    Admit(W, Admitted),
     /// May not, and should come back after so many milliseconds.
     Defer(W, u64, Reason),
+    /// Has had its place for too long, and has it no longer.
+    Revoke(u64),
 }
 
 #[derive(Debug)]
@@ -88,15 +106,25 @@ struct Waiting<W> {
     until_ms: i64,
 }
 
+/// A call under way.
+#[derive(Debug, Clone, Copy)]
+struct Out {
+    lane: Lane,
+    /// None when it was given by a desk before this one, whose breaker is not this one's.
+    ticket: Option<Ticket>,
+    begun_ms: i64,
+}
+
 #[derive(Debug)]
 struct Places<W> {
     in_flight: usize,
     queue: VecDeque<Waiting<W>>,
+    pace: Pace,
 }
 
 impl<W> Default for Places<W> {
     fn default() -> Self {
-        Self { in_flight: 0, queue: VecDeque::new() }
+        Self { in_flight: 0, queue: VecDeque::new(), pace: Pace::default() }
     }
 }
 
@@ -108,39 +136,66 @@ pub struct Desk<W> {
     limit: Limit,
     charge: Places<W>,
     settle: Places<W>,
-    service_ms: f64,
+    out: BTreeMap<u64, Out>,
+    next_id: u64,
+    turns: Turns,
+    /// The latest present it was told.
+    now_ms: i64,
+    /// When somebody last wanted to charge.
+    charge_asked_at_ms: i64,
+    /// The half-open spell in which settling last had a probe, and when it had its first one.
+    settle_probed: Option<(u64, i64)>,
 }
 
 impl<W: Waiter> Desk<W> {
     /// A desk with nobody at it and a closed breaker.
     #[must_use]
     pub fn new(config: BulkheadConfig) -> Self {
-        Self {
+        Self::after(config, 0, [])
+    }
+
+    /// The desk that follows on another one: with the calls that are still under way, each with its lane and its
+    /// begin, and with ids from `first_id` on, which must be higher than any before.
+    #[must_use]
+    pub fn after(config: BulkheadConfig, first_id: u64, under_way: impl IntoIterator<Item = (u64, Lane, i64)>) -> Self {
+        let mut desk = Self {
             breaker: Breaker::new(config.breaker),
             limit: Limit::new(config.adaptive, config.concurrency_max),
             charge: Places::default(),
             settle: Places::default(),
-            service_ms: SERVICE_MS_ASSUMED,
+            out: BTreeMap::new(),
+            next_id: first_id,
+            turns: Turns::default(),
+            now_ms: i64::MIN,
+            charge_asked_at_ms: i64::MIN,
+            settle_probed: None,
             config,
+        };
+        for (id, lane, begun_ms) in under_way {
+            desk.out.insert(id, Out { lane, ticket: None, begun_ms });
+            desk.places(lane).in_flight += 1;
         }
+        desk
     }
 
     /// Somebody wants to make a call and would wait for a place until `until_ms`.
     pub fn enter(&mut self, lane: Lane, who: W, until_ms: i64, now_ms: i64, jitter: f64) -> Vec<Effect<W>> {
         let mut effects = self.tick(now_ms, jitter);
-        if let Some(refused) = self.breaker.refusal(now_ms, jitter) {
-            effects.push(self.defer(who, refused.retry_after_ms, Reason::Breaker, jitter));
-            return effects;
+        if lane == Lane::Charge {
+            self.charge_asked_at_ms = self.charge_asked_at_ms.max(now_ms);
+            if let Some(refused) = self.breaker.refusal(now_ms, jitter) {
+                effects.push(self.defer(lane, who, Reason::Breaker, refused.retry_after_ms, now_ms, jitter));
+                return effects;
+            }
         }
-        let busy_ms = self.busy_ms(lane);
         let queue_len_max = self.config.queue_len_max;
-        let free = self.places(lane).in_flight < self.limit(lane);
+        let free = self.has_place(lane, now_ms);
         let places = self.places(lane);
         // One place in the queue for who can be admitted at once, even if nobody may wait.
         if places.queue.len() >= queue_len_max && !(free && places.queue.is_empty()) {
             places.queue.retain(|waiting| !waiting.who.is_gone());
             if places.queue.len() >= queue_len_max {
-                effects.push(self.defer(who, busy_ms, Reason::QueueFull, jitter));
+                effects.push(self.defer(lane, who, Reason::QueueFull, 0, now_ms, jitter));
                 return effects;
             }
         }
@@ -149,32 +204,40 @@ impl<W: Waiter> Desk<W> {
         effects
     }
 
-    /// A call has ended, or was not made after all.
-    pub fn leave(
-        &mut self,
-        lane: Lane,
-        ticket: Ticket,
-        verdict: Verdict,
-        elapsed_ms: i64,
-        now_ms: i64,
-        jitter: f64,
-    ) -> Vec<Effect<W>> {
-        let in_flight = self.places(lane).in_flight;
-        self.places(lane).in_flight = in_flight.saturating_sub(1);
-        match verdict {
-            Verdict::NotCalled => {}
-            Verdict::Success | Verdict::Failure => self.learn_service(elapsed_ms),
+    /// A call has ended, or was not made after all. One that is not known, because it had its place for too long,
+    /// changes nothing.
+    pub fn leave(&mut self, id: u64, verdict: Verdict, elapsed_ms: i64, now_ms: i64, jitter: f64) -> Vec<Effect<W>> {
+        if let Some(out) = self.out.remove(&id) {
+            self.ended(out, verdict, elapsed_ms, now_ms, jitter);
         }
-        if lane == Lane::Charge && verdict == Verdict::Success {
+        self.tick(now_ms, jitter)
+    }
+
+    fn ended(&mut self, out: Out, verdict: Verdict, elapsed_ms: i64, now_ms: i64, jitter: f64) {
+        let oldest_ms = self.oldest_ms(now_ms);
+        let places = self.places(out.lane);
+        let in_flight = places.in_flight;
+        places.in_flight = in_flight.saturating_sub(1);
+        // A failure says how long calls take only when it took longer than they do.
+        let slower = elapsed_ms > places.pace.expected_ms(oldest_ms);
+        match verdict {
+            Verdict::Success => places.pace.learn(elapsed_ms),
+            Verdict::Failure if slower => places.pace.learn(elapsed_ms),
+            Verdict::Failure | Verdict::NotCalled => {}
+        }
+        if out.lane == Lane::Charge && verdict == Verdict::Success {
             self.limit.observe(elapsed_ms, in_flight, now_ms);
         }
-        self.breaker.report(ticket, verdict, elapsed_ms, now_ms, jitter);
-        self.tick(now_ms, jitter)
+        if let Some(ticket) = out.ticket {
+            self.breaker.report(ticket, verdict, elapsed_ms, now_ms, jitter);
+        }
     }
 
     /// Lets the time have its effects.
     pub fn tick(&mut self, now_ms: i64, jitter: f64) -> Vec<Effect<W>> {
         let mut effects = Vec::new();
+        self.now_ms = self.now_ms.max(now_ms);
+        self.revoke(now_ms, jitter, &mut effects);
         self.breaker.tick(now_ms, jitter);
         for lane in [Lane::Settle, Lane::Charge] {
             self.expire(lane, now_ms, jitter, &mut effects);
@@ -192,8 +255,11 @@ impl<W: Waiter> Desk<W> {
     /// When [`Desk::tick`] should be called next, if nothing else happens.
     #[must_use]
     pub fn wake_at_ms(&self) -> Option<i64> {
-        let queues = self.charge.queue.iter().chain(&self.settle.queue);
-        queues.map(|waiting| waiting.until_ms).chain(self.breaker.wake_at_ms()).min()
+        let queues = self.charge.queue.iter().chain(&self.settle.queue).map(|waiting| waiting.until_ms);
+        let lives = self.out.values().map(|out| out.begun_ms.saturating_add(self.config.pass_ms_max));
+        let waits_for_charges = self.breaker.state() == BreakerState::HalfOpen && !self.settle.queue.is_empty();
+        let share = waits_for_charges.then(|| self.charges_come_first_until_ms()).filter(|at_ms| *at_ms > self.now_ms);
+        queues.chain(lives).chain(share).chain(self.breaker.wake_at_ms()).min()
     }
 
     /// The breaker, to look at.
@@ -214,10 +280,25 @@ impl<W: Waiter> Desk<W> {
         self.charge.queue.len() + self.settle.queue.len()
     }
 
+    /// How many refunds and look-ups wait for a place.
+    #[must_use]
+    pub fn settle_queued(&self) -> usize {
+        self.settle.queue.len()
+    }
+
     /// How many calls may be under way at present.
     #[must_use]
     pub fn limit_total(&self) -> usize {
-        self.limit(Lane::Charge) + self.limit(Lane::Settle)
+        self.limit.get() + self.settle_share()
+    }
+
+    /// How long calls took lately.
+    #[must_use]
+    pub fn pace(&self, lane: Lane) -> Pace {
+        match lane {
+            Lane::Charge => self.charge.pace,
+            Lane::Settle => self.settle.pace,
+        }
     }
 
     /// After how long a charge that came now would be asked to come back, without jitter; 0 when it would not.
@@ -228,7 +309,8 @@ impl<W: Waiter> Desk<W> {
                 if self.charge.queue.len() < self.config.queue_len_max {
                     return 0;
                 }
-                self.busy_ms(Lane::Charge)
+                let mut turns = self.turns;
+                turns.send_away(self.ahead(), self.limit.get(), self.service_ms(now_ms), now_ms)
             }
             BreakerState::Open => self.breaker.next_probe_at_ms().unwrap_or(now_ms).saturating_sub(now_ms),
             BreakerState::ForcedOpen => self.config.breaker.open_ms_max,
@@ -243,10 +325,48 @@ impl<W: Waiter> Desk<W> {
         }
     }
 
-    fn limit(&self, lane: Lane) -> usize {
+    /// The places that are for settling only.
+    fn settle_share(&self) -> usize {
+        (self.limit.get() / SETTLE_SHARE).clamp(1, self.config.settle_concurrency_max.max(1))
+    }
+
+    fn has_place(&self, lane: Lane, now_ms: i64) -> bool {
+        let (charges, settling) = (self.charge.in_flight, self.settle.in_flight);
+        let (limit, share) = (self.limit.get(), self.settle_share());
+        let room = charges + settling < limit + share;
         match lane {
-            Lane::Charge => self.limit.get(),
-            Lane::Settle => self.config.settle_concurrency_max,
+            Lane::Charge => charges < limit && room,
+            Lane::Settle => {
+                let own = settling < share;
+                let lent = room && self.charge.queue.is_empty() && settling < self.config.settle_concurrency_max;
+                (own || lent) && !self.charges_come_first(now_ms)
+            }
+        }
+    }
+
+    /// Whether the rest of the probes is for charges: settling has had one, and somebody may want to charge.
+    fn charges_come_first(&self, now_ms: i64) -> bool {
+        self.breaker.state() == BreakerState::HalfOpen
+            && self.config.breaker.probes_max > 1
+            && self.settle_probed.is_some_and(|(spell, _)| spell == self.breaker.spell())
+            && now_ms < self.charges_come_first_until_ms()
+    }
+
+    fn charges_come_first_until_ms(&self) -> i64 {
+        let probed_at_ms = self.settle_probed.map_or(i64::MIN, |(_, at_ms)| at_ms);
+        self.charge_asked_at_ms.max(probed_at_ms).saturating_add(self.config.breaker.probe_ms_max)
+    }
+
+    /// Takes their places from those who have had them for too long.
+    fn revoke(&mut self, now_ms: i64, jitter: f64, effects: &mut Vec<Effect<W>>) {
+        let life_ms = self.config.pass_ms_max;
+        let too_long = |out: &Out| now_ms.saturating_sub(out.begun_ms) >= life_ms;
+        let ids: Vec<u64> = self.out.iter().filter(|(_, out)| too_long(out)).map(|(id, _)| *id).collect();
+        for id in ids {
+            if let Some(out) = self.out.remove(&id) {
+                self.ended(out, Verdict::Failure, life_ms, now_ms, jitter);
+                effects.push(Effect::Revoke(id));
+            }
         }
     }
 
@@ -255,20 +375,30 @@ impl<W: Waiter> Desk<W> {
         if self.places(lane).queue.iter().all(|waiting| waiting.until_ms > now_ms) {
             return;
         }
-        let busy_ms = self.busy_ms(lane);
         let queue = std::mem::take(&mut self.places(lane).queue);
         let (expired, waiting) = queue.into_iter().partition::<VecDeque<_>, _>(|waiting| waiting.until_ms <= now_ms);
         self.places(lane).queue = waiting;
         for gone in expired {
-            effects.push(self.defer(gone.who, busy_ms, Reason::QueueTimeout, jitter));
+            effects.push(self.defer(lane, gone.who, Reason::QueueTimeout, 0, now_ms, jitter));
         }
     }
 
-    /// Lets those pass who are first in the queue, as far as there are places; empties it when nobody may.
+    /// Lets those pass who are first in the queue, as far as there are places; sends them away when nobody may.
     fn admit(&mut self, lane: Lane, now_ms: i64, jitter: f64, effects: &mut Vec<Effect<W>>) {
-        while !self.places(lane).queue.is_empty() {
+        while let Some(until_ms) = self.places(lane).queue.front().map(|first| first.until_ms) {
             let refused = self.breaker.refusal(now_ms, jitter);
-            if refused.is_none() && self.places(lane).in_flight >= self.limit(lane) {
+            if lane == Lane::Charge && refused.is_none() {
+                self.limit.begin(self.charge.in_flight, now_ms);
+            }
+            let stays = match refused {
+                None => !self.has_place(lane, now_ms),
+                // Nobody is kept waiting by a refund, so it may see the next try, or how this one ends.
+                Some(refused) => {
+                    let trying = self.breaker.state() == BreakerState::HalfOpen;
+                    lane == Lane::Settle && (trying || now_ms.saturating_add(refused.retry_after_ms) < until_ms)
+                }
+            };
+            if stays {
                 return;
             }
             let Some(next) = self.places(lane).queue.pop_front() else { return };
@@ -276,159 +406,79 @@ impl<W: Waiter> Desk<W> {
                 continue;
             }
             match refused.map_or_else(|| self.breaker.try_acquire(now_ms, jitter), Err) {
-                Ok(ticket) => {
-                    self.places(lane).in_flight += 1;
-                    effects.push(Effect::Admit(next.who, lane, ticket));
-                }
+                Ok(ticket) => effects.push(Effect::Admit(next.who, self.begin(lane, ticket, now_ms))),
                 Err(refused) => {
-                    effects.push(self.defer(next.who, refused.retry_after_ms, Reason::Breaker, jitter));
+                    let wait_ms = refused.retry_after_ms;
+                    effects.push(self.defer(lane, next.who, Reason::Breaker, wait_ms, now_ms, jitter));
                 }
             }
         }
     }
 
-    fn defer(&self, who: W, wait_ms: i64, reason: Reason, jitter: f64) -> Effect<W> {
-        Effect::Defer(who, self.bounded(wait_ms, jitter), reason)
-    }
-}
-
-#[allow(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    reason = "the times are at most an hour or so, and a conversion of anything else saturates"
-)]
-impl<W> Desk<W> {
-    fn learn_service(&mut self, elapsed_ms: i64) {
-        self.service_ms += (elapsed_ms.max(0) as f64 - self.service_ms) * SERVICE_WEIGHT;
+    fn begin(&mut self, lane: Lane, ticket: Ticket, now_ms: i64) -> Admitted {
+        let expected_ms = self.pace(lane).expected_ms(self.oldest_ms(now_ms));
+        let id = self.next_id;
+        self.next_id += 1;
+        self.out.insert(id, Out { lane, ticket: Some(ticket), begun_ms: now_ms });
+        self.places(lane).in_flight += 1;
+        if lane == Lane::Settle && self.breaker.state() == BreakerState::HalfOpen {
+            let spell = self.breaker.spell();
+            self.settle_probed = self.settle_probed.filter(|(known, _)| *known == spell).or(Some((spell, now_ms)));
+        }
+        Admitted { id, lane, ticket, expected_ms }
     }
 
-    /// How long it should take until those before a newcomer are through.
-    fn busy_ms(&self, lane: Lane) -> i64 {
-        let (places, limit) = match lane {
-            Lane::Charge => (&self.charge, self.limit.get()),
-            Lane::Settle => (&self.settle, self.config.settle_concurrency_max),
+    /// How long the oldest call has been under way.
+    fn oldest_ms(&self, now_ms: i64) -> i64 {
+        let begun_ms = self.out.values().map(|out| out.begun_ms).min();
+        begun_ms.map_or(0, |begun_ms| now_ms.saturating_sub(begun_ms).max(0))
+    }
+
+    /// How long a charge takes at present.
+    fn service_ms(&self, now_ms: i64) -> i64 {
+        self.charge.pace.expected_ms(self.oldest_ms(now_ms))
+    }
+
+    /// Who is at the desk before a newcomer who wants to charge.
+    fn ahead(&self) -> usize {
+        self.charge.queue.len() + self.charge.in_flight
+    }
+
+    /// Sends somebody away for at least `wait_ms`, and, where customers come back, until their turn comes after those
+    /// who were sent away before.
+    fn defer(&mut self, lane: Lane, who: W, reason: Reason, wait_ms: i64, now_ms: i64, jitter: f64) -> Effect<W> {
+        let turn_ms = match lane {
+            Lane::Charge => {
+                let service_ms = self.service_ms(now_ms);
+                // Nobody at the desk is before those who come back once the breaker lets them try.
+                let ahead = if reason == Reason::Breaker { 0 } else { self.ahead() };
+                self.turns.send_away(ahead, self.limit.get(), service_ms, now_ms)
+            }
+            Lane::Settle => 0,
         };
-        let ahead = places.queue.len() + places.in_flight;
-        (self.service_ms * ahead as f64 / limit.max(1) as f64) as i64
+        Effect::Defer(who, self.bounded(wait_ms.saturating_add(turn_ms), jitter), reason)
     }
 
-    /// A time to come back after: lengthened by the jitter, and within its bounds.
+    /// A time to come back after: lengthened by the jitter, and within its bounds. Those whose turn comes later than
+    /// that come back some time in the latter half, so that they do not come all at once.
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "the times are at most an hour or so, and a conversion of anything else saturates"
+    )]
     fn bounded(&self, wait_ms: i64, jitter: f64) -> u64 {
-        let wait_ms = wait_ms.max(RETRY_AFTER_MS_MIN);
-        let extra = (wait_ms as f64 * JITTER_SHARE * jitter.clamp(0.0, 1.0)) as i64;
-        let most = self.config.retry_after_ms_max.max(RETRY_AFTER_MS_MIN);
-        wait_ms.saturating_add(extra).min(most).unsigned_abs()
+        let jitter = if jitter.is_nan() { 0.0 } else { jitter.clamp(0.0, 1.0) };
+        let (wait_ms, most) = (wait_ms.max(RETRY_AFTER_MS_MIN), self.config.retry_after_ms_max.max(RETRY_AFTER_MS_MIN));
+        let extra = |of_ms: i64, share: f64| (of_ms as f64 * share * jitter) as i64;
+        let wait_ms = if wait_ms > most {
+            most.saturating_sub(extra(most, 0.5)).max(RETRY_AFTER_MS_MIN)
+        } else {
+            wait_ms.saturating_add(extra(wait_ms, JITTER_SHARE)).min(most)
+        };
+        wait_ms.unsigned_abs()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    impl Waiter for u32 {
-        fn is_gone(&self) -> bool {
-            *self == GONE
-        }
-    }
-
-    const GONE: u32 = u32::MAX;
-
-    fn desk() -> Desk<u32> {
-        Desk::new(BulkheadConfig {
-            concurrency_max: 2,
-            settle_concurrency_max: 1,
-            queue_len_max: 2,
-            ..BulkheadConfig::default()
-        })
-    }
-
-    fn admitted(effects: &[Effect<u32>]) -> Vec<u32> {
-        let one = |effect: &Effect<u32>| match effect {
-            Effect::Admit(who, ..) => Some(*who),
-            Effect::Defer(..) => None,
-        };
-        effects.iter().filter_map(one).collect()
-    }
-
-    fn deferred(effects: &[Effect<u32>]) -> Vec<(u32, Reason)> {
-        let one = |effect: &Effect<u32>| match effect {
-            Effect::Defer(who, _, reason) => Some((*who, *reason)),
-            Effect::Admit(..) => None,
-        };
-        effects.iter().filter_map(one).collect()
-    }
-
-    fn ticket(effects: &[Effect<u32>]) -> Ticket {
-        match effects {
-            [Effect::Admit(_, _, ticket)] => *ticket,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn beyond_the_limit_a_few_wait_and_the_rest_are_sent_away_at_once() {
-        let mut desk = desk();
-        let first = ticket(&desk.enter(Lane::Charge, 1, 800, 0, 0.0));
-        assert_eq!(admitted(&desk.enter(Lane::Charge, 2, 800, 0, 0.0)), [2]);
-        assert_eq!(desk.enter(Lane::Charge, 3, 800, 0, 0.0), []);
-        assert_eq!(desk.enter(Lane::Charge, 4, 800, 0, 0.0), []);
-        assert_eq!(deferred(&desk.enter(Lane::Charge, 5, 800, 0, 0.0)), [(5, Reason::QueueFull)]);
-        assert_eq!(admitted(&desk.leave(Lane::Charge, first, Verdict::Success, 9, 9, 0.0)), [3]);
-        assert_eq!(desk.wake_at_ms(), Some(800));
-        assert_eq!(deferred(&desk.tick(800, 0.0)), [(4, Reason::QueueTimeout)]);
-    }
-
-    #[test]
-    fn refunds_pass_while_charges_wait() {
-        let mut desk = desk();
-        for who in 1..=4 {
-            desk.enter(Lane::Charge, who, 800, 0, 0.0);
-        }
-        assert_eq!(admitted(&desk.enter(Lane::Settle, 9, 800, 0, 0.0)), [9]);
-    }
-
-    #[test]
-    fn without_a_queue_a_free_place_is_still_given() {
-        let mut desk: Desk<u32> = Desk::new(BulkheadConfig { queue_len_max: 0, ..BulkheadConfig::default() });
-        assert_eq!(admitted(&desk.enter(Lane::Charge, 1, 0, 0, 0.0)), [1]);
-    }
-
-    #[test]
-    fn who_has_gone_takes_no_place_in_the_queue() {
-        let mut desk = desk();
-        desk.enter(Lane::Charge, 1, 800, 0, 0.0);
-        desk.enter(Lane::Charge, 2, 800, 0, 0.0);
-        desk.enter(Lane::Charge, GONE, 800, 0, 0.0);
-        desk.enter(Lane::Charge, GONE, 800, 0, 0.0);
-        assert_eq!(desk.enter(Lane::Charge, 5, 800, 0, 0.0), []);
-        assert_eq!(desk.queued(), 1);
-    }
-
-    #[test]
-    fn when_the_breaker_opens_those_who_wait_are_sent_away() {
-        let mut desk = desk();
-        let mut failing = desk.enter(Lane::Charge, 0, 800, 0, 0.0);
-        desk.enter(Lane::Charge, 1, 800, 0, 0.0);
-        for who in 2..40 {
-            desk.enter(Lane::Charge, who, 800, 0, 0.0);
-            let effects = desk.leave(Lane::Charge, ticket(&failing), Verdict::Failure, 1, 0, 0.0);
-            if desk.breaker().state() == BreakerState::Open {
-                assert_eq!(deferred(&effects), [(who, Reason::Breaker)]);
-                let Effect::Defer(_, retry_after_ms, _) = effects[0] else { panic!() };
-                assert_eq!(retry_after_ms, 2_000);
-                return;
-            }
-            failing = effects;
-        }
-        panic!("it never opened");
-    }
-
-    #[test]
-    fn the_time_to_come_back_is_never_below_a_second_nor_above_its_bound() {
-        let mut desk = desk();
-        assert_eq!(desk.bounded(i64::MAX, 1.0), 60_000);
-        assert_eq!(desk.bounded(-5, f64::NAN), 1_000);
-        desk.force(Mode::ForcedOpen, 0, 0.0);
-        assert_eq!(desk.retry_after_ms(0), 15_000);
-    }
-}
+#[path = "desk_tests.rs"]
+mod tests;

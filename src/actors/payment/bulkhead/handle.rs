@@ -1,17 +1,19 @@
 //! The way into the bulkhead. A handle outlives the actor: when the actor is restarted, handles and their clones
-//! reach the new one, and while there is none everybody is deferred. A pass belongs to the actor that gave it; the
-//! next one does not hear of it and knows of no calls that are still under way.
+//! reach the new one, and while there is none everybody is deferred. The passes that are out are written down beside
+//! the actor, so that the next one counts the calls that are still under way, and hears of their end.
 
 use super::actor::{BulkheadActor, Message};
-use super::breaker::{BreakerState, Mode, Ticket, Verdict};
+use super::breaker::{BreakerState, Mode, Verdict};
 use super::config::BulkheadConfig;
-use super::desk::{Lane, Reason};
+use super::desk::{Admitted, Lane, Reason};
+use super::pace::Pace;
 use super::status::BulkheadStatus;
 use crate::actors::runtime::entropy;
 use futures_util::future::BoxFuture;
 use ractor::{Actor, ActorCell, ActorId, ActorRef, ActorStatus, SpawnErr};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -20,6 +22,8 @@ use tokio::time::Instant;
 pub(super) const DOWN_RETRY_AFTER_MS: u64 = 1_000;
 /// How much longer than the time in the queue an answer is waited for before the actor is taken for stuck.
 const ANSWER_GRACE_MS: u64 = 150;
+/// The ids of passes of one actor are below those of the next by this.
+const IDS_PER_ACTOR: u64 = 1 << 40;
 /// How long an operator's order is waited for.
 const FORCE_MS_MAX: u64 = 1_000;
 
@@ -65,6 +69,24 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// What the actor shows of itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Standing {
+    pub(super) status: BulkheadStatus,
+    /// The breaker's spell.
+    pub(super) spell: u64,
+    pub(super) charge_pace: Pace,
+    pub(super) settle_pace: Pace,
+    pub(super) settle_queued: usize,
+}
+
+impl Standing {
+    fn down() -> Self {
+        let pace = Pace::default();
+        Self { status: BulkheadStatus::down(), spell: 0, charge_pace: pace, settle_pace: pace, settle_queued: 0 }
+    }
+}
+
 /// What the handles and the actor have in common.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -73,7 +95,12 @@ pub(super) struct Shared {
     actor: Mutex<Option<ActorRef<Message>>>,
     /// Requests in the mailbox, which ractor neither bounds nor counts.
     backlog: AtomicUsize,
-    status: Mutex<BulkheadStatus>,
+    standing: Mutex<Standing>,
+    /// The passes that are out: their lanes, and when they were given. As many as there are places, and for a moment
+    /// after a restart as many again.
+    out: Mutex<BTreeMap<u64, (Lane, i64)>>,
+    /// How many actors there have been.
+    actors: AtomicU64,
     /// What an operator wants; it outlives the actor, because a restart is no reason to call a provider that was
     /// cut off by hand.
     mode: Mutex<Mode>,
@@ -96,8 +123,33 @@ impl Shared {
         self.actor.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn publish(&self, status: BulkheadStatus) {
-        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
+    pub(super) fn publish(&self, standing: Standing) {
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+    }
+
+    fn standing(&self) -> Standing {
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn out(&self) -> MutexGuard<'_, BTreeMap<u64, (Lane, i64)>> {
+        self.out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The first id of a new actor, and the passes of those before it that are still out.
+    pub(super) fn under_way(&self) -> (u64, Vec<(u64, Lane, i64)>) {
+        let first_id = self.actors.fetch_add(1, Ordering::Relaxed).saturating_mul(IDS_PER_ACTOR);
+        (first_id, self.out().iter().map(|(id, (lane, begun_ms))| (*id, *lane, *begun_ms)).collect())
+    }
+
+    /// A pass is no longer out.
+    pub(super) fn forget(&self, id: u64) {
+        self.out().remove(&id);
+    }
+
+    /// How long the oldest call has been under way.
+    fn oldest_ms(&self) -> i64 {
+        let begun_ms = self.out().values().map(|(_, begun_ms)| *begun_ms).min();
+        begun_ms.map_or(0, |begun_ms| self.clock.now_ms().saturating_sub(begun_ms).max(0))
     }
 
     pub(super) fn mode(&self) -> Mode {
@@ -139,7 +191,9 @@ impl BulkheadHandle {
             clock: Clock::start(),
             actor: Mutex::new(None),
             backlog: AtomicUsize::new(0),
-            status: Mutex::new(BulkheadStatus::down()),
+            standing: Mutex::new(Standing::down()),
+            out: Mutex::default(),
+            actors: AtomicU64::new(0),
             mode: Mutex::new(Mode::Auto),
         }))
     }
@@ -168,7 +222,10 @@ impl BulkheadHandle {
         if wait.is_zero() {
             return Err(self.sent_away(Reason::Expired));
         }
-        let wait = wait.min(Duration::from_millis(self.0.config.queue_wait_ms_max));
+        let wait = wait.min(Duration::from_millis(match lane {
+            Lane::Charge => self.0.config.queue_wait_ms_max,
+            Lane::Settle => self.0.config.settle_wait_ms_max,
+        }));
         let Some(admission) = Admission::take(&self.0) else { return Err(self.sent_away(Reason::Backlog)) };
         let Some(actor) = self.0.actor() else { return Err(self.sent_away(Reason::Down)) };
         let (reply, answer) = oneshot::channel();
@@ -185,6 +242,12 @@ impl BulkheadHandle {
         }
     }
 
+    /// How long a charge waits for a place at most.
+    #[must_use]
+    pub fn queue_wait(&self) -> Duration {
+        Duration::from_millis(self.0.config.queue_wait_ms_max)
+    }
+
     /// How the bulkhead stands. Asks nobody and never waits.
     #[must_use]
     pub fn status(&self) -> BulkheadStatus {
@@ -195,7 +258,7 @@ impl BulkheadHandle {
         if !self.0.actor().as_ref().is_some_and(alive) {
             return BulkheadStatus::down();
         }
-        let mut status = *self.0.status.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut status = self.0.standing().status;
         if let (BreakerState::Open, Some(at_ms)) = (status.state, status.next_probe_at_ms) {
             let left_ms = at_ms.saturating_sub(self.0.clock.now_ms()).max(0).unsigned_abs();
             status.retry_after_ms = left_ms.max(DOWN_RETRY_AFTER_MS);
@@ -216,12 +279,33 @@ impl BulkheadHandle {
         self.status()
     }
 
-    fn sent_away(&self, reason: Reason) -> Deferred {
-        count_deferred(reason);
+    /// How long a refund should take that is asked for now, in milliseconds, as far as is known: from those of late
+    /// and from the calls that are under way. `None` when it would not be made at once.
+    #[must_use]
+    pub fn refund_expected_ms(&self) -> Option<u64> {
+        let standing = self.0.standing();
+        let status = self.status();
+        let passing = status.up && matches!(status.state, BreakerState::Closed | BreakerState::ForcedClosed);
+        let oldest_ms = self.0.oldest_ms().unsigned_abs();
+        // Before the first refund charges say how the provider is.
+        let known_ms = standing.settle_pace.known_ms().or(standing.charge_pace.known_ms()).unwrap_or(0);
+        (passing && standing.settle_queued == 0).then_some(known_ms.max(oldest_ms))
+    }
+
+    /// After how long it makes sense to try again now, in milliseconds, jittered: at least a second.
+    #[must_use]
+    pub fn retry_after_ms(&self) -> u64 {
         let retry_after_ms = self.status().retry_after_ms.max(DOWN_RETRY_AFTER_MS);
         // Up to half as long again, so that not all come back at once.
         let jittered = Duration::from_millis(retry_after_ms).mul_f64(1.0 + entropy::unit() / 2.0);
-        Deferred { retry_after_ms: u64::try_from(jittered.as_millis()).unwrap_or(u64::MAX) }
+        u64::try_from(jittered.as_millis())
+            .unwrap_or(u64::MAX)
+            .min(self.0.config.retry_after_ms_max.max(1_000).unsigned_abs())
+    }
+
+    fn sent_away(&self, reason: Reason) -> Deferred {
+        count_deferred(reason);
+        Deferred { retry_after_ms: self.retry_after_ms() }
     }
 }
 
@@ -234,23 +318,41 @@ pub(super) fn count_deferred(reason: Reason) {
 #[derive(Debug)]
 #[must_use = "a pass that is dropped counts as a failed call"]
 pub struct Pass {
-    actor: ActorRef<Message>,
-    lane: Lane,
-    ticket: Ticket,
+    shared: Arc<Shared>,
+    admitted: Admitted,
     begun: Instant,
     /// What is reported when it is dropped: until the caller has it, that no call was made.
     at_drop: Option<Verdict>,
 }
 
 impl Pass {
-    pub(super) fn new(actor: ActorRef<Message>, lane: Lane, ticket: Ticket) -> Self {
-        Self { actor, lane, ticket, begun: Instant::now(), at_drop: Some(Verdict::NotCalled) }
+    pub(super) fn new(shared: Arc<Shared>, admitted: Admitted, now_ms: i64) -> Self {
+        shared.out().insert(admitted.id, (admitted.lane, now_ms));
+        Self { shared, admitted, begun: Instant::now(), at_drop: Some(Verdict::NotCalled) }
     }
 
     fn accepted(mut self) -> Self {
         self.begun = Instant::now();
         self.at_drop = Some(Verdict::Failure);
         self
+    }
+
+    /// How long the call should take, as far as is known.
+    #[must_use]
+    pub fn expected(&self) -> Duration {
+        Duration::from_millis(self.admitted.expected_ms.max(0).unsigned_abs())
+    }
+
+    /// Whether the breaker has opened since the pass was given: then the call is better not made, since it would be
+    /// one more than the provider is to be tried with.
+    #[must_use]
+    pub fn is_void(&self) -> bool {
+        let standing = self.shared.standing();
+        match standing.status.state {
+            BreakerState::Closed | BreakerState::ForcedClosed => false,
+            BreakerState::ForcedOpen => true,
+            BreakerState::Open | BreakerState::HalfOpen => standing.spell != self.admitted.ticket.spell(),
+        }
     }
 
     /// Tells what became of the call, and frees its place.
@@ -264,9 +366,12 @@ impl Pass {
     }
 
     fn report(&self, verdict: Verdict) {
-        let elapsed = self.begun.elapsed();
-        // An actor that is gone needs no report.
-        let _ = self.actor.send_message(Message::Leave { lane: self.lane, ticket: self.ticket, verdict, elapsed });
+        let (elapsed, Admitted { id, lane, .. }) = (self.begun.elapsed(), self.admitted);
+        self.shared.forget(id);
+        // While there is no actor nobody counts, and the next one begins with what is still out.
+        if let Some(actor) = self.shared.actor() {
+            let _ = actor.send_message(Message::Leave { id, lane, verdict, elapsed });
+        }
     }
 }
 

@@ -1,6 +1,10 @@
 //! How many charges the provider can take at once, found out by trying: the limit grows by about one each time that
 //! as many calls as it allows have come back quickly, and shrinks by a fifth when calls take much longer than the
 //! quickest recent one, which means that they wait at the provider. Failures are the breaker's business. Pure.
+//!
+//! Above its start it is raised by quick calls only, since trying out one too many delays everybody, and slow calls
+//! leave no time for that. What was tried out above the start is forgotten as soon as it is no longer used: it says
+//! nothing of the provider as it will be when the next rush comes (as after idle times in RFC 7661).
 
 use super::config::AdaptiveConfig;
 
@@ -14,6 +18,8 @@ const FORGET_MS: f64 = 600_000.0;
 const FORGET_AT_FLOOR: f64 = 1.25;
 /// Differences below this are never taken for waiting, in milliseconds.
 const NOISE_MS: f64 = 50.0;
+/// How long the limit may go unused before what is above the start is forgotten.
+const UNUSED_MS_MAX: i64 = 1_000;
 
 /// The limit.
 #[derive(Debug)]
@@ -24,6 +30,8 @@ pub struct Limit {
     quickest_ms: Option<f64>,
     observed_at_ms: i64,
     shrunk_at_ms: Option<i64>,
+    /// When as many calls as it allows were last under way.
+    used_at_ms: i64,
 }
 
 #[allow(
@@ -37,13 +45,22 @@ impl Limit {
     #[must_use]
     pub fn new(config: AdaptiveConfig, ceiling: usize) -> Self {
         let current = config.concurrency_start.min(ceiling) as f64;
-        Self { config, ceiling, current, quickest_ms: None, observed_at_ms: 0, shrunk_at_ms: None }
+        Self { config, ceiling, current, quickest_ms: None, observed_at_ms: 0, shrunk_at_ms: None, used_at_ms: 0 }
     }
 
     /// How many may be under way now, at least one.
     #[must_use]
     pub fn get(&self) -> usize {
         if self.config.enabled { (self.current as usize).clamp(1, self.ceiling.max(1)) } else { self.ceiling.max(1) }
+    }
+
+    /// A call is about to begin while `in_flight` are under way.
+    pub fn begin(&mut self, in_flight: usize, now_ms: i64) {
+        if in_flight.saturating_add(1) >= self.get() {
+            self.used_at_ms = now_ms;
+        } else if in_flight == 0 || now_ms.saturating_sub(self.used_at_ms) > UNUSED_MS_MAX {
+            self.current = self.current.min(self.start());
+        }
     }
 
     /// Learns from a call that was answered after `elapsed_ms`, with `in_flight` under way until then.
@@ -59,8 +76,14 @@ impl Limit {
                 self.shrunk_at_ms = Some(now_ms);
             }
         } else if in_flight >= self.get() {
-            self.current = (self.current + 1.0 / self.current.max(1.0)).min(self.ceiling as f64);
+            let quick = elapsed_ms < self.config.quick_ms_max;
+            let most = if quick { self.ceiling as f64 } else { self.start().max(self.current) };
+            self.current = (self.current + 1.0 / self.current.max(1.0)).min(most);
         }
+    }
+
+    fn start(&self) -> f64 {
+        self.config.concurrency_start.min(self.ceiling) as f64
     }
 
     fn floor(&self) -> f64 {
@@ -114,15 +137,42 @@ mod tests {
         let mut now_ms = 200;
         for _ in 0..400 {
             now_ms += 100;
-            limit.observe(2_000, limit.get(), now_ms);
+            limit.observe(900, limit.get(), now_ms);
         }
         assert_eq!(limit.get(), 16);
     }
 
     #[test]
+    fn slow_calls_never_raise_it_above_its_start() {
+        let limits = simulate(8, 64, 2_000, 1_000);
+        assert_eq!(limits.iter().max(), Some(&8));
+    }
+
+    #[test]
+    fn what_was_tried_out_is_forgotten_when_it_is_not_used() {
+        let tried_out = || {
+            let mut limit = Limit::new(AdaptiveConfig::default(), 16);
+            for n in 0..200 {
+                limit.observe(5, 16, n);
+            }
+            limit.begin(15, 200);
+            assert_eq!(limit.get(), 16);
+            limit
+        };
+        let mut limit = tried_out();
+        limit.begin(10, 1_200);
+        assert_eq!(limit.get(), 16);
+        limit.begin(10, 1_201);
+        assert_eq!(limit.get(), 8, "unused for a second");
+        let mut limit = tried_out();
+        limit.begin(0, 201);
+        assert_eq!(limit.get(), 8, "nothing is under way");
+    }
+
+    #[test]
     fn it_finds_the_capacity_of_a_provider_that_takes_fewer() {
         for start in [4, 8, 64] {
-            let limits = simulate(start, 10, 2_000, 2_000);
+            let limits = simulate(start, 10, 500, 2_000);
             let late = &limits[500..];
             let (least, most) = (late.iter().min().unwrap(), late.iter().max().unwrap());
             assert!(*least >= 7 && *most <= 16, "from {start}: {least} to {most}");

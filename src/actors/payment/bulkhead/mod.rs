@@ -9,6 +9,7 @@ pub mod config;
 pub mod desk;
 mod handle;
 mod limit;
+mod pace;
 mod status;
 mod window;
 
