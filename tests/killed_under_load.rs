@@ -5,6 +5,7 @@
 //! `RENTCAR_KILLED_SECONDS` says for how long they are killed (5 unless told otherwise; 60 is the full proof),
 //! `RENTCAR_KILLED_SEED` repeats the moments of a run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must say so")]
+#![allow(clippy::print_stdout, reason = "a run says how to repeat it")]
 
 mod common;
 
