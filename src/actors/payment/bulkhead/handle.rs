@@ -13,8 +13,9 @@ use ractor::{Actor, ActorCell, ActorId, ActorRef, ActorStatus, SpawnErr};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// After how long to come back to a bulkhead that is being restarted.
 pub(super) const DOWN_RETRY_AFTER_MS: u64 = 1_000;
@@ -215,8 +216,8 @@ impl BulkheadHandle {
     ///
     /// # Errors
     /// When there is none to be had in that time.
-    pub async fn enter(&self, lane: Lane, deadline: Instant) -> Result<Pass, Deferred> {
-        let wait = deadline.saturating_duration_since(Instant::now());
+    pub async fn enter(&self, lane: Lane, deadline: std::time::Instant) -> Result<Pass, Deferred> {
+        let wait = Instant::from_std(deadline).saturating_duration_since(Instant::now());
         if wait.is_zero() {
             return Err(self.sent_away(Reason::Expired));
         }
