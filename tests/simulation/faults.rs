@@ -15,6 +15,8 @@ use rentcar::store::journal::{
     Recorded, ShardId, Timer,
 };
 use rentcar::store::memory::MemoryJournal;
+use rentcar::store::schema;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -62,11 +64,50 @@ pub struct FaultyJournal {
     fate: Fate,
     trace: Arc<Trace>,
     pub faulty: AtomicBool,
+    /// The payments of whose charge nobody knows the outcome.
+    in_doubt: Mutex<HashSet<String>>,
+    /// The first reservation that was let go while its payment was in doubt.
+    let_go: Mutex<Option<String>>,
 }
 
 impl FaultyJournal {
     pub fn new(inner: Arc<MemoryJournal>, fate: Fate, trace: Arc<Trace>) -> Arc<FaultyJournal> {
-        Arc::new(FaultyJournal { inner, fate, trace, faulty: AtomicBool::new(true) })
+        Arc::new(FaultyJournal {
+            inner,
+            fate,
+            trace,
+            faulty: AtomicBool::new(true),
+            in_doubt: Mutex::default(),
+            let_go: Mutex::default(),
+        })
+    }
+
+    /// A payment whose outcome is unknown keeps its hold until the provider has been asked. Afterwards nothing would
+    /// show it, since the money goes back: so each append is looked at as it is written.
+    pub fn holds_outlive_doubts(&self) -> Result<(), String> {
+        let let_go = self.let_go.lock().unwrap().clone();
+        let_go.map_or(Ok(()), |no| Err(format!("{no} expired while nobody knew whether it was paid")))
+    }
+
+    fn write(&self, append: Append) -> BoxFuture<'static, Result<u64, AppendError>> {
+        let mut in_doubt = self.in_doubt.lock().unwrap();
+        for event in &append.events {
+            match event.tag.rsplit_once('.').map_or(&*event.tag, |(kind, _)| kind) {
+                "payment.requested" => drop(in_doubt.insert(event.entity.to_string())),
+                "payment.approved" | "payment.declined" | "payment.not_charged" => {
+                    in_doubt.remove(&*event.entity);
+                }
+                "reservation.expired" => {
+                    let expired = schema::reservation::decode(&event.tag, &event.payload).unwrap();
+                    let no = &expired.subject().unwrap().reservation_no;
+                    if in_doubt.contains(no.payment().as_str()) {
+                        self.let_go.lock().unwrap().get_or_insert_with(|| no.to_string());
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.inner.append(append)
     }
 
     /// The dice for an occasion, which never fall badly in peace.
@@ -92,7 +133,7 @@ impl Journal for FaultyJournal {
             }
             2 => {
                 note("written, nobody knows");
-                let written = self.inner.append(append);
+                let written = self.write(append);
                 Box::pin(async move {
                     written.await?;
                     Err(AppendError::Unknown("simulated".to_owned()))
@@ -100,7 +141,7 @@ impl Journal for FaultyJournal {
             }
             3..8 => {
                 note("written slowly");
-                let written = self.inner.append(append);
+                let written = self.write(append);
                 Box::pin(async move {
                     let head = written.await?;
                     sleep(Duration::from_millis(slow_ms)).await;
@@ -109,7 +150,7 @@ impl Journal for FaultyJournal {
             }
             _ => {
                 note("written");
-                self.inner.append(append)
+                self.write(append)
             }
         }
     }

@@ -136,6 +136,7 @@ impl World {
             complaint.map_err(|error| error.to_string())??;
         }
         self.everything_comes_right(&service).await?;
+        self.journal.holds_outlive_doubts()?;
         if !app.shutdown(Duration::from_secs(30)).await {
             return Err("the service does not end".to_owned());
         }
