@@ -17,5 +17,5 @@ pub fn seed(seed: u64) {
 /// A number from 0 to 1, exclusive of 1.
 #[must_use]
 pub fn unit() -> f64 {
-    SEEDED.with_borrow_mut(|seeded| seeded.as_mut().map(|rng| rng.random())).unwrap_or_else(rand::random)
+    SEEDED.with_borrow_mut(|seeded| seeded.as_mut().map(StdRng::random)).unwrap_or_else(rand::random)
 }

@@ -217,8 +217,8 @@ impl BulkheadHandle {
     ///
     /// # Errors
     /// When there is none to be had in that time.
-    pub async fn enter(&self, lane: Lane, deadline: std::time::Instant) -> Result<Pass, Deferred> {
-        let wait = Instant::from_std(deadline).saturating_duration_since(Instant::now());
+    pub async fn enter(&self, lane: Lane, deadline: Instant) -> Result<Pass, Deferred> {
+        let wait = deadline.saturating_duration_since(Instant::now());
         if wait.is_zero() {
             return Err(self.sent_away(Reason::Expired));
         }
