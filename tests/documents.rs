@@ -49,7 +49,7 @@ fn named_tests(text: &str) -> Vec<(String, String)> {
     // What stands within backticks has odd numbers, what stands between them even ones.
     for at in (1..pieces.len()).step_by(2) {
         let before = pieces[at - 1].trim();
-        if pieces[at].ends_with(".rs") {
+        if Path::new(pieces[at]).extension().is_some_and(|extension| extension == "rs") {
             file = Some(pieces[at]);
         } else if let Some(file) = file.filter(|_| is_function(pieces[at]) && (before == ":" || before == ",")) {
             named.push((file.to_owned(), pieces[at].to_owned()));

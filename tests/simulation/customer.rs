@@ -73,6 +73,13 @@ impl Customer {
         self.town.trace.note(&format!("{} {what}", self.no));
     }
 
+    /// What may be, and is worth a word.
+    #[allow(clippy::unnecessary_wraps, reason = "it stands where a complaint would")]
+    fn fine(&self, what: &str) -> Complaint {
+        self.note(what);
+        Ok(())
+    }
+
     fn means() -> PaymentMeans {
         PaymentMeans { method: "card".into(), token: "tok".into() }
     }
@@ -166,7 +173,7 @@ impl Customer {
                 self.town.model.change(at, |memory| memory.known = Known::Held);
                 Ok(())
             }
-            Err(error) if is_no_refusal(&error) => Ok(self.note(&format!("hears nothing: {error}"))),
+            Err(error) if is_no_refusal(&error) => self.fine(&format!("hears nothing: {error}")),
             Err(error) => Err(format!("reserving: {error:?}")),
         }
     }
@@ -179,7 +186,7 @@ impl Customer {
             Err(ServiceError::PaymentDeclined { .. } | ServiceError::Reservation(Rejection::ReservationClosed)) => {
                 Ok(())
             }
-            Err(error) if is_no_refusal(&error) => Ok(self.note(&format!("hears nothing of paying: {error}"))),
+            Err(error) if is_no_refusal(&error) => self.fine(&format!("hears nothing of paying: {error}")),
             Err(error) => Err(format!("paying: {error:?}")),
         }
     }
@@ -192,7 +199,7 @@ impl Customer {
             Ok((view, _)) => self.told(at, &view),
             Err(ServiceError::Reservation(Rejection::AlreadyPickedUp)) if picked_up => Ok(()),
             Err(ServiceError::Reservation(Rejection::ReservationClosed)) if memory.known == Known::Held => Ok(()),
-            Err(error) if is_no_refusal(&error) => Ok(self.note(&format!("hears nothing of cancelling: {error}"))),
+            Err(error) if is_no_refusal(&error) => self.fine(&format!("hears nothing of cancelling: {error}")),
             Err(error) => Err(format!("cancelling {memory:?}: {error:?}", memory = self.town.model.get(at))),
         }
     }
@@ -214,8 +221,8 @@ impl Customer {
             Err(ServiceError::Reservation(Rejection::AlreadyPickedUp)) if tried_before => Ok(()),
             // Somebody else has the car until the period begins.
             Err(ServiceError::Reservation(Rejection::CarIsOut | Rejection::CarNotAvailable)) => Ok(()),
-            Err(ServiceError::Rental(refusal)) => Ok(self.note(&format!("is refused the keys: {refusal}"))),
-            Err(error) if is_no_refusal(&error) => Ok(self.note(&format!("hears nothing of the keys: {error}"))),
+            Err(ServiceError::Rental(refusal)) => self.fine(&format!("is refused the keys: {refusal}")),
+            Err(error) if is_no_refusal(&error) => self.fine(&format!("hears nothing of the keys: {error}")),
             Err(error) => Err(format!("picking up {memory:?}: {error:?}", memory = self.town.model.get(at))),
         }
     }
@@ -233,8 +240,8 @@ impl Customer {
                 });
                 Ok(())
             }
-            Err(ServiceError::Rental(refusal)) => Ok(self.note(&format!("is refused the return: {refusal}"))),
-            Err(error) if is_no_refusal(&error) => Ok(self.note(&format!("hears nothing of the return: {error}"))),
+            Err(ServiceError::Rental(refusal)) => self.fine(&format!("is refused the return: {refusal}")),
+            Err(error) if is_no_refusal(&error) => self.fine(&format!("hears nothing of the return: {error}")),
             Err(error) => Err(format!("returning {memory:?}: {error:?}", memory = self.town.model.get(at))),
         }
     }

@@ -22,6 +22,7 @@ pub enum Known {
 
 /// What was tried and may have happened.
 #[derive(Debug, Clone, Copy, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "any of them may have been tried, in any combination")]
 pub struct Tried {
     pub pay: bool,
     pub cancel: bool,
@@ -61,18 +62,17 @@ impl Memory {
         let over = self.hold_until_ms.is_none_or(|until| until <= now_ms);
         let Tried { pay, cancel, pick_up, bring_back } = self.tried;
         let allowed = match (self.known, &booking.status) {
-            (Known::Refused, _) => false,
-            (Known::Nothing | Known::Held, Status::PaymentPending { .. }) => true,
+            (Known::Nothing | Known::Held, Status::PaymentPending { .. })
+            | (Known::PickedUp, Status::Confirmed { picked_up_at: Some(_) })
+            // The reservation follows the rental.
+            | (Known::Returned, Status::Completed { .. } | Status::Confirmed { picked_up_at: Some(_) })
+            | (Known::Cancelled, Status::Cancelled { .. }) => true,
             (Known::Nothing | Known::Held, Status::Expired { .. }) => over,
             (Known::Nothing | Known::Held, Status::Confirmed { picked_up_at: None }) => pay,
             (Known::Nothing | Known::Held | Known::Confirmed, Status::Cancelled { .. }) => cancel,
             (Known::Confirmed, Status::Confirmed { picked_up_at }) => picked_up_at.is_none() || pick_up,
             (Known::Nothing | Known::Held, Status::Confirmed { picked_up_at: Some(_) }) => pay && pick_up,
-            (Known::PickedUp, Status::Confirmed { picked_up_at: Some(_) }) => true,
             (Known::PickedUp | Known::Confirmed, Status::Completed { .. }) => bring_back,
-            // The reservation follows the rental.
-            (Known::Returned, Status::Completed { .. } | Status::Confirmed { picked_up_at: Some(_) }) => true,
-            (Known::Cancelled, Status::Cancelled { .. }) => true,
             _ => false,
         };
         if allowed && as_asked { Ok(()) } else { Err(format!("is {booking:?} but {self:?}")) }

@@ -26,7 +26,7 @@ impl Trace {
         (at_ms, what).hash(&mut hasher);
         *heard = (heard.0 + 1, heard.1.wrapping_add(hasher.finish()));
         if self.aloud {
-            println!("{:>9.3} s  {what}", at_ms as f64 / 1_000.0);
+            println!("{:>6}.{:03} s  {what}", at_ms / 1_000, at_ms % 1_000);
         }
     }
 

@@ -316,13 +316,13 @@ fn money_is_right(booking: &Booking, paid: Option<&payment::Payment>, moved: (u6
 }
 
 fn rental_is_right(booking: &Booking, rental: Option<&rental::Rental>) -> Result<(), String> {
-    let right = match (&booking.status, rental.map(|rental| &rental.status)) {
+    let right = matches!(
+        (&booking.status, rental.map(|rental| &rental.status)),
         (Status::Confirmed { picked_up_at: None }, Some(rental::Status::Rented))
-        | (Status::Confirmed { picked_up_at: Some(_) }, Some(rental::Status::PickedUp { .. }))
-        | (Status::Completed { .. }, Some(rental::Status::Returned { .. }))
-        | (Status::Cancelled { .. }, None | Some(rental::Status::Cancelled { .. }))
-        | (Status::Expired { .. }, None) => true,
-        _ => false,
-    };
+            | (Status::Confirmed { picked_up_at: Some(_) }, Some(rental::Status::PickedUp { .. }))
+            | (Status::Completed { .. }, Some(rental::Status::Returned { .. }))
+            | (Status::Cancelled { .. }, None | Some(rental::Status::Cancelled { .. }))
+            | (Status::Expired { .. }, None)
+    );
     if right { Ok(()) } else { Err(format!("{booking:?} with {rental:?}")) }
 }
