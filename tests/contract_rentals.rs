@@ -45,6 +45,25 @@ async fn illegal_steps_of_a_rental_are_refused() {
 }
 
 #[tokio::test]
+async fn what_is_over_for_long_is_closed_and_not_unknown() {
+    // More than a calendar remembers of what it has closed.
+    const CLOSED_SINCE: i64 = 20;
+    let server = TestServer::start().await;
+    let (car_no, customer_no) = (server.register_car().await, unique("cust"));
+    let reservation_no = server.reserve(&car_no, &customer_no, 1, 3).await.text_at("/reservationNo");
+    let rental = path("/v1/rentals/{}", &server.rental_of(&reservation_no).await);
+    server.post_empty(&format!("{rental}/pickup")).await.expect(200);
+    server.post_empty(&format!("{rental}/return")).await.expect(200);
+    server.reservation_becomes(&reservation_no, "COMPLETED").await;
+    for _ in 0..CLOSED_SINCE {
+        let other = server.hold(&car_no, &customer_no, 10, 11).await.text_at("/reservationNo");
+        server.post_empty(&path("/v1/reservations/{}/cancellation", &other)).await.expect(200);
+    }
+    let cancellation = path("/v1/reservations/{}/cancellation", &reservation_no);
+    server.post_empty(&cancellation).await.refused(409, "reservation_closed");
+}
+
+#[tokio::test]
 async fn a_cancelled_rental_is_not_handed_over() {
     let server = TestServer::start().await;
     let car_no = server.register_car().await;

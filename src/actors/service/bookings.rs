@@ -4,6 +4,7 @@ use super::{Result, Service, ask, fresh_reservation_no};
 use crate::actors::api::{PaymentMeans, PaymentResult, ReservationView, ReserveRequest, ServiceError};
 use crate::actors::payment::cashier::Charged;
 use crate::actors::payment::unconfirmed::give_back;
+use crate::actors::reservation::Reply;
 use crate::domain::Subject;
 use crate::domain::cancellation::Quote;
 use crate::domain::ids::{RentalNo, ReservationNo};
@@ -228,9 +229,8 @@ impl Service {
         } else {
             let no = known.subject.car_no.as_str();
             let command = Command::Cancel { reservation_no: reservation_no.clone() };
-            let reply =
-                ask(&self.parts.calendars, no, command, self.outside("cancel", reservation_no.as_str())).await?;
-            reply.booking.ok_or(Rejection::ReservationNotFound)?
+            let asked = ask(&self.parts.calendars, no, command, self.outside("cancel", reservation_no.as_str())).await;
+            self.of_a_known_one(&reservation_no, asked).await?
         };
         let quote = booking.cancellation_quote(&self.settings.terms.cancellation, self.now());
         let (subject, price) = (&booking.subject, booking.price);
@@ -253,6 +253,23 @@ impl Service {
             Some(_) | None => quote,
         };
         Ok((view, quote))
+    }
+
+    /// A calendar remembers only the bookings that it closed last. One that it has forgotten and that exists is closed:
+    /// perhaps just as was asked, and otherwise for good.
+    async fn of_a_known_one(&self, reservation_no: &ReservationNo, asked: Result<Reply>) -> Result<Booking> {
+        let remembered = match asked {
+            Ok(reply) => reply.booking,
+            Err(ServiceError::Reservation(Rejection::ReservationNotFound)) => None,
+            Err(error) => return Err(error),
+        };
+        match remembered {
+            Some(booking) => Ok(booking),
+            None => match self.booking(reservation_no).await? {
+                Some(booking) if matches!(booking.status, Status::Cancelled { .. }) => Ok(booking),
+                Some(_) | None => Err(Rejection::ReservationClosed.into()),
+            },
+        }
     }
 
     /// Hands the car over. The calendar decides, since a cancellation may be under way at the same time.
