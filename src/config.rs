@@ -56,6 +56,14 @@ pub struct Server {
     pub request_timeout_ms: u64,
     /// How long a shutdown waits for what is under way.
     pub drain_ms: u64,
+    /// While work waits longer than this for a processor, the least urgent calls are turned away; 0 for never.
+    pub overload_wait_ms: u64,
+    /// Requests per second of one client in the long run; 0 for any number.
+    pub rate_limit_per_second: u32,
+    /// Requests of one client at once, after a pause; 0 for as many as per second.
+    pub rate_limit_burst: u32,
+    /// How many proxies in front are trusted to tell a client's address in `X-Forwarded-For`.
+    pub trusted_proxies: usize,
 }
 
 /// Where the state is kept.
@@ -96,6 +104,8 @@ pub struct Reservation {
     pub period_days_max: u32,
     /// Live bookings and blocks of one car.
     pub bookings_per_car_max: usize,
+    /// Cars that one customer may hold without paying; 0 for any number.
+    pub unpaid_holds_per_customer_max: usize,
 }
 
 /// Paying.
@@ -130,6 +140,8 @@ pub struct Actors {
     pub stuck_ms_max: u64,
     /// How long a read of a list waits for the read models.
     pub view_wait_ms_max: u64,
+    /// How long a search may have to wait for its turn; a list four fifths of it.
+    pub read_wait_ms_max: u64,
 }
 
 /// What is logged.
@@ -207,6 +219,10 @@ impl Config {
         within("server.body_timeout_ms", server.body_timeout_ms, 100, 600_000)?;
         within("server.request_timeout_ms", server.request_timeout_ms, 100, 600_000)?;
         within("server.drain_ms", server.drain_ms, 0, 600_000)?;
+        within("server.overload_wait_ms", server.overload_wait_ms, 0, 60_000)?;
+        within("server.rate_limit_per_second", server.rate_limit_per_second, 0, 1_000_000)?;
+        within("server.rate_limit_burst", server.rate_limit_burst, 0, 10_000_000)?;
+        within("server.trusted_proxies", server.trusted_proxies, 0, 16)?;
         if self.store.data.as_os_str().is_empty() {
             let problem = "is empty, but must name a directory".to_owned();
             return Err(ConfigError::Invalid { name: "store.data", problem });
@@ -220,6 +236,7 @@ impl Config {
         within("reservation.cancellation_fee_percent", reservation.cancellation_fee_percent, 0, 100)?;
         within("reservation.period_days_max", reservation.period_days_max, 1, 3660)?;
         within("reservation.bookings_per_car_max", reservation.bookings_per_car_max, 1, 200)?;
+        within("reservation.unpaid_holds_per_customer_max", reservation.unpaid_holds_per_customer_max, 0, 1_000_000)?;
         within("payment.provider_timeout_ms", self.payment.provider_timeout_ms, 10, 600_000)?;
         within("payment.wait_ms_max", self.payment.wait_ms_max, 10, 60_000)?;
         let actors = &self.actors;
@@ -230,6 +247,7 @@ impl Config {
         within("actors.entity_idle_seconds", actors.entity_idle_seconds, 1, 86_400)?;
         within("actors.stuck_ms_max", actors.stuck_ms_max, 100, 600_000)?;
         within("actors.view_wait_ms_max", actors.view_wait_ms_max, 0, 10_000)?;
+        within("actors.read_wait_ms_max", actors.read_wait_ms_max, 1, 60_000)?;
         let bulkhead = self.payment.bulkhead.check();
         bulkhead.map_err(|error| ConfigError::Invalid { name: "payment.bulkhead", problem: error.to_string() })?;
         // A place must not be given to another while the provider still serves the call.

@@ -130,6 +130,8 @@ impl World {
             request_timeout: Duration::from_secs(10),
             payment_wait: Duration::from_secs(5),
             view_wait: Duration::from_secs(5),
+            read_wait: Duration::from_secs(5),
+            unpaid_holds_max: 0,
         };
         let (bulkhead, limits) = (BulkheadConfig::default(), ContextLimits::default());
         let settings = AppSettings { service, bulkhead, provider_timeout: CALL, limits };

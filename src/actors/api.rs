@@ -40,6 +40,12 @@ pub enum ServiceError {
         /// In the provider's words.
         reason: String,
     },
+    /// The customer holds as many cars without paying as anybody may; nothing has changed.
+    #[error("no customer may hold more than {max} cars without paying; pay or cancel one of them first")]
+    TooManyUnpaidHolds {
+        /// How many that is.
+        max: usize,
+    },
     /// Too much is under way; nothing has changed.
     #[error("too many requests are under way")]
     Overloaded {

@@ -2,7 +2,7 @@
 //! made as a restart of the process would make it, behind the same front door. Never repairs what is stored, and never
 //! lets two generations have the store at the same time: the directory's lock decides.
 
-use super::serve::{app_settings, front_settings, store_options};
+use super::serve::{app_settings, front_settings, rate_limit, store_options};
 use anyhow::Context as _;
 use metrics::{counter, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -10,6 +10,7 @@ use rentcar::actors::app::{App, Foundation};
 use rentcar::actors::runtime::{Clock, SystemClock};
 use rentcar::config::Config;
 use rentcar::http::door::Door;
+use rentcar::http::doorkeeper::Doorkeeper;
 use rentcar::http::server::Drained;
 use rentcar::http::storage::Storage;
 use rentcar::http::{Front, routes};
@@ -47,7 +48,7 @@ pub struct Ground {
     sandbox: Option<Sandbox>,
     clock: Arc<dyn Clock>,
     metrics: PrometheusHandle,
-    storage: Arc<Storage>,
+    doorkeeper: Arc<Doorkeeper>,
     stop: CancellationToken,
 }
 
@@ -108,8 +109,8 @@ impl Ground {
         metrics: PrometheusHandle,
         stop: CancellationToken,
     ) -> Ground {
-        let (clock, storage) = (Arc::new(SystemClock::default()), Arc::default());
-        Ground { config, fault_injection, provider, sandbox, clock, metrics, storage, stop }
+        let (clock, doorkeeper) = (Arc::new(SystemClock::default()), Arc::new(Doorkeeper::new(rate_limit(&config))));
+        Ground { config, fault_injection, provider, sandbox, clock, metrics, doorkeeper, stop }
     }
 
     /// Opens the store and starts what stands on it.
@@ -141,8 +142,8 @@ impl Ground {
         let app = App::start(foundation, app_settings(&self.config)).await?;
         let end = self.stop.child_token();
         let settings = front_settings(&self.config, self.fault_injection)?;
-        let (metrics, storage) = (Some(self.metrics.clone()), Arc::clone(&self.storage));
-        let front = Front::new(Arc::clone(&app.service), settings, end.clone(), metrics, storage);
+        let (metrics, doorkeeper) = (Some(self.metrics.clone()), Arc::clone(&self.doorkeeper));
+        let front = Front::new(Arc::clone(&app.service), settings, end.clone(), metrics, doorkeeper);
         front.set_ready(true);
         gauge!("rentcar_journal_up").set(1.0);
         Ok(Generation { journal: Arc::clone(journal), app, front, sandbox: self.sandbox.clone(), end })
@@ -158,7 +159,7 @@ impl Ground {
         door: &Door,
         serving: JoinHandle<Drained>,
     ) -> anyhow::Result<()> {
-        let room = tokio::spawn(watch_room(self.config.clone(), Arc::clone(&self.storage)));
+        let watching = tokio::spawn(watch(self.config.clone(), Arc::clone(&self.doorkeeper)));
         let closed = loop {
             tokio::select! {
                 biased;
@@ -168,7 +169,7 @@ impl Ground {
             match self.renew(&generation).await {
                 Some(next) => {
                     door.lead_to(next.routes());
-                    self.storage.back();
+                    self.doorkeeper.storage.back();
                     counter!("rentcar_journal_reopened_total").increment(1);
                     tracing::warn!("journal opened again, everything goes on");
                     generation = next;
@@ -176,7 +177,7 @@ impl Ground {
                 None => break self.close(&generation, serving).await,
             }
         };
-        room.abort();
+        watching.abort();
         closed
     }
 
@@ -192,7 +193,7 @@ impl Ground {
         tracing::error!(reason = why, "journal failed, no change is taken until it is opened again");
         counter!("rentcar_journal_failures_total").increment(1);
         gauge!("rentcar_journal_up").set(0.0);
-        self.storage.out(&why);
+        self.doorkeeper.storage.out(&why);
         failed.front.set_ready(false);
         self.until_the_disk_takes_writes(&why).await?;
         failed.stop(FAILED_DRAIN).await;
@@ -203,7 +204,7 @@ impl Ground {
                 Ok(generation) => return Some(generation),
                 Err(error) => {
                     tracing::error!(reason = format!("{error:#}"), "journal not opened, will be tried again");
-                    self.storage.out(&format!("{why}; opening it again: {error:#}"));
+                    self.doorkeeper.storage.out(&format!("{why}; opening it again: {error:#}"));
                 }
             }
             pause(&self.stop, &mut next, OPEN_PAUSE_MAX).await?;
@@ -217,7 +218,7 @@ impl Ground {
             let data = self.config.store.data.clone();
             let Err(error) = apart(move || Ok(takes_writes(&data)?)).await else { return Some(()) };
             tracing::warn!(reason = format!("{error:#}"), "the disk takes no writes yet");
-            self.storage.out(&format!("{why}; the disk takes no writes yet: {error:#}"));
+            self.doorkeeper.storage.out(&format!("{why}; the disk takes no writes yet: {error:#}"));
             pause(&self.stop, &mut next, LOOK_PAUSE_MAX).await?;
         }
     }
@@ -226,8 +227,10 @@ impl Ground {
         let begun = Instant::now();
         while !release.is_done() {
             if begun.elapsed() > RELEASE_MAX {
-                self.storage.out("the failed store does not let go of its files; only a restart of the process helps");
-                self.storage.beyond_this_process();
+                self.doorkeeper
+                    .storage
+                    .out("the failed store does not let go of its files; only a restart of the process helps");
+                self.doorkeeper.storage.beyond_this_process();
             }
             pause(&self.stop, &mut PAUSE_MIN.clone(), PAUSE_MIN).await?;
         }
@@ -241,8 +244,14 @@ async fn done(release: &Release) {
     }
 }
 
+/// Tells the doorkeeper what there is to know, until it is dropped.
+async fn watch(config: Config, doorkeeper: Arc<Doorkeeper>) {
+    let target = Duration::from_millis(config.server.overload_wait_ms);
+    tokio::join!(watch_room(config, &doorkeeper.storage), doorkeeper.shedder.watch(target));
+}
+
 /// Tells again and again whether there is room for new business.
-async fn watch_room(config: Config, storage: Arc<Storage>) {
+async fn watch_room(config: Config, storage: &Storage) {
     let (data, min) = (config.store.data, config.store.free_mib_min.saturating_mul(MIB));
     loop {
         if let Ok(free) = free_bytes(&data) {

@@ -13,6 +13,7 @@ use rentcar::http::FrontSettings;
 use rentcar::http::body::BodyLimits;
 use rentcar::http::door::Door;
 use rentcar::http::endpoint::RequestLimits;
+use rentcar::http::rate_limit::RateLimitSettings;
 use rentcar::http::server::{ServerLimits, serve};
 use rentcar::providers::PaymentProvider;
 use rentcar::providers::remote::{RemoteConfig, RemoteProvider};
@@ -20,6 +21,7 @@ use rentcar::providers::sandbox::Sandbox;
 use rentcar::store::schema;
 use rentcar::store::sled::SledOptions;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -156,6 +158,8 @@ pub(super) fn app_settings(config: &Config) -> AppSettings {
             request_timeout: Duration::from_millis(config.server.request_timeout_ms),
             payment_wait: Duration::from_millis(config.payment.wait_ms_max),
             view_wait: Duration::from_millis(actors.view_wait_ms_max),
+            read_wait: Duration::from_millis(actors.read_wait_ms_max),
+            unpaid_holds_max: config.reservation.unpaid_holds_per_customer_max,
         },
         bulkhead: config.payment.bulkhead,
         provider_timeout: Duration::from_millis(config.payment.provider_timeout_ms),
@@ -177,6 +181,14 @@ pub(super) fn front_settings(config: &Config, fault_injection: bool) -> anyhow::
         time_zone: config.zone()?,
         ..FrontSettings::default()
     })
+}
+
+/// How much one client may ask, if that is limited.
+pub(super) fn rate_limit(config: &Config) -> Option<RateLimitSettings> {
+    let server = &config.server;
+    let per_second = NonZeroU32::new(server.rate_limit_per_second)?;
+    let burst = NonZeroU32::new(server.rate_limit_burst).unwrap_or(per_second);
+    Some(RateLimitSettings { per_second, burst, proxies: server.trusted_proxies })
 }
 
 fn server_limits(config: &Config) -> ServerLimits {

@@ -28,6 +28,45 @@ pub enum BodyRule {
     Required,
 }
 
+/// How urgent a call is while more is asked than can be answered, the most urgent last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// Lists and pages, which can be looked at later.
+    List,
+    /// Searching, and looking at a single thing.
+    Look,
+    /// What begins business: it needs room in the store and keeps the service busy for longer.
+    Begin,
+    /// What goes on with business that exists: paying, cancelling, handing over, taking back.
+    Settle,
+    /// What operators and machines need in order to help.
+    Operate,
+}
+
+impl Priority {
+    /// After how many classes it is its turn to be turned away; never for who operates the service.
+    pub const fn shed_rank(self) -> Option<u32> {
+        match self {
+            Priority::List => Some(0),
+            Priority::Look => Some(1),
+            Priority::Begin => Some(2),
+            Priority::Settle => Some(3),
+            Priority::Operate => None,
+        }
+    }
+
+    /// Its name in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Priority::List => "list",
+            Priority::Look => "look",
+            Priority::Begin => "begin",
+            Priority::Settle => "settle",
+            Priority::Operate => "operate",
+        }
+    }
+}
+
 /// A call that can be made.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Route {
@@ -43,37 +82,52 @@ pub struct Route {
     pub body: BodyRule,
     /// Whether the caller may name the call with an `Idempotency-Key`.
     pub keyed: bool,
+    /// How urgent it is.
+    pub priority: Priority,
 }
 
 impl Route {
     /// A reading call.
     pub const fn get(template: &'static str, access: Access, name: &'static str) -> Route {
-        Route { method: Method::GET, template, access, name, body: BodyRule::Ignored, keyed: false }
+        let priority = Priority::Look;
+        Route { method: Method::GET, template, access, name, body: BodyRule::Ignored, keyed: false, priority }
     }
 
     /// A changing call with a body that is named by an `Idempotency-Key`.
     pub const fn post(template: &'static str, access: Access, name: &'static str) -> Route {
-        Route { method: Method::POST, template, access, name, body: BodyRule::Required, keyed: true }
+        let priority = Priority::Settle;
+        Route { method: Method::POST, template, access, name, body: BodyRule::Required, keyed: true, priority }
     }
 
     /// The same as [`Route::post`], but the body may be missing.
     pub const fn post_bare(template: &'static str, access: Access, name: &'static str) -> Route {
-        Route { method: Method::POST, template, access, name, body: BodyRule::Optional, keyed: true }
+        let priority = Priority::Settle;
+        Route { method: Method::POST, template, access, name, body: BodyRule::Optional, keyed: true, priority }
     }
 
     /// A call that amends.
     pub const fn patch(template: &'static str, access: Access, name: &'static str) -> Route {
-        Route { method: Method::PATCH, template, access, name, body: BodyRule::Required, keyed: false }
+        let priority = Priority::Settle;
+        Route { method: Method::PATCH, template, access, name, body: BodyRule::Required, keyed: false, priority }
     }
 
     /// A call that sets.
     pub const fn put(template: &'static str, access: Access, name: &'static str) -> Route {
-        Route { method: Method::PUT, template, access, name, body: BodyRule::Required, keyed: false }
+        let priority = Priority::Settle;
+        Route { method: Method::PUT, template, access, name, body: BodyRule::Required, keyed: false, priority }
     }
 
     /// A call that removes.
     pub const fn delete(template: &'static str, access: Access, name: &'static str) -> Route {
-        Route { method: Method::DELETE, template, access, name, body: BodyRule::Ignored, keyed: false }
+        let priority = Priority::Settle;
+        Route { method: Method::DELETE, template, access, name, body: BodyRule::Ignored, keyed: false, priority }
+    }
+
+    /// The same call, of another priority.
+    #[must_use]
+    pub const fn of(mut self, priority: Priority) -> Route {
+        self.priority = priority;
+        self
     }
 
     /// Whether it answers calls of this method: `HEAD` is `GET` without the body.
@@ -83,7 +137,7 @@ impl Route {
 
     /// Whether it begins business that the store must keep room for, as against going on with what was begun.
     pub fn begins_business(&self) -> bool {
-        ["reserve", "registerCar", "registerCustomer", "blockCar", "legacyPutCar"].contains(&self.name)
+        self.priority == Priority::Begin
     }
 
     /// Whether it changes nothing.
@@ -112,13 +166,13 @@ macro_rules! routes {
 
 routes! {
     /// Hold a car, and pay for it.
-    RESERVE = Route::post("/v1/reservations", Access::Owner, "reserve");
+    RESERVE = Route::post("/v1/reservations", Access::Owner, "reserve").of(Priority::Begin);
     /// Which cars are free.
     AVAILABILITY = Route::get("/v1/availability", Access::Public, "findAvailableCars");
     /// A reservation.
     RESERVATION = Route::get("/v1/reservations/{reservationNo}", Access::Owner, "getReservation");
     /// A customer's reservations.
-    RESERVATIONS = Route::get("/v1/reservations", Access::Owner, "listReservations");
+    RESERVATIONS = Route::get("/v1/reservations", Access::Owner, "listReservations").of(Priority::List);
     /// Pay later.
     PAY = Route::post("/v1/reservations/{reservationNo}/payment", Access::Owner, "payReservation");
     /// What cancelling would cost.
@@ -130,15 +184,15 @@ routes! {
     /// A car.
     CAR = Route::get("/v1/cars/{carNo}", Access::Public, "getCar");
     /// All cars.
-    CARS = Route::get("/v1/cars", Access::Public, "listCars");
+    CARS = Route::get("/v1/cars", Access::Public, "listCars").of(Priority::List);
     /// Add a car.
-    REGISTER_CAR = Route::post("/v1/cars", Access::Admin, "registerCar");
+    REGISTER_CAR = Route::post("/v1/cars", Access::Admin, "registerCar").of(Priority::Begin);
     /// Change what is said of a car.
     AMEND_CAR = Route::patch("/v1/cars/{carNo}", Access::Admin, "amendCar");
     /// Take a car out of the fleet.
     RETIRE_CAR = Route::delete("/v1/cars/{carNo}", Access::Admin, "retireCar");
     /// Keep a car from being booked.
-    BLOCK_CAR = Route::post("/v1/cars/{carNo}/blocks", Access::Admin, "blockCar");
+    BLOCK_CAR = Route::post("/v1/cars/{carNo}/blocks", Access::Admin, "blockCar").of(Priority::Begin);
     /// End that.
     UNBLOCK_CAR = Route::delete("/v1/cars/{carNo}/blocks/{blockNo}", Access::Admin, "unblockCar");
     /// A payment.
@@ -150,31 +204,31 @@ routes! {
     /// Take a car back.
     RETURN_CAR = Route::post_bare("/v1/rentals/{rentalNo}/return", Access::Admin, "returnCar");
     /// Become a customer.
-    REGISTER_CUSTOMER = Route::post("/v1/customers", Access::Owner, "registerCustomer");
+    REGISTER_CUSTOMER = Route::post("/v1/customers", Access::Owner, "registerCustomer").of(Priority::Begin);
     /// A customer's personal data.
     CUSTOMER = Route::get("/v1/customers/{customerNo}", Access::Owner, "getCustomer");
     /// Erase it.
     ERASE_CUSTOMER = Route::delete("/v1/customers/{customerNo}", Access::Owner, "eraseCustomer");
     /// My Page.
-    MY_PAGE = Route::get("/v1/customers/{customerNo}/page", Access::Owner, "getMyPage");
+    MY_PAGE = Route::get("/v1/customers/{customerNo}/page", Access::Owner, "getMyPage").of(Priority::List);
     /// My Page, live.
-    EVENTS = Route::get("/v1/customers/{customerNo}/events", Access::Owner, "followEvents");
+    EVENTS = Route::get("/v1/customers/{customerNo}/events", Access::Owner, "followEvents").of(Priority::List);
     /// The fleet's ledger.
-    LEDGER = Route::get("/v1/fleet/ledger", Access::Admin, "getFleetLedger");
+    LEDGER = Route::get("/v1/fleet/ledger", Access::Admin, "getFleetLedger").of(Priority::List);
     /// The state of bulkhead and breaker.
-    PAYMENT_GUARD = Route::get("/v1/admin/payment", Access::Ops, "getPaymentGuard");
+    PAYMENT_GUARD = Route::get("/v1/admin/payment", Access::Ops, "getPaymentGuard").of(Priority::Operate);
     /// Force the breaker.
-    FORCE_BREAKER = Route::post("/v1/admin/payment/breaker", Access::Ops, "forceBreaker");
+    FORCE_BREAKER = Route::post("/v1/admin/payment/breaker", Access::Ops, "forceBreaker").of(Priority::Operate);
     /// Make something fail.
-    FAULT = Route::post("/v1/admin/faults", Access::Ops, "injectFault");
+    FAULT = Route::post("/v1/admin/faults", Access::Ops, "injectFault").of(Priority::Operate);
     /// How the service is.
-    HEALTH = Route::get("/actuator/health", Access::Public, "getHealth");
+    HEALTH = Route::get("/actuator/health", Access::Public, "getHealth").of(Priority::Operate);
     /// Whether the process lives.
-    LIVENESS = Route::get("/actuator/health/liveness", Access::Public, "getLiveness");
+    LIVENESS = Route::get("/actuator/health/liveness", Access::Public, "getLiveness").of(Priority::Operate);
     /// Whether requests should be sent here.
-    READINESS = Route::get("/actuator/health/readiness", Access::Public, "getReadiness");
+    READINESS = Route::get("/actuator/health/readiness", Access::Public, "getReadiness").of(Priority::Operate);
     /// What is measured.
-    METRICS = Route::get("/metrics", Access::Ops, "getMetrics");
+    METRICS = Route::get("/metrics", Access::Ops, "getMetrics").of(Priority::Operate);
     /// The interface description.
     OPENAPI = Route::get("/openapi.json", Access::Public, "getInterfaceDescription");
 }

@@ -6,10 +6,11 @@
 use super::access::{Route, admit};
 use super::answer::Answer;
 use super::body::{self, BodyLimits, BodyStream};
+use super::doorkeeper::Doorkeeper;
 use super::idempotency::{self, Answers, InUse, Keyed};
 use super::problem::Problem;
 use super::query::Query;
-use super::storage::Storage;
+use super::server::Peer;
 use super::values::Number;
 use crate::actors::service::CALLER_KEY;
 use bytes::Bytes;
@@ -54,7 +55,7 @@ pub struct Common {
     in_use: Arc<InUse>,
     permits: Arc<Semaphore>,
     changes: TaskTracker,
-    storage: Arc<Storage>,
+    doorkeeper: Arc<Doorkeeper>,
 }
 
 impl Common {
@@ -63,15 +64,15 @@ impl Common {
         Common::on(limits, answers, changes, Arc::default())
     }
 
-    /// The same on a store that may be out of order.
+    /// The same with a doorkeeper who may have somebody to turn away.
     pub fn on(
         limits: RequestLimits,
         answers: Arc<dyn Answers>,
         changes: TaskTracker,
-        storage: Arc<Storage>,
+        doorkeeper: Arc<Doorkeeper>,
     ) -> Arc<Common> {
         let permits = Arc::new(Semaphore::new(limits.changes_max.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Common { limits, answers, in_use: Arc::default(), permits, changes, storage })
+        Arc::new(Common { limits, answers, in_use: Arc::default(), permits, changes, doorkeeper })
     }
 }
 
@@ -195,8 +196,11 @@ impl<S: Send + Sync + 'static> Group<S> {
             })
             .and(warp::header::headers_cloned())
             .and(warp::query::raw().or(warp::any().map(String::new)).unify())
+            .and(warp::ext::optional::<Peer>())
             .and(warp::body::stream().map(body::boxed))
-            .then(move |matched, headers, query, body| answer(Arc::clone(&common), matched, headers, query, body))
+            .then(move |matched, headers, query, peer, body| {
+                answer(Arc::clone(&common), matched, (peer, headers), query, body)
+            })
             .boxed()
     }
 }
@@ -286,14 +290,27 @@ fn allowed(table: &[(&'static Route, Vec<Segment>)], path: &str) -> Option<Strin
 async fn answer(
     common: Arc<Common>,
     matched: Matched,
-    headers: HeaderMap,
+    (peer, headers): (Option<Peer>, HeaderMap),
     query: String,
     body: BodyStream,
 ) -> Response {
     let started = Instant::now();
     let route = matched.route;
-    let outcome = AssertUnwindSafe(carry_out(&common, matched, headers, query, body)).catch_unwind().await;
-    let answer = outcome.unwrap_or_else(|_| Err(panicked(route))).unwrap_or_else(Answer::from);
+    let (admitted, allowance) = common.doorkeeper.admit(route, peer.map(|peer| peer.0), &headers);
+    let outcome = match admitted {
+        Ok(()) => {
+            let outcome = AssertUnwindSafe(carry_out(&common, matched, headers, query, body)).catch_unwind().await;
+            outcome.unwrap_or_else(|_| Err(panicked(route)))
+        }
+        Err(problem) => {
+            common.limits.body.discard(&headers, body).await;
+            Err(problem)
+        }
+    };
+    let mut answer = outcome.unwrap_or_else(Answer::from);
+    if let Some(allowance) = allowance {
+        allowance.tell(&mut answer.headers);
+    }
     measure(route.template, route.method.as_str(), &answer, started);
     answer.into_response()
 }
@@ -317,7 +334,6 @@ async fn carry_out(
         let waited = tokio::time::timeout(common.limits.answer_max, handler(call)).await;
         return waited.unwrap_or_else(|_| Err(Problem::overloaded(1_000)));
     }
-    common.storage.admit(route)?;
     let permit = Arc::clone(&common.permits).try_acquire_owned().map_err(|_| Problem::overloaded(1_000))?;
     let common_of_task = Arc::clone(common);
     // A change that has begun is carried to its end, whether its caller stays or not.

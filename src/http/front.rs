@@ -1,9 +1,9 @@
 //! What the front door stands on, and how its surfaces are put together.
 
 use super::access::Route;
+use super::doorkeeper::Doorkeeper;
 use super::endpoint::{Common, Group, RequestLimits, fallback};
 use super::idempotency::Answers;
-use super::storage::Storage;
 use super::{
     access, admin, availability, cars, customers, health, ledger, legacy, metrics, my_page, openapi, payments,
     provider, rentals, reservations,
@@ -61,8 +61,8 @@ pub struct Front {
     pub changes: TaskTracker,
     /// What has been measured; without it there is nothing at `/metrics`.
     pub measured: Option<PrometheusHandle>,
-    /// What is known of the store.
-    pub storage: Arc<Storage>,
+    /// Who is let in.
+    pub doorkeeper: Arc<Doorkeeper>,
     pub(super) streams: Arc<Semaphore>,
     ready: AtomicBool,
 }
@@ -74,11 +74,11 @@ impl Front {
         settings: FrontSettings,
         shutdown: CancellationToken,
         measured: Option<PrometheusHandle>,
-        storage: Arc<Storage>,
+        doorkeeper: Arc<Doorkeeper>,
     ) -> Arc<Front> {
         let streams = Arc::new(Semaphore::new(settings.streams_max.min(Semaphore::MAX_PERMITS)));
         let (changes, ready) = (TaskTracker::new(), AtomicBool::new(false));
-        Arc::new(Front { service, settings, shutdown, changes, measured, storage, streams, ready })
+        Arc::new(Front { service, settings, shutdown, changes, measured, doorkeeper, streams, ready })
     }
 
     /// Says that the start is complete, or that it is not any more.
@@ -116,7 +116,7 @@ fn inside(sandbox: Sandbox) -> BoxedFilter<(Response,)> {
 
 fn common(front: &Front) -> Arc<Common> {
     let answers: Arc<dyn Answers> = Arc::clone(&front.service) as _;
-    Common::on(front.settings.requests.clone(), answers, front.changes.clone(), Arc::clone(&front.storage))
+    Common::on(front.settings.requests.clone(), answers, front.changes.clone(), Arc::clone(&front.doorkeeper))
 }
 
 /// The native surface and that of operation, the most frequent calls first.

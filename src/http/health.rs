@@ -37,13 +37,13 @@ pub(super) fn mount(group: Group<Front>) -> Group<Front> {
 
 async fn health(front: Arc<Front>, _call: Call) -> Outcome {
     let mut components = front.service.health();
-    front.storage.complete(&mut components);
+    front.doorkeeper.storage.complete(&mut components);
     Ok(overall(components))
 }
 
 async fn liveness(front: Arc<Front>, _call: Call) -> Outcome {
     let stands_still = front.service.health().iter().any(|component| component.name == RUNTIME && !component.up);
-    Ok(probe(!stands_still && !front.storage.wants_a_restart()))
+    Ok(probe(!stands_still && !front.doorkeeper.storage.wants_a_restart()))
 }
 
 async fn readiness(front: Arc<Front>, _call: Call) -> Outcome {

@@ -20,6 +20,9 @@ impl From<ServiceError> for Problem {
                 Problem::new(StatusCode::PAYMENT_REQUIRED, "payment_declined", detail)
                     .with("reservationNo", reservation_no.as_str())
             }
+            ServiceError::TooManyUnpaidHolds { .. } => {
+                Problem::new(StatusCode::CONFLICT, "too_many_unpaid_holds", detail)
+            }
             ServiceError::Overloaded { retry_after_ms } => Problem::overloaded(*retry_after_ms),
             ServiceError::Unavailable { context, retry_after_ms } => {
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "context_unavailable", detail)
@@ -138,6 +141,7 @@ mod tests {
         check(customer::Rejection::CustomerErased, 410, "customer_erased");
         let reservation_no = ReservationNo::parse("r1").expect("a number");
         check(ServiceError::PaymentDeclined { reservation_no, reason: "no funds".into() }, 402, "payment_declined");
+        check(ServiceError::TooManyUnpaidHolds { max: 10 }, 409, "too_many_unpaid_holds");
         check(ServiceError::Overloaded { retry_after_ms: 10 }, 503, "overloaded");
         check(ServiceError::Unavailable { context: Context("fleet"), retry_after_ms: 10 }, 503, "context_unavailable");
         check(ServiceError::Unknown, 504, "outcome_unknown");

@@ -5,10 +5,11 @@ use super::problem::Problem;
 use super::stall::StallGuard;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -56,6 +57,10 @@ impl Default for ServerLimits {
         }
     }
 }
+
+/// Where a request's connection comes from: an extension of every request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
 
 /// Whether everything had finished when the server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,9 +118,9 @@ where
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, from)) => {
                     pause = Duration::ZERO;
-                    self.admit(stream);
+                    self.admit(stream, Peer(from.ip()));
                 }
                 Err(error) if is_the_callers(&error) => {}
                 Err(error) => {
@@ -132,9 +137,9 @@ where
         }
     }
 
-    fn admit(&self, stream: TcpStream) {
+    fn admit(&self, stream: TcpStream, peer: Peer) {
         if let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() {
-            self.tasks.spawn(self.connection(stream, permit));
+            self.tasks.spawn(self.connection(stream, peer, permit));
         } else {
             ::metrics::counter!("rentcar_http_connections_refused_total").increment(1);
             if let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() {
@@ -146,10 +151,19 @@ where
         }
     }
 
-    fn connection(&self, stream: TcpStream, permit: OwnedSemaphorePermit) -> impl Future<Output = ()> + use<S> {
+    fn connection(
+        &self,
+        stream: TcpStream,
+        peer: Peer,
+        permit: OwnedSemaphorePermit,
+    ) -> impl Future<Output = ()> + use<S> {
         let limits = self.limits.clone();
         let (shutdown, cut_off) = (self.shutdown.clone(), self.cut_off.clone());
-        let service = TowerToHyperService::new(self.service.clone());
+        let service = self.service.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            service.clone().call(request)
+        });
         async move {
             let _permit = permit;
             // Answers are written whole; waiting for more to send with them only makes them late.

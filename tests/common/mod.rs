@@ -7,6 +7,7 @@ pub mod client;
 pub mod export;
 pub mod given;
 pub mod load;
+pub mod open_loop;
 pub mod process;
 pub mod scripted_provider;
 pub mod sse;

@@ -201,6 +201,11 @@ impl TestServer {
         self.directory.path().join("data")
     }
 
+    /// The process's number.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().unwrap().child.id()
+    }
+
     /// What the server has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()

@@ -155,6 +155,8 @@ impl World {
             request_timeout: Duration::from_secs(5),
             payment_wait: Duration::from_millis(2_500),
             view_wait: Duration::from_millis(250),
+            read_wait: Duration::from_secs(1),
+            unpaid_holds_max: 0,
         };
         let settings = AppSettings {
             service,

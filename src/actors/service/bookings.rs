@@ -84,6 +84,7 @@ impl Service {
     }
 
     async fn hold(&self, reservation_no: ReservationNo, request: &ReserveRequest) -> Result<Booking> {
+        let _claim = self.may_hold(&request.customer_no).await?;
         let subject = Subject {
             reservation_no,
             serial: self.next_serial(),

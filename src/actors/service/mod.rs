@@ -5,7 +5,9 @@ mod bookings;
 mod cars;
 mod customers;
 mod operation;
+mod read_lane;
 mod reading;
+mod unpaid;
 
 pub use operation::{BreakerMode, ComponentHealth, FaultAction, UnknownContext};
 
@@ -22,9 +24,11 @@ use crate::domain::reservation::Terms;
 use crate::domain::time::Timestamp;
 use crate::store::journal::{CommandRecord, Journal, ReadError};
 use bookings::NumberLocks;
+use read_lane::ReadLane;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use unpaid::BeingMade;
 
 type Result<T> = std::result::Result<T, ServiceError>;
 
@@ -49,6 +53,10 @@ pub struct ServiceSettings {
     pub payment_wait: Duration,
     /// How long a read of a list waits for the read models.
     pub view_wait: Duration,
+    /// How long a search may have to wait for its turn; a list four fifths of it.
+    pub read_wait: Duration,
+    /// How many cars one customer may hold without paying; 0 for any number.
+    pub unpaid_holds_max: usize,
 }
 
 /// The handles that the service is made of.
@@ -79,6 +87,8 @@ pub struct Service {
     settings: ServiceSettings,
     serials: AtomicU64,
     numbers: NumberLocks,
+    being_made: BeingMade,
+    read_lane: ReadLane,
     system: OnceLock<Arc<System>>,
 }
 
@@ -87,7 +97,9 @@ impl Service {
     #[must_use]
     pub fn new(parts: Parts, settings: ServiceSettings) -> Arc<Service> {
         let serials = AtomicU64::new(parts.last_serial);
-        Arc::new(Service { parts, settings, serials, numbers: NumberLocks::default(), system: OnceLock::new() })
+        let (numbers, being_made) = (NumberLocks::default(), BeingMade::default());
+        let read_lane = ReadLane::new(settings.read_wait);
+        Arc::new(Service { parts, settings, serials, numbers, being_made, read_lane, system: OnceLock::new() })
     }
 
     /// Tells the service which system runs it, for health and for operators.

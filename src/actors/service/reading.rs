@@ -1,6 +1,7 @@
 //! Reading. A thing by its number is read as committed, so that a writer always sees what it wrote; lists come from
 //! the read models, after waiting a moment for them to catch up. No reading asks an actor that writes.
 
+use super::read_lane::{Reading, Turn};
 use super::{Result, Service};
 use crate::actors::api::{
     CarView, CustomerView, InvalidCursor, Listing, LiveEntry, MyPage, Numbered, Offer, ReservationView, ServiceError,
@@ -105,6 +106,13 @@ impl Service {
         CarView { car_no, car, status }
     }
 
+    /// The turn of a reading, with the read models as far as everything that was committed when it was asked for.
+    async fn read_models(&self, reading: Reading) -> Result<Turn<'_>> {
+        self.read_lane.check(reading)?;
+        self.parts.views.catch_up(self.settings.view_wait).await;
+        self.read_lane.enter(reading).await
+    }
+
     /// The cars after a number, of one status if it is given.
     ///
     /// # Errors
@@ -115,10 +123,10 @@ impl Service {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Listing<CarView>> {
-        self.parts.views.catch_up(self.settings.view_wait).await;
+        let _turn = self.read_models(Reading::List).await?;
         let now = self.now();
         let wanted = |car: &fleet::Car| status.is_none_or(|status| car.status(now) == status);
-        let cars = self.parts.views.cars(wanted, cursor, limit)?;
+        let cars = self.parts.views.cars(wanted, cursor, limit).await?;
         let items = cars.items.into_iter().map(|(car_no, car)| self.car_view(car_no, car)).collect();
         Ok(Listing { items, next_cursor: cars.next_cursor })
     }
@@ -128,8 +136,8 @@ impl Service {
     /// # Errors
     /// When they cannot be read.
     pub async fn cars_numbered(&self, skip: u64, size: usize) -> Result<(Vec<CarView>, u64)> {
-        self.parts.views.catch_up(self.settings.view_wait).await;
-        let (cars, total) = self.parts.views.cars_numbered(skip, size)?;
+        let _turn = self.read_models(Reading::List).await?;
+        let (cars, total) = self.parts.views.cars_numbered(skip, size).await?;
         Ok((cars.into_iter().map(|(car_no, car)| self.car_view(car_no, car)).collect(), total))
     }
 
@@ -145,8 +153,8 @@ impl Service {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Cursored<Listing<Offer>>> {
-        self.parts.views.catch_up(self.settings.view_wait).await;
-        let free = self.parts.views.free_cars(&period, self.now(), car_class, branch, cursor, limit)?;
+        let _turn = self.read_models(Reading::Search).await?;
+        let free = self.parts.views.free_cars(&period, self.now(), car_class, branch, cursor, limit).await?;
         Ok(free.map(|free| {
             let offer = |(car_no, slot): (CarNo, crate::actors::views::Slot)| {
                 // A price beyond what money can be is a car that cannot be booked for so long.
@@ -181,7 +189,7 @@ impl Service {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Cursored<Listing<ReservationView>>> {
-        self.parts.views.catch_up(self.settings.view_wait).await;
+        let _turn = self.read_models(Reading::List).await?;
         match self.parts.views.reservations_of(customer_no, cursor, limit)? {
             Err(invalid) => Ok(Err(invalid)),
             Ok(page) => Ok(Ok(Listing { items: self.views(page.items).await?, next_cursor: page.next_cursor })),
@@ -190,8 +198,8 @@ impl Service {
 
     /// A page of a table of the old surface.
     async fn numbered(&self, table: Table, skip: u64, size: usize) -> Result<Numbered<ReservationView>> {
-        self.parts.views.catch_up(self.settings.view_wait).await;
-        let (rows, total) = self.parts.views.numbered(table, skip, size)?;
+        let _turn = self.read_models(Reading::List).await?;
+        let (rows, total) = self.parts.views.numbered(table, skip, size).await?;
         let mut items = Vec::with_capacity(rows.len());
         for (serial, no) in rows {
             items.push((serial, self.reservation(&no).await?));
@@ -233,7 +241,7 @@ impl Service {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Cursored<MyPage>> {
-        self.parts.views.catch_up(self.settings.view_wait).await;
+        let _turn = self.read_models(Reading::List).await?;
         let (customer, erased) = match self.customer(customer_no).await {
             Ok(customer) => (Some(customer), false),
             Err(ServiceError::Customer(customer::Rejection::CustomerErased)) => (None, true),

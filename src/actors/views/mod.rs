@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, broadcast};
+use tokio::task::yield_now;
 use tokio::time::Instant;
 
 /// The name of the context that keeps the read models; it has no shards of its own.
@@ -114,7 +115,7 @@ impl Views {
     ///
     /// # Errors
     /// When the rows cannot be read.
-    pub fn cars(
+    pub async fn cars(
         &self,
         wanted: impl Fn(&fleet::Car) -> bool,
         after: Option<&str>,
@@ -138,6 +139,7 @@ impl Views {
             if exhausted {
                 return Ok(Listing { items, next_cursor: None });
             }
+            yield_now().await;
         }
     }
 
@@ -145,7 +147,7 @@ impl Views {
     ///
     /// # Errors
     /// When the rows cannot be read, or the cursor is none of ours.
-    pub fn free_cars(
+    pub async fn free_cars(
         &self,
         period: &Period,
         now: Timestamp,
@@ -181,6 +183,8 @@ impl Views {
             if exhausted {
                 return Ok(Ok(Listing { items, next_cursor: None }));
             }
+            // What takes long must not keep others from the processor.
+            yield_now().await;
         }
     }
 
@@ -209,17 +213,26 @@ impl Views {
         Ok(Ok(Listing { items, next_cursor }))
     }
 
+    /// How many reservations of a customer are held and not paid, counted up to `max`.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    pub fn unpaid(&self, customer_no: &CustomerNo, max: usize) -> Result<usize, ReadError> {
+        let scan = Scan { prefix: rows::customer_prefix(customer_no), limit: max, ..Scan::default() };
+        Ok(self.store.scan(rows::UNPAID, &scan)?.len())
+    }
+
     /// The reservations of a table of the old surface, in the order in which they were made, with the total.
     ///
     /// # Errors
     /// When the rows cannot be read.
-    pub fn numbered(
+    pub async fn numbered(
         &self,
         table: Table,
         skip: u64,
         size: usize,
     ) -> Result<(Vec<(u64, ReservationNo)>, u64), ReadError> {
-        let rows = self.page(table.name(), skip, size)?;
+        let rows = self.page(table.name(), skip, size).await?;
         let items = rows.into_iter().map(|(key, no)| {
             let serial = key.try_into().map(u64::from_be_bytes).map_err(|_| damaged("a serial of another length"))?;
             Ok((serial, number(&no)?))
@@ -231,9 +244,9 @@ impl Views {
     ///
     /// # Errors
     /// When the rows cannot be read.
-    pub fn cars_numbered(&self, skip: u64, size: usize) -> Result<(Vec<(CarNo, fleet::Car)>, u64), ReadError> {
+    pub async fn cars_numbered(&self, skip: u64, size: usize) -> Result<(Vec<(CarNo, fleet::Car)>, u64), ReadError> {
         let mut items = Vec::new();
-        for (key, value) in self.page(rows::CARS, skip, size)? {
+        for (key, value) in self.page(rows::CARS, skip, size).await? {
             let state: fleet::State = codec::from_bytes(&value).map_err(damaged)?;
             let car_no = CarNo::parse(std::str::from_utf8(&key).map_err(damaged)?).map_err(damaged)?;
             items.extend(state.0.map(|car| (car_no, car)));
@@ -241,7 +254,7 @@ impl Views {
         Ok((items, self.total(rows::CARS)?))
     }
 
-    fn page(&self, table: &'static str, skip: u64, size: usize) -> Result<Rows, ReadError> {
+    async fn page(&self, table: &'static str, skip: u64, size: usize) -> Result<Rows, ReadError> {
         let mut scan = Scan { limit: 0, ..Scan::default() };
         let mut left = skip.min(SKIP_MAX);
         while left > 0 {
@@ -250,6 +263,7 @@ impl Views {
             let Some((last, _)) = rows.last() else { return Ok(Vec::new()) };
             scan.after = Some(last.clone());
             left -= u64::try_from(rows.len()).unwrap_or(left);
+            yield_now().await;
         }
         scan.limit = size;
         self.store.scan(table, &scan)

@@ -87,8 +87,10 @@ impl<'a> Projection<'a> {
 
     fn reservation(&mut self, event: &reservation::Event, at: Timestamp, place: Place) -> Result<(), ReadError> {
         let Some(subject) = event.subject() else { return Ok(()) };
+        let unpaid = rows::unpaid_key(&subject.customer_no, &subject.reservation_no);
         let what = match event {
-            reservation::Event::Held { period, price, at, .. } => {
+            reservation::Event::Held { period, price, at, hold_until, .. } => {
+                self.put(rows::UNPAID, unpaid, &hold_until.as_millis())?;
                 let no = subject.reservation_no.as_str().as_bytes().to_vec();
                 let key = rows::by_customer_key(&subject.customer_no, *at, &subject.reservation_no);
                 self.rows.insert((rows::BY_CUSTOMER, key), Some(no));
@@ -96,10 +98,15 @@ impl<'a> Projection<'a> {
                 What { period: Some(*period), amount: Some(*price), ..What::of("reservation.held") }
             }
             reservation::Event::Confirmed { period, .. } => {
+                self.remove(rows::UNPAID, unpaid);
                 What { period: Some(*period), ..What::of("reservation.confirmed") }
             }
-            reservation::Event::Expired { .. } => What::of("reservation.expired"),
+            reservation::Event::Expired { .. } => {
+                self.remove(rows::UNPAID, unpaid);
+                What::of("reservation.expired")
+            }
             reservation::Event::Cancelled { quote, .. } => {
+                self.remove(rows::UNPAID, unpaid);
                 What { amount: Some(quote.fee), ..What::of("reservation.cancelled") }
             }
             reservation::Event::PickedUp { .. } => What::of("reservation.picked_up"),

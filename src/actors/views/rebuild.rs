@@ -11,11 +11,12 @@ const EVENTS_PER_READ: usize = 1_000;
 /// How many rows are digested at once.
 const ROWS_PER_READ: usize = 1_000;
 /// Every table.
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 11] = [
     rows::CARS,
     rows::FEED,
     rows::FEED_PLACES,
     rows::BY_CUSTOMER,
+    rows::UNPAID,
     rows::SLOTS,
     rows::SLOT_KEYS,
     rows::RESERVATIONS,

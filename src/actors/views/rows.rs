@@ -15,6 +15,8 @@ pub const FEED: &str = "feed";
 pub const FEED_PLACES: &str = "feed_places";
 /// Customer, newest first -> reservation number.
 pub const BY_CUSTOMER: &str = "by_customer";
+/// Customer, reservation number -> when the hold ends, while the reservation is held and not paid.
+pub const UNPAID: &str = "unpaid";
 /// Branch, class, car number -> what keeps the car.
 pub const SLOTS: &str = "slots";
 /// Car number -> key of its slot.
@@ -92,6 +94,13 @@ pub fn feed_shard_prefix(customer_no: &CustomerNo, context: u8, shard: u16) -> V
 pub fn by_customer_key(customer_no: &CustomerNo, made_at: Timestamp, reservation_no: &ReservationNo) -> Vec<u8> {
     let mut key = customer_prefix(customer_no);
     key.extend_from_slice(&(i64::MAX - made_at.as_millis()).to_be_bytes());
+    key.extend_from_slice(reservation_no.as_str().as_bytes());
+    key
+}
+
+/// The key of a reservation among its customer's unpaid ones.
+pub fn unpaid_key(customer_no: &CustomerNo, reservation_no: &ReservationNo) -> Vec<u8> {
+    let mut key = customer_prefix(customer_no);
     key.extend_from_slice(reservation_no.as_str().as_bytes());
     key
 }

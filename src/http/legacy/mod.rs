@@ -21,7 +21,7 @@ mod reservations;
 mod rows;
 
 use super::Front;
-use super::access::{Access, Route};
+use super::access::{Access, Priority, Route};
 use super::answer::Answer;
 use super::endpoint::{Call, Group, Outcome};
 use super::problem::retry_after_seconds;
@@ -56,20 +56,21 @@ macro_rules! routes {
 
 routes! {
     ROOT = Route::get("/", Access::Public, "legacyRoot");
-    LIST_CARS = Route::get("/carManagements", Access::Public, "legacyListCars");
-    PUT_CAR = Route::post("/carManagements", Access::Admin, "legacyPutCar");
+    LIST_CARS = Route::get("/carManagements", Access::Public, "legacyListCars").of(Priority::List);
+    PUT_CAR = Route::post("/carManagements", Access::Admin, "legacyPutCar").of(Priority::Begin);
     GET_CAR = Route::get("/carManagements/{carNo}", Access::Public, "legacyGetCar");
-    LIST_RESERVATIONS = Route::get("/carReservations", Access::Admin, "legacyListReservations");
+    LIST_RESERVATIONS = Route::get("/carReservations", Access::Admin, "legacyListReservations").of(Priority::List);
+    // Reserves or cancels, which only its body tells; so it is as urgent as cancelling.
     POST_RESERVATION = Route::post("/carReservations", Access::Owner, "legacyReserveOrCancel");
     GET_RESERVATION = Route::get("/carReservations/{key}", Access::Owner, "legacyGetReservation");
-    LIST_PAYMENTS = Route::get("/payments", Access::Admin, "legacyListPayments");
+    LIST_PAYMENTS = Route::get("/payments", Access::Admin, "legacyListPayments").of(Priority::List);
     POST_PAYMENT = Route::post("/payments", Access::Owner, "legacyPayOrCancel");
     GET_PAYMENT = Route::get("/payments/{key}", Access::Owner, "legacyGetPayment");
-    LIST_RENTALS = Route::get("/carRentals", Access::Admin, "legacyListRentals");
+    LIST_RENTALS = Route::get("/carRentals", Access::Admin, "legacyListRentals").of(Priority::List);
     GET_RENTAL = Route::get("/carRentals/{key}", Access::Owner, "legacyGetRental");
-    LIST_INFORMATIONS = Route::get("/carInformations", Access::Public, "legacyListCarInformations");
+    LIST_INFORMATIONS = Route::get("/carInformations", Access::Public, "legacyListCarInformations").of(Priority::List);
     GET_INFORMATION = Route::get("/carInformations/{carNo}", Access::Public, "legacyGetCarInformation");
-    LIST_MY_PAGES = Route::get("/myPages", Access::Admin, "legacyListMyPages");
+    LIST_MY_PAGES = Route::get("/myPages", Access::Admin, "legacyListMyPages").of(Priority::List);
     GET_MY_PAGE = Route::get("/myPages/{key}", Access::Owner, "legacyGetMyPage");
 }
 

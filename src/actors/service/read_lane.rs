@@ -1,0 +1,191 @@
+//! Searching and listing take their turn in a lane of their own: as many at once as keep the processors busy, the others
+//! in a queue that is seen here and not hidden in the runtime's, where every step of every booking would stand in it,
+//! too. Whoever would have to wait too long is sent away at once. Reading a thing by its number needs no turn.
+
+use super::Result;
+use crate::actors::api::ServiceError;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout_at};
+
+/// How many readings there are at once for each processor: more than one, since a reading may have to wait for the disk.
+const PLACES_PER_PROCESSOR: usize = 2;
+/// By which part the usual time of a reading follows each new one.
+const SMOOTHING: u64 = 16;
+/// What a list may wait, of five parts that a search may: lists are the first to be sent away.
+const LIST_FIFTHS: u32 = 4;
+/// How long at least somebody who was sent away is asked to stay away, in milliseconds.
+const RETRY_MS_MIN: u64 = 1_000;
+
+/// What is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// A search by period.
+    Search,
+    /// A list or a page.
+    List,
+}
+
+impl Reading {
+    const fn name(self) -> &'static str {
+        match self {
+            Reading::Search => "search",
+            Reading::List => "list",
+        }
+    }
+}
+
+/// See the module.
+pub(super) struct ReadLane {
+    places: Semaphore,
+    places_max: usize,
+    wait_max: Duration,
+    waiting: AtomicUsize,
+    /// How long a reading usually takes, in microseconds.
+    usual_us: AtomicU64,
+}
+
+/// A turn, which ends when it is dropped.
+pub(super) struct Turn<'a> {
+    lane: &'a ReadLane,
+    begun: Instant,
+    _place: SemaphorePermit<'a>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.lane.took(self.begun.elapsed());
+    }
+}
+
+/// Somebody in the queue, counted until it is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Waiting(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl ReadLane {
+    /// A lane for the processors of this machine, in which a search waits no longer than `wait_max`.
+    pub(super) fn new(wait_max: Duration) -> ReadLane {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        ReadLane::with_places(processors * PLACES_PER_PROCESSOR, wait_max)
+    }
+
+    fn with_places(places_max: usize, wait_max: Duration) -> ReadLane {
+        let (places, waiting, usual_us) = (Semaphore::new(places_max), AtomicUsize::new(0), AtomicU64::new(0));
+        ReadLane { places, places_max, wait_max, waiting, usual_us }
+    }
+
+    /// Whether a reading that comes now would have its turn in time.
+    ///
+    /// # Errors
+    /// `Overloaded` when it would not.
+    pub(super) fn check(&self, reading: Reading) -> Result<()> {
+        let expected = self.expected();
+        if expected <= self.bound(reading) { Ok(()) } else { Err(turned_away(reading, expected)) }
+    }
+
+    /// Waits for a turn.
+    ///
+    /// # Errors
+    /// `Overloaded` when it would take too long, at once if that can be foreseen.
+    pub(super) async fn enter(&self, reading: Reading) -> Result<Turn<'_>> {
+        self.check(reading)?;
+        let waiting = Waiting::new(&self.waiting);
+        let until = Instant::now() + self.bound(reading);
+        // Nobody ever closes it, so what fails is that the time is over.
+        let Ok(Ok(place)) = timeout_at(until, self.places.acquire()).await else {
+            return Err(turned_away(reading, self.expected()));
+        };
+        drop(waiting);
+        Ok(Turn { lane: self, begun: Instant::now(), _place: place })
+    }
+
+    fn bound(&self, reading: Reading) -> Duration {
+        match reading {
+            Reading::Search => self.wait_max,
+            Reading::List => self.wait_max / 5 * LIST_FIFTHS,
+        }
+    }
+
+    /// How long somebody who comes now would wait.
+    fn expected(&self) -> Duration {
+        let waiting = self.waiting.load(Ordering::Relaxed) as u64;
+        let usual_us = self.usual_us.load(Ordering::Relaxed);
+        Duration::from_micros(waiting.saturating_mul(usual_us) / self.places_max.max(1) as u64)
+    }
+
+    fn took(&self, time: Duration) {
+        let time_us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX / SMOOTHING);
+        let usual_us = self.usual_us.load(Ordering::Relaxed);
+        // Of two that end at the same moment one may not count, which does not matter.
+        self.usual_us.store((usual_us * (SMOOTHING - 1) + time_us) / SMOOTHING, Ordering::Relaxed);
+    }
+}
+
+fn turned_away(reading: Reading, expected: Duration) -> ServiceError {
+    metrics::counter!("rentcar_readings_refused_total", "reading" => reading.name()).increment(1);
+    let expected_ms = u64::try_from(expected.as_millis()).unwrap_or(u64::MAX);
+    ServiceError::Overloaded { retry_after_ms: expected_ms.max(RETRY_MS_MIN) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn who_would_wait_too_long_is_sent_away_at_once_and_lists_first() {
+        let lane = Arc::new(ReadLane::with_places(1, SECOND));
+        lane.usual_us.store(100_000, Ordering::Relaxed);
+        let turn = lane.enter(Reading::Search).await.unwrap();
+        let waiting: Vec<_> = (0..9)
+            .map(|_| {
+                let lane = Arc::clone(&lane);
+                tokio::spawn(async move { lane.enter(Reading::Search).await.map(drop).is_ok() })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        assert_eq!(lane.expected(), 9 * SECOND / 10);
+        assert!(matches!(lane.check(Reading::List), Err(ServiceError::Overloaded { .. })));
+        lane.check(Reading::Search).unwrap();
+        drop(turn);
+        for waiting in waiting {
+            assert!(waiting.await.unwrap(), "whoever waits has a turn");
+        }
+        assert_eq!(lane.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_longer_than_the_bound_whatever_was_expected() {
+        let lane = ReadLane::with_places(1, SECOND);
+        let _turn = lane.enter(Reading::List).await.unwrap();
+        let begun = Instant::now();
+        assert!(lane.enter(Reading::Search).await.is_err());
+        assert!(begun.elapsed() >= SECOND && begun.elapsed() < 2 * SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_usual_time_follows_what_readings_take() {
+        let lane = ReadLane::with_places(2, SECOND);
+        for _ in 0..200 {
+            let _turn = lane.enter(Reading::List).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let usual_us = lane.usual_us.load(Ordering::Relaxed);
+        assert!((19_000..=21_500).contains(&usual_us), "{usual_us}");
+    }
+}

@@ -1,0 +1,195 @@
+//! Load shedding at the front door: while more is asked than can be answered, the least urgent calls are turned away at
+//! once, so that the rest is answered soon. Looks at no request and knows no route; who matters more stands in
+//! [`super::access`].
+//!
+//! What tells an overload is how long a task that could go on has to wait for a processor, measured by one that yields
+//! and sees when it is its turn again (the idea of `CoDel`, RFC 8289: a queue that drains now and then is a burst, one
+//! that stands is an overload). While the wait stays above its target for a whole grace time, pressure rises; it falls
+//! when the wait does. Each class of calls is shed by a growing share of it, one class after the other.
+
+use super::access::Priority;
+use super::problem::Problem;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How often the wait is measured.
+const MEASURE_EVERY: Duration = Duration::from_millis(25);
+/// How long the wait must stay above its target before anybody is turned away.
+const GRACE: Duration = Duration::from_secs(1);
+/// How fast pressure rises at a wait of twice its target, per second; at longer waits faster, up to this many times.
+const RISE_PER_SECOND: f64 = 0.5;
+const RISE_FACTOR_MAX: f64 = 2.0;
+/// How fast pressure falls, per second, once the wait has been below its target for a while: tasks wait in more than one
+/// queue, so that a single short wait says little.
+const FALL_PER_SECOND: f64 = 1.25;
+const CALM: Duration = Duration::from_millis(250);
+/// The highest pressure: what settles business that exists is never turned away as a whole.
+const PRESSURE_MAX: f64 = 3.9;
+/// Pressure is shared as thousandths.
+const THOUSANDTHS: u32 = 1_000;
+/// Those who are turned away are asked to come back after one to so many seconds, spread over them.
+const RETRY_SECONDS_MAX: u64 = 4;
+
+/// What the measured waits make of the pressure. Pure: the present is an argument.
+#[derive(Debug)]
+struct Controller {
+    target: Duration,
+    pressure: f64,
+    /// Since when the wait has been above its target, with no calm in between.
+    above_since: Option<Instant>,
+    /// When it was last above it.
+    above_at: Option<Instant>,
+    measured_at: Option<Instant>,
+}
+
+impl Controller {
+    const fn new(target: Duration) -> Controller {
+        Controller { target, pressure: 0.0, above_since: None, above_at: None, measured_at: None }
+    }
+
+    /// The pressure after a wait measured at `now`: 0 turns nobody away, and each whole number one class more.
+    fn measured(&mut self, wait: Duration, now: Instant) -> f64 {
+        let passed = self.measured_at.map_or(MEASURE_EVERY, |before| now.saturating_duration_since(before));
+        // A long stop of the whole process is no long overload.
+        let passed = passed.min(GRACE).as_secs_f64();
+        self.measured_at = Some(now);
+        if wait > self.target {
+            let since = *self.above_since.get_or_insert(now);
+            self.above_at = Some(now);
+            if self.pressure > 0.0 || now.saturating_duration_since(since) >= GRACE {
+                let excess = wait.as_secs_f64() / self.target.as_secs_f64() - 1.0;
+                self.pressure += RISE_PER_SECOND * excess.min(RISE_FACTOR_MAX) * passed;
+            }
+        } else if self.above_at.is_none_or(|above_at| now.saturating_duration_since(above_at) >= CALM) {
+            self.above_since = None;
+            self.pressure -= FALL_PER_SECOND * passed;
+        }
+        self.pressure = self.pressure.clamp(0.0, PRESSURE_MAX);
+        self.pressure
+    }
+}
+
+/// See the module. Cheap to ask.
+#[derive(Debug, Default)]
+pub struct Shedder {
+    pressure: AtomicU32,
+    asked: AtomicU32,
+}
+
+impl Shedder {
+    /// Measures until it is dropped. With a target of zero nobody is ever turned away.
+    pub async fn watch(&self, target: Duration) {
+        if target.is_zero() {
+            return;
+        }
+        let mut controller = Controller::new(target);
+        loop {
+            let due = Instant::now() + MEASURE_EVERY;
+            tokio::time::sleep_until(due).await;
+            // To the end of the queue of those who could go on.
+            tokio::task::yield_now().await;
+            let now = Instant::now();
+            let wait = now.saturating_duration_since(due);
+            self.set(controller.measured(wait, now));
+            ::metrics::histogram!("rentcar_runtime_wait_seconds").record(wait.as_secs_f64());
+        }
+    }
+
+    fn set(&self, pressure: f64) {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is small and not negative")]
+        let thousandths = (pressure * f64::from(THOUSANDTHS)) as u32;
+        if self.pressure.swap(thousandths, Ordering::Relaxed) == 0 && thousandths > 0 {
+            tracing::warn!("overloaded, the least urgent calls are turned away");
+        }
+        ::metrics::gauge!("rentcar_http_pressure").set(pressure);
+    }
+
+    /// Whether a call of this priority is taken now.
+    ///
+    /// # Errors
+    /// 503 with a time to come back.
+    pub fn admit(&self, priority: Priority) -> Result<(), Problem> {
+        let pressure = self.pressure.load(Ordering::Relaxed);
+        let Some(rank) = priority.shed_rank().filter(|_| pressure > 0) else { return Ok(()) };
+        let share = pressure.saturating_sub(rank * THOUSANDTHS).min(THOUSANDTHS);
+        let draw = self.draw();
+        if draw >= share {
+            return Ok(());
+        }
+        ::metrics::counter!("rentcar_http_shed_total", "priority" => priority.name()).increment(1);
+        let spread = u64::from(draw) * (RETRY_SECONDS_MAX - 1) * 1_000 / u64::from(share.max(1));
+        Err(Problem::overloaded(1_000 + spread))
+    }
+
+    /// Evenly spread numbers below [`THOUSANDTHS`] (multiples of the golden ratio), so that no caller's luck decides.
+    fn draw(&self) -> u32 {
+        let turn = self.asked.fetch_add(1, Ordering::Relaxed);
+        let spread = turn.wrapping_mul(0x9e37_79b9);
+        u32::try_from((u64::from(spread) * u64::from(THOUSANDTHS)) >> 32).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TARGET: Duration = Duration::from_millis(50);
+
+    fn after(controller: &mut Controller, wait: Duration, begun: Instant, from_ms: u64, until_ms: u64) -> f64 {
+        let step = u64::try_from(MEASURE_EVERY.as_millis()).unwrap();
+        let mut pressure = controller.pressure;
+        for ms in (from_ms..until_ms).step_by(usize::try_from(step).unwrap()) {
+            pressure = controller.measured(wait, begun + Duration::from_millis(ms));
+        }
+        pressure
+    }
+
+    fn shed(shedder: &Shedder, priority: Priority) -> usize {
+        (0..1_000).filter(|_| shedder.admit(priority).is_err()).count()
+    }
+
+    #[test]
+    fn a_burst_turns_nobody_away_and_a_standing_queue_does() {
+        let (mut controller, begun) = (Controller::new(TARGET), Instant::now());
+        assert!(after(&mut controller, 4 * TARGET, begun, 0, 950) < f64::EPSILON);
+        assert!(after(&mut controller, Duration::ZERO, begun, 950, 1_300) < f64::EPSILON);
+        assert!(after(&mut controller, 4 * TARGET, begun, 1_300, 2_250) < f64::EPSILON);
+        assert!(after(&mut controller, 4 * TARGET, begun, 2_250, 4_300) > 1.0);
+    }
+
+    #[test]
+    fn pressure_has_an_end_and_is_gone_soon_after_the_queue_is() {
+        let (mut controller, begun) = (Controller::new(TARGET), Instant::now());
+        let most = after(&mut controller, 100 * TARGET, begun, 0, 60_000);
+        assert!((most - PRESSURE_MAX).abs() < 1e-9, "{most}");
+        assert!(after(&mut controller, TARGET / 2, begun, 60_000, 63_500) < f64::EPSILON);
+    }
+
+    #[test]
+    fn the_least_urgent_go_first() {
+        let shedder = Shedder::default();
+        let all = [Priority::List, Priority::Look, Priority::Begin, Priority::Settle, Priority::Operate];
+        let shares = |pressure| {
+            shedder.set(pressure);
+            all.map(|priority| shed(&shedder, priority))
+        };
+        assert_eq!(shares(0.0), [0; 5]);
+        let near = |count: usize, wanted: usize| count.abs_diff(wanted) <= 5;
+        let half = shares(0.5);
+        assert!(near(half[0], 500) && half[1..] == [0; 4], "{half:?}");
+        let more = shares(2.25);
+        assert!(more[..2] == [1_000; 2] && near(more[2], 250) && more[3..] == [0; 2], "{more:?}");
+        let most = shares(PRESSURE_MAX);
+        assert!(most[..3] == [1_000; 3] && near(most[3], 900) && most[4] == 0, "{most:?}");
+    }
+
+    #[test]
+    fn those_who_are_turned_away_are_spread() {
+        let shedder = Shedder::default();
+        shedder.set(1.0);
+        let retry: std::collections::BTreeSet<u64> =
+            (0..100).filter_map(|_| shedder.admit(Priority::List).err()?.retry_after_ms).map(|ms| ms / 1_000).collect();
+        assert_eq!(retry.into_iter().collect::<Vec<_>>(), [1, 2, 3]);
+    }
+}

@@ -1,0 +1,261 @@
+//! Ten times the load that the service can bear, from customers who do not slow down when it does. What is taken is
+//! answered, the rest is turned away at once, the least urgent first; useful work goes on as at the peak, memory stays
+//! where it is, and soon after the rush everything is as before.
+//!
+//! Everybody looks for a car in a week in which all are taken, which is what a search costs most. The bars are those of
+//! a release build on two processors, shared with the load (`cargo test --release --test tenfold -- --nocapture`); a
+//! debug build runs shorter and has wider ones. `RENTCAR_TENFOLD_SECONDS` says how long the rush is.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test that cannot go on must say so")]
+
+mod common;
+
+use common::open_loop::{Pace, Sample, Script, drive, get, post};
+use common::{Api, TestServer, booking, eventually, in_days, path, unique};
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How much there is, and how well it must go.
+struct Bars {
+    cars: usize,
+    /// How long the peak is looked for, at each number of connections.
+    peak: Duration,
+    rush: Duration,
+    /// The least useful work in the rush, as a share of that at the peak.
+    useful_min: f64,
+    /// The longest that what is taken may take, at the 99th percentile.
+    p99_max: Duration,
+    /// By which factor memory may grow from the first third of the rush to its end.
+    memory_growth_max: f64,
+    /// How many times as long an answer may take after the rush as before it, at the 99th percentile.
+    after_max: f64,
+}
+
+fn bars() -> Bars {
+    let strict = !cfg!(debug_assertions);
+    let rush = std::env::var("RENTCAR_TENFOLD_SECONDS").ok().map(|text| text.parse().unwrap());
+    let rush = Duration::from_secs(rush.unwrap_or(if strict { 60 } else { 8 }));
+    if strict {
+        let (peak, p99_max) = (Duration::from_secs(5), Duration::from_secs(1));
+        Bars { cars: 4_000, peak, rush, useful_min: 0.9, p99_max, memory_growth_max: 1.1, after_max: 2.0 }
+    } else {
+        let (peak, p99_max) = (Duration::from_secs(2), Duration::from_secs(5));
+        Bars { cars: 250, peak, rush, useful_min: 0.5, p99_max, memory_growth_max: 1.5, after_max: 10.0 }
+    }
+}
+
+/// How much load is ten times the peak.
+const TIMES: f64 = 10.0;
+/// Over how many connections the rush comes; fewer than the server takes.
+const CONNECTIONS: usize = 900;
+/// Over how many the peak is looked for.
+const PEAK_CONNECTIONS: [usize; 3] = [4, 16, 64];
+/// Which share of the peak is quiet trade.
+const QUIET: f64 = 0.3;
+/// How long the quiet trade before is watched.
+const BEFORE: Duration = Duration::from_secs(4);
+/// How soon everything must be as before.
+const NORMAL_WITHIN: Duration = Duration::from_secs(5);
+/// How many requests prepare the scene at the same time.
+const PREPARED_AT_ONCE: usize = 32;
+/// How often memory is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// What customers ask, and how many of a hundred ask it.
+const KINDS: [(&str, u64); 6] =
+    [("search", 45), ("list", 10), ("my page", 10), ("look", 10), ("reserve and pay", 14), ("cancel", 11)];
+const RESERVE: usize = 4;
+
+/// The customers.
+struct Town {
+    cars: Vec<String>,
+    customer_no: String,
+    search: String,
+    reserved: Mutex<Vec<String>>,
+    next: AtomicU64,
+}
+
+impl Town {
+    async fn prepare(api: &Api, cars: usize) -> Town {
+        let customer_no = api.register_customer().await;
+        let (from, to) = (in_days(5), in_days(12));
+        let rush_week = json!({"from": from, "to": to, "reason": "the feast"});
+        let one = async |_| {
+            let car_no = api.register_car().await;
+            // The calendars learn of a new car a moment later.
+            eventually("the car can be blocked", common::SOON, async || {
+                api.post(&path("/v1/cars/{}/blocks", &car_no), &rush_week).await.status == 201
+            })
+            .await;
+            car_no
+        };
+        let cars = futures_util::stream::iter(0..cars).map(one).buffer_unordered(PREPARED_AT_ONCE).collect().await;
+        let search = get(&format!("/v1/availability?from={}&to={}", in_days(6), in_days(8)));
+        Town { cars, customer_no, search, reserved: Mutex::default(), next: AtomicU64::new(0) }
+    }
+
+    fn reserve(&self) -> String {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let count = self.cars.len() as u64;
+        let (car, round) = (usize::try_from(turn % count).unwrap(), i64::try_from(turn / count).unwrap());
+        let (from, to) = (in_days(20 + 2 * (round % 150)), in_days(21 + 2 * (round % 150)));
+        let customer_no = if turn.is_multiple_of(50) { self.customer_no.clone() } else { unique("cust") };
+        let mut body = booking(&self.cars[car], &customer_no, &from, &to);
+        body["reservationNo"] = json!(unique("res"));
+        post("/v1/reservations", &body.to_string())
+    }
+
+    /// Some reservation that was made; it is given up with that if it is cancelled.
+    fn some(&self, taken: bool, number: u64) -> Option<String> {
+        let mut reserved = self.reserved.lock().unwrap();
+        if reserved.is_empty() {
+            return None;
+        }
+        let at = usize::try_from(number).unwrap() % reserved.len();
+        Some(if taken { reserved.swap_remove(at) } else { reserved[at].clone() })
+    }
+}
+
+impl Script for Town {
+    fn request(&self, number: u64) -> (usize, String) {
+        // Every kind has its turn in every hundred, spread over it.
+        let mut place = number * 37 % 100;
+        let kind = KINDS
+            .iter()
+            .position(|(_, share)| {
+                place < *share || {
+                    place -= share;
+                    false
+                }
+            })
+            .unwrap();
+        let request = match kind {
+            0 => Some(self.search.clone()),
+            1 => Some(get("/v1/cars?limit=50")),
+            2 => Some(get(&path("/v1/customers/{}/page?limit=20", &self.customer_no))),
+            3 => self.some(false, number).map(|no| get(&path("/v1/reservations/{}", &no))),
+            4 => None,
+            _ => self.some(true, number).map(|no| post(&path("/v1/reservations/{}/cancellation", &no), "{}")),
+        };
+        match request {
+            Some(request) => (kind, request),
+            None => (RESERVE, self.reserve()),
+        }
+    }
+
+    fn answered(&self, kind: usize, _request: &str, status: u16, body: &[u8]) {
+        assert!([200, 201, 202, 409, 503].contains(&status), "{}: {status}", KINDS[kind].0);
+        if kind == RESERVE && status == 201 {
+            let reservation: Value = serde_json::from_slice(body).unwrap();
+            self.reserved.lock().unwrap().push(reservation["reservationNo"].as_str().unwrap().to_owned());
+        }
+    }
+}
+
+fn p99(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get((times.len() * 99).div_ceil(100).saturating_sub(1)).copied().unwrap_or_default()
+}
+
+#[allow(clippy::cast_precision_loss, reason = "counts are far below what a float can hold")]
+fn per_second(count: usize, length: Duration) -> f64 {
+    count as f64 / length.as_secs_f64()
+}
+
+fn served(samples: &[Sample]) -> Vec<Sample> {
+    samples.iter().copied().filter(Sample::was_served).collect()
+}
+
+fn times(samples: &[Sample]) -> Vec<Duration> {
+    samples.iter().map(|sample| sample.took).collect()
+}
+
+fn tell(what: &str, samples: &[Sample], length: Duration) {
+    let good = served(samples);
+    let shed = samples.iter().filter(|sample| sample.was_shed()).count();
+    let lost = samples.len() - good.len() - shed;
+    println!(
+        "{what}: {:.0}/s asked, {:.0}/s served (p99 {:?}), {:.0}/s turned away, {:.0}/s without an answer",
+        per_second(samples.len(), length),
+        per_second(good.len(), length),
+        p99(times(&good)),
+        per_second(shed, length),
+        per_second(lost, length),
+    );
+    for (kind, (name, _)) in KINDS.iter().enumerate() {
+        let of_kind: Vec<Sample> = samples.iter().copied().filter(|sample| sample.kind == kind).collect();
+        let good = served(&of_kind);
+        println!(
+            "    {name}: {:.0} of {:.0}/s served, p99 {:?}",
+            per_second(good.len(), length),
+            per_second(of_kind.len(), length),
+            p99(times(&good))
+        );
+    }
+}
+
+/// The resident memory of the server in MiB, at each look.
+async fn watch_memory(pid: u32, looks: Arc<Mutex<Vec<u64>>>) {
+    loop {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let kib: u64 = kib.trim().trim_end_matches(" kB").parse().unwrap();
+        looks.lock().unwrap().push(kib / 1024);
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// The most useful answers a second that can be had.
+async fn peak_of(address: &str, script: &Arc<dyn Script>, length: Duration) -> f64 {
+    let mut peak = 0.0_f64;
+    for connections in PEAK_CONNECTIONS {
+        let samples = drive(address, script, Pace::AsAnswered, connections, length).await;
+        tell(&format!("{connections} connections, each asking as it is answered"), &samples, length);
+        peak = peak.max(per_second(served(&samples).len(), length));
+    }
+    peak
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_times_what_can_be_borne_leaves_useful_work_as_it_was_and_is_over_soon_after() {
+    let bars = bars();
+    let mut server = TestServer::start().await;
+    let town: Arc<dyn Script> = Arc::new(Town::prepare(&server, bars.cars).await);
+    let address = server.url.trim_start_matches("http://").to_owned();
+    let peak = peak_of(&address, &town, bars.peak).await;
+    let before = drive(&address, &town, Pace::PerSecond(QUIET * peak), CONNECTIONS, BEFORE).await;
+    tell("quiet trade before", &before, BEFORE);
+
+    let looks = Arc::new(Mutex::default());
+    let watching = tokio::spawn(watch_memory(server.pid(), Arc::clone(&looks)));
+    let rush = drive(&address, &town, Pace::PerSecond(TIMES * peak), CONNECTIONS, bars.rush).await;
+    watching.abort();
+    tell("ten times the peak", &rush, bars.rush);
+
+    let after = drive(&address, &town, Pace::PerSecond(QUIET * peak), CONNECTIONS, 2 * NORMAL_WITHIN).await;
+    tell("quiet trade after", &after, 2 * NORMAL_WITHIN);
+    let settled: Vec<Sample> = after.into_iter().filter(|sample| sample.due >= NORMAL_WITHIN).collect();
+    tell("of it, what came later than is allowed", &settled, NORMAL_WITHIN);
+
+    let sent = rush.iter().filter(|sample| sample.status.is_some()).count();
+    println!("of the rush {:.1} times the peak was answered in one way or another", per_second(sent, bars.rush) / peak);
+    let good = served(&rush);
+    let useful = per_second(good.len(), bars.rush);
+    assert!(useful >= bars.useful_min * peak, "{useful:.0}/s of {peak:.0}/s");
+    let slowest = p99(times(&good));
+    assert!(slowest <= bars.p99_max, "{slowest:?}");
+    let looks = looks.lock().unwrap().clone();
+    let third = |from: usize| *looks[from * looks.len() / 3..(from + 1) * looks.len() / 3].iter().max().unwrap();
+    println!("memory at most {} MiB in the first third, {} and {} in the others", third(0), third(1), third(2));
+    #[allow(clippy::cast_precision_loss, reason = "a mebibyte more or less does not matter")]
+    let growth = third(2) as f64 / third(0) as f64;
+    assert!(growth <= bars.memory_growth_max, "memory has grown to {growth:.2} times as much: {looks:?}");
+    let (idle, normal) = (p99(times(&served(&before))), p99(times(&settled)));
+    assert!(settled.iter().all(Sample::was_served), "everybody is served again");
+    assert!(normal <= idle.mul_f64(bars.after_max), "p99 {normal:?} after the rush and {idle:?} before");
+    server.terminate().await;
+    let (status, _, log) = server.run(&["verify"]).await;
+    assert!(status.success(), "verify: {log}");
+}
