@@ -9,8 +9,6 @@ use common::{Answer, Api, Options, SOON, TestServer, booking, checker, eventuall
 use serde_json::{Value, json};
 use std::collections::HashSet;
 
-const RETRIES_APPROVED: &str = r#"rentcar_deferred_payment_retries_total{outcome="approved"} 1"#;
-
 /// A breaker that sends those away whom it does not let pass for a second, and not for 15.
 fn options() -> Options {
     let breaker = |name: &str| format!("PAYMENT__BULKHEAD__BREAKER__{name}");
@@ -27,6 +25,13 @@ async fn guard(api: &Api, member: &str) -> u64 {
 
 async fn nobody_is_deferred(api: &Api) {
     eventually("nobody waits for a retry", SOON, async || guard(api, "deferred").await == 0).await;
+}
+
+/// Waits until a retry has come to something, and is over and done with.
+async fn a_retry_was(api: &Api, outcome: &str) {
+    let counted = format!(r#"rentcar_deferred_payment_retries_total{{outcome="{outcome}"}} 1"#);
+    let what = format!("a retry was {outcome}");
+    eventually(&what, SOON, async || api.get("/metrics").await.expect(200).text.contains(&counted)).await;
 }
 
 /// Reserves with means and is turned away from paying; answers the reservation's number and what was answered.
@@ -63,10 +68,10 @@ async fn a_payment_that_was_turned_away_is_made_by_itself_and_seen_live() {
     server.reservation_becomes(&no, "CONFIRMED").await;
     server.my_page_shows(&customer_no, &no, &["payment.approved", "reservation.confirmed"]).await;
     server.rental_of(&no).await;
-    nobody_is_deferred(&server).await;
-    assert_eq!(charges(&server).await, [(no, 1)]);
+    a_retry_was(&server, "approved").await;
+    assert_eq!((guard(&server, "deferred").await, charges(&server).await), (0, vec![(no, 1)]));
     let metrics = server.get("/metrics").await.expect(200).text;
-    assert!(metrics.contains(RETRIES_APPROVED) && metrics.contains("rentcar_deferred_payments 0"), "{metrics}");
+    assert!(metrics.contains("rentcar_deferred_payments 0"), "{metrics}");
 }
 
 #[tokio::test]
@@ -78,9 +83,10 @@ async fn a_decline_ends_it_and_the_hold_stays() {
     server.provider_inside(&json!({"declineRate": 1.0})).await;
     breaker(&server, "AUTO").await;
     server.payment_becomes(&answer.text_at("/payment/paymentNo"), "DECLINED").await;
-    nobody_is_deferred(&server).await;
+    a_retry_was(&server, "declined").await;
+    assert_eq!(guard(&server, "deferred").await, 0, "nothing is tried again by itself");
     assert_eq!(server.reservation(&no).await.json["status"], "PAYMENT_PENDING");
-    // Somebody who is turned away after that is paid for; whoever was declined is not tried again before.
+    // The means of others are no reason to try again.
     server.provider_inside(&json!({})).await;
     breaker(&server, "FORCED_OPEN").await;
     let (later, _) = turned_away(&server, &unique("cust"), &means()).await;
@@ -169,4 +175,17 @@ async fn where_it_is_switched_off_nobody_is_remembered_and_nothing_is_paid_by_it
     assert!(health.json["components"]["deferred-payments"].is_null(), "{}", health.story());
     assert_eq!(server.reservation(&no).await.json["status"], "PAYMENT_PENDING");
     assert_eq!(server.post(&answer.text_at("/links/pay"), &means()).await.expect(200).json["status"], "CONFIRMED");
+}
+
+#[tokio::test]
+async fn where_it_is_switched_off_nobody_waits_for_an_attempt_that_is_under_way() {
+    let options = options().setting("PAYMENT__RETRY_DEFERRED", "false").setting("PAYMENT__WAIT_MS_MAX", "4000");
+    let server = TestServer::with(options).await;
+    let held = server.hold(&server.register_car().await, &unique("cust"), 2, 3).await.text_at("/links/pay");
+    server.provider_inside(&json!({"latencyMs": 1_500})).await;
+    let (api, pay) = (server.api(), held.clone());
+    let first = tokio::spawn(async move { api.post(&pay, &means()).await.status });
+    eventually("the first is under way", SOON, async || guard(&server, "inFlight").await == 1).await;
+    server.post(&held, &means()).await.expect(202);
+    assert_eq!(first.await.unwrap(), 200);
 }
