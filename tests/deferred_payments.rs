@@ -99,13 +99,12 @@ async fn a_decline_ends_it_and_the_hold_stays() {
 
 #[tokio::test]
 async fn a_hold_that_runs_out_first_is_not_charged() {
-    let options = options().setting("RESERVATION__HOLD_SECONDS", "6").setting("PAYMENT__PROVIDER_TIMEOUT_MS", "1000");
+    let options = options().setting("RESERVATION__HOLD_SECONDS", "8").setting("PAYMENT__PROVIDER_TIMEOUT_MS", "1000");
     let server = TestServer::with(options).await;
     breaker(&server, "FORCED_OPEN").await;
     let (no, _) = turned_away(&server, &unique("cust"), &means()).await;
     assert_eq!(guard(&server, "deferred").await, 1);
     nobody_is_deferred(&server).await;
-    assert_eq!(server.reservation(&no).await.json["status"], "PAYMENT_PENDING", "forgotten before the hold ends");
     server.reservation_becomes(&no, "EXPIRED").await;
     let (later, _) = turned_away(&server, &unique("cust"), &means()).await;
     breaker(&server, "AUTO").await;
@@ -115,10 +114,10 @@ async fn a_hold_that_runs_out_first_is_not_charged() {
 
 #[tokio::test]
 async fn a_customer_who_pays_during_a_retry_waits_for_it_and_is_charged_once() {
-    let server = TestServer::with(options().setting("PAYMENT__WAIT_MS_MAX", "4000")).await;
+    let server = TestServer::with(options().setting("PAYMENT__WAIT_MS_MAX", "8000")).await;
     breaker(&server, "FORCED_OPEN").await;
     let (no, answer) = turned_away(&server, &unique("cust"), &means()).await;
-    server.provider_inside(&json!({"latencyMs": 1_500})).await;
+    server.provider_inside(&json!({"latencyMs": 3_000})).await;
     breaker(&server, "AUTO").await;
     eventually("the retry is under way", SOON, async || guard(&server, "inFlight").await == 1).await;
     let paid = server.post(&answer.text_at("/links/pay"), &means()).await.expect(200);
@@ -126,6 +125,25 @@ async fn a_customer_who_pays_during_a_retry_waits_for_it_and_is_charged_once() {
     assert_eq!(paid.json["payment"]["status"], "APPROVED");
     assert_eq!(charges(&server).await, [(no, 1)]);
     nobody_is_deferred(&server).await;
+}
+
+#[tokio::test]
+async fn two_retries_are_under_way_at_once_and_no_more() {
+    const DEFERRED: usize = 6;
+    let server = TestServer::with(options()).await;
+    breaker(&server, "FORCED_OPEN").await;
+    for _ in 0..DEFERRED {
+        turned_away(&server, &unique("cust"), &means()).await;
+    }
+    server.provider_inside(&json!({"latencyMs": 600})).await;
+    breaker(&server, "AUTO").await;
+    let mut most = 0;
+    eventually("everybody has paid", SOON, async || {
+        most = most.max(guard(&server, "inFlight").await);
+        charges(&server).await.len() == DEFERRED
+    })
+    .await;
+    assert_eq!(most, 2);
 }
 
 #[tokio::test]
@@ -179,10 +197,10 @@ async fn where_it_is_switched_off_nobody_is_remembered_and_nothing_is_paid_by_it
 
 #[tokio::test]
 async fn where_it_is_switched_off_nobody_waits_for_an_attempt_that_is_under_way() {
-    let options = options().setting("PAYMENT__RETRY_DEFERRED", "false").setting("PAYMENT__WAIT_MS_MAX", "4000");
+    let options = options().setting("PAYMENT__RETRY_DEFERRED", "false").setting("PAYMENT__WAIT_MS_MAX", "8000");
     let server = TestServer::with(options).await;
     let held = server.hold(&server.register_car().await, &unique("cust"), 2, 3).await.text_at("/links/pay");
-    server.provider_inside(&json!({"latencyMs": 1_500})).await;
+    server.provider_inside(&json!({"latencyMs": 3_000})).await;
     let (api, pay) = (server.api(), held.clone());
     let first = tokio::spawn(async move { api.post(&pay, &means()).await.status });
     eventually("the first is under way", SOON, async || guard(&server, "inFlight").await == 1).await;

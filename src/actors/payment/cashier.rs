@@ -270,28 +270,28 @@ impl Cashier {
                 return Err(error);
             }
         };
-        self.call(payment_no, &payment, means, pass).await
+        self.call(payment_no, &payment, &means, pass).await
     }
 
     async fn call(
         &self,
         payment_no: &PaymentNo,
         payment: &Payment,
-        means: PaymentMeans,
+        means: &PaymentMeans,
         pass: Pass,
     ) -> Result<Charged, ServiceError> {
-        self.deferred.called(payment_no, &means);
         let charge = Charge {
             idempotency_key: payment.charge_key().into(),
             reservation_no: payment.subject.reservation_no.clone(),
             amount: payment.amount,
-            method: means.method,
-            token: means.token,
+            method: Arc::clone(&means.method),
+            token: Arc::clone(&means.token),
         };
         let answer = if pass.is_void() {
             pass.done(Outcome::NotCalled);
             Err(ProviderError::NotDone("the breaker has opened".to_owned()))
         } else {
+            self.deferred.called(payment_no, means);
             let answer = within(self.call_timeout, self.provider.charge(charge)).await;
             pass.done(outcome_of(&answer));
             answer
