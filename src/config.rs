@@ -118,6 +118,8 @@ pub struct Payment {
     pub provider_timeout_ms: u64,
     /// How long one request waits for a payment before it answers that it is deferred.
     pub wait_ms_max: u64,
+    /// Whether payments that were turned away are tried again by themselves before their holds run out.
+    pub retry_deferred: bool,
     /// What guards the provider.
     pub bulkhead: BulkheadConfig,
 }

@@ -56,6 +56,7 @@ impl World {
             service,
             bulkhead: BulkheadConfig::default(),
             provider_timeout: Duration::from_secs(10),
+            retry_deferred: true,
             limits: ContextLimits::default(),
         };
         let app = App::start(foundation, settings).await.unwrap();

@@ -6,11 +6,12 @@ use futures_util::future::BoxFuture;
 use rentcar::actors::api::{PaymentMeans, PaymentResult, ReserveRequest};
 use rentcar::actors::app::{App, AppSettings, Foundation};
 use rentcar::actors::payment::Payments;
-use rentcar::actors::payment::bulkhead::{BreakerState, BulkheadConfig, BulkheadHandle};
+use rentcar::actors::payment::bulkhead::{BreakerConfig, BreakerState, BulkheadConfig, BulkheadHandle};
 use rentcar::actors::payment::cashier::Cashier;
+use rentcar::actors::payment::deferred::DeferredPayments;
 use rentcar::actors::payment::unconfirmed::give_back;
 use rentcar::actors::runtime::{Ask, ChildSpec, Clock, ContextLimits, ContextSpec, ManualClock, Part, System, context};
-use rentcar::actors::service::{FaultAction, Service, ServiceSettings};
+use rentcar::actors::service::{BreakerMode, FaultAction, Service, ServiceSettings};
 use rentcar::domain::fleet::Particulars;
 use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use rentcar::domain::money::{Currency, Money};
@@ -38,6 +39,8 @@ enum Road {
     Open,
     /// They are lost, and so is the answer.
     Lost,
+    /// The first is lost like that.
+    LostOnce,
     /// They arrive only after the first look-up was answered.
     Slow,
     /// Another amount arrives.
@@ -49,14 +52,21 @@ struct Provider {
     sandbox: Sandbox,
     road: Road,
     on_the_way: Mutex<Option<Charge>>,
+    /// With what it was to charge, in order.
+    tokens: Mutex<Vec<String>>,
     looked_up: AtomicUsize,
     refunds: AtomicUsize,
 }
 
 impl Provider {
     fn new(road: Road) -> Arc<Self> {
-        let (sandbox, on_the_way) = (Sandbox::new(), Mutex::default());
-        Arc::new(Self { sandbox, road, on_the_way, looked_up: AtomicUsize::new(0), refunds: AtomicUsize::new(0) })
+        let (sandbox, on_the_way, tokens) = (Sandbox::new(), Mutex::default(), Mutex::default());
+        let (looked_up, refunds) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Arc::new(Self { sandbox, road, on_the_way, tokens, looked_up, refunds })
+    }
+
+    fn tokens(&self) -> Vec<String> {
+        self.tokens.lock().unwrap().clone()
     }
 
     fn looked_up(&self) -> usize {
@@ -72,8 +82,11 @@ impl PaymentProvider for Provider {
     fn charge(&self, charge: Charge) -> BoxFuture<'_, Result<ChargeOutcome, ProviderError>> {
         Box::pin(async move {
             let no_answer = Err(ProviderError::Unknown("the answer was lost".to_owned()));
+            let before = self.tokens().len();
+            self.tokens.lock().unwrap().push(charge.token.to_string());
             match self.road {
-                Road::Open => self.sandbox.charge(charge).await,
+                Road::LostOnce if before == 0 => no_answer,
+                Road::Open | Road::LostOnce => self.sandbox.charge(charge).await,
                 Road::Lost => no_answer,
                 Road::Slow => {
                     *self.on_the_way.lock().unwrap() = Some(charge);
@@ -133,8 +146,9 @@ impl World {
             read_wait: Duration::from_secs(5),
             unpaid_holds_max: 0,
         };
-        let (bulkhead, limits) = (BulkheadConfig::default(), ContextLimits::default());
-        let settings = AppSettings { service, bulkhead, provider_timeout: CALL, limits };
+        let breaker = BreakerConfig { open_ms_min: 500, open_ms_max: 1_000, ..BreakerConfig::default() };
+        let (bulkhead, limits) = (BulkheadConfig { breaker, ..BulkheadConfig::default() }, ContextLimits::default());
+        let settings = AppSettings { service, bulkhead, provider_timeout: CALL, retry_deferred: true, limits };
         let app = App::start(foundation, settings).await.unwrap();
         let car_no = CarNo::parse("car01").unwrap();
         let particulars = Particulars {
@@ -162,7 +176,7 @@ impl World {
             car_no: self.car_no.clone(),
             customer_no: CustomerNo::parse("kim").unwrap(),
             period: Period::new(at(day), at(day + 1)).unwrap(),
-            means: Some(PaymentMeans { method: "card".into(), token: "tok".into() }),
+            means: Some(means("tok")),
             backdated: false,
         };
         let (view, result) = self.service().reserve(request).await.unwrap();
@@ -173,9 +187,18 @@ impl World {
         self.service().payment(&no.payment()).await.unwrap().1.unwrap()
     }
 
+    async fn is_confirmed(&self, no: &ReservationNo) -> bool {
+        let status = self.service().reservation(no).await.unwrap().booking.status;
+        matches!(status, reservation::Status::Confirmed { .. })
+    }
+
     async fn stop(self) {
         assert!(self.app.shutdown(Duration::from_secs(5)).await);
     }
+}
+
+fn means(token: &str) -> PaymentMeans {
+    PaymentMeans { method: "card".into(), token: token.into() }
 }
 
 fn journal() -> Arc<MemoryJournal> {
@@ -229,11 +252,7 @@ async fn a_charge_that_arrives_after_the_look_up_is_found() {
     let world = World::start(&journal(), &provider).await;
     let (no, result) = world.reserve(2).await;
     assert!(matches!(result, PaymentResult::Deferred { .. }), "{result:?}");
-    eventually("it is confirmed", || async {
-        let status = world.service().reservation(&no).await.unwrap().booking.status;
-        matches!(status, reservation::Status::Confirmed { .. })
-    })
-    .await;
+    eventually("it is confirmed", || world.is_confirmed(&no)).await;
     assert_eq!(provider.sandbox.ledger(0, 10).items.len(), 1);
     world.stop().await;
 }
@@ -249,8 +268,51 @@ async fn a_charge_that_never_arrived_is_believed_after_a_while_and_can_be_made_a
     assert!(begun.elapsed() >= CALL && provider.looked_up() >= 2, "{} look-ups", provider.looked_up());
     world.stop().await;
     let world = World::start(&journal, &Provider::new(Road::Open)).await;
-    let means = PaymentMeans { method: "card".into(), token: "tok".into() };
-    assert_eq!(world.service().pay(no, means).await.unwrap().1, PaymentResult::Approved);
+    assert_eq!(world.service().pay(no, means("tok")).await.unwrap().1, PaymentResult::Approved);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_charge_that_never_arrived_is_made_again_by_itself_under_the_same_key() {
+    let provider = Provider::new(Road::LostOnce);
+    let world = World::start(&journal(), &provider).await;
+    let (no, result) = world.reserve(2).await;
+    assert!(matches!(result, PaymentResult::Deferred { .. }), "{result:?}");
+    eventually("it is confirmed", || world.is_confirmed(&no)).await;
+    let ledger = provider.sandbox.ledger(0, 10).items;
+    assert_eq!((ledger.len(), provider.tokens().len(), world.payment(&no).await.attempt), (1, 2, 1));
+    assert!(provider.looked_up() >= 2, "only after it was sure that nothing had been charged");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_means_that_the_customer_gave_last_are_the_ones_that_are_tried_again() {
+    let provider = Provider::new(Road::Open);
+    let world = World::start(&journal(), &provider).await;
+    world.service().force_breaker(BreakerMode::ForcedOpen).await;
+    let (no, _) = world.reserve(2).await;
+    let (_, result) = world.service().pay(no.clone(), means("other")).await.unwrap();
+    assert!(matches!(result, PaymentResult::Deferred { .. }), "{result:?}");
+    assert_eq!(world.service().payments_deferred(), 1);
+    world.service().force_breaker(BreakerMode::Auto).await;
+    eventually("it is confirmed", || world.is_confirmed(&no)).await;
+    assert_eq!((provider.tokens(), world.service().payments_deferred()), (vec!["other".to_owned()], 0));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_reservation_is_not_paid_by_itself() {
+    let provider = Provider::new(Road::Open);
+    let world = World::start(&journal(), &provider).await;
+    world.service().force_breaker(BreakerMode::ForcedOpen).await;
+    let (cancelled, _) = world.reserve(2).await;
+    let (kept, _) = world.reserve(4).await;
+    assert_eq!(world.service().payments_deferred(), 2);
+    world.service().cancel(cancelled.clone()).await.unwrap();
+    assert_eq!(world.service().payments_deferred(), 1);
+    world.service().force_breaker(BreakerMode::Auto).await;
+    eventually("the other is confirmed", || world.is_confirmed(&kept)).await;
+    assert_eq!(provider.tokens().len(), 1);
     world.stop().await;
 }
 
@@ -280,7 +342,9 @@ async fn payment_alone(journal: &Arc<MemoryJournal>, provider: &Arc<Provider>) -
     });
     let guard = BulkheadHandle::new(BulkheadConfig::default());
     let bulkhead = Part::simple(ChildSpec::new("payment", "bulkhead", "bulkhead", guard.child_start()));
-    let cashier = Cashier::new(payments, Arc::clone(journal) as _, Arc::clone(provider) as _, guard, CALL);
+    let deferred = DeferredPayments::new(false, CALL, Arc::new(ManualClock::at(START_MS)));
+    let (journal, provider) = (Arc::clone(journal) as _, Arc::clone(provider) as _);
+    let cashier = Cashier::new(payments, journal, provider, guard, CALL, deferred);
     (System::start(vec![bulkhead, part.part()]).await.unwrap(), cashier)
 }
 

@@ -7,6 +7,7 @@ use super::housekeeping;
 use super::payment::Payments;
 use super::payment::bulkhead::{BulkheadConfig, BulkheadHandle};
 use super::payment::cashier::{Cashier, Settler};
+use super::payment::deferred::{self, DeferredPayments};
 use super::policies::{HoldTimer, OverdueTimer, Targets, policies};
 use super::rental::Rentals;
 use super::reservation::Calendars;
@@ -44,6 +45,8 @@ pub struct AppSettings {
     pub bulkhead: BulkheadConfig,
     /// How long one call to the provider may take.
     pub provider_timeout: Duration,
+    /// Whether payments that were turned away are tried again by themselves.
+    pub retry_deferred: bool,
     /// The bounds of each context.
     pub limits: ContextLimits,
 }
@@ -93,7 +96,9 @@ impl App {
         let (customers, customers_part) = context(spec(Customers, &foundation, limits));
         let guard = BulkheadHandle::new(settings.bulkhead);
         let Foundation { journal, views, clock, provider } = foundation;
-        let cashier = Cashier::new(payments, Arc::clone(&journal), provider, guard.clone(), settings.provider_timeout);
+        let (timeout, retries) = (settings.provider_timeout, settings.retry_deferred);
+        let deferred = DeferredPayments::new(retries, guard.queue_wait() + timeout, Arc::clone(&clock));
+        let cashier = Cashier::new(payments, Arc::clone(&journal), provider, guard.clone(), timeout, deferred);
         let targets = Targets {
             calendars: calendars.clone(),
             rentals: rentals.clone(),
@@ -105,7 +110,7 @@ impl App {
         let last_serial = last_serial(&*journal).await?;
         let policies = |of| policies(&targets, of);
         let start_guard = guard.child_start();
-        let parts = vec![
+        let mut parts = vec![
             Part::simple(ChildSpec::new(schema::PAYMENT.0, "bulkhead", "bulkhead", start_guard)),
             calendars_part
                 .with_timers(Arc::new(HoldTimer(targets.clone())))
@@ -124,6 +129,9 @@ impl App {
             housekeeping::part(&journal, &clock),
             followers_part(VIEWS.0, &journal, &clock, &views_follow(&*journal, &views), RestartLimits::default()),
         ];
+        if retries {
+            parts.push(deferred::part(&cashier));
+        }
         let parts_of_service = Parts {
             calendars,
             rentals,

@@ -163,6 +163,7 @@ pub(super) fn app_settings(config: &Config) -> AppSettings {
         },
         bulkhead: config.payment.bulkhead,
         provider_timeout: Duration::from_millis(config.payment.provider_timeout_ms),
+        retry_deferred: config.payment.retry_deferred,
         limits,
     }
 }

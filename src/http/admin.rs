@@ -23,10 +23,11 @@ struct GuardDto {
     limit: usize,
     opened_at: Option<String>,
     next_probe_at: Option<String>,
+    deferred: usize,
 }
 
 impl GuardDto {
-    fn of(status: &BulkheadStatus) -> GuardDto {
+    fn of(status: &BulkheadStatus, deferred: usize) -> GuardDto {
         let instant = |at_ms: Option<i64>| at_ms.and_then(Timestamp::from_millis).map(render_instant);
         GuardDto {
             state: status.state,
@@ -36,6 +37,7 @@ impl GuardDto {
             limit: status.limit,
             opened_at: instant(status.opened_at_ms),
             next_probe_at: instant(status.next_probe_at_ms),
+            deferred,
         }
     }
 }
@@ -48,7 +50,7 @@ pub(super) fn mount(group: Group<Front>, fault_injection: bool) -> Group<Front> 
 
 async fn guard(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
-    Ok(Answer::ok(&GuardDto::of(&front.service.payment_guard())))
+    Ok(Answer::ok(&GuardDto::of(&front.service.payment_guard(), front.service.payments_deferred())))
 }
 
 async fn force(front: Arc<Front>, call: Call) -> Outcome {
@@ -61,7 +63,8 @@ async fn force(front: Arc<Front>, call: Call) -> Outcome {
         _ => Err("it must be FORCED_OPEN, FORCED_CLOSED or AUTO"),
     })?;
     members.finish()?;
-    Ok(Answer::ok(&GuardDto::of(&front.service.force_breaker(mode).await)))
+    let status = front.service.force_breaker(mode).await;
+    Ok(Answer::ok(&GuardDto::of(&status, front.service.payments_deferred())))
 }
 
 async fn fault(front: Arc<Front>, call: Call) -> Outcome {

@@ -162,6 +162,7 @@ impl World {
             service,
             bulkhead: BulkheadConfig::default(),
             provider_timeout: Duration::from_secs(3),
+            retry_deferred: true,
             limits: ContextLimits::default(),
         };
         App::start(foundation, settings).await.map_err(|error| error.to_string())

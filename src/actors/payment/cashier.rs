@@ -2,8 +2,12 @@
 //! intent journaled first. What it cannot finish, the settle timer finishes; it never charges a second time while
 //! the outcome of the first is unknown.
 
+mod again;
+
 use super::Payments;
 use super::bulkhead::{BulkheadHandle, Lane, Outcome, Pass};
+use super::deferred::DeferredPayments;
+use super::hands::{Hand, Hands, InHand, Work};
 use super::patience::{Absences, Disputes};
 use crate::actors::api::{PaymentMeans, ServiceError};
 use crate::actors::committed::committed;
@@ -12,11 +16,11 @@ use crate::domain::Subject;
 use crate::domain::ids::PaymentNo;
 use crate::domain::money::Money;
 use crate::domain::payment::{Cancelled, Command, Outstanding, Payment, Rejection, Status};
+use crate::domain::time::Timestamp;
 use crate::providers::{Charge, ChargeOutcome, Found, PaymentProvider, ProviderError, Refund};
 use crate::store::journal::{Journal, Timer};
 use crate::store::schema;
 use futures_util::future::BoxFuture;
-use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -47,6 +51,19 @@ const SETTLE_AFTER_MAX: Duration = Duration::from_secs(2);
 /// How long the provider is left alone about a payment on which its books and ours disagree.
 const DISPUTED: Backoff = Backoff::new(60_000, 3_600_000);
 
+/// What a customer wants to pay, and with what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// What is paid.
+    pub subject: Subject,
+    /// How much.
+    pub amount: Money,
+    /// With what.
+    pub means: PaymentMeans,
+    /// Until when the car is held for it.
+    pub hold_until: Timestamp,
+}
+
 /// What became of a charge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Charged {
@@ -71,22 +88,11 @@ pub struct Cashier {
     provider: Arc<dyn PaymentProvider>,
     guard: BulkheadHandle,
     call_timeout: Duration,
-    in_hand: Mutex<HashSet<PaymentNo>>,
+    hands: Arc<Hands>,
+    deferred: Arc<DeferredPayments>,
     absences: Mutex<Absences>,
     disputes: Mutex<Disputes>,
-    tasks: TaskTracker,
-}
-
-/// A payment in hand; put down when dropped.
-struct Hand {
-    cashier: Arc<Cashier>,
-    payment_no: PaymentNo,
-}
-
-impl Drop for Hand {
-    fn drop(&mut self) {
-        lock(&self.cashier.in_hand).remove(&self.payment_no);
-    }
+    pub(super) tasks: TaskTracker,
 }
 
 impl Cashier {
@@ -98,11 +104,23 @@ impl Cashier {
         provider: Arc<dyn PaymentProvider>,
         guard: BulkheadHandle,
         call_timeout: Duration,
+        deferred: Arc<DeferredPayments>,
     ) -> Arc<Self> {
-        let (in_hand, tasks) = (Mutex::default(), TaskTracker::new());
+        let (hands, tasks) = (Hands::new(Arc::clone(&deferred)), TaskTracker::new());
         let absences = Mutex::new(Absences::new(call_timeout.min(SETTLE_AFTER_MAX)));
         let disputes = Mutex::new(Disputes::new(DISPUTED));
-        Arc::new(Cashier { payments, journal, provider, guard, call_timeout, in_hand, absences, disputes, tasks })
+        Arc::new(Cashier {
+            payments,
+            journal,
+            provider,
+            guard,
+            call_timeout,
+            hands,
+            deferred,
+            absences,
+            disputes,
+            tasks,
+        })
     }
 
     /// The guard, for operators.
@@ -111,8 +129,15 @@ impl Cashier {
         &self.guard
     }
 
-    /// Waits until nothing is in hand any more.
+    /// The payments that are tried again by themselves.
+    #[must_use]
+    pub fn deferred(&self) -> &DeferredPayments {
+        &self.deferred
+    }
+
+    /// Waits until nothing is in hand any more; nothing is tried again by itself from now on.
     pub async fn drain(&self) {
+        self.deferred.close();
         self.tasks.close();
         self.tasks.wait().await;
     }
@@ -120,12 +145,7 @@ impl Cashier {
     /// Whether a charge of it is under way in this process.
     #[must_use]
     pub fn has_in_hand(&self, payment_no: &PaymentNo) -> bool {
-        lock(&self.in_hand).contains(payment_no)
-    }
-
-    fn take(self: &Arc<Self>, payment_no: &PaymentNo) -> Option<Hand> {
-        let taken = lock(&self.in_hand).insert(payment_no.clone());
-        taken.then(|| Hand { cashier: Arc::clone(self), payment_no: payment_no.clone() })
+        self.hands.has(payment_no)
     }
 
     /// The payment as committed.
@@ -137,34 +157,37 @@ impl Cashier {
     }
 
     /// Charges, and waits for it no longer than until `wait` after `asked_at`; a charge that takes longer goes on
-    /// without the caller, who hears of that as soon as it can be foreseen.
+    /// without the caller, who hears of that as soon as it can be foreseen. An attempt that is under way is waited for
+    /// first, within the same time. Whoever is turned away is remembered and tried again.
     ///
     /// # Errors
     /// A rule that stands against it, or the payment context being down.
     pub async fn charge(
         self: &Arc<Self>,
-        subject: &Subject,
-        amount: Money,
-        means: PaymentMeans,
+        order: Order,
         asked_at: Instant,
         wait: Duration,
     ) -> Result<Charged, ServiceError> {
-        let payment_no = subject.reservation_no.payment();
+        let payment_no = order.subject.reservation_no.payment();
         let under_way = Charged::Deferred { retry_after_ms: UNDER_WAY_RETRY_MS };
-        let Some(hand) = self.take(&payment_no) else { return Ok(under_way) };
-        let (cashier, subject) = (Arc::clone(self), subject.clone());
+        self.deferred.note(&order);
+        let hand = match self.hands.take(&payment_no, Work::Charge) {
+            Ok(hand) => hand,
+            Err(in_hand) => {
+                let Some(hand) = self.take_after(in_hand, &payment_no, asked_at + wait).await else {
+                    return Ok(under_way);
+                };
+                let payment = self.committed(&payment_no).await?;
+                if payment.is_some_and(|payment| matches!(payment.status, Status::Approved { .. })) {
+                    return Ok(Charged::Approved);
+                }
+                hand
+            }
+        };
         let (expects, expected) = oneshot::channel();
         let place_by = (asked_at + self.guard.queue_wait()).max(Instant::now() + PLACE_WAIT_MIN);
         let place_by = place_by.min(asked_at + wait);
-        let mut work = self.tasks.spawn(async move {
-            let pass = match cashier.guard.enter(Lane::Charge, place_by).await {
-                Ok(pass) => pass,
-                Err(deferred) => return Ok(Charged::Deferred { retry_after_ms: deferred.retry_after_ms }),
-            };
-            // Nobody may be waiting any more.
-            let _ = expects.send(pass.expected());
-            cashier.charge_in_hand(hand, subject, amount, means, pass).await
-        });
+        let mut work = self.tasks.spawn(Arc::clone(self).attempt(hand, order, place_by, expects));
         let within = async {
             tokio::select! {
                 biased;
@@ -186,15 +209,50 @@ impl Cashier {
         }
     }
 
-    async fn charge_in_hand(
+    /// Takes a payment that is to be charged once another charge of it has ended. `None` when that takes too long, or
+    /// when it is being settled, which may take much longer than anybody waits.
+    async fn take_after(&self, mut in_hand: InHand, payment_no: &PaymentNo, until: Instant) -> Option<Hand> {
+        while self.deferred.is_on() && in_hand.work == Work::Charge {
+            tokio::time::timeout_at(until, in_hand.ended()).await.ok()?;
+            in_hand = match self.hands.take(payment_no, Work::Charge) {
+                Ok(hand) => return Some(hand),
+                Err(in_hand) => in_hand,
+            };
+        }
+        None
+    }
+
+    /// One attempt, which the provider hears of if there is a place. The expected time of the call is told.
+    async fn attempt(
         self: Arc<Self>,
         hand: Hand,
-        subject: Subject,
-        amount: Money,
-        means: PaymentMeans,
-        pass: Pass,
+        order: Order,
+        place_by: Instant,
+        expects: oneshot::Sender<Duration>,
     ) -> Result<Charged, ServiceError> {
-        let requested = self.tell(&hand.payment_no, Command::Request { subject, amount }).await;
+        let charged = match self.guard.enter(Lane::Charge, place_by).await {
+            Ok(pass) => {
+                // Nobody may be waiting any more.
+                let _ = expects.send(pass.expected());
+                self.charge_in_hand(&hand.payment_no, order, pass).await
+            }
+            Err(deferred) => Ok(Charged::Deferred { retry_after_ms: deferred.retry_after_ms }),
+        };
+        match &charged {
+            Ok(Charged::Deferred { retry_after_ms })
+            | Err(ServiceError::Unavailable { retry_after_ms, .. } | ServiceError::Overloaded { retry_after_ms }) => {
+                self.deferred.put_off(&hand.payment_no, *retry_after_ms);
+            }
+            // What the payment itself says has been heard.
+            Ok(Charged::Approved | Charged::Declined { .. }) | Err(ServiceError::Unknown | ServiceError::Read(_)) => {}
+            Err(_) => self.deferred.forget(&hand.payment_no),
+        }
+        charged
+    }
+
+    async fn charge_in_hand(&self, payment_no: &PaymentNo, order: Order, pass: Pass) -> Result<Charged, ServiceError> {
+        let Order { subject, amount, means, .. } = order;
+        let requested = self.tell(payment_no, Command::Request { subject, amount }).await;
         let payment = match requested {
             Ok(Some(payment)) if payment.status == Status::Requested => payment,
             Ok(payment) => {
@@ -212,27 +270,28 @@ impl Cashier {
                 return Err(error);
             }
         };
-        self.call(&hand.payment_no, &payment, means, pass).await
+        self.call(payment_no, &payment, &means, pass).await
     }
 
     async fn call(
         &self,
         payment_no: &PaymentNo,
         payment: &Payment,
-        means: PaymentMeans,
+        means: &PaymentMeans,
         pass: Pass,
     ) -> Result<Charged, ServiceError> {
         let charge = Charge {
             idempotency_key: payment.charge_key().into(),
             reservation_no: payment.subject.reservation_no.clone(),
             amount: payment.amount,
-            method: means.method,
-            token: means.token,
+            method: Arc::clone(&means.method),
+            token: Arc::clone(&means.token),
         };
         let answer = if pass.is_void() {
             pass.done(Outcome::NotCalled);
             Err(ProviderError::NotDone("the breaker has opened".to_owned()))
         } else {
+            self.deferred.called(payment_no, means);
             let answer = within(self.call_timeout, self.provider.charge(charge)).await;
             pass.done(outcome_of(&answer));
             answer
@@ -314,7 +373,9 @@ impl Cashier {
     /// # Errors
     /// When it is still outstanding afterwards.
     pub async fn settle(self: &Arc<Self>, payment_no: &PaymentNo) -> Result<(), HandlerError> {
-        let Some(_hand) = self.take(payment_no) else { return Err(HandlerError::not_yet("the payment is in hand")) };
+        let Ok(_hand) = self.hands.take(payment_no, Work::Settle) else {
+            return Err(HandlerError::not_yet("the payment is in hand"));
+        };
         if let Some(wait) = lock(&self.disputes).left(payment_no, Instant::now()) {
             return Err(disputed(wait));
         }
@@ -402,7 +463,14 @@ impl Cashier {
         ask: Ask,
     ) -> Result<Option<Payment>, ServiceError> {
         let answer = self.payments.ask(payment_no.as_str(), command, ask).await;
-        Ok(answer.map_err(|error| ServiceError::not_asked(schema::PAYMENT, error))??)
+        let payment = answer.map_err(|error| ServiceError::not_asked(schema::PAYMENT, error))??;
+        match payment.as_ref().map(|payment| &payment.status) {
+            Some(Status::Approved { .. } | Status::Cancelled(_)) => self.deferred.forget(payment_no),
+            Some(Status::Declined { .. }) => self.deferred.declined(payment_no),
+            Some(Status::NotCharged) => self.deferred.put_off(payment_no, self.guard.retry_after_ms()),
+            Some(Status::Requested | Status::Unknown) | None => {}
+        }
+        Ok(payment)
     }
 }
 

@@ -3,6 +3,8 @@
 
 pub mod bulkhead;
 pub mod cashier;
+pub mod deferred;
+mod hands;
 mod patience;
 pub mod unconfirmed;
 

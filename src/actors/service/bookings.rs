@@ -2,7 +2,7 @@
 
 use super::{Result, Service, ask, fresh_reservation_no};
 use crate::actors::api::{PaymentMeans, PaymentResult, ReservationView, ReserveRequest, ServiceError};
-use crate::actors::payment::cashier::Charged;
+use crate::actors::payment::cashier::{Charged, Order};
 use crate::actors::payment::unconfirmed::give_back;
 use crate::actors::reservation::Reply;
 use crate::domain::Subject;
@@ -11,7 +11,7 @@ use crate::domain::ids::{RentalNo, ReservationNo};
 use crate::domain::payment::{self, Cancelled, Outstanding};
 use crate::domain::rental::{self, Rental};
 use crate::domain::reservation::{Booking, Command, Rejection, Status};
-use crate::domain::time::Period;
+use crate::domain::time::{Period, Timestamp};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -55,7 +55,9 @@ impl Service {
             None => self.hold(fresh_reservation_no()?, &request).await?,
         };
         match (booking.status, request.means) {
-            (Status::PaymentPending { .. }, Some(means)) => self.pay_for(booking, means, asked_at).await,
+            (Status::PaymentPending { hold_until }, Some(means)) => {
+                self.pay_for(booking, hold_until, means, asked_at).await
+            }
             (Status::PaymentPending { .. }, None) => Ok((self.view(booking).await?, PaymentResult::NotAttempted)),
             (
                 Status::Confirmed { .. } | Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. },
@@ -111,7 +113,7 @@ impl Service {
         let booking = self.booking(&reservation_no).await?.ok_or(Rejection::ReservationNotFound)?;
         match booking.status {
             Status::PaymentPending { hold_until } if hold_until <= self.now() => self.pay_too_late(booking).await,
-            Status::PaymentPending { .. } => self.pay_for(booking, means, asked_at).await,
+            Status::PaymentPending { hold_until } => self.pay_for(booking, hold_until, means, asked_at).await,
             Status::Confirmed { .. } => Ok((self.view(booking).await?, PaymentResult::Approved)),
             Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. } => {
                 Err(Rejection::ReservationClosed.into())
@@ -135,11 +137,13 @@ impl Service {
     async fn pay_for(
         &self,
         booking: Booking,
+        hold_until: Timestamp,
         means: PaymentMeans,
         asked_at: Instant,
     ) -> Result<(ReservationView, PaymentResult)> {
-        let (subject, price, wait) = (&booking.subject, booking.price, self.settings.payment_wait);
-        let charged = self.parts.cashier.charge(subject, price, means, asked_at, wait).await;
+        let (subject, amount) = (&booking.subject, booking.price);
+        let order = Order { subject: subject.clone(), amount, means, hold_until };
+        let charged = self.parts.cashier.charge(order, asked_at, self.settings.payment_wait).await;
         match charged {
             Ok(Charged::Approved) => self.confirm(booking).await,
             Ok(Charged::Declined { reason }) => {

@@ -106,6 +106,12 @@ impl Service {
         self.parts.cashier.guard().status()
     }
 
+    /// How many payments wait to be tried again by themselves.
+    #[must_use]
+    pub fn payments_deferred(&self) -> usize {
+        self.parts.cashier.deferred().waiting()
+    }
+
     /// Sets the breaker.
     pub async fn force_breaker(&self, mode: BreakerMode) -> BulkheadStatus {
         let mode = match mode {

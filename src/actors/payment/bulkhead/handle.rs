@@ -266,6 +266,17 @@ impl BulkheadHandle {
         status
     }
 
+    /// Whether a charge that came now might get a place, so far as the breaker goes. Asks nobody and never waits.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        let status = self.status();
+        status.up
+            && match status.state {
+                BreakerState::Closed | BreakerState::HalfOpen | BreakerState::ForcedClosed => true,
+                BreakerState::Open | BreakerState::ForcedOpen => false,
+            }
+    }
+
     /// Does what an operator wants, also to the actors of later restarts; answers how the bulkhead stands then.
     pub async fn force(&self, mode: Mode) -> BulkheadStatus {
         *self.0.mode.lock().unwrap_or_else(PoisonError::into_inner) = mode;
