@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// How many customers pay at the same time: no more than the provider's places, so that every charge reaches it.
 const AT_ONCE: usize = 6;
+/// After how long a call without an answer is given up, in milliseconds: short, so that many can be lost.
+const GIVEN_UP_MS: &str = "500";
 /// How many reservations each car gets.
 const PER_CAR: usize = 50;
 /// How long finding out may take.
@@ -59,6 +61,7 @@ async fn pay_without_an_answer(api: &Api, provider: &Provider, cars: &[String], 
 async fn charges_whose_answers_are_lost_are_made_once_and_found_again() {
     let provider = Provider::start().await;
     let options = Options { provider: Some(provider.url().to_owned()), ..Options::default() };
+    let options = options.setting("PAYMENT__PROVIDER_TIMEOUT_MS", GIVEN_UP_MS);
     let mut server = TestServer::with(options).await;
     let all: Vec<String> = (0..charges()).map(|_| unique("res")).collect();
     provider.put("/settings", &provider_settings(&json!({"loseAnswerRate": 1.0}))).await.expect(200);
