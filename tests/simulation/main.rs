@@ -33,7 +33,8 @@ fn whatever_goes_wrong_the_service_keeps_its_promises() {
         return;
     }
     let seeds = from_environment("RENTCAR_SIM_SEEDS").unwrap_or(1_000);
-    let (next, steps, reservations) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let (next, lived) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (steps, reservations) = (AtomicU64::new(0), AtomicU64::new(0));
     let wrong: Mutex<Vec<(u64, String)>> = Mutex::default();
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(8);
     std::thread::scope(|scope| {
@@ -44,6 +45,7 @@ fn whatever_goes_wrong_the_service_keeps_its_promises() {
                     if seed >= seeds || wrong.lock().unwrap().len() >= 3 {
                         return;
                     }
+                    lived.fetch_add(1, Ordering::Relaxed);
                     match live_alone(seed, false) {
                         Ok(outcome) => {
                             steps.fetch_add(outcome.steps, Ordering::Relaxed);
@@ -55,7 +57,12 @@ fn whatever_goes_wrong_the_service_keeps_its_promises() {
             });
         }
     });
-    println!("{seeds} seeds: {} steps, {} reservations", steps.into_inner(), reservations.into_inner());
+    println!(
+        "{} of {seeds} seeds lived: {} steps, {} reservations",
+        lived.into_inner(),
+        steps.into_inner(),
+        reservations.into_inner()
+    );
     let wrong = wrong.into_inner().unwrap();
     let told = |(seed, complaint): &(u64, String)| {
         format!(
