@@ -214,7 +214,8 @@ async fn a_refund_is_expected_to_take_as_long_as_the_calls_under_way() {
     let (handle, _keeper) = start(small()).await;
     assert_eq!(handle.refund_expected_ms(), Some(0));
     let slow = handle.enter(Lane::Charge, soon()).await.unwrap();
-    until(|| handle.refund_expected_ms() > Some(100)).await;
+    // Well above, because what is known afterwards is rounded and smoothed.
+    until(|| handle.refund_expected_ms() > Some(200)).await;
     slow.done(Outcome::Success);
     until(|| handle.status().in_flight == 0).await;
     assert!(handle.refund_expected_ms() > Some(100), "what a charge took is what is known");
