@@ -15,15 +15,16 @@ use rentcar::domain::fleet::Particulars;
 use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use rentcar::domain::money::{Currency, Money};
 use rentcar::domain::payment::{Cancelled, Outstanding, Payment, Status};
+use rentcar::domain::reconciliation::Difference;
 use rentcar::domain::reservation::{self, Terms};
 use rentcar::domain::time::{HOUR_MS, Period, Timestamp};
 use rentcar::providers::sandbox::Sandbox;
 use rentcar::providers::{
-    Charge, ChargeOutcome, Found, FoundRefund, PaymentProvider, ProviderError, Refund, RefundDone,
+    Charge, ChargeOutcome, Found, FoundRefund, PaymentProvider, ProviderError, RecordPage, Refund, RefundDone,
 };
 use rentcar::store::memory::{MemoryJournal, MemoryViews};
 use rentcar::store::schema;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -51,12 +52,21 @@ struct Provider {
     on_the_way: Mutex<Option<Charge>>,
     looked_up: AtomicUsize,
     refunds: AtomicUsize,
+    /// Whether its record lags behind what it answers.
+    record_lags: AtomicBool,
 }
 
 impl Provider {
     fn new(road: Road) -> Arc<Self> {
         let (sandbox, on_the_way) = (Sandbox::new(), Mutex::default());
-        Arc::new(Self { sandbox, road, on_the_way, looked_up: AtomicUsize::new(0), refunds: AtomicUsize::new(0) })
+        Arc::new(Self {
+            sandbox,
+            road,
+            on_the_way,
+            looked_up: AtomicUsize::new(0),
+            refunds: AtomicUsize::new(0),
+            record_lags: AtomicBool::new(false),
+        })
     }
 
     fn looked_up(&self) -> usize {
@@ -107,6 +117,13 @@ impl PaymentProvider for Provider {
 
     fn look_up_refund<'a>(&'a self, idempotency_key: &'a str) -> BoxFuture<'a, Result<FoundRefund, ProviderError>> {
         self.sandbox.look_up_refund(idempotency_key)
+    }
+
+    fn record<'a>(&'a self, cursor: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<RecordPage, ProviderError>> {
+        if self.record_lags.load(Ordering::SeqCst) {
+            return Box::pin(async { Ok(RecordPage { items: vec![], next: None }) });
+        }
+        self.sandbox.record(cursor, limit)
     }
 }
 
@@ -263,6 +280,24 @@ async fn another_amount_than_ours_is_not_recorded_as_paid() {
     let world = World::start(&journal, &provider).await;
     eventually("it is looked up again", || async { provider.looked_up() == 2 }).await;
     assert_eq!(world.payment(&no).await.outstanding(), Some(Outstanding::Charge));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_provider_s_record_does_not_show_yet_is_no_difference_when_the_provider_knows_it() {
+    let (journal, provider) = (journal(), Provider::new(Road::Open));
+    let world = World::start(&journal, &provider).await;
+    let (_, result) = world.reserve(2).await;
+    assert_eq!(result, PaymentResult::Approved);
+    provider.record_lags.store(true, Ordering::SeqCst);
+    let report = world.service().reconcile().await.unwrap();
+    assert!(report.agrees() && (report.payments, report.charges) == (1, 0), "{report:?}");
+    world.stop().await;
+    // Another provider, which really knows nothing of it.
+    let world = World::start(&journal, &Provider::new(Road::Open)).await;
+    let report = world.service().reconcile().await.unwrap();
+    let found: Vec<_> = report.findings.iter().map(|finding| (finding.difference, finding.here.amount())).collect();
+    assert_eq!(found, [(Difference::ChargeNotFound, RATE)]);
     world.stop().await;
 }
 

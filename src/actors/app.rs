@@ -7,6 +7,7 @@ use super::housekeeping;
 use super::payment::Payments;
 use super::payment::bulkhead::{BulkheadConfig, BulkheadHandle};
 use super::payment::cashier::{Cashier, Settler};
+use super::payment::reconciliation::Reconciler;
 use super::policies::{HoldTimer, OverdueTimer, Targets, policies};
 use super::rental::Rentals;
 use super::reservation::Calendars;
@@ -93,7 +94,9 @@ impl App {
         let (customers, customers_part) = context(spec(Customers, &foundation, limits));
         let guard = BulkheadHandle::new(settings.bulkhead);
         let Foundation { journal, views, clock, provider } = foundation;
-        let cashier = Cashier::new(payments, Arc::clone(&journal), provider, guard.clone(), settings.provider_timeout);
+        let timeout = settings.provider_timeout;
+        let reconciler = Reconciler::new(Arc::clone(&journal), Arc::clone(&provider), Some(guard.clone()), timeout);
+        let cashier = Cashier::new(payments, Arc::clone(&journal), provider, guard.clone(), timeout);
         let targets = Targets {
             calendars: calendars.clone(),
             rentals: rentals.clone(),
@@ -130,6 +133,7 @@ impl App {
             ledger,
             customers,
             cashier: Arc::clone(&cashier),
+            reconciler,
             views,
             journal,
             clock,

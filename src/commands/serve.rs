@@ -130,13 +130,17 @@ pub fn store_options(config: &Config) -> SledOptions {
 }
 
 fn payment_provider(config: &Config) -> anyhow::Result<(Arc<dyn PaymentProvider>, Option<Sandbox>)> {
-    let url = &config.payment.provider_url;
-    if url.is_empty() {
+    if config.payment.provider_url.is_empty() {
         let sandbox = Sandbox::new();
         return Ok((Arc::new(sandbox.clone()), Some(sandbox)));
     }
+    Ok((Arc::new(remote_provider(config)?), None))
+}
+
+/// The client of the provider process that the settings name.
+pub(super) fn remote_provider(config: &Config) -> anyhow::Result<RemoteProvider> {
     let remote = RemoteConfig { call_ms_max: config.payment.provider_timeout_ms, ..RemoteConfig::default() };
-    Ok((Arc::new(RemoteProvider::new(url, remote)?), None))
+    Ok(RemoteProvider::new(&config.payment.provider_url, remote)?)
 }
 
 pub(super) fn app_settings(config: &Config) -> AppSettings {

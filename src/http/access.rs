@@ -163,6 +163,8 @@ routes! {
     LEDGER = Route::get("/v1/fleet/ledger", Access::Admin, "getFleetLedger");
     /// The state of bulkhead and breaker.
     PAYMENT_GUARD = Route::get("/v1/admin/payment", Access::Ops, "getPaymentGuard");
+    /// Our payments compared with the provider's record.
+    RECONCILIATION = Route::get("/v1/admin/payment/reconciliation", Access::Ops, "reconcilePayments");
     /// Force the breaker.
     FORCE_BREAKER = Route::post("/v1/admin/payment/breaker", Access::Ops, "forceBreaker");
     /// Make something fail.

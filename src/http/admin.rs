@@ -6,6 +6,7 @@ use super::answer::Answer;
 use super::endpoint::{Call, Group, Outcome};
 use super::json::Members;
 use super::problem::Problem;
+use super::reconciliation::ReconciliationDto;
 use super::values::render_instant;
 use crate::actors::payment::bulkhead::{BreakerState, BulkheadStatus};
 use crate::actors::service::{BreakerMode, FaultAction, UnknownContext};
@@ -43,12 +44,18 @@ impl GuardDto {
 /// Faults are there only where they were asked for; otherwise the path does not exist.
 pub(super) fn mount(group: Group<Front>, fault_injection: bool) -> Group<Front> {
     let group = group.on(&access::PAYMENT_GUARD, guard).on(&access::FORCE_BREAKER, force);
+    let group = group.on(&access::RECONCILIATION, reconcile);
     if fault_injection { group.on(&access::FAULT, fault) } else { group }
 }
 
 async fn guard(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
     Ok(Answer::ok(&GuardDto::of(&front.service.payment_guard())))
+}
+
+async fn reconcile(front: Arc<Front>, call: Call) -> Outcome {
+    call.query(&[])?;
+    Ok(Answer::ok(&ReconciliationDto::of(&front.service.reconcile().await?)).uncached())
 }
 
 async fn force(front: Arc<Front>, call: Call) -> Outcome {

@@ -25,6 +25,7 @@ mod payments;
 pub mod problem;
 pub mod provider;
 pub mod query;
+pub mod reconciliation;
 mod refusals;
 mod rentals;
 mod reservations;

@@ -19,7 +19,7 @@ use rentcar::domain::money::{Currency, Money};
 use rentcar::domain::reservation::{Booking, Rejection, Status, Terms};
 use rentcar::domain::time::{DAY_MS, Period, Timestamp};
 use rentcar::domain::{payment, rental};
-use rentcar::providers::sandbox::Kind;
+use rentcar::providers::Kind;
 use rentcar::store::memory::{MemoryJournal, MemoryViews};
 use rentcar::store::replay::{Subscription, replay};
 use rentcar::store::schema;

@@ -4,6 +4,7 @@
 pub mod bulkhead;
 pub mod cashier;
 mod patience;
+pub mod reconciliation;
 pub mod unconfirmed;
 
 use super::runtime::{CorruptHistory, Derived, Entity};

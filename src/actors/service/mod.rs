@@ -7,12 +7,14 @@ mod customers;
 mod operation;
 mod reading;
 
+pub use super::payment::reconciliation::{ReconcileError, Report};
 pub use operation::{BreakerMode, ComponentHealth, FaultAction, UnknownContext};
 
 use super::api::{ANSWER_KEPT_MS, ServiceError};
 use super::customer::Customers;
 use super::fleet::Ledger;
 use super::payment::cashier::Cashier;
+use super::payment::reconciliation::Reconciler;
 use super::rental::Rentals;
 use super::reservation::Calendars;
 use super::runtime::{Ask, Clock, ContextHandle, Entity, System};
@@ -63,6 +65,8 @@ pub struct Parts {
     pub customers: ContextHandle<Customers>,
     /// The cashier.
     pub cashier: Arc<Cashier>,
+    /// Who compares our payments with the provider's record.
+    pub reconciler: Reconciler,
     /// The read models.
     pub views: Arc<Views>,
     /// The journal.

@@ -2,9 +2,14 @@
 
 use super::Service;
 use crate::actors::payment::bulkhead::{BulkheadStatus, Mode};
+use crate::actors::payment::reconciliation::{ReconcileError, Report};
 use crate::actors::runtime::Kind;
 use crate::actors::views::VIEWS;
 use crate::store::schema;
+use std::time::Duration;
+
+/// How long comparing our payments with the provider's record may take: less than an answer may.
+const RECONCILE_MAX: Duration = Duration::from_secs(25);
 
 /// How a part of the service is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +109,15 @@ impl Service {
     #[must_use]
     pub fn payment_guard(&self) -> BulkheadStatus {
         self.parts.cashier.guard().status()
+    }
+
+    /// Compares our payments with the provider's own record, while both go on.
+    ///
+    /// # Errors
+    /// When one of the two cannot be read in time, or another comparison is under way.
+    pub async fn reconcile(&self) -> Result<Report, ReconcileError> {
+        let report = tokio::time::timeout(RECONCILE_MAX, self.parts.reconciler.reconcile(&|_| {})).await;
+        report.map_err(|_| ReconcileError::TooLong)?
     }
 
     /// Sets the breaker.
