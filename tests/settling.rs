@@ -9,6 +9,7 @@ use rentcar::actors::payment::Payments;
 use rentcar::actors::payment::bulkhead::{BreakerState, BulkheadConfig, BulkheadHandle};
 use rentcar::actors::payment::cashier::Cashier;
 use rentcar::actors::payment::unconfirmed::give_back;
+use rentcar::actors::payment::unsettled::UnsettledSettings;
 use rentcar::actors::runtime::{Ask, ChildSpec, Clock, ContextLimits, ContextSpec, ManualClock, Part, System, context};
 use rentcar::actors::service::{FaultAction, Service, ServiceSettings};
 use rentcar::domain::fleet::Particulars;
@@ -43,6 +44,8 @@ enum Road {
     Slow,
     /// Another amount arrives.
     Garbled,
+    /// They are lost, and nobody is told what became of them.
+    Silent,
 }
 
 /// A sandbox at the end of a road, counting what it is asked.
@@ -52,6 +55,8 @@ struct Provider {
     on_the_way: Mutex<Option<Charge>>,
     looked_up: AtomicUsize,
     refunds: AtomicUsize,
+    /// When it was asked what became of a charge.
+    asked_at: Mutex<Vec<tokio::time::Instant>>,
     /// Whether its record lags behind what it answers.
     record_lags: AtomicBool,
 }
@@ -65,6 +70,7 @@ impl Provider {
             on_the_way,
             looked_up: AtomicUsize::new(0),
             refunds: AtomicUsize::new(0),
+            asked_at: Mutex::default(),
             record_lags: AtomicBool::new(false),
         })
     }
@@ -84,7 +90,7 @@ impl PaymentProvider for Provider {
             let no_answer = Err(ProviderError::Unknown("the answer was lost".to_owned()));
             match self.road {
                 Road::Open => self.sandbox.charge(charge).await,
-                Road::Lost => no_answer,
+                Road::Lost | Road::Silent => no_answer,
                 Road::Slow => {
                     *self.on_the_way.lock().unwrap() = Some(charge);
                     no_answer
@@ -104,7 +110,11 @@ impl PaymentProvider for Provider {
     }
 
     fn look_up<'a>(&'a self, idempotency_key: &'a str) -> BoxFuture<'a, Result<Found, ProviderError>> {
+        self.asked_at.lock().unwrap().push(tokio::time::Instant::now());
         Box::pin(async move {
+            if matches!(self.road, Road::Silent) {
+                return Err(ProviderError::Unknown("no word".to_owned()));
+            }
             let found = self.sandbox.look_up(idempotency_key).await;
             let arrives = self.on_the_way.lock().unwrap().take();
             if let Some(charge) = arrives {
@@ -149,7 +159,8 @@ impl World {
             view_wait: Duration::from_secs(5),
         };
         let (bulkhead, limits) = (BulkheadConfig::default(), ContextLimits::default());
-        let settings = AppSettings { service, bulkhead, provider_timeout: CALL, limits };
+        let settings =
+            AppSettings { service, bulkhead, provider_timeout: CALL, unsettled: UnsettledSettings::default(), limits };
         let app = App::start(foundation, settings).await.unwrap();
         let car_no = CarNo::parse("car01").unwrap();
         let particulars = Particulars {
@@ -298,6 +309,26 @@ async fn what_the_provider_s_record_does_not_show_yet_is_no_difference_when_the_
     let report = world.service().reconcile().await.unwrap();
     let found: Vec<_> = report.findings.iter().map(|finding| (finding.difference, finding.here.amount())).collect();
     assert_eq!(found, [(Difference::ChargeNotFound, RATE)]);
+    world.stop().await;
+}
+
+/// A charge whose outcome the provider does not tell for an hour, in paused time: when it was asked.
+#[tokio::test(start_paused = true)]
+async fn a_payment_of_unknown_outcome_is_asked_for_later_and_later_up_to_a_bound_and_for_ever() {
+    const BOUND: Duration = Duration::from_mins(1);
+    let provider = Provider::new(Road::Silent);
+    let world = World::start(&journal(), &provider).await;
+    let (no, result) = world.reserve(2).await;
+    assert!(matches!(result, PaymentResult::Deferred { .. }), "{result:?}");
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    let asked = provider.asked_at.lock().unwrap().clone();
+    let pauses: Vec<Duration> = asked.windows(2).map(|two| two[1] - two[0]).collect();
+    assert!(pauses[0] < Duration::from_secs(2), "soon at first: {pauses:?}");
+    assert!(pauses[..5].is_sorted() && pauses[4] > 4 * pauses[0], "then later and later: {pauses:?}");
+    let slack = Duration::from_secs(10);
+    assert!(pauses.iter().all(|pause| *pause <= BOUND + slack), "up to a bound: {pauses:?}");
+    assert!((60..=100).contains(&pauses.len()), "and for ever, but rarely: {pauses:?}");
+    assert_eq!(world.payment(&no).await.outstanding(), Some(Outstanding::Charge));
     world.stop().await;
 }
 

@@ -8,12 +8,13 @@ use super::payment::Payments;
 use super::payment::bulkhead::{BulkheadConfig, BulkheadHandle};
 use super::payment::cashier::{Cashier, Settler};
 use super::payment::reconciliation::Reconciler;
+use super::payment::unsettled::{self, Lookout, UnsettledSettings};
 use super::policies::{HoldTimer, OverdueTimer, Targets, policies};
 use super::rental::Rentals;
 use super::reservation::Calendars;
 use super::runtime::{
-    ChildSpec, Clock, ContextLimits, ContextSpec, Entity, FollowerLimits, Part, RestartLimits, Subscription, System,
-    context, followers_part,
+    Backoff, ChildSpec, Clock, ContextLimits, ContextSpec, Entity, FollowerLimits, Part, RestartLimits, Subscription,
+    System, TimerLimits, context, followers_part,
 };
 use super::service::{Parts, Service, ServiceSettings};
 use super::views::{FOLLOWED, Follower, VIEWS, Views};
@@ -45,6 +46,8 @@ pub struct AppSettings {
     pub bulkhead: BulkheadConfig,
     /// How long one call to the provider may take.
     pub provider_timeout: Duration,
+    /// What is done about payments that stay unsettled.
+    pub unsettled: UnsettledSettings,
     /// The bounds of each context.
     pub limits: ContextLimits,
 }
@@ -79,6 +82,13 @@ fn spec<E: Entity>(entity: E, foundation: &Foundation, limits: &ContextLimits) -
     }
 }
 
+/// Settle timers are served at once, and then later and later up to a bound, for ever.
+fn payment_limits(limits: &ContextLimits, unsettled: &UnsettledSettings) -> ContextLimits {
+    let retry = Backoff::new(limits.timers.retry.first_ms, unsettled.ask_ms_max);
+    let timers = TimerLimits { retry, due_ahead_ms: i64::MAX, ..limits.timers };
+    ContextLimits { timers, ..limits.clone() }
+}
+
 impl App {
     /// Starts the contexts.
     ///
@@ -88,7 +98,8 @@ impl App {
         let limits = &settings.limits;
         let terms = settings.service.terms.clone();
         let (calendars, calendars_part) = context(spec(Calendars { terms }, &foundation, limits));
-        let (payments, payments_part) = context(spec(Payments, &foundation, limits));
+        let (payments, payments_part) =
+            context(spec(Payments, &foundation, &payment_limits(limits, &settings.unsettled)));
         let (rentals, rentals_part) = context(spec(Rentals, &foundation, limits));
         let (ledger, ledger_part) = context(spec(Ledger, &foundation, limits));
         let (customers, customers_part) = context(spec(Customers, &foundation, limits));
@@ -104,6 +115,7 @@ impl App {
             cashier: Arc::clone(&cashier),
             journal: Arc::clone(&journal),
         };
+        let lookout = Lookout::new(&settings.unsettled, settings.provider_timeout);
         let views = Views::open(views, Arc::clone(&journal)).map_err(ServiceError::from)?;
         let last_serial = last_serial(&*journal).await?;
         let policies = |of| policies(&targets, of);
@@ -124,6 +136,7 @@ impl App {
                 .part(),
             ledger_part.with_subscriptions(policies(schema::FLEET)).part(),
             customers_part.part(),
+            unsettled::part(&journal, &clock, &lookout),
             housekeeping::part(&journal, &clock),
             followers_part(VIEWS.0, &journal, &clock, &views_follow(&*journal, &views), RestartLimits::default()),
         ];
@@ -134,6 +147,7 @@ impl App {
             customers,
             cashier: Arc::clone(&cashier),
             reconciler,
+            lookout,
             views,
             journal,
             clock,

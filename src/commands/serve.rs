@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use rentcar::actors::app::AppSettings;
+use rentcar::actors::payment::unsettled::UnsettledSettings;
 use rentcar::actors::runtime::ContextLimits;
 use rentcar::actors::service::ServiceSettings;
 use rentcar::config::Config;
@@ -163,6 +164,10 @@ pub(super) fn app_settings(config: &Config) -> AppSettings {
         },
         bulkhead: config.payment.bulkhead,
         provider_timeout: Duration::from_millis(config.payment.provider_timeout_ms),
+        unsettled: UnsettledSettings {
+            ask_ms_max: u64::from(config.payment.unknown_ask_seconds_max).saturating_mul(1_000),
+            alarm_after: Duration::from_secs(config.payment.unknown_alarm_seconds.into()),
+        },
         limits,
     }
 }

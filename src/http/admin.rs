@@ -9,7 +9,7 @@ use super::problem::Problem;
 use super::reconciliation::ReconciliationDto;
 use super::values::render_instant;
 use crate::actors::payment::bulkhead::{BreakerState, BulkheadStatus};
-use crate::actors::service::{BreakerMode, FaultAction, UnknownContext};
+use crate::actors::service::{Arrears, BreakerMode, FaultAction, UnknownContext};
 use crate::domain::time::Timestamp;
 use serde::Serialize;
 use std::sync::Arc;
@@ -24,10 +24,16 @@ struct GuardDto {
     limit: usize,
     opened_at: Option<String>,
     next_probe_at: Option<String>,
+    unknown: u64,
+    unknown_since: Option<String>,
+    unknown_alarm: u64,
+    refunds_owed: u64,
+    refunds_owed_since: Option<String>,
+    refunds_owed_alarm: u64,
 }
 
 impl GuardDto {
-    fn of(status: &BulkheadStatus) -> GuardDto {
+    fn of(status: &BulkheadStatus, arrears: &Arrears) -> GuardDto {
         let instant = |at_ms: Option<i64>| at_ms.and_then(Timestamp::from_millis).map(render_instant);
         GuardDto {
             state: status.state,
@@ -37,6 +43,12 @@ impl GuardDto {
             limit: status.limit,
             opened_at: instant(status.opened_at_ms),
             next_probe_at: instant(status.next_probe_at_ms),
+            unknown: arrears.unknown.count,
+            unknown_since: instant(arrears.unknown.since_ms),
+            unknown_alarm: arrears.unknown.late,
+            refunds_owed: arrears.refunds.count,
+            refunds_owed_since: instant(arrears.refunds.since_ms),
+            refunds_owed_alarm: arrears.refunds.late,
         }
     }
 }
@@ -50,7 +62,7 @@ pub(super) fn mount(group: Group<Front>, fault_injection: bool) -> Group<Front> 
 
 async fn guard(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
-    Ok(Answer::ok(&GuardDto::of(&front.service.payment_guard())))
+    Ok(Answer::ok(&GuardDto::of(&front.service.payment_guard(), &front.service.arrears())))
 }
 
 async fn reconcile(front: Arc<Front>, call: Call) -> Outcome {
@@ -68,7 +80,7 @@ async fn force(front: Arc<Front>, call: Call) -> Outcome {
         _ => Err("it must be FORCED_OPEN, FORCED_CLOSED or AUTO"),
     })?;
     members.finish()?;
-    Ok(Answer::ok(&GuardDto::of(&front.service.force_breaker(mode).await)))
+    Ok(Answer::ok(&GuardDto::of(&front.service.force_breaker(mode).await, &front.service.arrears())))
 }
 
 async fn fault(front: Arc<Front>, call: Call) -> Outcome {

@@ -9,6 +9,7 @@ use super::trace::Trace;
 use rentcar::actors::api::ServiceError;
 use rentcar::actors::app::{App, AppSettings, Foundation};
 use rentcar::actors::payment::bulkhead::BulkheadConfig;
+use rentcar::actors::payment::unsettled::UnsettledSettings;
 use rentcar::actors::policies::POLICIES;
 use rentcar::actors::runtime::{Clock, ContextLimits, entropy};
 use rentcar::actors::service::{FaultAction, Service, ServiceSettings};
@@ -160,6 +161,7 @@ impl World {
             service,
             bulkhead: BulkheadConfig::default(),
             provider_timeout: Duration::from_secs(3),
+            unsettled: UnsettledSettings::default(),
             limits: ContextLimits::default(),
         };
         App::start(foundation, settings).await.map_err(|error| error.to_string())

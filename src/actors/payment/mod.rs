@@ -6,9 +6,10 @@ pub mod cashier;
 mod patience;
 pub mod reconciliation;
 pub mod unconfirmed;
+pub mod unsettled;
 
 use super::runtime::{CorruptHistory, Derived, Entity};
-use crate::domain::payment::{self, Command, Event, Payment, Rejection, State};
+use crate::domain::payment::{self, Command, Event, Outstanding, Payment, Rejection, State};
 use crate::store::codec::{self, CodecError};
 use crate::store::journal::{Context, TimerWrite};
 use crate::store::schema;
@@ -55,9 +56,16 @@ impl Entity for Payments {
         state.0.clone()
     }
 
-    fn derive(&self, key: &str, state: &mut State, _events: &[Event]) -> Derived {
-        // Due at once: as long as the cashier has the payment in hand it says so, and after a crash it has not.
-        let due_ms = state.0.as_ref().and_then(Payment::outstanding).map(|_| 0);
+    /// The settle timer is served whatever its due time is: as long as the cashier has the payment in hand it says so,
+    /// and after a crash it has not. Its due time says since when the payment is unsettled.
+    fn derive(&self, key: &str, state: &mut State, events: &[Event], at_ms: i64) -> Derived {
+        let requested = events.iter().any(|event| matches!(event, Event::Requested { .. }));
+        let due_ms = match state.0.as_ref().and_then(Payment::outstanding) {
+            None => None,
+            // Whatever else happens to an attempt under way, it has been under way since it was requested.
+            Some(Outstanding::Charge) if !requested => return Derived::default(),
+            Some(Outstanding::Charge | Outstanding::Refund(_)) => Some(at_ms),
+        };
         let timer = TimerWrite { entity: key.into(), name: schema::payment::SETTLE_TIMER.into(), due_ms };
         Derived { timers: vec![timer], ..Derived::default() }
     }

@@ -8,6 +8,7 @@ mod operation;
 mod reading;
 
 pub use super::payment::reconciliation::{ReconcileError, Report};
+pub use super::payment::unsettled::{Arrears, Unsettled};
 pub use operation::{BreakerMode, ComponentHealth, FaultAction, UnknownContext};
 
 use super::api::{ANSWER_KEPT_MS, ServiceError};
@@ -15,6 +16,7 @@ use super::customer::Customers;
 use super::fleet::Ledger;
 use super::payment::cashier::Cashier;
 use super::payment::reconciliation::Reconciler;
+use super::payment::unsettled::Lookout;
 use super::rental::Rentals;
 use super::reservation::Calendars;
 use super::runtime::{Ask, Clock, ContextHandle, Entity, System};
@@ -67,6 +69,8 @@ pub struct Parts {
     pub cashier: Arc<Cashier>,
     /// Who compares our payments with the provider's record.
     pub reconciler: Reconciler,
+    /// Who looks at what is unsettled with the provider.
+    pub lookout: Arc<Lookout>,
     /// The read models.
     pub views: Arc<Views>,
     /// The journal.
