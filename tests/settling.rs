@@ -8,6 +8,7 @@ use rentcar::actors::app::{App, AppSettings, Foundation};
 use rentcar::actors::payment::Payments;
 use rentcar::actors::payment::bulkhead::{BreakerState, BulkheadConfig, BulkheadHandle};
 use rentcar::actors::payment::cashier::Cashier;
+use rentcar::actors::payment::reconciliation::Reconciler;
 use rentcar::actors::payment::unconfirmed::give_back;
 use rentcar::actors::payment::unsettled::UnsettledSettings;
 use rentcar::actors::runtime::{Ask, ChildSpec, Clock, ContextLimits, ContextSpec, ManualClock, Part, System, context};
@@ -33,6 +34,8 @@ const START_MS: i64 = 1_800_000_000_000;
 const RATE: u64 = 10_000;
 /// How long a call may take, and so how long an absence must last to be believed.
 const CALL: Duration = Duration::from_millis(300);
+/// The longest pause between two questions about one payment.
+const ASK_MS_MAX: u64 = 20_000;
 
 /// What becomes of charges on their way to the sandbox.
 enum Road {
@@ -57,6 +60,8 @@ struct Provider {
     refunds: AtomicUsize,
     /// When it was asked what became of a charge.
     asked_at: Mutex<Vec<tokio::time::Instant>>,
+    /// What happens before it answers the next look-up.
+    meanwhile: Mutex<Option<BoxFuture<'static, ()>>>,
     /// Whether its record lags behind what it answers.
     record_lags: AtomicBool,
 }
@@ -71,6 +76,7 @@ impl Provider {
             looked_up: AtomicUsize::new(0),
             refunds: AtomicUsize::new(0),
             asked_at: Mutex::default(),
+            meanwhile: Mutex::default(),
             record_lags: AtomicBool::new(false),
         })
     }
@@ -115,6 +121,10 @@ impl PaymentProvider for Provider {
             if matches!(self.road, Road::Silent) {
                 return Err(ProviderError::Unknown("no word".to_owned()));
             }
+            let meanwhile = self.meanwhile.lock().unwrap().take();
+            if let Some(meanwhile) = meanwhile {
+                meanwhile.await;
+            }
             let found = self.sandbox.look_up(idempotency_key).await;
             let arrives = self.on_the_way.lock().unwrap().take();
             if let Some(charge) = arrives {
@@ -145,7 +155,11 @@ struct World {
 
 impl World {
     async fn start(journal: &Arc<MemoryJournal>, provider: &Arc<Provider>) -> World {
-        let clock = Arc::new(ManualClock::at(START_MS));
+        World::start_at(START_MS, journal, provider).await
+    }
+
+    async fn start_at(now_ms: i64, journal: &Arc<MemoryJournal>, provider: &Arc<Provider>) -> World {
+        let clock = Arc::new(ManualClock::at(now_ms));
         let foundation = Foundation {
             journal: Arc::clone(journal) as _,
             views: Arc::new(MemoryViews::default()),
@@ -159,8 +173,13 @@ impl World {
             view_wait: Duration::from_secs(5),
         };
         let (bulkhead, limits) = (BulkheadConfig::default(), ContextLimits::default());
-        let settings =
-            AppSettings { service, bulkhead, provider_timeout: CALL, unsettled: UnsettledSettings::default(), limits };
+        let settings = AppSettings {
+            service,
+            bulkhead,
+            provider_timeout: CALL,
+            unsettled: UnsettledSettings { ask_ms_max: ASK_MS_MAX, ..UnsettledSettings::default() },
+            limits,
+        };
         let app = App::start(foundation, settings).await.unwrap();
         let car_no = CarNo::parse("car01").unwrap();
         let particulars = Particulars {
@@ -312,10 +331,53 @@ async fn what_the_provider_s_record_does_not_show_yet_is_no_difference_when_the_
     world.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_is_made_while_it_is_compared_is_no_difference() {
+    let (journal, lost) = (journal(), Provider::new(Road::Lost));
+    let world = World::start(&journal, &lost).await;
+    let (no, _) = world.reserve(2).await;
+    eventually("it was not charged", || async { world.payment(&no).await.status == Status::NotCharged }).await;
+    world.stop().await;
+    // The order had arrived after all, and the customer pays again while that is found out.
+    let provider = Provider::new(Road::Open);
+    let world = World::start(&journal, &provider).await;
+    let charge = Charge {
+        idempotency_key: world.payment(&no).await.charge_key().into(),
+        reservation_no: no.clone(),
+        amount: Money::new(RATE, Currency::KRW).unwrap(),
+        method: "card".into(),
+        token: "tok".into(),
+    };
+    provider.sandbox.charge(charge).await.unwrap();
+    let (service, again) = (Arc::clone(&world.app.service), no.clone());
+    let pays = async move {
+        let means = PaymentMeans { method: "card".into(), token: "tok".into() };
+        assert_eq!(service.pay(again, means).await.unwrap().1, PaymentResult::Approved);
+    };
+    let compare = Reconciler::new(Arc::clone(&journal) as _, Arc::clone(&provider) as _, None, Duration::from_secs(10));
+    let report = compare.reconcile(&|_| {}).await.unwrap();
+    assert_eq!(report.findings.len(), 1, "before, it is one: {report:?}");
+    *provider.meanwhile.lock().unwrap() = Some(Box::pin(pays));
+    let report = compare.reconcile(&|_| {}).await.unwrap();
+    assert!(report.agrees(), "{report:?}");
+    assert!(provider.meanwhile.lock().unwrap().is_none(), "it was made meanwhile");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_of_unknown_outcome_is_asked_for_although_the_clock_was_set_back() {
+    let (journal, silent) = (journal(), Provider::new(Road::Silent));
+    let world = World::start(&journal, &silent).await;
+    let (no, _) = world.reserve(2).await;
+    world.stop().await;
+    let world = World::start_at(START_MS - 24 * HOUR_MS, &journal, &Provider::new(Road::Open)).await;
+    eventually("it is known", || async { world.payment(&no).await.status == Status::NotCharged }).await;
+    world.stop().await;
+}
+
 /// A charge whose outcome the provider does not tell for an hour, in paused time: when it was asked.
 #[tokio::test(start_paused = true)]
 async fn a_payment_of_unknown_outcome_is_asked_for_later_and_later_up_to_a_bound_and_for_ever() {
-    const BOUND: Duration = Duration::from_mins(1);
     let provider = Provider::new(Road::Silent);
     let world = World::start(&journal(), &provider).await;
     let (no, result) = world.reserve(2).await;
@@ -325,9 +387,9 @@ async fn a_payment_of_unknown_outcome_is_asked_for_later_and_later_up_to_a_bound
     let pauses: Vec<Duration> = asked.windows(2).map(|two| two[1] - two[0]).collect();
     assert!(pauses[0] < Duration::from_secs(2), "soon at first: {pauses:?}");
     assert!(pauses[..5].is_sorted() && pauses[4] > 4 * pauses[0], "then later and later: {pauses:?}");
-    let slack = Duration::from_secs(10);
-    assert!(pauses.iter().all(|pause| *pause <= BOUND + slack), "up to a bound: {pauses:?}");
-    assert!((60..=100).contains(&pauses.len()), "and for ever, but rarely: {pauses:?}");
+    let bound = Duration::from_millis(ASK_MS_MAX + 2_000);
+    assert!(pauses.iter().all(|pause| *pause <= bound), "up to a bound: {pauses:?}");
+    assert!((170..=260).contains(&pauses.len()), "and for ever, but rarely: {pauses:?}");
     assert_eq!(world.payment(&no).await.outstanding(), Some(Outstanding::Charge));
     world.stop().await;
 }

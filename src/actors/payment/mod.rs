@@ -94,3 +94,46 @@ impl Entity for Payments {
         codec::from_bytes(body)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Subject;
+    use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
+    use crate::domain::money::{Currency, Money};
+
+    const AT_MS: i64 = 1_000;
+
+    /// What is done to the settle timer with each of the commands, one a millisecond: nothing, or when it is due now.
+    fn check(given: &[Command], then: &[Vec<Option<i64>>]) {
+        let (mut state, mut timers) = (State::default(), vec![]);
+        for (later, command) in (0..).zip(given) {
+            let events = payment::decide(&state, command).unwrap();
+            state = events.iter().try_fold(state, payment::evolve).unwrap();
+            let derived = Payments.derive("pay-r1", &mut state, &events, AT_MS + later);
+            timers.push(derived.timers.iter().map(|timer| timer.due_ms).collect::<Vec<_>>());
+        }
+        assert_eq!(timers, then, "{given:?}");
+    }
+
+    #[test]
+    fn the_settle_timer_says_since_when_a_payment_is_unsettled() {
+        let reservation_no = ReservationNo::parse("r1").unwrap();
+        let car_no = CarNo::parse("car01").unwrap();
+        let subject = Subject { reservation_no, serial: 1, customer_no: CustomerNo::anonymous(), car_no };
+        let won = |amount| Money::new(amount, Currency::KRW).unwrap();
+        let request = Command::Request { subject: subject.clone(), amount: won(1_000) };
+        let cancel = Command::Cancel { subject, amount: won(1_000), keep: won(100) };
+        let approve = |attempt| Command::Approve { attempt, provider_ref: "ch_1".to_owned() };
+        let (lost, declined) =
+            (Command::LoseSight { attempt: 1 }, Command::Decline { attempt: 1, reason: "no".to_owned() });
+        let refunded = Command::RefundDone { provider_ref: "re_1".to_owned() };
+        let (since, stays, ends) = (|later| vec![Some(AT_MS + later)], Vec::new, || vec![None]);
+        let again = [request.clone(), lost.clone(), declined, request.clone(), approve(2)];
+        check(&again, &[since(0), stays(), ends(), since(3), ends()]);
+        let given_back = [request.clone(), approve(1), cancel.clone(), refunded.clone()];
+        check(&given_back, &[since(0), ends(), since(2), ends()]);
+        let in_doubt = [request, lost, cancel, approve(1), refunded];
+        check(&in_doubt, &[since(0), stays(), stays(), since(3), ends()]);
+    }
+}
