@@ -9,7 +9,7 @@
 //! either.
 
 use super::Payments;
-use super::bulkhead::{BreakerState, BulkheadHandle};
+use super::bulkhead::BulkheadHandle;
 use super::cashier::within;
 use crate::actors::committed::{booking, committed};
 use crate::actors::runtime::StateDocument;
@@ -216,13 +216,8 @@ impl Reconciler {
 
     async fn ask<T>(&self, call: impl Future<Output = Result<T, ProviderError>>) -> Result<T, ReconcileError> {
         self.pause().await;
-        if let Some(guard) = &self.guard {
-            match guard.status().state {
-                BreakerState::Closed | BreakerState::ForcedClosed => {}
-                BreakerState::Open | BreakerState::HalfOpen | BreakerState::ForcedOpen => {
-                    return Err(ReconcileError::Guarded);
-                }
-            }
+        if self.guard.as_ref().is_some_and(BulkheadHandle::is_shut) {
+            return Err(ReconcileError::Guarded);
         }
         Ok(within(self.call_timeout, call).await?)
     }

@@ -266,6 +266,18 @@ impl BulkheadHandle {
         status
     }
 
+    /// Whether everybody is to keep away from the provider now: by an operator's order, or until it is tried again. A
+    /// breaker that only waits for somebody to try is no reason to.
+    #[must_use]
+    pub fn is_shut(&self) -> bool {
+        let status = self.status();
+        match status.state {
+            BreakerState::Closed | BreakerState::HalfOpen | BreakerState::ForcedClosed => false,
+            BreakerState::ForcedOpen => true,
+            BreakerState::Open => status.next_probe_at_ms.is_some_and(|at_ms| at_ms > self.0.clock.now_ms()),
+        }
+    }
+
     /// Does what an operator wants, also to the actors of later restarts; answers how the bulkhead stands then.
     pub async fn force(&self, mode: Mode) -> BulkheadStatus {
         *self.0.mode.lock().unwrap_or_else(PoisonError::into_inner) = mode;
