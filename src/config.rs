@@ -120,6 +120,10 @@ pub struct Payment {
     pub wait_ms_max: u64,
     /// Whether payments that were turned away are tried again by themselves before their holds run out.
     pub retry_deferred: bool,
+    /// The longest pause before the provider is asked again about a payment of unknown outcome, or for a refund.
+    pub unknown_ask_seconds_max: u32,
+    /// After how long a payment of unknown outcome, or a refund that is owed, raises the alarm.
+    pub unknown_alarm_seconds: u32,
     /// What guards the provider.
     pub bulkhead: BulkheadConfig,
 }
@@ -241,6 +245,8 @@ impl Config {
         within("reservation.unpaid_holds_per_customer_max", reservation.unpaid_holds_per_customer_max, 0, 1_000_000)?;
         within("payment.provider_timeout_ms", self.payment.provider_timeout_ms, 10, 600_000)?;
         within("payment.wait_ms_max", self.payment.wait_ms_max, 10, 60_000)?;
+        within("payment.unknown_ask_seconds_max", self.payment.unknown_ask_seconds_max, 1, 3_600)?;
+        within("payment.unknown_alarm_seconds", self.payment.unknown_alarm_seconds, 1, 7 * 86_400)?;
         let actors = &self.actors;
         within("actors.in_flight_max", actors.in_flight_max, 1, 1_000_000)?;
         within("actors.in_flight_per_shard_max", actors.in_flight_per_shard_max, 1, 1_000_000)?;
@@ -315,6 +321,8 @@ fn within<T: PartialOrd + Copy + std::fmt::Display>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::actors::payment::unsettled::UnsettledSettings;
+    use std::time::Duration;
 
     fn defaults() -> Config {
         let source = config::File::from_str(DEFAULTS, config::FileFormat::Toml);
@@ -327,6 +335,10 @@ mod tests {
         config.check().unwrap();
         assert_eq!(config.terms(), Terms::default());
         assert_eq!(config.payment.bulkhead, BulkheadConfig::default());
+        let unsettled = UnsettledSettings::default();
+        let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+        assert_eq!(seconds(config.payment.unknown_alarm_seconds), unsettled.alarm_after);
+        assert_eq!(seconds(config.payment.unknown_ask_seconds_max), Duration::from_millis(unsettled.ask_ms_max));
     }
 
     #[test]

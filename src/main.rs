@@ -3,7 +3,7 @@
 mod commands;
 
 use clap::{Parser, Subcommand};
-use commands::{maintenance, provider, serve};
+use commands::{maintenance, provider, reconcile, serve};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,6 +49,8 @@ enum Command {
     },
     /// Throw the read models away and make them anew from the journal.
     RebuildViews(maintenance::Data),
+    /// Compare the payments with the payment provider's own record: those of a running service, or of a store.
+    Reconcile(reconcile::Options),
     /// Print the settings in force.
     Config(serve::Options),
     /// Walk the whole story against a running service and check every outcome.
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         Command::Export { data, output } => maintenance::export(&data, output.as_deref()),
         Command::Import { data, input } => maintenance::import(&data, input.as_deref()),
         Command::RebuildViews(data) => maintenance::rebuild_views(&data),
+        Command::Reconcile(options) => reconcile::run(&options),
         Command::Config(options) => serve::print_config(&options),
         Command::Demo { url } => commands::block_on(commands::demo::run(&url)),
     };

@@ -210,6 +210,21 @@ async fn a_pass_from_before_the_breaker_opened_is_void() {
 }
 
 #[tokio::test]
+async fn a_provider_is_kept_from_everybody_until_it_is_tried_again_and_no_longer_though_nobody_tries() {
+    let breaker = BreakerConfig { open_ms_min: 1_000, ..BreakerConfig::default() };
+    let (handle, _keeper) = start(BulkheadConfig { breaker, ..small() }).await;
+    assert!(!handle.is_shut());
+    for _ in 0..10 {
+        handle.enter(Lane::Charge, soon()).await.unwrap().done(Outcome::Failure);
+    }
+    until(|| handle.is_shut()).await;
+    until(|| !handle.is_shut()).await;
+    assert_ne!(handle.status().state, BreakerState::Closed, "nobody has tried");
+    handle.force(Mode::ForcedOpen).await;
+    assert!(handle.is_shut());
+}
+
+#[tokio::test]
 async fn a_refund_is_expected_to_take_as_long_as_the_calls_under_way() {
     let (handle, _keeper) = start(small()).await;
     assert_eq!(handle.refund_expected_ms(), Some(0));

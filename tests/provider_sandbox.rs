@@ -4,8 +4,10 @@
 
 use rentcar::domain::ids::ReservationNo;
 use rentcar::domain::money::{Currency, Money};
-use rentcar::providers::sandbox::{Kind, Sandbox, SettingsPatch};
-use rentcar::providers::{Charge, ChargeOutcome, Found, FoundRefund, PaymentProvider, ProviderError, Refund};
+use rentcar::providers::sandbox::{Sandbox, SettingsPatch};
+use rentcar::providers::{
+    Charge, ChargeOutcome, Found, FoundRefund, Kind, PaymentProvider, ProviderError, RECORD_PAGE_LEN_MAX, Refund,
+};
 use std::time::{Duration, Instant};
 
 fn won(amount: u64) -> Money {
@@ -170,4 +172,27 @@ async fn the_ledger_is_read_in_pages() {
     let last = sandbox.ledger(4, 2);
     assert_eq!((last.items.len(), last.next), (1, None));
     assert_eq!(sandbox.ledger(u64::MAX, 2).items.len(), 0);
+}
+
+#[tokio::test]
+async fn its_record_is_read_page_by_page_even_while_it_is_down() {
+    let sandbox = Sandbox::new();
+    for number in 0..120 {
+        sandbox.charge(charge(&format!("k{number}"), 100)).await.unwrap();
+    }
+    sandbox.refund(refund("back", "k0", 100)).await.unwrap();
+    set(&sandbox, r#"{"down":true,"latencyMs":600000}"#);
+    let (mut entries, mut cursor, mut pages) = (vec![], None, 0);
+    loop {
+        let page = sandbox.record(cursor.as_deref(), usize::MAX).await.unwrap();
+        assert!(page.items.len() <= RECORD_PAGE_LEN_MAX);
+        (entries, pages) = ([entries, page.items].concat(), pages + 1);
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!((entries.len(), pages), (121, 3));
+    assert_eq!((&*entries[119].idempotency_key, entries[120].kind), ("k119", Kind::Refund));
+    assert!(matches!(sandbox.record(Some("elsewhere"), 1).await, Err(ProviderError::Refused(_))));
 }

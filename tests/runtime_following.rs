@@ -41,8 +41,12 @@ impl TimerHandler for Reminder {
 }
 
 async fn reminded(journal: Arc<MemoryJournal>, fails: bool) -> (World, Arc<Reminder>) {
+    reminded_within(limits(), journal, fails).await
+}
+
+async fn reminded_within(limits: ContextLimits, journal: Arc<MemoryJournal>, fails: bool) -> (World, Arc<Reminder>) {
     let mut reminder = None;
-    let world = World::start_on(journal, limits(), |handle, _, part| {
+    let world = World::start_on(journal, limits, |handle, _, part| {
         let handler =
             Arc::new(Reminder { handle: handle.clone(), calls: AtomicU32::new(0), fails: AtomicBool::new(fails) });
         reminder = Some(Arc::clone(&handler));
@@ -66,6 +70,14 @@ async fn a_timer_is_served_when_it_is_due_and_not_before() {
     eventually("the other is served", || reminder.calls.load(Ordering::SeqCst) == 2).await;
     assert_eq!(world.insist("a", Command::Look).await, Ok(0));
     assert_eq!(timers_set(&world.journal).await, 0);
+}
+
+#[tokio::test]
+async fn timers_are_served_before_they_are_due_where_the_context_says_so() {
+    let always = ContextLimits { timers: TimerLimits { due_ahead_ms: i64::MAX, ..limits().timers }, ..limits() };
+    let (world, reminder) = reminded_within(always, new_journal(), false).await;
+    assert!(world.ask("a", Command::Remind(5_000)).await.is_ok());
+    eventually("it is served at once", || reminder.calls.load(Ordering::SeqCst) >= 1).await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 use rentcar::actors::api::{PaymentMeans, PaymentResult, PersonalData, ReserveRequest, ServiceError};
 use rentcar::actors::app::{App, AppSettings, Foundation};
 use rentcar::actors::payment::bulkhead::BulkheadConfig;
+use rentcar::actors::payment::unsettled::UnsettledSettings;
 use rentcar::actors::runtime::{Clock, ContextLimits, ManualClock};
 use rentcar::actors::service::{FaultAction, Service, ServiceSettings};
 use rentcar::actors::views::rebuild;
@@ -57,6 +58,7 @@ impl World {
             bulkhead: BulkheadConfig::default(),
             provider_timeout: Duration::from_secs(10),
             retry_deferred: true,
+            unsettled: UnsettledSettings::default(),
             limits: ContextLimits::default(),
         };
         let app = App::start(foundation, settings).await.unwrap();

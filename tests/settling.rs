@@ -9,22 +9,25 @@ use rentcar::actors::payment::Payments;
 use rentcar::actors::payment::bulkhead::{BreakerConfig, BreakerState, BulkheadConfig, BulkheadHandle};
 use rentcar::actors::payment::cashier::Cashier;
 use rentcar::actors::payment::deferred::DeferredPayments;
+use rentcar::actors::payment::reconciliation::Reconciler;
 use rentcar::actors::payment::unconfirmed::give_back;
+use rentcar::actors::payment::unsettled::UnsettledSettings;
 use rentcar::actors::runtime::{Ask, ChildSpec, Clock, ContextLimits, ContextSpec, ManualClock, Part, System, context};
 use rentcar::actors::service::{BreakerMode, FaultAction, Service, ServiceSettings};
 use rentcar::domain::fleet::Particulars;
 use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use rentcar::domain::money::{Currency, Money};
 use rentcar::domain::payment::{Cancelled, Outstanding, Payment, Status};
+use rentcar::domain::reconciliation::Difference;
 use rentcar::domain::reservation::{self, Terms};
 use rentcar::domain::time::{HOUR_MS, Period, Timestamp};
 use rentcar::providers::sandbox::Sandbox;
 use rentcar::providers::{
-    Charge, ChargeOutcome, Found, FoundRefund, PaymentProvider, ProviderError, Refund, RefundDone,
+    Charge, ChargeOutcome, Found, FoundRefund, PaymentProvider, ProviderError, RecordPage, Refund, RefundDone,
 };
 use rentcar::store::memory::{MemoryJournal, MemoryViews};
 use rentcar::store::schema;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -32,6 +35,8 @@ const START_MS: i64 = 1_800_000_000_000;
 const RATE: u64 = 10_000;
 /// How long a call may take, and so how long an absence must last to be believed.
 const CALL: Duration = Duration::from_millis(300);
+/// The longest pause between two questions about one payment.
+const ASK_MS_MAX: u64 = 20_000;
 
 /// What becomes of charges on their way to the sandbox.
 enum Road {
@@ -45,6 +50,8 @@ enum Road {
     Slow,
     /// Another amount arrives.
     Garbled,
+    /// They are lost, and nobody is told what became of them.
+    Silent,
 }
 
 /// A sandbox at the end of a road, counting what it is asked.
@@ -56,13 +63,27 @@ struct Provider {
     tokens: Mutex<Vec<String>>,
     looked_up: AtomicUsize,
     refunds: AtomicUsize,
+    /// When it was asked what became of a charge.
+    asked_at: Mutex<Vec<tokio::time::Instant>>,
+    /// What happens before it answers the next look-up.
+    meanwhile: Mutex<Option<BoxFuture<'static, ()>>>,
+    /// Whether its record lags behind what it answers.
+    record_lags: AtomicBool,
 }
 
 impl Provider {
     fn new(road: Road) -> Arc<Self> {
-        let (sandbox, on_the_way, tokens) = (Sandbox::new(), Mutex::default(), Mutex::default());
-        let (looked_up, refunds) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Arc::new(Self { sandbox, road, on_the_way, tokens, looked_up, refunds })
+        Arc::new(Self {
+            sandbox: Sandbox::new(),
+            road,
+            on_the_way: Mutex::default(),
+            tokens: Mutex::default(),
+            looked_up: AtomicUsize::new(0),
+            refunds: AtomicUsize::new(0),
+            asked_at: Mutex::default(),
+            meanwhile: Mutex::default(),
+            record_lags: AtomicBool::new(false),
+        })
     }
 
     fn tokens(&self) -> Vec<String> {
@@ -87,7 +108,7 @@ impl PaymentProvider for Provider {
             match self.road {
                 Road::LostOnce if before == 0 => no_answer,
                 Road::Open | Road::LostOnce => self.sandbox.charge(charge).await,
-                Road::Lost => no_answer,
+                Road::Lost | Road::Silent => no_answer,
                 Road::Slow => {
                     *self.on_the_way.lock().unwrap() = Some(charge);
                     no_answer
@@ -107,7 +128,15 @@ impl PaymentProvider for Provider {
     }
 
     fn look_up<'a>(&'a self, idempotency_key: &'a str) -> BoxFuture<'a, Result<Found, ProviderError>> {
+        self.asked_at.lock().unwrap().push(tokio::time::Instant::now());
         Box::pin(async move {
+            if matches!(self.road, Road::Silent) {
+                return Err(ProviderError::Unknown("no word".to_owned()));
+            }
+            let meanwhile = self.meanwhile.lock().unwrap().take();
+            if let Some(meanwhile) = meanwhile {
+                meanwhile.await;
+            }
             let found = self.sandbox.look_up(idempotency_key).await;
             let arrives = self.on_the_way.lock().unwrap().take();
             if let Some(charge) = arrives {
@@ -121,6 +150,13 @@ impl PaymentProvider for Provider {
     fn look_up_refund<'a>(&'a self, idempotency_key: &'a str) -> BoxFuture<'a, Result<FoundRefund, ProviderError>> {
         self.sandbox.look_up_refund(idempotency_key)
     }
+
+    fn record<'a>(&'a self, cursor: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<RecordPage, ProviderError>> {
+        if self.record_lags.load(Ordering::SeqCst) {
+            return Box::pin(async { Ok(RecordPage { items: vec![], next: None }) });
+        }
+        self.sandbox.record(cursor, limit)
+    }
 }
 
 struct World {
@@ -131,7 +167,11 @@ struct World {
 
 impl World {
     async fn start(journal: &Arc<MemoryJournal>, provider: &Arc<Provider>) -> World {
-        let clock = Arc::new(ManualClock::at(START_MS));
+        World::start_at(START_MS, journal, provider).await
+    }
+
+    async fn start_at(now_ms: i64, journal: &Arc<MemoryJournal>, provider: &Arc<Provider>) -> World {
+        let clock = Arc::new(ManualClock::at(now_ms));
         let foundation = Foundation {
             journal: Arc::clone(journal) as _,
             views: Arc::new(MemoryViews::default()),
@@ -148,7 +188,14 @@ impl World {
         };
         let breaker = BreakerConfig { open_ms_min: 500, open_ms_max: 1_000, ..BreakerConfig::default() };
         let (bulkhead, limits) = (BulkheadConfig { breaker, ..BulkheadConfig::default() }, ContextLimits::default());
-        let settings = AppSettings { service, bulkhead, provider_timeout: CALL, retry_deferred: true, limits };
+        let settings = AppSettings {
+            service,
+            bulkhead,
+            provider_timeout: CALL,
+            retry_deferred: true,
+            unsettled: UnsettledSettings { ask_ms_max: ASK_MS_MAX, ..UnsettledSettings::default() },
+            limits,
+        };
         let app = App::start(foundation, settings).await.unwrap();
         let car_no = CarNo::parse("car01").unwrap();
         let particulars = Particulars {
@@ -326,6 +373,87 @@ async fn another_amount_than_ours_is_not_recorded_as_paid() {
     // Whatever was to be recorded is by now; the next life asks once more, at once.
     let world = World::start(&journal, &provider).await;
     eventually("it is looked up again", || async { provider.looked_up() == 2 }).await;
+    assert_eq!(world.payment(&no).await.outstanding(), Some(Outstanding::Charge));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_provider_s_record_does_not_show_yet_is_no_difference_when_the_provider_knows_it() {
+    let (journal, provider) = (journal(), Provider::new(Road::Open));
+    let world = World::start(&journal, &provider).await;
+    let (_, result) = world.reserve(2).await;
+    assert_eq!(result, PaymentResult::Approved);
+    provider.record_lags.store(true, Ordering::SeqCst);
+    let report = world.service().reconcile().await.unwrap();
+    assert!(report.agrees() && (report.payments, report.charges) == (1, 0), "{report:?}");
+    world.stop().await;
+    // Another provider, which really knows nothing of it.
+    let world = World::start(&journal, &Provider::new(Road::Open)).await;
+    let report = world.service().reconcile().await.unwrap();
+    let found: Vec<_> = report.findings.iter().map(|finding| (finding.difference, finding.here.amount())).collect();
+    assert_eq!(found, [(Difference::ChargeNotFound, RATE)]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_is_made_while_it_is_compared_is_no_difference() {
+    let (journal, lost) = (journal(), Provider::new(Road::Lost));
+    let world = World::start(&journal, &lost).await;
+    let (no, _) = world.reserve(2).await;
+    eventually("it was not charged", || async { world.payment(&no).await.status == Status::NotCharged }).await;
+    world.stop().await;
+    // The order had arrived after all, and the customer pays again while that is found out.
+    let provider = Provider::new(Road::Open);
+    let world = World::start(&journal, &provider).await;
+    let charge = Charge {
+        idempotency_key: world.payment(&no).await.charge_key().into(),
+        reservation_no: no.clone(),
+        amount: Money::new(RATE, Currency::KRW).unwrap(),
+        method: "card".into(),
+        token: "tok".into(),
+    };
+    provider.sandbox.charge(charge).await.unwrap();
+    let (service, again) = (Arc::clone(&world.app.service), no.clone());
+    let pays = async move {
+        let means = PaymentMeans { method: "card".into(), token: "tok".into() };
+        assert_eq!(service.pay(again, means).await.unwrap().1, PaymentResult::Approved);
+    };
+    let compare = Reconciler::new(Arc::clone(&journal) as _, Arc::clone(&provider) as _, None, Duration::from_secs(10));
+    let report = compare.reconcile(&|_| {}).await.unwrap();
+    assert_eq!(report.findings.len(), 1, "before, it is one: {report:?}");
+    *provider.meanwhile.lock().unwrap() = Some(Box::pin(pays));
+    let report = compare.reconcile(&|_| {}).await.unwrap();
+    assert!(report.agrees(), "{report:?}");
+    assert!(provider.meanwhile.lock().unwrap().is_none(), "it was made meanwhile");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_of_unknown_outcome_is_asked_for_although_the_clock_was_set_back() {
+    let (journal, silent) = (journal(), Provider::new(Road::Silent));
+    let world = World::start(&journal, &silent).await;
+    let (no, _) = world.reserve(2).await;
+    world.stop().await;
+    let world = World::start_at(START_MS - 24 * HOUR_MS, &journal, &Provider::new(Road::Open)).await;
+    eventually("it is known", || async { world.payment(&no).await.status == Status::NotCharged }).await;
+    world.stop().await;
+}
+
+/// A charge whose outcome the provider does not tell for an hour, in paused time: when it was asked.
+#[tokio::test(start_paused = true)]
+async fn a_payment_of_unknown_outcome_is_asked_for_later_and_later_up_to_a_bound_and_for_ever() {
+    let provider = Provider::new(Road::Silent);
+    let world = World::start(&journal(), &provider).await;
+    let (no, result) = world.reserve(2).await;
+    assert!(matches!(result, PaymentResult::Deferred { .. }), "{result:?}");
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    let asked = provider.asked_at.lock().unwrap().clone();
+    let pauses: Vec<Duration> = asked.windows(2).map(|two| two[1] - two[0]).collect();
+    assert!(pauses[0] < Duration::from_secs(2), "soon at first: {pauses:?}");
+    assert!(pauses[..5].is_sorted() && pauses[4] > 4 * pauses[0], "then later and later: {pauses:?}");
+    let bound = Duration::from_millis(ASK_MS_MAX + 2_000);
+    assert!(pauses.iter().all(|pause| *pause <= bound), "up to a bound: {pauses:?}");
+    assert!((170..=260).contains(&pauses.len()), "and for ever, but rarely: {pauses:?}");
     assert_eq!(world.payment(&no).await.outstanding(), Some(Outstanding::Charge));
     world.stop().await;
 }

@@ -8,12 +8,14 @@ use super::payment::Payments;
 use super::payment::bulkhead::{BulkheadConfig, BulkheadHandle};
 use super::payment::cashier::{Cashier, Settler};
 use super::payment::deferred::{self, DeferredPayments};
+use super::payment::reconciliation::Reconciler;
+use super::payment::unsettled::{self, Lookout, UnsettledSettings};
 use super::policies::{HoldTimer, OverdueTimer, Targets, policies};
 use super::rental::Rentals;
 use super::reservation::Calendars;
 use super::runtime::{
-    ChildSpec, Clock, ContextLimits, ContextSpec, Entity, FollowerLimits, Part, RestartLimits, Subscription, System,
-    context, followers_part,
+    Backoff, ChildSpec, Clock, ContextLimits, ContextSpec, Entity, FollowerLimits, Part, RestartLimits, Subscription,
+    System, TimerLimits, context, followers_part,
 };
 use super::service::{Parts, Service, ServiceSettings};
 use super::views::{FOLLOWED, Follower, VIEWS, Views};
@@ -47,6 +49,8 @@ pub struct AppSettings {
     pub provider_timeout: Duration,
     /// Whether payments that were turned away are tried again by themselves.
     pub retry_deferred: bool,
+    /// What is done about payments that stay unsettled.
+    pub unsettled: UnsettledSettings,
     /// The bounds of each context.
     pub limits: ContextLimits,
 }
@@ -81,6 +85,13 @@ fn spec<E: Entity>(entity: E, foundation: &Foundation, limits: &ContextLimits) -
     }
 }
 
+/// Settle timers are served at once, and then later and later up to a bound, for ever.
+fn payment_limits(limits: &ContextLimits, unsettled: &UnsettledSettings) -> ContextLimits {
+    let retry = Backoff::new(limits.timers.retry.first_ms, unsettled.ask_ms_max);
+    let timers = TimerLimits { retry, due_ahead_ms: i64::MAX, ..limits.timers };
+    ContextLimits { timers, ..limits.clone() }
+}
+
 impl App {
     /// Starts the contexts.
     ///
@@ -90,7 +101,8 @@ impl App {
         let limits = &settings.limits;
         let terms = settings.service.terms.clone();
         let (calendars, calendars_part) = context(spec(Calendars { terms }, &foundation, limits));
-        let (payments, payments_part) = context(spec(Payments, &foundation, limits));
+        let (payments, payments_part) =
+            context(spec(Payments, &foundation, &payment_limits(limits, &settings.unsettled)));
         let (rentals, rentals_part) = context(spec(Rentals, &foundation, limits));
         let (ledger, ledger_part) = context(spec(Ledger, &foundation, limits));
         let (customers, customers_part) = context(spec(Customers, &foundation, limits));
@@ -98,6 +110,7 @@ impl App {
         let Foundation { journal, views, clock, provider } = foundation;
         let (timeout, retries) = (settings.provider_timeout, settings.retry_deferred);
         let deferred = DeferredPayments::new(retries, guard.queue_wait() + timeout, Arc::clone(&clock));
+        let reconciler = Reconciler::new(Arc::clone(&journal), Arc::clone(&provider), Some(guard.clone()), timeout);
         let cashier = Cashier::new(payments, Arc::clone(&journal), provider, guard.clone(), timeout, deferred);
         let targets = Targets {
             calendars: calendars.clone(),
@@ -106,6 +119,7 @@ impl App {
             cashier: Arc::clone(&cashier),
             journal: Arc::clone(&journal),
         };
+        let lookout = Lookout::new(&settings.unsettled, timeout);
         let views = Views::open(views, Arc::clone(&journal)).map_err(ServiceError::from)?;
         let last_serial = last_serial(&*journal).await?;
         let policies = |of| policies(&targets, of);
@@ -126,6 +140,7 @@ impl App {
                 .part(),
             ledger_part.with_subscriptions(policies(schema::FLEET)).part(),
             customers_part.part(),
+            unsettled::part(&journal, &clock, &lookout),
             housekeeping::part(&journal, &clock),
             followers_part(VIEWS.0, &journal, &clock, &views_follow(&*journal, &views), RestartLimits::default()),
         ];
@@ -138,6 +153,8 @@ impl App {
             ledger,
             customers,
             cashier: Arc::clone(&cashier),
+            reconciler,
+            lookout,
             views,
             journal,
             clock,

@@ -47,7 +47,7 @@ impl Entity for Rentals {
         state.0.clone()
     }
 
-    fn derive(&self, key: &str, state: &mut State, _events: &[Event]) -> Derived {
+    fn derive(&self, key: &str, state: &mut State, _events: &[Event], _at_ms: i64) -> Derived {
         let due_ms = state.0.as_ref().and_then(|rental| match rental.status {
             Status::PickedUp { overdue: false, .. } => Some(rental.period.to().as_millis()),
             Status::Rented | Status::PickedUp { .. } | Status::Returned { .. } | Status::Cancelled { .. } => None,

@@ -64,7 +64,7 @@ impl Entity for Calendars {
         Reply { booking: reservation_of(command).and_then(|no| state.booking(no)).cloned() }
     }
 
-    fn derive(&self, key: &str, state: &mut State, events: &[Event]) -> Derived {
+    fn derive(&self, key: &str, state: &mut State, events: &[Event], _at_ms: i64) -> Derived {
         let mut derived = Derived::default();
         for event in events {
             let Some(booking) = event.subject().and_then(|subject| state.booking(&subject.reservation_no)) else {

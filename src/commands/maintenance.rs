@@ -33,17 +33,24 @@ pub struct Data {
 }
 
 impl Data {
-    fn settings(&self) -> anyhow::Result<(PathBuf, SledOptions)> {
+    /// The settings, with that directory.
+    pub(super) fn config(&self) -> anyhow::Result<Config> {
         let mut config = Config::load(self.config.as_deref())?;
         if let Some(data) = &self.data {
             config.store.data.clone_from(data);
             config.check()?;
         }
+        Ok(config)
+    }
+
+    fn settings(&self) -> anyhow::Result<(PathBuf, SledOptions)> {
+        let config = self.config()?;
         let options = SledOptions { create: false, ..store_options(&config) };
         Ok((config.store.data, options))
     }
 
-    fn open(&self) -> anyhow::Result<SledJournal> {
+    /// Opens it, unless a server holds it.
+    pub(super) fn open(&self) -> anyhow::Result<SledJournal> {
         let (data, options) = self.settings()?;
         SledJournal::open(&data, options).with_context(|| unusable(&data))
     }
@@ -60,7 +67,7 @@ fn unusable(data: &Path) -> String {
 }
 
 /// A line on standard error that says how far the work has come.
-fn progress(what: &'static str) -> ProgressBar {
+pub(super) fn progress(what: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg}: {human_pos} ({elapsed})");
     let bar = ProgressBar::new_spinner().with_message(what);
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));

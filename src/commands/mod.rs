@@ -4,6 +4,7 @@ pub mod demo;
 pub mod generations;
 pub mod maintenance;
 pub mod provider;
+pub mod reconcile;
 pub mod serve;
 
 use anyhow::Context as _;

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use rentcar::actors::app::AppSettings;
+use rentcar::actors::payment::unsettled::UnsettledSettings;
 use rentcar::actors::runtime::ContextLimits;
 use rentcar::actors::service::ServiceSettings;
 use rentcar::config::Config;
@@ -132,13 +133,17 @@ pub fn store_options(config: &Config) -> SledOptions {
 }
 
 fn payment_provider(config: &Config) -> anyhow::Result<(Arc<dyn PaymentProvider>, Option<Sandbox>)> {
-    let url = &config.payment.provider_url;
-    if url.is_empty() {
+    if config.payment.provider_url.is_empty() {
         let sandbox = Sandbox::new();
         return Ok((Arc::new(sandbox.clone()), Some(sandbox)));
     }
+    Ok((Arc::new(remote_provider(config)?), None))
+}
+
+/// The client of the provider process that the settings name.
+pub(super) fn remote_provider(config: &Config) -> anyhow::Result<RemoteProvider> {
     let remote = RemoteConfig { call_ms_max: config.payment.provider_timeout_ms, ..RemoteConfig::default() };
-    Ok((Arc::new(RemoteProvider::new(url, remote)?), None))
+    Ok(RemoteProvider::new(&config.payment.provider_url, remote)?)
 }
 
 pub(super) fn app_settings(config: &Config) -> AppSettings {
@@ -164,6 +169,10 @@ pub(super) fn app_settings(config: &Config) -> AppSettings {
         bulkhead: config.payment.bulkhead,
         provider_timeout: Duration::from_millis(config.payment.provider_timeout_ms),
         retry_deferred: config.payment.retry_deferred,
+        unsettled: UnsettledSettings {
+            ask_ms_max: u64::from(config.payment.unknown_ask_seconds_max).saturating_mul(1_000),
+            alarm_after: Duration::from_secs(config.payment.unknown_alarm_seconds.into()),
+        },
         limits,
     }
 }

@@ -11,6 +11,7 @@ pub mod invariants;
 pub mod money;
 pub mod payment;
 pub mod pricing;
+pub mod reconciliation;
 pub mod rental;
 pub mod reservation;
 pub mod time;

@@ -217,6 +217,9 @@ routes! {
     LEDGER = Route::get("/v1/fleet/ledger", Access::Admin, "getFleetLedger").of(Priority::List);
     /// The state of bulkhead and breaker.
     PAYMENT_GUARD = Route::get("/v1/admin/payment", Access::Ops, "getPaymentGuard").of(Priority::Operate);
+    /// Our payments compared with the provider's record.
+    RECONCILIATION =
+        Route::get("/v1/admin/payment/reconciliation", Access::Ops, "reconcilePayments").of(Priority::Operate);
     /// Force the breaker.
     FORCE_BREAKER = Route::post("/v1/admin/payment/breaker", Access::Ops, "forceBreaker").of(Priority::Operate);
     /// Make something fail.

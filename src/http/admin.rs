@@ -6,9 +6,10 @@ use super::answer::Answer;
 use super::endpoint::{Call, Group, Outcome};
 use super::json::Members;
 use super::problem::Problem;
+use super::reconciliation::ReconciliationDto;
 use super::values::render_instant;
 use crate::actors::payment::bulkhead::{BreakerState, BulkheadStatus};
-use crate::actors::service::{BreakerMode, FaultAction, UnknownContext};
+use crate::actors::service::{BreakerMode, FaultAction, Service, UnknownContext};
 use crate::domain::time::Timestamp;
 use serde::Serialize;
 use std::sync::Arc;
@@ -24,10 +25,17 @@ struct GuardDto {
     opened_at: Option<String>,
     next_probe_at: Option<String>,
     deferred: usize,
+    unknown: u64,
+    unknown_since: Option<String>,
+    unknown_alarm: u64,
+    refunds_owed: u64,
+    refunds_owed_since: Option<String>,
+    refunds_owed_alarm: u64,
 }
 
 impl GuardDto {
-    fn of(status: &BulkheadStatus, deferred: usize) -> GuardDto {
+    fn of(status: &BulkheadStatus, service: &Service) -> GuardDto {
+        let arrears = service.arrears();
         let instant = |at_ms: Option<i64>| at_ms.and_then(Timestamp::from_millis).map(render_instant);
         GuardDto {
             state: status.state,
@@ -37,7 +45,13 @@ impl GuardDto {
             limit: status.limit,
             opened_at: instant(status.opened_at_ms),
             next_probe_at: instant(status.next_probe_at_ms),
-            deferred,
+            deferred: service.payments_deferred(),
+            unknown: arrears.unknown.count,
+            unknown_since: instant(arrears.unknown.since_ms),
+            unknown_alarm: arrears.unknown.late,
+            refunds_owed: arrears.refunds.count,
+            refunds_owed_since: instant(arrears.refunds.since_ms),
+            refunds_owed_alarm: arrears.refunds.late,
         }
     }
 }
@@ -45,12 +59,18 @@ impl GuardDto {
 /// Faults are there only where they were asked for; otherwise the path does not exist.
 pub(super) fn mount(group: Group<Front>, fault_injection: bool) -> Group<Front> {
     let group = group.on(&access::PAYMENT_GUARD, guard).on(&access::FORCE_BREAKER, force);
+    let group = group.on(&access::RECONCILIATION, reconcile);
     if fault_injection { group.on(&access::FAULT, fault) } else { group }
 }
 
 async fn guard(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
-    Ok(Answer::ok(&GuardDto::of(&front.service.payment_guard(), front.service.payments_deferred())))
+    Ok(Answer::ok(&GuardDto::of(&front.service.payment_guard(), &front.service)))
+}
+
+async fn reconcile(front: Arc<Front>, call: Call) -> Outcome {
+    call.query(&[])?;
+    Ok(Answer::ok(&ReconciliationDto::of(&front.service.reconcile().await?)).uncached())
 }
 
 async fn force(front: Arc<Front>, call: Call) -> Outcome {
@@ -63,8 +83,7 @@ async fn force(front: Arc<Front>, call: Call) -> Outcome {
         _ => Err("it must be FORCED_OPEN, FORCED_CLOSED or AUTO"),
     })?;
     members.finish()?;
-    let status = front.service.force_breaker(mode).await;
-    Ok(Answer::ok(&GuardDto::of(&status, front.service.payments_deferred())))
+    Ok(Answer::ok(&GuardDto::of(&front.service.force_breaker(mode).await, &front.service)))
 }
 
 async fn fault(front: Arc<Front>, call: Call) -> Outcome {

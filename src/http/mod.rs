@@ -27,6 +27,7 @@ pub mod problem;
 pub mod provider;
 pub mod query;
 pub mod rate_limit;
+pub mod reconciliation;
 mod refusals;
 mod rentals;
 mod reservations;

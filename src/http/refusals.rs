@@ -2,8 +2,12 @@
 
 use super::problem::Problem;
 use crate::actors::api::{InvalidCursor, ServiceError};
+use crate::actors::service::ReconcileError;
 use crate::domain::{customer, fleet, payment, rental, reservation};
 use warp::http::StatusCode;
+
+/// When to ask again for what the payment provider did not answer, in milliseconds.
+const GUARDED_RETRY_MS: u64 = 15_000;
 
 impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Problem {
@@ -36,6 +40,20 @@ impl From<ServiceError> for Problem {
                 let detail = "what is stored cannot be read at the moment";
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).retrying(1_000)
             }
+        }
+    }
+}
+
+impl From<ReconcileError> for Problem {
+    fn from(error: ReconcileError) -> Problem {
+        let detail = error.to_string();
+        let unavailable = |code| Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail.clone());
+        match error {
+            ReconcileError::Running => Problem::new(StatusCode::CONFLICT, "reconciliation_running", detail),
+            ReconcileError::Guarded => unavailable("payment_provider_guarded").retrying(GUARDED_RETRY_MS),
+            ReconcileError::Provider(_) => unavailable("payment_provider_unavailable").retrying(GUARDED_RETRY_MS),
+            ReconcileError::TooLong | ReconcileError::TooMany => unavailable("reconciliation_too_long"),
+            ReconcileError::Read(read) => ServiceError::Read(read).into(),
         }
     }
 }
@@ -146,6 +164,18 @@ mod tests {
         check(ServiceError::Unavailable { context: Context("fleet"), retry_after_ms: 10 }, 503, "context_unavailable");
         check(ServiceError::Unknown, 504, "outcome_unknown");
         check(ReadError::Damaged("page 7".into()), 503, "store_unavailable");
+    }
+
+    #[test]
+    fn a_comparison_that_cannot_be_made_says_why() {
+        let check = |error, status, code| {
+            let problem = Problem::from(error);
+            assert_eq!((problem.status.as_u16(), problem.code), (status, code));
+        };
+        check(ReconcileError::Running, 409, "reconciliation_running");
+        check(ReconcileError::Guarded, 503, "payment_provider_guarded");
+        check(ReconcileError::TooLong, 503, "reconciliation_too_long");
+        check(ReconcileError::Read(ReadError::Damaged("page 7".into())), 503, "store_unavailable");
     }
 
     #[test]

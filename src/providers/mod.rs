@@ -10,6 +10,7 @@ pub mod wire;
 
 use crate::domain::ids::ReservationNo;
 use crate::domain::money::Money;
+use crate::domain::time::Timestamp;
 use futures_util::future::BoxFuture;
 use std::fmt;
 use std::sync::Arc;
@@ -109,6 +110,43 @@ pub enum FoundRefund {
     NotFound,
 }
 
+/// The most entries that are asked for at once: as many of the longest are below 64 KiB, the most that
+/// [`remote::RemoteProvider`] reads of an answer.
+pub const RECORD_PAGE_LEN_MAX: usize = 50;
+
+/// Which way money moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// From the customer.
+    Charge,
+    /// Back to the customer.
+    Refund,
+}
+
+/// One movement of money in the provider's own record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerEntry {
+    /// The caller's key of the order.
+    pub idempotency_key: Arc<str>,
+    /// What was paid for.
+    pub reservation_no: ReservationNo,
+    /// Which way.
+    pub kind: Kind,
+    /// How much.
+    pub amount: Money,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A part of the provider's own record, oldest entry first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordPage {
+    /// The entries.
+    pub items: Vec<LedgerEntry>,
+    /// Where the next page begins, in the provider's words; none when there is no more now.
+    pub next: Option<Arc<str>>,
+}
+
 /// Why a call has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProviderError {
@@ -140,6 +178,11 @@ pub trait PaymentProvider: Send + Sync + 'static {
 
     /// What became of the refund with our key. `Unknown` while a call with the key is still under way.
     fn look_up_refund<'a>(&'a self, idempotency_key: &'a str) -> BoxFuture<'a, Result<FoundRefund, ProviderError>>;
+
+    /// A page of its own record of the money that it has moved, from where an earlier page ended or from the
+    /// beginning: at most `limit` entries, and never more than [`RECORD_PAGE_LEN_MAX`]. Entries are only ever added, at
+    /// the end, so that the same place may be read again later.
+    fn record<'a>(&'a self, cursor: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<RecordPage, ProviderError>>;
 }
 
 #[cfg(test)]

@@ -4,10 +4,13 @@
 //! only an answer that can be read, a connection that never came about, and a problem with a code that says so.
 
 use super::wire::{
-    ChargeAnswer, ChargeBody, ChargeFound, KEY_NOT_FOUND, ProblemFound, RefundAnswer, RefundBody, RefundFound,
-    says_not_done, says_refused,
+    ChargeAnswer, ChargeBody, ChargeFound, KEY_NOT_FOUND, LedgerBody, ProblemFound, RefundAnswer, RefundBody,
+    RefundFound, says_not_done, says_refused,
 };
-use super::{Charge, ChargeOutcome, Found, FoundRefund, PaymentProvider, ProviderError, Refund, RefundDone};
+use super::{
+    Charge, ChargeOutcome, Found, FoundRefund, PaymentProvider, ProviderError, RECORD_PAGE_LEN_MAX, RecordPage, Refund,
+    RefundDone,
+};
 use futures_util::future::BoxFuture;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect};
@@ -189,6 +192,19 @@ impl PaymentProvider for RemoteProvider {
                 None => Ok(FoundRefund::NotFound),
                 Some(found) => FoundRefund::try_from(found).map_err(|error| ProviderError::Unknown(error.to_string())),
             }
+        })
+    }
+
+    fn record<'a>(&'a self, cursor: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<RecordPage, ProviderError>> {
+        let limit = limit.min(RECORD_PAGE_LEN_MAX);
+        let mut address = format!("{}?limit={limit}", self.address("ledger", None));
+        if let Some(cursor) = cursor {
+            address = format!("{address}&cursor={}", utf8_percent_encode(cursor, KEY_ESCAPED));
+        }
+        let request = self.client.get(address);
+        Box::pin(async move {
+            let body: LedgerBody = self.order(request).await?;
+            RecordPage::try_from(body).map_err(|error| ProviderError::Unknown(error.to_string()))
         })
     }
 }

@@ -2,10 +2,11 @@
 //! the domain: what comes in is checked on its way to a domain type. Does no IO. Nothing that holds a payment
 //! token can be printed.
 
-use super::sandbox::{Kind, LedgerEntry, LedgerPage};
-use super::{Charge, ChargeOutcome, Found, FoundRefund, Refund, RefundDone};
+use super::sandbox::LedgerPage;
+use super::{Charge, ChargeOutcome, Found, FoundRefund, Kind, LedgerEntry, RecordPage, Refund, RefundDone};
 use crate::domain::ids::ReservationNo;
 use crate::domain::money::{Currency, Money};
+use crate::domain::time::Timestamp;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -302,15 +303,23 @@ impl TryFrom<RefundFound> for FoundRefund {
 }
 
 /// An entry of the ledger: `amount` counts minor units of `currency`, `at` is an RFC 3339 instant.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LedgerItem {
     idempotency_key: Arc<str>,
     reservation_no: ReservationNo,
-    kind: &'static str,
+    kind: KindBody,
     amount: u64,
     currency: String,
     at: String,
+}
+
+/// Which way money moved.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum KindBody {
+    Charge,
+    Refund,
 }
 
 impl From<LedgerEntry> for LedgerItem {
@@ -319,8 +328,8 @@ impl From<LedgerEntry> for LedgerItem {
             idempotency_key: entry.idempotency_key,
             reservation_no: entry.reservation_no,
             kind: match entry.kind {
-                Kind::Charge => "CHARGE",
-                Kind::Refund => "REFUND",
+                Kind::Charge => KindBody::Charge,
+                Kind::Refund => KindBody::Refund,
             },
             amount: entry.amount.amount(),
             currency: entry.amount.currency().code().to_owned(),
@@ -330,8 +339,27 @@ impl From<LedgerEntry> for LedgerItem {
     }
 }
 
+impl TryFrom<LedgerItem> for LedgerEntry {
+    type Error = InvalidMember;
+
+    fn try_from(item: LedgerItem) -> Result<Self, InvalidMember> {
+        let at: Option<jiff::Timestamp> = item.at.parse().ok();
+        let at = at.and_then(|at| Timestamp::from_millis(at.as_millisecond()));
+        Ok(Self {
+            idempotency_key: key(item.idempotency_key)?,
+            reservation_no: item.reservation_no,
+            kind: match item.kind {
+                KindBody::Charge => Kind::Charge,
+                KindBody::Refund => Kind::Refund,
+            },
+            amount: MoneyBody { amount: item.amount, currency: item.currency }.try_into()?,
+            at: at.ok_or(InvalidMember("at must be an RFC 3339 instant"))?,
+        })
+    }
+}
+
 /// A page of the ledger.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LedgerBody {
     items: Vec<LedgerItem>,
@@ -344,6 +372,15 @@ impl From<LedgerPage> for LedgerBody {
             items: page.items.into_iter().map(LedgerItem::from).collect(),
             next_cursor: page.next.map(|next| next.to_string()),
         }
+    }
+}
+
+impl TryFrom<LedgerBody> for RecordPage {
+    type Error = InvalidMember;
+
+    fn try_from(body: LedgerBody) -> Result<Self, InvalidMember> {
+        let items = body.items.into_iter().map(LedgerEntry::try_from).collect::<Result<_, _>>()?;
+        Ok(Self { items, next: body.next_cursor.map(Arc::from) })
     }
 }
 
@@ -369,4 +406,27 @@ pub struct ProblemFound<'a> {
     /// What is wrong, for a program.
     #[serde(borrow)]
     pub code: Cow<'a, str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::RECORD_PAGE_LEN_MAX;
+    use super::*;
+
+    #[test]
+    fn a_page_of_the_longest_entries_is_below_what_the_client_reads() {
+        let entry = LedgerEntry {
+            idempotency_key: "\u{10000}".repeat(KEY_CHARS_MAX).into(),
+            reservation_no: ReservationNo::parse(&"가".repeat(30)).unwrap(),
+            kind: Kind::Charge,
+            amount: Money::new(Money::AMOUNT_MAX, Currency::KRW).unwrap(),
+            at: Timestamp::from_millis(1).unwrap(),
+        };
+        let page = LedgerPage { items: vec![entry; RECORD_PAGE_LEN_MAX], next: Some(u64::MAX) };
+        let answer = serde_json::to_vec(&LedgerBody::from(page.clone())).unwrap();
+        assert!(answer.len() <= 64 * 1024, "{} bytes", answer.len());
+        let read = RecordPage::try_from(serde_json::from_slice::<LedgerBody>(&answer).unwrap()).unwrap();
+        assert_eq!(read.items, page.items);
+        assert_eq!(read.next.as_deref(), Some("18446744073709551615"));
+    }
 }

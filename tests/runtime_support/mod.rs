@@ -111,7 +111,7 @@ impl Entity for Stock {
         state.amount
     }
 
-    fn derive(&self, key: &str, state: &mut State, events: &[Event]) -> Derived {
+    fn derive(&self, key: &str, state: &mut State, events: &[Event], _at_ms: i64) -> Derived {
         let timer = |due_ms| TimerWrite { entity: key.into(), name: "reminder".into(), due_ms };
         let body = Some(Bytes::from(state.amount.to_string()));
         let mut derived = Derived {

@@ -233,12 +233,12 @@ impl Customer {
         match self.service.return_car(memory.no.rental()).await {
             Ok(_) => {
                 self.note(&format!("brings the car of {} back", memory.no));
-                let now_ms = self.now_ms();
-                self.town.model.change(at, |memory| {
-                    memory.known = Known::Returned;
-                    memory.over_at_ms = Some(now_ms);
-                });
-                Ok(())
+                self.town.model.change(at, |memory| memory.known = Known::Returned);
+                // The car is free for others once its calendar knows too, which may be later.
+                match self.service.reservation(&memory.no).await {
+                    Ok(view) if matches!(view.booking.status, Status::Completed { .. }) => self.told(at, &view),
+                    Ok(_) | Err(_) => Ok(()),
+                }
             }
             Err(ServiceError::Rental(refusal)) => self.fine(&format!("is refused the return: {refusal}")),
             Err(error) if is_no_refusal(&error) => self.fine(&format!("hears nothing of the return: {error}")),

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use rentcar::actors::runtime::Clock;
 use rentcar::providers::sandbox::{Sandbox, SettingsPatch};
 use rentcar::providers::{
-    Charge, ChargeOutcome, Found, FoundRefund, PaymentProvider, ProviderError, Refund, RefundDone,
+    Charge, ChargeOutcome, Found, FoundRefund, PaymentProvider, ProviderError, RecordPage, Refund, RefundDone,
 };
 use rentcar::store::journal::{
     Append, AppendError, CommandRecord, Context, Documents, IndexEntry, Journal, Ownership, Progress, ReadError,
@@ -358,5 +358,9 @@ impl PaymentProvider for SimProvider {
             self.arrive(&format!("look up refund {key}")).await?;
             Ok(self.sandbox.serve_look_up_refund(key).await?)
         })
+    }
+
+    fn record<'a>(&'a self, cursor: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<RecordPage, ProviderError>> {
+        self.sandbox.record(cursor, limit)
     }
 }

@@ -9,6 +9,7 @@ use super::trace::Trace;
 use rentcar::actors::api::ServiceError;
 use rentcar::actors::app::{App, AppSettings, Foundation};
 use rentcar::actors::payment::bulkhead::BulkheadConfig;
+use rentcar::actors::payment::unsettled::UnsettledSettings;
 use rentcar::actors::policies::POLICIES;
 use rentcar::actors::runtime::{Clock, ContextLimits, entropy};
 use rentcar::actors::service::{FaultAction, Service, ServiceSettings};
@@ -19,7 +20,7 @@ use rentcar::domain::money::{Currency, Money};
 use rentcar::domain::reservation::{Booking, Rejection, Status, Terms};
 use rentcar::domain::time::{DAY_MS, Period, Timestamp};
 use rentcar::domain::{payment, rental};
-use rentcar::providers::sandbox::Kind;
+use rentcar::providers::Kind;
 use rentcar::store::memory::{MemoryJournal, MemoryViews};
 use rentcar::store::replay::{Subscription, replay};
 use rentcar::store::schema;
@@ -119,7 +120,7 @@ impl World {
             tokio::select! {
                 biased;
                 Some(complaint) = customers.join_next() => complaint.map_err(|error| error.to_string())??,
-                () = &mut misfortunes => break,
+                done = &mut misfortunes => break done?,
             }
         }
         if !last {
@@ -163,6 +164,7 @@ impl World {
             bulkhead: BulkheadConfig::default(),
             provider_timeout: Duration::from_secs(3),
             retry_deferred: true,
+            unsettled: UnsettledSettings::default(),
             limits: ContextLimits::default(),
         };
         App::start(foundation, settings).await.map_err(|error| error.to_string())
@@ -183,7 +185,7 @@ impl World {
     }
 
     /// Some seconds of one misfortune after the other.
-    async fn misfortunes(&self, service: &Service, dice: &mut Dice) {
+    async fn misfortunes(&self, service: &Service, dice: &mut Dice) -> Result<(), String> {
         let end_ms = self.town.clock.now_ms() + 3_000 + i64::try_from(dice.below(9_000)).unwrap();
         while self.town.clock.now_ms() < end_ms {
             sleep(Duration::from_millis(100 + dice.below(1_200))).await;
@@ -205,7 +207,15 @@ impl World {
             };
             self.town.trace.note(&format!("{action:?} {context}"));
             let _ = service.fault(context, action).await;
+            // Where it can be told at all: whatever is under way, the books do not differ.
+            if let Ok(report) = service.reconcile().await {
+                self.town.trace.note(&format!("reconciled {report:?}"));
+                if !report.agrees() {
+                    return Err(format!("the books differ: {report:?}"));
+                }
+            }
         }
+        Ok(())
     }
 
     async fn everything_comes_right(&self, service: &Service) -> Result<(), String> {
@@ -266,6 +276,10 @@ impl World {
                     car.status
                 ));
             }
+        }
+        let report = service.reconcile().await.map_err(|error| error.to_string())?;
+        if !report.agrees() || report.pending_charges + report.pending_refunds > 0 {
+            return Err(format!("the books differ: {report:?}"));
         }
         let down = service.health().into_iter().find(|component| !component.up);
         down.map_or(Ok(()), |component| Err(format!("{} is down: {}", component.name, component.detail)))

@@ -47,7 +47,7 @@ impl Entity for Customers {
         state.0.clone()
     }
 
-    fn derive(&self, key: &str, _state: &mut State, events: &[Event]) -> Derived {
+    fn derive(&self, key: &str, _state: &mut State, events: &[Event], _at_ms: i64) -> Derived {
         let write = |body| DocumentWrite { kind: schema::customer::KEY_KIND, key: key.into(), body };
         let documents = events.iter().filter_map(|event| match event {
             Event::Registered { key: Some(key), .. } => Some(write(Some(Bytes::copy_from_slice(&key.0)))),

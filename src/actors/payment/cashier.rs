@@ -1,4 +1,4 @@
-//! The cashier: the only one who talks to the payment provider, always through the bulkhead, and always with the
+//! The cashier: the only one who has the payment provider move money, always through the bulkhead, and always with the
 //! intent journaled first. What it cannot finish, the settle timer finishes; it never charges a second time while
 //! the outcome of the first is unknown.
 
@@ -475,7 +475,7 @@ impl Cashier {
 }
 
 /// A call to the provider that is given up after a while; what became of it is then unknown.
-async fn within<T>(
+pub(super) async fn within<T>(
     timeout: Duration,
     call: impl Future<Output = Result<T, ProviderError>>,
 ) -> Result<T, ProviderError> {

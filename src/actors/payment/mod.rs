@@ -6,10 +6,12 @@ pub mod cashier;
 pub mod deferred;
 mod hands;
 mod patience;
+pub mod reconciliation;
 pub mod unconfirmed;
+pub mod unsettled;
 
 use super::runtime::{CorruptHistory, Derived, Entity};
-use crate::domain::payment::{self, Command, Event, Payment, Rejection, State};
+use crate::domain::payment::{self, Command, Event, Outstanding, Payment, Rejection, State};
 use crate::store::codec::{self, CodecError};
 use crate::store::journal::{Context, TimerWrite};
 use crate::store::schema;
@@ -56,9 +58,16 @@ impl Entity for Payments {
         state.0.clone()
     }
 
-    fn derive(&self, key: &str, state: &mut State, _events: &[Event]) -> Derived {
-        // Due at once: as long as the cashier has the payment in hand it says so, and after a crash it has not.
-        let due_ms = state.0.as_ref().and_then(Payment::outstanding).map(|_| 0);
+    /// The settle timer is served whatever its due time is: as long as the cashier has the payment in hand it says so,
+    /// and after a crash it has not. Its due time says since when the payment is unsettled.
+    fn derive(&self, key: &str, state: &mut State, events: &[Event], at_ms: i64) -> Derived {
+        let requested = events.iter().any(|event| matches!(event, Event::Requested { .. }));
+        let due_ms = match state.0.as_ref().and_then(Payment::outstanding) {
+            None => None,
+            // Whatever else happens to an attempt under way, it has been under way since it was requested.
+            Some(Outstanding::Charge) if !requested => return Derived::default(),
+            Some(Outstanding::Charge | Outstanding::Refund(_)) => Some(at_ms),
+        };
         let timer = TimerWrite { entity: key.into(), name: schema::payment::SETTLE_TIMER.into(), due_ms };
         Derived { timers: vec![timer], ..Derived::default() }
     }
@@ -85,5 +94,48 @@ impl Entity for Payments {
 
     fn decode_answer(&self, body: &[u8]) -> Result<Option<Payment>, CodecError> {
         codec::from_bytes(body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Subject;
+    use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
+    use crate::domain::money::{Currency, Money};
+
+    const AT_MS: i64 = 1_000;
+
+    /// What is done to the settle timer with each of the commands, one a millisecond: nothing, or when it is due now.
+    fn check(given: &[Command], then: &[Vec<Option<i64>>]) {
+        let (mut state, mut timers) = (State::default(), vec![]);
+        for (later, command) in (0..).zip(given) {
+            let events = payment::decide(&state, command).unwrap();
+            state = events.iter().try_fold(state, payment::evolve).unwrap();
+            let derived = Payments.derive("pay-r1", &mut state, &events, AT_MS + later);
+            timers.push(derived.timers.iter().map(|timer| timer.due_ms).collect::<Vec<_>>());
+        }
+        assert_eq!(timers, then, "{given:?}");
+    }
+
+    #[test]
+    fn the_settle_timer_says_since_when_a_payment_is_unsettled() {
+        let reservation_no = ReservationNo::parse("r1").unwrap();
+        let car_no = CarNo::parse("car01").unwrap();
+        let subject = Subject { reservation_no, serial: 1, customer_no: CustomerNo::anonymous(), car_no };
+        let won = |amount| Money::new(amount, Currency::KRW).unwrap();
+        let request = Command::Request { subject: subject.clone(), amount: won(1_000) };
+        let cancel = Command::Cancel { subject, amount: won(1_000), keep: won(100) };
+        let approve = |attempt| Command::Approve { attempt, provider_ref: "ch_1".to_owned() };
+        let (lost, declined) =
+            (Command::LoseSight { attempt: 1 }, Command::Decline { attempt: 1, reason: "no".to_owned() });
+        let refunded = Command::RefundDone { provider_ref: "re_1".to_owned() };
+        let (since, stays, ends) = (|later| vec![Some(AT_MS + later)], Vec::new, || vec![None]);
+        let again = [request.clone(), lost.clone(), declined, request.clone(), approve(2)];
+        check(&again, &[since(0), stays(), ends(), since(3), ends()]);
+        let given_back = [request.clone(), approve(1), cancel.clone(), refunded.clone()];
+        check(&given_back, &[since(0), ends(), since(2), ends()]);
+        let in_doubt = [request, lost, cancel, approve(1), refunded];
+        check(&in_doubt, &[since(0), stays(), stays(), since(3), ends()]);
     }
 }

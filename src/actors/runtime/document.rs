@@ -45,7 +45,7 @@ impl<E: Entity> StateDocument<E> {
     pub fn fold(mut self, entity: &E, key: &str, stored: &StoredEvent) -> Result<Self, FoldError> {
         let event = entity.decode_event(&stored.tag, &stored.payload)?;
         self.state = entity.evolve(self.state, &event)?;
-        let _: Derived = entity.derive(key, &mut self.state, std::slice::from_ref(&event));
+        let _: Derived = entity.derive(key, &mut self.state, std::slice::from_ref(&event), stored.at_ms);
         if let Some(cause) = &stored.cause {
             self.causes.note(cause);
         }

@@ -91,9 +91,9 @@ pub trait Entity: Send + Sync + 'static {
     ///
     /// May tidy the state: drop what is finished. A replay calls this after every *single* event, and must end
     /// in the same state, so what is dropped may depend on the state alone and must never be needed by a later
-    /// event of the same append.
-    fn derive(&self, key: &str, state: &mut Self::State, events: &[Self::Event]) -> Derived {
-        let _ = (key, state, events);
+    /// event of the same append. `at_ms` is when the events were decided.
+    fn derive(&self, key: &str, state: &mut Self::State, events: &[Self::Event], at_ms: i64) -> Derived {
+        let _ = (key, state, events, at_ms);
         Derived::default()
     }
 

@@ -225,7 +225,7 @@ impl<E: Entity> EntityState<E> {
             stored.push(StoredEvent { entity, at_ms: now_ms, cause, tag, payload });
         }
         let reply = entity.reply(&document.state, &envelope.command, events);
-        let Derived { mut documents, index, timers } = entity.derive(&self.key, &mut document.state, events);
+        let Derived { mut documents, index, timers } = entity.derive(&self.key, &mut document.state, events, now_ms);
         if let Some(cause) = cause {
             document.causes.note(cause);
         }

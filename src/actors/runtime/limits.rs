@@ -112,6 +112,9 @@ pub struct TimerLimits {
     pub handler_ms_max: u64,
     /// The wait before a timer that stays set is served again.
     pub retry: Backoff,
+    /// How far ahead of the clock a timer counts as due. A context whose timers are always to be served lets them say
+    /// since when they are set.
+    pub due_ahead_ms: i64,
 }
 
 impl Default for TimerLimits {
@@ -123,6 +126,7 @@ impl Default for TimerLimits {
             tried_len_max: 4_096,
             handler_ms_max: 30_000,
             retry: Backoff::new(500, 60_000),
+            due_ahead_ms: 0,
         }
     }
 }

@@ -233,10 +233,10 @@ impl TimerState {
     async fn read_due(&mut self) -> (Vec<Timer>, bool) {
         let TimerSeed { context, journal, clock, limits, .. } = &self.seed;
         let len_max = limits.batch_len_max.clamp(1, READ_ROWS_MAX);
-        let (now, now_ms) = (Instant::now(), clock.now_ms());
+        let (now, until_ms) = (Instant::now(), clock.now_ms().saturating_add(limits.due_ahead_ms));
         let (mut due, mut rows) = (Vec::new(), 0);
         while rows < ROWS_MAX {
-            let page = match journal.due_timers(*context, now_ms, self.read_to.as_ref(), len_max).await {
+            let page = match journal.due_timers(*context, until_ms, self.read_to.as_ref(), len_max).await {
                 Ok(page) => page,
                 Err(error) => {
                     tracing::warn!(%context, %error, "timers not read");

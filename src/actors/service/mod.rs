@@ -9,12 +9,16 @@ mod read_lane;
 mod reading;
 mod unpaid;
 
+pub use super::payment::reconciliation::{ReconcileError, Report};
+pub use super::payment::unsettled::{Arrears, Unsettled};
 pub use operation::{BreakerMode, ComponentHealth, FaultAction, UnknownContext};
 
 use super::api::{ANSWER_KEPT_MS, ServiceError};
 use super::customer::Customers;
 use super::fleet::Ledger;
 use super::payment::cashier::Cashier;
+use super::payment::reconciliation::Reconciler;
+use super::payment::unsettled::Lookout;
 use super::rental::Rentals;
 use super::reservation::Calendars;
 use super::runtime::{Ask, Clock, ContextHandle, Entity, System};
@@ -71,6 +75,10 @@ pub struct Parts {
     pub customers: ContextHandle<Customers>,
     /// The cashier.
     pub cashier: Arc<Cashier>,
+    /// Who compares our payments with the provider's record.
+    pub reconciler: Reconciler,
+    /// Who looks at what is unsettled with the provider.
+    pub lookout: Arc<Lookout>,
     /// The read models.
     pub views: Arc<Views>,
     /// The journal.

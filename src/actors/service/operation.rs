@@ -2,9 +2,15 @@
 
 use super::Service;
 use crate::actors::payment::bulkhead::{BulkheadStatus, Mode};
+use crate::actors::payment::reconciliation::{ReconcileError, Report};
+use crate::actors::payment::unsettled::Arrears;
 use crate::actors::runtime::Kind;
 use crate::actors::views::VIEWS;
 use crate::store::schema;
+use std::time::Duration;
+
+/// How long comparing our payments with the provider's record may take: less than an answer may.
+const RECONCILE_MAX: Duration = Duration::from_secs(25);
 
 /// How a part of the service is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +75,20 @@ impl Service {
                 detail: component.detail,
             }));
         }
+        let alarm = self.arrears().alarm(self.parts.clock.now_ms());
+        // An alarm is no reason to call Payment down: it goes on.
+        if let Some(payment) = components.iter_mut().find(|component| component.name == schema::PAYMENT.0)
+            && !alarm.is_empty()
+        {
+            payment.detail = format!("{}; {alarm}", payment.detail);
+        }
         components
+    }
+
+    /// What is unsettled with the payment provider, as of a moment ago.
+    #[must_use]
+    pub fn arrears(&self) -> Arrears {
+        self.parts.lookout.arrears()
     }
 
     /// What the journal has not made durable for too long, the oldest first.
@@ -110,6 +129,15 @@ impl Service {
     #[must_use]
     pub fn payments_deferred(&self) -> usize {
         self.parts.cashier.deferred().waiting()
+    }
+
+    /// Compares our payments with the provider's own record, while both go on.
+    ///
+    /// # Errors
+    /// When one of the two cannot be read in time, or another comparison is under way.
+    pub async fn reconcile(&self) -> Result<Report, ReconcileError> {
+        let report = tokio::time::timeout(RECONCILE_MAX, self.parts.reconciler.reconcile(&|_| {})).await;
+        report.map_err(|_| ReconcileError::TooLong)?
     }
 
     /// Sets the breaker.

@@ -6,7 +6,7 @@ use super::SandboxError;
 use crate::domain::ids::ReservationNo;
 use crate::domain::money::Money;
 use crate::domain::time::Timestamp;
-use crate::providers::{Charge, ChargeOutcome, Found, FoundRefund, Refund, RefundDone};
+use crate::providers::{Charge, ChargeOutcome, Found, FoundRefund, Kind, LedgerEntry, Refund, RefundDone};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -14,30 +14,6 @@ use std::sync::Arc;
 pub const PAGE_LEN_DEFAULT: usize = 100;
 /// The most entries that a page of the ledger may have.
 pub const PAGE_LEN_MAX: usize = 1000;
-
-/// Which way money moved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// From the customer.
-    Charge,
-    /// Back to the customer.
-    Refund,
-}
-
-/// One movement of money.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LedgerEntry {
-    /// The caller's key of the order.
-    pub idempotency_key: Arc<str>,
-    /// What was paid for.
-    pub reservation_no: ReservationNo,
-    /// Which way.
-    pub kind: Kind,
-    /// How much.
-    pub amount: Money,
-    /// When.
-    pub at: Timestamp,
-}
 
 /// A part of the ledger, oldest entry first.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 //! same money again after a crash needs the sandbox in a process of its own.
 //!
 //! Which settings concern what: `latencyMs`, `capacity` and `down` every call; `failRate` and `loseAnswerRate`
-//! charges and refunds, not look-ups; `declineRate` charges. A key that has led to something is never answered
+//! charges and refunds, not look-ups; `declineRate` charges; none of them reading its record. A key that has led to something is never answered
 //! with a failure, because that would say that nothing happened.
 
 mod gate;
@@ -14,10 +14,13 @@ mod ledger;
 mod settings;
 
 pub use gate::CALLS_MAX;
-pub use ledger::{Kind, LedgerEntry, LedgerPage, PAGE_LEN_DEFAULT, PAGE_LEN_MAX};
+pub use ledger::{LedgerPage, PAGE_LEN_DEFAULT, PAGE_LEN_MAX};
 pub use settings::{CAPACITY_MAX, InvalidSettings, LATENCY_MS_MAX, Settings, SettingsPatch};
 
-use super::{Charge, ChargeOutcome, Found, FoundRefund, PaymentProvider, ProviderError, Refund, RefundDone};
+use super::{
+    Charge, ChargeOutcome, Found, FoundRefund, Kind, PaymentProvider, ProviderError, RECORD_PAGE_LEN_MAX, RecordPage,
+    Refund, RefundDone,
+};
 use crate::domain::time::Timestamp;
 use futures_util::future::BoxFuture;
 use gate::{Gate, Place};
@@ -271,6 +274,16 @@ impl PaymentProvider for Sandbox {
 
     fn look_up_refund<'a>(&'a self, idempotency_key: &'a str) -> BoxFuture<'a, Result<FoundRefund, ProviderError>> {
         Box::pin(async move { Ok(self.serve_look_up_refund(idempotency_key).await?) })
+    }
+
+    /// Past its settings, as its ledger is over HTTP: what it has done can be seen even while it misbehaves.
+    fn record<'a>(&'a self, cursor: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<RecordPage, ProviderError>> {
+        Box::pin(async move {
+            let foreign = |_| ProviderError::Refused("the cursor is not one that this record gave".to_owned());
+            let from = cursor.map_or(Ok(0), str::parse).map_err(foreign)?;
+            let page = self.ledger(from, limit.min(RECORD_PAGE_LEN_MAX));
+            Ok(RecordPage { items: page.items, next: page.next.map(|next| next.to_string().into()) })
+        })
     }
 }
 

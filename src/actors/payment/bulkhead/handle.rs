@@ -266,15 +266,16 @@ impl BulkheadHandle {
         status
     }
 
-    /// Whether a charge that came now might get a place, so far as the breaker goes. Asks nobody and never waits.
+    /// Whether everybody is to keep away from the provider now: by an operator's order, or until it is tried again. A
+    /// breaker that only waits for somebody to try is no reason to.
     #[must_use]
-    pub fn may_pass(&self) -> bool {
+    pub fn is_shut(&self) -> bool {
         let status = self.status();
-        status.up
-            && match status.state {
-                BreakerState::Closed | BreakerState::HalfOpen | BreakerState::ForcedClosed => true,
-                BreakerState::Open | BreakerState::ForcedOpen => false,
-            }
+        match status.state {
+            BreakerState::Closed | BreakerState::HalfOpen | BreakerState::ForcedClosed => false,
+            BreakerState::ForcedOpen => true,
+            BreakerState::Open => status.next_probe_at_ms.is_some_and(|at_ms| at_ms > self.0.clock.now_ms()),
+        }
     }
 
     /// Does what an operator wants, also to the actors of later restarts; answers how the bulkhead stands then.

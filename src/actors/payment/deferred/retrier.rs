@@ -53,7 +53,7 @@ impl Retries {
     fn begin_those_due(&self, myself: &ActorRef<Wake>) {
         self.cashier.deferred().forget_those_who_run_out();
         // While nobody may pay, those who are due stay so: asking for each of them would tell nothing new.
-        while self.cashier.guard().may_pass() {
+        while !self.cashier.guard().is_shut() {
             let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return };
             let Some(payment_no) = self.cashier.deferred().next() else { return };
             let (cashier, myself) = (Arc::clone(&self.cashier), myself.clone());

@@ -1,0 +1,285 @@
+//! What is unsettled with the payment provider, and for how long: charges of unknown outcome, and refunds that are owed.
+//!
+//! It is read from what is committed, a look every second: the settle timers that are set, which say since when, and
+//! the payments they belong to. So it is right after a restart too, and whoever asks is answered from the latest look.
+//! What has been unsettled for too long raises the alarm, and the alarm ends with it. Settles nothing itself.
+
+use super::Payments;
+use crate::actors::committed::committed;
+use crate::actors::runtime::{ChildSpec, Clock, Part};
+use crate::domain::payment::{Cancelled, Outstanding, Payment, Status};
+use crate::store::journal::{Journal, ReadError, Timer};
+use crate::store::schema;
+use metrics::gauge;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// The pause between two looks.
+const EVERY: Duration = Duration::from_secs(1);
+/// The pause is at least so many times as long as the look took, so that looking never becomes the main work.
+const PAUSE_FACTOR: u32 = 20;
+/// The most timers that one look goes over; when more are set, it sees the oldest.
+const TIMERS_MAX: usize = 10_000;
+/// How many timers are read at once.
+const PAGE_LEN: usize = 500;
+/// The name of the part.
+const NAME: &str = "unsettled";
+
+/// What is done about payments that stay unsettled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnsettledSettings {
+    /// The longest pause before the provider is asked again about one of them, in milliseconds.
+    pub ask_ms_max: u64,
+    /// After how long one of them raises the alarm.
+    pub alarm_after: Duration,
+}
+
+impl Default for UnsettledSettings {
+    fn default() -> Self {
+        Self { ask_ms_max: 60_000, alarm_after: Duration::from_mins(5) }
+    }
+}
+
+/// Payments that are unsettled in the same way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unsettled {
+    /// How many.
+    pub count: u64,
+    /// Since when the oldest is, in milliseconds since the epoch.
+    pub since_ms: Option<i64>,
+    /// How many of them are for longer than the alarm allows.
+    pub late: u64,
+}
+
+impl Unsettled {
+    fn note(&mut self, since_ms: i64, late: bool) {
+        self.count = self.count.saturating_add(1);
+        self.late = self.late.saturating_add(u64::from(late));
+        self.since_ms = Some(self.since_ms.map_or(since_ms, |oldest_ms| oldest_ms.min(since_ms)));
+    }
+
+    fn alarm(&self, what: &str, now_ms: i64) -> Option<String> {
+        let since_ms = self.since_ms.filter(|_| self.late > 0)?;
+        let seconds = now_ms.saturating_sub(since_ms).max(0) / 1_000;
+        Some(format!("{} {what} for too long, the oldest for {seconds} s", self.late))
+    }
+}
+
+/// All that is unsettled with the provider.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Arrears {
+    /// Charges whose outcome nobody here knows.
+    pub unknown: Unsettled,
+    /// Refunds that are owed and not made.
+    pub refunds: Unsettled,
+}
+
+impl Arrears {
+    /// Takes in a payment that is unsettled since then. An attempt that may still be under way is not unknown yet.
+    fn note(&mut self, payment: &Payment, since_ms: i64, now_ms: i64, bounds: Bounds) {
+        let age_ms = now_ms.saturating_sub(since_ms);
+        let late = age_ms > bounds.alarm_ms;
+        let is_unknown = match &payment.status {
+            Status::Unknown | Status::Cancelled(Cancelled::InDoubt) => true,
+            Status::Requested
+            | Status::NotCharged
+            | Status::Declined { .. }
+            | Status::Approved { .. }
+            | Status::Cancelled(Cancelled::Uncharged | Cancelled::Charged { .. }) => false,
+        };
+        match payment.outstanding() {
+            Some(Outstanding::Charge) if is_unknown || age_ms > bounds.call_ms => {
+                self.unknown.note(since_ms, late);
+            }
+            Some(Outstanding::Refund(_)) => self.refunds.note(since_ms, late),
+            Some(Outstanding::Charge) | None => {}
+        }
+    }
+
+    /// What has been unsettled for too long, in words; empty when nothing has.
+    #[must_use]
+    pub fn alarm(&self, now_ms: i64) -> String {
+        let unknown = self.unknown.alarm("payments unknown", now_ms);
+        let words: Vec<_> = unknown.into_iter().chain(self.refunds.alarm("refunds owed", now_ms)).collect();
+        words.join("; ")
+    }
+
+    fn publish(&self) {
+        let number = |count: u64| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        gauge!("rentcar_payments_unknown").set(number(self.unknown.count));
+        gauge!("rentcar_payments_unknown_alarm").set(number(self.unknown.late));
+        gauge!("rentcar_refunds_owed").set(number(self.refunds.count));
+        gauge!("rentcar_refunds_owed_alarm").set(number(self.refunds.late));
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// How long an attempt may be under way.
+    call_ms: i64,
+    alarm_ms: i64,
+}
+
+/// What was seen at the latest look.
+#[derive(Debug)]
+pub struct Lookout {
+    bounds: Bounds,
+    seen: watch::Sender<Arrears>,
+}
+
+impl Lookout {
+    /// Nothing has been seen yet. A charge counts as under way for `call_timeout`.
+    #[must_use]
+    pub fn new(settings: &UnsettledSettings, call_timeout: Duration) -> Arc<Lookout> {
+        let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        let bounds = Bounds { call_ms: ms(call_timeout), alarm_ms: ms(settings.alarm_after) };
+        Arc::new(Lookout { bounds, seen: watch::Sender::new(Arrears::default()) })
+    }
+
+    /// What is unsettled, as of the latest look.
+    #[must_use]
+    pub fn arrears(&self) -> Arrears {
+        *self.seen.borrow()
+    }
+
+    fn tell(&self, arrears: Arrears) {
+        let before = self.seen.send_replace(arrears);
+        arrears.publish();
+        let late = |arrears: &Arrears| arrears.unknown.late.saturating_add(arrears.refunds.late);
+        match (late(&before), late(&arrears)) {
+            (0, 1..) => {
+                let (unknown, refunds) = (arrears.unknown.late, arrears.refunds.late);
+                tracing::error!(unknown, refunds, "payments unsettled for too long, the provider is still being asked");
+            }
+            (1.., 0) => tracing::info!("no payment is unsettled for too long any more"),
+            (0, 0) | (1.., 1..) => {}
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Watchman {
+    journal: Arc<dyn Journal>,
+    clock: Arc<dyn Clock>,
+    lookout: Arc<Lookout>,
+}
+
+impl Watchman {
+    async fn look(&self) -> Result<Arrears, ReadError> {
+        let (mut arrears, mut after, mut read) = (Arrears::default(), None::<Timer>, 0);
+        while read < TIMERS_MAX {
+            let page = self.journal.due_timers(schema::PAYMENT, i64::MAX, after.as_ref(), PAGE_LEN).await?;
+            read += page.len();
+            let is_last = page.len() < PAGE_LEN;
+            for timer in &page {
+                let state = committed(&*self.journal, &Payments, &timer.entity).await?;
+                if let Some(payment) = state.and_then(|state| state.0) {
+                    arrears.note(&payment, timer.due_ms, self.clock.now_ms(), self.lookout.bounds);
+                }
+            }
+            after = page.into_iter().last();
+            if is_last {
+                break;
+            }
+        }
+        Ok(arrears)
+    }
+}
+
+struct Look;
+
+struct WatchmanActor;
+
+impl Actor for WatchmanActor {
+    type Msg = Look;
+    type State = Watchman;
+    type Arguments = Watchman;
+
+    async fn pre_start(&self, myself: ActorRef<Look>, watchman: Watchman) -> Result<Watchman, ActorProcessingErr> {
+        drop(myself.send_message(Look));
+        Ok(watchman)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Look>,
+        Look: Look,
+        watchman: &mut Watchman,
+    ) -> Result<(), ActorProcessingErr> {
+        let begun = Instant::now();
+        match watchman.look().await {
+            Ok(arrears) => watchman.lookout.tell(arrears),
+            Err(error) => tracing::warn!(%error, "unsettled payments not looked at, will be tried again"),
+        }
+        // Ends by itself once the actor is gone.
+        myself.send_after(EVERY.max(begun.elapsed() * PAUSE_FACTOR), || Look);
+        Ok(())
+    }
+}
+
+/// The one who looks, as a part of a system.
+pub fn part(journal: &Arc<dyn Journal>, clock: &Arc<dyn Clock>, lookout: &Arc<Lookout>) -> Part {
+    let watchman = Watchman { journal: Arc::clone(journal), clock: Arc::clone(clock), lookout: Arc::clone(lookout) };
+    Part::simple(ChildSpec::new(NAME, NAME, NAME, move |supervisor| {
+        let watchman = watchman.clone();
+        Box::pin(async move {
+            let (actor, _) = Actor::spawn_linked(None, WatchmanActor, watchman, supervisor).await?;
+            Ok(actor.get_cell())
+        })
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Subject;
+    use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
+    use crate::domain::money::{Currency, Money};
+
+    const BOUNDS: Bounds = Bounds { call_ms: 10_000, alarm_ms: 300_000 };
+    const NOW_MS: i64 = 1_800_000_000_000;
+
+    fn payment(status: Status) -> Payment {
+        let reservation_no = ReservationNo::parse("r1").unwrap();
+        let car_no = CarNo::parse("car01").unwrap();
+        let subject = Subject { reservation_no, serial: 1, customer_no: CustomerNo::anonymous(), car_no };
+        Payment { subject, amount: Money::new(1_000, Currency::KRW).unwrap(), attempt: 1, status }
+    }
+
+    /// Payments in a state for so many milliseconds: how many are unknown, owed, and how many of each for too long.
+    fn check(given: &[(Status, i64)], then: [u64; 4]) -> Arrears {
+        let mut arrears = Arrears::default();
+        for (status, age_ms) in given {
+            arrears.note(&payment(status.clone()), NOW_MS - age_ms, NOW_MS, BOUNDS);
+        }
+        let Arrears { unknown, refunds } = arrears;
+        assert_eq!([unknown.count, refunds.count, unknown.late, refunds.late], then, "{given:?}");
+        arrears
+    }
+
+    fn owed() -> Status {
+        let refund = Money::new(900, Currency::KRW).unwrap();
+        Status::Cancelled(Cancelled::Charged { refund, refunded: false })
+    }
+
+    #[test]
+    fn an_attempt_is_unknown_when_it_is_said_so_or_can_be_under_way_no_longer() {
+        check(&[(Status::Requested, 10_000)], [0; 4]);
+        check(&[(Status::Requested, 10_001)], [1, 0, 0, 0]);
+        check(&[(Status::Unknown, 0), (Status::Cancelled(Cancelled::InDoubt), 0)], [2, 0, 0, 0]);
+        check(&[(Status::NotCharged, 900_000), (Status::Cancelled(Cancelled::Uncharged), 900_000)], [0; 4]);
+    }
+
+    #[test]
+    fn what_is_unsettled_for_longer_than_allowed_raises_the_alarm() {
+        assert_eq!(check(&[(Status::Unknown, 300_000), (owed(), 300_000)], [1, 1, 0, 0]).alarm(NOW_MS), "");
+        let arrears = check(&[(Status::Unknown, 5), (Status::Unknown, 412_000), (owed(), 300_001)], [2, 1, 1, 1]);
+        assert_eq!(arrears.unknown.since_ms, Some(NOW_MS - 412_000));
+        let words = "1 payments unknown for too long, the oldest for 412 s; \
+                     1 refunds owed for too long, the oldest for 300 s";
+        assert_eq!(arrears.alarm(NOW_MS), words);
+    }
+}
