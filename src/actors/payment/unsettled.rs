@@ -6,12 +6,12 @@
 
 use super::Payments;
 use crate::actors::committed::committed;
-use crate::actors::runtime::{ChildSpec, Clock, Part};
+use crate::actors::runtime::{Clock, Part, Recurring, recurring_part};
 use crate::domain::payment::{Cancelled, Outstanding, Payment, Status};
 use crate::store::journal::{Journal, ReadError, Timer};
 use crate::store::schema;
+use futures_util::future::BoxFuture;
 use metrics::gauge;
-use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -25,8 +25,6 @@ const PAUSE_FACTOR: u32 = 20;
 const TIMERS_MAX: usize = 10_000;
 /// How many timers are read at once.
 const PAGE_LEN: usize = 500;
-/// The name of the part.
-const NAME: &str = "unsettled";
 
 /// What is done about payments that stay unsettled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,7 +158,6 @@ impl Lookout {
     }
 }
 
-#[derive(Clone)]
 struct Watchman {
     journal: Arc<dyn Journal>,
     clock: Arc<dyn Clock>,
@@ -189,47 +186,23 @@ impl Watchman {
     }
 }
 
-struct Look;
-
-struct WatchmanActor;
-
-impl Actor for WatchmanActor {
-    type Msg = Look;
-    type State = Watchman;
-    type Arguments = Watchman;
-
-    async fn pre_start(&self, myself: ActorRef<Look>, watchman: Watchman) -> Result<Watchman, ActorProcessingErr> {
-        drop(myself.send_message(Look));
-        Ok(watchman)
-    }
-
-    async fn handle(
-        &self,
-        myself: ActorRef<Look>,
-        Look: Look,
-        watchman: &mut Watchman,
-    ) -> Result<(), ActorProcessingErr> {
-        let begun = Instant::now();
-        match watchman.look().await {
-            Ok(arrears) => watchman.lookout.tell(arrears),
-            Err(error) => tracing::warn!(%error, "unsettled payments not looked at, will be tried again"),
-        }
-        // Ends by itself once the actor is gone.
-        myself.send_after(EVERY.max(begun.elapsed() * PAUSE_FACTOR), || Look);
-        Ok(())
+impl Recurring for Watchman {
+    fn turn(&self) -> BoxFuture<'_, Duration> {
+        Box::pin(async {
+            let begun = Instant::now();
+            match self.look().await {
+                Ok(arrears) => self.lookout.tell(arrears),
+                Err(error) => tracing::warn!(%error, "unsettled payments not looked at, will be tried again"),
+            }
+            EVERY.max(begun.elapsed() * PAUSE_FACTOR)
+        })
     }
 }
 
 /// The one who looks, as a part of a system.
 pub fn part(journal: &Arc<dyn Journal>, clock: &Arc<dyn Clock>, lookout: &Arc<Lookout>) -> Part {
     let watchman = Watchman { journal: Arc::clone(journal), clock: Arc::clone(clock), lookout: Arc::clone(lookout) };
-    Part::simple(ChildSpec::new(NAME, NAME, NAME, move |supervisor| {
-        let watchman = watchman.clone();
-        Box::pin(async move {
-            let (actor, _) = Actor::spawn_linked(None, WatchmanActor, watchman, supervisor).await?;
-            Ok(actor.get_cell())
-        })
-    }))
+    recurring_part("unsettled", Arc::new(watchman))
 }
 
 #[cfg(test)]
