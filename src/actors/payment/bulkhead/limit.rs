@@ -18,6 +18,9 @@ const FORGET_MS: f64 = 600_000.0;
 const FORGET_AT_FLOOR: f64 = 1.25;
 /// Differences below this are never taken for waiting, in milliseconds.
 const NOISE_MS: f64 = 50.0;
+/// A call that is quicker than this is never taken for one that waits at the provider, in milliseconds: on processors
+/// that are busy it rather waited here, and fewer calls at once would make that no better.
+const CALM_MS: f64 = 250.0;
 /// How long the limit may go unused before what is above the start is forgotten.
 const UNUSED_MS_MAX: i64 = 1_000;
 
@@ -69,7 +72,7 @@ impl Limit {
         let quickest = self.quickest_ms.map_or(elapsed, |quickest| (quickest * self.forgetting(now_ms)).min(elapsed));
         self.quickest_ms = Some(quickest);
         self.observed_at_ms = now_ms;
-        if elapsed > quickest * self.config.tolerance + NOISE_MS {
+        if elapsed > (quickest * self.config.tolerance + NOISE_MS).max(CALM_MS) {
             // Calls that were sent before the limit shrank say nothing about the new one.
             if self.shrunk_at_ms.is_none_or(|at_ms| now_ms.saturating_sub(at_ms) >= elapsed_ms) {
                 self.current = (self.current * SHRINK).max(self.floor());
@@ -184,6 +187,17 @@ mod tests {
         let limits = simulate(8, 100, 200, 3_000);
         assert!(limits.is_sorted());
         assert_eq!(limits.last(), Some(&64));
+    }
+
+    #[test]
+    fn calls_that_wait_for_our_own_processors_do_not_lower_it() {
+        let mut limit = Limit::new(AdaptiveConfig::default(), 16);
+        for n in 0..200 {
+            limit.observe(1 + 200 * (n % 2), 16, n * 10);
+        }
+        assert_eq!(limit.get(), 16);
+        limit.observe(260, 16, 10_000);
+        assert!(limit.get() < 16, "this one has waited there");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::actors::payment::cashier::{Cashier, Charged};
 use crate::actors::runtime::{Part, Recurring, recurring_part};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -13,10 +14,15 @@ const EVERY: Duration = Duration::from_millis(200);
 /// How many retries are under way at once: half of the fewest places that the bulkhead has by default, so that
 /// customers who wait for an answer keep theirs.
 const RETRIES_UNDER_WAY_MAX: usize = 2;
+/// How many retries begin each time: 50 a second, so that after a rush they do not keep the service from those who come
+/// now. In the 15 minutes of a hold that is more than are remembered.
+const RETRIES_EACH_TIME: usize = 10;
 
 struct Retries {
     cashier: Arc<Cashier>,
     places: Arc<Semaphore>,
+    /// How many more may begin before the next time.
+    left: AtomicUsize,
 }
 
 impl Retries {
@@ -25,6 +31,10 @@ impl Retries {
         // While nobody may pay, those who are due stay so: asking for each of them would tell nothing new.
         while !self.cashier.guard().is_shut() {
             let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return };
+            let one_more = |left: usize| left.checked_sub(1);
+            if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
+                return;
+            }
             let Some(payment_no) = self.cashier.deferred().next() else { return };
             let retries = Arc::clone(self);
             self.cashier.tasks.spawn(async move {
@@ -47,6 +57,7 @@ struct Retrier(Arc<Retries>);
 
 impl Recurring for Retrier {
     fn turn(&self) -> BoxFuture<'_, Duration> {
+        self.0.left.store(RETRIES_EACH_TIME, Ordering::Relaxed);
         self.0.begin_those_due();
         Box::pin(std::future::ready(EVERY))
     }
@@ -69,5 +80,8 @@ fn outcome(charged: &Result<Option<Charged>, ServiceError>) -> Option<&'static s
 /// The retrier as a part of a system.
 pub fn part(cashier: &Arc<Cashier>) -> Part {
     let (cashier, places) = (Arc::clone(cashier), Arc::new(Semaphore::new(RETRIES_UNDER_WAY_MAX)));
-    recurring_part("deferred-payments", Arc::new(Retrier(Arc::new(Retries { cashier, places }))))
+    recurring_part(
+        "deferred-payments",
+        Arc::new(Retrier(Arc::new(Retries { cashier, places, left: AtomicUsize::new(0) }))),
+    )
 }
