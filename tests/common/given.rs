@@ -196,3 +196,13 @@ pub fn amount(money: &Value) -> u64 {
     let amount = if money.is_object() { &money["amount"] } else { money };
     amount.as_u64().unwrap_or_else(|| panic!("{money} is no amount of money"))
 }
+
+/// A journal that has failed refuses every change, and soon says that it is the journal that does.
+pub async fn changes_are_refused(api: &Api) {
+    eventually("changes are refused because of the journal", SOON, async || {
+        let refused = api.post("/v1/cars", &car(&unique("car"))).await.expect(503);
+        assert!(!refused.header("retry-after").is_empty(), "{}", refused.story());
+        refused.problem() == "journal_unavailable"
+    })
+    .await;
+}

@@ -128,8 +128,9 @@ fn tail(log: &Path) -> String {
 /// `rentcar serve` on a data directory of its own.
 pub struct TestServer {
     options: Options,
-    directory: tempfile::TempDir,
+    // Before its directory, so that the log can still be read when it ends.
     process: Option<Process>,
+    directory: tempfile::TempDir,
     api: Api,
 }
 

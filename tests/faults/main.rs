@@ -11,7 +11,7 @@ mod common;
 mod kit;
 
 use common::load::{Customer, Known, Memory, Told};
-use common::{Options, SOON, TestServer, car, checker, eventually, export, path, unique};
+use common::{Options, SOON, TestServer, changes_are_refused, checker, eventually, export, path};
 use kit::Faults;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -83,8 +83,7 @@ async fn after_a_failed_sync_nobody_was_told_that_it_is_done_and_the_service_is_
                 faults.server.get("/actuator/health").await.status == 503
             })
             .await;
-            let refused = faults.server.post("/v1/cars", &car(&unique("car"))).await;
-            let _ = refused.refused(503, "journal_unavailable");
+            changes_are_refused(&faults.server).await;
             faults.syncs_fail(false);
             eventually("the service is back by itself", SOON, async || is_up(&faults.server).await).await;
         })
