@@ -3,6 +3,7 @@
 //!
 //! `RENTCAR_KILL9_ROUNDS` says how many power cuts (5 unless told otherwise; 200 is the full proof, best with
 //! `cargo test --release`), `RENTCAR_KILL9_SEED` repeats a run.
+#![allow(clippy::print_stdout, reason = "the figures of a long run are worth reading")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must say so")]
 
 mod common;
@@ -16,6 +17,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -27,6 +29,8 @@ const CUSTOMERS: usize = 12;
 const CARS: usize = 10;
 /// How long after a restart everything that was under way may take to be settled.
 const SETTLED_WITHIN: Duration = Duration::from_mins(2);
+/// After how many power cuts a new store begins: everything is looked at after each, which takes longer as it grows.
+const ROUNDS_PER_STORE: usize = 50;
 /// How long the service waits for the provider: an absence must last as long to be believed, so that a round does not
 /// take longer than it must.
 const PROVIDER_TIMEOUT_MS: &str = "1000";
@@ -177,28 +181,25 @@ async fn the_store_is_sound(server: &TestServer, memories: &[Memory]) -> usize {
     events.len()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_power_cut_at_any_moment_loses_nothing_and_doubles_nothing() {
-    let rounds = from_environment("RENTCAR_KILL9_ROUNDS", 5);
-    let seed = from_environment("RENTCAR_KILL9_SEED", u64::from(std::process::id()));
-    println!("seed {seed}, {rounds} rounds");
-    let mut rng = StdRng::seed_from_u64(seed);
+/// Cuts the power again and again under one store, and looks at everything each time; answers how many reservations and
+/// events there were.
+async fn cut_the_power(rounds: Range<u64>, rng: &mut StdRng) -> (usize, usize) {
     let provider = Provider::start().await;
     let road = ScriptedProvider::before(provider.url(), Script::listed(&[])).await;
     let options = Options { provider: Some(road.url().to_owned()), ..Options::default() };
     let options = options.setting("PAYMENT__PROVIDER_TIMEOUT_MS", PROVIDER_TIMEOUT_MS);
     let mut server = TestServer::with(options).await;
     let (mut memories, mut registered): (Vec<Memory>, Vec<String>) = (vec![], vec![]);
-    for round in 0..rounds {
+    for round in rounds {
         provider.put("/settings", &mood(round)).await.expect(200);
         let script = if round % 2 == 0 { Script::random(rng.random(), &ROAD) } else { Script::listed(&[]) };
         road.follow(script);
-        let mut told = load_until_the_power_is_cut(&mut server, &mut rng).await;
+        let mut told = load_until_the_power_is_cut(&mut server, rng).await;
         road.follow(Script::listed(&[]));
         let events = the_store_is_sound(&server, &told.memories).await;
         server.restart().await;
         everything_acknowledged_is_there(&server, &told.memories, &told.registered).await;
-        let again = ask_again(&server, &mut told.memories, &mut rng).await;
+        let again = ask_again(&server, &mut told.memories, rng).await;
         provider.put("/settings", &mood(0)).await.expect(200);
         let reservations = settled(&server, &provider, &told.memories).await;
         checker::no_overlap(&reservations);
@@ -221,5 +222,20 @@ async fn a_power_cut_at_any_moment_loses_nothing_and_doubles_nothing() {
     .await;
     server.terminate().await;
     let events = the_store_is_sound(&server, &memories).await;
-    println!("{} reservations and {events} events are as they must be", memories.len());
+    (memories.len(), events)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_power_cut_at_any_moment_loses_nothing_and_doubles_nothing() {
+    let rounds = from_environment("RENTCAR_KILL9_ROUNDS", 5);
+    let seed = from_environment("RENTCAR_KILL9_SEED", u64::from(std::process::id()));
+    println!("seed {seed}, {rounds} rounds");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let (mut reservations, mut events) = (0, 0);
+    for first in (0..rounds).step_by(ROUNDS_PER_STORE) {
+        let until = rounds.min(first + ROUNDS_PER_STORE as u64);
+        let of_store = cut_the_power(first..until, &mut rng).await;
+        (reservations, events) = (reservations + of_store.0, events + of_store.1);
+    }
+    println!("{rounds} rounds: {reservations} reservations and {events} events are as they must be");
 }
