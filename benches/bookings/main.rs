@@ -35,6 +35,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How this is run.
+const COMMAND: &str = "cargo bench --bench bookings";
 /// The shares of the peak at which customers come whether they are answered or not.
 const SHARES: [f64; 2] = [0.5, 0.8];
 /// Over how many connections they come.
@@ -130,8 +132,7 @@ impl Bench<'_> {
         let before = self.scene.tally();
         let script: Arc<dyn Script> = Arc::clone(&self.scene) as _;
         let samples = drive(&self.server.address(), &script, pace, connections, length).await;
-        let after = self.scene.tally();
-        (samples, Tally { booked: after.booked - before.booked, taken: after.taken - before.taken })
+        (samples, self.scene.tally().since(before))
     }
 
     /// Each customer asks as soon as the last is answered; answers how many were, a second.
@@ -140,11 +141,12 @@ impl Bench<'_> {
         let (samples, tally) = self.drive(Pace::AsAnswered, connections, length).await;
         let busy = Spent::until_now(&self.server.processes()).since(&spent);
         let case = format!("{}, {connections} connections", wanted.name());
-        let rate = per_second(tally.booked + tally.taken, length);
+        let rate = per_second(tally.answered(), length);
         self.note(&case, "1/s", rate);
         if wanted == Wanted::Zipf {
             self.note(&format!("{case}, booked and not refused"), "1/s", per_second(tally.booked, length));
         }
+        self.note(&format!("{case}, sent away"), "1/s", per_second(tally.sent_away, length));
         let late = latency(&samples);
         self.note(&format!("{case}, p50"), "ms", late.p50_ms);
         self.note(&format!("{case}, p99"), "ms", late.p99_ms);
@@ -165,11 +167,12 @@ impl Bench<'_> {
     /// Customers come at a share of the peak, whether they are answered or not.
     async fn open(&mut self, share: f64, peak: f64, length: Duration) {
         let pace = Pace::PerSecond(share * peak);
-        let (samples, _) = self.drive(pace, OPEN_CONNECTIONS, length).await;
+        let (samples, tally) = self.drive(pace, OPEN_CONNECTIONS, length).await;
         let case = format!("open loop at {:.0} % of its peak", 100.0 * share);
         let given_up = samples.iter().filter(|sample| sample.status.is_none()).count();
         self.note(&format!("{case}, asked"), "1/s", per_second(samples.len() as u64, length));
         self.note(&format!("{case}, given up"), "1/s", per_second(given_up as u64, length));
+        self.note(&format!("{case}, sent away"), "1/s", per_second(tally.sent_away, length));
         let late = latency(&samples);
         self.note(&format!("{case}, p50"), "ms", late.p50_ms);
         self.note(&format!("{case}, p99"), "ms", late.p99_ms);
@@ -181,7 +184,7 @@ impl Bench<'_> {
     async fn stalls(&mut self, length: Duration) {
         let (samples, tally) = self.drive(Pace::AsAnswered, STALL_CONNECTIONS, length).await;
         let case = format!("uniform, {STALL_CONNECTIONS} connections for {} s", length.as_secs());
-        self.note(&case, "1/s", per_second(tally.booked + tally.taken, length));
+        self.note(&case, "1/s", per_second(tally.answered(), length));
         let late = latency(&samples);
         self.note(&format!("{case}, p99"), "ms", late.p99_ms);
         self.note(&format!("{case}, slowest"), "ms", late.max_ms);
@@ -234,11 +237,15 @@ fn describe(results: &mut Results, plan: &Plan, grounds: &Grounds, folder: &Path
          servers started anew for each turn and warmed up"
     );
     results.condition("rounds", turns);
+    // Where the folder is, is nobody's business; on which disk it is, stands below.
+    let given = std::env::vars().filter(|(name, _)| name.starts_with("RENTCAR_BENCH_") && !name.ends_with("_DIR"));
+    let words: Vec<_> = given.map(|(name, value)| format!("{name}={value}")).chain([COMMAND.to_owned()]).collect();
+    results.condition("command", words.join(" "));
     results.condition("cars", format!("{cars} registered; a booking is one day of one car, paid at once"));
     results.condition("zipf", "exponent 0.99; cars whose days are all booked are refused, by all opponents alike");
     results.condition(
         "client",
-        "in one process on the same processors; every answer is checked to be 201 CONFIRMED or 409",
+        "in one process on the same processors; every answer is checked; 201 CONFIRMED and 409 count, 202 and 503 are sent away",
     );
     results.condition("filesystem", machine::filesystem(folder));
     let settings: Vec<_> = opponents::SETTINGS.iter().map(|(name, value)| format!("{name}={value}")).collect();

@@ -49,6 +49,24 @@ pub struct Tally {
     pub booked: u64,
     /// 409, the car is taken.
     pub taken: u64,
+    /// 202 or 503: sent away from paying, or altogether. They count as no answer.
+    pub sent_away: u64,
+}
+
+impl Tally {
+    /// What was answered in substance.
+    pub fn answered(self) -> u64 {
+        self.booked + self.taken
+    }
+
+    /// What has come since an earlier tally.
+    pub fn since(self, earlier: Tally) -> Tally {
+        Tally {
+            booked: self.booked - earlier.booked,
+            taken: self.taken - earlier.taken,
+            sent_away: self.sent_away - earlier.sent_away,
+        }
+    }
 }
 
 /// The customers of one server.
@@ -62,6 +80,7 @@ pub struct Scene {
     booked_of: Vec<AtomicUsize>,
     booked: AtomicU64,
     taken: AtomicU64,
+    sent_away: AtomicU64,
     wrong: Mutex<Option<String>>,
 }
 
@@ -87,6 +106,7 @@ impl Scene {
             booked_of: (0..cars).map(|_| AtomicUsize::new(0)).collect(),
             booked: AtomicU64::new(0),
             taken: AtomicU64::new(0),
+            sent_away: AtomicU64::new(0),
             wrong: Mutex::default(),
         }
     }
@@ -99,12 +119,14 @@ impl Scene {
     /// The answers so far.
     ///
     /// # Panics
-    /// When one of them was neither a confirmed booking nor the refusal of a taken car: then no figure is worth anything.
+    /// When one of them was neither a confirmed booking, nor the refusal of a taken car, nor a word that there is too
+    /// much to do: then no figure is worth anything.
     pub fn tally(&self) -> Tally {
         if let Some(story) = self.wrong.lock().unwrap().as_ref() {
             panic!("an answer was not as it must be: {story}");
         }
-        Tally { booked: self.booked.load(Ordering::Relaxed), taken: self.taken.load(Ordering::Relaxed) }
+        let count = |counted: &AtomicU64| counted.load(Ordering::Relaxed);
+        Tally { booked: count(&self.booked), taken: count(&self.taken), sent_away: count(&self.sent_away) }
     }
 
     fn body(&self) -> String {
@@ -136,6 +158,9 @@ impl Script for Scene {
             }
             409 if text.contains("\"car_not_available\"") => {
                 self.taken.fetch_add(1, Ordering::Relaxed);
+            }
+            202 | 503 => {
+                self.sent_away.fetch_add(1, Ordering::Relaxed);
             }
             _ => {
                 let story = || format!("{request}\n-> {status} {text}");

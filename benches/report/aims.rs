@@ -84,6 +84,16 @@ const OURS: &str = "rentcar";
 /// The row of the actors' benchmark that compares a whole entity with a bare call.
 const ENTITY_ASK: &str = "ask, 64 askers, 1000 actors: rentcar / ractor";
 
+impl Side {
+    /// Times are bounded from above, ratios from below.
+    const fn unit(self) -> &'static str {
+        match self {
+            Side::AtLeast => " ×",
+            Side::AtMost => " ms",
+        }
+    }
+}
+
 impl Aim {
     /// Whether a figure is on the right side.
     pub fn is_met_by(&self, figure: f64) -> bool {
@@ -105,11 +115,13 @@ pub fn table(all: &[Results]) -> String {
     for aim in &AIMS {
         let side = if aim.side == Side::AtLeast { "at least" } else { "at most" };
         let (measured, met) = match aim.row(all) {
-            Some(row) => (super::tables::cell(row), if aim.is_met_by(row.median) { "yes" } else { "**no**" }),
+            Some(row) => {
+                (super::tables::cell(row) + aim.side.unit(), if aim.is_met_by(row.median) { "yes" } else { "**no**" })
+            }
             None => ("not measured".to_owned(), "—"),
         };
-        let unit = aim.row(all).map_or("", |row| super::tables::unit(&row.unit));
-        let _ = writeln!(text, "| {} | {side} {}{unit} | {measured}{unit} | {met} |", aim.what, aim.bound);
+        let unit = aim.side.unit();
+        let _ = writeln!(text, "| {} | {side} {}{unit} | {measured} | {met} |", aim.what, aim.bound);
     }
     text
 }

@@ -11,6 +11,11 @@ const SYNCING_MIN: f64 = 0.7;
 /// What the rows of busy processors are called behind their case.
 const SERVER: &str = ", busy: server";
 
+/// What the rows of processors that others kept busy are called behind their case.
+const OTHERS: &str = ", busy: others";
+/// How many processors may be busy for others on a quiet machine.
+const QUIET_MAX: f64 = 0.1;
+
 /// Who was how busy.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
@@ -32,12 +37,29 @@ impl Load {
     /// What binds.
     pub fn verdict(&self) -> &'static str {
         let syncing = self.syncs.zip(self.disk).is_some_and(|(syncs, disk)| syncs >= SYNCING_MIN * disk);
-        match (self.server + self.client + self.others >= BUSY_MIN * self.cores, syncing) {
+        let ours = self.server + self.client;
+        match (ours + self.others >= BUSY_MIN * self.cores, syncing) {
+            (true, _) if ours < BUSY_MIN * self.cores => "the processors, which somebody else used too",
             (true, _) => "the processors",
             (false, true) => "the disk's syncs",
             (false, false) => "waiting: for syncs, answers and turns",
         }
     }
+}
+
+/// A warning, if somebody else was busy on the machine: then absolute figures are too low, and ratios are worth more.
+pub fn warning(results: &Results) -> Option<String> {
+    let mut others: Vec<f64> =
+        results.rows.iter().filter(|row| row.case.ends_with(OTHERS)).map(|row| row.median).collect();
+    others.sort_by(f64::total_cmp);
+    let median = *others.get(others.len() / 2)?;
+    (median > QUIET_MAX).then(|| {
+        format!(
+            "**The machine was not quiet**: half of the time somebody else kept {median:.1} processors busy or more. \
+             Absolute figures are too low for it; ratios are less wrong, and those of a service that needs more \
+             processor time for an answer suffer more."
+        )
+    })
 }
 
 /// The table of what binds each case, where the benchmark tells who was busy.

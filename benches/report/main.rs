@@ -71,6 +71,9 @@ fn section(text: &mut String, results: &Results, folder: &Path) -> anyhow::Resul
     let Results { name, date, .. } = results;
     let title = BENCHES.iter().find(|(bench, _)| bench == name).map_or(name.as_str(), |(_, title)| title);
     write!(text, "\n## {title}\n\n`cargo bench --bench {name}`, begun {date}.\n")?;
+    if let Some(warning) = binding::warning(results) {
+        write!(text, "\n{warning}\n")?;
+    }
     for plot in plots::plots_of(results) {
         plot.draw(results, folder)?;
         write!(text, "\n![{}](benchmarks/{}.svg)\n", plot.title, plot.file)?;

@@ -6,23 +6,14 @@ use std::fmt::Write as _;
 /// The unit of ratios, which stand in a table of their own.
 const RATIO: &str = "ratio";
 
-/// A unit as it stands behind a figure.
-pub fn unit(unit: &str) -> &str {
-    match unit {
-        "ms" => " ms",
-        "ns" => " ns",
-        "bytes" => " bytes",
-        RATIO => " ×",
-        _ => "",
-    }
-}
-
 /// A figure with as many digits as mean something.
 pub fn shown(figure: f64) -> String {
     match figure.abs() {
         100.0.. => grouped(figure),
         10.0..100.0 => format!("{figure:.1}"),
-        _ => format!("{figure:.2}"),
+        1.0..10.0 => format!("{figure:.2}"),
+        0.0 => "0".to_owned(),
+        _ => format!("{figure:.3}"),
     }
 }
 
