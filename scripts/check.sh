@@ -29,4 +29,5 @@ fi
 step "interface" scripts/schemathesis.sh
 step "load" scripts/siege.sh
 step "tests" cargo test --locked
+step "benchmarks, fast" cargo test --locked --benches
 printf '\nSUMMARY: all passed in %d s: %s\n' $((SECONDS - begun)) "${passed[*]}"

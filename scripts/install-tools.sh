@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the checks need beside Rust: siege from Debian, schemathesis into target/venv. Repeats safely.
+# Installs what the checks need beside Rust: siege and PostgreSQL from Debian, schemathesis into target/venv. Repeats safely.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -12,10 +12,18 @@ if ! command -v siege >/dev/null || ! python3 -c 'import ensurepip, venv' 2>/dev
   as_root apt-get install -y -qq --no-install-recommends siege python3 python3-venv >/dev/null
 fi
 
+# The benchmarks measure against it, with a cluster of their own.
+if ! compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null; then
+  say "installing postgresql"
+  export DEBIAN_FRONTEND=noninteractive
+  as_root apt-get update -qq
+  as_root apt-get install -y -qq --no-install-recommends postgresql >/dev/null
+fi
+
 wanted=4.32.5
 if [ "$("$venv/bin/python" -c 'from importlib.metadata import version; print(version("schemathesis"))' 2>/dev/null)" != "$wanted" ]; then
   say "installing schemathesis $wanted"
   python3 -m venv "$venv"
   "$venv/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$wanted"
 fi
-say "tools: $(siege --version 2>&1 | head -n 1), schemathesis $wanted"
+say "tools: $(siege --version 2>&1 | head -n 1), schemathesis $wanted, $(ls -d /usr/lib/postgresql/* | tail -n 1)"

@@ -39,8 +39,8 @@ impl Options {
     }
 }
 
-/// A running process that has said where it listens.
-struct Process {
+/// A running process that has said where it listens; it ends when this is dropped.
+pub struct Process {
     child: Child,
     url: String,
     log: PathBuf,
@@ -57,7 +57,7 @@ pub fn rentcar() -> Command {
 
 impl Process {
     /// Starts the command and waits for the line that says where it listens.
-    fn start(mut command: Command, log: PathBuf) -> Process {
+    pub fn start(mut command: Command, log: PathBuf) -> Process {
         let stderr = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let stdout = child.stdout.take().unwrap();
@@ -80,6 +80,16 @@ impl Process {
         panic!("the process was not ready ({status:?}):\n{}", tail(&log));
     }
 
+    /// Where it listens.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     fn kill9(&mut self) {
         // On Unix this is SIGKILL.
         let _ = self.child.kill();
@@ -87,7 +97,7 @@ impl Process {
     }
 
     /// Sends a signal by name and waits for the end.
-    fn signal(&mut self, name: &str) -> ExitStatus {
+    pub fn signal(&mut self, name: &str) -> ExitStatus {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap();
         assert!(sent.success(), "no signal was sent to {pid}");

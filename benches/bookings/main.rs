@@ -1,0 +1,299 @@
+//! Durable bookings over HTTP: reserve, pay and confirm in one request, against the same HTTP stack on PostgreSQL and
+//! against the bare stack. Opponents take turns; the client, the checks of every answer, the disk and the processors are
+//! the same for all.
+//!
+//! `cargo bench --bench bookings` takes about ten minutes. `RENTCAR_BENCH_ROUNDS` (5), `RENTCAR_BENCH_SECONDS` for each
+//! case (2), `RENTCAR_BENCH_STALL_SECONDS` (60) and `RENTCAR_BENCH_CARS` (10,000) change it; `RENTCAR_BENCH_DIR`
+//! (/var/tmp) must be on the disk that is to be measured.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a benchmark that cannot go on must say so"
+)]
+
+#[path = "../../tests/common/mod.rs"]
+mod common;
+mod conventional;
+mod figures;
+mod machine;
+mod opponents;
+mod postgres;
+#[allow(dead_code, reason = "only the report reads")]
+#[path = "../support/results.rs"]
+mod results;
+mod scene;
+mod stack;
+
+use common::open_loop::{Pace, Sample, Script, drive};
+use figures::{latency, longest_silence_ms, per_second};
+use machine::Spent;
+use opponents::{Grounds, Opponent, Running};
+use results::{Mode, Results};
+use scene::{Scene, Tally, Wanted};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How this is run.
+const COMMAND: &str = "cargo bench --bench bookings";
+/// The shares of the peak at which customers come whether they are answered or not.
+const SHARES: [f64; 2] = [0.5, 0.8];
+/// Over how many connections they come.
+const OPEN_CONNECTIONS: usize = 256;
+/// Over how many connections stalls are looked for.
+const STALL_CONNECTIONS: usize = 64;
+/// Over how many connections a server is warmed up, until every calendar lives.
+const WARM_CONNECTIONS: usize = 64;
+/// How long the disk alone is measured.
+const DISK: Duration = Duration::from_secs(1);
+
+/// How much is measured.
+struct Plan {
+    mode: Mode,
+    rounds: usize,
+    cars: usize,
+    connections: &'static [usize],
+    case: Duration,
+    open: Duration,
+    stall: Duration,
+}
+
+impl Plan {
+    fn of_this_run() -> Plan {
+        let mode = Mode::of_this_run();
+        let set =
+            |name: &str| std::env::var(format!("RENTCAR_BENCH_{name}")).ok().map(|text| text.parse::<f64>().unwrap());
+        let seconds = |name, full, fast| Duration::from_secs_f64(set(name).unwrap_or(mode.pick(full, fast)));
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts that a person has given")]
+        let count = |name, full, fast| set(name).unwrap_or(mode.pick(full, fast)) as usize;
+        let case = seconds("SECONDS", 2.0, 0.2);
+        Plan {
+            mode,
+            rounds: count("ROUNDS", 5.0, 1.0),
+            cars: count("CARS", 10_000.0, 50.0),
+            connections: mode.pick(&[1, 8, 64, 256], &[1, 8]),
+            case,
+            open: case * 2,
+            stall: seconds("STALL_SECONDS", 60.0, 0.2),
+        }
+    }
+}
+
+/// Figures by case, opponent and unit, round after round.
+#[derive(Default)]
+struct Found(Vec<(String, Opponent, &'static str, Vec<f64>)>);
+
+impl Found {
+    fn note(&mut self, case: &str, opponent: Opponent, unit: &'static str, figure: f64) {
+        let of_it = |(other, whose, in_unit, _): &&mut (String, Opponent, &'static str, Vec<f64>)| {
+            other == case && *whose == opponent && *in_unit == unit
+        };
+        match self.0.iter_mut().find(of_it) {
+            Some((.., rounds)) => rounds.push(figure),
+            None => self.0.push((case.to_owned(), opponent, unit, vec![figure])),
+        }
+    }
+
+    fn of(&self, case: &str, opponent: Opponent, unit: &str) -> &[f64] {
+        let found =
+            self.0.iter().find(|(other, whose, in_unit, _)| other == case && *whose == opponent && *in_unit == unit);
+        found.map_or(&[], |(.., rounds)| rounds)
+    }
+}
+
+/// One server under load.
+struct Bench<'a> {
+    opponent: Opponent,
+    server: &'a Running,
+    scene: Arc<Scene>,
+    found: &'a mut Found,
+}
+
+impl Bench<'_> {
+    async fn run(&mut self, plan: &Plan) {
+        self.drive(Pace::AsAnswered, plan.mode.pick(WARM_CONNECTIONS, 8), plan.case).await;
+        let mut peak = 0.0_f64;
+        for wanted in [Wanted::Uniform, Wanted::Zipf] {
+            self.scene.want(wanted);
+            for &connections in plan.connections {
+                if wanted == Wanted::Uniform || self.opponent != Opponent::Echo {
+                    peak = peak.max(self.closed(wanted, connections, plan.case).await);
+                }
+            }
+        }
+        self.scene.want(Wanted::Uniform);
+        for share in SHARES {
+            self.open(share, peak, plan.open).await;
+        }
+    }
+
+    async fn drive(&self, pace: Pace, connections: usize, length: Duration) -> (Vec<Sample>, Tally) {
+        let before = self.scene.tally();
+        let script: Arc<dyn Script> = Arc::clone(&self.scene) as _;
+        let samples = drive(&self.server.address(), &script, pace, connections, length).await;
+        (samples, self.scene.tally().since(before))
+    }
+
+    /// Each customer asks as soon as the last is answered; answers how many were, a second.
+    async fn closed(&mut self, wanted: Wanted, connections: usize, length: Duration) -> f64 {
+        let (spent, synced) = (Spent::until_now(&self.server.processes()), self.syncs().await);
+        let (samples, tally) = self.drive(Pace::AsAnswered, connections, length).await;
+        let busy = Spent::until_now(&self.server.processes()).since(&spent);
+        let case = format!("{}, {connections} connections", wanted.name());
+        let rate = per_second(tally.answered(), length);
+        self.note(&case, "1/s", rate);
+        if wanted == Wanted::Zipf {
+            self.note(&format!("{case}, booked and not refused"), "1/s", per_second(tally.booked, length));
+        }
+        self.note(&format!("{case}, sent away"), "1/s", per_second(tally.sent_away, length));
+        let late = latency(&samples);
+        self.note(&format!("{case}, p50"), "ms", late.p50_ms);
+        self.note(&format!("{case}, p99"), "ms", late.p99_ms);
+        self.note(&format!("{case}, slowest"), "ms", late.max_ms);
+        self.note(&format!("{case}, busy: server"), "cores", busy.server);
+        self.note(&format!("{case}, busy: client"), "cores", busy.client);
+        self.note(&format!("{case}, busy: others"), "cores", busy.others);
+        if let (Some(before), Some(after)) = (synced, self.syncs().await) {
+            self.note(&format!("{case}, syncs"), "1/s", (after - before) / length.as_secs_f64());
+        }
+        rate
+    }
+
+    async fn syncs(&self) -> Option<f64> {
+        if self.opponent == Opponent::Rentcar { self.server.syncs().await } else { None }
+    }
+
+    /// Customers come at a share of the peak, whether they are answered or not.
+    async fn open(&mut self, share: f64, peak: f64, length: Duration) {
+        let pace = Pace::PerSecond(share * peak);
+        let (samples, tally) = self.drive(pace, OPEN_CONNECTIONS, length).await;
+        let case = format!("open loop at {:.0} % of its peak", 100.0 * share);
+        let given_up = samples.iter().filter(|sample| sample.status.is_none()).count();
+        self.note(&format!("{case}, asked"), "1/s", per_second(samples.len() as u64, length));
+        self.note(&format!("{case}, given up"), "1/s", per_second(given_up as u64, length));
+        self.note(&format!("{case}, sent away"), "1/s", per_second(tally.sent_away, length));
+        let late = latency(&samples);
+        self.note(&format!("{case}, p50"), "ms", late.p50_ms);
+        self.note(&format!("{case}, p99"), "ms", late.p99_ms);
+        self.note(&format!("{case}, p99.9"), "ms", late.p999_ms);
+        self.note(&format!("{case}, slowest"), "ms", late.max_ms);
+    }
+
+    /// A longer run, in which every stall counts.
+    async fn stalls(&mut self, length: Duration) {
+        let (samples, tally) = self.drive(Pace::AsAnswered, STALL_CONNECTIONS, length).await;
+        let case = format!("uniform, {STALL_CONNECTIONS} connections for {} s", length.as_secs());
+        self.note(&case, "1/s", per_second(tally.answered(), length));
+        let late = latency(&samples);
+        self.note(&format!("{case}, p99"), "ms", late.p99_ms);
+        self.note(&format!("{case}, slowest"), "ms", late.max_ms);
+        self.note(&format!("{case}, longest silence"), "ms", longest_silence_ms(&samples, length));
+    }
+
+    fn note(&mut self, case: &str, unit: &'static str, figure: f64) {
+        self.found.note(case, self.opponent, unit, figure);
+    }
+}
+
+async fn measure(plan: &Plan, grounds: &Grounds) -> Found {
+    let mut found = Found::default();
+    for round in 1..=plan.rounds {
+        for opponent in Opponent::ALL {
+            let Some(server) = grounds.start(opponent) else { continue };
+            eprintln!("round {round} of {}: {}", plan.rounds, opponent.name());
+            let scene = Arc::new(Scene::new(plan.cars));
+            Bench { opponent, server: &server, scene, found: &mut found }.run(plan).await;
+            if let Some(mib) = server.processes().first().and_then(|pid| machine::peak_memory_mib(*pid)) {
+                found.note("most memory that the server took, without PostgreSQL", opponent, "MiB", mib);
+            }
+        }
+    }
+    let server = grounds.start(Opponent::Rentcar).unwrap();
+    let scene = Arc::new(Scene::new(plan.cars));
+    let mut bench = Bench { opponent: Opponent::Rentcar, server: &server, scene, found: &mut found };
+    bench.drive(Pace::AsAnswered, WARM_CONNECTIONS, plan.case).await;
+    bench.stalls(plan.stall).await;
+    found
+}
+
+fn compare(results: &mut Results, plan: &Plan, found: &Found) {
+    let ours = Opponent::Rentcar;
+    for wanted in [Wanted::Uniform, Wanted::Zipf] {
+        for connections in plan.connections {
+            let case = format!("{}, {connections} connections", wanted.name());
+            let rates = |opponent| found.of(&case, opponent, "1/s");
+            for theirs in Opponent::ALL.into_iter().filter(|theirs| *theirs != ours) {
+                results.compare(&case, (ours.name(), rates(ours)), (theirs.name(), rates(theirs)));
+            }
+        }
+    }
+}
+
+fn describe(results: &mut Results, plan: &Plan, grounds: &Grounds, folder: &Path) {
+    let Plan { rounds, cars, case, open, .. } = plan;
+    let turns = format!(
+        "{rounds} rounds in which the opponents take turns, {case:?} for each closed case and {open:?} for each open one, \
+         servers started anew for each turn and warmed up"
+    );
+    results.condition("rounds", turns);
+    // Where the folder is, is nobody's business; on which disk it is, stands below.
+    let given = std::env::vars().filter(|(name, _)| name.starts_with("RENTCAR_BENCH_") && !name.ends_with("_DIR"));
+    let words: Vec<_> = given.map(|(name, value)| format!("{name}={value}")).chain([COMMAND.to_owned()]).collect();
+    results.condition("command", words.join(" "));
+    results.condition("cars", format!("{cars} registered; a booking is one day of one car, paid at once"));
+    results.condition("zipf", "exponent 0.99; cars whose days are all booked are refused, by all opponents alike");
+    results.condition(
+        "client",
+        "in one process on the same processors; every answer is checked; 201 CONFIRMED and 409 count, 202 and 503 are sent away",
+    );
+    results.condition("filesystem", machine::filesystem(folder));
+    let settings: Vec<_> = opponents::SETTINGS.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    results.condition("rentcar", format!("as it comes, with the sandbox provider inside; but {}", settings.join(", ")));
+    let version = grounds
+        .cluster
+        .as_ref()
+        .map_or_else(|| "not installed, so not measured".to_owned(), postgres::Cluster::version);
+    results.condition("postgresql", version);
+    let settings: Vec<_> = postgres::SETTINGS.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    results.condition("postgresql settings", settings.join(", "));
+    let pool = opponents::pool_connections();
+    results.condition(
+        "conventional",
+        format!("{pool} connections through a socket, statements prepared; asks no provider"),
+    );
+    for name in ["warp", "hyper", "tokio", "ractor", "sled", "tokio-postgres"] {
+        results.version_of(name);
+    }
+}
+
+async fn bench() {
+    let plan = Plan::of_this_run();
+    let below = std::env::var_os("RENTCAR_BENCH_DIR").unwrap_or_else(|| "/var/tmp".into());
+    let folder = tempfile::Builder::new().prefix("rentcar-bench-").tempdir_in(below).unwrap();
+    // PostgreSQL runs as somebody else, who must be able to pass through.
+    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
+    let mut results = Results::new("bookings", plan.mode);
+    let grounds = Grounds::prepare(folder.path(), plan.cars).await;
+    if grounds.cluster.is_none() {
+        eprintln!("PostgreSQL is not installed (scripts/install-tools.sh): the conventional service is left out");
+    }
+    describe(&mut results, &plan, &grounds, folder.path());
+    let syncs = machine::syncs_per_second(folder.path(), DISK).unwrap();
+    let found = measure(&plan, &grounds).await;
+    results.add("the disk alone: 4 KiB appended and synced, one after the other", "disk", "1/s", &[syncs]);
+    for (case, opponent, unit, rounds) in &found.0 {
+        results.add(case, opponent.name(), unit, rounds);
+    }
+    compare(&mut results, &plan, &found);
+    results.write(plan.mode).unwrap();
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    match arguments.first() {
+        Some(first) if first == opponents::AS_OPPONENT => runtime.block_on(opponents::be(&arguments[1..])),
+        _ => runtime.block_on(bench()),
+    }
+}

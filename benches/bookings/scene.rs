@@ -1,0 +1,178 @@
+//! What customers ask: one car for one day, paid at once. Every answer is looked at.
+
+use crate::common::open_loop::{Script, post};
+use crate::common::{in_days, means};
+use rand::SeedableRng;
+use rand::distr::Distribution;
+use rand::distr::weighted::WeightedIndex;
+use rand::rngs::StdRng;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+/// The days that a car can be booked for, one after the other; after that the customers ask for taken ones. Below the
+/// 200 bookings that a calendar holds.
+const DAYS: usize = 180;
+/// How far ahead the first of them is.
+const FIRST_DAY: i64 = 30;
+/// How many customers there are.
+const CUSTOMERS: u64 = 5_000;
+/// How many choices of a car are drawn before the run, to be repeated.
+const DRAWN: usize = 1 << 17;
+/// How uneven the choice is, as in YCSB.
+const ZIPF_EXPONENT: f64 = 0.99;
+/// The same choices in every run.
+const SEED: u64 = 4;
+
+/// Which cars are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// All equally.
+    Uniform,
+    /// A few of them by most.
+    Zipf,
+}
+
+impl Wanted {
+    /// As it is written in a case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Wanted::Uniform => "uniform",
+            Wanted::Zipf => "zipf",
+        }
+    }
+}
+
+/// How many answers of each kind came.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tally {
+    /// 201, confirmed.
+    pub booked: u64,
+    /// 409, the car is taken.
+    pub taken: u64,
+    /// 202 or 503: sent away from paying, or altogether. They count as no answer.
+    pub sent_away: u64,
+}
+
+impl Tally {
+    /// What was answered in substance.
+    pub fn answered(self) -> u64 {
+        self.booked + self.taken
+    }
+
+    /// What has come since an earlier tally.
+    pub fn since(self, earlier: Tally) -> Tally {
+        Tally {
+            booked: self.booked - earlier.booked,
+            taken: self.taken - earlier.taken,
+            sent_away: self.sent_away - earlier.sent_away,
+        }
+    }
+}
+
+/// The customers of one server.
+pub struct Scene {
+    cars: usize,
+    days: Vec<String>,
+    zipf: Vec<usize>,
+    means: String,
+    is_zipf: AtomicBool,
+    next: AtomicU64,
+    booked_of: Vec<AtomicUsize>,
+    booked: AtomicU64,
+    taken: AtomicU64,
+    sent_away: AtomicU64,
+    wrong: Mutex<Option<String>>,
+}
+
+/// The number of the car at a place.
+pub fn car_no(at: usize) -> String {
+    format!("car-{at}")
+}
+
+impl Scene {
+    /// Nothing is booked yet.
+    pub fn new(cars: usize) -> Scene {
+        #[allow(clippy::cast_precision_loss, reason = "cars are counted in millions at most")]
+        let weights = (0..cars).map(|rank| 1.0 / ((rank + 1) as f64).powf(ZIPF_EXPONENT));
+        let ranks = WeightedIndex::new(weights).unwrap();
+        let mut dice = StdRng::seed_from_u64(SEED);
+        Scene {
+            cars,
+            days: (0..=DAYS).map(|day| in_days(FIRST_DAY + i64::try_from(day).unwrap())).collect(),
+            zipf: (0..DRAWN).map(|_| ranks.sample(&mut dice)).collect(),
+            means: means().to_string(),
+            is_zipf: AtomicBool::new(false),
+            next: AtomicU64::new(0),
+            booked_of: (0..cars).map(|_| AtomicUsize::new(0)).collect(),
+            booked: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
+            sent_away: AtomicU64::new(0),
+            wrong: Mutex::default(),
+        }
+    }
+
+    /// From now on these are wanted.
+    pub fn want(&self, wanted: Wanted) {
+        self.is_zipf.store(wanted == Wanted::Zipf, Ordering::Relaxed);
+    }
+
+    /// The answers so far.
+    ///
+    /// # Panics
+    /// When one of them was neither a confirmed booking, nor the refusal of a taken car, nor a word that there is too
+    /// much to do: then no figure is worth anything.
+    pub fn tally(&self) -> Tally {
+        if let Some(story) = self.wrong.lock().unwrap().as_ref() {
+            panic!("an answer was not as it must be: {story}");
+        }
+        let count = |counted: &AtomicU64| counted.load(Ordering::Relaxed);
+        Tally { booked: count(&self.booked), taken: count(&self.taken), sent_away: count(&self.sent_away) }
+    }
+
+    fn body(&self) -> String {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let at = usize::try_from(turn).unwrap();
+        let car = if self.is_zipf.load(Ordering::Relaxed) { self.zipf[at % DRAWN] } else { at % self.cars };
+        let day = self.booked_of[car].fetch_add(1, Ordering::Relaxed) % DAYS;
+        format!(
+            "{{\"carNo\":\"{}\",\"customerNo\":\"customer-{}\",\"from\":\"{}\",\"to\":\"{}\",\"payment\":{}}}",
+            car_no(car),
+            turn % CUSTOMERS,
+            self.days[day],
+            self.days[day + 1],
+            self.means
+        )
+    }
+}
+
+impl Script for Scene {
+    fn request(&self, _number: u64) -> (usize, String) {
+        (0, post("/v1/reservations", &self.body()))
+    }
+
+    fn answered(&self, _kind: usize, request: &str, status: u16, body: &[u8]) {
+        let text = std::str::from_utf8(body).unwrap_or_default();
+        match status {
+            201 if text.contains("\"status\":\"CONFIRMED\"") && text.contains(car_in(request)) => {
+                self.booked.fetch_add(1, Ordering::Relaxed);
+            }
+            409 if text.contains("\"car_not_available\"") => {
+                self.taken.fetch_add(1, Ordering::Relaxed);
+            }
+            202 | 503 => {
+                self.sent_away.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => {
+                let story = || format!("{request}\n-> {status} {text}");
+                self.wrong.lock().unwrap().get_or_insert_with(story);
+            }
+        }
+    }
+}
+
+/// The member of a request that names the car.
+fn car_in(request: &str) -> &str {
+    let from = request.find("\"carNo\"").unwrap();
+    let length = request[from..].find(',').unwrap();
+    &request[from..from + length]
+}
