@@ -48,6 +48,7 @@ impl Results {
     }
 
     /// Notes something that the figures depend on.
+    #[allow(clippy::needless_pass_by_value, reason = "numbers and texts alike, without a sign before each")]
     pub fn condition(&mut self, name: &str, value: impl ToString) {
         self.conditions.insert(name.to_owned(), value.to_string());
     }
