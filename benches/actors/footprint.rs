@@ -13,10 +13,10 @@ use std::process::Command;
 
 /// How a child process is told what to do: `--footprint=<who>:<count>`.
 const ARGUMENT: &str = "--footprint=";
-/// How many actors come first, so that what is needed once is there.
-const WARM_UP: usize = 1_000;
+/// How many actors come first, so that what is needed once is there, and as many entities live as ever do.
+const WARM_UP: usize = 5_000;
 /// How many passivated entities live at most at any time, in each shard.
-const LIVE_IN_SHARD: usize = 16;
+const LIVE_IN_SHARD: usize = 64;
 const PASSIVATED: &str = "rentcar-passivated";
 
 /// Adds the bytes for each actor of everybody.

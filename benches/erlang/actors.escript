@@ -6,7 +6,7 @@
 -export([init/1, handle_cast/2, handle_call/3]).
 
 %% How many actors come first where memory is measured, so that what is needed once is there.
--define(WARM_UP, 1000).
+-define(WARM_UP, 5000).
 
 init([]) -> {ok, 0}.
 
