@@ -82,7 +82,7 @@ pub const AIMS: [Aim; 9] = [
 /// Whose figures are aimed at.
 const OURS: &str = "rentcar";
 /// The row of the actors' benchmark that compares a whole entity with a bare call.
-const ENTITY_ASK: &str = "ask, 64 askers, 1000 actors: rentcar / ractor";
+const ENTITY_ASK: &str = "ask, askers 64, actors 1000: rentcar / ractor";
 
 impl Side {
     /// Times are bounded from above, ratios from below.
