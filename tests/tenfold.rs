@@ -266,6 +266,21 @@ async fn peak_of(address: &str, script: &Arc<dyn Script>, length: Duration) -> (
     (peak, paid_at_peak)
 }
 
+/// By the word of the door itself, since the lane of readings turns some away, too; and by now nobody is any more.
+fn the_least_urgent_were_turned_away_at_the_door(metrics: &str) {
+    let value = |name: &str| {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+        line.map_or(0.0, |value| value.trim().parse::<f64>().unwrap())
+    };
+    let shed = |priority: &str| value(&format!("rentcar_http_shed_total{{priority=\"{priority}\"}} "));
+    let (lists, looks, begun, settled) = (shed("list"), shed("look"), shed("begin"), shed("settle"));
+    println!(
+        "turned away at the door: {lists} lists, {looks} searches and looks, {begun} reservations, {settled} others"
+    );
+    assert!(lists > 0.0 && looks > 0.0, "the door has turned nobody away");
+    assert!(value("rentcar_http_pressure ") < f64::EPSILON, "and still does");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_times_what_can_be_borne_leaves_useful_work_as_it_was_and_is_over_soon_after() {
     let bars = bars();
@@ -287,6 +302,7 @@ async fn ten_times_what_can_be_borne_leaves_useful_work_as_it_was_and_is_over_so
     let settled: Vec<Sample> = after.into_iter().filter(|sample| sample.due >= NORMAL_WITHIN).collect();
     tell("of it, what came later than is allowed", &settled, NORMAL_WITHIN);
 
+    the_least_urgent_were_turned_away_at_the_door(&server.get("/metrics").await.expect(200).text);
     let sent = rush.iter().filter(|sample| sample.status.is_some()).count();
     println!("of the rush {:.1} times the peak was answered in one way or another", per_second(sent, bars.rush) / peak);
     let good = served(&rush);
