@@ -3,7 +3,8 @@
 //! the same for all.
 //!
 //! `cargo bench --bench bookings` takes about ten minutes. `RENTCAR_BENCH_ROUNDS` (5), `RENTCAR_BENCH_SECONDS` for each
-//! case (2), `RENTCAR_BENCH_STALL_SECONDS` (60) and `RENTCAR_BENCH_CARS` (10,000) change it; `RENTCAR_BENCH_DIR`
+//! case (2), `RENTCAR_BENCH_STALL_SECONDS` (60), `RENTCAR_BENCH_CARS` (10,000), `RENTCAR_BENCH_CONNECTIONS` (1;8;64;256)
+//! and `RENTCAR_BENCH_OPPONENTS` (all; or rentcar;echo and so on) change it; `RENTCAR_BENCH_DIR`
 //! (/var/tmp) must be on the disk that is to be measured.
 #![allow(
     clippy::unwrap_used,
@@ -53,7 +54,8 @@ struct Plan {
     mode: Mode,
     rounds: usize,
     cars: usize,
-    connections: &'static [usize],
+    connections: Vec<usize>,
+    opponents: Vec<Opponent>,
     case: Duration,
     open: Duration,
     stall: Duration,
@@ -72,12 +74,20 @@ impl Plan {
             mode,
             rounds: count("ROUNDS", 5.0, 1.0),
             cars: count("CARS", 10_000.0, 50.0),
-            connections: mode.pick(&[1, 8, 64, 256], &[1, 8]),
+            connections: listed("CONNECTIONS", |text| text.parse().ok())
+                .unwrap_or_else(|| mode.pick(vec![1, 8, 64, 256], vec![1, 8])),
+            opponents: listed("OPPONENTS", Opponent::named).unwrap_or_else(|| Opponent::ALL.to_vec()),
             case,
             open: case * 2,
             stall: seconds("STALL_SECONDS", 60.0, 0.2),
         }
     }
+}
+
+/// What a variable lists, separated by semicolons.
+fn listed<T>(name: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+    let text = std::env::var(format!("RENTCAR_BENCH_{name}")).ok()?;
+    Some(text.split(';').map(|word| parse(word).unwrap_or_else(|| panic!("{name}: {word} is not known"))).collect())
 }
 
 /// Figures by case, opponent and unit, round after round.
@@ -116,7 +126,7 @@ impl Bench<'_> {
         let mut peak = 0.0_f64;
         for wanted in [Wanted::Uniform, Wanted::Zipf] {
             self.scene.want(wanted);
-            for &connections in plan.connections {
+            for &connections in &plan.connections {
                 if wanted == Wanted::Uniform || self.opponent != Opponent::Echo {
                     peak = peak.max(self.closed(wanted, connections, plan.case).await);
                 }
@@ -199,7 +209,7 @@ impl Bench<'_> {
 async fn measure(plan: &Plan, grounds: &Grounds) -> Found {
     let mut found = Found::default();
     for round in 1..=plan.rounds {
-        for opponent in Opponent::ALL {
+        for &opponent in &plan.opponents {
             let Some(server) = grounds.start(opponent) else { continue };
             eprintln!("round {round} of {}: {}", plan.rounds, opponent.name());
             let scene = Arc::new(Scene::new(plan.cars));
@@ -220,7 +230,7 @@ async fn measure(plan: &Plan, grounds: &Grounds) -> Found {
 fn compare(results: &mut Results, plan: &Plan, found: &Found) {
     let ours = Opponent::Rentcar;
     for wanted in [Wanted::Uniform, Wanted::Zipf] {
-        for connections in plan.connections {
+        for connections in &plan.connections {
             let case = format!("{}, {connections} connections", wanted.name());
             let rates = |opponent| found.of(&case, opponent, "1/s");
             for theirs in Opponent::ALL.into_iter().filter(|theirs| *theirs != ours) {
