@@ -30,7 +30,10 @@ fn shard(number: u16) -> ShardId {
 }
 
 fn open(directory: &Path) -> SledJournal {
-    let options = SledOptions { cache_bytes: 16 * 1024 * 1024, ..SledOptions::new(&[(CARS, SHARDS)]) };
+    let shards = [(CARS, SHARDS)];
+    // Checkpoints are under way all the time, so that kills meet them.
+    let options =
+        SledOptions { cache_bytes: 16 * 1024 * 1024, checkpoint_bytes: 4 * 1024, ..SledOptions::new(&shards) };
     SledJournal::open(directory, options).unwrap()
 }
 

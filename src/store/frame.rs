@@ -76,20 +76,40 @@ fn length(length: usize) -> [u8; 4] {
     u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes()
 }
 
-fn frame(first: u64, envelopes: &[impl AsRef<[u8]>]) -> Vec<u8> {
-    let bytes: usize = envelopes.iter().map(|envelope| envelope.as_ref().len() + 4).sum();
-    let mut out = Vec::with_capacity(bytes + 19);
+fn begin(first: u64, count: usize, events_bytes: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(events_bytes + 19);
     out.extend_from_slice(MAGIC);
     out.push(LAYOUT);
     out.extend_from_slice(&first.to_be_bytes());
-    out.extend_from_slice(&length(envelopes.len()));
+    out.extend_from_slice(&length(count));
+    out
+}
+
+fn end(mut out: Vec<u8>) -> Vec<u8> {
+    let crc = crc32fast::hash(&out);
+    out.extend_from_slice(&crc.to_be_bytes());
+    out
+}
+
+fn frame(first: u64, envelopes: &[impl AsRef<[u8]>]) -> Vec<u8> {
+    let bytes: usize = envelopes.iter().map(|envelope| envelope.as_ref().len() + 4).sum();
+    let mut out = begin(first, envelopes.len(), bytes);
     for envelope in envelopes {
         out.extend_from_slice(&length(envelope.as_ref().len()));
         out.extend_from_slice(envelope.as_ref());
     }
-    let crc = crc32fast::hash(&out);
-    out.extend_from_slice(&crc.to_be_bytes());
-    out
+    end(out)
+}
+
+/// One frame of consecutive frames, the first of which begins at position `first`. Events are copied as they are.
+pub fn join(first: u64, frames: &[Frame<'_>]) -> Vec<u8> {
+    let bytes: usize = frames.iter().map(|frame| frame.events.len()).sum();
+    let count: usize = frames.iter().map(|frame| usize::try_from(frame.count).unwrap_or(usize::MAX)).sum();
+    let mut out = begin(first, count, bytes);
+    for frame in frames {
+        out.extend_from_slice(frame.events);
+    }
+    end(out)
 }
 
 /// A frame whose checksum is right; its events are decoded as they are asked for.
@@ -130,6 +150,11 @@ impl<'a> Frame<'a> {
     /// The position of its first event.
     pub fn first(&self) -> u64 {
         self.first
+    }
+
+    /// How many bytes its events take.
+    pub fn events_bytes(&self) -> usize {
+        self.events.len()
     }
 
     /// The position of its last event.
@@ -220,6 +245,14 @@ mod tests {
             prop_assert!(Frame::open(&bytes).is_err());
             prop_assert!(Frame::open(&random).is_err());
         }
+    }
+
+    #[test]
+    fn joined_frames_are_one_frame_of_all_their_events() {
+        let envelopes: Vec<_> = (0..9_u8).map(|n| vec![n; usize::from(n) * 300]).collect();
+        let parts = [pack(5, &envelopes[..2]), pack(7, &envelopes[2..3]), pack(8, &envelopes[3..])].concat();
+        let opened: Vec<_> = parts.iter().map(|(_, bytes)| Frame::open(bytes).unwrap()).collect();
+        assert_eq!(join(5, &opened), frame(5, &envelopes));
     }
 
     #[test]

@@ -25,6 +25,11 @@ fn options() -> SledOptions {
     SledOptions { cache_bytes: 16 * 1024 * 1024, ..SledOptions::new(&SHARDS) }
 }
 
+/// With a checkpoint after every append, so that every event is in a frame of its own.
+fn unjoined() -> SledOptions {
+    SledOptions { checkpoint_bytes: 1, ..options() }
+}
+
 fn open(path: &Path) -> SledJournal {
     SledJournal::open(path, options()).unwrap()
 }
@@ -56,7 +61,11 @@ fn append(epoch: u64, expected_head: u64, text: &str) -> Append {
 
 /// Fills a store with `count` appends and some progress, and closes it.
 async fn fill(path: &Path, count: u64) {
-    let journal = open(path);
+    fill_with(path, options(), count).await;
+}
+
+async fn fill_with(path: &Path, options: SledOptions, count: u64) {
+    let journal = SledJournal::open(path, options).unwrap();
     let epoch = journal.own(SHARD).await.unwrap().epoch;
     for head in 0..count {
         journal.append(append(epoch, head, &format!("n{head}"))).await.unwrap();

@@ -6,6 +6,7 @@
 //! write is synced, and then memory forgets what it has: every read after that is answered by the disk. Done at every
 //! start, since whoever failed before may have been another process. Never writes anything of its own.
 
+use super::wal::FOLDER;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -18,6 +19,9 @@ use std::path::Path;
 pub(super) fn forget(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
+        if entry.file_type()?.is_dir() && entry.file_name() == FOLDER {
+            forget(&entry.path())?;
+        }
         if !entry.file_type()?.is_file() {
             continue;
         }

@@ -1,31 +1,43 @@
-//! The committer: one thread that makes everything durable. It drains what waits, writes one batch, flushes sled,
-//! syncs sled's file (whose flush is not an fsync), publishes the new heads, and only then answers everybody.
+//! The committer: one thread that makes everything durable. It drains what waits, appends one record to the log, syncs
+//! it, puts the changes into the state, publishes the new heads, and only then answers everybody.
 //!
 //! After the first failure to write it refuses everything: what the disk holds is then unknown, and only opening
 //! the store again can tell. Never retries a failed fsync, which would succeed without having written anything.
 
 use super::Core;
+use super::checkpoint::{Task, Threads, Writer};
 use super::mark::Mark;
-use super::open::Database;
-use super::plan::{Commit, Job, Plan, ShardStates};
+use super::plan::{Commit, Job, Plan, ShardStates, Stored};
 use super::queue::Bounds;
+use super::state::Trees;
+use super::wal::Log;
 use metrics::{counter, gauge, histogram};
 use std::fs::File;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The most that is committed at once, so that nobody waits long for a stranger's work.
 const COMMIT: Bounds = Bounds { len_max: 1024, bytes_max: 8 * 1024 * 1024 };
 
-/// How the log file is made durable; tests put failures and delays here.
+/// After so long without a job, what has changed is written to sled although it is not much yet.
+const IDLE: Duration = Duration::from_secs(5);
+/// But not less than this share of what a checkpoint is made of.
+const IDLE_SHARE: usize = 64;
+/// How long a commit is put off at most because a checkpoint is behind, as long as that still helps.
+const SLOWED_MAX: Duration = Duration::from_millis(10);
+/// How often it is looked whether a checkpoint has come to its end.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// How files are made durable; tests put failures and delays here.
 pub type SyncLog = Arc<dyn Fn(&File) -> std::io::Result<()> + Send + Sync>;
 
 pub(super) struct Committer {
     pub core: Arc<Core>,
-    pub database: Arc<Database>,
+    pub trees: Trees,
     pub shards: ShardStates,
-    pub log: File,
-    pub sync: SyncLog,
+    pub log: Log,
+    pub threads: Threads,
+    pub writer: Writer,
     pub mark: Mark,
 }
 
@@ -44,25 +56,70 @@ impl Drop for Farewell {
 impl Committer {
     pub(super) fn run(mut self) {
         let farewell = Farewell(Arc::clone(&self.core));
-        while let Some(jobs) = self.core.queue.take(COMMIT) {
+        while let Some(jobs) = self.core.queue.take(COMMIT, IDLE) {
+            let idle = jobs.is_empty();
             if let Err(why) = self.commit(jobs) {
                 tracing::error!(error = %why, "journal failed");
                 self.core.fail(&why);
                 break;
             }
+            self.checkpoint(idle);
+            if self.core.failed().is_some() {
+                break;
+            }
         }
-        if self.core.failed().is_none()
-            && let Err(error) = self.make_durable()
-        {
-            self.core.fail(&error);
-        }
+        self.end();
         drop(farewell);
+    }
+
+    /// Has what has changed written to sled when it is much, and goes slower when that is behind.
+    fn checkpoint(&self, idle: bool) {
+        let enough = self.core.checkpoint_bytes;
+        let bytes = self.core.state.bytes();
+        let wanted = bytes >= enough || (idle && bytes >= enough / IDLE_SHARE);
+        if !wanted {
+            return;
+        }
+        if self.begin_checkpoint() {
+            return;
+        }
+        let over = u32::try_from((bytes - enough.min(bytes)) * 16 / enough.max(1)).unwrap_or(16).min(16);
+        std::thread::sleep(SLOWED_MAX * over / 16);
+        while self.core.state.bytes() >= enough.saturating_mul(2)
+            && self.core.state.is_frozen()
+            && self.core.failed().is_none()
+        {
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        if self.core.state.bytes() >= enough.saturating_mul(2) {
+            self.begin_checkpoint();
+        }
+    }
+
+    fn begin_checkpoint(&self) -> bool {
+        let Some(frozen) = self.core.state.freeze() else { return false };
+        self.threads.write(Task { frozen, watermark: self.log.last() });
+        true
+    }
+
+    /// Writes everything to sled, so that the next start has nothing to read from the log.
+    fn end(self) {
+        let Self { core, log, threads, writer, trees, .. } = self;
+        drop(threads);
+        drop(trees);
+        if core.failed().is_none()
+            && let Some(frozen) = core.state.freeze()
+            && let Err(why) = writer.write(&Task { frozen, watermark: log.last() })
+        {
+            core.fail(&why);
+        }
     }
 
     fn commit(&mut self, jobs: Vec<Job>) -> Result<(), String> {
         #[allow(clippy::cast_precision_loss, reason = "a gauge of thousands is exact")]
         gauge!("rentcar_journal_queue").set(self.core.queue.len() as f64);
-        let mut plan = Plan::new(&self.database.tree, &mut self.shards);
+        let stored = Stored { state: &self.core.state, trees: &self.trees };
+        let mut plan = Plan::new(&stored, &mut self.shards);
         let mut failed = None;
         for job in jobs {
             match &failed {
@@ -84,36 +141,26 @@ impl Committer {
     }
 
     fn write(&mut self, commit: Commit) -> Result<(), String> {
-        if commit.writes == 0 {
+        if commit.writes.is_empty() {
             return Ok(());
         }
-        let apply = |batch| {
-            let applied = self.database.tree.apply_batch(batch);
-            applied.map_err(|error| format!("the store cannot be written: {error}"))
-        };
+        self.log.append(&commit.writes).map_err(|error| format!("the log cannot be written: {error}"))?;
         if !commit.durable {
-            return apply(commit.batch);
+            self.core.state.put(commit.writes);
+            return Ok(());
         }
-        self.core.gate.begin(commit.keys);
-        apply(commit.batch)?;
-        self.make_durable()?;
+        let begun = Instant::now();
+        self.log.sync(&*self.writer.sync).map_err(|error| format!("the log cannot be synced: {error}"))?;
+        histogram!("rentcar_journal_fsync_seconds").record(begun.elapsed().as_secs_f64());
         // Only a safeguard for later starts: what is durable is acknowledged even when this cannot be noted.
         if let Err(error) = self.mark.note(self.shards.values().map(|state| state.head).sum()) {
             tracing::debug!(%error, "mark not written");
         }
+        self.core.state.put(commit.writes);
         for (shard, head) in commit.heads {
             self.core.publish(shard, head);
         }
-        self.core.gate.end();
         observe(commit.appends, commit.events);
-        Ok(())
-    }
-
-    fn make_durable(&self) -> Result<(), String> {
-        let begun = Instant::now();
-        self.database.db.flush().map_err(|error| format!("the store cannot be flushed: {error}"))?;
-        (self.sync)(&self.log).map_err(|error| format!("the store's file cannot be synced: {error}"))?;
-        histogram!("rentcar_journal_fsync_seconds").record(begun.elapsed().as_secs_f64());
         Ok(())
     }
 }

@@ -6,12 +6,16 @@
 
 use super::log::{self, Look};
 use super::mark::MARK_FILE;
+use super::wal::FOLDER;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// The version of everything that this adapter stores.
-pub const FORMAT: u16 = 1;
+pub const FORMAT: u16 = 2;
+/// The first version, in which everything was under plain keys in sled and there was no log in front of it. Stores of it
+/// are opened and go on as stores of this version.
+pub(super) const PLAIN_FORMAT: u16 = 1;
 
 const STATE_FILE: &str = "rentcar.store";
 const LOCK_FILE: &str = "rentcar.lock";
@@ -205,6 +209,9 @@ impl Directory {
             if unfinished || (contents == Contents::Nothing && of_creation) {
                 fs::remove_file(entry.path())?;
             }
+            if contents == Contents::Nothing && name == FOLDER {
+                fs::remove_dir_all(entry.path())?;
+            }
         }
         Ok(())
     }
@@ -213,10 +220,9 @@ impl Directory {
         &self.path
     }
 
-    /// sled's log file, opened once more so that it can be made durable.
-    pub(super) fn log_file(&self) -> Result<File, OpenError> {
-        let open = File::options().read(true).write(true).open(self.path.join(DB_FILE));
-        open.map_err(|error| OpenError::io(&self.path, error))
+    /// sled's log file, which has to be synced by a handle of our own.
+    pub(super) fn database_file(&self) -> PathBuf {
+        self.path.join(DB_FILE)
     }
 
     /// Looks at sled's log before sled does: refuses what is certainly damaged, and keeps a copy of what may be.
@@ -258,6 +264,13 @@ impl Directory {
     pub(super) fn mark_complete(&self) -> Result<(), OpenError> {
         self.sync_names().map_err(|error| OpenError::io(&self.path, error))?;
         self.write_state(&format!("format {FORMAT}"))
+    }
+
+    /// Says that the store is one of this version from now on, if it was one of an earlier one.
+    pub(super) fn mark_current(&self) -> Result<(), OpenError> {
+        let stored =
+            fs::read_to_string(self.path.join(STATE_FILE)).map_err(|error| OpenError::io(&self.path, error))?;
+        if stored.trim() == format!("{NAME}, format {FORMAT}") { Ok(()) } else { self.mark_complete() }
     }
 
     fn write_state(&self, state: &str) -> Result<(), OpenError> {
@@ -319,14 +332,16 @@ fn look(path: &Path) -> Result<Contents, OpenError> {
     match state {
         "creating" => Ok(Contents::Nothing),
         "importing" => Err(OpenError::Incomplete(path.to_path_buf())),
-        format if format == format!("format {FORMAT}") => match fs::metadata(path.join(DB_FILE)) {
-            Ok(file) if file.len() > 0 => Ok(Contents::Store),
-            Ok(_) => Err(OpenError::damaged(path, "its file `db` is empty")),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(OpenError::damaged(path, "its file `db` is missing"))
+        format if [FORMAT, PLAIN_FORMAT].iter().any(|known| format == format!("format {known}")) => {
+            match fs::metadata(path.join(DB_FILE)) {
+                Ok(file) if file.len() > 0 => Ok(Contents::Store),
+                Ok(_) => Err(OpenError::damaged(path, "its file `db` is empty")),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    Err(OpenError::damaged(path, "its file `db` is missing"))
+                }
+                Err(error) => Err(OpenError::io(path, error)),
             }
-            Err(error) => Err(OpenError::io(path, error)),
-        },
+        }
         other => Err(OpenError::Format { path: path.to_path_buf(), found: other.replacen("format ", "", 1) }),
     }
 }

@@ -9,11 +9,14 @@ use super::directory::{Contents, Directory, OpenError};
 use super::keys::{self, ShardCode};
 use super::meta::Shards;
 use super::open::Database;
+use super::state::{Range, State, StateError};
 use std::collections::HashMap;
 use std::path::Path;
 
 /// How many bytes are gathered before they are written.
 const BATCH_BYTES: usize = 1024 * 1024;
+/// How many bytes of everything else are gathered before they are written as one run.
+const RUN_BYTES: usize = 64 * 1024 * 1024;
 
 /// Why a record was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +32,7 @@ pub enum PutError {
 /// A store that is being filled.
 pub struct Importer {
     database: Database,
+    state: State,
     shards: Shards,
     batch: ::sled::Batch,
     bytes: usize,
@@ -52,8 +56,11 @@ impl Importer {
         directory.mark_importing()?;
         let database = Database::open(directory, options.cache_bytes)?;
         database.describe(&shards)?;
+        let unreadable = |error: StateError| OpenError::damaged(path, error.to_string());
+        let (state, _) = State::load(&database.trees).map_err(unreadable)?;
         Ok(Self {
             database,
+            state,
             shards,
             batch: ::sled::Batch::default(),
             bytes: 0,
@@ -73,6 +80,18 @@ impl Importer {
     }
 
     fn write(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), PutError> {
+        self.state.put(vec![(key, Some(value.into()))]);
+        if self.state.bytes() >= RUN_BYTES { self.write_run() } else { Ok(()) }
+    }
+
+    fn write_run(&mut self) -> Result<(), PutError> {
+        let Some(frozen) = self.state.freeze() else { return Ok(()) };
+        let make_durable = || self.database.make_durable().map_err(|error| error.to_string());
+        let written = self.state.checkpoint(&self.database.trees, frozen.entries(&Range::all()), 0, make_durable);
+        written.map_err(PutError::Failed)
+    }
+
+    fn write_frame(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), PutError> {
         self.bytes += key.len() + value.len();
         self.batch.insert(key, value);
         if self.bytes >= BATCH_BYTES { self.write_batch() } else { Ok(()) }
@@ -81,7 +100,7 @@ impl Importer {
     fn write_batch(&mut self) -> Result<(), PutError> {
         self.bytes = 0;
         let batch = std::mem::take(&mut self.batch);
-        self.database.tree.apply_batch(batch).map_err(|error| PutError::Failed(error.to_string()))
+        self.database.trees.plain.apply_batch(batch).map_err(|error| PutError::Failed(error.to_string()))
     }
 
     fn put_event(&mut self, recorded: &Recorded) -> Result<(), PutError> {
@@ -105,7 +124,7 @@ impl Importer {
     fn write_frames(&mut self) -> Result<(), PutError> {
         let Some((shard, first, envelopes)) = self.pending.take() else { return Ok(()) };
         for (first, frame) in frame::pack(first, &envelopes) {
-            self.write(keys::frame(shard, first), frame)?;
+            self.write_frame(keys::frame(shard, first), frame)?;
         }
         Ok(())
     }
@@ -172,8 +191,8 @@ impl Importer {
             }
         }
         self.write_batch()?;
+        self.write_run()?;
         self.database.make_durable().map_err(failed)?;
-        self.database.load_heads(&self.shards).map_err(failed)?;
         self.database.directory.mark_complete().map_err(failed)
     }
 }

@@ -4,6 +4,7 @@ use super::super::check::{Finding, PROGRESS_EVERY, Report};
 use super::super::journal::{ReadError, ShardId};
 use super::keys::{self, ShardCode};
 use super::plan::parse_command;
+use super::state::Range;
 use super::{Core, SledJournal, reads};
 
 /// What a look at one pair says.
@@ -35,7 +36,7 @@ impl Core {
 
     /// Whether `key` has this value; the counterpart of a pair that is kept twice.
     fn counterpart(&self, key: &[u8], matches: impl Fn(&[u8]) -> bool) -> Result<Verdict, ReadError> {
-        let stored = self.database()?.tree.get(key).map_err(reads::failed)?;
+        let stored = self.get(key)?;
         Ok(if stored.is_some_and(|value| matches(&value)) { Verdict::Fine } else { Verdict::Dangling })
     }
 
@@ -89,7 +90,7 @@ impl SledJournal {
     /// All shards with their heads as they are stored; unreadable ones are 0 and reported as malformed elsewhere.
     pub(in super::super) fn stored_heads(&self) -> Result<Vec<(ShardId, u64)>, ReadError> {
         let head = |(shard, code)| {
-            let stored = self.core.database()?.tree.get(keys::head(code)).map_err(reads::failed)?;
+            let stored = self.core.get(&keys::head(code))?;
             let parsed = stored.and_then(|value| keys::parse_head_value(&value).ok());
             Ok((shard, parsed.map_or(0, |(head, _)| head)))
         };
@@ -103,9 +104,9 @@ impl SledJournal {
         mut visit: impl FnMut(u64, &[u8]),
     ) -> Result<(), ReadError> {
         let Some(code) = self.core.shards.code(shard) else { return Ok(()) };
-        for entry in self.core.database()?.tree.scan_prefix(keys::events(code)) {
-            let (key, value) = entry.map_err(reads::failed)?;
-            let first = keys::parse_frame(&key).map_or(0, |(_, first)| first);
+        let database = self.core.database()?;
+        for frame in self.core.frames(&database, code, (0, u64::MAX)) {
+            let (first, value) = frame.map_err(ReadError::from)?;
             visit(first, &value);
         }
         Ok(())
@@ -123,8 +124,8 @@ impl SledJournal {
         progress: &mut impl FnMut(u64),
     ) -> Result<(), ReadError> {
         for (table, name) in TABLES {
-            for entry in self.core.database()?.tree.scan_prefix([table]) {
-                let (key, value) = entry.map_err(reads::failed)?;
+            for row in self.core.rows(&Range::prefix(vec![table]))? {
+                let (key, value) = row?;
                 report.records += 1;
                 if report.records.is_multiple_of(PROGRESS_EVERY) {
                     progress(report.events + report.records);
@@ -144,16 +145,55 @@ impl SledJournal {
     fn check_strangers(&self, report: &mut Report) -> Result<(), ReadError> {
         let known = |key: &[u8]| match key.first() {
             Some(&keys::META) => key.len() == 1,
+            Some(&keys::VIEWS) => true,
             Some(&keys::EVENTS) => keys::parse_frame(key).is_ok_and(|(code, _)| self.core.known(code)),
             Some(first) => TABLES.iter().any(|(table, _)| table == first),
             None => false,
         };
-        for key in self.core.database()?.tree.iter().keys() {
-            let key = key.map_err(reads::failed)?;
-            if !known(&key) {
+        let mut strange = |key: &[u8]| {
+            if !known(key) {
                 report.add(Finding::Malformed { table: "key", key: key.escape_ascii().to_string() });
             }
+        };
+        for key in self.core.database()?.trees.plain.iter().keys() {
+            strange(&key.map_err(reads::failed)?);
+        }
+        for row in self.core.rows(&Range::all())? {
+            strange(&row?.0);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{SHARD, filled};
+    use super::*;
+    use crate::store::check::check;
+    use bytes::Bytes;
+
+    fn findings(table: u8, value: Option<&'static [u8]>) -> Vec<Finding> {
+        let (_directory, journal) = filled(3);
+        let (key, _) = journal.core.rows(&Range::prefix(vec![table])).unwrap().next().unwrap().unwrap();
+        journal.core.state.put(vec![(key, value.map(Bytes::from_static))]);
+        check(&journal, |_| {}).unwrap().findings
+    }
+
+    #[test]
+    fn half_a_timer_and_half_a_command_are_found() {
+        for (table, name) in
+            [(b't', "timer's due time"), (b'r', "timer"), (b'c', "command's expiry"), (b'x', "command")]
+        {
+            let found = findings(table, None);
+            assert!(matches!(&found[..], [Finding::Dangling { table, .. }] if *table == name), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn an_unreadable_head_is_found() {
+        let found = findings(b'h', Some(b"x"));
+        let expected = Finding::Head { shard: SHARD, head: 0, last: 3 };
+        assert!(found.contains(&expected), "{found:?}");
+        assert!(found.iter().any(|finding| matches!(finding, Finding::Malformed { table: "head", .. })), "{found:?}");
     }
 }

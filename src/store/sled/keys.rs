@@ -1,4 +1,4 @@
-//! The keys of the one tree that holds everything of the journal. A first byte tells what a key is of; numbers
+//! The keys of everything that is stored. A first byte tells what a key is of; numbers
 //! are big-endian so that keys sort as their numbers do; texts end in NUL, which no text contains.
 //!
 //! | key | value |
@@ -13,6 +13,9 @@
 //! | `c` id | expiry, answer |
 //! | `x` expiry id | nothing: command records in the order of their expiry |
 //! | `p` subscription NUL context shard | position, memo |
+//! | `V` … | the read models (`views`) |
+//!
+//! Frames of events are written to sled as they are, everything else in the runs of the `state`.
 
 use super::super::cursor::{Cursor, Short};
 
@@ -26,6 +29,7 @@ pub(super) const TIMER_DUES: u8 = b'r';
 pub(super) const COMMANDS: u8 = b'c';
 pub(super) const EXPIRIES: u8 = b'x';
 pub(super) const PROGRESS: u8 = b'p';
+pub(super) const VIEWS: u8 = b'V';
 
 /// A shard as keys name it: the place of its context in the store's list, and its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,17 +1,18 @@
-//! The journal on one machine: everything in one sled tree, committed in groups.
+//! The journal on one machine: commits go to a log of our own, and the state behind it is kept in sled.
 //!
-//! What becomes durable together is one sled batch in one tree, since sled is atomic per tree only. Jobs are
-//! enqueued synchronously and committed by one thread (`committer`). Readers never see what is not durable: events
-//! are bounded by the durable head, everything else passes a gate after it was read (`gate`). The exception is how
-//! far subscriptions have come, which is allowed to be lost.
+//! Jobs are enqueued synchronously and committed in groups by one thread (`committer`): one record of the log (`wal`), one
+//! sync, and only then is what it changes in the `state`, where readers find it. So readers never see what is not durable,
+//! and never wait for a commit. The exception is how far subscriptions have come, which is allowed to be lost. What has
+//! changed is written to sled by checkpoints, after which the log begins anew (`checkpoint`). A start takes what the last
+//! checkpoint wrote, and what the log has beyond that.
 //!
-//! sled calls itself beta. So every frame carries a checksum and its positions, a start that finds heads and frames
-//! disagreeing is refused, and `check` and `archive` can look through everything. This adapter never repairs.
+//! sled calls itself beta. So every frame and block carries a checksum, a start that finds heads and frames disagreeing
+//! is refused, and `check` and `archive` can look through everything. This adapter never repairs.
 
+mod checkpoint;
 mod cold;
 mod committer;
 mod directory;
-mod gate;
 mod import;
 mod inspect;
 mod keys;
@@ -27,7 +28,9 @@ mod raw;
 mod reads;
 mod release;
 mod room;
+mod state;
 mod views;
+mod wal;
 
 pub use committer::SyncLog;
 pub use directory::{FORMAT, OpenError};
@@ -38,15 +41,16 @@ pub use room::{free_bytes, takes_writes};
 pub use views::SledViews;
 
 use super::journal::{Context, ReadError, ShardId};
+use checkpoint::{Settled, Threads, Writer};
 use committer::Committer;
-use gate::Gate;
 use keys::ShardCode;
 use mark::Mark;
 use meta::Shards;
-use open::Database;
+use open::{Database, Opened};
 use plan::{Job, ShardStates};
 use queue::{Bounds, Queue};
 use release::Shared;
+use state::State;
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
@@ -54,6 +58,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
+use wal::Log;
 
 /// How long a store that could not be opened may take to end.
 const END_WAIT: Duration = Duration::from_secs(5);
@@ -71,13 +76,16 @@ pub struct SledOptions {
     pub queue_len_max: usize,
     /// The most bytes that may wait for the committer.
     pub queue_bytes_max: usize,
-    /// How the log file is made durable: `File::sync_data`, unless a test wants it to fail or to wait.
+    /// How many bytes of changes are gathered in memory before they are written to sled. Up to twice as many are in
+    /// memory while that is under way.
+    pub checkpoint_bytes: usize,
+    /// How files are made durable: `File::sync_data`, unless a test wants it to fail or to wait.
     pub sync: SyncLog,
 }
 
 impl SledOptions {
-    /// Options with these contexts and numbers of shards: 128 MiB of cache, and a queue of at most 8192 appends
-    /// and 64 MiB.
+    /// Options with these contexts and numbers of shards: 128 MiB of cache, a queue of at most 8192 appends and 64 MiB,
+    /// and checkpoints of 64 MiB.
     #[must_use]
     pub fn new(shards: &[(Context, u16)]) -> Self {
         Self {
@@ -86,6 +94,7 @@ impl SledOptions {
             create: true,
             queue_len_max: 8192,
             queue_bytes_max: 64 * 1024 * 1024,
+            checkpoint_bytes: 64 * 1024 * 1024,
             sync: Arc::new(File::sync_data),
         }
     }
@@ -97,12 +106,34 @@ struct Core {
     shards: Shards,
     heads: HashMap<ShardId, watch::Sender<u64>>,
     queue: Queue<Job>,
-    gate: Gate,
+    state: State,
+    settled: Settled,
+    checkpoint_bytes: usize,
     failure: Mutex<Option<String>>,
     finished: watch::Sender<bool>,
 }
 
 impl Core {
+    fn new(
+        database: &Arc<Database>,
+        (shards, heads, state, settled): (Shards, ShardStates, State, Settled),
+        options: &SledOptions,
+    ) -> Arc<Self> {
+        let head = |code: &ShardCode| heads.get(code).map_or(0, |state| state.head);
+        let bounds = Bounds { len_max: options.queue_len_max, bytes_max: options.queue_bytes_max };
+        Arc::new(Self {
+            database: Shared::new(Arc::clone(database)),
+            heads: shards.all().map(|(shard, code)| (shard, watch::Sender::new(head(&code)))).collect(),
+            shards,
+            queue: Queue::new(bounds),
+            state,
+            settled,
+            checkpoint_bytes: options.checkpoint_bytes,
+            failure: Mutex::new(None),
+            finished: watch::Sender::new(false),
+        })
+    }
+
     /// The handles of sled, for one read.
     fn database(&self) -> Result<Arc<Database>, ReadError> {
         self.database.get()
@@ -116,7 +147,6 @@ impl Core {
     /// Goes into the failed state, in which everything is refused. The first reason stays.
     fn fail(&self, why: &str) {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| why.to_owned());
-        self.gate.fail();
         for job in self.queue.fail(&format!("the journal has failed: {why}")) {
             job.refuse(why);
         }
@@ -146,13 +176,9 @@ impl SledJournal {
     /// nothing is overwritten then.
     pub fn open(path: &Path, options: SledOptions) -> Result<Self, OpenError> {
         let configured = Shards::new(&options.shards).map_err(OpenError::Options)?;
-        let opened = quietly(|| {
-            let (database, shards) = open::open_or_create(path, &configured, options.cache_bytes, options.create)?;
-            let states = database.load_heads(&shards)?;
-            Ok((database, shards, states))
-        });
-        let (database, shards, states) = opened.unwrap_or_else(|panicked| Err(panicked.while_opening(path)))?;
-        let journal = Self::start(Arc::new(database), shards, states, options)?;
+        let opened = quietly(|| open::open_or_create(path, &configured, options.cache_bytes, options.create, true));
+        let opened = opened.unwrap_or_else(|panicked| Err(panicked.while_opening(path)))?;
+        let journal = Self::start(opened, options)?;
         if let Err(error) = journal.prove() {
             // Not by dropping it: what sled does at its end may fail as well.
             journal.release().block(END_WAIT);
@@ -167,15 +193,15 @@ impl SledJournal {
     /// As [`Self::open`], but for damage that sled itself can live with. Nothing is created.
     pub fn inspect(path: &Path, options: SledOptions) -> Result<Self, OpenError> {
         let configured = Shards::new(&options.shards).map_err(OpenError::Options)?;
-        let opened = quietly(|| {
-            let (database, shards) = open::open_or_create(path, &configured, options.cache_bytes, false)?;
-            let states = database.stored_heads(&shards)?;
-            Ok((database, shards, states))
-        });
-        let (database, shards, states) = opened.unwrap_or_else(|panicked| Err(panicked.while_opening(path)))?;
-        let journal = Self::start(Arc::new(database), shards, states, options)?;
-        journal.core.queue.close("the journal is open for inspection only");
-        Ok(journal)
+        let opened = quietly(|| open::open_or_create(path, &configured, options.cache_bytes, false, false));
+        let opened = opened.unwrap_or_else(|panicked| Err(panicked.while_opening(path)))?;
+        let (database, mark) =
+            (Arc::new(opened.database), Mark::open(path).map_err(|error| OpenError::io(path, error))?);
+        let parts = (opened.shards, opened.heads, opened.state, opened.settled);
+        let core = Core::new(&database, parts, &options);
+        core.queue.close("the journal is open for inspection only");
+        core.finished.send_replace(true);
+        Ok(Self { core, committer: Mutex::new(None), acknowledged: mark.noted() })
     }
 
     /// Compares what is there with what was acknowledged, and shows that the disk takes a write.
@@ -191,33 +217,32 @@ impl SledJournal {
         // Nobody is served from a disk that takes no writes. It also makes the disk empty its own cache: what was read
         // before is durable from now on.
         database.describe(&core.shards)?;
+        database.directory.mark_current()?;
         database.directory.forget_kept_log()
     }
 
-    fn start(
-        database: Arc<Database>,
-        shards: Shards,
-        states: ShardStates,
-        options: SledOptions,
-    ) -> Result<Self, OpenError> {
+    fn start(opened: Opened, options: SledOptions) -> Result<Self, OpenError> {
+        let Opened { database, shards, state, heads, settled, last_record, is_new } = opened;
+        let database = Arc::new(database);
         let path = database.directory.path().to_path_buf();
-        let log = database.directory.log_file()?;
-        let head = |code: &ShardCode| states.get(code).map_or(0, |state| state.head);
-        let bounds = Bounds { len_max: options.queue_len_max, bytes_max: options.queue_bytes_max };
-        let core = Arc::new(Core {
-            database: Shared::new(Arc::clone(&database)),
-            heads: shards.all().map(|(shard, code)| (shard, watch::Sender::new(head(&code)))).collect(),
-            shards,
-            queue: Queue::new(bounds),
-            gate: Gate::new(),
-            failure: Mutex::new(None),
-            finished: watch::Sender::new(false),
-        });
-        let mark = Mark::open(&path).map_err(|error| OpenError::io(&path, error))?;
+        let core = Core::new(&database, (shards, heads.clone(), state, settled), &options);
+        let io = |error| OpenError::io(&path, error);
+        let mark = Mark::open(&path).map_err(io)?;
         let acknowledged = mark.noted();
-        let committer = Committer { core: Arc::clone(&core), database, shards: states, log, sync: options.sync, mark };
+        let log = Log::open(&path, last_record, is_new).map_err(io)?;
+        let writer = Writer { core: Arc::clone(&core), files: log.files(), sync: Arc::clone(&options.sync) };
+        let threads = Threads::start(&writer).map_err(io)?;
+        let committer = Committer {
+            core: Arc::clone(&core),
+            trees: database.trees.clone(),
+            shards: heads,
+            log,
+            threads,
+            writer,
+            mark,
+        };
         let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || committer.run());
-        let thread = thread.map_err(|error| OpenError::io(&path, error))?;
+        let thread = thread.map_err(io)?;
         Ok(Self { core, committer: Mutex::new(Some(thread)), acknowledged })
     }
 
@@ -235,12 +260,12 @@ impl SledJournal {
         release::release(&self.core.database, thread)
     }
 
-    /// The read models kept beside the journal, in a tree of their own.
+    /// The read models kept beside the journal.
     ///
     /// # Errors
     /// When an interrupted removal of all rows cannot be finished.
     pub fn views(&self) -> Result<SledViews, ReadError> {
-        SledViews::open(Arc::clone(&self.core.database))
+        SledViews::open(Arc::clone(&self.core))
     }
 }
 
@@ -252,5 +277,155 @@ impl Drop for SledJournal {
             // A panic of the committer was reported as a failure of the journal already.
             drop(thread.join());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::journal::{
+        Append, CommandRecord, DocumentWrite, IndexWrite, Journal, Progress, StoredEvent, TimerWrite,
+    };
+    use super::state::{Entry, Range};
+    use super::*;
+    use bytes::Bytes;
+    use std::ops::Bound;
+    use std::time::Instant;
+
+    pub(super) const SHARD: ShardId = ShardId { context: Context("cars"), number: 1 };
+
+    fn options() -> SledOptions {
+        SledOptions::new(&[(Context("cars"), 2), (Context("payment"), 1)])
+    }
+
+    fn append(epoch: u64, head: u64) -> Append {
+        let text = format!("n{head}");
+        let body = Bytes::from(text.clone());
+        Append {
+            shard: SHARD,
+            epoch,
+            expected_head: head,
+            events: vec![StoredEvent {
+                entity: "car01".into(),
+                at_ms: 7,
+                cause: None,
+                tag: "cars.tested.v1".into(),
+                payload: body.clone(),
+            }],
+            documents: vec![DocumentWrite { kind: "car", key: "car01".into(), body: Some(body.clone()) }],
+            index: vec![IndexWrite { index: "numbers", key: text.as_str().into(), value: Some("car01".into()) }],
+            timers: vec![TimerWrite { entity: "car01".into(), name: "hold".into(), due_ms: Some(5) }],
+            command: Some(CommandRecord { id: text.into(), answer: body, expires_ms: 100 }),
+        }
+    }
+
+    fn wait<T>(answer: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(answer)
+    }
+
+    /// A store with so many appends.
+    pub(super) fn filled(count: u64) -> (tempfile::TempDir, SledJournal) {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = SledJournal::open(directory.path(), options()).unwrap();
+        wait(async {
+            let owned = journal.own(SHARD).await.unwrap();
+            for head in 0..count {
+                journal.append(append(owned.epoch, head)).await.unwrap();
+            }
+            journal.save_progress("views", SHARD, Progress { position: 3, memo: Bytes::new() }).await.unwrap();
+        });
+        (directory, journal)
+    }
+
+    fn all(journal: &SledJournal) -> Vec<Entry> {
+        let everything = Range::up(Bound::Unbounded, Bound::Unbounded);
+        let rows = journal.core.rows(&everything).unwrap();
+        let is_event = |key: &[u8]| [keys::EVENTS, keys::META].contains(&key[0]);
+        rows.map(Result::unwrap).filter(|(key, _)| !is_event(key)).map(|(key, value)| (key, Some(value))).collect()
+    }
+
+    /// The same store as the first version of this program would have written it.
+    fn plain_copy(journal: &SledJournal) -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        let db = ::sled::Config::new().path(directory.path()).flush_every_ms(None).open().unwrap();
+        let (tree, views) = (db.open_tree("journal").unwrap(), db.open_tree("views").unwrap());
+        let mut description = journal.core.shards.encode();
+        let end = description.len() - 4;
+        // The version stands behind the magic.
+        let version = description.windows(2).position(|two| two == FORMAT.to_be_bytes()).unwrap();
+        description[version..version + 2].copy_from_slice(&directory::PLAIN_FORMAT.to_be_bytes());
+        let crc = crc32fast::hash(&description[..end]).to_be_bytes();
+        description[end..].copy_from_slice(&crc);
+        tree.insert([keys::META], description).unwrap();
+        for (key, value) in all(journal) {
+            tree.insert(key, value.unwrap().to_vec()).unwrap();
+        }
+        let database = journal.core.database().unwrap();
+        let code = journal.core.shards.code(SHARD).unwrap();
+        for frame in journal.core.frames(&database, code, (0, u64::MAX)) {
+            let (first, value) = frame.unwrap();
+            tree.insert(keys::frame(code, first), value.to_vec()).unwrap();
+        }
+        views.insert("p-something", "of old").unwrap();
+        db.flush().unwrap();
+        std::fs::write(directory.path().join("rentcar.store"), "rentcar store, format 1\n").unwrap();
+        directory
+    }
+
+    #[test]
+    fn a_store_of_the_first_version_goes_on_as_one_of_this() {
+        let (_directory, journal) = filled(5);
+        let old = plain_copy(&journal);
+        let expected = all(&journal);
+        drop(journal);
+        for round in 0..3 {
+            let journal = SledJournal::open(old.path(), options()).unwrap();
+            assert!(crate::store::check::check(&journal, |_| {}).unwrap().is_clean());
+            if round == 0 {
+                assert_eq!(all(&journal), expected);
+                let state = std::fs::read_to_string(old.path().join("rentcar.store")).unwrap();
+                assert_eq!(state.trim(), "rentcar store, format 2");
+            }
+            wait(async {
+                let owned = journal.own(SHARD).await.unwrap();
+                assert_eq!(owned.head, 5 + round);
+                journal.append(append(owned.epoch, owned.head)).await.unwrap();
+                assert_eq!(journal.read(SHARD, 0, 100).await.unwrap().len() as u64, 6 + round);
+                assert_eq!(journal.forget_commands(200, 1).await, Ok(1));
+            });
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_the_same_before_during_and_after_checkpoints_and_merges() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = SledOptions { checkpoint_bytes: 2_000, ..options() };
+        let journal = SledJournal::open(directory.path(), options.clone()).unwrap();
+        let count = 300;
+        wait(async {
+            let owned = journal.own(SHARD).await.unwrap();
+            for head in 0..count {
+                journal.append(append(owned.epoch, head)).await.unwrap();
+                assert_eq!(journal.read(SHARD, 0, 10_000).await.unwrap().len() as u64, head + 1);
+                assert_eq!(journal.document("car", "car01").await.unwrap().unwrap(), format!("n{head}"));
+                assert_eq!(
+                    journal.lookup("numbers", &format!("n{}", head / 2)).await.unwrap().as_deref(),
+                    Some("car01")
+                );
+                assert_eq!(journal.due_timers(SHARD.context, 10, None, 10).await.unwrap().len(), 1);
+            }
+            assert_eq!(journal.forget_commands(200, 200).await, Ok(200));
+        });
+        // Runs were merged: there are far fewer than checkpoints.
+        let begun = Instant::now();
+        while journal.core.state.runs() > 40 {
+            assert!(begun.elapsed() < Duration::from_secs(30), "{} runs", journal.core.state.runs());
+            std::thread::yield_now();
+        }
+        let before = all(&journal);
+        assert_eq!(before.iter().filter(|(key, _)| key[0] == keys::COMMANDS).count() as u64, count - 200);
+        drop(journal);
+        let journal = SledJournal::open(directory.path(), options).unwrap();
+        assert_eq!(all(&journal), before);
+        assert!(crate::store::check::check(&journal, |_| {}).unwrap().is_clean());
     }
 }

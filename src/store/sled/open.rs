@@ -2,12 +2,17 @@
 //! something that is not whole is refused. Never repairs.
 
 use super::super::frame::Frame;
+use super::checkpoint::Settled;
 use super::cold;
-use super::directory::{Contents, Directory, FORMAT, OpenError};
-use super::keys;
+use super::directory::{Contents, Directory, FORMAT, OpenError, PLAIN_FORMAT};
+use super::keys::{self, ShardCode};
 use super::meta::{self, Shards};
 use super::plan::{ShardState, ShardStates};
 use super::quietly::quietly;
+use super::state::{Range, State, StateError, Trees, rows};
+use super::wal::{self, LogError};
+use crate::store::journal::ShardId;
+use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,8 +22,7 @@ const SLED_LOCK_WAIT: Duration = Duration::from_secs(3);
 /// The handles of an open store. The last one dropped releases the directory.
 pub(super) struct Database {
     pub db: ::sled::Db,
-    pub tree: ::sled::Tree,
-    pub views: ::sled::Tree,
+    pub trees: Trees,
     /// Dropped last: by then sled has let go of its files.
     pub directory: Directory,
 }
@@ -43,8 +47,8 @@ impl Database {
         let path = directory.path();
         let db = open_sled(path, cache_bytes)?;
         let tree = |name| db.open_tree(name).map_err(|error| OpenError::sled(path, error));
-        let (journal, views) = (tree("journal")?, tree("views")?);
-        Ok(Self { db, tree: journal, views, directory })
+        let trees = Trees { plain: tree("journal")?, runs: tree("state")? };
+        Ok(Self { db, trees, directory })
     }
 
     fn path(&self) -> &Path {
@@ -57,21 +61,22 @@ impl Database {
 
     /// Writes what the store is, durably; not yet that it is complete.
     pub(super) fn describe(&self, shards: &Shards) -> Result<(), OpenError> {
-        self.tree.insert([keys::META], shards.encode()).map_err(|error| self.error(error))?;
+        self.trees.plain.insert([keys::META], shards.encode()).map_err(|error| self.error(error))?;
         self.make_durable()
     }
 
     pub(super) fn make_durable(&self) -> Result<(), OpenError> {
         self.db.flush().map_err(|error| self.error(error))?;
-        self.directory.log_file()?.sync_all().map_err(|error| OpenError::io(self.path(), error))
+        let file = File::options().read(true).write(true).open(self.directory.database_file());
+        file.and_then(|file| file.sync_all()).map_err(|error| OpenError::io(self.path(), error))
     }
 
     /// The store's shards, if they are those configured, in any order.
     fn recognise(&self, configured: &Shards) -> Result<Shards, OpenError> {
-        let bytes = self.tree.get([keys::META]).map_err(|error| self.error(error))?;
+        let bytes = self.trees.plain.get([keys::META]).map_err(|error| self.error(error))?;
         let bytes = bytes.ok_or_else(|| OpenError::damaged(self.path(), "its description is missing"))?;
         let stored = meta::decode(&bytes).map_err(|_| OpenError::damaged(self.path(), "its description is damaged"))?;
-        if stored.format != FORMAT {
+        if ![FORMAT, PLAIN_FORMAT].contains(&stored.format) {
             return Err(OpenError::Format { path: self.path().to_path_buf(), found: stored.format.to_string() });
         }
         stored.matching(configured).ok_or_else(|| OpenError::Shards {
@@ -81,70 +86,136 @@ impl Database {
         })
     }
 
-    /// The heads and epochs of all shards as they are stored, unreadable ones as 0.
-    pub(super) fn stored_heads(&self, shards: &Shards) -> Result<ShardStates, OpenError> {
-        let state = |(_, code)| {
-            let value = self.tree.get(keys::head(code)).map_err(|error| self.error(error))?;
-            let parsed = value.and_then(|value| keys::parse_head_value(&value).ok());
-            let (head, epoch) = parsed.unwrap_or_default();
-            Ok((code, ShardState { head, epoch }))
-        };
-        shards.all().map(state).collect()
-    }
-
-    /// The heads and epochs of all shards, each compared with its first and its last frame.
-    pub(super) fn load_heads(&self, shards: &Shards) -> Result<ShardStates, OpenError> {
-        let mut states = ShardStates::new();
-        for (shard, code) in shards.all() {
-            let damaged = |what: String| OpenError::damaged(self.path(), format!("shard {shard}: {what}"));
-            let value = self.tree.get(keys::head(code)).map_err(|error| self.error(error))?;
-            let state = match value {
-                None => ShardState::default(),
-                Some(value) => {
-                    let parsed = keys::parse_head_value(&value);
-                    let (head, epoch) = parsed.map_err(|_| damaged("its head is unreadable".to_owned()))?;
-                    ShardState { head, epoch }
-                }
-            };
-            let mut frames = self.tree.scan_prefix(keys::events(code));
-            let (first, last) = (frames.next(), frames.next_back());
-            let Some(first) = first else {
-                if state.head > 0 {
-                    return Err(damaged(format!("its head is {}, but it has no events", state.head)));
-                }
-                states.insert(code, state);
-                continue;
-            };
-            let first = first.map_err(|error| self.error(error))?;
-            let last = last.transpose().map_err(|error| self.error(error))?.unwrap_or_else(|| first.clone());
-            let start = Frame::open(&first.1).map_err(|error| damaged(error.to_string()))?.first();
-            let end = Frame::open(&last.1).map_err(|error| damaged(error.to_string()))?.last();
-            if start != 1 || end != state.head {
-                return Err(damaged(format!("its events are {start} to {end}, but should be 1 to {}", state.head)));
-            }
-            states.insert(code, state);
-        }
-        Ok(states)
+    /// Where the read models of a store of format 1 were kept; they are made anew from the events.
+    fn drop_old_views(&self) -> Result<(), OpenError> {
+        self.db.drop_tree("views").map(drop).map_err(|error| self.error(error))
     }
 }
 
-/// Opens the store in a directory, or creates it there.
+/// A store as it was found: what sled has, and what the log has beyond that.
+pub(super) struct Opened {
+    pub database: Database,
+    pub shards: Shards,
+    pub state: State,
+    /// The heads and epochs of all shards.
+    pub heads: ShardStates,
+    pub settled: Settled,
+    /// The number of the last record of the log.
+    pub last_record: u64,
+    pub is_new: bool,
+}
+
+/// What is wrong with the heads and events of a store.
+struct Heads<'a> {
+    database: &'a Database,
+    state: &'a State,
+}
+
+impl Heads<'_> {
+    /// The head and epoch of a shard; 0 where there is none, nothing where it is unreadable.
+    fn of(&self, shard: ShardCode) -> Result<Option<ShardState>, OpenError> {
+        let value = self.state.get(&self.database.trees, &keys::head(shard));
+        let value = value.map_err(|error| OpenError::damaged(self.database.path(), error.to_string()))?;
+        Ok(match value {
+            None => Some(ShardState::default()),
+            Some(value) => keys::parse_head_value(&value).ok().map(|(head, epoch)| ShardState { head, epoch }),
+        })
+    }
+
+    fn all(&self, shards: &Shards, whole: bool) -> Result<ShardStates, OpenError> {
+        let one = |(shard, code): (ShardId, ShardCode)| match self.of(code)? {
+            Some(state) => Ok((code, state)),
+            None if whole => Err(self.damaged(shard, "its head is unreadable")),
+            None => Ok((code, ShardState::default())),
+        };
+        shards.all().map(one).collect()
+    }
+
+    fn damaged(&self, shard: ShardId, what: &str) -> OpenError {
+        OpenError::damaged(self.database.path(), format!("shard {shard}: {what}"))
+    }
+}
+
+impl Opened {
+    /// Compares every head with the first and the last frame in sled, and with every frame in the log.
+    fn check(&self) -> Result<(), OpenError> {
+        let Self { database, state, .. } = self;
+        let heads = Heads { database, state };
+        for (shard, code) in self.shards.all() {
+            let damaged = |what: String| heads.damaged(shard, &what);
+            let (settled, head) = (self.settled.of(code), self.heads.get(&code).map_or(0, |state| state.head));
+            let frames = database.trees.plain.range(keys::events(code)..=keys::frame(code, settled));
+            let (mut next, mut frames) = (1, frames);
+            if let Some(first) = frames.next() {
+                let first = first.map_err(|error| database.error(error))?;
+                let last = frames.next_back().transpose().map_err(|error| database.error(error))?;
+                let last = last.unwrap_or_else(|| first.clone());
+                let start = Frame::open(&first.1).map_err(|error| damaged(error.to_string()))?.first();
+                let end = Frame::open(&last.1).map_err(|error| damaged(error.to_string()))?.last();
+                if start != 1 || end != settled {
+                    return Err(damaged(format!("its events are {start} to {end}, but should be 1 to {settled}")));
+                }
+                next = end + 1;
+            } else if settled > 0 {
+                return Err(damaged(format!("its head is {settled}, but it has no events")));
+            }
+            let in_memory = state.in_memory(&Range::prefix(keys::events(code)));
+            for row in rows(in_memory) {
+                let (_, value) = row.map_err(|error| damaged(error.to_string()))?;
+                let frame = Frame::open(&value).map_err(|error| damaged(error.to_string()))?;
+                if frame.first() != next {
+                    return Err(damaged(format!("position {next} should follow, but {} does", frame.first())));
+                }
+                next = frame.last() + 1;
+            }
+            let leftover = keys::frame(code, settled + 1)..keys::end_of(&keys::events(code));
+            let beyond =
+                database.trees.plain.range(leftover).next().transpose().map_err(|error| database.error(error))?;
+            // A checkpoint that did not come to its end had written what is in the log as well.
+            if next != head + 1 || (beyond.is_some() && head == settled) {
+                return Err(damaged(format!("its head is {head}, but its last event is {}", next - 1)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Opens the store in a directory, or creates it there. With `whole`, heads and events must agree.
 pub(super) fn open_or_create(
     path: &Path,
     configured: &Shards,
     cache_bytes: u64,
     create: bool,
-) -> Result<(Database, Shards), OpenError> {
+    whole: bool,
+) -> Result<Opened, OpenError> {
     let (directory, contents) = Directory::hold(path, create)?;
-    if contents == Contents::Store {
+    let is_new = contents == Contents::Nothing;
+    if !is_new {
         cold::forget(path).map_err(|error| OpenError::io(path, error))?;
         directory.look_at_log()?;
     }
     let database = Database::open(directory, cache_bytes)?;
-    if contents == Contents::Nothing {
+    if is_new {
         database.describe(configured)?;
         database.directory.mark_complete()?;
     }
     let shards = database.recognise(configured)?;
-    Ok((database, shards))
+    database.drop_old_views()?;
+    let damaged = |error: StateError| match error {
+        StateError::Sled(error) => database.error(error),
+        StateError::Damaged(damaged) => OpenError::damaged(path, damaged.to_string()),
+    };
+    let (state, watermark) = State::load(&database.trees).map_err(damaged)?;
+    let settled = Heads { database: &database, state: &state }.all(&shards, whole)?;
+    let settled = Settled::new(settled.into_iter().map(|(shard, state)| (shard, state.head)));
+    let last_record = wal::read(path, watermark, |entries| state.put(entries)).map_err(|error| match error {
+        LogError::Io(error) => OpenError::io(path, error),
+        damage @ LogError::Damaged { .. } => OpenError::damaged(path, damage.to_string()),
+    })?;
+    let heads = Heads { database: &database, state: &state }.all(&shards, whole)?;
+    let opened = Opened { database, shards, state, heads, settled, last_record, is_new };
+    if whole {
+        opened.check()?;
+    }
+    Ok(opened)
 }

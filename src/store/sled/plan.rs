@@ -1,11 +1,13 @@
 //! What one commit will write: it takes jobs one after the other, checks each against the heads and epochs as the
-//! jobs before it leave them, and gathers one sled batch. Writes nothing itself.
+//! jobs before it leave them, and gathers the keys with their new values. Writes nothing itself.
 
 use super::super::frame;
 use super::super::journal::{AppendError, CommandRecord, Ownership};
-use super::gate;
 use super::keys::{self, ShardCode};
+use super::state::{Entry, Merge, Range, State, StateError, Trees};
+use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
+use std::ops::Bound;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -33,9 +35,23 @@ pub(super) struct Prepared {
 pub(super) enum Job {
     Append(Prepared, Reply<u64>),
     Own(ShardCode, Reply<Ownership>),
-    RecordCommand { record: CommandRecord, now_ms: i64, reply: Reply<CommandRecord> },
-    ForgetCommands { now_ms: i64, limit: usize, reply: Reply<usize> },
-    SaveProgress { key: Vec<u8>, value: Vec<u8>, reply: Reply<()> },
+    RecordCommand {
+        record: CommandRecord,
+        now_ms: i64,
+        reply: Reply<CommandRecord>,
+    },
+    ForgetCommands {
+        now_ms: i64,
+        limit: usize,
+        reply: Reply<usize>,
+    },
+    SaveProgress {
+        key: Vec<u8>,
+        value: Vec<u8>,
+        reply: Reply<()>,
+    },
+    /// Nothing, only that the committer looks whether it is time for a checkpoint.
+    Look,
 }
 
 impl Job {
@@ -49,6 +65,7 @@ impl Job {
             Self::RecordCommand { reply, .. } => drop(reply.send(Err(error))),
             Self::ForgetCommands { reply, .. } => drop(reply.send(Err(error))),
             Self::SaveProgress { reply, .. } => drop(reply.send(Err(error))),
+            Self::Look => {}
         }
     }
 }
@@ -82,17 +99,31 @@ struct NewEvents {
     envelopes: Vec<Vec<u8>>,
 }
 
+/// What is stored, as the last commit left it.
+pub(super) struct Stored<'a> {
+    pub state: &'a State,
+    pub trees: &'a Trees,
+}
+
+impl Stored<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StateError> {
+        self.state.get(self.trees, key)
+    }
+
+    fn scan(&self, range: &Range) -> Merge {
+        self.state.scan(self.trees, range)
+    }
+}
+
 /// See the module.
 pub(super) struct Plan<'a> {
-    tree: &'a ::sled::Tree,
+    stored: &'a Stored<'a>,
     shards: &'a mut ShardStates,
-    batch: ::sled::Batch,
-    writes: usize,
+    writes: Vec<Entry>,
     events: HashMap<ShardCode, NewEvents>,
     timers: HashMap<Vec<u8>, Option<i64>>,
     commands: HashMap<Arc<str>, Option<CommandRecord>>,
     touched: HashSet<ShardCode>,
-    keys: HashSet<u64>,
     answers: Vec<Settle>,
     durable: bool,
     appends: usize,
@@ -100,12 +131,10 @@ pub(super) struct Plan<'a> {
 
 /// A commit that is ready to be written.
 pub(super) struct Commit {
-    pub batch: ::sled::Batch,
-    /// Whether there is anything in the batch.
-    pub writes: usize,
+    /// Keys with their new values; later ones of the same key win.
+    pub writes: Vec<Entry>,
     /// Whether somebody was promised that it will be durable.
     pub durable: bool,
-    pub keys: HashSet<u64>,
     pub heads: Vec<(ShardCode, u64)>,
     pub answers: Vec<Settle>,
     pub appends: usize,
@@ -113,17 +142,15 @@ pub(super) struct Commit {
 }
 
 impl<'a> Plan<'a> {
-    pub(super) fn new(tree: &'a ::sled::Tree, shards: &'a mut ShardStates) -> Self {
+    pub(super) fn new(stored: &'a Stored<'a>, shards: &'a mut ShardStates) -> Self {
         Self {
-            tree,
+            stored,
             shards,
-            batch: ::sled::Batch::default(),
-            writes: 0,
+            writes: Vec::new(),
             events: HashMap::new(),
             timers: HashMap::new(),
             commands: HashMap::new(),
             touched: HashSet::new(),
-            keys: HashSet::new(),
             answers: Vec::new(),
             durable: false,
             appends: 0,
@@ -131,21 +158,11 @@ impl<'a> Plan<'a> {
     }
 
     fn put(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
-        self.writes += 1;
-        match value {
-            Some(value) => self.batch.insert(key, value),
-            None => self.batch.remove(key),
-        }
+        self.writes.push((key, value.map(Bytes::from)));
     }
 
-    /// Puts what readers look up by its key, so that they wait until it is durable.
-    fn put_gated(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
-        self.keys.insert(gate::hash(&key));
-        self.put(key, value);
-    }
-
-    /// Takes a job into the commit. An error is sled's and spoils the whole commit.
-    pub(super) fn add(&mut self, job: Job) -> ::sled::Result<()> {
+    /// Takes a job into the commit. An error is the store's and spoils the whole commit.
+    pub(super) fn add(&mut self, job: Job) -> Result<(), StateError> {
         match job {
             Job::Append(append, reply) => {
                 let result = match self.check(&append) {
@@ -174,6 +191,7 @@ impl<'a> Plan<'a> {
                 self.put(key, Some(value));
                 self.answers.push(settle(reply, Ok(())));
             }
+            Job::Look => {}
         }
         Ok(())
     }
@@ -189,7 +207,7 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    fn append(&mut self, append: Prepared) -> ::sled::Result<u64> {
+    fn append(&mut self, append: Prepared) -> Result<u64, StateError> {
         let shard = append.shard;
         for timer in &append.timers {
             self.change_timer(shard, timer)?;
@@ -198,7 +216,7 @@ impl<'a> Plan<'a> {
             self.put_command(record)?;
         }
         for (key, value) in append.writes {
-            self.put_gated(key, value);
+            self.put(key, value);
         }
         let head = append.expected_head + append.envelopes.len() as u64;
         let first = append.expected_head + 1;
@@ -212,15 +230,15 @@ impl<'a> Plan<'a> {
     }
 
     /// The due time of a timer as this commit leaves it so far.
-    fn due(&self, reverse: &[u8]) -> ::sled::Result<Option<i64>> {
+    fn due(&self, reverse: &[u8]) -> Result<Option<i64>, StateError> {
         if let Some(due_ms) = self.timers.get(reverse) {
             return Ok(*due_ms);
         }
-        let stored = self.tree.get(reverse)?;
+        let stored = self.stored.get(reverse)?;
         Ok(stored.and_then(|value| keys::parse_numbered(&value).ok().map(|(ms, _)| ms.cast_signed())))
     }
 
-    fn change_timer(&mut self, shard: ShardCode, timer: &TimerChange) -> ::sled::Result<()> {
+    fn change_timer(&mut self, shard: ShardCode, timer: &TimerChange) -> Result<(), StateError> {
         let reverse = keys::timer_due(shard, &timer.entity, &timer.name);
         let before = self.due(&reverse)?;
         if before == timer.due_ms {
@@ -239,27 +257,27 @@ impl<'a> Plan<'a> {
     }
 
     /// A command's record as this commit leaves it so far.
-    fn command(&self, id: &Arc<str>) -> ::sled::Result<Option<CommandRecord>> {
+    fn command(&self, id: &Arc<str>) -> Result<Option<CommandRecord>, StateError> {
         if let Some(record) = self.commands.get(id) {
             return Ok(record.clone());
         }
-        let stored = self.tree.get(keys::command(id))?;
+        let stored = self.stored.get(&keys::command(id))?;
         Ok(stored.and_then(|value| parse_command(id, &value)))
     }
 
-    fn put_command(&mut self, record: CommandRecord) -> ::sled::Result<()> {
+    fn put_command(&mut self, record: CommandRecord) -> Result<(), StateError> {
         if let Some(before) = self.command(&record.id)? {
             self.put(keys::expiry(before.expires_ms, &record.id), None);
         }
         let value = keys::numbered(record.expires_ms.cast_unsigned(), &record.answer);
-        self.put_gated(keys::command(&record.id), Some(value));
+        self.put(keys::command(&record.id), Some(value));
         self.put(keys::expiry(record.expires_ms, &record.id), Some(Vec::new()));
         self.commands.insert(Arc::clone(&record.id), Some(record));
         self.durable = true;
         Ok(())
     }
 
-    fn record_command(&mut self, record: CommandRecord, now_ms: i64) -> ::sled::Result<CommandRecord> {
+    fn record_command(&mut self, record: CommandRecord, now_ms: i64) -> Result<CommandRecord, StateError> {
         if let Some(first) = self.command(&record.id)?
             && !first.has_expired(now_ms)
         {
@@ -269,21 +287,22 @@ impl<'a> Plan<'a> {
         Ok(record)
     }
 
-    fn forget_commands(&mut self, now_ms: i64, limit: usize) -> ::sled::Result<usize> {
-        let expired = vec![keys::EXPIRIES]..keys::end_of(&keys::expiry(now_ms, ""));
+    fn forget_commands(&mut self, now_ms: i64, limit: usize) -> Result<usize, StateError> {
+        let until = keys::end_of(&keys::expiry(now_ms, ""));
+        let expired = Range::up(Bound::Included(vec![keys::EXPIRIES]), Bound::Excluded(until));
         let mut forgotten = 0;
-        for entry in self.tree.range(expired).keys() {
+        for entry in self.stored.scan(&expired) {
             if forgotten == limit {
                 break;
             }
-            let key = entry?;
+            let (key, _) = entry?;
             let Ok((_, id)) = keys::parse_expiry(&key) else { continue };
             // A record that this very commit renews keeps its place; its old expiry is gone already.
             if self.commands.contains_key(id.as_str()) {
                 continue;
             }
-            self.put_gated(keys::command(&id), None);
-            self.put(key.to_vec(), None);
+            self.put(keys::command(&id), None);
+            self.put(key, None);
             self.commands.insert(id.into(), None);
             forgotten += 1;
         }
@@ -306,10 +325,8 @@ impl<'a> Plan<'a> {
             heads.push((shard, state.head));
         }
         Commit {
-            batch: self.batch,
             writes: self.writes,
             durable: self.durable,
-            keys: self.keys,
             heads,
             answers: self.answers,
             appends: self.appends,
@@ -321,6 +338,6 @@ impl<'a> Plan<'a> {
 /// A stored command record; `None` when it is not one.
 pub(super) fn parse_command(id: &str, value: &[u8]) -> Option<CommandRecord> {
     let (expires, answer) = keys::parse_numbered(value).ok()?;
-    let answer = bytes::Bytes::copy_from_slice(answer);
+    let answer = Bytes::copy_from_slice(answer);
     Some(CommandRecord { id: id.into(), answer, expires_ms: expires.cast_signed() })
 }

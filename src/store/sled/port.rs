@@ -123,7 +123,6 @@ impl Journal for SledJournal {
     fn document<'a>(&'a self, kind: &'static str, key: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, ReadError>> {
         async move {
             let found = self.core.read_document(kind, key)?;
-            self.core.gate.pass(Some(&keys::named(keys::DOCUMENTS, kind, key))).await?;
             Ok(found)
         }
         .boxed()
@@ -138,7 +137,6 @@ impl Journal for SledJournal {
         let after = after.map(str::to_owned);
         async move {
             let found = self.run(limit, move |core| core.read_documents(kind, after.as_deref(), limit)).await?;
-            self.core.gate.pass(None).await?;
             Ok(found)
         }
         .boxed()
@@ -147,7 +145,6 @@ impl Journal for SledJournal {
     fn lookup<'a>(&'a self, index: &'static str, key: &'a str) -> BoxFuture<'a, Result<Option<Arc<str>>, ReadError>> {
         async move {
             let found = self.core.read_index(index, key)?;
-            self.core.gate.pass(Some(&keys::named(keys::INDEX, index, key))).await?;
             Ok(found)
         }
         .boxed()
@@ -156,7 +153,6 @@ impl Journal for SledJournal {
     fn last_entry(&self, index: &'static str) -> BoxFuture<'_, Result<Option<IndexEntry>, ReadError>> {
         async move {
             let found = self.core.read_last_entry(index)?;
-            self.core.gate.pass(None).await?;
             Ok(found)
         }
         .boxed()
@@ -173,7 +169,6 @@ impl Journal for SledJournal {
         async move {
             let read = move |core: &Core| core.read_due_timers(context, until_ms, after.as_ref(), limit);
             let found = self.run(limit, read).await?;
-            self.core.gate.pass(None).await?;
             Ok(found)
         }
         .boxed()
@@ -182,7 +177,6 @@ impl Journal for SledJournal {
     fn command<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<CommandRecord>, ReadError>> {
         async move {
             let found = self.core.read_command(id)?;
-            self.core.gate.pass(Some(&keys::command(id))).await?;
             Ok(found)
         }
         .boxed()

@@ -4,6 +4,7 @@
 use super::super::journal::AppendError;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// How much may wait.
 #[derive(Debug, Clone, Copy)]
@@ -51,14 +52,19 @@ impl<J> Queue<J> {
         Ok(())
     }
 
-    /// Waits for jobs and takes as many as the bounds of one commit allow; `None` when closed and empty.
-    pub(super) fn take(&self, commit: Bounds) -> Option<Vec<J>> {
+    /// Waits for jobs and takes as many as the bounds of one commit allow: none when there was none for so long, `None`
+    /// when closed and empty.
+    pub(super) fn take(&self, commit: Bounds, idle: Duration) -> Option<Vec<J>> {
         let mut state = self.lock();
         while state.jobs.is_empty() {
             if state.closed.is_some() {
                 return None;
             }
-            state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let waited = self.filled.wait_timeout(state, idle).unwrap_or_else(PoisonError::into_inner);
+            state = waited.0;
+            if waited.1.timed_out() && state.jobs.is_empty() && state.closed.is_none() {
+                return Some(Vec::new());
+            }
         }
         let mut bytes = 0;
         let fits = |(_, job_bytes): &&(J, usize)| {
@@ -109,8 +115,8 @@ mod tests {
         assert!(matches!(queue.push(3, 10), Err(AppendError::Unavailable(_))));
         queue.close("closed");
         assert!(matches!(queue.push(3, 10), Err(AppendError::Unavailable(_))));
-        assert_eq!(queue.take(Bounds { len_max: 2, bytes_max: 100 }), Some(vec![0, 1]));
-        assert_eq!(queue.take(Bounds { len_max: 2, bytes_max: 1 }), Some(vec![2]));
-        assert_eq!(queue.take(Bounds { len_max: 2, bytes_max: 1 }), None);
+        assert_eq!(queue.take(Bounds { len_max: 2, bytes_max: 100 }, Duration::MAX), Some(vec![0, 1]));
+        assert_eq!(queue.take(Bounds { len_max: 2, bytes_max: 1 }, Duration::MAX), Some(vec![2]));
+        assert_eq!(queue.take(Bounds { len_max: 2, bytes_max: 1 }, Duration::MAX), None);
     }
 }

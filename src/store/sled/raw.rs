@@ -6,7 +6,8 @@ use super::super::journal::{Context, Progress, ReadError, Recorded, ShardId, Tim
 use super::super::record::Record;
 use super::keys::{self, ShardCode};
 use super::plan::parse_command;
-use super::{Core, SledJournal, reads};
+use super::state::Range;
+use super::{Core, SledJournal};
 use bytes::Bytes;
 
 fn damaged(what: impl Into<String>) -> ReadError {
@@ -81,8 +82,9 @@ impl SledJournal {
     ) -> Result<(), E> {
         let Some(code) = self.core.shards.code(shard) else { return Ok(()) };
         let mut expected = 1;
-        for entry in self.core.database()?.tree.scan_prefix(keys::events(code)) {
-            let (_, value) = entry.map_err(reads::failed)?;
+        let database = self.core.database()?;
+        for frame in self.core.frames(&database, code, (0, u64::MAX)) {
+            let (_, value) = frame.map_err(ReadError::from)?;
             let frame = Frame::open(&value).map_err(|error| damaged(format!("shard {shard}: {error}")))?;
             for event in frame.events(0) {
                 let (position, event) = event.map_err(|error| damaged(format!("shard {shard}: {error}")))?;
@@ -106,8 +108,8 @@ impl SledJournal {
         }
         let tables = [keys::HEADS, keys::DOCUMENTS, keys::INDEX, keys::TIMERS, keys::COMMANDS, keys::PROGRESS];
         for table in tables {
-            for entry in self.core.database()?.tree.scan_prefix([table]) {
-                let (key, value) = entry.map_err(reads::failed)?;
+            for row in self.core.rows(&Range::prefix(vec![table]))? {
+                let (key, value) = row?;
                 if let Some(record) = self.core.record(&key, &value)? {
                     visit(record)?;
                 }

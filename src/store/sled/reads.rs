@@ -1,5 +1,5 @@
-//! Reads of the one tree. They block only as long as sled's cache or the page cache takes, and know nothing of the
-//! gate: whoever calls them passes it afterwards.
+//! Reads of what is durable. They block only as long as sled's cache or the page cache takes, and never wait for a
+//! commit: what it changes is in the state when it is durable.
 
 use super::super::frame::Frame;
 use super::super::journal::{
@@ -7,6 +7,7 @@ use super::super::journal::{
 };
 use super::keys::ShardCode;
 use super::plan::parse_command;
+use super::state::{Range, rows};
 use super::{Core, keys};
 use bytes::Bytes;
 use std::ops::Bound;
@@ -34,8 +35,17 @@ fn text(bytes: &[u8]) -> Result<Arc<str>, ReadError> {
 }
 
 impl Core {
-    fn get(&self, key: &[u8]) -> Result<Option<::sled::IVec>, ReadError> {
-        self.database()?.tree.get(key).map_err(failed)
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
+        Ok(self.state.get(&self.database()?.trees, key)?)
+    }
+
+    /// The rows of a range, in its order.
+    pub(super) fn rows(
+        &self,
+        range: &Range,
+    ) -> Result<impl Iterator<Item = Result<(Vec<u8>, Bytes), ReadError>> + use<>, ReadError> {
+        let merge = self.state.scan(&self.database()?.trees, range);
+        Ok(rows(merge).map(|row| row.map_err(ReadError::from)))
     }
 
     /// Events after `after`, up to the durable head and not beyond.
@@ -48,16 +58,13 @@ impl Core {
             return Ok(found);
         }
         let gap = |position: u64| damaged(format!("shard {shard}: there is no event at position {position}"));
-        // The frame that holds the next position begins at or before it.
-        let before = keys::frame(code, after.saturating_add(2));
         let database = self.database()?;
-        let start = database.tree.get_lt(before).map_err(failed)?.ok_or_else(|| gap(after + 1))?;
         let mut position = after;
         let mut bytes = 0;
-        for entry in database.tree.range(start.0.as_ref()..=keys::frame(code, head).as_slice()) {
-            let (_, value) = entry.map_err(failed)?;
+        for frame in self.frames(&database, code, (after, head)) {
+            let (_, value) = frame?;
             let wrong = |error: super::super::frame::FrameError| damaged(format!("shard {shard}: {error}"));
-            for event in Frame::open(&value).map_err(wrong)?.events(after) {
+            for event in Frame::open(&value).map_err(wrong)?.events(position) {
                 let (at, event) = event.map_err(wrong)?;
                 if at != position + 1 {
                     return Err(gap(position + 1));
@@ -65,7 +72,7 @@ impl Core {
                 position = at;
                 bytes += event.payload.len();
                 found.push(Recorded { shard, position, event });
-                if found.len() == limit || bytes >= READ_BYTES_MAX {
+                if found.len() == limit || position == head || bytes >= READ_BYTES_MAX {
                     return Ok(found);
                 }
             }
@@ -75,7 +82,7 @@ impl Core {
 
     pub(super) fn read_document(&self, kind: &str, key: &str) -> Result<Option<Bytes>, ReadError> {
         let stored = self.get(&keys::named(keys::DOCUMENTS, kind, key))?;
-        Ok(stored.map(|body| Bytes::copy_from_slice(&body)))
+        Ok(stored)
     }
 
     pub(super) fn read_documents(&self, kind: &str, after: Option<&str>, limit: usize) -> Result<Documents, ReadError> {
@@ -85,11 +92,10 @@ impl Core {
             None => Bound::Included(prefix.clone()),
         };
         let mut found = Vec::new();
-        let database = self.database()?;
-        let rows = database.tree.range((from, Bound::Excluded(keys::end_of(&prefix))));
+        let rows = self.rows(&Range::up(from, Bound::Excluded(keys::end_of(&prefix))))?;
         for row in rows.take(limit.min(READ_ROWS_MAX)) {
-            let (key, body) = row.map_err(failed)?;
-            found.push((text(&key[prefix.len()..])?, Bytes::copy_from_slice(&body)));
+            let (key, body) = row?;
+            found.push((text(&key[prefix.len()..])?, body));
         }
         Ok(found)
     }
@@ -100,7 +106,7 @@ impl Core {
 
     pub(super) fn read_last_entry(&self, index: &str) -> Result<Option<IndexEntry>, ReadError> {
         let prefix = keys::named(keys::INDEX, index, "");
-        let last = self.database()?.tree.get_lt(keys::end_of(&prefix)).map_err(failed)?;
+        let last = self.rows(&Range::prefix(prefix.clone()).down())?.next().transpose()?;
         let Some((key, value)) = last else { return Ok(None) };
         key.strip_prefix(prefix.as_slice()).map(|key| Ok((text(key)?, text(&value)?))).transpose()
     }
@@ -123,13 +129,9 @@ impl Core {
             None => Bound::Included(prefix),
         };
         let mut found = Vec::new();
-        // A range that ends before it begins is not one that sled takes.
-        if matches!(&from, Bound::Excluded(from) if *from >= until) {
-            return Ok(found);
-        }
-        let database = self.database()?;
-        for key in database.tree.range((from, Bound::Excluded(until))).keys().take(limit.min(READ_ROWS_MAX)) {
-            let key = key.map_err(failed)?;
+        let rows = self.rows(&Range::up(from, Bound::Excluded(until)))?;
+        for row in rows.take(limit.min(READ_ROWS_MAX)) {
+            let (key, _) = row?;
             let (shard, due_ms, entity, name) =
                 keys::parse_timer(&key).map_err(|_| damaged("the key of a timer is malformed"))?;
             let shard = self.shards.shard(shard).ok_or_else(|| damaged("a timer is of a shard that there is not"))?;

@@ -76,8 +76,8 @@ pub(super) fn release(shared: &Arc<Shared>, committer: Option<JoinHandle<()>>) -
 
 /// Drops what sled has, part by part: where one end panics, the others still come to theirs.
 fn end(database: Database) {
-    let Database { db, tree, views, directory } = database;
-    let ended = quietly(|| drop(tree)).and(quietly(|| drop(views))).and(quietly(|| drop(db)));
+    let Database { db, trees, directory } = database;
+    let ended = quietly(|| drop(trees)).and(quietly(|| drop(db)));
     if let Err(panicked) = ended {
         tracing::warn!(reason = panicked.0, "the failed store did not end cleanly");
     }

@@ -1,32 +1,39 @@
-//! Read models in a tree of their own beside the journal. Nothing here is synced: after a power failure rows and
-//! positions are back at some earlier moment, together, and follow the journal again from there.
+//! Read models beside the journal, in the same state but not in its log: after a crash rows and positions are as the last
+//! checkpoint left them, together, and follow the journal again from there.
 
 use super::super::journal::{DOCUMENT_BYTES_MAX, KEY_BYTES_MAX, READ_ROWS_MAX, ReadError, ShardId};
 use super::super::view_store::{RowWrite, Rows, Scan, ViewStore};
-use super::open::Database;
-use super::release::Shared;
-use super::{keys, reads};
+use super::plan::Job;
+use super::state::{Entry, Range};
+use super::{Core, keys};
+use bytes::Bytes;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 const ROWS: u8 = b'v';
 const POSITIONS: u8 = b'p';
 /// Stands while all rows are being removed, so that an interrupted removal is finished at the next start.
-const CLEARING: &[u8] = b"c";
+const CLEARING: &[u8] = &[keys::VIEWS, b'c'];
 /// How many rows are removed in one batch.
 const CLEAR_ROWS: usize = 1000;
+/// So many times what a checkpoint is made of may be in memory before changes have to wait.
+const BEHIND_MAX: usize = 4;
+/// For how long; a thread is held up meanwhile, which only happens when the disk is far behind.
+const BEHIND_WAIT: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// Read models on sled.
 pub struct SledViews {
-    database: Arc<Shared>,
+    core: Arc<Core>,
 }
 
 fn position_key(shard: ShardId) -> Vec<u8> {
-    [&[POSITIONS], shard.context.0.as_bytes(), &[0], &shard.number.to_be_bytes()].concat()
+    [&[keys::VIEWS, POSITIONS], shard.context.0.as_bytes(), &[0], &shard.number.to_be_bytes()].concat()
 }
 
 fn row_key(table: &str, key: &[u8]) -> Vec<u8> {
-    [&[ROWS], table.as_bytes(), &[0], key].concat()
+    [&[keys::VIEWS, ROWS], table.as_bytes(), &[0], key].concat()
 }
 
 fn check(row: &RowWrite) -> Result<(), ReadError> {
@@ -41,39 +48,52 @@ fn check(row: &RowWrite) -> Result<(), ReadError> {
 }
 
 impl SledViews {
-    pub(super) fn open(database: Arc<Shared>) -> Result<Self, ReadError> {
-        let views = Self { database };
-        if views.database()?.views.contains_key(CLEARING).map_err(reads::failed)? {
+    pub(super) fn open(core: Arc<Core>) -> Result<Self, ReadError> {
+        let views = Self { core };
+        if views.core.get(CLEARING)?.is_some() {
             views.clear()?;
         }
         Ok(views)
     }
 
-    fn database(&self) -> Result<Arc<Database>, ReadError> {
-        self.database.get()
+    /// Takes changes in, unless nobody writes what is in memory already.
+    fn put(&self, entries: Vec<Entry>) -> Result<(), ReadError> {
+        // Whoever has let go of the store takes nothing in.
+        self.core.database()?;
+        let begun = Instant::now();
+        loop {
+            let bytes = self.core.state.bytes();
+            if bytes > self.core.checkpoint_bytes {
+                // A full queue will have it looked at anyway.
+                drop(self.core.queue.push(Job::Look, 0));
+            }
+            if bytes <= self.core.checkpoint_bytes.saturating_mul(BEHIND_MAX) {
+                self.core.state.put(entries);
+                return Ok(());
+            }
+            if begun.elapsed() > BEHIND_WAIT {
+                return Err(ReadError::Unavailable("earlier changes are still being written".to_owned()));
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
     }
 
     /// Removes everything that begins with `prefix`, a bounded batch at a time.
     fn remove_all(&self, prefix: u8) -> Result<(), ReadError> {
         loop {
-            let mut batch = ::sled::Batch::default();
-            let mut count = 0;
-            for key in self.database()?.views.scan_prefix([prefix]).keys().take(CLEAR_ROWS) {
-                batch.remove(key.map_err(reads::failed)?);
-                count += 1;
-            }
-            if count == 0 {
+            let rows = self.core.rows(&Range::prefix(vec![keys::VIEWS, prefix]))?.take(CLEAR_ROWS);
+            let batch = rows.map(|row| Ok((row?.0, None))).collect::<Result<Vec<_>, ReadError>>()?;
+            if batch.is_empty() {
                 return Ok(());
             }
-            self.database()?.views.apply_batch(batch).map_err(reads::failed)?;
+            self.put(batch)?;
         }
     }
 }
 
 impl ViewStore for SledViews {
     fn get(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        let found = self.database()?.views.get(row_key(table, key)).map_err(reads::failed)?;
-        Ok(found.map(|value| value.to_vec()))
+        Ok(self.core.get(&row_key(table, key))?.map(|value| value.to_vec()))
     }
 
     fn scan(&self, table: &'static str, scan: &Scan) -> Result<Rows, ReadError> {
@@ -90,37 +110,28 @@ impl ViewStore for SledViews {
             Some(_) | None => (Bound::Included(first), Bound::Excluded(end)),
         };
         let limit = scan.limit.min(READ_ROWS_MAX);
-        let rows = self.database()?.views.range((from, to));
-        let owned = |row: ::sled::Result<(::sled::IVec, ::sled::IVec)>| {
-            row.map(|(key, value)| (key[start..].to_vec(), value.to_vec())).map_err(reads::failed)
-        };
-        if scan.reverse { rows.rev().take(limit).map(owned).collect() } else { rows.take(limit).map(owned).collect() }
+        let range = Range::up(from, to);
+        let rows = self.core.rows(&if scan.reverse { range.down() } else { range })?;
+        rows.take(limit).map(|row| row.map(|(key, value)| (key[start..].to_vec(), value.to_vec()))).collect()
     }
 
     fn apply(&self, shard: ShardId, position: u64, rows: Vec<RowWrite>) -> Result<(), ReadError> {
         rows.iter().try_for_each(check)?;
-        let mut batch = ::sled::Batch::default();
-        for row in rows {
-            let key = row_key(row.table, &row.key);
-            match row.value {
-                Some(value) => batch.insert(key, value),
-                None => batch.remove(key),
-            }
-        }
-        batch.insert(position_key(shard), position.to_be_bytes().to_vec());
-        self.database()?.views.apply_batch(batch).map_err(reads::failed)
+        let row = |row: RowWrite| (row_key(row.table, &row.key), row.value.map(Bytes::from));
+        let position = (position_key(shard), Some(Bytes::copy_from_slice(&position.to_be_bytes())));
+        self.put(rows.into_iter().map(row).chain([position]).collect())
     }
 
     fn position(&self, shard: ShardId) -> Result<u64, ReadError> {
-        let Some(value) = self.database()?.views.get(position_key(shard)).map_err(reads::failed)? else { return Ok(0) };
+        let Some(value) = self.core.get(&position_key(shard))? else { return Ok(0) };
         let malformed = |_| ReadError::Damaged(format!("the views' position in shard {shard} is malformed"));
         value.as_ref().try_into().map(u64::from_be_bytes).map_err(malformed)
     }
 
     fn clear(&self) -> Result<(), ReadError> {
-        self.database()?.views.insert(CLEARING, &[]).map_err(reads::failed)?;
+        self.put(vec![(CLEARING.to_vec(), Some(Bytes::new()))])?;
         self.remove_all(POSITIONS)?;
         self.remove_all(ROWS)?;
-        self.database()?.views.remove(CLEARING).map(drop).map_err(reads::failed)
+        self.put(vec![(CLEARING.to_vec(), None)])
     }
 }

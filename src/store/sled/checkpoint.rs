@@ -1,0 +1,277 @@
+//! Checkpoints: what has changed since the last one goes from memory to sled, and the log is made shorter. Small frames of
+//! events are joined on the way. Two threads beside the committer: one writes checkpoints, one merges runs and removes
+//! what they left. A checkpoint that fails fails the journal; what it began is overwritten by the next one.
+
+use super::super::frame::{self, Frame};
+use super::Core;
+use super::committer::SyncLog;
+use super::keys::{self, ShardCode};
+use super::open::Database;
+use super::state::{Frozen, Range};
+use super::wal::Files;
+use bytes::Bytes;
+use metrics::{gauge, histogram};
+use std::fs::File;
+use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// A joined frame takes no further events once it has this many bytes.
+const JOINED_BYTES: usize = 28 * 1024;
+/// What is written to sled at once.
+const BATCH_BYTES: usize = 1024 * 1024;
+/// How many leftovers are removed at once.
+const REMOVED_AT_ONCE: usize = 256;
+/// How often it is looked whether there is something to merge or to remove, when nobody says so.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Up to where the events of each shard are in sled.
+pub(super) struct Settled(RwLock<std::collections::HashMap<ShardCode, Arc<AtomicU64>>>);
+
+impl Settled {
+    pub(super) fn new(heads: impl Iterator<Item = (ShardCode, u64)>) -> Self {
+        Self(RwLock::new(heads.map(|(shard, head)| (shard, Arc::new(AtomicU64::new(head)))).collect()))
+    }
+
+    pub(super) fn of(&self, shard: ShardCode) -> u64 {
+        let heads = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        heads.get(&shard).map_or(0, |head| head.load(Ordering::Acquire))
+    }
+
+    fn set(&self, shard: ShardCode, head: u64) {
+        let mut heads = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        heads.entry(shard).or_default().store(head, Ordering::Release);
+    }
+}
+
+/// What is to be written.
+pub(super) struct Task {
+    pub frozen: Frozen,
+    /// The number of the last record of the log that is in it.
+    pub watermark: u64,
+}
+
+/// Events of one shard that go into one frame.
+#[derive(Default)]
+struct Joining {
+    frames: Vec<Bytes>,
+    bytes: usize,
+}
+
+/// Writes checkpoints.
+#[derive(Clone)]
+pub(super) struct Writer {
+    pub core: Arc<Core>,
+    pub files: Arc<Files>,
+    pub sync: SyncLog,
+}
+
+impl Writer {
+    fn make_durable(&self, database: &Database) -> Result<(), String> {
+        database.db.flush().map_err(|error| format!("the store cannot be flushed: {error}"))?;
+        let open = || File::options().read(true).write(true).open(database.directory.database_file());
+        let file = open().map_err(|error| format!("the store's file cannot be opened: {error}"))?;
+        (self.sync)(&file).map_err(|error| format!("the store's file cannot be synced: {error}"))
+    }
+
+    /// Writes what was frozen.
+    pub(super) fn write(&self, task: &Task) -> Result<(), String> {
+        let begun = Instant::now();
+        let database = self.core.database().map_err(|error| error.to_string())?;
+        let heads = self.write_frames(&database, &task.frozen)?;
+        let is_event = |key: &[u8]| key.first() == Some(&keys::EVENTS);
+        let rest =
+            task.frozen.entries(&Range::all()).filter(|entry| !entry.as_ref().is_ok_and(|(key, _)| is_event(key)));
+        self.core.state.checkpoint(&database.trees, rest, task.watermark, || {
+            self.make_durable(&database)?;
+            heads.iter().for_each(|(shard, head)| self.core.settled.set(*shard, *head));
+            Ok(())
+        })?;
+        let shortened = self.files.shorten(task.watermark).and_then(|()| self.files.prepare());
+        shortened.map_err(|error| format!("the log cannot be made shorter: {error}"))?;
+        histogram!("rentcar_journal_checkpoint_seconds").record(begun.elapsed().as_secs_f64());
+        #[allow(clippy::cast_precision_loss, reason = "there are some dozens of runs")]
+        gauge!("rentcar_journal_runs").set(self.core.state.runs() as f64);
+        Ok(())
+    }
+
+    /// Writes the events, joined to larger frames; answers the last position of each shard.
+    fn write_frames(&self, database: &Database, frozen: &Frozen) -> Result<Vec<(ShardCode, u64)>, String> {
+        let unwritable = |error: ::sled::Error| format!("the events cannot be written: {error}");
+        let (mut batch, mut bytes) = (::sled::Batch::default(), 0);
+        let (mut heads, mut joining): (Vec<(ShardCode, u64)>, _) = (Vec::new(), Joining::default());
+        let mut join = |shard: ShardCode, joining: &mut Joining| {
+            let frames = std::mem::take(joining).frames;
+            let opened = frames.iter().map(|frame| Frame::open(frame)).collect::<Result<Vec<_>, _>>();
+            let opened = opened.map_err(|error| format!("events in memory are damaged: {error}"))?;
+            let (Some(first), Some(last)) = (opened.first(), opened.last()) else { return Ok(0) };
+            let joined = frame::join(first.first(), &opened);
+            bytes += joined.len();
+            batch.insert(keys::frame(shard, first.first()), joined);
+            if bytes >= BATCH_BYTES {
+                bytes = 0;
+                database.trees.plain.apply_batch(std::mem::take(&mut batch)).map_err(unwritable)?;
+            }
+            Ok::<_, String>(last.last())
+        };
+        for entry in frozen.entries(&Range::prefix(vec![keys::EVENTS])) {
+            let (key, value) = entry.map_err(|error| error.to_string())?;
+            let (shard, _) = keys::parse_frame(&key).map_err(|_| "a key of events is malformed".to_owned())?;
+            let Some(value) = value else { continue };
+            let known = heads.last().map(|(known, _)| *known);
+            if let Some(known) = known
+                && (known != shard || joining.bytes + value.len() > JOINED_BYTES)
+            {
+                let head = join(known, &mut joining)?;
+                if let Some(last) = heads.last_mut() {
+                    last.1 = head;
+                }
+            }
+            if known != Some(shard) {
+                self.remove_leftovers(database, shard).map_err(unwritable)?;
+                heads.push((shard, 0));
+            }
+            joining.bytes += value.len();
+            joining.frames.push(value);
+        }
+        if let Some((shard, head)) = heads.last_mut() {
+            *head = join(*shard, &mut joining)?;
+        }
+        database.trees.plain.apply_batch(batch).map_err(unwritable)?;
+        Ok(heads)
+    }
+
+    /// Removes frames that a checkpoint wrote which did not come to its end: they would overlap with those to come.
+    fn remove_leftovers(&self, database: &Database, shard: ShardCode) -> ::sled::Result<()> {
+        let from = keys::frame(shard, self.core.settled.of(shard) + 1);
+        let to = keys::end_of(&keys::events(shard));
+        loop {
+            let mut batch = ::sled::Batch::default();
+            let mut count = 0;
+            for key in database.trees.plain.range(from.clone()..to.clone()).keys().take(REMOVED_AT_ONCE) {
+                batch.remove(key?);
+                count += 1;
+            }
+            if count == 0 {
+                return Ok(());
+            }
+            database.trees.plain.apply_batch(batch)?;
+        }
+    }
+
+    /// Merges and tidies until there is nothing left to do.
+    fn merge(&self, go_on: &impl Fn() -> bool) -> Result<(), String> {
+        let database = self.core.database().map_err(|error| error.to_string())?;
+        while go_on() && self.core.state.merge(&database.trees, || self.make_durable(&database), go_on)? {}
+        while go_on() && self.core.state.tidy(&database.trees).map_err(|error| error.to_string())? {}
+        Ok(())
+    }
+}
+
+/// The two threads. They end when this is dropped, the one that writes after what it was given.
+pub(super) struct Threads {
+    tasks: Option<SyncSender<Task>>,
+    merges: Option<SyncSender<()>>,
+    handles: Vec<JoinHandle<()>>,
+}
+
+impl Threads {
+    pub(super) fn start(writer: &Writer) -> std::io::Result<Self> {
+        let (tasks, given) = sync_channel(1);
+        let (merges, told) = sync_channel(1);
+        let (for_writing, for_merging) = (writer.clone(), writer.clone());
+        let tell = merges.clone();
+        let spawn = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        let write = spawn("checkpoint").spawn(move || write_all(&for_writing, &given, &tell))?;
+        let merge = spawn("merge").spawn(move || merge_all(&for_merging, &told))?;
+        Ok(Self { tasks: Some(tasks), merges: Some(merges), handles: vec![write, merge] })
+    }
+
+    /// Hands a task over; there is never more than one, since nothing is frozen while something is.
+    pub(super) fn write(&self, task: Task) {
+        if let Some(tasks) = &self.tasks {
+            // Nobody takes it when the thread has ended, which the journal has failed of by then.
+            drop(tasks.send(task));
+        }
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        (self.tasks, self.merges) = (None, None);
+        for handle in self.handles.drain(..) {
+            drop(handle.join());
+        }
+    }
+}
+
+/// Fails the journal when the thread ends by a panic.
+struct Watched<'a>(&'a Core, &'static str);
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(self.1);
+        }
+    }
+}
+
+fn write_all(writer: &Writer, given: &Receiver<Task>, merges: &SyncSender<()>) {
+    let _watched = Watched(&writer.core, "the thread of checkpoints panicked");
+    while let Ok(task) = given.recv() {
+        if let Err(why) = writer.write(&task) {
+            return writer.core.fail(&why);
+        }
+        match merges.try_send(()) {
+            Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => {}
+        }
+    }
+}
+
+fn merge_all(writer: &Writer, told: &Receiver<()>) {
+    let _watched = Watched(&writer.core, "the thread of merges panicked");
+    let go_on = || writer.core.queue.closed().is_none();
+    loop {
+        match told.recv_timeout(LOOK_AGAIN) {
+            Err(RecvTimeoutError::Disconnected) => return,
+            Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+        }
+        if go_on()
+            && let Err(why) = writer.merge(&go_on)
+        {
+            return writer.core.fail(&why);
+        }
+    }
+}
+
+/// The frames of a shard in memory and in sled.
+impl Core {
+    /// Frames from the one that holds position `after + 1` to the one that begins at `to`, with the positions in their
+    /// keys.
+    pub(super) fn frames(
+        &self,
+        database: &Database,
+        shard: ShardCode,
+        (after, to): (u64, u64),
+    ) -> impl Iterator<Item = Result<(u64, Bytes), super::state::StateError>> + use<> {
+        let settled = || Bound::Included(keys::frame(shard, self.settled.of(shard)));
+        let begin = Bound::Included(keys::frame(shard, 0));
+        let before = Range::up(begin.clone(), Bound::Included(keys::frame(shard, after.saturating_add(1)))).down();
+        let first = self.state.scan_frames(&database.trees, &before, settled).next();
+        let from = match &first {
+            Some(Ok((key, _))) => Bound::Included(key.clone()),
+            Some(Err(_)) | None => begin,
+        };
+        let failed = first.and_then(Result::err);
+        let range = Range::up(from, Bound::Included(keys::frame(shard, to)));
+        let rest = self.state.scan_frames(&database.trees, &range, settled);
+        let frames = super::state::rows(rest).map(|row| {
+            let (key, value) = row?;
+            Ok((keys::parse_frame(&key).map_or(0, |(_, first)| first), value))
+        });
+        failed.map(Err).into_iter().chain(frames)
+    }
+}

@@ -1,0 +1,356 @@
+//! The state behind the journal: everything under its key, in layers. What has changed since the last checkpoint is in
+//! memory; a checkpoint writes it to sled as a run of sorted blocks, and runs are merged when there are many.
+//!
+//! sled takes some ten microseconds for every key, and hardly more for a value of 32 KiB than for one of a hundred bytes.
+//! So keys are packed, and written once in a while and in their order, not one by one as they change. Newer layers win:
+//! the memtable, the one being written, the runs from the newest to the oldest, and at the bottom the plain keys of a
+//! store of format 1.
+//!
+//! Nothing here is durable by itself: what a checkpoint has not written yet is in the log (`wal`).
+
+mod block;
+mod bloom;
+mod manifest;
+mod memtable;
+mod run;
+mod scan;
+
+pub(super) use block::Entry;
+pub(super) use scan::{Merge, Range, rows};
+
+use super::super::journal::ReadError;
+use super::keys;
+use block::Damaged;
+use bytes::Bytes;
+use manifest::Manifest;
+use memtable::Memtable;
+use run::{Graves, Run};
+use scan::{Direction, Source, plain};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+/// The value of a key.
+pub(super) type Value = Bytes;
+
+/// So many runs of one level become one of the next.
+const FANOUT: usize = 8;
+/// How many stored pieces of a dead run are removed at once.
+const REMOVED_AT_ONCE: usize = 64;
+
+/// Why the state cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StateError {
+    /// sled's reason.
+    #[error(transparent)]
+    Sled(#[from] ::sled::Error),
+    /// A block is not what was written.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+}
+
+impl From<StateError> for ReadError {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Sled(error) => super::reads::failed(error),
+            StateError::Damaged(damaged) => ReadError::Damaged(damaged.to_string()),
+        }
+    }
+}
+
+/// The trees that the state is kept in.
+#[derive(Clone)]
+pub(super) struct Trees {
+    /// Frames of events, and the plain keys of a store of format 1.
+    pub plain: ::sled::Tree,
+    /// The runs and their manifest.
+    pub runs: ::sled::Tree,
+}
+
+impl Trees {
+    /// Whether there is anything in the plain tree but frames of events and the description of the store.
+    fn has_plain(&self) -> Result<bool, StateError> {
+        let (events, meta) = ([keys::EVENTS], [keys::META]);
+        let around = [
+            (Bound::Unbounded, Bound::Excluded(events)),
+            (Bound::Included([keys::EVENTS + 1]), Bound::Excluded(meta)),
+            (Bound::Included([keys::META + 1]), Bound::Unbounded),
+        ];
+        for range in around {
+            if self.plain.range(range).next().transpose()?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+#[derive(Clone)]
+struct Layers {
+    active: Arc<Memtable>,
+    /// What a checkpoint is writing.
+    frozen: Option<Arc<Memtable>>,
+    /// The newest first.
+    runs: Arc<[Arc<Run>]>,
+}
+
+/// See the module. Without the trees, so that a store can be let go while others still hold this.
+pub(super) struct State {
+    layers: RwLock<Layers>,
+    graves: Graves,
+    published: Mutex<Published>,
+    /// Whether there are plain keys below the runs.
+    has_plain: bool,
+}
+
+/// What was frozen, to be written.
+pub(super) struct Frozen(Arc<Memtable>);
+
+impl Frozen {
+    /// Its entries in a range, in the order of their keys.
+    pub(super) fn entries(&self, range: &Range) -> Merge {
+        let source = Source::Memory { table: Arc::clone(&self.0), rest: range.clone(), ended: false };
+        Merge::new([source], Direction::Up).with_removals(true)
+    }
+}
+
+impl State {
+    /// The state as the last checkpoint left it, and up to where the log is in it. What a checkpoint or a merge began and
+    /// did not finish is only removed by [`tidy`](Self::tidy).
+    pub(super) fn load(trees: &Trees) -> Result<(Self, u64), StateError> {
+        let manifest = Manifest::load(&trees.runs)?;
+        let graves = Graves::default();
+        let load = |description: &run::Description| Run::load(&trees.runs, description.clone(), &graves);
+        let runs: Vec<_> = manifest.runs.iter().map(load).collect::<Result<_, _>>()?;
+        let mut next_id = manifest.next_id;
+        for id in run::stored(&trees.runs)? {
+            next_id = next_id.max(id + 1);
+            if !manifest.runs.iter().any(|run| run.id == id) {
+                graves.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+            }
+        }
+        let has_plain = trees.has_plain()?;
+        let layers = Layers { active: Arc::default(), frozen: None, runs: runs.into() };
+        let watermark = manifest.watermark;
+        let published = Mutex::new(Published { watermark, next_id });
+        Ok((Self { layers: RwLock::new(layers), graves, published, has_plain }, watermark))
+    }
+
+    fn layers(&self) -> Layers {
+        self.layers.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes changes in.
+    pub(super) fn put(&self, entries: Vec<Entry>) {
+        // Under the lock, so that nothing goes into a memtable that is being written already.
+        self.layers.read().unwrap_or_else(PoisonError::into_inner).active.put(entries);
+    }
+
+    /// The value of a key.
+    pub(super) fn get(&self, trees: &Trees, key: &[u8]) -> Result<Option<Value>, StateError> {
+        let layers = self.layers();
+        if let Some(known) = layers.active.get(key) {
+            return Ok(known);
+        }
+        if let Some(known) = layers.frozen.and_then(|frozen| frozen.get(key)) {
+            return Ok(known);
+        }
+        if !layers.runs.is_empty() {
+            let hash = bloom::hash(key);
+            for run in layers.runs.iter() {
+                if let Some(known) = run.get(&trees.runs, key, hash)? {
+                    return Ok(known);
+                }
+            }
+        }
+        if !self.has_plain {
+            return Ok(None);
+        }
+        Ok(trees.plain.get(key)?.map(|value| Bytes::copy_from_slice(&value)))
+    }
+
+    /// The entries of a range, removals left out.
+    pub(super) fn scan(&self, trees: &Trees, range: &Range) -> Merge {
+        let Layers { active, frozen, runs } = self.layers();
+        let memory = |table| Source::Memory { table, rest: range.clone(), ended: false };
+        let stored = runs.iter().map(|run| Source::Run {
+            tree: trees.runs.clone(),
+            run: Arc::clone(run),
+            range: range.clone(),
+            last: None,
+        });
+        let plain = self.has_plain.then(|| plain(&trees.plain, range)).flatten();
+        let sources = [memory(active)].into_iter().chain(frozen.map(memory)).chain(stored).chain(plain);
+        Merge::new(sources, range.direction)
+    }
+
+    /// The entries of a range that no checkpoint has written yet.
+    pub(super) fn in_memory(&self, range: &Range) -> Merge {
+        let Layers { active, frozen, .. } = self.layers();
+        let memory = |table| Source::Memory { table, rest: range.clone(), ended: false };
+        Merge::new([memory(active)].into_iter().chain(frozen.map(memory)), range.direction)
+    }
+
+    /// The frames of events of a range, which are in memory or under plain keys; of those under plain keys only up to
+    /// `settled`, which is asked after the layers were looked at.
+    pub(super) fn scan_frames(&self, trees: &Trees, range: &Range, settled: impl FnOnce() -> Bound<Vec<u8>>) -> Merge {
+        let Layers { active, frozen, .. } = self.layers();
+        let memory = |table| Source::Memory { table, rest: range.clone(), ended: false };
+        // Only now: what is no longer in memory here is settled by then.
+        let plain = plain(&trees.plain, &range.clone().until(settled()));
+        Merge::new([memory(active)].into_iter().chain(frozen.map(memory)).chain(plain), range.direction)
+    }
+
+    /// Roughly how much memory the changes since the last checkpoint take, those that are being written left out.
+    pub(super) fn bytes(&self) -> usize {
+        self.layers.read().unwrap_or_else(PoisonError::into_inner).active.bytes()
+    }
+
+    /// How many runs there are.
+    pub(super) fn runs(&self) -> usize {
+        self.layers().runs.len()
+    }
+
+    /// Whether a checkpoint is being written.
+    pub(super) fn is_frozen(&self) -> bool {
+        self.layers.read().unwrap_or_else(PoisonError::into_inner).frozen.is_some()
+    }
+
+    /// Sets aside what has changed, to be written; nothing when there is nothing, or the last one is not written yet.
+    pub(super) fn freeze(&self) -> Option<Frozen> {
+        let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
+        if layers.frozen.is_some() || layers.active.is_empty() {
+            return None;
+        }
+        let frozen = std::mem::take(&mut layers.active);
+        layers.frozen = Some(Arc::clone(&frozen));
+        Some(Frozen(frozen))
+    }
+
+    fn next_id(&self) -> u64 {
+        let mut published = self.published();
+        published.next_id += 1;
+        published.next_id - 1
+    }
+
+    fn published(&self) -> MutexGuard<'_, Published> {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a run of what was frozen, of which `entries` are left, and makes it the newest one: from then on the log is
+    /// in the state up to `watermark`.
+    pub(super) fn checkpoint(
+        &self,
+        trees: &Trees,
+        entries: impl Iterator<Item = Result<Entry, StateError>>,
+        watermark: u64,
+        make_durable: impl FnOnce() -> Result<(), String>,
+    ) -> Result<(), String> {
+        let run = run::write(&trees.runs, (self.next_id(), 0), entries, &self.graves).map_err(unwritable)?;
+        self.publish(trees, Written { run, replaced: Vec::new() }, Some(watermark), make_durable)
+    }
+
+    /// Merges runs of one level where there are many; answers whether there were.
+    pub(super) fn merge(
+        &self,
+        trees: &Trees,
+        make_durable: impl FnOnce() -> Result<(), String>,
+        go_on: impl Fn() -> bool,
+    ) -> Result<bool, String> {
+        let runs = self.layers().runs;
+        let Some((at, group)) = crowded(&runs) else { return Ok(false) };
+        let oldest = at + group.len() == runs.len();
+        let all = Range::all();
+        let sources = group.iter().map(|run| Source::Run {
+            tree: trees.runs.clone(),
+            run: Arc::clone(run),
+            range: all.clone(),
+            last: None,
+        });
+        // A removal is needed as long as there is something below that it hides.
+        let merge = Merge::new(sources, Direction::Up).with_removals(!oldest || self.has_plain);
+        let level = group.iter().map(|run| run.description.level).max().unwrap_or(0).saturating_add(1);
+        let id = self.next_id();
+        let until_told = merge.map_while(|entry| go_on().then_some(entry));
+        let run = run::write(&trees.runs, (id, level), until_told, &self.graves).map_err(unwritable)?;
+        if !go_on() {
+            // What was written is found to belong to nobody at the next start.
+            return Ok(false);
+        }
+        let replaced = group.iter().map(|run| run.description.id).collect();
+        self.publish(trees, Written { run, replaced }, None, make_durable)?;
+        Ok(true)
+    }
+
+    /// Puts a written run into the manifest, in place of those it was merged from, and has it read when that is durable.
+    fn publish(
+        &self,
+        trees: &Trees,
+        written: Written,
+        watermark: Option<u64>,
+        make_durable: impl FnOnce() -> Result<(), String>,
+    ) -> Result<(), String> {
+        // Held until it is read, so that a checkpoint and a merge do not undo each other.
+        let mut published = self.published();
+        let mut runs = self.layers().runs.to_vec();
+        let replaced = |run: &Arc<Run>| written.replaced.contains(&run.description.id);
+        let at = runs.iter().position(replaced).unwrap_or(0);
+        let retired: Vec<_> = runs.extract_if(.., |run| replaced(run)).collect();
+        if let Some(run) = written.run {
+            runs.insert(at, run);
+        }
+        published.watermark = watermark.unwrap_or(published.watermark);
+        let descriptions = runs.iter().map(|run| run.description.clone()).collect();
+        let manifest = Manifest { watermark: published.watermark, next_id: published.next_id, runs: descriptions };
+        manifest.store(&trees.runs).map_err(unwritable)?;
+        make_durable()?;
+        let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
+        layers.runs = runs.into();
+        if watermark.is_some() {
+            layers.frozen = None;
+        }
+        drop(layers);
+        retired.iter().for_each(|run| run.retire());
+        Ok(())
+    }
+
+    /// Removes some of what dead runs left; answers whether there is more.
+    pub(super) fn tidy(&self, trees: &Trees) -> Result<bool, StateError> {
+        let Some(id) = self.graves.lock().unwrap_or_else(PoisonError::into_inner).last().copied() else {
+            return Ok(false);
+        };
+        if run::remove(&trees.runs, id, REMOVED_AT_ONCE)? < REMOVED_AT_ONCE {
+            self.graves.lock().unwrap_or_else(PoisonError::into_inner).retain(|grave| *grave != id);
+        }
+        Ok(true)
+    }
+}
+
+/// A run that is written and not read yet.
+struct Written {
+    /// None when there was nothing to be written.
+    run: Option<Arc<Run>>,
+    /// The numbers of the runs it was merged from; none for a checkpoint's.
+    replaced: Vec<u64>,
+}
+
+/// What the manifest says beside the runs.
+struct Published {
+    watermark: u64,
+    next_id: u64,
+}
+
+fn unwritable(error: impl std::fmt::Display) -> String {
+    format!("the state cannot be written: {error}")
+}
+
+/// The first group of neighbouring runs of one level that are many enough to be merged, and where it begins.
+fn crowded(runs: &[Arc<Run>]) -> Option<(usize, &[Arc<Run>])> {
+    let mut at = 0;
+    for group in runs.chunk_by(|one, other| one.description.level == other.description.level) {
+        if group.len() >= FANOUT {
+            return Some((at, group));
+        }
+        at += group.len();
+    }
+    None
+}

@@ -1,0 +1,246 @@
+//! A run: entries in the order of their keys, cut into blocks, which never changes. Its blocks are in sled under the
+//! run's number and their first keys; what it is made of stands in the manifest.
+
+use super::StateError;
+use super::block::{Block, Builder, Damaged, Entry};
+use super::bloom::{self, Bloom};
+use super::scan::{Direction, Range};
+use crate::store::cursor::{Cursor, Short};
+use bytes::Bytes;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, PoisonError};
+
+const BLOCKS: u8 = b'b';
+const BLOOMS: u8 = b'f';
+/// What is written to sled at once.
+const BATCH_BYTES: usize = 1024 * 1024;
+/// The most bytes of a filter in one value.
+const BLOOM_BYTES: usize = 64 * 1024;
+
+/// The numbers of runs whose last reader has gone, and whose blocks can be removed.
+pub(super) type Graves = Arc<Mutex<Vec<u64>>>;
+
+/// What the manifest says of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Description {
+    pub id: u64,
+    /// 0 for a checkpoint's, one more than theirs for one that was merged from others.
+    pub level: u8,
+    pub entries: u64,
+    pub first: Vec<u8>,
+    pub last: Vec<u8>,
+}
+
+impl Description {
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.id.to_be_bytes());
+        out.push(self.level);
+        out.extend_from_slice(&self.entries.to_be_bytes());
+        for key in [&self.first, &self.last] {
+            out.extend_from_slice(&u32::try_from(key.len()).unwrap_or(u32::MAX).to_be_bytes());
+            out.extend_from_slice(key);
+        }
+    }
+
+    pub(super) fn decode(cursor: &mut Cursor<'_>) -> Result<Self, Short> {
+        let (id, level, entries) = (cursor.u64()?, cursor.u8()?, cursor.u64()?);
+        let mut key = || {
+            let length = cursor.count()?;
+            cursor.take(length).map(<[u8]>::to_vec)
+        };
+        Ok(Self { id, level, entries, first: key()?, last: key()? })
+    }
+}
+
+/// See the module. Dropping the last handle of a run that was retired lets its blocks be removed.
+pub(super) struct Run {
+    pub description: Description,
+    bloom: Bloom,
+    graves: Graves,
+    retired: std::sync::atomic::AtomicBool,
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if *self.retired.get_mut() {
+            self.graves.lock().unwrap_or_else(PoisonError::into_inner).push(self.description.id);
+        }
+    }
+}
+
+fn numbered(table: u8, id: u64) -> Vec<u8> {
+    let mut key = Vec::with_capacity(64);
+    key.push(table);
+    key.extend_from_slice(&id.to_be_bytes());
+    key
+}
+
+fn block_key(id: u64, first: &[u8]) -> Vec<u8> {
+    let mut key = numbered(BLOCKS, id);
+    key.extend_from_slice(first);
+    key
+}
+
+/// The number of the run that a key of sled's belongs to.
+fn owner(key: &[u8]) -> Option<u64> {
+    let number = key.get(1..9)?.try_into().ok()?;
+    Some(u64::from_be_bytes(number))
+}
+
+impl Run {
+    fn new(description: Description, bloom: Bloom, graves: &Graves) -> Arc<Self> {
+        Arc::new(Self { description, bloom, graves: Arc::clone(graves), retired: false.into() })
+    }
+
+    /// A run of the manifest.
+    pub(super) fn load(
+        tree: &::sled::Tree,
+        description: Description,
+        graves: &Graves,
+    ) -> Result<Arc<Self>, StateError> {
+        let mut bytes = Vec::new();
+        for row in tree.scan_prefix(numbered(BLOOMS, description.id)) {
+            bytes.extend_from_slice(&row?.1);
+        }
+        let bloom = Bloom::from_bytes(&bytes).ok_or(Damaged)?;
+        Ok(Self::new(description, bloom, graves))
+    }
+
+    /// The run is in no manifest any more.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, std::sync::atomic::Ordering::Release);
+    }
+
+    fn block(&self, found: Option<(::sled::IVec, ::sled::IVec)>) -> Option<(Vec<u8>, ::sled::IVec)> {
+        let (key, value) = found?;
+        (key.first() == Some(&BLOCKS) && owner(&key) == Some(self.description.id)).then(|| (key.to_vec(), value))
+    }
+
+    /// What it knows of a key: its value, or its removal.
+    pub(super) fn get(&self, tree: &::sled::Tree, key: &[u8], hash: u64) -> Result<Option<Option<Bytes>>, StateError> {
+        let Description { id, first, last, .. } = &self.description;
+        if key < first.as_slice() || key > last.as_slice() || !self.bloom.may_hold(hash) {
+            return Ok(None);
+        }
+        let mut after = block_key(*id, key);
+        after.push(0);
+        let Some((_, bytes)) = self.block(tree.get_lt(after)?) else { return Ok(None) };
+        let found = Block::open(&bytes)?.get(key)?;
+        Ok(found.map(|value| value.map(Bytes::copy_from_slice)))
+    }
+
+    /// The first block of a range, or the one that follows the last one read, with its key.
+    pub(super) fn next_block(
+        &self,
+        tree: &::sled::Tree,
+        range: &Range,
+        last: Option<&[u8]>,
+    ) -> Result<Option<(Vec<u8>, ::sled::IVec)>, StateError> {
+        let id = self.description.id;
+        let found = match (range.direction, last) {
+            (Direction::Up, Some(last)) => tree.get_gt(last)?,
+            (Direction::Down, Some(last)) => tree.get_lt(last)?,
+            (Direction::Up, None) => {
+                let before = match &range.from {
+                    Bound::Included(from) | Bound::Excluded(from) => {
+                        let mut after = block_key(id, from);
+                        after.push(0);
+                        self.block(tree.get_lt(after)?)
+                    }
+                    Bound::Unbounded => None,
+                };
+                if before.is_some() {
+                    return Ok(before);
+                }
+                tree.get_gt(numbered(BLOCKS, id))?
+            }
+            (Direction::Down, None) => match &range.to {
+                Bound::Included(to) => {
+                    let mut after = block_key(id, to);
+                    after.push(0);
+                    tree.get_lt(after)?
+                }
+                Bound::Excluded(to) => tree.get_lt(block_key(id, to))?,
+                Bound::Unbounded => tree.get_lt(numbered(BLOCKS, id + 1))?,
+            },
+        };
+        Ok(self.block(found))
+    }
+}
+
+/// Writes a run of entries that come in the order of their keys; nothing when there are none. Nobody finds it before it
+/// stands in the manifest.
+pub(super) fn write(
+    tree: &::sled::Tree,
+    (id, level): (u64, u8),
+    entries: impl Iterator<Item = Result<Entry, StateError>>,
+    graves: &Graves,
+) -> Result<Option<Arc<Run>>, StateError> {
+    let (mut batch, mut bytes) = (::sled::Batch::default(), 0);
+    let (mut block, mut block_first) = (Builder::default(), Vec::new());
+    let (mut hashes, mut first, mut last) = (Vec::new(), None, Vec::new());
+    let mut end_block = |block: &mut Builder, block_first: &[u8]| {
+        let finished = block.finish();
+        bytes += finished.len();
+        batch.insert(block_key(id, block_first), finished);
+        if bytes >= BATCH_BYTES {
+            bytes = 0;
+            return tree.apply_batch(std::mem::take(&mut batch));
+        }
+        Ok(())
+    };
+    for entry in entries {
+        let (key, value) = entry?;
+        if block.is_full(&key, value.as_deref()) {
+            end_block(&mut block, &block_first)?;
+        }
+        if block.is_empty() {
+            block_first.clone_from(&key);
+        }
+        block.add(&key, value.as_deref());
+        hashes.push(bloom::hash(&key));
+        first.get_or_insert_with(|| key.clone());
+        last = key;
+    }
+    let Some(first) = first else { return Ok(None) };
+    end_block(&mut block, &block_first)?;
+    let bloom = Bloom::of(&hashes);
+    for (place, chunk) in (0_u16..).zip(bloom.bytes().chunks(BLOOM_BYTES)) {
+        let mut key = numbered(BLOOMS, id);
+        key.extend_from_slice(&place.to_be_bytes());
+        batch.insert(key, chunk);
+    }
+    tree.apply_batch(batch)?;
+    let description = Description { id, level, entries: hashes.len() as u64, first, last };
+    Ok(Some(Run::new(description, bloom, graves)))
+}
+
+/// Removes up to `limit` stored pieces of runs that `is_dead` names; answers how many.
+pub(super) fn remove(tree: &::sled::Tree, id: u64, limit: usize) -> Result<usize, StateError> {
+    let mut batch = ::sled::Batch::default();
+    let mut count = 0;
+    for table in [BLOCKS, BLOOMS] {
+        for key in tree.scan_prefix(numbered(table, id)).keys().take(limit - count) {
+            batch.remove(key?);
+            count += 1;
+        }
+    }
+    tree.apply_batch(batch)?;
+    Ok(count)
+}
+
+/// The numbers of all runs of which anything is stored.
+pub(super) fn stored(tree: &::sled::Tree) -> Result<Vec<u64>, StateError> {
+    let mut found = Vec::new();
+    for table in [BLOCKS, BLOOMS] {
+        let mut next = numbered(table, 0);
+        while let Some((key, _)) = tree.range(next..vec![table + 1]).next().transpose()? {
+            let Some(id) = owner(&key) else { return Err(Damaged.into()) };
+            found.push(id);
+            next = numbered(table, id.saturating_add(1));
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
+}

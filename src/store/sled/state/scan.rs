@@ -1,0 +1,250 @@
+//! Reading a range of keys over all layers: of several entries with one key the newest counts, and a removal hides what
+//! is below it.
+
+use super::block::{self, Entry};
+use super::memtable::{Memtable, slice};
+use super::run::Run;
+use super::{StateError, Value};
+use bytes::Bytes;
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// How many entries of a memtable are copied at once.
+const PAGE: usize = 128;
+
+/// From the first key to the last, or from the last to the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Direction {
+    Up,
+    Down,
+}
+
+/// The keys to read.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Range {
+    pub from: Bound<Vec<u8>>,
+    pub to: Bound<Vec<u8>>,
+    pub direction: Direction,
+}
+
+impl Range {
+    /// All keys between two bounds, in their order.
+    pub(in super::super) fn up(from: Bound<Vec<u8>>, to: Bound<Vec<u8>>) -> Self {
+        Self { from, to, direction: Direction::Up }
+    }
+
+    /// All keys, in their order.
+    pub(in super::super) fn all() -> Self {
+        Self::up(Bound::Unbounded, Bound::Unbounded)
+    }
+
+    /// All keys that begin so, in their order.
+    pub(in super::super) fn prefix(prefix: Vec<u8>) -> Self {
+        let end = super::super::keys::end_of(&prefix);
+        let to = if end.is_empty() { Bound::Unbounded } else { Bound::Excluded(end) };
+        Self::up(Bound::Included(prefix), to)
+    }
+
+    /// The same from the last key to the first.
+    pub(in super::super) fn down(self) -> Self {
+        Self { direction: Direction::Down, ..self }
+    }
+
+    /// Not beyond `to`.
+    pub(super) fn until(self, to: Bound<Vec<u8>>) -> Self {
+        let sooner = match (&to, &self.to) {
+            (Bound::Unbounded, _) => false,
+            (_, Bound::Unbounded) => true,
+            (Bound::Included(to) | Bound::Excluded(to), Bound::Included(known) | Bound::Excluded(known)) => to < known,
+        };
+        if sooner { Self { to, ..self } } else { self }
+    }
+
+    /// Whether there can be no key, which maps of the standard library and of sled take for a mistake.
+    fn is_empty(&self) -> bool {
+        match (&self.from, &self.to) {
+            (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
+            (Bound::Included(from), Bound::Included(to)) => from > to,
+            (Bound::Included(from) | Bound::Excluded(from), Bound::Included(to) | Bound::Excluded(to)) => from >= to,
+        }
+    }
+
+    /// What is left after this key.
+    fn go_on_after(&mut self, key: &[u8]) {
+        match self.direction {
+            Direction::Up => self.from = Bound::Excluded(key.to_vec()),
+            Direction::Down => self.to = Bound::Excluded(key.to_vec()),
+        }
+    }
+
+    fn begins_after(&self, key: &[u8]) -> bool {
+        match &self.from {
+            Bound::Included(from) => key < from.as_slice(),
+            Bound::Excluded(from) => key <= from.as_slice(),
+            Bound::Unbounded => false,
+        }
+    }
+
+    fn ends_before(&self, key: &[u8]) -> bool {
+        match &self.to {
+            Bound::Included(to) => key > to.as_slice(),
+            Bound::Excluded(to) => key >= to.as_slice(),
+            Bound::Unbounded => false,
+        }
+    }
+}
+
+/// One layer of a scan.
+pub(super) enum Source {
+    Memory {
+        table: Arc<Memtable>,
+        rest: Range,
+        ended: bool,
+    },
+    Run {
+        tree: ::sled::Tree,
+        run: Arc<Run>,
+        range: Range,
+        last: Option<Vec<u8>>,
+    },
+    /// A plain sled tree, as stores of format 1 have it.
+    Plain {
+        rows: ::sled::Iter,
+        direction: Direction,
+    },
+}
+
+impl Source {
+    /// The next entries in the order of the scan; none at the end.
+    fn more(&mut self) -> Result<VecDeque<Entry>, StateError> {
+        match self {
+            Self::Memory { table, rest, ended } => {
+                if *ended || rest.is_empty() {
+                    return Ok(VecDeque::new());
+                }
+                let page = table.page((&rest.from, &rest.to), rest.direction, PAGE);
+                *ended = page.len() < PAGE;
+                if let Some((key, _)) = page.last() {
+                    rest.go_on_after(key);
+                }
+                Ok(page.into())
+            }
+            Self::Run { tree, run, range, last } => loop {
+                let Some((key, bytes)) = run.next_block(tree, range, last.as_deref())? else {
+                    return Ok(VecDeque::new());
+                };
+                *last = Some(key);
+                let mut entries = block::entries(&Bytes::copy_from_slice(&bytes))?;
+                let beyond = match range.direction {
+                    Direction::Up => entries.first().is_some_and(|(key, _)| range.ends_before(key)),
+                    Direction::Down => entries.last().is_some_and(|(key, _)| range.begins_after(key)),
+                };
+                if beyond || entries.is_empty() {
+                    return Ok(VecDeque::new());
+                }
+                entries.retain(|(key, _)| !range.ends_before(key) && !range.begins_after(key));
+                if range.direction == Direction::Down {
+                    entries.reverse();
+                }
+                if !entries.is_empty() {
+                    return Ok(entries.into());
+                }
+            },
+            Self::Plain { rows, direction } => {
+                let next = if *direction == Direction::Up { rows.next() } else { rows.next_back() };
+                let Some(row) = next else { return Ok(VecDeque::new()) };
+                let (key, value) = row?;
+                Ok([(key.to_vec(), Some(Bytes::copy_from_slice(&value)))].into())
+            }
+        }
+    }
+}
+
+/// A source for the rows of a plain tree in a range.
+pub(super) fn plain(tree: &::sled::Tree, range: &Range) -> Option<Source> {
+    let rows = || tree.range::<&[u8], _>((slice(&range.from), slice(&range.to)));
+    (!range.is_empty()).then(|| Source::Plain { rows: rows(), direction: range.direction })
+}
+
+/// Entries of several sources, the newest source first.
+pub(in super::super) struct Merge {
+    sources: Vec<(Source, VecDeque<Entry>)>,
+    direction: Direction,
+    /// Whether removals are shown.
+    removals: bool,
+    failed: bool,
+}
+
+impl Merge {
+    pub(super) fn new(sources: impl IntoIterator<Item = Source>, direction: Direction) -> Self {
+        let sources = sources.into_iter().map(|source| (source, VecDeque::new())).collect();
+        Self { sources, direction, removals: false, failed: false }
+    }
+
+    /// Shows removals too, which runs need that are merged above others.
+    pub(super) fn with_removals(self, removals: bool) -> Self {
+        Self { removals, ..self }
+    }
+
+    fn fill(&mut self) -> Result<(), StateError> {
+        let mut place = 0;
+        while let Some((source, waiting)) = self.sources.get_mut(place) {
+            if waiting.is_empty() {
+                *waiting = source.more()?;
+            }
+            if waiting.is_empty() {
+                self.sources.remove(place);
+            } else {
+                place += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<Option<Entry>, StateError> {
+        loop {
+            self.fill()?;
+            let mut best: Option<(usize, &[u8])> = None;
+            for (place, (_, waiting)) in self.sources.iter().enumerate() {
+                let Some((key, _)) = waiting.front() else { continue };
+                let wanted = if self.direction == Direction::Up { Ordering::Less } else { Ordering::Greater };
+                if best.is_none_or(|(_, known)| key.as_slice().cmp(known) == wanted) {
+                    best = Some((place, key));
+                }
+            }
+            let Some((place, _)) = best else { return Ok(None) };
+            let Some((key, value)) = self.sources[place].1.pop_front() else { return Ok(None) };
+            for (_, waiting) in &mut self.sources[place + 1..] {
+                if waiting.front().is_some_and(|(other, _)| *other == key) {
+                    waiting.pop_front();
+                }
+            }
+            if value.is_some() || self.removals {
+                return Ok(Some((key, value)));
+            }
+        }
+    }
+}
+
+impl Iterator for Merge {
+    type Item = Result<Entry, StateError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let step = self.step();
+        self.failed = step.is_err();
+        step.transpose()
+    }
+}
+
+/// The rows of a scan that are there.
+pub(in super::super) fn rows(merge: Merge) -> impl Iterator<Item = Result<(Vec<u8>, Value), StateError>> {
+    merge.filter_map(|entry| match entry {
+        Ok((key, value)) => value.map(|value| Ok((key, value))),
+        Err(error) => Some(Err(error)),
+    })
+}

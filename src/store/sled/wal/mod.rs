@@ -1,0 +1,204 @@
+//! The log in front of the state: every commit is appended to a file and synced there, and the state follows in its own
+//! time. So a commit costs one write and one sync of a file that already has its length, whatever it changes.
+//!
+//! The log is a row of files of one length, `journal/00000001.log` and so on, written one after the other. They are filled
+//! with zeros before they are used, since a sync that must also make a new length durable takes half as long again, and
+//! those that a checkpoint has made superfluous are used anew. A start reads what the last checkpoint does not have.
+
+mod read;
+mod record;
+
+pub(super) use read::{LogError, read};
+
+use super::state::Entry;
+use record::{ALIGN, encode};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The folder of the log below the store's directory.
+pub(super) const FOLDER: &str = "journal";
+/// The bytes of a file of the log: more than the largest commit by far.
+pub(super) const FILE_BYTES: u64 = 32 * 1024 * 1024;
+/// Of the first file of a store, which may never need more.
+const FIRST_FILE_BYTES: u64 = 1024 * 1024;
+/// So many files are kept to be used anew.
+const SPARES_MAX: usize = 2;
+const ZEROS: usize = 256 * 1024;
+const SPARE: &str = "spare";
+
+fn place(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:08}.log"))
+}
+
+/// The numbers of the files that are there, in their order.
+fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
+    let mut found = Vec::new();
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(found),
+        entries => entries?,
+    };
+    for entry in entries {
+        let name = entry?.file_name();
+        found.extend(name.to_str().and_then(|name| name.strip_suffix(".log")?.parse::<u64>().ok()));
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn filled_with_zeros(path: &Path, bytes: u64) -> io::Result<()> {
+    let file = File::create(path)?;
+    let (zeros, mut at) = (vec![0; ZEROS], 0);
+    while at < bytes {
+        let length = usize::try_from(bytes - at).unwrap_or(ZEROS).min(ZEROS);
+        file.write_all_at(&zeros[..length], at)?;
+        at += length as u64;
+    }
+    file.sync_all()
+}
+
+/// A file that is complete, or the one being written.
+struct Part {
+    number: u64,
+    /// The number of its first record.
+    first: u64,
+}
+
+/// Which files there are; shared by who writes the log and who makes it shorter.
+pub(super) struct Files {
+    folder: PathBuf,
+    parts: Mutex<Vec<Part>>,
+}
+
+impl Files {
+    fn parts(&self) -> MutexGuard<'_, Vec<Part>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spare(&self, place: usize) -> PathBuf {
+        self.folder.join(format!("{SPARE}{place}"))
+    }
+
+    /// Makes a file ready to be used, unless one is.
+    pub(super) fn prepare(&self) -> io::Result<()> {
+        if self.spare(0).exists() {
+            return Ok(());
+        }
+        let making = self.folder.join("new");
+        filled_with_zeros(&making, FILE_BYTES)?;
+        fs::rename(making, self.spare(0))
+    }
+
+    /// Lets go of the files whose records are all in the state, which is durable up to record `watermark`.
+    pub(super) fn shorten(&self, watermark: u64) -> io::Result<()> {
+        loop {
+            let number = {
+                let parts = self.parts();
+                // A file is superfluous when the next one begins no later than after the watermark.
+                match parts.as_slice() {
+                    [first, second, ..] if second.first <= watermark + 1 => first.number,
+                    _ => return Ok(()),
+                }
+            };
+            let path = place(&self.folder, number);
+            let spare = (0..SPARES_MAX).map(|at| self.spare(at)).find(|spare| !spare.exists());
+            match spare.filter(|_| fs::metadata(&path).is_ok_and(|data| data.len() == FILE_BYTES)) {
+                Some(spare) => fs::rename(path, spare)?,
+                None => fs::remove_file(path)?,
+            }
+            self.parts().remove(0);
+        }
+    }
+
+    /// The file of the next number, made of a spare one where there is one.
+    fn next(&self, first: u64, bytes: u64) -> io::Result<File> {
+        let number = self.parts().last().map_or(1, |part| part.number + 1);
+        let path = place(&self.folder, number);
+        let spare = (0..SPARES_MAX).map(|at| self.spare(at)).find(|spare| spare.exists());
+        if let Some(spare) = spare {
+            fs::rename(spare, &path)?;
+        } else {
+            let making = self.folder.join("making");
+            filled_with_zeros(&making, bytes)?;
+            fs::rename(making, &path)?;
+        }
+        sync_folder(&self.folder)?;
+        let file = File::options().read(true).write(true).open(path)?;
+        self.parts().push(Part { number, first });
+        Ok(file)
+    }
+}
+
+/// Writes the log. One thread has it.
+pub(super) struct Log {
+    files: Arc<Files>,
+    file: File,
+    bytes: u64,
+    at: u64,
+    /// The number of the last record written.
+    last: u64,
+    /// The number of the last record that is durable.
+    durable: u64,
+    buffer: Vec<u8>,
+}
+
+impl Log {
+    /// Goes on behind record `last` in a new file; what older files hold stays.
+    pub(super) fn open(directory: &Path, last: u64, is_new: bool) -> io::Result<Self> {
+        let folder = directory.join(FOLDER);
+        fs::create_dir_all(&folder)?;
+        sync_folder(directory)?;
+        // What is there is made superfluous by the next checkpoint, all at once.
+        let parts = numbers(&folder)?.into_iter().map(|number| Part { number, first: last + 1 }).collect();
+        let files = Arc::new(Files { folder, parts: Mutex::new(parts) });
+        let bytes = if is_new { FIRST_FILE_BYTES } else { FILE_BYTES };
+        let file = files.next(last + 1, bytes)?;
+        let bytes = file.metadata()?.len();
+        Ok(Self { files, file, bytes, at: 0, last, durable: last, buffer: Vec::new() })
+    }
+
+    pub(super) fn files(&self) -> Arc<Files> {
+        Arc::clone(&self.files)
+    }
+
+    /// The number of the last record.
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Appends what a commit changes. Durable only after [`sync`](Self::sync).
+    pub(super) fn append(&mut self, entries: &[Entry]) -> io::Result<()> {
+        self.buffer.clear();
+        encode(&mut self.buffer, self.last + 1, self.durable, entries);
+        debug_assert_eq!(self.buffer.len() % ALIGN, 0, "records begin at multiples");
+        let bytes = self.buffer.len() as u64;
+        if self.at + bytes > self.bytes {
+            self.turn_over(bytes)?;
+        }
+        self.file.write_all_at(&self.buffer, self.at)?;
+        self.at += bytes;
+        self.last += 1;
+        Ok(())
+    }
+
+    /// Goes on in the next file. What is in the last one is synced first, since only one file is synced later.
+    fn turn_over(&mut self, needed: u64) -> io::Result<()> {
+        self.file.sync_data()?;
+        self.file = self.files.next(self.last + 1, FILE_BYTES.max(needed))?;
+        (self.bytes, self.at) = (self.file.metadata()?.len(), 0);
+        Ok(())
+    }
+
+    /// Makes everything appended durable.
+    pub(super) fn sync(&mut self, sync: &dyn Fn(&File) -> io::Result<()>) -> io::Result<()> {
+        sync(&self.file)?;
+        self.durable = self.last;
+        Ok(())
+    }
+}
