@@ -157,10 +157,15 @@ impl Committer {
             tracing::debug!(%error, "mark not written");
         }
         self.core.state.put(commit.writes);
+        observe(commit.appends, commit.events.iter().map(|(.., events)| events.len()).sum());
+        for (shard, first, events) in commit.events {
+            if let Some(recent) = self.core.recent.get(&shard) {
+                recent.push(first, events);
+            }
+        }
         for (shard, head) in commit.heads {
             self.core.publish(shard, head);
         }
-        observe(commit.appends, commit.events);
         Ok(())
     }
 }

@@ -26,6 +26,7 @@ mod queue;
 mod quietly;
 mod raw;
 mod reads;
+mod recent;
 mod release;
 mod room;
 mod state;
@@ -49,6 +50,7 @@ use meta::Shards;
 use open::{Database, Opened};
 use plan::{Job, ShardStates};
 use queue::{Bounds, Queue};
+use recent::Recent;
 use release::Shared;
 use state::State;
 use std::collections::HashMap;
@@ -105,6 +107,7 @@ struct Core {
     database: Arc<Shared>,
     shards: Shards,
     heads: HashMap<ShardId, watch::Sender<u64>>,
+    recent: HashMap<ShardCode, Recent>,
     queue: Queue<Job>,
     state: State,
     settled: Settled,
@@ -124,6 +127,7 @@ impl Core {
         Arc::new(Self {
             database: Shared::new(Arc::clone(database)),
             heads: shards.all().map(|(shard, code)| (shard, watch::Sender::new(head(&code)))).collect(),
+            recent: shards.all().map(|(_, code)| (code, Recent::default())).collect(),
             shards,
             queue: Queue::new(bounds),
             state,

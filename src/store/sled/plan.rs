@@ -2,7 +2,7 @@
 //! jobs before it leave them, and gathers the keys with their new values. Writes nothing itself.
 
 use super::super::frame;
-use super::super::journal::{AppendError, CommandRecord, Ownership};
+use super::super::journal::{AppendError, CommandRecord, Ownership, StoredEvent};
 use super::keys::{self, ShardCode};
 use super::state::{Entry, Merge, Range, State, StateError, Trees};
 use bytes::Bytes;
@@ -26,6 +26,8 @@ pub(super) struct Prepared {
     pub epoch: u64,
     pub expected_head: u64,
     pub envelopes: Vec<Vec<u8>>,
+    /// The same events as they came.
+    pub events: Vec<StoredEvent>,
     pub writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     pub timers: Vec<TimerChange>,
     pub command: Option<CommandRecord>,
@@ -97,6 +99,7 @@ pub(super) type ShardStates = HashMap<ShardCode, ShardState>;
 struct NewEvents {
     first: u64,
     envelopes: Vec<Vec<u8>>,
+    events: Vec<StoredEvent>,
 }
 
 /// What is stored, as the last commit left it.
@@ -138,7 +141,8 @@ pub(super) struct Commit {
     pub heads: Vec<(ShardCode, u64)>,
     pub answers: Vec<Settle>,
     pub appends: usize,
-    pub events: usize,
+    /// The events of each shard with the position of the first.
+    pub events: Vec<(ShardCode, u64, Vec<StoredEvent>)>,
 }
 
 impl<'a> Plan<'a> {
@@ -220,8 +224,10 @@ impl<'a> Plan<'a> {
         }
         let head = append.expected_head + append.envelopes.len() as u64;
         let first = append.expected_head + 1;
-        let new = self.events.entry(shard).or_insert_with(|| NewEvents { first, envelopes: Vec::new() });
+        let new =
+            self.events.entry(shard).or_insert_with(|| NewEvents { first, envelopes: Vec::new(), events: Vec::new() });
         new.envelopes.extend(append.envelopes);
+        new.events.extend(append.events);
         self.shards.entry(shard).or_default().head = head;
         self.touched.insert(shard);
         self.durable = true;
@@ -311,12 +317,12 @@ impl<'a> Plan<'a> {
 
     /// Ends the plan: frames and heads are made of everything together.
     pub(super) fn finish(mut self) -> Commit {
-        let mut events = 0;
+        let mut events = Vec::with_capacity(self.events.len());
         for (shard, new) in std::mem::take(&mut self.events) {
-            events += new.envelopes.len();
             for (first, frame) in frame::pack(new.first, &new.envelopes) {
                 self.put(keys::frame(shard, first), Some(frame));
             }
+            events.push((shard, new.first, new.events));
         }
         let mut heads = Vec::with_capacity(self.touched.len());
         for shard in std::mem::take(&mut self.touched) {

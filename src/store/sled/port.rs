@@ -45,6 +45,7 @@ impl Core {
             epoch: append.epoch,
             expected_head: append.expected_head,
             envelopes,
+            events: append.events,
             writes: documents.chain(index).collect(),
             timers: timers.map(|t| TimerChange { entity: t.entity, name: t.name, due_ms: t.due_ms }).collect(),
             command: append.command,

@@ -25,7 +25,7 @@ use bytes::Bytes;
 use manifest::Manifest;
 use memtable::Memtable;
 use run::{Graves, Run};
-use scan::{Direction, Source, plain};
+use scan::{Direction, Source, memory, plain};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -108,7 +108,7 @@ pub(super) struct Frozen(Arc<Memtable>);
 impl Frozen {
     /// Its entries in a range, in the order of their keys.
     pub(super) fn entries(&self, range: &Range) -> Merge {
-        let source = Source::Memory { table: Arc::clone(&self.0), rest: range.clone(), ended: false };
+        let source = memory(Arc::clone(&self.0), range);
         Merge::new([source], Direction::Up).with_removals(true)
     }
 }
@@ -171,7 +171,7 @@ impl State {
     /// The entries of a range, removals left out.
     pub(super) fn scan(&self, trees: &Trees, range: &Range) -> Merge {
         let Layers { active, frozen, runs } = self.layers();
-        let memory = |table| Source::Memory { table, rest: range.clone(), ended: false };
+        let memory = |table| memory(table, range);
         let stored = runs.iter().map(|run| Source::Run {
             tree: trees.runs.clone(),
             run: Arc::clone(run),
@@ -186,7 +186,7 @@ impl State {
     /// The entries of a range that no checkpoint has written yet.
     pub(super) fn in_memory(&self, range: &Range) -> Merge {
         let Layers { active, frozen, .. } = self.layers();
-        let memory = |table| Source::Memory { table, rest: range.clone(), ended: false };
+        let memory = |table| memory(table, range);
         Merge::new([memory(active)].into_iter().chain(frozen.map(memory)), range.direction)
     }
 
@@ -194,7 +194,7 @@ impl State {
     /// `settled`, which is asked after the layers were looked at.
     pub(super) fn scan_frames(&self, trees: &Trees, range: &Range, settled: impl FnOnce() -> Bound<Vec<u8>>) -> Merge {
         let Layers { active, frozen, .. } = self.layers();
-        let memory = |table| Source::Memory { table, rest: range.clone(), ended: false };
+        let memory = |table| memory(table, range);
         // Only now: what is no longer in memory here is settled by then.
         let plain = plain(&trees.plain, &range.clone().until(settled()));
         Merge::new([memory(active)].into_iter().chain(frozen.map(memory)).chain(plain), range.direction)

@@ -11,8 +11,8 @@ use std::collections::VecDeque;
 use std::ops::Bound;
 use std::sync::Arc;
 
-/// How many entries of a memtable are copied at once.
-const PAGE: usize = 128;
+/// How many entries of a memtable are copied at once: few at first, since many scans want only one.
+const PAGES: std::ops::RangeInclusive<usize> = 4..=256;
 
 /// From the first key to the last, or from the last to the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +101,7 @@ pub(super) enum Source {
     Memory {
         table: Arc<Memtable>,
         rest: Range,
-        ended: bool,
+        page: usize,
     },
     Run {
         tree: ::sled::Tree,
@@ -120,16 +120,16 @@ impl Source {
     /// The next entries in the order of the scan; none at the end.
     fn more(&mut self) -> Result<VecDeque<Entry>, StateError> {
         match self {
-            Self::Memory { table, rest, ended } => {
-                if *ended || rest.is_empty() {
+            Self::Memory { table, rest, page } => {
+                if *page == 0 || rest.is_empty() {
                     return Ok(VecDeque::new());
                 }
-                let page = table.page((&rest.from, &rest.to), rest.direction, PAGE);
-                *ended = page.len() < PAGE;
-                if let Some((key, _)) = page.last() {
+                let found = table.page((&rest.from, &rest.to), rest.direction, *page);
+                *page = if found.len() < *page { 0 } else { (*page * 4).min(*PAGES.end()) };
+                if let Some((key, _)) = found.last() {
                     rest.go_on_after(key);
                 }
-                Ok(page.into())
+                Ok(found.into())
             }
             Self::Run { tree, run, range, last } => loop {
                 let Some((key, bytes)) = run.next_block(tree, range, last.as_deref())? else {
@@ -160,6 +160,11 @@ impl Source {
             }
         }
     }
+}
+
+/// A source for the entries of a memtable in a range.
+pub(super) fn memory(table: Arc<Memtable>, range: &Range) -> Source {
+    Source::Memory { table, rest: range.clone(), page: *PAGES.start() }
 }
 
 /// A source for the rows of a plain tree in a range.
