@@ -44,9 +44,9 @@ async fn a_directory_that_a_server_holds_is_refused_to_everybody_else() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_format_version_is_refused_with_the_way_out_and_left_alone() {
     let (_server, data) = store().await;
-    std::fs::write(data.join("rentcar.store"), "rentcar store, format 2\n").unwrap();
+    std::fs::write(data.join("rentcar.store"), "rentcar store, format 3\n").unwrap();
     let before = listing(&data);
-    let words = ["format 2", "format 1", "export", "import"];
+    let words = ["format 3", "format 2", "export", "import"];
     serve_refused(&data, &words);
     for command in COMMANDS {
         on(&data, command).refused(&words);

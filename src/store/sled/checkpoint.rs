@@ -52,6 +52,8 @@ pub(super) struct Task {
     pub frozen: Frozen,
     /// The number of the last record of the log that is in it.
     pub watermark: u64,
+    /// Whether much more is to be expected soon.
+    pub busy: bool,
 }
 
 /// Events of one shard that go into one frame.
@@ -90,7 +92,8 @@ impl Writer {
             heads.iter().for_each(|(shard, head)| self.core.settled.set(*shard, *head));
             Ok(())
         })?;
-        let shortened = self.files.shorten(task.watermark).and_then(|()| self.files.prepare());
+        let shortened = self.files.shorten(task.watermark);
+        let shortened = shortened.and_then(|()| if task.busy { self.files.prepare() } else { Ok(()) });
         shortened.map_err(|error| format!("the log cannot be made shorter: {error}"))?;
         histogram!("rentcar_journal_checkpoint_seconds").record(begun.elapsed().as_secs_f64());
         #[allow(clippy::cast_precision_loss, reason = "there are some dozens of runs")]

@@ -80,7 +80,7 @@ impl Committer {
         if !wanted {
             return;
         }
-        if self.begin_checkpoint() {
+        if self.begin_checkpoint(!idle) {
             return;
         }
         let over = u32::try_from((bytes - enough.min(bytes)) * 16 / enough.max(1)).unwrap_or(16).min(16);
@@ -92,13 +92,13 @@ impl Committer {
             std::thread::sleep(LOOK_AGAIN);
         }
         if self.core.state.bytes() >= enough.saturating_mul(2) {
-            self.begin_checkpoint();
+            self.begin_checkpoint(true);
         }
     }
 
-    fn begin_checkpoint(&self) -> bool {
+    fn begin_checkpoint(&self, busy: bool) -> bool {
         let Some(frozen) = self.core.state.freeze() else { return false };
-        self.threads.write(Task { frozen, watermark: self.log.last() });
+        self.threads.write(Task { frozen, watermark: self.log.last(), busy });
         true
     }
 
@@ -109,7 +109,7 @@ impl Committer {
         drop(trees);
         if core.failed().is_none()
             && let Some(frozen) = core.state.freeze()
-            && let Err(why) = writer.write(&Task { frozen, watermark: log.last() })
+            && let Err(why) = writer.write(&Task { frozen, watermark: log.last(), busy: false })
         {
             core.fail(&why);
         }

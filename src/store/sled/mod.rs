@@ -226,14 +226,14 @@ impl SledJournal {
     }
 
     fn start(opened: Opened, options: SledOptions) -> Result<Self, OpenError> {
-        let Opened { database, shards, state, heads, settled, last_record, is_new } = opened;
+        let Opened { database, shards, state, heads, settled, last_record } = opened;
         let database = Arc::new(database);
         let path = database.directory.path().to_path_buf();
         let core = Core::new(&database, (shards, heads.clone(), state, settled), &options);
         let io = |error| OpenError::io(&path, error);
         let mark = Mark::open(&path).map_err(io)?;
         let acknowledged = mark.noted();
-        let log = Log::open(&path, last_record, is_new).map_err(io)?;
+        let log = Log::open(&path, last_record).map_err(io)?;
         let writer = Writer { core: Arc::clone(&core), files: log.files(), sync: Arc::clone(&options.sync) };
         let threads = Threads::start(&writer).map_err(io)?;
         let committer = Committer {

@@ -102,7 +102,6 @@ pub(super) struct Opened {
     pub settled: Settled,
     /// The number of the last record of the log.
     pub last_record: u64,
-    pub is_new: bool,
 }
 
 /// What is wrong with the heads and events of a store.
@@ -213,7 +212,7 @@ pub(super) fn open_or_create(
         damage @ LogError::Damaged { .. } => OpenError::damaged(path, damage.to_string()),
     })?;
     let heads = Heads { database: &database, state: &state }.all(&shards, whole)?;
-    let opened = Opened { database, shards, state, heads, settled, last_record, is_new };
+    let opened = Opened { database, shards, state, heads, settled, last_record };
     if whole {
         opened.check()?;
     }

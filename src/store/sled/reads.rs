@@ -57,11 +57,11 @@ impl Core {
         if after >= head || limit == 0 {
             return Ok(found);
         }
+        let database = self.database()?;
         if let Some(found) = self.recent.get(&code).and_then(|recent| recent.read(shard, after, head, limit)) {
             return Ok(found);
         }
         let gap = |position: u64| damaged(format!("shard {shard}: there is no event at position {position}"));
-        let database = self.database()?;
         let mut position = after;
         let mut bytes = 0;
         for frame in self.frames(&database, code, (after, head)) {

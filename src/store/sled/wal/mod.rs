@@ -21,8 +21,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The folder of the log below the store's directory.
 pub(super) const FOLDER: &str = "journal";
 /// The bytes of a file of the log: more than the largest commit by far.
-pub(super) const FILE_BYTES: u64 = 32 * 1024 * 1024;
-/// Of the first file of a store, which may never need more.
+pub(super) const FILE_BYTES: u64 = 16 * 1024 * 1024;
+/// Of the first file after a start, which may never need more.
 const FIRST_FILE_BYTES: u64 = 1024 * 1024;
 /// So many files are kept to be used anew.
 const SPARES_MAX: usize = 2;
@@ -150,15 +150,14 @@ pub(super) struct Log {
 
 impl Log {
     /// Goes on behind record `last` in a new file; what older files hold stays.
-    pub(super) fn open(directory: &Path, last: u64, is_new: bool) -> io::Result<Self> {
+    pub(super) fn open(directory: &Path, last: u64) -> io::Result<Self> {
         let folder = directory.join(FOLDER);
         fs::create_dir_all(&folder)?;
         sync_folder(directory)?;
         // What is there is made superfluous by the next checkpoint, all at once.
         let parts = numbers(&folder)?.into_iter().map(|number| Part { number, first: last + 1 }).collect();
         let files = Arc::new(Files { folder, parts: Mutex::new(parts) });
-        let bytes = if is_new { FIRST_FILE_BYTES } else { FILE_BYTES };
-        let file = files.next(last + 1, bytes)?;
+        let file = files.next(last + 1, FIRST_FILE_BYTES)?;
         let bytes = file.metadata()?.len();
         Ok(Self { files, file, bytes, at: 0, last, durable: last, buffer: Vec::new() })
     }

@@ -103,11 +103,11 @@ mod tests {
     #[test]
     fn what_was_written_is_read_over_several_files_and_several_starts() {
         let directory = tempfile::tempdir().unwrap();
-        let mut log = Log::open(directory.path(), 0, true).unwrap();
+        let mut log = Log::open(directory.path(), 0).unwrap();
         fill(&mut log, 1..=40, 60_000, true);
         drop(log);
         assert_eq!(read_back(directory.path(), 0).unwrap(), (1..=40).collect::<Vec<_>>());
-        let mut log = Log::open(directory.path(), 40, false).unwrap();
+        let mut log = Log::open(directory.path(), 40).unwrap();
         fill(&mut log, 41..=45, 100, true);
         assert_eq!(read_back(directory.path(), 12).unwrap(), (13..=45).collect::<Vec<_>>());
         // What is in the state is no longer needed, and its files are used anew.
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn a_file_that_is_used_anew_ends_where_its_new_records_do() {
         let directory = tempfile::tempdir().unwrap();
-        let mut log = Log::open(directory.path(), 0, false).unwrap();
+        let mut log = Log::open(directory.path(), 0).unwrap();
         let bytes = usize::try_from(FILE_BYTES / 4).unwrap();
         fill(&mut log, 1..=6, bytes, true);
         log.files().shorten(4).unwrap();
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn a_torn_end_is_an_end_and_a_hole_in_what_was_durable_is_damage() {
         let directory = tempfile::tempdir().unwrap();
-        let mut log = Log::open(directory.path(), 0, true).unwrap();
+        let mut log = Log::open(directory.path(), 0).unwrap();
         fill(&mut log, 1..=3, 100, true);
         let torn = usize::try_from(log.at).unwrap();
         fill(&mut log, 4..=5, 100, false);
@@ -145,7 +145,7 @@ mod tests {
         fs::write(&path, whole).unwrap();
         // The next life goes on behind the torn end, in a file of its own.
         change(directory.path(), 1, |bytes| bytes[torn + 40] ^= 1);
-        let mut log = Log::open(directory.path(), 3, false).unwrap();
+        let mut log = Log::open(directory.path(), 3).unwrap();
         fill(&mut log, 4..=9, 100, true);
         assert_eq!(read_back(directory.path(), 0).unwrap(), (1..=9).collect::<Vec<_>>());
         fs::remove_file(path).unwrap();
