@@ -6,7 +6,10 @@
 //! entry shares nothing, and its offset stands in a table behind the entries (u32, little-endian), followed by the
 //! table's length (u32) and the CRC-32 of everything before.
 
+use super::scan::Range;
 use bytes::Bytes;
+use std::cmp::Ordering;
+use std::ops::Bound;
 
 /// A block takes no further entry once it has this many bytes.
 pub(super) const BLOCK_BYTES: usize = 32 * 1024;
@@ -147,51 +150,68 @@ impl<'a> Block<'a> {
         usize::try_from(u32::from_le_bytes(bytes)).map_err(|_| Damaged)
     }
 
-    /// The value of a key, or its removal, if the block has it.
-    pub(super) fn get(&self, wanted: &[u8]) -> Result<Option<Option<&'a [u8]>>, Damaged> {
-        // The last restart whose key is not after the wanted one.
+    /// Where to begin to look for a key: the last restart whose key is not after it; `None` when all keys are.
+    fn seek(&self, wanted: &[u8]) -> Result<Option<usize>, Damaged> {
         let (mut low, mut high) = (0, self.restarts.len() / OFFSET_BYTES);
         while low < high {
             let middle = low.midpoint(high);
             let mut at = self.restart(middle)?;
             if self.raw(&mut at)?.own <= wanted { low = middle + 1 } else { high = middle }
         }
-        let Some(place) = low.checked_sub(1) else { return Ok(None) };
-        let mut at = self.restart(place)?;
-        let mut key = Vec::with_capacity(wanted.len() + 16);
-        while at < self.entries.len() {
-            let raw = self.raw(&mut at)?;
-            if raw.shared > key.len() {
-                return Err(Damaged);
-            }
-            key.truncate(raw.shared);
-            key.extend_from_slice(raw.own);
-            match key.as_slice().cmp(wanted) {
-                std::cmp::Ordering::Less => {}
-                std::cmp::Ordering::Equal => return Ok(Some(raw.value.map(|(from, to)| &self.entries[from..to]))),
-                std::cmp::Ordering::Greater => return Ok(None),
-            }
-        }
-        Ok(None)
+        low.checked_sub(1).map(|place| self.restart(place)).transpose()
     }
-}
 
-/// All entries of a block, in the order of their keys.
-pub(super) fn entries(bytes: &Bytes) -> Result<Vec<Entry>, Damaged> {
-    let block = Block::open(bytes)?;
-    let (mut found, mut at) = (Vec::new(), 0);
-    let mut key: Vec<u8> = Vec::new();
-    while at < block.entries.len() {
-        let raw = block.raw(&mut at)?;
+    /// Goes on to the next entry, whose key is put together in `key`.
+    fn next(&self, at: &mut usize, key: &mut Vec<u8>) -> Result<Option<(usize, usize)>, Damaged> {
+        let raw = self.raw(at)?;
         if raw.shared > key.len() {
             return Err(Damaged);
         }
         key.truncate(raw.shared);
         key.extend_from_slice(raw.own);
-        // The entries are at the beginning of the block, so offsets in one are offsets in the other.
-        found.push((key.clone(), raw.value.map(|(from, to)| bytes.slice(from..to))));
+        Ok(raw.value)
     }
-    Ok(found)
+
+    /// The value of a key, or its removal, if the block has it.
+    pub(super) fn get(&self, wanted: &[u8]) -> Result<Option<Option<&'a [u8]>>, Damaged> {
+        let Some(mut at) = self.seek(wanted)? else { return Ok(None) };
+        let mut key = Vec::with_capacity(wanted.len() + 16);
+        while at < self.entries.len() {
+            let value = self.next(&mut at, &mut key)?;
+            match key.as_slice().cmp(wanted) {
+                Ordering::Less => {}
+                Ordering::Equal => return Ok(Some(value.map(|(from, to)| &self.entries[from..to]))),
+                Ordering::Greater => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The entries in a range, in the order of their keys, and whether there may be more of them in the next block.
+    pub(super) fn entries(&self, range: &Range) -> Result<(Vec<Entry>, bool), Damaged> {
+        let mut at = match &range.from {
+            Bound::Included(from) | Bound::Excluded(from) => self.seek(from)?.unwrap_or(0),
+            Bound::Unbounded => 0,
+        };
+        let (mut found, mut key) = (Vec::new(), Vec::new());
+        while at < self.entries.len() {
+            let value = self.next(&mut at, &mut key)?;
+            if range.ends_before(&key) {
+                return Ok((found, false));
+            }
+            if !range.begins_after(&key) {
+                found.push((key.clone(), value.map(|(from, to)| Bytes::copy_from_slice(&self.entries[from..to]))));
+            }
+        }
+        Ok((found, true))
+    }
+
+    /// Whether a range may go on in the block before this one.
+    pub(super) fn has_more_below(&self, range: &Range) -> Result<bool, Damaged> {
+        let mut key = Vec::new();
+        self.next(&mut 0, &mut key)?;
+        Ok(!range.begins_after(&key))
+    }
 }
 
 #[cfg(test)]
@@ -226,9 +246,15 @@ mod tests {
                 prop_assert_eq!(opened.get(key).unwrap(), Some(value.as_deref()));
             }
             prop_assert_eq!(opened.get(&other).unwrap(), map.get(&other).map(Option::as_deref));
-            let all: BTreeMap<_, _> = entries(&bytes).unwrap().into_iter()
+            let (entries, more) = opened.entries(&Range::all()).unwrap();
+            prop_assert!(more);
+            let all: BTreeMap<_, _> = entries.into_iter()
                 .map(|(key, value)| (key, value.map(|value| value.to_vec()))).collect();
-            prop_assert_eq!(all, map);
+            prop_assert_eq!(&all, &map);
+            let range = Range::up(Bound::Excluded(other.clone()), Bound::Included(vec![3]));
+            let inside: Vec<_> = opened.entries(&range).unwrap().0.into_iter().map(|(key, _)| key).collect();
+            let expected: Vec<_> = map.keys().filter(|key| **key > other && **key <= vec![3]).cloned().collect();
+            prop_assert_eq!(inside, expected);
         }
 
         #[test]

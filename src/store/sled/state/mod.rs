@@ -25,7 +25,7 @@ use bytes::Bytes;
 use manifest::Manifest;
 use memtable::Memtable;
 use run::{Graves, Run};
-use scan::{Direction, Source, memory, plain};
+use scan::{Direction, memory, plain, stored};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -172,12 +172,7 @@ impl State {
     pub(super) fn scan(&self, trees: &Trees, range: &Range) -> Merge {
         let Layers { active, frozen, runs } = self.layers();
         let memory = |table| memory(table, range);
-        let stored = runs.iter().map(|run| Source::Run {
-            tree: trees.runs.clone(),
-            run: Arc::clone(run),
-            range: range.clone(),
-            last: None,
-        });
+        let stored = runs.iter().filter_map(|run| stored(&trees.runs, run, range));
         let plain = self.has_plain.then(|| plain(&trees.plain, range)).flatten();
         let sources = [memory(active)].into_iter().chain(frozen.map(memory)).chain(stored).chain(plain);
         Merge::new(sources, range.direction)
@@ -260,12 +255,7 @@ impl State {
         let Some((at, group)) = crowded(&runs) else { return Ok(false) };
         let oldest = at + group.len() == runs.len();
         let all = Range::all();
-        let sources = group.iter().map(|run| Source::Run {
-            tree: trees.runs.clone(),
-            run: Arc::clone(run),
-            range: all.clone(),
-            last: None,
-        });
+        let sources = group.iter().filter_map(|run| stored(&trees.runs, run, &all));
         // A removal is needed as long as there is something below that it hides.
         let merge = Merge::new(sources, Direction::Up).with_removals(!oldest || self.has_plain);
         let level = group.iter().map(|run| run.description.level).max().unwrap_or(0).saturating_add(1);

@@ -1,7 +1,7 @@
 //! Reading a range of keys over all layers: of several entries with one key the newest counts, and a removal hides what
 //! is below it.
 
-use super::block::{self, Entry};
+use super::block::{Block, Entry};
 use super::memtable::{Memtable, slice};
 use super::run::Run;
 use super::{StateError, Value};
@@ -79,7 +79,7 @@ impl Range {
         }
     }
 
-    fn begins_after(&self, key: &[u8]) -> bool {
+    pub(super) fn begins_after(&self, key: &[u8]) -> bool {
         match &self.from {
             Bound::Included(from) => key < from.as_slice(),
             Bound::Excluded(from) => key <= from.as_slice(),
@@ -87,7 +87,7 @@ impl Range {
         }
     }
 
-    fn ends_before(&self, key: &[u8]) -> bool {
+    pub(super) fn ends_before(&self, key: &[u8]) -> bool {
         match &self.to {
             Bound::Included(to) => key > to.as_slice(),
             Bound::Excluded(to) => key >= to.as_slice(),
@@ -108,6 +108,7 @@ pub(super) enum Source {
         run: Arc<Run>,
         range: Range,
         last: Option<Vec<u8>>,
+        ended: bool,
     },
     /// A plain sled tree, as stores of format 1 have it.
     Plain {
@@ -131,24 +132,25 @@ impl Source {
                 }
                 Ok(found.into())
             }
-            Self::Run { tree, run, range, last } => loop {
+            Self::Run { tree, run, range, last, ended } => loop {
+                if *ended {
+                    return Ok(VecDeque::new());
+                }
                 let Some((key, bytes)) = run.next_block(tree, range, last.as_deref())? else {
                     return Ok(VecDeque::new());
                 };
                 *last = Some(key);
-                let mut entries = block::entries(&Bytes::copy_from_slice(&bytes))?;
-                let beyond = match range.direction {
-                    Direction::Up => entries.first().is_some_and(|(key, _)| range.ends_before(key)),
-                    Direction::Down => entries.last().is_some_and(|(key, _)| range.begins_after(key)),
+                let block = Block::open(&bytes)?;
+                let (mut entries, above) = block.entries(range)?;
+                let more = match range.direction {
+                    Direction::Up => above,
+                    Direction::Down => block.has_more_below(range)?,
                 };
-                if beyond || entries.is_empty() {
-                    return Ok(VecDeque::new());
-                }
-                entries.retain(|(key, _)| !range.ends_before(key) && !range.begins_after(key));
                 if range.direction == Direction::Down {
                     entries.reverse();
                 }
-                if !entries.is_empty() {
+                *ended = !more;
+                if *ended || !entries.is_empty() {
                     return Ok(entries.into());
                 }
             },
@@ -160,6 +162,15 @@ impl Source {
             }
         }
     }
+}
+
+/// A source for the entries of a run in a range; nothing when it has none.
+pub(super) fn stored(tree: &::sled::Tree, run: &Arc<Run>, range: &Range) -> Option<Source> {
+    let (first, last) = (&run.description.first, &run.description.last);
+    let apart = range.ends_before(first) || range.begins_after(last);
+    let source =
+        || Source::Run { tree: tree.clone(), run: Arc::clone(run), range: range.clone(), last: None, ended: false };
+    (!apart && !range.is_empty()).then(source)
 }
 
 /// A source for the entries of a memtable in a range.
