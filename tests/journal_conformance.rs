@@ -27,7 +27,7 @@ fn memory() -> Fixture {
 
 fn sled() -> Fixture {
     let directory = tempfile::tempdir().unwrap();
-    let journal = SledJournal::open(directory.path(), SledOptions::new(&SHARDS)).unwrap();
+    let journal = SledJournal::open(directory.path(), &SledOptions::new(&SHARDS)).unwrap();
     Fixture { journal: Arc::new(journal), _directory: Some(directory) }
 }
 

@@ -34,7 +34,7 @@ fn open(directory: &Path) -> SledJournal {
     // Checkpoints are under way all the time, so that kills meet them.
     let options =
         SledOptions { cache_bytes: 16 * 1024 * 1024, checkpoint_bytes: 4 * 1024, ..SledOptions::new(&shards) };
-    SledJournal::open(directory, options).unwrap()
+    SledJournal::open(directory, &options).unwrap()
 }
 
 /// How many events the `round`th append of a shard has.

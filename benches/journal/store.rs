@@ -45,7 +45,7 @@ pub fn open_sled(path: &Path, syncs: &Arc<AtomicU64>) -> anyhow::Result<(SledJou
         log.sync_data()
     });
     let begun = Instant::now();
-    let journal = SledJournal::open(path, options)?;
+    let journal = SledJournal::open(path, &options)?;
     Ok((journal, begun.elapsed()))
 }
 

@@ -120,7 +120,7 @@ impl Ground {
     pub async fn start(&self) -> anyhow::Result<Generation> {
         let (data, options) = (self.config.store.data.clone(), store_options(&self.config));
         let (journal, views) = apart(move || {
-            let opened = SledJournal::open(&data, options);
+            let opened = SledJournal::open(&data, &options);
             let journal = opened.with_context(|| format!("the data directory {} cannot be used", data.display()))?;
             let views = journal.views().context("the read models cannot be opened")?;
             Ok((Arc::new(journal), Arc::new(views)))

@@ -52,13 +52,13 @@ impl Data {
     /// Opens it, unless a server holds it.
     pub(super) fn open(&self) -> anyhow::Result<SledJournal> {
         let (data, options) = self.settings()?;
-        SledJournal::open(&data, options).with_context(|| unusable(&data))
+        SledJournal::open(&data, &options).with_context(|| unusable(&data))
     }
 
     /// Opens it even when it is damaged, to see what is.
     fn inspect(&self) -> anyhow::Result<SledJournal> {
         let (data, options) = self.settings()?;
-        SledJournal::inspect(&data, options).with_context(|| unusable(&data))
+        SledJournal::inspect(&data, &options).with_context(|| unusable(&data))
     }
 }
 

@@ -75,7 +75,7 @@ async fn a_cut_or_changed_archive_is_refused_and_the_target_is_no_store() {
         let error = refusal(&archive, directory.path());
         let expected = matches!(error, ImportError::CutShort | ImportError::Changed(_) | ImportError::Line { .. });
         assert!(expected, "{error}");
-        let opened = SledJournal::open(directory.path(), options());
+        let opened = SledJournal::open(directory.path(), &options());
         assert!(matches!(opened, Err(OpenError::Incomplete(_))));
     }
 }

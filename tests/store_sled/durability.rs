@@ -18,7 +18,7 @@ fn failing(path: &std::path::Path) -> (SledJournal, Arc<AtomicBool>) {
             if flag.load(Ordering::SeqCst) { Err(io::Error::other("no disk")) } else { file.sync_data() }
         },
     );
-    (SledJournal::open(path, SledOptions { sync, ..options() }).unwrap(), fails)
+    (SledJournal::open(path, &SledOptions { sync, ..options() }).unwrap(), fails)
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ fn slow(path: &std::path::Path, queue_len_max: usize) -> Slow {
         file.sync_data()
     });
     let options = SledOptions { sync, queue_len_max, ..options() };
-    Slow { journal: Arc::new(SledJournal::open(path, options).unwrap()), begun, go_on }
+    Slow { journal: Arc::new(SledJournal::open(path, &options).unwrap()), begun, go_on }
 }
 
 impl Slow {

@@ -31,7 +31,7 @@ fn unjoined() -> SledOptions {
 }
 
 fn open(path: &Path) -> SledJournal {
-    SledJournal::open(path, options()).unwrap()
+    SledJournal::open(path, &options()).unwrap()
 }
 
 /// An append of one event with one of everything, all of which says `text`.
@@ -65,7 +65,7 @@ async fn fill(path: &Path, count: u64) {
 }
 
 async fn fill_with(path: &Path, options: SledOptions, count: u64) {
-    let journal = SledJournal::open(path, options).unwrap();
+    let journal = SledJournal::open(path, &options).unwrap();
     let epoch = journal.own(SHARD).await.unwrap().epoch;
     for head in 0..count {
         journal.append(append(epoch, head, &format!("n{head}"))).await.unwrap();

@@ -6,7 +6,7 @@ use rentcar::store::sled::{OpenError, SledJournal, SledOptions};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-fn refusal(path: &Path, options: SledOptions) -> OpenError {
+fn refusal(path: &Path, options: &SledOptions) -> OpenError {
     match SledJournal::open(path, options) {
         Ok(_) => panic!("it was opened"),
         Err(error) => error,
@@ -38,7 +38,7 @@ async fn everything_is_there_after_reopening() {
 fn a_store_in_use_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let journal = open(directory.path());
-    assert!(matches!(refusal(directory.path(), options()), OpenError::Locked(_)));
+    assert!(matches!(refusal(directory.path(), &options()), OpenError::Locked(_)));
     drop(journal);
     open(directory.path());
 }
@@ -48,11 +48,11 @@ fn other_shard_counts_are_refused_and_another_order_is_not() {
     let directory = tempfile::tempdir().unwrap();
     drop(open(directory.path()));
     for other in [vec![(CARS, 3), SHARDS[1]], vec![SHARDS[0]], vec![SHARDS[0], (Context("pay"), 1)]] {
-        let error = refusal(directory.path(), SledOptions::new(&other));
+        let error = refusal(directory.path(), &SledOptions::new(&other));
         assert!(matches!(error, OpenError::Shards { .. }), "{error}");
     }
     let reordered = SledOptions::new(&[SHARDS[1], SHARDS[0]]);
-    drop(SledJournal::open(directory.path(), reordered).unwrap());
+    drop(SledJournal::open(directory.path(), &reordered).unwrap());
 }
 
 #[test]
@@ -60,10 +60,10 @@ fn a_directory_of_something_else_is_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("letter.txt"), "dear").unwrap();
     let before = files(directory.path());
-    assert!(matches!(refusal(directory.path(), options()), OpenError::NotAStore(_)));
+    assert!(matches!(refusal(directory.path(), &options()), OpenError::NotAStore(_)));
     assert_eq!(files(directory.path()), before);
     let file = directory.path().join("letter.txt");
-    assert!(matches!(refusal(&file, options()), OpenError::NotAStore(_) | OpenError::Io { .. }));
+    assert!(matches!(refusal(&file, &options()), OpenError::NotAStore(_) | OpenError::Io { .. }));
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn nothing_is_created_where_only_opening_was_asked_for() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data");
     let options = SledOptions { create: false, ..options() };
-    assert!(matches!(refusal(&path, options), OpenError::Missing(_)));
+    assert!(matches!(refusal(&path, &options), OpenError::Missing(_)));
     assert!(!path.exists());
 }
 
@@ -81,7 +81,7 @@ async fn another_format_is_refused_and_left_alone() {
     fill(directory.path(), 3).await;
     fs::write(directory.path().join("rentcar.store"), "rentcar store, format 3\n").unwrap();
     let before = files(directory.path());
-    let error = refusal(directory.path(), options());
+    let error = refusal(directory.path(), &options());
     assert!(matches!(&error, OpenError::Format { found, .. } if found == "3"), "{error}");
     assert_eq!(files(directory.path()), before);
 }
@@ -91,9 +91,9 @@ async fn a_missing_or_empty_log_is_damage_and_not_a_new_store() {
     let directory = tempfile::tempdir().unwrap();
     fill(directory.path(), 3).await;
     fs::write(directory.path().join("db"), "").unwrap();
-    assert!(matches!(refusal(directory.path(), options()), OpenError::Damaged { .. }));
+    assert!(matches!(refusal(directory.path(), &options()), OpenError::Damaged { .. }));
     fs::remove_file(directory.path().join("db")).unwrap();
-    assert!(matches!(refusal(directory.path(), options()), OpenError::Damaged { .. }));
+    assert!(matches!(refusal(directory.path(), &options()), OpenError::Damaged { .. }));
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn a_damaged_snapshot_is_refused_and_the_way_out_that_is_named_works() {
         bytes[0] ^= 1;
         fs::write(snapshot, bytes).unwrap();
     }
-    let error = refusal(directory.path(), options());
+    let error = refusal(directory.path(), &options());
     assert!(matches!(error, OpenError::Damaged { .. }) && error.to_string().contains("snap.*"), "{error}");
     for snapshot in snapshots(directory.path()) {
         fs::remove_file(snapshot).unwrap();
@@ -143,7 +143,7 @@ async fn heads_and_events_that_disagree_are_refused() {
         let directory = tempfile::tempdir().unwrap();
         fill_with(directory.path(), unjoined(), 3).await;
         tamper(directory.path(), change);
-        let error = refusal(directory.path(), options());
+        let error = refusal(directory.path(), &options());
         assert!(matches!(&error, OpenError::Damaged { .. }), "{error}");
         assert!(error.to_string().contains("shard cars/1"), "{error}");
     }

@@ -8,7 +8,7 @@ async fn findings(change: impl FnOnce(&sled::Tree)) -> Vec<Finding> {
     let directory = tempfile::tempdir().unwrap();
     fill_with(directory.path(), unjoined(), 10).await;
     tamper(directory.path(), change);
-    check(&SledJournal::inspect(directory.path(), options()).unwrap(), |_| {}).unwrap().findings
+    check(&SledJournal::inspect(directory.path(), &options()).unwrap(), |_| {}).unwrap().findings
 }
 
 fn frame(position: u64) -> Vec<u8> {

@@ -89,7 +89,9 @@ impl Writer {
             task.frozen.entries(&Range::all()).filter(|entry| !entry.as_ref().is_ok_and(|(key, _)| is_event(key)));
         self.core.state.checkpoint(&database.trees, rest, task.watermark, || {
             self.make_durable(&database)?;
-            heads.iter().for_each(|(shard, head)| self.core.settled.set(*shard, *head));
+            for (shard, head) in &heads {
+                self.core.settled.set(*shard, *head);
+            }
             Ok(())
         })?;
         let shortened = self.files.shorten(task.watermark);

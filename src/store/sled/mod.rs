@@ -178,7 +178,7 @@ impl SledJournal {
     /// # Errors
     /// When another process holds it, or when what is there is not a whole store of this format and these shards;
     /// nothing is overwritten then.
-    pub fn open(path: &Path, options: SledOptions) -> Result<Self, OpenError> {
+    pub fn open(path: &Path, options: &SledOptions) -> Result<Self, OpenError> {
         let configured = Shards::new(&options.shards).map_err(OpenError::Options)?;
         let opened = quietly(|| open::open_or_create(path, &configured, options.cache_bytes, options.create, true));
         let opened = opened.unwrap_or_else(|panicked| Err(panicked.while_opening(path)))?;
@@ -195,14 +195,14 @@ impl SledJournal {
     ///
     /// # Errors
     /// As [`Self::open`], but for damage that sled itself can live with. Nothing is created.
-    pub fn inspect(path: &Path, options: SledOptions) -> Result<Self, OpenError> {
+    pub fn inspect(path: &Path, options: &SledOptions) -> Result<Self, OpenError> {
         let configured = Shards::new(&options.shards).map_err(OpenError::Options)?;
         let opened = quietly(|| open::open_or_create(path, &configured, options.cache_bytes, false, false));
         let opened = opened.unwrap_or_else(|panicked| Err(panicked.while_opening(path)))?;
         let (database, mark) =
             (Arc::new(opened.database), Mark::open(path).map_err(|error| OpenError::io(path, error))?);
         let parts = (opened.shards, opened.heads, opened.state, opened.settled);
-        let core = Core::new(&database, parts, &options);
+        let core = Core::new(&database, parts, options);
         core.queue.close("the journal is open for inspection only");
         core.finished.send_replace(true);
         Ok(Self { core, committer: Mutex::new(None), acknowledged: mark.noted() })
@@ -225,11 +225,11 @@ impl SledJournal {
         database.directory.forget_kept_log()
     }
 
-    fn start(opened: Opened, options: SledOptions) -> Result<Self, OpenError> {
+    fn start(opened: Opened, options: &SledOptions) -> Result<Self, OpenError> {
         let Opened { database, shards, state, heads, settled, last_record } = opened;
         let database = Arc::new(database);
         let path = database.directory.path().to_path_buf();
-        let core = Core::new(&database, (shards, heads.clone(), state, settled), &options);
+        let core = Core::new(&database, (shards, heads.clone(), state, settled), options);
         let io = |error| OpenError::io(&path, error);
         let mark = Mark::open(&path).map_err(io)?;
         let acknowledged = mark.noted();
@@ -329,7 +329,7 @@ mod tests {
     /// A store with so many appends.
     pub(super) fn filled(count: u64) -> (tempfile::TempDir, SledJournal) {
         let directory = tempfile::tempdir().unwrap();
-        let journal = SledJournal::open(directory.path(), options()).unwrap();
+        let journal = SledJournal::open(directory.path(), &options()).unwrap();
         wait(async {
             let owned = journal.own(SHARD).await.unwrap();
             for head in 0..count {
@@ -382,7 +382,7 @@ mod tests {
         let expected = all(&journal);
         drop(journal);
         for round in 0..3 {
-            let journal = SledJournal::open(old.path(), options()).unwrap();
+            let journal = SledJournal::open(old.path(), &options()).unwrap();
             assert!(crate::store::check::check(&journal, |_| {}).unwrap().is_clean());
             if round == 0 {
                 assert_eq!(all(&journal), expected);
@@ -403,7 +403,7 @@ mod tests {
     fn what_is_read_is_the_same_before_during_and_after_checkpoints_and_merges() {
         let directory = tempfile::tempdir().unwrap();
         let options = SledOptions { checkpoint_bytes: 2_000, ..options() };
-        let journal = SledJournal::open(directory.path(), options.clone()).unwrap();
+        let journal = SledJournal::open(directory.path(), &options).unwrap();
         let count = 300;
         wait(async {
             let owned = journal.own(SHARD).await.unwrap();
@@ -428,7 +428,7 @@ mod tests {
         let before = all(&journal);
         assert_eq!(before.iter().filter(|(key, _)| key[0] == keys::COMMANDS).count() as u64, count - 200);
         drop(journal);
-        let journal = SledJournal::open(directory.path(), options).unwrap();
+        let journal = SledJournal::open(directory.path(), &options).unwrap();
         assert_eq!(all(&journal), before);
         assert!(crate::store::check::check(&journal, |_| {}).unwrap().is_clean());
     }

@@ -20,6 +20,32 @@ const OFFSET_BYTES: usize = 4;
 /// A key with its value, or with `None` where it was removed.
 pub(in super::super) type Entry = (Vec<u8>, Option<Bytes>);
 
+/// What a layer knows of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Known<V> {
+    /// Its value.
+    Value(V),
+    /// That it was removed, whatever older layers say.
+    Removed,
+}
+
+impl<V> Known<V> {
+    pub(super) fn of(value: Option<V>) -> Self {
+        value.map_or(Self::Removed, Self::Value)
+    }
+
+    pub(super) fn value(self) -> Option<V> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Removed => None,
+        }
+    }
+
+    pub(super) fn map<W>(self, change: impl FnOnce(V) -> W) -> Known<W> {
+        Known::of(self.value().map(change))
+    }
+}
+
 /// The bytes are not a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a block of the state is damaged")]
@@ -172,15 +198,15 @@ impl<'a> Block<'a> {
         Ok(raw.value)
     }
 
-    /// The value of a key, or its removal, if the block has it.
-    pub(super) fn get(&self, wanted: &[u8]) -> Result<Option<Option<&'a [u8]>>, Damaged> {
+    /// What the block knows of a key.
+    pub(super) fn get(&self, wanted: &[u8]) -> Result<Option<Known<&'a [u8]>>, Damaged> {
         let Some(mut at) = self.seek(wanted)? else { return Ok(None) };
         let mut key = Vec::with_capacity(wanted.len() + 16);
         while at < self.entries.len() {
             let value = self.next(&mut at, &mut key)?;
             match key.as_slice().cmp(wanted) {
                 Ordering::Less => {}
-                Ordering::Equal => return Ok(Some(value.map(|(from, to)| &self.entries[from..to]))),
+                Ordering::Equal => return Ok(Some(Known::of(value.map(|(from, to)| &self.entries[from..to])))),
                 Ordering::Greater => return Ok(None),
             }
         }
@@ -243,9 +269,9 @@ mod tests {
             let bytes = block(&map);
             let opened = Block::open(&bytes).unwrap();
             for (key, value) in &map {
-                prop_assert_eq!(opened.get(key).unwrap(), Some(value.as_deref()));
+                prop_assert_eq!(opened.get(key).unwrap().map(Known::value), Some(value.as_deref()));
             }
-            prop_assert_eq!(opened.get(&other).unwrap(), map.get(&other).map(Option::as_deref));
+            prop_assert_eq!(opened.get(&other).unwrap().map(Known::value), map.get(&other).map(Option::as_deref));
             let (entries, more) = opened.entries(&Range::all()).unwrap();
             prop_assert!(more);
             let all: BTreeMap<_, _> = entries.into_iter()

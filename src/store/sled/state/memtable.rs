@@ -1,6 +1,6 @@
 //! What has changed since the last checkpoint, in memory and in the order of the keys.
 
-use super::block::Entry;
+use super::block::{Entry, Known};
 use super::scan::Direction;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -40,9 +40,9 @@ impl Memtable {
         self.read().is_empty()
     }
 
-    /// What is known of a key: its value, or its removal.
-    pub(super) fn get(&self, key: &[u8]) -> Option<Option<Bytes>> {
-        self.read().get(key).cloned()
+    /// What is known of a key.
+    pub(super) fn get(&self, key: &[u8]) -> Option<Known<Bytes>> {
+        self.read().get(key).cloned().map(Known::of)
     }
 
     /// Takes entries in; later ones of the same key win.

@@ -149,16 +149,16 @@ impl State {
     pub(super) fn get(&self, trees: &Trees, key: &[u8]) -> Result<Option<Value>, StateError> {
         let layers = self.layers();
         if let Some(known) = layers.active.get(key) {
-            return Ok(known);
+            return Ok(known.value());
         }
         if let Some(known) = layers.frozen.and_then(|frozen| frozen.get(key)) {
-            return Ok(known);
+            return Ok(known.value());
         }
         if !layers.runs.is_empty() {
             let hash = bloom::hash(key);
             for run in layers.runs.iter() {
                 if let Some(known) = run.get(&trees.runs, key, hash)? {
-                    return Ok(known);
+                    return Ok(known.value());
                 }
             }
         }
@@ -299,7 +299,9 @@ impl State {
             layers.frozen = None;
         }
         drop(layers);
-        retired.iter().for_each(|run| run.retire());
+        for run in retired {
+            run.retire();
+        }
         Ok(())
     }
 

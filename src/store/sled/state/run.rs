@@ -2,12 +2,13 @@
 //! run's number and their first keys; what it is made of stands in the manifest.
 
 use super::StateError;
-use super::block::{Block, Builder, Damaged, Entry};
+use super::block::{Block, Builder, Damaged, Entry, Known};
 use super::bloom::{self, Bloom};
 use super::scan::{Direction, Range};
 use crate::store::cursor::{Cursor, Short};
 use bytes::Bytes;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 const BLOCKS: u8 = b'b';
@@ -57,7 +58,7 @@ pub(super) struct Run {
     pub description: Description,
     bloom: Bloom,
     graves: Graves,
-    retired: std::sync::atomic::AtomicBool,
+    retired: AtomicBool,
 }
 
 impl Drop for Run {
@@ -108,7 +109,7 @@ impl Run {
 
     /// The run is in no manifest any more.
     pub(super) fn retire(&self) {
-        self.retired.store(true, std::sync::atomic::Ordering::Release);
+        self.retired.store(true, Ordering::Release);
     }
 
     fn block(&self, found: Option<(::sled::IVec, ::sled::IVec)>) -> Option<(Vec<u8>, ::sled::IVec)> {
@@ -116,8 +117,8 @@ impl Run {
         (key.first() == Some(&BLOCKS) && owner(&key) == Some(self.description.id)).then(|| (key.to_vec(), value))
     }
 
-    /// What it knows of a key: its value, or its removal.
-    pub(super) fn get(&self, tree: &::sled::Tree, key: &[u8], hash: u64) -> Result<Option<Option<Bytes>>, StateError> {
+    /// What it knows of a key.
+    pub(super) fn get(&self, tree: &::sled::Tree, key: &[u8], hash: u64) -> Result<Option<Known<Bytes>>, StateError> {
         let Description { id, first, last, .. } = &self.description;
         if key < first.as_slice() || key > last.as_slice() || !self.bloom.may_hold(hash) {
             return Ok(None);
@@ -126,7 +127,7 @@ impl Run {
         after.push(0);
         let Some((_, bytes)) = self.block(tree.get_lt(after)?) else { return Ok(None) };
         let found = Block::open(&bytes)?.get(key)?;
-        Ok(found.map(|value| value.map(Bytes::copy_from_slice)))
+        Ok(found.map(|known| known.map(Bytes::copy_from_slice)))
     }
 
     /// The first block of a range, or the one that follows the last one read, with its key.
@@ -215,7 +216,7 @@ pub(super) fn write(
     Ok(Some(Run::new(description, bloom, graves)))
 }
 
-/// Removes up to `limit` stored pieces of runs that `is_dead` names; answers how many.
+/// Removes up to `limit` stored pieces of a run; answers how many.
 pub(super) fn remove(tree: &::sled::Tree, id: u64, limit: usize) -> Result<usize, StateError> {
     let mut batch = ::sled::Batch::default();
     let mut count = 0;
