@@ -87,6 +87,39 @@ fn of_snapshots() -> Vec<Damage> {
     ]
 }
 
+/// The files of the log in front of sled, in their order.
+fn logs(data: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(data.join("journal")).unwrap().map(|entry| entry.unwrap().path());
+    let mut logs: Vec<_> = files.filter(|file| file.extension().is_some_and(|end| end == "log")).collect();
+    logs.sort();
+    logs
+}
+
+fn of_the_log_in_front(data: &Path) -> Vec<Damage> {
+    let newest = logs(data).pop().unwrap().file_name().unwrap().to_owned();
+    let written = written(&fs::read(data.join("journal").join(&newest)).unwrap());
+    let changed = |what: String, how: Box<dyn Fn(&mut Vec<u8>)>| -> Damage {
+        let newest = newest.clone();
+        (what, Box::new(move |data: &Path| change(&data.join("journal").join(&newest), &how)))
+    };
+    let mut damages: Vec<Damage> = [0, 5, 300, 700, 990, 999]
+        .into_iter()
+        .map(|permille| {
+            let place = (written - 1) * permille / 1000;
+            changed(format!("the byte at {place} of {written} flipped"), Box::new(move |log| log[place] ^= 0x5a))
+        })
+        .collect();
+    for permille in [0, 500, 995] {
+        let length = written * permille / 1000;
+        damages.push(changed(format!("cut to {length} of {written} bytes"), Box::new(move |log| log.truncate(length))));
+    }
+    damages.push((
+        "without the log in front".to_owned(),
+        Box::new(|data| fs::remove_dir_all(data.join("journal")).unwrap()),
+    ));
+    damages
+}
+
 fn common_bytes(one: &[u8], other: &[u8]) -> usize {
     one.iter().zip(other).take_while(|(one, other)| one == other).count()
 }
@@ -151,6 +184,12 @@ async fn flipped_and_zeroed_bytes_of_a_small_log() {
 async fn flipped_and_zeroed_bytes_of_a_log_of_many_segments() {
     let (server, acknowledged) = store(false, 60).await;
     is_noticed_or_harmless(&server.data(), &acknowledged, flips(&server.data())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_log_in_front_of_the_engine() {
+    let (server, acknowledged) = store(false, 20).await;
+    is_noticed_or_harmless(&server.data(), &acknowledged, of_the_log_in_front(&server.data())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -184,6 +184,8 @@ impl SledJournal {
         let opened = opened.unwrap_or_else(|panicked| Err(panicked.while_opening(path)))?;
         let journal = Self::start(opened, options)?;
         if let Err(error) = journal.prove() {
+            // What was refused is left as it was found.
+            journal.core.fail("the store was refused");
             // Not by dropping it: what sled does at its end may fail as well.
             journal.release().block(END_WAIT);
             return Err(error);
