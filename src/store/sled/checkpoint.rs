@@ -20,7 +20,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// A joined frame takes no further events once it has this many bytes.
-const JOINED_BYTES: usize = 28 * 1024;
+const JOINED_BYTES: usize = 6 * 1024;
 /// What is written to sled at once.
 const BATCH_BYTES: usize = 1024 * 1024;
 /// How many leftovers are removed at once.

@@ -432,6 +432,8 @@ mod tests {
         drop(journal);
         let journal = SledJournal::open(directory.path(), &options).unwrap();
         assert_eq!(all(&journal), before);
+        // Nothing lies outside sled's log, where it would not be synced.
+        assert_eq!(std::fs::read_dir(directory.path().join("blobs")).unwrap().count(), 0);
         assert!(crate::store::check::check(&journal, |_| {}).unwrap().is_clean());
     }
 }

@@ -1,5 +1,5 @@
-//! A block: a sorted piece of a run in one stored value, since a value of some ten kilobytes costs hardly more than one
-//! of a hundred bytes.
+//! A block: a sorted piece of a run in one stored value, since a value of some kilobytes costs hardly more than one of a
+//! hundred bytes.
 //!
 //! Entries one after the other, each as varints: how many bytes of the key before it shares, how many of its own follow,
 //! the length of its value plus one (0 stands for a removal); then those bytes of the key, and the value. Every 16th
@@ -11,8 +11,9 @@ use bytes::Bytes;
 use std::cmp::Ordering;
 use std::ops::Bound;
 
-/// A block takes no further entry once it has this many bytes.
-pub(super) const BLOCK_BYTES: usize = 32 * 1024;
+/// A block takes no further entry once it has this many bytes: a page of sled's has up to 20 of them, and one of more
+/// than 128 KiB would go to a file of its own, which sled does not sync.
+pub(super) const BLOCK_BYTES: usize = 6 * 1024;
 const RESTART_EVERY: usize = 16;
 const CRC_BYTES: usize = 4;
 const OFFSET_BYTES: usize = 4;

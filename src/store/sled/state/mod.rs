@@ -1,7 +1,7 @@
 //! The state behind the journal: everything under its key, in layers. What has changed since the last checkpoint is in
 //! memory; a checkpoint writes it to sled as a run of sorted blocks, and runs are merged when there are many.
 //!
-//! sled takes some ten microseconds for every key, and hardly more for a value of 32 KiB than for one of a hundred bytes.
+//! sled takes some ten microseconds for every key, and hardly more for a value of 6 KiB than for one of a hundred bytes.
 //! So keys are packed, and written once in a while and in their order, not one by one as they change. Newer layers win:
 //! the memtable, the one being written, the runs from the newest to the oldest, and at the bottom the plain keys of a
 //! store of format 1.

@@ -2,7 +2,7 @@
 //! run's number and their first keys; what it is made of stands in the manifest.
 
 use super::StateError;
-use super::block::{Block, Builder, Damaged, Entry, Known};
+use super::block::{BLOCK_BYTES, Block, Builder, Damaged, Entry, Known};
 use super::bloom::{self, Bloom};
 use super::scan::{Direction, Range};
 use crate::store::cursor::{Cursor, Short};
@@ -15,8 +15,8 @@ const BLOCKS: u8 = b'b';
 const BLOOMS: u8 = b'f';
 /// What is written to sled at once.
 const BATCH_BYTES: usize = 1024 * 1024;
-/// The most bytes of a filter in one value.
-const BLOOM_BYTES: usize = 64 * 1024;
+/// The most bytes of a filter in one value, as small as a block for the same reason.
+const BLOOM_BYTES: usize = BLOCK_BYTES;
 
 /// The numbers of runs whose last reader has gone, and whose blocks can be removed.
 pub(super) type Graves = Arc<Mutex<Vec<u64>>>;
