@@ -85,11 +85,20 @@ fn spec<E: Entity>(entity: E, foundation: &Foundation, limits: &ContextLimits) -
     }
 }
 
+/// So many payments and so many rentals of a shard live at most: they are asked some times within a moment and then for
+/// days not at all, while cars are asked again and again.
+const BRIEF_MAX: usize = 256;
+
+/// Bounds of entities that are asked for a moment only.
+fn brief(limits: &ContextLimits) -> ContextLimits {
+    ContextLimits { live_entities_max: limits.live_entities_max.min(BRIEF_MAX), ..limits.clone() }
+}
+
 /// Settle timers are served at once, and then later and later up to a bound, for ever.
 fn payment_limits(limits: &ContextLimits, unsettled: &UnsettledSettings) -> ContextLimits {
     let retry = Backoff::new(limits.timers.retry.first_ms, unsettled.ask_ms_max);
     let timers = TimerLimits { retry, due_ahead_ms: i64::MAX, ..limits.timers };
-    ContextLimits { timers, ..limits.clone() }
+    ContextLimits { timers, ..brief(limits) }
 }
 
 impl App {
@@ -103,7 +112,7 @@ impl App {
         let (calendars, calendars_part) = context(spec(Calendars { terms }, &foundation, limits));
         let (payments, payments_part) =
             context(spec(Payments, &foundation, &payment_limits(limits, &settings.unsettled)));
-        let (rentals, rentals_part) = context(spec(Rentals, &foundation, limits));
+        let (rentals, rentals_part) = context(spec(Rentals, &foundation, &brief(limits)));
         let (ledger, ledger_part) = context(spec(Ledger, &foundation, limits));
         let (customers, customers_part) = context(spec(Customers, &foundation, limits));
         let guard = BulkheadHandle::new(settings.bulkhead);

@@ -109,6 +109,11 @@ impl<E: Entity> Permit<E> {
         Ok(Self { core: Arc::clone(core), shard, slot: None })
     }
 
+    /// The entity whose permit it has.
+    pub(super) fn slot(&self) -> Option<&Arc<Slot<E>>> {
+        self.slot.as_ref()
+    }
+
     /// Takes the permit of an entity, in place of that of an earlier incarnation, and marks it as in use.
     pub(super) fn enter_entity(&mut self, slot: &Arc<Slot<E>>, class: Class) -> bool {
         if !slot.gate.enter(class) {

@@ -4,6 +4,7 @@
 
 use super::admission::Permit;
 use super::entity::Entity;
+use super::router::Slot;
 use crate::store::journal::{Cause, ShardId};
 use futures_util::task::AtomicWaker;
 use std::future::Future;
@@ -184,6 +185,11 @@ impl<E: Entity> Port<E> {
     /// The permits, to be extended on the way.
     pub(super) fn permit_mut(&mut self) -> Option<&mut Permit<E>> {
         self.permit.as_mut()
+    }
+
+    /// The entity that the question is for, once it is on its way to it.
+    pub(super) fn slot(&self) -> Option<&Arc<Slot<E>>> {
+        self.permit.as_ref().and_then(Permit::slot)
     }
 
     /// Begins the work, unless nobody waits for it any longer.

@@ -5,7 +5,7 @@ use super::ask::{AskError, Envelope, Port};
 use super::clock::Clock;
 use super::document::StateDocument;
 use super::entity::{Derived, Entity};
-use super::router::Core;
+use super::router::{Core, Slot};
 use super::watch::Kind;
 use super::writer::{Draft, ShardWriter};
 use crate::store::codec::CodecError;
@@ -73,6 +73,8 @@ impl<E: Entity> EntityActor<E> {
 
 pub(super) struct EntityState<E: Entity> {
     env: Arc<EntityEnv<E>>,
+    /// The entity that has the actor for now; another one may get it while nobody asks for this one.
+    slot: Option<Arc<Slot<E>>>,
     key: Arc<str>,
     /// Loaded at the first command.
     document: Option<StateDocument<E>>,
@@ -88,15 +90,15 @@ impl<E: Entity> Drop for EntityState<E> {
 impl<E: Entity> Actor for EntityActor<E> {
     type Msg = Envelope<E>;
     type State = EntityState<E>;
-    type Arguments = (Arc<EntityEnv<E>>, Arc<str>);
+    type Arguments = Arc<EntityEnv<E>>;
 
     async fn pre_start(
         &self,
         _myself: ActorRef<Self::Msg>,
-        (env, key): Self::Arguments,
+        env: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
         env.core.live.fetch_add(1, Ordering::Relaxed);
-        Ok(EntityState { env, key, document: None })
+        Ok(EntityState { env, slot: None, key: Arc::from(""), document: None })
     }
 
     async fn handle(
@@ -106,6 +108,7 @@ impl<E: Entity> Actor for EntityActor<E> {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         let Some(envelope) = envelope.begin() else { return Ok(()) };
+        state.serve(envelope.port.slot());
         if state.env.writer.has_failed() {
             // What is known here may be out of date: not even a look at it is given.
             envelope.port.unavailable();
@@ -160,6 +163,15 @@ pub(super) fn entity_hash(key: &str) -> String {
 }
 
 impl<E: Entity> EntityState<E> {
+    /// Forgets the entity that it served before, if this is another one.
+    fn serve(&mut self, slot: Option<&Arc<Slot<E>>>) {
+        let Some(slot) = slot else { return };
+        if !self.slot.as_ref().is_some_and(|known| Arc::ptr_eq(known, slot)) {
+            (self.key, self.document) = (Arc::clone(&slot.key), None);
+            self.slot = Some(Arc::clone(slot));
+        }
+    }
+
     /// Everything up to the append. Changes nothing but what is loaded.
     async fn step(&mut self, envelope: &Envelope<E>) -> Result<Step<E>, Failure> {
         if self.document.is_none() {

@@ -15,8 +15,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A live entity: its mailbox and its bounds.
+/// A live entity: the actor that it has for now, and its bounds.
 pub(super) struct Slot<E: Entity> {
+    pub(super) key: Arc<str>,
     pub(super) actor: ActorRef<Envelope<E>>,
     pub(super) gate: Gate,
     /// The shard's count of admitted questions when this entity was last asked something.

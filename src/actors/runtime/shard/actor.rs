@@ -78,7 +78,10 @@ pub(in crate::actors::runtime) struct ShardState<E: Entity> {
     generation: u64,
     attempt: u32,
     owned_at: Instant,
+    /// Whom each entity's actor serves.
     keys: HashMap<ActorId, Arc<str>>,
+    /// Actors that serve nobody, to be given to the next entities: starting one takes ten times as long.
+    spares: Vec<ActorRef<Envelope<E>>>,
     leaving: BTreeMap<Arc<str>, Leaving<E>>,
     /// Entities of earlier writers that have not ended yet.
     retired: Vec<(Instant, ActorCell)>,
@@ -192,6 +195,7 @@ impl<E: Entity> ShardState<E> {
             attempt: 0,
             owned_at: Instant::now(),
             keys: HashMap::new(),
+            spares: Vec::new(),
             leaving: BTreeMap::new(),
             retired: Vec::new(),
             quarantine,
@@ -229,22 +233,22 @@ impl<E: Entity> ShardState<E> {
         if !self.make_room() {
             return self.overloaded(envelope, Scope::Shard);
         }
-        let arguments = (env, Arc::clone(&key));
-        let spawned = Actor::spawn_linked(None, EntityActor::<E>::new(), arguments, self.myself.get_cell()).await;
-        match spawned {
-            Ok((actor, _)) => {
-                let limits = self.limits();
-                let gate = Gate::new(limits.entity_in_flight_max, limits.entity_internal_reserve);
-                let slot = Arc::new(Slot { actor, gate, used_at: AtomicU64::new(0) });
-                self.keys.insert(slot.actor.get_id(), Arc::clone(&key));
-                self.shard().change(|table| table.insert(Arc::clone(&key), Arc::clone(&slot)));
-                self.deliver(&key, &slot, envelope);
-            }
-            Err(error) => {
-                tracing::warn!(shard = %self.shard().id, %error, "entity not started");
-                envelope.port.unavailable();
-            }
-        }
+        let actor = match self.spares.pop() {
+            Some(actor) => actor,
+            None => match Actor::spawn_linked(None, EntityActor::<E>::new(), env, self.myself.get_cell()).await {
+                Ok((actor, _)) => actor,
+                Err(error) => {
+                    tracing::warn!(shard = %self.shard().id, %error, "entity not started");
+                    return envelope.port.unavailable();
+                }
+            },
+        };
+        let limits = self.limits();
+        let gate = Gate::new(limits.entity_in_flight_max, limits.entity_internal_reserve);
+        let slot = Arc::new(Slot { key: Arc::clone(&key), actor, gate, used_at: AtomicU64::new(0) });
+        self.keys.insert(slot.actor.get_id(), Arc::clone(&key));
+        self.shard().change(|table| table.insert(Arc::clone(&key), Arc::clone(&slot)));
+        self.deliver(&key, &slot, envelope);
     }
 
     fn deliver(&mut self, key: &Arc<str>, slot: &Arc<Slot<E>>, mut envelope: Envelope<E>) {
@@ -276,15 +280,33 @@ impl<E: Entity> ShardState<E> {
         }
     }
 
-    /// Stops those asked longest ago when too many live; says whether one more may be started.
+    /// Takes their actors from those asked longest ago when too many live; says whether one more may.
     fn make_room(&mut self) -> bool {
         let live_max = self.limits().live_entities_max.max(1);
-        if self.keys.len() - self.leaving.len().min(self.keys.len()) >= live_max {
+        if self.spares.is_empty() && self.keys.len() - self.leaving.len().min(self.keys.len()) >= live_max {
             // A few at once, so that the search is not made for each.
             let keys = passivation::least_recent(self.candidates(), live_max / 16 + 1);
-            self.passivate(&keys, "capacity");
+            self.take_actors(&keys);
         }
-        self.keys.len() < live_max.saturating_mul(2)
+        !self.spares.is_empty() || self.keys.len() < live_max.saturating_mul(2)
+    }
+
+    /// Takes the actors from entities that nobody is asking: everything of them is in the journal.
+    fn take_actors(&mut self, keys: &[Arc<str>]) {
+        let mut taken = 0;
+        for key in keys {
+            // Whoever asks enters the gate and sends while the table is held, so that nothing is on its way.
+            let slot = self.shard().change(|table| {
+                let is_idle = table.get(key).is_some_and(|slot| slot.gate.count() == 0);
+                if is_idle { table.remove(key) } else { None }
+            });
+            let Some(slot) = slot else { continue };
+            self.keys.remove(&slot.actor.get_id());
+            self.spares.push(slot.actor.clone());
+            taken += 1;
+        }
+        metrics::counter!("rentcar_passivations_total", "context" => E::CONTEXT.0, "reason" => "capacity")
+            .increment(taken);
     }
 
     fn candidates(&self) -> Vec<Candidate> {
@@ -307,9 +329,19 @@ impl<E: Entity> ShardState<E> {
             .increment(keys.len() as u64);
     }
 
+    /// Stops the actors that serve nobody.
+    fn let_spares_go(&mut self) {
+        let overdue = Instant::now() + Duration::from_millis(self.limits().append_ms_max);
+        for spare in self.spares.drain(..) {
+            drop(spare.drain());
+            self.retired.push((overdue, spare.get_cell()));
+        }
+    }
+
     /// An entity has ended.
     async fn gone(&mut self, who: &ActorCell, failed: bool) {
         self.retired.retain(|(_, cell)| cell.get_id() != who.get_id());
+        self.spares.retain(|spare| spare.get_id() != who.get_id());
         let Some(key) = self.keys.remove(&who.get_id()) else { return };
         self.shard().change(|table| {
             if table.get(&key).is_some_and(|slot| slot.actor.get_id() == who.get_id()) {
@@ -367,6 +399,7 @@ impl<E: Entity> ShardState<E> {
             drop(slot.actor.drain());
             self.retired.push((overdue, slot.actor.get_cell()));
         }
+        self.let_spares_go();
         // The questions kept for them answer themselves when dropped.
         self.retired.extend(leaving.into_values().map(|leaving| (overdue, leaving.cell)));
     }
@@ -436,6 +469,7 @@ impl<E: Entity> ShardState<E> {
         if let Some(before) = self.idle_clock.tick(self.shard().gate.admitted()) {
             let keys = passivation::idle(self.candidates(), before);
             self.passivate(&keys, "idle");
+            self.let_spares_go();
         }
         let now = Instant::now();
         self.quarantine.tidy(now);
@@ -462,6 +496,7 @@ impl<E: Entity> ShardState<E> {
             let mut keys: Vec<_> = self.shard().look(|table| table.keys().cloned().collect());
             keys.sort_unstable();
             self.passivate(&keys, "shutdown");
+            self.let_spares_go();
             let cells: Vec<_> = self.leaving.values().map(|leaving| leaving.cell.clone()).collect();
             let retired: Vec<_> = self.retired.drain(..).map(|(_, cell)| cell).collect();
             for cell in cells.into_iter().chain(retired) {
