@@ -123,6 +123,10 @@ impl EventHandler for ReservationFollowsPayment {
         let event = payment_event(event);
         Box::pin(async move {
             let payment::Event::Approved { subject, amount, .. } = event? else { return Ok(()) };
+            let known = booking(&*self.0.journal, &subject.reservation_no).await.map_err(retry)?;
+            if known.is_some_and(|known| matches!(known.status, reservation::Status::Confirmed { .. })) {
+                return Ok(());
+            }
             let confirm = reservation::Command::Confirm { reservation_no: subject.reservation_no.clone() };
             if send(&self.0.calendars, subject.car_no.as_str(), confirm, cause).await?.is_err() {
                 let ask = Ask::internal(Duration::from_millis(ASK_MS));
@@ -202,8 +206,15 @@ impl EventHandler for RentalFollowsReservation {
                 | reservation::Event::Expired { .. }
                 | reservation::Event::Completed { .. } => return Ok(()),
             };
+            let rental_no = subject.reservation_no.rental();
+            if matches!(command, rental::Command::Rent { .. }) {
+                let known = committed(&*self.0.journal, &Rentals, rental_no.as_str()).await.map_err(retry)?;
+                if known.is_some_and(|known| known.0.is_some()) {
+                    return Ok(());
+                }
+            }
             // A refusal means that the rental is past this step, or that an unpaid reservation was cancelled.
-            let _ = send(&self.0.rentals, subject.reservation_no.rental().as_str(), command, cause).await?;
+            let _ = send(&self.0.rentals, rental_no.as_str(), command, cause).await?;
             Ok(())
         })
     }

@@ -221,7 +221,11 @@ impl World {
     async fn everything_comes_right(&self, service: &Service) -> Result<(), String> {
         let begun_ms = self.town.clock.now_ms();
         loop {
-            let Err(wrong) = self.everything_is_right(service).await else { return Ok(()) };
+            let Err(wrong) = self.everything_is_right(service).await else {
+                // Who follows may take a moment to have heard of it.
+                sleep(Duration::from_secs(1)).await;
+                return self.everything_is_right(service).await;
+            };
             if self.town.clock.now_ms() - begun_ms > PEACE_MS_MAX {
                 return Err(format!("in peace, but {wrong}"));
             }
@@ -258,6 +262,9 @@ impl World {
                 return Err(format!("{} was charged {charges:?} and refunded {refunds:?}", memory.no));
             }
             let moved = (charges.iter().sum(), refunds.iter().sum());
+            if matches!(view.booking.status, Status::PaymentPending { .. }) {
+                return Err(format!("{} is still held", memory.no));
+            }
             money_is_right(&view.booking, view.payment.as_ref(), moved)?;
             rental_is_right(&view.booking, view.rental.as_ref())?;
             if view

@@ -139,6 +139,9 @@ pub struct FollowerLimits {
     pub batch_len_max: usize,
     /// How often the source is looked at when nobody woke the follower.
     pub poll_ms: u64,
+    /// How soon after the last look the next one comes at the earliest, so that many events are handled at once when
+    /// many come. Whoever is in a hurry is not kept waiting.
+    pub linger_ms: u64,
     /// How long one batch may take to be handled.
     pub handler_ms_max: u64,
     /// The wait before an event that could not be handled is tried again.
@@ -147,7 +150,13 @@ pub struct FollowerLimits {
 
 impl Default for FollowerLimits {
     fn default() -> Self {
-        Self { batch_len_max: 256, poll_ms: 1_000, handler_ms_max: 60_000, retry: Backoff::new(50, 10_000) }
+        Self {
+            batch_len_max: 256,
+            poll_ms: 1_000,
+            linger_ms: 25,
+            handler_ms_max: 60_000,
+            retry: Backoff::new(50, 10_000),
+        }
     }
 }
 

@@ -7,11 +7,14 @@ use super::watch::{Kind, Watch};
 use crate::store::journal::{Context, Journal, Recorded, ShardId};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use metrics::Gauge;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 /// How many batches a follower handles before it looks at its mailbox again.
@@ -59,8 +62,19 @@ pub trait Subscriber: Send + Sync + 'static {
     /// is also remembered by the subscriber itself. Less than the last one means: again from there, later.
     fn handle(&self, shard: ShardId, batch: Vec<Recorded>) -> BoxFuture<'_, Result<u64, HandlerError>>;
 
+    /// What is notified when somebody waits for everything to be handled, if anybody ever does.
+    fn hurried(&self) -> Option<&Notify> {
+        None
+    }
+
     /// Called in every round, also when there is nothing new, to see to what was put off.
     fn tend(&self, shard: ShardId) -> BoxFuture<'_, Result<(), HandlerError>> {
+        let _ = shard;
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Called when a follower stops in order, to save what was not worth saving so far.
+    fn leave(&self, shard: ShardId) -> BoxFuture<'_, Result<(), HandlerError>> {
         let _ = shard;
         Box::pin(std::future::ready(Ok(())))
     }
@@ -89,6 +103,7 @@ pub struct Subscription {
     subscriber: Arc<dyn Subscriber>,
     limits: FollowerLimits,
     lags: Arc<[ShardLag]>,
+    gauges: Arc<OnceLock<[Gauge; 2]>>,
 }
 
 impl Subscription {
@@ -101,7 +116,7 @@ impl Subscription {
     ) -> Self {
         let unknown = |_| ShardLag { events: AtomicU64::new(0), oldest_at_ms: AtomicI64::new(i64::MAX) };
         let lags = (0..journal.shard_count(source)).map(unknown).collect();
-        Self { source, subscriber, limits, lags }
+        Self { source, subscriber, limits, lags, gauges: Arc::default() }
     }
 
     /// The subscriber's name.
@@ -135,10 +150,17 @@ impl Subscription {
         }
         let lag = self.lag(now_ms);
         let name = || self.name().to_owned();
+        let [events, seconds] = self.gauges.get_or_init(|| {
+            [
+                metrics::gauge!("rentcar_subscription_lag_events", "subscription" => name()),
+                metrics::gauge!("rentcar_subscription_lag_seconds", "subscription" => name()),
+            ]
+        });
         #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
-        let (events, seconds) = (lag.events as f64, lag.oldest_ms as f64 / 1_000.0);
-        metrics::gauge!("rentcar_subscription_lag_events", "subscription" => name()).set(events);
-        metrics::gauge!("rentcar_subscription_lag_seconds", "subscription" => name()).set(seconds);
+        {
+            events.set(lag.events as f64);
+            seconds.set(lag.oldest_ms as f64 / 1_000.0);
+        }
     }
 }
 
@@ -161,12 +183,15 @@ pub(super) struct FollowerState {
     /// Up to where events are handled; unknown before the subscriber has said so.
     position: Option<u64>,
     attempt: u32,
-    next: AbortOnDropHandle<()>,
+    /// Tells the task beside the actor when to wake it again.
+    next: watch::Sender<(Next, u64)>,
+    _waker: AbortOnDropHandle<()>,
 }
 
 pub(super) struct Follower;
 
 /// When to look again.
+#[derive(Debug, Clone, Copy)]
 enum Next {
     Now,
     WhenWoken,
@@ -183,13 +208,14 @@ impl Actor for Follower {
         myself: ActorRef<Self::Msg>,
         seed: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
-        let next = look(&myself, &seed, None, Next::Now);
-        Ok(FollowerState { seed, position: None, attempt: 0, next })
+        let (next, told) = watch::channel((Next::Now, 0));
+        let waker = AbortOnDropHandle::new(tokio::spawn(wake(myself, seed.clone(), told)));
+        Ok(FollowerState { seed, position: None, attempt: 0, next, _waker: waker })
     }
 
     async fn handle(
         &self,
-        myself: ActorRef<Self::Msg>,
+        _myself: ActorRef<Self::Msg>,
         FollowerMessage::Look: Self::Msg,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
@@ -206,7 +232,15 @@ impl Actor for Follower {
                 Next::After(wait)
             }
         };
-        state.next = look(&myself, &state.seed, state.position, next);
+        state.next.send_replace((next, state.position.unwrap_or(0)));
+        Ok(())
+    }
+
+    async fn post_stop(&self, _: ActorRef<Self::Msg>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+        let shard = state.seed.shard;
+        if let Err(reason) = state.guarded(|subscriber| subscriber.leave(shard)).await {
+            tracing::debug!(%shard, reason, "follower left without saving");
+        }
         Ok(())
     }
 
@@ -221,32 +255,41 @@ impl Actor for Follower {
     }
 }
 
-fn look(
-    myself: &ActorRef<FollowerMessage>,
-    seed: &FollowerSeed,
-    position: Option<u64>,
-    next: Next,
-) -> AbortOnDropHandle<()> {
-    let myself = myself.clone();
-    let poll = Duration::from_millis(seed.subscription.limits.poll_ms.max(1));
+/// Wakes a follower whenever it has said when to, for as long as it lives.
+async fn wake(follower: ActorRef<FollowerMessage>, seed: FollowerSeed, mut told: watch::Receiver<(Next, u64)>) {
+    let limits = seed.subscription.limits;
+    let (poll, linger) = (Duration::from_millis(limits.poll_ms.max(1)), Duration::from_millis(limits.linger_ms));
     let mut head = seed.journal.watch(seed.shard);
-    AbortOnDropHandle::new(tokio::spawn(async move {
+    loop {
+        let looked_at = Instant::now();
+        if follower.send_message(FollowerMessage::Look).is_err() || told.changed().await.is_err() {
+            return;
+        }
+        let (next, handled) = *told.borrow_and_update();
         match next {
             Next::Now => {}
-            Next::After(wait) => tokio::time::sleep(wait).await,
+            Next::After(wait) => sleep(wait).await,
             Next::WhenWoken => {
-                let known = position.unwrap_or(0);
                 // Late or lost word of a new head costs no more than one poll.
                 let woken = async {
-                    if head.wait_for(|&head| head > known).await.is_err() {
+                    if head.wait_for(|&head| head > handled).await.is_err() {
                         std::future::pending::<()>().await;
                     }
                 };
-                drop(tokio::time::timeout(poll, woken).await);
+                drop(timeout(poll, woken).await);
+                let hurried = async {
+                    match seed.subscription.subscriber.hurried() {
+                        Some(hurried) => hurried.notified().await,
+                        None => std::future::pending().await,
+                    }
+                };
+                let earliest = looked_at + linger;
+                if Instant::now() < earliest {
+                    drop(timeout_at(earliest, hurried).await);
+                }
             }
         }
-        drop(myself.send_message(FollowerMessage::Look));
-    }))
+    }
 }
 
 impl FollowerState {
@@ -267,14 +310,19 @@ impl FollowerState {
                 return Ok(Next::WhenWoken);
             };
             let times: Vec<(u64, i64)> = batch.iter().map(|event| (event.position, event.event.at_ms)).collect();
-            let oldest_after = |done: u64| times.iter().find(|(at, _)| *at > done).map_or(i64::MAX, |(_, ms)| *ms);
-            self.note_lag(position, oldest_after(position));
-            let handled = self.guarded(|subscriber| subscriber.handle(shard, batch)).await?;
-            position = handled.clamp(position, last);
+            let handled = self.guarded(|subscriber| subscriber.handle(shard, batch)).await;
+            // What could not be handled is noted, too.
+            position = handled.as_ref().map_or(position, |handled| (*handled).clamp(position, last));
             self.position = Some(position);
-            self.note_lag(position, oldest_after(position));
+            let oldest = times.iter().find(|(at, _)| *at > position).map_or(i64::MAX, |(_, ms)| *ms);
+            self.note_lag(position, oldest);
+            handled?;
             if position < last {
                 return Err("not everything was handled".to_owned());
+            }
+            // What has come meanwhile waits for others, to be handled together.
+            if times.len() < limits.batch_len_max {
+                return Ok(Next::WhenWoken);
             }
         }
         Ok(Next::Now)
@@ -294,7 +342,7 @@ impl FollowerState {
         let limit = Duration::from_millis(self.seed.subscription.limits.handler_ms_max);
         let _under_way = self.seed.watch.begin(Kind::Follower, "a batch of events", &Arc::from(""));
         let called = AssertUnwindSafe(call(&*self.seed.subscription.subscriber)).catch_unwind();
-        match tokio::time::timeout(limit, called).await {
+        match timeout(limit, called).await {
             Ok(Ok(outcome)) => outcome.map_err(|error| error.to_string()),
             Ok(Err(_)) => Err("the subscriber panicked".to_owned()),
             Err(_) => Err("the subscriber took too long".to_owned()),

@@ -46,6 +46,8 @@ pub struct Views {
     /// How far each followed shard has come.
     positions: HashMap<ShardId, AtomicU64>,
     moved: Notify,
+    /// Notified when somebody waits for the rows.
+    hurried: Notify,
     fed: broadcast::Sender<(CustomerNo, Place)>,
 }
 
@@ -63,7 +65,7 @@ impl Views {
             }
         }
         let (fed, _) = broadcast::channel(FED_KEPT_MAX);
-        Ok(Arc::new(Views { store, journal, positions, moved: Notify::new(), fed }))
+        Ok(Arc::new(Views { store, journal, positions, moved: Notify::new(), hurried: Notify::new(), fed }))
     }
 
     /// Takes a batch of consecutive events of a shard in.
@@ -100,6 +102,7 @@ impl Views {
         let deadline = Instant::now() + wait;
         while !behind.is_empty() {
             let moved = self.moved.notified();
+            self.hurried.notify_waiters();
             behind.retain(|(shard, head)| self.position(*shard) < *head);
             if behind.is_empty() || tokio::time::timeout_at(deadline, moved).await.is_err() {
                 return;
@@ -331,6 +334,10 @@ impl Subscriber for Follower {
     fn position(&self, shard: ShardId) -> BoxFuture<'_, Result<u64, HandlerError>> {
         let position = self.0.store.position(shard).map_err(|error| HandlerError::Retry(error.to_string()));
         Box::pin(std::future::ready(position))
+    }
+
+    fn hurried(&self) -> Option<&Notify> {
+        Some(&self.0.hurried)
     }
 
     fn handle(&self, shard: ShardId, batch: Vec<Recorded>) -> BoxFuture<'_, Result<u64, HandlerError>> {

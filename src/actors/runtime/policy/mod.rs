@@ -14,8 +14,14 @@ use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+
+/// So many events that are of no interest may be passed over without remembering it, and for so long: they are passed
+/// over again after a crash.
+const UNSAVED_MAX: u64 = 256;
+const UNSAVED_FOR: Duration = Duration::from_secs(1);
 
 /// What a policy does with an event.
 pub trait EventHandler: Send + Sync + 'static {
@@ -136,6 +142,10 @@ impl Policy {
                 break;
             }
         }
+        if groups.is_empty() && handled == last && handled.saturating_sub(parking.position()) < UNSAVED_MAX {
+            parking.pass(handled, Instant::now());
+            return Ok(handled);
+        }
         let run = |(target, events)| self.handle_group(target, events);
         let concurrency = self.limits.concurrency_max.max(1);
         let outcomes: Vec<GroupOutcome> = stream::iter(groups).map(run).buffer_unordered(concurrency).collect().await;
@@ -165,8 +175,18 @@ impl Policy {
         }
     }
 
+    /// Saves what was passed over, if that is `old` enough.
+    async fn save_passed(&self, shard: ShardId, old: Duration) -> Result<(), HandlerError> {
+        let mut parking = self.shard(shard)?.lock().await;
+        match parking.passed() {
+            Some((position, since)) if since.elapsed() >= old => self.save(shard, position, &mut parking).await,
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Tries the parked targets whose wait is over.
     async fn tend_parked(&self, shard: ShardId) -> Result<(), HandlerError> {
+        self.save_passed(shard, UNSAVED_FOR).await?;
         let mut parking = self.shard(shard)?.lock().await;
         let due = parking.due(Instant::now());
         if due.is_empty() {
@@ -215,5 +235,9 @@ impl Subscriber for Policy {
 
     fn tend(&self, shard: ShardId) -> BoxFuture<'_, Result<(), HandlerError>> {
         self.tend_parked(shard).boxed()
+    }
+
+    fn leave(&self, shard: ShardId) -> BoxFuture<'_, Result<(), HandlerError>> {
+        self.save_passed(shard, Duration::ZERO).boxed()
     }
 }

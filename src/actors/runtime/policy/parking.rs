@@ -27,12 +27,25 @@ pub(super) struct Parking {
     len_max: usize,
     retry: Backoff,
     position: u64,
+    /// What was passed over since then, and since when.
+    passed: Option<(u64, Instant)>,
     targets: BTreeMap<String, Parked>,
 }
 
 impl Parking {
     pub(super) fn new(len_max: usize, retry: Backoff) -> Self {
-        Self { len_max, retry, position: 0, targets: BTreeMap::new() }
+        Self { len_max, retry, position: 0, passed: None, targets: BTreeMap::new() }
+    }
+
+    /// Events up to a position are of no interest, which need not be saved at once.
+    pub(super) fn pass(&mut self, position: u64, now: Instant) {
+        let since = self.passed.map_or(now, |(_, since)| since);
+        self.passed = Some((position, since));
+    }
+
+    /// Up to where events were passed over without saving it, and since when.
+    pub(super) fn passed(&self) -> Option<(u64, Instant)> {
+        self.passed
     }
 
     /// The position last saved.
@@ -42,6 +55,7 @@ impl Parking {
 
     pub(super) fn saved(&mut self, position: u64) {
         self.position = position;
+        self.passed = None;
     }
 
     /// How many events are parked.
