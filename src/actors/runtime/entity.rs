@@ -37,9 +37,9 @@ pub struct Derived {
 ///
 /// One value per context is shared by all its actors; it holds configuration, never state.
 ///
-/// For every command the runtime goes: [`decide`](Self::decide), [`evolve`](Self::evolve) for each event on a
-/// clone of the state, [`reply`](Self::reply), [`derive`](Self::derive), one durable append, and only then is the
-/// new state the entity's state and the answer given.
+/// For every command the runtime goes: [`decide`](Self::decide), [`evolve`](Self::evolve) for each event on the
+/// state, [`reply`](Self::reply), [`derive`](Self::derive), one durable append, and only then is the
+/// new state the entity's state and the answer given. If any of it fails, the state is loaded anew.
 pub trait Entity: Send + Sync + 'static {
     /// The context whose shards the entities live in.
     const CONTEXT: Context;

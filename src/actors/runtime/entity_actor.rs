@@ -76,7 +76,7 @@ pub(super) struct EntityState<E: Entity> {
     /// The entity that has the actor for now; another one may get it while nobody asks for this one.
     slot: Option<Arc<Slot<E>>>,
     key: Arc<str>,
-    /// Loaded at the first command.
+    /// Loaded at the first command, and anew after a command that could not be carried out to its end.
     document: Option<StateDocument<E>>,
 }
 
@@ -180,18 +180,23 @@ impl<E: Entity> EntityState<E> {
         if let Some(answer) = self.repeated(envelope).await? {
             return Ok(Step::Answer(Ok(answer)));
         }
-        let Some(document) = &self.document else {
+        // Taken out and changed in place, since nobody can look at it meanwhile: a copy of it for every command would
+        // be dear. It comes back when the change is durable; until then nothing is loaded.
+        let Some(document) = self.document.take() else {
             return Err(Failure::Entity("the state is not loaded".to_owned()));
         };
         let (entity, command) = (&*self.env.entity, &envelope.command);
         let now_ms = self.env.clock.now_ms();
-        match entity.decide(&document.state, command, now_ms) {
-            Err(rejection) => Ok(Step::Answer(Err(rejection))),
-            Ok(events) if events.is_empty() => Ok(Step::Answer(Ok(entity.reply(&document.state, command, &[])))),
+        let outcome = match entity.decide(&document.state, command, now_ms) {
+            Err(rejection) => Err(rejection),
+            Ok(events) if events.is_empty() => Ok(entity.reply(&document.state, command, &[])),
             Ok(events) => {
-                self.decision(document, envelope, &events, now_ms).map(|decision| Step::Append(Box::new(decision)))
+                let decision = self.decision(document, envelope, &events, now_ms)?;
+                return Ok(Step::Append(Box::new(decision)));
             }
-        }
+        };
+        self.document = Some(document);
+        Ok(Step::Answer(outcome))
     }
 
     async fn load(&self) -> Result<StateDocument<E>, Failure> {
@@ -220,14 +225,13 @@ impl<E: Entity> EntityState<E> {
 
     fn decision(
         &self,
-        before: &StateDocument<E>,
+        mut document: StateDocument<E>,
         envelope: &Envelope<E>,
         events: &[E::Event],
         now_ms: i64,
     ) -> Result<Decision<E>, Failure> {
         let entity = &*self.env.entity;
         let cause = envelope.ask.cause.as_ref();
-        let mut document = before.clone();
         let mut stored = Vec::with_capacity(events.len());
         for event in events {
             document.state =
