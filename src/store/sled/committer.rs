@@ -28,6 +28,11 @@ const SLOWED_MAX: Duration = Duration::from_millis(10);
 /// How often it is looked whether a checkpoint has come to its end.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
+/// A commit of so many appends tells that many are busy, and that the next one is better made together with more.
+const BUSY: usize = 16;
+/// From the begin of such a commit to that of the next one at least: a sync costs the processor as much as some appends.
+const PACE: Duration = Duration::from_micros(500);
+
 /// How files are made durable; tests put failures and delays here.
 pub type SyncLog = Arc<dyn Fn(&File) -> std::io::Result<()> + Send + Sync>;
 
@@ -57,7 +62,7 @@ impl Committer {
     pub(super) fn run(mut self) {
         let farewell = Farewell(Arc::clone(&self.core));
         while let Some(jobs) = self.core.queue.take(COMMIT, IDLE) {
-            let idle = jobs.is_empty();
+            let (idle, busy, begun) = (jobs.is_empty(), jobs.len() >= BUSY, Instant::now());
             if let Err(why) = self.commit(jobs) {
                 tracing::error!(error = %why, "journal failed");
                 self.core.fail(&why);
@@ -66,6 +71,9 @@ impl Committer {
             self.checkpoint(idle);
             if self.core.failed().is_some() {
                 break;
+            }
+            if busy {
+                std::thread::sleep(PACE.saturating_sub(begun.elapsed()));
             }
         }
         self.end();
