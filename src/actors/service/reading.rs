@@ -10,8 +10,8 @@ use crate::actors::committed::{booking, committed};
 use crate::actors::customer::Customers;
 use crate::actors::fleet::Ledger;
 use crate::actors::rental::Rentals;
-use crate::actors::views::Table;
 use crate::actors::views::feed::Seen;
+use crate::actors::views::{FreeCar, List};
 use crate::domain::ids::{CarNo, CustomerNo, PaymentNo, RentalNo, ReservationNo};
 use crate::domain::payment::Payment;
 use crate::domain::rental::{self, Rental};
@@ -21,6 +21,7 @@ use crate::domain::{customer, fleet};
 use crate::store::journal::ReadError;
 use crate::store::schema;
 use futures_util::stream::BoxStream;
+use tokio::task::yield_now;
 
 /// The answer, or that the caller's cursor is none of ours.
 type Cursored<T> = std::result::Result<T, InvalidCursor>;
@@ -113,7 +114,8 @@ impl Service {
         self.read_lane.enter(reading).await
     }
 
-    /// The cars after a number, of one status if it is given.
+    /// The cars after a number, of one status if it is given. Which cars there are is read from the read models, and each
+    /// of them as committed.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -124,11 +126,24 @@ impl Service {
         limit: usize,
     ) -> Result<Listing<CarView>> {
         let _turn = self.read_models(Reading::List).await?;
-        let now = self.now();
-        let wanted = |car: &fleet::Car| status.is_none_or(|status| car.status(now) == status);
-        let cars = self.parts.views.cars(wanted, cursor, limit).await?;
-        let items = cars.items.into_iter().map(|(car_no, car)| self.car_view(car_no, car)).collect();
-        Ok(Listing { items, next_cursor: cars.next_cursor })
+        let mut items: Vec<CarView> = Vec::new();
+        let mut after = cursor.map(str::to_owned);
+        loop {
+            let numbers = self.parts.views.cars(after.as_deref(), limit + 1)?;
+            let exhausted = numbers.len() <= limit;
+            after = numbers.last().map(ToString::to_string).or(after);
+            let cars = self.car_views(numbers).await?;
+            items.extend(cars.into_iter().filter(|car| status.is_none_or(|status| car.status == status)));
+            if items.len() > limit {
+                items.truncate(limit);
+                let next_cursor = items.last().map(|last| last.car_no.to_string());
+                return Ok(Listing { items, next_cursor });
+            }
+            if exhausted {
+                return Ok(Listing { items, next_cursor: None });
+            }
+            yield_now().await;
+        }
     }
 
     /// The cars of a page of the old surface, with the total.
@@ -137,8 +152,16 @@ impl Service {
     /// When they cannot be read.
     pub async fn cars_numbered(&self, skip: u64, size: usize) -> Result<(Vec<CarView>, u64)> {
         let _turn = self.read_models(Reading::List).await?;
-        let (cars, total) = self.parts.views.cars_numbered(skip, size).await?;
-        Ok((cars.into_iter().map(|(car_no, car)| self.car_view(car_no, car)).collect(), total))
+        let (numbers, total) = self.parts.views.cars_numbered(skip, size).await?;
+        Ok((self.car_views(numbers).await?, total))
+    }
+
+    async fn car_views(&self, numbers: Vec<CarNo>) -> Result<Vec<CarView>> {
+        let mut cars = Vec::with_capacity(numbers.len());
+        for car_no in numbers {
+            cars.push(self.car(&car_no).await?);
+        }
+        Ok(cars)
     }
 
     /// The cars that are free for the whole period, each with its price.
@@ -156,10 +179,9 @@ impl Service {
         let _turn = self.read_models(Reading::Search).await?;
         let free = self.parts.views.free_cars(&period, self.now(), car_class, branch, cursor, limit).await?;
         Ok(free.map(|free| {
-            let offer = |(car_no, slot): (CarNo, crate::actors::views::Slot)| {
+            let offer = |FreeCar { car_no, model, car_class, branch, daily_rate }: FreeCar| {
                 // A price beyond what money can be is a car that cannot be booked for so long.
-                let price = self.settings.terms.pricing.price(&period, slot.car.daily_rate)?;
-                let reservation::Car { model, car_class, branch, daily_rate, .. } = slot.car;
+                let price = self.settings.terms.pricing.price(&period, daily_rate)?;
                 Some(Offer { car_no, model, car_class, branch, daily_rate, price })
             };
             Listing { items: free.items.into_iter().filter_map(offer).collect(), next_cursor: free.next_cursor }
@@ -196,13 +218,13 @@ impl Service {
         }
     }
 
-    /// A page of a table of the old surface.
-    async fn numbered(&self, table: Table, skip: u64, size: usize) -> Result<Numbered<ReservationView>> {
+    /// A page of a list of the old surface.
+    async fn numbered(&self, list: List, skip: u64, size: usize) -> Result<Numbered<ReservationView>> {
         let _turn = self.read_models(Reading::List).await?;
-        let (rows, total) = self.parts.views.numbered(table, skip, size).await?;
-        let mut items = Vec::with_capacity(rows.len());
-        for (serial, no) in rows {
-            items.push((serial, self.reservation(&no).await?));
+        let (serials, total) = self.parts.views.serials(list, skip, size).await?;
+        let mut items = Vec::with_capacity(serials.len());
+        for serial in serials {
+            items.push((serial, self.reservation_by_serial(serial).await?));
         }
         Ok(Numbered { items, total })
     }
@@ -212,7 +234,7 @@ impl Service {
     /// # Errors
     /// When they cannot be read.
     pub async fn reservations_numbered(&self, skip: u64, size: usize) -> Result<Numbered<ReservationView>> {
-        self.numbered(Table::Reservations, skip, size).await
+        self.numbered(List::Reservations, skip, size).await
     }
 
     /// The reservations whose payment exists.
@@ -220,7 +242,7 @@ impl Service {
     /// # Errors
     /// When they cannot be read.
     pub async fn payments_numbered(&self, skip: u64, size: usize) -> Result<Numbered<ReservationView>> {
-        self.numbered(Table::Payments, skip, size).await
+        self.numbered(List::Payments, skip, size).await
     }
 
     /// The reservations whose rental exists.
@@ -228,7 +250,7 @@ impl Service {
     /// # Errors
     /// When they cannot be read.
     pub async fn rentals_numbered(&self, skip: u64, size: usize) -> Result<Numbered<ReservationView>> {
-        self.numbered(Table::Rentals, skip, size).await
+        self.numbered(List::Rentals, skip, size).await
     }
 
     /// A page of My Page.

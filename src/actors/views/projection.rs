@@ -1,42 +1,147 @@
 //! From events to rows. Each row is fed by the events of one shard only, so that shards can be followed side by
-//! side, and every row is a function of those events alone, so that a rebuild gives the same bytes.
+//! side, and every row is a function of those events alone, so that a rebuild gives the same bytes. What several
+//! events of a batch change is read, taken apart and put together once.
 
-use super::rows::{self, Place, Slot};
-use crate::actors::api::FeedEntry;
+use super::damaged;
+use super::feed::entry::{Entry, Kind};
+use super::rows::{self, Place};
+use super::serials::{Block, List};
+use super::slot::Slot;
 use crate::domain::ids::{CarNo, CustomerNo};
-use crate::domain::money::Money;
-use crate::domain::time::{Period, Timestamp};
+use crate::domain::time::Timestamp;
 use crate::domain::{Subject, fleet, payment, rental, reservation};
-use crate::store::codec;
 use crate::store::journal::{ReadError, Recorded, ShardId};
 use crate::store::schema;
 use crate::store::view_store::{RowWrite, ViewStore};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
+
+/// Whose feed has grown, and where.
+pub type News = (CustomerNo, Place);
 
 /// The rows that a batch of events of one shard changes, over those that are stored.
 pub struct Projection<'a> {
     store: &'a dyn ViewStore,
     shard: ShardId,
     context: u8,
-    rows: BTreeMap<(&'static str, Vec<u8>), Option<Vec<u8>>>,
+    /// Rows that are written without having been read.
+    new: Vec<RowWrite>,
+    slots: BTreeMap<CarNo, CarSlot>,
+    unpaid: BTreeMap<Vec<u8>, Unpaid>,
+    blocks: BTreeMap<(List, Vec<u8>), Block>,
+    summary: Summary,
+    stored_summary: Summary,
     /// Whose feeds have grown, and where.
-    pub fed: Vec<(CustomerNo, Place)>,
+    fed: Vec<News>,
+}
+
+/// A car's slot, taken apart.
+struct CarSlot {
+    /// Under which key it is stored, if it is.
+    stored_at: Option<Vec<u8>>,
+    key: Vec<u8>,
+    slot: Slot,
+    changed: bool,
+}
+
+/// What becomes of a row of an unpaid reservation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unpaid {
+    /// There is none, and there was none before the batch: nothing is written.
+    Never,
+    /// It is put; there was none before the batch.
+    New,
+    /// It is put; one may be stored.
+    Again,
+    /// It is removed.
+    Gone,
+}
+
+/// What the rows that come from a shard have in common.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// How many reservations, payments, rentals or cars come from it.
+    pub count: u64,
+    /// The latest time of an entry, in milliseconds since the epoch.
+    latest_ms: i64,
+}
+
+impl Summary {
+    /// The summary of a row.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Summary, ReadError> {
+        let number = |at: usize| bytes.get(at..at + 8).and_then(|number| <[u8; 8]>::try_from(number).ok());
+        match (number(0), number(8), bytes.len()) {
+            (Some(count), Some(latest), 16) => {
+                Ok(Summary { count: u64::from_be_bytes(count), latest_ms: i64::from_be_bytes(latest) })
+            }
+            _ => Err(damaged("a summary of another length")),
+        }
+    }
+
+    fn to_bytes(self) -> Vec<u8> {
+        [self.count.to_be_bytes(), self.latest_ms.to_be_bytes()].concat()
+    }
 }
 
 impl<'a> Projection<'a> {
     /// No changes yet.
-    pub fn new(store: &'a dyn ViewStore, shard: ShardId) -> Self {
-        let context = schema::ALL.iter().position(|context| *context == shard.context);
-        let context = context.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX);
-        Projection { store, shard, context, rows: BTreeMap::new(), fed: Vec::new() }
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn new(store: &'a dyn ViewStore, shard: ShardId) -> Result<Self, ReadError> {
+        let context = rows::place_of_context(shard.context);
+        let summary = store.get(rows::SHARDS, &rows::summary_key(context, shard.number))?;
+        let summary = summary.map_or(Ok(Summary::default()), |bytes| Summary::from_bytes(&bytes))?;
+        Ok(Projection {
+            store,
+            shard,
+            context,
+            new: Vec::new(),
+            slots: BTreeMap::new(),
+            unpaid: BTreeMap::new(),
+            blocks: BTreeMap::new(),
+            summary,
+            stored_summary: summary,
+            fed: Vec::new(),
+        })
     }
 
     /// The changes.
-    pub fn into_writes(self) -> (Vec<RowWrite>, Vec<(CustomerNo, Place)>) {
-        let writes = self.rows.into_iter().map(|((table, key), value)| RowWrite { table, key, value });
-        (writes.collect(), self.fed)
+    ///
+    /// # Errors
+    /// When a row cannot be encoded.
+    pub fn into_writes(self) -> Result<(Vec<RowWrite>, Vec<News>), ReadError> {
+        let mut writes = self.new;
+        let mut write = |table, key, value| writes.push(RowWrite { table, key, value });
+        for (car_no, CarSlot { stored_at, key, slot, changed }) in self.slots {
+            if !changed {
+                continue;
+            }
+            write(rows::SLOTS, key.clone(), Some(slot.to_bytes().map_err(damaged)?));
+            if stored_at.as_ref() != Some(&key) {
+                if let Some(old) = stored_at {
+                    write(rows::SLOTS, old, None);
+                }
+                write(rows::SLOT_KEYS, car_no.as_str().as_bytes().to_vec(), Some(key));
+            }
+        }
+        for (key, unpaid) in self.unpaid {
+            match unpaid {
+                Unpaid::Never => {}
+                Unpaid::New | Unpaid::Again => write(rows::UNPAID, key, Some(Vec::new())),
+                Unpaid::Gone => write(rows::UNPAID, key, None),
+            }
+        }
+        for ((_, key), block) in self.blocks {
+            write(rows::SERIALS, key, Some(block.to_bytes()));
+        }
+        if self.summary != self.stored_summary {
+            let key = rows::summary_key(self.context, self.shard.number);
+            write(rows::SHARDS, key, Some(self.summary.to_bytes()));
+        }
+        Ok((writes, self.fed))
     }
 
     /// Takes an event in.
@@ -49,188 +154,173 @@ impl<'a> Projection<'a> {
         let place = Place { context: self.context, shard: self.shard.number, position: recorded.position };
         if self.shard.context == schema::RESERVATION {
             let event = schema::reservation::decode(tag, payload).map_err(damaged)?;
-            let car_no = CarNo::parse(&recorded.event.entity).map_err(damaged)?;
-            self.slot(&car_no, &event)?;
+            self.slot(&recorded.event.entity, &event)?;
             self.reservation(&event, at, place)
         } else if self.shard.context == schema::PAYMENT {
             let event = schema::payment::decode(tag, payload).map_err(damaged)?;
-            self.payment(&event, at, place)
+            self.payment(event, at, place)
         } else if self.shard.context == schema::RENTAL {
             let event = schema::rental::decode(tag, payload).map_err(damaged)?;
             self.rental(&event, at, place)
         } else if self.shard.context == schema::FLEET {
             let event = schema::fleet::decode(tag, payload).map_err(damaged)?;
-            self.ledger(&recorded.event.entity, &event)
+            self.car(&recorded.event.entity, &event);
+            Ok(())
         } else {
             // Customers have no rows: personal data is read where it is sealed, and nowhere else.
             Ok(())
         }
     }
 
-    fn slot(&mut self, car_no: &CarNo, event: &reservation::Event) -> Result<(), ReadError> {
-        let index = car_no.as_str().as_bytes().to_vec();
-        let known = self.bytes(rows::SLOT_KEYS, &index)?;
-        let slot = known.as_ref().map(|key| self.row::<Slot>(rows::SLOTS, key)).transpose()?.flatten();
-        let mut slot = match (slot, event) {
-            (Some(slot), _) => slot,
-            (None, reservation::Event::Enrolled(car)) => Slot::new(car.clone()),
+    fn slot(&mut self, car_no: &str, event: &reservation::Event) -> Result<(), ReadError> {
+        if matches!(event, reservation::Event::Confirmed { .. }) {
+            // It was taken before, and stays so.
+            return Ok(());
+        }
+        let car_no = CarNo::parse(car_no).map_err(damaged)?;
+        if !self.slots.contains_key(&car_no) {
+            let slot = self.stored_slot(&car_no, event)?;
+            self.slots.insert(car_no.clone(), slot);
+        }
+        let Some(known) = self.slots.get_mut(&car_no) else { return Ok(()) };
+        known.changed |= known.slot.apply(event);
+        if let reservation::Event::Enrolled(car) = event {
+            known.key = rows::slot_key(&car.branch, &car.car_class, &car_no);
+        }
+        Ok(())
+    }
+
+    fn stored_slot(&self, car_no: &CarNo, event: &reservation::Event) -> Result<CarSlot, ReadError> {
+        let stored_at = self.store.get(rows::SLOT_KEYS, car_no.as_str().as_bytes())?;
+        let stored = stored_at.as_ref().map(|key| self.store.get(rows::SLOTS, key)).transpose()?.flatten();
+        let slot = match (stored, event) {
+            (Some(bytes), _) => Slot::from_bytes(&bytes).map_err(damaged)?,
+            (None, reservation::Event::Enrolled(car)) => Slot::new(car),
             (None, _) => return Err(damaged("an event of a car that was never enrolled")),
         };
-        slot.apply(event);
-        let key = rows::slot_key(&slot.car, car_no);
-        if let Some(old) = known.filter(|old| *old != key) {
-            self.remove(rows::SLOTS, old);
-        }
-        self.rows.insert((rows::SLOT_KEYS, index), Some(key.clone()));
-        self.put(rows::SLOTS, key, &slot)
+        let key = stored_at.clone().unwrap_or_default();
+        Ok(CarSlot { stored_at, key, slot, changed: false })
     }
 
     fn reservation(&mut self, event: &reservation::Event, at: Timestamp, place: Place) -> Result<(), ReadError> {
         let Some(subject) = event.subject() else { return Ok(()) };
-        let unpaid = rows::unpaid_key(&subject.customer_no, &subject.reservation_no);
-        let what = match event {
-            reservation::Event::Held { period, price, at, hold_until, .. } => {
-                self.put(rows::UNPAID, unpaid, &hold_until.as_millis())?;
-                let no = subject.reservation_no.as_str().as_bytes().to_vec();
-                let key = rows::by_customer_key(&subject.customer_no, *at, &subject.reservation_no);
-                self.rows.insert((rows::BY_CUSTOMER, key), Some(no));
-                self.number(rows::RESERVATIONS, subject)?;
-                What { period: Some(*period), amount: Some(*price), ..What::of("reservation.held") }
+        let of = |kind| Entry::new(kind, subject);
+        let entry = match event {
+            reservation::Event::Held { period, price, .. } => {
+                self.unpaid(subject, true);
+                self.list(List::Reservations, subject)?;
+                Entry { period: Some(*period), amount: Some(*price), ..of(Kind::Held) }
             }
             reservation::Event::Confirmed { period, .. } => {
-                self.remove(rows::UNPAID, unpaid);
-                What { period: Some(*period), ..What::of("reservation.confirmed") }
+                self.unpaid(subject, false);
+                Entry { period: Some(*period), ..of(Kind::Confirmed) }
             }
             reservation::Event::Expired { .. } => {
-                self.remove(rows::UNPAID, unpaid);
-                What::of("reservation.expired")
+                self.unpaid(subject, false);
+                of(Kind::Expired)
             }
             reservation::Event::Cancelled { quote, .. } => {
-                self.remove(rows::UNPAID, unpaid);
-                What { amount: Some(quote.fee), ..What::of("reservation.cancelled") }
+                self.unpaid(subject, false);
+                Entry { amount: Some(quote.fee), ..of(Kind::Cancelled) }
             }
-            reservation::Event::PickedUp { .. } => What::of("reservation.picked_up"),
-            reservation::Event::Completed { .. } => What::of("reservation.completed"),
+            reservation::Event::PickedUp { .. } => of(Kind::PickedUp),
+            reservation::Event::Completed { .. } => of(Kind::Completed),
             reservation::Event::Enrolled(_)
             | reservation::Event::Retired
             | reservation::Event::Blocked { .. }
             | reservation::Event::Unblocked { .. } => return Ok(()),
         };
-        self.feed(subject, at, what, place)
+        self.feed(&subject.customer_no, entry, at, place)
     }
 
-    fn payment(&mut self, event: &payment::Event, at: Timestamp, place: Place) -> Result<(), ReadError> {
-        let subject = event.subject();
-        self.number(rows::PAYMENTS, subject)?;
-        let of_amount = |kind, amount: &Money| What { amount: Some(*amount), ..What::of(kind) };
-        let what = match event {
-            payment::Event::Requested { amount, .. } => of_amount("payment.requested", amount),
-            payment::Event::Approved { amount, .. } => of_amount("payment.approved", amount),
-            payment::Event::Declined { reason, .. } => {
-                What { note: Some(reason.clone()), ..What::of("payment.declined") }
-            }
-            payment::Event::NotCharged { .. } => What::of("payment.not_charged"),
-            payment::Event::SightLost { .. } => What::of("payment.unknown"),
-            payment::Event::Cancelled { refund, .. } => of_amount("payment.cancelled", refund),
-            payment::Event::Refunded { amount, .. } => of_amount("payment.refunded", amount),
+    fn payment(&mut self, event: payment::Event, at: Timestamp, place: Place) -> Result<(), ReadError> {
+        let subject = event.subject().clone();
+        self.list(List::Payments, &subject)?;
+        let of = |kind| Entry::new(kind, &subject);
+        let entry = match event {
+            payment::Event::Requested { amount, .. } => Entry { amount: Some(amount), ..of(Kind::PaymentRequested) },
+            payment::Event::Approved { amount, .. } => Entry { amount: Some(amount), ..of(Kind::PaymentApproved) },
+            payment::Event::Declined { reason, .. } => Entry { note: Some(reason), ..of(Kind::PaymentDeclined) },
+            payment::Event::NotCharged { .. } => of(Kind::PaymentNotCharged),
+            payment::Event::SightLost { .. } => of(Kind::PaymentUnknown),
+            payment::Event::Cancelled { refund, .. } => Entry { amount: Some(refund), ..of(Kind::PaymentCancelled) },
+            payment::Event::Refunded { amount, .. } => Entry { amount: Some(amount), ..of(Kind::PaymentRefunded) },
         };
-        self.feed(subject, at, what, place)
+        self.feed(&subject.customer_no, entry, at, place)
     }
 
     fn rental(&mut self, event: &rental::Event, at: Timestamp, place: Place) -> Result<(), ReadError> {
         let subject = event.subject();
-        let what = match event {
+        let of = |kind| Entry::new(kind, subject);
+        let entry = match event {
             rental::Event::Rented { period, .. } => {
-                self.number(rows::RENTALS, subject)?;
-                What { period: Some(*period), ..What::of("rental.rented") }
+                self.list(List::Rentals, subject)?;
+                Entry { period: Some(*period), ..of(Kind::Rented) }
             }
-            rental::Event::PickedUp { .. } => What::of("rental.picked_up"),
-            rental::Event::Returned { .. } => What::of("rental.returned"),
-            rental::Event::Cancelled { .. } => What::of("rental.cancelled"),
-            rental::Event::Overdue { .. } => What::of("rental.overdue"),
+            rental::Event::PickedUp { .. } => of(Kind::RentalPickedUp),
+            rental::Event::Returned { .. } => of(Kind::RentalReturned),
+            rental::Event::Cancelled { .. } => of(Kind::RentalCancelled),
+            rental::Event::Overdue { .. } => of(Kind::RentalOverdue),
         };
-        self.feed(subject, at, what, place)
+        self.feed(&subject.customer_no, entry, at, place)
     }
 
-    fn ledger(&mut self, car_no: &str, event: &fleet::Event) -> Result<(), ReadError> {
-        let key = car_no.as_bytes().to_vec();
-        let known: Option<fleet::State> = self.row(rows::CARS, &key)?;
-        if known.is_none() {
-            self.count(rows::CARS)?;
+    fn car(&mut self, car_no: &str, event: &fleet::Event) {
+        if let fleet::Event::Registered(_) = event {
+            self.summary.count += 1;
+            self.put(rows::CARS, car_no.as_bytes().to_vec(), Vec::new());
         }
-        let state = fleet::evolve(known.unwrap_or_default(), event).map_err(damaged)?;
-        self.put(rows::CARS, key, &state)
     }
 
-    fn feed(&mut self, subject: &Subject, at: Timestamp, what: What, place: Place) -> Result<(), ReadError> {
-        let entry = FeedEntry {
-            at,
-            kind: what.kind.to_owned(),
-            reservation_no: subject.reservation_no.clone(),
-            car_no: subject.car_no.clone(),
-            period: what.period,
-            amount: what.amount,
-            note: what.note,
+    fn feed(
+        &mut self,
+        customer_no: &CustomerNo,
+        mut entry: Entry,
+        at: Timestamp,
+        place: Place,
+    ) -> Result<(), ReadError> {
+        self.summary.latest_ms = self.summary.latest_ms.max(at.as_millis());
+        let counts_for = at.saturating_add_millis(self.summary.latest_ms - at.as_millis());
+        let row = entry.to_bytes(at, counts_for)?;
+        self.put(rows::FEED, rows::feed_key(customer_no, place), row);
+        self.fed.push((customer_no.clone(), place));
+        Ok(())
+    }
+
+    fn put(&mut self, table: &'static str, key: Vec<u8>, value: Vec<u8>) {
+        self.new.push(RowWrite { table, key, value: Some(value) });
+    }
+
+    /// Adds a reservation to those that are held and not paid, or takes it away.
+    fn unpaid(&mut self, subject: &Subject, held: bool) {
+        let key = rows::unpaid_key(&subject.customer_no, &subject.reservation_no);
+        let before = self.unpaid.get(&key).copied();
+        let after = match (before, held) {
+            (None | Some(Unpaid::Never | Unpaid::New), true) => Unpaid::New,
+            (Some(Unpaid::Again | Unpaid::Gone), true) => Unpaid::Again,
+            (Some(Unpaid::Never | Unpaid::New), false) => Unpaid::Never,
+            (None | Some(Unpaid::Again | Unpaid::Gone), false) => Unpaid::Gone,
         };
-        let when = at.as_millis().to_be_bytes().to_vec();
-        self.rows.insert((rows::FEED_PLACES, rows::feed_place_key(&subject.customer_no, place)), Some(when));
-        self.put(rows::FEED, rows::feed_key(&subject.customer_no, at, place), &entry)?;
-        self.fed.push((subject.customer_no.clone(), place));
-        Ok(())
+        self.unpaid.insert(key, after);
     }
 
-    /// Adds a row to a table that the old surface numbers, unless it is there.
-    fn number(&mut self, table: &'static str, subject: &Subject) -> Result<(), ReadError> {
-        let key = subject.serial.to_be_bytes().to_vec();
-        if self.bytes(table, &key)?.is_none() {
-            self.count(table)?;
-            self.rows.insert((table, key), Some(subject.reservation_no.as_str().as_bytes().to_vec()));
+    /// Adds a reservation to a list of the old surface, unless it is in it.
+    fn list(&mut self, list: List, subject: &Subject) -> Result<(), ReadError> {
+        let key = (list, Block::key(list, subject.serial, self.shard.number));
+        let (mut block, changed) = match self.blocks.get(&key) {
+            Some(block) => (*block, true),
+            None => match self.store.get(rows::SERIALS, &key.1)? {
+                Some(bytes) => (Block::from_bytes(&bytes)?, false),
+                None => (Block::empty(), false),
+            },
+        };
+        let is_new = block.add(subject.serial);
+        if is_new {
+            self.summary.count += 1;
+        }
+        if is_new || changed {
+            self.blocks.insert(key, block);
         }
         Ok(())
     }
-
-    fn count(&mut self, table: &'static str) -> Result<(), ReadError> {
-        let key = rows::count_key(table, self.shard.number);
-        let count = self.row::<u64>(rows::COUNTS, &key)?.unwrap_or(0);
-        self.put(rows::COUNTS, key, &(count + 1))
-    }
-
-    fn bytes(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        match self.rows.get(&(table, key.to_vec())) {
-            Some(changed) => Ok(changed.clone()),
-            None => self.store.get(table, key),
-        }
-    }
-
-    fn row<T: DeserializeOwned>(&self, table: &'static str, key: &[u8]) -> Result<Option<T>, ReadError> {
-        self.bytes(table, key)?.map(|bytes| codec::from_bytes(&bytes).map_err(damaged)).transpose()
-    }
-
-    fn put<T: Serialize>(&mut self, table: &'static str, key: Vec<u8>, value: &T) -> Result<(), ReadError> {
-        let bytes = codec::to_bytes(value).map_err(damaged)?;
-        self.rows.insert((table, key), Some(bytes.to_vec()));
-        Ok(())
-    }
-
-    fn remove(&mut self, table: &'static str, key: Vec<u8>) {
-        self.rows.insert((table, key), None);
-    }
-}
-
-/// What an event tells the customer.
-struct What {
-    kind: &'static str,
-    period: Option<Period>,
-    amount: Option<Money>,
-    note: Option<String>,
-}
-
-impl What {
-    fn of(kind: &'static str) -> What {
-        What { kind, period: None, amount: None, note: None }
-    }
-}
-
-fn damaged(error: impl std::fmt::Display) -> ReadError {
-    ReadError::Damaged(error.to_string())
 }

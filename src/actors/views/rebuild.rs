@@ -10,20 +10,6 @@ use std::sync::Arc;
 const EVENTS_PER_READ: usize = 1_000;
 /// How many rows are digested at once.
 const ROWS_PER_READ: usize = 1_000;
-/// Every table.
-const TABLES: [&str; 11] = [
-    rows::CARS,
-    rows::FEED,
-    rows::FEED_PLACES,
-    rows::BY_CUSTOMER,
-    rows::UNPAID,
-    rows::SLOTS,
-    rows::SLOT_KEYS,
-    rows::RESERVATIONS,
-    rows::PAYMENTS,
-    rows::RENTALS,
-    rows::COUNTS,
-];
 
 /// Brings the read models up to the journal's heads.
 ///
@@ -73,7 +59,7 @@ pub async fn rebuild(
 pub fn digest(store: &dyn ViewStore) -> Result<(String, u64), ReadError> {
     let mut hasher = Sha256::new();
     let mut count = 0;
-    for table in TABLES {
+    for table in rows::TABLES {
         let mut scan = Scan { limit: ROWS_PER_READ, ..Scan::default() };
         loop {
             let rows = store.scan(table, &scan)?;

@@ -4,27 +4,32 @@
 //! been seen. So a stream resumes without a gap or a repeat, after a restart or a rebuild too, although the shards
 //! are followed side by side and have no order among them. Nothing here keeps a whole feed in memory.
 
+pub mod entry;
 mod merge;
+mod pages;
 mod seen;
 
 pub use seen::{EVENT_ID_CHARS_MAX, Seen};
 
-use super::rows::{self, PLACE_BYTES, Place};
+use super::rows::{self, Place};
 use super::{Views, damaged};
-use crate::actors::api::{FeedEntry, InvalidCursor, LiveEntry};
-use crate::domain::ids::CustomerNo;
-use crate::domain::time::Timestamp;
-use crate::store::codec;
+use crate::actors::api::{FeedEntry, InvalidCursor, Listing, LiveEntry};
+use crate::domain::ids::{CustomerNo, ReservationNo};
 use crate::store::journal::ReadError;
+use crate::store::schema;
 use crate::store::view_store::Scan;
+use entry::{Entry, Kind};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use merge::{Merge, Timed};
+use pages::{Backwards, cursor, parse_cursor, timed};
 use std::sync::Arc;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 /// How many reads a stream does before others get their turn.
 const READS_PER_TURN: usize = 64;
+/// How many entries of its own context a reservation has, about.
+const ENTRIES_OF_A_RESERVATION: usize = 3;
 
 /// A page of entries with the cursor of the next.
 pub type EntryPage = (Vec<FeedEntry>, Option<String>);
@@ -40,22 +45,39 @@ impl Views {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Result<EntryPage, InvalidCursor>, ReadError> {
-        let after = match cursor.map(parse_cursor) {
-            Some(None) => return Ok(Err(InvalidCursor)),
-            Some(Some((at, place))) => Some(rows::feed_key(customer_no, at, place)),
-            None => None,
+        let Ok(before) = cursor.map(|cursor| parse_cursor(cursor).ok_or(InvalidCursor)).transpose() else {
+            return Ok(Err(InvalidCursor));
         };
-        let scan = Scan { prefix: rows::customer_prefix(customer_no), after, reverse: true, limit: limit + 1 };
-        let mut rows = self.store.scan(rows::FEED, &scan)?;
-        let more = rows.len() > limit;
-        rows.truncate(limit);
-        let next = rows.last().filter(|_| more).and_then(|(key, _)| {
-            let (at, place) = key.get(key.len().checked_sub(PLACE_BYTES + 8)?..)?.split_first_chunk::<8>()?;
-            let place = Place::read(place)?;
-            Some(format!("{}-{}-{}-{}", i64::from_be_bytes(*at), place.context, place.shard, place.position))
-        });
-        let entries = rows.into_iter().map(|(_, value)| codec::from_bytes(&value).map_err(damaged));
-        Ok(Ok((entries.collect::<Result<_, _>>()?, next)))
+        let mut entries = Backwards::of(self, customer_no, None, before, limit)?;
+        let page = page(limit, || Ok(entries.next()?.map(|(timed, entry)| (timed, entry.shown(timed.0)))))?;
+        Ok(Ok((page.items, page.next_cursor)))
+    }
+
+    /// A customer's reservations, the newest first.
+    ///
+    /// # Errors
+    /// When the rows cannot be read, or the cursor is none of ours.
+    pub fn reservations_of(
+        &self,
+        customer_no: &CustomerNo,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Result<Listing<ReservationNo>, InvalidCursor>, ReadError> {
+        let Ok(before) = cursor.map(|cursor| parse_cursor(cursor).ok_or(InvalidCursor)).transpose() else {
+            return Ok(Err(InvalidCursor));
+        };
+        let context = rows::place_of_context(schema::RESERVATION);
+        let expected = limit * ENTRIES_OF_A_RESERVATION;
+        let mut entries = Backwards::of(self, customer_no, Some(context), before, expected)?;
+        let next_held = || {
+            while let Some((timed, entry)) = entries.next()? {
+                if entry.kind == Kind::Held {
+                    return Ok(Some((timed, entry.reservation_no)));
+                }
+            }
+            Ok(None)
+        };
+        page(limit, next_held).map(Ok)
     }
 
     /// Up to where the customer's feed goes now.
@@ -65,36 +87,42 @@ impl Views {
     pub fn seen(&self, customer_no: &CustomerNo) -> Result<Seen, ReadError> {
         let mut seen = Seen::default();
         let mut before = None;
-        while let Some(last) = self.last_of_shard(customer_no, before)? {
+        while let Some((_, last)) = self.last_of_shard(customer_no, None, before)? {
             seen.note(last);
             before = Some(last);
         }
         Ok(seen)
     }
 
-    /// The customer's last place in the last shard that has said anything, of those before the shard of `before`.
-    fn last_of_shard(&self, customer_no: &CustomerNo, before: Option<Place>) -> Result<Option<Place>, ReadError> {
-        let after = before.map(|place| rows::feed_shard_prefix(customer_no, place.context, place.shard));
-        let scan = Scan { prefix: rows::customer_prefix(customer_no), after, reverse: true, limit: 1 };
-        self.store.scan(rows::FEED_PLACES, &scan)?.first().map(|(key, _)| place_of(key)).transpose()
+    /// The customer's last place in the last shard that has said anything, of those before the shard of `before`, and
+    /// of one context if it is given.
+    fn last_of_shard(
+        &self,
+        customer_no: &CustomerNo,
+        context: Option<u8>,
+        before: Option<Place>,
+    ) -> Result<Option<Timed>, ReadError> {
+        let prefix = match context {
+            Some(context) => rows::context_prefix(customer_no, context),
+            None => rows::customer_prefix(customer_no),
+        };
+        let after = before.map(|place| rows::shard_prefix(customer_no, place));
+        let scan = Scan { prefix, after, reverse: true, limit: 1 };
+        self.store.scan(rows::FEED, &scan)?.first().map(|(key, value)| timed(key, value)).transpose()
     }
 
     /// The customer's places in a shard after a place, with their times.
     fn places_after(&self, customer_no: &CustomerNo, place: Place, limit: usize) -> Result<Vec<Timed>, ReadError> {
-        let prefix = rows::feed_shard_prefix(customer_no, place.context, place.shard);
-        let after = Some(rows::feed_place_key(customer_no, place));
-        let rows = self.store.scan(rows::FEED_PLACES, &Scan { prefix, after, reverse: false, limit })?;
-        let timed = rows.into_iter().map(|(key, at)| {
-            let at = i64::from_be_bytes(at.try_into().map_err(|_| damaged("a time of another length"))?);
-            let at = Timestamp::from_millis(at).ok_or_else(|| damaged("a time out of bounds"))?;
-            Ok((at, place_of(&key)?))
-        });
-        timed.collect()
+        let prefix = rows::shard_prefix(customer_no, place);
+        let after = Some(rows::feed_key(customer_no, place));
+        let rows = self.store.scan(rows::FEED, &Scan { prefix, after, reverse: false, limit })?;
+        rows.iter().map(|(key, value)| timed(key, value)).collect()
     }
 
-    fn entry_at(&self, customer_no: &CustomerNo, (at, place): Timed) -> Result<FeedEntry, ReadError> {
-        let entry = self.store.get(rows::FEED, &rows::feed_key(customer_no, at, place))?;
-        codec::from_bytes(&entry.ok_or_else(|| damaged("a place without an entry"))?).map_err(damaged)
+    fn entry_at(&self, customer_no: &CustomerNo, place: Place) -> Result<FeedEntry, ReadError> {
+        let entry = self.store.get(rows::FEED, &rows::feed_key(customer_no, place))?;
+        let (counts_for, entry) = Entry::from_bytes(&entry.ok_or_else(|| damaged("a place without an entry"))?)?;
+        Ok(entry.shown(counts_for))
     }
 
     /// Everything after `seen`, then live, until it is dropped or the rows cannot be read.
@@ -152,7 +180,7 @@ impl Reader {
             self.give_way().await;
             let (views, customer_no) = (&self.views, &self.customer_no);
             if let Some(timed) = self.ahead.pop(|after, limit| views.places_after(customer_no, after, limit))? {
-                let entry = views.entry_at(customer_no, timed)?;
+                let entry = views.entry_at(customer_no, timed.1)?;
                 self.seen.note(timed.1);
                 return Ok(Some(LiveEntry { id: self.seen.to_string(), entry }));
             }
@@ -177,7 +205,7 @@ impl Reader {
     /// later, is among the news.
     async fn unseen_shards(&mut self) -> Result<Vec<Place>, ReadError> {
         let (mut unseen, mut before) = (Vec::new(), None);
-        while let Some(last) = self.views.last_of_shard(&self.customer_no, before)? {
+        while let Some((_, last)) = self.views.last_of_shard(&self.customer_no, None, before)? {
             if !self.seen.covers(last) {
                 unseen.push(self.seen_of(last));
             }
@@ -226,18 +254,20 @@ impl Reader {
     }
 }
 
-fn place_of(key: &[u8]) -> Result<Place, ReadError> {
-    let place = key.len().checked_sub(PLACE_BYTES).and_then(|at| Place::read(&key[at..]));
-    place.ok_or_else(|| damaged("a place of another length"))
-}
-
-fn parse_cursor(cursor: &str) -> Option<(Timestamp, Place)> {
-    let mut parts = cursor.split('-');
-    let at = Timestamp::from_millis(parts.next()?.parse().ok()?)?;
-    let context = parts.next()?.parse().ok()?;
-    let shard = parts.next()?.parse().ok()?;
-    let position = parts.next()?.parse().ok()?;
-    parts.next().is_none().then_some((at, Place { context, shard, position }))
+/// A page of what `next` gives, one after the other.
+fn page<T>(
+    limit: usize,
+    mut next: impl FnMut() -> Result<Option<(Timed, T)>, ReadError>,
+) -> Result<Listing<T>, ReadError> {
+    let (mut items, mut last) = (Vec::new(), None);
+    while let Some((timed, item)) = next()? {
+        if items.len() == limit {
+            return Ok(Listing { items, next_cursor: last.map(cursor) });
+        }
+        items.push(item);
+        last = Some(timed);
+    }
+    Ok(Listing { items, next_cursor: None })
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 use super::*;
-use crate::domain::ids::{CarNo, ReservationNo};
+use crate::domain::Subject;
+use crate::domain::ids::CarNo;
+use crate::domain::time::Timestamp;
 use crate::store::journal::ShardId;
 use crate::store::memory::{MemoryJournal, MemoryViews};
 use crate::store::schema;
@@ -26,36 +28,31 @@ impl World {
         World { store, views, customer_no: CustomerNo::parse("kim").expect("a number") }
     }
 
-    /// Lets something happen, and names it after its place.
-    fn happens(&self, customer_no: &CustomerNo, place: Place, at_ms: i64) {
-        let at = Timestamp::from_millis(at_ms).expect("an instant");
-        let entry = FeedEntry {
-            at,
-            kind: name(place),
+    /// Lets something happen that counts for a time, and names it after its place.
+    fn happens(&self, customer_no: &CustomerNo, place: Place, counts_for_ms: i64) {
+        let counts_for = Timestamp::from_millis(counts_for_ms).expect("an instant");
+        let subject = Subject {
             reservation_no: ReservationNo::parse("r1").expect("a number"),
+            serial: 1,
+            customer_no: customer_no.clone(),
             car_no: CarNo::parse("car01").expect("a number"),
-            period: None,
-            amount: None,
-            note: None,
         };
-        let row = |table, key, value| RowWrite { table, key, value: Some(value) };
-        let rows = vec![
-            row(rows::FEED_PLACES, rows::feed_place_key(customer_no, place), at_ms.to_be_bytes().to_vec()),
-            row(rows::FEED, rows::feed_key(customer_no, at, place), codec::to_bytes(&entry).expect("fits").to_vec()),
-        ];
+        let mut entry = Entry { note: Some(name(place)), ..Entry::new(Kind::Held, &subject) };
+        let value = Some(entry.to_bytes(counts_for, counts_for).expect("fits"));
+        let rows = vec![RowWrite { table: rows::FEED, key: rows::feed_key(customer_no, place), value }];
         let shard = ShardId { context: schema::ALL[usize::from(place.context)], number: place.shard };
         self.store.apply(shard, place.position, rows).expect("memory");
     }
 
-    /// A history in all shards, in which the clocks of the shards step back now and then.
+    /// A history in all shards, whose events take turns and now and then count for the same time.
     fn long_history(&self) -> Vec<String> {
         let mut names = Vec::new();
         for position in 1..=60_u64 {
             for context in 0..3 {
                 for shard in 0..SHARDS {
                     let place = Place { context, shard, position: position * 3 };
-                    let at = 1_800_000_000_000 + i64::try_from(position * 100).unwrap()
-                        - i64::try_from((position * 7 + u64::from(shard)) % 11).unwrap() * 50;
+                    let ahead = i64::try_from((position / 7 + u64::from(shard)) % 3).unwrap() * 50;
+                    let at = 1_800_000_000_000 + i64::try_from(position * 100).unwrap() + ahead;
                     self.happens(&self.customer_no, place, at);
                     names.push(name(place));
                 }
@@ -76,7 +73,7 @@ fn name(place: Place) -> String {
 }
 
 fn kinds(told: &[LiveEntry]) -> Vec<String> {
-    let mut kinds: Vec<_> = told.iter().map(|live| live.entry.kind.clone()).collect();
+    let mut kinds: Vec<_> = told.iter().map(|live| live.entry.note.clone().unwrap()).collect();
     kinds.sort_unstable();
     kinds
 }
@@ -105,7 +102,7 @@ async fn an_id_covers_what_has_been_told_and_nothing_else() {
     let whole = world.read(Seen::default(), 400).await;
     let mut told = BTreeSet::new();
     for live in &whole {
-        told.insert(live.entry.kind.clone());
+        told.insert(live.entry.note.clone().unwrap());
         let seen = Seen::parse(&live.id).expect("an id of ours");
         for context in 0..3 {
             for shard in 0..SHARDS {
@@ -148,7 +145,7 @@ async fn what_happens_during_a_long_catch_up_is_told_too() {
     let last = Place { context: 2, shard: 7, position: 9_999 };
     world.happens(&world.customer_no, last, 1_700_000_000_000);
     let _ = world.views.fed.send((world.customer_no.clone(), last));
-    assert_eq!(live.next().await.expect("news").entry.kind, name(last));
+    assert_eq!(live.next().await.expect("news").entry.note, Some(name(last)));
 }
 
 #[tokio::test]
@@ -166,4 +163,67 @@ async fn others_get_their_turn_while_a_long_history_is_told() {
     assert_eq!(world.read(Seen::default(), count).await.len(), count);
     assert!(turns.load(std::sync::atomic::Ordering::Relaxed) >= count / READS_PER_TURN);
     other.abort();
+}
+
+#[test]
+fn pages_have_every_entry_once_the_newest_first_wherever_they_are_cut() {
+    let world = World::new();
+    let names = world.long_history();
+    world.happens(&CustomerNo::parse("ki").expect("a number"), Place { context: 0, shard: 0, position: 1 }, 1);
+    for sizes in [[1, 2, 3], [200, 7, 64], [2_000, 880, 1_000], [3_000, 1, 1]] {
+        let (mut shown, mut next, mut sizes) = (Vec::new(), None, sizes.into_iter().cycle());
+        loop {
+            let size = sizes.next().unwrap();
+            let page = world.views.entries(&world.customer_no, next.as_deref(), size).expect("memory");
+            let (entries, cursor) = page.expect("a cursor of ours");
+            assert!(entries.len() == size || cursor.is_none());
+            shown.extend(entries);
+            next = cursor;
+            if next.is_none() {
+                break;
+            }
+        }
+        assert!(shown.is_sorted_by(|newer, older| newer.at >= older.at));
+        let mut shown: Vec<_> = shown.into_iter().map(|entry| entry.note.unwrap()).collect();
+        shown.sort_unstable();
+        assert_eq!(shown, names);
+    }
+}
+
+#[test]
+fn a_page_begins_where_the_last_one_ended_whatever_happens_between() {
+    let world = World::new();
+    world.long_history();
+    let page = |cursor: Option<&str>| {
+        world.views.entries(&world.customer_no, cursor, 100).expect("memory").expect("a cursor of ours")
+    };
+    let (_, cursor) = page(None);
+    let (second, _) = page(cursor.as_deref());
+    for (shard, position) in [(1, 500), (5, 501), (900, 1)] {
+        world.happens(&world.customer_no, Place { context: 1, shard, position }, 1_900_000_000_000);
+    }
+    assert_eq!(page(cursor.as_deref()).0, second);
+    assert_eq!(page(None).0[0].note, Some("1-900-1".to_owned()));
+}
+
+#[test]
+fn a_customers_reservations_are_the_entries_that_made_them() {
+    let world = World::new();
+    for (context, positions) in [(0, 1..40), (1, 1..5)] {
+        for position in positions {
+            world.happens(&world.customer_no, Place { context, shard: 3, position }, 1_800_000_000_000);
+        }
+    }
+    let (mut count, mut cursor) = (0, None);
+    loop {
+        let page = world.views.reservations_of(&world.customer_no, cursor.as_deref(), 7).expect("memory");
+        let page = page.expect("a cursor of ours");
+        count += page.items.len();
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(count, 39);
+    assert!(world.views.reservations_of(&world.customer_no, Some("1-r1"), 7).expect("memory").is_err());
 }

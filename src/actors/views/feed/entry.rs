@@ -1,0 +1,147 @@
+//! An entry of a feed as its row keeps it: the time it counts for, and what happened.
+
+use super::super::damaged;
+use crate::actors::api::FeedEntry;
+use crate::domain::Subject;
+use crate::domain::ids::{CarNo, ReservationNo};
+use crate::domain::money::Money;
+use crate::domain::time::{Period, Timestamp};
+use crate::store::codec;
+use crate::store::journal::ReadError;
+use serde::{Deserialize, Serialize};
+
+/// What happened. New kinds go to the end: rows keep the place of a kind here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// A car was reserved, and is held until it is paid.
+    Held,
+    /// The reservation is paid.
+    Confirmed,
+    /// It was not paid in time.
+    Expired,
+    /// It was cancelled.
+    Cancelled,
+    /// The car was handed over.
+    PickedUp,
+    /// The car came back.
+    Completed,
+    /// A payment was asked for.
+    PaymentRequested,
+    /// It was approved.
+    PaymentApproved,
+    /// It was declined.
+    PaymentDeclined,
+    /// Nothing was charged.
+    PaymentNotCharged,
+    /// Nobody knows whether it was charged.
+    PaymentUnknown,
+    /// It was cancelled.
+    PaymentCancelled,
+    /// Something went back.
+    PaymentRefunded,
+    /// A rental was made.
+    Rented,
+    /// Its car was handed over.
+    RentalPickedUp,
+    /// Its car came back.
+    RentalReturned,
+    /// It was cancelled.
+    RentalCancelled,
+    /// Its car should be back.
+    RentalOverdue,
+}
+
+impl Kind {
+    /// What the customer is told.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Held => "reservation.held",
+            Kind::Confirmed => "reservation.confirmed",
+            Kind::Expired => "reservation.expired",
+            Kind::Cancelled => "reservation.cancelled",
+            Kind::PickedUp => "reservation.picked_up",
+            Kind::Completed => "reservation.completed",
+            Kind::PaymentRequested => "payment.requested",
+            Kind::PaymentApproved => "payment.approved",
+            Kind::PaymentDeclined => "payment.declined",
+            Kind::PaymentNotCharged => "payment.not_charged",
+            Kind::PaymentUnknown => "payment.unknown",
+            Kind::PaymentCancelled => "payment.cancelled",
+            Kind::PaymentRefunded => "payment.refunded",
+            Kind::Rented => "rental.rented",
+            Kind::RentalPickedUp => "rental.picked_up",
+            Kind::RentalReturned => "rental.returned",
+            Kind::RentalCancelled => "rental.cancelled",
+            Kind::RentalOverdue => "rental.overdue",
+        }
+    }
+}
+
+/// What an event tells a customer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// By how much the event is older than the time it counts for, in milliseconds; set when the row is made.
+    pub older_by_ms: i64,
+    /// What happened.
+    pub kind: Kind,
+    /// Which reservation it is about.
+    pub reservation_no: ReservationNo,
+    /// Which car.
+    pub car_no: CarNo,
+    /// The period, where the event tells it.
+    pub period: Option<Period>,
+    /// The amount, where the event tells one.
+    pub amount: Option<Money>,
+    /// A further word.
+    pub note: Option<String>,
+}
+
+impl Entry {
+    /// An entry about a reservation that tells no more than its kind.
+    pub fn new(kind: Kind, subject: &Subject) -> Entry {
+        let (reservation_no, car_no) = (subject.reservation_no.clone(), subject.car_no.clone());
+        Entry { older_by_ms: 0, kind, reservation_no, car_no, period: None, amount: None, note: None }
+    }
+
+    /// The row of an event of `at` that counts for the time `counts_for`: the later one of its own and those of the
+    /// events before it in its shard.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
+    pub fn to_bytes(&mut self, at: Timestamp, counts_for: Timestamp) -> Result<Vec<u8>, ReadError> {
+        self.older_by_ms = counts_for.millis_since(at);
+        let entry = codec::to_bytes(self).map_err(damaged)?;
+        Ok([&counts_for.as_millis().to_be_bytes(), &entry[..]].concat())
+    }
+
+    /// The entry of a row.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn from_bytes(bytes: &[u8]) -> Result<(Timestamp, Entry), ReadError> {
+        let counts_for = counts_for(bytes)?;
+        Ok((counts_for, codec::from_bytes(bytes.get(8..).unwrap_or_default()).map_err(damaged)?))
+    }
+
+    /// The entry as it is shown.
+    pub fn shown(self, counts_for: Timestamp) -> FeedEntry {
+        FeedEntry {
+            at: counts_for.saturating_add_millis(-self.older_by_ms),
+            kind: self.kind.name().to_owned(),
+            reservation_no: self.reservation_no,
+            car_no: self.car_no,
+            period: self.period,
+            amount: self.amount,
+            note: self.note,
+        }
+    }
+}
+
+/// The time that the entry of a row counts for.
+///
+/// # Errors
+/// When the row is no entry.
+pub fn counts_for(bytes: &[u8]) -> Result<Timestamp, ReadError> {
+    let time = bytes.first_chunk().and_then(|time| Timestamp::from_millis(i64::from_be_bytes(*time)));
+    time.ok_or_else(|| damaged("an entry without a time"))
+}

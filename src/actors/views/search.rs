@@ -1,0 +1,108 @@
+//! Search by period: the cars that are free, in the order of branch, class and number.
+
+use super::slot::{self, Slot};
+use super::{Views, car_no, damaged, rows};
+use crate::actors::api::{InvalidCursor, Listing};
+use crate::domain::ids::CarNo;
+use crate::domain::money::Money;
+use crate::domain::time::{Period, Timestamp};
+use crate::store::journal::ReadError;
+use crate::store::view_store::Scan;
+use tokio::task::yield_now;
+
+/// How many slots are looked at in one read of the store.
+const SLOTS_PER_READ: usize = 256;
+
+/// A car that is free for the whole period asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FreeCar {
+    /// Which.
+    pub car_no: CarNo,
+    /// What it is.
+    pub model: String,
+    /// Its class; empty when it has none.
+    pub car_class: String,
+    /// Where it stands; empty when unknown.
+    pub branch: String,
+    /// What a day costs.
+    pub daily_rate: Money,
+}
+
+impl Views {
+    /// The cars that are free for a whole period, in the order of branch, class and number.
+    ///
+    /// # Errors
+    /// When the rows cannot be read, or the cursor is none of ours.
+    pub async fn free_cars(
+        &self,
+        period: &Period,
+        now: Timestamp,
+        car_class: Option<&str>,
+        branch: Option<&str>,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Result<Listing<FreeCar>, InvalidCursor>, ReadError> {
+        // Without a branch, the cars of a class stand at each branch together, and those of others are passed over.
+        let class_everywhere = car_class.filter(|_| branch.is_none());
+        let prefix = branch.map_or_else(Vec::new, |branch| rows::slot_prefix(branch, car_class));
+        let after = match cursor.map(|no| self.store.get(rows::SLOT_KEYS, no.as_bytes())).transpose()? {
+            None => None,
+            Some(Some(key)) if key.starts_with(&prefix) => Some(key),
+            Some(_) => return Ok(Err(InvalidCursor)),
+        };
+        let mut scan = Scan { prefix, after, reverse: false, limit: SLOTS_PER_READ.min(limit + 1) };
+        if let Some(car_class) = class_everywhere {
+            let first = if scan.after.is_some() { scan.after.clone() } else { self.first_slot(None)? };
+            let Some(first) = first else { return Ok(Ok(Listing { items: Vec::new(), next_cursor: None })) };
+            scan.prefix = rows::slot_prefix(parts(&first)?.0, Some(car_class));
+        }
+        let mut items: Vec<FreeCar> = Vec::new();
+        loop {
+            let rows = self.store.scan(rows::SLOTS, &scan)?;
+            let exhausted = rows.len() < scan.limit;
+            for (key, value) in rows {
+                if slot::is_free(&value, period, now).ok_or_else(|| damaged("a slot's intervals are malformed"))? {
+                    if items.len() == limit {
+                        let next_cursor = items.last().map(|last| last.car_no.to_string());
+                        return Ok(Ok(Listing { items, next_cursor }));
+                    }
+                    items.push(free_car(&key, &value)?);
+                }
+                scan.after = Some(key);
+            }
+            scan.limit = SLOTS_PER_READ;
+            if exhausted {
+                match class_everywhere.map(|car_class| self.next_branch(&scan.prefix, car_class)).transpose()?.flatten()
+                {
+                    Some(prefix) => (scan.prefix, scan.after) = (prefix, None),
+                    None => return Ok(Ok(Listing { items, next_cursor: None })),
+                }
+            }
+            // What takes long must not keep others from the processor.
+            yield_now().await;
+        }
+    }
+
+    /// What the slots of a class at the next branch begin with, if there is one.
+    fn next_branch(&self, prefix: &[u8], car_class: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        let first = self.first_slot(Some(rows::after_branch(parts(prefix)?.0)))?;
+        first.map(|first| Ok(rows::slot_prefix(parts(&first)?.0, Some(car_class)))).transpose()
+    }
+
+    /// The key of the first slot after a key.
+    fn first_slot(&self, after: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, ReadError> {
+        let mut rows = self.store.scan(rows::SLOTS, &Scan { after, limit: 1, ..Scan::default() })?;
+        Ok(rows.pop().map(|(key, _)| key))
+    }
+}
+
+fn free_car(key: &[u8], value: &[u8]) -> Result<FreeCar, ReadError> {
+    let (branch, car_class, no) = parts(key)?;
+    let Slot { model, daily_rate, .. } = Slot::from_bytes(value).map_err(damaged)?;
+    let (car_class, branch) = (car_class.to_owned(), branch.to_owned());
+    Ok(FreeCar { car_no: car_no(no)?, model, car_class, branch, daily_rate })
+}
+
+fn parts(key: &[u8]) -> Result<(&str, &str, &str), ReadError> {
+    rows::slot_parts(key).ok_or_else(|| damaged("a slot without a car"))
+}

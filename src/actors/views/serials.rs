@@ -1,0 +1,201 @@
+//! The lists of the old surface: which serials are in them, a bit for each, in blocks of one shard each. What a serial
+//! is about is read as committed.
+
+use super::rows::{self, SERIALS};
+use super::{SKIP_MAX, Views, damaged};
+use crate::store::journal::ReadError;
+use crate::store::view_store::Scan;
+use tokio::task::yield_now;
+
+/// How many serials a block has.
+const SERIALS_PER_BLOCK: u64 = 1024;
+const BLOCK_BYTES: usize = 128;
+/// How many blocks are looked at in one read of the store.
+const BLOCKS_PER_READ: usize = 256;
+
+/// A list of the old surface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum List {
+    /// Every reservation.
+    Reservations,
+    /// Those whose payment exists.
+    Payments,
+    /// Those whose rental exists.
+    Rentals,
+}
+
+impl List {
+    const fn byte(self) -> u8 {
+        match self {
+            List::Reservations => b'r',
+            List::Payments => b'p',
+            List::Rentals => b't',
+        }
+    }
+
+    /// The context whose events make the list.
+    fn context(self) -> u8 {
+        match self {
+            List::Reservations => rows::place_of_context(crate::store::schema::RESERVATION),
+            List::Payments => rows::place_of_context(crate::store::schema::PAYMENT),
+            List::Rentals => rows::place_of_context(crate::store::schema::RENTAL),
+        }
+    }
+}
+
+/// Some of the serials of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Block([u8; BLOCK_BYTES]);
+
+impl Block {
+    /// The key of a serial's block in a list, as far as it comes from a shard.
+    pub fn key(list: List, serial: u64, shard: u16) -> Vec<u8> {
+        let mut key = Vec::with_capacity(11);
+        key.push(list.byte());
+        key.extend_from_slice(&(serial / SERIALS_PER_BLOCK).to_be_bytes());
+        key.extend_from_slice(&shard.to_be_bytes());
+        key
+    }
+
+    /// The number of the block of a key.
+    fn number(key: &[u8]) -> Result<u64, ReadError> {
+        let number = key.get(1..9).and_then(|number| number.try_into().ok()).map(u64::from_be_bytes);
+        number.ok_or_else(|| damaged("a block of serials without a number"))
+    }
+
+    /// A block without serials.
+    pub const fn empty() -> Block {
+        Block([0; BLOCK_BYTES])
+    }
+
+    /// The block of a row.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Block, ReadError> {
+        bytes.try_into().map(Block).map_err(|_| damaged("a block of serials of another length"))
+    }
+
+    /// The row.
+    pub fn to_bytes(self) -> Vec<u8> {
+        self.0.to_vec()
+    }
+
+    /// Adds a serial, and answers whether it is new.
+    pub fn add(&mut self, serial: u64) -> bool {
+        let bit = serial % SERIALS_PER_BLOCK;
+        let (byte, bit) = (usize::try_from(bit / 8).unwrap_or(0), 1_u8 << (bit % 8));
+        let is_new = self.0[byte] & bit == 0;
+        self.0[byte] |= bit;
+        is_new
+    }
+
+    fn join(&mut self, other: Block) {
+        self.0.iter_mut().zip(other.0).for_each(|(byte, other)| *byte |= other);
+    }
+
+    fn count(&self) -> u64 {
+        self.0.iter().map(|byte| u64::from(byte.count_ones())).sum()
+    }
+
+    /// The serials of block `number`, in their order.
+    fn serials(&self, number: u64) -> impl Iterator<Item = u64> + '_ {
+        let bits = (0..SERIALS_PER_BLOCK).zip(self.0.iter().flat_map(|byte| (0..8).map(move |bit| byte >> bit & 1)));
+        bits.filter(|(_, set)| *set == 1).map(move |(bit, _)| number.saturating_mul(SERIALS_PER_BLOCK) + bit)
+    }
+}
+
+/// A page that is being filled.
+struct Page {
+    skip: u64,
+    size: usize,
+    serials: Vec<u64>,
+}
+
+impl Page {
+    fn is_full(&self) -> bool {
+        self.serials.len() >= self.size
+    }
+
+    /// Takes the next block in.
+    fn take(&mut self, number: u64, block: &Block) {
+        let count = block.count();
+        if self.skip >= count {
+            self.skip -= count;
+            return;
+        }
+        let skip = usize::try_from(self.skip).unwrap_or(usize::MAX);
+        self.serials.extend(block.serials(number).skip(skip).take(self.size - self.serials.len()));
+        self.skip = 0;
+    }
+}
+
+impl Views {
+    /// A page of the serials of a list in their order, with the total.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    pub async fn serials(&self, list: List, skip: u64, size: usize) -> Result<(Vec<u64>, u64), ReadError> {
+        let mut page = Page { skip: skip.min(SKIP_MAX), size, serials: Vec::new() };
+        let mut scan = Scan { prefix: vec![list.byte()], limit: BLOCKS_PER_READ, ..Scan::default() };
+        // The shards' parts of a block stand behind each other.
+        let mut joined: Option<(u64, Block)> = None;
+        while !page.is_full() {
+            let rows = self.store.scan(SERIALS, &scan)?;
+            let exhausted = rows.len() < scan.limit;
+            for (key, value) in rows {
+                let (number, block) = (Block::number(&key)?, Block::from_bytes(&value)?);
+                match &mut joined {
+                    Some((same, joined)) if *same == number => joined.join(block),
+                    other => {
+                        if let Some((number, block)) = other.replace((number, block)) {
+                            page.take(number, &block);
+                        }
+                    }
+                }
+                scan.after = Some(key);
+            }
+            if exhausted {
+                break;
+            }
+            yield_now().await;
+        }
+        if let Some((number, block)) = joined
+            && !page.is_full()
+        {
+            page.take(number, &block);
+        }
+        Ok((page.serials, self.total(list.context())?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::journal::{Context, ShardId};
+    use crate::store::memory::{MemoryJournal, MemoryViews};
+    use crate::store::view_store::{RowWrite, ViewStore};
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn pages_have_every_serial_once_in_order_whatever_shards_they_come_from() {
+        let serials: Vec<u64> = (1..=3_000).filter(|serial| serial % 3 > 0).chain([u64::MAX / 2, u64::MAX]).collect();
+        let mut blocks: BTreeMap<Vec<u8>, Block> = BTreeMap::new();
+        for (index, serial) in (0_u16..).zip(&serials) {
+            let block = blocks.entry(Block::key(List::Payments, *serial, index % 300)).or_insert(Block::empty());
+            assert!(block.add(*serial) && !block.add(*serial));
+        }
+        let row = |(key, block): (Vec<u8>, Block)| RowWrite { table: SERIALS, key, value: Some(block.to_bytes()) };
+        let store = Arc::new(MemoryViews::default());
+        let views = Views::open(store.clone(), MemoryJournal::new(&[])).unwrap();
+        let shard = ShardId { context: Context("payment"), number: 0 };
+        store.apply(shard, 1, blocks.into_iter().map(row).collect()).unwrap();
+        for (skip, size) in [(0, 20), (0, 5_000), (7, 1), (682, 3), (1_999, 10), (2_001, 5), (2_002, 5), (9_000, 5)] {
+            let (page, _) = views.serials(List::Payments, skip, size).await.unwrap();
+            let expected = serials.iter().copied().skip(usize::try_from(skip).unwrap()).take(size);
+            assert_eq!(page, expected.collect::<Vec<_>>(), "{skip} {size}");
+        }
+        assert_eq!(views.serials(List::Rentals, 0, 5).await.unwrap(), (vec![], 0));
+    }
+}

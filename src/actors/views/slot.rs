@@ -1,0 +1,338 @@
+//! What keeps a car, as one row. A search looks at thousands of them, so it sees whether a car is free without taking
+//! the row apart: intervals of a fixed width stand in front, whatever else there is behind them.
+//!
+//! Layout: whether the car has left the fleet (1 byte); how many bookings are out, how many are not, how many blocks
+//! there are (2 bytes each); the intervals of all three in this order (12 bytes each); the serials of the bookings
+//! (8 bytes each); the rest as [`Rest`]. Numbers are big-endian.
+
+use crate::domain::ids::BlockNo;
+use crate::domain::money::Money;
+use crate::domain::reservation::{Car, Event};
+use crate::domain::time::{Period, Timestamp};
+use crate::store::codec::{self, CodecError};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+const HEADER_BYTES: usize = 7;
+/// An instant has 48 bits: the last one, in the year 9999, needs no more.
+const INSTANT_BYTES: usize = 6;
+const INTERVAL_BYTES: usize = 2 * INSTANT_BYTES;
+type Interval = [[u8; INSTANT_BYTES]; 2];
+const SERIAL_BYTES: usize = 8;
+
+/// Why bytes are not a slot.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidSlot {
+    /// They end too early, or an interval is none.
+    #[error("a slot's intervals are malformed")]
+    Intervals,
+    /// There are more bookings or blocks than can be counted.
+    #[error("a slot has too many intervals")]
+    TooMany,
+    /// What stands behind the intervals is malformed.
+    #[error(transparent)]
+    Rest(#[from] CodecError),
+}
+
+/// A live booking as far as availability is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Booked {
+    /// Which reservation.
+    serial: u64,
+    /// From when to when the car is taken; from its hand-over if that was early.
+    period: Period,
+    /// Whether the car is out: then it is taken until it is back.
+    out: bool,
+}
+
+/// What no search for a period needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Rest {
+    model: String,
+    daily_rate: Money,
+    /// The numbers of the blocks, in the order of their intervals.
+    blocks: Vec<BlockNo>,
+}
+
+/// What keeps a car, and what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    /// What the car is.
+    pub model: String,
+    /// What a day costs.
+    pub daily_rate: Money,
+    retired: bool,
+    /// In the order of their serials.
+    booked: Vec<Booked>,
+    blocks: BTreeMap<BlockNo, Period>,
+}
+
+impl Slot {
+    /// A slot of a car that nothing keeps.
+    pub fn new(car: &Car) -> Slot {
+        let (model, daily_rate) = (car.model.clone(), car.daily_rate);
+        Slot { model, daily_rate, retired: false, booked: Vec::new(), blocks: BTreeMap::new() }
+    }
+
+    /// Takes an event of the car's calendar in, and answers whether it has changed anything.
+    pub fn apply(&mut self, event: &Event) -> bool {
+        match event {
+            Event::Enrolled(car) => (self.model, self.daily_rate) = (car.model.clone(), car.daily_rate),
+            Event::Retired => self.retired = true,
+            Event::Blocked { block_no, block } => drop(self.blocks.insert(block_no.clone(), block.period)),
+            Event::Unblocked { block_no } => return self.blocks.remove(block_no).is_some(),
+            Event::Held { subject, period, at, .. } => {
+                self.blocks.retain(|_, block| *at < block.to());
+                let booked = Booked { serial: subject.serial, period: *period, out: false };
+                match self.find(subject.serial) {
+                    Ok(index) => self.booked[index] = booked,
+                    Err(index) => self.booked.insert(index, booked),
+                }
+            }
+            Event::PickedUp { subject, at } => {
+                let Ok(index) = self.find(subject.serial) else { return false };
+                let booked = &mut self.booked[index];
+                (booked.period, booked.out) = (booked.period.while_out(*at, booked.period.to()), true);
+            }
+            Event::Expired { subject, .. } | Event::Cancelled { subject, .. } | Event::Completed { subject, .. } => {
+                let Ok(index) = self.find(subject.serial) else { return false };
+                self.booked.remove(index);
+            }
+            Event::Confirmed { .. } => return false,
+        }
+        true
+    }
+
+    fn find(&self, serial: u64) -> Result<usize, usize> {
+        self.booked.binary_search_by_key(&serial, |booked| booked.serial)
+    }
+
+    /// The row.
+    ///
+    /// # Errors
+    /// When there are more intervals than can be counted.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, InvalidSlot> {
+        let (out, kept): (Vec<&Booked>, Vec<&Booked>) = self.booked.iter().partition(|booked| booked.out);
+        let count = |count: usize| u16::try_from(count).map_err(|_| InvalidSlot::TooMany);
+        let intervals = self.booked.len() + self.blocks.len();
+        let rest = Rest {
+            model: self.model.clone(),
+            daily_rate: self.daily_rate,
+            blocks: self.blocks.keys().cloned().collect(),
+        };
+        let rest = codec::to_bytes(&rest)?;
+        let numbers = INTERVAL_BYTES * intervals + SERIAL_BYTES * self.booked.len();
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + numbers + rest.len());
+        bytes.push(u8::from(self.retired));
+        for count in [count(out.len())?, count(kept.len())?, count(self.blocks.len())?] {
+            bytes.extend_from_slice(&count.to_be_bytes());
+        }
+        let booked = || out.iter().chain(&kept);
+        for period in booked().map(|booked| booked.period).chain(self.blocks.values().copied()) {
+            for instant in [period.from(), period.to()] {
+                let [_, _, instant @ ..] = instant.as_millis().to_be_bytes();
+                bytes.extend_from_slice(&instant);
+            }
+        }
+        booked().for_each(|booked| bytes.extend_from_slice(&booked.serial.to_be_bytes()));
+        bytes.extend_from_slice(&rest);
+        Ok(bytes)
+    }
+
+    /// The slot that a row is.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Slot, InvalidSlot> {
+        let intervals = Intervals::of(bytes).ok_or(InvalidSlot::Intervals)?;
+        let (serials, rest) = intervals.split_behind().ok_or(InvalidSlot::Intervals)?;
+        let Rest { model, daily_rate, blocks } = codec::from_bytes(rest)?;
+        let periods = intervals.all.iter().map(|interval| {
+            let (from, to) = instants(interval);
+            let instant = Timestamp::from_millis;
+            Period::new(instant(from)?, instant(to)?)
+        });
+        let periods = periods.collect::<Option<Vec<Period>>>().ok_or(InvalidSlot::Intervals)?;
+        let booked = serials.iter().zip(&periods).enumerate().map(|(index, (serial, period))| Booked {
+            serial: u64::from_be_bytes(*serial),
+            period: *period,
+            out: index < intervals.out,
+        });
+        let mut booked: Vec<Booked> = booked.collect();
+        booked.sort_unstable_by_key(|booked| booked.serial);
+        if blocks.len() + booked.len() != periods.len() {
+            return Err(InvalidSlot::Intervals);
+        }
+        let blocks = blocks.into_iter().zip(periods.into_iter().skip(booked.len())).collect();
+        Ok(Slot { model, daily_rate, retired: intervals.retired, booked, blocks })
+    }
+}
+
+/// Whether the car of a row can be booked for the period; `None` when the row is no slot.
+pub fn is_free(bytes: &[u8], period: &Period, now: Timestamp) -> Option<bool> {
+    let Intervals { retired, out, all, .. } = Intervals::of(bytes)?;
+    let (from, to, now) = (period.from().as_millis(), period.to().as_millis(), now.as_millis());
+    let (out, others) = all.split_at_checked(out)?;
+    let meets = |interval: &Interval, back: i64| {
+        let (begin, end) = instants(interval);
+        begin < to && from < end.max(back)
+    };
+    let taken = out.iter().any(|out| meets(out, now)) || others.iter().any(|interval| meets(interval, 0));
+    Some(!retired && !taken)
+}
+
+/// The front of a row.
+struct Intervals<'a> {
+    retired: bool,
+    /// How many of the first are of bookings whose car is out.
+    out: usize,
+    /// How many are of bookings.
+    booked: usize,
+    all: &'a [Interval],
+    behind: &'a [u8],
+}
+
+impl<'a> Intervals<'a> {
+    fn of(bytes: &'a [u8]) -> Option<Self> {
+        let (&[retired, o1, o2, k1, k2, b1, b2], rest) = bytes.split_first_chunk::<HEADER_BYTES>()?;
+        let count = |bytes| usize::from(u16::from_be_bytes(bytes));
+        let out = count([o1, o2]);
+        let booked = out + count([k1, k2]);
+        let (all, behind) = rest.split_at_checked((booked + count([b1, b2])) * INTERVAL_BYTES)?;
+        Some(Intervals { retired: retired != 0, out, booked, all: all.as_chunks().0.as_chunks().0, behind })
+    }
+
+    fn split_behind(&self) -> Option<(&'a [[u8; SERIAL_BYTES]], &'a [u8])> {
+        let (serials, rest) = self.behind.split_at_checked(self.booked * SERIAL_BYTES)?;
+        Some((serials.as_chunks().0, rest))
+    }
+}
+
+fn instants([from, to]: &Interval) -> (i64, i64) {
+    let instant = |bytes: &[u8; INSTANT_BYTES]| {
+        let mut wide = [0; 8];
+        wide[8 - INSTANT_BYTES..].copy_from_slice(bytes);
+        i64::from_be_bytes(wide)
+    };
+    (instant(from), instant(to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Subject;
+    use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
+    use crate::domain::money::Currency;
+    use crate::domain::reservation::Block;
+    use proptest::prelude::*;
+
+    fn time(ms: i64) -> Timestamp {
+        Timestamp::from_millis(ms).unwrap()
+    }
+
+    fn period(from: i64, to: i64) -> Period {
+        Period::new(time(from), time(to)).unwrap()
+    }
+
+    fn car() -> Car {
+        Car {
+            revision: 1,
+            model: "Avante".to_owned(),
+            car_class: "compact".to_owned(),
+            branch: "Seoul".to_owned(),
+            daily_rate: Money::new(10_000, Currency::KRW).unwrap(),
+        }
+    }
+
+    fn subject(serial: u64) -> Subject {
+        Subject {
+            reservation_no: ReservationNo::parse(&format!("r{serial}")).unwrap(),
+            serial,
+            customer_no: CustomerNo::parse("kim").unwrap(),
+            car_no: CarNo::parse("car01").unwrap(),
+        }
+    }
+
+    fn held(serial: u64, from: i64, to: i64) -> Event {
+        let (period, price, at, hold_until) = (period(from, to), Money::zero(Currency::KRW), time(0), time(1));
+        Event::Held { subject: subject(serial), period, price, at, hold_until }
+    }
+
+    fn slot(events: &[Event]) -> Slot {
+        let mut slot = Slot::new(&car());
+        for event in events {
+            slot.apply(event);
+        }
+        slot
+    }
+
+    fn free(slot: &Slot, from: i64, to: i64, now: i64) -> bool {
+        is_free(&slot.to_bytes().unwrap(), &period(from, to), time(now)).unwrap()
+    }
+
+    #[test]
+    fn a_booking_takes_its_period_and_no_more_until_it_ends() {
+        let mut slot = slot(&[held(7, 10, 20)]);
+        assert!(free(&slot, 0, 10, 0) && free(&slot, 20, 30, 0) && !free(&slot, 19, 30, 0) && !free(&slot, 12, 13, 0));
+        assert!(!slot.apply(&Event::Confirmed { subject: subject(7), period: period(10, 20) }));
+        assert!(slot.apply(&Event::Expired { subject: subject(7), at: time(9) }));
+        assert!(free(&slot, 10, 20, 0));
+    }
+
+    #[test]
+    fn a_car_that_is_out_is_taken_from_its_hand_over_until_it_is_back() {
+        let mut slot =
+            slot(&[held(9, 100, 200), held(7, 10, 20), Event::PickedUp { subject: subject(7), at: time(5) }]);
+        assert!(
+            !free(&slot, 5, 6, 6) && !free(&slot, 40, 50, 45) && free(&slot, 45, 50, 45) && !free(&slot, 199, 210, 0)
+        );
+        slot.apply(&Event::Completed { subject: subject(7), at: time(45) });
+        assert!(free(&slot, 5, 100, 60));
+    }
+
+    #[test]
+    fn blocks_keep_a_car_while_they_last_and_a_retired_car_is_never_free() {
+        let block_no = BlockNo::parse("b1").unwrap();
+        let block = Block { period: period(10, 20), reason: "tyres".to_owned() };
+        let mut slot = slot(&[Event::Blocked { block_no: block_no.clone(), block }]);
+        assert!(!free(&slot, 10, 11, 0));
+        assert!(slot.apply(&Event::Unblocked { block_no: block_no.clone() }));
+        assert!(!slot.apply(&Event::Unblocked { block_no }));
+        assert!(free(&slot, 10, 11, 0));
+        slot.apply(&Event::Retired);
+        assert!(!free(&slot, 10, 11, 0));
+    }
+
+    #[test]
+    fn a_row_that_is_cut_off_is_none() {
+        let bytes = slot(&[held(1, 10, 20), held(2, 20, 30)]).to_bytes().unwrap();
+        for end in 0..bytes.len() {
+            assert!(Slot::from_bytes(&bytes[..end]).is_err(), "{end}");
+        }
+        assert!(is_free(&bytes[..HEADER_BYTES + 2 * INTERVAL_BYTES - 1], &period(1, 2), time(0)).is_none());
+    }
+
+    proptest! {
+        /// A row is a function of the events, however they are cut into batches.
+        #[test]
+        fn a_slot_reads_back_as_it_was_written_and_goes_on_as_if_it_had_not_been(
+            steps in proptest::collection::vec((0_u64..12, 0_u8..4), 0..40),
+            last in 0..=Timestamp::MAX.as_millis(),
+        ) {
+            let (mut whole, mut cut) = (Slot::new(&car()), Slot::new(&car()));
+            for (serial, what) in steps {
+                let subject = subject(serial);
+                let event = match what {
+                    0 | 1 => held(serial, last.saturating_sub(1_000).max(0), last.max(1_001)),
+                    2 => Event::PickedUp { subject, at: time(last / 2) },
+                    _ => Event::Completed { subject, at: time(last) },
+                };
+                whole.apply(&event);
+                cut = Slot::from_bytes(&cut.to_bytes().unwrap()).unwrap();
+                cut.apply(&event);
+                prop_assert_eq!(&whole, &cut);
+                prop_assert_eq!(whole.to_bytes().unwrap(), cut.to_bytes().unwrap());
+            }
+        }
+    }
+}
