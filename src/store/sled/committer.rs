@@ -28,13 +28,16 @@ const SLOWED_MAX: Duration = Duration::from_millis(10);
 /// How often it is looked whether a checkpoint has come to its end.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
-/// A commit of so many appends tells that many are busy, and that the next one is better made together with more.
-const BUSY: usize = 16;
-/// From the begin of such a commit to that of the next one at least: a sync costs the processor as much as some appends.
-const PACE: Duration = Duration::from_micros(500);
+/// The next commit begins so long after one of so many jobs at the earliest: where many are busy, it is better made
+/// together with more, since a sync costs the processor as much as some jobs do.
+const PACE: [(usize, Duration); 2] = [(64, Duration::from_millis(1)), (12, Duration::from_micros(500))];
 
 /// How files are made durable; tests put failures and delays here.
 pub type SyncLog = Arc<dyn Fn(&File) -> std::io::Result<()> + Send + Sync>;
+
+fn pace(jobs: usize) -> Duration {
+    PACE.iter().find(|(busy, _)| jobs >= *busy).map_or(Duration::ZERO, |(_, pace)| *pace)
+}
 
 pub(super) struct Committer {
     pub core: Arc<Core>,
@@ -62,7 +65,7 @@ impl Committer {
     pub(super) fn run(mut self) {
         let farewell = Farewell(Arc::clone(&self.core));
         while let Some(jobs) = self.core.queue.take(COMMIT, IDLE) {
-            let (idle, busy, begun) = (jobs.is_empty(), jobs.len() >= BUSY, Instant::now());
+            let (idle, pace, begun) = (jobs.is_empty(), pace(jobs.len()), Instant::now());
             if let Err(why) = self.commit(jobs) {
                 tracing::error!(error = %why, "journal failed");
                 self.core.fail(&why);
@@ -72,9 +75,7 @@ impl Committer {
             if self.core.failed().is_some() {
                 break;
             }
-            if busy {
-                std::thread::sleep(PACE.saturating_sub(begun.elapsed()));
-            }
+            std::thread::sleep(pace.saturating_sub(begun.elapsed()));
         }
         self.end();
         drop(farewell);

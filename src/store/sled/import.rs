@@ -80,7 +80,7 @@ impl Importer {
     }
 
     fn write(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), PutError> {
-        self.state.put(vec![(key, Some(value.into()))]);
+        self.state.put(vec![(key, Some(value.into())).into()]);
         if self.state.bytes() >= RUN_BYTES { self.write_run() } else { Ok(()) }
     }
 

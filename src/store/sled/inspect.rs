@@ -175,7 +175,7 @@ mod tests {
     fn findings(table: u8, value: Option<&'static [u8]>) -> Vec<Finding> {
         let (_directory, journal) = filled(3);
         let (key, _) = journal.core.rows(&Range::prefix(vec![table])).unwrap().next().unwrap().unwrap();
-        journal.core.state.put(vec![(key, value.map(Bytes::from_static))]);
+        journal.core.state.put(vec![(key, value.map(Bytes::from_static)).into()]);
         check(&journal, |_| {}).unwrap().findings
     }
 

@@ -9,7 +9,7 @@ use super::keys::{self, ShardCode};
 use super::meta::{self, Shards};
 use super::plan::{ShardState, ShardStates};
 use super::quietly::quietly;
-use super::state::{Range, State, StateError, Trees, rows};
+use super::state::{Change, Range, State, StateError, Trees, rows};
 use super::wal::{self, LogError};
 use crate::store::journal::ShardId;
 use std::fs::File;
@@ -207,10 +207,11 @@ pub(super) fn open_or_create(
     let (state, watermark) = State::load(&database.trees).map_err(damaged)?;
     let settled = Heads { database: &database, state: &state }.all(&shards, whole)?;
     let settled = Settled::new(settled.into_iter().map(|(shard, state)| (shard, state.head)));
-    let last_record = wal::read(path, watermark, |entries| state.put(entries)).map_err(|error| match error {
-        LogError::Io(error) => OpenError::io(path, error),
-        damage @ LogError::Damaged { .. } => OpenError::damaged(path, damage.to_string()),
-    })?;
+    let last_record = wal::read(path, watermark, |entries| state.put(entries.into_iter().map(Change::from).collect()))
+        .map_err(|error| match error {
+            LogError::Io(error) => OpenError::io(path, error),
+            damage @ LogError::Damaged { .. } => OpenError::damaged(path, damage.to_string()),
+        })?;
     let heads = Heads { database: &database, state: &state }.all(&shards, whole)?;
     let opened = Opened { database, shards, state, heads, settled, last_record };
     if whole {

@@ -4,7 +4,7 @@
 use super::super::frame;
 use super::super::journal::{AppendError, CommandRecord, Ownership, StoredEvent};
 use super::keys::{self, ShardCode};
-use super::state::{Entry, Merge, Range, State, StateError, Trees};
+use super::state::{Change, Merge, Range, State, StateError, Trees};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 use std::ops::Bound;
@@ -122,7 +122,7 @@ impl Stored<'_> {
 pub(super) struct Plan<'a> {
     stored: &'a Stored<'a>,
     shards: &'a mut ShardStates,
-    writes: Vec<Entry>,
+    writes: Vec<Change>,
     events: HashMap<ShardCode, NewEvents>,
     timers: HashMap<Vec<u8>, Option<i64>>,
     commands: HashMap<Arc<str>, Option<CommandRecord>>,
@@ -135,7 +135,7 @@ pub(super) struct Plan<'a> {
 /// A commit that is ready to be written.
 pub(super) struct Commit {
     /// Keys with their new values; later ones of the same key win.
-    pub writes: Vec<Entry>,
+    pub writes: Vec<Change>,
     /// Whether somebody was promised that it will be durable.
     pub durable: bool,
     pub heads: Vec<(ShardCode, u64)>,
@@ -162,7 +162,12 @@ impl<'a> Plan<'a> {
     }
 
     fn put(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
-        self.writes.push((key, value.map(Bytes::from)));
+        self.writes.push(Change { key, value: value.map(Bytes::from), is_new: false });
+    }
+
+    /// Puts what is not stored yet.
+    fn put_new(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.writes.push(Change { key, value: Some(Bytes::from(value)), is_new: true });
     }
 
     /// Takes a job into the commit. An error is the store's and spoils the whole commit.
@@ -254,10 +259,13 @@ impl<'a> Plan<'a> {
             self.put(keys::timer(shard, due_ms, &timer.entity, &timer.name), None);
         }
         if let Some(due_ms) = timer.due_ms {
-            self.put(keys::timer(shard, due_ms, &timer.entity, &timer.name), Some(Vec::new()));
+            self.put_new(keys::timer(shard, due_ms, &timer.entity, &timer.name), Vec::new());
         }
         let value = timer.due_ms.map(|due_ms| keys::numbered(due_ms.cast_unsigned(), &[]));
-        self.put(reverse.clone(), value);
+        match value {
+            Some(value) if before.is_none() => self.put_new(reverse.clone(), value),
+            value => self.put(reverse.clone(), value),
+        }
         self.timers.insert(reverse, timer.due_ms);
         Ok(())
     }

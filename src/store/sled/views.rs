@@ -4,7 +4,7 @@
 use super::super::journal::{DOCUMENT_BYTES_MAX, KEY_BYTES_MAX, READ_ROWS_MAX, ReadError, ShardId};
 use super::super::view_store::{RowWrite, Rows, Scan, ViewStore};
 use super::plan::Job;
-use super::state::{Entry, Range};
+use super::state::{Change, Range};
 use super::{Core, keys};
 use bytes::Bytes;
 use std::ops::Bound;
@@ -57,7 +57,7 @@ impl SledViews {
     }
 
     /// Takes changes in, unless nobody writes what is in memory already.
-    fn put(&self, entries: Vec<Entry>) -> Result<(), ReadError> {
+    fn put(&self, changes: Vec<Change>) -> Result<(), ReadError> {
         // Whoever has let go of the store takes nothing in.
         self.core.database()?;
         let begun = Instant::now();
@@ -68,7 +68,7 @@ impl SledViews {
                 drop(self.core.queue.push(Job::Look, 0));
             }
             if bytes <= self.core.checkpoint_bytes.saturating_mul(BEHIND_MAX) {
-                self.core.state.put(entries);
+                self.core.state.put(changes);
                 return Ok(());
             }
             if begun.elapsed() > BEHIND_WAIT {
@@ -82,7 +82,7 @@ impl SledViews {
     fn remove_all(&self, prefix: u8) -> Result<(), ReadError> {
         loop {
             let rows = self.core.rows(&Range::prefix(vec![keys::VIEWS, prefix]))?.take(CLEAR_ROWS);
-            let batch = rows.map(|row| Ok((row?.0, None))).collect::<Result<Vec<_>, ReadError>>()?;
+            let batch = rows.map(|row| Ok((row?.0, None).into())).collect::<Result<Vec<_>, ReadError>>()?;
             if batch.is_empty() {
                 return Ok(());
             }
@@ -117,8 +117,8 @@ impl ViewStore for SledViews {
 
     fn apply(&self, shard: ShardId, position: u64, rows: Vec<RowWrite>) -> Result<(), ReadError> {
         rows.iter().try_for_each(check)?;
-        let row = |row: RowWrite| (row_key(row.table, &row.key), row.value.map(Bytes::from));
-        let position = (position_key(shard), Some(Bytes::copy_from_slice(&position.to_be_bytes())));
+        let row = |row: RowWrite| Change::from((row_key(row.table, &row.key), row.value.map(Bytes::from)));
+        let position = (position_key(shard), Some(Bytes::copy_from_slice(&position.to_be_bytes()))).into();
         self.put(rows.into_iter().map(row).chain([position]).collect())
     }
 
@@ -129,9 +129,9 @@ impl ViewStore for SledViews {
     }
 
     fn clear(&self) -> Result<(), ReadError> {
-        self.put(vec![(CLEARING.to_vec(), Some(Bytes::new()))])?;
+        self.put(vec![(CLEARING.to_vec(), Some(Bytes::new())).into()])?;
         self.remove_all(POSITIONS)?;
         self.remove_all(ROWS)?;
-        self.put(vec![(CLEARING.to_vec(), None)])
+        self.put(vec![(CLEARING.to_vec(), None).into()])
     }
 }

@@ -4,6 +4,7 @@ use super::block::{Entry, Known};
 use super::scan::Direction;
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as MapEntry;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
@@ -13,7 +14,29 @@ const ENTRY_BYTES: usize = 96;
 /// So many entries are written under one lock, so that no reader waits long.
 const ENTRIES_PER_LOCK: usize = 64;
 
-type Map = BTreeMap<Vec<u8>, Option<Bytes>>;
+/// A change of one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in super::super) struct Change {
+    pub key: Vec<u8>,
+    /// The new value, or `None` where it is removed.
+    pub value: Option<Bytes>,
+    /// Whether nothing has been stored under the key before. When it is removed again before a checkpoint, nothing is
+    /// left of it: what comes and goes would otherwise fill the state with removals, and scans with passing them over.
+    pub is_new: bool,
+}
+
+impl From<Entry> for Change {
+    fn from((key, value): Entry) -> Self {
+        Self { key, value, is_new: false }
+    }
+}
+
+struct Held {
+    value: Option<Bytes>,
+    is_new: bool,
+}
+
+type Map = BTreeMap<Vec<u8>, Held>;
 
 /// See the module.
 #[derive(Default)]
@@ -42,20 +65,32 @@ impl Memtable {
 
     /// What is known of a key.
     pub(super) fn get(&self, key: &[u8]) -> Option<Known<Bytes>> {
-        self.read().get(key).cloned().map(Known::of)
+        self.read().get(key).map(|held| Known::of(held.value.clone()))
     }
 
-    /// Takes entries in; later ones of the same key win.
-    pub(super) fn put(&self, entries: Vec<Entry>) {
-        let mut entries = entries.into_iter().peekable();
-        while entries.peek().is_some() {
+    /// Takes changes in; later ones of the same key win.
+    pub(super) fn put(&self, changes: Vec<Change>) {
+        let mut changes = changes.into_iter().peekable();
+        while changes.peek().is_some() {
             let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
             let (mut more, mut less) = (0, 0);
-            for (key, value) in entries.by_ref().take(ENTRIES_PER_LOCK) {
-                let key_bytes = key.len();
-                more += size(&key, value.as_ref());
-                if let Some(before) = map.insert(key, value) {
-                    less += ENTRY_BYTES + key_bytes + before.as_ref().map_or(0, Bytes::len);
+            for Change { key, value, is_new } in changes.by_ref().take(ENTRIES_PER_LOCK) {
+                let (key_bytes, bytes) = (key.len(), size(&key, value.as_ref()));
+                match map.entry(key) {
+                    MapEntry::Vacant(place) => {
+                        more += bytes;
+                        place.insert(Held { value, is_new });
+                    }
+                    MapEntry::Occupied(mut place) => {
+                        let held = place.get_mut();
+                        less += ENTRY_BYTES + key_bytes + held.value.as_ref().map_or(0, Bytes::len);
+                        if held.is_new && value.is_none() {
+                            place.remove();
+                        } else {
+                            more += bytes;
+                            held.value = value;
+                        }
+                    }
                 }
             }
             self.bytes.fetch_add(more, Ordering::Relaxed);
@@ -72,7 +107,7 @@ impl Memtable {
     ) -> Vec<Entry> {
         let map = self.read();
         let range = map.range::<[u8], _>((slice(from), slice(to)));
-        let owned = |(key, value): (&Vec<u8>, &Option<Bytes>)| (key.clone(), value.clone());
+        let owned = |(key, held): (&Vec<u8>, &Held)| (key.clone(), held.value.clone());
         match direction {
             Direction::Up => range.take(limit).map(owned).collect(),
             Direction::Down => range.rev().take(limit).map(owned).collect(),
@@ -86,5 +121,26 @@ pub(super) fn slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
         Bound::Included(key) => Bound::Included(key),
         Bound::Excluded(key) => Bound::Excluded(key),
         Bound::Unbounded => Bound::Unbounded,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_new_and_goes_again_leaves_nothing_and_what_was_there_before_a_removal() {
+        let table = Memtable::default();
+        let change = |key: &[u8], value: Option<&'static [u8]>, is_new| Change {
+            key: key.to_vec(),
+            value: value.map(Bytes::from_static),
+            is_new,
+        };
+        table.put(vec![change(b"new", Some(b"1"), true), change(b"old", Some(b"1"), false)]);
+        table.put(vec![change(b"new", Some(b"2"), false), change(b"new", None, false), change(b"old", None, false)]);
+        assert_eq!((table.get(b"new"), table.get(b"old")), (None, Some(Known::Removed)));
+        table.put(vec![change(b"new", Some(b"3"), false), change(b"new", None, false)]);
+        assert_eq!(table.get(b"new"), Some(Known::Removed), "only who says that it is new is believed");
+        assert_eq!(table.bytes(), 2 * (ENTRY_BYTES + 3));
     }
 }

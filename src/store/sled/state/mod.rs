@@ -16,6 +16,7 @@ mod run;
 mod scan;
 
 pub(super) use block::Entry;
+pub(super) use memtable::Change;
 pub(super) use scan::{Merge, Range, rows};
 
 use super::super::journal::ReadError;
@@ -140,9 +141,9 @@ impl State {
     }
 
     /// Takes changes in.
-    pub(super) fn put(&self, entries: Vec<Entry>) {
+    pub(super) fn put(&self, changes: Vec<Change>) {
         // Under the lock, so that nothing goes into a memtable that is being written already.
-        self.layers.read().unwrap_or_else(PoisonError::into_inner).active.put(entries);
+        self.layers.read().unwrap_or_else(PoisonError::into_inner).active.put(changes);
     }
 
     /// The value of a key.

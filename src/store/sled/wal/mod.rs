@@ -10,7 +10,7 @@ mod record;
 
 pub(super) use read::{LogError, read};
 
-use super::state::Entry;
+use super::state::Change;
 use record::{ALIGN, encode};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -172,9 +172,9 @@ impl Log {
     }
 
     /// Appends what a commit changes. Durable only after [`sync`](Self::sync).
-    pub(super) fn append(&mut self, entries: &[Entry]) -> io::Result<()> {
+    pub(super) fn append(&mut self, changes: &[Change]) -> io::Result<()> {
         self.buffer.clear();
-        encode(&mut self.buffer, self.last + 1, self.durable, entries);
+        encode(&mut self.buffer, self.last + 1, self.durable, changes);
         debug_assert_eq!(self.buffer.len() % ALIGN, 0, "records begin at multiples");
         let bytes = self.buffer.len() as u64;
         if self.at + bytes > self.bytes {

@@ -65,14 +65,13 @@ fn was_durable_after(bytes: &[u8], from: usize, last: u64) -> bool {
 mod tests {
     use super::super::{FILE_BYTES, Log};
     use super::*;
+    use crate::store::sled::state::Change;
     use bytes::Bytes;
     use std::fs::File;
 
-    fn entry(n: u64, bytes: usize) -> Vec<Entry> {
-        vec![
-            (n.to_be_bytes().to_vec(), Some(Bytes::from(vec![u8::try_from(n % 251).unwrap(); bytes]))),
-            (b"x".to_vec(), None),
-        ]
+    fn entry(n: u64, bytes: usize) -> Vec<Change> {
+        let value = Bytes::from(vec![u8::try_from(n % 251).unwrap(); bytes]);
+        vec![(n.to_be_bytes().to_vec(), Some(value)).into(), (b"x".to_vec(), None).into()]
     }
 
     fn fill(log: &mut Log, numbers: std::ops::RangeInclusive<u64>, bytes: usize, synced: bool) {

@@ -5,7 +5,7 @@
 //! written (u64), and the body. The body is a list of keys and values: the length of the key (u16), the key, the length of
 //! the value (u32, `u32::MAX` for a removal), the value.
 
-use super::super::state::Entry;
+use super::super::state::{Change, Entry};
 use crate::store::cursor::{Cursor, Short};
 use bytes::Bytes;
 
@@ -29,11 +29,11 @@ pub(super) fn stored_bytes(body_bytes: usize) -> usize {
 }
 
 /// Puts a record at the end of `out`.
-pub(super) fn encode(out: &mut Vec<u8>, number: u64, durable: u64, entries: &[Entry]) {
+pub(super) fn encode(out: &mut Vec<u8>, number: u64, durable: u64, changes: &[Change]) {
     let begin = out.len();
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&[0; HEADER_BYTES - 4]);
-    for (key, value) in entries {
+    for Change { key, value, .. } in changes {
         // Keys and values are far shorter than what these can hold: the port bounds them.
         out.extend_from_slice(&u16::try_from(key.len()).unwrap_or(u16::MAX).to_le_bytes());
         out.extend_from_slice(key);
@@ -113,7 +113,8 @@ mod tests {
         ) {
             let entries: Vec<Entry> = entries.into_iter().map(|(key, value)| (key, value.map(Bytes::from))).collect();
             let mut bytes = Vec::new();
-            encode(&mut bytes, 7, 5, &entries);
+            let changes: Vec<Change> = entries.iter().cloned().map(Change::from).collect();
+            encode(&mut bytes, 7, 5, &changes);
             prop_assert_eq!(bytes.len() % ALIGN, 0);
             let record = decode(&bytes).unwrap();
             prop_assert_eq!((record.number, record.durable, record.stored_bytes()), (7, 5, bytes.len()));
