@@ -22,7 +22,9 @@ use std::time::{Duration, Instant};
 /// A joined frame takes no further events once it has this many bytes.
 const JOINED_BYTES: usize = 6 * 1024;
 /// What is written to sled at once.
-const BATCH_BYTES: usize = 1024 * 1024;
+const BATCH_BYTES: usize = 256 * 1024;
+/// The longest pause between two writes.
+const BREATH_MAX: Duration = Duration::from_millis(20);
 /// How many leftovers are removed at once.
 const REMOVED_AT_ONCE: usize = 256;
 /// How often it is looked whether there is something to merge or to remove, when nobody says so.
@@ -56,6 +58,30 @@ pub(super) struct Task {
     pub busy: bool,
 }
 
+/// Lets others have the processor for as long as it was taken from them: what is written here has time, unless it is
+/// behind.
+struct Breath<'a> {
+    core: &'a Core,
+    begun: Instant,
+}
+
+impl<'a> Breath<'a> {
+    fn new(core: &'a Core) -> Self {
+        Self { core, begun: Instant::now() }
+    }
+
+    fn take(&mut self) {
+        if self.core.state.bytes() < self.core.checkpoint_bytes / 2 && self.core.queue.closed().is_none() {
+            std::thread::sleep(self.begun.elapsed().min(BREATH_MAX));
+        }
+        self.begun = Instant::now();
+    }
+
+    fn taking(mut self) -> impl FnMut() {
+        move || self.take()
+    }
+}
+
 /// Events of one shard that go into one frame.
 #[derive(Default)]
 struct Joining {
@@ -87,13 +113,19 @@ impl Writer {
         let is_event = |key: &[u8]| key.first() == Some(&keys::EVENTS);
         let rest =
             task.frozen.entries(&Range::all()).filter(|entry| !entry.as_ref().is_ok_and(|(key, _)| is_event(key)));
-        self.core.state.checkpoint(&database.trees, rest, task.watermark, || {
-            self.make_durable(&database)?;
-            for (shard, head) in &heads {
-                self.core.settled.set(*shard, *head);
-            }
-            Ok(())
-        })?;
+        self.core.state.checkpoint(
+            &database.trees,
+            rest,
+            task.watermark,
+            &mut Breath::new(&self.core).taking(),
+            || {
+                self.make_durable(&database)?;
+                for (shard, head) in &heads {
+                    self.core.settled.set(*shard, *head);
+                }
+                Ok(())
+            },
+        )?;
         let shortened = self.files.shorten(task.watermark);
         let shortened = shortened.and_then(|()| if task.busy { self.files.prepare() } else { Ok(()) });
         shortened.map_err(|error| format!("the log cannot be made shorter: {error}"))?;
@@ -108,6 +140,7 @@ impl Writer {
         let unwritable = |error: ::sled::Error| format!("the events cannot be written: {error}");
         let (mut batch, mut bytes) = (::sled::Batch::default(), 0);
         let (mut heads, mut joining): (Vec<(ShardCode, u64)>, _) = (Vec::new(), Joining::default());
+        let (mut breath, mut written) = (Breath::new(&self.core), 0_usize);
         let mut join = |shard: ShardCode, joining: &mut Joining| {
             let frames = std::mem::take(joining).frames;
             let opened = frames.iter().map(|frame| Frame::open(frame)).collect::<Result<Vec<_>, _>>();
@@ -131,6 +164,10 @@ impl Writer {
                 && (known != shard || joining.bytes + value.len() > JOINED_BYTES)
             {
                 let head = join(known, &mut joining)?;
+                written += 1;
+                if written % 32 == 0 {
+                    breath.take();
+                }
                 if let Some(last) = heads.last_mut() {
                     last.1 = head;
                 }
@@ -170,8 +207,18 @@ impl Writer {
     /// Merges and tidies until there is nothing left to do.
     fn merge(&self, go_on: &impl Fn() -> bool) -> Result<(), String> {
         let database = self.core.database().map_err(|error| error.to_string())?;
-        while go_on() && self.core.state.merge(&database.trees, || self.make_durable(&database), go_on)? {}
-        while go_on() && self.core.state.tidy(&database.trees).map_err(|error| error.to_string())? {}
+        while go_on()
+            && self.core.state.merge(
+                &database.trees,
+                &mut Breath::new(&self.core).taking(),
+                || self.make_durable(&database),
+                go_on,
+            )?
+        {}
+        let mut breath = Breath::new(&self.core);
+        while go_on() && self.core.state.tidy(&database.trees).map_err(|error| error.to_string())? {
+            breath.take();
+        }
         Ok(())
     }
 }

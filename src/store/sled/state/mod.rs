@@ -239,9 +239,11 @@ impl State {
         trees: &Trees,
         entries: impl Iterator<Item = Result<Entry, StateError>>,
         watermark: u64,
+        breathe: &mut dyn FnMut(),
         make_durable: impl FnOnce() -> Result<(), String>,
     ) -> Result<(), String> {
-        let run = run::write(&trees.runs, (self.next_id(), 0), entries, &self.graves).map_err(unwritable)?;
+        let id = (self.next_id(), 0);
+        let run = run::write(&trees.runs, id, entries, &self.graves, breathe).map_err(unwritable)?;
         self.publish(trees, Written { run, replaced: Vec::new() }, Some(watermark), make_durable)
     }
 
@@ -249,6 +251,7 @@ impl State {
     pub(super) fn merge(
         &self,
         trees: &Trees,
+        breathe: &mut dyn FnMut(),
         make_durable: impl FnOnce() -> Result<(), String>,
         go_on: impl Fn() -> bool,
     ) -> Result<bool, String> {
@@ -262,7 +265,7 @@ impl State {
         let level = group.iter().map(|run| run.description.level).max().unwrap_or(0).saturating_add(1);
         let id = self.next_id();
         let until_told = merge.map_while(|entry| go_on().then_some(entry));
-        let run = run::write(&trees.runs, (id, level), until_told, &self.graves).map_err(unwritable)?;
+        let run = run::write(&trees.runs, (id, level), until_told, &self.graves, breathe).map_err(unwritable)?;
         if !go_on() {
             // What was written is found to belong to nobody at the next start.
             return Ok(false);

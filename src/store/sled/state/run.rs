@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 const BLOCKS: u8 = b'b';
 const BLOOMS: u8 = b'f';
 /// What is written to sled at once.
-const BATCH_BYTES: usize = 1024 * 1024;
+const BATCH_BYTES: usize = 256 * 1024;
 /// The most bytes of a filter in one value, as small as a block for the same reason.
 const BLOOM_BYTES: usize = BLOCK_BYTES;
 
@@ -170,12 +170,13 @@ impl Run {
 }
 
 /// Writes a run of entries that come in the order of their keys; nothing when there are none. Nobody finds it before it
-/// stands in the manifest.
+/// stands in the manifest. `breathe` is called now and then.
 pub(super) fn write(
     tree: &::sled::Tree,
     (id, level): (u64, u8),
     entries: impl Iterator<Item = Result<Entry, StateError>>,
     graves: &Graves,
+    breathe: &mut dyn FnMut(),
 ) -> Result<Option<Arc<Run>>, StateError> {
     let (mut batch, mut bytes) = (::sled::Batch::default(), 0);
     let (mut block, mut block_first) = (Builder::default(), Vec::new());
@@ -186,9 +187,10 @@ pub(super) fn write(
         batch.insert(block_key(id, block_first), finished);
         if bytes >= BATCH_BYTES {
             bytes = 0;
-            return tree.apply_batch(std::mem::take(&mut batch));
+            tree.apply_batch(std::mem::take(&mut batch))?;
+            breathe();
         }
-        Ok(())
+        Ok::<_, StateError>(())
     };
     for entry in entries {
         let (key, value) = entry?;
