@@ -12,6 +12,9 @@ const TORN_BYTES_MAX: usize = 32 * 1024;
 /// A change of the files of a store, with what it is.
 type Damage = (String, Box<dyn Fn(&Path)>);
 
+/// What is done to the bytes of a file.
+type Change = Box<dyn Fn(&mut Vec<u8>)>;
+
 /// A store with several starts behind it that nobody holds, ended politely or as by a power cut.
 async fn store(politely: bool, bookings_per_car: i64) -> (TestServer, Acknowledged) {
     let (mut server, mut acknowledged) = with_bookings(2, bookings_per_car).await;
@@ -98,7 +101,7 @@ fn logs(data: &Path) -> Vec<PathBuf> {
 fn of_the_log_in_front(data: &Path) -> Vec<Damage> {
     let newest = logs(data).pop().unwrap().file_name().unwrap().to_owned();
     let written = written(&fs::read(data.join("journal").join(&newest)).unwrap());
-    let changed = |what: String, how: Box<dyn Fn(&mut Vec<u8>)>| -> Damage {
+    let changed = |what: String, how: Change| -> Damage {
         let newest = newest.clone();
         (what, Box::new(move |data: &Path| change(&data.join("journal").join(&newest), &how)))
     };
