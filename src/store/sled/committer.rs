@@ -21,8 +21,10 @@ const COMMIT: Bounds = Bounds { len_max: 1024, bytes_max: 8 * 1024 * 1024 };
 
 /// After so long without a job, what has changed is written to sled although it is not much yet.
 const IDLE: Duration = Duration::from_secs(5);
-/// But not less than this share of what a checkpoint is made of.
+/// But not less than this share of what a checkpoint is made of,
 const IDLE_SHARE: usize = 64;
+/// unless the log has so many files: every start begins one.
+const FILES_MAX: usize = 8;
 /// How long a commit is put off at most because a checkpoint is behind, as long as that still helps.
 const SLOWED_MAX: Duration = Duration::from_millis(10);
 /// How often it is looked whether a checkpoint has come to its end.
@@ -85,7 +87,9 @@ impl Committer {
     fn checkpoint(&self, idle: bool) {
         let enough = self.core.checkpoint_bytes;
         let bytes = self.core.state.bytes();
-        let wanted = bytes >= enough || (idle && bytes >= enough / IDLE_SHARE);
+        let wanted = bytes >= enough
+            || (idle && bytes >= enough / IDLE_SHARE)
+            || (bytes < enough && self.writer.files.len() > FILES_MAX && !self.core.state.is_frozen());
         if !wanted {
             return;
         }

@@ -81,6 +81,11 @@ impl Files {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many files the next start would read.
+    pub(super) fn len(&self) -> usize {
+        self.parts().len()
+    }
+
     fn spare(&self, place: usize) -> PathBuf {
         self.folder.join(format!("{SPARE}{place}"))
     }
