@@ -89,7 +89,7 @@ impl Committer {
         let bytes = self.core.state.bytes();
         let wanted = bytes >= enough
             || (idle && bytes >= enough / IDLE_SHARE)
-            || (bytes < enough && self.writer.files.len() > FILES_MAX && !self.core.state.is_frozen());
+            || (self.writer.files.len() > FILES_MAX && !self.core.state.is_frozen());
         if !wanted {
             return;
         }
