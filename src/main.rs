@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Bookings make and drop small things by the hundred on all threads; the C library's allocator took a third of the
-/// processor for that, and its heap grew without end.
+/// processor for that, and its heap grew without end. This one also gives back what is no longer used.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// A car-rental service: reservations, payments, rentals and the fleet.
 #[derive(Debug, Parser)]

@@ -21,10 +21,13 @@ use std::time::{Duration, Instant};
 
 /// A joined frame takes no further events once it has this many bytes.
 const JOINED_BYTES: usize = 6 * 1024;
-/// What is written to sled at once.
-const BATCH_BYTES: usize = 256 * 1024;
-/// The longest pause between two writes.
+/// After so long at work there is a pause,
+const BREATH_AFTER: Duration = Duration::from_millis(1);
+/// and this is the longest one.
 const BREATH_MAX: Duration = Duration::from_millis(20);
+/// How many times as long as the work before it a pause is, while the first, second, third quarter of what the next
+/// checkpoint will be made of comes together; beyond them there is none.
+const BREATHS: [u32; 3] = [4, 2, 1];
 /// How many leftovers are removed at once.
 const REMOVED_AT_ONCE: usize = 256;
 /// How often it is looked whether there is something to merge or to remove, when nobody says so.
@@ -58,8 +61,8 @@ pub(super) struct Task {
     pub busy: bool,
 }
 
-/// Lets others have the processor for as long as it was taken from them: what is written here has time, unless it is
-/// behind.
+/// Lets others have the processor most of the time: what is written here has until the next checkpoint, and hurries only
+/// when that comes near.
 struct Breath<'a> {
     core: &'a Core,
     begun: Instant,
@@ -71,8 +74,15 @@ impl<'a> Breath<'a> {
     }
 
     fn take(&mut self) {
-        if self.core.state.bytes() < self.core.checkpoint_bytes / 2 && self.core.queue.closed().is_none() {
-            std::thread::sleep(self.begun.elapsed().min(BREATH_MAX));
+        let worked = self.begun.elapsed();
+        if worked < BREATH_AFTER {
+            return;
+        }
+        // How far what comes next has come until it is to be written, in quarters.
+        let quarters = self.core.state.bytes().saturating_mul(4) / self.core.checkpoint_bytes.max(1);
+        let share = BREATHS.get(quarters).copied().unwrap_or(0);
+        if share > 0 && self.core.queue.closed().is_none() {
+            std::thread::sleep((worked * share).min(BREATH_MAX));
         }
         self.begun = Instant::now();
     }
@@ -138,21 +148,15 @@ impl Writer {
     /// Writes the events, joined to larger frames; answers the last position of each shard.
     fn write_frames(&self, database: &Database, frozen: &Frozen) -> Result<Vec<(ShardCode, u64)>, String> {
         let unwritable = |error: ::sled::Error| format!("the events cannot be written: {error}");
-        let (mut batch, mut bytes) = (::sled::Batch::default(), 0);
         let (mut heads, mut joining): (Vec<(ShardCode, u64)>, _) = (Vec::new(), Joining::default());
-        let (mut breath, mut written) = (Breath::new(&self.core), 0_usize);
-        let mut join = |shard: ShardCode, joining: &mut Joining| {
+        let mut breath = Breath::new(&self.core);
+        let join = |shard: ShardCode, joining: &mut Joining| {
             let frames = std::mem::take(joining).frames;
             let opened = frames.iter().map(|frame| Frame::open(frame)).collect::<Result<Vec<_>, _>>();
             let opened = opened.map_err(|error| format!("events in memory are damaged: {error}"))?;
             let (Some(first), Some(last)) = (opened.first(), opened.last()) else { return Ok(0) };
             let joined = frame::join(first.first(), &opened);
-            bytes += joined.len();
-            batch.insert(keys::frame(shard, first.first()), joined);
-            if bytes >= BATCH_BYTES {
-                bytes = 0;
-                database.trees.plain.apply_batch(std::mem::take(&mut batch)).map_err(unwritable)?;
-            }
+            database.trees.plain.insert(keys::frame(shard, first.first()), joined).map_err(unwritable)?;
             Ok::<_, String>(last.last())
         };
         for entry in frozen.entries(&Range::prefix(vec![keys::EVENTS])) {
@@ -164,10 +168,7 @@ impl Writer {
                 && (known != shard || joining.bytes + value.len() > JOINED_BYTES)
             {
                 let head = join(known, &mut joining)?;
-                written += 1;
-                if written % 32 == 0 {
-                    breath.take();
-                }
+                breath.take();
                 if let Some(last) = heads.last_mut() {
                     last.1 = head;
                 }
@@ -182,7 +183,6 @@ impl Writer {
         if let Some((shard, head)) = heads.last_mut() {
             *head = join(*shard, &mut joining)?;
         }
-        database.trees.plain.apply_batch(batch).map_err(unwritable)?;
         Ok(heads)
     }
 
@@ -191,16 +191,14 @@ impl Writer {
         let from = keys::frame(shard, self.core.settled.of(shard) + 1);
         let to = keys::end_of(&keys::events(shard));
         loop {
-            let mut batch = ::sled::Batch::default();
-            let mut count = 0;
-            for key in database.trees.plain.range(from.clone()..to.clone()).keys().take(REMOVED_AT_ONCE) {
-                batch.remove(key?);
-                count += 1;
-            }
-            if count == 0 {
+            let leftovers = database.trees.plain.range(from.clone()..to.clone()).keys().take(REMOVED_AT_ONCE);
+            let leftovers: Vec<_> = leftovers.collect::<Result<_, _>>()?;
+            if leftovers.is_empty() {
                 return Ok(());
             }
-            database.trees.plain.apply_batch(batch)?;
+            for key in leftovers {
+                database.trees.plain.remove(key)?;
+            }
         }
     }
 

@@ -13,8 +13,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 const BLOCKS: u8 = b'b';
 const BLOOMS: u8 = b'f';
-/// What is written to sled at once.
-const BATCH_BYTES: usize = 256 * 1024;
 /// The most bytes of a filter in one value, as small as a block for the same reason.
 const BLOOM_BYTES: usize = BLOCK_BYTES;
 
@@ -170,7 +168,8 @@ impl Run {
 }
 
 /// Writes a run of entries that come in the order of their keys; nothing when there are none. Nobody finds it before it
-/// stands in the manifest. `breathe` is called now and then.
+/// stands in the manifest, so that each block is written by itself: sled holds up every reader while it applies a batch,
+/// and from the first batch on every reader takes a lock. `breathe` is called after each block.
 pub(super) fn write(
     tree: &::sled::Tree,
     (id, level): (u64, u8),
@@ -178,18 +177,11 @@ pub(super) fn write(
     graves: &Graves,
     breathe: &mut dyn FnMut(),
 ) -> Result<Option<Arc<Run>>, StateError> {
-    let (mut batch, mut bytes) = (::sled::Batch::default(), 0);
     let (mut block, mut block_first) = (Builder::default(), Vec::new());
     let (mut hashes, mut first, mut last) = (Vec::new(), None, Vec::new());
     let mut end_block = |block: &mut Builder, block_first: &[u8]| {
-        let finished = block.finish();
-        bytes += finished.len();
-        batch.insert(block_key(id, block_first), finished);
-        if bytes >= BATCH_BYTES {
-            bytes = 0;
-            tree.apply_batch(std::mem::take(&mut batch))?;
-            breathe();
-        }
+        tree.insert(block_key(id, block_first), block.finish())?;
+        breathe();
         Ok::<_, StateError>(())
     };
     for entry in entries {
@@ -211,24 +203,21 @@ pub(super) fn write(
     for (place, chunk) in (0_u16..).zip(bloom.bytes().chunks(BLOOM_BYTES)) {
         let mut key = numbered(BLOOMS, id);
         key.extend_from_slice(&place.to_be_bytes());
-        batch.insert(key, chunk);
+        tree.insert(key, chunk)?;
     }
-    tree.apply_batch(batch)?;
     let description = Description { id, level, entries: hashes.len() as u64, first, last };
     Ok(Some(Run::new(description, bloom, graves)))
 }
 
 /// Removes up to `limit` stored pieces of a run; answers how many.
 pub(super) fn remove(tree: &::sled::Tree, id: u64, limit: usize) -> Result<usize, StateError> {
-    let mut batch = ::sled::Batch::default();
     let mut count = 0;
     for table in [BLOCKS, BLOOMS] {
         for key in tree.scan_prefix(numbered(table, id)).keys().take(limit - count) {
-            batch.remove(key?);
+            tree.remove(key?)?;
             count += 1;
         }
     }
-    tree.apply_batch(batch)?;
     Ok(count)
 }
 
