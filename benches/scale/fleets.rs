@@ -12,10 +12,8 @@ use crate::{Plan, named, search};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// For how long customers book until it is looked again how many entities live.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// How often it is looked at most.
-const LOOKS_MAX: usize = 600;
+/// How often it is looked at most whether enough entities live: a small fleet has not so many.
+const LOOKS_MAX: usize = 8;
 const LIVE: &str = "rentcar_live_entities";
 
 /// Registers a fleet and sees what it takes and how fast it starts.
@@ -44,24 +42,44 @@ pub async fn measure(plan: &Plan, grounds: &Grounds, found: &mut Found, cars: us
     let fresh = grounds.start(cars).await;
     let server = &fresh.server;
     search::measure(server, found, &format!("{name}, search by branch and class"), plan.searching).await;
-    let script: Arc<dyn Script> = Arc::new(Scene::new(cars));
-    let address = server.address();
-    let book = |length| drive(&address, &script, Pace::AsAnswered, plan.connections, length);
-    let mut live = 0.0;
-    for _ in 0..LOOKS_MAX {
-        book(LOOK_EVERY).await;
-        live = server.metric(LIVE).await;
-        #[allow(clippy::cast_precision_loss, reason = "so many entities are a small number")]
-        if live >= plan.live as f64 {
-            break;
-        }
+    let customers: Arc<dyn Script> = Arc::new(Scene::new(cars));
+    let live = enliven(plan, server, &customers).await;
+    if live >= float(plan.live) {
+        let with = format!("{name}, resident with {} entities live", in_thousands(plan.live));
+        found.note(&with, RENTCAR, "MB", resident_mb(server.pid()));
     }
-    let with = format!("{name}, resident with {} entities live", in_thousands(plan.live));
-    found.note(&with, RENTCAR, "MB", resident_mb(server.pid()));
     found.note(&format!("{name}, entities live then"), RENTCAR, "count", live);
     let connections = plan.connections;
     let case = format!("{name}, search by branch and class while {connections} connections book");
-    tokio::join!(book(plan.searching), search::measure(server, found, &case, plan.searching));
+    let address = server.address();
+    let booking = drive(&address, &customers, Pace::AsAnswered, connections, plan.searching);
+    tokio::join!(booking, search::measure(server, found, &case, plan.searching));
     found.note(&format!("{name}, resident after these bookings"), RENTCAR, "MB", resident_mb(server.pid()));
     found.note(&format!("{name}, entities live after them"), RENTCAR, "count", server.metric(LIVE).await);
+}
+
+/// Has customers book until enough entities live, and hardly more; answers how many do. The server counts them now and
+/// then only, so that each time so many are booked as are surely needed: a booking enlivens a calendar and a car of the
+/// ledger, and a payment and a rental as long as few of these live.
+async fn enliven(plan: &Plan, server: &Server, customers: &Arc<dyn Script>) -> f64 {
+    let (mut live, mut enlivened_by_each) = (0, 4);
+    for _ in 0..LOOKS_MAX {
+        let connections = plan.connections as u64;
+        let each = (plan.live - live).div_ceil(enlivened_by_each) as u64;
+        let pace = Pace::Each(each.div_ceil(connections));
+        drive(&server.address(), customers, pace, plan.connections, Duration::MAX).await;
+        tokio::time::sleep(plan.counted_every).await;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a metric that is a count")]
+        let counted = server.metric(LIVE).await as usize;
+        if counted >= plan.live || counted <= live {
+            return float(counted);
+        }
+        (live, enlivened_by_each) = (counted, 2);
+    }
+    float(live)
+}
+
+#[allow(clippy::cast_precision_loss, reason = "counts are far below what a float can hold")]
+fn float(count: usize) -> f64 {
+    count as f64
 }

@@ -16,8 +16,6 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// For how long customers book until it is looked again how many events there are.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Up to how many events everything is verified.
 const VERIFIED_EVENTS_MAX: usize = 100_000;
 const EVENTS: &str = "rentcar_journal_batch_events_sum";
@@ -39,11 +37,9 @@ pub async fn measure(plan: &Plan, grounds: &Grounds, found: &mut Found) {
     let name = format!("{name} imported");
     let took = export_and_import(&data, &imported);
     found.note(&format!("{name}, export and import"), RENTCAR, "s", took.as_secs_f64());
-    let begun = Instant::now();
     let server = Server::start(&imported).await;
     found.note(&format!("{name}, ready for the first time after"), RENTCAR, "s", server.ready_after_s());
-    server.caught_up().await;
-    let made_after = begun.elapsed().as_secs_f64();
+    let made_after = server.ready_after_s() + server.caught_up().await;
     found.note(&format!("{name}, read models made after"), RENTCAR, "s", made_after);
     found.note(&format!("{name}, resident when they are made"), RENTCAR, "MB", resident_mb(server.pid()));
     server.end();
@@ -63,7 +59,7 @@ async fn write(plan: &Plan, customers: &Arc<dyn Script>, data: &Path, name: &str
     let (begun, before) = (Instant::now(), server.metric(EVENTS).await);
     let mut events = before;
     while events < plan.events as f64 {
-        book(plan, customers, &server, LOOK_EVERY).await;
+        book(plan, customers, &server, plan.look_every).await;
         events = server.metric(EVENTS).await;
         progress.at(format_args!("{events:.0}"));
     }

@@ -48,11 +48,15 @@ pub struct Plan {
     starts: usize,
     /// How many entities live when the memory of a busy server is looked at.
     live: usize,
+    /// How often the server counts them.
+    counted_every: Duration,
     idle: Duration,
     /// How many events the long history has.
     events: usize,
     /// How many cars they are about.
     history_cars: usize,
+    /// For how long customers book until it is looked again how many events there are.
+    look_every: Duration,
     readers: usize,
     requests_each: u64,
 }
@@ -68,9 +72,11 @@ impl Plan {
             searching: given::seconds("SEARCH_SECONDS", mode.pick(10.0, 0.3)),
             starts: mode.pick(3, 1),
             live: mode.pick(20_000, 200),
+            counted_every: mode.pick(Duration::from_secs(6), Duration::from_millis(1)),
             idle: given::seconds("IDLE_SECONDS", mode.pick(20.0, 1.0)),
             events: given::count("HISTORY", mode.pick(5_000_000, 5_000)),
             history_cars: mode.pick(10_000, 50),
+            look_every: mode.pick(Duration::from_secs(1), Duration::from_millis(50)),
             readers: mode.pick(200, 20),
             requests_each: mode.pick(100, 5),
         }
@@ -114,6 +120,11 @@ fn describe(results: &mut Results, plan: &Plan, grounds: &Grounds) {
              timed from when they were due; the first page of free cars",
             search::PER_SECOND
         ),
+    );
+    results.condition(
+        "entities live",
+        "counted by the server: calendars, payments, rentals and cars of the ledger that bookings have enlivened; of \
+         payments and rentals it keeps few thousands alive, so that a small fleet never has 20,000",
     );
     results.condition("MB", "millions of bytes resident in the server's process, or in its data directory");
     results

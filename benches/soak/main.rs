@@ -63,7 +63,8 @@ impl Plan {
     }
 
     fn window(&self) -> Duration {
-        WINDOW_MAX.min(self.length / WINDOWS_MIN)
+        let longest = (self.length / WINDOWS_MIN).as_millis();
+        WINDOW_MAX.min(Duration::from_millis(u64::try_from(longest).unwrap()))
     }
 }
 

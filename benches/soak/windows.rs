@@ -69,7 +69,10 @@ impl Windows {
             self.looks.lock().unwrap().push(look);
             let (rate, late) = (self.rate(ended), late(ended));
             let (p99, Look { resident_mb, disk_mb }) = (late.p99_ms, look);
-            eprintln!("{end:?}: {rate:.0}/s, p99 {p99:.1} ms, {resident_mb:.0} MB resident, {disk_mb:.0} MB on disk");
+            let end = end.as_secs_f64();
+            eprintln!(
+                "{end:.1} s: {rate:.0}/s, p99 {p99:.1} ms, {resident_mb:.0} MB resident, {disk_mb:.0} MB on disk"
+            );
         }
     }
 
