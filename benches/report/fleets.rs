@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 
 /// Where the fleet ends in a case, and what was measured begins.
 const CARS: &str = " cars, ";
+/// What is not shown side by side: it stands in a table of its own, or is of one fleet only.
+const NOT_SHOWN: [&str; 2] = ["busy:", "idle"];
 /// How the cases of readers begin behind their number.
 const READERS: &str = " readers of ";
 /// Who is measured.
@@ -16,7 +18,8 @@ const OLD: &str = "| the old services, as published for their own cluster | 17.1
 /// The fleet that a row is of, and what of it.
 fn of_a_fleet(row: &Row) -> Option<(&str, &str)> {
     let (fleet, what) = row.case.split_once(CARS)?;
-    (row.opponent == OURS && fleet.chars().all(|c| c.is_ascii_digit() || c == ',')).then_some((fleet, what))
+    let is_shown = !NOT_SHOWN.iter().any(|part| what.contains(part));
+    (is_shown && row.opponent == OURS && fleet.chars().all(|c| c.is_ascii_digit() || c == ',')).then_some((fleet, what))
 }
 
 /// A row for each figure and a column for each fleet; nothing where no fleets were measured.
