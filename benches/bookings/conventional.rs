@@ -1,7 +1,7 @@
 //! The conventional service: stateless handlers over PostgreSQL, where one transaction takes the booking, the payment and
 //! the rental, and a constraint keeps the bookings of a car apart. It calls no payment provider, which is to its favour.
 
-use crate::scene::car_no;
+use crate::service::scene::car_no;
 use crate::stack::{Booking, DAILY_RATE, Ledger};
 use deadpool_postgres::tokio_postgres::error::SqlState;
 use deadpool_postgres::tokio_postgres::types::ToSql;

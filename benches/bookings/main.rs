@@ -16,22 +16,24 @@
 #[path = "../../tests/common/mod.rs"]
 mod common;
 mod conventional;
-mod figures;
-mod machine;
 mod opponents;
 mod postgres;
 #[allow(dead_code, reason = "only the report reads")]
 #[path = "../support/results.rs"]
 mod results;
-mod scene;
+#[path = "../support/service/mod.rs"]
+mod service;
 mod stack;
 
 use common::open_loop::{Pace, Sample, Script, drive};
-use figures::{latency, longest_silence_ms, per_second};
-use machine::Spent;
 use opponents::{Grounds, Opponent, Running};
 use results::{Mode, Results};
-use scene::{Scene, Tally, Wanted};
+use service::figures::{latency, longest_silence_ms, per_second};
+use service::found::Found;
+use service::given::{self, count, listed, seconds};
+use service::machine::{self, Spent};
+use service::scene::{Scene, Tally, Wanted};
+use service::server;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,51 +66,18 @@ struct Plan {
 impl Plan {
     fn of_this_run() -> Plan {
         let mode = Mode::of_this_run();
-        let set =
-            |name: &str| std::env::var(format!("RENTCAR_BENCH_{name}")).ok().map(|text| text.parse::<f64>().unwrap());
-        let seconds = |name, full, fast| Duration::from_secs_f64(set(name).unwrap_or(mode.pick(full, fast)));
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts that a person has given")]
-        let count = |name, full, fast| set(name).unwrap_or(mode.pick(full, fast)) as usize;
-        let case = seconds("SECONDS", 2.0, 0.2);
+        let case = seconds("SECONDS", mode.pick(2.0, 0.2));
         Plan {
             mode,
-            rounds: count("ROUNDS", 5.0, 1.0),
-            cars: count("CARS", 10_000.0, 50.0),
+            rounds: count("ROUNDS", mode.pick(5, 1)),
+            cars: count("CARS", mode.pick(10_000, 50)),
             connections: listed("CONNECTIONS", |text| text.parse().ok())
                 .unwrap_or_else(|| mode.pick(vec![1, 8, 64, 256], vec![1, 8])),
             opponents: listed("OPPONENTS", Opponent::named).unwrap_or_else(|| Opponent::ALL.to_vec()),
             case,
             open: case * 2,
-            stall: seconds("STALL_SECONDS", 60.0, 0.2),
+            stall: seconds("STALL_SECONDS", mode.pick(60.0, 0.2)),
         }
-    }
-}
-
-/// What a variable lists, separated by semicolons.
-fn listed<T>(name: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
-    let text = std::env::var(format!("RENTCAR_BENCH_{name}")).ok()?;
-    Some(text.split(';').map(|word| parse(word).unwrap_or_else(|| panic!("{name}: {word} is not known"))).collect())
-}
-
-/// Figures by case, opponent and unit, round after round.
-#[derive(Default)]
-struct Found(Vec<(String, Opponent, &'static str, Vec<f64>)>);
-
-impl Found {
-    fn note(&mut self, case: &str, opponent: Opponent, unit: &'static str, figure: f64) {
-        let of_it = |(other, whose, in_unit, _): &&mut (String, Opponent, &'static str, Vec<f64>)| {
-            other == case && *whose == opponent && *in_unit == unit
-        };
-        match self.0.iter_mut().find(of_it) {
-            Some((.., rounds)) => rounds.push(figure),
-            None => self.0.push((case.to_owned(), opponent, unit, vec![figure])),
-        }
-    }
-
-    fn of(&self, case: &str, opponent: Opponent, unit: &str) -> &[f64] {
-        let found =
-            self.0.iter().find(|(other, whose, in_unit, _)| other == case && *whose == opponent && *in_unit == unit);
-        found.map_or(&[], |(.., rounds)| rounds)
     }
 }
 
@@ -202,7 +171,7 @@ impl Bench<'_> {
     }
 
     fn note(&mut self, case: &str, unit: &'static str, figure: f64) {
-        self.found.note(case, self.opponent, unit, figure);
+        self.found.note(case, self.opponent.name(), unit, figure);
     }
 }
 
@@ -215,7 +184,7 @@ async fn measure(plan: &Plan, grounds: &Grounds) -> Found {
             let scene = Arc::new(Scene::new(plan.cars));
             Bench { opponent, server: &server, scene, found: &mut found }.run(plan).await;
             if let Some(mib) = server.processes().first().and_then(|pid| machine::peak_memory_mib(*pid)) {
-                found.note("most memory that the server took, without PostgreSQL", opponent, "MiB", mib);
+                found.note("most memory that the server took, without PostgreSQL", opponent.name(), "MiB", mib);
             }
         }
     }
@@ -232,7 +201,7 @@ fn compare(results: &mut Results, plan: &Plan, found: &Found) {
     for wanted in [Wanted::Uniform, Wanted::Zipf] {
         for connections in &plan.connections {
             let case = format!("{}, {connections} connections", wanted.name());
-            let rates = |opponent| found.of(&case, opponent, "1/s");
+            let rates = |opponent: Opponent| found.of(&case, opponent.name(), "1/s");
             for theirs in Opponent::ALL.into_iter().filter(|theirs| *theirs != ours) {
                 results.compare(&case, (ours.name(), rates(ours)), (theirs.name(), rates(theirs)));
             }
@@ -247,10 +216,7 @@ fn describe(results: &mut Results, plan: &Plan, grounds: &Grounds, folder: &Path
          servers started anew for each turn and warmed up"
     );
     results.condition("rounds", turns);
-    // Where the folder is, is nobody's business; on which disk it is, stands below.
-    let given = std::env::vars().filter(|(name, _)| name.starts_with("RENTCAR_BENCH_") && !name.ends_with("_DIR"));
-    let words: Vec<_> = given.map(|(name, value)| format!("{name}={value}")).chain([COMMAND.to_owned()]).collect();
-    results.condition("command", words.join(" "));
+    results.condition("command", given::with_command(COMMAND));
     results.condition("cars", format!("{cars} registered; a booking is one day of one car, paid at once"));
     results.condition("zipf", "exponent 0.99; cars whose days are all booked are refused, by all opponents alike");
     results.condition(
@@ -258,8 +224,8 @@ fn describe(results: &mut Results, plan: &Plan, grounds: &Grounds, folder: &Path
         "in one process on the same processors; every answer is checked; 201 CONFIRMED and 409 count, 202 and 503 are sent away",
     );
     results.condition("filesystem", machine::filesystem(folder));
-    let settings: Vec<_> = opponents::SETTINGS.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    results.condition("rentcar", format!("as it comes, with the sandbox provider inside; but {}", settings.join(", ")));
+    let settings = server::settings();
+    results.condition("rentcar", format!("as it comes, with the sandbox provider inside; but {settings}"));
     let version = grounds
         .cluster
         .as_ref()
@@ -279,8 +245,7 @@ fn describe(results: &mut Results, plan: &Plan, grounds: &Grounds, folder: &Path
 
 async fn bench() {
     let plan = Plan::of_this_run();
-    let below = std::env::var_os("RENTCAR_BENCH_DIR").unwrap_or_else(|| "/var/tmp".into());
-    let folder = tempfile::Builder::new().prefix("rentcar-bench-").tempdir_in(below).unwrap();
+    let folder = given::folder();
     // PostgreSQL runs as somebody else, who must be able to pass through.
     std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
     let mut results = Results::new("bookings", plan.mode);
@@ -292,9 +257,7 @@ async fn bench() {
     let syncs = machine::syncs_per_second(folder.path(), DISK).unwrap();
     let found = measure(&plan, &grounds).await;
     results.add("the disk alone: 4 KiB appended and synced, one after the other", "disk", "1/s", &[syncs]);
-    for (case, opponent, unit, rounds) in &found.0 {
-        results.add(case, opponent.name(), unit, rounds);
-    }
+    found.add_to(&mut results);
     compare(&mut results, &plan, &found);
     results.write(plan.mode).unwrap();
 }

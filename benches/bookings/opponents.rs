@@ -1,13 +1,12 @@
 //! Who takes bookings, each as a process of its own, started anew for every round.
 
-use crate::common::process::{Process, rentcar};
-use crate::common::{Api, SOON, car, eventually, in_days, path};
+use crate::common::Api;
+use crate::common::process::Process;
 use crate::conventional::{Conventional, Style};
 use crate::postgres::{Cluster, Database};
-use crate::scene::car_no;
+use crate::service::server::{self, Server};
+use crate::service::{RENTCAR, fleet, given};
 use crate::stack::{self, Echo};
-use futures_util::StreamExt;
-use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
@@ -16,20 +15,6 @@ use tempfile::TempDir;
 pub const AS_OPPONENT: &str = "opponent";
 /// How many connections of PostgreSQL the conventional service shares, unless `RENTCAR_BENCH_POOL` says otherwise.
 pub const POOL_CONNECTIONS: usize = 32;
-/// What differs from the settings as they come: the sandbox can take any number of charges, so that its guard must not be
-/// what is measured, and a log line for each booking is none that an operator would keep.
-pub const SETTINGS: [(&str, &str); 5] = [
-    ("RENTCAR__LOG__FILTER", "warn"),
-    ("RENTCAR__PAYMENT__BULKHEAD__CONCURRENCY_MAX", "64"),
-    ("RENTCAR__PAYMENT__BULKHEAD__ADAPTIVE__ENABLED", "false"),
-    ("RENTCAR__PAYMENT__BULKHEAD__QUEUE_LEN_MAX", "512"),
-    ("RENTCAR__PAYMENT__BULKHEAD__QUEUE_WAIT_MS_MAX", "2000"),
-];
-/// How many register cars at the same time.
-const REGISTRARS: usize = 16;
-/// How many cars are looked at before all are known to be in the calendars: enough for every shard to have one of them.
-const LAST_CARS: usize = 100;
-
 /// One of those who are measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Opponent {
@@ -50,7 +35,7 @@ impl Opponent {
     /// As the figures call it.
     pub fn name(self) -> &'static str {
         match self {
-            Opponent::Rentcar => "rentcar",
+            Opponent::Rentcar => RENTCAR,
             Opponent::Transaction => "conventional",
             Opponent::OneStatement => "conventional, one statement",
             Opponent::Echo => "echo",
@@ -92,20 +77,9 @@ impl Grounds {
     /// Makes them below a folder.
     pub async fn prepare(folder: &Path, cars: usize) -> Grounds {
         let grounds = Grounds { cars, folder: folder.to_owned(), cluster: Cluster::make(folder) };
-        let mut server = grounds.serve(&grounds.registered());
-        let api = Api::at(server.url());
-        let register = async |at| drop(api.post("/v1/cars", &car(&car_no(at))).await.expect(201));
-        futures_util::stream::iter(0..cars).map(register).buffer_unordered(REGISTRARS).collect::<()>().await;
-        for at in cars.saturating_sub(LAST_CARS)..cars {
-            // The calendars of a shard hear of its cars in order; days before those that are booked.
-            let block = json!({"from": in_days(1), "to": in_days(2), "reason": "a look at the calendar"});
-            let address = path("/v1/cars/{}/blocks", &car_no(at));
-            eventually("a calendar has heard of its car", SOON, async || {
-                api.post(&address, &block).await.status == 201
-            })
-            .await;
-        }
-        assert!(server.signal("TERM").success(), "the server of the preparation did not end well");
+        let server = Server::start(&grounds.registered()).await;
+        fleet::register(&server, cars).await;
+        server.end();
         grounds
     }
 
@@ -113,8 +87,7 @@ impl Grounds {
     pub fn start(&self, opponent: Opponent) -> Option<Running> {
         if opponent == Opponent::Rentcar {
             let data = tempfile::tempdir_in(&self.folder).unwrap();
-            let copied = Command::new("cp").arg("-r").arg(self.registered().join(".")).arg(data.path()).status();
-            assert!(copied.unwrap().success(), "the registered cars cannot be copied");
+            server::copy(&self.registered().join("."), data.path());
             return Some(Running { process: self.serve(data.path()), database: None, _data: Some(data) });
         }
         let mut command = Command::new(std::env::current_exe().unwrap());
@@ -129,9 +102,8 @@ impl Grounds {
     }
 
     fn serve(&self, data: &Path) -> Process {
-        let mut command = rentcar();
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
-        command.envs(SETTINGS).current_dir(&self.folder);
+        let mut command = server::command();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data).current_dir(&self.folder);
         Process::start(command, self.log())
     }
 
@@ -179,5 +151,5 @@ pub async fn be(arguments: &[String]) {
 
 /// How many connections of PostgreSQL there are in this run.
 pub fn pool_connections() -> usize {
-    std::env::var("RENTCAR_BENCH_POOL").map_or(POOL_CONNECTIONS, |text| text.parse().unwrap())
+    given::count("POOL", POOL_CONNECTIONS)
 }

@@ -147,7 +147,7 @@ async fn reopening(results: &mut Results, mode: Mode, events: usize) -> anyhow::
     let path = folder.path().join("data");
     filled(Store::on_disk(&path).await?, events).await?.close().await?;
     #[allow(clippy::cast_precision_loss, reason = "counts of a benchmark are small")]
-    let bytes = store::disk_bytes(&path)? as f64 / events as f64;
+    let bytes = support::disk::disk_bytes(&path)? as f64 / events as f64;
     results.add(&format!("disk for each of {events} events"), ON_DISK, "bytes", &[bytes]);
     let mut times = Vec::new();
     for _ in 0..mode.pick(REOPENINGS, 2) {

@@ -1,7 +1,7 @@
 //! A journal under measurement: who owns its shards, what an append looks like, and how many times the disk was asked
 //! to make something durable. Verifies what it is answered.
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use bytes::Bytes;
 use rentcar::store::journal::{Append, Context, DocumentWrite, Journal, ShardId, StoredEvent};
 use rentcar::store::memory::MemoryJournal;
@@ -180,15 +180,4 @@ fn append(owned: &Owned, number: u64) -> Append {
         timers: Vec::new(),
         command: None,
     }
-}
-
-/// How many bytes all files below a folder take.
-pub fn disk_bytes(folder: &Path) -> anyhow::Result<u64> {
-    let mut all = 0;
-    for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
-        let entry = entry?;
-        let is_folder = entry.file_type()?.is_dir();
-        all += if is_folder { disk_bytes(&entry.path())? } else { entry.metadata()?.len() };
-    }
-    Ok(all)
 }

@@ -6,6 +6,8 @@
 
 mod aims;
 mod binding;
+mod fleets;
+mod lines;
 mod plots;
 #[allow(dead_code, reason = "the report only reads")]
 #[path = "../support/results.rs"]
@@ -17,11 +19,12 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The benchmarks, in the order of the report, with what they are about.
-const BENCHES: [(&str, &str); 4] = [
+const BENCHES: [(&str, &str); 5] = [
     ("bookings", "Bookings over HTTP: reserve, pay and confirm in one durable request"),
     ("actors", "Actors beside other actor systems"),
     ("journal", "The journal"),
     ("scale", "Many cars and a long history"),
+    ("soak", "Half an hour below the peak"),
 ];
 
 const HEAD: &str = "# Benchmarks\n\n\
@@ -77,6 +80,20 @@ fn section(text: &mut String, results: &Results, folder: &Path) -> anyhow::Resul
     for plot in plots::plots_of(results) {
         plot.draw(results, folder)?;
         write!(text, "\n![{}](benchmarks/{}.svg)\n", plot.title, plot.file)?;
+    }
+    for line in lines::lines_of(results) {
+        line.draw(folder)?;
+        write!(text, "\n![{}](benchmarks/{}.svg)\n", line.title, line.file)?;
+    }
+    if let Some(table) = fleets::table(results) {
+        write!(text, "\n{table}")?;
+    }
+    if let Some(table) = fleets::readers(results) {
+        write!(
+            text,
+            "\nThe load test of the services that this one replaces, readers of `/carManagements`; another machine and \
+             another network, so that only the order of magnitude compares:\n\n{table}"
+        )?;
     }
     if let Some(table) = tables::ratios(results) {
         write!(text, "\n{table}")?;

@@ -9,7 +9,8 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::ops::Range;
 use std::path::Path;
 
-const SIZE: (u32, u32) = (960, 440);
+/// How large a plot is.
+pub const SIZE: (u32, u32) = (960, 440);
 /// How much of its place a group of columns takes.
 const GROUP_WIDTH: f64 = 0.84;
 /// From which ratio of the largest to the least figure on a logarithmic axis shows more.
@@ -17,7 +18,7 @@ const LOGARITHMIC_FROM: f64 = 30.0;
 /// The most groups of a plot that can be read.
 const GROUPS_MAX: usize = 12;
 /// One for each opponent, in the order of their first appearance; told apart by most who see colours differently.
-const COLOURS: [RGBColor; 8] = [
+pub const COLOURS: [RGBColor; 8] = [
     RGBColor(0, 114, 178),
     RGBColor(230, 159, 0),
     RGBColor(213, 94, 0),
@@ -41,7 +42,13 @@ pub struct Plot {
 
 /// The plots of a benchmark.
 pub fn plots_of(results: &Results) -> Vec<Plot> {
-    let all = if results.name == "bookings" { of_bookings() } else { by_unit(results) };
+    let all = match results.name.as_str() {
+        "bookings" => of_bookings(),
+        "scale" => of_scale(results),
+        // What took long is shown over its time.
+        _ if !results.series.is_empty() => vec![],
+        _ => by_unit(results),
+    };
     all.into_iter()
         .filter(|plot| plot.groups.iter().any(|(_, case)| plot.rows(results, case).next().is_some()))
         .collect()
@@ -67,6 +74,40 @@ fn of_bookings() -> Vec<Plot> {
         plot("zipf", "Answers a second by connections, few cars wanted by most", "1/s", by_connections("zipf", "")),
         plot("p99", "99 of 100 are answered within, by connections", "ms", by_connections("uniform", ", p99")),
         plot("open-loop", "Answered within, at a share of the own peak, from when it was due", "ms", open.collect()),
+    ]
+}
+
+/// A plot for each of the figures that tell how it bears many cars, by the size of the fleet.
+fn of_scale(results: &Results) -> Vec<Plot> {
+    let by_fleet = |file: &str, title: &str, unit: &str, what: &str| {
+        let fleet = |row: &Row| Some((row.case.strip_suffix(what)?.to_owned(), row.case.clone()));
+        let of_unit = results.rows.iter().filter(|row| row.unit == unit);
+        let mut groups: Vec<_> = of_unit.filter_map(fleet).collect();
+        groups.dedup();
+        Plot { file: format!("scale-{file}"), title: title.to_owned(), unit: unit.to_owned(), groups }
+    };
+    vec![
+        by_fleet(
+            "bookings",
+            "Bookings a second over 64 connections, in turns with 10,000 cars",
+            "1/s",
+            ", 64 connections",
+        ),
+        by_fleet("restart", "Memory after a restart", "MB", ", resident after a restart"),
+        by_fleet("live", "Memory with 20,000 entities live", "MB", ", resident with 20,000 entities live"),
+        by_fleet("ready", "Ready after", "s", " cars, ready after"),
+        by_fleet(
+            "search",
+            "99 of 100 searches by branch and class are answered within",
+            "ms",
+            ", search by branch and class, p99",
+        ),
+        by_fleet(
+            "search-busy",
+            "The same while 64 connections book",
+            "ms",
+            ", search by branch and class while 64 connections book, p99",
+        ),
     ]
 }
 

@@ -5,6 +5,7 @@
 //! opponents take turns, and ratios are taken round by round.
 #![allow(dead_code, reason = "every benchmark uses another part of it")]
 
+pub mod disk;
 pub mod memory;
 pub mod results;
 pub mod turns;

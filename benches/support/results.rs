@@ -20,6 +20,22 @@ pub struct Results {
     pub conditions: BTreeMap<String, String>,
     /// The figures, in the order in which they should be shown.
     pub rows: Vec<Row>,
+    /// Figures over the time of a long run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub series: Vec<Series>,
+}
+
+/// How a figure went in the course of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Series {
+    /// What was measured.
+    pub case: String,
+    /// As in [`Row::unit`].
+    pub unit: String,
+    /// When each figure was taken, or the window that it is of ended, in seconds from the beginning.
+    pub at_s: Vec<f64>,
+    /// As many figures.
+    pub figures: Vec<f64>,
 }
 
 /// One figure with its spread over the rounds.
@@ -29,7 +45,7 @@ pub struct Row {
     pub case: String,
     /// Who was measured: `rentcar`, or whoever was measured beside it.
     pub opponent: String,
-    /// `1/s`, `ns`, `ms`, `bytes`, `count`, or `ratio` (see [`Results::compare`]).
+    /// `1/s`, `ns`, `ms`, `s`, `bytes`, `MB`, `%`, `count`, or `ratio` (see [`Results::compare`]).
     pub unit: String,
     /// The least of all rounds.
     pub min: f64,
@@ -44,7 +60,8 @@ impl Results {
     pub fn new(name: &str, mode: Mode) -> Self {
         let mut conditions = machine();
         conditions.insert("mode".to_owned(), mode.name().to_owned());
-        Self { name: name.to_owned(), date: jiff::Timestamp::now().to_string(), conditions, rows: Vec::new() }
+        let (name, date) = (name.to_owned(), jiff::Timestamp::now().to_string());
+        Self { name, date, conditions, rows: Vec::new(), series: Vec::new() }
     }
 
     /// Notes something that the figures depend on.

@@ -68,6 +68,8 @@ pub enum Pace {
     PerSecond(f64),
     /// The next as soon as the last is answered.
     AsAnswered,
+    /// The next as soon as the last is answered, and so many over each connection.
+    Each(u64),
 }
 
 /// Asks for so long over so many connections; answers what became of it all.
@@ -78,20 +80,48 @@ pub async fn drive(
     connections: usize,
     length: Duration,
 ) -> Vec<Sample> {
-    // Connected before the clock runs: what is measured is answers, and a crowd at the door may have to knock twice.
+    let ready = connected(address, script, connections).await;
+    let (next, begun) = (Arc::new(AtomicU64::new(0)), Instant::now());
+    let mut workers = JoinSet::new();
+    for worker in ready {
+        let next = Arc::clone(&next);
+        workers.spawn(async move {
+            let mut samples = vec![];
+            worker.work(&next, pace, begun, length, |sample| samples.push(sample)).await;
+            samples
+        });
+    }
+    workers.join_all().await.into_iter().flatten().collect()
+}
+
+/// The same, but every sample is told as it comes and none is kept, so that it can go on for hours.
+pub async fn drive_telling(
+    address: &str,
+    script: &Arc<dyn Script>,
+    pace: Pace,
+    connections: usize,
+    length: Duration,
+    tell: Arc<dyn Fn(Sample) + Send + Sync>,
+) {
+    let ready = connected(address, script, connections).await;
+    let (next, begun) = (Arc::new(AtomicU64::new(0)), Instant::now());
+    let mut workers = JoinSet::new();
+    for worker in ready {
+        let (next, tell) = (Arc::clone(&next), Arc::clone(&tell));
+        workers.spawn(async move { worker.work(&next, pace, begun, length, |sample| tell(sample)).await });
+    }
+    workers.join_all().await;
+}
+
+/// Connected before the clock runs: what is measured is answers, and a crowd at the door may have to knock twice.
+async fn connected(address: &str, script: &Arc<dyn Script>, connections: usize) -> Vec<Worker> {
     let mut ready = Vec::with_capacity(connections);
     for _ in 0..connections {
         let (address, script) = (address.to_owned(), Arc::clone(script));
         let stream = tokio::time::timeout(PATIENCE, connect(&address)).await.ok().and_then(Result::ok);
         ready.push(Worker { address, script, stream });
     }
-    let (next, begun) = (Arc::new(AtomicU64::new(0)), Instant::now());
-    let mut workers = JoinSet::new();
-    for worker in ready {
-        let next = Arc::clone(&next);
-        workers.spawn(async move { worker.work(&next, pace, begun, length).await });
-    }
-    workers.join_all().await.into_iter().flatten().collect()
+    ready
 }
 
 struct Worker {
@@ -101,17 +131,25 @@ struct Worker {
 }
 
 impl Worker {
-    async fn work(mut self, next: &AtomicU64, pace: Pace, begun: Instant, length: Duration) -> Vec<Sample> {
-        let mut samples = vec![];
-        loop {
+    async fn work(
+        mut self,
+        next: &AtomicU64,
+        pace: Pace,
+        begun: Instant,
+        length: Duration,
+        mut tell: impl FnMut(Sample),
+    ) {
+        let mut left = if let Pace::Each(count) = pace { count } else { u64::MAX };
+        while left > 0 {
+            left -= 1;
             let number = next.fetch_add(1, Ordering::Relaxed);
             #[allow(clippy::cast_precision_loss, reason = "counts are far below what a float can hold")]
             let due = match pace {
                 Pace::PerSecond(rate) => Duration::from_secs_f64(number as f64 / rate),
-                Pace::AsAnswered => begun.elapsed(),
+                Pace::AsAnswered | Pace::Each(_) => begun.elapsed(),
             };
             if due >= length {
-                return samples;
+                return;
             }
             // Even a sleep that is over already lasts until the timer's next millisecond.
             if due > begun.elapsed() {
@@ -120,7 +158,7 @@ impl Worker {
             let late = begun.elapsed().saturating_sub(due) > PATIENCE;
             let (kind, request) = self.script.request(number);
             let status = if late { None } else { self.ask(kind, &request).await };
-            samples.push(Sample { kind, status, due, took: begun.elapsed().saturating_sub(due) });
+            tell(Sample { kind, status, due, took: begun.elapsed().saturating_sub(due) });
         }
     }
 

@@ -57,7 +57,12 @@ pub fn rentcar() -> Command {
 
 impl Process {
     /// Starts the command and waits for the line that says where it listens.
-    pub fn start(mut command: Command, log: PathBuf) -> Process {
+    pub fn start(command: Command, log: PathBuf) -> Process {
+        Process::start_within(command, log, READY_WITHIN)
+    }
+
+    /// The same, with a longer or shorter wait.
+    pub fn start_within(mut command: Command, log: PathBuf, ready_within: Duration) -> Process {
         let stderr = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let stdout = child.stdout.take().unwrap();
@@ -72,7 +77,7 @@ impl Process {
                 }
             }
         });
-        if let Ok(url) = ready.recv_timeout(READY_WITHIN) {
+        if let Ok(url) = ready.recv_timeout(ready_within) {
             return Process { child, url, log };
         }
         let _ = child.kill();

@@ -85,9 +85,21 @@ fn machine() -> f64 {
 
 /// The most that a process ever had in memory, in MiB.
 pub fn peak_memory_mib(pid: u32) -> Option<f64> {
+    Some(status_kib(pid, "VmHWM:")? / 1_024.0)
+}
+
+/// What a process has in memory now, in millions of bytes.
+///
+/// # Panics
+/// When there is no such process.
+pub fn resident_mb(pid: u32) -> f64 {
+    status_kib(pid, "VmRSS:").unwrap_or_else(|| panic!("nobody tells what process {pid} has in memory")) * 1_024.0 / 1e6
+}
+
+fn status_kib(pid: u32, name: &str) -> Option<f64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.trim().trim_end_matches(" kB").parse::<f64>().ok()? / 1_024.0)
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
 }
 
 /// The kind of the filesystem that holds a folder.

@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// The days that a car can be booked for, one after the other; after that the customers ask for taken ones. Below the
 /// 200 bookings that a calendar holds.
-const DAYS: usize = 180;
+pub const DAYS: usize = 180;
 /// How far ahead the first of them is.
-const FIRST_DAY: i64 = 30;
+pub const FIRST_DAY: i64 = 30;
 /// How many customers there are.
-const CUSTOMERS: u64 = 5_000;
+pub const CUSTOMERS: u64 = 5_000;
 /// How many choices of a car are drawn before the run, to be repeated.
 const DRAWN: usize = 1 << 17;
 /// How uneven the choice is, as in YCSB.

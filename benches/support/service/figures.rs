@@ -19,7 +19,11 @@ pub struct Latency {
 
 /// How late the answers were. Requests that were given up count with the time that was waited for them.
 pub fn latency(samples: &[Sample]) -> Latency {
-    let mut took: Vec<Duration> = samples.iter().map(|sample| sample.took).collect();
+    latency_of(samples.iter().map(|sample| sample.took).collect())
+}
+
+/// The same of bare times.
+pub fn latency_of(mut took: Vec<Duration>) -> Latency {
     took.sort_unstable();
     let at = |per_mille: usize| {
         let rank = (took.len() * per_mille).div_ceil(1_000).saturating_sub(1);
