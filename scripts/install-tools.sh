@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the checks need beside Rust: siege and PostgreSQL from Debian, schemathesis into target/venv. Repeats safely.
+# Installs what the checks need beside Rust: make, siege and PostgreSQL from Debian, schemathesis into target/venv. Repeats safely.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -10,6 +10,14 @@ if ! command -v siege >/dev/null || ! python3 -c 'import ensurepip, venv' 2>/dev
   export DEBIAN_FRONTEND=noninteractive
   as_root apt-get update -qq
   as_root apt-get install -y -qq --no-install-recommends siege python3 python3-venv >/dev/null
+fi
+
+# The allocator is built from C.
+if ! command -v make >/dev/null || ! command -v cc >/dev/null; then
+  say "installing make and gcc"
+  export DEBIAN_FRONTEND=noninteractive
+  as_root apt-get update -qq
+  as_root apt-get install -y -qq --no-install-recommends make gcc libc6-dev >/dev/null
 fi
 
 # The benchmarks measure against it, with a cluster of their own.

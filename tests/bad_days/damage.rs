@@ -99,8 +99,9 @@ fn logs(data: &Path) -> Vec<PathBuf> {
 }
 
 fn of_the_log_in_front(data: &Path) -> Vec<Damage> {
-    let newest = logs(data).pop().unwrap().file_name().unwrap().to_owned();
-    let written = written(&fs::read(data.join("journal").join(&newest)).unwrap());
+    // The very last file may be one that was made for later.
+    let in_use = |file: &PathBuf| Some((file.file_name()?.to_owned(), written(&fs::read(file).unwrap())));
+    let (newest, written) = logs(data).iter().filter_map(in_use).rfind(|(_, written)| *written > 0).unwrap();
     let changed = |what: String, how: Change| -> Damage {
         let newest = newest.clone();
         (what, Box::new(move |data: &Path| change(&data.join("journal").join(&newest), &how)))

@@ -1,6 +1,6 @@
 //! Checkpoints: what has changed since the last one goes from memory to sled, and the log is made shorter. Small frames of
-//! events are joined on the way. Two threads beside the committer: one writes checkpoints, one merges runs and removes
-//! what they left. A checkpoint that fails fails the journal; what it began is overwritten by the next one.
+//! events are joined on the way. Three threads beside the committer: one writes checkpoints, one merges runs and removes
+//! what they left, one makes the next file of the log. A checkpoint that fails fails the journal; what it began is overwritten by the next one.
 
 use super::super::frame::{self, Frame};
 use super::Core;
@@ -57,8 +57,6 @@ pub(super) struct Task {
     pub frozen: Frozen,
     /// The number of the last record of the log that is in it.
     pub watermark: u64,
-    /// Whether much more is to be expected soon.
-    pub busy: bool,
 }
 
 /// Lets others have the processor most of the time: what is written here has until the next checkpoint, and hurries only
@@ -137,7 +135,6 @@ impl Writer {
             },
         )?;
         let shortened = self.files.shorten(task.watermark);
-        let shortened = shortened.and_then(|()| if task.busy { self.files.prepare() } else { Ok(()) });
         shortened.map_err(|error| format!("the log cannot be made shorter: {error}"))?;
         histogram!("rentcar_journal_checkpoint_seconds").record(begun.elapsed().as_secs_f64());
         #[allow(clippy::cast_precision_loss, reason = "there are some dozens of runs")]
@@ -221,10 +218,11 @@ impl Writer {
     }
 }
 
-/// The two threads. They end when this is dropped, the one that writes after what it was given.
+/// The threads. They end when this is dropped, the one that writes after what it was given.
 pub(super) struct Threads {
     tasks: Option<SyncSender<Task>>,
     merges: Option<SyncSender<()>>,
+    files: Option<SyncSender<()>>,
     handles: Vec<JoinHandle<()>>,
 }
 
@@ -233,11 +231,15 @@ impl Threads {
         let (tasks, given) = sync_channel(1);
         let (merges, told) = sync_channel(1);
         let (for_writing, for_merging) = (writer.clone(), writer.clone());
+        let (files, wanted) = sync_channel(1);
         let tell = merges.clone();
         let spawn = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let write = spawn("checkpoint").spawn(move || write_all(&for_writing, &given, &tell))?;
         let merge = spawn("merge").spawn(move || merge_all(&for_merging, &told))?;
-        Ok(Self { tasks: Some(tasks), merges: Some(merges), handles: vec![write, merge] })
+        let next = Arc::clone(&writer.files);
+        let prepare = spawn("log-files").spawn(move || prepare_all(&next, &wanted))?;
+        let handles = vec![write, merge, prepare];
+        Ok(Self { tasks: Some(tasks), merges: Some(merges), files: Some(files), handles })
     }
 
     /// Hands a task over; there is never more than one, since nothing is frozen while something is.
@@ -247,11 +249,20 @@ impl Threads {
             drop(tasks.send(task));
         }
     }
+
+    /// Has the next file of the log made.
+    pub(super) fn prepare(&self) {
+        if let Some(files) = &self.files {
+            match files.try_send(()) {
+                Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => {}
+            }
+        }
+    }
 }
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        (self.tasks, self.merges) = (None, None);
+        (self.tasks, self.merges, self.files) = (None, None, None);
         for handle in self.handles.drain(..) {
             drop(handle.join());
         }
@@ -293,6 +304,15 @@ fn merge_all(writer: &Writer, told: &Receiver<()>) {
             && let Err(why) = writer.merge(&go_on)
         {
             return writer.core.fail(&why);
+        }
+    }
+}
+
+fn prepare_all(files: &Files, wanted: &Receiver<()>) {
+    while wanted.recv().is_ok() {
+        // Who writes the log makes it when it is needed, and fails if that is impossible then.
+        if let Err(error) = files.prepare() {
+            tracing::warn!(%error, "the next file of the log is not made");
         }
     }
 }

@@ -93,7 +93,7 @@ impl Committer {
         if !wanted {
             return;
         }
-        if self.begin_checkpoint(!idle) {
+        if self.begin_checkpoint() {
             return;
         }
         let over = u32::try_from((bytes - enough.min(bytes)) * 16 / enough.max(1)).unwrap_or(16).min(16);
@@ -105,13 +105,13 @@ impl Committer {
             std::thread::sleep(LOOK_AGAIN);
         }
         if self.core.state.bytes() >= enough.saturating_mul(2) {
-            self.begin_checkpoint(true);
+            self.begin_checkpoint();
         }
     }
 
-    fn begin_checkpoint(&self, busy: bool) -> bool {
+    fn begin_checkpoint(&self) -> bool {
         let Some(frozen) = self.core.state.freeze() else { return false };
-        self.threads.write(Task { frozen, watermark: self.log.last(), busy });
+        self.threads.write(Task { frozen, watermark: self.log.last() });
         true
     }
 
@@ -120,9 +120,12 @@ impl Committer {
         let Self { core, log, threads, writer, trees, .. } = self;
         drop(threads);
         drop(trees);
+        if let Err(error) = writer.files.put_back() {
+            tracing::warn!(%error, "a file of the log is left that was not needed");
+        }
         if core.failed().is_none()
             && let Some(frozen) = core.state.freeze()
-            && let Err(why) = writer.write(&Task { frozen, watermark: log.last(), busy: false })
+            && let Err(why) = writer.write(&Task { frozen, watermark: log.last() })
         {
             core.fail(&why);
         }
@@ -158,6 +161,9 @@ impl Committer {
             return Ok(());
         }
         self.log.append(&commit.writes).map_err(|error| format!("the log cannot be written: {error}"))?;
+        if self.log.wants_next() {
+            self.threads.prepare();
+        }
         if !commit.durable {
             self.core.state.put(commit.writes);
             return Ok(());

@@ -25,7 +25,9 @@ pub(super) const FILE_BYTES: u64 = 16 * 1024 * 1024;
 /// Of the first file after a start, which may never need more.
 const FIRST_FILE_BYTES: u64 = 1024 * 1024;
 /// So many files are kept to be used anew.
-const SPARES_MAX: usize = 2;
+const SPARES_MAX: usize = 4;
+/// After so many bytes of a file the next one is made ready.
+const NEXT_AFTER: u64 = 128 * 1024;
 const ZEROS: usize = 256 * 1024;
 const SPARE: &str = "spare";
 
@@ -52,12 +54,14 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// Synced piece by piece, so that syncs of other files do not wait for all of it.
 fn filled_with_zeros(path: &Path, bytes: u64) -> io::Result<()> {
     let file = File::create(path)?;
     let (zeros, mut at) = (vec![0; ZEROS], 0);
     while at < bytes {
         let length = usize::try_from(bytes - at).unwrap_or(ZEROS).min(ZEROS);
         file.write_all_at(&zeros[..length], at)?;
+        file.sync_data()?;
         at += length as u64;
     }
     file.sync_all()
@@ -70,10 +74,18 @@ struct Part {
     first: u64,
 }
 
-/// Which files there are; shared by who writes the log and who makes it shorter.
+/// The file that comes next, made before it is needed. A start that finds it takes it for one without a record.
+struct Ready {
+    number: u64,
+    file: File,
+}
+
+/// Which files there are; shared by who writes the log, who makes it shorter and who makes the next file.
 pub(super) struct Files {
     folder: PathBuf,
     parts: Mutex<Vec<Part>>,
+    /// Locked while it is made: whoever needs it sooner waits for it.
+    ready: Mutex<Option<Ready>>,
 }
 
 impl Files {
@@ -90,14 +102,36 @@ impl Files {
         self.folder.join(format!("{SPARE}{place}"))
     }
 
-    /// Makes a file ready to be used, unless one is.
+    fn ready(&self) -> MutexGuard<'_, Option<Ready>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the next file, so that who writes the log need not wait for it, unless it is there.
     pub(super) fn prepare(&self) -> io::Result<()> {
-        if self.spare(0).exists() {
-            return Ok(());
+        let mut ready = self.ready();
+        if ready.is_none() {
+            let number = self.next_number();
+            let file = self.make(number, FILE_BYTES)?;
+            *ready = Some(Ready { number, file });
         }
-        let making = self.folder.join("new");
-        filled_with_zeros(&making, FILE_BYTES)?;
-        fs::rename(making, self.spare(0))
+        Ok(())
+    }
+
+    /// Takes the next file back that was made and is not needed.
+    pub(super) fn put_back(&self) -> io::Result<()> {
+        match self.ready().take() {
+            Some(Ready { number, .. }) => self.let_go(&place(&self.folder, number)),
+            None => Ok(()),
+        }
+    }
+
+    /// Keeps a file to be used anew, or removes it.
+    fn let_go(&self, path: &Path) -> io::Result<()> {
+        let spare = (0..SPARES_MAX).map(|at| self.spare(at)).find(|spare| !spare.exists());
+        match spare.filter(|_| fs::metadata(path).is_ok_and(|data| data.len() == FILE_BYTES)) {
+            Some(spare) => fs::rename(path, spare),
+            None => fs::remove_file(path),
+        }
     }
 
     /// Lets go of the files whose records are all in the state, which is durable up to record `watermark`.
@@ -111,30 +145,42 @@ impl Files {
                     _ => return Ok(()),
                 }
             };
-            let path = place(&self.folder, number);
-            let spare = (0..SPARES_MAX).map(|at| self.spare(at)).find(|spare| !spare.exists());
-            match spare.filter(|_| fs::metadata(&path).is_ok_and(|data| data.len() == FILE_BYTES)) {
-                Some(spare) => fs::rename(path, spare)?,
-                None => fs::remove_file(path)?,
-            }
+            self.let_go(&place(&self.folder, number))?;
             self.parts().remove(0);
         }
     }
 
-    /// The file of the next number, made of a spare one where there is one.
-    fn next(&self, first: u64, bytes: u64) -> io::Result<File> {
-        let number = self.parts().last().map_or(1, |part| part.number + 1);
+    fn next_number(&self) -> u64 {
+        self.parts().last().map_or(1, |part| part.number + 1)
+    }
+
+    /// A file of this number with so many bytes, made of a spare one where there is one.
+    fn make(&self, number: u64, bytes: u64) -> io::Result<File> {
         let path = place(&self.folder, number);
         let spare = (0..SPARES_MAX).map(|at| self.spare(at)).find(|spare| spare.exists());
-        if let Some(spare) = spare {
+        if let Some(spare) = spare.filter(|_| bytes <= FILE_BYTES) {
             fs::rename(spare, &path)?;
         } else {
             let making = self.folder.join("making");
-            filled_with_zeros(&making, bytes)?;
+            if let Err(error) = filled_with_zeros(&making, bytes) {
+                // On a full disk it would only be in the way.
+                drop(fs::remove_file(&making));
+                return Err(error);
+            }
             fs::rename(making, &path)?;
         }
         sync_folder(&self.folder)?;
-        let file = File::options().read(true).write(true).open(path)?;
+        File::options().read(true).write(true).open(path)
+    }
+
+    /// The next file, whose first record is `first`.
+    fn next(&self, first: u64, bytes: u64) -> io::Result<File> {
+        let number = self.next_number();
+        let ready = self.ready().take().filter(|ready| ready.number == number && bytes <= FILE_BYTES);
+        let file = match ready {
+            Some(ready) => ready.file,
+            None => self.make(number, bytes)?,
+        };
         self.parts().push(Part { number, first });
         Ok(file)
     }
@@ -151,6 +197,8 @@ pub(super) struct Log {
     /// The number of the last record that is durable.
     durable: u64,
     buffer: Vec<u8>,
+    /// Whether it was said that the next file will be needed.
+    wanted: bool,
 }
 
 impl Log {
@@ -161,10 +209,10 @@ impl Log {
         sync_folder(directory)?;
         // What is there is made superfluous by the next checkpoint, all at once.
         let parts = numbers(&folder)?.into_iter().map(|number| Part { number, first: last + 1 }).collect();
-        let files = Arc::new(Files { folder, parts: Mutex::new(parts) });
+        let files = Arc::new(Files { folder, parts: Mutex::new(parts), ready: Mutex::default() });
         let file = files.next(last + 1, FIRST_FILE_BYTES)?;
         let bytes = file.metadata()?.len();
-        Ok(Self { files, file, bytes, at: 0, last, durable: last, buffer: Vec::new() })
+        Ok(Self { files, file, bytes, at: 0, last, durable: last, buffer: Vec::new(), wanted: false })
     }
 
     pub(super) fn files(&self) -> Arc<Files> {
@@ -195,8 +243,15 @@ impl Log {
     fn turn_over(&mut self, needed: u64) -> io::Result<()> {
         self.file.sync_data()?;
         self.file = self.files.next(self.last + 1, FILE_BYTES.max(needed))?;
-        (self.bytes, self.at) = (self.file.metadata()?.len(), 0);
+        (self.bytes, self.at, self.wanted) = (self.file.metadata()?.len(), 0, false);
         Ok(())
+    }
+
+    /// Says once for each file that the next one had better be [made](Files::prepare).
+    pub(super) fn wants_next(&mut self) -> bool {
+        let wants = self.at >= NEXT_AFTER && !self.wanted;
+        self.wanted |= wants;
+        wants
     }
 
     /// Makes everything appended durable.
