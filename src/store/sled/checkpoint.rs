@@ -1,6 +1,7 @@
 //! Checkpoints: what has changed since the last one goes from memory to sled, and the log is made shorter. Small frames of
 //! events are joined on the way. Three threads beside the committer: one writes checkpoints, one merges runs and removes
-//! what they left, one makes the next file of the log. A checkpoint that fails fails the journal; what it began is overwritten by the next one.
+//! what they left, one makes the next file of the log. A checkpoint that fails fails the journal; what it began is
+//! overwritten by the next one.
 
 use super::super::frame::{self, Frame};
 use super::Core;

@@ -175,9 +175,10 @@ impl Files {
 
     /// The next file, whose first record is `first`.
     fn next(&self, first: u64, bytes: u64) -> io::Result<File> {
+        // Held until the file is known by its number: who makes the next one meanwhile would make this one again.
+        let mut ready = self.ready();
         let number = self.next_number();
-        let ready = self.ready().take().filter(|ready| ready.number == number && bytes <= FILE_BYTES);
-        let file = match ready {
+        let file = match ready.take().filter(|_| bytes <= FILE_BYTES) {
             Some(ready) => ready.file,
             None => self.make(number, bytes)?,
         };
@@ -259,5 +260,33 @@ impl Log {
         sync(&self.file)?;
         self.durable = self.last;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    #[test]
+    fn the_next_file_is_made_once_although_two_make_it_at_the_same_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = Log::open(directory.path(), 0).unwrap();
+        let (files, done) = (log.files(), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let preparing = scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    files.prepare().unwrap();
+                }
+            });
+            let given: Vec<File> = (2..40).map(|first| files.next(first, 4096).unwrap()).collect();
+            done.store(true, Ordering::Relaxed);
+            preparing.join().unwrap();
+            for (number, file) in (2..).zip(given) {
+                let named = fs::metadata(place(&files.folder, number)).unwrap();
+                assert_eq!(file.metadata().unwrap().ino(), named.ino(), "file {number} was made again");
+            }
+        });
     }
 }
