@@ -15,7 +15,7 @@ pub const DAYS: usize = 180;
 /// How far ahead the first of them is.
 pub const FIRST_DAY: i64 = 30;
 /// How many customers there are.
-pub const CUSTOMERS: u64 = 5_000;
+const CUSTOMERS: u64 = 5_000;
 /// How many choices of a car are drawn before the run, to be repeated.
 const DRAWN: usize = 1 << 17;
 /// How uneven the choice is, as in YCSB.
@@ -134,15 +134,19 @@ impl Scene {
         let at = usize::try_from(turn).unwrap();
         let car = if self.is_zipf.load(Ordering::Relaxed) { self.zipf[at % DRAWN] } else { at % self.cars };
         let day = self.booked_of[car].fetch_add(1, Ordering::Relaxed) % DAYS;
-        format!(
-            "{{\"carNo\":\"{}\",\"customerNo\":\"customer-{}\",\"from\":\"{}\",\"to\":\"{}\",\"payment\":{}}}",
-            car_no(car),
-            turn % CUSTOMERS,
-            self.days[day],
-            self.days[day + 1],
-            self.means
-        )
+        booking(car, turn, &self.days[day..], &self.means)
     }
+}
+
+/// A request for one day of a car, the first of `days`, paid at once.
+pub fn booking(car: usize, turn: u64, days: &[String], means: &str) -> String {
+    format!(
+        "{{\"carNo\":\"{}\",\"customerNo\":\"customer-{}\",\"from\":\"{}\",\"to\":\"{}\",\"payment\":{means}}}",
+        car_no(car),
+        turn % CUSTOMERS,
+        days[0],
+        days[1],
+    )
 }
 
 impl Script for Scene {

@@ -1,7 +1,7 @@
 //! Customers who book a car for a day and, when enough bookings stand, give the oldest back: load that can go on for
 //! hours, since periods become free again and calendars stay as full as they are. Every answer is looked at.
 
-use super::scene::{CUSTOMERS, DAYS, FIRST_DAY, car_no};
+use super::scene::{DAYS, FIRST_DAY, booking};
 use crate::common::open_loop::{Script, post};
 use crate::common::{in_days, means};
 use std::collections::VecDeque;
@@ -98,14 +98,7 @@ impl Turnover {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let at = usize::try_from(turn).unwrap() % (self.cars * DAYS);
         let day = at / self.cars;
-        format!(
-            "{{\"carNo\":\"{}\",\"customerNo\":\"customer-{}\",\"from\":\"{}\",\"to\":\"{}\",\"payment\":{}}}",
-            car_no(at % self.cars),
-            turn % CUSTOMERS,
-            self.days[day],
-            self.days[day + 1],
-            self.means
-        )
+        booking(at % self.cars, turn, &self.days[day..], &self.means)
     }
 }
 
