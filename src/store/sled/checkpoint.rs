@@ -8,7 +8,7 @@ use super::Core;
 use super::committer::SyncLog;
 use super::keys::{self, ShardCode};
 use super::open::Database;
-use super::state::{Frozen, Range};
+use super::state::{Frozen, Range, StateError};
 use super::wal::Files;
 use bytes::Bytes;
 use metrics::{gauge, histogram};
@@ -26,9 +26,13 @@ const JOINED_BYTES: usize = 6 * 1024;
 const BREATH_AFTER: Duration = Duration::from_millis(1);
 /// and this is the longest one.
 const BREATH_MAX: Duration = Duration::from_millis(20);
-/// How many times as long as the work before it a pause is, while the first, second, third quarter of what the next
-/// checkpoint will be made of comes together; beyond them there is none.
+/// How many times as long as the work before it a pause is, while the first, second, third quarter of what it must not lag
+/// behind comes together; beyond them there is none. A checkpoint must not lag behind the next one,
 const BREATHS: [u32; 3] = [4, 2, 1];
+/// and a merge not behind so many runs: looking something up takes the longer the more there are.
+const RUNS_MAX: usize = 64;
+/// So many pieces, of some 6 KiB each, are synced at once.
+const SYNCED_AT_ONCE: u32 = 128;
 /// How many leftovers are removed at once.
 const REMOVED_AT_ONCE: usize = 256;
 /// How often it is looked whether there is something to merge or to remove, when nobody says so.
@@ -62,33 +66,61 @@ pub(super) struct Task {
 
 /// Lets others have the processor most of the time: what is written here has until the next checkpoint, and hurries only
 /// when that comes near.
+///
+/// And has it synced piece by piece, since the log's syncs would have to wait for one of everything at the end.
 struct Breath<'a> {
     core: &'a Core,
+    sync: &'a SyncLog,
+    file: File,
+    /// How many quarters of what it must not lag behind have come together.
+    quarters: fn(&Core) -> usize,
     begun: Instant,
+    unsynced: u32,
 }
 
 impl<'a> Breath<'a> {
-    fn new(core: &'a Core) -> Self {
-        Self { core, begun: Instant::now() }
+    fn new(writer: &'a Writer, database: &Database, quarters: fn(&Core) -> usize) -> Result<Self, String> {
+        let file = database_file(database)?;
+        Ok(Self { core: &writer.core, sync: &writer.sync, file, quarters, begun: Instant::now(), unsynced: 0 })
     }
 
-    fn take(&mut self) {
+    fn take(&mut self) -> Result<(), StateError> {
+        self.unsynced += 1;
+        if self.unsynced >= SYNCED_AT_ONCE {
+            self.unsynced = 0;
+            // Never tried again: a second sync would succeed without having written anything.
+            (self.sync)(&self.file).map_err(StateError::NotDurable)?;
+        }
+        self.pause();
+        Ok(())
+    }
+
+    fn pause(&mut self) {
         let worked = self.begun.elapsed();
         if worked < BREATH_AFTER {
             return;
         }
-        // How far what comes next has come until it is to be written, in quarters.
-        let quarters = self.core.state.bytes().saturating_mul(4) / self.core.checkpoint_bytes.max(1);
-        let share = BREATHS.get(quarters).copied().unwrap_or(0);
+        let share = BREATHS.get((self.quarters)(self.core)).copied().unwrap_or(0);
         if share > 0 && self.core.queue.closed().is_none() {
             std::thread::sleep((worked * share).min(BREATH_MAX));
         }
         self.begun = Instant::now();
     }
+}
 
-    fn taking(mut self) -> impl FnMut() {
-        move || self.take()
-    }
+/// How far the next checkpoint has come until it is to be written.
+fn until_checkpoint(core: &Core) -> usize {
+    core.state.bytes().saturating_mul(4) / core.checkpoint_bytes.max(1)
+}
+
+/// How far runs have come together until there are too many.
+fn until_crowded(core: &Core) -> usize {
+    core.state.runs() * 4 / RUNS_MAX
+}
+
+fn database_file(database: &Database) -> Result<File, String> {
+    let opened = File::options().read(true).write(true).open(database.directory.database_file());
+    opened.map_err(|error| format!("the store's file cannot be opened: {error}"))
 }
 
 /// Events of one shard that go into one frame.
@@ -109,33 +141,27 @@ pub(super) struct Writer {
 impl Writer {
     fn make_durable(&self, database: &Database) -> Result<(), String> {
         database.db.flush().map_err(|error| format!("the store cannot be flushed: {error}"))?;
-        let open = || File::options().read(true).write(true).open(database.directory.database_file());
-        let file = open().map_err(|error| format!("the store's file cannot be opened: {error}"))?;
-        (self.sync)(&file).map_err(|error| format!("the store's file cannot be synced: {error}"))
+        (self.sync)(&database_file(database)?).map_err(|error| format!("the store's file cannot be synced: {error}"))
     }
 
     /// Writes what was frozen.
-    pub(super) fn write(&self, task: &Task) -> Result<(), String> {
+    pub(super) fn write(&self, task: Task) -> Result<(), String> {
+        let Task { frozen, watermark } = task;
         let begun = Instant::now();
         let database = self.core.database().map_err(|error| error.to_string())?;
-        let heads = self.write_frames(&database, &task.frozen)?;
+        let mut breath = Breath::new(self, &database, until_checkpoint)?;
+        let heads = self.write_frames(&database, &frozen, &mut breath)?;
         let is_event = |key: &[u8]| key.first() == Some(&keys::EVENTS);
-        let rest =
-            task.frozen.entries(&Range::all()).filter(|entry| !entry.as_ref().is_ok_and(|(key, _)| is_event(key)));
-        self.core.state.checkpoint(
-            &database.trees,
-            rest,
-            task.watermark,
-            &mut Breath::new(&self.core).taking(),
-            || {
-                self.make_durable(&database)?;
-                for (shard, head) in &heads {
-                    self.core.settled.set(*shard, *head);
-                }
-                Ok(())
-            },
-        )?;
-        let shortened = self.files.shorten(task.watermark);
+        let rest = frozen.entries(&Range::all()).filter(|entry| !entry.as_ref().is_ok_and(|(key, _)| is_event(key)));
+        self.core.state.checkpoint(&database.trees, rest, watermark, &mut || breath.take(), || {
+            self.make_durable(&database)?;
+            for (shard, head) in &heads {
+                self.core.settled.set(*shard, *head);
+            }
+            Ok(())
+        })?;
+        frozen.let_go(&mut || breath.take()).map_err(|error| error.to_string())?;
+        let shortened = self.files.shorten(watermark);
         shortened.map_err(|error| format!("the log cannot be made shorter: {error}"))?;
         histogram!("rentcar_journal_checkpoint_seconds").record(begun.elapsed().as_secs_f64());
         #[allow(clippy::cast_precision_loss, reason = "there are some dozens of runs")]
@@ -144,10 +170,14 @@ impl Writer {
     }
 
     /// Writes the events, joined to larger frames; answers the last position of each shard.
-    fn write_frames(&self, database: &Database, frozen: &Frozen) -> Result<Vec<(ShardCode, u64)>, String> {
+    fn write_frames(
+        &self,
+        database: &Database,
+        frozen: &Frozen,
+        breath: &mut Breath<'_>,
+    ) -> Result<Vec<(ShardCode, u64)>, String> {
         let unwritable = |error: ::sled::Error| format!("the events cannot be written: {error}");
         let (mut heads, mut joining): (Vec<(ShardCode, u64)>, _) = (Vec::new(), Joining::default());
-        let mut breath = Breath::new(&self.core);
         let join = |shard: ShardCode, joining: &mut Joining| {
             let frames = std::mem::take(joining).frames;
             let opened = frames.iter().map(|frame| Frame::open(frame)).collect::<Result<Vec<_>, _>>();
@@ -166,7 +196,7 @@ impl Writer {
                 && (known != shard || joining.bytes + value.len() > JOINED_BYTES)
             {
                 let head = join(known, &mut joining)?;
-                breath.take();
+                breath.take().map_err(|error| error.to_string())?;
                 if let Some(last) = heads.last_mut() {
                     last.1 = head;
                 }
@@ -203,17 +233,12 @@ impl Writer {
     /// Merges and tidies until there is nothing left to do.
     fn merge(&self, go_on: &impl Fn() -> bool) -> Result<(), String> {
         let database = self.core.database().map_err(|error| error.to_string())?;
-        while go_on()
-            && self.core.state.merge(
-                &database.trees,
-                &mut Breath::new(&self.core).taking(),
-                || self.make_durable(&database),
-                go_on,
-            )?
-        {}
-        let mut breath = Breath::new(&self.core);
-        while go_on() && self.core.state.tidy(&database.trees).map_err(|error| error.to_string())? {
-            breath.take();
+        let mut breath = Breath::new(self, &database, until_crowded)?;
+        let durable = || self.make_durable(&database);
+        while go_on() && self.core.state.merge(&database.trees, &mut || breath.take(), durable, go_on)? {}
+        let failed = |error: StateError| error.to_string();
+        while go_on() && self.core.state.tidy(&database.trees).map_err(failed)? {
+            breath.take().map_err(failed)?;
         }
         Ok(())
     }
@@ -284,7 +309,7 @@ impl Drop for Watched<'_> {
 fn write_all(writer: &Writer, given: &Receiver<Task>, merges: &SyncSender<()>) {
     let _watched = Watched(&writer.core, "the thread of checkpoints panicked");
     while let Ok(task) = given.recv() {
-        if let Err(why) = writer.write(&task) {
+        if let Err(why) = writer.write(task) {
             return writer.core.fail(&why);
         }
         match merges.try_send(()) {
@@ -327,7 +352,7 @@ impl Core {
         database: &Database,
         shard: ShardCode,
         (after, to): (u64, u64),
-    ) -> impl Iterator<Item = Result<(u64, Bytes), super::state::StateError>> + use<> {
+    ) -> impl Iterator<Item = Result<(u64, Bytes), StateError>> + use<> {
         let settled = || Bound::Included(keys::frame(shard, self.settled.of(shard)));
         let begin = Bound::Included(keys::frame(shard, 0));
         let before = Range::up(begin.clone(), Bound::Included(keys::frame(shard, after.saturating_add(1)))).down();

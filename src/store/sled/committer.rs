@@ -125,7 +125,7 @@ impl Committer {
         }
         if core.failed().is_none()
             && let Some(frozen) = core.state.freeze()
-            && let Err(why) = writer.write(&Task { frozen, watermark: log.last() })
+            && let Err(why) = writer.write(Task { frozen, watermark: log.last() })
         {
             core.fail(&why);
         }

@@ -88,7 +88,7 @@ impl Importer {
         let Some(frozen) = self.state.freeze() else { return Ok(()) };
         let make_durable = || self.database.make_durable().map_err(|error| error.to_string());
         let written =
-            self.state.checkpoint(&self.database.trees, frozen.entries(&Range::all()), 0, &mut || {}, make_durable);
+            self.state.checkpoint(&self.database.trees, frozen.entries(&Range::all()), 0, &mut || Ok(()), make_durable);
         written.map_err(PutError::Failed)
     }
 

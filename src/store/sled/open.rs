@@ -203,6 +203,7 @@ pub(super) fn open_or_create(
     let damaged = |error: StateError| match error {
         StateError::Sled(error) => database.error(error),
         StateError::Damaged(damaged) => OpenError::damaged(path, damaged.to_string()),
+        StateError::NotDurable(error) => OpenError::io(path, error),
     };
     let (state, watermark) = State::load(&database.trees).map_err(damaged)?;
     let settled = Heads { database: &database, state: &state }.all(&shards, whole)?;

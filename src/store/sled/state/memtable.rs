@@ -2,6 +2,7 @@
 
 use super::block::{Entry, Known};
 use super::scan::Direction;
+use super::{Breathe, StateError};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as MapEntry;
@@ -13,6 +14,8 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 const ENTRY_BYTES: usize = 96;
 /// So many entries are written under one lock, so that no reader waits long.
 const ENTRIES_PER_LOCK: usize = 64;
+/// So many are given back at once.
+const ENTRIES_AT_ONCE: usize = 256;
 
 /// A change of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +99,18 @@ impl Memtable {
             self.bytes.fetch_add(more, Ordering::Relaxed);
             self.bytes.fetch_sub(less, Ordering::Relaxed);
         }
+    }
+
+    /// Gives its memory back in pieces.
+    pub(super) fn let_go(self, breathe: &mut Breathe<'_>) -> Result<(), StateError> {
+        let mut map = self.map.into_inner().unwrap_or_else(PoisonError::into_inner);
+        while !map.is_empty() {
+            for _ in 0..ENTRIES_AT_ONCE {
+                drop(map.pop_first());
+            }
+            breathe()?;
+        }
+        Ok(())
     }
 
     /// Up to `limit` entries between two bounds, from the first or from the last.

@@ -47,13 +47,20 @@ pub(super) enum StateError {
     /// A block is not what was written.
     #[error(transparent)]
     Damaged(#[from] Damaged),
+    /// What was written may not be there after a power cut.
+    #[error("not durable: {0}")]
+    NotDurable(std::io::Error),
 }
+
+/// Called between two pieces of long work, which an error ends.
+pub(super) type Breathe<'a> = dyn FnMut() -> Result<(), StateError> + 'a;
 
 impl From<StateError> for ReadError {
     fn from(error: StateError) -> Self {
         match error {
             StateError::Sled(error) => super::reads::failed(error),
             StateError::Damaged(damaged) => ReadError::Damaged(damaged.to_string()),
+            unsynced @ StateError::NotDurable(_) => ReadError::Unavailable(unsynced.to_string()),
         }
     }
 }
@@ -111,6 +118,11 @@ impl Frozen {
     pub(super) fn entries(&self, range: &Range) -> Merge {
         let source = memory(Arc::clone(&self.0), range);
         Merge::new([source], Direction::Up).with_removals(true)
+    }
+
+    /// Gives its memory back in pieces, unless somebody still reads it.
+    pub(super) fn let_go(self, breathe: &mut Breathe<'_>) -> Result<(), StateError> {
+        Arc::into_inner(self.0).map_or(Ok(()), |table| table.let_go(breathe))
     }
 }
 
@@ -239,7 +251,7 @@ impl State {
         trees: &Trees,
         entries: impl Iterator<Item = Result<Entry, StateError>>,
         watermark: u64,
-        breathe: &mut dyn FnMut(),
+        breathe: &mut Breathe<'_>,
         make_durable: impl FnOnce() -> Result<(), String>,
     ) -> Result<(), String> {
         let id = (self.next_id(), 0);
@@ -251,7 +263,7 @@ impl State {
     pub(super) fn merge(
         &self,
         trees: &Trees,
-        breathe: &mut dyn FnMut(),
+        breathe: &mut Breathe<'_>,
         make_durable: impl FnOnce() -> Result<(), String>,
         go_on: impl Fn() -> bool,
     ) -> Result<bool, String> {

@@ -1,10 +1,10 @@
 //! A run: entries in the order of their keys, cut into blocks, which never changes. Its blocks are in sled under the
 //! run's number and their first keys; what it is made of stands in the manifest.
 
-use super::StateError;
 use super::block::{BLOCK_BYTES, Block, Builder, Damaged, Entry, Known};
 use super::bloom::{self, Bloom};
 use super::scan::{Direction, Range};
+use super::{Breathe, StateError};
 use crate::store::cursor::{Cursor, Short};
 use bytes::Bytes;
 use std::ops::Bound;
@@ -175,14 +175,13 @@ pub(super) fn write(
     (id, level): (u64, u8),
     entries: impl Iterator<Item = Result<Entry, StateError>>,
     graves: &Graves,
-    breathe: &mut dyn FnMut(),
+    breathe: &mut Breathe<'_>,
 ) -> Result<Option<Arc<Run>>, StateError> {
     let (mut block, mut block_first) = (Builder::default(), Vec::new());
     let (mut hashes, mut first, mut last) = (Vec::new(), None, Vec::new());
     let mut end_block = |block: &mut Builder, block_first: &[u8]| {
         tree.insert(block_key(id, block_first), block.finish())?;
-        breathe();
-        Ok::<_, StateError>(())
+        breathe()
     };
     for entry in entries {
         let (key, value) = entry?;

@@ -24,8 +24,9 @@ pub(super) const FOLDER: &str = "journal";
 pub(super) const FILE_BYTES: u64 = 16 * 1024 * 1024;
 /// Of the first file after a start, which may never need more.
 const FIRST_FILE_BYTES: u64 = 1024 * 1024;
-/// So many files are kept to be used anew.
-const SPARES_MAX: usize = 4;
+/// So many files are kept to be used anew: about as many as a checkpoint makes superfluous where many are busy, since
+/// filling one with zeros costs as much as writing it.
+const SPARES_MAX: usize = 16;
 /// After so many bytes of a file the next one is made ready.
 const NEXT_AFTER: u64 = 128 * 1024;
 const ZEROS: usize = 256 * 1024;
