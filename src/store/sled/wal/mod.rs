@@ -17,6 +17,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The folder of the log below the store's directory.
 pub(super) const FOLDER: &str = "journal";
@@ -30,6 +31,8 @@ const SPARES_MAX: usize = 16;
 /// After so many bytes of a file the next one is made ready.
 const NEXT_AFTER: u64 = 128 * 1024;
 const ZEROS: usize = 256 * 1024;
+/// The longest pause while a file is filled, so that it is there in time.
+const PAUSE_MAX: Duration = Duration::from_millis(5);
 const SPARE: &str = "spare";
 
 fn place(folder: &Path, number: u64) -> PathBuf {
@@ -55,15 +58,20 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Synced piece by piece, so that syncs of other files do not wait for all of it.
-fn filled_with_zeros(path: &Path, bytes: u64) -> io::Result<()> {
+/// Synced piece by piece, so that syncs of other files do not wait for all of it, and with pauses as long as the work
+/// unless somebody waits for it.
+fn filled_with_zeros(path: &Path, bytes: u64, hurried: bool) -> io::Result<()> {
     let file = File::create(path)?;
     let (zeros, mut at) = (vec![0; ZEROS], 0);
     while at < bytes {
+        let begun = Instant::now();
         let length = usize::try_from(bytes - at).unwrap_or(ZEROS).min(ZEROS);
         file.write_all_at(&zeros[..length], at)?;
         file.sync_data()?;
         at += length as u64;
+        if !hurried {
+            std::thread::sleep(begun.elapsed().min(PAUSE_MAX));
+        }
     }
     file.sync_all()
 }
@@ -112,7 +120,7 @@ impl Files {
         let mut ready = self.ready();
         if ready.is_none() {
             let number = self.next_number();
-            let file = self.make(number, FILE_BYTES)?;
+            let file = self.make(number, FILE_BYTES, false)?;
             *ready = Some(Ready { number, file });
         }
         Ok(())
@@ -156,14 +164,14 @@ impl Files {
     }
 
     /// A file of this number with so many bytes, made of a spare one where there is one.
-    fn make(&self, number: u64, bytes: u64) -> io::Result<File> {
+    fn make(&self, number: u64, bytes: u64, hurried: bool) -> io::Result<File> {
         let path = place(&self.folder, number);
         let spare = (0..SPARES_MAX).map(|at| self.spare(at)).find(|spare| spare.exists());
         if let Some(spare) = spare.filter(|_| bytes <= FILE_BYTES) {
             fs::rename(spare, &path)?;
         } else {
             let making = self.folder.join("making");
-            if let Err(error) = filled_with_zeros(&making, bytes) {
+            if let Err(error) = filled_with_zeros(&making, bytes, hurried) {
                 // On a full disk it would only be in the way.
                 drop(fs::remove_file(&making));
                 return Err(error);
@@ -181,7 +189,7 @@ impl Files {
         let number = self.next_number();
         let file = match ready.take().filter(|_| bytes <= FILE_BYTES) {
             Some(ready) => ready.file,
-            None => self.make(number, bytes)?,
+            None => self.make(number, bytes, true)?,
         };
         self.parts().push(Part { number, first });
         Ok(file)
