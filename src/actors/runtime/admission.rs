@@ -3,7 +3,7 @@
 
 use super::ask::Class;
 use super::entity::Entity;
-use super::router::{Core, Slot};
+use super::router::{ShardCore, Slot};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -90,23 +90,21 @@ impl ShardGate {
 
 /// The permits of one question; returned when dropped.
 pub(super) struct Permit<E: Entity> {
-    core: Arc<Core<E>>,
-    shard: usize,
+    shard: Arc<ShardCore<E>>,
     slot: Option<Arc<Slot<E>>>,
 }
 
 impl<E: Entity> Permit<E> {
     /// Takes the permits of the context and of the shard.
-    pub(super) fn enter(core: &Arc<Core<E>>, shard: usize, class: Class) -> Result<Self, Scope> {
-        if !core.gate.enter(class) {
+    pub(super) fn enter(shard: &Arc<ShardCore<E>>, class: Class) -> Result<Self, Scope> {
+        if !shard.context_gate.enter(class) {
             return Err(Scope::Context);
         }
-        let gate = &core.shards[shard].gate;
-        if !gate.gate.enter(class) {
-            core.gate.leave();
+        if !shard.gate.gate.enter(class) {
+            shard.context_gate.leave();
             return Err(Scope::Shard);
         }
-        Ok(Self { core: Arc::clone(core), shard, slot: None })
+        Ok(Self { shard: Arc::clone(shard), slot: None })
     }
 
     /// The entity whose permit it has.
@@ -119,7 +117,7 @@ impl<E: Entity> Permit<E> {
         if !slot.gate.enter(class) {
             return false;
         }
-        let admitted = self.core.shards[self.shard].gate.admitted.fetch_add(1, Ordering::Relaxed);
+        let admitted = self.shard.gate.admitted.fetch_add(1, Ordering::Relaxed);
         slot.used_at.store(admitted, Ordering::Relaxed);
         if let Some(earlier) = self.slot.replace(Arc::clone(slot)) {
             earlier.gate.leave();
@@ -133,8 +131,8 @@ impl<E: Entity> Drop for Permit<E> {
         if let Some(slot) = &self.slot {
             slot.gate.leave();
         }
-        self.core.shards[self.shard].gate.gate.leave();
-        self.core.gate.leave();
+        self.shard.gate.gate.leave();
+        self.shard.context_gate.leave();
     }
 }
 

@@ -3,6 +3,7 @@
 //! anything can have been done.
 
 use super::admission::Permit;
+use super::deadlines::Waiting;
 use super::entity::Entity;
 use super::router::Slot;
 use crate::store::journal::{Cause, ShardId};
@@ -101,7 +102,7 @@ pub enum AskError {
 
 /// What a command led to, and, when it changed something, where its last event stands.
 pub type Answer<E> = (Result<<E as Entity>::Reply, <E as Entity>::Rejection>, Option<(ShardId, u64)>);
-type Outcome<E> = Result<Answer<E>, AskError>;
+pub(super) type Outcome<E> = Result<Answer<E>, AskError>;
 
 const QUEUED: u8 = 0;
 const BEGUN: u8 = 1;
@@ -110,7 +111,7 @@ const ANSWERED: u8 = 3;
 const ABANDONED: u8 = 4;
 
 /// A one-shot channel that also knows how far the work has come, in one allocation.
-struct Cell<T> {
+pub(super) struct Cell<T> {
     stage: AtomicU8,
     answer: Mutex<Option<T>>,
     waker: AtomicWaker,
@@ -133,38 +134,56 @@ impl<T> Cell<T> {
         }
         self.answer.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
+
+    /// Has the caller look whether its deadline has passed.
+    pub(super) fn wake(&self) {
+        self.waker.wake();
+    }
 }
 
-/// The caller's end.
-pub(super) struct Waiter<E: Entity>(Arc<Cell<Outcome<E>>>);
+/// The caller's end: waits for the answer, but no longer than until the deadline.
+pub(super) struct Waiter<'a, E: Entity> {
+    cell: Arc<Cell<Outcome<E>>>,
+    deadline: Instant,
+    waiting: &'a Waiting<Outcome<E>>,
+    /// Its place among those who wait, once it does.
+    place: Option<usize>,
+}
 
-impl<E: Entity> Future for Waiter<E> {
+impl<E: Entity> Future for Waiter<'_, E> {
     type Output = Outcome<E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        if let Some(answer) = self.0.take() {
+        let this = self.get_mut();
+        if let Some(answer) = this.cell.take() {
             return Poll::Ready(answer);
         }
-        self.0.waker.register(context.waker());
-        self.0.take().map_or(Poll::Pending, Poll::Ready)
-    }
-}
-
-impl<E: Entity> Waiter<E> {
-    /// Waits no longer than the deadline.
-    pub(super) async fn until(mut self, deadline: Instant) -> Outcome<E> {
-        match tokio::time::timeout_at(deadline, &mut self).await {
-            Ok(outcome) => outcome,
-            Err(_) if self.0.step(QUEUED, ABANDONED) => Err(AskError::Expired),
-            Err(_) => self.0.take().unwrap_or(Err(AskError::Unknown)),
+        this.cell.waker.register(context.waker());
+        if this.place.is_none() {
+            this.place = Some(this.waiting.enter(this.deadline, &this.cell));
+        } else if Instant::now() >= this.deadline {
+            return Poll::Ready(this.give_up());
         }
+        this.cell.take().map_or(Poll::Pending, Poll::Ready)
     }
 }
 
-impl<E: Entity> Drop for Waiter<E> {
+impl<E: Entity> Waiter<'_, E> {
+    fn give_up(&self) -> Outcome<E> {
+        if self.cell.step(QUEUED, ABANDONED) {
+            return Err(AskError::Expired);
+        }
+        self.cell.take().unwrap_or(Err(AskError::Unknown))
+    }
+}
+
+impl<E: Entity> Drop for Waiter<'_, E> {
     fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.waiting.leave(place);
+        }
         // Whoever asked has gone: what has not begun need not be begun.
-        self.0.step(QUEUED, ABANDONED);
+        self.cell.step(QUEUED, ABANDONED);
     }
 }
 
@@ -176,10 +195,16 @@ pub(super) struct Port<E: Entity> {
 }
 
 impl<E: Entity> Port<E> {
-    /// Both ends.
-    pub(super) fn new(permit: Permit<E>, retry_after_ms: u64) -> (Self, Waiter<E>) {
+    /// Both ends of a question that is to be answered by `deadline`.
+    pub(super) fn new(
+        permit: Permit<E>,
+        retry_after_ms: u64,
+        deadline: Instant,
+        waiting: &Waiting<Outcome<E>>,
+    ) -> (Self, Waiter<'_, E>) {
         let cell = Arc::new(Cell { stage: AtomicU8::new(QUEUED), answer: Mutex::new(None), waker: AtomicWaker::new() });
-        (Self { cell: Arc::clone(&cell), permit: Some(permit), retry_after_ms }, Waiter(cell))
+        let port = Self { cell: Arc::clone(&cell), permit: Some(permit), retry_after_ms };
+        (port, Waiter { cell, deadline, waiting, place: None })
     }
 
     /// The permits, to be extended on the way.

@@ -2,8 +2,10 @@
 //! ask it by. The handle exists before anything is started, so that contexts can know each other.
 
 use super::clock::Clock;
+use super::deadlines::Deadlines;
 use super::entity::Entity;
 use super::limits::{ContextLimits, RestartLimits};
+use super::recurring::recurring_child;
 use super::router::{ContextHandle, Core};
 use super::shard::{ShardActor, ShardMessage, ShardSeed};
 use super::subscription::{Follower, FollowerSeed, Subscription};
@@ -63,7 +65,10 @@ impl<E: Entity> ContextPart<E> {
     pub fn part(self) -> Part {
         let Self { core, spec } = self;
         let name = E::CONTEXT.0;
-        let mut children: Vec<ChildSpec> = (0..core.shards.len()).map(|number| shard(&core, &spec, number)).collect();
+        let deadlines = recurring_child(name, "deadlines", "deadlines", Arc::new(Deadlines(Arc::clone(&core))));
+        // The first to start and the last to stop.
+        let mut children = vec![deadlines];
+        children.extend((0..core.shards.len()).map(|number| shard(&core, &spec, number)));
         let mut watches: Vec<Arc<Watch>> = core.shards.iter().map(|shard| Arc::clone(&shard.watch)).collect();
         children.extend(spec.timers.clone().map(|handler| timers(&spec, handler, &mut watches)));
         children.extend(followers(name, &spec.journal, &spec.clock, &spec.subscriptions, &mut watches));

@@ -9,6 +9,7 @@ mod ask;
 pub mod backoff;
 pub mod clock;
 mod context;
+mod deadlines;
 mod document;
 pub mod entity;
 mod entity_actor;

@@ -45,13 +45,23 @@ impl Actor for Worker {
     }
 }
 
-/// The work as a part of a system.
-pub fn recurring_part(name: &'static str, work: Arc<dyn Recurring>) -> Part {
-    Part::simple(ChildSpec::new(name, name, name, move |supervisor| {
+/// The work as a child of a supervisor.
+pub(super) fn recurring_child(
+    context: &'static str,
+    kind: &'static str,
+    name: &'static str,
+    work: Arc<dyn Recurring>,
+) -> ChildSpec {
+    ChildSpec::new(context, kind, name, move |supervisor| {
         let work = Arc::clone(&work);
         Box::pin(async move {
             let (actor, _) = Actor::spawn_linked(None, Worker, work, supervisor).await?;
             Ok(actor.get_cell())
         })
-    }))
+    })
+}
+
+/// The work as a part of a system.
+pub fn recurring_part(name: &'static str, work: Arc<dyn Recurring>) -> Part {
+    Part::simple(recurring_child(name, name, name, work))
 }

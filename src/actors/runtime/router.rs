@@ -2,7 +2,8 @@
 //! Decides nothing about entities; whatever is not alive is the shard actor's business.
 
 use super::admission::{Gate, Permit, Scope, ShardGate, refused};
-use super::ask::{Answer, Ask, AskError, Envelope, Port};
+use super::ask::{Answer, Ask, AskError, Envelope, Outcome, Port};
+use super::deadlines::Waiting;
 use super::entity::Entity;
 use super::limits::ContextLimits;
 use super::shard::ShardMessage;
@@ -29,7 +30,11 @@ pub(super) type Table<E> = HashMap<Arc<str>, Arc<Slot<E>>>;
 /// What everybody who asks and the shard's actor share; outlives the actor.
 pub(super) struct ShardCore<E: Entity> {
     pub(super) id: ShardId,
+    /// The gate of its context.
+    pub(super) context_gate: Arc<Gate>,
     pub(super) gate: ShardGate,
+    /// Who waits for its answers.
+    pub(super) waiting: Waiting<Outcome<E>>,
     /// What its entities have under way.
     pub(super) watch: Arc<Watch>,
     /// Whether the shard is owned and takes questions.
@@ -73,18 +78,22 @@ impl<E: Entity> ShardCore<E> {
 
 /// What all handles of a context and all its actors share.
 pub(super) struct Core<E: Entity> {
-    pub(super) gate: Gate,
+    pub(super) gate: Arc<Gate>,
     pub(super) limits: ContextLimits,
     pub(super) live: AtomicUsize,
-    pub(super) shards: Box<[ShardCore<E>]>,
+    /// Each by itself, so that whoever asks in one does not wait for the memory of its neighbours.
+    pub(super) shards: Box<[Arc<ShardCore<E>>]>,
     shard_count: u16,
 }
 
 impl<E: Entity> Core<E> {
     pub(super) fn new(shard_count: u16, limits: ContextLimits) -> Self {
-        let shards = (0..shard_count).map(|number| ShardCore {
+        let gate = Arc::new(Gate::new(limits.in_flight_max, limits.internal_reserve));
+        let shard = |number| ShardCore {
             id: ShardId { context: E::CONTEXT, number },
+            context_gate: Arc::clone(&gate),
             gate: ShardGate::new(limits.shard_in_flight_max, limits.internal_reserve),
+            waiting: Waiting::default(),
             watch: Watch::new(
                 E::CONTEXT.0,
                 format!("shard-{number}"),
@@ -93,14 +102,9 @@ impl<E: Entity> Core<E> {
             serving: AtomicBool::new(false),
             actor: RwLock::new(None),
             table: RwLock::new(HashMap::new()),
-        });
-        Self {
-            gate: Gate::new(limits.in_flight_max, limits.internal_reserve),
-            live: AtomicUsize::new(0),
-            shards: shards.collect(),
-            shard_count,
-            limits,
-        }
+        };
+        let shards = (0..shard_count).map(|number| Arc::new(shard(number))).collect();
+        Self { gate, live: AtomicUsize::new(0), shards, shard_count, limits }
     }
 }
 
@@ -154,13 +158,13 @@ impl<E: Entity> ContextHandle<E> {
             AskError::Overloaded { retry_after_ms }
         };
         let class = ask.class;
-        let mut permit = Permit::enter(core, number, class).map_err(overloaded)?;
+        let mut permit = Permit::enter(shard, class).map_err(overloaded)?;
         let (waiter, undelivered) = shard.look(|table| {
             let slot = table.get(key);
             if slot.is_some_and(|slot| !permit.enter_entity(slot, class)) {
                 return Err(overloaded(Scope::Entity));
             }
-            let (port, waiter) = Port::new(permit, retry_after_ms);
+            let (port, waiter) = Port::new(permit, retry_after_ms, deadline, &shard.waiting);
             let envelope = Envelope { command, ask, port };
             let Some(slot) = slot else { return Ok((waiter, Some(envelope))) };
             match slot.actor.send_message(envelope) {
@@ -173,7 +177,7 @@ impl<E: Entity> ContextHandle<E> {
         if let Some(envelope) = undelivered {
             shard.send(Arc::from(key), envelope);
         }
-        waiter.until(deadline).await
+        waiter.await
     }
 
     /// How many entities of this context live now.

@@ -3,7 +3,7 @@
 //! whoever owns the handler.
 
 use super::entity_actor::entity_hash;
-use std::collections::HashMap;
+use slab::Slab;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -68,11 +68,24 @@ impl fmt::Display for Stuck {
 
 #[derive(Debug)]
 struct Beat {
+    id: u64,
     kind: Kind,
     name: &'static str,
     key: Arc<str>,
     since: Instant,
 }
+
+/// What is under way, in any order, and how much ever was.
+#[derive(Debug, Default)]
+struct Beats {
+    beats: Slab<Beat>,
+    begun: u64,
+}
+
+/// Watches number what they see from here on, so that no two of a process give the same number.
+static NEXT_NUMBERS: AtomicU64 = AtomicU64::new(0);
+/// More than one watch sees in a process's life.
+const NUMBERS: u64 = 1 << 44;
 
 /// What the handlers of one shard, of the timers or of one follower have under way.
 #[derive(Debug)]
@@ -80,13 +93,15 @@ pub struct Watch {
     context: &'static str,
     scope: Arc<str>,
     limit: Duration,
-    under_way: Mutex<HashMap<u64, Beat>>,
+    numbers: u64,
+    under_way: Mutex<Beats>,
 }
 
 impl Watch {
     /// Of handlers that should end within `limit`.
     pub(super) fn new(context: &'static str, scope: impl Into<Arc<str>>, limit: Duration) -> Arc<Self> {
-        Arc::new(Self { context, scope: scope.into(), limit, under_way: Mutex::new(HashMap::new()) })
+        let numbers = NEXT_NUMBERS.fetch_add(NUMBERS, Ordering::Relaxed);
+        Arc::new(Self { context, scope: scope.into(), limit, numbers, under_way: Mutex::default() })
     }
 
     /// The context it belongs to.
@@ -94,23 +109,24 @@ impl Watch {
         self.context
     }
 
-    fn beats(&self) -> MutexGuard<'_, HashMap<u64, Beat>> {
+    fn beats(&self) -> MutexGuard<'_, Beats> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Something begins; it ends when what is answered is dropped, however that comes about.
     pub(super) fn begin(self: &Arc<Self>, kind: Kind, name: &'static str, key: &Arc<str>) -> UnderWay {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        let beat = Beat { kind, name, key: Arc::clone(key), since: Instant::now() };
-        self.beats().insert(id, beat);
-        UnderWay { watch: Arc::clone(self), id }
+        let (key, since) = (Arc::clone(key), Instant::now());
+        let mut under_way = self.beats();
+        under_way.begun += 1;
+        let id = self.numbers + under_way.begun;
+        let place = under_way.beats.insert(Beat { id, kind, name, key, since });
+        UnderWay { watch: Arc::clone(self), place }
     }
 
     /// What should have ended by now, the oldest first.
     pub(super) fn stuck(&self) -> Vec<Stuck> {
         let now = Instant::now();
-        let stuck = |(id, beat): (&u64, &Beat)| {
+        let stuck = |(_, beat): (usize, &Beat)| {
             let since = now.saturating_duration_since(beat.since);
             (since >= self.limit).then(|| Stuck {
                 kind: beat.kind,
@@ -119,10 +135,10 @@ impl Watch {
                 name: beat.name,
                 key: Arc::clone(&beat.key),
                 since,
-                id: *id,
+                id: beat.id,
             })
         };
-        let mut all: Vec<Stuck> = self.beats().iter().filter_map(stuck).collect();
+        let mut all: Vec<Stuck> = self.beats().beats.iter().filter_map(stuck).collect();
         all.sort_by_key(|stuck| std::cmp::Reverse(stuck.since));
         all
     }
@@ -132,13 +148,13 @@ impl Watch {
 #[derive(Debug)]
 pub(super) struct UnderWay {
     watch: Arc<Watch>,
-    id: u64,
+    place: usize,
 }
 
 impl UnderWay {
     /// It goes on as something else, whose time begins now.
     pub(super) fn turns_into(&self, kind: Kind) {
-        if let Some(beat) = self.watch.beats().get_mut(&self.id) {
+        if let Some(beat) = self.watch.beats().beats.get_mut(self.place) {
             (beat.kind, beat.since) = (kind, Instant::now());
         }
     }
@@ -146,7 +162,7 @@ impl UnderWay {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.watch.beats().remove(&self.id);
+        drop(self.watch.beats().beats.try_remove(self.place));
     }
 }
 

@@ -8,6 +8,7 @@ mod rows;
 mod search;
 mod serials;
 mod slot;
+mod unpaid;
 
 pub use search::FreeCar;
 pub use serials::List;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, broadcast};
 use tokio::task::yield_now;
 use tokio::time::Instant;
+use unpaid::UnpaidHolds;
 
 /// The name of the context that keeps the read models; it has no shards of its own.
 pub const VIEWS: Context = Context("views");
@@ -48,6 +50,7 @@ pub struct Views {
     /// Notified when somebody waits for the rows.
     hurried: Notify,
     fed: broadcast::Sender<News>,
+    unpaid: UnpaidHolds,
 }
 
 impl Views {
@@ -74,8 +77,9 @@ impl Views {
             let row = RowWrite { table: rows::LAYOUT, key: Vec::new(), value: Some(vec![rows::LAYOUT_NUMBER]) };
             store.apply(ShardId { context: FOLLOWED[0], number: 0 }, 0, vec![row])?;
         }
+        let unpaid = UnpaidHolds::load(&*store)?;
         let (fed, _) = broadcast::channel(FED_KEPT_MAX);
-        Ok(Arc::new(Views { store, journal, positions, moved: Notify::new(), hurried: Notify::new(), fed }))
+        Ok(Arc::new(Views { store, journal, positions, moved: Notify::new(), hurried: Notify::new(), fed, unpaid }))
     }
 
     /// Takes a batch of consecutive events of a shard in.
@@ -89,7 +93,9 @@ impl Views {
             projection.take(recorded)?;
         }
         let (writes, fed) = projection.into_writes()?;
+        let unpaid = UnpaidHolds::changes(&writes);
         self.store.apply(shard, position, writes)?;
+        self.unpaid.take(unpaid);
         if let Some(known) = self.positions.get(&shard) {
             known.store(position, Ordering::Release);
         }
@@ -161,12 +167,8 @@ impl Views {
     }
 
     /// How many reservations of a customer are held and not paid, counted up to `max`.
-    ///
-    /// # Errors
-    /// When the rows cannot be read.
-    pub fn unpaid(&self, customer_no: &CustomerNo, max: usize) -> Result<usize, ReadError> {
-        let scan = Scan { prefix: rows::customer_prefix(customer_no), limit: max, ..Scan::default() };
-        Ok(self.store.scan(rows::UNPAID, &scan)?.len())
+    pub fn unpaid(&self, customer_no: &CustomerNo, max: usize) -> usize {
+        self.unpaid.count(customer_no, max)
     }
 
     /// How many things of a context there are in the lists of the old surface.
