@@ -28,7 +28,7 @@ pub(super) struct Prepared {
     pub envelopes: Vec<Vec<u8>>,
     /// The same events as they came.
     pub events: Vec<StoredEvent>,
-    pub writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    pub writes: Vec<(Vec<u8>, Option<Bytes>)>,
     pub timers: Vec<TimerChange>,
     pub command: Option<CommandRecord>,
 }
@@ -224,9 +224,7 @@ impl<'a> Plan<'a> {
         if let Some(record) = append.command {
             self.put_command(record)?;
         }
-        for (key, value) in append.writes {
-            self.put(key, value);
-        }
+        self.writes.extend(append.writes.into_iter().map(Change::from));
         let head = append.expected_head + append.envelopes.len() as u64;
         let first = append.expected_head + 1;
         let new =

@@ -31,12 +31,12 @@ impl Core {
             envelope::encode(event, &mut bytes).map(|()| bytes).map_err(|error| AppendError::Invalid(error.to_string()))
         };
         let envelopes = append.events.iter().map(encode).collect::<Result<_, _>>()?;
-        let documents = append.documents.iter().map(|write| {
-            let body = write.body.as_ref().map(|body| body.to_vec());
-            (keys::named(keys::DOCUMENTS, write.kind, &write.key), body)
+        let documents = append.documents.into_iter().map(|write| {
+            let key = keys::named(keys::DOCUMENTS, write.kind, &write.key);
+            (key, write.body)
         });
         let index = append.index.iter().map(|write| {
-            let value = write.value.as_ref().map(|value| value.as_bytes().to_vec());
+            let value = write.value.as_ref().map(|value| Bytes::copy_from_slice(value.as_bytes()));
             (keys::named(keys::INDEX, write.index, &write.key), value)
         });
         let timers = append.timers.into_iter();
