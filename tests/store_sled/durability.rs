@@ -1,6 +1,7 @@
 //! What readers see before something is durable, and what happens when it cannot be made durable.
 
 use super::{CARS, SHARD, append, open, options};
+use bytes::Bytes;
 use rentcar::store::journal::{AppendError, CommandRecord, Journal, Progress, ReadError};
 use rentcar::store::sled::{Release, SledJournal, SledOptions};
 use rentcar::store::view_store::ViewStore;
@@ -44,6 +45,34 @@ async fn after_a_failed_sync_the_outcome_is_unknown_and_everything_is_refused() 
     let head = journal.own(SHARD).await.unwrap().head;
     assert!((1..=2).contains(&head), "{head}");
     assert_eq!(journal.read(SHARD, 0, 10).await.unwrap().len() as u64, head);
+}
+
+#[tokio::test]
+async fn a_sync_that_fails_while_a_checkpoint_is_written_is_not_made_good_by_a_later_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let failed = AtomicBool::new(false);
+    let sync = Arc::new(move |file: &std::fs::File| {
+        let of_checkpoint = std::thread::current().name() == Some("checkpoint");
+        if of_checkpoint && !failed.swap(true, Ordering::SeqCst) {
+            return Err(io::Error::other("one piece is lost"));
+        }
+        file.sync_data()
+    });
+    // One checkpoint of so many pieces that it is synced before its end.
+    let options = SledOptions { sync, checkpoint_bytes: 6 * 1024 * 1024, ..options() };
+    let journal = SledJournal::open(directory.path(), &options).unwrap();
+    let epoch = journal.own(SHARD).await.unwrap().epoch;
+    let payload = Bytes::from(vec![b'x'; 32 * 1024]);
+    for head in 0..200 {
+        let mut append = append(epoch, head, &format!("n{head}"));
+        append.events[0].payload = payload.clone();
+        if journal.append(append).await.is_err() {
+            break;
+        }
+    }
+    let ended = tokio::time::timeout(Duration::from_secs(30), journal.ended()).await;
+    assert!(ended.is_ok(), "the journal goes on although a piece of the checkpoint is lost");
+    assert!(journal.failure().unwrap().contains("one piece is lost"));
 }
 
 #[tokio::test]
