@@ -4,6 +4,7 @@
 
 use super::damaged;
 use super::feed::entry::{Entry, Kind};
+use super::feed::moment::Moment;
 use super::rows::{self, Place};
 use super::serials::{Block, List};
 use super::slot::Slot;
@@ -61,8 +62,8 @@ enum Unpaid {
 pub struct Summary {
     /// How many reservations, payments, rentals or cars come from it.
     pub count: u64,
-    /// The latest time of an entry, in milliseconds since the epoch.
-    latest_ms: i64,
+    /// The latest moment of an entry.
+    latest: Moment,
 }
 
 impl Summary {
@@ -74,14 +75,15 @@ impl Summary {
         let number = |at: usize| bytes.get(at..at + 8).and_then(|number| <[u8; 8]>::try_from(number).ok());
         match (number(0), number(8), bytes.len()) {
             (Some(count), Some(latest), 16) => {
-                Ok(Summary { count: u64::from_be_bytes(count), latest_ms: i64::from_be_bytes(latest) })
+                let latest = Moment::from_bytes(latest).ok_or_else(|| damaged("a summary without a moment"))?;
+                Ok(Summary { count: u64::from_be_bytes(count), latest })
             }
             _ => Err(damaged("a summary of another length")),
         }
     }
 
     fn to_bytes(self) -> Vec<u8> {
-        [self.count.to_be_bytes(), self.latest_ms.to_be_bytes()].concat()
+        [self.count.to_be_bytes(), self.latest.to_bytes()].concat()
     }
 }
 
@@ -279,9 +281,8 @@ impl<'a> Projection<'a> {
         at: Timestamp,
         place: Place,
     ) -> Result<(), ReadError> {
-        self.summary.latest_ms = self.summary.latest_ms.max(at.as_millis());
-        let counts_for = at.saturating_add_millis(self.summary.latest_ms - at.as_millis());
-        let row = entry.to_bytes(at, counts_for)?;
+        self.summary.latest = self.summary.latest.max(Moment::new(at, entry.kind.step()));
+        let row = entry.to_bytes(at, self.summary.latest)?;
         self.put(rows::FEED, rows::feed_key(customer_no, place), row);
         self.fed.push((customer_no.clone(), place));
         Ok(())

@@ -6,7 +6,7 @@ use crate::store::journal::Context;
 use crate::store::schema;
 
 /// The layout of all rows together. A store with rows of another one is followed anew from the journal.
-pub const LAYOUT_NUMBER: u8 = 2;
+pub const LAYOUT_NUMBER: u8 = 3;
 
 /// Nothing -> the number of the layout of all other rows.
 pub const LAYOUT: &str = "layout";

@@ -1,6 +1,7 @@
-//! An entry of a feed as its row keeps it: the time it counts for, and what happened.
+//! An entry of a feed as its row keeps it: the moment it counts for, and what happened.
 
 use super::super::damaged;
+use super::moment::Moment;
 use crate::actors::api::FeedEntry;
 use crate::domain::Subject;
 use crate::domain::ids::{CarNo, ReservationNo};
@@ -75,12 +76,33 @@ impl Kind {
             Kind::RentalOverdue => "rental.overdue",
         }
     }
+
+    /// Where it stands among what happens to a booking in the same millisecond: what leads to something is before it.
+    pub const fn step(self) -> u8 {
+        match self {
+            Kind::Held => 0,
+            Kind::PaymentRequested => 1,
+            Kind::PaymentUnknown => 2,
+            Kind::PaymentApproved | Kind::PaymentDeclined | Kind::PaymentNotCharged => 3,
+            Kind::Confirmed => 4,
+            Kind::Rented => 5,
+            Kind::PickedUp => 6,
+            Kind::RentalPickedUp => 7,
+            Kind::RentalOverdue => 8,
+            Kind::RentalReturned => 9,
+            Kind::Completed => 10,
+            Kind::Cancelled | Kind::Expired => 11,
+            Kind::RentalCancelled => 12,
+            Kind::PaymentCancelled => 13,
+            Kind::PaymentRefunded => 14,
+        }
+    }
 }
 
 /// What an event tells a customer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// By how much the event is older than the time it counts for, in milliseconds; set when the row is made.
+    /// By how much the event is older than the moment it counts for, in milliseconds; set when the row is made.
     pub older_by_ms: i64,
     /// What happened.
     pub kind: Kind,
@@ -103,30 +125,30 @@ impl Entry {
         Entry { older_by_ms: 0, kind, reservation_no, car_no, period: None, amount: None, note: None }
     }
 
-    /// The row of an event of `at` that counts for the time `counts_for`: the later one of its own and those of the
+    /// The row of an event of `at` that counts for the moment `counts_for`: the later one of its own and those of the
     /// events before it in its shard.
     ///
     /// # Errors
     /// When it cannot be encoded.
-    pub fn to_bytes(&mut self, at: Timestamp, counts_for: Timestamp) -> Result<Vec<u8>, ReadError> {
-        self.older_by_ms = counts_for.millis_since(at);
+    pub fn to_bytes(&mut self, at: Timestamp, counts_for: Moment) -> Result<Vec<u8>, ReadError> {
+        self.older_by_ms = counts_for.instant().millis_since(at);
         let entry = codec::to_bytes(self).map_err(damaged)?;
-        Ok([&counts_for.as_millis().to_be_bytes(), &entry[..]].concat())
+        Ok([&counts_for.to_bytes(), &entry[..]].concat())
     }
 
     /// The entry of a row.
     ///
     /// # Errors
     /// When it is none.
-    pub fn from_bytes(bytes: &[u8]) -> Result<(Timestamp, Entry), ReadError> {
+    pub fn from_bytes(bytes: &[u8]) -> Result<(Moment, Entry), ReadError> {
         let counts_for = counts_for(bytes)?;
         Ok((counts_for, codec::from_bytes(bytes.get(8..).unwrap_or_default()).map_err(damaged)?))
     }
 
     /// The entry as it is shown.
-    pub fn shown(self, counts_for: Timestamp) -> FeedEntry {
+    pub fn shown(self, counts_for: Moment) -> FeedEntry {
         FeedEntry {
-            at: counts_for.saturating_add_millis(-self.older_by_ms),
+            at: counts_for.instant().saturating_add_millis(-self.older_by_ms),
             kind: self.kind.name().to_owned(),
             reservation_no: self.reservation_no,
             car_no: self.car_no,
@@ -137,11 +159,11 @@ impl Entry {
     }
 }
 
-/// The time that the entry of a row counts for.
+/// The moment that the entry of a row counts for.
 ///
 /// # Errors
 /// When the row is no entry.
-pub fn counts_for(bytes: &[u8]) -> Result<Timestamp, ReadError> {
-    let time = bytes.first_chunk().and_then(|time| Timestamp::from_millis(i64::from_be_bytes(*time)));
-    time.ok_or_else(|| damaged("an entry without a time"))
+pub fn counts_for(bytes: &[u8]) -> Result<Moment, ReadError> {
+    let moment = bytes.first_chunk().and_then(|moment| Moment::from_bytes(*moment));
+    moment.ok_or_else(|| damaged("an entry without a time"))
 }

@@ -5,7 +5,7 @@
 //! no older than the one before it in its shard.
 
 use super::super::rows::Place;
-use crate::domain::time::Timestamp;
+use super::moment::Moment;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
@@ -14,8 +14,8 @@ pub const PLACES_KEPT_MAX: usize = 4_096;
 /// The most places of a shard that are read at once.
 const PLACES_PER_READ_MAX: usize = 128;
 
-/// A place with the time of its event.
-pub type Timed = (Timestamp, Place);
+/// A place with the moment its event counts for.
+pub type Timed = (Moment, Place);
 
 /// What is ahead of a reader.
 #[derive(Default)]
@@ -24,7 +24,7 @@ pub struct Merge {
     unopened: Vec<Place>,
     lanes: Vec<Lane>,
     /// The next place of each lane, by the time it counts for.
-    heads: BinaryHeap<Reverse<(Timestamp, Place, Timestamp, usize)>>,
+    heads: BinaryHeap<Reverse<(Moment, Place, Moment, usize)>>,
     places_per_read: usize,
 }
 
@@ -33,7 +33,7 @@ struct Lane {
     /// Up to where it has been read.
     read_to: Place,
     /// The latest time of an event so far.
-    latest: Timestamp,
+    latest: Moment,
     ahead: VecDeque<Timed>,
 }
 
@@ -50,7 +50,7 @@ impl Merge {
     /// When it cannot be read.
     pub fn open<E>(&mut self, read: impl FnOnce(Place, usize) -> Result<Vec<Timed>, E>) -> Result<bool, E> {
         let Some(read_to) = self.unopened.pop() else { return Ok(false) };
-        self.lanes.push(Lane { read_to, latest: Timestamp::MIN, ahead: VecDeque::new() });
+        self.lanes.push(Lane { read_to, latest: Moment::default(), ahead: VecDeque::new() });
         self.advance(self.lanes.len() - 1, read)?;
         Ok(true)
     }
@@ -89,6 +89,7 @@ impl Merge {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::time::Timestamp;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
     use std::convert::Infallible;
@@ -118,8 +119,8 @@ mod tests {
         order
     }
 
-    fn time(millis: i64) -> Timestamp {
-        Timestamp::from_millis(millis).unwrap()
+    fn time(millis: i64) -> Moment {
+        Moment::new(Timestamp::from_millis(millis).unwrap(), 0)
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 pub mod entry;
 mod merge;
+pub mod moment;
 mod pages;
 mod seen;
 

@@ -1,4 +1,4 @@
-//! A customer's entries, the newest first, from all shards that have said anything. Within a shard the entries' times
+//! A customer's entries, the newest first, from all shards that have said anything. Within a shard the entries' moments
 //! never decrease (see [`super::entry::Entry::to_bytes`]), so that where a page begins is found in each shard by its
 //! time and place alone.
 
@@ -6,6 +6,7 @@ use super::super::rows::{self, Place};
 use super::super::{Views, damaged};
 use super::Timed;
 use super::entry::{Entry, counts_for};
+use super::moment::Moment;
 use crate::domain::ids::CustomerNo;
 use crate::domain::time::Timestamp;
 use crate::store::journal::ReadError;
@@ -119,20 +120,21 @@ impl Views {
 
 /// Where the next page begins, as text: after the last entry shown.
 pub fn cursor((at, place): Timed) -> String {
-    format!("{}-{}-{}-{}", at.as_millis(), place.context, place.shard, place.position)
+    format!("{}-{}-{}-{}-{}", at.instant().as_millis(), at.step(), place.context, place.shard, place.position)
 }
 
 /// What [`cursor`] gave.
 pub fn parse_cursor(cursor: &str) -> Option<Timed> {
     let mut parts = cursor.split('-');
     let at = Timestamp::from_millis(parts.next()?.parse().ok()?)?;
+    let at = Moment::new(at, parts.next()?.parse().ok()?);
     let context = parts.next()?.parse().ok()?;
     let shard = parts.next()?.parse().ok()?;
     let position = parts.next()?.parse().ok()?;
     parts.next().is_none().then_some((at, Place { context, shard, position }))
 }
 
-/// A row's time and place.
+/// A row's moment and place.
 pub fn timed(key: &[u8], value: &[u8]) -> Result<Timed, ReadError> {
     Ok((counts_for(value)?, Place::at_end_of(key).ok_or_else(|| damaged("an entry without a place"))?))
 }

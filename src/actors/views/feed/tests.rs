@@ -1,3 +1,4 @@
+use super::moment::Moment;
 use super::*;
 use crate::domain::Subject;
 use crate::domain::ids::CarNo;
@@ -38,7 +39,7 @@ impl World {
             car_no: CarNo::parse("car01").expect("a number"),
         };
         let mut entry = Entry { note: Some(name(place)), ..Entry::new(Kind::Held, &subject) };
-        let value = Some(entry.to_bytes(counts_for, counts_for).expect("fits"));
+        let value = Some(entry.to_bytes(counts_for, Moment::new(counts_for, 0)).expect("fits"));
         let rows = vec![RowWrite { table: rows::FEED, key: rows::feed_key(customer_no, place), value }];
         let shard = ShardId { context: schema::ALL[usize::from(place.context)], number: place.shard };
         self.store.apply(shard, place.position, rows).expect("memory");

@@ -1,0 +1,59 @@
+//! When an entry stands in a feed: its millisecond, and the step of a booking's life within that. A fast disk lets
+//! several steps of a booking fall into one millisecond, in contexts that have no order among them.
+
+use crate::domain::time::Timestamp;
+
+/// How many steps a millisecond has room for.
+const STEPS: i64 = 16;
+
+/// An instant with a step within its millisecond. Ordered by both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Moment(i64);
+
+impl Moment {
+    /// The step of an instant. Steps from 16 on count as 15.
+    pub fn new(at: Timestamp, step: u8) -> Moment {
+        Moment(at.as_millis() * STEPS + i64::from(step).min(STEPS - 1))
+    }
+
+    /// The moment that [`Moment::to_bytes`] made these bytes of.
+    pub fn from_bytes(bytes: [u8; 8]) -> Option<Moment> {
+        let moment = Moment(i64::from_be_bytes(bytes));
+        Timestamp::from_millis(moment.0.div_euclid(STEPS)).map(|_| moment)
+    }
+
+    /// Its bytes, which have its order.
+    pub fn to_bytes(self) -> [u8; 8] {
+        self.0.to_be_bytes()
+    }
+
+    /// Its millisecond.
+    pub fn instant(self) -> Timestamp {
+        Timestamp::MIN.saturating_add_millis(self.0.div_euclid(STEPS))
+    }
+
+    /// The step within it.
+    pub fn step(self) -> u8 {
+        u8::try_from(self.0.rem_euclid(STEPS)).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_has_the_order_of_its_instant_and_then_of_its_step() {
+        let at = |ms| Timestamp::from_millis(ms).unwrap();
+        let order = [(0, 0), (0, 15), (1, 0), (1, 3), (2, 0)].map(|(ms, step)| Moment::new(at(ms), step));
+        assert!(order.is_sorted());
+        let last = Moment::new(Timestamp::MAX, 200);
+        for moment in order.into_iter().chain([last]) {
+            assert_eq!(Moment::from_bytes(moment.to_bytes()), Some(moment));
+            assert_eq!(Moment::new(moment.instant(), moment.step()), moment);
+        }
+        assert_eq!((last.instant(), last.step()), (Timestamp::MAX, 15));
+        assert_eq!(Moment::from_bytes([0xff; 8]), None);
+        assert_eq!(Moment::from_bytes(i64::MAX.to_be_bytes()), None);
+    }
+}
