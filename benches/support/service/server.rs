@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 /// What differs from the settings as they come: the sandbox can take any number of charges, so that its guard must not be
 /// what is measured, and a log line for each booking is none that an operator would keep.
-pub const SETTINGS: [(&str, &str); 5] = [
+pub const SETTINGS: [(&str, &str); 6] = [
     ("RENTCAR__LOG__FILTER", "warn"),
     ("RENTCAR__PAYMENT__BULKHEAD__CONCURRENCY_MAX", "64"),
+    ("RENTCAR__PAYMENT__BULKHEAD__SETTLE_CONCURRENCY_MAX", "64"),
     ("RENTCAR__PAYMENT__BULKHEAD__ADAPTIVE__ENABLED", "false"),
     ("RENTCAR__PAYMENT__BULKHEAD__QUEUE_LEN_MAX", "512"),
     ("RENTCAR__PAYMENT__BULKHEAD__QUEUE_WAIT_MS_MAX", "2000"),

@@ -14,12 +14,16 @@ pub trait Clock: Send + Sync + 'static {
 /// goes on at half its pace until it is caught up with: it never goes back, and nothing that waits for it is stuck.
 #[derive(Debug)]
 pub struct SystemClock {
+    /// What it last moved to, and when that was.
     latest: Mutex<(i64, Instant)>,
+    /// What it last moved to, for those who ask within the same millisecond: almost everybody, when many ask.
+    shown_ms: AtomicI64,
 }
 
 impl Default for SystemClock {
     fn default() -> Self {
-        Self { latest: Mutex::new((wall_ms(), Instant::now())) }
+        let now_ms = wall_ms();
+        Self { latest: Mutex::new((now_ms, Instant::now())), shown_ms: AtomicI64::new(now_ms) }
     }
 }
 
@@ -35,12 +39,17 @@ fn shown_ms(latest_ms: i64, elapsed_ms: i64, wall_ms: i64) -> i64 {
 
 impl Clock for SystemClock {
     fn now_ms(&self) -> i64 {
+        let wall_ms = wall_ms();
+        if wall_ms == self.shown_ms.load(Ordering::Acquire) {
+            return wall_ms;
+        }
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         let elapsed_ms = i64::try_from(latest.1.elapsed().as_millis()).unwrap_or(i64::MAX);
-        let now_ms = shown_ms(latest.0, elapsed_ms, wall_ms());
+        let now_ms = shown_ms(latest.0, elapsed_ms, wall_ms);
         // Not at every question: two that follow each other within a millisecond must not keep it from moving.
         if now_ms > latest.0 {
             *latest = (now_ms, Instant::now());
+            self.shown_ms.store(now_ms, Ordering::Release);
         }
         now_ms
     }
