@@ -33,6 +33,9 @@ const BREATHS: [u32; 3] = [4, 2, 1];
 const RUNS_MAX: usize = 64;
 /// So many pieces, of some 6 KiB each, are synced at once.
 const SYNCED_AT_ONCE: u32 = 128;
+/// By how much the threads here are nicer than those who answer, who get about three times their share when there are not
+/// processors enough for all.
+const NICER: i32 = 5;
 /// How many leftovers are removed at once.
 const REMOVED_AT_ONCE: usize = 256;
 /// How often it is looked whether there is something to merge or to remove, when nobody says so.
@@ -153,6 +156,7 @@ impl Writer {
         let heads = self.write_frames(&database, &frozen, &mut breath)?;
         let is_event = |key: &[u8]| key.first() == Some(&keys::EVENTS);
         let rest = frozen.entries(&Range::all()).filter(|entry| !entry.as_ref().is_ok_and(|(key, _)| is_event(key)));
+        let rest = (rest, frozen.count());
         self.core.state.checkpoint(&database.trees, rest, watermark, &mut || breath.take(), || {
             self.make_durable(&database)?;
             for (shard, head) in &heads {
@@ -244,6 +248,14 @@ impl Writer {
     }
 }
 
+/// Makes the present thread a nicer one, and with it the threads that sled starts for what is written here.
+fn give_way() {
+    // On Linux this is about the thread alone. Whoever may not do it goes on as before.
+    if let Err(error) = rustix::process::nice(NICER) {
+        tracing::debug!(%error, "a thread in the background keeps its priority");
+    }
+}
+
 /// The threads. They end when this is dropped, the one that writes after what it was given.
 pub(super) struct Threads {
     tasks: Option<SyncSender<Task>>,
@@ -260,10 +272,19 @@ impl Threads {
         let (files, wanted) = sync_channel(1);
         let tell = merges.clone();
         let spawn = |name: &str| std::thread::Builder::new().name(name.to_owned());
-        let write = spawn("checkpoint").spawn(move || write_all(&for_writing, &given, &tell))?;
-        let merge = spawn("merge").spawn(move || merge_all(&for_merging, &told))?;
+        let write = spawn("checkpoint").spawn(move || {
+            give_way();
+            write_all(&for_writing, &given, &tell);
+        })?;
+        let merge = spawn("merge").spawn(move || {
+            give_way();
+            merge_all(&for_merging, &told);
+        })?;
         let next = Arc::clone(&writer.files);
-        let prepare = spawn("log-files").spawn(move || prepare_all(&next, &wanted))?;
+        let prepare = spawn("log-files").spawn(move || {
+            give_way();
+            prepare_all(&next, &wanted);
+        })?;
         let handles = vec![write, merge, prepare];
         Ok(Self { tasks: Some(tasks), merges: Some(merges), files: Some(files), handles })
     }

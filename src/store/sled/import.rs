@@ -87,8 +87,13 @@ impl Importer {
     fn write_run(&mut self) -> Result<(), PutError> {
         let Some(frozen) = self.state.freeze() else { return Ok(()) };
         let make_durable = || self.database.make_durable().map_err(|error| error.to_string());
-        let written =
-            self.state.checkpoint(&self.database.trees, frozen.entries(&Range::all()), 0, &mut || Ok(()), make_durable);
+        let written = self.state.checkpoint(
+            &self.database.trees,
+            (frozen.entries(&Range::all()), frozen.count()),
+            0,
+            &mut || Ok(()),
+            make_durable,
+        );
         written.map_err(PutError::Failed)
     }
 

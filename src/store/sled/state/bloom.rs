@@ -19,17 +19,18 @@ pub(super) fn hash(key: &[u8]) -> u64 {
 }
 
 impl Bloom {
-    /// Of keys with these hashes.
-    pub(super) fn of(hashes: &[u64]) -> Self {
-        let words = (hashes.len() * BITS_PER_KEY).div_ceil(64).max(1);
-        let mut bloom = Self(vec![0; words].into());
-        for hash in hashes {
-            for bit in bloom.bits(*hash) {
-                let (word, mask) = place(bit);
-                bloom.0[word] |= mask;
-            }
+    /// With room for so many keys, and none of them yet.
+    pub(super) fn with_room(keys: u64) -> Self {
+        let bits = usize::try_from(keys).unwrap_or(usize::MAX).saturating_mul(BITS_PER_KEY);
+        Self(vec![0; bits.div_ceil(64).max(1)].into())
+    }
+
+    /// With one more key, of this hash.
+    pub(super) fn add(&mut self, hash: u64) {
+        for bit in self.bits(hash) {
+            let (word, mask) = place(bit);
+            self.0[word] |= mask;
         }
-        bloom
     }
 
     fn bits(&self, hash: u64) -> impl Iterator<Item = u64> + use<> {
@@ -70,7 +71,9 @@ mod tests {
     #[test]
     fn what_is_there_is_never_denied_and_little_else_is_claimed() {
         let hashes: Vec<u64> = (0..2_000_u32).map(|n| hash(&n.to_be_bytes())).collect();
-        let bloom = Bloom::from_bytes(&Bloom::of(&hashes).bytes()).unwrap();
+        let mut made = Bloom::with_room(hashes.len() as u64);
+        hashes.iter().for_each(|hash| made.add(*hash));
+        let bloom = Bloom::from_bytes(&made.bytes()).unwrap();
         assert!(hashes.iter().all(|hash| bloom.may_hold(*hash)));
         let claimed = (2_000..12_000_u32).filter(|n| bloom.may_hold(hash(&n.to_be_bytes()))).count();
         assert!(claimed < 200, "{claimed} of 10,000");

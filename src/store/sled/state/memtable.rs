@@ -66,6 +66,11 @@ impl Memtable {
         self.read().is_empty()
     }
 
+    /// How many keys have changed.
+    pub(super) fn count(&self) -> usize {
+        self.read().len()
+    }
+
     /// What is known of a key.
     pub(super) fn get(&self, key: &[u8]) -> Option<Known<Bytes>> {
         self.read().get(key).map(|held| Known::of(held.value.clone()))

@@ -120,6 +120,11 @@ impl Frozen {
         Merge::new([source], Direction::Up).with_removals(true)
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> u64 {
+        self.0.count() as u64
+    }
+
     /// Gives its memory back in pieces, unless somebody still reads it.
     pub(super) fn let_go(self, breathe: &mut Breathe<'_>) -> Result<(), StateError> {
         Arc::into_inner(self.0).map_or(Ok(()), |table| table.let_go(breathe))
@@ -244,12 +249,12 @@ impl State {
         self.published.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes a run of what was frozen, of which `entries` are left, and makes it the newest one: from then on the log is
-    /// in the state up to `watermark`.
+    /// Writes a run of what was frozen, of which `entries` are left, no more than so many, and makes it the newest one:
+    /// from then on the log is in the state up to `watermark`.
     pub(super) fn checkpoint(
         &self,
         trees: &Trees,
-        entries: impl Iterator<Item = Result<Entry, StateError>>,
+        entries: (impl Iterator<Item = Result<Entry, StateError>>, u64),
         watermark: u64,
         breathe: &mut Breathe<'_>,
         make_durable: impl FnOnce() -> Result<(), String>,
@@ -277,7 +282,9 @@ impl State {
         let level = group.iter().map(|run| run.description.level).max().unwrap_or(0).saturating_add(1);
         let id = self.next_id();
         let until_told = merge.map_while(|entry| go_on().then_some(entry));
-        let run = run::write(&trees.runs, (id, level), until_told, &self.graves, breathe).map_err(unwritable)?;
+        let entries_max = group.iter().map(|run| run.description.entries).sum();
+        let run = run::write(&trees.runs, (id, level), (until_told, entries_max), &self.graves, breathe);
+        let run = run.map_err(unwritable)?;
         if !go_on() {
             // What was written is found to belong to nobody at the next start.
             return Ok(false);

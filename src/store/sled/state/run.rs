@@ -167,18 +167,20 @@ impl Run {
     }
 }
 
-/// Writes a run of entries that come in the order of their keys; nothing when there are none. Nobody finds it before it
-/// stands in the manifest, so that each block is written by itself: sled holds up every reader while it applies a batch,
-/// and from the first batch on every reader takes a lock. `breathe` is called after each block.
+/// Writes a run of entries that come in the order of their keys, no more than `entries_max`; nothing when there are none.
+/// Nobody finds it before it stands in the manifest, so that each block is written by itself: sled holds up every reader while it applies a batch,
+/// and from the first batch on every reader takes a lock. `breathe` is called after each piece.
 pub(super) fn write(
     tree: &::sled::Tree,
     (id, level): (u64, u8),
-    entries: impl Iterator<Item = Result<Entry, StateError>>,
+    (entries, entries_max): (impl Iterator<Item = Result<Entry, StateError>>, u64),
     graves: &Graves,
     breathe: &mut Breathe<'_>,
 ) -> Result<Option<Arc<Run>>, StateError> {
     let (mut block, mut block_first) = (Builder::default(), Vec::new());
-    let (mut hashes, mut first, mut last) = (Vec::new(), None, Vec::new());
+    // Not from a list of all hashes at the end: a run of many gigabytes would take hundreds of megabytes for that.
+    let mut bloom = Bloom::with_room(entries_max);
+    let (mut count, mut first, mut last) = (0, None, Vec::new());
     let mut end_block = |block: &mut Builder, block_first: &[u8]| {
         tree.insert(block_key(id, block_first), block.finish())?;
         breathe()
@@ -192,19 +194,20 @@ pub(super) fn write(
             block_first.clone_from(&key);
         }
         block.add(&key, value.as_deref());
-        hashes.push(bloom::hash(&key));
+        bloom.add(bloom::hash(&key));
+        count += 1;
         first.get_or_insert_with(|| key.clone());
         last = key;
     }
     let Some(first) = first else { return Ok(None) };
     end_block(&mut block, &block_first)?;
-    let bloom = Bloom::of(&hashes);
     for (place, chunk) in (0_u16..).zip(bloom.bytes().chunks(BLOOM_BYTES)) {
         let mut key = numbered(BLOOMS, id);
         key.extend_from_slice(&place.to_be_bytes());
         tree.insert(key, chunk)?;
+        breathe()?;
     }
-    let description = Description { id, level, entries: hashes.len() as u64, first, last };
+    let description = Description { id, level, entries: count, first, last };
     Ok(Some(Run::new(description, bloom, graves)))
 }
 
