@@ -12,6 +12,7 @@ use super::state::{Frozen, Range, StateError};
 use super::wal::Files;
 use bytes::Bytes;
 use metrics::{gauge, histogram};
+use std::cell::Cell;
 use std::fs::File;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,15 +27,18 @@ const JOINED_BYTES: usize = 6 * 1024;
 const BREATH_AFTER: Duration = Duration::from_millis(1);
 /// and this is the longest one.
 const BREATH_MAX: Duration = Duration::from_millis(20);
-/// How many times as long as the work before it a pause is, while the first, second, third quarter of what it must not lag
-/// behind comes together; beyond them there is none. A checkpoint must not lag behind the next one,
+/// How many times as long as the work before it a pause is, by how urgent the work is; beyond them there is none.
 const BREATHS: [u32; 3] = [4, 2, 1];
-/// and a merge not behind so many runs: looking something up takes the longer the more there are.
+/// A checkpoint is to be written when the next one has come together to this many hundredths: whoever commits is held up
+/// when it is not there by then. For every so many hundredths that it lags behind it is more urgent.
+const WRITTEN_BY: usize = 75;
+const LAG_STEP: usize = 5;
+/// A merge is the more urgent the nearer there are so many runs: looking something up takes the longer the more there are.
 const RUNS_MAX: usize = 64;
 /// So many pieces, of some 6 KiB each, are synced at once.
 const SYNCED_AT_ONCE: u32 = 128;
-/// By how much the threads here are nicer than those who answer, who get about three times their share when there are not
-/// processors enough for all.
+/// By how much those of the threads are nicer that nobody waits for: where there are not processors enough for all, others
+/// get about three times their share.
 const NICER: i32 = 5;
 /// How many leftovers are removed at once.
 const REMOVED_AT_ONCE: usize = 256;
@@ -67,24 +71,22 @@ pub(super) struct Task {
     pub watermark: u64,
 }
 
-/// Lets others have the processor most of the time: what is written here has until the next checkpoint, and hurries only
-/// when that comes near.
+/// Lets others have the processor most of the time: what is written here has its time, and hurries only when it is urgent.
 ///
 /// And has it synced piece by piece, since the log's syncs would have to wait for one of everything at the end.
 struct Breath<'a> {
     core: &'a Core,
     sync: &'a SyncLog,
     file: File,
-    /// How many quarters of what it must not lag behind have come together.
-    quarters: fn(&Core) -> usize,
+    urgency: &'a dyn Fn() -> usize,
     begun: Instant,
     unsynced: u32,
 }
 
 impl<'a> Breath<'a> {
-    fn new(writer: &'a Writer, database: &Database, quarters: fn(&Core) -> usize) -> Result<Self, String> {
+    fn new(writer: &'a Writer, database: &Database, urgency: &'a dyn Fn() -> usize) -> Result<Self, String> {
         let file = database_file(database)?;
-        Ok(Self { core: &writer.core, sync: &writer.sync, file, quarters, begun: Instant::now(), unsynced: 0 })
+        Ok(Self { core: &writer.core, sync: &writer.sync, file, urgency, begun: Instant::now(), unsynced: 0 })
     }
 
     fn take(&mut self) -> Result<(), StateError> {
@@ -103,7 +105,7 @@ impl<'a> Breath<'a> {
         if worked < BREATH_AFTER {
             return;
         }
-        let share = BREATHS.get((self.quarters)(self.core)).copied().unwrap_or(0);
+        let share = BREATHS.get((self.urgency)()).copied().unwrap_or(0);
         if share > 0 && self.core.queue.closed().is_none() {
             std::thread::sleep((worked * share).min(BREATH_MAX));
         }
@@ -111,14 +113,23 @@ impl<'a> Breath<'a> {
     }
 }
 
-/// How far the next checkpoint has come until it is to be written.
-fn until_checkpoint(core: &Core) -> usize {
-    core.state.bytes().saturating_mul(4) / core.checkpoint_bytes.max(1)
+/// How far a checkpoint has come.
+struct Progress {
+    all: u64,
+    done: Cell<u64>,
 }
 
-/// How far runs have come together until there are too many.
-fn until_crowded(core: &Core) -> usize {
-    core.state.runs() * 4 / RUNS_MAX
+impl Progress {
+    fn step(&self) {
+        self.done.set(self.done.get() + 1);
+    }
+
+    /// How urgent it is, when the next one has come together to so many bytes of those that it is written at.
+    fn urgency(&self, bytes: usize, enough: usize) -> usize {
+        let done = usize::try_from(self.done.get() * 100 / self.all.max(1)).unwrap_or(100);
+        let due = bytes.saturating_mul(100 * 100 / WRITTEN_BY) / enough.max(1);
+        due.saturating_sub(done).div_ceil(LAG_STEP)
+    }
 }
 
 fn database_file(database: &Database) -> Result<File, String> {
@@ -152,11 +163,13 @@ impl Writer {
         let Task { frozen, watermark } = task;
         let begun = Instant::now();
         let database = self.core.database().map_err(|error| error.to_string())?;
-        let mut breath = Breath::new(self, &database, until_checkpoint)?;
-        let heads = self.write_frames(&database, &frozen, &mut breath)?;
+        let progress = Progress { all: frozen.count(), done: Cell::new(0) };
+        let urgency = || progress.urgency(self.core.state.bytes(), self.core.checkpoint_bytes);
+        let mut breath = Breath::new(self, &database, &urgency)?;
+        let heads = self.write_frames(&database, &frozen, &progress, &mut breath)?;
         let is_event = |key: &[u8]| key.first() == Some(&keys::EVENTS);
         let rest = frozen.entries(&Range::all()).filter(|entry| !entry.as_ref().is_ok_and(|(key, _)| is_event(key)));
-        let rest = (rest, frozen.count());
+        let rest = (rest.inspect(|_| progress.step()), frozen.count());
         self.core.state.checkpoint(&database.trees, rest, watermark, &mut || breath.take(), || {
             self.make_durable(&database)?;
             for (shard, head) in &heads {
@@ -178,6 +191,7 @@ impl Writer {
         &self,
         database: &Database,
         frozen: &Frozen,
+        progress: &Progress,
         breath: &mut Breath<'_>,
     ) -> Result<Vec<(ShardCode, u64)>, String> {
         let unwritable = |error: ::sled::Error| format!("the events cannot be written: {error}");
@@ -193,6 +207,7 @@ impl Writer {
         };
         for entry in frozen.entries(&Range::prefix(vec![keys::EVENTS])) {
             let (key, value) = entry.map_err(|error| error.to_string())?;
+            progress.step();
             let (shard, _) = keys::parse_frame(&key).map_err(|_| "a key of events is malformed".to_owned())?;
             let Some(value) = value else { continue };
             let known = heads.last().map(|(known, _)| *known);
@@ -237,7 +252,8 @@ impl Writer {
     /// Merges and tidies until there is nothing left to do.
     fn merge(&self, go_on: &impl Fn() -> bool) -> Result<(), String> {
         let database = self.core.database().map_err(|error| error.to_string())?;
-        let mut breath = Breath::new(self, &database, until_crowded)?;
+        let urgency = || self.core.state.runs() * 4 / RUNS_MAX;
+        let mut breath = Breath::new(self, &database, &urgency)?;
         let durable = || self.make_durable(&database);
         while go_on() && self.core.state.merge(&database.trees, &mut || breath.take(), durable, go_on)? {}
         let failed = |error: StateError| error.to_string();
@@ -248,7 +264,7 @@ impl Writer {
     }
 }
 
-/// Makes the present thread a nicer one, and with it the threads that sled starts for what is written here.
+/// Makes the present thread a nicer one.
 fn give_way() {
     // On Linux this is about the thread alone. Whoever may not do it goes on as before.
     if let Err(error) = rustix::process::nice(NICER) {
@@ -272,10 +288,7 @@ impl Threads {
         let (files, wanted) = sync_channel(1);
         let tell = merges.clone();
         let spawn = |name: &str| std::thread::Builder::new().name(name.to_owned());
-        let write = spawn("checkpoint").spawn(move || {
-            give_way();
-            write_all(&for_writing, &given, &tell);
-        })?;
+        let write = spawn("checkpoint").spawn(move || write_all(&for_writing, &given, &tell))?;
         let merge = spawn("merge").spawn(move || {
             give_way();
             merge_all(&for_merging, &told);

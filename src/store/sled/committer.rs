@@ -96,6 +96,7 @@ impl Committer {
         if self.begin_checkpoint() {
             return;
         }
+        let begun = Instant::now();
         let over = u32::try_from((bytes - enough.min(bytes)) * 16 / enough.max(1)).unwrap_or(16).min(16);
         std::thread::sleep(SLOWED_MAX * over / 16);
         while self.core.state.bytes() >= enough.saturating_mul(2)
@@ -104,6 +105,7 @@ impl Committer {
         {
             std::thread::sleep(LOOK_AGAIN);
         }
+        histogram!("rentcar_journal_held_up_seconds").record(begun.elapsed().as_secs_f64());
         if self.core.state.bytes() >= enough.saturating_mul(2) {
             self.begin_checkpoint();
         }
