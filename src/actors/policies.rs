@@ -166,6 +166,10 @@ impl EventHandler for PaymentFollowsReservation {
                 | reservation::Event::PickedUp { .. }
                 | reservation::Event::Completed { .. } => return Ok(()),
             };
+            let known = self.0.cashier.committed(&subject.reservation_no.payment()).await.map_err(retry)?;
+            if known.is_some_and(|known| matches!(known.status, payment::Status::Cancelled(_))) {
+                return Ok(());
+            }
             let booking = booking(&*self.0.journal, &subject.reservation_no).await.map_err(retry)?;
             let amount = booking.ok_or_else(|| park("the reservation has no document"))?.price;
             let keep = keep.unwrap_or(Money::zero(amount.currency()));
@@ -207,11 +211,14 @@ impl EventHandler for RentalFollowsReservation {
                 | reservation::Event::Completed { .. } => return Ok(()),
             };
             let rental_no = subject.reservation_no.rental();
-            if matches!(command, rental::Command::Rent { .. }) {
-                let known = committed(&*self.0.journal, &Rentals, rental_no.as_str()).await.map_err(retry)?;
-                if known.is_some_and(|known| known.0.is_some()) {
-                    return Ok(());
-                }
+            let known = committed(&*self.0.journal, &Rentals, rental_no.as_str()).await.map_err(retry)?;
+            let is_done = known.and_then(|known| known.0).is_some_and(|known| match command {
+                rental::Command::Rent { .. } => true,
+                rental::Command::Cancel => matches!(known.status, rental::Status::Cancelled { .. }),
+                rental::Command::PickUp { .. } | rental::Command::Return | rental::Command::MarkOverdue => false,
+            });
+            if is_done {
+                return Ok(());
             }
             // A refusal means that the rental is past this step, or that an unpaid reservation was cancelled.
             let _ = send(&self.0.rentals, rental_no.as_str(), command, cause).await?;

@@ -351,21 +351,25 @@ impl Cashier {
             payment.as_ref().map(|payment| &payment.status),
             Some(Status::Cancelled(Cancelled::Charged { refunded: false, .. }))
         );
-        let expected_ms = self.guard.refund_expected_ms().filter(|ms| *ms <= REFUND_QUICK_MS);
-        match expected_ms {
-            Some(expected_ms) if due && !wait_max.is_zero() => {
-                let (bounds, wait_ms) = (REFUND_WAIT_MS, expected_ms.saturating_mul(REFUND_WAIT_FACTOR));
-                let wait = Duration::from_millis(wait_ms.clamp(*bounds.start(), *bounds.end())).min(wait_max);
-                let (cashier, no) = (Arc::clone(self), payment_no.clone());
-                let work = self.tasks.spawn(async move { cashier.settle(&no).await });
-                if let Ok(Ok(Err(error))) = tokio::time::timeout(wait, work).await {
-                    tracing::info!(%payment_no, %error, "refund will be tried again");
-                }
-                self.committed(&payment_no).await
-            }
+        if !due || wait_max.is_zero() || self.guard.is_shut() {
             // The settle timer sees to it.
-            Some(_) | None => Ok(payment),
+            return Ok(payment);
         }
+        let expected_ms = self.guard.refund_expected_ms().filter(|ms| *ms <= REFUND_QUICK_MS);
+        // Begun at once, waited for or not: if refunds that queue were left to the timers, which are served some at a
+        // time, a rush of them would only grow. The bulkhead bounds how many queue.
+        let (cashier, no) = (Arc::clone(self), payment_no.clone());
+        let work = self.tasks.spawn(async move {
+            if let Err(error) = cashier.settle(&no).await {
+                tracing::info!(payment_no = %no, %error, "refund will be tried again");
+            }
+        });
+        let Some(expected_ms) = expected_ms else { return Ok(payment) };
+        let (bounds, wait_ms) = (REFUND_WAIT_MS, expected_ms.saturating_mul(REFUND_WAIT_FACTOR));
+        let wait = Duration::from_millis(wait_ms.clamp(*bounds.start(), *bounds.end())).min(wait_max);
+        // Whether it is through by then or not, what is committed says so.
+        drop(tokio::time::timeout(wait, work).await);
+        self.committed(&payment_no).await
     }
 
     /// Does what is outstanding with the provider: asks what became of a charge, or refunds.

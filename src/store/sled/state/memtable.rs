@@ -12,8 +12,8 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 /// What an entry takes in memory beside its bytes, roughly.
 const ENTRY_BYTES: usize = 96;
-/// So many entries are written under one lock, so that no reader waits long.
-const ENTRIES_PER_LOCK: usize = 64;
+/// So many entries are written under one lock: a reader would rather turn for a moment than be put to sleep and woken.
+const ENTRIES_PER_LOCK: usize = 8;
 /// So many are given back at once.
 const ENTRIES_AT_ONCE: usize = 256;
 

@@ -29,12 +29,17 @@ use run::{Graves, Run};
 use scan::{Direction, memory, plain, stored};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 /// The value of a key.
 pub(super) type Value = Bytes;
 
 /// So many runs of one level become one of the next.
 const FANOUT: usize = 8;
+/// How long those are waited for who still read what has been written,
+const READERS_MAX: Duration = Duration::from_secs(1);
+/// and how often it is looked whether they are through.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// How many stored pieces of a dead run are removed at once.
 const REMOVED_AT_ONCE: usize = 64;
 
@@ -125,9 +130,18 @@ impl Frozen {
         self.0.count() as u64
     }
 
-    /// Gives its memory back in pieces, unless somebody still reads it.
+    /// Gives its memory back in pieces. Whoever still reads it is waited for: the last one would give all of it back at
+    /// once, and everybody would wait for that.
     pub(super) fn let_go(self, breathe: &mut Breathe<'_>) -> Result<(), StateError> {
-        Arc::into_inner(self.0).map_or(Ok(()), |table| table.let_go(breathe))
+        let (mut shared, begun) = (self.0, Instant::now());
+        while begun.elapsed() < READERS_MAX {
+            match Arc::try_unwrap(shared) {
+                Ok(table) => return table.let_go(breathe),
+                Err(still) => shared = still,
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        Ok(())
     }
 }
 
