@@ -5,10 +5,9 @@ use super::{block_on, log_drained, log_to_stderr, say, until_told_to_stop};
 use anyhow::Context as _;
 use rentcar::config::LogFormat;
 use rentcar::http::provider::standalone;
-use rentcar::http::server::{ServerLimits, serve};
+use rentcar::http::server::{self, ServerLimits, serve};
 use rentcar::providers::sandbox::Sandbox;
 use std::net::SocketAddr;
-use tokio::net::TcpListener;
 
 /// Runs until it is told to stop.
 pub fn run(listen: SocketAddr) -> anyhow::Result<()> {
@@ -19,7 +18,7 @@ pub fn run(listen: SocketAddr) -> anyhow::Result<()> {
     log_to_stderr("info,ractor=warn", LogFormat::Text)?;
     block_on(async move {
         let stop = until_told_to_stop()?;
-        let listener = TcpListener::bind(listen).await.with_context(|| format!("{listen} cannot be listened on"))?;
+        let listener = server::listen(listen).with_context(|| format!("{listen} cannot be listened on"))?;
         let address = listener.local_addr().context("the address cannot be read")?;
         say(format_args!("rentcar provider is ready at http://{address}"))?;
         let service = warp::service(standalone(&Sandbox::new()));

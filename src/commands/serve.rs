@@ -15,7 +15,7 @@ use rentcar::http::body::BodyLimits;
 use rentcar::http::door::Door;
 use rentcar::http::endpoint::RequestLimits;
 use rentcar::http::rate_limit::RateLimitSettings;
-use rentcar::http::server::{ServerLimits, serve};
+use rentcar::http::server::{self, ServerLimits, serve};
 use rentcar::providers::PaymentProvider;
 use rentcar::providers::remote::{RemoteConfig, RemoteProvider};
 use rentcar::providers::sandbox::Sandbox;
@@ -26,7 +26,6 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 
 /// How often histograms are tidied.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -94,7 +93,7 @@ async fn serve_until_stopped(config: Config, fault_injection: bool, metrics: Pro
     let (provider, sandbox) = payment_provider(&config)?;
     let listen = config.server.listen;
     // Bound first, so that a second start on the same port is told of the port and not of the lock.
-    let listener = TcpListener::bind(listen).await.with_context(|| format!("{listen} cannot be listened on"))?;
+    let listener = server::listen(listen).with_context(|| format!("{listen} cannot be listened on"))?;
     let inside = if sandbox.is_some() { "sandbox payment provider inside" } else { "payment provider outside" };
     let (data, limits) = (config.store.data.clone(), server_limits(&config));
     let ground = Ground::new(config, fault_injection, (provider, sandbox), metrics.clone(), stop.clone());

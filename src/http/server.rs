@@ -9,11 +9,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,8 @@ use tower_service::Service;
 use warp::http::Request;
 use warp::reply::Response;
 
+/// How many connections may wait to be accepted, if the system allows so many.
+const BACKLOG: u32 = 1_024;
 /// How long a connection that is turned away may take to hear of it.
 const REFUSAL_MAX: Duration = Duration::from_millis(500);
 /// The most connections that are being turned away at once; more are closed without a word.
@@ -72,6 +74,19 @@ pub enum Drained {
         /// How many.
         connections: usize,
     },
+}
+
+/// Listens. Whoever finds the queue of those who wait to be accepted full has to knock again after a second, so it has
+/// room for a crowd that comes at once.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // So that a restart does not have to wait until the system has forgotten the connections of the last one.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves until `shutdown`, then lets what is under way finish within the limits.

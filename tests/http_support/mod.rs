@@ -12,7 +12,7 @@ use rentcar::http::endpoint::{Call, Common, Group, Outcome, RequestLimits, fallb
 use rentcar::http::idempotency::Answers;
 use rentcar::http::json::Members;
 use rentcar::http::problem::Problem;
-use rentcar::http::server::{Drained, ServerLimits, serve};
+use rentcar::http::server::{Drained, ServerLimits, listen, serve};
 use rentcar::store::journal::CommandRecord;
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -153,7 +153,7 @@ impl Door {
             .on(&PERSON, person);
         let routes = group.routes();
         let filter = group.filter().or(fallback(&common, &routes)).unify().boxed();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let server = tokio::spawn(serve(listener, warp::service(filter), limits, shutdown.clone()));
