@@ -32,7 +32,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// The next commit begins so long after one of so many jobs at the earliest: where many are busy, it is better made
 /// together with more, since a sync costs the processor as much as some jobs do.
-const PACE: [(usize, Duration); 2] = [(64, Duration::from_millis(1)), (12, Duration::from_micros(500))];
+const PACE: [(usize, Duration); 2] = [(24, Duration::from_millis(1)), (12, Duration::from_micros(500))];
 
 /// How files are made durable; tests put failures and delays here.
 pub type SyncLog = Arc<dyn Fn(&File) -> std::io::Result<()> + Send + Sync>;
