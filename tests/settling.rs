@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use rentcar::actors::api::{PaymentMeans, PaymentResult, ReserveRequest};
 use rentcar::actors::app::{App, AppSettings, Foundation};
 use rentcar::actors::payment::Payments;
@@ -21,7 +21,7 @@ use rentcar::domain::payment::{Cancelled, Outstanding, Payment, Status};
 use rentcar::domain::reconciliation::Difference;
 use rentcar::domain::reservation::{self, Terms};
 use rentcar::domain::time::{HOUR_MS, Period, Timestamp};
-use rentcar::providers::sandbox::Sandbox;
+use rentcar::providers::sandbox::{Sandbox, SettingsPatch};
 use rentcar::providers::{
     Charge, ChargeOutcome, Found, FoundRefund, PaymentProvider, ProviderError, RecordPage, Refund, RefundDone,
 };
@@ -171,6 +171,15 @@ impl World {
     }
 
     async fn start_at(now_ms: i64, journal: &Arc<MemoryJournal>, provider: &Arc<Provider>) -> World {
+        World::start_with(|_| {}, now_ms, journal, provider).await
+    }
+
+    async fn start_with(
+        change: impl FnOnce(&mut AppSettings),
+        now_ms: i64,
+        journal: &Arc<MemoryJournal>,
+        provider: &Arc<Provider>,
+    ) -> World {
         let clock = Arc::new(ManualClock::at(now_ms));
         let foundation = Foundation {
             journal: Arc::clone(journal) as _,
@@ -187,15 +196,16 @@ impl World {
             unpaid_holds_max: 0,
         };
         let breaker = BreakerConfig { open_ms_min: 500, open_ms_max: 1_000, ..BreakerConfig::default() };
-        let (bulkhead, limits) = (BulkheadConfig { breaker, ..BulkheadConfig::default() }, ContextLimits::default());
-        let settings = AppSettings {
+        let bulkhead = BulkheadConfig { breaker, ..BulkheadConfig::default() };
+        let mut settings = AppSettings {
             service,
             bulkhead,
             provider_timeout: CALL,
             retry_deferred: true,
             unsettled: UnsettledSettings { ask_ms_max: ASK_MS_MAX, ..UnsettledSettings::default() },
-            limits,
+            limits: ContextLimits::default(),
         };
+        change(&mut settings);
         let app = App::start(foundation, settings).await.unwrap();
         let car_no = CarNo::parse("car01").unwrap();
         let particulars = Particulars {
@@ -260,6 +270,34 @@ async fn eventually<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F)
         assert!(Instant::now() < deadline, "not in time: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// The timers, which are served some at a time, are not looked at here: they are for what a request does not come to.
+#[tokio::test(flavor = "multi_thread")]
+async fn refunds_are_begun_at_once_however_slow_the_provider_is() {
+    let provider = Provider::new(Road::Open);
+    let change = |settings: &mut AppSettings| {
+        settings.limits.timers.poll_ms = 3_600_000;
+        settings.provider_timeout = Duration::from_secs(5);
+    };
+    let world = World::start_with(change, START_MS, &journal(), &provider).await;
+    let mut reserved = vec![];
+    for day in 2..14 {
+        reserved.push(world.reserve(day).await.0);
+    }
+    provider.sandbox.change(&SettingsPatch { latency_ms: Some(200), ..SettingsPatch::default() }).unwrap();
+    // From the first one on it is known how slow it is.
+    world.service().cancel(reserved[0].clone()).await.unwrap();
+    let is_settled = async |no| world.payment(no).await.outstanding().is_none();
+    eventually("the first has its money back", || is_settled(&reserved[0])).await;
+    let (_, rest) = reserved.split_first().unwrap();
+    for cancelled in join_all(rest.iter().map(|no| world.service().cancel(no.clone()))).await {
+        assert!(matches!(cancelled.unwrap().0.booking.status, reservation::Status::Cancelled { .. }));
+    }
+    for no in rest {
+        eventually("all others have theirs", || is_settled(no)).await;
+    }
+    world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

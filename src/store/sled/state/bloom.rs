@@ -72,7 +72,9 @@ mod tests {
     fn what_is_there_is_never_denied_and_little_else_is_claimed() {
         let hashes: Vec<u64> = (0..2_000_u32).map(|n| hash(&n.to_be_bytes())).collect();
         let mut made = Bloom::with_room(hashes.len() as u64);
-        hashes.iter().for_each(|hash| made.add(*hash));
+        for hash in &hashes {
+            made.add(*hash);
+        }
         let bloom = Bloom::from_bytes(&made.bytes()).unwrap();
         assert!(hashes.iter().all(|hash| bloom.may_hold(*hash)));
         let claimed = (2_000..12_000_u32).filter(|n| bloom.may_hold(hash(&n.to_be_bytes()))).count();
