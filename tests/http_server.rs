@@ -17,7 +17,7 @@ fn check_problem(reply: &Reply, status: u16, code: &str) {
 
 #[tokio::test]
 async fn an_unknown_path_is_404_and_a_known_one_with_a_wrong_method_is_405() {
-    let door = door().await;
+    let door = door();
     check_problem(&door.ask("GET", "/nowhere", &[], "").await, 404, "not_found");
     check_problem(&door.ask("GET", "/echo/", &[], "").await, 404, "not_found");
     let reply = door.ask("DELETE", "/echo", &[], "").await;
@@ -31,7 +31,7 @@ async fn an_unknown_path_is_404_and_a_known_one_with_a_wrong_method_is_405() {
 
 #[tokio::test]
 async fn the_body_must_be_json_and_must_be_said_to_be() {
-    let door = door().await;
+    let door = door();
     check_problem(&door.post("/echo", &[("content-type", "text/plain")], "{}").await, 415, "unsupported_media_type");
     check_problem(&door.post("/echo", &[], "{}").await, 415, "unsupported_media_type");
     check_problem(&door.json("/echo", "").await, 400, "malformed_json");
@@ -44,7 +44,7 @@ async fn the_body_must_be_json_and_must_be_said_to_be() {
 
 #[tokio::test]
 async fn a_body_above_the_bound_is_413_however_it_is_sent_and_the_caller_hears_of_it() {
-    let door = door().await;
+    let door = door();
     let large = "x".repeat(8 * 1024 * 1024);
     check_problem(&door.json("/echo", &large).await, 413, "body_too_large");
     let head = "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -61,7 +61,7 @@ async fn a_body_that_does_not_arrive_is_408_and_one_that_breaks_off_harms_nobody
         body: BodyLimits { read_max: Duration::from_millis(200), ..BodyLimits::default() },
         ..RequestLimits::default()
     };
-    let door = Door::open(limits, ServerLimits::default()).await;
+    let door = Door::open(limits, ServerLimits::default());
     let head = "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{";
     check_problem(&door.raw(head.as_bytes()).await, 408, "body_timeout");
     let broken_off = door.connect().await;
@@ -71,7 +71,7 @@ async fn a_body_that_does_not_arrive_is_408_and_one_that_breaks_off_harms_nobody
 
 #[tokio::test]
 async fn numbers_in_paths_are_decoded_and_checked() {
-    let door = door().await;
+    let door = door();
     let reply = door.ask("GET", "/cars/12%EA%B0%803456", &[], "").await;
     assert_eq!((reply.status, reply.json()["carNo"].as_str()), (200, Some("12가3456")));
     for bad in ["/cars/a%2Fb", "/cars/%ff", "/cars/a%20b", "/cars/%", "/cars/..%2f..", "/cars/%00"] {
@@ -82,14 +82,14 @@ async fn numbers_in_paths_are_decoded_and_checked() {
 
 #[tokio::test]
 async fn head_is_get_without_the_body() {
-    let door = door().await;
+    let door = door();
     let reply = door.ask("HEAD", "/cars/a", &[], "").await;
     assert_eq!((reply.status, reply.body.as_str()), (200, ""));
 }
 
 #[tokio::test]
 async fn a_handler_that_panics_is_500_and_the_next_call_is_answered() {
-    let door = door().await;
+    let door = door();
     check_problem(&door.json("/panic", "{}").await, 500, "internal_error");
     check_problem(&door.ask("GET", "/panic", &[], "").await, 500, "internal_error");
     assert_eq!(door.json("/echo", "{\"text\":\"x\"}").await.status, 200);
@@ -98,7 +98,7 @@ async fn a_handler_that_panics_is_500_and_the_next_call_is_answered() {
 #[tokio::test]
 async fn half_sent_heads_silent_connections_and_dripping_heads_are_closed() {
     let limits = ServerLimits { header_read_max: Duration::from_millis(300), ..ServerLimits::default() };
-    let door = Door::open(RequestLimits::default(), limits).await;
+    let door = Door::open(RequestLimits::default(), limits);
     let started = Instant::now();
     let silent = door.connect().await;
     let half_sent = door.connect().await.with(b"GET /cars/a HTTP/1.1\r\nhost: x\r\n").await;
@@ -114,7 +114,7 @@ async fn half_sent_heads_silent_connections_and_dripping_heads_are_closed() {
 #[tokio::test]
 async fn a_connection_too_many_is_told_so_and_a_place_that_is_freed_is_taken() {
     let limits = ServerLimits { connections_max: 2, ..ServerLimits::default() };
-    let door = Door::open(RequestLimits::default(), limits).await;
+    let door = Door::open(RequestLimits::default(), limits);
     let first = door.connect().await.with(b"GET /cars/a HTTP/1.1\r\n").await;
     let second = door.connect().await.with(b"GET /cars/a HTTP/1.1\r\n").await;
     let reply = door.ask("GET", "/cars/a", &[], "").await;
@@ -126,7 +126,7 @@ async fn a_connection_too_many_is_told_so_and_a_place_that_is_freed_is_taken() {
 
 #[tokio::test]
 async fn draining_finishes_what_is_under_way_and_closes_the_rest() {
-    let door = door().await;
+    let door = door();
     let idle = door.connect().await;
     let under_way = door.connect().await.with(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await;
     eventually(|| async { door.toy.entered.load(Ordering::SeqCst) == 1 }).await;
@@ -141,7 +141,7 @@ async fn draining_finishes_what_is_under_way_and_closes_the_rest() {
 #[tokio::test]
 async fn draining_ends_at_its_deadline() {
     let limits = ServerLimits { drain_max: Duration::from_millis(100), ..ServerLimits::default() };
-    let door = Door::open(RequestLimits::default(), limits).await;
+    let door = Door::open(RequestLimits::default(), limits);
     let _under_way = door.connect().await.with(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await;
     eventually(|| async { door.toy.entered.load(Ordering::SeqCst) == 1 }).await;
     door.shutdown.cancel();
@@ -150,7 +150,7 @@ async fn draining_ends_at_its_deadline() {
 
 #[tokio::test]
 async fn a_repeated_key_gives_the_same_answer_and_another_body_is_refused() {
-    let door = door().await;
+    let door = door();
     let first = door.keyed("/count", "k-1", "{}").await;
     assert_eq!((first.status, first.header("idempotency-replayed")), (201, None));
     let again = door.keyed("/count", "k-1", "{}").await;
@@ -165,7 +165,7 @@ async fn a_repeated_key_gives_the_same_answer_and_another_body_is_refused() {
 
 #[tokio::test]
 async fn a_refusal_is_repeated_under_its_key_and_a_failure_is_not() {
-    let door = door().await;
+    let door = door();
     check_problem(&door.keyed("/refuse", "k-1", "{}").await, 409, "taken");
     let again = door.keyed("/refuse", "k-1", "{}").await;
     check_problem(&again, 409, "taken");
@@ -176,7 +176,7 @@ async fn a_refusal_is_repeated_under_its_key_and_a_failure_is_not() {
 
 #[tokio::test]
 async fn a_change_goes_on_when_its_caller_leaves_and_its_answer_is_kept() {
-    let door = door().await;
+    let door = door();
     let request = "POST /slow HTTP/1.1\r\nhost: x\r\nidempotency-key: k-1\r\n\r\n";
     let caller = door.connect().await.with(request.as_bytes()).await;
     eventually(|| async { door.toy.entered.load(Ordering::SeqCst) == 1 }).await;
@@ -190,7 +190,7 @@ async fn a_change_goes_on_when_its_caller_leaves_and_its_answer_is_kept() {
 
 #[tokio::test]
 async fn an_answer_with_personal_data_is_not_kept_in_the_clear() {
-    let door = door().await;
+    let door = door();
     let first = door.keyed("/person", "k-1", "{\"name\":\"Hong Gildong\"}").await;
     assert!(first.body.contains("Hong Gildong"));
     let kept = door.toy.records();
@@ -204,7 +204,7 @@ async fn an_answer_with_personal_data_is_not_kept_in_the_clear() {
 #[tokio::test]
 async fn changes_beyond_the_bound_are_turned_away() {
     let limits = RequestLimits { changes_max: 1, ..RequestLimits::default() };
-    let door = Door::open(limits, ServerLimits::default()).await;
+    let door = Door::open(limits, ServerLimits::default());
     let _first = door.connect().await.with(b"POST /slow HTTP/1.1\r\nhost: x\r\n\r\n").await;
     eventually(|| async { door.toy.entered.load(Ordering::SeqCst) == 1 }).await;
     let reply = door.json("/echo", "{\"text\":\"x\"}").await;
@@ -215,7 +215,7 @@ async fn changes_beyond_the_bound_are_turned_away() {
 
 #[tokio::test]
 async fn a_connection_can_be_used_again_after_a_refusal() {
-    let door = door().await;
+    let door = door();
     let connection = door.connect().await;
     let twice = "POST /nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}\
                  GET /cars/a HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";

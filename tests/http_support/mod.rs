@@ -128,12 +128,12 @@ pub struct Door {
 }
 
 /// A front door with the usual limits.
-pub async fn door() -> Door {
-    Door::open(RequestLimits::default(), ServerLimits::default()).await
+pub fn door() -> Door {
+    Door::open(RequestLimits::default(), ServerLimits::default())
 }
 
 impl Door {
-    pub async fn open(requests: RequestLimits, limits: ServerLimits) -> Door {
+    pub fn open(requests: RequestLimits, limits: ServerLimits) -> Door {
         let toy = Arc::new(Toy {
             entered: AtomicUsize::new(0),
             release: Semaphore::new(0),
