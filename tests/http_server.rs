@@ -5,7 +5,7 @@ mod http_support;
 use http_support::{Door, Reply, door, eventually};
 use rentcar::http::body::BodyLimits;
 use rentcar::http::endpoint::RequestLimits;
-use rentcar::http::server::{Drained, ServerLimits};
+use rentcar::http::server::{Drained, ServerLimits, listen};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -67,6 +67,19 @@ async fn a_body_that_does_not_arrive_is_408_and_one_that_breaks_off_harms_nobody
     let broken_off = door.connect().await;
     drop(broken_off.with(head.as_bytes()).await);
     assert_eq!(door.json("/echo", "{\"text\":\"x\"}").await.status, 200);
+}
+
+/// Nobody accepts here, so that all of them wait; whoever finds no room is not answered at all.
+#[test]
+fn a_crowd_may_wait_to_be_accepted() {
+    let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+    let crowd = allowed.trim().parse().unwrap_or(128_usize).min(300);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let listener = runtime.block_on(async { listen("127.0.0.1:0".parse().unwrap()).unwrap() });
+    let address = listener.local_addr().unwrap();
+    let knock = |_| std::net::TcpStream::connect_timeout(&address, Duration::from_millis(900));
+    let waiting: Result<Vec<_>, _> = (0..crowd).map(knock).collect();
+    assert_eq!(waiting.unwrap().len(), crowd);
 }
 
 #[tokio::test]

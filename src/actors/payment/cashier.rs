@@ -331,8 +331,9 @@ impl Cashier {
         }
     }
 
-    /// Charges nothing more and gives back what was charged above `keep`. The refund happens by itself in the end, so
-    /// it is waited for only when it should be quick, and then no longer than `wait_max`.
+    /// Charges nothing more and gives back what was charged above `keep`. The refund is begun at once and
+    /// happens by itself in the end, so it is waited for only when it should be quick, and then no longer than `wait_max`;
+    /// without any wait it is left to the settle timer.
     ///
     /// # Errors
     /// When the payment context is down.

@@ -405,3 +405,19 @@ impl Core {
         failed.map(Err).into_iter().chain(frames)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_is_the_more_urgent_the_further_it_lags_behind_the_next_one() {
+        let urgency = |done, bytes| Progress { all: 1_000, done: Cell::new(done) }.urgency(bytes, 1_000);
+        assert_eq!(urgency(0, 0), 0);
+        assert_eq!(urgency(600, 450), 0, "it has come as far as it must have");
+        assert_eq!([urgency(570, 450), urgency(530, 450), urgency(480, 450)], [1, 2, 3]);
+        assert_eq!(urgency(1_000, 750), 0, "it is through when it must be");
+        assert!(urgency(900, 750) < BREATHS.len() && urgency(800, 750) >= BREATHS.len(), "no pauses any more");
+        assert!(Progress { all: 0, done: Cell::new(0) }.urgency(10, 0) >= BREATHS.len());
+    }
+}

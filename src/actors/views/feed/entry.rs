@@ -165,5 +165,5 @@ impl Entry {
 /// When the row is no entry.
 pub fn counts_for(bytes: &[u8]) -> Result<Moment, ReadError> {
     let moment = bytes.first_chunk().and_then(|moment| Moment::from_bytes(*moment));
-    moment.ok_or_else(|| damaged("an entry without a time"))
+    moment.ok_or_else(|| damaged("an entry without a moment"))
 }

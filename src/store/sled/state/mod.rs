@@ -383,3 +383,27 @@ fn crowded(runs: &[Arc<Run>]) -> Option<(usize, &[Arc<Run>])> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_goes_back_in_pieces_also_when_somebody_still_reads_it() {
+        let table = Arc::new(Memtable::default());
+        table.put((0..1_000_u16).map(|n| Change::from((n.to_be_bytes().to_vec(), Some(Bytes::new())))).collect());
+        let (reader, watched) = (Arc::clone(&table), Arc::downgrade(&table));
+        let reading = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            drop(reader);
+        });
+        let mut pieces = 0;
+        let mut breathe = || {
+            pieces += 1;
+            Ok(())
+        };
+        Frozen(table).let_go(&mut breathe).unwrap();
+        assert!(pieces > 1 && watched.upgrade().is_none(), "{pieces}");
+        reading.join().unwrap();
+    }
+}
