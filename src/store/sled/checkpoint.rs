@@ -8,7 +8,7 @@ use super::Core;
 use super::committer::SyncLog;
 use super::keys::{self, ShardCode};
 use super::open::Database;
-use super::state::{Frozen, Range, StateError};
+use super::state::{Breathe, Frozen, Merges, Range, StateError};
 use super::wal::Files;
 use bytes::Bytes;
 use metrics::{gauge, histogram};
@@ -27,14 +27,15 @@ const JOINED_BYTES: usize = 6 * 1024;
 const BREATH_AFTER: Duration = Duration::from_millis(1);
 /// and this is the longest one.
 const BREATH_MAX: Duration = Duration::from_millis(20);
-/// How many times as long as the work before it a pause is, by how urgent the work is; beyond them there is none.
-const BREATHS: [u32; 3] = [4, 2, 1];
-/// A checkpoint is to be written when the next one has come together to this many hundredths: whoever commits is held up
-/// when it is not there by then. For every so many hundredths that it lags behind it is more urgent.
-const WRITTEN_BY: usize = 75;
+/// How many times as long as the work before it a pause is: that of work which is in time, of work that lags by a step, and
+/// so on; beyond them there is none. A checkpoint has seconds, and merges have minutes.
+const PAUSES: [u32; 3] = [4, 2, 1];
+const MERGE_PAUSES: [u32; 5] = [16, 8, 4, 2, 1];
+/// The hundredths of a step.
 const LAG_STEP: usize = 5;
-/// A merge is the more urgent the nearer there are so many runs: looking something up takes the longer the more there are.
-const RUNS_MAX: usize = 64;
+/// A checkpoint is to be written when the next one has come together to this many hundredths: whoever commits is held up
+/// when it is not there by then.
+const WRITTEN_BY: usize = 75;
 /// So many pieces, of some 6 KiB each, are synced at once.
 const SYNCED_AT_ONCE: u32 = 128;
 /// By how much those of the threads are nicer that nobody waits for: where there are not processors enough for all, others
@@ -78,34 +79,35 @@ struct Breath<'a> {
     core: &'a Core,
     sync: &'a SyncLog,
     file: File,
-    urgency: &'a dyn Fn() -> usize,
+    pauses: &'static [u32],
     begun: Instant,
     unsynced: u32,
 }
 
 impl<'a> Breath<'a> {
-    fn new(writer: &'a Writer, database: &Database, urgency: &'a dyn Fn() -> usize) -> Result<Self, String> {
-        let file = database_file(database)?;
-        Ok(Self { core: &writer.core, sync: &writer.sync, file, urgency, begun: Instant::now(), unsynced: 0 })
+    fn new(writer: &'a Writer, database: &Database, pauses: &'static [u32]) -> Result<Self, StateError> {
+        let file = database.file()?;
+        Ok(Self { core: &writer.core, sync: &writer.sync, file, pauses, begun: Instant::now(), unsynced: 0 })
     }
 
-    fn take(&mut self) -> Result<(), StateError> {
+    /// After a piece of work that lags by so many hundredths behind its time.
+    fn take(&mut self, lag: impl FnOnce() -> usize) -> Result<(), StateError> {
         self.unsynced += 1;
         if self.unsynced >= SYNCED_AT_ONCE {
             self.unsynced = 0;
             // Never tried again: a second sync would succeed without having written anything.
             (self.sync)(&self.file).map_err(StateError::NotDurable)?;
         }
-        self.pause();
+        self.pause(lag);
         Ok(())
     }
 
-    fn pause(&mut self) {
+    fn pause(&mut self, lag: impl FnOnce() -> usize) {
         let worked = self.begun.elapsed();
         if worked < BREATH_AFTER {
             return;
         }
-        let share = BREATHS.get((self.urgency)()).copied().unwrap_or(0);
+        let share = self.pauses.get(lag().div_ceil(LAG_STEP)).copied().unwrap_or(0);
         if share > 0 && self.core.queue.closed().is_none() {
             std::thread::sleep((worked * share).min(BREATH_MAX));
         }
@@ -124,17 +126,17 @@ impl Progress {
         self.done.set(self.done.get() + 1);
     }
 
-    /// How urgent it is, when the next one has come together to so many bytes of those that it is written at.
-    fn urgency(&self, bytes: usize, enough: usize) -> usize {
+    /// By how many hundredths it lags behind its time, when the next one has come together to so many bytes of those that
+    /// it is written at.
+    fn lag(&self, bytes: usize, enough: usize) -> usize {
         let done = usize::try_from(self.done.get() * 100 / self.all.max(1)).unwrap_or(100);
         let due = bytes.saturating_mul(100 * 100 / WRITTEN_BY) / enough.max(1);
-        due.saturating_sub(done).div_ceil(LAG_STEP)
+        due.saturating_sub(done)
     }
 }
 
-fn database_file(database: &Database) -> Result<File, String> {
-    let opened = File::options().read(true).write(true).open(database.directory.database_file());
-    opened.map_err(|error| format!("the store's file cannot be opened: {error}"))
+fn unwritable(error: impl std::fmt::Display) -> String {
+    format!("the state cannot be written: {error}")
 }
 
 /// Events of one shard that go into one frame.
@@ -153,31 +155,28 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    fn make_durable(&self, database: &Database) -> Result<(), String> {
-        database.db.flush().map_err(|error| format!("the store cannot be flushed: {error}"))?;
-        (self.sync)(&database_file(database)?).map_err(|error| format!("the store's file cannot be synced: {error}"))
-    }
-
     /// Writes what was frozen.
     pub(super) fn write(&self, task: Task) -> Result<(), String> {
         let Task { frozen, watermark } = task;
         let begun = Instant::now();
         let database = self.core.database().map_err(|error| error.to_string())?;
         let progress = Progress { all: frozen.count(), done: Cell::new(0) };
-        let urgency = || progress.urgency(self.core.state.bytes(), self.core.checkpoint_bytes);
-        let mut breath = Breath::new(self, &database, &urgency)?;
-        let heads = self.write_frames(&database, &frozen, &progress, &mut breath)?;
+        let mut breath = Breath::new(self, &database, &PAUSES).map_err(unwritable)?;
+        let lag = || progress.lag(self.core.state.bytes(), self.core.checkpoint_bytes);
+        let mut breathe = || breath.take(lag);
+        let heads = self.write_frames(&database, &frozen, &progress, &mut breathe)?;
         let is_event = |key: &[u8]| key.first() == Some(&keys::EVENTS);
         let rest = frozen.entries(&Range::all()).filter(|entry| !entry.as_ref().is_ok_and(|(key, _)| is_event(key)));
         let rest = (rest.inspect(|_| progress.step()), frozen.count());
-        self.core.state.checkpoint(&database.trees, rest, watermark, &mut || breath.take(), || {
-            self.make_durable(&database)?;
+        let written = self.core.state.checkpoint(&database.trees, rest, watermark, &mut breathe, || {
+            database.make_durable(&*self.sync)?;
             for (shard, head) in &heads {
                 self.core.settled.set(*shard, *head);
             }
             Ok(())
-        })?;
-        frozen.let_go(&mut || breath.take()).map_err(|error| error.to_string())?;
+        });
+        written.map_err(unwritable)?;
+        frozen.let_go(&mut breathe).map_err(unwritable)?;
         let shortened = self.files.shorten(watermark);
         shortened.map_err(|error| format!("the log cannot be made shorter: {error}"))?;
         histogram!("rentcar_journal_checkpoint_seconds").record(begun.elapsed().as_secs_f64());
@@ -192,9 +191,8 @@ impl Writer {
         database: &Database,
         frozen: &Frozen,
         progress: &Progress,
-        breath: &mut Breath<'_>,
+        breathe: &mut Breathe<'_>,
     ) -> Result<Vec<(ShardCode, u64)>, String> {
-        let unwritable = |error: ::sled::Error| format!("the events cannot be written: {error}");
         let (mut heads, mut joining): (Vec<(ShardCode, u64)>, _) = (Vec::new(), Joining::default());
         let join = |shard: ShardCode, joining: &mut Joining| {
             let frames = std::mem::take(joining).frames;
@@ -215,7 +213,7 @@ impl Writer {
                 && (known != shard || joining.bytes + value.len() > JOINED_BYTES)
             {
                 let head = join(known, &mut joining)?;
-                breath.take().map_err(|error| error.to_string())?;
+                breathe().map_err(unwritable)?;
                 if let Some(last) = heads.last_mut() {
                     last.1 = head;
                 }
@@ -252,14 +250,11 @@ impl Writer {
     /// Merges and tidies until there is nothing left to do.
     fn merge(&self, go_on: &impl Fn() -> bool) -> Result<(), String> {
         let database = self.core.database().map_err(|error| error.to_string())?;
-        let urgency = || self.core.state.runs() * 4 / RUNS_MAX;
-        let mut breath = Breath::new(self, &database, &urgency)?;
-        let durable = || self.make_durable(&database);
-        while go_on() && self.core.state.merge(&database.trees, &mut || breath.take(), durable, go_on)? {}
-        let failed = |error: StateError| error.to_string();
-        while go_on() && self.core.state.tidy(&database.trees).map_err(failed)? {
-            breath.take().map_err(failed)?;
-        }
+        let mut breath = Breath::new(self, &database, &MERGE_PAUSES).map_err(unwritable)?;
+        let mut breathe = |lag| breath.take(|| lag);
+        let (state, trees, mut merges) = (&self.core.state, &database.trees, Merges::default());
+        let make_durable = || database.make_durable(&*self.sync);
+        while go_on() && merges.step(state, trees, &mut breathe, make_durable).map_err(unwritable)? {}
         Ok(())
     }
 }
@@ -411,13 +406,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_checkpoint_is_the_more_urgent_the_further_it_lags_behind_the_next_one() {
-        let urgency = |done, bytes| Progress { all: 1_000, done: Cell::new(done) }.urgency(bytes, 1_000);
-        assert_eq!(urgency(0, 0), 0);
-        assert_eq!(urgency(600, 450), 0, "it has come as far as it must have");
-        assert_eq!([urgency(570, 450), urgency(530, 450), urgency(480, 450)], [1, 2, 3]);
-        assert_eq!(urgency(1_000, 750), 0, "it is through when it must be");
-        assert!(urgency(900, 750) < BREATHS.len() && urgency(800, 750) >= BREATHS.len(), "no pauses any more");
-        assert!(Progress { all: 0, done: Cell::new(0) }.urgency(10, 0) >= BREATHS.len());
+    fn a_checkpoint_lags_when_the_next_one_has_come_further() {
+        let lag = |done, bytes| Progress { all: 1_000, done: Cell::new(done) }.lag(bytes, 1_000);
+        assert_eq!(lag(0, 0), 0);
+        assert_eq!(lag(600, 450), 0, "it has come as far as it must have");
+        assert_eq!([lag(570, 450), lag(530, 450), lag(480, 450)], [2, 6, 11]);
+        assert_eq!(lag(1_000, 750), 0, "it is through when it must be");
+        assert!(Progress { all: 0, done: Cell::new(0) }.lag(10, 0) > 100);
     }
 }

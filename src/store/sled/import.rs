@@ -11,6 +11,7 @@ use super::meta::Shards;
 use super::open::Database;
 use super::state::{Range, State, StateError};
 use std::collections::HashMap;
+use std::fs::File;
 use std::path::Path;
 
 /// How many bytes are gathered before they are written.
@@ -86,15 +87,14 @@ impl Importer {
 
     fn write_run(&mut self) -> Result<(), PutError> {
         let Some(frozen) = self.state.freeze() else { return Ok(()) };
-        let make_durable = || self.database.make_durable().map_err(|error| error.to_string());
         let written = self.state.checkpoint(
             &self.database.trees,
             (frozen.entries(&Range::all()), frozen.count()),
             0,
             &mut || Ok(()),
-            make_durable,
+            || self.database.make_durable(File::sync_all),
         );
-        written.map_err(PutError::Failed)
+        written.map_err(|error| PutError::Failed(error.to_string()))
     }
 
     fn write_frame(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), PutError> {
@@ -198,7 +198,7 @@ impl Importer {
         }
         self.write_batch()?;
         self.write_run()?;
-        self.database.make_durable().map_err(failed)?;
+        self.database.make_durable(File::sync_all).map_err(|error| PutError::Failed(error.to_string()))?;
         self.database.directory.mark_complete().map_err(failed)
     }
 }

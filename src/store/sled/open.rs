@@ -62,13 +62,28 @@ impl Database {
     /// Writes what the store is, durably; not yet that it is complete.
     pub(super) fn describe(&self, shards: &Shards) -> Result<(), OpenError> {
         self.trees.plain.insert([keys::META], shards.encode()).map_err(|error| self.error(error))?;
-        self.make_durable()
+        self.make_durable(File::sync_all).map_err(|error| self.state_error(error))
     }
 
-    pub(super) fn make_durable(&self) -> Result<(), OpenError> {
-        self.db.flush().map_err(|error| self.error(error))?;
-        let file = File::options().read(true).write(true).open(self.directory.database_file());
-        file.and_then(|file| file.sync_all()).map_err(|error| OpenError::io(self.path(), error))
+    /// What went wrong with the state.
+    fn state_error(&self, error: StateError) -> OpenError {
+        match error {
+            StateError::Sled(error) => self.error(error),
+            StateError::Damaged(damaged) => OpenError::damaged(self.path(), damaged.to_string()),
+            StateError::NotDurable(error) => OpenError::io(self.path(), error),
+        }
+    }
+
+    /// The file that sled keeps it in.
+    pub(super) fn file(&self) -> Result<File, StateError> {
+        let opened = File::options().read(true).write(true).open(self.directory.database_file());
+        opened.map_err(StateError::NotDurable)
+    }
+
+    /// Has everything written that sled holds back, and synced by `sync`.
+    pub(super) fn make_durable(&self, sync: impl FnOnce(&File) -> std::io::Result<()>) -> Result<(), StateError> {
+        self.db.flush()?;
+        sync(&self.file()?).map_err(StateError::NotDurable)
     }
 
     /// The store's shards, if they are those configured, in any order.
@@ -200,12 +215,7 @@ pub(super) fn open_or_create(
     }
     let shards = database.recognise(configured)?;
     database.drop_old_views()?;
-    let damaged = |error: StateError| match error {
-        StateError::Sled(error) => database.error(error),
-        StateError::Damaged(damaged) => OpenError::damaged(path, damaged.to_string()),
-        StateError::NotDurable(error) => OpenError::io(path, error),
-    };
-    let (state, watermark) = State::load(&database.trees).map_err(damaged)?;
+    let (state, watermark) = State::load(&database.trees).map_err(|error| database.state_error(error))?;
     let settled = Heads { database: &database, state: &state }.all(&shards, whole)?;
     let settled = Settled::new(settled.into_iter().map(|(shard, state)| (shard, state.head)));
     let last_record = wal::read(path, watermark, |entries| state.put(entries.into_iter().map(Change::from).collect()))

@@ -12,11 +12,13 @@ mod block;
 mod bloom;
 mod manifest;
 mod memtable;
+mod merges;
 mod run;
 mod scan;
 
 pub(super) use block::Entry;
 pub(super) use memtable::Change;
+pub(super) use merges::Merges;
 pub(super) use scan::{Merge, Range, rows};
 
 use super::super::journal::ReadError;
@@ -25,7 +27,7 @@ use block::Damaged;
 use bytes::Bytes;
 use manifest::Manifest;
 use memtable::Memtable;
-use run::{Graves, Run};
+use run::{Graves, Run, Writer};
 use scan::{Direction, memory, plain, stored};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -34,8 +36,6 @@ use std::time::{Duration, Instant};
 /// The value of a key.
 pub(super) type Value = Bytes;
 
-/// So many runs of one level become one of the next.
-const FANOUT: usize = 8;
 /// How long those are waited for who still read what has been written,
 const READERS_MAX: Duration = Duration::from_secs(1);
 /// and how often it is looked whether they are through.
@@ -271,41 +271,17 @@ impl State {
         entries: (impl Iterator<Item = Result<Entry, StateError>>, u64),
         watermark: u64,
         breathe: &mut Breathe<'_>,
-        make_durable: impl FnOnce() -> Result<(), String>,
-    ) -> Result<(), String> {
-        let id = (self.next_id(), 0);
-        let run = run::write(&trees.runs, id, entries, &self.graves, breathe).map_err(unwritable)?;
-        self.publish(trees, Written { run, replaced: Vec::new() }, Some(watermark), make_durable)
-    }
-
-    /// Merges runs of one level where there are many; answers whether there were.
-    pub(super) fn merge(
-        &self,
-        trees: &Trees,
-        breathe: &mut Breathe<'_>,
-        make_durable: impl FnOnce() -> Result<(), String>,
-        go_on: impl Fn() -> bool,
-    ) -> Result<bool, String> {
-        let runs = self.layers().runs;
-        let Some((at, group)) = crowded(&runs) else { return Ok(false) };
-        let oldest = at + group.len() == runs.len();
-        let all = Range::all();
-        let sources = group.iter().filter_map(|run| stored(&trees.runs, run, &all));
-        // A removal is needed as long as there is something below that it hides.
-        let merge = Merge::new(sources, Direction::Up).with_removals(!oldest || self.has_plain);
-        let level = group.iter().map(|run| run.description.level).max().unwrap_or(0).saturating_add(1);
-        let id = self.next_id();
-        let until_told = merge.map_while(|entry| go_on().then_some(entry));
-        let entries_max = group.iter().map(|run| run.description.entries).sum();
-        let run = run::write(&trees.runs, (id, level), (until_told, entries_max), &self.graves, breathe);
-        let run = run.map_err(unwritable)?;
-        if !go_on() {
-            // What was written is found to belong to nobody at the next start.
-            return Ok(false);
+        make_durable: impl FnOnce() -> Result<(), StateError>,
+    ) -> Result<(), StateError> {
+        let (entries, entries_max) = entries;
+        let mut writer = Writer::new(&trees.runs, (self.next_id(), 0), entries_max);
+        for entry in entries {
+            if writer.add(entry?)? {
+                breathe()?;
+            }
         }
-        let replaced = group.iter().map(|run| run.description.id).collect();
-        self.publish(trees, Written { run, replaced }, None, make_durable)?;
-        Ok(true)
+        let run = writer.finish(&self.graves, breathe)?;
+        self.publish(trees, Written { run, replaced: Vec::new() }, Some(watermark), make_durable)
     }
 
     /// Puts a written run into the manifest, in place of those it was merged from, and has it read when that is durable.
@@ -314,8 +290,8 @@ impl State {
         trees: &Trees,
         written: Written,
         watermark: Option<u64>,
-        make_durable: impl FnOnce() -> Result<(), String>,
-    ) -> Result<(), String> {
+        make_durable: impl FnOnce() -> Result<(), StateError>,
+    ) -> Result<(), StateError> {
         // Held until it is read, so that a checkpoint and a merge do not undo each other.
         let mut published = self.published();
         let mut runs = self.layers().runs.to_vec();
@@ -328,7 +304,7 @@ impl State {
         published.watermark = watermark.unwrap_or(published.watermark);
         let descriptions = runs.iter().map(|run| run.description.clone()).collect();
         let manifest = Manifest { watermark: published.watermark, next_id: published.next_id, runs: descriptions };
-        manifest.store(&trees.runs).map_err(unwritable)?;
+        manifest.store(&trees.runs)?;
         make_durable()?;
         let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
         layers.runs = runs.into();
@@ -342,8 +318,8 @@ impl State {
         Ok(())
     }
 
-    /// Removes some of what dead runs left; answers whether there is more.
-    pub(super) fn tidy(&self, trees: &Trees) -> Result<bool, StateError> {
+    /// Removes some of what dead runs left; answers whether there was any.
+    fn tidy(&self, trees: &Trees) -> Result<bool, StateError> {
         let Some(id) = self.graves.lock().unwrap_or_else(PoisonError::into_inner).last().copied() else {
             return Ok(false);
         };
@@ -366,22 +342,6 @@ struct Written {
 struct Published {
     watermark: u64,
     next_id: u64,
-}
-
-fn unwritable(error: impl std::fmt::Display) -> String {
-    format!("the state cannot be written: {error}")
-}
-
-/// The first group of neighbouring runs of one level that are many enough to be merged, and where it begins.
-fn crowded(runs: &[Arc<Run>]) -> Option<(usize, &[Arc<Run>])> {
-    let mut at = 0;
-    for group in runs.chunk_by(|one, other| one.description.level == other.description.level) {
-        if group.len() >= FANOUT {
-            return Some((at, group));
-        }
-        at += group.len();
-    }
-    None
 }
 
 #[cfg(test)]

@@ -167,48 +167,72 @@ impl Run {
     }
 }
 
-/// Writes a run of entries that come in the order of their keys, no more than `entries_max`; nothing when there are none.
-/// Nobody finds it before it stands in the manifest, so that each block is written by itself: sled holds up every reader while it applies a batch,
-/// and from the first batch on every reader takes a lock. `breathe` is called after each piece.
-pub(super) fn write(
-    tree: &::sled::Tree,
-    (id, level): (u64, u8),
-    (entries, entries_max): (impl Iterator<Item = Result<Entry, StateError>>, u64),
-    graves: &Graves,
-    breathe: &mut Breathe<'_>,
-) -> Result<Option<Arc<Run>>, StateError> {
-    let (mut block, mut block_first) = (Builder::default(), Vec::new());
-    // Not from a list of all hashes at the end: a run of many gigabytes would take hundreds of megabytes for that.
-    let mut bloom = Bloom::with_room(entries_max);
-    let (mut count, mut first, mut last) = (0, None, Vec::new());
-    let mut end_block = |block: &mut Builder, block_first: &[u8]| {
-        tree.insert(block_key(id, block_first), block.finish())?;
-        breathe()
-    };
-    for entry in entries {
-        let (key, value) = entry?;
-        if block.is_full(&key, value.as_deref()) {
-            end_block(&mut block, &block_first)?;
+/// A run that is being written. Nobody finds it before it stands in the manifest, so that each block is written by itself:
+/// sled holds up every reader while it applies a batch, and from the first batch on every reader takes a lock.
+pub(super) struct Writer {
+    tree: ::sled::Tree,
+    id: u64,
+    level: u8,
+    block: Builder,
+    block_first: Vec<u8>,
+    bloom: Bloom,
+    count: u64,
+    first: Option<Vec<u8>>,
+    last: Vec<u8>,
+}
+
+impl Writer {
+    /// With room for `entries_max` entries.
+    pub(super) fn new(tree: &::sled::Tree, (id, level): (u64, u8), entries_max: u64) -> Self {
+        Self {
+            tree: tree.clone(),
+            id,
+            level,
+            block: Builder::default(),
+            block_first: Vec::new(),
+            // Not from a list of all hashes at the end: a run of many gigabytes would take hundreds of megabytes for that.
+            bloom: Bloom::with_room(entries_max),
+            count: 0,
+            first: None,
+            last: Vec::new(),
         }
-        if block.is_empty() {
-            block_first.clone_from(&key);
+    }
+
+    /// Takes an entry, whose key is greater than all before it; answers whether a block was written.
+    pub(super) fn add(&mut self, (key, value): Entry) -> Result<bool, StateError> {
+        let is_full = self.block.is_full(&key, value.as_deref());
+        if is_full {
+            self.end_block()?;
         }
-        block.add(&key, value.as_deref());
-        bloom.add(bloom::hash(&key));
-        count += 1;
-        first.get_or_insert_with(|| key.clone());
-        last = key;
+        if self.block.is_empty() {
+            self.block_first.clone_from(&key);
+        }
+        self.block.add(&key, value.as_deref());
+        self.bloom.add(bloom::hash(&key));
+        self.count += 1;
+        self.first.get_or_insert_with(|| key.clone());
+        self.last = key;
+        Ok(is_full)
     }
-    let Some(first) = first else { return Ok(None) };
-    end_block(&mut block, &block_first)?;
-    for (place, chunk) in (0_u16..).zip(bloom.bytes().chunks(BLOOM_BYTES)) {
-        let mut key = numbered(BLOOMS, id);
-        key.extend_from_slice(&place.to_be_bytes());
-        tree.insert(key, chunk)?;
-        breathe()?;
+
+    fn end_block(&mut self) -> Result<(), StateError> {
+        self.tree.insert(block_key(self.id, &self.block_first), self.block.finish())?;
+        Ok(())
     }
-    let description = Description { id, level, entries: count, first, last };
-    Ok(Some(Run::new(description, bloom, graves)))
+
+    /// Writes what is left; nothing when there were no entries. `breathe` is called after each piece.
+    pub(super) fn finish(mut self, graves: &Graves, breathe: &mut Breathe<'_>) -> Result<Option<Arc<Run>>, StateError> {
+        let Some(first) = self.first.take() else { return Ok(None) };
+        self.end_block()?;
+        for (place, chunk) in (0_u16..).zip(self.bloom.bytes().chunks(BLOOM_BYTES)) {
+            let mut key = numbered(BLOOMS, self.id);
+            key.extend_from_slice(&place.to_be_bytes());
+            self.tree.insert(key, chunk)?;
+            breathe()?;
+        }
+        let description = Description { id: self.id, level: self.level, entries: self.count, first, last: self.last };
+        Ok(Some(Run::new(description, self.bloom, graves)))
+    }
 }
 
 /// Removes up to `limit` stored pieces of a run; answers how many.

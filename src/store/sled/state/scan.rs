@@ -191,17 +191,24 @@ pub(in super::super) struct Merge {
     /// Whether removals are shown.
     removals: bool,
     failed: bool,
+    /// How many entries were taken from the sources.
+    taken: u64,
 }
 
 impl Merge {
     pub(super) fn new(sources: impl IntoIterator<Item = Source>, direction: Direction) -> Self {
         let sources = sources.into_iter().map(|source| (source, VecDeque::new())).collect();
-        Self { sources, direction, removals: false, failed: false }
+        Self { sources, direction, removals: false, failed: false, taken: 0 }
     }
 
     /// Shows removals too, which runs need that are merged above others.
     pub(super) fn with_removals(self, removals: bool) -> Self {
         Self { removals, ..self }
+    }
+
+    /// How many entries were taken from the sources, those included that are not shown.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
     }
 
     fn fill(&mut self) -> Result<(), StateError> {
@@ -232,9 +239,11 @@ impl Merge {
             }
             let Some((place, _)) = best else { return Ok(None) };
             let Some((key, value)) = self.sources[place].1.pop_front() else { return Ok(None) };
+            self.taken += 1;
             for (_, waiting) in &mut self.sources[place + 1..] {
                 if waiting.front().is_some_and(|(other, _)| *other == key) {
                     waiting.pop_front();
+                    self.taken += 1;
                 }
             }
             if value.is_some() || self.removals {
