@@ -4,7 +4,7 @@
 //! full as they are; the payment provider is a process of its own, since the sandbox inside keeps its record in the
 //! server's memory for ever.
 //!
-//! `RENTCAR_BENCH_SOAK_SECONDS` (1,800), `RENTCAR_BENCH_PEAK_SECONDS` (120), `RENTCAR_BENCH_CARS` (10,000) change it;
+//! `RENTCAR_BENCH_SOAK_SECONDS` (1,800), `RENTCAR_BENCH_PEAK_SECONDS` (60), `RENTCAR_BENCH_CARS` (10,000) change it;
 //! `RENTCAR_BENCH_DIR` (/var/tmp) must be on the disk that is to be measured.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a benchmark that cannot go on must say so")]
 
@@ -58,7 +58,7 @@ impl Plan {
             cars: given::count("CARS", mode.pick(10_000, 50)),
             connections: mode.pick(64, 8),
             open_connections: mode.pick(256, 16),
-            peak: given::seconds("PEAK_SECONDS", mode.pick(120.0, 0.3)),
+            peak: given::seconds("PEAK_SECONDS", mode.pick(60.0, 0.3)),
             length: given::seconds("SOAK_SECONDS", mode.pick(1_800.0, 2.0)),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! There may be one merge of each level under way, since those of higher levels take long and newer runs come together
 //! meanwhile. They are carried on piece by piece, always the one that lags most behind its time: it should be through when
-//! the next runs of its level are as many. So work is spread over the time that there is for it.
+//! there are half as many new runs of its level. So work is spread over the time that there is for it.
 
 use super::run::{Run, Writer};
 use super::scan::{Direction, Merge, Range, stored};
@@ -11,6 +11,11 @@ use std::sync::Arc;
 
 /// So many runs of one level become one of the next.
 const FANOUT: usize = 8;
+/// When so many new ones of the level have come, a merge should be through.
+const THROUGH_BY: usize = FANOUT / 2;
+/// After so many blocks that were written, [twice as many](super::REMOVED_AT_ONCE) of dead runs are removed: as many die as
+/// are written, and removing one takes longer, since it has to be read for it.
+const REMOVED_AFTER: u32 = 32;
 
 /// Called after each piece, with the hundredths that the merge lags behind its time.
 pub(in super::super) type Breathe<'a> = dyn FnMut(usize) -> Result<(), StateError> + 'a;
@@ -45,7 +50,7 @@ impl UnderWay {
         let of_level = runs.iter().filter(|run| run.description.level == self.level).count();
         let come = of_level.saturating_sub(self.merged.len());
         let done = usize::try_from(self.rest.taken() * 100 / self.all.max(1)).unwrap_or(100);
-        (come * 100 / FANOUT).min(100).saturating_sub(done)
+        (come * 100 / THROUGH_BY).saturating_sub(done)
     }
 
     /// Writes the next block; answers whether there was one.
@@ -64,6 +69,8 @@ impl UnderWay {
 pub(in super::super) struct Merges {
     /// The lowest level first.
     under_way: Vec<UnderWay>,
+    /// How many blocks were written since some were removed.
+    written: u32,
 }
 
 impl Merges {
@@ -85,7 +92,11 @@ impl Merges {
             breathe(0)?;
             return Ok(removed);
         };
-        state.tidy(trees)?;
+        self.written += 1;
+        if self.written >= REMOVED_AFTER {
+            self.written = 0;
+            state.tidy(trees)?;
+        }
         if self.under_way[at].step()? {
             breathe(lag)?;
             return Ok(true);
