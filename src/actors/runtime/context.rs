@@ -7,7 +7,7 @@ use super::entity::Entity;
 use super::limits::{ContextLimits, RestartLimits};
 use super::recurring::recurring_child;
 use super::router::{ContextHandle, Core};
-use super::shard::{ShardActor, ShardMessage, ShardSeed};
+use super::shard::{Overdue, ShardActor, ShardMessage, ShardSeed};
 use super::subscription::{Follower, FollowerSeed, Subscription};
 use super::supervisor::{Board, ChildSpec, Strategy, SupervisorSpec};
 use super::system::{Component, Part};
@@ -66,8 +66,9 @@ impl<E: Entity> ContextPart<E> {
         let Self { core, spec } = self;
         let name = E::CONTEXT.0;
         let deadlines = recurring_child(name, "deadlines", "deadlines", Arc::new(Deadlines(Arc::clone(&core))));
+        let overdue = recurring_child(name, "overdue", "overdue", Arc::new(Overdue(Arc::clone(&core))));
         // The first to start and the last to stop.
-        let mut children = vec![deadlines];
+        let mut children = vec![deadlines, overdue];
         children.extend((0..core.shards.len()).map(|number| shard(&core, &spec, number)));
         let mut watches: Vec<Arc<Watch>> = core.shards.iter().map(|shard| Arc::clone(&shard.watch)).collect();
         children.extend(spec.timers.clone().map(|handler| timers(&spec, handler, &mut watches)));

@@ -7,7 +7,7 @@ use super::deadlines::Waiting;
 use super::entity::Entity;
 use super::limits::ContextLimits;
 use super::shard::ShardMessage;
-use super::watch::Watch;
+use super::watch::{Kind, Stuck, Watch};
 use crate::store::journal::{ShardId, shard_of};
 use ractor::{ActorRef, ActorStatus, MessagingErr};
 use std::collections::HashMap;
@@ -59,13 +59,20 @@ impl<E: Entity> ShardCore<E> {
         *self.actor.write().unwrap_or_else(PoisonError::into_inner) = Some(actor);
     }
 
-    fn send(&self, key: Arc<str>, envelope: Envelope<E>) {
+    /// Sends to the shard's actor. A message that does not arrive is dropped, and a question in it thereby answered as
+    /// unavailable.
+    pub(super) fn tell(&self, message: ShardMessage<E>) {
         let actor = self.actor.read().unwrap_or_else(PoisonError::into_inner);
-        match actor.as_ref() {
-            // A message that comes back is dropped, and thereby answered as unavailable.
-            Some(actor) => drop(actor.send_message(ShardMessage::Route { key, envelope })),
-            None => envelope.port.unavailable(),
+        if let Some(actor) = actor.as_ref() {
+            drop(actor.send_message(message));
         }
+    }
+
+    /// The entities that have had twice the time after which they count as stuck.
+    pub(super) fn overdue(&self, limits: &ContextLimits) -> impl Iterator<Item = Stuck> + use<E> {
+        let given = Duration::from_millis(limits.stuck_ms_max).saturating_mul(2);
+        let stuck = self.watch.stuck().into_iter();
+        stuck.filter(move |stuck| stuck.kind == Kind::Entity && stuck.since >= given)
     }
 
     /// Whether the shard's actor lives and owns the shard.
@@ -175,7 +182,7 @@ impl<E: Entity> ContextHandle<E> {
         })?;
         // Not alive, or on its way out: the shard starts it.
         if let Some(envelope) = undelivered {
-            shard.send(Arc::from(key), envelope);
+            shard.tell(ShardMessage::Route { key: Arc::from(key), envelope });
         }
         waiter.await
     }

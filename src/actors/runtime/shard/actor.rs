@@ -9,7 +9,7 @@ use crate::actors::runtime::entity::Entity;
 use crate::actors::runtime::entity_actor::{EntityActor, EntityEnv, entity_hash};
 use crate::actors::runtime::limits::ContextLimits;
 use crate::actors::runtime::router::{Core, ShardCore, Slot};
-use crate::actors::runtime::watch::{Kind, Stuck};
+use crate::actors::runtime::watch::Kind;
 use crate::actors::runtime::writer::ShardWriter;
 use crate::store::journal::{AppendError, Journal};
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, MessagingErr, SupervisionEvent};
@@ -34,8 +34,8 @@ pub(in crate::actors::runtime) enum ShardMessage<E: Entity> {
     Own { generation: u64 },
     /// Look after idle entities and gauges.
     Tick,
-    /// Look after entities that are stuck.
-    Watch,
+    /// End entities that are [overdue](ShardCore::overdue).
+    EndOverdue,
     /// Finish what is there, as far as that can be done in time, then stop.
     Close { until: Instant },
 }
@@ -87,7 +87,7 @@ pub(in crate::actors::runtime) struct ShardState<E: Entity> {
     retired: Vec<(Instant, ActorCell)>,
     quarantine: Quarantine,
     idle_clock: IdleClock,
-    _tickers: [AbortOnDropHandle<()>; 2],
+    _ticker: AbortOnDropHandle<()>,
 }
 
 pub(in crate::actors::runtime) struct ShardActor<E>(PhantomData<fn() -> E>);
@@ -152,7 +152,7 @@ impl<E: Entity> Actor for ShardActor<E> {
             }
             ShardMessage::Failed { .. } | ShardMessage::Own { .. } => {}
             ShardMessage::Tick => state.tick(),
-            ShardMessage::Watch => state.end_what_is_stuck(),
+            ShardMessage::EndOverdue => state.end_overdue(),
             ShardMessage::Close { until } => {
                 state.close(until).await;
                 myself.stop(Some("closed".to_owned()));
@@ -182,11 +182,7 @@ impl<E: Entity> ShardState<E> {
         let ticks = u64::try_from(IDLE_TICKS).unwrap_or(1);
         let period = Duration::from_millis((limits.entity_idle_ms / ticks).clamp(5, 5_000));
         let quarantine = Quarantine::new(limits.failures_max, limits.failure_window_ms, limits.quarantine);
-        let watch_every = Duration::from_millis((limits.stuck_ms_max / 4).clamp(5, 1_000));
-        let tickers = [
-            AbortOnDropHandle::new(myself.send_interval(period, || ShardMessage::Tick)),
-            AbortOnDropHandle::new(myself.send_interval(watch_every, || ShardMessage::Watch)),
-        ];
+        let ticker = AbortOnDropHandle::new(myself.send_interval(period, || ShardMessage::Tick));
         Self {
             seed,
             myself,
@@ -200,7 +196,7 @@ impl<E: Entity> ShardState<E> {
             retired: Vec::new(),
             quarantine,
             idle_clock: IdleClock::default(),
-            _tickers: tickers,
+            _ticker: ticker,
         }
     }
 
@@ -450,10 +446,8 @@ impl<E: Entity> ShardState<E> {
     /// Kills the entities that have been stuck for as long again as it takes to be noticed. One that hangs ends at
     /// once and is started again by the next question; one that blocks its thread ends when it lets go, and nobody
     /// waits for it.
-    fn end_what_is_stuck(&mut self) {
-        let given = Duration::from_millis(self.limits().stuck_ms_max).saturating_mul(2);
-        let overdue = |stuck: &Stuck| stuck.kind == Kind::Entity && stuck.since >= given;
-        for stuck in self.shard().watch.stuck().into_iter().filter(overdue) {
+    fn end_overdue(&mut self) {
+        for stuck in self.shard().overdue(self.limits()) {
             let Some(slot) = self.shard().look(|table| table.get(&stuck.key).cloned()) else { continue };
             tracing::error!(context = stuck.context, handler = %stuck, "stuck entity killed");
             slot.actor.kill();

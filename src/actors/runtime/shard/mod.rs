@@ -2,7 +2,9 @@
 //! nobody asks, and takes the shard anew when the journal refuses. Never looks into a command or an answer.
 
 mod actor;
+mod overdue;
 mod passivation;
 mod quarantine;
 
 pub(super) use actor::{ShardActor, ShardMessage, ShardSeed};
+pub(super) use overdue::Overdue;

@@ -1,0 +1,24 @@
+//! Looks from outside whether entities end, and has their shards end those that do not. Shards that looked themselves would
+//! each be woken for it every second, though there is hardly ever anything to see.
+
+use crate::actors::runtime::entity::Entity;
+use crate::actors::runtime::recurring::Recurring;
+use crate::actors::runtime::router::Core;
+use crate::actors::runtime::shard::ShardMessage;
+use futures_util::FutureExt;
+use futures_util::future::{self, BoxFuture};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Looks at the shards of a context.
+pub(in crate::actors::runtime) struct Overdue<E: Entity>(pub(in crate::actors::runtime) Arc<Core<E>>);
+
+impl<E: Entity> Recurring for Overdue<E> {
+    fn turn(&self) -> BoxFuture<'_, Duration> {
+        let limits = &self.0.limits;
+        for shard in self.0.shards.iter().filter(|shard| shard.overdue(limits).next().is_some()) {
+            shard.tell(ShardMessage::EndOverdue);
+        }
+        future::ready(Duration::from_millis((limits.stuck_ms_max / 4).clamp(5, 1_000))).boxed()
+    }
+}
