@@ -178,6 +178,11 @@ mod tests {
             self.state.layers().runs.iter().filter(|run| run.description.level == level).count()
         }
 
+        /// How many dead runs have left something.
+        fn dead(&self) -> usize {
+            self.state.graves.lock().unwrap().len()
+        }
+
         /// Whether everything is found that should be and nothing else, of so many checkpoints.
         fn assert_whole(&self, checkpoints: u32) {
             let get = |key: &[u8]| self.state.get(&self.trees, key).unwrap();
@@ -204,17 +209,19 @@ mod tests {
         }
         tested.checkpoint();
         // Now merges follow of the first and of the second level. Twice as many blocks are merged as are written.
-        let (mut breaths, mut most) = (0, 0);
+        let (mut breaths, mut most, mut most_dead) = (0, 0, 0);
         tested.merge(&mut || {
             breaths += 1;
             if breaths % (2 * BLOCKS) == 0 {
                 tested.checkpoint();
             }
             most = most.max(tested.of_level(0));
+            most_dead = most_dead.max(tested.dead());
         });
         let meanwhile = tested.checkpoints.get() - square;
         assert!(tested.of_level(2) == 1 && meanwhile > square / 2, "{meanwhile}");
         assert!(most < 2 * FANOUT, "{most} of {meanwhile} were waiting");
+        assert!(most_dead <= 2 * FANOUT && tested.dead() == 0, "{most_dead} dead runs were not removed");
         tested.assert_whole(square + meanwhile);
         drop(tested);
         Tested::load(&trees).assert_whole(square + meanwhile);
