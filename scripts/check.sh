@@ -7,13 +7,17 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 begun=$SECONDS
 passed=()
+summary() {
+  printf '\nSUMMARY: %s at %s after %d s; passed before: %s\n' "$1" "$name" $((SECONDS - begun)) "${passed[*]:-nothing}" >&2
+}
+trap 'summary "ENDED FROM OUTSIDE"; exit 143' TERM
 step() {
-  local name="$1"
+  name="$1"
   shift
   say "$name"
   local from=$SECONDS
   if ! "$@"; then
-    printf '\nSUMMARY: FAILED at %s after %d s; passed before: %s\n' "$name" $((SECONDS - begun)) "${passed[*]:-nothing}" >&2
+    summary FAILED
     exit 1
   fi
   passed+=("$name ($((SECONDS - from)) s);")
