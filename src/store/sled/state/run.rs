@@ -13,8 +13,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 const BLOCKS: u8 = b'b';
 const BLOOMS: u8 = b'f';
-/// The most bytes of a filter in one value, as small as a block for the same reason.
-const BLOOM_BYTES: usize = BLOCK_BYTES;
 
 /// The numbers of runs whose last reader has gone, and whose blocks can be removed.
 pub(super) type Graves = Arc<Mutex<Vec<u64>>>;
@@ -78,6 +76,12 @@ fn block_key(id: u64, first: &[u8]) -> Vec<u8> {
     let mut key = numbered(BLOCKS, id);
     key.extend_from_slice(first);
     key
+}
+
+/// How many bytes of a filter of so many go into one value: few as in a block, for the same reason, and more only when
+/// there would be more values than places in their keys.
+fn filter_piece(bytes: usize) -> usize {
+    BLOCK_BYTES.max(bytes.div_ceil(usize::from(u16::MAX)))
 }
 
 /// The number of the run that a key of sled's belongs to.
@@ -224,7 +228,8 @@ impl Writer {
     pub(super) fn finish(mut self, graves: &Graves, breathe: &mut Breathe<'_>) -> Result<Option<Arc<Run>>, StateError> {
         let Some(first) = self.first.take() else { return Ok(None) };
         self.end_block()?;
-        for (place, chunk) in (0_u16..).zip(self.bloom.bytes().chunks(BLOOM_BYTES)) {
+        let filter = self.bloom.bytes();
+        for (place, chunk) in (0..=u16::MAX).zip(filter.chunks(filter_piece(filter.len()))) {
             let mut key = numbered(BLOOMS, self.id);
             key.extend_from_slice(&place.to_be_bytes());
             self.tree.insert(key, chunk)?;
@@ -261,4 +266,19 @@ pub(super) fn stored(tree: &::sled::Tree) -> Result<Vec<u64>, StateError> {
     found.sort_unstable();
     found.dedup();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_of_any_size_has_places_for_all_its_pieces() {
+        assert_eq!(filter_piece(1), BLOCK_BYTES);
+        // The filters of the largest runs that are thinkable: of a thousand million keys.
+        for bytes in [BLOCK_BYTES * 65_535, BLOCK_BYTES * 65_535 + 1, 1_250_000_000] {
+            let piece = filter_piece(bytes);
+            assert!(bytes.div_ceil(piece) <= 65_535 && piece < 128 * 1024, "{bytes}: {piece}");
+        }
+    }
 }
