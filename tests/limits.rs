@@ -51,6 +51,13 @@ async fn nobody_holds_more_cars_without_paying_than_anybody_may() {
     const MAX: usize = 3;
     let options = Options::default().setting("RESERVATION__UNPAID_HOLDS_PER_CUSTOMER_MAX", &MAX.to_string());
     let server = TestServer::with(options).await;
+    // Of several, since a rush may be over before the read models have heard of any of it.
+    for _ in 0..12 {
+        of_one_who_is_greedy(&server, MAX).await;
+    }
+}
+
+async fn of_one_who_is_greedy(server: &TestServer, max: usize) {
     let car_no = server.register_car().await;
     let (greedy, other) = (unique("cust"), unique("cust"));
     let mut rush = JoinSet::new();
@@ -60,12 +67,12 @@ async fn nobody_holds_more_cars_without_paying_than_anybody_may() {
     }
     let answers = rush.join_all().await;
     let held: Vec<_> = answers.iter().filter(|answer| answer.status == 202).collect();
-    assert!(held.len() <= MAX, "{} are held", held.len());
+    assert!(held.len() <= max, "{} are held", held.len());
     for answer in answers.iter().filter(|answer| answer.status != 202) {
         answer.clone().refused(409, "too_many_unpaid_holds");
     }
     let mut held: Vec<String> = held.into_iter().map(|answer| answer.text_at("/reservationNo")).collect();
-    for day in 0..i64::try_from(MAX - held.len()).unwrap() {
+    for day in 0..i64::try_from(max - held.len()).unwrap() {
         held.push(server.hold(&car_no, &greedy, 100 + 2 * day, 101 + 2 * day).await.text_at("/reservationNo"));
     }
     let one_more = hold(&car_no, &greedy, &in_days(200), &in_days(201));

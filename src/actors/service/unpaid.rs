@@ -1,15 +1,72 @@
-//! How many cars one customer may hold without paying. Counted in the read models, with those that are just being made;
-//! while the read models are behind, a customer may get a few more.
+//! How many cars one customer may hold without paying. Counted in the read models, with those that are just being made or
+//! were made lately; while the read models are further behind than that, a customer may get a few more.
 
 use super::{Result, Service};
 use crate::actors::api::ServiceError;
 use crate::domain::ids::CustomerNo;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
 
-/// The holds that are just being made, by customer. As bounded as the requests under way are.
+/// How long the read models may take to hear of a hold, at least. They take 25 ms when all is well.
+const LATELY: Duration = Duration::from_secs(1);
+
+/// How many of something there are of a customer.
 #[derive(Default)]
-pub(super) struct BeingMade(Mutex<HashMap<CustomerNo, usize>>);
+struct Counts(HashMap<CustomerNo, usize>);
+
+impl Counts {
+    fn of(&self, customer_no: &CustomerNo) -> usize {
+        self.0.get(customer_no).copied().unwrap_or(0)
+    }
+
+    /// Counts one more; answers how many there are with it.
+    fn add(&mut self, customer_no: &CustomerNo) -> usize {
+        let count = self.0.entry(customer_no.clone()).or_default();
+        *count += 1;
+        *count
+    }
+
+    fn take_away(&mut self, customer_no: &CustomerNo) {
+        if let Some(count) = self.0.get_mut(customer_no) {
+            *count -= 1;
+            if *count == 0 {
+                self.0.remove(customer_no);
+            }
+        }
+    }
+}
+
+/// The holds that are being made, and those that were lately, whatever came of them. As bounded as the requests under way
+/// and those of two seconds are.
+#[derive(Default)]
+struct Known {
+    being_made: Counts,
+    /// Those since `since`, and those in the second before.
+    made: [Counts; 2],
+    since: Option<Instant>,
+}
+
+impl Known {
+    /// Forgets what was not lately.
+    fn turn(&mut self) {
+        let now = Instant::now();
+        let elapsed = self.since.map_or(Duration::MAX, |since| now - since);
+        if elapsed < LATELY {
+            return;
+        }
+        let [last, _] = std::mem::take(&mut self.made);
+        if elapsed < LATELY * 2 {
+            self.made[1] = last;
+        }
+        self.since = Some(now);
+    }
+}
+
+/// See [`Known`].
+#[derive(Default)]
+pub(super) struct BeingMade(Mutex<Known>);
 
 /// One of them, until it is dropped.
 pub(super) struct Claim<'a> {
@@ -17,30 +74,30 @@ pub(super) struct Claim<'a> {
     customer_no: CustomerNo,
     /// How many there are of the customer, with this one.
     count: usize,
+    /// How many there were of the customer lately, which the read models may not have heard of yet.
+    lately: usize,
 }
 
 impl BeingMade {
-    fn lock(&self) -> MutexGuard<'_, HashMap<CustomerNo, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.turn();
+        known
     }
 
     fn claim(&self, customer_no: &CustomerNo) -> Claim<'_> {
-        let mut counts = self.lock();
-        let count = counts.entry(customer_no.clone()).or_default();
-        *count += 1;
-        Claim { being_made: self, customer_no: customer_no.clone(), count: *count }
+        let mut known = self.lock();
+        let lately = known.made.iter().map(|made| made.of(customer_no)).sum();
+        let count = known.being_made.add(customer_no);
+        Claim { being_made: self, customer_no: customer_no.clone(), count, lately }
     }
 }
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
-        let mut counts = self.being_made.lock();
-        if let Some(count) = counts.get_mut(&self.customer_no) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.customer_no);
-            }
-        }
+        let mut known = self.being_made.lock();
+        known.being_made.take_away(&self.customer_no);
+        known.made[0].add(&self.customer_no);
     }
 }
 
@@ -56,8 +113,7 @@ impl Service {
         }
         let claim = self.being_made.claim(customer_no);
         let count = || self.parts.views.unpaid(customer_no, max) + claim.count;
-        // Only near the bound it matters what the read models have not heard of yet.
-        if count() > max / 2 {
+        if count() + claim.lately > max {
             self.parts.views.catch_up(self.settings.view_wait).await;
             if count() > max {
                 return Err(ServiceError::TooManyUnpaidHolds { max });
@@ -71,12 +127,30 @@ impl Service {
 mod tests {
     use super::*;
 
-    #[test]
-    fn claims_are_counted_by_customer_and_leave_nothing_behind() {
+    #[tokio::test(start_paused = true)]
+    async fn claims_are_counted_by_customer_while_they_live_and_for_a_while_after() {
         let (being_made, no) = (BeingMade::default(), |text| CustomerNo::parse(text).unwrap());
+        let counted = |text| {
+            let claim = being_made.claim(&no(text));
+            let counts = (claim.count, claim.lately);
+            std::mem::forget(claim);
+            being_made.lock().being_made.take_away(&no(text));
+            counts
+        };
         let first = being_made.claim(&no("a"));
-        assert_eq!((first.count, being_made.claim(&no("a")).count, being_made.claim(&no("b")).count), (1, 2, 1));
+        assert_eq!((counted("a"), counted("b")), ((2, 0), (1, 0)));
         drop(first);
-        assert!(being_made.lock().is_empty());
+        assert_eq!((counted("a"), counted("b")), ((1, 1), (1, 0)));
+        tokio::time::advance(LATELY).await;
+        drop(being_made.claim(&no("a")));
+        assert_eq!(counted("a"), (1, 2), "of this second and of the one before");
+        tokio::time::advance(LATELY).await;
+        assert_eq!(counted("a"), (1, 1));
+        tokio::time::advance(LATELY).await;
+        assert_eq!(counted("a"), (1, 0));
+        drop(being_made.claim(&no("a")));
+        tokio::time::advance(LATELY * 2).await;
+        let known = being_made.lock();
+        assert!(known.being_made.0.is_empty() && known.made.iter().all(|made| made.0.is_empty()), "nothing is left");
     }
 }
