@@ -7,6 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 begun=$SECONDS
 passed=()
+name="the start"
 summary() {
   printf '\nSUMMARY: %s at %s after %d s; passed before: %s\n' "$1" "$name" $((SECONDS - begun)) "${passed[*]:-nothing}" >&2
 }
