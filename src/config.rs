@@ -100,6 +100,10 @@ pub struct Reservation {
     pub free_cancellation_hours: u32,
     /// What a later cancellation keeps.
     pub cancellation_fee_percent: u8,
+    /// How long after the end of its period a paid reservation that was never picked up is a no-show.
+    pub no_show_grace_minutes: u32,
+    /// What a no-show keeps.
+    pub no_show_fee_percent: u8,
     /// The longest period.
     pub period_days_max: u32,
     /// Live bookings and blocks of one car.
@@ -240,6 +244,8 @@ impl Config {
         within("reservation.hold_seconds", reservation.hold_seconds, 1, 7 * 86_400)?;
         within("reservation.grace_minutes", reservation.grace_minutes, 0, 24 * 60 - 1)?;
         within("reservation.cancellation_fee_percent", reservation.cancellation_fee_percent, 0, 100)?;
+        within("reservation.no_show_grace_minutes", reservation.no_show_grace_minutes, 0, 7 * 24 * 60)?;
+        within("reservation.no_show_fee_percent", reservation.no_show_fee_percent, 0, 100)?;
         within("reservation.period_days_max", reservation.period_days_max, 1, 3660)?;
         within("reservation.bookings_per_car_max", reservation.bookings_per_car_max, 1, 200)?;
         within("reservation.unpaid_holds_per_customer_max", reservation.unpaid_holds_per_customer_max, 0, 1_000_000)?;
@@ -302,6 +308,8 @@ impl Config {
                 free_until_ms_before: i64::from(reservation.free_cancellation_hours) * HOUR_MS,
                 fee_percent: reservation.cancellation_fee_percent,
             },
+            no_show_grace_ms: i64::from(reservation.no_show_grace_minutes) * MINUTE_MS,
+            no_show_fee_percent: reservation.no_show_fee_percent,
         }
     }
 }

@@ -28,7 +28,7 @@ fn steps() -> impl Strategy<Value = Step> {
         3 => reservation.clone().prop_map(|reservation| Step::Inquire { reservation }),
         2 => (reservation.clone(), any::<bool>())
             .prop_map(|(reservation, answers)| Step::Refund { reservation, answers }),
-        2 => reservation.clone().prop_map(|reservation| Step::HoldRunsOut { reservation }),
+        2 => reservation.clone().prop_map(|reservation| Step::TimerGoesOff { reservation }),
         2 => reservation.clone().prop_map(|reservation| Step::Cancel { reservation }),
         3 => reservation.clone().prop_map(|reservation| Step::PickUp { reservation }),
         3 => reservation.clone().prop_map(|reservation| Step::Return { reservation }),
@@ -64,7 +64,9 @@ fn check_settled(world: &World) {
                 );
                 assert!(live, "{no}: {rental:?}");
             }
-            Status::Cancelled { quote, .. } => assert_eq!(kept, quote.fee.amount(), "{no}"),
+            Status::Cancelled { quote, .. } | Status::NoShow { quote, .. } => {
+                assert_eq!(kept, quote.fee.amount(), "{no}");
+            }
             Status::Expired { .. } => assert_eq!(kept, 0, "{no}"),
             Status::Completed { .. } => assert_eq!(kept, price, "{no}"),
         }
@@ -147,7 +149,7 @@ fn a_payment_approved_after_the_hold_is_gone_is_refunded_in_full() {
             Step::Pay { reservation: 0 },
             Step::LoseSight { call: 0 },
             Step::Wait { minutes: 16 },
-            Step::HoldRunsOut { reservation: 0 },
+            Step::TimerGoesOff { reservation: 0 },
             Step::Policy { policy: 1, events: 9 },
             Step::Provider { call: 0, verdict: Verdict::Approved, answers: false },
         ],
@@ -155,4 +157,32 @@ fn a_payment_approved_after_the_hold_is_gone_is_refunded_in_full() {
     world.settle();
     check_settled(&world);
     assert_eq!(world.provider.refunded("pay-r001"), 45_000);
+}
+
+#[test]
+fn an_approval_learnt_after_the_end_of_the_period_is_refunded_in_full() {
+    let mut world = World::new();
+    carry_out(&mut world, &PAID[..2]);
+    carry_out(&mut world, &[Step::Wait { minutes: 3 * 24 * 60 }]);
+    carry_out(&mut world, &PAID[2..]);
+    assert!(matches!(world.bookings.values().next().unwrap().status, Status::Expired { .. }));
+    world.settle();
+    check_settled(&world);
+    assert_eq!(world.provider.refunded("pay-r001"), 45_000);
+}
+
+#[test]
+fn who_never_comes_for_the_car_is_a_no_show_and_the_fee_is_kept() {
+    let mut world = World::new();
+    carry_out(&mut world, &PAID);
+    carry_out(&mut world, &[Step::Policy { policy: 2, events: 9 }, Step::Wait { minutes: 3 * 24 * 60 }]);
+    for refused in [Step::Cancel { reservation: 0 }, Step::PickUp { reservation: 0 }] {
+        carry_out(&mut world, &[refused]);
+        assert!(matches!(world.bookings.values().next().unwrap().status, Status::Confirmed { picked_up_at: None }));
+    }
+    carry_out(&mut world, &[Step::TimerGoesOff { reservation: 0 }]);
+    assert!(matches!(world.bookings.values().next().unwrap().status, Status::NoShow { .. }));
+    world.settle();
+    check_settled(&world);
+    assert_eq!(world.provider.refunded("pay-r001"), 13_500, "70 % are kept");
 }

@@ -40,6 +40,9 @@ fn reservation_events() -> impl Strategy<Value = reservation::Event> {
         }),
         (subjects(), instants()).prop_map(|(subject, at)| E::PickedUp { subject, at }),
         (subjects(), instants()).prop_map(|(subject, at)| E::Completed { subject, at }),
+        (subjects(), instants(), 0..90_000_u64).prop_map(|(subject, at, fee)| {
+            E::NoShow { subject, at, quote: Quote { fee: won(fee), refund: won(90_000 - fee) } }
+        }),
     ]
 }
 
@@ -120,6 +123,8 @@ fn customer_events() -> impl Strategy<Value = customer::Event> {
             key: None
         }),
         instants().prop_map(|at| E::Erased { at }),
+        instants().prop_map(|at| E::Closed { at }),
+        instants().prop_map(|at| E::Reopened { at }),
     ]
 }
 

@@ -23,6 +23,7 @@ enum Step {
     Cancel { number: usize },
     PickUp { number: usize },
     Complete { number: usize },
+    CompleteNoShow { number: usize },
     Wait { hours: u16 },
 }
 
@@ -38,6 +39,7 @@ fn steps() -> impl Strategy<Value = Step> {
         2 => number().prop_map(|number| Step::Cancel { number }),
         3 => number().prop_map(|number| Step::PickUp { number }),
         2 => number().prop_map(|number| Step::Complete { number }),
+        2 => number().prop_map(|number| Step::CompleteNoShow { number }),
         2 => (1..12_u16).prop_map(|hours| Step::Wait { hours }),
     ]
 }
@@ -64,6 +66,11 @@ impl Model {
             let end = if how == Taken::Out { end.max(self.now) } else { end };
             start < to && from < end
         })
+    }
+
+    /// Whether somebody should have brought the car back.
+    fn is_overdue(&self) -> bool {
+        self.taken.values().any(|&(_, end, how)| how == Taken::Out && end <= self.now)
     }
 
     fn somebody_is_out(&self) -> bool {
@@ -94,7 +101,8 @@ impl Run {
     }
 
     fn take(&mut self, name: String, from: u16, hours: u16, how: Taken, command: &Command) {
-        let free = self.model.is_free(from, from + hours);
+        let offered = how == Taken::Blocked || !self.model.is_overdue();
+        let free = offered && self.model.is_free(from, from + hours);
         let in_past = how == Taken::Held && from < self.model.now;
         let expected = match (in_past, free) {
             (true, _) => Err(Rejection::PeriodInPast),
@@ -138,7 +146,8 @@ impl Run {
             | Step::Expire { number }
             | Step::Cancel { number }
             | Step::PickUp { number }
-            | Step::Complete { number } => {
+            | Step::Complete { number }
+            | Step::CompleteNoShow { number } => {
                 if let Some(name) = self.chosen(number) {
                     self.step_of(step, &name);
                 }
@@ -148,6 +157,8 @@ impl Run {
 
     fn step_of(&mut self, step: Step, name: &str) {
         let how = self.model.taken.get(name).map(|&(_, _, how)| how);
+        let over_since = self.model.taken.get(name).and_then(|&(_, end, _)| self.model.now.checked_sub(end));
+        let over = over_since.is_some();
         let reservation_no = reservation_no(name);
         // What the model says the step leads to, when it leads anywhere.
         let (command, after) = match step {
@@ -155,16 +166,18 @@ impl Run {
                 (Command::Unblock { block_no: block_no(name) }, (how == Some(Taken::Blocked)).then_some(None))
             }
             Step::Confirm { .. } => {
-                (Command::Confirm { reservation_no }, (how == Some(Taken::Held)).then_some(Some(Taken::Paid)))
+                // An approval that comes after the end closes the reservation.
+                let after = if over { None } else { Some(Taken::Paid) };
+                (Command::Confirm { reservation_no }, (how == Some(Taken::Held)).then_some(after))
             }
             Step::Expire { .. } => {
-                let over = self.state.bookings.get(&reservation_no).is_some_and(|booking| {
+                let ran_out = self.state.bookings.get(&reservation_no).is_some_and(|booking| {
                     matches!(booking.status, Status::PaymentPending { hold_until } if hold_until <= hour(self.model.now))
                 });
-                (Command::Expire { reservation_no }, over.then_some(None))
+                (Command::Expire { reservation_no }, ran_out.then_some(None))
             }
             Step::Cancel { .. } => {
-                let legal = matches!(how, Some(Taken::Held | Taken::Paid));
+                let legal = matches!(how, Some(Taken::Held | Taken::Paid)) && !over;
                 (Command::Cancel { reservation_no }, legal.then_some(None))
             }
             Step::PickUp { .. } => {
@@ -172,10 +185,14 @@ impl Run {
                 let now = self.model.now;
                 let start = self.model.taken.get(name).map_or(now, |&(start, ..)| start);
                 let free = now >= start || self.model.is_free(now, start);
-                let legal = how == Some(Taken::Paid) && !self.model.somebody_is_out() && free;
+                let legal = how == Some(Taken::Paid) && !over && !self.model.somebody_is_out() && free;
                 (Command::PickUp { reservation_no }, legal.then_some(Some(Taken::Out)))
             }
             Step::Complete { .. } => (Command::Complete { reservation_no }, (how == Some(Taken::Out)).then_some(None)),
+            Step::CompleteNoShow { .. } => {
+                let legal = how == Some(Taken::Paid) && over_since.is_some_and(|hours| hours >= 1);
+                (Command::CompleteNoShow { reservation_no }, legal.then_some(None))
+            }
             Step::Reserve { .. } | Step::Block { .. } | Step::Wait { .. } => return,
         };
         let changed = self.tell(&command).is_ok_and(|events| !events.is_empty());

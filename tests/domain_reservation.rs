@@ -143,15 +143,135 @@ fn a_period_is_free_again_after_cancellation_expiry_or_return() {
 }
 
 #[test]
-fn a_car_that_is_out_and_late_is_taken_until_now() {
+fn no_period_of_a_car_that_is_out_and_late_is_given_away_and_all_of_a_car_that_is_out_in_time_are() {
     let given = [enrolled(), held("r1", 1, 2), confirmed("r1", 1, 2), picked_up("r1")];
-    let now = at(3 * DAY_MS);
-    let late = Period::new(at(3 * DAY_MS - MINUTE_MS), at(4 * DAY_MS)).unwrap();
-    let command = Command::Reserve { subject: subject("r2"), period: late, backdated: false };
-    check_at(now, &given, &command, Err(Rejection::CarNotAvailable));
-    let given = &given[..3];
-    let state = given.iter().fold(State::default(), |state, event| evolve(state, event).unwrap());
-    assert!(decide(&state, &command, &Terms::default(), now).is_ok());
+    for (from, to) in [(3, 4), (2, 3), (30, 40)] {
+        let now = at(2 * DAY_MS);
+        check_at(now, &given, &reserve("r2", from, to), Err(Rejection::CarNotAvailable));
+        let back = [&given[..], &[completed("r1")]].concat();
+        for (now, given) in [(now, &back[..]), (at(2 * DAY_MS - 1), &given[..])] {
+            let state = given.iter().fold(State::default(), |state, event| evolve(state, event).unwrap());
+            assert!(decide(&state, &reserve("r2", from, to), &Terms::default(), now).is_ok(), "{from} to {to}");
+        }
+        // A block offers the car to nobody.
+        check_at(now, &given, &set_block("b1", from, to), Ok(vec![blocked("b1", from, to)]));
+    }
+    let past = Command::Reserve { subject: subject("r2"), period: days(0, 1), backdated: true };
+    check_at(at(2 * DAY_MS), &given, &past, Err(Rejection::CarNotAvailable));
+}
+
+#[test]
+fn a_hold_ends_with_its_period_at_the_latest_unless_that_was_over_when_it_was_made() {
+    let minutes = |from, to| Period::new(at(from * MINUTE_MS), at(to * MINUTE_MS)).unwrap();
+    for (now_min, (from, to), hold_min) in [(0, (0, 2), 2), (0, (1, 14), 14), (0, (1, 16), 15), (9, (1, 3), 24)] {
+        let (period, now) = (minutes(from, to), at(now_min * MINUTE_MS));
+        let command = Command::Reserve { subject: subject("r1"), period, backdated: true };
+        let hold_until = at(hold_min * MINUTE_MS);
+        let event = Event::Held { subject: subject("r1"), period, price: won(45_000), at: now, hold_until };
+        check_at(now, &[enrolled()], &command, Ok(vec![event]));
+    }
+}
+
+#[test]
+fn from_the_end_of_its_period_on_a_reservation_can_be_neither_paid_nor_cancelled_nor_picked_up() {
+    let pending = [enrolled(), held("r1", 1, 2)];
+    let paid = [&pending[..], &[confirmed("r1", 1, 2)]].concat();
+    let [confirm, _, cancel, pick_up, _] = of("r1");
+    let (last, end) = (at(2 * DAY_MS - 1), at(2 * DAY_MS));
+    for given in [&pending[..], &paid[..]] {
+        check_at(end, given, &cancel, Err(Rejection::ReservationClosed));
+        check_at(end, given, &pick_up, Err(Rejection::CarNotAvailable));
+    }
+    check_at(last, &paid, &pick_up, Ok(vec![Event::PickedUp { subject: subject("r1"), at: last }]));
+    check_at(last, &pending, &confirm, Ok(vec![confirmed("r1", 1, 2)]));
+    // An approval that is learnt too late closes the reservation unpaid.
+    check_at(end, &pending, &confirm, Ok(vec![Event::Expired { subject: subject("r1"), at: end }]));
+    let out = [&paid[..], &[picked_up("r1")]].concat();
+    check_at(end, &out, &cancel, Err(Rejection::ReservationClosed));
+}
+
+#[test]
+fn a_paid_reservation_whose_car_nobody_picks_up_is_a_no_show_after_the_grace() {
+    let paid = [enrolled(), held("r1", 1, 2), confirmed("r1", 1, 2)];
+    let no_show = Command::CompleteNoShow { reservation_no: reservation_no("r1") };
+    let now = at(2 * DAY_MS + 60 * MINUTE_MS);
+    let event = |fee| Event::NoShow {
+        subject: subject("r1"),
+        at: now,
+        quote: Quote { fee: won(fee), refund: won(45_000 - fee) },
+    };
+    check_at(now.saturating_add_millis(-1), &paid, &no_show, Err(Rejection::NotANoShow));
+    check_at(now, &paid, &no_show, Ok(vec![event(45_000)]));
+    let half = Terms { no_show_fee_percent: 50, ..Terms::default() };
+    check_on(&half, now, &paid, &no_show, Ok(vec![event(22_500)]));
+    let later = Terms { no_show_grace_ms: 61 * MINUTE_MS, ..Terms::default() };
+    check_on(&later, now, &paid, &no_show, Err(Rejection::NotANoShow));
+    for given in [&paid[..2], &[&paid[..], &[picked_up("r1")]].concat()] {
+        check_at(now, given, &no_show, Err(Rejection::NotANoShow));
+    }
+    let over = [&paid[..], &[event(45_000)]].concat();
+    check_at(now, &over, &no_show, Ok(vec![]));
+    let [confirm, expire, cancel, pick_up, complete] = of("r1");
+    check_at(now, &over, &confirm, Ok(vec![]));
+    check_at(now, &over, &pick_up, Err(Rejection::CarNotAvailable));
+    for command in [expire, cancel, complete] {
+        check_at(now, &over, &command, Err(Rejection::ReservationClosed));
+    }
+    check_at(now, &over, &Command::Retire, Ok(vec![Event::Retired]));
+}
+
+#[test]
+fn a_booking_of_a_time_that_was_over_when_it_was_made_is_no_no_show_and_is_cancelled_as_ever() {
+    let now = at(9 * DAY_MS);
+    let made = Event::Held {
+        subject: subject("r1"),
+        period: days(1, 2),
+        price: won(45_000),
+        at: now,
+        hold_until: now.saturating_add_millis(15 * MINUTE_MS),
+    };
+    let later = at(20 * DAY_MS);
+    let [confirm, _, cancel, pick_up, _] = of("r1");
+    check_at(later, &[enrolled(), made.clone()], &confirm, Ok(vec![confirmed("r1", 1, 2)]));
+    let paid = [enrolled(), made, confirmed("r1", 1, 2)];
+    let no_show = Command::CompleteNoShow { reservation_no: reservation_no("r1") };
+    check_at(later, &paid, &no_show, Err(Rejection::NotANoShow));
+    let quote = Quote { fee: won(4_500), refund: won(40_500) };
+    check_at(later, &paid, &cancel, Ok(vec![Event::Cancelled { subject: subject("r1"), at: later, quote }]));
+    check_at(later, &paid, &pick_up, Err(Rejection::CarNotAvailable));
+}
+
+#[test]
+fn a_car_is_handed_over_to_whom_it_belongs_now() {
+    let given = [
+        enrolled(),
+        held("r1", 1, 2),
+        confirmed("r1", 1, 2),
+        held("r2", 2, 4),
+        confirmed("r2", 2, 4),
+        blocked("b1", 4, 5),
+        held("r3", 5, 6),
+        confirmed("r3", 5, 6),
+        held("r4", 7, 8),
+    ];
+    let pick_up = |no| Command::PickUp { reservation_no: reservation_no(no) };
+    let at_day = |day: i64| at(day * DAY_MS + MINUTE_MS);
+    let handed_over = |no, at| Ok(vec![Event::PickedUp { subject: subject(no), at }]);
+    let not_available = || Err(Rejection::CarNotAvailable);
+    // In another's period, whether that one comes or not; in a block that has begun; before an unpaid hold.
+    for (day, no, then) in [
+        (1, "r1", handed_over("r1", at_day(1))),
+        (1, "r2", not_available()),
+        (2, "r1", not_available()),
+        (2, "r2", handed_over("r2", at_day(2))),
+        (4, "r2", not_available()),
+        (4, "r3", not_available()),
+        (5, "r3", handed_over("r3", at_day(5))),
+        (6, "r3", not_available()),
+        (7, "r3", not_available()),
+    ] {
+        check_at(at_day(day), &given, &pick_up(no), then);
+    }
 }
 
 #[test]
@@ -258,7 +378,7 @@ fn a_car_that_is_out_cannot_be_handed_to_the_next_customer() {
     let given =
         [enrolled(), held("r1", 1, 2), confirmed("r1", 1, 2), held("r2", 2, 3), confirmed("r2", 2, 3), picked_up("r1")];
     let [_, _, _, pick_up, _] = of("r2");
-    check_at(at(3 * DAY_MS), &given, &pick_up, Err(Rejection::CarIsOut));
+    check_at(at(2 * DAY_MS), &given, &pick_up, Err(Rejection::CarIsOut));
     let back = [&given[..], &[completed("r1")]].concat();
     check_at(at(1), &back, &pick_up, Ok(vec![picked_up("r2")]));
 }

@@ -65,6 +65,7 @@ fn reservation_events() -> Vec<reservation::Event> {
         Event::Cancelled { subject: subject("r1"), at: at(5), quote },
         Event::PickedUp { subject: subject("r1"), at: at(6) },
         Event::Completed { subject: subject("r1"), at: at(7) },
+        Event::NoShow { subject: subject("r1"), at: at(8), quote },
     ]
 }
 
@@ -119,7 +120,12 @@ fn fleet_events() -> Vec<fleet::Event> {
 
 fn customer_events() -> Vec<customer::Event> {
     use customer::Event;
-    vec![Event::Registered { sealed: vec![0, 1, 254, 255], at: at(0), key: None }, Event::Erased { at: at(1) }]
+    vec![
+        Event::Registered { sealed: vec![0, 1, 254, 255], at: at(0), key: None },
+        Event::Erased { at: at(1) },
+        Event::Closed { at: at(2) },
+        Event::Reopened { at: at(3) },
+    ]
 }
 
 /// Encodes the samples of a context and checks that decoding leads back to them.
@@ -235,6 +241,9 @@ fn calendar() -> reservation::State {
         Event::Confirmed { subject: subject("r2"), period: days(5, 6) },
         Event::PickedUp { subject: subject("r2"), at: at(6) },
         held("r3", days(6, 7)),
+        held("r4", days(7, 8)),
+        Event::Confirmed { subject: subject("r4"), period: days(7, 8) },
+        Event::NoShow { subject: subject("r4"), at: at(9), quote: Quote { fee: won(45_000), refund: won(0) } },
         Event::Retired,
     ];
     folded(&events, reservation::evolve)
@@ -253,6 +262,7 @@ fn states() -> BTreeMap<&'static str, bytes::Bytes> {
     let registered = [0, 1, 2, 3, 5].map(|i| fleet_events()[i].clone()).to_vec();
     let registered = folded(&registered, fleet::evolve);
     let customer = folded(&customer_events()[..1], customer::evolve);
+    let closed = folded(&[0, 2].map(|i| customer_events()[i].clone()), customer::evolve);
     BTreeMap::from([
         ("calendar", schema::reservation::encode_state(&calendar()).unwrap()),
         ("reservation", document.encode().unwrap()),
@@ -260,6 +270,7 @@ fn states() -> BTreeMap<&'static str, bytes::Bytes> {
         ("rental", schema::rental::encode_state(&rental).unwrap()),
         ("car", schema::fleet::encode_state(&registered).unwrap()),
         ("customer", schema::customer::encode_state(&customer).unwrap()),
+        ("customer_closed", schema::customer::encode_state(&closed).unwrap()),
     ])
 }
 
@@ -280,8 +291,9 @@ fn a_state_of_another_schema_is_refused_as_such() {
         bytes[0] += 1;
         bytes
     };
-    let refused = StateError::OtherSchema { found: 2, expected: 1 };
-    assert_eq!(schema::reservation::decode_state(&of_another_schema("calendar")), Err(refused.clone()));
+    let other = |expected| StateError::OtherSchema { found: expected + 1, expected };
+    let refused = other(1);
+    assert_eq!(schema::reservation::decode_state(&of_another_schema("calendar")), Err(other(2)));
     assert_eq!(ReservationDocument::decode(&of_another_schema("reservation")), Err(refused.clone()));
     assert_eq!(schema::payment::decode_state(&of_another_schema("payment")), Err(refused.clone()));
     assert_eq!(schema::rental::decode_state(&of_another_schema("rental")), Err(refused.clone()));

@@ -11,7 +11,7 @@ use domain_support::world::{CARS, Keeper, Logged, POLICIES, Step, World};
 use domain_support::{START_MS, at, reservation_no, subject, won};
 use proptest::prelude::*;
 use rentcar::domain::customer::{self, DataKey};
-use rentcar::domain::reservation::Status;
+
 use rentcar::domain::{payment, rental, reservation};
 use rentcar::store::codec::CodecError;
 use rentcar::store::document::{Causes, StateDocument};
@@ -133,7 +133,7 @@ fn timer(entity: &str, name: &str, set: bool) -> TimerWrite {
     TimerWrite { entity: entity.into(), name: name.into(), due_ms: set.then_some(START_MS) }
 }
 
-/// What the actors write beside a calendar: its reservations, their serials, the timers of its holds.
+/// What the actors write beside a calendar: its reservations, their serials, their timers.
 fn beside_calendar(world: &World, car_no: &str) -> Beside {
     let mut beside = Beside::default();
     for (no, booking) in world.bookings.iter().filter(|(_, booking)| booking.subject.car_no.as_str() == car_no) {
@@ -143,7 +143,7 @@ fn beside_calendar(world: &World, car_no: &str) -> Beside {
         beside.documents.push(DocumentWrite { kind, key: Arc::clone(&key), body });
         let serial = schema::serial_key(booking.subject.serial).into();
         beside.index.push(IndexWrite { index: schema::SERIAL_INDEX, key: serial, value: Some(Arc::clone(&key)) });
-        beside.timers.push(timer(car_no, &key, matches!(booking.status, Status::PaymentPending { .. })));
+        beside.timers.push(timer(car_no, &key, booking.deadline(&world.terms).is_some()));
     }
     beside
 }

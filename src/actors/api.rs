@@ -2,11 +2,12 @@
 
 use super::runtime::AskError;
 pub use super::views::feed::EVENT_ID_CHARS_MAX;
+use crate::domain::cancellation::{Quote, Settlement};
 use crate::domain::ids::{BlockNo, CarNo, CustomerNo, ReservationNo};
 use crate::domain::money::Money;
 use crate::domain::payment::Payment;
 use crate::domain::rental::Rental;
-use crate::domain::reservation::{Block, Booking};
+use crate::domain::reservation::{Block, Booking, Status};
 use crate::domain::time::{Period, Timestamp};
 use crate::domain::{customer, fleet, payment, rental, reservation};
 use crate::store::journal::{Context, ReadError};
@@ -46,6 +47,15 @@ pub enum ServiceError {
         /// How many that is.
         max: usize,
     },
+    /// A customer with live bookings or unsettled money cannot be erased; nothing has changed.
+    #[error(
+        "the customer has bookings that live or whose money is not settled ({}); cancel them, or wait until they have ended",
+        numbers(reservations)
+    )]
+    CustomerHasLiveBookings {
+        /// Some of them.
+        reservations: Vec<ReservationNo>,
+    },
     /// Too much is under way; nothing has changed.
     #[error("too many requests are under way")]
     Overloaded {
@@ -66,6 +76,10 @@ pub enum ServiceError {
     /// What is stored could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+}
+
+fn numbers(reservations: &[ReservationNo]) -> String {
+    reservations.iter().map(ReservationNo::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// How long the answer to a request or a command that its caller has named is remembered, in milliseconds: 24 hours
@@ -145,6 +159,26 @@ pub struct ReservationView {
     pub payment: Option<Payment>,
     /// Its rental, once it exists.
     pub rental: Option<Rental>,
+}
+
+impl ReservationView {
+    /// What a reservation that has ended without a rental keeps and gives back, so far as it is known.
+    #[must_use]
+    pub fn settlement(&self) -> Option<Settlement> {
+        let payment = self.payment.as_ref();
+        let nothing = Money::zero(self.booking.price.currency());
+        match self.booking.status {
+            Status::Cancelled { quote, .. } | Status::NoShow { quote, .. } => Some(Settlement::of(quote, payment)),
+            // A payment that was approved too late goes back.
+            Status::Expired { .. } if payment.is_some_and(|payment| payment.charged().amount() > 0) => {
+                Some(Settlement::of(Quote { fee: nothing, refund: nothing }, payment))
+            }
+            Status::PaymentPending { .. }
+            | Status::Confirmed { .. }
+            | Status::Expired { .. }
+            | Status::Completed { .. } => None,
+        }
+    }
 }
 
 /// A car of the ledger.

@@ -10,7 +10,7 @@ use super::payment::cashier::{Cashier, Settler};
 use super::payment::deferred::{self, DeferredPayments};
 use super::payment::reconciliation::Reconciler;
 use super::payment::unsettled::{self, Lookout, UnsettledSettings};
-use super::policies::{HoldTimer, OverdueTimer, Targets, policies};
+use super::policies::{BookingTimer, OverdueTimer, ReopenTimer, Targets, policies};
 use super::rental::Rentals;
 use super::reservation::Calendars;
 use super::runtime::{
@@ -136,7 +136,7 @@ impl App {
         let mut parts = vec![
             Part::simple(ChildSpec::new(schema::PAYMENT.0, "bulkhead", "bulkhead", start_guard)),
             calendars_part
-                .with_timers(Arc::new(HoldTimer(targets.clone())))
+                .with_timers(Arc::new(BookingTimer(targets.clone())))
                 .with_subscriptions(policies(schema::RESERVATION))
                 .part(),
             payments_part
@@ -148,7 +148,7 @@ impl App {
                 .with_subscriptions(policies(schema::RENTAL))
                 .part(),
             ledger_part.with_subscriptions(policies(schema::FLEET)).part(),
-            customers_part.part(),
+            customers_part.with_timers(Arc::new(ReopenTimer(customers.clone(), Arc::clone(&journal)))).part(),
             unsettled::part(&journal, &clock, &lookout),
             housekeeping::part(&journal, &clock),
             followers_part(VIEWS.0, &journal, &clock, &views_follow(&*journal, &views), RestartLimits::default()),

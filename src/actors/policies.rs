@@ -4,6 +4,7 @@
 
 use super::api::ServiceError;
 use super::committed::{booking, committed};
+use super::customer::Customers;
 use super::fleet::{Ledger, enrolment};
 use super::payment::cashier::Cashier;
 use super::payment::unconfirmed::give_back;
@@ -16,7 +17,7 @@ use super::runtime::{
 use crate::domain::ids::ReservationNo;
 use crate::domain::money::Money;
 use crate::domain::payment::Outstanding;
-use crate::domain::{fleet, payment, rental, reservation};
+use crate::domain::{customer, fleet, payment, rental, reservation};
 use crate::store::journal::{Cause, Context, Journal, Recorded, Timer};
 use crate::store::schema;
 use futures_util::future::BoxFuture;
@@ -25,6 +26,8 @@ use std::time::Duration;
 
 /// How long a command of a policy may take, in milliseconds.
 const ASK_MS: u64 = 10_000;
+/// How soon a reservation that is no no-show yet is looked at again, in milliseconds.
+const NO_SHOW_RETRY_MS: u64 = 60_000;
 /// How soon a hold that must wait for a payment is looked at again, in milliseconds.
 const HOLD_RETRY_MS: u64 = 1_000;
 
@@ -138,12 +141,12 @@ impl EventHandler for ReservationFollowsPayment {
     }
 }
 
-/// A reservation that ends before the rental ends its payment.
+/// A reservation that ends without a rental ends its payment, unless that is kept as a whole.
 struct PaymentFollowsReservation(Targets);
 
 impl EventHandler for PaymentFollowsReservation {
     fn target(&self, event: &Recorded) -> Option<String> {
-        let wanted = is_one_of(event, &["reservation.cancelled", "reservation.expired"]);
+        let wanted = is_one_of(event, &["reservation.cancelled", "reservation.expired", "reservation.no_show"]);
         let decoded = || {
             let event = reservation_event(event).ok()?;
             Some(event.subject()?.reservation_no.payment().to_string())
@@ -157,6 +160,9 @@ impl EventHandler for PaymentFollowsReservation {
             let (subject, keep) = match event? {
                 reservation::Event::Cancelled { subject, quote, .. } => (subject, Some(quote.fee)),
                 reservation::Event::Expired { subject, .. } => (subject, None),
+                // Where nothing goes back, the payment stays as it is.
+                reservation::Event::NoShow { quote, .. } if quote.refund.amount() == 0 => return Ok(()),
+                reservation::Event::NoShow { subject, quote, .. } => (subject, Some(quote.fee)),
                 reservation::Event::Enrolled(_)
                 | reservation::Event::Retired
                 | reservation::Event::Blocked { .. }
@@ -180,12 +186,14 @@ impl EventHandler for PaymentFollowsReservation {
     }
 }
 
-/// A paid reservation is rented; one that is cancelled is not; a car handed over is out.
+/// A paid reservation is rented; one that is cancelled or a no-show is not; a car handed over is out.
 struct RentalFollowsReservation(Targets);
 
 impl EventHandler for RentalFollowsReservation {
     fn target(&self, event: &Recorded) -> Option<String> {
-        let wanted = is_one_of(event, &["reservation.confirmed", "reservation.cancelled", "reservation.picked_up"]);
+        let kinds =
+            ["reservation.confirmed", "reservation.cancelled", "reservation.no_show", "reservation.picked_up"];
+        let wanted = is_one_of(event, &kinds);
         let decoded = || {
             let event = reservation_event(event).ok()?;
             Some(event.subject()?.reservation_no.rental().to_string())
@@ -200,7 +208,9 @@ impl EventHandler for RentalFollowsReservation {
                 reservation::Event::Confirmed { subject, period } => {
                     (subject.clone(), rental::Command::Rent { subject, period })
                 }
-                reservation::Event::Cancelled { subject, .. } => (subject, rental::Command::Cancel),
+                reservation::Event::Cancelled { subject, .. } | reservation::Event::NoShow { subject, .. } => {
+                    (subject, rental::Command::Cancel)
+                }
                 reservation::Event::PickedUp { subject, at } => (subject, rental::Command::PickUp { at }),
                 reservation::Event::Enrolled(_)
                 | reservation::Event::Retired
@@ -303,7 +313,8 @@ impl EventHandler for LedgerFollowsReservation {
                 | reservation::Event::Expired { .. }
                 | reservation::Event::Cancelled { .. }
                 | reservation::Event::PickedUp { .. }
-                | reservation::Event::Completed { .. } => return Ok(()),
+                | reservation::Event::Completed { .. }
+                | reservation::Event::NoShow { .. } => return Ok(()),
             };
             if let Err(refusal) = send(&self.0.ledger, &car_no, command, cause).await? {
                 tracing::warn!(%car_no, code = refusal.code(), "calendar's news not noted in the ledger");
@@ -401,34 +412,70 @@ pub fn policies(targets: &Targets, of: Context) -> Vec<Subscription> {
     POLICIES.iter().filter(|spec| spec.target == of).map(subscribe).collect()
 }
 
-/// Ends holds that have run out, unless a payment may still come of them.
-pub struct HoldTimer(pub Targets);
+/// Ends holds that have run out, unless a payment may still come of them, and completes no-shows.
+pub struct BookingTimer(pub Targets);
 
-impl TimerHandler for HoldTimer {
+impl BookingTimer {
+    async fn hold_is_over(&self, reservation_no: ReservationNo) -> Result<reservation::Command, HandlerError> {
+        let payment_no = reservation_no.payment();
+        if self.0.cashier.has_in_hand(&payment_no) {
+            return Err(not_yet("a payment is in hand"));
+        }
+        let paid = self.0.cashier.committed(&payment_no).await.map_err(|error: ServiceError| retry(error))?;
+        let outstanding = paid.as_ref().and_then(payment::Payment::outstanding);
+        if outstanding == Some(Outstanding::Charge) {
+            return Err(not_yet("the outcome of a payment is not known"));
+        }
+        let approved = paid.is_some_and(|paid| matches!(paid.status, payment::Status::Approved { .. }));
+        Ok(if approved {
+            reservation::Command::Confirm { reservation_no }
+        } else {
+            reservation::Command::Expire { reservation_no }
+        })
+    }
+}
+
+impl TimerHandler for BookingTimer {
     fn due(&self, timer: Timer) -> BoxFuture<'_, Result<(), HandlerError>> {
         Box::pin(async move {
             let reservation_no = ReservationNo::parse(&timer.name).map_err(park)?;
-            let payment_no = reservation_no.payment();
-            if self.0.cashier.has_in_hand(&payment_no) {
-                return Err(not_yet("a payment is in hand"));
-            }
-            let paid = self.0.cashier.committed(&payment_no).await.map_err(|error: ServiceError| retry(error))?;
-            let outstanding = paid.as_ref().and_then(payment::Payment::outstanding);
-            if outstanding == Some(Outstanding::Charge) {
-                return Err(not_yet("the outcome of a payment is not known"));
-            }
-            let approved = paid.is_some_and(|paid| matches!(paid.status, payment::Status::Approved { .. }));
-            let command = if approved {
-                reservation::Command::Confirm { reservation_no }
-            } else {
-                reservation::Command::Expire { reservation_no }
+            let known = booking(&*self.0.journal, &reservation_no).await.map_err(retry)?;
+            let command = match known.map(|known| known.status) {
+                Some(reservation::Status::Confirmed { .. }) => reservation::Command::CompleteNoShow { reservation_no },
+                Some(_) | None => self.hold_is_over(reservation_no).await?,
             };
             let ask = Ask::internal(Duration::from_millis(ASK_MS));
             let answer = self.0.calendars.ask(&timer.entity, command, ask).await.map_err(retry)?;
             match answer {
                 Err(reservation::Rejection::HoldStillRunning) => Err(not_yet("the hold is still running")),
+                // The grace may have been made longer since the timer was set.
+                Err(reservation::Rejection::NotANoShow) => Err(HandlerError::NotYet {
+                    reason: "it is no no-show yet".to_owned(),
+                    wait: Duration::from_millis(NO_SHOW_RETRY_MS),
+                }),
                 Ok(_) | Err(_) => Ok(()),
             }
+        })
+    }
+}
+
+/// Reopens customers' numbers whose erasure was cut off.
+pub struct ReopenTimer(pub ContextHandle<Customers>, pub Arc<dyn Journal>);
+
+impl TimerHandler for ReopenTimer {
+    fn due(&self, timer: Timer) -> BoxFuture<'_, Result<(), HandlerError>> {
+        Box::pin(async move {
+            if &*timer.name != schema::customer::REOPEN_TIMER {
+                return Err(park("an unknown timer"));
+            }
+            let state = committed(&*self.1, &Customers, &timer.entity).await.map_err(retry)?;
+            let Some(customer::Customer::Closed { closed_at, .. }) = state.and_then(|state| state.0) else {
+                return Ok(());
+            };
+            tracing::warn!(customer_no = %timer.entity, "erasure was cut off, the customer may book again");
+            let ask = Ask::internal(Duration::from_millis(ASK_MS));
+            let reopened = self.0.ask(&timer.entity, customer::Command::Reopen { closed_at }, ask).await;
+            reopened.map_err(retry).map(drop)
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::runtime::{CorruptHistory, Derived, Entity};
 use crate::domain::ids::ReservationNo;
-use crate::domain::reservation::{self as calendar, Booking, Command, Event, Rejection, State, Status, Terms};
+use crate::domain::reservation::{self as calendar, Booking, Command, Event, Rejection, State, Terms};
 use crate::domain::time::Timestamp;
 use crate::store::codec::{self, CodecError};
 use crate::store::journal::{Context, DocumentWrite, IndexWrite, TimerWrite};
@@ -45,6 +45,7 @@ impl Entity for Calendars {
             Command::Cancel { .. } => "cancel",
             Command::PickUp { .. } => "pick up",
             Command::Complete { .. } => "complete",
+            Command::CompleteNoShow { .. } => "complete no-show",
         }
     }
 
@@ -91,17 +92,9 @@ impl Entity for Calendars {
                     value: Some(Arc::clone(&no)),
                 });
             }
-            if !matches!(event, Event::PickedUp { .. }) {
-                // The hold's timer carries the reservation's number and lives as long as the hold does.
-                let due_ms = match booking.status {
-                    Status::PaymentPending { hold_until } => Some(hold_until.as_millis()),
-                    Status::Confirmed { .. }
-                    | Status::Cancelled { .. }
-                    | Status::Expired { .. }
-                    | Status::Completed { .. } => None,
-                };
-                derived.timers.push(TimerWrite { entity: key.into(), name: no, due_ms });
-            }
+            // The timer carries the reservation's number: it ends a hold, and finds out that nobody came for the car.
+            let due_ms = booking.deadline(&self.terms).map(Timestamp::as_millis);
+            derived.timers.push(TimerWrite { entity: key.into(), name: no, due_ms });
         }
         derived
     }
@@ -138,7 +131,8 @@ fn reservation_of(command: &Command) -> Option<&ReservationNo> {
         | Command::Expire { reservation_no }
         | Command::Cancel { reservation_no }
         | Command::PickUp { reservation_no }
-        | Command::Complete { reservation_no } => Some(reservation_no),
+        | Command::Complete { reservation_no }
+        | Command::CompleteNoShow { reservation_no } => Some(reservation_no),
         Command::Enrol(_) | Command::Retire | Command::Block { .. } | Command::Unblock { .. } => None,
     }
 }

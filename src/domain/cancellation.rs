@@ -1,6 +1,7 @@
 //! What a cancellation costs.
 
 use super::money::Money;
+use super::payment::{Cancelled, Payment, Status};
 use super::time::{HOUR_MS, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -29,15 +30,54 @@ pub struct Quote {
     pub refund: Money,
 }
 
+/// What a reservation that ends keeps and gives back, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settlement {
+    /// It is known.
+    Known(Quote),
+    /// A charge is in doubt: what was taken of it goes back, once the provider has told.
+    Pending,
+}
+
+impl Settlement {
+    /// What becomes of a quote in the light of the payment. What was charged without the reservation taking it, as after
+    /// a cancellation, goes back as a whole.
+    #[must_use]
+    pub fn of(quote: Quote, payment: Option<&Payment>) -> Settlement {
+        let Some(payment) = payment else { return Settlement::Known(quote) };
+        match &payment.status {
+            Status::Requested | Status::Unknown | Status::Cancelled(Cancelled::InDoubt) => Settlement::Pending,
+            Status::NotCharged | Status::Declined { .. } | Status::Cancelled(Cancelled::Uncharged) => {
+                Settlement::Known(quote)
+            }
+            Status::Approved { .. } => Settlement::Known(Quote::of_fee(quote.fee, payment.amount)),
+            Status::Cancelled(Cancelled::Charged { refund, .. }) => {
+                let fee = payment.amount.minus(*refund).unwrap_or(quote.fee);
+                Settlement::Known(Quote { fee, refund: *refund })
+            }
+        }
+    }
+}
+
+impl Quote {
+    /// Keeps a part of what was paid, in percent, and gives the rest back.
+    #[must_use]
+    pub fn keeping(percent: u8, paid: Money) -> Quote {
+        Quote::of_fee(paid.percent(percent), paid)
+    }
+
+    /// Keeps `fee`, and gives back what was paid above it.
+    fn of_fee(fee: Money, paid: Money) -> Quote {
+        Quote { fee, refund: paid.minus(fee).unwrap_or(Money::zero(paid.currency())) }
+    }
+}
+
 impl CancellationPolicy {
     /// What cancelling at `now` costs a customer who paid `price` for a period that begins at `from`.
     #[must_use]
     pub fn quote(&self, price: Money, from: Timestamp, now: Timestamp) -> Quote {
         let free = from.millis_since(now) >= self.free_until_ms_before;
-        let fee = if free { Money::zero(price.currency()) } else { price.percent(self.fee_percent) };
-        // The fee is a part of the price, so there is always a remainder.
-        let refund = price.minus(fee).unwrap_or(Money::zero(price.currency()));
-        Quote { fee, refund }
+        Quote::keeping(if free { 0 } else { self.fee_percent }, price)
     }
 }
 

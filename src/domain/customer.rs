@@ -35,6 +35,15 @@ pub enum Customer {
         /// Since when.
         at: Timestamp,
     },
+    /// Known by sealed data, and booking nothing while it is looked at whether the data may go.
+    Closed {
+        /// The personal data, sealed.
+        sealed: Vec<u8>,
+        /// Since when it is registered.
+        at: Timestamp,
+        /// Since when it is closed; also the name of this closing.
+        closed_at: Timestamp,
+    },
 }
 
 /// A customer, once registered.
@@ -51,8 +60,18 @@ pub enum Command {
         /// The key that opens it.
         key: DataKey,
     },
+    /// Let the number book nothing more.
+    Close,
+    /// Let it book again.
+    Reopen {
+        /// Which closing is to end.
+        closed_at: Timestamp,
+    },
     /// Throw the key away.
-    Erase,
+    Erase {
+        /// Since which closing nothing can have been booked.
+        closed_at: Timestamp,
+    },
 }
 
 /// What has happened to a customer's entry.
@@ -72,6 +91,16 @@ pub enum Event {
         /// Since when.
         at: Timestamp,
     },
+    /// The number books nothing more.
+    Closed {
+        /// Since when.
+        at: Timestamp,
+    },
+    /// The number may book again.
+    Reopened {
+        /// Since when.
+        at: Timestamp,
+    },
 }
 
 /// Why a customer's entry refuses.
@@ -86,6 +115,15 @@ pub enum Rejection {
     /// The data is gone.
     #[error("the customer's personal data has been erased")]
     CustomerErased,
+    /// An erased customer books nothing.
+    #[error("the customer of this number was erased, and nothing can be booked under it; register under another number")]
+    NumberErased,
+    /// Nothing is booked while it is looked at whether the customer can be erased.
+    #[error("the customer of this number is being erased; try again in a moment to learn whether it was")]
+    NumberClosed,
+    /// The closing that an erasure relied on has ended.
+    #[error("the erasure took too long, and the customer may book again; ask for the erasure once more")]
+    ErasureInterrupted,
 }
 
 impl Rejection {
@@ -96,6 +134,23 @@ impl Rejection {
             Rejection::CustomerNotFound => "customer_not_found",
             Rejection::CustomerAlreadyRegistered => "customer_already_registered",
             Rejection::CustomerErased => "customer_erased",
+            Rejection::NumberErased => "customer_number_erased",
+            Rejection::NumberClosed => "customer_number_closed",
+            Rejection::ErasureInterrupted => "erasure_interrupted",
+        }
+    }
+}
+
+impl Customer {
+    /// Whether something can be booked under its number.
+    ///
+    /// # Errors
+    /// [`Rejection::NumberErased`] or [`Rejection::NumberClosed`].
+    pub fn may_book(&self) -> Result<(), Rejection> {
+        match self {
+            Customer::Registered { .. } => Ok(()),
+            Customer::Closed { .. } => Err(Rejection::NumberClosed),
+            Customer::Erased { .. } => Err(Rejection::NumberErased),
         }
     }
 }
@@ -109,28 +164,47 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
         (Command::Register { sealed, key }, None) => {
             Ok(vec![Event::Registered { sealed: sealed.clone(), at: now, key: Some(key.clone()) }])
         }
-        (Command::Register { .. }, Some(Customer::Registered { .. })) => Err(Rejection::CustomerAlreadyRegistered),
+        (Command::Register { .. }, Some(Customer::Registered { .. } | Customer::Closed { .. })) => {
+            Err(Rejection::CustomerAlreadyRegistered)
+        }
         (Command::Register { .. }, Some(Customer::Erased { .. })) => Err(Rejection::CustomerErased),
-        (Command::Erase, None) => Err(Rejection::CustomerNotFound),
-        (Command::Erase, Some(Customer::Registered { .. })) => Ok(vec![Event::Erased { at: now }]),
-        (Command::Erase, Some(Customer::Erased { .. })) => Ok(vec![]),
+        (Command::Close | Command::Reopen { .. } | Command::Erase { .. }, None) => Err(Rejection::CustomerNotFound),
+        (Command::Close, Some(Customer::Registered { .. })) => Ok(vec![Event::Closed { at: now }]),
+        (Command::Reopen { closed_at: ended }, Some(Customer::Closed { closed_at, .. })) if ended == closed_at => {
+            Ok(vec![Event::Reopened { at: now }])
+        }
+        (Command::Erase { closed_at: since }, Some(Customer::Closed { closed_at, .. })) if since == closed_at => {
+            Ok(vec![Event::Erased { at: now }])
+        }
+        (Command::Erase { .. }, Some(Customer::Registered { .. } | Customer::Closed { .. })) => {
+            Err(Rejection::ErasureInterrupted)
+        }
+        // Two who erase share the closing; whoever comes late finds it done.
+        (Command::Close, Some(Customer::Closed { .. } | Customer::Erased { .. }))
+        | (Command::Reopen { .. }, Some(_))
+        | (Command::Erase { .. }, Some(Customer::Erased { .. })) => Ok(vec![]),
     }
 }
 
-/// The entry after an event.
+/// The entry after an event. Before there was a closing, an erasure followed on the registration.
 ///
 /// # Errors
 /// When the event cannot have happened in this state.
 pub fn evolve(state: State, event: &Event) -> Result<State, CorruptHistory> {
+    let impossible = |event, state| Err(CorruptHistory { event, state });
     let customer = match (event, state.0) {
         (Event::Registered { sealed, at, .. }, None) => Customer::Registered { sealed: sealed.clone(), at: *at },
-        (Event::Erased { at }, Some(Customer::Registered { .. })) => Customer::Erased { at: *at },
-        (Event::Registered { .. }, Some(_)) => {
-            return Err(CorruptHistory { event: "registered", state: "registered" });
+        (Event::Erased { at }, Some(Customer::Registered { .. } | Customer::Closed { .. })) => {
+            Customer::Erased { at: *at }
         }
-        (Event::Erased { .. }, None | Some(Customer::Erased { .. })) => {
-            return Err(CorruptHistory { event: "erased", state: "no data" });
+        (Event::Closed { at: closed_at }, Some(Customer::Registered { sealed, at })) => {
+            Customer::Closed { sealed, at, closed_at: *closed_at }
         }
+        (Event::Reopened { .. }, Some(Customer::Closed { sealed, at, .. })) => Customer::Registered { sealed, at },
+        (Event::Registered { .. }, Some(_)) => return impossible("registered", "registered"),
+        (Event::Erased { .. }, None | Some(Customer::Erased { .. })) => return impossible("erased", "no data"),
+        (Event::Closed { .. }, _) => return impossible("closed", "not open"),
+        (Event::Reopened { .. }, _) => return impossible("reopened", "not closed"),
     };
     Ok(State(Some(customer)))
 }

@@ -112,9 +112,16 @@ pub fn calendar_in_order(car_no: &CarNo, calendar: &reservation::State) -> Resul
 /// # Errors
 /// When they are not.
 pub fn quote_adds_up(booking: &Booking) -> Result<(), Violation> {
-    let Status::Cancelled { quote, .. } = booking.status else { return Ok(()) };
+    let (quote, was_paid) = match booking.status {
+        Status::Cancelled { quote, .. } => (quote, false),
+        Status::NoShow { quote, .. } => (quote, true),
+        Status::PaymentPending { .. }
+        | Status::Confirmed { .. }
+        | Status::Expired { .. }
+        | Status::Completed { .. } => return Ok(()),
+    };
     let sum = quote.fee.amount().checked_add(quote.refund.amount());
-    let legal = sum == Some(booking.price.amount()) || sum == Some(0);
+    let legal = sum == Some(booking.price.amount()) || (!was_paid && sum == Some(0));
     let same_currency = [quote.fee, quote.refund].iter().all(|part| part.currency() == booking.price.currency());
     ensure(legal && same_currency, "quote_adds_up", &booking.subject.reservation_no, || {
         format!("fee {} and refund {} of {}", quote.fee.amount(), quote.refund.amount(), booking.price.amount())
@@ -168,7 +175,7 @@ pub fn no_rental_without_approved_payment(rental: &rental::State, payment: &paym
 pub fn confirmed_has_approved_payment(booking: &Booking, payment: &payment::State) -> Result<(), Violation> {
     const NAME: &str = "confirmed_has_approved_payment";
     let was_paid = match booking.status {
-        Status::Confirmed { .. } | Status::Completed { .. } => true,
+        Status::Confirmed { .. } | Status::Completed { .. } | Status::NoShow { .. } => true,
         Status::Cancelled { quote, .. } => quote.fee.amount() > 0 || quote.refund.amount() > 0,
         Status::PaymentPending { .. } | Status::Expired { .. } => false,
     };
@@ -196,15 +203,37 @@ pub fn refund_honours_quote(booking: &Booking, payment: &payment::State) -> Resu
     })
 }
 
-/// Who has had the car has paid for it: a reservation that was handed over or completed keeps its payment.
+/// Who has had the car has paid for it: a reservation whose car was picked up keeps its payment.
 ///
 /// # Errors
 /// When the payment was cancelled.
 pub fn fulfilled_stays_paid(booking: &Booking, payment: &payment::State) -> Result<(), Violation> {
-    let fulfilled = matches!(booking.status, Status::Confirmed { picked_up_at: Some(_) } | Status::Completed { .. });
+    let picked_up = matches!(booking.status, Status::Confirmed { picked_up_at: Some(_) } | Status::Completed { .. });
     let cancelled = matches!(&payment.0, Some(Payment { status: payment::Status::Cancelled(_), .. }));
-    ensure(!(fulfilled && cancelled), "fulfilled_stays_paid", &booking.subject.reservation_no, || {
+    ensure(!(picked_up && cancelled), "fulfilled_stays_paid", &booking.subject.reservation_no, || {
         "its payment was cancelled".to_owned()
+    })
+}
+
+/// A no-show keeps its fee: its payment stays as it is when nothing goes back, and otherwise gives back exactly the rest.
+/// The payment may not have heard of it yet.
+///
+/// # Errors
+/// When more or less goes back.
+pub fn no_show_keeps_its_fee(booking: &Booking, payment: &payment::State) -> Result<(), Violation> {
+    let (Status::NoShow { quote, .. }, Some(payment)) = (booking.status, &payment.0) else { return Ok(()) };
+    let given_back = match &payment.status {
+        payment::Status::Cancelled(Cancelled::Charged { refund, .. }) => refund.amount(),
+        payment::Status::Approved { .. } => return Ok(()),
+        payment::Status::Cancelled(Cancelled::Uncharged | Cancelled::InDoubt)
+        | payment::Status::Requested
+        | payment::Status::Unknown
+        | payment::Status::NotCharged
+        | payment::Status::Declined { .. } => 0,
+    };
+    let kept = given_back > 0 && given_back == quote.refund.amount();
+    ensure(kept, "no_show_keeps_its_fee", &booking.subject.reservation_no, || {
+        format!("{given_back} goes back, {} should", quote.refund.amount())
     })
 }
 
@@ -231,7 +260,7 @@ pub fn rental_follows_reservation(rental: &rental::Rental, booking: Option<&Book
     ensure(booking.subject == rental.subject, NAME, &no, || "it is another reservation's".to_owned())?;
     ensure(booking.period == rental.period, NAME, &no, || "it is for another period".to_owned())?;
     let confirmed = match booking.status {
-        Status::Confirmed { .. } | Status::Completed { .. } => true,
+        Status::Confirmed { .. } | Status::Completed { .. } | Status::NoShow { .. } => true,
         // One without a price leaves no trace of having been confirmed.
         Status::Cancelled { quote, .. } => {
             quote.fee.amount() > 0 || quote.refund.amount() > 0 || booking.price.amount() == 0

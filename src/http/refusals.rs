@@ -27,6 +27,10 @@ impl From<ServiceError> for Problem {
             ServiceError::TooManyUnpaidHolds { .. } => {
                 Problem::new(StatusCode::CONFLICT, "too_many_unpaid_holds", detail)
             }
+            ServiceError::CustomerHasLiveBookings { reservations } => {
+                let numbers: Vec<&str> = reservations.iter().map(|number| number.as_str()).collect();
+                Problem::new(StatusCode::CONFLICT, "customer_has_live_bookings", detail).with("reservations", numbers)
+            }
             ServiceError::Overloaded { retry_after_ms } => Problem::overloaded(*retry_after_ms),
             ServiceError::Unavailable { context, retry_after_ms } => {
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "context_unavailable", detail)
@@ -80,6 +84,7 @@ const fn reservation_status(rejection: &reservation::Rejection) -> StatusCode {
         | R::AlreadyPickedUp
         | R::CarIsOut
         | R::NotPickedUp
+        | R::NotANoShow
         | R::BlockNoTaken => StatusCode::CONFLICT,
     }
 }
@@ -117,7 +122,9 @@ const fn customer_status(rejection: &customer::Rejection) -> StatusCode {
     use customer::Rejection as R;
     match rejection {
         R::CustomerNotFound => StatusCode::NOT_FOUND,
-        R::CustomerAlreadyRegistered => StatusCode::CONFLICT,
+        R::CustomerAlreadyRegistered | R::NumberErased | R::NumberClosed | R::ErasureInterrupted => {
+            StatusCode::CONFLICT
+        }
         R::CustomerErased => StatusCode::GONE,
     }
 }
@@ -157,6 +164,9 @@ mod tests {
     fn the_particular_statuses_stand() {
         check(fleet::Rejection::StaleRevision, 412, "stale_etag");
         check(customer::Rejection::CustomerErased, 410, "customer_erased");
+        check(customer::Rejection::NumberErased, 409, "customer_number_erased");
+        let reservations = vec![ReservationNo::parse("r1").expect("a number")];
+        check(ServiceError::CustomerHasLiveBookings { reservations }, 409, "customer_has_live_bookings");
         let reservation_no = ReservationNo::parse("r1").expect("a number");
         check(ServiceError::PaymentDeclined { reservation_no, reason: "no funds".into() }, 402, "payment_declined");
         check(ServiceError::TooManyUnpaidHolds { max: 10 }, 409, "too_many_unpaid_holds");

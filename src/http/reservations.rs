@@ -11,7 +11,7 @@ use super::problem::{Problem, retry_after_seconds};
 use super::query::period;
 use super::values::{MoneyDto, render_instant, segment};
 use crate::actors::api::{PaymentMeans, PaymentResult, ReservationView, ReserveRequest, ServiceError};
-use crate::domain::cancellation::Quote;
+use crate::domain::cancellation::{Quote, Settlement};
 use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use crate::domain::reservation::{Rejection, Status};
 use serde::Serialize;
@@ -30,6 +30,8 @@ struct ReservationDto {
     from: String,
     to: String,
     status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    no_show: Option<bool>,
     price: MoneyDto,
     #[serde(skip_serializing_if = "Option::is_none")]
     hold_until: Option<String>,
@@ -38,11 +40,32 @@ struct ReservationDto {
     payment: PaymentRefDto,
     #[serde(skip_serializing_if = "Option::is_none")]
     rental_no: Option<String>,
+    #[serde(flatten)]
+    settlement: Option<SettlementDto>,
+    links: LinksDto,
+}
+
+/// What is kept and given back, or that it is not known yet.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SettlementDto {
     #[serde(skip_serializing_if = "Option::is_none")]
     fee: Option<MoneyDto>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refund: Option<MoneyDto>,
-    links: LinksDto,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refund_pending: Option<bool>,
+}
+
+impl From<Settlement> for SettlementDto {
+    fn from(settlement: Settlement) -> SettlementDto {
+        match settlement {
+            Settlement::Known(Quote { fee, refund }) => {
+                SettlementDto { fee: Some(fee.into()), refund: Some(refund.into()), refund_pending: None }
+            }
+            Settlement::Pending => SettlementDto { refund_pending: Some(true), ..SettlementDto::default() },
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -70,8 +93,8 @@ struct LinksDto {
 struct QuoteDto {
     reservation_no: String,
     status: &'static str,
-    fee: MoneyDto,
-    refund: MoneyDto,
+    #[serde(flatten)]
+    settlement: SettlementDto,
 }
 
 impl ReservationDto {
@@ -91,6 +114,7 @@ impl ReservationDto {
             from: render_instant(booking.period.from()),
             to: render_instant(booking.period.to()),
             status: status_name(&booking.status),
+            no_show: matches!(booking.status, Status::NoShow { .. }).then_some(true),
             price: booking.price.into(),
             hold_until: hold_until(&booking.status),
             retry_after_seconds: None,
@@ -103,8 +127,7 @@ impl ReservationDto {
             },
             payment: PaymentRefDto { payment_no, status: payment_status_name(view.payment.as_ref()) },
             rental_no,
-            fee: None,
-            refund: None,
+            settlement: view.settlement().map(SettlementDto::from),
         }
     }
 }
@@ -116,14 +139,18 @@ const fn status_name(status: &Status) -> &'static str {
         Status::Confirmed { .. } => "CONFIRMED",
         Status::Cancelled { .. } => "CANCELLED",
         Status::Expired { .. } => "EXPIRED",
-        Status::Completed { .. } => "COMPLETED",
+        Status::Completed { .. } | Status::NoShow { .. } => "COMPLETED",
     }
 }
 
 fn hold_until(status: &Status) -> Option<String> {
     match status {
         Status::PaymentPending { hold_until } => Some(render_instant(*hold_until)),
-        Status::Confirmed { .. } | Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. } => None,
+        Status::Confirmed { .. }
+        | Status::Cancelled { .. }
+        | Status::Expired { .. }
+        | Status::Completed { .. }
+        | Status::NoShow { .. } => None,
     }
 }
 
@@ -180,12 +207,11 @@ async fn list(front: Arc<Front>, call: Call) -> Outcome {
 
 async fn preview(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
-    let (view, Quote { fee, refund }) = front.service.cancellation_quote(&call.number()?).await?;
+    let (view, settlement) = front.service.cancellation_quote(&call.number()?).await?;
     Ok(Answer::ok(&QuoteDto {
         reservation_no: view.booking.subject.reservation_no.to_string(),
         status: status_name(&view.booking.status),
-        fee: fee.into(),
-        refund: refund.into(),
+        settlement: settlement.into(),
     }))
 }
 
@@ -193,9 +219,7 @@ async fn cancel(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
     let reservation_no = call.number()?;
     Members::parse_or_none(&call.body)?.finish()?;
-    let (view, Quote { fee, refund }) = front.service.cancel(reservation_no).await?;
-    let dto = ReservationDto::of(&view);
-    Ok(Answer::ok(&ReservationDto { fee: Some(fee.into()), refund: Some(refund.into()), ..dto }))
+    Ok(Answer::ok(&ReservationDto::of(&front.service.cancel(reservation_no).await?)))
 }
 
 /// The answer to a reservation that was, was not or will perhaps be paid; `done` is the status once it is.
@@ -218,7 +242,7 @@ fn rendered(done: StatusCode, view: &ReservationView, payment: &PaymentResult) -
     let dto = ReservationDto::of(view);
     let path = dto.links.this.clone();
     match view.booking.status {
-        Status::Confirmed { .. } | Status::Completed { .. } => {
+        Status::Confirmed { .. } | Status::Completed { .. } | Status::NoShow { .. } => {
             let answer = Answer::json(done, &dto);
             Ok(if done == StatusCode::CREATED { answer.located(&path) } else { answer })
         }

@@ -25,7 +25,7 @@ pub enum Step {
     LoseSight { call: u8 },
     Inquire { reservation: u8 },
     Refund { reservation: u8, answers: bool },
-    HoldRunsOut { reservation: u8 },
+    TimerGoesOff { reservation: u8 },
     Cancel { reservation: u8 },
     PickUp { reservation: u8 },
     Return { reservation: u8 },
@@ -131,7 +131,7 @@ impl World {
     pub fn new() -> Self {
         let mut world = World {
             now: at(0),
-            terms: Terms::default(),
+            terms: Terms { no_show_fee_percent: 70, ..Terms::default() },
             calendars: Keeper::default(),
             payments: Keeper::default(),
             rentals: Keeper::default(),
@@ -222,7 +222,7 @@ impl World {
             Step::Pay { reservation }
             | Step::Inquire { reservation }
             | Step::Refund { reservation, .. }
-            | Step::HoldRunsOut { reservation }
+            | Step::TimerGoesOff { reservation }
             | Step::Cancel { reservation }
             | Step::PickUp { reservation }
             | Step::Return { reservation }
@@ -241,8 +241,17 @@ impl World {
             Step::Pay { .. } => self.pay(booking),
             Step::Inquire { .. } => self.inquire(subject),
             Step::Refund { answers, .. } => self.refund(subject, answers),
-            Step::HoldRunsOut { .. } => {
-                let _ = self.calendar(&car_no, &reservation::Command::Expire { reservation_no }, None);
+            Step::TimerGoesOff { .. } => {
+                // As the booking's timer does it.
+                let command = match booking.status {
+                    Status::Confirmed { .. } => reservation::Command::CompleteNoShow { reservation_no },
+                    Status::PaymentPending { .. }
+                    | Status::Cancelled { .. }
+                    | Status::Expired { .. }
+                    | Status::Completed { .. }
+                    | Status::NoShow { .. } => reservation::Command::Expire { reservation_no },
+                };
+                let _ = self.calendar(&car_no, &command, None);
             }
             Step::Cancel { .. } => self.cancel(booking),
             Step::PickUp { .. } => {
@@ -414,7 +423,10 @@ impl World {
         match self.bookings[&no].status {
             Status::Cancelled { quote, .. } => self.cancel_payment(&no, quote.fee, Some(cause)),
             Status::Expired { .. } => self.cancel_payment(&no, won(0), Some(cause)),
-            Status::PaymentPending { .. } | Status::Confirmed { .. } | Status::Completed { .. } => {}
+            Status::PaymentPending { .. }
+            | Status::Confirmed { .. }
+            | Status::Completed { .. }
+            | Status::NoShow { .. } => {}
         }
     }
 
@@ -425,11 +437,14 @@ impl World {
                 self.cancel_payment(&subject.reservation_no, quote.fee, Some(cause));
             }
             (1, E::Expired { subject, .. }) => self.cancel_payment(&subject.reservation_no, won(0), Some(cause)),
+            (1, E::NoShow { subject, quote, .. }) if quote.refund.amount() > 0 => {
+                self.cancel_payment(&subject.reservation_no, quote.fee, Some(cause));
+            }
             (2, E::Confirmed { subject, period }) => {
                 let rent = rental::Command::Rent { subject: subject.clone(), period: *period };
                 self.rental(subject, &rent, Some(cause)).expect("a confirmed reservation is rented");
             }
-            (2, E::Cancelled { subject, .. }) => {
+            (2, E::Cancelled { subject, .. } | E::NoShow { subject, .. }) => {
                 let _ = self.rental(subject, &rental::Command::Cancel, Some(cause));
             }
             (2, E::PickedUp { subject, at }) => {
@@ -481,6 +496,15 @@ impl World {
         while !self.calls.is_empty() {
             self.provider_works(0, Verdict::Approved, true);
         }
+        self.catch_up();
+        self.now = self.now.saturating_add_millis(self.terms.hold_ms);
+        for booking in self.bookings.clone().values() {
+            self.step_of(Step::TimerGoesOff { reservation: 0 }, booking);
+        }
+        self.catch_up();
+    }
+
+    fn catch_up(&mut self) {
         for _round in 0..4 {
             for policy in 0..POLICIES.len() {
                 self.run_policy(policy, usize::MAX);
@@ -488,15 +512,6 @@ impl World {
             for booking in self.bookings.clone().values() {
                 self.inquire(&booking.subject);
                 self.refund(&booking.subject, true);
-            }
-        }
-        self.now = self.now.saturating_add_millis(self.terms.hold_ms);
-        for booking in self.bookings.clone().values() {
-            self.step_of(Step::HoldRunsOut { reservation: 0 }, booking);
-        }
-        for _round in 0..2 {
-            for policy in 0..POLICIES.len() {
-                self.run_policy(policy, usize::MAX);
             }
         }
     }
@@ -520,6 +535,7 @@ impl World {
             must::confirmed_has_approved_payment(booking, &payment)?;
             must::refund_honours_quote(booking, &payment)?;
             must::fulfilled_stays_paid(booking, &payment)?;
+            must::no_show_keeps_its_fee(booking, &payment)?;
             must::no_rental_without_approved_payment(&rental, &payment)?;
             if let Some(rental) = &rental.0 {
                 must::rental_follows_reservation(rental, Some(booking))?;

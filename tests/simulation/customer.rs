@@ -84,10 +84,16 @@ impl Customer {
         PaymentMeans { method: "card".into(), token: "tok".into() }
     }
 
-    /// One of some days, the same for everybody, or a few hours from the beginning, so that cancelling costs.
+    /// One of some days, the same for everybody, or a few hours from the beginning, so that cancelling costs, or some
+    /// seconds from now on, so that periods end.
     fn period(&mut self) -> Period {
-        let from = match self.dice.below(8) {
+        let from = match self.dice.below(9) {
             0 => 3 * HOUR_MS,
+            8 => {
+                let (from, ms) = (self.now_ms(), 1_000 + i64::try_from(self.dice.below(30_000)).unwrap());
+                let at = |ms| Timestamp::from_millis(ms).unwrap();
+                return Period::new(at(from), at(from + ms)).unwrap();
+            }
             day => (1 + i64::try_from(day).unwrap()) * DAY_MS,
         };
         let days = 1 + i64::try_from(self.dice.below(2)).unwrap();
@@ -114,12 +120,13 @@ impl Customer {
             Status::Cancelled { .. } => (Known::Cancelled, None),
             Status::Expired { .. } => (Known::Refused, None),
             Status::Completed { .. } => (Known::Returned, None),
+            Status::NoShow { .. } => (Known::NoShow, None),
         };
         let memory = self.town.model.get(at);
         self.note(&format!("hears that {} is {:?}", memory.no, view.booking.status));
         memory.allows(Some(&view.booking), self.now_ms())?;
         let over_at_ms = match known {
-            Known::Cancelled | Known::Refused | Known::Returned => Some(self.now_ms()),
+            Known::Cancelled | Known::Refused | Known::Returned | Known::NoShow => Some(self.now_ms()),
             Known::Nothing | Known::Held | Known::Confirmed | Known::PickedUp => None,
         };
         self.town.model.change(at, |memory| {
@@ -132,7 +139,7 @@ impl Customer {
         });
         match known {
             Known::Held | Known::Confirmed | Known::PickedUp => self.town.model.nobody_else_has_it(at, self.now_ms()),
-            Known::Nothing | Known::Refused | Known::Returned | Known::Cancelled => Ok(()),
+            Known::Nothing | Known::Refused | Known::Returned | Known::Cancelled | Known::NoShow => Ok(()),
         }
     }
 
@@ -196,9 +203,13 @@ impl Customer {
         self.town.model.change(at, |memory| memory.tried.cancel = true);
         let picked_up = memory.tried.pick_up;
         match self.service.cancel(memory.no).await {
-            Ok((view, _)) => self.told(at, &view),
+            Ok(view) => self.told(at, &view),
             Err(ServiceError::Reservation(Rejection::AlreadyPickedUp)) if picked_up => Ok(()),
-            Err(ServiceError::Reservation(Rejection::ReservationClosed)) if memory.known == Known::Held => Ok(()),
+            Err(ServiceError::Reservation(Rejection::ReservationClosed))
+                if memory.known == Known::Held || memory.period.to().as_millis() <= self.now_ms() =>
+            {
+                Ok(())
+            }
             Err(error) if is_no_refusal(&error) => self.fine(&format!("hears nothing of cancelling: {error}")),
             Err(error) => Err(format!("cancelling {memory:?}: {error:?}", memory = self.town.model.get(at))),
         }

@@ -6,6 +6,9 @@ use rentcar::domain::reservation::{Booking, Status};
 use rentcar::domain::time::Period;
 use std::sync::Mutex;
 
+/// How long after the end of its period a reservation whose car nobody came for is a no-show.
+pub const NO_SHOW_GRACE_MS: i64 = 5_000;
+
 /// What was acknowledged last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Known {
@@ -18,6 +21,8 @@ pub enum Known {
     PickedUp,
     Returned,
     Cancelled,
+    /// Nobody came for the car.
+    NoShow,
 }
 
 /// What was tried and may have happened.
@@ -66,12 +71,17 @@ impl Memory {
             | (Known::PickedUp, Status::Confirmed { picked_up_at: Some(_) })
             // The reservation follows the rental.
             | (Known::Returned, Status::Completed { .. } | Status::Confirmed { picked_up_at: Some(_) })
-            | (Known::Cancelled, Status::Cancelled { .. }) => true,
+            | (Known::Cancelled, Status::Cancelled { .. })
+            | (Known::NoShow, Status::NoShow { .. }) => true,
             (Known::Nothing | Known::Held, Status::Expired { .. }) => over,
             (Known::Nothing | Known::Held, Status::Confirmed { picked_up_at: None }) => pay,
             (Known::Nothing | Known::Held | Known::Confirmed, Status::Cancelled { .. }) => cancel,
             (Known::Confirmed, Status::Confirmed { picked_up_at }) => picked_up_at.is_none() || pick_up,
             (Known::Nothing | Known::Held, Status::Confirmed { picked_up_at: Some(_) }) => pay && pick_up,
+            (Known::Nothing | Known::Held | Known::Confirmed, Status::NoShow { .. }) => {
+                let to_ms = self.period.to().as_millis();
+                (pay || self.known == Known::Confirmed) && to_ms + NO_SHOW_GRACE_MS <= now_ms
+            }
             (Known::PickedUp | Known::Confirmed, Status::Completed { .. }) => bring_back,
             _ => false,
         };
@@ -89,7 +99,7 @@ impl Memory {
         match self.known {
             Known::Confirmed | Known::PickedUp => undisturbed,
             Known::Held => undisturbed && self.hold_until_ms.is_some_and(|until| now_ms < until),
-            Known::Nothing | Known::Refused | Known::Returned | Known::Cancelled => false,
+            Known::Nothing | Known::Refused | Known::Returned | Known::Cancelled | Known::NoShow => false,
         }
     }
 }

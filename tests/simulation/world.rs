@@ -4,7 +4,7 @@
 use super::customer::{Customer, Town};
 use super::dice::{Dice, Fate};
 use super::faults::{FaultyJournal, Mood, SimClock, SimProvider};
-use super::model::Model;
+use super::model::{Model, NO_SHOW_GRACE_MS};
 use super::trace::Trace;
 use rentcar::actors::api::ServiceError;
 use rentcar::actors::app::{App, AppSettings, Foundation};
@@ -152,7 +152,12 @@ impl World {
             provider: self.provider.clone(),
         };
         let service = ServiceSettings {
-            terms: Terms { hold_ms: HOLD_MS, ..Terms::default() },
+            terms: Terms {
+                hold_ms: HOLD_MS,
+                no_show_grace_ms: NO_SHOW_GRACE_MS,
+                no_show_fee_percent: 70,
+                ..Terms::default()
+            },
             request_timeout: Duration::from_secs(5),
             payment_wait: Duration::from_millis(2_500),
             view_wait: Duration::from_millis(250),
@@ -334,6 +339,7 @@ fn money_is_right(booking: &Booking, paid: Option<&payment::Payment>, moved: (u6
             Status::Confirmed { .. } | Status::Completed { .. } => moved == (price, 0),
             // What the cancellation keeps is at most its fee; a payment that came too late goes back as a whole.
             Status::Cancelled { quote, .. } => moved.0 - moved.1 <= quote.fee.amount(),
+            Status::NoShow { quote, .. } => moved == (price, quote.refund.amount()),
             Status::Expired { .. } => moved.0 == moved.1,
         };
     if right { Ok(()) } else { Err(format!("{booking:?} with {paid:?}, and the provider moved {moved:?}")) }
@@ -346,6 +352,7 @@ fn rental_is_right(booking: &Booking, rental: Option<&rental::Rental>) -> Result
             | (Status::Confirmed { picked_up_at: Some(_) }, Some(rental::Status::PickedUp { .. }))
             | (Status::Completed { .. }, Some(rental::Status::Returned { .. }))
             | (Status::Cancelled { .. }, None | Some(rental::Status::Cancelled { .. }))
+            | (Status::NoShow { .. }, Some(rental::Status::Cancelled { .. }))
             | (Status::Expired { .. }, None)
     );
     if right { Ok(()) } else { Err(format!("{booking:?} with {rental:?}")) }

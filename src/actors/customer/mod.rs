@@ -7,10 +7,13 @@ use super::reservation::instant;
 use super::runtime::{CorruptHistory, Derived, Entity};
 use crate::domain::customer::{self, Command, Customer, Event, Rejection, State};
 use crate::store::codec::{self, CodecError};
-use crate::store::journal::{Context, DocumentWrite};
+use crate::store::journal::{Context, DocumentWrite, TimerWrite};
 use crate::store::schema;
 use bytes::Bytes;
 use std::sync::Arc;
+
+/// How long a number stays closed for an erasure that was cut off, in milliseconds: longer than an erasure takes.
+const CLOSED_MS_MAX: i64 = 5 * 60_000;
 
 /// Every customer.
 pub struct Customers;
@@ -27,7 +30,9 @@ impl Entity for Customers {
     fn command_name(&self, command: &Command) -> &'static str {
         match command {
             Command::Register { .. } => "register",
-            Command::Erase => "erase",
+            Command::Close => "close",
+            Command::Reopen { .. } => "reopen",
+            Command::Erase { .. } => "erase",
         }
     }
 
@@ -47,14 +52,26 @@ impl Entity for Customers {
         state.0.clone()
     }
 
-    fn derive(&self, key: &str, _state: &mut State, events: &[Event], _at_ms: i64) -> Derived {
-        let write = |body| DocumentWrite { kind: schema::customer::KEY_KIND, key: key.into(), body };
-        let documents = events.iter().filter_map(|event| match event {
-            Event::Registered { key: Some(key), .. } => Some(write(Some(Bytes::copy_from_slice(&key.0)))),
-            Event::Registered { key: None, .. } => None,
-            Event::Erased { .. } => Some(write(None)),
-        });
-        Derived { documents: documents.collect(), ..Derived::default() }
+    fn derive(&self, key: &str, state: &mut State, events: &[Event], _at_ms: i64) -> Derived {
+        let mut derived = Derived::default();
+        let document = |body| DocumentWrite { kind: schema::customer::KEY_KIND, key: key.into(), body };
+        for event in events {
+            match event {
+                Event::Registered { key: Some(key), .. } => {
+                    derived.documents.push(document(Some(Bytes::copy_from_slice(&key.0))));
+                }
+                Event::Registered { key: None, .. } => {}
+                Event::Erased { .. } => derived.documents.push(document(None)),
+                Event::Closed { .. } | Event::Reopened { .. } => {}
+            }
+        }
+        let due_ms = match &state.0 {
+            Some(Customer::Closed { closed_at, .. }) => Some(closed_at.as_millis().saturating_add(CLOSED_MS_MAX)),
+            Some(Customer::Registered { .. } | Customer::Erased { .. }) | None => None,
+        };
+        let timer = TimerWrite { entity: key.into(), name: schema::customer::REOPEN_TIMER.into(), due_ms };
+        derived.timers.push(timer);
+        derived
     }
 
     fn encode_event(&self, event: &Event) -> Result<(Arc<str>, Bytes), CodecError> {

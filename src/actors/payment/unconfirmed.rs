@@ -6,14 +6,15 @@ use crate::actors::committed::booking;
 use crate::actors::runtime::Ask;
 use crate::domain::Subject;
 use crate::domain::money::Money;
+use crate::domain::payment;
 use crate::domain::reservation::Status;
 use crate::store::journal::Journal;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Gives back what the reservation does not keep, after its calendar has refused to confirm it. The reservation as
-/// committed says what that is: a cancelled one keeps its fee, a confirmed or completed one keeps everything, since
-/// the news is old then.
+/// Gives back what the reservation does not keep, after its calendar has not confirmed it. The reservation as committed
+/// says what that is: a cancelled one keeps its fee, an expired one nothing, and any other everything, since the news is
+/// old then.
 ///
 /// # Errors
 /// When the payment context is down, or the reservation cannot be read.
@@ -27,11 +28,21 @@ pub async fn give_back(
     let reservation = booking(journal, &subject.reservation_no).await?;
     let own = reservation.filter(|booking| booking.subject == *subject);
     let keep = match own.map(|booking| booking.status) {
-        Some(Status::PaymentPending { .. } | Status::Confirmed { .. } | Status::Completed { .. }) => return Ok(()),
+        Some(
+            Status::PaymentPending { .. }
+            | Status::Confirmed { .. }
+            | Status::Completed { .. }
+            | Status::NoShow { .. },
+        ) => return Ok(()),
         Some(Status::Cancelled { quote, .. }) => quote.fee,
         Some(Status::Expired { .. }) | None => Money::zero(amount.currency()),
     };
-    tracing::info!(reservation_no = %subject.reservation_no, "payment came too late, giving money back");
+    let payment = cashier.committed(&subject.reservation_no.payment()).await?;
+    if payment.is_some_and(|payment| matches!(payment.status, payment::Status::Cancelled(_))) {
+        // An ordinary cancellation, or somebody was faster.
+        return Ok(());
+    }
+    tracing::info!(reservation_no = %subject.reservation_no, "payment is not kept, giving it back");
     cashier.cancel(subject, amount, keep, ask, Duration::ZERO).await?;
     Ok(())
 }

@@ -6,9 +6,9 @@ use crate::actors::payment::cashier::{Charged, Order};
 use crate::actors::payment::unconfirmed::give_back;
 use crate::actors::reservation::Reply;
 use crate::domain::Subject;
-use crate::domain::cancellation::Quote;
+use crate::domain::cancellation::Settlement;
 use crate::domain::ids::{RentalNo, ReservationNo};
-use crate::domain::payment::{self, Cancelled, Outstanding};
+use crate::domain::payment::{self, Outstanding};
 use crate::domain::rental::{self, Rental};
 use crate::domain::reservation::{Booking, Command, Rejection, Status};
 use crate::domain::time::{Period, Timestamp};
@@ -17,8 +17,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a number stays locked when nobody knows whether it was used, in milliseconds.
-const UNKNOWN_LOCK_MS: u64 = 10_000;
+/// How long a number stays locked, and a customer's claim stands, when nobody knows whether they were used, in milliseconds.
+const UNKNOWN_KEPT_MS: u64 = 10_000;
 
 /// Numbers that callers chose are looked up and used one caller at a time: two cars are two calendars, and neither
 /// would see that the other has just used the number.
@@ -43,6 +43,14 @@ impl NumberLocks {
     }
 }
 
+/// Keeps what must not be given free while nobody knows whether a command was carried out.
+fn keep_until_known<T: Send + 'static>(kept: T) {
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(UNKNOWN_KEPT_MS)).await;
+        drop(kept);
+    });
+}
+
 impl Service {
     /// Holds a car and, with means to pay, pays in the same step.
     ///
@@ -60,7 +68,11 @@ impl Service {
             }
             (Status::PaymentPending { .. }, None) => Ok((self.view(booking).await?, PaymentResult::NotAttempted)),
             (
-                Status::Confirmed { .. } | Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. },
+                Status::Confirmed { .. }
+                | Status::Cancelled { .. }
+                | Status::Expired { .. }
+                | Status::Completed { .. }
+                | Status::NoShow { .. },
                 _,
             ) => Ok((self.view(booking).await?, PaymentResult::Approved)),
         }
@@ -77,16 +89,14 @@ impl Service {
         }
         let held = self.hold(no, request).await;
         if matches!(held, Err(ServiceError::Unknown)) {
-            tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_millis(UNKNOWN_LOCK_MS)).await;
-                drop(lock);
-            });
+            keep_until_known(lock);
         }
         held
     }
 
     async fn hold(&self, reservation_no: ReservationNo, request: &ReserveRequest) -> Result<Booking> {
-        let _claim = self.may_hold(&request.customer_no).await?;
+        let claim = self.may_hold(&request.customer_no).await?;
+        self.may_book(&request.customer_no).await?;
         let subject = Subject {
             reservation_no,
             serial: self.next_serial(),
@@ -96,8 +106,11 @@ impl Service {
         let (period, backdated) = (request.period, request.backdated);
         let command = Command::Reserve { subject, period, backdated };
         let no = request.car_no.as_str();
-        let reply = ask(&self.parts.calendars, no, command, self.outside("reserve", no)).await?;
-        Ok(reply.booking.ok_or(Rejection::ReservationNotFound)?)
+        let reply = ask(&self.parts.calendars, no, command, self.outside("reserve", no)).await;
+        if matches!(reply, Err(ServiceError::Unknown)) {
+            keep_until_known(claim);
+        }
+        Ok(reply?.booking.ok_or(Rejection::ReservationNotFound)?)
     }
 
     /// Pays a reservation that is held.
@@ -111,13 +124,15 @@ impl Service {
     ) -> Result<(ReservationView, PaymentResult)> {
         let asked_at = Instant::now();
         let booking = self.booking(&reservation_no).await?.ok_or(Rejection::ReservationNotFound)?;
+        booking.may_be_paid(self.now())?;
         match booking.status {
             Status::PaymentPending { hold_until } if hold_until <= self.now() => self.pay_too_late(booking).await,
             Status::PaymentPending { hold_until } => self.pay_for(booking, hold_until, means, asked_at).await,
-            Status::Confirmed { .. } => Ok((self.view(booking).await?, PaymentResult::Approved)),
-            Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. } => {
-                Err(Rejection::ReservationClosed.into())
-            }
+            Status::Confirmed { .. }
+            | Status::Cancelled { .. }
+            | Status::Expired { .. }
+            | Status::Completed { .. }
+            | Status::NoShow { .. } => Ok((self.view(booking).await?, PaymentResult::Approved)),
         }
     }
 
@@ -168,7 +183,7 @@ impl Service {
         let result = match booking.status {
             Status::PaymentPending { .. } => PaymentResult::Deferred { retry_after_ms },
             Status::Confirmed { .. } => PaymentResult::Approved,
-            Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. } => {
+            Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. } | Status::NoShow { .. } => {
                 return Err(Rejection::ReservationClosed.into());
             }
         };
@@ -177,25 +192,28 @@ impl Service {
 
     /// Takes the approval over into the calendar, and rents the car.
     async fn confirm(&self, booking: Booking) -> Result<(ReservationView, PaymentResult)> {
-        let subject = booking.subject.clone();
+        let (subject, price) = (booking.subject.clone(), booking.price);
         let confirm = Command::Confirm { reservation_no: subject.reservation_no.clone() };
         let confirmed = ask(&self.parts.calendars, subject.car_no.as_str(), confirm, self.inside()).await;
-        match confirmed {
+        let refusal = match confirmed {
             Ok(reply) => {
                 let booking = reply.booking.unwrap_or(booking);
-                self.rent(&subject, booking.period).await;
-                Ok((self.view(booking).await?, PaymentResult::Approved))
-            }
-            Err(ServiceError::Reservation(refusal)) => {
-                let (cashier, journal) = (&self.parts.cashier, &*self.parts.journal);
-                if let Err(error) = give_back(cashier, journal, &subject, booking.price, self.inside()).await {
-                    tracing::warn!(reservation_no = %subject.reservation_no, %error, "refund left to the policy");
+                if !matches!(booking.status, Status::Expired { .. }) {
+                    self.rent(&subject, booking.period).await;
+                    return Ok((self.view(booking).await?, PaymentResult::Approved));
                 }
-                Err(refusal.into())
+                // Its time was over before the approval came.
+                Rejection::ReservationClosed
             }
+            Err(ServiceError::Reservation(refusal)) => refusal,
             // The money is taken and the hold cannot end before the policy has confirmed it.
-            Err(_) => self.deferred(booking, super::RETRY_MS).await,
+            Err(_) => return self.deferred(booking, super::RETRY_MS).await,
+        };
+        let (cashier, journal) = (&self.parts.cashier, &*self.parts.journal);
+        if let Err(error) = give_back(cashier, journal, &subject, price, self.inside()).await {
+            tracing::warn!(reservation_no = %subject.reservation_no, %error, "refund left to the policy");
         }
+        Err(refusal.into())
     }
 
     /// So that the caller finds the rental; the policy makes it otherwise.
@@ -211,23 +229,20 @@ impl Service {
     ///
     /// # Errors
     /// When there is no such reservation, or it can no longer be cancelled.
-    pub async fn cancellation_quote(&self, reservation_no: &ReservationNo) -> Result<(ReservationView, Quote)> {
+    pub async fn cancellation_quote(&self, reservation_no: &ReservationNo) -> Result<(ReservationView, Settlement)> {
         let booking = self.booking(reservation_no).await?.ok_or(Rejection::ReservationNotFound)?;
-        match booking.status {
-            Status::Expired { .. } | Status::Completed { .. } => Err(Rejection::ReservationClosed.into()),
-            Status::Confirmed { picked_up_at: Some(_) } => Err(Rejection::AlreadyPickedUp.into()),
-            Status::PaymentPending { .. } | Status::Confirmed { .. } | Status::Cancelled { .. } => {
-                let quote = booking.cancellation_quote(&self.settings.terms.cancellation, self.now());
-                Ok((self.view(booking).await?, quote))
-            }
-        }
+        booking.may_be_cancelled(self.now())?;
+        let quote = booking.cancellation_quote(&self.settings.terms.cancellation, self.now());
+        let view = self.view(booking).await?;
+        let settlement = Settlement::of(quote, view.payment.as_ref());
+        Ok((view, settlement))
     }
 
     /// Cancels a reservation, its payment and its rental; a second time it stays as it is.
     ///
     /// # Errors
     /// When there is no such reservation, it is past cancelling, or the calendar is down.
-    pub async fn cancel(&self, reservation_no: ReservationNo) -> Result<(ReservationView, Quote)> {
+    pub async fn cancel(&self, reservation_no: ReservationNo) -> Result<ReservationView> {
         let known = self.booking(&reservation_no).await?.ok_or(Rejection::ReservationNotFound)?;
         let booking = if let Status::Cancelled { .. } = known.status {
             known
@@ -249,15 +264,7 @@ impl Service {
             Ok(_) | Err(ServiceError::Rental(_)) => {}
             Err(error) => tracing::info!(%rental_no, %error, "rental will be cancelled later"),
         }
-        let view = self.view(booking).await?;
-        // A payment that was approved but not taken over yet goes back as a whole.
-        let quote = match view.payment.as_ref().map(|payment| (&payment.status, payment.amount)) {
-            Some((payment::Status::Cancelled(Cancelled::Charged { refund, .. }), amount)) => {
-                Quote { fee: amount.minus(*refund).unwrap_or(quote.fee), refund: *refund }
-            }
-            Some(_) | None => quote,
-        };
-        Ok((view, quote))
+        self.view(booking).await
     }
 
     /// A calendar remembers only the bookings that it closed last. One that it has forgotten and that exists is closed:
@@ -280,8 +287,15 @@ impl Service {
     /// Hands the car over. The calendar decides, since a cancellation may be under way at the same time.
     ///
     /// # Errors
-    /// When the rental is not at this step, or a context is down.
+    /// When the rental is not at this step, the car is not its customer's now, or a context is down.
     pub async fn pick_up(&self, rental_no: RentalNo) -> Result<Rental> {
+        if let Some(reservation_no) = rental_no.reservation()
+            && let Some(booking) = self.booking(&reservation_no).await?
+            && let Status::NoShow { .. } = booking.status
+        {
+            // Its rental was cancelled, but not by the customer.
+            booking.may_be_picked_up(self.now())?;
+        }
         let rental = self.rental_to_be(&rental_no).await?;
         rental.may_be_picked_up()?;
         let reservation_no = rental.subject.reservation_no.clone();

@@ -2,12 +2,24 @@
 
 use super::reading::damaged;
 use super::{Result, Service, ask};
-use crate::actors::api::{CustomerView, PersonalData};
-use crate::actors::customer::seal;
+use crate::actors::api::{CustomerView, Listing, PersonalData, ServiceError};
+use crate::actors::committed::committed;
+use crate::actors::customer::{Customers, seal};
+use crate::actors::views::VIEWS;
 use crate::domain::customer::{Command, Customer, Rejection};
 use crate::domain::ids::CustomerNo;
 use crate::domain::time::Timestamp;
 use crate::store::schema::customer::KEY_KIND;
+use std::time::Duration;
+use tokio::task::yield_now;
+use tokio::time::Instant;
+
+/// How long an erasure waits for bookings that are being made, and for the read models to hear of them.
+const BOOKINGS_WAIT_MAX: Duration = Duration::from_secs(20);
+/// How many reservations are looked at in one read of the store.
+const BOOKINGS_PER_READ: usize = 200;
+/// The most reservations that a refusal names.
+const BOOKINGS_TOLD_MAX: usize = 20;
 
 impl Service {
     /// Keeps a customer's data.
@@ -23,20 +35,76 @@ impl Service {
         let no = customer_no.as_str();
         let command = Command::Register { sealed, key };
         match ask(&self.parts.customers, no, command, self.outside("register", no)).await? {
-            Some(Customer::Registered { at, .. }) => Ok(CustomerView { customer_no, registered_at: at, data }),
+            Some(Customer::Registered { at, .. } | Customer::Closed { at, .. }) => Ok(CustomerView { customer_no, registered_at: at, data }),
             Some(Customer::Erased { .. }) => Err(Rejection::CustomerErased.into()),
             None => Err(Rejection::CustomerNotFound.into()),
         }
     }
 
-    /// Throws the key of a customer's data away; bookings and money stay accountable.
+    /// Throws the key of a customer's data away; bookings and money stay accountable. First the number is closed for
+    /// bookings, then it is looked at whether anything is left to be told to the customer, so that nothing slips between.
     ///
     /// # Errors
-    /// When there is no such customer, or the customer context is down.
+    /// When there is no such customer, something is left, or it cannot be told whether anything is.
     pub async fn erase_customer(&self, customer_no: CustomerNo) -> Result<()> {
         let no = customer_no.as_str();
-        ask(&self.parts.customers, no, Command::Erase, self.outside("erase", no)).await?;
+        let closed = ask(&self.parts.customers, no, Command::Close, self.outside("close", no)).await?;
+        let Some(Customer::Closed { closed_at, .. }) = closed else { return Ok(()) };
+        if let Err(refusal) = self.nothing_is_left(&customer_no).await {
+            let reopen = Command::Reopen { closed_at };
+            if let Err(error) = ask(&self.parts.customers, no, reopen, self.inside()).await {
+                tracing::warn!(%error, "customer will be reopened later");
+            }
+            return Err(refusal);
+        }
+        ask(&self.parts.customers, no, Command::Erase { closed_at }, self.outside("erase", no)).await?;
         Ok(())
+    }
+
+    /// Whether no booking of a closed customer lives, and all money is settled.
+    async fn nothing_is_left(&self, customer_no: &CustomerNo) -> Result<()> {
+        let deadline = Instant::now() + self.settings.request_timeout.min(BOOKINGS_WAIT_MAX);
+        if !self.being_made.none_of(customer_no, deadline).await {
+            return Err(ServiceError::Overloaded { retry_after_ms: super::RETRY_MS });
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if !self.parts.views.catch_up(left).await {
+            return Err(ServiceError::Unavailable { context: VIEWS, retry_after_ms: super::RETRY_MS });
+        }
+        let mut live = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let page = self.parts.views.reservations_of(customer_no, cursor.as_deref(), BOOKINGS_PER_READ)?;
+            let Listing { items, next_cursor } = page.map_err(damaged)?;
+            for reservation_no in items {
+                let view = self.reservation(&reservation_no).await?;
+                let unsettled = view.payment.as_ref().is_some_and(|payment| payment.outstanding().is_some());
+                if view.booking.status.is_live() || unsettled {
+                    live.push(reservation_no);
+                }
+                if live.len() == BOOKINGS_TOLD_MAX {
+                    return Err(ServiceError::CustomerHasLiveBookings { reservations: live });
+                }
+            }
+            if next_cursor.is_none() {
+                break;
+            }
+            cursor = next_cursor;
+            yield_now().await;
+        }
+        if live.is_empty() { Ok(()) } else { Err(ServiceError::CustomerHasLiveBookings { reservations: live }) }
+    }
+
+    /// Whether a customer may book. Where that cannot be read the booking is taken: reservations are taken while any other
+    /// context is down.
+    pub(super) async fn may_book(&self, customer_no: &CustomerNo) -> Result<()> {
+        match committed(&*self.parts.journal, &Customers, customer_no.as_str()).await {
+            Ok(state) => Ok(state.and_then(|state| state.0).map_or(Ok(()), |customer| customer.may_book())?),
+            Err(error) => {
+                tracing::warn!(%error, "customer cannot be read, booking is taken");
+                Ok(())
+            }
+        }
     }
 
     pub(super) async fn open(&self, customer_no: &CustomerNo, sealed: &[u8], at: Timestamp) -> Result<CustomerView> {

@@ -95,7 +95,7 @@ pub struct Service {
     settings: ServiceSettings,
     serials: AtomicU64,
     numbers: NumberLocks,
-    being_made: BeingMade,
+    being_made: Arc<BeingMade>,
     read_lane: ReadLane,
     system: OnceLock<Arc<System>>,
 }
@@ -105,7 +105,7 @@ impl Service {
     #[must_use]
     pub fn new(parts: Parts, settings: ServiceSettings) -> Arc<Service> {
         let serials = AtomicU64::new(parts.last_serial);
-        let (numbers, being_made) = (NumberLocks::default(), BeingMade::default());
+        let (numbers, being_made) = (NumberLocks::default(), Arc::default());
         let read_lane = ReadLane::new(settings.read_wait);
         Arc::new(Service { parts, settings, serials, numbers, being_made, read_lane, system: OnceLock::new() })
     }

@@ -197,7 +197,9 @@ impl Service {
         match state.and_then(|state| state.0) {
             None => Err(customer::Rejection::CustomerNotFound.into()),
             Some(customer::Customer::Erased { .. }) => Err(customer::Rejection::CustomerErased.into()),
-            Some(customer::Customer::Registered { sealed, at }) => self.open(customer_no, &sealed, at).await,
+            Some(customer::Customer::Registered { sealed, at } | customer::Customer::Closed { sealed, at, .. }) => {
+                self.open(customer_no, &sealed, at).await
+            }
         }
     }
 

@@ -5,9 +5,10 @@ use super::{Result, Service};
 use crate::actors::api::ServiceError;
 use crate::domain::ids::CustomerNo;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 /// How long the read models may take to hear of a hold, at least. They take 25 ms when all is well.
 const LATELY: Duration = Duration::from_secs(1);
@@ -66,11 +67,14 @@ impl Known {
 
 /// See [`Known`].
 #[derive(Default)]
-pub(super) struct BeingMade(Mutex<Known>);
+pub(super) struct BeingMade {
+    known: Mutex<Known>,
+    ended: Notify,
+}
 
 /// One of them, until it is dropped.
-pub(super) struct Claim<'a> {
-    being_made: &'a BeingMade,
+pub(super) struct Claim {
+    being_made: Arc<BeingMade>,
     customer_no: CustomerNo,
     /// How many there are of the customer, with this one.
     count: usize,
@@ -80,24 +84,42 @@ pub(super) struct Claim<'a> {
 
 impl BeingMade {
     fn lock(&self) -> MutexGuard<'_, Known> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.turn();
         known
     }
 
-    fn claim(&self, customer_no: &CustomerNo) -> Claim<'_> {
+    fn claim(self: &Arc<Self>, customer_no: &CustomerNo) -> Claim {
         let mut known = self.lock();
         let lately = known.made.iter().map(|made| made.of(customer_no)).sum();
         let count = known.being_made.add(customer_no);
-        Claim { being_made: self, customer_no: customer_no.clone(), count, lately }
+        Claim { being_made: Arc::clone(self), customer_no: customer_no.clone(), count, lately }
     }
 }
 
-impl Drop for Claim<'_> {
+impl BeingMade {
+    /// Waits until nothing is being made for a customer any more, but no longer than until `deadline`; answers whether
+    /// that is so.
+    pub(super) async fn none_of(&self, customer_no: &CustomerNo, deadline: Instant) -> bool {
+        loop {
+            let ended = self.ended.notified();
+            if self.lock().being_made.of(customer_no) == 0 {
+                return true;
+            }
+            if timeout_at(deadline, ended).await.is_err() {
+                return false;
+            }
+        }
+    }
+}
+
+impl Drop for Claim {
     fn drop(&mut self) {
         let mut known = self.being_made.lock();
         known.being_made.take_away(&self.customer_no);
         known.made[0].add(&self.customer_no);
+        drop(known);
+        self.being_made.ended.notify_waiters();
     }
 }
 
@@ -106,12 +128,15 @@ impl Service {
     ///
     /// # Errors
     /// `TooManyUnpaidHolds`.
-    pub(super) async fn may_hold(&self, customer_no: &CustomerNo) -> Result<Option<Claim<'_>>> {
+    pub(super) async fn may_hold(&self, customer_no: &CustomerNo) -> Result<Option<Claim>> {
         let max = self.settings.unpaid_holds_max;
-        if max == 0 || *customer_no == CustomerNo::anonymous() {
+        if *customer_no == CustomerNo::anonymous() {
             return Ok(None);
         }
         let claim = self.being_made.claim(customer_no);
+        if max == 0 {
+            return Ok(Some(claim));
+        }
         let count = || self.parts.views.unpaid(customer_no, max) + claim.count;
         if count() + claim.lately > max {
             self.parts.views.catch_up(self.settings.view_wait).await;
@@ -129,7 +154,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn claims_are_counted_by_customer_while_they_live_and_for_a_while_after() {
-        let (being_made, no) = (BeingMade::default(), |text| CustomerNo::parse(text).unwrap());
+        let (being_made, no) = (Arc::<BeingMade>::default(), |text| CustomerNo::parse(text).unwrap());
         // Each look is a claim too, and so one more that was lately.
         let look = |text| {
             let claim = being_made.claim(&no(text));

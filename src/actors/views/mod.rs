@@ -109,9 +109,9 @@ impl Views {
         Ok(position)
     }
 
-    /// Waits until everything that is committed now is in the rows, but no longer than `wait`: a reader sees its
-    /// own writes, and while the read models are down it sees them as they were.
-    pub async fn catch_up(&self, wait: Duration) {
+    /// Waits until everything that is committed now is in the rows, but no longer than `wait`, and answers whether it is: a
+    /// reader sees its own writes, and while the read models are down it sees them as they were.
+    pub async fn catch_up(&self, wait: Duration) -> bool {
         let mut behind: Vec<(ShardId, u64)> = (self.positions.keys())
             .map(|shard| (*shard, *self.journal.watch(*shard).borrow()))
             .filter(|(shard, head)| self.position(*shard) < *head)
@@ -121,10 +121,11 @@ impl Views {
             let moved = self.moved.notified();
             self.hurried.notify_waiters();
             behind.retain(|(shard, head)| self.position(*shard) < *head);
-            if behind.is_empty() || tokio::time::timeout_at(deadline, moved).await.is_err() {
-                return;
+            if !behind.is_empty() && tokio::time::timeout_at(deadline, moved).await.is_err() {
+                return false;
             }
         }
+        true
     }
 
     fn position(&self, shard: ShardId) -> u64 {

@@ -227,6 +227,7 @@ impl<'a> Projection<'a> {
             }
             reservation::Event::PickedUp { .. } => of(Kind::PickedUp),
             reservation::Event::Completed { .. } => of(Kind::Completed),
+            reservation::Event::NoShow { quote, .. } => Entry { amount: Some(quote.fee), ..of(Kind::NoShow) },
             reservation::Event::Enrolled(_)
             | reservation::Event::Retired
             | reservation::Event::Blocked { .. }

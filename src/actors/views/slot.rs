@@ -41,7 +41,7 @@ struct Booked {
     serial: u64,
     /// From when to when the car is taken; from its hand-over if that was early.
     period: Period,
-    /// Whether the car is out: then it is taken until it is back.
+    /// Whether the car is out: once its period is over, no other is free until it is back.
     out: bool,
 }
 
@@ -94,7 +94,10 @@ impl Slot {
                 let booked = &mut self.booked[index];
                 (booked.period, booked.out) = (booked.period.while_out(*at, booked.period.to()), true);
             }
-            Event::Expired { subject, .. } | Event::Cancelled { subject, .. } | Event::Completed { subject, .. } => {
+            Event::Expired { subject, .. }
+            | Event::Cancelled { subject, .. }
+            | Event::Completed { subject, .. }
+            | Event::NoShow { subject, .. } => {
                 let Ok(index) = self.find(subject.serial) else { return false };
                 self.booked.remove(index);
             }
@@ -173,12 +176,14 @@ pub fn is_free(bytes: &[u8], period: &Period, now: Timestamp) -> Option<bool> {
     let Intervals { retired, out, all, .. } = Intervals::of(bytes)?;
     let (from, to, now) = (period.from().as_millis(), period.to().as_millis(), now.as_millis());
     let (out, others) = all.split_at_checked(out)?;
-    let meets = |interval: &Interval, back: i64| {
+    let meets = |interval: &Interval| {
         let (begin, end) = instants(interval);
-        begin < to && from < end.max(back)
+        begin < to && from < end
     };
-    let taken = out.iter().any(|out| meets(out, now)) || others.iter().any(|interval| meets(interval, 0));
-    Some(!retired && !taken)
+    // Nobody knows when a car that is overdue comes back.
+    let overdue = out.iter().any(|out| instants(out).1 <= now);
+    let taken = out.iter().chain(others).any(meets);
+    Some(!retired && !overdue && !taken)
 }
 
 /// The front of a row.
@@ -283,9 +288,10 @@ mod tests {
     fn a_car_that_is_out_is_taken_from_its_hand_over_until_it_is_back() {
         let mut slot =
             slot(&[held(9, 100, 200), held(7, 10, 20), Event::PickedUp { subject: subject(7), at: time(5) }]);
-        assert!(
-            !free(&slot, 5, 6, 6) && !free(&slot, 40, 50, 45) && free(&slot, 45, 50, 45) && !free(&slot, 199, 210, 0)
-        );
+        assert!(!free(&slot, 5, 6, 6) && free(&slot, 20, 30, 19) && !free(&slot, 199, 210, 0));
+        for (from, to) in [(40, 50), (45, 50), (20, 30), (300, 400)] {
+            assert!(!free(&slot, from, to, 45), "{from} to {to}: it is overdue");
+        }
         slot.apply(&Event::Completed { subject: subject(7), at: time(45) });
         assert!(free(&slot, 5, 100, 60));
     }

@@ -1,7 +1,8 @@
-//! What a calendar makes of a command: the only place that refuses a booking. Changes nothing.
+//! What a calendar makes of a command: whether it is free, and what may become of a booking. Changes nothing.
 
 use super::{Block, Car, Command, Event, Rejection, State, Status, Terms};
 use crate::domain::Subject;
+use crate::domain::cancellation::Quote;
 use crate::domain::ids::{BlockNo, ReservationNo};
 use crate::domain::time::{DAY_MS, Period, Timestamp};
 
@@ -22,11 +23,12 @@ pub fn decide(state: &State, command: &Command, terms: &Terms, now: Timestamp) -
             known.ok_or(Rejection::BlockNotFound).map(|()| vec![Event::Unblocked { block_no: block_no.clone() }])
         }
         Command::Reserve { subject, period, backdated } => reserve(state, subject, period, *backdated, terms, now),
-        Command::Confirm { reservation_no } => confirm(state, reservation_no),
+        Command::Confirm { reservation_no } => confirm(state, reservation_no, now),
         Command::Expire { reservation_no } => expire(state, reservation_no, now),
         Command::Cancel { reservation_no } => cancel(state, reservation_no, terms, now),
         Command::PickUp { reservation_no } => pick_up(state, reservation_no, now),
         Command::Complete { reservation_no } => complete(state, reservation_no, now),
+        Command::CompleteNoShow { reservation_no } => complete_no_show(state, reservation_no, terms, now),
     }
 }
 
@@ -63,7 +65,8 @@ fn set_block(
         return if known == block { Ok(vec![]) } else { Err(Rejection::BlockNoTaken) };
     }
     for_rent(state, terms, now)?;
-    if !state.is_free(&block.period, now) {
+    // An overdue car can be blocked: that offers it to nobody.
+    if state.is_taken(&block.period, now) {
         return Err(Rejection::CarNotAvailable);
     }
     Ok(vec![Event::Blocked { block_no: block_no.clone(), block: block.clone() }])
@@ -93,18 +96,24 @@ fn reserve(
         return Err(Rejection::CarNotAvailable);
     }
     let hold_until = now.saturating_add_millis(terms.hold_ms);
+    // Nobody pays for a time that is over; where it was over before, there is nothing to wait for.
+    let hold_until = if period.to() <= now { hold_until } else { hold_until.min(period.to()) };
     Ok(vec![Event::Held { subject: subject.clone(), period: *period, price, at: now, hold_until }])
 }
 
-fn confirm(state: &State, reservation_no: &ReservationNo) -> Result<Vec<Event>, Rejection> {
+fn confirm(state: &State, reservation_no: &ReservationNo, now: Timestamp) -> Result<Vec<Event>, Rejection> {
     let booking = state.booking(reservation_no).ok_or(Rejection::ReservationNotFound)?;
     match booking.status {
+        // The approval was learnt too late to be of use: the reservation ends unpaid, and everything goes back.
+        Status::PaymentPending { .. } if booking.is_over(now) => {
+            Ok(vec![Event::Expired { subject: booking.subject.clone(), at: now }])
+        }
         Status::PaymentPending { .. } => {
             Ok(vec![Event::Confirmed { subject: booking.subject.clone(), period: booking.period }])
         }
         // News of an approval may be late or repeated. What was fulfilled since was confirmed: a refusal here would
         // give the money of a finished rental back.
-        Status::Confirmed { .. } | Status::Completed { .. } => Ok(vec![]),
+        Status::Confirmed { .. } | Status::Completed { .. } | Status::NoShow { .. } => Ok(vec![]),
         Status::Cancelled { .. } | Status::Expired { .. } => Err(Rejection::ReservationClosed),
     }
 }
@@ -117,7 +126,7 @@ fn expire(state: &State, reservation_no: &ReservationNo, now: Timestamp) -> Resu
         }
         Status::PaymentPending { .. } => Err(Rejection::HoldStillRunning),
         Status::Confirmed { .. } => Ok(vec![]),
-        Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. } => {
+        Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. } | Status::NoShow { .. } => {
             Err(Rejection::ReservationClosed)
         }
     }
@@ -130,37 +139,29 @@ fn cancel(
     now: Timestamp,
 ) -> Result<Vec<Event>, Rejection> {
     let booking = state.booking(reservation_no).ok_or(Rejection::ReservationNotFound)?;
-    match booking.status {
-        Status::Cancelled { .. } => Ok(vec![]),
-        Status::Expired { .. } | Status::Completed { .. } => Err(Rejection::ReservationClosed),
-        Status::Confirmed { picked_up_at: Some(_) } => Err(Rejection::AlreadyPickedUp),
-        Status::PaymentPending { .. } | Status::Confirmed { picked_up_at: None } => {
-            let quote = booking.cancellation_quote(&terms.cancellation, now);
-            Ok(vec![Event::Cancelled { subject: booking.subject.clone(), at: now, quote }])
-        }
+    booking.may_be_cancelled(now)?;
+    if let Status::Cancelled { .. } = booking.status {
+        return Ok(vec![]);
     }
+    let quote = booking.cancellation_quote(&terms.cancellation, now);
+    Ok(vec![Event::Cancelled { subject: booking.subject.clone(), at: now, quote }])
 }
 
+/// The car is for whom it belongs to now; early, it is handed over if nobody else has it until the period begins.
 fn pick_up(state: &State, reservation_no: &ReservationNo, now: Timestamp) -> Result<Vec<Event>, Rejection> {
-    let booking = state.live(reservation_no)?;
-    match booking.status {
-        // One car, one customer at a time: a car that is still out with another customer cannot be handed over.
-        Status::Confirmed { picked_up_at: None } if state.is_out() => Err(Rejection::CarIsOut),
-        // Early, the car is handed over only if nobody else has it until the period begins.
-        Status::Confirmed { picked_up_at: None }
-            if Period::new(now, booking.period.from()).is_some_and(|early| !state.is_free(&early, now)) =>
-        {
-            Err(Rejection::CarNotAvailable)
-        }
-        Status::Confirmed { picked_up_at: None } => {
-            Ok(vec![Event::PickedUp { subject: booking.subject.clone(), at: now }])
-        }
-        Status::Confirmed { picked_up_at: Some(_) } => Err(Rejection::AlreadyPickedUp),
-        Status::PaymentPending { .. } => Err(Rejection::ReservationNotPaid),
-        Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. } => {
-            Err(Rejection::ReservationClosed)
-        }
+    let booking = state.booking(reservation_no).ok_or(Rejection::ReservationNotFound)?;
+    booking.may_be_picked_up(now)?;
+    // One car, one customer at a time: a car that is still out with another customer cannot be handed over.
+    if state.is_out() {
+        return Err(Rejection::CarIsOut);
     }
+    let until = booking.period.from().max(now.saturating_add_millis(1));
+    let hand_over = Period::new(now, until).ok_or(Rejection::CarNotAvailable)?;
+    let others = state.bookings.iter().filter(|(no, _)| *no != reservation_no).map(|(_, other)| other);
+    if others.map(|other| other.period).any(|taken| taken.overlaps(&hand_over)) || state.is_blocked(&hand_over) {
+        return Err(Rejection::CarNotAvailable);
+    }
+    Ok(vec![Event::PickedUp { subject: booking.subject.clone(), at: now }])
 }
 
 fn complete(state: &State, reservation_no: &ReservationNo, now: Timestamp) -> Result<Vec<Event>, Rejection> {
@@ -171,6 +172,23 @@ fn complete(state: &State, reservation_no: &ReservationNo, now: Timestamp) -> Re
         }
         Status::Confirmed { picked_up_at: None } | Status::PaymentPending { .. } => Err(Rejection::NotPickedUp),
         Status::Completed { .. } => Ok(vec![]),
-        Status::Cancelled { .. } | Status::Expired { .. } => Err(Rejection::ReservationClosed),
+        Status::Cancelled { .. } | Status::Expired { .. } | Status::NoShow { .. } => Err(Rejection::ReservationClosed),
+    }
+}
+
+fn complete_no_show(
+    state: &State,
+    reservation_no: &ReservationNo,
+    terms: &Terms,
+    now: Timestamp,
+) -> Result<Vec<Event>, Rejection> {
+    let booking = state.booking(reservation_no).ok_or(Rejection::ReservationNotFound)?;
+    match (booking.status, booking.no_show_at(terms)) {
+        (Status::NoShow { .. }, _) => Ok(vec![]),
+        (_, Some(at)) if at <= now => {
+            let quote = Quote::keeping(terms.no_show_fee_percent, booking.price);
+            Ok(vec![Event::NoShow { subject: booking.subject.clone(), at: now, quote }])
+        }
+        (_, Some(_) | None) => Err(Rejection::NotANoShow),
     }
 }

@@ -48,6 +48,10 @@ pub fn evolve(mut state: State, event: &Event) -> Result<State, CorruptHistory> 
             advance(&mut state, subject, "completed", is_out)?.status = Status::Completed { at: *at };
             remember_closed(&mut state, subject);
         }
+        Event::NoShow { subject, at, quote } => {
+            advance(&mut state, subject, "no show", is_waiting)?.status = Status::NoShow { at: *at, quote: *quote };
+            remember_closed(&mut state, subject);
+        }
     }
     Ok(state)
 }

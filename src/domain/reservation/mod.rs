@@ -36,6 +36,10 @@ pub struct Terms {
     pub pricing: Pricing,
     /// What cancelling costs.
     pub cancellation: CancellationPolicy,
+    /// How long after the end of its period a paid reservation that was never picked up is a no-show, in milliseconds.
+    pub no_show_grace_ms: i64,
+    /// The part of the price that a no-show costs, in percent (0 to 100).
+    pub no_show_fee_percent: u8,
 }
 
 impl Default for Terms {
@@ -47,6 +51,8 @@ impl Default for Terms {
             bookings_max: 200,
             pricing: Pricing::default(),
             cancellation: CancellationPolicy::default(),
+            no_show_grace_ms: 60 * MINUTE_MS,
+            no_show_fee_percent: 100,
         }
     }
 }
@@ -96,6 +102,13 @@ pub enum Status {
         /// When.
         at: Timestamp,
     },
+    /// It was paid, and the car was never picked up. New statuses go to the end: stored states keep the place of a status.
+    NoShow {
+        /// When it was closed.
+        at: Timestamp,
+        /// What is kept and what is given back.
+        quote: Quote,
+    },
 }
 
 impl Status {
@@ -131,7 +144,102 @@ impl Booking {
             | Status::PaymentPending { .. }
             | Status::Cancelled { .. }
             | Status::Expired { .. }
-            | Status::Completed { .. } => self.period,
+            | Status::Completed { .. }
+            | Status::NoShow { .. } => self.period,
+        }
+    }
+
+    /// Whether its customer has the car.
+    #[must_use]
+    pub const fn is_out(&self) -> bool {
+        matches!(self.status, Status::Confirmed { picked_up_at: Some(_) })
+    }
+
+    /// Whether its period was over when it was made, as the old surface allows. Nobody can come for it: it is never a
+    /// no-show, and can be paid and cancelled at any time.
+    #[must_use]
+    pub fn is_backdated(&self) -> bool {
+        self.period.to() <= self.made_at
+    }
+
+    /// Whether its time is over: from the end of its period on it can be neither paid nor cancelled.
+    #[must_use]
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        !self.is_backdated() && self.period.to() <= now
+    }
+
+    /// Whether it can still be paid.
+    ///
+    /// # Errors
+    /// [`Rejection::ReservationClosed`].
+    pub fn may_be_paid(&self, now: Timestamp) -> Result<(), Rejection> {
+        if self.status.is_live() && !self.is_over(now) { Ok(()) } else { Err(Rejection::ReservationClosed) }
+    }
+
+    /// Whether it can still be cancelled, or is cancelled already.
+    ///
+    /// # Errors
+    /// [`Rejection::ReservationClosed`], or [`Rejection::AlreadyPickedUp`].
+    pub fn may_be_cancelled(&self, now: Timestamp) -> Result<(), Rejection> {
+        match self.status {
+            Status::Cancelled { .. } => Ok(()),
+            Status::Expired { .. } | Status::Completed { .. } | Status::NoShow { .. } => {
+                Err(Rejection::ReservationClosed)
+            }
+            Status::PaymentPending { .. } | Status::Confirmed { .. } if self.is_over(now) => {
+                Err(Rejection::ReservationClosed)
+            }
+            Status::Confirmed { picked_up_at: Some(_) } => Err(Rejection::AlreadyPickedUp),
+            Status::PaymentPending { .. } | Status::Confirmed { picked_up_at: None } => Ok(()),
+        }
+    }
+
+    /// Whether it is one whose car can be handed over at `now`, as far as it alone can tell.
+    ///
+    /// # Errors
+    /// Why not; [`Rejection::CarNotAvailable`] when its time is over.
+    pub fn may_be_picked_up(&self, now: Timestamp) -> Result<(), Rejection> {
+        let over = self.period.to() <= now;
+        match self.status {
+            Status::NoShow { .. } => Err(Rejection::CarNotAvailable),
+            Status::PaymentPending { .. } | Status::Confirmed { picked_up_at: None } if over => {
+                Err(Rejection::CarNotAvailable)
+            }
+            Status::Confirmed { picked_up_at: None } => Ok(()),
+            Status::Confirmed { picked_up_at: Some(_) } => Err(Rejection::AlreadyPickedUp),
+            Status::PaymentPending { .. } => Err(Rejection::ReservationNotPaid),
+            Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. } => {
+                Err(Rejection::ReservationClosed)
+            }
+        }
+    }
+
+    /// When it becomes a no-show unless its car is picked up before.
+    #[must_use]
+    pub fn no_show_at(&self, terms: &Terms) -> Option<Timestamp> {
+        match self.status {
+            Status::Confirmed { picked_up_at: None } if !self.is_backdated() => {
+                Some(self.period.to().saturating_add_millis(terms.no_show_grace_ms))
+            }
+            Status::Confirmed { .. }
+            | Status::PaymentPending { .. }
+            | Status::Cancelled { .. }
+            | Status::Expired { .. }
+            | Status::Completed { .. }
+            | Status::NoShow { .. } => None,
+        }
+    }
+
+    /// When somebody has to look at it again: when its hold ends, or when it becomes a no-show.
+    #[must_use]
+    pub fn deadline(&self, terms: &Terms) -> Option<Timestamp> {
+        match self.status {
+            Status::PaymentPending { hold_until } => Some(hold_until),
+            Status::Confirmed { .. }
+            | Status::Cancelled { .. }
+            | Status::Expired { .. }
+            | Status::Completed { .. }
+            | Status::NoShow { .. } => self.no_show_at(terms),
         }
     }
 
@@ -140,7 +248,7 @@ impl Booking {
     pub fn cancellation_quote(&self, policy: &CancellationPolicy, now: Timestamp) -> Quote {
         match self.status {
             Status::Confirmed { .. } => policy.quote(self.price, self.period.from(), now),
-            Status::Cancelled { quote, .. } => quote,
+            Status::Cancelled { quote, .. } | Status::NoShow { quote, .. } => quote,
             Status::PaymentPending { .. } | Status::Expired { .. } | Status::Completed { .. } => {
                 let nothing = Money::zero(self.price.currency());
                 Quote { fee: nothing, refund: nothing }
@@ -226,6 +334,11 @@ pub enum Command {
         /// Which.
         reservation_no: ReservationNo,
     },
+    /// Nobody has come for the car.
+    CompleteNoShow {
+        /// Which.
+        reservation_no: ReservationNo,
+    },
 }
 
 /// What has happened to a calendar.
@@ -297,6 +410,15 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// Nobody came for the car, and the reservation is completed as a no-show.
+    NoShow {
+        /// What it was about.
+        subject: Subject,
+        /// When.
+        at: Timestamp,
+        /// What is kept and what is given back.
+        quote: Quote,
+    },
 }
 
 /// Why a calendar refuses.
@@ -350,6 +472,9 @@ pub enum Rejection {
     /// The car is not out.
     #[error("the car has not been picked up")]
     NotPickedUp,
+    /// It is not a no-show, or not yet.
+    #[error("the reservation is no no-show")]
+    NotANoShow,
     /// No such block.
     #[error("there is no such block of this car")]
     BlockNotFound,
@@ -379,6 +504,7 @@ impl Rejection {
             Rejection::AlreadyPickedUp => "rental_already_picked_up",
             Rejection::CarIsOut => "car_is_out",
             Rejection::NotPickedUp => "rental_not_picked_up",
+            Rejection::NotANoShow => "not_a_no_show",
             Rejection::BlockNotFound => "block_not_found",
             Rejection::BlockNoTaken => "block_no_taken",
         }
@@ -394,16 +520,26 @@ impl State {
             .or_else(|| self.closed.iter().find(|booking| booking.subject.reservation_no == *reservation_no))
     }
 
-    /// Whether nobody has the car in `period` and it is not blocked.
+    /// Whether the car can be offered for `period`: nobody has it then, it is not blocked, and it is not overdue, since
+    /// nobody knows when an overdue car comes back.
     #[must_use]
     pub fn is_free(&self, period: &Period, now: Timestamp) -> bool {
-        !self.bookings.values().any(|booking| booking.occupied(now).overlaps(period))
-            && !self.blocks.values().any(|block| block.period.overlaps(period))
+        let overdue = |booking: &Booking| booking.is_out() && booking.period.to() <= now;
+        !self.bookings.values().any(overdue) && !self.is_taken(period, now)
+    }
+
+    /// Whether somebody has the car in `period`, or it is blocked then.
+    fn is_taken(&self, period: &Period, now: Timestamp) -> bool {
+        self.bookings.values().any(|booking| booking.occupied(now).overlaps(period)) || self.is_blocked(period)
+    }
+
+    fn is_blocked(&self, period: &Period) -> bool {
+        self.blocks.values().any(|block| block.period.overlaps(period))
     }
 
     /// Whether a customer has the car.
     fn is_out(&self) -> bool {
-        self.bookings.values().any(|booking| matches!(booking.status, Status::Confirmed { picked_up_at: Some(_) }))
+        self.bookings.values().any(Booking::is_out)
     }
 
     fn live(&self, reservation_no: &ReservationNo) -> Result<&Booking, Rejection> {
@@ -425,7 +561,8 @@ impl Event {
             | Event::Expired { subject, .. }
             | Event::Cancelled { subject, .. }
             | Event::PickedUp { subject, .. }
-            | Event::Completed { subject, .. } => Some(subject),
+            | Event::Completed { subject, .. }
+            | Event::NoShow { subject, .. } => Some(subject),
             Event::Enrolled(_) | Event::Retired | Event::Blocked { .. } | Event::Unblocked { .. } => None,
         }
     }

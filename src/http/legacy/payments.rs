@@ -40,7 +40,7 @@ pub(super) async fn post(legacy: Legacy, call: Call) -> Outcome {
             let paid = legacy.service.pay(number.clone(), Legacy::means()).await;
             legacy.or_under_way(&number, paid).await?
         }
-        Wish::Cancel => (legacy.service.cancel(number).await?.0, PaymentResult::NotAttempted),
+        Wish::Cancel => (legacy.service.cancel(number).await?, PaymentResult::NotAttempted),
     };
     Ok(legacy.changed(&call, PAYMENTS, rows::payment, &view, &result))
 }

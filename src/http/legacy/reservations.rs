@@ -88,9 +88,9 @@ fn step(label: &ReservationNo, last: Option<&LastUse>, wanted: &Wanted) -> Step 
     };
     match booking.status {
         Status::PaymentPending { .. } if same => Step::Pay,
-        Status::Confirmed { .. } | Status::Completed { .. } if same => Step::Leave,
+        Status::Confirmed { .. } | Status::Completed { .. } | Status::NoShow { .. } if same => Step::Leave,
         Status::PaymentPending { .. } | Status::Confirmed { .. } => Step::Refuse,
-        Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. } => again(),
+        Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. } | Status::NoShow { .. } => again(),
     }
 }
 
@@ -132,7 +132,7 @@ pub(super) async fn post(legacy: Legacy, call: Call) -> Outcome {
         Wish::Reserve(wanted) => legacy.reserve(&call, wanted).await?,
         Wish::Cancel(names) => {
             let view = required("resrvNo", legacy.named(&names).await?)?;
-            let (view, _) = legacy.service.cancel(view.booking.subject.reservation_no).await?;
+            let view = legacy.service.cancel(view.booking.subject.reservation_no).await?;
             (view, PaymentResult::NotAttempted)
         }
     };

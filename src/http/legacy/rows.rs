@@ -25,7 +25,7 @@ fn reservation_word(view: &ReservationView) -> &'static str {
         reservation::Status::PaymentPending { .. } | reservation::Status::Confirmed { .. } => "RESERVED",
         reservation::Status::Cancelled { .. } => "RESERVATION_CANCELED",
         reservation::Status::Expired { .. } => "EXPIRED",
-        reservation::Status::Completed { .. } => "COMPLETED",
+        reservation::Status::Completed { .. } | reservation::Status::NoShow { .. } => "COMPLETED",
     }
 }
 
@@ -79,7 +79,8 @@ fn cancelled_on(view: &ReservationView, zone: &TimeZone) -> Option<String> {
         reservation::Status::PaymentPending { .. }
         | reservation::Status::Confirmed { .. }
         | reservation::Status::Expired { .. }
-        | reservation::Status::Completed { .. } => None,
+        | reservation::Status::Completed { .. }
+        | reservation::Status::NoShow { .. } => None,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::domain::reservation::{Booking, Status};
 use crate::domain::{customer as customers, fleet, payment as payments, rental as rentals, reservation};
 use crate::store::journal::ReadError;
 use crate::store::schema::ReservationDocument;
-use crate::store::schema::customer::KEY_KIND;
+use crate::store::schema::customer::{KEY_KIND, REOPEN_TIMER};
 use crate::store::schema::payment::SETTLE_TIMER;
 use crate::store::schema::rental::OVERDUE_TIMER;
 use crate::store::schema::reservation::RESERVATION_KIND;
@@ -29,8 +29,8 @@ pub(super) async fn calendar(walk: &mut Walk<'_>, key: &str, state: &reservation
     walk.report.check(must::calendar_in_order(&car_no, state));
     walk.report.check(must::no_overlap(state));
     walk.report.check(must::out_once(state));
-    let pending = |booking: &&Booking| matches!(booking.status, Status::PaymentPending { .. });
-    for booking in state.bookings.values().filter(pending) {
+    let terms = reservation::Terms::default();
+    for booking in state.bookings.values().filter(|booking| booking.deadline(&terms).is_some()) {
         walk.needs_timer(key, booking.subject.reservation_no.as_str());
     }
     let ledger = walk.state::<Car>(key).await?;
@@ -53,6 +53,7 @@ impl Walk<'_> {
         self.report.check(must::confirmed_has_approved_payment(booking, &payment));
         self.report.check(must::refund_honours_quote(booking, &payment));
         self.report.check(must::fulfilled_stays_paid(booking, &payment));
+        self.report.check(must::no_show_keeps_its_fee(booking, &payment));
         if let Some(lag) = behind(booking, payment.0.as_ref(), rental.0.as_ref()) {
             self.report.note("not_done_yet", no, lag);
         }
@@ -81,7 +82,10 @@ fn behind(
         (Status::Cancelled { .. } | Status::Expired { .. }, _) if payment.is_some() && !cancelled => {
             Some("it is closed and its payment is not cancelled")
         }
-        (Status::Cancelled { .. } | Status::Expired { .. }, Some(rentals::Status::Rented)) => {
+        (Status::NoShow { quote, .. }, _) if quote.refund.amount() > 0 && !cancelled => {
+            Some("it is a no-show and its payment does not give anything back")
+        }
+        (Status::Cancelled { .. } | Status::Expired { .. } | Status::NoShow { .. }, Some(rentals::Status::Rented)) => {
             Some("it is closed and its rental is not cancelled")
         }
         (
@@ -89,7 +93,8 @@ fn behind(
             | Status::Confirmed { .. }
             | Status::Cancelled { .. }
             | Status::Expired { .. }
-            | Status::Completed { .. },
+            | Status::Completed { .. }
+            | Status::NoShow { .. },
             _,
         ) => None,
     }
@@ -156,9 +161,19 @@ pub(super) async fn customer(walk: &mut Walk<'_>, key: &str, state: &customers::
     walk.keys += u64::from(kept);
     let violation = match &state.0 {
         Some(customers::Customer::Erased { .. }) if kept => Some(("erased_is_unreadable", "the key is still there")),
-        Some(customers::Customer::Registered { .. }) if !kept => Some(("registered_is_readable", "the key is lost")),
-        Some(customers::Customer::Erased { .. } | customers::Customer::Registered { .. }) | None => None,
+        Some(customers::Customer::Registered { .. } | customers::Customer::Closed { .. }) if !kept => {
+            Some(("registered_is_readable", "the key is lost"))
+        }
+        Some(
+            customers::Customer::Erased { .. }
+            | customers::Customer::Registered { .. }
+            | customers::Customer::Closed { .. },
+        )
+        | None => None,
     };
+    if let Some(customers::Customer::Closed { .. }) = &state.0 {
+        walk.needs_timer(key, REOPEN_TIMER);
+    }
     if let Some((invariant, detail)) = violation {
         walk.report.violation(Violation::new(invariant, &key, detail));
     }

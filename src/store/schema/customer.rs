@@ -11,15 +11,19 @@ use std::fmt::Write as _;
 
 const REGISTERED_V1: &str = "customer.registered.v1";
 const ERASED_V1: &str = "customer.erased.v1";
+const CLOSED_V1: &str = "customer.closed.v1";
+const REOPENED_V1: &str = "customer.reopened.v1";
 
 /// Every tag of this context, old versions included.
-pub const TAGS: &[&str] = &[REGISTERED_V1, ERASED_V1];
+pub const TAGS: &[&str] = &[REGISTERED_V1, ERASED_V1, CLOSED_V1, REOPENED_V1];
 
 /// The kind of the state documents; their key is the customer's number.
 pub const STATE_KIND: &str = "customer";
 /// The kind of the documents that hold the keys to the customers' data; their key is the customer's number. They
 /// are the only place where a key is kept, and removing one is what erases a customer.
 pub const KEY_KIND: &str = "customer-key";
+/// The name of the timer that reopens a number whose erasure was cut off.
+pub const REOPEN_TIMER: &str = "reopen";
 /// The number of the shape of the state documents.
 pub const STATE_SCHEMA: u16 = 1;
 
@@ -30,8 +34,9 @@ struct RegisteredV1<'a> {
     at_ms: i64,
 }
 
+/// Erased, closed, reopened: something happened at an instant.
 #[derive(Serialize, Deserialize)]
-struct ErasedV1 {
+struct StepV1 {
     at_ms: i64,
 }
 
@@ -44,7 +49,9 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
         Event::Registered { sealed, at, key: _ } => {
             write(REGISTERED_V1, &RegisteredV1 { sealed: sealed.into(), at_ms: at.as_millis() })
         }
-        Event::Erased { at } => write(ERASED_V1, &ErasedV1 { at_ms: at.as_millis() }),
+        Event::Erased { at } => write(ERASED_V1, &StepV1 { at_ms: at.as_millis() }),
+        Event::Closed { at } => write(CLOSED_V1, &StepV1 { at_ms: at.as_millis() }),
+        Event::Reopened { at } => write(REOPENED_V1, &StepV1 { at_ms: at.as_millis() }),
     }
 }
 
@@ -58,7 +65,9 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
             let RegisteredV1 { sealed, at_ms } = read(payload)?;
             Event::Registered { sealed: sealed.into_owned(), at: instant(at_ms)?, key: None }
         }
-        ERASED_V1 => Event::Erased { at: instant(read::<ErasedV1>(payload)?.at_ms)? },
+        ERASED_V1 => Event::Erased { at: instant(read::<StepV1>(payload)?.at_ms)? },
+        CLOSED_V1 => Event::Closed { at: instant(read::<StepV1>(payload)?.at_ms)? },
+        REOPENED_V1 => Event::Reopened { at: instant(read::<StepV1>(payload)?.at_ms)? },
         _ => return Err(unknown_tag(tag)),
     })
 }
@@ -75,7 +84,7 @@ pub fn json(event: &Event) -> Value {
             });
             json!({ "sealed": hex, "at": json_instant(*at) })
         }
-        Event::Erased { at } => json!({ "at": json_instant(*at) }),
+        Event::Erased { at } | Event::Closed { at } | Event::Reopened { at } => json!({ "at": json_instant(*at) }),
     }
 }
 

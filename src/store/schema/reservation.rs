@@ -4,9 +4,11 @@ use super::wire::{
     Encoded, MoneyV1, PeriodV1, StateError, SubjectV1, Text, block_no, instant, json_instant, json_money, json_subject,
     read, read_state, unknown_tag, write, write_state,
 };
+use crate::domain::Subject;
 use crate::domain::cancellation::Quote;
 use crate::domain::ids::CarNo;
 use crate::domain::reservation::{Block, Booking, Car, Event, State};
+use crate::domain::time::Timestamp;
 use crate::store::codec::CodecError;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -22,6 +24,7 @@ const EXPIRED_V1: &str = "reservation.expired.v1";
 const CANCELLED_V1: &str = "reservation.cancelled.v1";
 const PICKED_UP_V1: &str = "reservation.picked_up.v1";
 const COMPLETED_V1: &str = "reservation.completed.v1";
+const NO_SHOW_V1: &str = "reservation.no_show.v1";
 
 /// Every tag of this context, old versions included.
 pub const TAGS: &[&str] = &[
@@ -35,14 +38,15 @@ pub const TAGS: &[&str] = &[
     CANCELLED_V1,
     PICKED_UP_V1,
     COMPLETED_V1,
+    NO_SHOW_V1,
 ];
 
 /// The kind of the state documents; their key is the car's number.
 pub const STATE_KIND: &str = "calendar";
 /// The kind of the documents that hold the latest state of one reservation; their key is its number.
 pub const RESERVATION_KIND: &str = "reservation";
-/// The number of the shape of the state documents.
-pub const STATE_SCHEMA: u16 = 1;
+/// The number of the shape of the state documents. In schema 1 paid bookings had no timer; the shape is the same.
+pub const STATE_SCHEMA: u16 = 2;
 /// The number of the shape of the documents of [`RESERVATION_KIND`].
 pub const RESERVATION_SCHEMA: u16 = 1;
 
@@ -85,8 +89,9 @@ struct ConfirmedV1<'a> {
     period: PeriodV1,
 }
 
+/// Cancelled, no-show: it ended at an instant and at a price.
 #[derive(Serialize, Deserialize)]
-struct CancelledV1<'a> {
+struct QuotedV1<'a> {
     subject: SubjectV1<'a>,
     at_ms: i64,
     fee: MoneyV1,
@@ -139,15 +144,8 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
         Event::Confirmed { subject, period } => {
             write(CONFIRMED_V1, &ConfirmedV1 { subject: subject.into(), period: period.into() })
         }
-        Event::Cancelled { subject, at, quote } => write(
-            CANCELLED_V1,
-            &CancelledV1 {
-                subject: subject.into(),
-                at_ms: at.as_millis(),
-                fee: (&quote.fee).into(),
-                refund: (&quote.refund).into(),
-            },
-        ),
+        Event::Cancelled { subject, at, quote } => write(CANCELLED_V1, &QuotedV1::new(subject, *at, quote)),
+        Event::NoShow { subject, at, quote } => write(NO_SHOW_V1, &QuotedV1::new(subject, *at, quote)),
         Event::Expired { subject, at } => write(EXPIRED_V1, &StepV1 { subject: subject.into(), at_ms: at.as_millis() }),
         Event::PickedUp { subject, at } => {
             write(PICKED_UP_V1, &StepV1 { subject: subject.into(), at_ms: at.as_millis() })
@@ -176,7 +174,14 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
             let wire: ConfirmedV1 = read(payload)?;
             Ok(Event::Confirmed { subject: wire.subject.subject()?, period: wire.period.period()? })
         }
-        CANCELLED_V1 => read::<CancelledV1>(payload)?.event(),
+        CANCELLED_V1 => {
+            let (subject, at, quote) = read::<QuotedV1>(payload)?.parts()?;
+            Ok(Event::Cancelled { subject, at, quote })
+        }
+        NO_SHOW_V1 => {
+            let (subject, at, quote) = read::<QuotedV1>(payload)?.parts()?;
+            Ok(Event::NoShow { subject, at, quote })
+        }
         EXPIRED_V1 => {
             let wire: StepV1 = read(payload)?;
             Ok(Event::Expired { subject: wire.subject.subject()?, at: instant(wire.at_ms)? })
@@ -224,10 +229,15 @@ impl HeldV1<'_> {
     }
 }
 
-impl CancelledV1<'_> {
-    fn event(self) -> Result<Event, CodecError> {
+impl<'a> QuotedV1<'a> {
+    fn new(subject: &'a Subject, at: Timestamp, quote: &Quote) -> Self {
+        let (fee, refund) = ((&quote.fee).into(), (&quote.refund).into());
+        QuotedV1 { subject: subject.into(), at_ms: at.as_millis(), fee, refund }
+    }
+
+    fn parts(self) -> Result<(Subject, Timestamp, Quote), CodecError> {
         let quote = Quote { fee: self.fee.money()?, refund: self.refund.money()? };
-        Ok(Event::Cancelled { subject: self.subject.subject()?, at: instant(self.at_ms)?, quote })
+        Ok((self.subject.subject()?, instant(self.at_ms)?, quote))
     }
 }
 
@@ -263,7 +273,7 @@ pub fn json(event: &Event) -> Value {
         Event::Confirmed { subject, period } => {
             json_subject(subject, json!({ "from": json_instant(period.from()), "to": json_instant(period.to()) }))
         }
-        Event::Cancelled { subject, at, quote } => json_subject(
+        Event::Cancelled { subject, at, quote } | Event::NoShow { subject, at, quote } => json_subject(
             subject,
             json!({ "at": json_instant(*at), "fee": json_money(&quote.fee), "refund": json_money(&quote.refund) }),
         ),

@@ -11,11 +11,18 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// The version of everything that this adapter stores.
-pub const FORMAT: u16 = 2;
-/// The first version, in which everything was under plain keys in sled and there was no log in front of it. Stores of it
-/// are opened and go on as stores of this version.
+/// The version of everything that this adapter stores. Stores of earlier versions are opened and go on as stores of this
+/// one: in 1 everything was under plain keys in sled, without a log in front of it; in 2 there were no no-shows, and a
+/// customer was erased without being closed first.
+pub const FORMAT: u16 = 3;
+/// The first version.
+#[cfg(test)]
 pub(super) const PLAIN_FORMAT: u16 = 1;
+
+/// Whether stores of a version can be opened.
+pub(super) fn is_readable(format: u16) -> bool {
+    (1..=FORMAT).contains(&format)
+}
 
 const STATE_FILE: &str = "rentcar.store";
 const LOCK_FILE: &str = "rentcar.lock";
@@ -332,7 +339,7 @@ fn look(path: &Path) -> Result<Contents, OpenError> {
     match state {
         "creating" => Ok(Contents::Nothing),
         "importing" => Err(OpenError::Incomplete(path.to_path_buf())),
-        format if [FORMAT, PLAIN_FORMAT].iter().any(|known| format == format!("format {known}")) => {
+        format if (1..=FORMAT).any(|known| format == format!("format {known}")) => {
             match fs::metadata(path.join(DB_FILE)) {
                 Ok(file) if file.len() > 0 => Ok(Contents::Store),
                 Ok(_) => Err(OpenError::damaged(path, "its file `db` is empty")),

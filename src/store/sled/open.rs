@@ -4,7 +4,7 @@
 use super::super::frame::Frame;
 use super::checkpoint::Settled;
 use super::cold;
-use super::directory::{Contents, Directory, FORMAT, OpenError, PLAIN_FORMAT};
+use super::directory::{Contents, Directory, OpenError, is_readable};
 use super::keys::{self, ShardCode};
 use super::meta::{self, Shards};
 use super::plan::{ShardState, ShardStates};
@@ -91,7 +91,7 @@ impl Database {
         let bytes = self.trees.plain.get([keys::META]).map_err(|error| self.error(error))?;
         let bytes = bytes.ok_or_else(|| OpenError::damaged(self.path(), "its description is missing"))?;
         let stored = meta::decode(&bytes).map_err(|_| OpenError::damaged(self.path(), "its description is damaged"))?;
-        if ![FORMAT, PLAIN_FORMAT].contains(&stored.format) {
+        if !is_readable(stored.format) {
             return Err(OpenError::Format { path: self.path().to_path_buf(), found: stored.format.to_string() });
         }
         stored.matching(configured).ok_or_else(|| OpenError::Shards {

@@ -50,6 +50,8 @@ pub enum Kind {
     RentalCancelled,
     /// Its car should be back.
     RentalOverdue,
+    /// Nobody came for the car.
+    NoShow,
 }
 
 impl Kind {
@@ -74,6 +76,7 @@ impl Kind {
             Kind::RentalReturned => "rental.returned",
             Kind::RentalCancelled => "rental.cancelled",
             Kind::RentalOverdue => "rental.overdue",
+            Kind::NoShow => "reservation.no_show",
         }
     }
 
@@ -91,7 +94,7 @@ impl Kind {
             Kind::RentalOverdue => 8,
             Kind::RentalReturned => 9,
             Kind::Completed => 10,
-            Kind::Cancelled | Kind::Expired => 11,
+            Kind::Cancelled | Kind::Expired | Kind::NoShow => 11,
             Kind::RentalCancelled => 12,
             Kind::PaymentCancelled => 13,
             Kind::PaymentRefunded => 14,
