@@ -1,125 +1,21 @@
 //! The contexts together, in memory, without the front door.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on ends here")]
 
-use rentcar::actors::api::{PaymentMeans, PaymentResult, PersonalData, ReserveRequest, ServiceError};
-use rentcar::actors::app::{App, AppSettings, Foundation};
-use rentcar::actors::payment::bulkhead::BulkheadConfig;
-use rentcar::actors::payment::unsettled::UnsettledSettings;
-use rentcar::actors::runtime::{Clock, ContextLimits, ManualClock};
-use rentcar::actors::service::{FaultAction, Service, ServiceSettings};
+mod service_support;
+
+use rentcar::actors::api::{PaymentResult, PersonalData, ReserveRequest, ServiceError};
+use rentcar::actors::service::FaultAction;
 use rentcar::actors::views::rebuild;
 use rentcar::domain::cancellation::Settlement;
-use rentcar::domain::fleet::{self, Particulars};
-use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
-use rentcar::domain::money::{Currency, Money};
-use rentcar::domain::reservation::{Rejection, Status, Terms};
-use rentcar::domain::time::{HOUR_MS, Period, Timestamp};
-use rentcar::domain::{payment, rental};
-use rentcar::providers::sandbox::{Sandbox, SettingsPatch};
-use rentcar::store::memory::{MemoryJournal, MemoryViews};
-use rentcar::store::schema;
-use rentcar::store::view_store::ViewStore;
+use rentcar::domain::fleet;
+use rentcar::domain::ids::CustomerNo;
+use rentcar::domain::reservation::{Rejection, Status};
+use rentcar::domain::rental;
+use rentcar::providers::sandbox::SettingsPatch;
+use service_support::{World, card, eventually, request};
 use std::sync::Arc;
 use std::time::Duration;
-
-const START_MS: i64 = 1_800_000_000_000;
-
-struct World {
-    app: App,
-    clock: Arc<ManualClock>,
-    sandbox: Sandbox,
-    journal: Arc<MemoryJournal>,
-    views: Arc<dyn ViewStore>,
-}
-
-impl World {
-    async fn start() -> World {
-        let shards: Vec<_> = schema::ALL.into_iter().map(|context| (context, 4)).collect();
-        let journal = MemoryJournal::new(&shards);
-        let views: Arc<dyn ViewStore> = Arc::new(MemoryViews::default());
-        let clock = Arc::new(ManualClock::at(START_MS));
-        let sandbox = Sandbox::new();
-        let foundation = Foundation {
-            journal: journal.clone(),
-            views: Arc::clone(&views),
-            clock: clock.clone(),
-            provider: Arc::new(sandbox.clone()),
-        };
-        let service = ServiceSettings {
-            terms: Terms::default(),
-            request_timeout: Duration::from_secs(10),
-            payment_wait: Duration::from_secs(5),
-            view_wait: Duration::from_secs(5),
-            read_wait: Duration::from_secs(5),
-            unpaid_holds_max: 0,
-        };
-        let settings = AppSettings {
-            service,
-            bulkhead: BulkheadConfig::default(),
-            provider_timeout: Duration::from_secs(10),
-            retry_deferred: true,
-            unsettled: UnsettledSettings::default(),
-            limits: ContextLimits::default(),
-        };
-        let app = App::start(foundation, settings).await.unwrap();
-        World { app, clock, sandbox, journal, views }
-    }
-
-    fn service(&self) -> &Service {
-        &self.app.service
-    }
-
-    async fn car(&self, no: &str) -> CarNo {
-        let car_no = CarNo::parse(no).unwrap();
-        self.service().register_car(car_no.clone(), particulars(10_000)).await.unwrap();
-        car_no
-    }
-
-    fn period(&self, from_hours: i64, to_hours: i64) -> Period {
-        let now = Timestamp::from_millis(self.clock.now_ms()).unwrap();
-        let at = |hours: i64| now.saturating_add_millis(hours * HOUR_MS);
-        Period::new(at(from_hours), at(to_hours)).unwrap()
-    }
-
-    async fn payment(&self, no: &ReservationNo) -> payment::Payment {
-        self.service().payment(&no.payment()).await.unwrap().1.unwrap()
-    }
-}
-
-fn card() -> PaymentMeans {
-    PaymentMeans { method: "card".into(), token: "tok".into() }
-}
-
-fn request(car_no: &CarNo, period: Period) -> ReserveRequest {
-    ReserveRequest {
-        reservation_no: None,
-        car_no: car_no.clone(),
-        customer_no: CustomerNo::parse("kim").unwrap(),
-        period,
-        means: Some(card()),
-        backdated: false,
-    }
-}
-
-fn particulars(rate: u64) -> Particulars {
-    Particulars {
-        model: "Avante".to_owned(),
-        car_class: "compact".to_owned(),
-        branch: "Seoul".to_owned(),
-        daily_rate: Money::new(rate, Currency::KRW).unwrap(),
-        registered_on: 0,
-    }
-}
-
-/// Waits until `holds`, within ten seconds.
-async fn eventually<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-    while !holds().await {
-        assert!(tokio::time::Instant::now() < deadline, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_booking_goes_from_search_to_return_and_every_context_follows() {
