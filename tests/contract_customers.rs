@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Options, SOON, TestServer, customer, eventually, path, unique};
+use common::{Options, SOON, TestServer, booking, customer, eventually, in_days, path, unique};
 use serde_json::json;
 use std::path::Path;
 
@@ -64,7 +64,8 @@ async fn erased_personal_data_is_unreadable_everywhere_while_bookings_stay() {
     let reservation_no = booked.text_at("/reservationNo");
     server.my_page_shows(&customer_no, &reservation_no, &["reservation.confirmed"]).await;
     let address = path("/v1/customers/{}", &customer_no);
-    server.delete(&address).await.expect(204);
+    server.post_empty(&path("/v1/reservations/{}/cancellation", &reservation_no)).await.expect(200);
+    eventually("the money has gone back", SOON, async || server.delete(&address).await.status == 204).await;
     server.get(&address).await.refused(410, "customer_erased");
     server.delete(&address).await.expect(204);
     server.post("/v1/customers", &body).await.refused(410, "customer_erased");
@@ -75,9 +76,9 @@ async fn erased_personal_data_is_unreadable_everywhere_while_bookings_stay() {
     })
     .await;
     let reservation = server.reservation(&reservation_no).await;
-    assert_eq!(reservation.json["status"], "CONFIRMED", "the booking stays");
+    assert_eq!(reservation.json["status"], "CANCELLED", "the booking stays");
     let payment = server.get(&path("/v1/payments/{}", &reservation.text_at("/payment/paymentNo"))).await.expect(200);
-    assert_eq!(payment.json["status"], "APPROVED", "the money stays accounted for");
+    assert_eq!(payment.json["chargedAmount"], payment.json["refundedAmount"], "the money stays accounted for");
     assert!(!server.log().contains("Quandary") && !server.log().contains(mail), "personal data was logged");
     server.terminate().await;
     let (status, exported, log) = server.run(&["export"]).await;
@@ -88,6 +89,26 @@ async fn erased_personal_data_is_unreadable_everywhere_while_bookings_stay() {
     }
     server.restart().await;
     server.get(&address).await.refused(410, "customer_erased");
+}
+
+#[tokio::test]
+async fn a_customer_with_live_bookings_is_not_erased_and_an_erased_one_books_nothing_on_either_surface() {
+    let server = TestServer::start().await;
+    let (car_no, customer_no) = (server.register_car().await, server.register_customer().await);
+    let booked = server.reserve(&car_no, &customer_no, 3, 5).await.text_at("/reservationNo");
+    let held = server.hold(&car_no, &customer_no, 5, 6).await.text_at("/reservationNo");
+    let address = path("/v1/customers/{}", &customer_no);
+    let refused = server.delete(&address).await.refused(409, "customer_has_live_bookings");
+    assert_eq!(refused.json["reservations"], json!([held, booked]), "the newest first");
+    for no in [&booked, &held] {
+        server.post_empty(&path("/v1/reservations/{}/cancellation", no)).await.expect(200);
+    }
+    eventually("the money has gone back", SOON, async || server.delete(&address).await.status == 204).await;
+    let again = booking(&car_no, &customer_no, &in_days(3), &in_days(5));
+    server.post("/v1/reservations", &again).await.refused(409, "customer_number_erased");
+    let old = json!({"carNo": car_no, "custNo": customer_no, "rentalDt": "20300101", "returnDt": "20300102"});
+    server.post("/carReservations", &old).await.refused(409, "customer_number_erased");
+    server.reserve(&car_no, &unique("cust"), 3, 5).await;
 }
 
 #[tokio::test]

@@ -4,8 +4,8 @@
 mod common;
 
 use common::{
-    Api, DAILY_RATE, HOUR, Provider, SOON, TestServer, amount, booking, eventually, in_days, in_seconds, means, path,
-    provider_settings, unique,
+    Answer, Api, DAILY_RATE, HOUR, Provider, SOON, TestServer, amount, booking, eventually, in_days, in_seconds, means,
+    path, provider_settings, unique,
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -129,9 +129,20 @@ async fn what_is_cancelled_while_its_payment_is_in_doubt_is_refunded() {
     let body = booking(&car_no, &customer_no, &in_days(5), &in_days(6));
     let answer = server.post("/v1/reservations", &body).await;
     let reservation_no = answer.text_at("/reservationNo");
-    server.provider_inside(&json!({})).await;
+    server.provider_inside(&json!({"down": true})).await;
     let cancellation = path("/v1/reservations/{}/cancellation", &reservation_no);
-    assert_eq!(server.post_empty(&cancellation).await.expect(200).json["status"], "CANCELLED");
+    let told = |answer: &Answer| ["refundPending", "fee", "refund"].map(|name| answer.json[name].clone());
+    let pending = [json!(true), json!(null), json!(null)];
+    assert_eq!(told(&server.get(&cancellation).await.expect(200)), pending, "the preview");
+    let cancelled = server.post_empty(&cancellation).await.expect(200);
+    assert_eq!((cancelled.json["status"].clone(), told(&cancelled)), (json!("CANCELLED"), pending.clone()));
+    assert_eq!(told(&server.reservation(&reservation_no).await), pending);
+    server.provider_inside(&json!({})).await;
+    eventually("the reservation tells what goes back", SOON, async || {
+        let known = |amount: u64| json!({"amount": amount, "currency": "KRW"});
+        told(&server.reservation(&reservation_no).await) == [json!(null), known(0), known(DAILY_RATE)]
+    })
+    .await;
     eventually("the money goes back", SOON, async || {
         moved(&server, &reservation_no).await == [charge(DAILY_RATE), refund(DAILY_RATE)]
     })

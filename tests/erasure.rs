@@ -94,10 +94,8 @@ async fn where_a_customer_cannot_be_read_the_booking_is_taken() {
     let world = World::start().await;
     let (car_no, kim) = (world.car("car01").await, CustomerNo::parse("kim").unwrap());
     let journal = &world.journal;
-    let shard = |key: &str| ShardId {
-        context: schema::CUSTOMER,
-        number: shard_of(key, journal.shard_count(schema::CUSTOMER)),
-    };
+    let shard =
+        |key: &str| ShardId { context: schema::CUSTOMER, number: shard_of(key, journal.shard_count(schema::CUSTOMER)) };
     let entity: Arc<str> = "carrier".into();
     let (tag, payload) = schema::customer::encode(&Event::Erased { at: world.period(0, 1).from() }).unwrap();
     let ownership = journal.own(shard(&entity)).await.unwrap();

@@ -191,8 +191,7 @@ struct RentalFollowsReservation(Targets);
 
 impl EventHandler for RentalFollowsReservation {
     fn target(&self, event: &Recorded) -> Option<String> {
-        let kinds =
-            ["reservation.confirmed", "reservation.cancelled", "reservation.no_show", "reservation.picked_up"];
+        let kinds = ["reservation.confirmed", "reservation.cancelled", "reservation.no_show", "reservation.picked_up"];
         let wanted = is_one_of(event, &kinds);
         let decoded = || {
             let event = reservation_event(event).ok()?;

@@ -338,7 +338,13 @@ impl Story {
         let reservations = self.get(&list).await?.must_be(200)?;
         for reservation in reservations.json["items"].as_array().into_iter().flatten() {
             if let Some(cancellation) = reservation["links"]["cancellation"].as_str() {
-                self.post(cancellation, &json!({})).await?.must_be(200)?;
+                let cancelled = self.post(cancellation, &json!({})).await?.must_be(200)?;
+                let (fee, payment) = (&cancelled.json["fee"]["amount"], &cancelled.json["links"]["payment"]);
+                let settled = |paid: &Answer| {
+                    let amount = |name: &str| paid.json[name].as_u64();
+                    amount("chargedAmount") == amount("refundedAmount").zip(fee.as_u64()).map(|(back, fee)| back + fee)
+                };
+                self.follows("the refund", payment.as_str().unwrap_or_default(), settled).await?;
             }
         }
         let path = format!("/v1/cars/{}", cars.second);

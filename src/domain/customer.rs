@@ -116,7 +116,9 @@ pub enum Rejection {
     #[error("the customer's personal data has been erased")]
     CustomerErased,
     /// An erased customer books nothing.
-    #[error("the customer of this number was erased, and nothing can be booked under it; register under another number")]
+    #[error(
+        "the customer of this number was erased, and nothing can be booked under it; register under another number"
+    )]
     NumberErased,
     /// Nothing is booked while it is looked at whether the customer can be erased.
     #[error("the customer of this number is being erased; try again in a moment to learn whether it was")]

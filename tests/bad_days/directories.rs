@@ -2,6 +2,7 @@
 
 use super::{Run, all_there, compare, listing, on, run, serve_refused, with_bookings};
 use crate::common::process::rentcar;
+use rentcar::store::sled::FORMAT;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -44,9 +45,11 @@ async fn a_directory_that_a_server_holds_is_refused_to_everybody_else() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_format_version_is_refused_with_the_way_out_and_left_alone() {
     let (_server, data) = store().await;
-    std::fs::write(data.join("rentcar.store"), "rentcar store, format 3\n").unwrap();
+    let next = FORMAT + 1;
+    std::fs::write(data.join("rentcar.store"), format!("rentcar store, format {next}\n")).unwrap();
     let before = listing(&data);
-    let words = ["format 3", "format 2", "export", "import"];
+    let [found, known] = [next, FORMAT].map(|number| format!("format {number}"));
+    let words = [&*found, &*known, "export", "import"];
     serve_refused(&data, &words);
     for command in COMMANDS {
         on(&data, command).refused(&words);

@@ -157,7 +157,19 @@ impl TestServer {
 
     /// A server started in another way, on an empty store.
     pub async fn with(options: Options) -> TestServer {
+        TestServer::in_directory(tempfile::tempdir().unwrap(), options).await
+    }
+
+    /// A server on a copy of a store that is kept in `tests/data`.
+    pub async fn on_copy_of(archive: &str) -> TestServer {
         let directory = tempfile::tempdir().unwrap();
+        let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(archive);
+        let unpacked = Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(directory.path()).status().unwrap();
+        assert!(unpacked.success(), "{} was not unpacked", archive.display());
+        TestServer::in_directory(directory, Options::default()).await
+    }
+
+    async fn in_directory(directory: tempfile::TempDir, options: Options) -> TestServer {
         let mut server = TestServer { options, directory, process: None, api: Api::at("http://127.0.0.1:0") };
         server.restart().await;
         server

@@ -270,6 +270,9 @@ impl World {
             if matches!(view.booking.status, Status::PaymentPending { .. }) {
                 return Err(format!("{} is still held", memory.no));
             }
+            if is_about_to_end(&view.booking, now_ms) {
+                return Err(format!("the end of {} is still to come", memory.no));
+            }
             money_is_right(&view.booking, view.payment.as_ref(), moved)?;
             rental_is_right(&view.booking, view.rental.as_ref())?;
             if view
@@ -327,6 +330,12 @@ fn particulars() -> Particulars {
         daily_rate: Money::new(10_000, Currency::KRW).unwrap(),
         registered_on: 0,
     }
+}
+
+/// Whether something will still happen to a booking by itself within the time in which everything is looked at.
+fn is_about_to_end(booking: &Booking, now_ms: i64) -> bool {
+    let end_ms = booking.period.to().as_millis() + NO_SHOW_GRACE_MS;
+    matches!(booking.status, Status::Confirmed { .. }) && (now_ms - NO_SHOW_GRACE_MS..now_ms + 10_000).contains(&end_ms)
 }
 
 fn money_is_right(booking: &Booking, paid: Option<&payment::Payment>, moved: (u64, u64)) -> Result<(), String> {

@@ -2,7 +2,7 @@
 
 use super::{CARS, SHARDS, assert_filled, fill, fill_with, open, options, tamper, unjoined};
 use rentcar::store::journal::Context;
-use rentcar::store::sled::{OpenError, SledJournal, SledOptions};
+use rentcar::store::sled::{FORMAT, OpenError, SledJournal, SledOptions};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -79,10 +79,11 @@ fn nothing_is_created_where_only_opening_was_asked_for() {
 async fn another_format_is_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     fill(directory.path(), 3).await;
-    fs::write(directory.path().join("rentcar.store"), "rentcar store, format 3\n").unwrap();
+    let next = FORMAT + 1;
+    fs::write(directory.path().join("rentcar.store"), format!("rentcar store, format {next}\n")).unwrap();
     let before = files(directory.path());
     let error = refusal(directory.path(), &options());
-    assert!(matches!(&error, OpenError::Format { found, .. } if found == "3"), "{error}");
+    assert!(matches!(&error, OpenError::Format { found, .. } if *found == next.to_string()), "{error}");
     assert_eq!(files(directory.path()), before);
 }
 

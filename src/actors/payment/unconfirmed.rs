@@ -29,10 +29,7 @@ pub async fn give_back(
     let own = reservation.filter(|booking| booking.subject == *subject);
     let keep = match own.map(|booking| booking.status) {
         Some(
-            Status::PaymentPending { .. }
-            | Status::Confirmed { .. }
-            | Status::Completed { .. }
-            | Status::NoShow { .. },
+            Status::PaymentPending { .. } | Status::Confirmed { .. } | Status::Completed { .. } | Status::NoShow { .. },
         ) => return Ok(()),
         Some(Status::Cancelled { quote, .. }) => quote.fee,
         Some(Status::Expired { .. }) | None => Money::zero(amount.currency()),

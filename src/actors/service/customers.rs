@@ -35,7 +35,9 @@ impl Service {
         let no = customer_no.as_str();
         let command = Command::Register { sealed, key };
         match ask(&self.parts.customers, no, command, self.outside("register", no)).await? {
-            Some(Customer::Registered { at, .. } | Customer::Closed { at, .. }) => Ok(CustomerView { customer_no, registered_at: at, data }),
+            Some(Customer::Registered { at, .. } | Customer::Closed { at, .. }) => {
+                Ok(CustomerView { customer_no, registered_at: at, data })
+            }
             Some(Customer::Erased { .. }) => Err(Rejection::CustomerErased.into()),
             None => Err(Rejection::CustomerNotFound.into()),
         }

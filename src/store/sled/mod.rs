@@ -389,7 +389,7 @@ mod tests {
             if round == 0 {
                 assert_eq!(all(&journal), expected);
                 let state = std::fs::read_to_string(old.path().join("rentcar.store")).unwrap();
-                assert_eq!(state.trim(), "rentcar store, format 2");
+                assert_eq!(state.trim(), format!("rentcar store, format {FORMAT}"));
             }
             wait(async {
                 let owned = journal.own(SHARD).await.unwrap();
