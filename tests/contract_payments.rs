@@ -158,6 +158,20 @@ async fn what_is_cancelled_while_its_payment_is_in_doubt_is_refunded() {
     server.reserve(&car_no, &unique("cust"), 5, 6).await;
 }
 
+#[tokio::test]
+async fn an_ordinary_cancellation_is_not_logged_as_a_payment_that_came_too_late() {
+    let server = TestServer::start().await;
+    let (car_no, customer_no) = (server.register_car().await, unique("cust"));
+    for day in 3..23 {
+        let reservation_no = server.reserve(&car_no, &customer_no, day, day + 1).await.text_at("/reservationNo");
+        server.post_empty(&path("/v1/reservations/{}/cancellation", &reservation_no)).await.expect(200);
+    }
+    // What follows the last one has been handled then.
+    let last = server.hold(&car_no, &customer_no, 30, 31).await.text_at("/reservationNo");
+    server.my_page_shows(&customer_no, &last, &["reservation.held"]).await;
+    assert!(!server.log().contains("came too late"), "{}", server.log());
+}
+
 /// Books from `hours` on, previews, cancels, and checks fee and refund.
 async fn cancel_with(hours: i64, fee: u64, back: u64) {
     let server = TestServer::start().await;

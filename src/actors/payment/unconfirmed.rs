@@ -6,7 +6,6 @@ use crate::actors::committed::booking;
 use crate::actors::runtime::Ask;
 use crate::domain::Subject;
 use crate::domain::money::Money;
-use crate::domain::payment;
 use crate::domain::reservation::Status;
 use crate::store::journal::Journal;
 use std::sync::Arc;
@@ -32,14 +31,11 @@ pub async fn give_back(
             Status::PaymentPending { .. } | Status::Confirmed { .. } | Status::Completed { .. } | Status::NoShow { .. },
         ) => return Ok(()),
         Some(Status::Cancelled { quote, .. }) => quote.fee,
-        Some(Status::Expired { .. }) | None => Money::zero(amount.currency()),
+        Some(Status::Expired { .. }) | None => {
+            tracing::info!(reservation_no = %subject.reservation_no, "payment came too late, giving money back");
+            Money::zero(amount.currency())
+        }
     };
-    let payment = cashier.committed(&subject.reservation_no.payment()).await?;
-    if payment.is_some_and(|payment| matches!(payment.status, payment::Status::Cancelled(_))) {
-        // An ordinary cancellation, or somebody was faster.
-        return Ok(());
-    }
-    tracing::info!(reservation_no = %subject.reservation_no, "payment is not kept, giving it back");
     cashier.cancel(subject, amount, keep, ask, Duration::ZERO).await?;
     Ok(())
 }
