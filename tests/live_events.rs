@@ -5,6 +5,7 @@ mod common;
 
 use common::sse::{Event, Events};
 use common::{Options, SOON, TestServer, eventually, path, unique};
+use serde_json::json;
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -56,17 +57,51 @@ async fn every_change_arrives_as_it_happens_in_order_and_once() {
         assert_eq!(kinds.iter().filter(|shown| *shown == kind).count(), 1, "{kind} in {kinds:?}");
     }
     for (earlier, later) in [
-        ("reservation.held", "reservation.confirmed"),
-        ("reservation.confirmed", "reservation.cancelled"),
-        ("payment.approved", "payment.cancelled"),
+        ("reservation.held", "payment.approved"),
+        ("payment.approved", "reservation.confirmed"),
+        ("reservation.confirmed", "rental.rented"),
+        ("rental.rented", "reservation.cancelled"),
+        ("reservation.cancelled", "payment.cancelled"),
         ("payment.cancelled", "payment.refunded"),
-        ("rental.rented", "rental.cancelled"),
+        ("reservation.cancelled", "rental.cancelled"),
     ] {
         assert!(place(&kinds, earlier) < place(&kinds, later), "{earlier} before {later}: {kinds:?}");
     }
     let distinct: HashSet<_> = ids(&read).into_iter().collect();
     assert_eq!(distinct.len(), read.len(), "every event has an id of its own");
     assert_eq!(events.next_within(QUIET).await, None);
+}
+
+#[tokio::test]
+async fn what_is_told_at_once_comes_in_the_order_of_the_steps_also_after_any_of_them() {
+    let server = TestServer::with(Options::with_faults()).await;
+    let (car_no, customer_no) = (server.register_car().await, unique("cust"));
+    let views = async |action: &str| {
+        let answer = server.post("/v1/admin/faults", &json!({"context": "views", "action": action})).await;
+        assert!(answer.status < 300, "{}", answer.story());
+    };
+    let mut events = Events::open(&server, &customer_no, None).await;
+    views("stop").await;
+    let reservation_no = server.reserve(&car_no, &customer_no, 3, 4).await.text_at("/reservationNo");
+    server.post_empty(&path("/v1/reservations/{}/cancellation", &reservation_no)).await.expect(200);
+    views("start").await;
+    let told = events.take(9, SOON).await;
+    let steps = [
+        "reservation.held",
+        "payment.requested",
+        "payment.approved",
+        "reservation.confirmed",
+        "rental.rented",
+        "reservation.cancelled",
+        "rental.cancelled",
+        "payment.cancelled",
+        "payment.refunded",
+    ];
+    assert_eq!(kinds(&told), steps);
+    for seen in 1..told.len() {
+        let mut resumed = Events::open(&server, &customer_no, Some(&told[seen - 1].id)).await;
+        assert_eq!(kinds(&resumed.take(told.len() - seen, SOON).await), steps[seen..]);
+    }
 }
 
 #[tokio::test]

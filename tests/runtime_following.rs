@@ -8,7 +8,7 @@ use rentcar::actors::runtime::{
     Ask, Backoff, Clock, ContextHandle, ContextLimits, EventHandler, FollowerLimits, HandlerError, Lag, ManualClock,
     Policy, PolicyLimits, Subscription, System, TimerHandler, TimerLimits, followers_part,
 };
-use rentcar::store::journal::{Append, Cause, Journal, Progress, Recorded, ShardId, StoredEvent, Timer};
+use rentcar::store::journal::{Append, AppendError, Cause, Journal, Progress, Recorded, ShardId, StoredEvent, Timer};
 use rentcar::store::memory::MemoryJournal;
 use runtime_support::{Command, SOURCE, STOCK, Stock, World, eventually, limits, new_journal, restarts};
 use std::collections::{HashMap, HashSet};
@@ -307,22 +307,36 @@ async fn a_subscription_goes_on_where_it_was_and_repeats_change_nothing() {
     assert_eq!(second.world.insist("a", Command::Look).await, Ok(3));
 }
 
+/// A follower that lives on while the stock context that it asks is down.
+struct Beside {
+    world: World,
+    forward: Arc<Forward>,
+    policy: Arc<Policy>,
+    subscription: Subscription,
+    followers: System,
+}
+
+async fn following_beside(journal: &Arc<MemoryJournal>, retry: Backoff) -> Beside {
+    let world = World::start_on(Arc::clone(journal), limits(), |_, _, part| part).await;
+    let forward = Arc::new(Forward { handle: world.handle.clone(), parks: Mutex::default(), seen: Mutex::default() });
+    let shared = Arc::clone(journal) as Arc<dyn Journal>;
+    let handler = Arc::clone(&forward) as Arc<dyn EventHandler>;
+    let policy = Policy::new("forward", Arc::clone(&shared), SOURCE, handler, PolicyLimits::default());
+    let follower = FollowerLimits { poll_ms: 5, retry, ..FollowerLimits::default() };
+    let subscription = Subscription::new(&*shared, SOURCE, Arc::clone(&policy) as _, follower);
+    let subscription = subscription.asking([world.handle.taken()]);
+    let clock = Arc::clone(&world.clock) as Arc<dyn Clock>;
+    let part = followers_part("forwarding", &shared, &clock, std::slice::from_ref(&subscription), restarts());
+    let followers = System::start(vec![part]).await.unwrap();
+    Beside { world, forward, policy, subscription, followers }
+}
+
 #[tokio::test]
 async fn a_subscription_catches_up_after_its_target_was_down() {
     let journal = new_journal();
     let mut source = Source::new(&journal).await;
-    // Nothing follows inside the stock context here: the follower lives on while its target is down.
-    let world = World::start_on(Arc::clone(&journal), limits(), |_, _, part| part).await;
-    let forward = Arc::new(Forward { handle: world.handle.clone(), parks: Mutex::default(), seen: Mutex::default() });
-    let shared = Arc::clone(&journal) as Arc<dyn Journal>;
-    let handler = Arc::clone(&forward) as Arc<dyn EventHandler>;
-    let policy = Policy::new("forward", Arc::clone(&shared), SOURCE, handler, PolicyLimits::default());
-    let follower = FollowerLimits { poll_ms: 5, retry: Backoff::new(5, 20), ..FollowerLimits::default() };
-    let subscription = Subscription::new(&*shared, SOURCE, Arc::clone(&policy) as _, follower);
-    let clock = Arc::clone(&world.clock) as Arc<dyn Clock>;
-    let part = followers_part("forwarding", &shared, &clock, std::slice::from_ref(&subscription), restarts());
-    let followers = System::start(vec![part]).await.unwrap();
-
+    let Beside { world, forward, policy, subscription, followers } =
+        following_beside(&journal, Backoff::new(5, 20)).await;
     let control = world.system.control();
     control.stop("stock").await.unwrap();
     source.say(&["a", "b", "a"]).await;
@@ -335,6 +349,32 @@ async fn a_subscription_catches_up_after_its_target_was_down() {
     followers.control().kill("forwarding").await.unwrap();
     source.say(&["a"]).await;
     eventually("it goes on after a kill", || forward.seen.lock().unwrap().last() == Some(&("a".to_owned(), 4))).await;
+}
+
+#[tokio::test]
+async fn a_subscription_goes_on_as_soon_as_its_target_is_back() {
+    let journal = new_journal();
+    let mut source = Source::new(&journal).await;
+    // Whoever waited until it would try again anyway would not catch up here.
+    let beside = following_beside(&journal, Backoff::new(600_000, 600_000)).await;
+    let (control, subscription) = (beside.world.system.control(), &beside.subscription);
+    let failures = [
+        None,
+        Some(AppendError::Unavailable("asked to".to_owned())),
+        Some(AppendError::Unknown("asked to".to_owned())),
+    ];
+    for (failure, times) in failures.into_iter().zip(1..) {
+        control.stop("stock").await.unwrap();
+        source.say(&["a", "b"]).await;
+        eventually("it lags", || subscription.lag(0).events == 2).await;
+        // The context comes back, and its shard goes away once more with the first append.
+        if let Some(failure) = failure {
+            journal.fail_next_append(failure);
+        }
+        control.start("stock").await.unwrap();
+        eventually("it has caught up", || subscription.lag(0).events == 0).await;
+        assert_eq!(beside.world.insist("a", Command::Look).await, Ok(times));
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 mod service_support;
 
+use futures_util::StreamExt;
 use rentcar::actors::api::{PaymentResult, PersonalData, ReserveRequest, ServiceError};
 use rentcar::actors::service::FaultAction;
 use rentcar::actors::views::rebuild;
@@ -77,6 +78,37 @@ async fn a_booking_goes_from_search_to_return_and_every_context_follows() {
         assert_eq!(kinds, told);
     }
     assert!(world.app.shutdown(Duration::from_secs(5)).await);
+}
+
+/// What a customer is told live of what happens while the read models are stopped.
+async fn told_at_once<T>(world: &World, happens: impl Future<Output = T>, count: usize) -> (T, Vec<String>) {
+    let kim = CustomerNo::parse("kim").unwrap();
+    let live = world.service().live(&kim, None).await.unwrap().unwrap();
+    world.service().fault("views", FaultAction::Stop).await.unwrap();
+    let happened = happens.await;
+    world.service().fault("views", FaultAction::Start).await.unwrap();
+    let told = live.take(count).map(|live| live.entry.kind).collect();
+    (happened, tokio::time::timeout(Duration::from_secs(10), told).await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_at_once_of_a_booking_comes_in_the_order_of_its_steps() {
+    let world = World::start().await;
+    let car_no = world.car("car01").await;
+    let booked = request(&car_no, world.period(48, 96));
+    let paid = ["reservation.held", "payment.requested", "payment.approved", "reservation.confirmed", "rental.rented"];
+    let (booked, told) = told_at_once(&world, world.service().reserve(booked), paid.len()).await;
+    assert_eq!(told, paid);
+    let no = booked.unwrap().0.booking.subject.reservation_no;
+    let (_, told) = told_at_once(&world, world.service().cancel(no), 4).await;
+    assert_eq!(told, ["reservation.cancelled", "rental.cancelled", "payment.cancelled", "payment.refunded"]);
+
+    let booked = request(&car_no, world.period(0, 24));
+    let rental_no = world.service().reserve(booked).await.unwrap().0.booking.subject.reservation_no.rental();
+    let (_, told) = told_at_once(&world, world.service().pick_up(rental_no.clone()), 2).await;
+    assert_eq!(told, ["reservation.picked_up", "rental.picked_up"]);
+    let (_, told) = told_at_once(&world, world.service().return_car(rental_no), 2).await;
+    assert_eq!(told, ["rental.returned", "reservation.completed"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,6 +23,7 @@ use crate::store::schema;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// How long a command of a policy may take, in milliseconds.
 const ASK_MS: u64 = 10_000;
@@ -44,6 +45,13 @@ pub struct Targets {
     pub cashier: Arc<Cashier>,
     /// Where documents are read.
     pub journal: Arc<dyn Journal>,
+}
+
+impl Targets {
+    /// Tell when a shard of a context that is asked has come back.
+    fn taken(&self) -> [watch::Receiver<u64>; 4] {
+        [self.calendars.taken(), self.rentals.taken(), self.ledger.taken(), self.cashier.taken()]
+    }
 }
 
 /// Sends a command that an event led to. A refusal is an answer: it is returned, not retried.
@@ -406,7 +414,7 @@ pub fn policies(targets: &Targets, of: Context) -> Vec<Subscription> {
     let subscribe = |spec: &PolicySpec| {
         let (journal, handler) = (Arc::clone(&targets.journal), (spec.handler)(targets.clone()));
         let policy = Policy::new(spec.name, journal, spec.source, handler, PolicyLimits::default());
-        Subscription::new(&*targets.journal, spec.source, policy, FollowerLimits::default())
+        Subscription::new(&*targets.journal, spec.source, policy, FollowerLimits::default()).asking(targets.taken())
     };
     POLICIES.iter().filter(|spec| spec.target == of).map(subscribe).collect()
 }

@@ -1,8 +1,9 @@
 //! A seeded simulation: the whole service but its front door and disk, in paused time on one thread, with misfortunes of
 //! every kind, and a model beside it.
 //!
-//! `RENTCAR_SIM_SEEDS` says how many seeds are lived through (1,000 unless told otherwise), `RENTCAR_SIM_SEED` replays
-//! one of them aloud.
+//! `RENTCAR_SIM_SEEDS` says how many seeds are lived through (1,000 unless told otherwise), `RENTCAR_SIM_FIRST` which is
+//! the first of them (another one every day unless told otherwise, so that what has been tried grows), and
+//! `RENTCAR_SIM_SEED` replays one of them aloud, with what the service logs.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test that cannot go on must say so")]
 
 mod customer;
@@ -12,17 +13,32 @@ mod model;
 mod trace;
 mod world;
 
+use std::io::Write;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
 use world::live;
+
+const SEEDS: u64 = 1_000;
+const DAY: Duration = Duration::from_hours(24);
 
 fn from_environment(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
+/// The seed with which today begins: each day has its own thousand.
+fn first_of_today() -> u64 {
+    UNIX_EPOCH.elapsed().unwrap().as_secs() / DAY.as_secs() * SEEDS
+}
+
 /// Lives through a seed on a thread of its own, whose randomness nobody else uses.
 fn live_alone(seed: u64, aloud: bool) -> Result<world::Outcome, String> {
-    std::thread::spawn(move || live(seed, aloud)).join().unwrap_or_else(|_| Err("it panicked".to_owned()))
+    let life = move || {
+        let logged = tracing_subscriber::fmt().without_time().with_ansi(false).with_writer(std::io::stdout);
+        let _logged = aloud.then(|| tracing::subscriber::set_default(logged.finish()));
+        live(seed, aloud)
+    };
+    std::thread::spawn(life).join().unwrap_or_else(|_| Err("it panicked".to_owned()))
 }
 
 #[test]
@@ -32,7 +48,11 @@ fn whatever_goes_wrong_the_service_keeps_its_promises() {
         println!("seed {seed}: {} steps, fingerprint {:016x}", outcome.steps, outcome.fingerprint);
         return;
     }
-    let seeds = from_environment("RENTCAR_SIM_SEEDS").unwrap_or(1_000);
+    let seeds = from_environment("RENTCAR_SIM_SEEDS").unwrap_or(SEEDS);
+    let first = from_environment("RENTCAR_SIM_FIRST").unwrap_or_else(first_of_today);
+    let again = format!("RENTCAR_SIM_FIRST={first} RENTCAR_SIM_SEEDS={seeds}");
+    // Past the capture of tests that pass, so that every log tells which seeds were tried.
+    writeln!(std::io::stderr(), "simulation: {again}").unwrap();
     let (next, lived) = (AtomicU64::new(0), AtomicU64::new(0));
     let (steps, reservations) = (AtomicU64::new(0), AtomicU64::new(0));
     let wrong: Mutex<Vec<(u64, String)>> = Mutex::default();
@@ -41,8 +61,9 @@ fn whatever_goes_wrong_the_service_keeps_its_promises() {
         for _ in 0..workers {
             scope.spawn(|| {
                 loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds || wrong.lock().unwrap().len() >= 3 {
+                    let nth = next.fetch_add(1, Ordering::Relaxed);
+                    let seed = first.wrapping_add(nth);
+                    if nth >= seeds || wrong.lock().unwrap().len() >= 3 {
                         return;
                     }
                     lived.fetch_add(1, Ordering::Relaxed);
@@ -58,18 +79,19 @@ fn whatever_goes_wrong_the_service_keeps_its_promises() {
         }
     });
     println!(
-        "{} of {seeds} seeds lived: {} steps, {} reservations",
+        "{} of {seeds} seeds from {first} on lived: {} steps, {} reservations",
         lived.into_inner(),
         steps.into_inner(),
         reservations.into_inner()
     );
-    let wrong = wrong.into_inner().unwrap();
+    let mut wrong = wrong.into_inner().unwrap();
+    wrong.sort();
     let told = |(seed, complaint): &(u64, String)| {
         format!(
             "seed {seed}: {complaint}\nreplay it with RENTCAR_SIM_SEED={seed} cargo test --test simulation -- --nocapture\n"
         )
     };
-    assert!(wrong.is_empty(), "{}", wrong.iter().map(told).collect::<String>());
+    assert!(wrong.is_empty(), "{}all of them again: {again}", wrong.iter().map(told).collect::<String>());
 }
 
 #[test]

@@ -24,7 +24,7 @@ use futures_util::future::BoxFuture;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -121,6 +121,12 @@ impl Cashier {
             disputes,
             tasks,
         })
+    }
+
+    /// Changes whenever payments begin to be taken care of somewhere.
+    #[must_use]
+    pub fn taken(&self) -> watch::Receiver<u64> {
+        self.payments.taken()
     }
 
     /// The guard, for operators.

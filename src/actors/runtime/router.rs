@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// A live entity: the actor that it has for now, and its bounds.
@@ -90,6 +91,8 @@ pub(super) struct Core<E: Entity> {
     pub(super) live: AtomicUsize,
     /// Each by itself, so that whoever asks in one does not wait for the memory of its neighbours.
     pub(super) shards: Box<[Arc<ShardCore<E>>]>,
+    /// How often a shard has been taken.
+    pub(super) taken: watch::Sender<u64>,
     shard_count: u16,
 }
 
@@ -111,7 +114,7 @@ impl<E: Entity> Core<E> {
             table: RwLock::new(HashMap::new()),
         };
         let shards = (0..shard_count).map(|number| Arc::new(shard(number))).collect();
-        Self { gate, live: AtomicUsize::new(0), shards, shard_count, limits }
+        Self { gate, live: AtomicUsize::new(0), shards, taken: watch::Sender::new(0), shard_count, limits }
     }
 }
 
@@ -185,6 +188,11 @@ impl<E: Entity> ContextHandle<E> {
             shard.tell(ShardMessage::Route { key: Arc::from(key), envelope });
         }
         waiter.await
+    }
+
+    /// Changes whenever a shard begins to take questions, for those who wait for that.
+    pub fn taken(&self) -> watch::Receiver<u64> {
+        self.core.taken.subscribe()
     }
 
     /// How many entities of this context live now.

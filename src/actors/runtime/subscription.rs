@@ -5,8 +5,9 @@ use super::clock::Clock;
 use super::limits::FollowerLimits;
 use super::watch::{Kind, Watch};
 use crate::store::journal::{Context, Journal, Recorded, ShardId};
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, pending};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use metrics::Gauge;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::panic::AssertUnwindSafe;
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 /// How many batches a follower handles before it looks at its mailbox again.
@@ -102,6 +103,8 @@ pub struct Subscription {
     source: Context,
     subscriber: Arc<dyn Subscriber>,
     limits: FollowerLimits,
+    /// Tell when a shard of a context that is asked has come back.
+    asked: Vec<watch::Receiver<u64>>,
     lags: Arc<[ShardLag]>,
     gauges: Arc<OnceLock<[Gauge; 2]>>,
 }
@@ -116,7 +119,15 @@ impl Subscription {
     ) -> Self {
         let unknown = |_| ShardLag { events: AtomicU64::new(0), oldest_at_ms: AtomicI64::new(i64::MAX) };
         let lags = (0..journal.shard_count(source)).map(unknown).collect();
-        Self { source, subscriber, limits, lags, gauges: Arc::default() }
+        Self { source, subscriber, limits, asked: Vec::new(), lags, gauges: Arc::default() }
+    }
+
+    /// Whose subscriber asks contexts, given as what [`ContextHandle::taken`](super::ContextHandle::taken) answers. What
+    /// could not be handled because they were down is tried again as soon as they are back, and not after its wait,
+    /// which has grown meanwhile.
+    #[must_use]
+    pub fn asking(self, contexts: impl IntoIterator<Item = watch::Receiver<u64>>) -> Self {
+        Self { asked: contexts.into_iter().collect(), ..self }
     }
 
     /// The subscriber's name.
@@ -260,7 +271,10 @@ async fn wake(follower: ActorRef<FollowerMessage>, seed: FollowerSeed, mut told:
     let limits = seed.subscription.limits;
     let (poll, linger) = (Duration::from_millis(limits.poll_ms.max(1)), Duration::from_millis(limits.linger_ms));
     let mut head = seed.journal.watch(seed.shard);
+    let mut asked = seed.subscription.asked.clone();
     loop {
+        // Before the look: who comes back during it may have been missed there.
+        asked.iter_mut().for_each(watch::Receiver::mark_unchanged);
         let looked_at = Instant::now();
         if follower.send_message(FollowerMessage::Look).is_err() || told.changed().await.is_err() {
             return;
@@ -268,19 +282,19 @@ async fn wake(follower: ActorRef<FollowerMessage>, seed: FollowerSeed, mut told:
         let (next, handled) = *told.borrow_and_update();
         match next {
             Next::Now => {}
-            Next::After(wait) => sleep(wait).await,
+            Next::After(wait) => drop(timeout(wait, one_is_back(&mut asked)).await),
             Next::WhenWoken => {
                 // Late or lost word of a new head costs no more than one poll.
                 let woken = async {
                     if head.wait_for(|&head| head > handled).await.is_err() {
-                        std::future::pending::<()>().await;
+                        pending::<()>().await;
                     }
                 };
                 drop(timeout(poll, woken).await);
                 let hurried = async {
                     match seed.subscription.subscriber.hurried() {
                         Some(hurried) => hurried.notified().await,
-                        None => std::future::pending().await,
+                        None => pending().await,
                     }
                 };
                 let earliest = looked_at + linger;
@@ -290,6 +304,17 @@ async fn wake(follower: ActorRef<FollowerMessage>, seed: FollowerSeed, mut told:
             }
         }
     }
+}
+
+/// Waits until a shard of one of the contexts has been taken.
+async fn one_is_back(asked: &mut [watch::Receiver<u64>]) {
+    let mut changes: FuturesUnordered<_> = asked.iter_mut().map(watch::Receiver::changed).collect();
+    while let Some(changed) = changes.next().await {
+        if changed.is_ok() {
+            return;
+        }
+    }
+    pending::<()>().await;
 }
 
 impl FollowerState {

@@ -18,8 +18,10 @@ use crate::domain::ids::{CarNo, CustomerNo};
 use crate::store::journal::{Context, Journal, ReadError, Recorded, ShardId};
 use crate::store::schema;
 use crate::store::view_store::{RowWrite, Scan, ViewStore};
+use feed::Seen;
 use futures_util::future::BoxFuture;
 use projection::{News, Projection, Summary};
+use rows::Place;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,6 +37,8 @@ pub const VIEWS: Context = Context("views");
 pub const FOLLOWED: [Context; 4] = [schema::RESERVATION, schema::PAYMENT, schema::RENTAL, schema::FLEET];
 /// How many changes of feeds are remembered for readers that are slow to wake up.
 const FED_KEPT_MAX: usize = 1024;
+/// How often the heads of all shards are looked at until two looks agree.
+const LOOKS_MAX: usize = 5;
 /// How many numbers of cars are passed over in one read of the store.
 const CARS_PER_READ: usize = 1_024;
 /// The most rows that one page of the old surface may skip.
@@ -96,17 +100,23 @@ impl Views {
         let unpaid = UnpaidHolds::changes(&writes);
         self.store.apply(shard, position, writes)?;
         self.unpaid.take(unpaid);
-        if let Some(known) = self.positions.get(&shard) {
-            known.store(position, Ordering::Release);
-        }
-        self.moved.notify_waiters();
+        self.tell(shard, position, fed);
+        Ok(position)
+    }
+
+    /// The rows of a shard go up to a position; where feeds have grown is told first, so that whoever sees the position
+    /// has been told.
+    fn tell(&self, shard: ShardId, position: u64, fed: Vec<News>) {
         // Whoever begins to listen from now on finds the rows, and nobody may be listening, which is no failure.
         if self.fed.receiver_count() > 0 {
             for news in fed {
                 drop(self.fed.send(news));
             }
         }
-        Ok(position)
+        if let Some(known) = self.positions.get(&shard) {
+            known.store(position, Ordering::Release);
+        }
+        self.moved.notify_waiters();
     }
 
     /// Waits until everything that is committed now is in the rows, but no longer than `wait`, and answers whether it is: a
@@ -126,6 +136,38 @@ impl Views {
             }
         }
         true
+    }
+
+    /// What is committed of the feeds, in all their shards at one moment: so what is in it has all in it that it follows
+    /// from, unless commits come faster than it can be looked at.
+    fn committed(&self) -> Seen {
+        let mut committed = self.heads();
+        for _ in 1..LOOKS_MAX {
+            let before = std::mem::replace(&mut committed, self.heads());
+            if before == committed {
+                break;
+            }
+        }
+        committed
+    }
+
+    fn heads(&self) -> Seen {
+        let mut heads = Seen::default();
+        for shard in self.positions.keys().filter(|shard| shard.context != schema::FLEET) {
+            // What is in the rows is committed, even before that is told.
+            let position = self.position(*shard).max(*self.journal.watch(*shard).borrow());
+            heads.note(Place { context: rows::place_of_context(shard.context), shard: shard.number, position });
+        }
+        heads
+    }
+
+    /// Whether the rows have all of that.
+    fn have(&self, committed: &Seen) -> bool {
+        let shard = |place: Place| {
+            let context = schema::ALL.get(usize::from(place.context))?;
+            Some(ShardId { context: *context, number: place.shard })
+        };
+        committed.places().all(|place| shard(place).is_none_or(|shard| self.position(shard) >= place.position))
     }
 
     fn position(&self, shard: ShardId) -> u64 {

@@ -28,7 +28,7 @@ pub const SHARDS: &str = "shards";
 pub const TABLES: [&str; 8] = [LAYOUT, CARS, FEED, UNPAID, SLOTS, SLOT_KEYS, SERIALS, SHARDS];
 
 /// Where an event stands: context (by its place among the contexts), shard, position.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The context's place among the contexts.
     pub context: u8,

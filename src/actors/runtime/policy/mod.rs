@@ -198,9 +198,17 @@ impl Policy {
                 let read = read.map_err(|error| HandlerError::Retry(error.to_string()))?;
                 let Some(event) = read.first() else { break };
                 if let Err(error) = self.handle_one(event).await {
-                    let subscription = &*self.name;
-                    tracing::error!(subscription, %shard, position, %error, "event still parked");
-                    parking.wait(&target, Instant::now());
+                    let (subscription, now) = (&*self.name, Instant::now());
+                    match error {
+                        HandlerError::Park(reason) => {
+                            tracing::error!(subscription, %shard, position, reason, "event still parked");
+                            parking.wait(&target, now);
+                        }
+                        HandlerError::Retry(reason) | HandlerError::NotYet { reason, .. } => {
+                            tracing::debug!(subscription, %shard, position, reason, "parked event put off");
+                            parking.wait_shortly(&target, now);
+                        }
+                    }
                     break;
                 }
                 parking.unpark(&target, position);

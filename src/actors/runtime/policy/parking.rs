@@ -112,6 +112,13 @@ impl Parking {
         }
     }
 
+    /// The target could not be asked, which is no failure of its own: it waits no longer for that each time.
+    pub(super) fn wait_shortly(&mut self, target: &str, now: Instant) {
+        if let Some(parked) = self.targets.get_mut(target) {
+            parked.next = Some(now + self.retry.wait(0));
+        }
+    }
+
     /// The targets whose wait is over.
     pub(super) fn due(&self, now: Instant) -> Vec<String> {
         let due = |parked: &Parked| parked.next.is_none_or(|next| next <= now);
@@ -132,7 +139,7 @@ impl Parking {
     pub(super) fn restore(&mut self, progress: &Progress) -> Result<(), CodecError> {
         let parked: Vec<(String, Vec<u64>)> =
             if progress.memo.is_empty() { Vec::new() } else { codec::from_bytes(&progress.memo)? };
-        self.position = progress.position;
+        self.saved(progress.position);
         self.targets.clear();
         for (target, positions) in parked {
             self.targets.insert(target, Parked { positions, ..Parked::default() });
@@ -177,6 +184,29 @@ mod tests {
         assert_eq!((after.position(), after.first("a"), after.first("b")), (9, Some(3), Some(5)));
         after.restore(&Progress::default()).unwrap();
         assert_eq!(after.len(), 0);
+    }
+
+    #[test]
+    fn what_was_passed_over_and_not_saved_is_passed_over_again_after_a_restart() {
+        let mut parking = parking();
+        assert!(parking.park("a", 3));
+        let saved = Progress { position: 3, memo: parking.encode().unwrap() };
+        assert!(parking.park("a", 5));
+        parking.pass(5, Instant::now());
+        parking.restore(&saved).unwrap();
+        // Saved as it is now, 5 would be neither before the position nor parked.
+        assert_eq!((parking.position(), parking.passed(), parking.len()), (3, None, 1));
+    }
+
+    #[test]
+    fn a_parked_target_whose_context_is_down_does_not_wait_longer_each_time() {
+        let (mut parking, mut now) = (parking(), Instant::now());
+        assert!(parking.park("a", 1));
+        for _ in 0..10 {
+            parking.wait_shortly("a", now);
+            now += std::time::Duration::from_millis(100);
+            assert_eq!(parking.due(now), ["a"]);
+        }
     }
 
     #[test]

@@ -440,6 +440,7 @@ impl<E: Entity> ShardState<E> {
         }));
         self.owned_at = Instant::now();
         self.shard().serving.store(true, Ordering::Release);
+        self.seed.core.taken.send_modify(|taken| *taken += 1);
         tracing::debug!(shard = %id, epoch = owned.epoch, head = owned.head, "shard taken");
     }
 

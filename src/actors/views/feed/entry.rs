@@ -148,10 +148,20 @@ impl Entry {
         Ok((counts_for, codec::from_bytes(bytes.get(8..).unwrap_or_default()).map_err(damaged)?))
     }
 
+    /// When it happened, by the clock of whoever decided it.
+    fn at(&self, counts_for: Moment) -> Timestamp {
+        counts_for.instant().saturating_add_millis(-self.older_by_ms)
+    }
+
+    /// The moment of the event itself, whatever happened before it in its shard.
+    pub fn moment(&self, counts_for: Moment) -> Moment {
+        Moment::new(self.at(counts_for), self.kind.step())
+    }
+
     /// The entry as it is shown.
     pub fn shown(self, counts_for: Moment) -> FeedEntry {
         FeedEntry {
-            at: counts_for.instant().saturating_add_millis(-self.older_by_ms),
+            at: self.at(counts_for),
             kind: self.kind.name().to_owned(),
             reservation_no: self.reservation_no,
             car_no: self.car_no,

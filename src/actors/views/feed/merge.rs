@@ -1,21 +1,42 @@
-//! The places of several shards in one order, read a little at a time. Knows no store: whoever uses it reads.
+//! The steps of several shards in one order, read a little at a time. Knows no store: whoever uses it reads.
 //!
-//! The order is that of time, as far as the positions allow: within a shard it is always that of the positions,
-//! because an event id covers whatever stands before it in its shard. Clocks may step back, so an event counts as
-//! no older than the one before it in its shard.
+//! The order is that of time, and that of the steps for what happens to a booking at once, as far as the positions allow:
+//! within a shard it is always that of the positions, because an event id covers whatever stands before it in its shard.
+//! Clocks may step back, so a step counts as no older than the one before it in its shard; but it waits for steps of its
+//! own booking that come before it and stand behind others in another shard.
 
 use super::super::rows::Place;
 use super::moment::Moment;
+use crate::domain::ids::ReservationNo;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 
-/// The most places that are kept of all shards together, as long as there are fewer shards than that.
-pub const PLACES_KEPT_MAX: usize = 4_096;
-/// The most places of a shard that are read at once.
-const PLACES_PER_READ_MAX: usize = 128;
+/// The most steps that are kept of all shards together, as long as there are fewer shards than that.
+pub const STEPS_KEPT_MAX: usize = 4_096;
+/// The most steps of a shard that are read at once.
+const STEPS_PER_READ_MAX: usize = 128;
+/// Steps of a booking that are no farther apart happen at once: then not their times tell which comes first, but what leads
+/// to what. Contexts take steps side by side, and a client waits for none of them.
+const AT_ONCE_MS: i64 = 1_000;
 
-/// A place with the moment its event counts for.
-pub type Timed = (Moment, Place);
+/// A step of a booking's life: when it was taken and where it stands. Ordered by booking first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Step {
+    /// Whose life.
+    pub reservation_no: ReservationNo,
+    /// Its own moment, whatever stands before it.
+    pub moment: Moment,
+    /// Where it stands.
+    pub place: Place,
+}
+
+impl Step {
+    /// Whether it comes before another of its booking.
+    fn leads_to(&self, other: &Step) -> bool {
+        let apart_ms = other.moment.instant().millis_since(self.moment.instant());
+        if apart_ms.abs() > AT_ONCE_MS { apart_ms > 0 } else { self.moment.step() < other.moment.step() }
+    }
+}
 
 /// What is ahead of a reader.
 #[derive(Default)]
@@ -23,66 +44,92 @@ pub struct Merge {
     /// Where the shards begin that have not been looked at yet.
     unopened: Vec<Place>,
     lanes: Vec<Lane>,
-    /// The next place of each lane, by the time it counts for.
-    heads: BinaryHeap<Reverse<(Moment, Place, Moment, usize)>>,
-    places_per_read: usize,
+    /// Where the next step of each lane stands, by the time it counts for.
+    heads: BinaryHeap<Reverse<(Moment, Place, usize)>>,
+    /// All that is kept, by booking.
+    kept: BTreeSet<Step>,
+    steps_per_read: usize,
 }
 
 /// What is ahead in one shard.
 struct Lane {
     /// Up to where it has been read.
     read_to: Place,
-    /// The latest time of an event so far.
+    /// The latest moment of a step so far.
     latest: Moment,
-    ahead: VecDeque<Timed>,
+    ahead: VecDeque<Step>,
 }
 
 impl Merge {
     /// What comes after each of these places, of which no two are of the same shard.
     pub fn after(places: Vec<Place>) -> Merge {
-        let places_per_read = (PLACES_KEPT_MAX / places.len().max(1)).clamp(1, PLACES_PER_READ_MAX);
-        Merge { unopened: places, lanes: Vec::new(), heads: BinaryHeap::new(), places_per_read }
+        let steps_per_read = (STEPS_KEPT_MAX / places.len().max(1)).clamp(1, STEPS_PER_READ_MAX);
+        Merge { unopened: places, steps_per_read, ..Merge::default() }
     }
 
     /// Looks at one more shard, and answers whether there was one left. Nothing may be popped before all are open.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn open<E>(&mut self, read: impl FnOnce(Place, usize) -> Result<Vec<Timed>, E>) -> Result<bool, E> {
+    pub fn open<E>(&mut self, read: impl FnOnce(Place, usize) -> Result<Vec<Step>, E>) -> Result<bool, E> {
         let Some(read_to) = self.unopened.pop() else { return Ok(false) };
         self.lanes.push(Lane { read_to, latest: Moment::default(), ahead: VecDeque::new() });
         self.advance(self.lanes.len() - 1, read)?;
         Ok(true)
     }
 
-    /// The next place, or `None` when there is nothing ahead. `read` answers the places of a shard after a place,
-    /// in their order, so many at most.
+    /// The place of the next step, or `None` when there is nothing ahead. `read` answers the steps of a shard after a
+    /// place, in their order, so many at most.
     ///
     /// # Errors
     /// When `read` has failed; what follows is then undefined.
-    pub fn pop<E>(&mut self, read: impl FnOnce(Place, usize) -> Result<Vec<Timed>, E>) -> Result<Option<Timed>, E> {
-        let Some(Reverse((_, place, at, lane))) = self.heads.pop() else { return Ok(None) };
-        self.advance(lane, read)?;
-        Ok(Some((at, place)))
+    pub fn pop<E>(&mut self, read: impl FnOnce(Place, usize) -> Result<Vec<Step>, E>) -> Result<Option<Place>, E> {
+        let mut waiting = Vec::new();
+        let free = loop {
+            match self.heads.pop() {
+                Some(Reverse(head)) if self.waits(head.2) => waiting.push(Reverse(head)),
+                found => break found,
+            }
+        };
+        let mut waiting = waiting.into_iter();
+        // Where clocks step back, steps may all wait for each other; then the oldest goes on.
+        let Some(Reverse((_, place, index))) = free.or_else(|| waiting.next()) else { return Ok(None) };
+        self.heads.extend(waiting);
+        if let Some(step) = self.lanes.get_mut(index).and_then(|lane| lane.ahead.pop_front()) {
+            self.kept.remove(&step);
+        }
+        self.advance(index, read)?;
+        Ok(Some(place))
     }
 
-    fn advance<E>(&mut self, index: usize, read: impl FnOnce(Place, usize) -> Result<Vec<Timed>, E>) -> Result<(), E> {
+    /// Whether the next step of a lane comes after one of its booking that stands in another shard.
+    fn waits(&self, index: usize) -> bool {
+        let Some(step) = self.lanes.get(index).and_then(|lane| lane.ahead.front()) else { return false };
+        let first = Step { moment: Moment::default(), place: Place::default(), ..step.clone() };
+        let mut of_its_booking =
+            self.kept.range(first..).take_while(|other| other.reservation_no == step.reservation_no);
+        of_its_booking.any(|other| !other.place.same_shard(step.place) && other.leads_to(step))
+    }
+
+    fn advance<E>(&mut self, index: usize, read: impl FnOnce(Place, usize) -> Result<Vec<Step>, E>) -> Result<(), E> {
         let Some(lane) = self.lanes.get_mut(index) else { return Ok(()) };
         if lane.ahead.is_empty() {
-            lane.ahead = read(lane.read_to, self.places_per_read)?.into();
-            lane.read_to = lane.ahead.back().map_or(lane.read_to, |(_, place)| *place);
+            lane.ahead = read(lane.read_to, self.steps_per_read)?.into();
+            lane.read_to = lane.ahead.back().map_or(lane.read_to, |step| step.place);
+            self.kept.extend(lane.ahead.iter().cloned());
         }
         // A lane that has nothing left is not asked again; what it gets from now on is news.
-        if let Some((at, place)) = lane.ahead.pop_front() {
-            lane.latest = lane.latest.max(at);
-            self.heads.push(Reverse((lane.latest, place, at, index)));
+        if let Some(step) = lane.ahead.front() {
+            lane.latest = lane.latest.max(step.moment);
+            self.heads.push(Reverse((lane.latest, step.place, index)));
         }
         Ok(())
     }
 
     #[cfg(test)]
     pub fn kept(&self) -> usize {
-        self.lanes.iter().map(|lane| lane.ahead.len()).sum::<usize>() + self.heads.len()
+        assert_eq!(self.kept.len(), self.lanes.iter().map(|lane| lane.ahead.len()).sum::<usize>());
+        self.kept.len()
     }
 }
 
@@ -96,31 +143,53 @@ mod tests {
 
     type Shards = BTreeMap<u16, Vec<i64>>;
 
-    /// Merges shards whose events have these times, at the positions 10, 20, 30 …, after `seen` events of each.
+    /// Merges shards whose events have these times, at the positions 10, 20, 30 …, after `seen` events of each. No two
+    /// are of one booking.
     fn merged(shards: &Shards, seen: &BTreeMap<u16, usize>) -> Vec<(u16, u64)> {
-        let read = |after: Place, limit: usize| -> Result<Vec<Timed>, Infallible> {
-            let times = shards[&after.shard].iter().zip((10..).step_by(10));
-            let places = times.map(|(at, position)| (time(*at), Place { position, ..after }));
-            Ok(places.filter(|(_, place)| place.position > after.position).take(limit).collect())
+        let lane = |shard: u16, times: &[i64]| {
+            let step = |(at, position): (&i64, u64)| step(&format!("r{shard}-{position}"), *at, 0, shard, position);
+            times.iter().zip((10..).step_by(10)).map(step).collect()
+        };
+        let lanes = shards.iter().map(|(shard, times)| (*shard, lane(*shard, times))).collect();
+        told(&lanes, seen).into_iter().map(|step| (step.place.shard, step.place.position)).collect()
+    }
+
+    /// Merges shards whose events are steps of bookings, each with its time and its place in a booking's life.
+    fn steps_told(shards: &[&[(&str, i64, u8)]]) -> Vec<(String, u8)> {
+        let lane = |shard: u16, steps: &[(&str, i64, u8)]| {
+            let step = |(&(no, at, of), position): (&(&str, i64, u8), u64)| step(no, at, of, shard, position);
+            steps.iter().zip(1..).map(step).collect()
+        };
+        let lanes = shards.iter().zip(0..).map(|(steps, shard)| (shard, lane(shard, steps))).collect();
+        let told = told(&lanes, &BTreeMap::new());
+        told.into_iter().map(|step| (step.reservation_no.to_string(), step.moment.step())).collect()
+    }
+
+    fn step(reservation_no: &str, at_ms: i64, step: u8, shard: u16, position: u64) -> Step {
+        Step {
+            reservation_no: ReservationNo::parse(reservation_no).unwrap(),
+            moment: Moment::new(Timestamp::from_millis(at_ms).unwrap(), step),
+            place: Place { context: 0, shard, position },
+        }
+    }
+
+    fn told(lanes: &BTreeMap<u16, Vec<Step>>, seen: &BTreeMap<u16, usize>) -> Vec<Step> {
+        let read = |after: Place, limit: usize| -> Result<Vec<Step>, Infallible> {
+            let steps = lanes[&after.shard].iter().filter(|step| step.place.position > after.position);
+            Ok(steps.take(limit).cloned().collect())
         };
         let start = |shard: &u16| {
             let position = seen.get(shard).map_or(0, |seen| 10 * *seen as u64);
             Place { context: 0, shard: *shard, position }
         };
-        let mut merge = Merge::after(shards.keys().map(start).collect());
+        let mut merge = Merge::after(lanes.keys().map(start).collect());
         while merge.open(read).unwrap() {}
-        let mut order = Vec::new();
-        while let Some((at, place)) = merge.pop(read).unwrap() {
-            assert!(merge.kept() <= PLACES_KEPT_MAX, "{}", merge.kept());
-            let index = usize::try_from(place.position / 10 - 1).unwrap();
-            assert_eq!(at, time(shards[&place.shard][index]), "its own time");
-            order.push((place.shard, place.position));
+        let mut told = Vec::new();
+        while let Some(place) = merge.pop(read).unwrap() {
+            assert!(merge.kept() <= STEPS_KEPT_MAX, "{}", merge.kept());
+            told.push(lanes[&place.shard].iter().find(|step| step.place == place).unwrap().clone());
         }
-        order
-    }
-
-    fn time(millis: i64) -> Moment {
-        Moment::new(Timestamp::from_millis(millis).unwrap(), 0)
+        told
     }
 
     #[test]
@@ -137,6 +206,46 @@ mod tests {
         assert_eq!(order, [(0, 10), (1, 20), (0, 20), (2, 10), (0, 30), (1, 30)]);
     }
 
+    /// What is told of a booking.
+    fn of(booking: &str, told: &[(String, u8)]) -> Vec<u8> {
+        told.iter().filter(|(no, _)| no == booking).map(|(_, step)| *step).collect()
+    }
+
+    #[test]
+    fn bookings_that_share_a_millisecond_are_told_step_by_step_each() {
+        let calendar = [("a", 7, 0), ("a", 7, 4), ("b", 7, 0), ("b", 7, 4)];
+        let payments = [("a", 7, 1), ("a", 7, 3), ("b", 7, 1), ("b", 7, 3)];
+        let rentals = [("a", 7, 5), ("b", 7, 5)];
+        let told = steps_told(&[&calendar, &payments, &rentals]);
+        assert_eq!([of("a", &told), of("b", &told)], [[0, 1, 3, 4, 5], [0, 1, 3, 4, 5]], "{told:?}");
+    }
+
+    #[test]
+    fn what_happens_to_a_booking_at_once_is_told_in_the_order_of_its_steps_whatever_the_clocks_say() {
+        let told = steps_told(&[&[("a", 100, 11)], &[("a", 101, 13), ("a", 140, 14)], &[("a", 160, 12)]]);
+        assert_eq!(of("a", &told), [11, 12, 13, 14]);
+        let clock_stepped_back = steps_told(&[&[("a", 900, 0), ("a", 300, 4)], &[("a", 910, 1), ("a", 920, 3)]]);
+        assert_eq!(of("a", &clock_stepped_back), [0, 1, 3, 4]);
+    }
+
+    #[test]
+    fn what_is_farther_apart_is_told_in_the_order_of_time() {
+        let told = steps_told(&[&[("a", 0, 0), ("a", 10_000, 11)], &[("a", 5, 1), ("a", 11_001, 3)]]);
+        assert_eq!(of("a", &told), [0, 1, 11, 3]);
+    }
+
+    #[test]
+    fn a_payment_that_is_tried_again_at_once_comes_before_what_it_leads_to() {
+        let payments = [("a", 7, 1), ("a", 7, 3), ("a", 7, 1), ("a", 7, 3)];
+        assert_eq!(of("a", &steps_told(&[&[("a", 7, 0), ("a", 7, 4)], &payments])), [0, 1, 3, 1, 3, 4]);
+    }
+
+    #[test]
+    fn steps_that_wait_for_each_other_are_told_all_the_same() {
+        let told = steps_told(&[&[("a", 7, 5), ("a", 7, 3)], &[("a", 7, 4)]]);
+        assert_eq!(of("a", &told), [4, 5, 3]);
+    }
+
     #[test]
     fn a_long_history_is_read_a_little_at_a_time() {
         let shards: Shards = (0..40).map(|shard| (shard, (0..1_000).collect())).collect();
@@ -147,26 +256,33 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_place_comes_once_and_those_of_a_shard_in_their_order(
-            shards in proptest::collection::btree_map(0_u16..8, proptest::collection::vec(0_i64..50, 0..300), 0..6),
+        fn every_step_comes_once_and_those_of_a_shard_in_their_order(
+            shards in proptest::collection::btree_map(
+                0_u16..8,
+                proptest::collection::vec((0_u8..4, 0_i64..3_000, 0_u8..16), 0..300),
+                0..6,
+            ),
             cut in any::<proptest::sample::Index>(),
         ) {
-            let whole = merged(&shards, &BTreeMap::new());
-            let mut told: BTreeMap<u16, Vec<u64>> = shards.keys().map(|shard| (*shard, vec![])).collect();
-            for (shard, position) in &whole {
-                told.get_mut(shard).unwrap().push(*position);
-            }
-            for (shard, positions) in &told {
-                let all: Vec<u64> = (1..=shards[shard].len() as u64).map(|index| 10 * index).collect();
-                prop_assert_eq!(positions, &all);
+            let lane = |(shard, steps): (&u16, &Vec<(u8, i64, u8)>)| {
+                let step = |((no, at, of), position): (&(u8, i64, u8), u64)| {
+                    step(&format!("r{no}"), *at, *of, *shard, position)
+                };
+                (*shard, steps.iter().zip((10..).step_by(10)).map(step).collect())
+            };
+            let lanes: BTreeMap<u16, Vec<Step>> = shards.iter().map(lane).collect();
+            let whole = told(&lanes, &BTreeMap::new());
+            for (shard, steps) in &lanes {
+                let of_shard: Vec<&Step> = whole.iter().filter(|step| step.place.shard == *shard).collect();
+                prop_assert_eq!(of_shard, steps.iter().collect::<Vec<_>>());
             }
             // Whoever goes on after any of them is told the others, whatever the order.
             let (before, after) = whole.split_at(cut.index(whole.len() + 1));
             let mut seen = BTreeMap::new();
-            for (shard, _) in before {
-                *seen.entry(*shard).or_default() += 1;
+            for step in before {
+                *seen.entry(step.place.shard).or_default() += 1;
             }
-            let mut rest = merged(&shards, &seen);
+            let mut rest = told(&lanes, &seen);
             let mut after = after.to_vec();
             rest.sort_unstable();
             after.sort_unstable();

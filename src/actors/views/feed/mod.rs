@@ -3,6 +3,10 @@
 //! An event id says, for every shard that has said anything to the customer, up to which position its events have
 //! been seen. So a stream resumes without a gap or a repeat, after a restart or a rebuild too, although the shards
 //! are followed side by side and have no order among them. Nothing here keeps a whole feed in memory.
+//!
+//! A stream tells what is committed when it wakes, from all shards together, in the order of time and of the steps of
+//! each booking: the rows of one shard may come before those of another that they follow from, so it waits a moment
+//! for all of them.
 
 pub mod entry;
 mod merge;
@@ -12,6 +16,7 @@ mod seen;
 
 pub use seen::{EVENT_ID_CHARS_MAX, Seen};
 
+use super::projection::News;
 use super::rows::{self, Place};
 use super::{Views, damaged};
 use crate::actors::api::{FeedEntry, InvalidCursor, Listing, LiveEntry};
@@ -21,14 +26,21 @@ use crate::store::schema;
 use crate::store::view_store::Scan;
 use entry::{Entry, Kind};
 use futures_util::stream::{self, BoxStream, StreamExt};
-use merge::{Merge, Timed};
-use pages::{Backwards, cursor, parse_cursor, timed};
+use merge::{Merge, Step};
+use pages::{Backwards, Timed, cursor, parse_cursor, timed};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::time::{Instant, sleep};
 
 /// How many reads a stream does before others get their turn.
 const READS_PER_TURN: usize = 64;
+/// How long a stream waits for the rows of what is committed, at most. Followers linger for 25 ms, so only a shard that
+/// is not followed at present takes as long; then its entries come late and out of order.
+const GATHERED_WITHIN: Duration = Duration::from_millis(200);
+/// How often it looks whether they have come. Nobody is hurried for it: rows are made for many events at once.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// How many entries of its own context a reservation has, about.
 const ENTRIES_OF_A_RESERVATION: usize = 3;
 
@@ -120,6 +132,25 @@ impl Views {
         rows.iter().map(|(key, value)| timed(key, value)).collect()
     }
 
+    /// The customer's steps in a shard after a place, as far as `until` covers them.
+    fn steps_after(
+        &self,
+        customer_no: &CustomerNo,
+        place: Place,
+        limit: usize,
+        until: &Seen,
+    ) -> Result<Vec<Step>, ReadError> {
+        let prefix = rows::shard_prefix(customer_no, place);
+        let after = Some(rows::feed_key(customer_no, place));
+        let rows = self.store.scan(rows::FEED, &Scan { prefix, after, reverse: false, limit })?;
+        let steps = rows.iter().map(|(key, value)| {
+            let (counts_for, entry) = Entry::from_bytes(value)?;
+            let place = Place::at_end_of(key).ok_or_else(|| damaged("an entry without a place"))?;
+            Ok(Step { moment: entry.moment(counts_for), place, reservation_no: entry.reservation_no })
+        });
+        steps.take_while(|step| step.as_ref().map_or(true, |step| until.covers(step.place))).collect()
+    }
+
     fn entry_at(&self, customer_no: &CustomerNo, place: Place) -> Result<FeedEntry, ReadError> {
         let entry = self.store.get(rows::FEED, &rows::feed_key(customer_no, place))?;
         let (counts_for, entry) = Entry::from_bytes(&entry.ok_or_else(|| damaged("a place without an entry"))?)?;
@@ -134,6 +165,8 @@ impl Views {
             // Subscribed before the first read, so that nothing can fall between the two.
             news: self.fed.subscribe(),
             seen,
+            heard: Seen::default(),
+            until: Seen::default(),
             ahead: Merge::default(),
             behind: true,
             reads: 0,
@@ -146,23 +179,19 @@ impl Views {
 struct Reader {
     views: Arc<Views>,
     customer_no: CustomerNo,
-    news: broadcast::Receiver<(CustomerNo, Place)>,
+    news: broadcast::Receiver<News>,
     /// What has been told; never what has only been read.
     seen: Seen,
+    /// Up to where there is something to tell, in the shards of which that is known.
+    heard: Seen,
+    /// Up to where `ahead` goes: what was committed at one moment.
+    until: Seen,
     /// What has been found and not told yet.
     ahead: Merge,
     /// Whether every shard has to be looked through after that, because news may have been missed.
     behind: bool,
     /// Reads since others had their turn.
     reads: usize,
-}
-
-/// What a reader hears while it waits.
-enum News {
-    /// There is something new at the place.
-    At(Place),
-    /// There was more than is remembered.
-    Missed,
 }
 
 impl Reader {
@@ -179,48 +208,84 @@ impl Reader {
     async fn told(&mut self) -> Result<Option<LiveEntry>, ReadError> {
         loop {
             self.give_way().await;
-            let (views, customer_no) = (&self.views, &self.customer_no);
-            if let Some(timed) = self.ahead.pop(|after, limit| views.places_after(customer_no, after, limit))? {
-                let entry = views.entry_at(customer_no, timed.1)?;
-                self.seen.note(timed.1);
+            let (views, customer_no, until) = (&self.views, &self.customer_no, &self.until);
+            if let Some(place) = self.ahead.pop(|after, limit| views.steps_after(customer_no, after, limit, until))? {
+                let entry = views.entry_at(customer_no, place)?;
+                self.seen.note(place);
                 return Ok(Some(LiveEntry { id: self.seen.to_string(), entry }));
             }
-            let unseen = if self.behind {
+            if !self.await_news().await {
+                return Ok(None);
+            }
+            self.gather().await;
+            if self.behind {
                 self.behind = false;
-                self.unseen_shards().await?
-            } else {
-                match self.await_news().await {
-                    Some(News::At(place)) => vec![self.seen_of(place)],
-                    Some(News::Missed) => {
-                        self.behind = true;
-                        continue;
-                    }
-                    None => return Ok(None),
-                }
-            };
-            self.open(unseen).await?;
+                self.look_through().await?;
+            }
+            self.open().await?;
         }
     }
 
-    /// Up to where every shard has been seen that has more to tell. What comes while they are looked through, or
-    /// later, is among the news.
-    async fn unseen_shards(&mut self) -> Result<Vec<Place>, ReadError> {
-        let (mut unseen, mut before) = (Vec::new(), None);
+    /// Waits until there is something to tell; answers whether there ever will be.
+    async fn await_news(&mut self) -> bool {
+        while !self.behind && self.heard.is_nothing() {
+            match self.news.recv().await {
+                Ok(news) => self.hear(&news),
+                Err(RecvError::Lagged(_)) => self.behind = true,
+                Err(RecvError::Closed) => return false,
+            }
+        }
+        true
+    }
+
+    fn hear(&mut self, (customer_no, place): &News) {
+        if *customer_no == self.customer_no && !self.seen.covers(*place) {
+            self.heard.note(*place);
+        }
+    }
+
+    /// Decides up to where to tell, and waits a moment until the rows have all of it: an event that is told may follow
+    /// from one in another shard.
+    async fn gather(&mut self) {
+        self.until = self.views.committed();
+        let deadline = Instant::now() + GATHERED_WITHIN;
+        loop {
+            let ends = self.views.have(&self.until) || Instant::now() >= deadline;
+            // After the look at the rows: where they are, word of them has been sent.
+            loop {
+                match self.news.try_recv() {
+                    Ok(news) => self.hear(&news),
+                    Err(TryRecvError::Lagged(_)) => self.behind = true,
+                    Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+                }
+            }
+            if ends {
+                return;
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Finds every shard that has more to tell. What comes while they are looked through, or later, is among the news.
+    async fn look_through(&mut self) -> Result<(), ReadError> {
+        let mut before = None;
         while let Some((_, last)) = self.views.last_of_shard(&self.customer_no, None, before)? {
             if !self.seen.covers(last) {
-                unseen.push(self.seen_of(last));
+                self.heard.note(last);
             }
             before = Some(last);
             self.give_way().await;
         }
-        Ok(unseen)
+        Ok(())
     }
 
-    async fn open(&mut self, unseen: Vec<Place>) -> Result<(), ReadError> {
-        self.ahead = Merge::after(unseen);
+    async fn open(&mut self) -> Result<(), ReadError> {
+        self.ahead = Merge::after(self.heard.places().map(|place| self.seen_of(place)).collect());
+        // What goes further is told the next time.
+        self.heard.forget(&self.until);
         loop {
-            let (views, customer_no) = (&self.views, &self.customer_no);
-            if !self.ahead.open(|after, limit| views.places_after(customer_no, after, limit))? {
+            let (views, customer_no, until) = (&self.views, &self.customer_no, &self.until);
+            if !self.ahead.open(|after, limit| views.steps_after(customer_no, after, limit, until))? {
                 return Ok(());
             }
             self.give_way().await;
@@ -237,20 +302,6 @@ impl Reader {
         if self.reads >= READS_PER_TURN {
             self.reads = 0;
             tokio::task::yield_now().await;
-        }
-    }
-
-    /// Waits until this customer's feed changes.
-    async fn await_news(&mut self) -> Option<News> {
-        loop {
-            match self.news.recv().await {
-                Ok((customer_no, place)) if customer_no == self.customer_no && !self.seen.covers(place) => {
-                    return Some(News::At(place));
-                }
-                Ok(_) => {}
-                Err(RecvError::Lagged(_)) => return Some(News::Missed),
-                Err(RecvError::Closed) => return None,
-            }
         }
     }
 }

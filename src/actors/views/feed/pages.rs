@@ -4,7 +4,6 @@
 
 use super::super::rows::{self, Place};
 use super::super::{Views, damaged};
-use super::Timed;
 use super::entry::{Entry, counts_for};
 use super::moment::Moment;
 use crate::domain::ids::CustomerNo;
@@ -15,6 +14,9 @@ use std::collections::{BinaryHeap, VecDeque};
 
 /// The most entries of one shard that are read at once.
 const ENTRIES_PER_READ_MAX: usize = 64;
+
+/// A place with the moment its entry counts for.
+pub type Timed = (Moment, Place);
 
 /// Entries of one customer, the newest first.
 pub struct Backwards<'a> {

@@ -70,6 +70,20 @@ impl Seen {
         *position = (*position).max(place.position);
     }
 
+    pub(super) fn is_nothing(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The last place seen of each shard.
+    pub(in super::super) fn places(&self) -> impl Iterator<Item = Place> {
+        self.0.iter().map(|(&(context, shard), &position)| Place { context, shard, position })
+    }
+
+    /// Forgets the shards that the other has seen as far.
+    pub(super) fn forget(&mut self, other: &Seen) {
+        self.0.retain(|&(context, shard), &mut position| !other.covers(Place { context, shard, position }));
+    }
+
     fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         let mut rest = self.0.iter().peekable();

@@ -3,7 +3,7 @@ use super::*;
 use crate::domain::Subject;
 use crate::domain::ids::CarNo;
 use crate::domain::time::Timestamp;
-use crate::store::journal::ShardId;
+use crate::store::journal::{Append, Journal, ShardId, StoredEvent};
 use crate::store::memory::{MemoryJournal, MemoryViews};
 use crate::store::schema;
 use crate::store::view_store::{RowWrite, ViewStore};
@@ -12,10 +12,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 const SHARDS: u16 = 16;
+/// The time at which the clock stands still.
+const STILL_MS: i64 = 1_800_000_000_000;
 /// The bound within which a stream must have told what there is.
 const SOON: Duration = Duration::from_secs(30);
 
 struct World {
+    journal: Arc<MemoryJournal>,
     store: Arc<MemoryViews>,
     views: Arc<Views>,
     customer_no: CustomerNo,
@@ -25,12 +28,18 @@ impl World {
     fn new() -> World {
         let shards: Vec<_> = schema::ALL.into_iter().map(|context| (context, SHARDS)).collect();
         let store = Arc::new(MemoryViews::default());
-        let views = Views::open(store.clone(), MemoryJournal::new(&shards)).expect("opens");
-        World { store, views, customer_no: CustomerNo::parse("kim").expect("a number") }
+        let journal = MemoryJournal::new(&shards);
+        let views = Views::open(store.clone(), journal.clone()).expect("opens");
+        World { journal, store, views, customer_no: CustomerNo::parse("kim").expect("a number") }
     }
 
     /// Lets something happen that counts for a time, and names it after its place.
     fn happens(&self, customer_no: &CustomerNo, place: Place, counts_for_ms: i64) {
+        self.takes(customer_no, place, Kind::Held, counts_for_ms);
+    }
+
+    /// The row of a step comes.
+    fn takes(&self, customer_no: &CustomerNo, place: Place, kind: Kind, counts_for_ms: i64) {
         let counts_for = Timestamp::from_millis(counts_for_ms).expect("an instant");
         let subject = Subject {
             reservation_no: ReservationNo::parse("r1").expect("a number"),
@@ -38,11 +47,45 @@ impl World {
             customer_no: customer_no.clone(),
             car_no: CarNo::parse("car01").expect("a number"),
         };
-        let mut entry = Entry { note: Some(name(place)), ..Entry::new(Kind::Held, &subject) };
-        let value = Some(entry.to_bytes(counts_for, Moment::new(counts_for, 0)).expect("fits"));
+        let mut entry = Entry { note: Some(name(place)), ..Entry::new(kind, &subject) };
+        let value = Some(entry.to_bytes(counts_for, Moment::new(counts_for, kind.step())).expect("fits"));
         let rows = vec![RowWrite { table: rows::FEED, key: rows::feed_key(customer_no, place), value }];
-        let shard = ShardId { context: schema::ALL[usize::from(place.context)], number: place.shard };
+        let shard = shard_of(place);
         self.store.apply(shard, place.position, rows).expect("memory");
+        self.views.tell(shard, place.position, vec![(customer_no.clone(), place)]);
+    }
+
+    /// The next step in the shard of its context is committed; its row will come.
+    async fn commits(&self, kind: Kind) -> (Place, Kind) {
+        let context = schema::ALL.into_iter().find(|context| kind.name().starts_with(context.0)).expect("a context");
+        let shard = ShardId { context, number: 3 };
+        let owned = self.journal.own(shard).await.expect("memory");
+        let event = StoredEvent {
+            entity: "r1".into(),
+            at_ms: STILL_MS,
+            cause: None,
+            tag: kind.name().into(),
+            payload: bytes::Bytes::new(),
+        };
+        let append = Append {
+            shard,
+            epoch: owned.epoch,
+            expected_head: owned.head,
+            events: vec![event],
+            documents: Vec::new(),
+            index: Vec::new(),
+            timers: Vec::new(),
+            command: None,
+        };
+        let position = self.journal.append(append).await.expect("memory");
+        (Place { context: rows::place_of_context(context), shard: shard.number, position }, kind)
+    }
+
+    /// The rows of these steps come.
+    fn rows_come(&self, steps: &[(Place, Kind)]) {
+        for (place, kind) in steps {
+            self.takes(&self.customer_no, *place, *kind, STILL_MS);
+        }
     }
 
     /// A history in all shards, whose events take turns and now and then count for the same time.
@@ -67,6 +110,10 @@ impl World {
         let told = self.views.live(&self.customer_no, seen).take(count).collect();
         tokio::time::timeout(SOON, told).await.expect("all of it is told")
     }
+}
+
+fn shard_of(place: Place) -> ShardId {
+    ShardId { context: schema::ALL[usize::from(place.context)], number: place.shard }
 }
 
 fn name(place: Place) -> String {
@@ -132,7 +179,6 @@ async fn what_happens_during_a_long_catch_up_is_told_too() {
             let place = Place { context: 1, shard: 3, position: 1_000 + round * 300 + position };
             for customer_no in [&other, &world.customer_no] {
                 world.happens(customer_no, place, 1_700_000_000_000);
-                let _ = world.views.fed.send((customer_no.clone(), place));
             }
             names.push(name(place));
         }
@@ -145,8 +191,85 @@ async fn what_happens_during_a_long_catch_up_is_told_too() {
     assert!(std::iter::repeat_with(|| live.next().now_or_never()).take(50).all(|told| told.is_none()));
     let last = Place { context: 2, shard: 7, position: 9_999 };
     world.happens(&world.customer_no, last, 1_700_000_000_000);
-    let _ = world.views.fed.send((world.customer_no.clone(), last));
     assert_eq!(live.next().await.expect("news").entry.note, Some(name(last)));
+}
+
+/// What is told at once, in this order.
+const STEPS_AT_ONCE: [&[Kind]; 5] = [
+    &[Kind::Held, Kind::PaymentRequested, Kind::PaymentApproved, Kind::Confirmed, Kind::Rented],
+    &[Kind::PaymentApproved, Kind::Confirmed, Kind::Rented],
+    &[Kind::Cancelled, Kind::RentalCancelled, Kind::PaymentCancelled, Kind::PaymentRefunded],
+    &[Kind::PickedUp, Kind::RentalPickedUp],
+    &[Kind::RentalReturned, Kind::Completed],
+];
+
+async fn told(live: &mut BoxStream<'static, LiveEntry>, kinds: &[Kind]) {
+    let mut told = Vec::new();
+    for _ in kinds {
+        told.push(tokio::time::timeout(SOON, live.next()).await.expect("in time").expect("more").entry.kind);
+    }
+    assert_eq!(told, kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn steps_that_are_committed_together_are_told_in_their_order_whichever_rows_come_first() {
+    let contexts = [schema::RESERVATION, schema::PAYMENT, schema::RENTAL].map(rows::place_of_context);
+    for steps in STEPS_AT_ONCE {
+        for [first, second, third] in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let world = World::new();
+            let mut live = world.views.live(&world.customer_no, Seen::default());
+            assert!(live.next().now_or_never().is_none());
+            let mut committed = Vec::new();
+            for kind in steps {
+                committed.push(world.commits(*kind).await);
+            }
+            for context in [first, second, third].map(|context: usize| contexts[context]) {
+                if !committed.is_empty() {
+                    assert!(live.next().now_or_never().is_none(), "not before all of it is there");
+                }
+                let (now, later): (Vec<_>, Vec<_>) =
+                    committed.into_iter().partition(|(place, _)| place.context == context);
+                world.rows_come(&now);
+                committed = later;
+            }
+            told(&mut live, steps).await;
+            assert!(live.next().now_or_never().is_none());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_committed_while_a_stream_waits_is_told_after_what_it_follows_from() {
+    let world = World::new();
+    let mut live = world.views.live(&world.customer_no, Seen::default());
+    assert!(live.next().now_or_never().is_none());
+    let held = world.commits(Kind::Held).await;
+    let requested = world.commits(Kind::PaymentRequested).await;
+    world.rows_come(&[held]);
+    assert!(live.next().now_or_never().is_none(), "the request is committed and has no row");
+    let mut later = Vec::new();
+    for kind in [Kind::PaymentApproved, Kind::Confirmed, Kind::Rented] {
+        later.push(world.commits(kind).await);
+    }
+    world.rows_come(&[later[2], requested]);
+    told(&mut live, &[Kind::Held, Kind::PaymentRequested]).await;
+    assert!(live.next().now_or_never().is_none(), "the rental has a row, and what it follows from has none");
+    world.rows_come(&later[..2]);
+    told(&mut live, &[Kind::PaymentApproved, Kind::Confirmed, Kind::Rented]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_do_not_come_hold_up_the_others_for_a_moment_only() {
+    let world = World::new();
+    let mut live = world.views.live(&world.customer_no, Seen::default());
+    assert!(live.next().now_or_never().is_none());
+    let (approved, rented) = (world.commits(Kind::PaymentApproved).await, world.commits(Kind::Rented).await);
+    world.rows_come(&[rented]);
+    let begun = Instant::now();
+    told(&mut live, &[Kind::Rented]).await;
+    assert!(begun.elapsed() < GATHERED_WITHIN + 2 * LOOK_AGAIN, "{:?}", begun.elapsed());
+    world.rows_come(&[approved]);
+    told(&mut live, &[Kind::PaymentApproved]).await;
 }
 
 #[tokio::test]
