@@ -23,6 +23,7 @@ mod metrics;
 mod my_page;
 pub mod openapi;
 mod payments;
+mod preconditions;
 pub mod problem;
 pub mod provider;
 pub mod query;

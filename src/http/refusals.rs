@@ -68,6 +68,7 @@ const fn reservation_status(rejection: &reservation::Rejection) -> StatusCode {
     use reservation::Rejection as R;
     match rejection {
         R::CarNotFound | R::ReservationNotFound | R::BlockNotFound => StatusCode::NOT_FOUND,
+        R::StaleRevision => StatusCode::PRECONDITION_FAILED,
         R::PeriodInPast | R::PeriodTooLong | R::PriceTooLarge => StatusCode::BAD_REQUEST,
         R::CarRetired
         | R::CarNotAvailable
@@ -156,6 +157,7 @@ mod tests {
     #[test]
     fn the_particular_statuses_stand() {
         check(fleet::Rejection::StaleRevision, 412, "stale_etag");
+        check(reservation::Rejection::StaleRevision, 412, "stale_etag");
         check(customer::Rejection::CustomerErased, 410, "customer_erased");
         let reservation_no = ReservationNo::parse("r1").expect("a number");
         check(ServiceError::PaymentDeclined { reservation_no, reason: "no funds".into() }, 402, "payment_declined");
