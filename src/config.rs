@@ -62,7 +62,8 @@ pub struct Server {
     pub rate_limit_per_second: u32,
     /// Requests of one client at once, after a pause; 0 for as many as per second.
     pub rate_limit_burst: u32,
-    /// How many proxies in front are trusted to tell a client's address in `X-Forwarded-For`.
+    /// How many proxies in front are trusted to tell a client's address in `X-Forwarded-For`, and in `X-Forwarded-Host`
+    /// and `X-Forwarded-Proto` where the links of the old surface lead.
     pub trusted_proxies: usize,
 }
 

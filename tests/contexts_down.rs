@@ -4,6 +4,7 @@
 mod common;
 
 use common::{Api, Options, SOON, TestServer, booking, eventually, in_days, path, unique};
+use reqwest::Method;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -186,4 +187,27 @@ async fn the_calendars_come_back_with_everything_when_they_die() {
         .await;
     }
     everything_catches_up(&server, &car_no, &customer_no, &made).await;
+}
+
+/// What outsiders see of a car is the ledger's, so only the ledger can say whether it is as somebody has seen it.
+#[tokio::test]
+async fn while_fleet_is_down_cars_are_blocked_and_retired_by_who_does_not_ask_for_a_comparison() {
+    let server = TestServer::with(Options::with_faults()).await;
+    let (seen, unseen) = (server.register_car().await, server.register_car().await);
+    let block = json!({"from": in_days(1), "to": in_days(2), "reason": "brakes"});
+    fault(&server, "fleet", "stop").await;
+    let (address, blocks) = (path("/v1/cars/{}", &seen), path("/v1/cars/{}/blocks", &seen));
+    for tag in ["\"r1\"", "*", "\"r9\""] {
+        for (method, address, body) in [(Method::DELETE, &address, None), (Method::POST, &blocks, Some(&block))] {
+            let refused = server.send_with(method, address, ("If-Match", tag), body).await;
+            refused.refused(503, "context_unavailable");
+        }
+    }
+    server.send_with(Method::GET, &address, ("If-None-Match", "\"r1\""), None).await.expect(304);
+    let set = server.post(&path("/v1/cars/{}/blocks", &unseen), &block).await.expect(201);
+    server.delete(set.header("location")).await.expect(204);
+    server.delete(&path("/v1/cars/{}", &unseen)).await.expect(204);
+    fault(&server, "fleet", "start").await;
+    server.car_becomes(&unseen, "RETIRED").await;
+    server.send_with(Method::DELETE, &address, ("If-Match", "\"r1\""), None).await.expect(204);
 }

@@ -3,7 +3,9 @@
 
 mod common;
 
-use common::{DAILY_RATE, SOON, TestServer, amount, car, eventually, hold, in_days, path, unique};
+use common::{
+    Answer, Api, DAILY_RATE, SOON, TestServer, amount, car, eventually, hold, in_days, in_seconds, path, unique,
+};
 use reqwest::Method;
 use serde_json::json;
 
@@ -151,7 +153,7 @@ async fn a_maintenance_block_takes_part_in_availability() {
 async fn a_car_in_its_block_is_in_maintenance() {
     let server = TestServer::start().await;
     let car_no = server.register_car().await;
-    let block = json!({"from": common::in_seconds(-5), "to": in_days(1), "reason": "tyres"});
+    let block = json!({"from": in_seconds(-5), "to": in_days(1), "reason": "tyres"});
     server.post(&path("/v1/cars/{}/blocks", &car_no), &block).await.expect(201);
     server.car_becomes(&car_no, "MAINTENANCE").await;
 }
@@ -231,4 +233,164 @@ async fn another_method_is_answered_with_what_is_allowed() {
     server.get("/v1/nothing").await.refused(404, "not_found");
     let head = server.send(Method::HEAD, "/v1/cars", None, common::client::Extra::default()).await.expect(200);
     assert!(head.text.is_empty());
+}
+
+/// The tag of a car as it is now.
+async fn tag(api: &Api, car_no: &str) -> String {
+    api.get(&path("/v1/cars/{}", car_no)).await.expect(200).header("etag").to_owned()
+}
+
+/// Every change of what is shown of a car, by who has seen it under a tag; the block is one that it has.
+async fn changes_as_of(api: &Api, car_no: &str, block_no: &str, header: (&str, &str)) -> Vec<Answer> {
+    let address = path("/v1/cars/{}", car_no);
+    let block = json!({"from": in_days(70), "to": in_days(71), "reason": "wash"});
+    vec![
+        api.send_with(Method::POST, &format!("{address}/blocks"), header, Some(&block)).await,
+        api.send_with(Method::DELETE, &format!("{address}/blocks/{block_no}"), header, None).await,
+        api.send_with(Method::DELETE, &address, header, None).await,
+    ]
+}
+
+#[tokio::test]
+async fn the_tag_of_a_car_changes_with_everything_that_is_shown_of_it() {
+    let server = TestServer::start().await;
+    let car_no = server.register_car().await;
+    let (address, blocks) = (path("/v1/cars/{}", &car_no), path("/v1/cars/{}/blocks", &car_no));
+    assert_eq!(tag(&server, &car_no).await, "\"r1\"");
+    let booked = server.reserve(&car_no, &unique("cust"), 1, 2).await;
+    server.car_becomes(&car_no, "RENTED").await;
+    assert_eq!(tag(&server, &car_no).await, "\"r1-rented\"");
+    let cancellation = path("/v1/reservations/{}/cancellation", &booked.text_at("/reservationNo"));
+    server.post_empty(&cancellation).await.expect(200);
+    server.car_becomes(&car_no, "AVAILABLE").await;
+    assert_eq!(tag(&server, &car_no).await, "\"r1\"");
+    let block = json!({"from": in_seconds(-5), "to": in_days(1), "reason": "tyres"});
+    let made = server.post(&blocks, &block).await.expect(201);
+    server.car_becomes(&car_no, "MAINTENANCE").await;
+    assert_eq!(tag(&server, &car_no).await, "\"r1-maintenance\"");
+    let amended = server.patch(&address, "\"r1-maintenance\"", &json!({"model": "Kona"})).await.expect(200);
+    assert_eq!(amended.header("etag"), "\"r2-maintenance\"");
+    server.delete(made.header("location")).await.expect(204);
+    server.car_becomes(&car_no, "AVAILABLE").await;
+    // From here on nothing happens to the car but that time goes by.
+    let block = json!({"from": in_seconds(2), "to": in_days(1), "reason": "tyres"});
+    server.post(&blocks, &block).await.expect(201);
+    let unless_seen = async || server.send_with(Method::GET, &address, ("If-None-Match", "\"r2\""), None).await;
+    eventually("a block that begins is told to who has seen the car before", SOON, async || {
+        let answer = unless_seen().await;
+        answer.status == 200 && answer.json["status"] == "MAINTENANCE" && answer.header("etag") == "\"r2-maintenance\""
+    })
+    .await;
+    server.patch(&address, "\"r2\"", &json!({"model": "Sonata"})).await.refused(412, "stale_etag");
+    server.delete(&address).await.expect(204);
+    server.car_becomes(&car_no, "RETIRED").await;
+    assert_eq!(tag(&server, &car_no).await, "\"r2-retired\"");
+}
+
+#[tokio::test]
+async fn whoever_has_not_seen_the_car_as_it_is_changes_nothing() {
+    let server = TestServer::start().await;
+    let car_no = server.register_car().await;
+    let (address, blocks) = (path("/v1/cars/{}", &car_no), path("/v1/cars/{}/blocks", &car_no));
+    let block = json!({"from": in_days(60), "to": in_days(61), "reason": "brakes"});
+    let block_no = server.post(&blocks, &block).await.expect(201).text_at("/blockNo");
+    let booked = server.reserve(&car_no, &unique("cust"), 1, 2).await;
+    server.car_becomes(&car_no, "RENTED").await;
+    let before = server.get(&address).await.expect(200);
+    for header in [
+        ("If-Match", "\"r1\""),
+        ("If-Match", "\"r0-rented\""),
+        ("If-Match", "W/\"r1-rented\""),
+        ("If-Match", "r1-rented"),
+        ("If-Match", "\"a, \"r1-rented\", b\""),
+        ("If-Match", ""),
+        ("If-None-Match", "*"),
+        ("If-None-Match", "W/\"r1-rented\""),
+    ] {
+        for answer in changes_as_of(&server, &car_no, &block_no, header).await {
+            assert!(
+                answer.clone().refused(412, "stale_etag").json["detail"].as_str().unwrap().contains("read it again")
+            );
+        }
+    }
+    let again = server.get(&address).await.expect(200);
+    assert_eq!((&again.json, again.header("etag")), (&before.json, before.header("etag")));
+    let cancellation = path("/v1/reservations/{}/cancellation", &booked.text_at("/reservationNo"));
+    server.post_empty(&cancellation).await.expect(200);
+    server.car_becomes(&car_no, "AVAILABLE").await;
+    for answer in changes_as_of(&server, &car_no, &block_no, ("If-Match", "\"r1-rented\"")).await {
+        answer.refused(412, "stale_etag");
+    }
+    let seen = changes_as_of(&server, &car_no, &block_no, ("If-Match", "\"x,y\", \"r1\"")).await;
+    assert_eq!(seen.iter().map(|answer| answer.status).collect::<Vec<_>>(), [201, 204, 204], "{seen:?}");
+    server.car_becomes(&car_no, "RETIRED").await;
+    server.send_with(Method::DELETE, &address, ("If-Match", "\"r1\""), None).await.refused(412, "stale_etag");
+    server.send_with(Method::DELETE, &address, ("If-Match", "*"), None).await.expect(204);
+}
+
+#[tokio::test]
+async fn nobody_compares_a_car_that_is_not_there() {
+    let server = TestServer::start().await;
+    for header in [("If-Match", "*"), ("If-Match", "\"r1\""), ("If-None-Match", "\"r1\"")] {
+        server.send_with(Method::GET, "/v1/cars/nobody", header, None).await.refused(404, "car_not_found");
+        for answer in changes_as_of(&server, "nobody", "b1", header).await {
+            answer.refused(404, "car_not_found");
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_has_the_car_as_it_is_need_not_be_sent_it_again() {
+    let server = TestServer::start().await;
+    let car_no = server.register_car().await;
+    let address = path("/v1/cars/{}", &car_no);
+    for method in [Method::GET, Method::HEAD] {
+        for known in ["\"r1\"", "W/\"r1\"", "*", "\"r9\", \"a,b\" ,W/\"r1\""] {
+            let answer = server.send_with(method.clone(), &address, ("If-None-Match", known), None).await.expect(304);
+            assert_eq!((answer.text.as_str(), answer.header("etag")), ("", "\"r1\""), "{known}");
+            assert_eq!((answer.header("content-type"), answer.header("content-length")), ("", ""), "{known}");
+        }
+        for other in ["\"r2\"", "\"r1-rented\"", "r1", "", "\"\""] {
+            let answer = server.send_with(method.clone(), &address, ("If-None-Match", other), None).await.expect(200);
+            assert_eq!(answer.header("etag"), "\"r1\"", "{other}");
+        }
+        server.send_with(method.clone(), &address, ("If-Match", "\"r1\""), None).await.expect(200);
+        server.send_with(method, &address, ("If-Match", "\"r2\""), None).await.expect(412);
+    }
+    // If-Match goes first.
+    let headers = [("If-None-Match", "\"r1\""), ("If-Match", "\"r2\"")];
+    let extra = common::client::Extra { headers: &headers, raw: None };
+    server.send(Method::GET, &address, None, extra).await.refused(412, "stale_etag");
+}
+
+#[tokio::test]
+async fn of_many_who_have_seen_the_same_car_one_amends_it() {
+    let server = TestServer::start().await;
+    let address = path("/v1/cars/{}", &server.register_car().await);
+    let amend = |rate: u64| {
+        let (api, address) = (server.api(), address.clone());
+        let change = json!({"dailyRate": {"amount": rate, "currency": "KRW"}});
+        async move { api.patch(&address, "\"r1\"", &change).await.status }
+    };
+    let mut answers = futures_util::future::join_all((1..=8).map(amend)).await;
+    answers.sort_unstable();
+    assert_eq!(answers, [200, 412, 412, 412, 412, 412, 412, 412]);
+    assert_eq!(server.get(&address).await.expect(200).header("etag"), "\"r2\"");
+}
+
+#[tokio::test]
+async fn a_precondition_that_failed_may_be_met_under_the_same_key() {
+    let server = TestServer::start().await;
+    let car_no = server.register_car().await;
+    let blocks = path("/v1/cars/{}/blocks", &car_no);
+    let block = json!({"from": in_seconds(-5), "to": in_days(1), "reason": "tyres"});
+    let set = async |tag: &str| {
+        let headers = [("Idempotency-Key", "tyres"), ("If-Match", tag)];
+        server.send(Method::POST, &blocks, Some(&block), common::client::Extra { headers: &headers, raw: None }).await
+    };
+    set("\"r2\"").await.refused(412, "stale_etag");
+    let made = set("\"r1\"").await.expect(201);
+    server.car_becomes(&car_no, "MAINTENANCE").await;
+    let again = set("\"r1\"").await.expect(201);
+    assert_eq!((again.header("idempotency-replayed"), &again.json), ("true", &made.json));
 }

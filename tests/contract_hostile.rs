@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{SOON, TestServer, booking, car, customer, eventually, in_days, means, path, unique};
+use common::{Api, Provider, SOON, TestServer, booking, car, customer, eventually, in_days, means, path, unique};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -225,8 +225,8 @@ async fn odd_addresses_are_refused() {
 }
 
 /// Sends bytes as they are and reads until the other side closes or nothing more comes.
-async fn raw(server: &TestServer, bytes: &[u8], close: bool) -> String {
-    let mut socket = TcpStream::connect(server.address()).await.unwrap();
+async fn raw(api: &Api, bytes: &[u8], close: bool) -> String {
+    let mut socket = TcpStream::connect(api.address()).await.unwrap();
     // The server may close while we are still sending; then its answer is what counts.
     let _ = socket.write_all(bytes).await;
     if close {
@@ -303,4 +303,48 @@ async fn what_is_not_http_is_not_answered_with_a_5xx() {
     let answer = raw(&server, headers.as_bytes(), true).await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
     server.get("/actuator/health").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_time_that_no_day_has_is_refused_wherever_an_instant_is_read() {
+    let (server, car_no, reservation_no) = scene().await;
+    let before = everything(&server, &car_no, &reservation_no).await;
+    let good = "2040-06-02T12:30:00Z";
+    for time in
+        ["12:30:60Z", "23:59:60Z", "24:00:00Z", "12:60:00Z", "09:00:00+24:00", "09:00:00-24:00", "09:00:00+09:60"]
+    {
+        // Before and after the good one, so that the period would be one.
+        let (early, late) = (format!("2040-06-01T{time}"), format!("2040-06-03T{time}"));
+        for (from, to) in [(early.as_str(), good), (good, late.as_str())] {
+            let booked = booking(&car_no, "cust", from, to);
+            server.post("/v1/reservations", &booked).await.refused(400, "invalid_member");
+            let block = json!({"from": from, "to": to, "reason": "brakes"});
+            server.post(&path("/v1/cars/{}/blocks", &car_no), &block).await.refused(400, "invalid_member");
+            let query = format!("from={}&to={}", from.replace('+', "%2B"), to.replace('+', "%2B"));
+            let refused = server.get(&format!("/v1/availability?{query}")).await.refused(400, "invalid_query");
+            assert!(refused.json["detail"].as_str().unwrap().contains("leap second"), "{}", refused.story());
+        }
+    }
+    assert_eq!(everything(&server, &car_no, &reservation_no).await, before, "nothing has changed");
+}
+
+#[tokio::test]
+async fn a_request_without_a_host_of_its_own_is_refused_by_every_process() {
+    let (server, provider) = (TestServer::start().await, Provider::start().await);
+    let mut calls: Vec<(&Api, &str)> = vec![(&provider, "/settings"), (&provider, "/ledger")];
+    calls.extend(["/", "/v1/cars", "/v1/admin/payment-provider", "/actuator/health"].map(|path| (&*server, path)));
+    for (api, path) in calls {
+        for hosts in ["", "Host: a\r\nHost: a\r\n", "Host: a b\r\n"] {
+            let answer = raw(api, format!("GET {path} HTTP/1.1\r\n{hosts}\r\n").as_bytes(), false).await;
+            assert!(
+                answer.starts_with("HTTP/1.1 400") && answer.contains("\"invalid_host\""),
+                "{path} {hosts}: {answer}"
+            );
+        }
+        let answer = raw(api, format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes(), false).await;
+        assert!(answer.starts_with("HTTP/1.0 200"), "{path}: {answer}");
+    }
+    let absolute = "GET http://gateway:81/ HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n";
+    let answer = raw(&server, absolute.as_bytes(), false).await;
+    assert!(answer.contains("http://gateway:81/payments"), "{answer}");
 }

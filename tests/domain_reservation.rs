@@ -405,3 +405,22 @@ fn a_closed_reservation_stays_closed() {
         check(&completed, command, closed());
     }
 }
+
+#[test]
+fn whoever_has_seen_an_older_revision_of_the_car_is_refused_whatever_is_asked() {
+    let as_of = |revision, command: &Command| Command::AsOf { revision, command: Box::new(command.clone()) };
+    let given = [enrolled(), blocked("b1", 1, 2), Event::Enrolled(car(2, 50_000))];
+    for (command, then) in [
+        (Command::Retire, Event::Retired),
+        (set_block("b2", 3, 4), blocked("b2", 3, 4)),
+        (Command::Unblock { block_no: block_no("b1") }, Event::Unblocked { block_no: block_no("b1") }),
+    ] {
+        check(&given, &as_of(1, &command), Err(Rejection::StaleRevision));
+        // The calendar may hear of a revision later than the caller.
+        for revision in [2, 3] {
+            check(&given, &as_of(revision, &command), Ok(vec![then.clone()]));
+        }
+    }
+    check(&given, &as_of(2, &set_block("b2", 1, 2)), Err(Rejection::CarNotAvailable));
+    check(&[], &as_of(1, &Command::Retire), Err(Rejection::CarNotFound));
+}

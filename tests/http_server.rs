@@ -235,3 +235,92 @@ async fn a_connection_can_be_used_again_after_a_refusal() {
     let text = connection.with(twice.as_bytes()).await.everything().await;
     assert!(text.starts_with("HTTP/1.1 404") && text.contains("HTTP/1.1 200"), "{text}");
 }
+
+#[tokio::test]
+async fn a_request_says_for_which_host_it_is_unless_it_is_an_old_one() {
+    let door = door();
+    for (lines, good) in [
+        ("GET /cars/a HTTP/1.1", false),
+        ("GET /cars/a HTTP/1.0", true),
+        ("GET /cars/a HTTP/1.1\r\nhost: a\r\nhost: b", false),
+        ("GET /cars/a HTTP/1.1\r\nhost: a\r\nHOST: a", false),
+        ("GET /cars/a HTTP/1.0\r\nhost: a\r\nhost: a", false),
+        ("GET /cars/a HTTP/1.1\r\nhost: a b", false),
+        ("GET /cars/a HTTP/1.0\r\nhost: a b", false),
+        ("GET /cars/a HTTP/1.1\r\nhost: a,b", false),
+        ("GET /cars/a HTTP/1.1\r\nhost: [::1", false),
+        ("GET /cars/a HTTP/1.1\r\nhost: a:port", false),
+        ("GET /cars/a HTTP/1.1\r\nhost: user@a", false),
+        ("GET /cars/a HTTP/1.1\r\nhost: http://a/", false),
+        // The grammar has an empty one, for targets without authority.
+        ("GET /cars/a HTTP/1.1\r\nhost:", true),
+        ("GET /cars/a HTTP/1.1\r\nhost:   a:8080  ", true),
+        ("GET /cars/a HTTP/1.1\r\nhost: [::1]:8080", true),
+        ("GET http://b/cars/a HTTP/1.1\r\nhost: a", true),
+        ("GET http://user@b/cars/a HTTP/1.1\r\nhost: a", false),
+        ("GET http://b/cars/a HTTP/1.1", false),
+    ] {
+        let reply = door.raw(format!("{lines}\r\n\r\n").as_bytes()).await;
+        if good {
+            assert_eq!((reply.status, reply.json()["carNo"].as_str()), (200, Some("a")), "{lines:?}: {reply:?}");
+        } else {
+            check_problem(&reply, 400, "invalid_host");
+            assert_eq!(reply.header("connection"), Some("close"), "{lines:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_for_nobody_changes_nothing_and_its_caller_hears_of_it() {
+    let door = door();
+    let large = "x".repeat(1_000_000);
+    let head = "POST /count HTTP/1.1\r\ncontent-type: application/json";
+    check_problem(
+        &door.raw(format!("{head}\r\ncontent-length: {}\r\n\r\n{large}", large.len()).as_bytes()).await,
+        400,
+        "invalid_host",
+    );
+    let bare = format!("{head}\r\nhost: a b\r\ncontent-length: 2\r\n\r\n{{}}");
+    check_problem(&door.raw(bare.as_bytes()).await, 400, "invalid_host");
+    assert_eq!(door.keyed("/count", "k-1", "{}").await.json()["count"], 0);
+}
+
+/// A head of so many bytes, of which one value or its padding is the most.
+fn head_of(bytes: usize, padded: bool) -> String {
+    let (before, after) = ("GET /cars/a HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-long:", "a\r\n\r\n");
+    let filling = if padded { " " } else { "x" }.repeat(bytes - before.len() - after.len());
+    format!("{before}{filling}{after}")
+}
+
+#[tokio::test]
+async fn a_head_above_the_bound_is_431_however_it_arrives() {
+    let door = door();
+    let bound = ServerLimits::default().header_bytes_max;
+    for padded in [false, true] {
+        for (bytes, status) in [(bound, 200), (bound + 1, 431), (40_000, 431)] {
+            let head = head_of(bytes, padded);
+            assert_eq!(door.raw(head.as_bytes()).await.status, status, "{bytes} in one piece, padded: {padded}");
+            let mut connection = door.connect().await;
+            for piece in head.as_bytes().chunks(5_000) {
+                connection = connection.with(piece).await;
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            assert_eq!(connection.reply().await.status, status, "{bytes} in pieces, padded: {padded}");
+        }
+    }
+    let long_target = format!("GET /cars/{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(40_000));
+    assert_eq!(door.raw(long_target.as_bytes()).await.status, 431);
+    let after_another = format!("GET /cars/a HTTP/1.1\r\nhost: x\r\n\r\n{}", head_of(bound + 1, false));
+    let answers = door.connect().await.with(after_another.as_bytes()).await.everything().await;
+    assert!(answers.starts_with("HTTP/1.1 200") && answers.contains("HTTP/1.1 431"), "{answers}");
+}
+
+#[tokio::test]
+async fn a_head_of_very_many_lines_is_431_however_short_they_are() {
+    let door = door();
+    let lines = |count: usize| format!("GET /cars/a HTTP/1.1\r\nhost: x\r\n{}\r\n", "a: b\r\n".repeat(count));
+    assert_eq!(door.raw(lines(99).as_bytes()).await.status, 200);
+    for count in [100, 1_000] {
+        assert_eq!(door.raw(lines(count).as_bytes()).await.status, 431, "{count}");
+    }
+}

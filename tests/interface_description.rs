@@ -85,7 +85,39 @@ fn the_codes_of_refusals_are_told() {
     let description = description();
     let codes = description.pointer("/components/schemas/Problem/properties/code/x-codes").unwrap();
     let codes: HashSet<&str> = codes.as_array().unwrap().iter().map(|code| code.as_str().unwrap()).collect();
-    for code in ["car_not_available", "payment_declined", "stale_etag", "idempotency_key_reused", "unknown_member"] {
+    for code in [
+        "car_not_available",
+        "payment_declined",
+        "stale_etag",
+        "idempotency_key_reused",
+        "unknown_member",
+        "invalid_host",
+    ] {
         assert!(codes.contains(code), "{code} is not told");
+    }
+}
+
+#[test]
+fn every_call_about_a_car_that_has_an_etag_tells_its_preconditions() {
+    let description = description();
+    for (call, statuses) in [
+        ("get /v1/cars/{carNo}", vec!["304", "412"]),
+        ("patch /v1/cars/{carNo}", vec!["412", "428"]),
+        ("delete /v1/cars/{carNo}", vec!["412"]),
+        ("post /v1/cars/{carNo}/blocks", vec!["412"]),
+        ("delete /v1/cars/{carNo}/blocks/{blockNo}", vec!["412"]),
+    ] {
+        let operations = operations(&description);
+        let (_, operation) = operations.iter().find(|(other, _)| other == call).unwrap();
+        let of_preconditions = ["304", "412", "428"];
+        let told: Vec<_> =
+            of_preconditions.into_iter().filter(|code| !operation["responses"][code].is_null()).collect();
+        assert_eq!(told, statuses, "{call}");
+        let parameters = operation["parameters"].as_array().unwrap().iter();
+        let pointers = parameters.map(|parameter| parameter["$ref"].as_str().unwrap().strip_prefix('#').unwrap());
+        let parameters: Vec<_> = pointers.map(|pointer| description.pointer(pointer).unwrap()).collect();
+        let named = |name: &str| parameters.iter().find(|parameter| parameter["name"] == name);
+        assert_eq!(named("If-Match").unwrap()["required"], call.starts_with("patch"), "{call}");
+        assert_eq!(named("If-None-Match").unwrap()["required"], false, "{call}");
     }
 }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Answer, Api, SOON, TestServer, eventually};
+use common::{Answer, Api, Options, SOON, TestServer, eventually};
 use futures_util::future::join_all;
 use serde_json::{Map, Value, json};
 
@@ -396,5 +396,44 @@ async fn pages_are_linked_and_items_can_be_followed() {
         ["/carReservations/1", "/carReservations/r-1", "/payments/pay-r-1", "/carRentals/rent-r-1", "/myPages/r-1"]
     {
         assert_eq!(server.get(address).await.expect(200).json["id"], 1, "{address}");
+    }
+}
+
+#[tokio::test]
+async fn links_lead_to_where_the_service_was_asked_for() {
+    let direct = TestServer::start().await;
+    let behind_two = TestServer::with(Options::default().setting("SERVER__TRUSTED_PROXIES", "2")).await;
+    let headers = [
+        ("Host", "inside:8080"),
+        ("X-Forwarded-Host", "spoofed.example, cars.example, edge.example"),
+        ("X-Forwarded-Proto", "http, https, http"),
+    ];
+    for (server, base) in [(&direct, "http://inside:8080"), (&behind_two, "https://cars.example")] {
+        register(server, "car01", "10000").await;
+        let made = server.post("/carReservations", &booking("r-1", "car01", "20200806", "20200807")).await.expect(201);
+        shows(server, "carRentals", json!({"resrvNo": "r-1"})).await;
+        for (address, pointer, path) in [
+            ("/", "/_links/payments/href", "/payments{?page,size}"),
+            ("/carManagements/car01", "/_links/self/href", "/carManagements/car01"),
+            ("/carManagements?size=1", "/_links/self/href", "/carManagements?page=0&size=1"),
+            ("/carInformations/car01", "/_links/self/href", "/carInformations/car01"),
+            ("/carInformations", "/_embedded/carInformations/0/_links/self/href", "/carInformations/car01"),
+            (made.header("location"), "/_links/carReservation/href", made.header("location")),
+            ("/myPages", "/_embedded/myPages/0/_links/self/href", "/myPages/1"),
+        ] {
+            let extra = common::client::Extra { headers: &headers, raw: None };
+            let answer = server.send(reqwest::Method::GET, address, None, extra).await.expect(200);
+            assert_eq!(answer.text_at(pointer), format!("{base}{path}"), "{address}");
+        }
+        for (name, bad) in
+            [("X-Forwarded-Host", "a b"), ("X-Forwarded-Host", "x/<script>"), ("X-Forwarded-Proto", "ftp")]
+        {
+            let root = server.send_with(reqwest::Method::GET, "/", (name, bad), None).await.expect(200);
+            assert_eq!(
+                root.text_at("/_links/payments/href"),
+                format!("{}/payments{{?page,size}}", server.url),
+                "{bad}"
+            );
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::client::Extra;
 use common::sse::{Event, Events};
 use common::{Options, SOON, TestServer, eventually, path, unique};
 use serde_json::json;
@@ -107,7 +108,7 @@ async fn what_is_told_at_once_comes_in_the_order_of_the_steps_also_after_any_of_
 #[tokio::test]
 async fn nobody_hears_of_somebody_else() {
     let server = TestServer::start().await;
-    let (car_no, one, other) = (server.register_car().await, unique("cust"), unique("cust"));
+    let (car_no, one, other) = (server.register_car().await, server.register_customer().await, unique("cust"));
     let mut events = Events::open(&server, &one, None).await;
     server.reserve(&car_no, &other, 1, 2).await;
     let of_one = server.reserve(&car_no, &one, 3, 4).await.text_at("/reservationNo");
@@ -118,7 +119,7 @@ async fn nobody_hears_of_somebody_else() {
 #[tokio::test]
 async fn the_stream_resumes_after_any_event_without_a_gap_and_without_a_repeat() {
     let server = TestServer::start().await;
-    let (car_no, customer_no) = (server.register_car().await, unique("cust"));
+    let (car_no, customer_no) = (server.register_car().await, server.register_customer().await);
     let mut events = Events::open(&server, &customer_no, None).await;
     let mut whole = vec![];
     for day in 0..3 {
@@ -159,7 +160,7 @@ async fn my_page_and_the_stream_join_without_a_gap() {
 #[tokio::test]
 async fn the_stream_resumes_across_a_restart() {
     let mut server = TestServer::start().await;
-    let (car_no, customer_no) = (server.register_car().await, unique("cust"));
+    let (car_no, customer_no) = (server.register_car().await, server.register_customer().await);
     let mut events = Events::open(&server, &customer_no, None).await;
     let first = server.reserve(&car_no, &customer_no, 1, 2).await.text_at("/reservationNo");
     let read = until(&mut events, &first, &OF_A_BOOKING).await;
@@ -204,7 +205,7 @@ async fn status_after(server: &TestServer, customer_no: &str, id: &str) -> u16 {
 #[tokio::test]
 async fn a_customer_of_very_many_shards_resumes_after_every_id_that_was_given() {
     let mut server = TestServer::with(Options::default().setting("STORE__SHARDS", "128")).await;
-    let customer_no = unique("cust");
+    let customer_no = server.register_customer().await;
     let mut events = Events::open(&server, &customer_no, None).await;
     let mut whole = vec![];
     for _ in 0..100 {
@@ -248,7 +249,7 @@ async fn a_customer_of_very_many_shards_resumes_after_every_id_that_was_given() 
 #[tokio::test]
 async fn an_id_of_any_length_that_was_never_given_is_refused() {
     let server = TestServer::start().await;
-    let (car_no, customer_no) = (server.register_car().await, unique("cust"));
+    let (car_no, customer_no) = (server.register_car().await, server.register_customer().await);
     let mut events = Events::open(&server, &customer_no, None).await;
     server.reserve(&car_no, &customer_no, 1, 2).await;
     let id = events.take(1, SOON).await.remove(0).id;
@@ -272,7 +273,44 @@ async fn a_nonsensical_last_event_id_is_refused() {
 #[tokio::test]
 async fn a_server_that_drains_ends_its_streams() {
     let mut server = TestServer::start().await;
-    let mut events = Events::open(&server, &unique("cust"), None).await;
+    let mut events = Events::open(&server, &server.register_customer().await, None).await;
     server.terminate().await;
     assert_eq!(events.next_within(SOON).await, None);
+}
+
+#[tokio::test]
+async fn who_can_be_followed_is_who_has_a_page() {
+    let server = TestServer::start().await;
+    let typo = unique("typo");
+    let (events, page) = (path("/v1/customers/{}/events", &typo), path("/v1/customers/{}/page", &typo));
+    // `0` is the id of somebody who has seen nothing.
+    for address in [&page, &events, &format!("{events}?lastEventId=0")] {
+        server.get(address).await.refused(404, "customer_not_found");
+        server.send(reqwest::Method::HEAD, address, None, Extra::default()).await.expect(404);
+    }
+    let erased = server.register_customer().await;
+    server.delete(&path("/v1/customers/{}", &erased)).await.expect(204);
+    assert_eq!(server.get(&path("/v1/customers/{}/page", &erased)).await.expect(200).json["erased"], true);
+    Events::open(&server, &erased, None).await;
+    let (car_no, unregistered) = (server.register_car().await, unique("cust"));
+    let first = server.hold(&car_no, &unregistered, 1, 2).await.text_at("/reservationNo");
+    let mut events = Events::open(&server, &unregistered, None).await;
+    let second = server.hold(&car_no, &unregistered, 3, 4).await.text_at("/reservationNo");
+    until(&mut events, &second, &["reservation.held"]).await;
+    let mut events = Events::open(&server, &unregistered, Some("0")).await;
+    until(&mut events, &first, &["reservation.held"]).await;
+}
+
+#[tokio::test]
+async fn proxies_pass_live_events_on_at_once_and_keep_none() {
+    let server = TestServer::start().await;
+    let address = format!("{}{}", server.url, path("/v1/customers/{}/events", &server.register_customer().await));
+    for id in ["", "?lastEventId=0"] {
+        let answer = server.http().get(format!("{address}{id}")).send().await.unwrap();
+        let header = |name: &str| answer.headers().get_all(name).iter().cloned().collect::<Vec<_>>();
+        assert_eq!(
+            (header("x-accel-buffering"), header("cache-control")),
+            (vec!["no".parse().unwrap()], vec!["no-store".parse().unwrap()])
+        );
+    }
 }

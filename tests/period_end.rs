@@ -78,7 +78,7 @@ async fn a_car_is_not_handed_over_into_a_block_that_has_begun() {
     let car_no = world.car("car01").await;
     let (before, after) = (world.paid(&car_no, 0, 3).await, world.paid(&car_no, 8, 10).await);
     let block = Block { period: world.period(3, 8), reason: "tyres".to_owned() };
-    world.service().block_car(car_no, None, block).await.unwrap();
+    world.service().block_car(car_no, None, block, None).await.unwrap();
     world.clock.advance_ms(4 * HOUR);
     for no in [before, after] {
         assert_eq!(world.refused_pick_up(&no).await, Rejection::CarNotAvailable, "{no}");
@@ -191,7 +191,7 @@ async fn whoever_never_comes_for_a_car_is_a_no_show_and_pays_the_whole_price() {
     let page = world.service().my_page(&customer_no, None, 10).await.unwrap().unwrap();
     let told = page.entries.iter().find(|entry| entry.kind == "reservation.no_show").unwrap();
     assert_eq!(told.amount.map(|fee| fee.amount()), Some(10_000));
-    world.service().retire_car(car_no).await.unwrap();
+    world.service().retire_car(car_no, None).await.unwrap();
     world.stop().await;
 }
 

@@ -6,13 +6,13 @@ mod service_support;
 
 use futures_util::StreamExt;
 use rentcar::actors::api::{PaymentResult, PersonalData, ReserveRequest, ServiceError};
-use rentcar::actors::service::FaultAction;
+use rentcar::actors::service::{CALLER_KEY, FaultAction};
 use rentcar::actors::views::rebuild;
 use rentcar::domain::cancellation::Settlement;
-use rentcar::domain::fleet;
-use rentcar::domain::ids::CustomerNo;
+use rentcar::domain::fleet::{self, Versions};
+use rentcar::domain::ids::{BlockNo, CustomerNo};
 use rentcar::domain::rental;
-use rentcar::domain::reservation::{Rejection, Status};
+use rentcar::domain::reservation::{Block, Rejection, Status};
 use rentcar::providers::sandbox::SettingsPatch;
 use service_support::{World, card, eventually, request};
 use std::sync::Arc;
@@ -224,4 +224,22 @@ async fn erased_personal_data_is_unreadable_and_rebuilt_views_are_the_same() {
     let before = rebuild::digest(&*world.views).unwrap();
     rebuild::rebuild(Arc::clone(&world.views), world.journal.clone(), |_| {}).await.unwrap();
     assert_eq!(rebuild::digest(&*world.views).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_block_that_was_set_before_the_process_ended_is_not_refused_because_it_has_changed_the_car() {
+    let world = World::start().await;
+    let car_no = world.car("car01").await;
+    let block = Block { period: world.period(0, 1), reason: "tyres".to_owned() };
+    let seen = fleet::Version { revision: 1, status: fleet::Status::Available };
+    let expected = fleet::Expected { one_of: Versions::OneOf(vec![seen]), none_of: Versions::OneOf(vec![]) };
+    let set = |name: &'static str| {
+        let block_no = BlockNo::parse("b1").unwrap();
+        let set = world.service().block_car(car_no.clone(), Some(block_no), block.clone(), Some(expected.clone()));
+        CALLER_KEY.scope(name.into(), set)
+    };
+    let first = set("call-1").await.unwrap();
+    assert_eq!(world.service().car(&car_no).await.unwrap().status, fleet::Status::Maintenance);
+    assert_eq!(set("call-1").await, Ok(first));
+    assert_eq!(set("call-2").await, Err(ServiceError::Fleet(fleet::Rejection::StaleRevision)));
 }

@@ -192,6 +192,14 @@ pub struct CarView {
     pub status: fleet::Status,
 }
 
+impl CarView {
+    /// Which version of the entry it shows.
+    #[must_use]
+    pub fn version(&self) -> fleet::Version {
+        fleet::Version { revision: self.car.revision, status: self.status }
+    }
+}
+
 /// A maintenance block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockView {

@@ -1,5 +1,6 @@
 //! The Fleet context: one entity per car, its ledger entry. Wiring only; the rules are in the domain.
 
+use super::reservation::instant;
 use super::runtime::{CorruptHistory, Entity};
 use crate::domain::fleet::{self, Car, Command, Event, Rejection, State};
 use crate::domain::reservation;
@@ -38,6 +39,7 @@ impl Entity for Ledger {
             Command::Register(_) => "register",
             Command::Put(_) => "put",
             Command::Amend { .. } => "amend",
+            Command::Check(_) => "check",
             Command::Retire => "retire",
             Command::Block { .. } => "block",
             Command::Unblock { .. } => "unblock",
@@ -50,8 +52,8 @@ impl Entity for Ledger {
         State::default()
     }
 
-    fn decide(&self, state: &State, command: &Command, _now_ms: i64) -> Result<Vec<Event>, Rejection> {
-        fleet::decide(state, command)
+    fn decide(&self, state: &State, command: &Command, now_ms: i64) -> Result<Vec<Event>, Rejection> {
+        fleet::decide(state, command, instant(now_ms))
     }
 
     fn evolve(&self, state: State, event: &Event) -> Result<State, CorruptHistory> {

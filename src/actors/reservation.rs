@@ -39,6 +39,7 @@ impl Entity for Calendars {
             Command::Retire => "retire",
             Command::Block { .. } => "block",
             Command::Unblock { .. } => "unblock",
+            Command::AsOf { command, .. } => self.command_name(command),
             Command::Reserve { .. } => "reserve",
             Command::Confirm { .. } => "confirm",
             Command::Expire { .. } => "expire",
@@ -126,6 +127,7 @@ impl Entity for Calendars {
 
 fn reservation_of(command: &Command) -> Option<&ReservationNo> {
     match command {
+        Command::AsOf { command, .. } => reservation_of(command),
         Command::Reserve { subject, .. } => Some(&subject.reservation_no),
         Command::Confirm { reservation_no }
         | Command::Expire { reservation_no }

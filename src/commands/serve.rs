@@ -188,6 +188,7 @@ pub(super) fn front_settings(config: &Config, fault_injection: bool) -> anyhow::
         streams_max: server.live_streams_max,
         fault_injection,
         time_zone: config.zone()?,
+        trusted_proxies: server.trusted_proxies,
         ..FrontSettings::default()
     })
 }

@@ -25,6 +25,33 @@ pub struct Particulars {
     pub registered_on: u32,
 }
 
+/// What staff want to be different; what is `None` stays. What may be missing is taken away by the empty text and 0.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// What it is.
+    pub model: Option<String>,
+    /// Its class.
+    pub car_class: Option<String>,
+    /// The branch where it stands.
+    pub branch: Option<String>,
+    /// What a day costs.
+    pub daily_rate: Option<Money>,
+    /// The civil date of its registration.
+    pub registered_on: Option<u32>,
+}
+
+impl Changes {
+    fn applied_to(&self, particulars: &Particulars) -> Particulars {
+        Particulars {
+            model: self.model.as_ref().unwrap_or(&particulars.model).clone(),
+            car_class: self.car_class.as_ref().unwrap_or(&particulars.car_class).clone(),
+            branch: self.branch.as_ref().unwrap_or(&particulars.branch).clone(),
+            daily_rate: self.daily_rate.unwrap_or(particulars.daily_rate),
+            registered_on: self.registered_on.unwrap_or(particulars.registered_on),
+        }
+    }
+}
+
 /// A rental that keeps a car.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RentalNote {
@@ -64,7 +91,59 @@ pub enum Status {
     Retired,
 }
 
+/// What tells an entry from itself at another time: two of one version look alike from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version {
+    /// How often staff have said something.
+    pub revision: u64,
+    /// What the car is doing.
+    pub status: Status,
+}
+
+/// Versions that a caller names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Versions {
+    /// Every one.
+    Any,
+    /// These.
+    OneOf(Vec<Version>),
+}
+
+impl Versions {
+    /// Whether `version` is among them.
+    #[must_use]
+    pub fn include(&self, version: Version) -> bool {
+        match self {
+            Versions::Any => true,
+            Versions::OneOf(versions) => versions.contains(&version),
+        }
+    }
+}
+
+/// What a caller expects of an entry, so that nothing is done to one that has changed since it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// It is at one of these versions.
+    pub one_of: Versions,
+    /// It is at none of these.
+    pub none_of: Versions,
+}
+
+impl Expected {
+    /// Whether an entry at `version` is as expected.
+    #[must_use]
+    pub fn is_met_by(&self, version: Version) -> bool {
+        self.one_of.include(version) && !self.none_of.include(version)
+    }
+}
+
 impl Car {
+    /// Which version the entry is at `now`.
+    #[must_use]
+    pub fn version(&self, now: Timestamp) -> Version {
+        Version { revision: self.revision, status: self.status(now) }
+    }
+
     /// What the car is doing at `now`.
     #[must_use]
     pub fn status(&self, now: Timestamp) -> Status {
@@ -99,11 +178,13 @@ pub enum Command {
     Put(Particulars),
     /// Say something new of the car.
     Amend {
-        /// The revision that the caller has seen.
-        revision: u64,
-        /// The new text.
-        particulars: Particulars,
+        /// What the caller expects of the entry.
+        expected: Expected,
+        /// What is to be different.
+        changes: Changes,
     },
+    /// Nothing but to tell whether the entry is as the caller expects.
+    Check(Expected),
     /// The car left the fleet.
     Retire,
     /// A block was set.
@@ -179,8 +260,8 @@ pub enum Rejection {
     /// The car has left the fleet.
     #[error("the car is no longer in the fleet")]
     CarRetired,
-    /// Somebody else has changed the entry since it was read.
-    #[error("the entry has changed since it was read")]
+    /// The entry has changed since it was read.
+    #[error("the car is not as the request says it was seen; read it again")]
     StaleRevision,
 }
 
@@ -201,13 +282,14 @@ impl Rejection {
 ///
 /// # Errors
 /// The rule that the command would break.
-pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {
+pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Event>, Rejection> {
     let Some(car) = &state.0 else {
         return match command {
             Command::Register(particulars) | Command::Put(particulars) => {
                 Ok(vec![Event::Registered(particulars.clone())])
             }
             Command::Amend { .. }
+            | Command::Check(_)
             | Command::Retire
             | Command::Block { .. }
             | Command::Unblock { .. }
@@ -219,9 +301,14 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
     match command {
         Command::Register(_) => Err(Rejection::CarAlreadyRegistered),
         Command::Put(_) | Command::Amend { .. } if car.retired => Err(Rejection::CarRetired),
-        Command::Amend { revision, .. } if *revision != car.revision => Err(Rejection::StaleRevision),
-        Command::Put(particulars) | Command::Amend { particulars, .. } => {
-            Ok(unless(car.particulars == *particulars, Event::Amended(particulars.clone())))
+        Command::Amend { expected, .. } | Command::Check(expected) if !expected.is_met_by(car.version(now)) => {
+            Err(Rejection::StaleRevision)
+        }
+        Command::Check(_) => Ok(vec![]),
+        Command::Put(particulars) => Ok(unless(car.particulars == *particulars, Event::Amended(particulars.clone()))),
+        Command::Amend { changes, .. } => {
+            let particulars = changes.applied_to(&car.particulars);
+            Ok(unless(car.particulars == particulars, Event::Amended(particulars)))
         }
         Command::Retire => Ok(unless(car.retired, Event::Retired)),
         Command::Block { block_no, block } => {

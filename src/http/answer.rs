@@ -102,10 +102,10 @@ impl Answer {
         self
     }
 
-    /// The same answer with the `ETag` of a revision.
+    /// The same answer with an `ETag`, which comes with its quotes.
     #[must_use]
-    pub fn tagged(mut self, revision: u64) -> Answer {
-        if let Ok(value) = HeaderValue::from_str(&format!("\"r{revision}\"")) {
+    pub fn tagged(mut self, tag: &str) -> Answer {
+        if let Ok(value) = HeaderValue::from_str(tag) {
             self.headers.insert(ETAG, value);
         }
         self

@@ -63,7 +63,7 @@ impl BodyLimits {
 
     /// Reads and throws away what is on its way, within bounds; closing with unread data would reset the connection
     /// before the caller has read the answer.
-    pub async fn discard(&self, headers: &HeaderMap, body: BodyStream) {
+    pub async fn discard<E>(&self, headers: &HeaderMap, body: impl Stream<Item = Result<Bytes, E>>) {
         // Whoever waits to be told to go on has sent nothing yet.
         if may_have_body(headers) && !headers.contains_key(EXPECT) {
             let _ = timeout(self.read_max, self.throw_away(pin!(body))).await;
@@ -84,7 +84,7 @@ impl BodyLimits {
         Ok(kept.freeze())
     }
 
-    async fn throw_away(&self, mut body: Pin<&mut BodyStream>) {
+    async fn throw_away<E>(&self, mut body: Pin<&mut impl Stream<Item = Result<Bytes, E>>>) {
         let mut left = self.discarded_bytes_max;
         while let Some(Ok(chunk)) = body.next().await {
             if chunk.len() > left {

@@ -5,17 +5,17 @@ use super::access;
 use super::answer::Answer;
 use super::endpoint::{Call, Group, Outcome};
 use super::json::Members;
+use super::preconditions;
 use super::problem::Problem;
 use super::query::period;
 use super::values::{MoneyDto, parse_date, render_date, render_instant, segment};
-use crate::actors::api::{BlockView, CarView, Listing};
-use crate::domain::fleet::{Particulars, Status};
+use crate::actors::api::{BlockView, CarView, Listing, ServiceError};
+use crate::domain::fleet::{self, Changes, Particulars, Status};
 use crate::domain::ids::{BlockNo, CarNo};
 use crate::domain::reservation::Block;
 use serde::Serialize;
 use std::sync::Arc;
-use warp::http::header::IF_MATCH;
-use warp::http::{HeaderMap, StatusCode};
+use warp::http::StatusCode;
 
 /// The longest model, class, branch and reason, in characters.
 pub(super) const TEXT_CHARS_MAX: usize = 100;
@@ -109,8 +109,18 @@ pub(super) fn mount(group: Group<Front>) -> Group<Front> {
 
 async fn one(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
+    let expected = preconditions::of(&call.headers);
     let view = front.service.car(&call.number()?).await?;
-    Ok(rendered(StatusCode::OK, &view))
+    match expected {
+        // In the order of RFC 9110, section 13.2.2: If-Match goes first.
+        Some(expected) if !expected.one_of.include(view.version()) => {
+            Err(ServiceError::from(fleet::Rejection::StaleRevision).into())
+        }
+        Some(expected) if expected.none_of.include(view.version()) => {
+            Ok(Answer::empty(StatusCode::NOT_MODIFIED).tagged(&preconditions::tag(view.version())))
+        }
+        Some(_) | None => Ok(rendered(StatusCode::OK, &view)),
+    }
 }
 
 async fn list(front: Arc<Front>, call: Call) -> Outcome {
@@ -139,21 +149,15 @@ async fn register(front: Arc<Front>, call: Call) -> Outcome {
 async fn amend(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
     let car_no: CarNo = call.number()?;
-    let seen = Seen::of(&call.headers)?;
-    let changes = Changes::parse(&call.body)?;
-    let view = front.service.car(&car_no).await?;
-    if !seen.includes(view.car.revision) {
-        let detail = "the car has changed since it was read; read it again";
-        return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "stale_etag", detail));
-    }
-    let particulars = changes.merged_into(view.car.particulars);
-    let view = front.service.amend_car(car_no, view.car.revision, particulars).await?;
+    let expected = preconditions::needed(&call.headers)?;
+    let changes = changes(&call.body)?;
+    let view = front.service.amend_car(car_no, expected, changes).await?;
     Ok(rendered(StatusCode::OK, &view))
 }
 
 async fn retire(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
-    front.service.retire_car(call.number()?).await?;
+    front.service.retire_car(call.number()?, preconditions::of(&call.headers)).await?;
     Ok(Answer::no_content())
 }
 
@@ -166,19 +170,21 @@ async fn block(front: Arc<Front>, call: Call) -> Outcome {
     members.finish()?;
     let block = Block { period: period(from, to)?, reason };
     let block_no = BlockNo::parse(&call.new_number("blk-")).map_err(|_| Problem::internal())?;
-    let BlockView { block_no, block } = front.service.block_car(car_no.clone(), Some(block_no), block).await?;
+    let expected = preconditions::of(&call.headers);
+    let made = front.service.block_car(car_no.clone(), Some(block_no), block, expected).await?;
+    let BlockView { block_no, block } = made;
     let path = format!("{}/blocks/{}", path_of(&car_no), segment(block_no.as_str()));
     Ok(Answer::json(StatusCode::CREATED, &BlockDto::of(&block_no, &block)).located(&path))
 }
 
 async fn unblock(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
-    front.service.unblock_car(call.number()?, call.number()?).await?;
+    front.service.unblock_car(call.number()?, call.number()?, preconditions::of(&call.headers)).await?;
     Ok(Answer::no_content())
 }
 
 fn rendered(status: StatusCode, view: &CarView) -> Answer {
-    Answer::json(status, &CarDto::of(view)).tagged(view.car.revision)
+    Answer::json(status, &CarDto::of(view)).tagged(&preconditions::tag(view.version()))
 }
 
 fn path_of(car_no: &CarNo) -> String {
@@ -193,120 +199,36 @@ pub(super) fn check_cursor(cursor: Option<&str>) -> Result<(), Problem> {
     }
 }
 
-/// Which revisions the caller says to have seen.
-#[derive(Debug, PartialEq, Eq)]
-enum Seen {
-    Any,
-    Revisions(Vec<u64>),
-}
-
-impl Seen {
-    fn of(headers: &HeaderMap) -> Result<Seen, Problem> {
-        let mut revisions = Vec::new();
-        let mut given = false;
-        for value in headers.get_all(IF_MATCH) {
-            given = true;
-            for tag in value.to_str().unwrap_or_default().split(',').map(str::trim) {
-                if tag == "*" {
-                    return Ok(Seen::Any);
-                }
-                // A tag that is not one of ours, or a weak one, matches nothing.
-                let number = tag.strip_prefix("\"r").and_then(|rest| rest.strip_suffix('"'));
-                revisions.extend(number.and_then(|number| number.parse::<u64>().ok()));
-            }
-        }
-        if given { Ok(Seen::Revisions(revisions)) } else { Err(missing_precondition()) }
-    }
-
-    fn includes(&self, revision: u64) -> bool {
-        match self {
-            Seen::Any => true,
-            Seen::Revisions(revisions) => revisions.contains(&revision),
-        }
-    }
-}
-
-fn missing_precondition() -> Problem {
-    let detail = "If-Match is needed, with the ETag of the car as it was read";
-    Problem::new(StatusCode::PRECONDITION_REQUIRED, "precondition_required", detail)
-}
-
-/// What a caller wants to be different. An inner `None` takes away what may be missing.
-#[derive(Debug, Default)]
-struct Changes {
-    model: Option<String>,
-    car_class: Option<String>,
-    branch: Option<String>,
-    daily_rate: Option<crate::domain::money::Money>,
-    registered_on: Option<u32>,
-}
-
-impl Changes {
-    fn parse(body: &[u8]) -> Result<Changes, Problem> {
-        let mut members = Members::parse(body)?;
-        // As in RFC 7396, `null` removes; what the domain has for "none" is the empty text and 0.
-        let text = |members: &mut Members, name| {
-            if members.take_null(name) { Ok(Some(String::new())) } else { members.optional_text(name, TEXT_CHARS_MAX) }
-        };
-        let changes = Changes {
-            car_class: text(&mut members, "carClass")?,
-            branch: text(&mut members, "branch")?,
-            model: members.optional_text("model", TEXT_CHARS_MAX)?,
-            daily_rate: members.optional_money("dailyRate")?,
-            registered_on: if members.take_null("registeredOn") {
-                Some(0)
-            } else {
-                members.optional("registeredOn", parse_date)?
-            },
-        };
-        members.finish()?;
-        Ok(changes)
-    }
-
-    fn merged_into(self, particulars: Particulars) -> Particulars {
-        Particulars {
-            model: self.model.unwrap_or(particulars.model),
-            car_class: self.car_class.unwrap_or(particulars.car_class),
-            branch: self.branch.unwrap_or(particulars.branch),
-            daily_rate: self.daily_rate.unwrap_or(particulars.daily_rate),
-            registered_on: self.registered_on.unwrap_or(particulars.registered_on),
-        }
-    }
+/// What a caller wants to be different. As in RFC 7396, `null` takes away what may be missing.
+fn changes(body: &[u8]) -> Result<Changes, Problem> {
+    let mut members = Members::parse(body)?;
+    let text = |members: &mut Members, name| {
+        if members.take_null(name) { Ok(Some(String::new())) } else { members.optional_text(name, TEXT_CHARS_MAX) }
+    };
+    let changes = Changes {
+        car_class: text(&mut members, "carClass")?,
+        branch: text(&mut members, "branch")?,
+        model: members.optional_text("model", TEXT_CHARS_MAX)?,
+        daily_rate: members.optional_money("dailyRate")?,
+        registered_on: if members.take_null("registeredOn") {
+            Some(0)
+        } else {
+            members.optional("registeredOn", parse_date)?
+        },
+    };
+    members.finish()?;
+    Ok(changes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::money::{Currency, Money};
-    use warp::http::HeaderValue;
-
-    fn if_match(value: &'static str) -> HeaderMap {
-        HeaderMap::from_iter([(IF_MATCH, HeaderValue::from_static(value))])
-    }
 
     #[test]
-    fn an_amendment_says_which_revision_it_is_based_on() {
-        assert_eq!(Seen::of(&HeaderMap::new()).expect_err("missing").code, "precondition_required");
-        assert_eq!(Seen::of(&if_match("*")), Ok(Seen::Any));
-        assert!(Seen::of(&if_match("\"r7\"")).is_ok_and(|seen| seen.includes(7)));
-        assert!(Seen::of(&if_match("\"x\", \"r7\"")).is_ok_and(|seen| seen.includes(7)));
-        for other in ["\"r8\"", "W/\"r7\"", "r7", "\"r\"", ""] {
-            assert!(Seen::of(&if_match(other)).is_ok_and(|seen| !seen.includes(7)), "{other}");
-        }
-    }
-
-    #[test]
-    fn an_amendment_changes_what_it_names_and_null_takes_away() {
-        let before = Particulars {
-            model: "Avante".into(),
-            car_class: "compact".into(),
-            branch: "Seoul".into(),
-            daily_rate: Money::new(50_000, Currency::KRW).expect("within bounds"),
-            registered_on: 20_200_801,
-        };
-        let changes = Changes::parse(br#"{"model":"Sonata","carClass":null,"registeredOn":null}"#).expect("changes");
-        let after = changes.merged_into(before.clone());
-        let expected = Particulars { model: "Sonata".into(), car_class: String::new(), registered_on: 0, ..before };
-        assert_eq!(after, expected);
+    fn an_amendment_names_what_changes_and_null_takes_away() {
+        let changes = changes(br#"{"model":"Sonata","carClass":null,"registeredOn":null}"#);
+        let (model, car_class) = (Some("Sonata".to_owned()), Some(String::new()));
+        let expected = Changes { model, car_class, registered_on: Some(0), ..Changes::default() };
+        assert_eq!(changes, Ok(expected));
     }
 }

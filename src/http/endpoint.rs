@@ -370,7 +370,7 @@ fn panicked(route: &Route) -> Problem {
     Problem::internal()
 }
 
-fn measure(route: &'static str, method: &'static str, answer: &Answer, started: Instant) {
+pub(super) fn measure(route: &'static str, method: &'static str, answer: &Answer, started: Instant) {
     let status = answer.status.as_str().to_owned();
     ::metrics::counter!("rentcar_http_requests_total", "route" => route, "method" => method, "status" => status)
         .increment(1);

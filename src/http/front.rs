@@ -35,6 +35,9 @@ pub struct FrontSettings {
     pub fault_injection: bool,
     /// Where the days of the old surface lie.
     pub time_zone: TimeZone,
+    /// How many proxies in front are ours, and tell by `X-Forwarded-Host` and `X-Forwarded-Proto` where the links of the
+    /// old surface lead; with none these are not believed.
+    pub trusted_proxies: usize,
 }
 
 impl Default for FrontSettings {
@@ -45,6 +48,7 @@ impl Default for FrontSettings {
             keep_alive: Duration::from_secs(15),
             fault_injection: false,
             time_zone: TimeZone::get("Asia/Seoul").unwrap_or_else(|_| TimeZone::fixed(tz::offset(9))),
+            trusted_proxies: 0,
         }
     }
 }

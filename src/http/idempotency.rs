@@ -149,9 +149,9 @@ pub async fn recall(answers: &dyn Answers, keyed: &Keyed) -> Result<Option<Answe
 }
 
 /// Records the answer that was given to this call. Failures of the service itself are not recorded, so that the call
-/// can be made again.
+/// can be made again; nor is a failed precondition, since the same call may be made again with what was read since.
 pub async fn keep(answers: &dyn Answers, keyed: &Keyed, answer: &Answer) {
-    if answer.status.is_server_error() {
+    if answer.status.is_server_error() || answer.status == StatusCode::PRECONDITION_FAILED {
         return;
     }
     let Some(kept) = kept(keyed, answer) else { return };

@@ -19,8 +19,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use warp::Reply;
-use warp::http::StatusCode;
+use warp::http::{HeaderName, HeaderValue, StatusCode};
 use warp::sse::Event;
+
+/// What proxies of nginx's kind look at: they would keep events back until they have a buffer full of them.
+const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// How long a caller whose stream has ended should wait before it asks again.
 const RECONNECT: Duration = Duration::from_secs(1);
@@ -118,7 +121,9 @@ fn streamed<P: Send + 'static>(
     let events = Exclusive(Mutex::new(events.boxed()));
     // warp ends the stream with the events, whatever the interval is.
     let events = warp::sse::keep_alive().interval(keep_alive).stream(events);
-    Answer::stream(warp::sse::reply(events).into_response())
+    let mut answer = Answer::stream(warp::sse::reply(events).into_response()).uncached();
+    answer.headers.insert(UNBUFFERED, HeaderValue::from_static("no"));
+    answer
 }
 
 fn event(live: LiveEntry) -> Event {
@@ -187,6 +192,8 @@ mod tests {
         let answer = streamed(live, Duration::from_millis(10), shutdown.clone(), place);
         let mut response = answer.into_response();
         assert_eq!(response.headers()["content-type"], "text/event-stream");
+        assert_eq!(response.headers()["x-accel-buffering"], "no");
+        assert_eq!(response.headers().get_all("cache-control").iter().collect::<Vec<_>>(), ["no-store"]);
         let mut text = String::new();
         // The comment that keeps the connection alive is the last thing waited for.
         while !text.contains("\n:\n") {

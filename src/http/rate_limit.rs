@@ -2,6 +2,7 @@
 //! is governor's (GCRA); here is who counts as one client, and what clients are told of it, as the draft
 //! draft-ietf-httpapi-ratelimit-headers has it.
 
+use super::forwarded;
 use super::problem::Problem;
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
@@ -17,9 +18,6 @@ use warp::http::{HeaderMap, StatusCode};
 /// Clients are counted in so many buckets, so that no number of addresses takes more memory. Two clients in one bucket
 /// share what each of them might have; with a thousand clients that happens to one in sixty.
 const BUCKETS: usize = 1 << 16;
-/// How many addresses of a chain of proxies are looked at.
-const CHAIN_MAX: usize = 32;
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LEFT: HeaderName = HeaderName::from_static("ratelimit");
 
@@ -114,11 +112,9 @@ fn too_many(wait: Duration) -> Problem {
 /// The address that counts: the one that the outermost of our proxies saw, or else the connection's. Of an IPv6 address
 /// the network counts, since one client has all of it.
 fn client(peer: Option<IpAddr>, headers: &HeaderMap, proxies: usize) -> u128 {
-    let told = proxies.checked_sub(1).and_then(|skipped| {
-        let chain = headers.get_all(FORWARDED_FOR).iter().rev().filter_map(|value| value.to_str().ok());
-        let addresses = chain.flat_map(|value| value.rsplit(',')).take(CHAIN_MAX);
-        addresses.map(str::trim).nth(skipped)?.parse::<IpAddr>().ok()
-    });
+    let told = proxies
+        .checked_sub(1)
+        .and_then(|skipped| forwarded::told(headers, &forwarded::FOR, proxies).nth(skipped)?.parse::<IpAddr>().ok());
     match told.or(peer).map(|address| address.to_canonical()) {
         Some(IpAddr::V4(address)) => u128::from(u32::from(address)),
         Some(IpAddr::V6(address)) => u128::from(address) >> 64 << 64,
@@ -140,7 +136,7 @@ mod tests {
     }
 
     fn forwarded(values: &[&'static str]) -> HeaderMap {
-        values.iter().map(|value| (FORWARDED_FOR, HeaderValue::from_static(value))).collect()
+        values.iter().map(|value| (forwarded::FOR.clone(), HeaderValue::from_static(value))).collect()
     }
 
     #[test]

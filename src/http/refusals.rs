@@ -72,6 +72,7 @@ const fn reservation_status(rejection: &reservation::Rejection) -> StatusCode {
     use reservation::Rejection as R;
     match rejection {
         R::CarNotFound | R::ReservationNotFound | R::BlockNotFound => StatusCode::NOT_FOUND,
+        R::StaleRevision => StatusCode::PRECONDITION_FAILED,
         R::PeriodInPast | R::PeriodTooLong | R::PriceTooLarge => StatusCode::BAD_REQUEST,
         R::CarRetired
         | R::CarNotAvailable
@@ -163,6 +164,7 @@ mod tests {
     #[test]
     fn the_particular_statuses_stand() {
         check(fleet::Rejection::StaleRevision, 412, "stale_etag");
+        check(reservation::Rejection::StaleRevision, 412, "stale_etag");
         check(customer::Rejection::CustomerErased, 410, "customer_erased");
         check(customer::Rejection::NumberErased, 409, "customer_number_erased");
         let reservations = vec![ReservationNo::parse("r1").expect("a number")];

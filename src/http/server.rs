@@ -1,8 +1,13 @@
 //! The accept loop: every connection has bounds of time, and there is a bound of connections. warp's own server has
 //! neither. Knows nothing of what is asked.
 
+use super::answer::Answer;
+use super::body::BodyLimits;
+use super::endpoint::measure;
+use super::host;
 use super::problem::Problem;
 use super::stall::StallGuard;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -11,7 +16,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -42,7 +47,7 @@ pub struct ServerLimits {
     pub header_read_max: Duration,
     /// How long a caller may read nothing of an answer that is being written.
     pub write_stall_max: Duration,
-    /// The most bytes of a request's head.
+    /// The most bytes of a request's head, however it arrives.
     pub header_bytes_max: usize,
     /// How long what is under way may take to finish after the server was told to stop.
     pub drain_max: Duration,
@@ -176,8 +181,14 @@ where
         let (shutdown, cut_off) = (self.shutdown.clone(), self.cut_off.clone());
         let service = self.service.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(peer);
-            service.clone().call(request)
+            let mut service = service.clone();
+            async move {
+                if let Err(problem) = host::settle(&mut request) {
+                    return Ok(turned_away(request, problem).await);
+                }
+                request.extensions_mut().insert(peer);
+                service.call(request).await
+            }
         });
         async move {
             let _permit = permit;
@@ -190,6 +201,7 @@ where
             builder
                 .timer(TokioTimer::new())
                 .header_read_timeout(limits.header_read_max)
+                .max_header_size(limits.header_bytes_max)
                 // hyper panics below its own least size.
                 .max_buf_size(limits.header_bytes_max.max(8_192));
             let mut connection = std::pin::pin!(builder.serve_connection(io, service));
@@ -227,6 +239,16 @@ where
 fn is_the_callers(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     [ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted].contains(&error.kind())
+}
+
+/// The answer to a request that is for nobody, after its body has been read, so that the caller hears of it.
+async fn turned_away(request: Request<Incoming>, problem: Problem) -> Response {
+    let started = Instant::now();
+    let (head, body) = request.into_parts();
+    BodyLimits::default().discard(&head.headers, body.into_data_stream()).await;
+    let answer = Answer::from(problem);
+    measure("unmatched", "OTHER", &answer, started);
+    answer.into_response()
 }
 
 /// Says 503 to a connection that is one too many. What it sends is read before closing, since closing with unread

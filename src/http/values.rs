@@ -81,6 +81,8 @@ pub fn check_text(text: &str, chars_max: usize) -> Result<(), String> {
 
 const INSTANT_FORM: &str =
     "it must be an instant with an offset, such as 2030-01-31T09:00:00+09:00 or 2030-01-31T00:00:00Z";
+const INSTANT_TIME: &str = "its time of day must be from 00:00:00 to 23:59:59, and its offset from -23:59 to +23:59; leap \
+                            seconds are not known here";
 const INSTANT_RANGE: &str = "it must be an instant between 1970 and 9999";
 
 /// The instant that an RFC 3339 text with an offset is; below a millisecond it is rounded down.
@@ -91,6 +93,10 @@ pub fn parse_instant(text: &str) -> Result<Timestamp, &'static str> {
     // jiff reads more forms than RFC 3339 has, so the form is looked at first.
     if !has_instant_form(text.as_bytes()) {
         return Err(INSTANT_FORM);
+    }
+    // jiff takes a leap second for the second before it, and offsets of more than a day.
+    if !is_time_of_day(text.as_bytes()) {
+        return Err(INSTANT_TIME);
     }
     let instant: jiff::Timestamp = text.parse().map_err(|_| INSTANT_FORM)?;
     Timestamp::from_millis(instant.as_millisecond()).ok_or(INSTANT_RANGE)
@@ -119,6 +125,17 @@ fn has_instant_form(text: &[u8]) -> bool {
         _ => rest,
     };
     like(head, b"dddd-dd-ddTdd:dd:dd") && (offset.eq_ignore_ascii_case(b"Z") || like(offset, b"sdd:dd"))
+}
+
+/// Whether time and offset of a text that has the form of an instant are within a day.
+fn is_time_of_day(text: &[u8]) -> bool {
+    let within = |at: usize, max: &[u8; 2]| text.get(at..at + 2).is_some_and(|digits| digits <= max.as_slice());
+    let offset = text.len().saturating_sub(5);
+    let utc = text.last().is_some_and(|last| last.eq_ignore_ascii_case(&b'Z'));
+    within(11, b"23")
+        && within(14, b"59")
+        && within(17, b"59")
+        && (utc || (within(offset, b"23") && within(offset + 3, b"59")))
 }
 
 /// An instant in RFC 3339, in UTC.
@@ -179,6 +196,28 @@ mod tests {
             "２０３０-01-31T09:00:00Z",
         ] {
             assert!(parse_instant(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_time_that_no_day_has_is_refused_and_not_moved_to_one_that_it_has() {
+        for (time, good) in [
+            ("23:59:59Z", true),
+            ("23:59:60Z", false),
+            ("12:30:60Z", false),
+            ("12:30:60.5+09:00", false),
+            ("12:60:00Z", false),
+            ("24:00:00Z", false),
+            ("09:00:00+23:59", true),
+            ("09:00:00-23:59", true),
+            ("09:00:00+24:00", false),
+            ("09:00:00-25:59", false),
+            ("09:00:00.123+09:60", false),
+            ("09:00:00+99:99", false),
+        ] {
+            let parsed = parse_instant(&format!("2027-06-02T{time}"));
+            assert_eq!(parsed.is_ok(), good, "{time}");
+            assert!(good || parsed == Err(INSTANT_TIME), "{time}");
         }
     }
 

@@ -157,6 +157,11 @@ impl Api {
         self.send(Method::PATCH, path, Some(body), Extra { headers, raw: None }).await
     }
 
+    /// Any request with one header more.
+    pub async fn send_with(&self, method: Method, path: &str, header: (&str, &str), body: Option<&Value>) -> Answer {
+        self.send(method, path, body, Extra { headers: &[header], raw: None }).await
+    }
+
     /// DELETE.
     pub async fn delete(&self, path: &str) -> Answer {
         self.send(Method::DELETE, path, None, Extra::default()).await

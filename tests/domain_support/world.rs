@@ -190,7 +190,8 @@ impl World {
 
     fn ledger(&mut self, car_no: &str, command: &fleet::Command, cause: Option<&Cause>) {
         // Nothing that a policy tells the ledger of a registered car is refused.
-        let told = self.ledger.tell(car_no, cause, self.now, |state| fleet::decide(state, command), fleet::evolve);
+        let now = self.now;
+        let told = self.ledger.tell(car_no, cause, now, |state| fleet::decide(state, command, now), fleet::evolve);
         told.expect("the ledger follows");
     }
 

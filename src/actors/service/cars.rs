@@ -3,7 +3,8 @@
 use super::{Result, Service, ask};
 use crate::actors::api::{BlockView, CarView, ServiceError};
 use crate::actors::fleet::enrolment;
-use crate::domain::fleet::{self, Particulars};
+use crate::actors::runtime::Ask;
+use crate::domain::fleet::{self, Changes, Expected, Particulars};
 use crate::domain::ids::{BlockNo, CarNo};
 use crate::domain::reservation::{self, Block};
 use crate::store::journal::{ShardId, shard_of};
@@ -26,12 +27,12 @@ impl Service {
         self.tell_ledger(car_no, fleet::Command::Put(particulars), "put").await
     }
 
-    /// Says something new of a car that the caller has seen at `revision`.
+    /// Says something new of a car that is as the caller expects.
     ///
     /// # Errors
-    /// When somebody else was faster, the car is not there any more, or the fleet is down.
-    pub async fn amend_car(&self, car_no: CarNo, revision: u64, particulars: Particulars) -> Result<CarView> {
-        self.tell_ledger(car_no, fleet::Command::Amend { revision, particulars }, "amend").await
+    /// When it is not as expected or not there any more, or the fleet is down.
+    pub async fn amend_car(&self, car_no: CarNo, expected: Expected, changes: Changes) -> Result<CarView> {
+        self.tell_ledger(car_no, fleet::Command::Amend { expected, changes }, "amend").await
     }
 
     async fn tell_ledger(&self, car_no: CarNo, command: fleet::Command, step: &str) -> Result<CarView> {
@@ -46,14 +47,50 @@ impl Service {
         Ok(self.car_view(car_no, car))
     }
 
+    /// Asks the calendar for what changes the car that outsiders see, if that is as the caller expects.
+    ///
+    /// The ledger's entry is what they see, so it compares, at its own now; the calendar then refuses if it has heard of a
+    /// later revision meanwhile. What may slip between the two is an amendment of which the calendar has not heard yet, or
+    /// another status, such as that of a rental that begins or ends in that moment.
+    async fn ask_calendar(
+        &self,
+        car_no: &CarNo,
+        command: reservation::Command,
+        step: &str,
+        expected: Option<Expected>,
+    ) -> Result<()> {
+        let no = car_no.as_str();
+        let question = self.outside(step, no);
+        let command = match expected {
+            // What was done under this name before has changed the car itself, and is answered as it was then.
+            Some(expected) if !self.is_done(&question).await? => {
+                let check = fleet::Command::Check(expected);
+                let seen = ask(&self.parts.ledger, no, check, Ask::external(self.settings.request_timeout)).await?;
+                let revision = seen.ok_or(fleet::Rejection::CarNotFound)?.revision;
+                reservation::Command::AsOf { revision, command: Box::new(command) }
+            }
+            Some(_) | None => command,
+        };
+        ask(&self.parts.calendars, no, command, question).await?;
+        Ok(())
+    }
+
+    /// Whether a command of this name has been carried out.
+    async fn is_done(&self, question: &Ask) -> Result<bool> {
+        match &question.command_id {
+            Some(name) => Ok(self.remembered(&name.id).await?.is_some()),
+            None => Ok(false),
+        }
+    }
+
     /// Takes a car out of the fleet.
     ///
     /// # Errors
-    /// When it has live bookings or does not exist, or the calendar is down.
-    pub async fn retire_car(&self, car_no: CarNo) -> Result<()> {
-        let no = car_no.as_str();
-        ask(&self.parts.calendars, no, reservation::Command::Retire, self.outside("retire", no)).await?;
-        if let Err(error) = ask(&self.parts.ledger, no, fleet::Command::Retire, self.inside()).await {
+    /// When it has live bookings, is not as expected or does not exist, or the calendar is down; with an expectation also
+    /// when the fleet is down.
+    pub async fn retire_car(&self, car_no: CarNo, expected: Option<Expected>) -> Result<()> {
+        self.ask_calendar(&car_no, reservation::Command::Retire, "retire", expected).await?;
+        if let Err(error) = ask(&self.parts.ledger, car_no.as_str(), fleet::Command::Retire, self.inside()).await {
             tracing::info!(%car_no, %error, "ledger will learn of the retirement later");
         }
         Ok(())
@@ -62,15 +99,21 @@ impl Service {
     /// Keeps a car from being booked for a period.
     ///
     /// # Errors
-    /// When it is booked or blocked then or does not exist, or the calendar is down.
-    pub async fn block_car(&self, car_no: CarNo, block_no: Option<BlockNo>, block: Block) -> Result<BlockView> {
+    /// When it is booked or blocked then, is not as expected or does not exist, or the calendar is down; with an
+    /// expectation also when the fleet is down.
+    pub async fn block_car(
+        &self,
+        car_no: CarNo,
+        block_no: Option<BlockNo>,
+        block: Block,
+        expected: Option<Expected>,
+    ) -> Result<BlockView> {
         let block_no = match block_no {
             Some(block_no) => block_no,
             None => BlockNo::parse(&format!("b{}", uuid::Uuid::now_v7().simple())).map_err(super::reading::damaged)?,
         };
         let command = reservation::Command::Block { block_no: block_no.clone(), block: block.clone() };
-        let no = car_no.as_str();
-        ask(&self.parts.calendars, no, command, self.outside("block", no)).await?;
+        self.ask_calendar(&car_no, command, "block", expected).await?;
         self.ledger_shows(&car_no, |car| car.blocks.contains_key(&block_no)).await;
         Ok(BlockView { block_no, block })
     }
@@ -78,11 +121,11 @@ impl Service {
     /// Ends a block.
     ///
     /// # Errors
-    /// When there is no such block, or the calendar is down.
-    pub async fn unblock_car(&self, car_no: CarNo, block_no: BlockNo) -> Result<()> {
-        let no = car_no.as_str();
+    /// When there is no such block, the car is not as expected, or the calendar is down; with an expectation also when the
+    /// fleet is down.
+    pub async fn unblock_car(&self, car_no: CarNo, block_no: BlockNo, expected: Option<Expected>) -> Result<()> {
         let command = reservation::Command::Unblock { block_no: block_no.clone() };
-        ask(&self.parts.calendars, no, command, self.outside("unblock", no)).await?;
+        self.ask_calendar(&car_no, command, "unblock", expected).await?;
         self.ledger_shows(&car_no, |car| !car.blocks.contains_key(&block_no)).await;
         Ok(())
     }

@@ -255,6 +255,19 @@ impl Service {
         self.numbered(List::Rentals, skip, size).await
     }
 
+    /// The personal data of a customer, and whether it was erased. `seen` is what the read models have of the customer.
+    ///
+    /// # Errors
+    /// When nothing at all is known of the customer: not registered, not erased, and no history.
+    async fn person(&self, customer_no: &CustomerNo, seen: &Seen) -> Result<(Option<CustomerView>, bool)> {
+        match self.customer(customer_no).await {
+            Ok(customer) => Ok((Some(customer), false)),
+            Err(ServiceError::Customer(customer::Rejection::CustomerErased)) => Ok((None, true)),
+            Err(ServiceError::Customer(_)) if *seen != Seen::default() => Ok((None, false)),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A page of My Page.
     ///
     /// # Errors
@@ -266,42 +279,33 @@ impl Service {
         limit: usize,
     ) -> Result<Cursored<MyPage>> {
         let _turn = self.read_models(Reading::List).await?;
-        let (customer, erased) = match self.customer(customer_no).await {
-            Ok(customer) => (Some(customer), false),
-            Err(ServiceError::Customer(customer::Rejection::CustomerErased)) => (None, true),
-            Err(ServiceError::Customer(_)) => (None, false),
-            Err(error) => return Err(error),
-        };
         // Read before the entries: what comes between is then told twice rather than never.
-        let last_event_id = self.parts.views.seen(customer_no)?.to_string();
+        let seen = self.parts.views.seen(customer_no)?;
+        let (customer, erased) = self.person(customer_no, &seen).await?;
         let (entries, next_cursor) = match self.parts.views.entries(customer_no, cursor, limit)? {
             Ok(page) => page,
             Err(invalid) => return Ok(Err(invalid)),
         };
-        if customer.is_none() && !erased && entries.is_empty() && cursor.is_none() {
-            return Err(customer::Rejection::CustomerNotFound.into());
-        }
-        Ok(Ok(MyPage { customer, erased, entries, next_cursor, last_event_id }))
+        Ok(Ok(MyPage { customer, erased, entries, next_cursor, last_event_id: seen.to_string() }))
     }
 
     /// Everything that happens to a customer's reservations after an event id, or from now on.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When nothing is known of the customer, or it cannot be read.
     pub async fn live(
         &self,
         customer_no: &CustomerNo,
         last_event_id: Option<&str>,
     ) -> Result<Cursored<BoxStream<'static, LiveEntry>>> {
-        let seen = match last_event_id.map(Seen::parse) {
-            Some(Ok(seen)) => seen,
-            Some(Err(invalid)) => return Ok(Err(invalid)),
-            None => {
-                self.parts.views.catch_up(self.settings.view_wait).await;
-                self.parts.views.seen(customer_no)?
-            }
+        let after = match last_event_id.map(Seen::parse).transpose() {
+            Ok(after) => after,
+            Err(invalid) => return Ok(Err(invalid)),
         };
-        Ok(Ok(self.parts.views.live(customer_no, seen)))
+        self.parts.views.catch_up(self.settings.view_wait).await;
+        let seen = self.parts.views.seen(customer_no)?;
+        self.person(customer_no, &seen).await?;
+        Ok(Ok(self.parts.views.live(customer_no, after.unwrap_or(seen))))
     }
 }
 

@@ -22,6 +22,10 @@ pub fn decide(state: &State, command: &Command, terms: &Terms, now: Timestamp) -
             let known = state.blocks.contains_key(block_no).then_some(());
             known.ok_or(Rejection::BlockNotFound).map(|()| vec![Event::Unblocked { block_no: block_no.clone() }])
         }
+        Command::AsOf { revision, .. } if state.car.as_ref().is_some_and(|car| car.revision > *revision) => {
+            Err(Rejection::StaleRevision)
+        }
+        Command::AsOf { command, .. } => decide(state, command, terms, now),
         Command::Reserve { subject, period, backdated } => reserve(state, subject, period, *backdated, terms, now),
         Command::Confirm { reservation_no } => confirm(state, reservation_no, now),
         Command::Expire { reservation_no } => expire(state, reservation_no, now),

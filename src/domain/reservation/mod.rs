@@ -300,6 +300,13 @@ pub enum Command {
         /// Which.
         block_no: BlockNo,
     },
+    /// The same, unless the fleet has said something newer of the car than the caller has seen.
+    AsOf {
+        /// The revision of the ledger's entry that the caller has seen.
+        revision: u64,
+        /// What is asked.
+        command: Box<Command>,
+    },
     /// Hold the car for a customer.
     Reserve {
         /// What the reservation is about.
@@ -433,6 +440,9 @@ pub enum Rejection {
     /// Somebody else has the car in that period, or it is blocked.
     #[error("the car is not available in that period")]
     CarNotAvailable,
+    /// The car has changed since it was read.
+    #[error("the car is not as the request says it was seen; read it again")]
+    StaleRevision,
     /// The car cannot leave the fleet yet.
     #[error("the car still has live bookings")]
     CarHasLiveBookings,
@@ -491,6 +501,7 @@ impl Rejection {
             Rejection::CarNotFound => "car_not_found",
             Rejection::CarRetired => "car_retired",
             Rejection::CarNotAvailable => "car_not_available",
+            Rejection::StaleRevision => "stale_etag",
             Rejection::CarHasLiveBookings => "car_has_live_bookings",
             Rejection::CalendarFull => "calendar_full",
             Rejection::PeriodInPast => "period_in_past",

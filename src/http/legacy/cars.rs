@@ -1,6 +1,6 @@
 //! `/carManagements`: the fleet. A car that exists already is changed, and answered with 201 all the same.
 
-use super::hal::{self, Base, PageRequest};
+use super::hal::{self, PageRequest};
 use super::members::{Members, required};
 use super::{CARS, Legacy, days, rows};
 use crate::actors::api::{CarView, ServiceError};
@@ -53,8 +53,8 @@ impl Post {
     }
 }
 
-fn one(call: &Call, view: &CarView, status: StatusCode) -> Answer {
-    let document = hal::item(&Base::of(&call.headers), CARS, view.car_no.as_str(), rows::car(view));
+fn one(legacy: &Legacy, call: &Call, view: &CarView, status: StatusCode) -> Answer {
+    let document = hal::item(&legacy.base(call), CARS, view.car_no.as_str(), rows::car(view));
     hal::answer(status, &document)
 }
 
@@ -68,14 +68,14 @@ pub(super) async fn put(legacy: Legacy, call: Call) -> Outcome {
     };
     let particulars = post.particulars(known)?;
     let view = legacy.service.put_car(post.car_no, particulars).await?;
-    Ok(one(&call, &view, StatusCode::CREATED).located(&hal::item_path(CARS, view.car_no.as_str())))
+    Ok(one(&legacy, &call, &view, StatusCode::CREATED).located(&hal::item_path(CARS, view.car_no.as_str())))
 }
 
 /// `GET /carManagements`.
 pub(super) async fn list(legacy: Legacy, call: Call) -> Outcome {
     let asked = PageRequest::parse(call.raw_query())?;
     let (cars, total) = legacy.service.cars_numbered(asked.skip(), asked.rows()).await?;
-    let base = Base::of(&call.headers);
+    let base = legacy.base(&call);
     let items = cars.iter().map(|view| hal::item(&base, CARS, view.car_no.as_str(), rows::car(view))).collect();
     Ok(hal::answer(StatusCode::OK, &hal::page(&base, CARS, asked, total, items)))
 }
@@ -83,7 +83,7 @@ pub(super) async fn list(legacy: Legacy, call: Call) -> Outcome {
 /// `GET /carManagements/{carNo}`.
 pub(super) async fn get(legacy: Legacy, call: Call) -> Outcome {
     let view = legacy.service.car(&call.number()?).await?;
-    Ok(one(&call, &view, StatusCode::OK))
+    Ok(one(&legacy, &call, &view, StatusCode::OK))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::http::answer::Answer;
 use crate::http::problem::Problem;
-use crate::http::values;
+use crate::http::{forwarded, host, values};
 use serde_json::{Map, Value, json};
 use warp::http::header::HOST;
 use warp::http::{HeaderMap, StatusCode};
@@ -72,19 +72,15 @@ fn whole(text: &str) -> Result<u64, Problem> {
 pub(super) struct Base(String);
 
 impl Base {
-    /// The base that the `Host` header tells, if it has the form of one. Anything else never reaches an answer.
-    pub(super) fn of(headers: &HeaderMap) -> Base {
-        Base::of_host(headers.get(HOST).and_then(|host| host.to_str().ok()))
-    }
-
-    fn of_host(host: Option<&str>) -> Base {
-        let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
-        match host {
-            Some(host) if !host.is_empty() && host.len() <= 255 && host.bytes().all(legal) => {
-                Base(format!("http://{host}"))
-            }
-            Some(_) | None => Base::default(),
-        }
+    /// The base that the outermost of so many trusted proxies tells, or else the `Host` header. What has not the form of a
+    /// host never reaches an answer.
+    pub(super) fn of(headers: &HeaderMap, proxies: usize) -> Base {
+        let told = |field| forwarded::told(headers, field, proxies).last();
+        let of_proxy = told(&forwarded::HOST).filter(|text| host::is_host(text));
+        let direct = || headers.get(HOST)?.to_str().ok().filter(|text| host::is_host(text));
+        let secure = told(&forwarded::PROTO).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
+        let scheme = if secure { "https" } else { "http" };
+        of_proxy.or_else(direct).map(|host| Base(format!("{scheme}://{host}"))).unwrap_or_default()
     }
 
     fn link(&self, path: &str) -> Value {
@@ -154,8 +150,13 @@ pub(super) fn root(base: &Base, resources: &[Resource]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use warp::http::HeaderValue;
 
     const CARS: Resource = Resource { collection: "carManagements", item: "carManagement" };
+
+    fn with_host(host: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))])
+    }
 
     #[test]
     fn a_page_has_a_default_and_a_bound() {
@@ -169,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_page_in_the_middle_links_to_its_neighbours() {
-        let base = Base::of_host(Some("gateway:8080"));
+        let base = Base::of(&with_host("gateway:8080"), 0);
         let page = page(&base, CARS, PageRequest { number: 1, size: 2 }, 5, vec![]);
         let href = |rel: &str| page["_links"][rel]["href"].as_str().map(str::to_owned);
         let at = |number: u64| Some(format!("http://gateway:8080/carManagements?page={number}&size=2"));
@@ -191,8 +192,40 @@ mod tests {
     #[test]
     fn a_host_that_is_none_never_reaches_an_answer() {
         for bad in ["a b", "evil\"><script>", "host/path", ""] {
-            assert_eq!(Base::of_host(Some(bad)), Base::default(), "{bad}");
+            assert_eq!(Base::of(&with_host(bad), 0), Base::default(), "{bad}");
+            let mut forwarded = with_host("gateway");
+            forwarded.insert(&forwarded::HOST, HeaderValue::from_static(bad));
+            assert_eq!(Base::of(&forwarded, 1), Base("http://gateway".to_owned()), "{bad}");
         }
+    }
+
+    #[test]
+    fn links_lead_to_where_the_outermost_trusted_proxy_was_asked() {
+        let mut headers = with_host("inside:8080");
+        for (field, line) in [
+            (&forwarded::HOST, "spoofed.example, cars.example"),
+            (&forwarded::HOST, "edge.example:81"),
+            (&forwarded::PROTO, "ftp"),
+            (&forwarded::PROTO, "HTTPS , http"),
+        ] {
+            headers.append(field, HeaderValue::from_static(line));
+        }
+        for (proxies, base) in [
+            (0, "http://inside:8080"),
+            (1, "http://edge.example:81"),
+            (2, "https://cars.example"),
+            (3, "http://spoofed.example"),
+        ] {
+            assert_eq!(Base::of(&headers, proxies), Base(base.to_owned()), "{proxies}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_writes_over_what_it_is_given_is_believed_for_those_before_it() {
+        let mut headers = with_host("inside:8080");
+        headers.insert(&forwarded::HOST, HeaderValue::from_static("cars.example"));
+        headers.insert(&forwarded::PROTO, HeaderValue::from_static("https"));
+        assert_eq!(Base::of(&headers, 2), Base("https://cars.example".to_owned()));
     }
 
     #[test]

@@ -44,6 +44,8 @@ struct Legacy {
     service: Arc<Service>,
     /// Where its days lie.
     zone: TimeZone,
+    /// How many proxies in front are trusted to tell where it was asked.
+    proxies: usize,
 }
 
 macro_rules! routes {
@@ -101,20 +103,26 @@ where
     F: Future<Output = Outcome> + Send + 'static,
 {
     move |front, call| {
-        let legacy = Legacy { service: Arc::clone(&front.service), zone: front.settings.time_zone.clone() };
+        let (service, settings) = (Arc::clone(&front.service), &front.settings);
+        let legacy = Legacy { service, zone: settings.time_zone.clone(), proxies: settings.trusted_proxies };
         handler(legacy, call)
     }
 }
 
-async fn root(_: Legacy, call: Call) -> Outcome {
+async fn root(legacy: Legacy, call: Call) -> Outcome {
     let resources = [CARS, RESERVATIONS, PAYMENTS, RENTALS, INFORMATIONS, MY_PAGES];
-    Ok(hal::answer(StatusCode::OK, &hal::root(&Base::of(&call.headers), &resources)))
+    Ok(hal::answer(StatusCode::OK, &hal::root(&legacy.base(&call), &resources)))
 }
 
 /// How a reservation becomes a row.
 type Render = fn(&ReservationView, &TimeZone) -> rows::Row;
 
 impl Legacy {
+    /// Where links begin.
+    fn base(&self, call: &Call) -> Base {
+        Base::of(&call.headers, self.proxies)
+    }
+
     /// One row about a reservation.
     fn one(
         &self,
@@ -125,7 +133,7 @@ impl Legacy {
         status: StatusCode,
     ) -> Answer {
         let key = view.booking.subject.serial.to_string();
-        let document = hal::item(&Base::of(&call.headers), resource, &key, render(view, &self.zone));
+        let document = hal::item(&self.base(call), resource, &key, render(view, &self.zone));
         hal::answer(status, &document)
     }
 
@@ -157,7 +165,7 @@ impl Legacy {
         render: Render,
         numbered: &Numbered<ReservationView>,
     ) -> Answer {
-        let base = Base::of(&call.headers);
+        let base = self.base(call);
         let row =
             |(id, view): &(u64, ReservationView)| hal::item(&base, resource, &id.to_string(), render(view, &self.zone));
         let rows = numbered.items.iter().map(row).collect();

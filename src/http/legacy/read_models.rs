@@ -1,6 +1,6 @@
 //! `/carInformations` and `/myPages`: what the old view service showed.
 
-use super::hal::{self, Base, PageRequest};
+use super::hal::{self, PageRequest};
 use super::{INFORMATIONS, Legacy, MY_PAGES, rows};
 use crate::actors::api::CarView;
 use crate::http::endpoint::{Call, Outcome};
@@ -10,7 +10,7 @@ use warp::http::StatusCode;
 pub(super) async fn list_informations(legacy: Legacy, call: Call) -> Outcome {
     let asked = PageRequest::parse(call.raw_query())?;
     let (cars, total) = legacy.service.cars_numbered(asked.skip(), asked.rows()).await?;
-    let base = Base::of(&call.headers);
+    let base = legacy.base(&call);
     let item = |view: &CarView| hal::item(&base, INFORMATIONS, view.car_no.as_str(), rows::car_information(view));
     let items = cars.iter().map(item).collect();
     Ok(hal::answer(StatusCode::OK, &hal::page(&base, INFORMATIONS, asked, total, items)))
@@ -20,7 +20,7 @@ pub(super) async fn list_informations(legacy: Legacy, call: Call) -> Outcome {
 pub(super) async fn get_information(legacy: Legacy, call: Call) -> Outcome {
     let view = legacy.service.car(&call.number()?).await?;
     let row = rows::car_information(&view);
-    Ok(hal::answer(StatusCode::OK, &hal::item(&Base::of(&call.headers), INFORMATIONS, view.car_no.as_str(), row)))
+    Ok(hal::answer(StatusCode::OK, &hal::item(&legacy.base(&call), INFORMATIONS, view.car_no.as_str(), row)))
 }
 
 /// `GET /myPages`: one row per reservation, in the order in which they were made.
