@@ -12,7 +12,7 @@ use rentcar::actors::views::rebuild;
 use rentcar::domain::fleet::{self, Particulars};
 use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use rentcar::domain::money::{Currency, Money};
-use rentcar::domain::reservation::{Rejection, Status, Terms};
+use rentcar::domain::reservation::{Basis, Rejection, Status, Terms};
 use rentcar::domain::time::{HOUR_MS, Period, Timestamp};
 use rentcar::domain::{payment, rental};
 use rentcar::providers::sandbox::{Sandbox, SettingsPatch};
@@ -97,7 +97,7 @@ fn request(car_no: &CarNo, period: Period) -> ReserveRequest {
         customer_no: CustomerNo::parse("kim").unwrap(),
         period,
         means: Some(card()),
-        backdated: false,
+        basis: Basis::Hours,
     }
 }
 

@@ -407,7 +407,7 @@ pub struct HoldTimer(pub Targets);
 impl TimerHandler for HoldTimer {
     fn due(&self, timer: Timer) -> BoxFuture<'_, Result<(), HandlerError>> {
         Box::pin(async move {
-            let reservation_no = ReservationNo::parse(&timer.name).map_err(park)?;
+            let reservation_no = ReservationNo::stored(&timer.name).map_err(park)?;
             let payment_no = reservation_no.payment();
             if self.0.cashier.has_in_hand(&payment_no) {
                 return Err(not_yet("a payment is in hand"));

@@ -66,7 +66,7 @@ impl Service {
     pub async fn block_car(&self, car_no: CarNo, block_no: Option<BlockNo>, block: Block) -> Result<BlockView> {
         let block_no = match block_no {
             Some(block_no) => block_no,
-            None => BlockNo::parse(&format!("b{}", uuid::Uuid::now_v7().simple())).map_err(super::reading::damaged)?,
+            None => BlockNo::stored(&format!("b{}", uuid::Uuid::now_v7().simple())).map_err(super::reading::damaged)?,
         };
         let command = reservation::Command::Block { block_no: block_no.clone(), block: block.clone() };
         let no = car_no.as_str();

@@ -179,7 +179,7 @@ impl<'a> Projection<'a> {
             // It was taken before, and stays so.
             return Ok(());
         }
-        let car_no = CarNo::parse(car_no).map_err(damaged)?;
+        let car_no = CarNo::stored(car_no).map_err(damaged)?;
         if !self.slots.contains_key(&car_no) {
             let slot = self.stored_slot(&car_no, event)?;
             self.slots.insert(car_no.clone(), slot);
