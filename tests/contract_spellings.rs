@@ -52,10 +52,9 @@ fn addresses(spelling: usize) -> Vec<String> {
         "customerNo" => CUSTOMERS[spelling].to_owned(),
         "paymentNo" => format!("pay-{reservation}"),
         "rentalNo" => format!("rent-{reservation}"),
-        "reservationNo" => reservation.to_owned(),
         "key" if template.starts_with("/payments") => format!("pay-{reservation}"),
         "key" if template.starts_with("/carRentals") => format!("rent-{reservation}"),
-        "key" => reservation.to_owned(),
+        "reservationNo" | "key" => reservation.to_owned(),
         other => panic!("no number of the kind {other} is known here"),
     };
     let routes = access::TABLE.iter().chain(legacy::TABLE).filter(|route| route.method == Method::GET);
@@ -188,6 +187,24 @@ async fn a_list_goes_on_after_a_number_in_any_spelling() {
             assert_eq!(numbers, ["99\u{d788}"], "{}", rest.story());
         }
         server.get(&path(list, "a\u{3164}")).await.refused(400, "invalid_query");
+    }
+}
+
+#[tokio::test]
+async fn a_branch_and_a_class_are_found_in_any_spelling() {
+    let server = TestServer::start().await;
+    let (branches, classes) = (["\u{ac15}", "\u{1100}\u{1161}\u{11bc}"], ["\u{c18c}", "\u{1109}\u{1169}"]);
+    for spelling in 0..2 {
+        let body = with(car(&format!("car-{spelling}")), "branch", branches[spelling]);
+        server.post("/v1/cars", &with(body, "carClass", classes[spelling])).await.expect(201);
+    }
+    let search = format!("/v1/availability?from={}&to={}", in_days(1), in_days(2));
+    for spelling in 0..2 {
+        let (branch, class) = (path("&branch={}", branches[spelling]), path("&carClass={}", classes[spelling]));
+        for asked in [branch.clone(), class.clone(), format!("{branch}{class}")] {
+            let found = format!("both cars are found with {asked}");
+            eventually(&found, SOON, async || server.all(&format!("{search}{asked}")).await.len() == 2).await;
+        }
     }
 }
 

@@ -190,11 +190,8 @@ fn calendar_days_are_charged_as_they_are_counted_however_many_hours_they_have() 
         let state = evolve(State::default(), &enrolled()).unwrap();
         let command = Command::Reserve { subject: subject("r1"), period, basis };
         let events = decide(&state, &command, &Terms::default(), at(0))?;
-        let price = events.iter().find_map(|event| match event {
-            Event::Held { price, .. } => Some(*price),
-            _ => None,
-        });
-        Ok(price.unwrap())
+        let [Event::Held { price, .. }] = events[..] else { panic!("{events:?}") };
+        Ok(price)
     };
     let Event::Enrolled(rate) = enrolled() else { panic!("not enrolled") };
     let times = |days: u64| Ok(rate.daily_rate.times(days).unwrap());

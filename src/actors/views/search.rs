@@ -5,6 +5,7 @@ use super::{Views, car_no, damaged, rows};
 use crate::actors::api::{InvalidCursor, Listing};
 use crate::domain::ids::CarNo;
 use crate::domain::money::Money;
+use crate::domain::spelling::composed;
 use crate::domain::time::{Period, Timestamp};
 use crate::store::journal::ReadError;
 use crate::store::view_store::Scan;
@@ -42,6 +43,8 @@ impl Views {
         cursor: Option<&CarNo>,
         limit: usize,
     ) -> Result<Result<Listing<FreeCar>, InvalidCursor>, ReadError> {
+        let (branch, car_class) = (branch.map(composed), car_class.map(composed));
+        let (branch, car_class) = (branch.as_deref(), car_class.as_deref());
         // Without a branch, the cars of a class stand at each branch together, and those of others are passed over.
         let class_everywhere = car_class.filter(|_| branch.is_none());
         let prefix = branch.map_or_else(Vec::new, |branch| rows::slot_prefix(branch, car_class));
