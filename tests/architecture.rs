@@ -63,7 +63,7 @@ const CRATES: [(&str, &[&str]); 7] = [
 ];
 
 /// The only crates beside the standard library that the domain names.
-const DOMAIN_CRATES: [&str; 2] = ["serde", "thiserror"];
+const DOMAIN_CRATES: [&str; 4] = ["icu_normalizer", "icu_properties", "serde", "thiserror"];
 
 /// What the domain may not name, since all that it knows is told to it.
 const IMPURE: [&str; 14] = [
@@ -85,6 +85,12 @@ const IMPURE: [&str; 14] = [
 
 /// What ends a thread; whatever comes from outside must end in an answer.
 const PANICS: [&str; 6] = [".unwrap()", ".expect(", "panic!", "todo!", "unimplemented!", "unreachable!"];
+
+/// The numbers that people type.
+const NUMBERS: [&str; 6] = ["CarNo", "CustomerNo", "ReservationNo", "PaymentNo", "RentalNo", "BlockNo"];
+
+/// Who at the front door reads back what the service itself has given or kept.
+const READ_BACK: [&str; 2] = ["src/http/customers.rs", "src/http/legacy/numbering.rs"];
 
 struct Source {
     /// From the root of the project, with `/`.
@@ -450,6 +456,32 @@ fn nothing_panics_on_purpose_outside_tests() {
         }
     }
     none_of(&broken, "Return a typed error, or make the case impossible by a type. Tests stand under #[cfg(test)].");
+}
+
+#[test]
+fn numbers_are_read_as_spelled_outside_at_the_front_door_and_to_the_letter_behind_it() {
+    let mut broken = vec![];
+    for source in sources() {
+        let outside = source.path.starts_with("src/http/");
+        if !outside && !["src/store/", "src/actors/", "src/providers/"].iter().any(|it| source.path.starts_with(it)) {
+            continue;
+        }
+        let readers = if outside { &["parse", "stored"][..] } else { &["parse"][..] };
+        for (name, reader) in NUMBERS.iter().flat_map(|name| readers.iter().map(move |reader| (name, reader))) {
+            for line in mentions(&source.code, &format!("{name}::{reader}(")) {
+                let allowed = *reader == "stored" && READ_BACK.contains(&source.path.as_str());
+                if !allowed {
+                    broken.push(format!("{}:{line}: {name}::{reader}", source.path));
+                }
+            }
+        }
+    }
+    none_of(
+        &broken,
+        "A number is one number in all its spellings: the front door reads it as `Spelled` (Call::number, \
+         Query::number, Members::number), and what was stored is read by `stored`, or stores made before lose what \
+         they hold under other spellings.",
+    );
 }
 
 #[test]

@@ -152,7 +152,7 @@ proptest! {
             reservation::Command::Confirm { reservation_no: no.clone() },
             reservation::Command::Cancel { reservation_no: no.clone() },
             reservation::Command::Complete { reservation_no: no },
-            reservation::Command::Reserve { subject: subject("r9"), period: days(5, 6), backdated: true },
+            reservation::Command::Reserve { subject: subject("r9"), period: days(5, 6), basis: reservation::Basis::CalendarDays(1) },
         ] {
             let first = reservation::decide(&state, &command, &terms, now);
             prop_assert_eq!(reservation::decide(&state, &command, &terms, now), first);
@@ -247,7 +247,8 @@ fn the_fullest_calendar_of_the_longest_numbers_fits_into_its_document() {
         let from = i64::try_from(number).unwrap();
         let subject = longest(number);
         let reservation_no = subject.reservation_no.clone();
-        state = tell(state, &Command::Reserve { subject, period: days(from, from + 1), backdated: false });
+        state =
+            tell(state, &Command::Reserve { subject, period: days(from, from + 1), basis: reservation::Basis::Hours });
         state = tell(state, &Command::Confirm { reservation_no: reservation_no.clone() });
         if number < CLOSED_KEPT_MAX {
             state = tell(state, &Command::Cancel { reservation_no });

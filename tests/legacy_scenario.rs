@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Answer, Api, Options, SOON, TestServer, eventually};
+use common::{Answer, Api, Options, SOON, TestServer, amount, eventually, path};
 use futures_util::future::join_all;
 use serde_json::{Map, Value, json};
 
@@ -389,7 +389,6 @@ async fn pages_are_linked_and_items_can_be_followed() {
         assert_eq!(item.json, row);
     }
     server.get("/carManagements/nobody").await.refused(404, "car_not_found");
-    server.get("/carManagements?page=-1").await.refused(400, "invalid_query");
     server.post("/carReservations", &booking("r-1", "car01", "20200806", "20200807")).await.expect(201);
     shows(&server, "carRentals", json!({"resrvNo": "r-1", "procStatus": "RENTED"})).await;
     for address in
@@ -436,4 +435,118 @@ async fn links_lead_to_where_the_service_was_asked_for() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn a_page_and_a_size_that_are_none_count_as_not_given() {
+    let server = TestServer::start().await;
+    for collection in ["carManagements", "carReservations", "payments", "carRentals", "carInformations", "myPages"] {
+        for bad in ["-1", "x", "", "1.5", "99999999999999999999999"] {
+            let page = server.get(&format!("/{collection}?page={bad}&size=3")).await.expect(200).json["page"].clone();
+            assert_eq!((&page["number"], &page["size"]), (&json!(0), &json!(3)), "{collection} {bad}");
+        }
+        for bad in ["0", "-5", "x", "", "99999999999999999999999"] {
+            let page = server.get(&format!("/{collection}?page=2&size={bad}")).await.expect(200).json["page"].clone();
+            assert_eq!((&page["number"], &page["size"]), (&json!(2), &json!(20)), "{collection} {bad}");
+        }
+        let large = server.get(&format!("/{collection}?size=4000000000")).await.expect(200);
+        assert_eq!(large.json["page"]["size"], 200, "{}", large.story());
+    }
+}
+
+#[tokio::test]
+async fn a_day_of_the_calendar_is_charged_once_however_many_hours_it_has() {
+    let mut server = TestServer::start().await;
+    for (zone, days) in [
+        ("Asia/Seoul", &[("19881009", "19881010", 1), ("19880508", "19880509", 1), ("19871010", "19881009", 365)][..]),
+        ("Europe/Berlin", &[("20251026", "20251027", 1), ("20250330", "20250331", 1), ("20250301", "20251201", 275)]),
+        ("Africa/Cairo", &[("20251030", "20251031", 1), ("20250425", "20250426", 1)]),
+        ("America/Santiago", &[("20250405", "20250406", 1), ("20250907", "20250908", 1)]),
+        ("Australia/Lord_Howe", &[("20250406", "20250407", 1), ("20251005", "20251006", 1)]),
+        ("Pacific/Apia", &[("20111229", "20111231", 1), ("20111228", "20120102", 4)]),
+    ] {
+        server.restart_with(Options::default().setting("TIME__ZONE", zone)).await;
+        let car_no = zone.replace('/', "-");
+        register(&server, &car_no, "10000").await;
+        for (rental, until, count) in days {
+            let number = format!("{car_no}-{rental}");
+            let body = booking(&number, &car_no, rental, until);
+            let made = server.post("/carReservations", &body).await.expect(201);
+            let shown = [&made.json["rentalDt"], &made.json["returnDt"], &made.json["rentalAmt"]];
+            assert_eq!(shown, [&json!(rental), &json!(until), &json!(count * 10_000)], "{zone}: {}", made.story());
+            let native = server.get(&path("/v1/reservations/{}", &number)).await.expect(200);
+            assert_eq!(amount(&native.json["price"]), count * 10_000, "{zone}: {}", native.story());
+            let charged = server.get(&path("/v1/payments/pay-{}", &number)).await.expect(200);
+            assert_eq!(charged.json["chargedAmount"], count * 10_000, "{zone}: {}", charged.story());
+            server.post("/carReservations", &body).await.expect(201);
+            let cancel = json!({"resrvNo": number, "procStatus": "RESERVATION_CANCELED"});
+            server.post("/carReservations", &cancel).await.expect(201);
+        }
+    }
+    // There was no such day in Samoa, which went over the date line.
+    for (rental, until) in [("20111230", "20111231"), ("20111228", "20111230")] {
+        let body = booking("r-1", "Pacific-Apia", rental, until);
+        server.post("/carReservations", &body).await.refused(400, "invalid_date");
+    }
+}
+
+#[tokio::test]
+async fn the_longest_period_is_counted_in_days_of_the_calendar_too() {
+    let server = TestServer::start().await;
+    register(&server, "car01", "10000").await;
+    // 366 days and an hour, and a day more.
+    let longest = server.post("/carReservations", &booking("r-1", "car01", "19871010", "19881010")).await.expect(201);
+    assert_eq!(longest.json["rentalAmt"], 3_660_000);
+    let longer = booking("r-2", "car01", "19891010", "19901012");
+    server.post("/carReservations", &longer).await.refused(400, "period_too_long");
+}
+
+#[tokio::test]
+async fn a_resource_is_found_by_its_own_number_before_another_that_is_called_so() {
+    let server = TestServer::start().await;
+    register(&server, "car01", "10000").await;
+    for (number, day) in ["x", "pay-x", "rent-x", "1", "007", "pay-alone", "rent-alone"].iter().zip(20_200_801..) {
+        let day = format!("{day}");
+        server.post("/carReservations", &booking(number, "car01", &day, &day)).await.expect(201);
+        shows(&server, "carRentals", json!({"resrvNo": number, "procStatus": "RENTED"})).await;
+    }
+    for (address, id) in [
+        ("/payments/pay-x", 1),
+        ("/payments/pay-pay-x", 2),
+        ("/payments/rent-x", 3),
+        ("/carRentals/rent-x", 1),
+        ("/carRentals/rent-rent-x", 3),
+        ("/carRentals/pay-x", 2),
+        ("/carReservations/pay-x", 2),
+        ("/carReservations/rent-x", 3),
+        ("/myPages/pay-x", 2),
+        ("/myPages/rent-x", 3),
+        // By the number of another kind where there is none of the own.
+        ("/payments/x", 1),
+        ("/payments/pay-alone", 6),
+        ("/carRentals/rent-alone", 7),
+        ("/carReservations/pay-pay-x", 2),
+        ("/myPages/rent-rent-x", 3),
+        // The serial is the key of the old services, as it is written in links.
+        ("/carReservations/1", 1),
+        ("/payments/1", 1),
+        ("/carReservations/007", 5),
+        ("/payments/pay-1", 4),
+        ("/carRentals/rent-007", 5),
+    ] {
+        assert_eq!(server.get(address).await.expect(200).json["id"], id, "{address}");
+    }
+    for (body, id) in [
+        (json!({"paymtNo": "pay-x"}), 1),
+        (json!({"resrvNo": "pay-x"}), 2),
+        (json!({"paymtNo": "pay-pay-x"}), 2),
+        (json!({"resrvNo": 1}), 4),
+        (json!({"id": 1}), 1),
+    ] {
+        let mut body = body;
+        body["procStatus"] = json!("PAID");
+        assert_eq!(server.post("/payments", &body).await.expect(201).json["id"], id, "{body}");
+    }
+    let native = server.get("/v1/payments/pay-x").await.expect(200);
+    assert_eq!(native.json["reservationNo"], "x");
 }

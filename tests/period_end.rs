@@ -10,7 +10,7 @@ use rentcar::domain::fleet;
 use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use rentcar::domain::payment;
 use rentcar::domain::rental;
-use rentcar::domain::reservation::{Block, Rejection, Status, Terms};
+use rentcar::domain::reservation::{Basis, Block, Rejection, Status, Terms};
 use rentcar::domain::time::{MINUTE_MS, Period};
 use rentcar::providers::sandbox::SettingsPatch;
 use service_support::{World, card, eventually, request};
@@ -227,7 +227,7 @@ async fn a_booking_of_a_past_time_has_an_ordinary_hold_and_is_cancelled_as_ever(
     let world = World::start().await;
     let car_no = world.car("car01").await;
     let past = world.period(-48, -24);
-    let backdated = |means| ReserveRequest { backdated: true, means, ..request(&car_no, past) };
+    let backdated = |means| ReserveRequest { basis: Basis::CalendarDays(1), means, ..request(&car_no, past) };
     let (view, _) = world.service().reserve(backdated(Some(card()))).await.unwrap();
     let no = view.booking.subject.reservation_no;
     world.clock.advance_ms(48 * HOUR);

@@ -235,7 +235,7 @@ impl World {
             customer_no: CustomerNo::parse("kim").unwrap(),
             period: Period::new(at(day), at(day + 1)).unwrap(),
             means: Some(means("tok")),
-            backdated: false,
+            basis: reservation::Basis::Hours,
         };
         let (view, result) = self.service().reserve(request).await.unwrap();
         (view.booking.subject.reservation_no, result)

@@ -7,7 +7,7 @@ use crate::domain::ids::{BlockNo, CarNo, CustomerNo, ReservationNo};
 use crate::domain::money::Money;
 use crate::domain::payment::Payment;
 use crate::domain::rental::Rental;
-use crate::domain::reservation::{Block, Booking, Status};
+use crate::domain::reservation::{Basis, Block, Booking, Status};
 use crate::domain::time::{Period, Timestamp};
 use crate::domain::{customer, fleet, payment, rental, reservation};
 use crate::store::journal::{Context, ReadError};
@@ -132,8 +132,8 @@ pub struct ReserveRequest {
     pub period: Period,
     /// How to pay now; without it the car is held to be paid later.
     pub means: Option<PaymentMeans>,
-    /// Whether the period may lie in the past (the old surface only).
-    pub backdated: bool,
+    /// By which surface's rules.
+    pub basis: Basis,
 }
 
 /// What became of paying within a request.

@@ -445,7 +445,7 @@ impl BookingTimer {
 impl TimerHandler for BookingTimer {
     fn due(&self, timer: Timer) -> BoxFuture<'_, Result<(), HandlerError>> {
         Box::pin(async move {
-            let reservation_no = ReservationNo::parse(&timer.name).map_err(park)?;
+            let reservation_no = ReservationNo::stored(&timer.name).map_err(park)?;
             let known = booking(&*self.0.journal, &reservation_no).await.map_err(retry)?;
             let command = match known.map(|known| known.status) {
                 Some(reservation::Status::Confirmed { .. }) => reservation::Command::CompleteNoShow { reservation_no },

@@ -1,5 +1,9 @@
 //! The numbers by which people and programs name things. They are checked once, here, and never again.
+//!
+//! What somebody outside writes is read by `parse`, and is one number in all its spellings. What is stored is read by
+//! `stored`, to the letter: stores made before hold numbers in other spellings, some with invisible characters.
 
+use super::spelling;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::fmt;
 use std::sync::Arc;
@@ -23,6 +27,9 @@ pub enum InvalidNumber {
     /// A character outside the alphabet of numbers.
     #[error("only letters, digits, '-', '_' and '.' are allowed, beginning with a letter or digit")]
     Character,
+    /// A character that shows nothing, so that two numbers would look alike.
+    #[error("it has an invisible character; type it anew instead of pasting it")]
+    Invisible,
 }
 
 /// Letters of any script and digits, with `-`, `_` and `.` after the first: Korean plates (`12가3456`) fit,
@@ -44,11 +51,27 @@ macro_rules! number {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// The number that `text` is.
+            /// The number that somebody outside means by `text`: in NFC, whichever spelling it was written in.
+            ///
+            /// # Errors
+            /// When it is then empty, too long, or has a character that is invisible or outside the alphabet of
+            /// numbers.
+            pub fn parse(text: &str) -> Result<Self, InvalidNumber> {
+                if text.is_ascii() {
+                    return Self::stored(text);
+                }
+                let text = spelling::composed(text);
+                if text.chars().any(spelling::is_invisible) {
+                    return Err(InvalidNumber::Invisible);
+                }
+                Self::stored(&text)
+            }
+
+            /// The number that is stored as `text`, in the spelling in which it was stored.
             ///
             /// # Errors
             /// When it is empty, too long, or has a character outside the alphabet of numbers.
-            pub fn parse(text: &str) -> Result<Self, InvalidNumber> {
+            pub fn stored(text: &str) -> Result<Self, InvalidNumber> {
                 check(text, $reserved)?;
                 Ok(Self(text.into()))
             }
@@ -147,7 +170,7 @@ impl PaymentNo {
     /// The reservation that this pays, if it has the form of a payment's number.
     #[must_use]
     pub fn reservation(&self) -> Option<ReservationNo> {
-        ReservationNo::parse(self.0.strip_prefix(PAYMENT_PREFIX)?).ok()
+        ReservationNo::stored(self.0.strip_prefix(PAYMENT_PREFIX)?).ok()
     }
 }
 
@@ -155,7 +178,7 @@ impl RentalNo {
     /// The reservation that this fulfils, if it has the form of a rental's number.
     #[must_use]
     pub fn reservation(&self) -> Option<ReservationNo> {
-        ReservationNo::parse(self.0.strip_prefix(RENTAL_PREFIX)?).ok()
+        ReservationNo::stored(self.0.strip_prefix(RENTAL_PREFIX)?).ok()
     }
 }
 
@@ -175,6 +198,51 @@ mod tests {
         for bad in ["", "a/b", "a b", "..", "-a", "a\u{0}", "a%2f", "a'b", &"x".repeat(65)] {
             assert!(CarNo::parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_number_is_one_number_in_all_its_spellings() {
+        let composed = CarNo::parse("99\u{d558}").expect("a number");
+        assert_eq!(composed.as_str(), "99\u{d558}");
+        assert_eq!(CarNo::parse("99\u{1112}\u{1161}"), Ok(composed));
+        assert_eq!(CustomerNo::parse("e\u{301}va"), CustomerNo::parse("\u{e9}va"));
+        assert_eq!(ReservationNo::parse("\u{212b}1"), ReservationNo::parse("\u{c5}1"));
+        // The bounds are those of what is kept: 30 syllables, written with 60 letters.
+        assert_eq!(CarNo::parse(&"\u{1112}\u{1161}".repeat(30)), CarNo::parse(&"\u{d558}".repeat(30)));
+        assert!(CarNo::stored(&"\u{1112}\u{1161}".repeat(30)).is_err());
+    }
+
+    #[test]
+    fn what_nobody_can_see_is_no_part_of_a_number_though_some_of_it_counts_as_letters() {
+        for invisible in ['\u{3164}', '\u{115f}', '\u{1160}', '\u{ffa0}', '\u{200b}', '\u{202e}', '\u{fe0f}', '\u{ad}']
+        {
+            for text in [format!("99{invisible}"), format!("{invisible}99"), format!("9{invisible}9")] {
+                assert_eq!(CarNo::parse(&text), Err(InvalidNumber::Invisible), "{invisible:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_stored_is_read_to_the_letter() {
+        for text in ["99\u{1112}\u{1161}", "99\u{3164}", "\u{115f}99"] {
+            let stored = CarNo::stored(text).expect("stores hold such numbers");
+            assert_eq!(stored.as_str(), text);
+            assert_eq!(serde_json::from_str::<CarNo>(&format!("\"{text}\"")).expect("readable"), stored);
+        }
+        let no = ReservationNo::stored("\u{1112}\u{1161}1").expect("a number");
+        assert_eq!((no.payment().reservation(), no.rental().reservation()), (Some(no.clone()), Some(no)));
+    }
+
+    #[test]
+    fn whatever_is_kept_can_be_read_from_a_store() {
+        let kept = (' '..=char::MAX).filter_map(|c| CarNo::parse(&c.to_string()).ok());
+        let mut count = 0;
+        for no in kept {
+            assert_eq!(CarNo::stored(no.as_str()), Ok(no.clone()), "{no}");
+            assert_eq!(CarNo::parse(no.as_str()), Ok(no));
+            count += 1;
+        }
+        assert!(count > 100_000, "only {count} characters are letters or digits");
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod pricing;
 pub mod reconciliation;
 pub mod rental;
 pub mod reservation;
+pub mod spelling;
 pub mod time;
 
 use ids::{CarNo, CustomerNo, ReservationNo};

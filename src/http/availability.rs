@@ -3,7 +3,7 @@
 use super::Front;
 use super::access;
 use super::answer::Answer;
-use super::cars::{PageDto, TEXT_CHARS_MAX};
+use super::cars::{PageDto, TEXT_CHARS_MAX, cursor};
 use super::endpoint::{Call, Group, Outcome};
 use super::values::MoneyDto;
 use crate::actors::api::Offer;
@@ -44,7 +44,7 @@ async fn search(front: Arc<Front>, call: Call) -> Outcome {
     let query = call.query(&["from", "to", "carClass", "branch", "cursor", "limit"])?;
     let (period, page) = (query.period()?, query.page()?);
     let (car_class, branch) = (query.text("carClass", TEXT_CHARS_MAX)?, query.text("branch", TEXT_CHARS_MAX)?);
-    let cursor = page.cursor.as_deref();
-    let listing = front.service.availability(period, car_class, branch, cursor, page.limit).await??;
+    let cursor = cursor(&front, page.cursor.as_deref()).await?;
+    let listing = front.service.availability(period, car_class, branch, cursor.as_ref(), page.limit).await??;
     Ok(Answer::ok(&PageDto::of(listing, OfferDto::of)))
 }

@@ -5,11 +5,12 @@ use super::access;
 use super::answer::Answer;
 use super::endpoint::{Call, Group, Outcome};
 use super::json::Members;
+use super::numbers::Spelled;
 use super::preconditions;
 use super::problem::Problem;
 use super::query::period;
 use super::values::{MoneyDto, parse_date, render_date, render_instant, segment};
-use crate::actors::api::{BlockView, CarView, Listing, ServiceError};
+use crate::actors::api::{BlockView, CarView, InvalidCursor, Listing, ServiceError};
 use crate::domain::fleet::{self, Changes, Particulars, Status};
 use crate::domain::ids::{BlockNo, CarNo};
 use crate::domain::reservation::Block;
@@ -110,7 +111,7 @@ pub(super) fn mount(group: Group<Front>) -> Group<Front> {
 async fn one(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
     let expected = preconditions::of(&call.headers);
-    let view = front.service.car(&call.number()?).await?;
+    let view = front.service.car(&call.number()?.resolve(&front.service).await?).await?;
     match expected {
         // In the order of RFC 9110, section 13.2.2: If-Match goes first.
         Some(expected) if !expected.one_of.include(view.version()) => {
@@ -125,15 +126,15 @@ async fn one(front: Arc<Front>, call: Call) -> Outcome {
 
 async fn list(front: Arc<Front>, call: Call) -> Outcome {
     let page = call.query(&["cursor", "limit"])?.page()?;
-    check_cursor(page.cursor.as_deref())?;
-    let listing = front.service.cars(None, page.cursor.as_deref(), page.limit).await?;
+    let cursor = cursor(&front, page.cursor.as_deref()).await?;
+    let listing = front.service.cars(None, cursor.as_ref(), page.limit).await?;
     Ok(Answer::ok(&PageDto::of(listing, |view| CarDto::of(&view))))
 }
 
 async fn register(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
     let mut members = Members::parse(&call.body)?;
-    let car_no = members.required("carNo", CarNo::parse)?;
+    let car_no = members.number("carNo")?;
     let particulars = Particulars {
         model: members.text("model", TEXT_CHARS_MAX)?,
         car_class: members.optional_text("carClass", TEXT_CHARS_MAX)?.unwrap_or_default(),
@@ -142,34 +143,37 @@ async fn register(front: Arc<Front>, call: Call) -> Outcome {
         registered_on: members.optional("registeredOn", parse_date)?.unwrap_or_default(),
     };
     members.finish()?;
-    let view = front.service.register_car(car_no, particulars).await?;
+    let view = front.service.register_car(car_no.resolve(&front.service).await?, particulars).await?;
     Ok(rendered(StatusCode::CREATED, &view).located(&path_of(&view.car_no)))
 }
 
 async fn amend(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
-    let car_no: CarNo = call.number()?;
+    let car_no = call.number()?;
     let expected = preconditions::needed(&call.headers)?;
     let changes = changes(&call.body)?;
+    let car_no: CarNo = car_no.resolve(&front.service).await?;
     let view = front.service.amend_car(car_no, expected, changes).await?;
     Ok(rendered(StatusCode::OK, &view))
 }
 
 async fn retire(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
-    front.service.retire_car(call.number()?, preconditions::of(&call.headers)).await?;
+    let car_no = call.number()?.resolve(&front.service).await?;
+    front.service.retire_car(car_no, preconditions::of(&call.headers)).await?;
     Ok(Answer::no_content())
 }
 
 async fn block(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
-    let car_no: CarNo = call.number()?;
+    let car_no = call.number()?;
     let mut members = Members::parse(&call.body)?;
     let (from, to) = (members.instant("from")?, members.instant("to")?);
     let reason = members.text("reason", TEXT_CHARS_MAX)?;
     members.finish()?;
     let block = Block { period: period(from, to)?, reason };
-    let block_no = BlockNo::parse(&call.new_number("blk-")).map_err(|_| Problem::internal())?;
+    let car_no: CarNo = car_no.resolve(&front.service).await?;
+    let block_no = call.new_number("blk-")?;
     let expected = preconditions::of(&call.headers);
     let made = front.service.block_car(car_no.clone(), Some(block_no), block, expected).await?;
     let BlockView { block_no, block } = made;
@@ -179,7 +183,9 @@ async fn block(front: Arc<Front>, call: Call) -> Outcome {
 
 async fn unblock(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
-    front.service.unblock_car(call.number()?, call.number()?, preconditions::of(&call.headers)).await?;
+    let (car_no, block_no) = (call.number()?, call.number()?.composed()?);
+    let car_no = car_no.resolve(&front.service).await?;
+    front.service.unblock_car(car_no, block_no, preconditions::of(&call.headers)).await?;
     Ok(Answer::no_content())
 }
 
@@ -192,11 +198,10 @@ fn path_of(car_no: &CarNo) -> String {
 }
 
 /// Lists of cars go on after a car's number.
-pub(super) fn check_cursor(cursor: Option<&str>) -> Result<(), Problem> {
-    match cursor.map(CarNo::parse) {
-        None | Some(Ok(_)) => Ok(()),
-        Some(Err(_)) => Err(crate::actors::api::InvalidCursor.into()),
-    }
+pub(super) async fn cursor(front: &Front, cursor: Option<&str>) -> Result<Option<CarNo>, Problem> {
+    let Some(text) = cursor else { return Ok(None) };
+    let spelled = Spelled::read(text, |_| InvalidCursor.into())?;
+    spelled.resolve(&front.service).await.map(Some)
 }
 
 /// What a caller wants to be different. As in RFC 7396, `null` takes away what may be missing.

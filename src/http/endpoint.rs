@@ -8,10 +8,10 @@ use super::answer::Answer;
 use super::body::{self, BodyLimits, BodyStream};
 use super::doorkeeper::Doorkeeper;
 use super::idempotency::{self, Answers, InUse, Keyed};
+use super::numbers::{Number, Spelled};
 use super::problem::Problem;
 use super::query::Query;
 use super::server::Peer;
-use super::values::Number;
 use crate::actors::service::CALLER_KEY;
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -111,20 +111,24 @@ impl Call {
     ///
     /// # Errors
     /// 400 with the code of that kind of number.
-    pub fn number<N: Number>(&self) -> Result<N, Problem> {
+    pub fn number<N: Number>(&self) -> Result<Spelled<N>, Problem> {
         let invalid = |why: &str| Problem::bad_request(N::CODE, format!("{}: {why}", N::PARAMETER));
         let text = percent_decode_str(self.segment(N::PARAMETER));
         let text = text.decode_utf8().map_err(|_| invalid("it is not UTF-8"))?;
-        N::parse_number(&text).map_err(|why| invalid(&why.to_string()))
+        Spelled::read(&text, |why| invalid(&why.to_string()))
     }
 
     /// A number for what is about to be made: the same whenever the caller repeats the call under its key, and one
     /// that nobody else has without a key.
-    pub fn new_number(&self, prefix: &str) -> String {
-        match &self.keyed {
+    ///
+    /// # Errors
+    /// Never, with a prefix that numbers may begin with.
+    pub fn new_number<N: Number>(&self, prefix: &str) -> Result<N, Problem> {
+        let text = match &self.keyed {
             Some(keyed) => keyed.number(prefix),
             None => format!("{prefix}{}", uuid::Uuid::now_v7().simple()),
-        }
+        };
+        N::parse_number(&text).map_err(|_| Problem::internal())
     }
 
     /// Whether the caller has named the call.

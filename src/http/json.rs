@@ -1,5 +1,6 @@
 //! Strict JSON objects: no member twice, none unknown, none of another type. Never repeats a value in what it says.
 
+use super::numbers::{Number, Spelled};
 use super::problem::Problem;
 use super::values;
 use crate::domain::money::{Currency, Money};
@@ -194,6 +195,24 @@ impl Members {
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Result<T, Problem> {
         self.optional(member, parse)?.ok_or_else(|| self.missing(member))
+    }
+
+    /// A number, if it is there.
+    ///
+    /// # Errors
+    /// 400 `invalid_member`.
+    pub fn optional_number<N: Number>(&mut self, member: &str) -> Result<Option<Spelled<N>>, Problem> {
+        let Some(value) = self.take(member) else { return Ok(None) };
+        let Json::Text(text) = value else { return Err(self.invalid(member, "it must be a text")) };
+        Spelled::read(&text, |why| self.invalid(member, &why.to_string())).map(Some)
+    }
+
+    /// The same, where it must be there.
+    ///
+    /// # Errors
+    /// 400 `invalid_member`.
+    pub fn number<N: Number>(&mut self, member: &str) -> Result<Spelled<N>, Problem> {
+        self.optional_number(member)?.ok_or_else(|| self.missing(member))
     }
 
     /// An instant.

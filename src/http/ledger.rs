@@ -3,7 +3,7 @@
 use super::Front;
 use super::access;
 use super::answer::Answer;
-use super::cars::{BlockDto, CarDto, PageDto, check_cursor, status_name};
+use super::cars::{BlockDto, CarDto, PageDto, cursor, status_name};
 use super::endpoint::{Call, Group, Outcome};
 use super::problem::Problem;
 use crate::actors::api::CarView;
@@ -54,8 +54,8 @@ pub(super) fn mount(group: Group<Front>) -> Group<Front> {
 async fn list(front: Arc<Front>, call: Call) -> Outcome {
     let query = call.query(&["status", "cursor", "limit"])?;
     let (status, page) = (query.get("status").map(parse_status).transpose()?, query.page()?);
-    check_cursor(page.cursor.as_deref())?;
-    let listing = front.service.cars(status, page.cursor.as_deref(), page.limit).await?;
+    let cursor = cursor(&front, page.cursor.as_deref()).await?;
+    let listing = front.service.cars(status, cursor.as_ref(), page.limit).await?;
     Ok(Answer::ok(&PageDto::of(listing, |view| EntryDto::of(&view))))
 }
 

@@ -23,6 +23,7 @@ mod ledger;
 pub mod legacy;
 mod metrics;
 mod my_page;
+pub mod numbers;
 pub mod openapi;
 mod payments;
 mod preconditions;

@@ -77,7 +77,7 @@ pub(super) fn mount(group: Group<Front>) -> Group<Front> {
 
 async fn page(front: Arc<Front>, call: Call) -> Outcome {
     let page = call.query(&["cursor", "limit"])?.page()?;
-    let customer_no: CustomerNo = call.number()?;
+    let customer_no: CustomerNo = call.number()?.resolve(&front.service).await?;
     let my_page = front.service.my_page(&customer_no, page.cursor.as_deref(), page.limit).await??;
     let dto = MyPageDto {
         customer_no: customer_no.to_string(),
@@ -91,8 +91,9 @@ async fn page(front: Arc<Front>, call: Call) -> Outcome {
 }
 
 async fn events(front: Arc<Front>, call: Call) -> Outcome {
-    let customer_no: CustomerNo = call.number()?;
+    let customer_no = call.number()?;
     let last_event_id = last_event_id(&call)?;
+    let customer_no: CustomerNo = customer_no.resolve(&front.service).await?;
     let permit = Arc::clone(&front.streams).try_acquire_owned().map_err(|_| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_streams", "too many event streams are open")
             .retrying(5_000)

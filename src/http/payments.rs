@@ -61,7 +61,7 @@ pub(super) fn mount(group: Group<Front>) -> Group<Front> {
 
 async fn one(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
-    let payment_no: PaymentNo = call.number()?;
+    let payment_no: PaymentNo = call.number()?.resolve(&front.service).await?;
     let (booking, payment) = front.service.payment(&payment_no).await?;
     Ok(Answer::ok(&PaymentDto::of(&booking.subject, booking.price, payment.as_ref())))
 }

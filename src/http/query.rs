@@ -1,7 +1,8 @@
 //! Query strings, as strict as bodies: no parameter twice, none unknown.
 
+use super::numbers::{Number, Spelled};
 use super::problem::Problem;
-use super::values::{self, Number};
+use super::values;
 use crate::domain::time::{Period, Timestamp};
 use percent_encoding::percent_decode_str;
 
@@ -68,10 +69,10 @@ impl Query {
     ///
     /// # Errors
     /// 400 `invalid_query`.
-    pub fn number<N: Number>(&self) -> Result<N, Problem> {
+    pub fn number<N: Number>(&self) -> Result<Spelled<N>, Problem> {
         let name = N::PARAMETER;
         let text = self.get(name).ok_or_else(|| missing(name))?;
-        N::parse_number(text).map_err(|why| Problem::invalid_query(format!("{name}: {why}")))
+        Spelled::read(text, |why| Problem::invalid_query(format!("{name}: {why}")))
     }
 
     /// `from` and `to`, which must be given.

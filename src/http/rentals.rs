@@ -61,7 +61,7 @@ pub(super) fn mount(group: Group<Front>) -> Group<Front> {
 
 async fn one(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
-    let rental_no: RentalNo = call.number()?;
+    let rental_no: RentalNo = call.number()?.resolve(&front.service).await?;
     let rental = match front.service.rental(&rental_no).await {
         Err(ServiceError::Rental(Rejection::RentalNotFound)) => expected(&front, &rental_no).await?,
         other => other?,
@@ -73,6 +73,7 @@ async fn pick_up(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
     let rental_no = call.number()?;
     Members::parse_or_none(&call.body)?.finish()?;
+    let rental_no = rental_no.resolve(&front.service).await?;
     Ok(Answer::ok(&RentalDto::of(&front.service.pick_up(rental_no).await?)))
 }
 
@@ -80,6 +81,7 @@ async fn return_car(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
     let rental_no = call.number()?;
     Members::parse_or_none(&call.body)?.finish()?;
+    let rental_no = rental_no.resolve(&front.service).await?;
     Ok(Answer::ok(&RentalDto::of(&front.service.return_car(rental_no).await?)))
 }
 

@@ -12,8 +12,8 @@ use super::query::period;
 use super::values::{MoneyDto, render_instant, segment};
 use crate::actors::api::{PaymentMeans, PaymentResult, ReservationView, ReserveRequest, ServiceError};
 use crate::domain::cancellation::{Quote, Settlement};
-use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
-use crate::domain::reservation::{Rejection, Status};
+use crate::domain::ids::{CustomerNo, ReservationNo};
+use crate::domain::reservation::{Basis, Rejection, Status};
 use serde::Serialize;
 use std::sync::Arc;
 use warp::http::StatusCode;
@@ -167,20 +167,26 @@ pub(super) fn mount(group: Group<Front>) -> Group<Front> {
 async fn reserve(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
     let mut members = Members::parse(&call.body)?;
-    let car_no = members.required("carNo", CarNo::parse)?;
-    let customer_no = members.required("customerNo", CustomerNo::parse)?;
+    let (car_no, customer_no) = (members.number("carNo")?, members.number("customerNo")?);
     let (from, to) = (members.instant("from")?, members.instant("to")?);
     let means = members.optional_object("payment")?.map(means).transpose()?;
-    let chosen = members.optional("reservationNo", chosen_number)?;
+    let chosen = members.optional_number("reservationNo")?;
     members.finish()?;
     let period = period(from, to)?;
+    let service = &*front.service;
     let reservation_no = match chosen {
-        Some(reservation_no) => reservation_no,
-        None => ReservationNo::parse(&call.new_number("res-")).map_err(|_| Problem::internal())?,
+        Some(chosen) => chosen.resolve(service).await?,
+        None => call.new_number("res-")?,
     };
-    let request =
-        ReserveRequest { reservation_no: Some(reservation_no), car_no, customer_no, period, means, backdated: false };
-    let result = front.service.reserve(request).await;
+    let request = ReserveRequest {
+        reservation_no: Some(reservation_no),
+        car_no: car_no.resolve(service).await?,
+        customer_no: customer_no.resolve(service).await?,
+        period,
+        means,
+        basis: Basis::Hours,
+    };
+    let result = service.reserve(request).await;
     settled(&front, StatusCode::CREATED, result).await
 }
 
@@ -188,26 +194,30 @@ async fn pay(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
     let reservation_no = call.number()?;
     let means = means(Members::parse(&call.body)?)?;
+    let reservation_no = reservation_no.resolve(&front.service).await?;
     let result = front.service.pay(reservation_no, means).await;
     settled(&front, StatusCode::OK, result).await
 }
 
 async fn one(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
-    let view = front.service.reservation(&call.number()?).await?;
+    let reservation_no = call.number()?.resolve(&front.service).await?;
+    let view = front.service.reservation(&reservation_no).await?;
     Ok(Answer::ok(&ReservationDto::of(&view)))
 }
 
 async fn list(front: Arc<Front>, call: Call) -> Outcome {
     let query = call.query(&["customerNo", "cursor", "limit"])?;
     let (customer_no, page) = (query.number::<CustomerNo>()?, query.page()?);
+    let customer_no = customer_no.resolve(&front.service).await?;
     let listing = front.service.reservations_of(&customer_no, page.cursor.as_deref(), page.limit).await??;
     Ok(Answer::ok(&PageDto::of(listing, |view| ReservationDto::of(&view))))
 }
 
 async fn preview(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
-    let (view, settlement) = front.service.cancellation_quote(&call.number()?).await?;
+    let reservation_no = call.number()?.resolve(&front.service).await?;
+    let (view, settlement) = front.service.cancellation_quote(&reservation_no).await?;
     Ok(Answer::ok(&QuoteDto {
         reservation_no: view.booking.subject.reservation_no.to_string(),
         status: status_name(&view.booking.status),
@@ -219,6 +229,7 @@ async fn cancel(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
     let reservation_no = call.number()?;
     Members::parse_or_none(&call.body)?.finish()?;
+    let reservation_no = reservation_no.resolve(&front.service).await?;
     Ok(Answer::ok(&ReservationDto::of(&front.service.cancel(reservation_no).await?)))
 }
 
@@ -280,14 +291,6 @@ fn means(mut members: Members) -> Result<PaymentMeans, Problem> {
     let token = members.text("token", TOKEN_CHARS_MAX)?.into();
     members.finish()?;
     Ok(PaymentMeans { method, token })
-}
-
-fn chosen_number(text: &str) -> Result<ReservationNo, String> {
-    let reservation_no = ReservationNo::parse(text).map_err(|why| why.to_string())?;
-    if text.chars().count() > ReservationNo::CHARS_MAX {
-        return Err(format!("it may have {} characters at most", ReservationNo::CHARS_MAX));
-    }
-    Ok(reservation_no)
 }
 
 fn path_of(reservation_no: &ReservationNo) -> String {

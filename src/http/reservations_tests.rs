@@ -1,5 +1,6 @@
 use super::*;
 use crate::domain::Subject;
+use crate::domain::ids::CarNo;
 use crate::domain::money::{Currency, Money};
 use crate::domain::reservation::Booking;
 use crate::domain::time::{DAY_MS, Period, Timestamp};
@@ -62,10 +63,4 @@ fn a_reservation_that_was_closed_meanwhile_is_409() {
     let view = view(|at| Status::Expired { at });
     let problem = rendered(StatusCode::CREATED, &view, &PaymentResult::Approved).expect_err("closed");
     assert_eq!((problem.status.as_u16(), problem.code), (409, "reservation_closed"));
-}
-
-#[test]
-fn a_chosen_number_leaves_room_for_those_made_from_it() {
-    assert!(chosen_number(&"r".repeat(ReservationNo::CHARS_MAX)).is_ok());
-    assert!(chosen_number(&"r".repeat(ReservationNo::CHARS_MAX + 1)).is_err());
 }

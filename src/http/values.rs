@@ -1,8 +1,8 @@
-//! Values as they are written outside: instants, dates, texts, and numbers in paths. Knows no clock and no time zone
+//! Values as they are written outside: instants, dates and texts. Knows no clock and no time zone
 //! but UTC.
 
-use crate::domain::ids::{BlockNo, CarNo, CustomerNo, InvalidNumber, PaymentNo, RentalNo, ReservationNo};
 use crate::domain::money::Money;
+use crate::domain::spelling;
 use crate::domain::time::Timestamp;
 use jiff::civil::Date;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -26,44 +26,12 @@ impl From<Money> for MoneyDto {
     }
 }
 
-/// A number that stands in paths.
-pub trait Number: Sized {
-    /// Its name in path templates.
-    const PARAMETER: &'static str;
-    /// The code of the problem when it is not one.
-    const CODE: &'static str;
-    /// The number that a text is.
-    ///
-    /// # Errors
-    /// Why it is none.
-    fn parse_number(text: &str) -> Result<Self, InvalidNumber>;
-}
-
-macro_rules! number {
-    ($type:ty, $parameter:literal, $code:literal) => {
-        impl Number for $type {
-            const PARAMETER: &'static str = $parameter;
-            const CODE: &'static str = $code;
-            fn parse_number(text: &str) -> Result<Self, InvalidNumber> {
-                <$type>::parse(text)
-            }
-        }
-    };
-}
-
-number!(CarNo, "carNo", "invalid_car_no");
-number!(CustomerNo, "customerNo", "invalid_customer_no");
-number!(ReservationNo, "reservationNo", "invalid_reservation_no");
-number!(PaymentNo, "paymentNo", "invalid_payment_no");
-number!(RentalNo, "rentalNo", "invalid_rental_no");
-number!(BlockNo, "blockNo", "invalid_block_no");
-
 /// A number as a segment of a path.
 pub fn segment(number: &str) -> String {
     utf8_percent_encode(number, SEGMENT).to_string()
 }
 
-/// Whether a text has 1 to `chars_max` characters and no control character among them.
+/// Whether a text has 1 to `chars_max` characters, something to be seen, and no control character.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -74,6 +42,8 @@ pub fn check_text(text: &str, chars_max: usize) -> Result<(), String> {
         Err(format!("it may have {chars_max} characters at most"))
     } else if text.chars().any(char::is_control) {
         Err("it must not have control characters".to_owned())
+    } else if spelling::shows_nothing(text) {
+        Err("nothing of it can be seen; it must have a visible character".to_owned())
     } else {
         Ok(())
     }
@@ -229,6 +199,15 @@ mod tests {
         for bad in ["2020-13-01", "2020-02-30", "20200801", "1700-01-01", "2020-8-01", "-020-08-01", "가나-01"] {
             assert!(parse_date(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_text_may_have_invisible_characters_but_not_nothing_else() {
+        for nothing in ["\u{3164}", "\u{200b}\u{200b}", "\u{115f} \u{1160}", "\u{2800}", "\u{feff}"] {
+            assert!(check_text(nothing, 100).is_err_and(|why| why.starts_with("nothing of it")), "{nothing:?}");
+        }
+        assert_eq!(check_text("\u{1f468}\u{200d}\u{1f469} Kim", 100), Ok(()));
+        assert_eq!(check_text("\u{200f}\u{5d3}\u{5df}", 100), Ok(()), "a mark of direction in front of a name");
     }
 
     #[test]

@@ -178,7 +178,7 @@ fn key(text: Arc<str>) -> Result<Arc<str>, InvalidMember> {
 }
 
 fn reservation_no(text: &str) -> Result<ReservationNo, InvalidMember> {
-    ReservationNo::parse(text).map_err(|_| InvalidMember("reservationNo is not a reservation's number"))
+    ReservationNo::stored(text).map_err(|_| InvalidMember("reservationNo is not a reservation's number"))
 }
 
 /// The answer to a charge.

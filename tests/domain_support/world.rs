@@ -8,7 +8,7 @@ use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use rentcar::domain::invariants::{self as must, Violation};
 use rentcar::domain::money::Money;
 use rentcar::domain::payment::{Outstanding, Payment};
-use rentcar::domain::reservation::{Booking, Status, Terms};
+use rentcar::domain::reservation::{Basis, Booking, Status, Terms};
 use rentcar::domain::time::{DAY_MS, Timestamp};
 use rentcar::domain::{Subject, fleet, payment, rental, reservation};
 use rentcar::store::document::Causes;
@@ -286,7 +286,7 @@ impl World {
         let today = (self.now.as_millis() - START_MS) / DAY_MS + 1;
         let from = today + i64::from(from % 8);
         let period = days(from, from + 1 + i64::from(length % 3));
-        let _ = self.calendar(car_no, &reservation::Command::Reserve { subject, period, backdated: false }, None);
+        let _ = self.calendar(car_no, &reservation::Command::Reserve { subject, period, basis: Basis::Hours }, None);
     }
 
     fn pay(&mut self, booking: &Booking) {

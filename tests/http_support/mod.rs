@@ -89,13 +89,13 @@ async fn echo(_toy: Arc<Toy>, call: Call) -> Outcome {
 
 async fn car(_toy: Arc<Toy>, call: Call) -> Outcome {
     call.query(&[])?;
-    let car_no: CarNo = call.number()?;
+    let car_no: CarNo = call.number()?.composed()?;
     Ok(Answer::ok(&serde_json::json!({ "carNo": car_no.as_str() })))
 }
 
 async fn count(toy: Arc<Toy>, call: Call) -> Outcome {
     let count = toy.count.fetch_add(1, Ordering::SeqCst);
-    let document = serde_json::json!({ "count": count, "number": call.new_number("n-") });
+    let document = serde_json::json!({ "count": count, "number": call.new_number::<CarNo>("n-")?.as_str() });
     Ok(Answer::json(StatusCode::CREATED, &document).located(&format!("/count/{count}")))
 }
 

@@ -12,7 +12,7 @@ use rentcar::domain::fleet::Particulars;
 use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use rentcar::domain::money::{Currency, Money};
 use rentcar::domain::payment;
-use rentcar::domain::reservation::Terms;
+use rentcar::domain::reservation::{Basis, Terms};
 use rentcar::domain::time::{HOUR_MS, Period, Timestamp};
 use rentcar::providers::sandbox::Sandbox;
 use rentcar::store::journal::Journal;
@@ -106,7 +106,7 @@ pub fn request(car_no: &CarNo, period: Period) -> ReserveRequest {
         customer_no: CustomerNo::parse("kim").unwrap(),
         period,
         means: Some(card()),
-        backdated: false,
+        basis: Basis::Hours,
     }
 }
 

@@ -521,7 +521,7 @@ pub struct Settler(pub Arc<Cashier>);
 impl TimerHandler for Settler {
     fn due(&self, timer: Timer) -> BoxFuture<'_, Result<(), HandlerError>> {
         Box::pin(async move {
-            let payment_no = PaymentNo::parse(&timer.entity).map_err(|error| HandlerError::Park(error.to_string()))?;
+            let payment_no = PaymentNo::stored(&timer.entity).map_err(|error| HandlerError::Park(error.to_string()))?;
             self.0.settle(&payment_no).await
         })
     }

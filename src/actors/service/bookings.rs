@@ -103,8 +103,7 @@ impl Service {
             customer_no: request.customer_no.clone(),
             car_no: request.car_no.clone(),
         };
-        let (period, backdated) = (request.period, request.backdated);
-        let command = Command::Reserve { subject, period, backdated };
+        let command = Command::Reserve { subject, period: request.period, basis: request.basis };
         let no = request.car_no.as_str();
         let reply = ask(&self.parts.calendars, no, command, self.outside("reserve", no)).await;
         if matches!(reply, Err(ServiceError::Unknown)) {

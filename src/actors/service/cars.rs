@@ -110,7 +110,7 @@ impl Service {
     ) -> Result<BlockView> {
         let block_no = match block_no {
             Some(block_no) => block_no,
-            None => BlockNo::parse(&format!("b{}", uuid::Uuid::now_v7().simple())).map_err(super::reading::damaged)?,
+            None => BlockNo::stored(&format!("b{}", uuid::Uuid::now_v7().simple())).map_err(super::reading::damaged)?,
         };
         let command = reservation::Command::Block { block_no: block_no.clone(), block: block.clone() };
         self.ask_calendar(&car_no, command, "block", expected).await?;

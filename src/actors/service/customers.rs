@@ -29,7 +29,7 @@ impl Service {
     pub async fn register_customer(&self, customer_no: Option<CustomerNo>, data: PersonalData) -> Result<CustomerView> {
         let customer_no = match customer_no {
             Some(customer_no) => customer_no,
-            None => CustomerNo::parse(&format!("c{}", uuid::Uuid::now_v7().simple())).map_err(damaged)?,
+            None => CustomerNo::stored(&format!("c{}", uuid::Uuid::now_v7().simple())).map_err(damaged)?,
         };
         let (sealed, key) = seal::seal(&customer_no, &data).map_err(damaged)?;
         let no = customer_no.as_str();

@@ -174,5 +174,5 @@ where
 /// A reservation number that nobody chose.
 fn fresh_reservation_no() -> Result<ReservationNo> {
     let text = format!("r{}", uuid::Uuid::now_v7().simple());
-    ReservationNo::parse(&text).map_err(|error| ServiceError::Read(ReadError::Damaged(error.to_string())))
+    ReservationNo::stored(&text).map_err(|error| ServiceError::Read(ReadError::Damaged(error.to_string())))
 }

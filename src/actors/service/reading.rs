@@ -43,7 +43,7 @@ impl Service {
     /// When there is none, or it cannot be read.
     pub async fn reservation_by_serial(&self, serial: u64) -> Result<ReservationView> {
         let no = self.parts.journal.lookup(schema::SERIAL_INDEX, &schema::serial_key(serial)).await?;
-        let no = no.and_then(|no| ReservationNo::parse(&no).ok());
+        let no = no.and_then(|no| ReservationNo::stored(&no).ok());
         self.reservation(&no.ok_or(reservation::Rejection::ReservationNotFound)?).await
     }
 
@@ -102,6 +102,35 @@ impl Service {
         Ok(self.car_view(car_no.clone(), car))
     }
 
+    /// Whether there is a car of that number, in that very spelling.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn knows_car(&self, car_no: &CarNo) -> Result<bool> {
+        Ok(self.committed_car(car_no).await?.is_some())
+    }
+
+    /// The same of a reservation.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn knows_reservation(&self, reservation_no: &ReservationNo) -> Result<bool> {
+        Ok(self.booking(reservation_no).await?.is_some())
+    }
+
+    /// The same of a customer, who may have reserved without ever being registered.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn knows_customer(&self, customer_no: &CustomerNo) -> Result<bool> {
+        let state = committed(&*self.parts.journal, &Customers, customer_no.as_str()).await?;
+        if state.is_some_and(|state| state.0.is_some()) {
+            return Ok(true);
+        }
+        let reserved = self.parts.views.reservations_of(customer_no, None, 1)?;
+        Ok(reserved.is_ok_and(|page| !page.items.is_empty()))
+    }
+
     pub(super) fn car_view(&self, car_no: CarNo, car: fleet::Car) -> CarView {
         let status = car.status(self.now());
         CarView { car_no, car, status }
@@ -122,16 +151,16 @@ impl Service {
     pub async fn cars(
         &self,
         status: Option<fleet::Status>,
-        cursor: Option<&str>,
+        cursor: Option<&CarNo>,
         limit: usize,
     ) -> Result<Listing<CarView>> {
         let _turn = self.read_models(Reading::List).await?;
         let mut items: Vec<CarView> = Vec::new();
-        let mut after = cursor.map(str::to_owned);
+        let mut after = cursor.cloned();
         loop {
-            let numbers = self.parts.views.cars(after.as_deref(), limit + 1)?;
+            let numbers = self.parts.views.cars(after.as_ref(), limit + 1)?;
             let exhausted = numbers.len() <= limit;
-            after = numbers.last().map(ToString::to_string).or(after);
+            after = numbers.last().cloned().or(after);
             let cars = self.car_views(numbers).await?;
             items.extend(cars.into_iter().filter(|car| status.is_none_or(|status| car.status == status)));
             if items.len() > limit {
@@ -173,7 +202,7 @@ impl Service {
         period: Period,
         car_class: Option<&str>,
         branch: Option<&str>,
-        cursor: Option<&str>,
+        cursor: Option<&CarNo>,
         limit: usize,
     ) -> Result<Cursored<Listing<Offer>>> {
         let _turn = self.read_models(Reading::Search).await?;

@@ -178,8 +178,9 @@ impl Views {
     ///
     /// # Errors
     /// When the rows cannot be read.
-    pub fn cars(&self, after: Option<&str>, limit: usize) -> Result<Vec<CarNo>, ReadError> {
-        self.car_numbers(&Scan { after: after.map(|no| no.as_bytes().to_vec()), limit, ..Scan::default() })
+    pub fn cars(&self, after: Option<&CarNo>, limit: usize) -> Result<Vec<CarNo>, ReadError> {
+        let after = after.map(|no| no.as_str().as_bytes().to_vec());
+        self.car_numbers(&Scan { after, limit, ..Scan::default() })
     }
 
     /// The numbers of the cars of a page of the old surface, with the total.
@@ -223,7 +224,7 @@ impl Views {
 }
 
 fn car_no(text: &str) -> Result<CarNo, ReadError> {
-    CarNo::parse(text).map_err(damaged)
+    CarNo::stored(text).map_err(damaged)
 }
 
 fn damaged(error: impl std::fmt::Display) -> ReadError {

@@ -9,6 +9,7 @@ use super::rows::{self, Place};
 use super::serials::{Block, List};
 use super::slot::Slot;
 use crate::domain::ids::{CarNo, CustomerNo};
+use crate::domain::spelling::composed;
 use crate::domain::time::Timestamp;
 use crate::domain::{Subject, fleet, payment, rental, reservation};
 use crate::store::journal::{ReadError, Recorded, ShardId};
@@ -179,7 +180,7 @@ impl<'a> Projection<'a> {
             // It was taken before, and stays so.
             return Ok(());
         }
-        let car_no = CarNo::parse(car_no).map_err(damaged)?;
+        let car_no = CarNo::stored(car_no).map_err(damaged)?;
         if !self.slots.contains_key(&car_no) {
             let slot = self.stored_slot(&car_no, event)?;
             self.slots.insert(car_no.clone(), slot);
@@ -187,7 +188,8 @@ impl<'a> Projection<'a> {
         let Some(known) = self.slots.get_mut(&car_no) else { return Ok(()) };
         known.changed |= known.slot.apply(event);
         if let reservation::Event::Enrolled(car) = event {
-            known.key = rows::slot_key(&car.branch, &car.car_class, &car_no);
+            // Branch and class are looked for in any spelling.
+            known.key = rows::slot_key(&composed(&car.branch), &composed(&car.car_class), &car_no);
         }
         Ok(())
     }

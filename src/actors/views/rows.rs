@@ -6,7 +6,7 @@ use crate::store::journal::Context;
 use crate::store::schema;
 
 /// The layout of all rows together. A store with rows of another one is followed anew from the journal.
-pub const LAYOUT_NUMBER: u8 = 3;
+pub const LAYOUT_NUMBER: u8 = 4;
 
 /// Nothing -> the number of the layout of all other rows.
 pub const LAYOUT: &str = "layout";
@@ -16,7 +16,7 @@ pub const CARS: &str = "cars";
 pub const FEED: &str = "feed";
 /// Customer, reservation number -> nothing, while the reservation is held and not paid.
 pub const UNPAID: &str = "unpaid";
-/// Branch, class, car number -> what keeps the car.
+/// Branch and class in NFC, car number -> what keeps the car.
 pub const SLOTS: &str = "slots";
 /// Car number -> key of its slot.
 pub const SLOT_KEYS: &str = "slot_keys";

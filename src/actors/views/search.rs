@@ -5,6 +5,7 @@ use super::{Views, car_no, damaged, rows};
 use crate::actors::api::{InvalidCursor, Listing};
 use crate::domain::ids::CarNo;
 use crate::domain::money::Money;
+use crate::domain::spelling::composed;
 use crate::domain::time::{Period, Timestamp};
 use crate::store::journal::ReadError;
 use crate::store::view_store::Scan;
@@ -39,13 +40,15 @@ impl Views {
         now: Timestamp,
         car_class: Option<&str>,
         branch: Option<&str>,
-        cursor: Option<&str>,
+        cursor: Option<&CarNo>,
         limit: usize,
     ) -> Result<Result<Listing<FreeCar>, InvalidCursor>, ReadError> {
+        let (branch, car_class) = (branch.map(composed), car_class.map(composed));
+        let (branch, car_class) = (branch.as_deref(), car_class.as_deref());
         // Without a branch, the cars of a class stand at each branch together, and those of others are passed over.
         let class_everywhere = car_class.filter(|_| branch.is_none());
         let prefix = branch.map_or_else(Vec::new, |branch| rows::slot_prefix(branch, car_class));
-        let after = match cursor.map(|no| self.store.get(rows::SLOT_KEYS, no.as_bytes())).transpose()? {
+        let after = match cursor.map(|no| self.store.get(rows::SLOT_KEYS, no.as_str().as_bytes())).transpose()? {
             None => None,
             Some(Some(key)) if key.starts_with(&prefix) => Some(key),
             Some(_) => return Ok(Err(InvalidCursor)),

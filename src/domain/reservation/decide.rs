@@ -1,10 +1,10 @@
 //! What a calendar makes of a command: whether it is free, and what may become of a booking. Changes nothing.
 
-use super::{Block, Car, Command, Event, Rejection, State, Status, Terms};
+use super::{Basis, Block, Car, Command, Event, Rejection, State, Status, Terms};
 use crate::domain::Subject;
 use crate::domain::cancellation::Quote;
 use crate::domain::ids::{BlockNo, ReservationNo};
-use crate::domain::time::{DAY_MS, Period, Timestamp};
+use crate::domain::time::{Period, Timestamp};
 
 /// What follows from a command, or why it is refused. No events means that it is already as asked for.
 ///
@@ -26,7 +26,7 @@ pub fn decide(state: &State, command: &Command, terms: &Terms, now: Timestamp) -
             Err(Rejection::StaleRevision)
         }
         Command::AsOf { command, .. } => decide(state, command, terms, now),
-        Command::Reserve { subject, period, backdated } => reserve(state, subject, period, *backdated, terms, now),
+        Command::Reserve { subject, period, basis } => reserve(state, subject, period, *basis, terms, now),
         Command::Confirm { reservation_no } => confirm(state, reservation_no, now),
         Command::Expire { reservation_no } => expire(state, reservation_no, now),
         Command::Cancel { reservation_no } => cancel(state, reservation_no, terms, now),
@@ -80,7 +80,7 @@ fn reserve(
     state: &State,
     subject: &Subject,
     period: &Period,
-    backdated: bool,
+    basis: Basis,
     terms: &Terms,
     now: Timestamp,
 ) -> Result<Vec<Event>, Rejection> {
@@ -89,13 +89,14 @@ fn reserve(
         return if same { Ok(vec![]) } else { Err(Rejection::ReservationNoTaken) };
     }
     let car = for_rent(state, terms, now)?;
-    if !backdated && period.from() < now.saturating_add_millis(-terms.past_tolerance_ms) {
+    if basis == Basis::Hours && period.from() < now.saturating_add_millis(-terms.past_tolerance_ms) {
         return Err(Rejection::PeriodInPast);
     }
-    if period.millis() > terms.period_days_max.saturating_mul(DAY_MS) {
+    if basis.exceeds(period, terms.period_days_max) {
         return Err(Rejection::PeriodTooLong);
     }
-    let price = terms.pricing.price(period, car.daily_rate).ok_or(Rejection::PriceTooLarge)?;
+    let days = basis.days(period, &terms.pricing);
+    let price = car.daily_rate.times(days).ok_or(Rejection::PriceTooLarge)?;
     if !state.is_free(period, now) {
         return Err(Rejection::CarNotAvailable);
     }

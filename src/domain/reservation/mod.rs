@@ -14,7 +14,7 @@ use super::cancellation::{CancellationPolicy, Quote};
 use super::ids::{BlockNo, ReservationNo};
 use super::money::Money;
 use super::pricing::Pricing;
-use super::time::{MINUTE_MS, Period, Timestamp};
+use super::time::{DAY_MS, MINUTE_MS, Period, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -28,7 +28,7 @@ pub struct Terms {
     pub hold_ms: i64,
     /// How far the start of a period may lie in the past (clocks differ), in milliseconds.
     pub past_tolerance_ms: i64,
-    /// The longest period, in 24-hour days.
+    /// The longest period, in days as they are counted for it.
     pub period_days_max: i64,
     /// The most live bookings and blocks of one car.
     pub bookings_max: usize,
@@ -281,6 +281,36 @@ pub struct State {
     pub closed: VecDeque<Booking>,
 }
 
+/// How the days of a reservation are counted, and when it may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// In days of 24 hours, from now on.
+    Hours,
+    /// In days of a calendar, which may lie in the past (the old surface only). Whoever knows the calendar has counted
+    /// them, since a day of it has 23, 24, 24½ or 25 hours.
+    CalendarDays(u64),
+}
+
+impl Basis {
+    /// The days that a period is charged for, at least one.
+    #[must_use]
+    pub fn days(self, period: &Period, pricing: &Pricing) -> u64 {
+        match self {
+            Basis::Hours => pricing.days(period),
+            Basis::CalendarDays(days) => days.max(1),
+        }
+    }
+
+    /// Whether a period lasts longer than so many days.
+    #[must_use]
+    fn exceeds(self, period: &Period, days_max: i64) -> bool {
+        match self {
+            Basis::Hours => period.millis() > days_max.saturating_mul(DAY_MS),
+            Basis::CalendarDays(days) => i64::try_from(days).map_or(true, |days| days > days_max),
+        }
+    }
+}
+
 /// What can be asked of a calendar.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -313,8 +343,8 @@ pub enum Command {
         subject: Subject,
         /// For which period.
         period: Period,
-        /// Whether the period may lie in the past (the old surface only).
-        backdated: bool,
+        /// By which surface's rules.
+        basis: Basis,
     },
     /// The reservation's payment is approved.
     Confirm {

@@ -9,6 +9,7 @@ use crate::domain::ids::CarNo;
 use crate::domain::money::Money;
 use crate::http::answer::Answer;
 use crate::http::endpoint::{Call, Outcome};
+use crate::http::numbers::Spelled;
 use crate::http::problem::Problem;
 use jiff::civil::Date;
 use warp::http::StatusCode;
@@ -17,9 +18,9 @@ use warp::http::StatusCode;
 const MODEL_UNKNOWN: &str = "unspecified";
 
 /// What an old client says of a car.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 struct Post {
-    car_no: CarNo,
+    car_no: Spelled<CarNo>,
     rate: Option<Money>,
     registered_on: Option<Date>,
 }
@@ -61,19 +62,20 @@ fn one(legacy: &Legacy, call: &Call, view: &CarView, status: StatusCode) -> Answ
 /// `POST /carManagements`.
 pub(super) async fn put(legacy: Legacy, call: Call) -> Outcome {
     let post = Post::read(&call.body)?;
-    let known = match legacy.service.car(&post.car_no).await {
+    let car_no = post.car_no.clone().resolve(&legacy.service).await?;
+    let known = match legacy.service.car(&car_no).await {
         Ok(view) => Some(view.car.particulars),
         Err(ServiceError::Fleet(fleet::Rejection::CarNotFound)) => None,
         Err(error) => return Err(error.into()),
     };
     let particulars = post.particulars(known)?;
-    let view = legacy.service.put_car(post.car_no, particulars).await?;
+    let view = legacy.service.put_car(car_no, particulars).await?;
     Ok(one(&legacy, &call, &view, StatusCode::CREATED).located(&hal::item_path(CARS, view.car_no.as_str())))
 }
 
 /// `GET /carManagements`.
 pub(super) async fn list(legacy: Legacy, call: Call) -> Outcome {
-    let asked = PageRequest::parse(call.raw_query())?;
+    let asked = PageRequest::of(call.raw_query());
     let (cars, total) = legacy.service.cars_numbered(asked.skip(), asked.rows()).await?;
     let base = legacy.base(&call);
     let items = cars.iter().map(|view| hal::item(&base, CARS, view.car_no.as_str(), rows::car(view))).collect();
@@ -82,7 +84,7 @@ pub(super) async fn list(legacy: Legacy, call: Call) -> Outcome {
 
 /// `GET /carManagements/{carNo}`.
 pub(super) async fn get(legacy: Legacy, call: Call) -> Outcome {
-    let view = legacy.service.car(&call.number()?).await?;
+    let view = legacy.service.car(&call.number()?.resolve(&legacy.service).await?).await?;
     Ok(one(&legacy, &call, &view, StatusCode::OK))
 }
 

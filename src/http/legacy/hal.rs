@@ -1,8 +1,8 @@
 //! The shape in which Spring Data REST answered: `_embedded`, `_links` and `page`. Knows no cars.
 
 use crate::http::answer::Answer;
-use crate::http::problem::Problem;
 use crate::http::{forwarded, host, values};
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 use warp::http::header::HOST;
 use warp::http::{HeaderMap, StatusCode};
@@ -33,18 +33,22 @@ pub(super) struct PageRequest {
 }
 
 impl PageRequest {
-    /// The page that a query string asks for. Other parameters, such as Spring's `sort`, are passed over.
-    pub(super) fn parse(query: &str) -> Result<PageRequest, Problem> {
+    /// The page that a query string asks for. What is no number of a page and no size counts as not given, as it did in
+    /// the old services; other parameters, such as Spring's `sort`, are passed over.
+    pub(super) fn of(query: &str) -> PageRequest {
         let mut page = PageRequest { number: 0, size: PAGE_ROWS_DEFAULT };
         for pair in query.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             match name {
-                "page" => page.number = whole(value)?,
-                "size" => page.size = whole(value)?.min(PAGE_ROWS_MAX),
+                "page" => page.number = whole(value).unwrap_or(0),
+                "size" => {
+                    let size = whole(value).filter(|size| *size > 0);
+                    page.size = size.map_or(PAGE_ROWS_DEFAULT, |size| size.min(PAGE_ROWS_MAX));
+                }
                 _ => {}
             }
         }
-        if page.size == 0 { Err(bad_page()) } else { Ok(page) }
+        page
     }
 
     /// How many rows the page has at most.
@@ -58,13 +62,10 @@ impl PageRequest {
     }
 }
 
-fn bad_page() -> Problem {
-    Problem::invalid_query("page must be a whole number from 0 on, and size one from 1 on")
-}
-
-fn whole(text: &str) -> Result<u64, Problem> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if digits { text.parse().map_err(|_| bad_page()) } else { Err(bad_page()) }
+fn whole(text: &str) -> Option<u64> {
+    let text = percent_decode_str(text).decode_utf8().ok()?;
+    // A sign would pass the parser.
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 /// Where the old surface is reached, such as `http://gateway:8080`, or nothing: then links are paths.
@@ -160,12 +161,20 @@ mod tests {
 
     #[test]
     fn a_page_has_a_default_and_a_bound() {
-        assert_eq!(PageRequest::parse(""), Ok(PageRequest { number: 0, size: 20 }));
-        assert_eq!(PageRequest::parse("size=1000&page=2&sort=id,desc"), Ok(PageRequest { number: 2, size: 200 }));
+        assert_eq!(PageRequest::of(""), PageRequest { number: 0, size: 20 });
+        assert_eq!(PageRequest::of("size=1000&page=2&sort=id,desc"), PageRequest { number: 2, size: 200 });
+        assert_eq!(PageRequest::of("size=%35&page=%31"), PageRequest { number: 1, size: 5 });
         assert_eq!(PageRequest { number: u64::MAX, size: 200 }.skip(), u64::MAX);
-        for bad in ["page=-1", "page=x", "size=0", "size=", "page=1.5", "page=99999999999999999999"] {
-            assert_eq!(PageRequest::parse(bad), Err(bad_page()), "{bad}");
+    }
+
+    #[test]
+    fn what_is_no_page_and_no_size_is_as_if_it_were_not_given() {
+        for bad in ["-1", "x", "", "1.5", "+1", "%2B1", "%ff", "1%20", "99999999999999999999", "１"] {
+            assert_eq!(PageRequest::of(&format!("page={bad}&size=7")), PageRequest { number: 0, size: 7 }, "{bad}");
+            assert_eq!(PageRequest::of(&format!("page=3&size={bad}")), PageRequest { number: 3, size: 20 }, "{bad}");
         }
+        assert_eq!(PageRequest::of("page&size=0"), PageRequest { number: 0, size: 20 });
+        assert_eq!(PageRequest::of("size=-5"), PageRequest { number: 0, size: 20 });
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::domain::ids::{PaymentNo, RentalNo, ReservationNo};
 use crate::domain::payment;
 use crate::domain::reservation::Rejection;
 use crate::http::endpoint::Call;
+use crate::http::numbers::{Number, Spelled};
 use crate::http::problem::Problem;
 use percent_encoding::percent_decode_str;
 
@@ -25,11 +26,24 @@ pub(super) struct LastUse {
 #[derive(Debug, Default)]
 pub(super) struct Names {
     /// Its label or number.
-    pub(super) resrv_no: Option<ReservationNo>,
+    pub(super) resrv_no: Option<Spelled<ReservationNo>>,
     /// The number of its payment.
-    pub(super) paymt_no: Option<PaymentNo>,
+    pub(super) paymt_no: Option<Spelled<PaymentNo>>,
     /// Its serial.
     pub(super) id: Option<u64>,
+}
+
+/// What a text in a path may be the number of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The reservation's place among all, the old `id`.
+    Serial,
+    /// The reservation.
+    Reservation,
+    /// Its payment.
+    Payment,
+    /// Its rental.
+    Rental,
 }
 
 /// Nothing of that name is no failure here.
@@ -89,36 +103,66 @@ impl Legacy {
     }
 
     /// The reservation that a request names; none when it names no reservation at all.
-    pub(super) async fn named(&self, names: &Names) -> Result<Option<ReservationView>, Problem> {
-        if let Some(label) = &names.resrv_no {
-            return self.last_use(label).await?.map(|last| Some(last.view)).ok_or_else(not_found);
+    pub(super) async fn named(&self, names: Names) -> Result<Option<ReservationView>, Problem> {
+        let Names { resrv_no, paymt_no, id } = names;
+        if let Some(label) = resrv_no {
+            let label = label.resolve(&self.service).await?;
+            return self.last_use(&label).await?.map(|last| Some(last.view)).ok_or_else(not_found);
         }
-        if let Some(number) = names.paymt_no.as_ref().and_then(PaymentNo::reservation) {
+        let paymt_no = match paymt_no {
+            Some(number) => Some(number.resolve(&self.service).await?),
+            None => None,
+        };
+        if let Some(number) = paymt_no.as_ref().and_then(PaymentNo::reservation) {
             return if_known(self.service.reservation(&number).await)?.map(Some).ok_or_else(not_found);
         }
-        match (names.id, &names.paymt_no) {
+        match (id, paymt_no) {
             (Some(id), _) => if_known(self.service.reservation_by_serial(id).await)?.map(Some).ok_or_else(not_found),
             (None, Some(_)) => Err(not_found()),
             (None, None) => Ok(None),
         }
     }
 
-    /// The reservation that a path is about: by its serial, its number, or the number of its payment or rental.
-    pub(super) async fn at(&self, call: &Call) -> Result<ReservationView, Problem> {
+    /// The reservation that a path is about. The serial is the key of every old resource; then comes the number of the
+    /// resource's own kind, and last those of the other kinds, since somebody's reservation may be called `pay-1`.
+    pub(super) async fn at(&self, call: &Call, own: Kind) -> Result<ReservationView, Problem> {
         let text = percent_decode_str(call.segment("key")).decode_utf8().map_err(|_| not_found())?;
-        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-        if let (true, Ok(serial)) = (digits, text.parse())
-            && let Some(view) = if_known(self.service.reservation_by_serial(serial).await)?
-        {
+        if let Some(view) = self.of_kind(Kind::Serial, &text).await? {
             return Ok(view);
         }
-        let number = ReservationNo::parse(&text).map_err(|_| not_found())?;
-        if let Some(last) = self.last_use(&number).await? {
-            return Ok(last.view);
+        let others = [Kind::Reservation, Kind::Payment, Kind::Rental].into_iter().filter(|kind| *kind != own);
+        for kind in std::iter::once(own).chain(others) {
+            if let Some(view) = self.of_kind(kind, &text).await? {
+                return Ok(view);
+            }
         }
-        let of_payment = PaymentNo::parse(&text).ok().and_then(|number| number.reservation());
-        let of_rental = RentalNo::parse(&text).ok().and_then(|number| number.reservation());
-        let number = of_payment.or(of_rental).ok_or_else(not_found)?;
-        if_known(self.service.reservation(&number).await)?.ok_or_else(not_found)
+        Err(not_found())
+    }
+
+    /// The reservation that a text names as a number of this kind.
+    async fn of_kind(&self, kind: Kind, text: &str) -> Result<Option<ReservationView>, Problem> {
+        let number = match kind {
+            Kind::Serial => {
+                // As it is written in links: a reservation may be called `007`.
+                let serial = text.parse().ok().filter(|serial: &u64| serial.to_string() == text);
+                let Some(serial) = serial else { return Ok(None) };
+                return if_known(self.service.reservation_by_serial(serial).await);
+            }
+            Kind::Reservation => {
+                let Some(label) = self.spelled::<ReservationNo>(text).await? else { return Ok(None) };
+                return Ok(self.last_use(&label).await?.map(|last| last.view));
+            }
+            Kind::Payment => self.spelled::<PaymentNo>(text).await?.and_then(|number| number.reservation()),
+            Kind::Rental => self.spelled::<RentalNo>(text).await?.and_then(|number| number.reservation()),
+        };
+        let Some(number) = number else { return Ok(None) };
+        if_known(self.service.reservation(&number).await)
+    }
+
+    /// The number that a text spells; a text that is none names nothing.
+    async fn spelled<N: Number>(&self, text: &str) -> Result<Option<N>, Problem> {
+        let Ok(spelled) = Spelled::read(text, |_| not_found()) else { return Ok(None) };
+        let known = spelled.known(&self.service).await?;
+        Ok(known.or(spelled.composed().ok()))
     }
 }

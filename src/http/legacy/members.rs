@@ -4,8 +4,8 @@
 use super::days;
 use crate::domain::money::{Currency, Money};
 use crate::http::json::Json;
+use crate::http::numbers::{Number, Spelled};
 use crate::http::problem::Problem;
-use crate::http::values::Number;
 use jiff::civil::Date;
 
 /// The members of a request's body.
@@ -36,10 +36,9 @@ impl Members {
     }
 
     /// A member as one of the domain's numbers.
-    pub(super) fn no<N: Number>(&self, name: &'static str) -> Result<Option<N>, Problem> {
+    pub(super) fn no<N: Number>(&self, name: &'static str) -> Result<Option<Spelled<N>>, Problem> {
         let Some(text) = self.text(name)? else { return Ok(None) };
-        let parsed = N::parse_number(&text);
-        parsed.map(Some).map_err(|why| refusal(N::CODE, name, &why.to_string()))
+        Spelled::read(&text, |why| refusal(N::CODE, name, &why.to_string())).map(Some)
     }
 
     /// A member as a whole number.
@@ -109,7 +108,8 @@ mod tests {
         let members = members(&json!({"rentalAmt": "10000", "id": 2, "carNo": 77, "carRegDt": 20_200_701}));
         assert_eq!(members.won("rentalAmt"), Ok(Money::new(10_000, Currency::KRW)));
         assert_eq!(members.whole("id"), Ok(Some(2)));
-        assert_eq!(members.no::<CarNo>("carNo").map(|no| no.map(|no| no.to_string())), Ok(Some("77".to_owned())));
+        let car_no = members.no::<CarNo>("carNo").expect("legible").expect("given").composed();
+        assert_eq!(car_no.map(|no| no.to_string()), Ok("77".to_owned()));
         assert_eq!(members.date("carRegDt").map(|date| date.map(days::number)), Ok(Some(20_200_701)));
     }
 

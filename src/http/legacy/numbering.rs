@@ -16,7 +16,7 @@ pub(super) fn number(label: &ReservationNo, usage: u32) -> Option<ReservationNo>
         return Some(label.clone());
     }
     let text = format!("{label}{MARK}{usage}");
-    if text.chars().count() > ReservationNo::CHARS_MAX { None } else { ReservationNo::parse(&text).ok() }
+    if text.chars().count() > ReservationNo::CHARS_MAX { None } else { ReservationNo::stored(&text).ok() }
 }
 
 /// The label that a reservation's number was made from.

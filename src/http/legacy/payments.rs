@@ -1,7 +1,7 @@
 //! `/payments`: paying a reservation that waits for it, and cancelling what was paid.
 
 use super::hal::PageRequest;
-use super::lookup::{Names, is_paid};
+use super::lookup::{Kind, Names, is_paid};
 use super::members::{Members, invalid_proc_status, required};
 use super::{Legacy, PAYMENTS, rows};
 use crate::actors::api::{PaymentResult, ServiceError};
@@ -32,7 +32,7 @@ fn read(body: &[u8]) -> Result<(Wish, Names), Problem> {
 /// `POST /payments`.
 pub(super) async fn post(legacy: Legacy, call: Call) -> Outcome {
     let (wish, names) = read(&call.body)?;
-    let view = required("resrvNo", legacy.named(&names).await?)?;
+    let view = required("resrvNo", legacy.named(names).await?)?;
     let number = view.booking.subject.reservation_no.clone();
     let (view, result) = match wish {
         Wish::Pay if is_paid(&view) => (view, PaymentResult::Approved),
@@ -47,14 +47,14 @@ pub(super) async fn post(legacy: Legacy, call: Call) -> Outcome {
 
 /// `GET /payments`.
 pub(super) async fn list(legacy: Legacy, call: Call) -> Outcome {
-    let asked = PageRequest::parse(call.raw_query())?;
+    let asked = PageRequest::of(call.raw_query());
     let numbered = legacy.service.payments_numbered(asked.skip(), asked.rows()).await?;
     Ok(legacy.page(&call, PAYMENTS, asked, rows::payment, &numbered))
 }
 
 /// `GET /payments/{key}`.
 pub(super) async fn get(legacy: Legacy, call: Call) -> Outcome {
-    let view = legacy.at(&call).await?;
+    let view = legacy.at(&call, Kind::Payment).await?;
     if view.payment.is_none() {
         return Err(ServiceError::from(Rejection::PaymentNotFound).into());
     }

@@ -1,6 +1,7 @@
 //! `/carRentals`: the rentals, to be read only; they follow from payments.
 
 use super::hal::PageRequest;
+use super::lookup::Kind;
 use super::{Legacy, RENTALS, rows};
 use crate::actors::api::ServiceError;
 use crate::domain::rental::Rejection;
@@ -9,14 +10,14 @@ use warp::http::StatusCode;
 
 /// `GET /carRentals`.
 pub(super) async fn list(legacy: Legacy, call: Call) -> Outcome {
-    let asked = PageRequest::parse(call.raw_query())?;
+    let asked = PageRequest::of(call.raw_query());
     let numbered = legacy.service.rentals_numbered(asked.skip(), asked.rows()).await?;
     Ok(legacy.page(&call, RENTALS, asked, rows::rental, &numbered))
 }
 
 /// `GET /carRentals/{key}`.
 pub(super) async fn get(legacy: Legacy, call: Call) -> Outcome {
-    let view = legacy.at(&call).await?;
+    let view = legacy.at(&call, Kind::Rental).await?;
     if view.rental.is_none() {
         return Err(ServiceError::from(Rejection::RentalNotFound).into());
     }

@@ -1,31 +1,42 @@
 //! `/carReservations`: reserving and paying in one step, and cancelling.
 
+use super::days::{Days, NoPeriod};
 use super::hal::PageRequest;
-use super::lookup::{LastUse, Names};
+use super::lookup::{Kind, LastUse, Names};
 use super::members::{Members, invalid_date, invalid_proc_status, required};
 use super::{Legacy, RESERVATIONS, days, numbering, rows};
 use crate::actors::api::{PaymentResult, ReservationView, ReserveRequest, ServiceError};
 use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
-use crate::domain::reservation::{Rejection, Status};
-use crate::domain::time::Period;
+use crate::domain::reservation::{Basis, Rejection, Status};
 use crate::http::endpoint::{Call, Outcome};
+use crate::http::numbers::Spelled;
 use crate::http::problem::Problem;
 use jiff::tz::TimeZone;
 use warp::http::StatusCode;
 
-/// What an old client wants to reserve.
+/// What an old client asks to reserve, in its own spelling.
+#[derive(Debug)]
+struct Asked {
+    label: Option<Spelled<ReservationNo>>,
+    car_no: Spelled<CarNo>,
+    /// None where the booking belongs to nobody in particular.
+    customer_no: Option<Spelled<CustomerNo>>,
+    days: Days,
+}
+
+/// What is to be reserved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Wanted {
-    label: Option<ReservationNo>,
+    label: ReservationNo,
     car_no: CarNo,
     customer_no: CustomerNo,
-    period: Period,
+    days: Days,
 }
 
 /// What an old client wants.
 #[derive(Debug)]
 enum Wish {
-    Reserve(Wanted),
+    Reserve(Asked),
     Cancel(Names),
 }
 
@@ -45,43 +56,36 @@ enum Step {
 fn read(body: &[u8], zone: &TimeZone) -> Result<Wish, Problem> {
     let members = Members::parse(body)?;
     members.check(&["resrvDt", "resrvCncleDt", "paymtDt", "rentalDt", "returnDt"], &["rentalAmt", "paymtAmt"])?;
-    let label = members.no::<ReservationNo>("resrvNo")?;
+    let label = members.no("resrvNo")?;
     let id = members.whole("id")?;
     match members.text("procStatus")?.as_deref() {
         Some("RESERVATION_CANCELED") => Ok(Wish::Cancel(Names { resrv_no: label, paymt_no: None, id })),
-        Some("RESERVED") | None => wanted(&members, label, zone).map(Wish::Reserve),
+        Some("RESERVED") | None => asked(&members, label, zone).map(Wish::Reserve),
         Some(_) => Err(invalid_proc_status("RESERVED or RESERVATION_CANCELED")),
     }
 }
 
-fn wanted(members: &Members, label: Option<ReservationNo>, zone: &TimeZone) -> Result<Wanted, Problem> {
-    let chars = label.as_ref().map_or(0, |label| label.as_str().chars().count());
-    if chars > ReservationNo::CHARS_MAX {
-        let detail = format!("resrvNo: it may have {} characters at most", ReservationNo::CHARS_MAX);
-        return Err(Problem::bad_request("invalid_reservation_no", detail).with("member", "resrvNo"));
-    }
+fn asked(members: &Members, label: Option<Spelled<ReservationNo>>, zone: &TimeZone) -> Result<Asked, Problem> {
     let rental_day = required("rentalDt", members.date("rentalDt")?)?;
     let return_day = required("returnDt", members.date("returnDt")?)?;
-    let period = days::period(rental_day, return_day, zone).map_err(|why| match why {
-        days::NoPeriod::Reversed => Problem::bad_request("invalid_period", "returnDt must not lie before rentalDt"),
-        days::NoPeriod::OutOfBounds => invalid_date("rentalDt"),
+    let days = days::days(rental_day, return_day, zone).map_err(|why| match why {
+        NoPeriod::Reversed => Problem::bad_request("invalid_period", "returnDt must not lie before rentalDt"),
+        NoPeriod::NoRentalDay => invalid_date("rentalDt"),
+        NoPeriod::NoReturnDay => invalid_date("returnDt"),
     })?;
-    Ok(Wanted {
-        label,
-        car_no: required("carNo", members.no("carNo")?)?,
-        customer_no: members.no::<CustomerNo>("custNo")?.unwrap_or_else(CustomerNo::anonymous),
-        period,
-    })
+    let car_no = required("carNo", members.no("carNo")?)?;
+    Ok(Asked { label, car_no, customer_no: members.no("custNo")?, days })
 }
 
 /// What is to be done when `last` is the last use of the label. A repeat of a live or completed reservation changes
 /// nothing; a label whose reservation was cancelled or has expired is free again, as every label of the old service was.
-fn step(label: &ReservationNo, last: Option<&LastUse>, wanted: &Wanted) -> Step {
+fn step(last: Option<&LastUse>, wanted: &Wanted) -> Step {
+    let label = &wanted.label;
     let Some(LastUse { usage, view }) = last else { return Step::Reserve(label.clone()) };
     let booking = &view.booking;
     let same = booking.subject.car_no == wanted.car_no
         && booking.subject.customer_no == wanted.customer_no
-        && booking.period == wanted.period;
+        && booking.period == wanted.days.period;
     let again = || {
         let number = if *usage < numbering::USES_MAX { numbering::number(label, usage + 1) } else { None };
         number.map_or(Step::Refuse, Step::Reserve)
@@ -95,13 +99,25 @@ fn step(label: &ReservationNo, last: Option<&LastUse>, wanted: &Wanted) -> Step 
 }
 
 impl Legacy {
-    async fn reserve(&self, call: &Call, wanted: Wanted) -> Result<(ReservationView, PaymentResult), Problem> {
-        let label = match wanted.label.clone() {
-            Some(label) => label,
-            None => ReservationNo::parse(&call.new_number("res-")).map_err(|_| Problem::internal())?,
-        };
-        let last = self.last_use(&label).await?;
-        let reservation_no = match (step(&label, last.as_ref(), &wanted), last) {
+    /// What is asked for, under the numbers that the service has.
+    async fn wanted(&self, call: &Call, asked: Asked) -> Result<Wanted, Problem> {
+        Ok(Wanted {
+            label: match asked.label {
+                Some(label) => label.resolve(&self.service).await?,
+                None => call.new_number("res-")?,
+            },
+            car_no: asked.car_no.resolve(&self.service).await?,
+            customer_no: match asked.customer_no {
+                Some(customer_no) => customer_no.resolve(&self.service).await?,
+                None => CustomerNo::anonymous(),
+            },
+            days: asked.days,
+        })
+    }
+
+    async fn reserve(&self, wanted: Wanted) -> Result<(ReservationView, PaymentResult), Problem> {
+        let last = self.last_use(&wanted.label).await?;
+        let reservation_no = match (step(last.as_ref(), &wanted), last) {
             (Step::Reserve(number), _) => number,
             (Step::Pay, Some(last)) => {
                 let number = last.view.booking.subject.reservation_no;
@@ -117,9 +133,9 @@ impl Legacy {
             reservation_no: Some(reservation_no.clone()),
             car_no: wanted.car_no,
             customer_no: wanted.customer_no,
-            period: wanted.period,
+            period: wanted.days.period,
             means: Some(Legacy::means()),
-            backdated: true,
+            basis: Basis::CalendarDays(wanted.days.count),
         };
         let reserved = self.service.reserve(request).await;
         self.or_under_way(&reservation_no, reserved).await
@@ -129,9 +145,9 @@ impl Legacy {
 /// `POST /carReservations`.
 pub(super) async fn post(legacy: Legacy, call: Call) -> Outcome {
     let (view, result) = match read(&call.body, &legacy.zone)? {
-        Wish::Reserve(wanted) => legacy.reserve(&call, wanted).await?,
+        Wish::Reserve(asked) => legacy.reserve(legacy.wanted(&call, asked).await?).await?,
         Wish::Cancel(names) => {
-            let view = required("resrvNo", legacy.named(&names).await?)?;
+            let view = required("resrvNo", legacy.named(names).await?)?;
             let view = legacy.service.cancel(view.booking.subject.reservation_no).await?;
             (view, PaymentResult::NotAttempted)
         }
@@ -141,14 +157,14 @@ pub(super) async fn post(legacy: Legacy, call: Call) -> Outcome {
 
 /// `GET /carReservations`.
 pub(super) async fn list(legacy: Legacy, call: Call) -> Outcome {
-    let asked = PageRequest::parse(call.raw_query())?;
+    let asked = PageRequest::of(call.raw_query());
     let numbered = legacy.service.reservations_numbered(asked.skip(), asked.rows()).await?;
     Ok(legacy.page(&call, RESERVATIONS, asked, rows::reservation, &numbered))
 }
 
 /// `GET /carReservations/{key}`.
 pub(super) async fn get(legacy: Legacy, call: Call) -> Outcome {
-    let view = legacy.at(&call).await?;
+    let view = legacy.at(&call, Kind::Reservation).await?;
     Ok(legacy.one(&call, RESERVATIONS, rows::reservation, &view, StatusCode::OK))
 }
 
@@ -175,11 +191,18 @@ mod tests {
         body
     }
 
-    fn wanted() -> Wanted {
+    fn asked() -> Asked {
         match outcome(&body(&json!({}))) {
-            Ok(Wish::Reserve(wanted)) => wanted,
+            Ok(Wish::Reserve(asked)) => asked,
             other => panic!("{other:?}"),
         }
+    }
+
+    fn wanted() -> Wanted {
+        let Asked { label, car_no, days, .. } = asked();
+        let label = label.expect("given").composed().expect("a number");
+        let car_no = car_no.composed().expect("a number");
+        Wanted { label, car_no, customer_no: CustomerNo::anonymous(), days }
     }
 
     fn used(usage: u32, status: Status, wanted: &Wanted) -> LastUse {
@@ -190,15 +213,15 @@ mod tests {
             car_no: wanted.car_no.clone(),
         };
         let (price, made_at) = (Money::zero(Currency::KRW), Timestamp::MIN);
-        let booking = Booking { subject, period: wanted.period, price, made_at, status };
+        let booking = Booking { subject, period: wanted.days.period, price, made_at, status };
         LastUse { usage, view: ReservationView { booking, payment: None, rental: None } }
     }
 
     #[test]
     fn a_request_without_status_and_customer_reserves_for_nobody_in_particular() {
-        let wanted = wanted();
-        assert_eq!(wanted.customer_no, CustomerNo::anonymous());
-        assert_eq!(wanted.period.millis(), DAY_MS);
+        let asked = asked();
+        assert_eq!(asked.customer_no, None);
+        assert_eq!((asked.days.period.millis(), asked.days.count), (DAY_MS, 1));
     }
 
     #[test]
@@ -207,6 +230,7 @@ mod tests {
         check(json!({"rentalDt": "20200231"}), "invalid_date");
         check(json!({"resrvDt": "soon"}), "invalid_date");
         check(json!({"rentalDt": "19000101"}), "invalid_date");
+        check(json!({"returnDt": "99991231", "rentalDt": "99991231"}), "invalid_date");
         check(json!({"returnDt": "20200805"}), "invalid_period");
         check(json!({"returnDt": ""}), "invalid_member");
         check(json!({"carNo": null}), "invalid_member");
@@ -217,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_repeat_changes_nothing_and_another_content_is_refused() {
-        let (label, wanted) = (ReservationNo::parse("r1").expect("a number"), wanted());
+        let wanted = wanted();
         let mut other = wanted.clone();
         other.customer_no = CustomerNo::parse("cus01").expect("a number");
         let hold_until = Timestamp::MAX;
@@ -226,19 +250,19 @@ mod tests {
             (Status::PaymentPending { hold_until }, Step::Pay),
         ] {
             let last = used(1, status, &wanted);
-            assert_eq!(step(&label, Some(&last), &wanted), expected);
-            assert_eq!(step(&label, Some(&last), &other), Step::Refuse);
+            assert_eq!(step(Some(&last), &wanted), expected);
+            assert_eq!(step(Some(&last), &other), Step::Refuse);
         }
-        assert_eq!(step(&label, None, &wanted), Step::Reserve(label.clone()));
+        assert_eq!(step(None, &wanted), Step::Reserve(wanted.label.clone()));
     }
 
     #[test]
     fn the_label_of_a_cancelled_reservation_can_be_used_again_within_bounds() {
-        let (label, wanted) = (ReservationNo::parse("r1").expect("a number"), wanted());
+        let wanted = wanted();
         let nothing = Money::zero(Currency::KRW);
         let cancelled = Status::Cancelled { at: Timestamp::MIN, quote: Quote { fee: nothing, refund: nothing } };
-        let next = numbering::number(&label, 2).expect("short enough");
-        assert_eq!(step(&label, Some(&used(1, cancelled, &wanted)), &wanted), Step::Reserve(next));
-        assert_eq!(step(&label, Some(&used(numbering::USES_MAX, cancelled, &wanted)), &wanted), Step::Refuse);
+        let next = numbering::number(&wanted.label, 2).expect("short enough");
+        assert_eq!(step(Some(&used(1, cancelled, &wanted)), &wanted), Step::Reserve(next));
+        assert_eq!(step(Some(&used(numbering::USES_MAX, cancelled, &wanted)), &wanted), Step::Refuse);
     }
 }

@@ -22,7 +22,7 @@ fn own_number(walk: &mut Walk<'_>, key: &str, number: &str) {
 }
 
 pub(super) async fn calendar(walk: &mut Walk<'_>, key: &str, state: &reservation::State) -> Result<(), ReadError> {
-    let Ok(car_no) = CarNo::parse(key) else {
+    let Ok(car_no) = CarNo::stored(key) else {
         walk.report.violation(Violation::new("entities_bear_their_numbers", &key, "it is not a car's number"));
         return Ok(());
     };
@@ -47,6 +47,8 @@ impl Walk<'_> {
     /// A reservation, live or closed, beside its payment and its rental.
     pub(super) async fn booking(&mut self, booking: &Booking) -> Result<(), ReadError> {
         let no = &booking.subject.reservation_no;
+        self.note_spelling("reservation", no.as_str());
+        self.note_spelling("customer", booking.subject.customer_no.as_str());
         let payment = self.state::<Payment>(no.payment().as_str()).await?;
         let rental = self.state::<Rental>(no.rental().as_str()).await?;
         self.report.check(must::quote_adds_up(booking));
@@ -139,7 +141,8 @@ pub(super) async fn rental(walk: &mut Walk<'_>, key: &str, state: &rentals::Stat
 }
 
 pub(super) async fn car(walk: &mut Walk<'_>, key: &str, state: &fleet::State) -> Result<(), ReadError> {
-    let (Ok(car_no), Some(car)) = (CarNo::parse(key), &state.0) else { return Ok(()) };
+    let (Ok(car_no), Some(car)) = (CarNo::stored(key), &state.0) else { return Ok(()) };
+    walk.note_spelling("car", key);
     for rental_no in car.rentals.keys() {
         let rental = walk.state::<Rental>(rental_no.as_str()).await?;
         walk.report.check(must::ledger_matches_rentals(&car_no, rental_no, &rental));
@@ -159,6 +162,7 @@ pub(super) async fn car(walk: &mut Walk<'_>, key: &str, state: &fleet::State) ->
 pub(super) async fn customer(walk: &mut Walk<'_>, key: &str, state: &customers::State) -> Result<(), ReadError> {
     let kept = walk.journal.document(KEY_KIND, key).await?.is_some();
     walk.keys += u64::from(kept);
+    walk.note_spelling("customer", key);
     let violation = match &state.0 {
         Some(customers::Customer::Erased { .. }) if kept => Some(("erased_is_unreadable", "the key is still there")),
         Some(customers::Customer::Registered { .. } | customers::Customer::Closed { .. }) if !kept => {

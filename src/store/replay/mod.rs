@@ -9,6 +9,7 @@ mod across;
 mod aggregate;
 mod fold;
 mod left_over;
+mod spellings;
 
 use super::document::StateDocument;
 use super::journal::{Context, Journal, READ_ROWS_MAX, ReadError, ShardId, shard_of};
@@ -16,6 +17,7 @@ use super::schema;
 use crate::domain::invariants::Violation;
 use crate::domain::reservation::Booking;
 use aggregate::{Aggregate, Calendar, Car, Customer, Payment, Rental};
+use spellings::Spellings;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -115,6 +117,7 @@ struct Walk<'a> {
     timers: Option<TimerNames>,
     /// How many customers' keys were seen.
     keys: u64,
+    spellings: Spellings,
 }
 
 impl Walk<'_> {
@@ -211,7 +214,7 @@ pub async fn replay(
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Report, ReadError> {
     let (report, heads) = (Report::default(), BTreeMap::new());
-    let mut walk = Walk { journal, report, progress, heads, timers: None, keys: 0 };
+    let mut walk = Walk { journal, report, progress, heads, timers: None, keys: 0, spellings: Spellings::default() };
     walk.context::<Calendar>(|bookings, state, event| {
         if let Some(booking) = event.subject().and_then(|subject| state.booking(&subject.reservation_no)) {
             bookings.insert(booking.subject.reservation_no.as_str().into(), booking.clone());

@@ -56,10 +56,10 @@ impl<'a> From<&'a Subject> for SubjectV1<'a> {
 impl SubjectV1<'_> {
     pub(super) fn subject(&self) -> Result<Subject, CodecError> {
         Ok(Subject {
-            reservation_no: number(ReservationNo::parse(&self.reservation_no))?,
+            reservation_no: number(ReservationNo::stored(&self.reservation_no))?,
             serial: self.serial,
-            customer_no: number(CustomerNo::parse(&self.customer_no))?,
-            car_no: number(CarNo::parse(&self.car_no))?,
+            customer_no: number(CustomerNo::stored(&self.customer_no))?,
+            car_no: number(CarNo::stored(&self.car_no))?,
         })
     }
 }
@@ -115,11 +115,11 @@ fn number<T>(parsed: Result<T, InvalidNumber>) -> Result<T, CodecError> {
 }
 
 pub(super) fn block_no(text: &str) -> Result<BlockNo, CodecError> {
-    number(BlockNo::parse(text))
+    number(BlockNo::stored(text))
 }
 
 pub(super) fn rental_no(text: &str) -> Result<RentalNo, CodecError> {
-    number(RentalNo::parse(text))
+    number(RentalNo::stored(text))
 }
 
 pub(super) fn instant(ms: i64) -> Result<Timestamp, CodecError> {

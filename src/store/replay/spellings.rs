@@ -1,0 +1,42 @@
+//! Numbers that older versions kept in several spellings, or with characters that nobody sees. Each still leads to what
+//! is kept under it; a person has to say what was meant.
+
+use super::Walk;
+use crate::domain::spelling::{composed, decomposed, is_invisible};
+use std::collections::HashMap;
+
+/// The numbers seen so far that have more than one spelling, by their kind and NFC.
+pub(super) type Spellings = HashMap<(&'static str, String), Vec<String>>;
+
+/// A number with its unusual characters written as what they are, since spellings look alike.
+fn spelt_out(number: &str) -> String {
+    let spell = |c: char| if c.is_ascii() { c.to_string() } else { c.escape_unicode().to_string() };
+    number.chars().map(spell).collect()
+}
+
+impl Walk<'_> {
+    /// Notes a number that shows less than it has, or that differs from another one of its kind only in spelling.
+    pub(super) fn note_spelling(&mut self, kind: &'static str, number: &str) {
+        if number.is_ascii() {
+            return;
+        }
+        let (composed, invisible) = (composed(number), number.chars().any(is_invisible));
+        if !invisible && composed == decomposed(number) {
+            return;
+        }
+        let known = self.spellings.entry((kind, composed.into_owned())).or_default();
+        if known.iter().any(|spelling| spelling == number) {
+            return;
+        }
+        let twin = known.first().map(|twin| spelt_out(twin));
+        known.push(number.to_owned());
+        if let Some(twin) = twin {
+            let detail = format!("{kind} {} and {kind} {twin} are one number in two spellings", spelt_out(number));
+            self.report.note("number_in_two_spellings", &number, detail);
+        }
+        if invisible {
+            let detail = format!("{kind} {} has an invisible character", spelt_out(number));
+            self.report.note("invisible_characters", &number, detail);
+        }
+    }
+}
