@@ -41,15 +41,12 @@ fn invalid() -> Problem {
 /// Whether a text is a host with or without a port, as RFC 3986, section 3.2, has it, but for what no machine is called:
 /// names with sub-delims, among them the comma by which two `Host` lines are joined, and addresses of future versions.
 pub(super) fn is_host(text: &str) -> bool {
-    let (host_is_legal, rest) = match text.strip_prefix('[') {
-        Some(opened) => match opened.split_once(']') {
-            Some((address, rest)) => (address.parse::<Ipv6Addr>().is_ok(), rest),
-            None => return false,
-        },
-        None => {
-            let (name, rest) = text.split_at(text.find(':').unwrap_or(text.len()));
-            (is_name(name.as_bytes()), rest)
-        }
+    let (host_is_legal, rest) = if let Some(opened) = text.strip_prefix('[') {
+        let Some((address, rest)) = opened.split_once(']') else { return false };
+        (address.parse::<Ipv6Addr>().is_ok(), rest)
+    } else {
+        let (name, rest) = text.split_at(text.find(':').unwrap_or(text.len()));
+        (is_name(name.as_bytes()), rest)
     };
     let port_is_legal = match rest.strip_prefix(':') {
         Some(port) => {

@@ -4,7 +4,7 @@
 use super::problem::Problem;
 use crate::domain::fleet::{Expected, Status, Version, Versions};
 use warp::http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
-use warp::http::{HeaderMap, StatusCode};
+use warp::http::{HeaderMap, HeaderValue, StatusCode};
 
 /// The entity tag of a version, with its quotes: `"r3"`, and `"r3-rented"` unless the car is available.
 pub(super) fn tag(version: Version) -> String {
@@ -51,7 +51,7 @@ pub(super) fn needed(headers: &HeaderMap) -> Result<Expected, Problem> {
 /// not a list of tags: then nothing is changed, and a whole answer is given.
 fn named(headers: &HeaderMap, field: &HeaderName, weak_too: bool) -> Option<Versions> {
     headers.get(field)?;
-    let lines: Vec<&[u8]> = headers.get_all(field).iter().map(|line| line.as_bytes()).collect();
+    let lines: Vec<&[u8]> = headers.get_all(field).iter().map(HeaderValue::as_bytes).collect();
     let list = lines.join(&b',');
     if list.trim_ascii() == b"*" {
         return Some(Versions::Any);
@@ -97,7 +97,6 @@ fn version(opaque: &[u8]) -> Option<Version> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use warp::http::HeaderValue;
 
     const SEVENTH: Version = Version { revision: 7, status: Status::Available };
 
