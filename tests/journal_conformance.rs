@@ -402,12 +402,14 @@ async fn the_timers_of_a_shard_are_read_page_by_page_whenever_they_are_due(journ
     for number in [1, 0] {
         let shard = ShardId { number, ..SHARD };
         let epoch = journal.own(shard).await.unwrap().epoch;
-        let timers = vec![set("a!", "b", 3), set("a", "x", i64::MAX), set("a", "xy", -7), set("나", "b", 5), set("a", "y", 1)];
+        let timers =
+            vec![set("a!", "b", 3), set("a", "x", i64::MAX), set("a", "xy", -7), set("나", "b", 5), set("a", "y", 1)];
         journal.append(Append { timers, ..append(shard, epoch, 0, &["a"]) }).await.unwrap();
         let changes = vec![set("a", "x", 9), TimerWrite { entity: "a".into(), ..timer("y", None) }];
         journal.append(Append { timers: changes, ..append(shard, epoch, 1, &[]) }).await.unwrap();
         let left = [("a", "x", 9), ("a", "xy", -7), ("a!", "b", 3), ("나", "b", 5)];
-        expected = left.map(|(entity, name, due_ms)| Timer { shard, entity: entity.into(), name: name.into(), due_ms }).into();
+        expected =
+            left.map(|(entity, name, due_ms)| Timer { shard, entity: entity.into(), name: name.into(), due_ms }).into();
     }
     let shard = ShardId { number: 0, ..SHARD };
     assert_eq!(journal.timers(shard, None, 100).await.unwrap(), expected);

@@ -187,7 +187,10 @@ async fn assert_whole(journal: &SledJournal, number: u16, acknowledged: u64) {
     let derived = derived.map_or(0, |head| std::str::from_utf8(&head).unwrap().parse().unwrap());
     // That of a round comes before the events of the next one.
     let of_round_before = ends.iter().copied().filter(|end| *end < acknowledged).max().unwrap_or(0);
-    assert!(derived >= of_round_before && (ends.contains(&derived) || derived == head), "{shard}: {derived} of {ends:?}");
+    assert!(
+        derived >= of_round_before && (ends.contains(&derived) || derived == head),
+        "{shard}: {derived} of {ends:?}"
+    );
     let document = journal.document("car", &shard.to_string()).await.unwrap().unwrap();
     assert_eq!(document, last.to_string());
     for round in 1..=last + PIPELINE as u64 {
