@@ -144,13 +144,82 @@ async fn assert_only_the_first_is_there(journal: &dyn Journal) {
     assert_eq!(journal.command("second").await, Ok(None));
 }
 
+/// An append with one of everything but an event.
+fn derived(epoch: u64, expected_head: u64, text: &'static str) -> Append {
+    Append { events: Vec::new(), ..full(epoch, expected_head, text) }
+}
+
+async fn an_append_without_events_changes_everything_else_and_not_the_head(journal: &dyn Journal) {
+    let epoch = journal.own(SHARD).await.unwrap().epoch;
+    let before_anything = Append { command: None, ..derived(epoch, 0, "nothing yet") };
+    assert_eq!(journal.append(before_anything).await, Ok(0));
+    journal.append(full(epoch, 0, "first")).await.unwrap();
+    let cancelled = ["nothing yet", "first"].map(|name| timer(name, None));
+    let again = Append { timers: [&cancelled[..], &[timer("again", Some(60))]].concat(), ..derived(epoch, 1, "again") };
+    assert_eq!(journal.append(again).await, Ok(1));
+    assert_eq!(texts(journal, SHARD, 0).await, [(1, "first".to_owned())]);
+    assert_eq!(*journal.watch(SHARD).borrow(), 1);
+    assert_eq!(journal.document("car", "car01").await.unwrap().unwrap(), "again");
+    assert_eq!(journal.lookup("numbers", "again").await.unwrap().as_deref(), Some("car01"));
+    assert_eq!(timers(journal, 1000).await, [(60, "again".to_owned())]);
+    assert_eq!(journal.command("again").await, Ok(Some(record("again", "again", 100))));
+    // Each part by itself is enough of a change.
+    let none = || append(SHARD, epoch, 1, &[]);
+    let Append { documents, index, .. } = derived(epoch, 1, "alone");
+    let timers = vec![timer("alone", Some(70))];
+    for alone in [Append { documents, ..none() }, Append { index, ..none() }, Append { timers, ..none() }] {
+        assert_eq!(journal.append(alone).await, Ok(1));
+    }
+    assert_eq!(journal.append(append(SHARD, epoch, 1, &["second"])).await, Ok(2));
+    assert_eq!(texts(journal, SHARD, 1).await, [(2, "second".to_owned())]);
+    assert_eq!(journal.own(SHARD).await.unwrap().head, 2);
+}
+
+async fn an_append_without_events_is_fenced_and_refused_on_another_head_like_any_other(journal: &dyn Journal) {
+    let old = journal.own(SHARD).await.unwrap().epoch;
+    journal.append(full(old, 0, "first")).await.unwrap();
+    for expected in [0, 2] {
+        let refused = journal.append(derived(old, expected, "second")).await;
+        assert_eq!(refused, Err(AppendError::Conflict { expected, actual: 1 }));
+    }
+    let current = journal.own(SHARD).await.unwrap().epoch;
+    assert_eq!(journal.append(derived(old, 1, "second")).await, Err(AppendError::Fenced { current }));
+    // One part beyond a bound spoils the rest.
+    let body = Some(Bytes::from(vec![0; DOCUMENT_BYTES_MAX + 1]));
+    let large = DocumentWrite { kind: "car", key: "large".into(), body };
+    let documents = [derived(current, 1, "second").documents, vec![large]].concat();
+    let spoilt = Append { documents, ..derived(current, 1, "second") };
+    assert!(matches!(journal.append(spoilt).await, Err(AppendError::Invalid(_))));
+    assert_only_the_first_is_there(journal).await;
+}
+
+async fn appends_with_and_without_events_keep_the_order_of_the_calls(journal: &dyn Journal) {
+    let epoch = journal.own(SHARD).await.unwrap().epoch;
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let calls: Vec<_> = (0..)
+        .zip(names)
+        .flat_map(|(head, name)| {
+            let [before, after] = [derived(epoch, head, "before"), derived(epoch, head + 1, "after")];
+            [before, full(epoch, head, name), after].map(|append| journal.append(append))
+        })
+        .collect();
+    let heads: Vec<_> = join_all(calls).await.into_iter().map(Result::unwrap).collect();
+    let expected: Vec<_> = (0..6).flat_map(|head| [head, head + 1, head + 1]).collect();
+    assert_eq!(heads, expected);
+    let expected: Vec<_> = (1..).zip(names.map(str::to_owned)).collect();
+    assert_eq!(texts(journal, SHARD, 0).await, expected);
+    assert_eq!(texts(journal, SHARD, 4).await, expected[4..]);
+    assert_eq!(journal.document("car", "car01").await.unwrap().unwrap(), "after");
+}
+
 async fn appends_that_break_a_bound_are_invalid_and_write_nothing(journal: &dyn Journal) {
     let epoch = journal.own(SHARD).await.unwrap().epoch;
     let large = StoredEvent { payload: vec![0; EVENT_BYTES_MAX + 1].into(), ..event("x") };
     let body = Some(Bytes::from(vec![0; DOCUMENT_BYTES_MAX + 1]));
     let valid = || full(epoch, 0, "x");
     let bad = [
-        Append { events: Vec::new(), ..valid() },
+        append(SHARD, epoch, 0, &[]),
+        Append { command: Some(record("x", "x", 100)), ..append(SHARD, epoch, 0, &[]) },
         Append { events: vec![event("a"), large], ..valid() },
         Append { documents: vec![DocumentWrite { kind: "car", key: "k".into(), body }], ..valid() },
         Append { documents: vec![DocumentWrite { kind: "car", key: "".into(), body: None }], ..valid() },
@@ -327,6 +396,40 @@ async fn due_timers_are_read_page_by_page(journal: &dyn Journal) {
     assert_eq!(journal.due_timers(CARS, 5, Some(&late), 100).await, Ok(Vec::new()));
 }
 
+async fn the_timers_of_a_shard_are_read_page_by_page_whenever_they_are_due(journal: &dyn Journal) {
+    let set = |entity: &str, name: &str, due_ms| TimerWrite { entity: entity.into(), ..timer(name, Some(due_ms)) };
+    let mut expected = Vec::new();
+    for number in [1, 0] {
+        let shard = ShardId { number, ..SHARD };
+        let epoch = journal.own(shard).await.unwrap().epoch;
+        let timers =
+            vec![set("a!", "b", 3), set("a", "x", i64::MAX), set("a", "xy", -7), set("나", "b", 5), set("a", "y", 1)];
+        journal.append(Append { timers, ..append(shard, epoch, 0, &["a"]) }).await.unwrap();
+        let changes = vec![set("a", "x", 9), TimerWrite { entity: "a".into(), ..timer("y", None) }];
+        journal.append(Append { timers: changes, ..append(shard, epoch, 1, &[]) }).await.unwrap();
+        let left = [("a", "x", 9), ("a", "xy", -7), ("a!", "b", 3), ("나", "b", 5)];
+        expected =
+            left.map(|(entity, name, due_ms)| Timer { shard, entity: entity.into(), name: name.into(), due_ms }).into();
+    }
+    let shard = ShardId { number: 0, ..SHARD };
+    assert_eq!(journal.timers(shard, None, 100).await.unwrap(), expected);
+    for page_len in [1, 2, 3] {
+        let mut paged: Vec<Timer> = Vec::new();
+        loop {
+            let after = paged.last().map(|last| (&*last.entity, &*last.name));
+            let page = journal.timers(shard, after, page_len).await.unwrap();
+            if page.is_empty() {
+                break;
+            }
+            paged.extend(page);
+        }
+        assert_eq!(paged, expected, "in pages of {page_len}");
+    }
+    assert_eq!(journal.timers(shard, Some(("a", "xx")), 100).await.unwrap(), expected[1..]);
+    assert_eq!(journal.timers(ShardId { number: 2, ..SHARD }, None, 100).await, Ok(Vec::new()));
+    assert_eq!(journal.timers(ShardId { number: 9, ..SHARD }, None, 100).await, Ok(Vec::new()));
+}
+
 async fn an_append_renews_the_record_of_its_command(journal: &dyn Journal) {
     let epoch = journal.own(SHARD).await.unwrap().epoch;
     let with = |head, record| Append { command: Some(record), ..append(SHARD, epoch, head, &["a"]) };
@@ -391,6 +494,9 @@ conformance!(
     an_event_comes_back_as_it_was_written,
     an_append_on_another_head_conflicts_and_writes_nothing,
     an_append_under_another_epoch_is_fenced_and_writes_nothing,
+    an_append_without_events_changes_everything_else_and_not_the_head,
+    an_append_without_events_is_fenced_and_refused_on_another_head_like_any_other,
+    appends_with_and_without_events_keep_the_order_of_the_calls,
     appends_that_break_a_bound_are_invalid_and_write_nothing,
     pipelined_appends_keep_the_order_of_the_calls,
     of_pipelined_rivals_exactly_one_wins,
@@ -402,6 +508,7 @@ conformance!(
     the_first_record_of_a_command_stays_until_it_expires,
     an_expired_record_makes_room_for_its_successor,
     due_timers_are_read_page_by_page,
+    the_timers_of_a_shard_are_read_page_by_page_whenever_they_are_due,
     an_append_renews_the_record_of_its_command,
     progress_is_kept_per_subscription_and_shard,
     a_closed_journal_refuses_and_says_why,

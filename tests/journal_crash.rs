@@ -69,6 +69,14 @@ fn append(shard: ShardId, epoch: u64, expected_head: u64, round: u64) -> Append 
     }
 }
 
+/// What follows each of these: an append without events, which says what the head is.
+fn derived(shard: ShardId, epoch: u64, head: u64) -> Append {
+    let body = Some(Bytes::from(head.to_string()));
+    let documents = vec![DocumentWrite { kind: "derived", key: shard.to_string().into(), body }];
+    let (events, index, timers, command) = (Vec::new(), Vec::new(), Vec::new(), None);
+    Append { shard, epoch, expected_head: head, events, documents, index, timers, command }
+}
+
 fn round_of(event: &StoredEvent) -> u64 {
     std::str::from_utf8(&event.payload).unwrap().parse().unwrap()
 }
@@ -89,6 +97,7 @@ async fn load(journal: Arc<SledJournal>, shard: ShardId) {
             round += 1;
             waiting.push_back(journal.append(append(shard, owner.epoch, head, round)));
             head += events_of(round);
+            waiting.push_back(journal.append(derived(shard, owner.epoch, head)));
         }
         let acknowledged = waiting.pop_front().unwrap().await.unwrap();
         let mut out = std::io::stdout().lock();
@@ -173,6 +182,15 @@ async fn assert_whole(journal: &SledJournal, number: u16, acknowledged: u64) {
         assert_eq!((place, events_of(place)), (*round, *count), "{shard}: an append is not whole");
     }
     let last = rounds.len() as u64;
+    let ends: Vec<u64> = rounds.iter().scan(0, |end, (_, count)| Some(std::mem::replace(end, *end + count))).collect();
+    let derived = journal.document("derived", &shard.to_string()).await.unwrap();
+    let derived = derived.map_or(0, |head| std::str::from_utf8(&head).unwrap().parse().unwrap());
+    // That of a round comes before the events of the next one.
+    let of_round_before = ends.iter().copied().filter(|end| *end < acknowledged).max().unwrap_or(0);
+    assert!(
+        derived >= of_round_before && (ends.contains(&derived) || derived == head),
+        "{shard}: {derived} of {ends:?}"
+    );
     let document = journal.document("car", &shard.to_string()).await.unwrap().unwrap();
     assert_eq!(document, last.to_string());
     for round in 1..=last + PIPELINE as u64 {

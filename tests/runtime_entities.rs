@@ -3,8 +3,9 @@
 
 mod runtime_support;
 
+use bytes::Bytes;
 use rentcar::actors::runtime::{Ask, AskError, Backoff, ContextLimits, StateDocument};
-use rentcar::store::journal::{AppendError, Cause, Journal};
+use rentcar::store::journal::{AppendError, Cause, CommandRecord, Journal};
 use runtime_support::{Command, NotEnough, Stock, World, ask, eventually, keys, limits, new_journal, shard_id};
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,10 +86,21 @@ async fn state_survives_a_restart_and_equals_a_replay() {
     let stock = Stock::default();
     let mut document = StateDocument::initial(&stock, "a");
     for recorded in journal.read(shard_id("a"), 0, 100).await.unwrap() {
-        document = document.fold(&stock, "a", &recorded.event).unwrap();
+        document = document.fold(&stock, "a", &recorded.event).unwrap().0;
     }
     let stored = journal.document("stock-state", "a").await.unwrap();
     assert_eq!(Some(document.encode(&stock).unwrap()), stored);
+}
+
+#[tokio::test]
+async fn an_answer_that_was_recorded_in_another_shape_is_made_anew() {
+    let world = World::start(limits()).await;
+    assert_eq!(world.ask("a", Command::Add(3)).await, Ok(Ok(3)));
+    let (id, answer) = (Arc::from("command-1"), Bytes::from_static(b"another shape"));
+    world.journal.record_command(CommandRecord { id, answer, expires_ms: 1_000_000 }, 0).await.unwrap();
+    let named = ask().identified("command-1", 1_000_000);
+    assert_eq!(world.handle.ask("a", Command::Add(1), named).await, Ok(Ok(3)));
+    assert_eq!(world.decided(), 1);
 }
 
 #[tokio::test]

@@ -284,6 +284,13 @@ fn a_state_changes_its_bytes_only_together_with_its_schemas_number() {
 }
 
 #[test]
+fn the_number_that_a_store_records_of_a_kind_is_the_one_in_its_documents() {
+    let kinds = schema::DOCUMENT_KINDS.map(|kind| (kind.name, kind.schema));
+    let written = states().into_iter().map(|(kind, body)| (kind, u16::from_le_bytes([body[0], body[1]])));
+    assert_eq!(written.collect::<BTreeMap<_, _>>(), BTreeMap::from(kinds));
+}
+
+#[test]
 fn a_state_of_another_schema_is_refused_as_such() {
     let states = states();
     let of_another_schema = |kind: &str| {
@@ -291,14 +298,20 @@ fn a_state_of_another_schema_is_refused_as_such() {
         bytes[0] += 1;
         bytes
     };
-    let other = |expected| StateError::OtherSchema { found: expected + 1, expected };
-    let refused = other(1);
-    assert_eq!(schema::reservation::decode_state(&of_another_schema("calendar")), Err(other(2)));
-    assert_eq!(ReservationDocument::decode(&of_another_schema("reservation")), Err(refused.clone()));
-    assert_eq!(schema::payment::decode_state(&of_another_schema("payment")), Err(refused.clone()));
-    assert_eq!(schema::rental::decode_state(&of_another_schema("rental")), Err(refused.clone()));
-    assert_eq!(schema::fleet::decode_state(&of_another_schema("car")), Err(refused.clone()));
-    assert_eq!(schema::customer::decode_state(&of_another_schema("customer")), Err(refused));
+    let refused = |kind: &str| {
+        let expected = schema::DOCUMENT_KINDS.iter().find(|known| known.name == kind).unwrap().schema;
+        StateError::OtherSchema { found: expected + 1, expected }
+    };
+    let calendar = schema::reservation::decode_state(&of_another_schema("calendar"));
+    assert_eq!(calendar, Err(refused("calendar")));
+    let reservation = ReservationDocument::decode(&of_another_schema("reservation"));
+    assert_eq!(reservation, Err(refused("reservation")));
+    assert_eq!(schema::payment::decode_state(&of_another_schema("payment")), Err(refused("payment")));
+    assert_eq!(schema::rental::decode_state(&of_another_schema("rental")), Err(refused("rental")));
+    assert_eq!(schema::fleet::decode_state(&of_another_schema("car")), Err(refused("car")));
+    assert_eq!(schema::customer::decode_state(&of_another_schema("customer")), Err(refused("customer")));
+    let said = CodecError::from(refused("car")).to_string();
+    assert!(said.contains("schema 2, not 1") && said.contains("rentcar verify"), "{said}");
     assert!(schema::payment::decode_state(&[1]).is_err());
 }
 

@@ -4,6 +4,7 @@ use super::api::ServiceError;
 use super::customer::Customers;
 use super::fleet::Ledger;
 use super::housekeeping;
+use super::migration::{MigrationError, migrate};
 use super::payment::Payments;
 use super::payment::bulkhead::{BulkheadConfig, BulkheadHandle};
 use super::payment::cashier::{Cashier, Settler};
@@ -61,6 +62,9 @@ pub enum StartError {
     /// What is stored cannot be read.
     #[error(transparent)]
     Store(#[from] ServiceError),
+    /// What is derived from the events could not be brought to the shapes of this program.
+    #[error(transparent)]
+    Migration(#[from] MigrationError),
     /// Not even the root supervisor could be started.
     #[error("the supervisor could not be started: {0}")]
     Supervisor(#[from] ractor::SpawnErr),
@@ -102,13 +106,14 @@ fn payment_limits(limits: &ContextLimits, unsettled: &UnsettledSettings) -> Cont
 }
 
 impl App {
-    /// Starts the contexts.
+    /// Starts the contexts, once the store is as this program needs it; that can take minutes after an update.
     ///
     /// # Errors
-    /// When what is stored cannot be read, or the root supervisor cannot be started.
+    /// When what is stored cannot be read or was written by a newer program, or the root supervisor cannot be started.
     pub async fn start(foundation: Foundation, settings: AppSettings) -> Result<App, StartError> {
         let limits = &settings.limits;
         let terms = settings.service.terms.clone();
+        migrate(&*foundation.journal, &terms).await?;
         let (calendars, calendars_part) = context(spec(Calendars { terms }, &foundation, limits));
         let (payments, payments_part) =
             context(spec(Payments, &foundation, &payment_limits(limits, &settings.unsettled)));

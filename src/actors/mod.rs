@@ -6,6 +6,7 @@ mod committed;
 pub mod customer;
 pub mod fleet;
 mod housekeeping;
+pub mod migration;
 pub mod payment;
 pub mod policies;
 pub mod rental;

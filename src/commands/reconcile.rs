@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::Args;
 use rentcar::actors::payment::reconciliation::Reconciler;
 use rentcar::http::reconciliation::{DifferenceDto, ReconciliationDto};
+use rentcar::store::stored_schema::stored_schemas;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +52,14 @@ async fn read(options: &Options) -> anyhow::Result<ReconciliationDto> {
     );
     let provider = Arc::new(remote_provider(&config)?);
     let journal = Arc::new(options.data.open()?);
+    for stored in stored_schemas(&*journal).await? {
+        let (kind, number, known) = (stored.kind.name, stored.number, stored.kind.schema);
+        anyhow::ensure!(
+            stored.compared().is_eq(),
+            "the documents of kind {kind} have schema {number}, and this program reads schema {known}: start the service \
+             once with this program, which makes older ones anew, or use the newer program that wrote them"
+        );
+    }
     let timeout = Duration::from_millis(config.payment.provider_timeout_ms);
     let bar = progress("records read");
     let count = |records| bar.set_position(records);

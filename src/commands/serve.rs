@@ -1,6 +1,6 @@
 //! `rentcar serve`: configuration, store, actors, front door, in this order; and back again.
 
-use super::generations::Ground;
+use super::generations::{Generation, Ground};
 use super::{block_on, log_to_stderr, say, until_told_to_stop};
 use anyhow::Context as _;
 use clap::Args;
@@ -10,12 +10,12 @@ use rentcar::actors::payment::unsettled::UnsettledSettings;
 use rentcar::actors::runtime::ContextLimits;
 use rentcar::actors::service::ServiceSettings;
 use rentcar::config::Config;
-use rentcar::http::FrontSettings;
 use rentcar::http::body::BodyLimits;
 use rentcar::http::door::Door;
 use rentcar::http::endpoint::RequestLimits;
 use rentcar::http::rate_limit::RateLimitSettings;
-use rentcar::http::server::{self, ServerLimits, serve};
+use rentcar::http::server::{self, Drained, ServerLimits, serve};
+use rentcar::http::{FrontSettings, starting};
 use rentcar::providers::PaymentProvider;
 use rentcar::providers::remote::{RemoteConfig, RemoteProvider};
 use rentcar::providers::sandbox::Sandbox;
@@ -26,7 +26,11 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
+/// How long who asks waits silently for the start to be complete.
+const SILENT_START_MAX: Duration = Duration::from_secs(1);
 /// How often histograms are tidied.
 const UPKEEP: Duration = Duration::from_secs(5);
 /// The upper bounds of the buckets of durations, in seconds.
@@ -97,23 +101,53 @@ async fn serve_until_stopped(config: Config, fault_injection: bool, metrics: Pro
     let inside = if sandbox.is_some() { "sandbox payment provider inside" } else { "payment provider outside" };
     let (data, limits) = (config.store.data.clone(), server_limits(&config));
     let ground = Ground::new(config, fault_injection, (provider, sandbox), metrics.clone(), stop.clone());
-    let generation = ground.start().await?;
+    let address = listener.local_addr().context("the address cannot be read")?;
+    let door = Door::new(starting());
+    let serve = serve(listener, door.clone(), limits, stop.clone());
+    let Some((generation, serving)) = start(&ground, &door, serve, &stop).await? else { return Ok(()) };
     let upkeep = tokio::spawn(async move {
         loop {
             tokio::time::sleep(UPKEEP).await;
             metrics.run_upkeep();
         }
     });
-    let door = Door::new(generation.routes());
-    let address = listener.local_addr().context("the address cannot be read")?;
     say(format_args!("rentcar is ready at http://{address} (data in {}, {inside})", data.display()))?;
 
-    let serving = tokio::spawn(serve(listener, door.clone(), limits, stop));
     let closed = ground.go_on(generation, &door, serving).await;
     upkeep.abort();
     closed.context("the journal could not be closed cleanly; what was acknowledged is safe")?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Starts the first generation and serves it behind the door. Who asks before that waits, but not for long: then it is
+/// told that the process lives and is not ready. None when the process is told to stop meanwhile.
+async fn start(
+    ground: &Ground,
+    door: &Door,
+    serve: impl Future<Output = Drained> + Send + 'static,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<(Generation, JoinHandle<Drained>)>> {
+    let mut start = std::pin::pin!(ground.start());
+    if let Ok(generation) = tokio::time::timeout(SILENT_START_MAX, &mut start).await {
+        let generation = generation?;
+        door.lead_to(generation.routes());
+        return Ok(Some((generation, tokio::spawn(serve))));
+    }
+    tracing::info!("still starting, until then only health is answered");
+    let serving = tokio::spawn(serve);
+    tokio::select! {
+        generation = start => {
+            let generation = generation?;
+            door.lead_to(generation.routes());
+            Ok(Some((generation, serving)))
+        }
+        () = stop.cancelled() => {
+            super::log_drained(serving.await?);
+            tracing::info!("stopped before the start was complete");
+            Ok(None)
+        }
+    }
 }
 
 fn metrics() -> anyhow::Result<PrometheusHandle> {

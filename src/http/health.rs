@@ -4,11 +4,16 @@ use super::Front;
 use super::access;
 use super::answer::Answer;
 use super::endpoint::{Call, Group, Outcome};
+use super::problem::Problem;
 use crate::actors::service::ComponentHealth;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::filters::path::FullPath;
 use warp::http::StatusCode;
+use warp::reply::Response;
 
 /// The component without which the process cannot go on by itself; the journal comes back by itself.
 const RUNTIME: &str = "runtime";
@@ -48,6 +53,29 @@ async fn liveness(front: Arc<Front>, _call: Call) -> Outcome {
 
 async fn readiness(front: Arc<Front>, _call: Call) -> Outcome {
     Ok(probe(front.is_ready()))
+}
+
+/// What answers while the start takes long: that the process lives, that it is not ready, and to everything else that it
+/// should be asked again.
+pub fn starting() -> BoxedFilter<(Response,)> {
+    let answer = |path: FullPath| {
+        let components = || {
+            vec![ComponentHealth {
+                name: "start".to_owned(),
+                up: false,
+                essential: true,
+                detail: "the store is being opened and brought to the shapes of this program".to_owned(),
+            }]
+        };
+        let answer = match path.as_str() {
+            path if path == access::LIVENESS.template => probe(true),
+            path if path == access::READINESS.template => probe(false),
+            path if path == access::HEALTH.template => overall(components()),
+            _ => Problem::starting().into(),
+        };
+        answer.into_response()
+    };
+    warp::path::full().map(answer).boxed()
 }
 
 /// The service is down when something essential is; otherwise it does its work without the parts that are down.

@@ -42,3 +42,4 @@ pub mod storage;
 pub mod values;
 
 pub use front::{Front, FrontSettings, routes};
+pub use health::starting;

@@ -115,6 +115,12 @@ impl Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retrying(retry_after_ms)
     }
 
+    /// 503: the service is not there yet.
+    pub fn starting() -> Problem {
+        let detail = "the service is starting, which can take minutes after an update; nothing was changed";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail).retrying(5_000)
+    }
+
     /// 504: nobody can tell whether it happened.
     pub fn outcome_unknown() -> Problem {
         let detail = "it is not known yet whether the request was carried out; asking again is safe";

@@ -2,14 +2,10 @@
 //! Knows no storage and looks at no stored state.
 
 use super::journal::{
-    Append, Cause, CommandRecord, DOCUMENT_BYTES_MAX, DocumentWrite, EVENT_BYTES_MAX, IndexWrite, KEY_BYTES_MAX,
-    Progress, StoredEvent, TimerWrite,
+    APPEND_BYTES_MAX, APPEND_ITEMS_MAX, Append, Cause, CommandRecord, DOCUMENT_BYTES_MAX, DocumentWrite,
+    EVENT_BYTES_MAX, IndexWrite, KEY_BYTES_MAX, Progress, StoredEvent, TimerWrite,
 };
 
-/// The most events, and the most derived writes of each kind, that one append may carry.
-pub const APPEND_ITEMS_MAX: usize = 1024;
-/// The most bytes that the parts of one append may have together: 4 MiB.
-pub const APPEND_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The most bytes that the short names (kinds, indexes, contexts, subscriptions, tags) may have.
 pub const NAME_BYTES_MAX: usize = 64;
 
@@ -89,8 +85,8 @@ pub(super) fn progress(subscription: &str, progress: &Progress) -> Result<usize,
 /// Checks everything about an append that can be told without the store; answers roughly how many bytes it has.
 pub(super) fn append(append: &Append) -> Result<usize, String> {
     let counts = [append.events.len(), append.documents.len(), append.index.len(), append.timers.len()];
-    if append.events.is_empty() {
-        return Err("it has no event".to_owned());
+    if counts == [0; 4] {
+        return Err("it changes nothing".to_owned());
     }
     if counts.iter().any(|&count| count > APPEND_ITEMS_MAX) {
         return Err(format!("it has more than {APPEND_ITEMS_MAX} parts of a kind"));

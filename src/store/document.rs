@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The layout of the documents written here: this byte, the length of the encoded causes as a little-endian
-/// `u32`, the causes, the state.
+/// `u32`, the causes, the state. A new layout raises every context's `STATE_SCHEMA`, so that documents are made anew.
 const LAYOUT: u8 = 1;
 const HEADER_BYTES: usize = 5;
 

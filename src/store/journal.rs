@@ -19,6 +19,10 @@ pub const DOCUMENT_BYTES_MAX: usize = 100 * 1024;
 pub const KEY_BYTES_MAX: usize = 512;
 /// The most rows that any read answers at once, whatever limit was asked for.
 pub const READ_ROWS_MAX: usize = 10_000;
+/// The most events, and the most derived writes of each kind, that one append may carry.
+pub const APPEND_ITEMS_MAX: usize = 1024;
+/// The most bytes that the parts of one append may have together: 4 MiB.
+pub const APPEND_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A bounded context as the store knows it: a short, lower-case ASCII name such as `reservation`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -163,7 +167,8 @@ impl CommandRecord {
     }
 }
 
-/// Everything that one decision changes in one shard.
+/// Everything that one decision changes in one shard. One without events changes what is derived from those before it:
+/// the head stays, and whatever else is promised of appends holds.
 #[derive(Debug, Clone)]
 pub struct Append {
     /// The shard.
@@ -172,7 +177,7 @@ pub struct Append {
     pub epoch: u64,
     /// The position of the shard's last event before this append.
     pub expected_head: u64,
-    /// The new events, at least one.
+    /// The new events.
     pub events: Vec<StoredEvent>,
     /// The new state documents.
     pub documents: Vec<DocumentWrite>,
@@ -293,6 +298,15 @@ pub trait Journal: Send + Sync + 'static {
         after: Option<&Timer>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Timer>, ReadError>>;
+
+    /// Up to `limit` timers of a shard, whenever they are due, in the order of entities and names. Only those that come
+    /// after `after`, an entity and a name, in this order.
+    fn timers<'a>(
+        &'a self,
+        shard: ShardId,
+        after: Option<(&'a str, &'a str)>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Timer>, ReadError>>;
 
     /// The record of a command.
     fn command<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<CommandRecord>, ReadError>>;

@@ -15,4 +15,5 @@ pub mod record;
 pub mod replay;
 pub mod schema;
 pub mod sled;
+pub mod stored_schema;
 pub mod view_store;

@@ -206,6 +206,15 @@ impl Journal for FaultyJournal {
         self.inner.due_timers(context, until_ms, after, limit)
     }
 
+    fn timers<'a>(
+        &'a self,
+        shard: ShardId,
+        after: Option<(&'a str, &'a str)>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Timer>, ReadError>> {
+        self.inner.timers(shard, after, limit)
+    }
+
     fn command<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<CommandRecord>, ReadError>> {
         self.inner.command(id)
     }

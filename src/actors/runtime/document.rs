@@ -1,5 +1,5 @@
 //! The state document of an entity: its state, and which events of other shards have been applied to it already.
-//! Pure; `verify` folds events with the same functions and compares the bytes.
+//! Pure; a rebuild folds events with the same functions.
 
 use super::entity::{CorruptHistory, Derived, Entity};
 use crate::store::codec::CodecError;
@@ -38,18 +38,19 @@ impl<E: Entity> StateDocument<E> {
         Self { state: entity.initial(key), causes: Causes::default() }
     }
 
-    /// The document after one more stored event of this entity, tidied as the runtime tidies it.
+    /// The document after one more stored event of this entity, tidied as the runtime tidies it, and what else is
+    /// derived from the event.
     ///
     /// # Errors
     /// When the event cannot be decoded, or is impossible in this state.
-    pub fn fold(mut self, entity: &E, key: &str, stored: &StoredEvent) -> Result<Self, FoldError> {
+    pub fn fold(mut self, entity: &E, key: &str, stored: &StoredEvent) -> Result<(Self, Derived), FoldError> {
         let event = entity.decode_event(&stored.tag, &stored.payload)?;
         self.state = entity.evolve(self.state, &event)?;
-        let _: Derived = entity.derive(key, &mut self.state, std::slice::from_ref(&event), stored.at_ms);
+        let derived = entity.derive(key, &mut self.state, std::slice::from_ref(&event), stored.at_ms);
         if let Some(cause) = &stored.cause {
             self.causes.note(cause);
         }
-        Ok(self)
+        Ok((self, derived))
     }
 
     /// The body to store. Equal documents give equal bytes.

@@ -91,7 +91,8 @@ pub trait Entity: Send + Sync + 'static {
     ///
     /// May tidy the state: drop what is finished. A replay calls this after every *single* event, and must end
     /// in the same state, so what is dropped may depend on the state alone and must never be needed by a later
-    /// event of the same append. `at_ms` is when the events were decided.
+    /// event of the same append. The last word on each key must be the same as well, since a rebuild writes what a replay
+    /// derives. `at_ms` is when the events were decided.
     fn derive(&self, key: &str, state: &mut Self::State, events: &[Self::Event], at_ms: i64) -> Derived {
         let _ = (key, state, events, at_ms);
         Derived::default()
@@ -127,7 +128,7 @@ pub trait Entity: Send + Sync + 'static {
     /// When the answer cannot be encoded.
     fn encode_answer(&self, answer: &Self::Reply) -> Result<Bytes, CodecError>;
 
-    /// The answer of a command record.
+    /// The answer of a command record. One that is refused is made anew by [`reply`](Self::reply).
     ///
     /// # Errors
     /// When the bytes are not an answer.

@@ -217,9 +217,20 @@ impl<E: Entity> EntityState<E> {
         let Some(command) = &envelope.ask.command_id else { return Ok(None) };
         match self.env.journal.command(&command.id).await? {
             Some(record) if !record.has_expired(self.env.clock.now_ms()) => {
-                Ok(Some(self.env.entity.decode_answer(&record.answer)?))
+                self.recorded_answer(&record, &envelope.command).map(Some)
             }
             Some(_) | None => Ok(None),
+        }
+    }
+
+    /// The answer that was given. Another version of the program may have recorded it in another shape; then it is made
+    /// anew, as for a command that is known by its cause.
+    fn recorded_answer(&self, record: &CommandRecord, command: &E::Command) -> Result<E::Reply, Failure> {
+        let entity = &self.env.entity;
+        match (entity.decode_answer(&record.answer), &self.document) {
+            (Ok(answer), _) => Ok(answer),
+            (Err(_), Some(document)) => Ok(entity.reply(&document.state, command, &[])),
+            (Err(error), None) => Err(error.into()),
         }
     }
 

@@ -14,7 +14,7 @@ use super::bounds;
 use super::journal::{
     Append, AppendError, CommandRecord, Context, Ownership, Progress, ShardId, StoredEvent, Timer, TimerWrite,
 };
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,7 +33,7 @@ type TimerName = (Arc<str>, Arc<str>);
 struct ShardState {
     epoch: u64,
     events: Vec<StoredEvent>,
-    timers: HashMap<TimerName, i64>,
+    timers: BTreeMap<TimerName, i64>,
     due: BTreeSet<(i64, TimerName)>,
 }
 
@@ -271,6 +271,21 @@ impl Inner {
         found.sort_by_key(|timer| timer.due_ms);
         found.truncate(limit);
         found
+    }
+
+    fn timers(&self, id: ShardId, after: Option<(&str, &str)>, limit: usize) -> Vec<Timer> {
+        let Some(shard) = self.shards.get(&id) else { return Vec::new() };
+        let state = lock(&shard.state);
+        let after = after.map(|(entity, name)| (Arc::from(entity), Arc::from(name)));
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let set = state.timers.range((from, Bound::Unbounded)).take(limit);
+        set.map(|((entity, name), due_ms)| Timer {
+            shard: id,
+            entity: Arc::clone(entity),
+            name: Arc::clone(name),
+            due_ms: *due_ms,
+        })
+        .collect()
     }
 
     fn record_command(&self, record: CommandRecord, now_ms: i64) -> Result<CommandRecord, AppendError> {

@@ -77,6 +77,15 @@ impl Journal for MemoryJournal {
         ready(self.inner.due_timers(context, until_ms, after, limit.min(READ_ROWS_MAX)))
     }
 
+    fn timers<'a>(
+        &'a self,
+        shard: ShardId,
+        after: Option<(&'a str, &'a str)>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Timer>, ReadError>> {
+        ready(self.inner.timers(shard, after, limit.min(READ_ROWS_MAX)))
+    }
+
     fn command<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<CommandRecord>, ReadError>> {
         ready(self.inner.commands.get(id))
     }

@@ -1,13 +1,13 @@
-//! What is checked of one entity, within its context and across contexts. Violations are what may never be; notes
+//! What is checked of one entity, within its context and then across contexts: whatever needs a document of another context
+//! comes last, since it may be one that the next start makes anew. Violations are what may never be; notes
 //! are what the policies or the provider still have to do.
 
-use super::Walk;
 use super::aggregate::{Calendar, Car, Payment, Rental};
+use super::{Stop, Walk};
 use crate::domain::ids::{CarNo, ReservationNo};
 use crate::domain::invariants::{self as must, Violation};
 use crate::domain::reservation::{Booking, Status};
 use crate::domain::{customer as customers, fleet, payment as payments, rental as rentals, reservation};
-use crate::store::journal::ReadError;
 use crate::store::schema::ReservationDocument;
 use crate::store::schema::customer::{KEY_KIND, REOPEN_TIMER};
 use crate::store::schema::payment::SETTLE_TIMER;
@@ -21,7 +21,7 @@ fn own_number(walk: &mut Walk<'_>, key: &str, number: &str) {
     }
 }
 
-pub(super) async fn calendar(walk: &mut Walk<'_>, key: &str, state: &reservation::State) -> Result<(), ReadError> {
+pub(super) async fn calendar(walk: &mut Walk<'_>, key: &str, state: &reservation::State) -> Result<(), Stop> {
     let Ok(car_no) = CarNo::stored(key) else {
         walk.report.violation(Violation::new("entities_bear_their_numbers", &key, "it is not a car's number"));
         return Ok(());
@@ -38,20 +38,23 @@ pub(super) async fn calendar(walk: &mut Walk<'_>, key: &str, state: &reservation
     Ok(())
 }
 
-async fn booking_of(walk: &mut Walk<'_>, reservation_no: &ReservationNo) -> Result<Option<Booking>, ReadError> {
+async fn booking_of(walk: &mut Walk<'_>, reservation_no: &ReservationNo) -> Result<Option<Booking>, Stop> {
+    if !walk.knows(RESERVATION_KIND) {
+        return Err(Stop::OtherSchema);
+    }
     let body = walk.journal.document(RESERVATION_KIND, reservation_no.as_str()).await?;
     Ok(body.and_then(|body| ReservationDocument::decode(&body).ok()).map(|document| document.booking))
 }
 
 impl Walk<'_> {
     /// A reservation, live or closed, beside its payment and its rental.
-    pub(super) async fn booking(&mut self, booking: &Booking) -> Result<(), ReadError> {
+    pub(super) async fn booking(&mut self, booking: &Booking) -> Result<(), Stop> {
+        self.report.check(must::quote_adds_up(booking));
         let no = &booking.subject.reservation_no;
         self.note_spelling("reservation", no.as_str());
         self.note_spelling("customer", booking.subject.customer_no.as_str());
         let payment = self.state::<Payment>(no.payment().as_str()).await?;
         let rental = self.state::<Rental>(no.rental().as_str()).await?;
-        self.report.check(must::quote_adds_up(booking));
         self.report.check(must::confirmed_has_approved_payment(booking, &payment));
         self.report.check(must::refund_honours_quote(booking, &payment));
         self.report.check(must::fulfilled_stays_paid(booking, &payment));
@@ -102,12 +105,10 @@ fn behind(
     }
 }
 
-pub(super) async fn payment(walk: &mut Walk<'_>, key: &str, state: &payments::State) -> Result<(), ReadError> {
+pub(super) async fn payment(walk: &mut Walk<'_>, key: &str, state: &payments::State) -> Result<(), Stop> {
     let Some(payment) = &state.0 else { return Ok(()) };
     own_number(walk, key, payment.subject.reservation_no.payment().as_str());
     walk.report.check(must::money_conserved(payment));
-    let booking = booking_of(walk, &payment.subject.reservation_no).await?;
-    walk.report.check(must::payment_belongs_to_reservation(payment, booking.as_ref()));
     if let Some(outstanding) = payment.outstanding() {
         walk.needs_timer(key, SETTLE_TIMER);
         let what = match outstanding {
@@ -116,20 +117,22 @@ pub(super) async fn payment(walk: &mut Walk<'_>, key: &str, state: &payments::St
         };
         walk.report.note("not_done_yet", &key, what);
     }
+    let booking = booking_of(walk, &payment.subject.reservation_no).await?;
+    walk.report.check(must::payment_belongs_to_reservation(payment, booking.as_ref()));
     Ok(())
 }
 
-pub(super) async fn rental(walk: &mut Walk<'_>, key: &str, state: &rentals::State) -> Result<(), ReadError> {
+pub(super) async fn rental(walk: &mut Walk<'_>, key: &str, state: &rentals::State) -> Result<(), Stop> {
     let Some(rental) = &state.0 else { return Ok(()) };
     let subject = &rental.subject;
     own_number(walk, key, subject.reservation_no.rental().as_str());
+    if let rentals::Status::PickedUp { overdue: false, .. } = rental.status {
+        walk.needs_timer(key, OVERDUE_TIMER);
+    }
     let payment = walk.state::<Payment>(subject.reservation_no.payment().as_str()).await?;
     walk.report.check(must::no_rental_without_approved_payment(state, &payment));
     let booking = booking_of(walk, &subject.reservation_no).await?;
     walk.report.check(must::rental_follows_reservation(rental, booking.as_ref()));
-    if let rentals::Status::PickedUp { overdue: false, .. } = rental.status {
-        walk.needs_timer(key, OVERDUE_TIMER);
-    }
     let ledger = walk.state::<Car>(subject.car_no.as_str()).await?;
     let noted = ledger.0.is_some_and(|car| car.rentals.contains_key(&subject.reservation_no.rental()));
     let keeps_car = matches!(rental.status, rentals::Status::Rented | rentals::Status::PickedUp { .. });
@@ -140,7 +143,7 @@ pub(super) async fn rental(walk: &mut Walk<'_>, key: &str, state: &rentals::Stat
     Ok(())
 }
 
-pub(super) async fn car(walk: &mut Walk<'_>, key: &str, state: &fleet::State) -> Result<(), ReadError> {
+pub(super) async fn car(walk: &mut Walk<'_>, key: &str, state: &fleet::State) -> Result<(), Stop> {
     let (Ok(car_no), Some(car)) = (CarNo::stored(key), &state.0) else { return Ok(()) };
     walk.note_spelling("car", key);
     for rental_no in car.rentals.keys() {
@@ -159,7 +162,7 @@ pub(super) async fn car(walk: &mut Walk<'_>, key: &str, state: &fleet::State) ->
     Ok(())
 }
 
-pub(super) async fn customer(walk: &mut Walk<'_>, key: &str, state: &customers::State) -> Result<(), ReadError> {
+pub(super) async fn customer(walk: &mut Walk<'_>, key: &str, state: &customers::State) -> Result<(), Stop> {
     let kept = walk.journal.document(KEY_KIND, key).await?.is_some();
     walk.keys += u64::from(kept);
     walk.note_spelling("customer", key);

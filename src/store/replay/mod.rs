@@ -3,7 +3,8 @@
 //!
 //! The store must be at rest. What policies have not done *yet* is no violation: it is a note, and so is every
 //! subscription that lags behind. Holds one shard of one context in memory at a time; what belongs to other
-//! contexts is looked up by document.
+//! contexts is looked up by document. Documents of another schema, which the next start makes anew, are not compared with
+//! anything before that, and neither is anything else that is derived in their context.
 
 mod across;
 mod aggregate;
@@ -14,10 +15,12 @@ mod spellings;
 use super::document::StateDocument;
 use super::journal::{Context, Journal, READ_ROWS_MAX, ReadError, ShardId, shard_of};
 use super::schema;
+use super::stored_schema::{StoredSchema, stored_schemas};
 use crate::domain::invariants::Violation;
 use crate::domain::reservation::Booking;
 use aggregate::{Aggregate, Calendar, Car, Customer, Payment, Rental};
 use spellings::Spellings;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -107,13 +110,36 @@ type TimerNames = HashSet<(Arc<str>, Arc<str>)>;
 /// Reservations by number, each in its latest state.
 type Bookings = BTreeMap<Arc<str>, Booking>;
 
+/// Why a check goes no further.
+enum Stop {
+    /// The journal cannot be read.
+    Read(ReadError),
+    /// It needs a document that has another schema, of which it is told once.
+    OtherSchema,
+}
+
+impl From<ReadError> for Stop {
+    fn from(error: ReadError) -> Self {
+        Self::Read(error)
+    }
+}
+
+/// What was checked is checked, as far as it could be.
+fn as_far_as_possible(outcome: Result<(), Stop>) -> Result<(), ReadError> {
+    match outcome {
+        Ok(()) | Err(Stop::OtherSchema) => Ok(()),
+        Err(Stop::Read(error)) => Err(error),
+    }
+}
+
 /// What is carried from shard to shard.
 struct Walk<'a> {
     journal: &'a dyn Journal,
     report: Report,
     progress: &'a mut (dyn FnMut(Progress) + Send),
+    schemas: Vec<StoredSchema>,
     heads: BTreeMap<ShardId, u64>,
-    /// The timers of the context that is being replayed, unless there are too many to list.
+    /// The timers of the shard that is being replayed; none where they are made anew with everything else.
     timers: Option<TimerNames>,
     /// How many customers' keys were seen.
     keys: u64,
@@ -121,8 +147,39 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// Whether the documents of a kind are as this program writes them.
+    fn knows(&self, kind: &str) -> bool {
+        self.schemas.iter().filter(|stored| stored.kind.name == kind).all(|stored| stored.compared().is_eq())
+    }
+
+    /// Whether everything that is derived in a context is as this program derives it.
+    fn is_current(&self, context: Context) -> bool {
+        self.schemas.iter().filter(|stored| stored.kind.context == context).all(|stored| stored.compared().is_eq())
+    }
+
+    /// Says once per kind that its documents have another schema.
+    fn tell_schemas(&mut self) {
+        for StoredSchema { kind, number, .. } in self.schemas.clone() {
+            match number.cmp(&kind.schema) {
+                Ordering::Equal => {}
+                Ordering::Less => {
+                    let detail = format!("schema {number} will be rebuilt as {} at the next start", kind.schema);
+                    self.report.note("older_schema", &kind.name, detail);
+                }
+                Ordering::Greater => {
+                    let detail =
+                        format!("schema {number} was written by a newer program; this one knows {}", kind.schema);
+                    self.report.violation(Violation::new("schema_is_known", &kind.name, detail));
+                }
+            }
+        }
+    }
+
     /// The committed state of an entity of any context. One that cannot be read is reported by its own context.
-    async fn state<A: Aggregate>(&mut self, key: &str) -> Result<A::State, ReadError> {
+    async fn state<A: Aggregate>(&mut self, key: &str) -> Result<A::State, Stop> {
+        if !self.knows(A::STATE_KIND) {
+            return Err(Stop::OtherSchema);
+        }
         let body = self.journal.document(A::STATE_KIND, key).await?;
         let state = body.and_then(|body| {
             let document = StateDocument::decode(&body).ok()?;
@@ -135,23 +192,29 @@ impl Walk<'_> {
         (0..self.journal.shard_count(context)).map(move |number| ShardId { context, number })
     }
 
-    /// Lists the context's timers, and checks that they are those of entities of this context.
-    async fn list_timers<A: Aggregate>(&mut self) -> Result<(), ReadError> {
-        let timers = self.journal.due_timers(A::CONTEXT, i64::MAX, None, READ_ROWS_MAX).await?;
-        let shard_count = self.journal.shard_count(A::CONTEXT);
-        for timer in &timers {
-            let at_home = shard_of(&timer.entity, shard_count) == timer.shard.number;
-            if !at_home || self.journal.document(A::STATE_KIND, &timer.entity).await?.is_none() {
-                let detail = format!("the timer {} in shard {} is of no entity there", timer.name, timer.shard);
-                self.report.violation(Violation::new("timers_have_entities", &timer.entity, detail));
+    /// Lists the timers of a shard, and checks that they are those of its entities.
+    async fn list_timers<A: Aggregate>(&mut self, shard: ShardId) -> Result<(), ReadError> {
+        self.timers = None;
+        if !self.is_current(A::CONTEXT) {
+            return Ok(());
+        }
+        let (shard_count, mut timers) = (self.journal.shard_count(A::CONTEXT), TimerNames::new());
+        let mut last: Option<(Arc<str>, Arc<str>)> = None;
+        loop {
+            let after = last.as_ref().map(|(entity, name)| (&**entity, &**name));
+            let page = self.journal.timers(shard, after, READ_ROWS_MAX).await?;
+            for timer in &page {
+                let at_home = shard_of(&timer.entity, shard_count) == shard.number;
+                if !at_home || self.journal.document(A::STATE_KIND, &timer.entity).await?.is_none() {
+                    let detail = format!("the timer {} in shard {shard} is of no entity there", timer.name);
+                    self.report.violation(Violation::new("timers_have_entities", &timer.entity, detail));
+                }
             }
+            let Some(timer) = page.last() else { break };
+            last = Some((Arc::clone(&timer.entity), Arc::clone(&timer.name)));
+            timers.extend(page.into_iter().map(|timer| (timer.entity, timer.name)));
         }
-        if timers.len() >= READ_ROWS_MAX {
-            self.report.note("timers_not_checked", &A::CONTEXT, "there are too many to list");
-            self.timers = None;
-        } else {
-            self.timers = Some(timers.into_iter().map(|timer| (timer.entity, timer.name)).collect());
-        }
+        self.timers = Some(timers);
         Ok(())
     }
 
@@ -169,15 +232,15 @@ impl Walk<'_> {
         &mut self,
         mut latest: impl FnMut(&mut Bookings, &A::State, &A::Event),
     ) -> Result<(), ReadError> {
-        self.list_timers::<A>().await?;
         let (mut present, mut reservations) = (0, 0);
         for shard in self.shards(A::CONTEXT) {
+            self.list_timers::<A>(shard).await?;
             let mut bookings = Bookings::new();
             let entities = fold::fold::<A>(self, shard, |state, event| latest(&mut bookings, state, event)).await?;
             present += fold::compare::<A>(self, &entities).await?;
             reservations += self.reservations(&bookings).await?;
             for (key, entry) in &entities {
-                A::check(self, key, &entry.state).await?;
+                as_far_as_possible(A::check(self, key, &entry.state).await)?;
             }
         }
         if A::CONTEXT == schema::RESERVATION {
@@ -213,8 +276,10 @@ pub async fn replay(
     subscriptions: &[Subscription],
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Report, ReadError> {
-    let (report, heads) = (Report::default(), BTreeMap::new());
-    let mut walk = Walk { journal, report, progress, heads, timers: None, keys: 0, spellings: Spellings::default() };
+    let (report, heads, schemas) = (Report::default(), BTreeMap::new(), stored_schemas(journal).await?);
+    let spellings = Spellings::default();
+    let mut walk = Walk { journal, report, progress, schemas, heads, timers: None, keys: 0, spellings };
+    walk.tell_schemas();
     walk.context::<Calendar>(|bookings, state, event| {
         if let Some(booking) = event.subject().and_then(|subject| state.booking(&subject.reservation_no)) {
             bookings.insert(booking.subject.reservation_no.as_str().into(), booking.clone());

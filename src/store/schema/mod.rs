@@ -8,8 +8,14 @@
 //! The calendar's and the ledger's blocks look alike and are written twice on purpose: each context's stored forms must
 //! be able to change without the other's.
 //!
-//! **A new shape of a state**: raise the context's `STATE_SCHEMA`. Documents of the old number are then refused
-//! with [`StateError::OtherSchema`] and rebuilt from the events.
+//! **A new shape of what is derived**: raise the context's `STATE_SCHEMA` whenever the same events come to something
+//! else than before, be it the state, a further document, a look-up entry or a timer; and the number of a further kind of
+//! documents when its shape changes. A store has a record of the numbers that its documents have
+//! ([`super::stored_schema`]). The first start with a program that has a higher number makes everything that is derived of
+//! the context anew from its events, before anything else is started (`actors/migration.rs`); documents of the old number
+//! are refused until then ([`StateError::OtherSchema`]), and a store with a higher number than the program's is not
+//! opened at all. What the context does not derive any more from its events is left in the store, but for timers,
+//! which are cancelled. Customers' keys are not derived from events and never touched.
 
 pub mod customer;
 pub mod fleet;
@@ -37,6 +43,31 @@ pub const FLEET: Context = Context("fleet");
 pub const CUSTOMER: Context = Context("customer");
 /// Every context.
 pub const ALL: [Context; 5] = [RESERVATION, PAYMENT, RENTAL, FLEET, CUSTOMER];
+
+/// A kind of documents that is derived from the events of a context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DocumentKind {
+    /// The context.
+    pub context: Context,
+    /// The name of the kind.
+    pub name: &'static str,
+    /// The number of the shape that this program writes and reads.
+    pub schema: u16,
+}
+
+const fn kind(context: Context, name: &'static str, schema: u16) -> DocumentKind {
+    DocumentKind { context, name, schema }
+}
+
+/// Every kind of documents that is derived from events.
+pub const DOCUMENT_KINDS: [DocumentKind; 6] = [
+    kind(RESERVATION, reservation::STATE_KIND, reservation::STATE_SCHEMA),
+    kind(RESERVATION, reservation::RESERVATION_KIND, reservation::RESERVATION_SCHEMA),
+    kind(PAYMENT, payment::STATE_KIND, payment::STATE_SCHEMA),
+    kind(RENTAL, rental::STATE_KIND, rental::STATE_SCHEMA),
+    kind(FLEET, fleet::STATE_KIND, fleet::STATE_SCHEMA),
+    kind(CUSTOMER, customer::STATE_KIND, customer::STATE_SCHEMA),
+];
 
 /// The index from a reservation's serial, as [`serial_key`] writes it, to its number.
 pub const SERIAL_INDEX: &str = "reservation-serial";

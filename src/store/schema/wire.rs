@@ -137,8 +137,12 @@ pub(super) fn read<W: DeserializeOwned>(payload: &[u8]) -> Result<W, CodecError>
 /// Why a stored state could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
-    /// It was written by a version of the program whose states have another shape; replay rebuilds it.
-    #[error("the document has the state schema {found}, not {expected}")]
+    /// It was written by a version of the program whose states have another shape. A start makes such documents anew
+    /// before anything reads them, so that one that is met later is damage.
+    #[error(
+        "the document has the state schema {found}, not {expected}, although the start should have made it anew; run \
+         `rentcar verify` to learn more, or restore a backup"
+    )]
     OtherSchema {
         /// The number in the document.
         found: u16,

@@ -89,8 +89,13 @@ pub(super) fn timer(shard: ShardCode, due_ms: i64, entity: &str, name: &str) -> 
     join(&[&[TIMERS, shard.context], &sortable(due_ms), &number, entity.as_bytes(), &[0], name.as_bytes()])
 }
 
+/// The prefix of the due times of all timers of a shard.
+pub(super) fn timer_dues(shard: ShardCode) -> Vec<u8> {
+    join(&[&[TIMER_DUES], &shard.bytes()])
+}
+
 pub(super) fn timer_due(shard: ShardCode, entity: &str, name: &str) -> Vec<u8> {
-    join(&[&[TIMER_DUES], &shard.bytes(), entity.as_bytes(), &[0], name.as_bytes()])
+    join(&[&timer_dues(shard), entity.as_bytes(), &[0], name.as_bytes()])
 }
 
 pub(super) fn command(id: &str) -> Vec<u8> {

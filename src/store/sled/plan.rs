@@ -226,11 +226,13 @@ impl<'a> Plan<'a> {
         }
         self.writes.extend(append.writes.into_iter().map(Change::from));
         let head = append.expected_head + append.envelopes.len() as u64;
-        let first = append.expected_head + 1;
-        let new =
-            self.events.entry(shard).or_insert_with(|| NewEvents { first, envelopes: Vec::new(), events: Vec::new() });
-        new.envelopes.extend(append.envelopes);
-        new.events.extend(append.events);
+        if !append.envelopes.is_empty() {
+            let first = append.expected_head + 1;
+            let none = || NewEvents { first, envelopes: Vec::new(), events: Vec::new() };
+            let new = self.events.entry(shard).or_insert_with(none);
+            new.envelopes.extend(append.envelopes);
+            new.events.extend(append.events);
+        }
         self.shards.entry(shard).or_default().head = head;
         self.touched.insert(shard);
         self.durable = true;

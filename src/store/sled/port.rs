@@ -175,6 +175,22 @@ impl Journal for SledJournal {
         .boxed()
     }
 
+    fn timers<'a>(
+        &'a self,
+        shard: ShardId,
+        after: Option<(&'a str, &'a str)>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Timer>, ReadError>> {
+        let after = after.map(|(entity, name)| (entity.to_owned(), name.to_owned()));
+        async move {
+            let read = move |core: &Core| {
+                core.read_timers(shard, after.as_ref().map(|(entity, name)| (&**entity, &**name)), limit)
+            };
+            self.run(limit, read).await
+        }
+        .boxed()
+    }
+
     fn command<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<CommandRecord>, ReadError>> {
         async move {
             let found = self.core.read_command(id)?;

@@ -143,6 +143,28 @@ impl Core {
         Ok(found)
     }
 
+    pub(super) fn read_timers(
+        &self,
+        shard: ShardId,
+        after: Option<(&str, &str)>,
+        limit: usize,
+    ) -> Result<Vec<Timer>, ReadError> {
+        let Some(code) = self.shards.code(shard) else { return Ok(Vec::new()) };
+        let prefix = keys::timer_dues(code);
+        let until = Bound::Excluded(keys::end_of(&prefix));
+        let from = match after {
+            Some((entity, name)) => Bound::Excluded(keys::timer_due(code, entity, name)),
+            None => Bound::Included(prefix),
+        };
+        let timer = |row: Result<(Vec<u8>, Bytes), ReadError>| {
+            let (key, value) = row?;
+            let parsed = keys::parse_timer_due(&key).and_then(|key| Ok((key, keys::parse_numbered(&value)?)));
+            let ((_, entity, name), (due, _)) = parsed.map_err(|_| damaged("a timer is malformed"))?;
+            Ok(Timer { shard, entity: entity.into(), name: name.into(), due_ms: due.cast_signed() })
+        };
+        self.rows(&Range::up(from, until))?.take(limit.min(READ_ROWS_MAX)).map(timer).collect()
+    }
+
     pub(super) fn read_command(&self, id: &str) -> Result<Option<CommandRecord>, ReadError> {
         let stored = self.get(&keys::command(id))?;
         let parsed = stored.map(|value| parse_command(id, &value).ok_or_else(|| damaged("a command is malformed")));

@@ -1,0 +1,279 @@
+//! Makes everything that is derived of a context anew from its events: state documents, further documents, look-up
+//! entries and timers. Done before anything is started, one shard after the other, so that one shard's entities are in
+//! memory at a time; it can be cut off anywhere and begun again. Writes only what differs, and never an event.
+//!
+//! It is not done for each entity when it is asked for: its events lie among those of its whole shard, all of which would
+//! have to be read for it; what is read past the actors would meet what is not rebuilt yet; and who should be woken by a
+//! timer that is not set will not ask.
+
+use super::document::{FoldError, StateDocument};
+use super::entity::{Derived, Entity};
+use super::entity_actor::entity_hash;
+use crate::store::codec::CodecError;
+use crate::store::journal::{
+    APPEND_BYTES_MAX, APPEND_ITEMS_MAX, Append, AppendError, DOCUMENT_BYTES_MAX, DocumentWrite, IndexWrite, Journal,
+    Ownership, READ_ROWS_MAX, ReadError, Recorded, ShardId, TimerWrite,
+};
+use bytes::Bytes;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// How many events are read at once, and after how many entities others get their turn.
+const PAGE_LEN: usize = 1_000;
+/// The most bytes that are gathered for one append. A single write may come on top, and far more may be appended.
+const PIECE_BYTES_MAX: usize = APPEND_BYTES_MAX / 4;
+
+/// How much has been rebuilt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// Events that were read.
+    pub events: u64,
+    /// Entities that are as their events say.
+    pub entities: u64,
+    /// Entities that were left as they are, since their events are impossible or come to too much.
+    pub failed: u64,
+    /// Documents, look-up entries and timers that were not as they should be.
+    pub written: u64,
+}
+
+/// Why a rebuild did not come to its end; the next one begins again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RebuildError {
+    /// What is stored cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// What was made anew cannot be stored.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+/// Told again and again of the shard that is being rebuilt, and how much has been done of all shards.
+pub type Progress<'a> = &'a mut (dyn FnMut(ShardId, &Rebuilt) + Send);
+
+/// Rebuilds a context. Takes over each of its shards that has events, so nobody else may have them.
+///
+/// # Errors
+/// When the journal cannot be read or written, or somebody else takes a shard over.
+pub async fn rebuild<E: Entity>(
+    journal: &dyn Journal,
+    entity: &E,
+    progress: Progress<'_>,
+) -> Result<Rebuilt, RebuildError> {
+    let mut rebuilt = Rebuilt::default();
+    for number in 0..journal.shard_count(E::CONTEXT) {
+        let shard = ShardId { context: E::CONTEXT, number };
+        let head = *journal.watch(shard).borrow();
+        if head > 0 {
+            let owned = journal.own(shard).await?;
+            let mut pass = Pass { journal, entity, shard, rebuilt, progress };
+            let entities = pass.fold(owned.head).await?;
+            pass.write(owned, entities).await?;
+            rebuilt = pass.rebuilt;
+        }
+    }
+    Ok(rebuilt)
+}
+
+/// A timer's entity and name.
+type TimerName = (Arc<str>, Arc<str>);
+
+/// What the events of one entity come to: of everything beside the state, the last word on each key.
+struct Folded<E: Entity> {
+    document: StateDocument<E>,
+    documents: BTreeMap<(&'static str, Arc<str>), Option<Bytes>>,
+    index: BTreeMap<(&'static str, Arc<str>), Option<Arc<str>>>,
+    timers: BTreeMap<TimerName, Option<i64>>,
+}
+
+/// The entities of a shard; nothing where one cannot be rebuilt.
+type Entities<E> = BTreeMap<Arc<str>, Option<Folded<E>>>;
+
+impl<E: Entity> Folded<E> {
+    fn initial(entity: &E, key: &str) -> Self {
+        let document = StateDocument::initial(entity, key);
+        Self { document, documents: BTreeMap::new(), index: BTreeMap::new(), timers: BTreeMap::new() }
+    }
+
+    fn fold(mut self, entity: &E, recorded: &Recorded) -> Result<Self, FoldError> {
+        let (document, derived) = self.document.fold(entity, &recorded.event.entity, &recorded.event)?;
+        self.document = document;
+        let Derived { documents, index, timers } = derived;
+        self.documents.extend(documents.into_iter().map(|write| ((write.kind, write.key), write.body)));
+        self.index.extend(index.into_iter().map(|write| ((write.index, write.key), write.value)));
+        self.timers.extend(timers.into_iter().map(|write| ((write.entity, write.name), write.due_ms)));
+        Ok(self)
+    }
+
+    /// Ends it with the state document, if everything may be stored.
+    fn finish(mut self, entity: &E, key: &Arc<str>) -> Result<Self, CodecError> {
+        let body = self.document.encode(entity)?;
+        self.documents.insert((E::STATE_KIND, Arc::clone(key)), Some(body));
+        let too_large = |body: &&Option<Bytes>| body.as_ref().is_some_and(|body| body.len() > DOCUMENT_BYTES_MAX);
+        if self.documents.values().any(|body| too_large(&body)) {
+            return Err(CodecError::Encode(format!("a document has more than {DOCUMENT_BYTES_MAX} bytes")));
+        }
+        Ok(self)
+    }
+}
+
+/// A shard that is being rebuilt.
+struct Pass<'a, 'p, E> {
+    journal: &'a dyn Journal,
+    entity: &'a E,
+    shard: ShardId,
+    rebuilt: Rebuilt,
+    progress: &'p mut (dyn FnMut(ShardId, &Rebuilt) + Send),
+}
+
+impl<E: Entity> Pass<'_, '_, E> {
+    fn give_up(&mut self, key: &str, reason: &dyn std::fmt::Display) {
+        self.rebuilt.failed += 1;
+        tracing::error!(shard = %self.shard, entity = %entity_hash(key), %reason, "entity not rebuilt");
+    }
+
+    async fn tell(&mut self) {
+        (self.progress)(self.shard, &self.rebuilt);
+        // Reading and comparing may never wait for anything.
+        tokio::task::yield_now().await;
+    }
+
+    async fn fold(&mut self, head: u64) -> Result<Entities<E>, ReadError> {
+        let mut entities: Entities<E> = BTreeMap::new();
+        let mut position = 0;
+        while position < head {
+            let page = self.journal.read(self.shard, position, PAGE_LEN).await?;
+            let Some(last) = page.last() else {
+                return Err(ReadError::Damaged(format!("{} ends at {position} and not at {head}", self.shard)));
+            };
+            position = last.position;
+            for recorded in &page {
+                let key = &recorded.event.entity;
+                let initial = || Some(Folded::initial(self.entity, key));
+                let slot = entities.entry(Arc::clone(key)).or_insert_with(initial);
+                match slot.take().map(|folded| folded.fold(self.entity, recorded)) {
+                    Some(Ok(folded)) => *slot = Some(folded),
+                    Some(Err(error)) => self.give_up(key, &format_args!("event {}: {error}", recorded.position)),
+                    None => {}
+                }
+            }
+            self.rebuilt.events += u64::try_from(page.len()).unwrap_or(u64::MAX);
+            self.tell().await;
+        }
+        Ok(entities)
+    }
+
+    async fn write(&mut self, owned: Ownership, entities: Entities<E>) -> Result<(), RebuildError> {
+        let mut timers = timers_of(self.journal, self.shard).await?;
+        let mut pieces = Pieces::new(self.journal, self.shard, owned);
+        for (place, (key, folded)) in (1..).zip(entities) {
+            match folded.map(|folded| folded.finish(self.entity, &key)) {
+                Some(Ok(folded)) => {
+                    pieces.put(folded, &mut timers).await?;
+                    self.rebuilt.entities += 1;
+                }
+                failed @ (None | Some(Err(_))) => {
+                    if let Some(Err(error)) = failed {
+                        self.give_up(&key, &error);
+                    }
+                    timers.retain(|(entity, _), _| *entity != key);
+                }
+            }
+            if place % PAGE_LEN == 0 {
+                self.tell().await;
+            }
+        }
+        for ((entity, name), _) in timers {
+            pieces.timer(TimerWrite { entity, name, due_ms: None }).await?;
+        }
+        pieces.flush().await?;
+        self.rebuilt.written += pieces.written;
+        self.tell().await;
+        Ok(())
+    }
+}
+
+/// The timers of a shard that are set.
+async fn timers_of(journal: &dyn Journal, shard: ShardId) -> Result<HashMap<TimerName, i64>, ReadError> {
+    let mut timers = HashMap::new();
+    let mut last: Option<TimerName> = None;
+    loop {
+        let after = last.as_ref().map(|(entity, name)| (&**entity, &**name));
+        let page = journal.timers(shard, after, READ_ROWS_MAX).await?;
+        let Some(timer) = page.last() else { return Ok(timers) };
+        last = Some((Arc::clone(&timer.entity), Arc::clone(&timer.name)));
+        timers.extend(page.into_iter().map(|timer| ((timer.entity, timer.name), timer.due_ms)));
+    }
+}
+
+/// What differs, on its way to the journal in pieces.
+struct Pieces<'a> {
+    journal: &'a dyn Journal,
+    shard: ShardId,
+    owned: Ownership,
+    piece: Append,
+    items: usize,
+    bytes: usize,
+    written: u64,
+}
+
+fn empty(shard: ShardId, owned: Ownership) -> Append {
+    let (documents, index, timers) = (Vec::new(), Vec::new(), Vec::new());
+    let (epoch, expected_head) = (owned.epoch, owned.head);
+    Append { shard, epoch, expected_head, events: Vec::new(), documents, index, timers, command: None }
+}
+
+impl<'a> Pieces<'a> {
+    fn new(journal: &'a dyn Journal, shard: ShardId, owned: Ownership) -> Self {
+        Self { journal, shard, owned, piece: empty(shard, owned), items: 0, bytes: 0, written: 0 }
+    }
+
+    async fn flush(&mut self) -> Result<(), AppendError> {
+        if self.items > 0 {
+            let piece = std::mem::replace(&mut self.piece, empty(self.shard, self.owned));
+            (self.items, self.bytes) = (0, 0);
+            self.journal.append(piece).await?;
+        }
+        Ok(())
+    }
+
+    async fn make_room(&mut self, bytes: usize) -> Result<(), AppendError> {
+        if self.items == APPEND_ITEMS_MAX || self.bytes > PIECE_BYTES_MAX {
+            self.flush().await?;
+        }
+        (self.items, self.bytes, self.written) = (self.items + 1, self.bytes + bytes, self.written + 1);
+        Ok(())
+    }
+
+    async fn timer(&mut self, write: TimerWrite) -> Result<(), AppendError> {
+        self.make_room(2 * (write.entity.len() + write.name.len())).await?;
+        self.piece.timers.push(write);
+        Ok(())
+    }
+
+    /// Takes what differs of one entity; the timers that it has a word on are not among those that are `set` any more.
+    async fn put<E: Entity>(
+        &mut self,
+        folded: Folded<E>,
+        set: &mut HashMap<TimerName, i64>,
+    ) -> Result<(), RebuildError> {
+        for ((kind, key), body) in folded.documents {
+            if self.journal.document(kind, &key).await? != body {
+                self.make_room(key.len() + body.as_ref().map_or(0, Bytes::len)).await?;
+                self.piece.documents.push(DocumentWrite { kind, key, body });
+            }
+        }
+        for ((index, key), value) in folded.index {
+            if self.journal.lookup(index, &key).await? != value {
+                self.make_room(key.len() + value.as_ref().map_or(0, |value| value.len())).await?;
+                self.piece.index.push(IndexWrite { index, key, value });
+            }
+        }
+        for (timer, due_ms) in folded.timers {
+            if set.remove(&timer) != due_ms {
+                let (entity, name) = timer;
+                self.timer(TimerWrite { entity, name, due_ms }).await?;
+            }
+        }
+        Ok(())
+    }
+}
