@@ -15,7 +15,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// How many bytes are handed over at once.
-const PIECE_BYTES: usize = 64 * 1024;
+const PIECE_BYTES: usize = 32 * 1024;
 /// How many pieces may wait for whoever fetches.
 const PIECES_MAX: usize = 4;
 /// Whoever fetches nothing for so long is not waited for: what the snapshot needs could not be removed meanwhile.

@@ -5,6 +5,7 @@ use super::super::frame::Frame;
 use super::super::journal::{Context, Progress, ReadError, Recorded, ShardId, Timer};
 use super::super::record::{Record, Snapshot, VisitError};
 use super::keys::{self, ShardCode};
+use super::open::Database;
 use super::plan::parse_command;
 use super::state::Range;
 use super::{Core, SledJournal};
@@ -68,13 +69,13 @@ impl Core {
     /// Hands every event of a shard up to its head to `visitor`, in order.
     fn visit_events(
         &self,
+        database: &Database,
         (shard, code): (ShardId, ShardCode),
         visitor: &mut dyn FnMut(Record) -> io::Result<()>,
     ) -> Result<(), VisitError> {
         let head = self.heads.get(&shard).map_or(0, |head| *head.borrow());
         let mut last = 0;
-        let database = self.database()?;
-        for frame in self.frames(&database, code, (0, head)) {
+        for frame in self.frames(database, code, (0, head)) {
             let (_, value) = frame.map_err(ReadError::from)?;
             let frame = Frame::open(&value).map_err(|error| damaged(format!("shard {shard}: {error}")))?;
             for event in frame.events(0) {
@@ -99,8 +100,10 @@ impl Snapshot for SledJournal {
     }
 
     fn visit(&self, visitor: &mut dyn FnMut(Record) -> io::Result<()>) -> Result<(), VisitError> {
+        // Whoever lets go of the store waits for the visitor to give up, and not for what a row holds of it.
+        let database = self.core.database()?;
         for shard in self.core.shards.all() {
-            self.core.visit_events(shard, visitor)?;
+            self.core.visit_events(&database, shard, visitor)?;
         }
         let tables = [keys::HEADS, keys::DOCUMENTS, keys::INDEX, keys::TIMERS, keys::COMMANDS, keys::PROGRESS];
         for table in tables {
