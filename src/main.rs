@@ -3,7 +3,7 @@
 mod commands;
 
 use clap::{Parser, Subcommand};
-use commands::{maintenance, provider, reconcile, serve};
+use commands::{backup, maintenance, provider, reconcile, serve};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -44,7 +44,9 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Read an export into an empty data directory.
+    /// Write everything that a running service has, while it goes on, as `export` does.
+    Backup(backup::Options),
+    /// Read an export or a backup into an empty data directory.
     Import {
         #[command(flatten)]
         data: maintenance::Data,
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
         Command::Provider { listen } => provider::run(listen),
         Command::Verify(data) => maintenance::verify(&data),
         Command::Export { data, output } => maintenance::export(&data, output.as_deref()),
+        Command::Backup(options) => backup::run(&options),
         Command::Import { data, input } => maintenance::import(&data, input.as_deref()),
         Command::RebuildViews(data) => maintenance::rebuild_views(&data),
         Command::Reconcile(options) => reconcile::run(&options),

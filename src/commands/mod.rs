@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub mod backup;
 pub mod demo;
 pub mod generations;
 pub mod maintenance;

@@ -222,6 +222,8 @@ routes! {
         Route::get("/v1/admin/payment/reconciliation", Access::Ops, "reconcilePayments").of(Priority::Operate);
     /// Force the breaker.
     FORCE_BREAKER = Route::post("/v1/admin/payment/breaker", Access::Ops, "forceBreaker").of(Priority::Operate);
+    /// An archive of everything.
+    BACKUP = Route::get("/v1/admin/backup", Access::Ops, "backUp").of(Priority::Operate);
     /// Make something fail.
     FAULT = Route::post("/v1/admin/faults", Access::Ops, "injectFault").of(Priority::Operate);
     /// How the service is.

@@ -1,18 +1,23 @@
-//! What operators look at and turn: bulkhead and breaker of payments, and faults for exercises.
+//! What operators look at and turn: bulkhead and breaker of payments, a backup, and faults for exercises.
 
 use super::Front;
 use super::access;
-use super::answer::Answer;
+use super::answer::{Answer, Exclusive, LINES};
 use super::endpoint::{Call, Group, Outcome};
 use super::json::Members;
 use super::problem::Problem;
 use super::reconciliation::ReconciliationDto;
 use super::values::render_instant;
 use crate::actors::payment::bulkhead::{BreakerState, BulkheadStatus};
-use crate::actors::service::{BreakerMode, FaultAction, Service, UnknownContext};
+use crate::actors::service::{Backup, BreakerMode, BrokenOff, FaultAction, Service, UnknownContext};
 use crate::domain::time::Timestamp;
+use futures_util::stream::{self, StreamExt};
 use serde::Serialize;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use warp::Reply;
+use warp::http::HeaderValue;
+use warp::http::header::CONTENT_TYPE;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -59,7 +64,7 @@ impl GuardDto {
 /// Faults are there only where they were asked for; otherwise the path does not exist.
 pub(super) fn mount(group: Group<Front>, fault_injection: bool) -> Group<Front> {
     let group = group.on(&access::PAYMENT_GUARD, guard).on(&access::FORCE_BREAKER, force);
-    let group = group.on(&access::RECONCILIATION, reconcile);
+    let group = group.on(&access::RECONCILIATION, reconcile).on(&access::BACKUP, backup);
     if fault_injection { group.on(&access::FAULT, fault) } else { group }
 }
 
@@ -71,6 +76,29 @@ async fn guard(front: Arc<Front>, call: Call) -> Outcome {
 async fn reconcile(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
     Ok(Answer::ok(&ReconciliationDto::of(&front.service.reconcile().await?)).uncached())
+}
+
+/// An archive as it is made. Whoever gets all of it finds a trailer at its end; otherwise the answer breaks off.
+async fn backup(front: Arc<Front>, call: Call) -> Outcome {
+    call.query(&[])?;
+    let pieces = until(front.service.backup()?, front.shutdown.clone());
+    let response = warp::reply::stream(Exclusive::new(pieces)).into_response();
+    let mut answer = Answer::stream(response).uncached();
+    answer.headers.insert(CONTENT_TYPE, HeaderValue::from_static(LINES));
+    Ok(answer)
+}
+
+/// The same pieces, broken off when the service ends.
+fn until(pieces: Backup, shutdown: CancellationToken) -> Backup {
+    let next = |state: Option<(Backup, CancellationToken)>| async move {
+        let (mut pieces, shutdown) = state?;
+        tokio::select! {
+            biased;
+            piece = pieces.next() => Some((piece?, Some((pieces, shutdown)))),
+            () = shutdown.cancelled() => Some((Err(BrokenOff), None)),
+        }
+    };
+    stream::unfold(Some((pieces, shutdown)), next).boxed()
 }
 
 async fn force(front: Arc<Front>, call: Call) -> Outcome {

@@ -1,14 +1,21 @@
 //! An answer before it goes out, in a form that can also be written down and given again.
 
+use futures_util::Stream;
+use futures_util::stream::BoxStream;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::fmt;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
 use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER};
 use warp::http::{HeaderMap, HeaderValue, StatusCode};
 use warp::reply::Response;
 
 /// The media type of ordinary answers.
 pub const JSON: &str = "application/json";
+/// The media type of JSON documents, one a line.
+pub const LINES: &str = "application/x-ndjson";
 
 /// What an answer carries.
 pub enum Content {
@@ -143,5 +150,22 @@ impl Answer {
         *response.status_mut() = self.status;
         response.headers_mut().extend(self.headers);
         response
+    }
+}
+
+/// A stream that can be shared, as warp wants it, because nobody can poll it but its owner.
+pub(super) struct Exclusive<T>(Mutex<BoxStream<'static, T>>);
+
+impl<T> Exclusive<T> {
+    pub(super) fn new(stream: BoxStream<'static, T>) -> Exclusive<T> {
+        Exclusive(Mutex::new(stream))
+    }
+}
+
+impl<T> Stream for Exclusive<T> {
+    type Item = T;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().poll_next(cx)
     }
 }

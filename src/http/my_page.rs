@@ -2,7 +2,7 @@
 
 use super::Front;
 use super::access;
-use super::answer::Answer;
+use super::answer::{Answer, Exclusive};
 use super::customers::CustomerDto;
 use super::endpoint::{Call, Group, Outcome};
 use super::problem::Problem;
@@ -10,12 +10,10 @@ use super::values::{MoneyDto, check_text, render_instant};
 use crate::actors::api::{EVENT_ID_CHARS_MAX, FeedEntry, LiveEntry};
 use crate::domain::ids::CustomerNo;
 use futures_util::stream::{self, BoxStream};
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 use serde::Serialize;
 use std::convert::Infallible;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use warp::Reply;
@@ -119,7 +117,7 @@ fn streamed<P: Send + 'static>(
             let _ = &place;
             Ok::<_, Infallible>(event)
         });
-    let events = Exclusive(Mutex::new(events.boxed()));
+    let events = Exclusive::new(events.boxed());
     // warp ends the stream with the events, whatever the interval is.
     let events = warp::sse::keep_alive().interval(keep_alive).stream(events);
     let mut answer = Answer::stream(warp::sse::reply(events).into_response()).uncached();
@@ -150,17 +148,6 @@ fn last_event_id(call: &Call) -> Result<Option<String>, Problem> {
 
 fn unknown_event() -> Problem {
     Problem::bad_request("invalid_last_event_id", "the id to resume after is not one that this service gave")
-}
-
-/// A stream that can be shared, as warp wants it, because nobody can poll it but its owner.
-struct Exclusive<T>(Mutex<BoxStream<'static, T>>);
-
-impl<T> Stream for Exclusive<T> {
-    type Item = T;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().poll_next(cx)
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use crate::actors::api::{InvalidCursor, ServiceError};
-use crate::actors::service::ReconcileError;
+use crate::actors::service::{BackupError, ReconcileError};
 use crate::domain::{customer, fleet, payment, rental, reservation};
 use warp::http::StatusCode;
 
@@ -58,6 +58,16 @@ impl From<ReconcileError> for Problem {
             ReconcileError::Provider(_) => unavailable("payment_provider_unavailable").retrying(GUARDED_RETRY_MS),
             ReconcileError::TooLong | ReconcileError::TooMany => unavailable("reconciliation_too_long"),
             ReconcileError::Read(read) => ServiceError::Read(read).into(),
+        }
+    }
+}
+
+impl From<BackupError> for Problem {
+    fn from(error: BackupError) -> Problem {
+        let detail = error.to_string();
+        match error {
+            BackupError::Running => Problem::new(StatusCode::CONFLICT, "backup_running", detail),
+            BackupError::Read(read) => ServiceError::Read(read).into(),
         }
     }
 }
@@ -188,6 +198,16 @@ mod tests {
         check(ReconcileError::Guarded, 503, "payment_provider_guarded");
         check(ReconcileError::TooLong, 503, "reconciliation_too_long");
         check(ReconcileError::Read(ReadError::Damaged("page 7".into())), 503, "store_unavailable");
+    }
+
+    #[test]
+    fn a_backup_that_cannot_be_made_says_why() {
+        let check = |error, status, code| {
+            let problem = Problem::from(error);
+            assert_eq!((problem.status.as_u16(), problem.code), (status, code));
+        };
+        check(BackupError::Running, 409, "backup_running");
+        check(BackupError::Read(ReadError::Unavailable("closed".into())), 503, "store_unavailable");
     }
 
     #[test]

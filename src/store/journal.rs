@@ -5,6 +5,7 @@
 //! the command that caused them; all of it becomes durable together or not at all. What events *mean* is not
 //! known here: this file sees tags and bytes only.
 
+use super::record::Snapshot;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use std::fmt;
@@ -329,6 +330,15 @@ pub trait Journal: Send + Sync + 'static {
         shard: ShardId,
         progress: Progress,
     ) -> BoxFuture<'a, Result<(), AppendError>>;
+
+    /// Everything that the journal holds after some commit, with at least what had been acknowledged before the call.
+    /// Appends go on meanwhile. Blocks the thread, for some seconds where much has changed lately.
+    ///
+    /// # Errors
+    /// When the journal has failed or is closed, or its adapter keeps no snapshots.
+    fn snapshot(&self) -> Result<Box<dyn Snapshot>, ReadError> {
+        Err(ReadError::Unavailable("this journal keeps no snapshots".to_owned()))
+    }
 
     /// Why the journal takes no appends, or `None` while it does.
     fn failure(&self) -> Option<String>;

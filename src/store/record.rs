@@ -1,8 +1,9 @@
-//! Everything that a journal keeps as records of one type, for those who look through all of it: export, import
-//! and verification. Serves no request.
+//! Everything that a journal keeps as records of one type, for those who look through all of it: export, backup,
+//! import and verification. Serves no request.
 
-use super::journal::{CommandRecord, Progress, Recorded, ShardId, Timer};
+use super::journal::{CommandRecord, Context, Progress, ReadError, Recorded, ShardId, Timer};
 use bytes::Bytes;
+use std::io;
 
 /// One thing that a journal keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,4 +48,27 @@ pub enum Record {
         /// How far it has come.
         progress: Progress,
     },
+}
+
+/// Why not every record was visited.
+#[derive(Debug, thiserror::Error)]
+pub enum VisitError {
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The visitor has given up.
+    #[error(transparent)]
+    Visitor(#[from] io::Error),
+}
+
+/// Everything that a journal held after one of its commits. It stays as it is, whatever is committed meanwhile.
+pub trait Snapshot: Send {
+    /// The contexts with their numbers of shards, in the order of the store.
+    fn shards(&self) -> Vec<(Context, u16)>;
+
+    /// Hands everything to `visitor`: first the events, shard by shard in order, then all other records.
+    ///
+    /// # Errors
+    /// When the journal cannot be read or something in it is malformed; and whatever `visitor` answers.
+    fn visit(&self, visitor: &mut dyn FnMut(Record) -> io::Result<()>) -> Result<(), VisitError>;
 }

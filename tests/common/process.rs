@@ -175,6 +175,18 @@ impl TestServer {
         server
     }
 
+    /// A server on what an archive holds, which was imported and found to be sound.
+    pub async fn restored(options: Options, archive: &Path) -> TestServer {
+        let directory = tempfile::tempdir().unwrap();
+        let mut server = TestServer { options, directory, process: None, api: Api::at("http://127.0.0.1:0") };
+        let (status, _, log) = server.run(&["import", "--input", archive.to_str().unwrap()]).await;
+        assert!(status.success(), "import: {log}");
+        let (status, found, log) = server.run(&["verify"]).await;
+        assert!(status.success(), "verify: {} {log}", String::from_utf8_lossy(&found));
+        server.restart().await;
+        server
+    }
+
     /// Starts the server again on the same store; one that still runs is killed first. Its address changes.
     pub async fn restart(&mut self) {
         self.kill9();

@@ -11,7 +11,8 @@ mod unpaid;
 
 pub use super::payment::reconciliation::{ReconcileError, Report};
 pub use super::payment::unsettled::{Arrears, Unsettled};
-pub use operation::{BreakerMode, ComponentHealth, FaultAction, UnknownContext};
+pub use crate::store::archive::{Backup, BrokenOff};
+pub use operation::{BackupError, BreakerMode, ComponentHealth, FaultAction, UnknownContext};
 
 use super::api::{ANSWER_KEPT_MS, ServiceError};
 use super::customer::Customers;
@@ -32,6 +33,7 @@ use read_lane::ReadLane;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use unpaid::BeingMade;
 
 type Result<T> = std::result::Result<T, ServiceError>;
@@ -97,6 +99,8 @@ pub struct Service {
     numbers: NumberLocks,
     being_made: Arc<BeingMade>,
     read_lane: ReadLane,
+    /// The one backup that may be under way.
+    backup: Arc<Semaphore>,
     system: OnceLock<Arc<System>>,
 }
 
@@ -107,7 +111,8 @@ impl Service {
         let serials = AtomicU64::new(parts.last_serial);
         let (numbers, being_made) = (NumberLocks::default(), Arc::default());
         let read_lane = ReadLane::new(settings.read_wait);
-        Arc::new(Service { parts, settings, serials, numbers, being_made, read_lane, system: OnceLock::new() })
+        let (backup, system) = (Arc::new(Semaphore::new(1)), OnceLock::new());
+        Arc::new(Service { parts, settings, serials, numbers, being_made, read_lane, backup, system })
     }
 
     /// Tells the service which system runs it, for health and for operators.

@@ -6,7 +6,10 @@ use crate::actors::payment::reconciliation::{ReconcileError, Report};
 use crate::actors::payment::unsettled::Arrears;
 use crate::actors::runtime::Kind;
 use crate::actors::views::VIEWS;
+use crate::store::archive::{self, Backup};
+use crate::store::journal::{ReadError, StoredEvent};
 use crate::store::schema;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long comparing our payments with the provider's record may take: less than an answer may.
@@ -51,6 +54,17 @@ pub enum BreakerMode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("there is no such context")]
 pub struct UnknownContext;
+
+/// Why there is no backup.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// Another one is under way.
+    #[error("another backup is being made: wait until it has ended")]
+    Running,
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
 
 impl Service {
     /// How every part of the service is.
@@ -138,6 +152,17 @@ impl Service {
     pub async fn reconcile(&self) -> Result<Report, ReconcileError> {
         let report = tokio::time::timeout(RECONCILE_MAX, self.parts.reconciler.reconcile(&|_| {})).await;
         report.map_err(|_| ReconcileError::TooLong)?
+    }
+
+    /// An archive of everything that is acknowledged now, made while it is being fetched and while everything goes on. It
+    /// ends early, with an error, when the journal fails or is closed.
+    ///
+    /// # Errors
+    /// When another one is being made, or the journal has failed.
+    pub fn backup(&self) -> Result<Backup, BackupError> {
+        let permit = Arc::clone(&self.backup).try_acquire_owned().map_err(|_| BackupError::Running)?;
+        let render = |event: &StoredEvent| schema::to_json(&event.tag, &event.payload);
+        Ok(archive::backup(Arc::clone(&self.parts.journal), render, permit)?)
     }
 
     /// Sets the breaker.

@@ -4,10 +4,14 @@
 //! Bodies are base64; a readable rendering of an event can stand beside its payload, and is never read back.
 //! Streams in both directions. Knows no domain.
 
+mod backup;
+mod copy;
 mod line;
 mod read;
 mod write;
 
+pub use backup::{Backup, BrokenOff, backup};
+pub use copy::{CopyError, copy};
 pub use read::{ImportError, import};
 pub use write::{ExportError, export};
 

@@ -5,6 +5,7 @@ use super::super::sled::{Importer, OpenError, PutError, SledOptions};
 use super::line::{self, Line};
 use super::write::hex;
 use super::{ARCHIVE_VERSION, FORMAT, LINE_BYTES_MAX, PROGRESS_EVERY, Summary};
+use serde::de::{DeserializeOwned, IgnoredAny};
 use sha2::{Digest, Sha256};
 use std::io::{self, BufRead, Read};
 use std::path::Path;
@@ -54,7 +55,23 @@ pub enum ImportError {
     Write(String),
 }
 
-struct Lines<R> {
+impl ImportError {
+    /// What is wrong with something whose first line is wrong.
+    pub(super) fn of_header(self) -> Self {
+        match self {
+            Self::Line { .. } | Self::CutShort => Self::NotAnArchive,
+            other @ (Self::Target(_)
+            | Self::Read(_)
+            | Self::NotAnArchive
+            | Self::Version { .. }
+            | Self::Shards { .. }
+            | Self::Changed(_)
+            | Self::Write(_)) => other,
+        }
+    }
+}
+
+pub(super) struct Lines<R> {
     input: R,
     digest: Sha256,
     bytes: Vec<u8>,
@@ -62,8 +79,17 @@ struct Lines<R> {
 }
 
 impl<R: BufRead> Lines<R> {
+    pub(super) fn of(input: R) -> Self {
+        Self { input, digest: Sha256::new(), bytes: Vec::new(), number: 0 }
+    }
+
+    /// The line that was read last.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The next line, or `None` at the end. The bytes of the line before become part of the digest.
-    fn next(&mut self) -> Result<Option<Line>, ImportError> {
+    pub(super) fn next<L: DeserializeOwned>(&mut self) -> Result<Option<L>, ImportError> {
         self.digest.update(&self.bytes);
         self.bytes.clear();
         self.number += 1;
@@ -90,16 +116,7 @@ fn list<'a>(shards: impl Iterator<Item = (&'a str, u16)>) -> String {
 }
 
 fn check_header<R: BufRead>(lines: &mut Lines<R>, options: &SledOptions) -> Result<(), ImportError> {
-    let header = lines.next().map_err(|error| match error {
-        ImportError::Line { .. } | ImportError::CutShort => ImportError::NotAnArchive,
-        other @ (ImportError::Target(_)
-        | ImportError::Read(_)
-        | ImportError::NotAnArchive
-        | ImportError::Version { .. }
-        | ImportError::Shards { .. }
-        | ImportError::Changed(_)
-        | ImportError::Write(_)) => other,
-    })?;
+    let header = lines.next().map_err(ImportError::of_header)?;
     let Some(Line::Header { format, version, shards }) = header else { return Err(ImportError::NotAnArchive) };
     if format != FORMAT {
         return Err(ImportError::NotAnArchive);
@@ -125,7 +142,7 @@ pub fn import(
     options: &SledOptions,
     mut progress: impl FnMut(u64),
 ) -> Result<Summary, ImportError> {
-    let mut lines = Lines { input, digest: Sha256::new(), bytes: Vec::new(), number: 0 };
+    let mut lines = Lines::of(input);
     check_header(&mut lines, options)?;
     let mut importer = Importer::create(target, options)?;
     let mut summary = Summary::default();
@@ -156,7 +173,7 @@ pub fn import(
 }
 
 /// Compares the trailer with what was read before it; nothing may follow.
-fn check_trailer<R: BufRead>(
+pub(super) fn check_trailer<R: BufRead>(
     lines: &mut Lines<R>,
     read: Summary,
     claimed: Summary,
@@ -168,7 +185,7 @@ fn check_trailer<R: BufRead>(
     if read != claimed {
         return Err(ImportError::Changed("it has another number of records".to_owned()));
     }
-    if lines.next()?.is_some() {
+    if lines.next::<IgnoredAny>()?.is_some() {
         return Err(ImportError::Changed("something follows its end".to_owned()));
     }
     Ok(())

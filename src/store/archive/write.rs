@@ -1,8 +1,8 @@
 //! Writes an archive. Never changes the store.
 
 use super::super::journal::{ReadError, StoredEvent};
-use super::super::record::Record;
-use super::super::sled::{SledJournal, quietly};
+use super::super::record::{Record, Snapshot, VisitError};
+use super::super::sled::quietly;
 use super::line::{self, Line};
 use super::{ARCHIVE_VERSION, FORMAT, PROGRESS_EVERY, Summary};
 use sha2::{Digest, Sha256};
@@ -17,6 +17,15 @@ pub enum ExportError {
     /// The archive cannot be written.
     #[error("the archive cannot be written")]
     Write(#[from] io::Error),
+}
+
+impl From<VisitError> for ExportError {
+    fn from(error: VisitError) -> Self {
+        match error {
+            VisitError::Read(error) => Self::Read(error),
+            VisitError::Visitor(error) => Self::Write(error),
+        }
+    }
 }
 
 struct Archive<W> {
@@ -40,7 +49,7 @@ pub(super) fn hex(digest: Sha256) -> String {
     digest.finalize().iter().fold(String::with_capacity(64), |text, byte| text + &format!("{byte:02x}"))
 }
 
-/// Writes everything that a journal keeps to `out`. Nobody may append meanwhile.
+/// Writes everything that a journal keeps to `out`: a snapshot, or a journal that nobody appends to meanwhile.
 ///
 /// `render` makes the readable form of an event, if it knows its tag; `progress` is told now and then how many
 /// records were written.
@@ -48,16 +57,16 @@ pub(super) fn hex(digest: Sha256) -> String {
 /// # Errors
 /// When the store cannot be read or the archive cannot be written; the archive then has no trailer.
 pub fn export(
-    journal: &SledJournal,
+    snapshot: &dyn Snapshot,
     out: impl Write,
     render: impl Fn(&StoredEvent) -> Option<serde_json::Value>,
     mut progress: impl FnMut(u64),
 ) -> Result<Summary, ExportError> {
     let mut archive = Archive { out, digest: Sha256::new(), line: Vec::new() };
-    let shards = journal.shards().into_iter().map(|(context, count)| (context.0.to_owned(), count)).collect();
+    let shards = snapshot.shards().into_iter().map(|(context, count)| (context.0.to_owned(), count)).collect();
     archive.put(&Line::Header { format: FORMAT.to_owned(), version: ARCHIVE_VERSION, shards })?;
     let mut summary = Summary::default();
-    let write = |record| {
+    let mut write = |record| {
         match record {
             Record::Event(_) => summary.events += 1,
             Record::Epoch { .. }
@@ -71,9 +80,9 @@ pub fn export(
         if written.is_multiple_of(PROGRESS_EVERY) {
             progress(written);
         }
-        archive.put(&line::of(record, &render)).map_err(ExportError::Write)
+        archive.put(&line::of(record, &render))
     };
-    quietly(|| journal.for_each_record(write)).unwrap_or_else(|panicked| Err(panicked.while_reading().into()))?;
+    quietly(|| snapshot.visit(&mut write)).unwrap_or_else(|panicked| Err(panicked.while_reading().into()))?;
     let sha256 = hex(archive.digest.clone());
     archive.put(&Line::Trailer { events: summary.events, records: summary.records, sha256 })?;
     archive.out.flush()?;

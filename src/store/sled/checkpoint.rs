@@ -260,7 +260,7 @@ impl Writer {
 }
 
 /// Makes the present thread a nicer one.
-fn give_way() {
+pub(in super::super) fn give_way() {
     // On Linux this is about the thread alone. Whoever may not do it goes on as before.
     if let Err(error) = rustix::process::nice(NICER) {
         tracing::debug!(%error, "a thread in the background keeps its priority");

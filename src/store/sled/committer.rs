@@ -7,7 +7,7 @@
 use super::Core;
 use super::checkpoint::{Task, Threads, Writer};
 use super::mark::Mark;
-use super::plan::{Commit, Job, Plan, ShardStates, Stored};
+use super::plan::{Begun, Commit, Job, Plan, ShardStates, Stored};
 use super::queue::Bounds;
 use super::state::Trees;
 use super::wal::Log;
@@ -117,6 +117,17 @@ impl Committer {
         true
     }
 
+    /// Has everything written to sled that was committed, unless what was set aside before is not written yet.
+    fn checkpoint_now(&self) -> Begun {
+        let is_frozen = self.core.state.is_frozen();
+        match (self.begin_checkpoint(), is_frozen) {
+            (true, _) => Begun::UpTo(self.log.last()),
+            (false, true) => Begun::NotYet,
+            // Nobody but the committer sets anything aside, so there was nothing to write.
+            (false, false) => Begun::UpTo(0),
+        }
+    }
+
     /// Writes everything to sled, so that the next start has nothing to read from the log.
     fn end(self) {
         let Self { core, log, threads, writer, trees, .. } = self;
@@ -146,7 +157,7 @@ impl Committer {
             }
         }
         let mut commit = plan.finish();
-        let answers = std::mem::take(&mut commit.answers);
+        let (answers, checkpoints) = (std::mem::take(&mut commit.answers), std::mem::take(&mut commit.checkpoints));
         let written = failed.map_or_else(|| self.write(commit), Err);
         if let Err(why) = &written {
             // Before the answers, so that whoever is answered finds the journal refusing.
@@ -154,6 +165,12 @@ impl Committer {
         }
         for settle in answers {
             settle(written.as_ref().err().map(String::as_str));
+        }
+        if written.is_ok() {
+            for reply in checkpoints {
+                // Whoever has stopped waiting does not care.
+                let _ = reply.try_send(self.checkpoint_now());
+            }
         }
         written
     }

@@ -29,10 +29,12 @@ mod reads;
 mod recent;
 mod release;
 mod room;
+mod snapshot;
 mod state;
 mod views;
 mod wal;
 
+pub(super) use checkpoint::give_way;
 pub use committer::SyncLog;
 pub use directory::{FORMAT, OpenError};
 pub use import::{Importer, PutError};
@@ -100,6 +102,10 @@ impl SledOptions {
             sync: Arc::new(File::sync_data),
         }
     }
+
+    fn bounds(&self) -> (Bounds, usize) {
+        (Bounds { len_max: self.queue_len_max, bytes_max: self.queue_bytes_max }, self.checkpoint_bytes)
+    }
 }
 
 /// What the journal, its committer and its readers share.
@@ -118,21 +124,20 @@ struct Core {
 
 impl Core {
     fn new(
-        database: &Arc<Database>,
+        database: Arc<Shared>,
         (shards, heads, state, settled): (Shards, ShardStates, State, Settled),
-        options: &SledOptions,
+        (bounds, checkpoint_bytes): (Bounds, usize),
     ) -> Arc<Self> {
         let head = |code: &ShardCode| heads.get(code).map_or(0, |state| state.head);
-        let bounds = Bounds { len_max: options.queue_len_max, bytes_max: options.queue_bytes_max };
         Arc::new(Self {
-            database: Shared::new(Arc::clone(database)),
+            database,
             heads: shards.all().map(|(shard, code)| (shard, watch::Sender::new(head(&code)))).collect(),
             recent: shards.all().map(|(_, code)| (code, Recent::default())).collect(),
             shards,
             queue: Queue::new(bounds),
             state,
             settled,
-            checkpoint_bytes: options.checkpoint_bytes,
+            checkpoint_bytes,
             failure: Mutex::new(None),
             finished: watch::Sender::new(false),
         })
@@ -201,13 +206,17 @@ impl SledJournal {
         let configured = Shards::new(&options.shards).map_err(OpenError::Options)?;
         let opened = quietly(|| open::open_or_create(path, &configured, options.cache_bytes, false, false));
         let opened = opened.unwrap_or_else(|panicked| Err(panicked.while_opening(path)))?;
-        let (database, mark) =
-            (Arc::new(opened.database), Mark::open(path).map_err(|error| OpenError::io(path, error))?);
+        let mark = Mark::open(path).map_err(|error| OpenError::io(path, error))?;
         let parts = (opened.shards, opened.heads, opened.state, opened.settled);
-        let core = Core::new(&database, parts, options);
-        core.queue.close("the journal is open for inspection only");
+        let core = Core::new(Shared::new(Arc::new(opened.database)), parts, options.bounds());
+        Ok(Self::reading(core, "the journal is open for inspection only", mark.noted()))
+    }
+
+    /// A journal that nobody appends to, for this reason.
+    fn reading(core: Arc<Core>, why: &str, acknowledged: u64) -> Self {
+        core.queue.close(why);
         core.finished.send_replace(true);
-        Ok(Self { core, committer: Mutex::new(None), acknowledged: mark.noted() })
+        Self { core, committer: Mutex::new(None), acknowledged }
     }
 
     /// Compares what is there with what was acknowledged, and shows that the disk takes a write.
@@ -231,7 +240,8 @@ impl SledJournal {
         let Opened { database, shards, state, heads, settled, last_record } = opened;
         let database = Arc::new(database);
         let path = database.directory.path().to_path_buf();
-        let core = Core::new(&database, (shards, heads.clone(), state, settled), options);
+        let shared = Shared::new(Arc::clone(&database));
+        let core = Core::new(shared, (shards, heads.clone(), state, settled), options.bounds());
         let io = |error| OpenError::io(&path, error);
         let mark = Mark::open(&path).map_err(io)?;
         let acknowledged = mark.noted();
@@ -299,11 +309,11 @@ mod tests {
 
     pub(super) const SHARD: ShardId = ShardId { context: Context("cars"), number: 1 };
 
-    fn options() -> SledOptions {
+    pub(super) fn options() -> SledOptions {
         SledOptions::new(&[(Context("cars"), 2), (Context("payment"), 1)])
     }
 
-    fn append(epoch: u64, head: u64) -> Append {
+    pub(super) fn append(epoch: u64, head: u64) -> Append {
         let text = format!("n{head}");
         let body = Bytes::from(text.clone());
         Append {
@@ -324,7 +334,7 @@ mod tests {
         }
     }
 
-    fn wait<T>(answer: impl Future<Output = T>) -> T {
+    pub(super) fn wait<T>(answer: impl Future<Output = T>) -> T {
         tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(answer)
     }
 
@@ -391,12 +401,15 @@ mod tests {
                 let state = std::fs::read_to_string(old.path().join("rentcar.store")).unwrap();
                 assert_eq!(state.trim(), format!("rentcar store, format {FORMAT}"));
             }
+            let snapshot = journal.core.snapshot().unwrap();
+            assert_eq!(all(&snapshot), all(&journal));
             wait(async {
                 let owned = journal.own(SHARD).await.unwrap();
                 assert_eq!(owned.head, 5 + round);
                 journal.append(append(owned.epoch, owned.head)).await.unwrap();
                 assert_eq!(journal.read(SHARD, 0, 100).await.unwrap().len() as u64, 6 + round);
                 assert_eq!(journal.forget_commands(200, 1).await, Ok(1));
+                assert_eq!(snapshot.read(SHARD, 0, 100).await.unwrap().len() as u64, 5 + round);
             });
         }
     }

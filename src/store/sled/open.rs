@@ -194,6 +194,11 @@ impl Opened {
     }
 }
 
+/// The heads and epochs of all shards as a state has them.
+pub(super) fn heads(database: &Database, state: &State, shards: &Shards) -> Result<ShardStates, OpenError> {
+    Heads { database, state }.all(shards, true)
+}
+
 /// Opens the store in a directory, or creates it there. With `whole`, heads and events must agree.
 pub(super) fn open_or_create(
     path: &Path,

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use tokio::sync::oneshot;
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, AppendError>>;
@@ -54,6 +55,17 @@ pub(super) enum Job {
     },
     /// Nothing, only that the committer looks whether it is time for a checkpoint.
     Look,
+    /// A checkpoint of everything that was committed before, whether it is time for one or not.
+    Checkpoint(SyncSender<Begun>),
+}
+
+/// What became of the wish for a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// Once the log is in the state up to this record, everything is that was committed before.
+    UpTo(u64),
+    /// The last one is not written yet.
+    NotYet,
 }
 
 impl Job {
@@ -67,7 +79,7 @@ impl Job {
             Self::RecordCommand { reply, .. } => drop(reply.send(Err(error))),
             Self::ForgetCommands { reply, .. } => drop(reply.send(Err(error))),
             Self::SaveProgress { reply, .. } => drop(reply.send(Err(error))),
-            Self::Look => {}
+            Self::Look | Self::Checkpoint(_) => {}
         }
     }
 }
@@ -128,6 +140,7 @@ pub(super) struct Plan<'a> {
     commands: HashMap<Arc<str>, Option<CommandRecord>>,
     touched: HashSet<ShardCode>,
     answers: Vec<Settle>,
+    checkpoints: Vec<SyncSender<Begun>>,
     durable: bool,
     appends: usize,
 }
@@ -140,6 +153,8 @@ pub(super) struct Commit {
     pub durable: bool,
     pub heads: Vec<(ShardCode, u64)>,
     pub answers: Vec<Settle>,
+    /// Who wants a checkpoint afterwards.
+    pub checkpoints: Vec<SyncSender<Begun>>,
     pub appends: usize,
     /// The events of each shard with the position of the first.
     pub events: Vec<(ShardCode, u64, Vec<StoredEvent>)>,
@@ -156,6 +171,7 @@ impl<'a> Plan<'a> {
             commands: HashMap::new(),
             touched: HashSet::new(),
             answers: Vec::new(),
+            checkpoints: Vec::new(),
             durable: false,
             appends: 0,
         }
@@ -201,6 +217,7 @@ impl<'a> Plan<'a> {
                 self.answers.push(settle(reply, Ok(())));
             }
             Job::Look => {}
+            Job::Checkpoint(reply) => self.checkpoints.push(reply),
         }
         Ok(())
     }
@@ -343,6 +360,7 @@ impl<'a> Plan<'a> {
             durable: self.durable,
             heads,
             answers: self.answers,
+            checkpoints: self.checkpoints,
             appends: self.appends,
             events,
         }

@@ -4,10 +4,11 @@ use super::super::journal::{
     Append, AppendError, CommandRecord, Context, Documents, IndexEntry, Journal, Ownership, Progress, ReadError,
     Recorded, ShardId, Timer,
 };
+use super::super::record::Snapshot;
 use super::super::{bounds, envelope};
 use super::keys::{self, ShardCode};
 use super::plan::{Job, Prepared, Reply, TimerChange};
-use super::{Core, SledJournal};
+use super::{Core, SledJournal, quietly};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
@@ -230,6 +231,11 @@ impl Journal for SledJournal {
             }
             Err(refusal) => refused(refusal),
         }
+    }
+
+    fn snapshot(&self) -> Result<Box<dyn Snapshot>, ReadError> {
+        let snapshot = quietly(|| self.core.snapshot()).unwrap_or_else(|panicked| Err(panicked.while_reading()))?;
+        Ok(Box::new(snapshot))
     }
 
     fn failure(&self) -> Option<String> {

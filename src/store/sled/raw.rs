@@ -1,14 +1,16 @@
-//! Everything in the store, record by record, for export and verification. Streams: the memory it takes does not
-//! grow with the store. Meant for a store that nobody appends to meanwhile, and never writes.
+//! Everything in the store, record by record, for export and backup. Streams: the memory it takes does not grow with
+//! the store. Meant for a store that nobody appends to meanwhile, or for a snapshot, and never writes.
 
 use super::super::frame::Frame;
 use super::super::journal::{Context, Progress, ReadError, Recorded, ShardId, Timer};
-use super::super::record::Record;
+use super::super::record::{Record, Snapshot, VisitError};
 use super::keys::{self, ShardCode};
+use super::open::Database;
 use super::plan::parse_command;
 use super::state::Range;
 use super::{Core, SledJournal};
 use bytes::Bytes;
+use std::io;
 
 fn damaged(what: impl Into<String>) -> ReadError {
     ReadError::Damaged(what.into())
@@ -63,55 +65,52 @@ impl Core {
         };
         Ok(Some(record))
     }
-}
 
-impl SledJournal {
-    /// The contexts with their numbers of shards, in the order of the store.
-    pub fn shards(&self) -> Vec<(Context, u16)> {
-        self.core.shards.contexts().to_vec()
-    }
-
-    /// Hands every event of a shard to `visit`, in order.
-    ///
-    /// # Errors
-    /// When the store cannot be read, a frame is damaged or a position is missing; and whatever `visit` answers.
-    pub fn for_each_event<E: From<ReadError>>(
+    /// Hands every event of a shard up to its head to `visitor`, in order.
+    fn visit_events(
         &self,
-        shard: ShardId,
-        mut visit: impl FnMut(Recorded) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let Some(code) = self.core.shards.code(shard) else { return Ok(()) };
-        let mut expected = 1;
-        let database = self.core.database()?;
-        for frame in self.core.frames(&database, code, (0, u64::MAX)) {
+        database: &Database,
+        (shard, code): (ShardId, ShardCode),
+        visitor: &mut dyn FnMut(Record) -> io::Result<()>,
+    ) -> Result<(), VisitError> {
+        let head = self.heads.get(&shard).map_or(0, |head| *head.borrow());
+        let mut last = 0;
+        for frame in self.frames(database, code, (0, head)) {
             let (_, value) = frame.map_err(ReadError::from)?;
             let frame = Frame::open(&value).map_err(|error| damaged(format!("shard {shard}: {error}")))?;
             for event in frame.events(0) {
                 let (position, event) = event.map_err(|error| damaged(format!("shard {shard}: {error}")))?;
-                if position != expected {
-                    return Err(damaged(format!("shard {shard}: position {expected} is missing")).into());
+                if position != last + 1 {
+                    return Err(damaged(format!("shard {shard}: position {} is missing", last + 1)).into());
                 }
-                expected += 1;
-                visit(Recorded { shard, position, event })?;
+                last = position;
+                visitor(Record::Event(Recorded { shard, position, event }))?;
             }
+        }
+        if last != head {
+            return Err(damaged(format!("shard {shard}: its head is {head}, but its last event is {last}")).into());
         }
         Ok(())
     }
+}
 
-    /// Hands everything to `visit`: first the events, shard by shard in order, then all other records.
-    ///
-    /// # Errors
-    /// When the store cannot be read or something in it is malformed; and whatever `visit` answers.
-    pub fn for_each_record<E: From<ReadError>>(&self, mut visit: impl FnMut(Record) -> Result<(), E>) -> Result<(), E> {
-        for (shard, _) in self.core.shards.all() {
-            self.for_each_event(shard, |event| visit(Record::Event(event)))?;
+impl Snapshot for SledJournal {
+    fn shards(&self) -> Vec<(Context, u16)> {
+        self.core.shards.contexts().to_vec()
+    }
+
+    fn visit(&self, visitor: &mut dyn FnMut(Record) -> io::Result<()>) -> Result<(), VisitError> {
+        // Whoever lets go of the store waits for the visitor to give up, and not for what a row holds of it.
+        let database = self.core.database()?;
+        for shard in self.core.shards.all() {
+            self.core.visit_events(&database, shard, visitor)?;
         }
         let tables = [keys::HEADS, keys::DOCUMENTS, keys::INDEX, keys::TIMERS, keys::COMMANDS, keys::PROGRESS];
         for table in tables {
             for row in self.core.rows(&Range::prefix(vec![table]))? {
                 let (key, value) = row?;
                 if let Some(record) = self.core.record(&key, &value)? {
-                    visit(record)?;
+                    visitor(record)?;
                 }
             }
         }

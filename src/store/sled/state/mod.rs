@@ -237,6 +237,18 @@ impl State {
         self.layers().runs.len()
     }
 
+    /// Whether a run is one of those that are read.
+    #[cfg(test)]
+    pub(super) fn has_run(&self, id: u64) -> bool {
+        self.layers().runs.iter().any(|run| run.description.id == id)
+    }
+
+    /// The numbers of all runs of which anything is stored.
+    #[cfg(test)]
+    pub(super) fn stored_runs(trees: &Trees) -> Vec<u64> {
+        run::stored(&trees.runs).unwrap()
+    }
+
     /// Whether a checkpoint is being written.
     pub(super) fn is_frozen(&self) -> bool {
         self.layers.read().unwrap_or_else(PoisonError::into_inner).frozen.is_some()
@@ -251,6 +263,17 @@ impl State {
         let frozen = std::mem::take(&mut layers.active);
         layers.frozen = Some(Arc::clone(&frozen));
         Some(Frozen(frozen))
+    }
+
+    /// The state as the last checkpoint left it, and up to where the log is in it. It can be read as it is for as long
+    /// as it is held, whatever is written and merged meanwhile: so long nothing of its runs is removed.
+    pub(super) fn written(&self) -> (Self, u64) {
+        // So that nothing is being published now.
+        let Published { watermark, next_id } = *self.published();
+        let layers = Layers { active: Arc::default(), frozen: None, runs: self.layers().runs };
+        let published = Mutex::new(Published { watermark, next_id });
+        let (layers, graves) = (RwLock::new(layers), Arc::clone(&self.graves));
+        (Self { layers, graves, published, has_plain: self.has_plain }, watermark)
     }
 
     fn next_id(&self) -> u64 {
@@ -301,11 +324,13 @@ impl State {
         if let Some(run) = written.run {
             runs.insert(at, run);
         }
-        published.watermark = watermark.unwrap_or(published.watermark);
+        let reached = watermark.unwrap_or(published.watermark);
         let descriptions = runs.iter().map(|run| run.description.clone()).collect();
-        let manifest = Manifest { watermark: published.watermark, next_id: published.next_id, runs: descriptions };
+        let manifest = Manifest { watermark: reached, next_id: published.next_id, runs: descriptions };
         manifest.store(&trees.runs)?;
         make_durable()?;
+        // Not before: who asks for what is written must not be told of what is not.
+        published.watermark = reached;
         let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
         layers.runs = runs.into();
         if watermark.is_some() {

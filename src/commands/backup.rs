@@ -1,0 +1,166 @@
+//! `rentcar backup`: an archive of everything that a running service has, fetched while it goes on and looked at as it comes.
+//! A file gets its name when the archive is whole and durable, and never takes the place of another.
+
+use super::maintenance::progress;
+use anyhow::{Context as _, bail, ensure};
+use bytes::{Buf, Bytes};
+use clap::Args;
+use rentcar::http::answer::LINES;
+use rentcar::store::archive::{CopyError, Summary, copy};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Response, StatusCode, Url};
+use serde_json::Value;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// Where the service makes it.
+const PATH: &str = "/v1/admin/backup";
+const CONNECTED_WITHIN: Duration = Duration::from_secs(10);
+/// How long the service may send nothing: before it begins, it writes what has changed lately.
+const SILENT_MAX: Duration = Duration::from_mins(2);
+const BUFFER_BYTES: usize = 256 * 1024;
+/// An archive holds the keys of personal data, so its file is for its owner only.
+const OWNER_ONLY: u32 = 0o600;
+
+/// What is backed up, and where to.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// The service.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    url: String,
+    /// Where to; standard output without it.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// Makes one backup.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let summary = match &options.output {
+        Some(path) => into_file(&options.url, path)?,
+        None => match fetch(&options.url, BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock()))? {
+            // Whoever reads it has had enough.
+            Err(CopyError::Write(error)) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+            fetched => fetched.map_err(broken_off)?,
+        },
+    };
+    // Standard output may be the archive itself.
+    let _ = writeln!(io::stderr(), "{} events and {} other records written", summary.events, summary.records);
+    Ok(())
+}
+
+fn into_file(url: &str, path: &Path) -> anyhow::Result<Summary> {
+    refuse_existing(path)?;
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let file = hold(&part)?;
+    let fetched = fetch(url, BufWriter::with_capacity(BUFFER_BYTES, &file));
+    if fetched.is_err() {
+        // Nothing of an archive has come.
+        drop(fs::remove_file(&part));
+    }
+    let summary = fetched?.map_err(broken_off).with_context(|| {
+        format!("there is no backup; what came of it is in {}, and the next one replaces that", part.display())
+    })?;
+    let name = || {
+        file.sync_all()?;
+        fs::rename(&part, path)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    };
+    refuse_existing(path)?;
+    name().with_context(|| format!("{} cannot be made durable under its name", path.display()))?;
+    Ok(summary)
+}
+
+fn refuse_existing(path: &Path) -> anyhow::Result<()> {
+    let is_there = fs::symlink_metadata(path).is_ok();
+    ensure!(!is_there, "{} is there already and is not replaced: name another file with --output", path.display());
+    Ok(())
+}
+
+/// The file that is written; what another backup has left in it is gone, unless that is still being made.
+fn hold(part: &Path) -> anyhow::Result<File> {
+    let open = File::options().write(true).create(true).truncate(false).mode(OWNER_ONLY).open(part);
+    let file = open.with_context(|| format!("{} cannot be created", part.display()))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => bail!("another backup is writing {}: wait for its end", part.display()),
+        Err(TryLockError::Error(error)) => return Err(error).context(format!("{} cannot be locked", part.display())),
+    }
+    file.set_len(0).with_context(|| format!("{} cannot be written", part.display()))?;
+    Ok(file)
+}
+
+fn broken_off(error: CopyError) -> anyhow::Error {
+    let why = match &error {
+        CopyError::Archive(_) => "the service did not send all of it, and its log says why",
+        CopyError::Write(_) => "what came could not be written",
+    };
+    anyhow::Error::new(error).context(why)
+}
+
+/// Writes what the service sends to `out`. The outer error is that it sends no archive.
+fn fetch(url: &str, out: impl Write) -> anyhow::Result<Result<Summary, CopyError>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("the runtime cannot be started")?;
+    let response = runtime.block_on(ask(url))?;
+    let bar = progress("records written");
+    let body = Body { runtime, response, chunk: Bytes::new() };
+    let copied = copy(BufReader::with_capacity(BUFFER_BYTES, body), out, |records| bar.set_position(records));
+    bar.finish_and_clear();
+    Ok(copied)
+}
+
+async fn ask(url: &str) -> anyhow::Result<Response> {
+    let address = Url::parse(&format!("{}{PATH}", url.trim_end_matches('/')));
+    let address = address.ok().filter(|address| address.scheme() == "http" && address.has_host());
+    let address = address.with_context(|| {
+        format!("{url:?} is not the address of a service: give one such as --url http://127.0.0.1:8080")
+    })?;
+    let client = reqwest::Client::builder().no_proxy().connect_timeout(CONNECTED_WITHIN).read_timeout(SILENT_MAX);
+    let response = client.build().context("no client can be made")?.get(address).send().await;
+    let response = response.with_context(|| {
+        format!("nothing answers at {url}: start the service, or back up a stopped one with `rentcar export`")
+    })?;
+    let status = response.status();
+    let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if status == StatusCode::OK && content_type == LINES {
+        return Ok(response);
+    }
+    let problem: Value = serde_json::from_slice(&response.bytes().await.unwrap_or_default()).unwrap_or_default();
+    match (problem["code"].as_str(), problem["detail"].as_str()) {
+        (Some(code), Some(detail)) if status != StatusCode::NOT_FOUND => {
+            bail!("the service at {url} makes no backup: {detail} ({code}, status {})", status.as_u16())
+        }
+        _ => bail!(
+            "what answers at {url} is not rentcar, or one that is too old for this (status {}): name the service with --url",
+            status.as_u16()
+        ),
+    }
+}
+
+/// What the service sends, for who reads without waiting in tasks.
+struct Body {
+    runtime: Runtime,
+    response: Response,
+    chunk: Bytes,
+}
+
+impl Read for Body {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.chunk.is_empty() {
+            match self.runtime.block_on(self.response.chunk()).map_err(io::Error::other)? {
+                Some(chunk) => self.chunk = chunk,
+                None => return Ok(0),
+            }
+        }
+        let count = self.chunk.len().min(buffer.len());
+        self.chunk.copy_to_slice(&mut buffer[..count]);
+        Ok(count)
+    }
+}

@@ -1,0 +1,172 @@
+//! An archive of a journal that goes on, made while it is being fetched. One thread of lower priority reads a snapshot and
+//! writes lines, with pauses, so that whoever uses the service has the processor; it waits for whoever fetches, so that the
+//! memory it takes does not grow with the store. An archive that is not written to its end has no trailer.
+
+use super::super::journal::{Journal, ReadError, StoredEvent};
+use super::super::sled::give_way;
+use super::write::{ExportError, export};
+use bytes::Bytes;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{Stream, StreamExt};
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+/// How many bytes are handed over at once.
+const PIECE_BYTES: usize = 32 * 1024;
+/// How many pieces may wait for whoever fetches.
+const PIECES_MAX: usize = 4;
+/// Whoever fetches nothing for so long is not waited for: what the snapshot needs could not be removed meanwhile.
+const FETCHED_WITHIN: Duration = Duration::from_mins(1);
+/// How often it is looked whether there is room for another piece.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// After so long at work there is a pause,
+const WORK: Duration = Duration::from_millis(1);
+/// so many times as long as the work was,
+const PAUSE: u32 = 9;
+/// and this long at most: work takes long where others have the processor.
+const PAUSE_MAX: Duration = Duration::from_millis(50);
+
+/// The archive ends before its trailer: the service is being stopped, its journal has failed, or what is stored cannot be
+/// read. The log says why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the backup was broken off before its end")]
+pub struct BrokenOff;
+
+/// The pieces of an archive. After an error there is nothing more.
+pub type Backup = BoxStream<'static, Result<Bytes, BrokenOff>>;
+
+struct Piece {
+    bytes: Bytes,
+    is_last: bool,
+}
+
+/// Where the archive is written to.
+struct Pieces {
+    /// Dropped first, so that it is free for whoever has seen the end.
+    held: Option<Box<dyn Send>>,
+    journal: Arc<dyn Journal>,
+    to: Sender<Piece>,
+    piece: Vec<u8>,
+    begun: Instant,
+}
+
+impl Pieces {
+    /// Whether it makes sense to go on.
+    fn goes_on(&self) -> io::Result<()> {
+        if self.to.is_closed() {
+            return Err(io::Error::new(io::ErrorKind::BrokenPipe, "nobody fetches it any more"));
+        }
+        self.journal.failure().map_or(Ok(()), |why| Err(io::Error::other(why)))
+    }
+
+    fn hand_over(&mut self, is_last: bool) -> io::Result<()> {
+        let bytes = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE_BYTES)).into();
+        let (mut piece, begun) = (Piece { bytes, is_last }, Instant::now());
+        loop {
+            self.goes_on()?;
+            match self.to.try_send(piece) {
+                Ok(()) => break,
+                Err(TrySendError::Full(back) | TrySendError::Closed(back)) => piece = back,
+            }
+            if begun.elapsed() > FETCHED_WITHIN {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "it is fetched too slowly"));
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        if begun.elapsed() > LOOK_AGAIN {
+            // That was pause enough.
+            self.begun = Instant::now();
+        }
+        Ok(())
+    }
+
+    fn pause(&mut self) -> io::Result<()> {
+        let worked = self.begun.elapsed();
+        if worked >= WORK {
+            self.goes_on()?;
+            std::thread::sleep((worked * PAUSE).min(PAUSE_MAX));
+            self.begun = Instant::now();
+        }
+        Ok(())
+    }
+}
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.piece.extend_from_slice(bytes);
+        if self.piece.len() >= PIECE_BYTES {
+            self.hand_over(false)?;
+        }
+        self.pause()?;
+        Ok(bytes.len())
+    }
+
+    /// Only the end hands over less than a whole piece.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn write(mut pieces: Pieces, render: impl Fn(&StoredEvent) -> Option<serde_json::Value>) -> Result<(), ExportError> {
+    let begun = Instant::now();
+    pieces.goes_on()?;
+    let snapshot = pieces.journal.snapshot()?;
+    let taken = begun.elapsed();
+    pieces.begun = Instant::now();
+    let summary = export(&*snapshot, &mut pieces, render, |_| {})?;
+    drop((snapshot, pieces.held.take()));
+    pieces.hand_over(true)?;
+    let (events, records) = (summary.events, summary.records);
+    tracing::info!(
+        events,
+        records,
+        snapshot_ms = taken.as_millis(),
+        seconds = begun.elapsed().as_secs_f64(),
+        "backup written"
+    );
+    Ok(())
+}
+
+fn pieces(received: Receiver<Piece>) -> impl Stream<Item = Result<Bytes, BrokenOff>> {
+    stream::unfold(Some(received), |received| async move {
+        let mut received = received?;
+        Some(match received.recv().await {
+            Some(Piece { bytes, is_last }) => (Ok(bytes), (!is_last).then_some(received)),
+            None => (Err(BrokenOff), None),
+        })
+    })
+}
+
+/// Begins an archive of everything that is acknowledged now. It is broken off when the journal fails or is closed, and when
+/// the answer is dropped. What is `held` is dropped when nothing is read any more.
+///
+/// `render` makes the readable form of an event, if it knows its tag.
+///
+/// # Errors
+/// When the journal has failed already, or there is no thread for it.
+pub fn backup(
+    journal: Arc<dyn Journal>,
+    render: impl Fn(&StoredEvent) -> Option<serde_json::Value> + Send + 'static,
+    held: impl Send + 'static,
+) -> Result<Backup, ReadError> {
+    if let Some(why) = journal.failure() {
+        return Err(ReadError::Unavailable(why));
+    }
+    let (to, received) = channel(PIECES_MAX);
+    let (piece, held) = (Vec::with_capacity(PIECE_BYTES), Some(Box::new(held) as Box<dyn Send>));
+    let out = Pieces { held, journal, to, piece, begun: Instant::now() };
+    let work = move || {
+        give_way();
+        match write(out, render) {
+            Ok(()) => {}
+            Err(ExportError::Read(error)) => tracing::warn!(%error, "backup broken off"),
+            Err(ExportError::Write(error)) => tracing::warn!(%error, "backup broken off"),
+        }
+    };
+    let thread = std::thread::Builder::new().name("backup".to_owned()).spawn(work);
+    thread.map_err(|error| ReadError::Unavailable(format!("there is no thread for a backup: {error}")))?;
+    Ok(pieces(received).boxed())
+}
