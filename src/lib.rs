@@ -5,4 +5,5 @@ pub mod config;
 pub mod domain;
 pub mod http;
 pub mod providers;
+pub mod spelling;
 pub mod store;

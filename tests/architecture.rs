@@ -10,14 +10,15 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 600;
 
 /// What a layer may know of the crate; `ANY` of them know everything.
-const LAYERS: [(&str, &[&str]); 6] = [
+const LAYERS: [(&str, &[&str]); 7] = [
     ("domain", &[]),
+    ("spelling", &[]),
     ("store", &["domain"]),
     ("providers", &["domain"]),
     ("cluster", &["domain", "store"]),
     ("actors", &["domain", "store", "providers", "cluster"]),
     // The narrow doors of `http` are in `DOORS`.
-    ("http", &["domain"]),
+    ("http", &["domain", "spelling"]),
 ];
 
 /// Those who put everything together.

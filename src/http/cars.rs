@@ -6,7 +6,7 @@ use super::answer::Answer;
 use super::endpoint::{Call, Group, Outcome};
 use super::json::Members;
 use super::problem::Problem;
-use super::query::period;
+use super::query::{Query, period};
 use super::values::{MoneyDto, parse_date, render_date, render_instant, segment};
 use crate::actors::api::{BlockView, CarView, Listing};
 use crate::domain::fleet::{Particulars, Status};
@@ -19,6 +19,9 @@ use warp::http::{HeaderMap, StatusCode};
 
 /// The longest model, class, branch and reason, in characters.
 pub(super) const TEXT_CHARS_MAX: usize = 100;
+
+/// The members of a car; its number comes first and cannot be amended.
+const CAR: [&str; 6] = ["carNo", "model", "dailyRate", "carClass", "branch", "registeredOn"];
 
 /// A page of a list.
 #[derive(Debug, Serialize)]
@@ -96,6 +99,15 @@ pub(super) const fn status_name(status: Status) -> &'static str {
     }
 }
 
+/// The status of cars that a list is asked for.
+pub(super) fn status(query: &Query) -> Result<Option<Status>, Problem> {
+    let Some(text) = query.get("status") else { return Ok(None) };
+    let all = [Status::Available, Status::Rented, Status::Maintenance, Status::Retired];
+    let status = all.into_iter().find(|status| status_name(*status) == text);
+    let refused = || Problem::invalid_query("status: it must be AVAILABLE, RENTED, MAINTENANCE or RETIRED");
+    status.map(Some).ok_or_else(refused)
+}
+
 pub(super) fn mount(group: Group<Front>) -> Group<Front> {
     group
         .on(&access::CAR, one)
@@ -114,15 +126,17 @@ async fn one(front: Arc<Front>, call: Call) -> Outcome {
 }
 
 async fn list(front: Arc<Front>, call: Call) -> Outcome {
-    let page = call.query(&["cursor", "limit"])?.page()?;
+    let query = call.query(&["status", "includeRetired", "cursor", "limit"])?;
+    let (status, retired, page) = (status(&query)?, query.flag("includeRetired")?, query.page()?);
     check_cursor(page.cursor.as_deref())?;
-    let listing = front.service.cars(None, page.cursor.as_deref(), page.limit).await?;
+    let wanted = |of: Status| status.map_or(retired || of != Status::Retired, |status| of == status);
+    let listing = front.service.cars(wanted, page.cursor.as_deref(), page.limit).await?;
     Ok(Answer::ok(&PageDto::of(listing, |view| CarDto::of(&view))))
 }
 
 async fn register(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
-    let mut members = Members::parse(&call.body)?;
+    let mut members = Members::parse(&call.body, &CAR)?;
     let car_no = members.required("carNo", CarNo::parse)?;
     let particulars = Particulars {
         model: members.text("model", TEXT_CHARS_MAX)?,
@@ -160,7 +174,7 @@ async fn retire(front: Arc<Front>, call: Call) -> Outcome {
 async fn block(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
     let car_no: CarNo = call.number()?;
-    let mut members = Members::parse(&call.body)?;
+    let mut members = Members::parse(&call.body, &["from", "to", "reason"])?;
     let (from, to) = (members.instant("from")?, members.instant("to")?);
     let reason = members.text("reason", TEXT_CHARS_MAX)?;
     members.finish()?;
@@ -243,7 +257,7 @@ struct Changes {
 
 impl Changes {
     fn parse(body: &[u8]) -> Result<Changes, Problem> {
-        let mut members = Members::parse(body)?;
+        let mut members = Members::parse(body, &CAR[1..])?;
         // As in RFC 7396, `null` removes; what the domain has for "none" is the empty text and 0.
         let text = |members: &mut Members, name| {
             if members.take_null(name) { Ok(Some(String::new())) } else { members.optional_text(name, TEXT_CHARS_MAX) }

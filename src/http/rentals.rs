@@ -72,14 +72,14 @@ async fn one(front: Arc<Front>, call: Call) -> Outcome {
 async fn pick_up(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
     let rental_no = call.number()?;
-    Members::parse_or_none(&call.body)?.finish()?;
+    Members::none(&call.body)?;
     Ok(Answer::ok(&RentalDto::of(&front.service.pick_up(rental_no).await?)))
 }
 
 async fn return_car(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
     let rental_no = call.number()?;
-    Members::parse_or_none(&call.body)?.finish()?;
+    Members::none(&call.body)?;
     Ok(Answer::ok(&RentalDto::of(&front.service.return_car(rental_no).await?)))
 }
 

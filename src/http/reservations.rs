@@ -20,6 +20,9 @@ use warp::http::StatusCode;
 
 const METHOD_CHARS_MAX: usize = 32;
 const TOKEN_CHARS_MAX: usize = 256;
+/// The members of a reservation that is asked for, and of the means to pay.
+const RESERVATION: [&str; 6] = ["carNo", "customerNo", "from", "to", "payment", "reservationNo"];
+const MEANS: [&str; 2] = ["method", "token"];
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -139,11 +142,11 @@ pub(super) fn mount(group: Group<Front>) -> Group<Front> {
 
 async fn reserve(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
-    let mut members = Members::parse(&call.body)?;
+    let mut members = Members::parse(&call.body, &RESERVATION)?;
     let car_no = members.required("carNo", CarNo::parse)?;
     let customer_no = members.required("customerNo", CustomerNo::parse)?;
     let (from, to) = (members.instant("from")?, members.instant("to")?);
-    let means = members.optional_object("payment")?.map(means).transpose()?;
+    let means = members.optional_object("payment", &MEANS)?.map(means).transpose()?;
     let chosen = members.optional("reservationNo", chosen_number)?;
     members.finish()?;
     let period = period(from, to)?;
@@ -160,7 +163,7 @@ async fn reserve(front: Arc<Front>, call: Call) -> Outcome {
 async fn pay(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
     let reservation_no = call.number()?;
-    let means = means(Members::parse(&call.body)?)?;
+    let means = means(Members::parse(&call.body, &MEANS)?)?;
     let result = front.service.pay(reservation_no, means).await;
     settled(&front, StatusCode::OK, result).await
 }
@@ -192,7 +195,7 @@ async fn preview(front: Arc<Front>, call: Call) -> Outcome {
 async fn cancel(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
     let reservation_no = call.number()?;
-    Members::parse_or_none(&call.body)?.finish()?;
+    Members::none(&call.body)?;
     let (view, Quote { fee, refund }) = front.service.cancel(reservation_no).await?;
     let dto = ReservationDto::of(&view);
     Ok(Answer::ok(&ReservationDto { fee: Some(fee.into()), refund: Some(refund.into()), ..dto }))

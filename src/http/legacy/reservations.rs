@@ -60,15 +60,15 @@ fn wanted(members: &Members, label: Option<ReservationNo>, zone: &TimeZone) -> R
         let detail = format!("resrvNo: it may have {} characters at most", ReservationNo::CHARS_MAX);
         return Err(Problem::bad_request("invalid_reservation_no", detail).with("member", "resrvNo"));
     }
-    let rental_day = required("rentalDt", members.date("rentalDt")?)?;
-    let return_day = required("returnDt", members.date("returnDt")?)?;
+    let rental_day = members.required("rentalDt", members.date("rentalDt")?)?;
+    let return_day = members.required("returnDt", members.date("returnDt")?)?;
     let period = days::period(rental_day, return_day, zone).map_err(|why| match why {
         days::NoPeriod::Reversed => Problem::bad_request("invalid_period", "returnDt must not lie before rentalDt"),
         days::NoPeriod::OutOfBounds => invalid_date("rentalDt"),
     })?;
     Ok(Wanted {
         label,
-        car_no: required("carNo", members.no("carNo")?)?,
+        car_no: members.required("carNo", members.no("carNo")?)?,
         customer_no: members.no::<CustomerNo>("custNo")?.unwrap_or_else(CustomerNo::anonymous),
         period,
     })
