@@ -508,3 +508,15 @@ fn the_reader_of_this_test_understands_the_language_it_reads() {
     named.sort();
     assert_eq!(named, ["a::B", "c", "g::H", "i", "x::y::e::f"]);
 }
+
+#[test]
+fn what_is_waited_for_is_built_quickly_and_what_is_measured_is_linked_as_a_whole() {
+    let manifest: toml::Table = std::fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
+    let profiles = manifest["profile"].as_table().unwrap();
+    let release = profiles["release"].as_table().unwrap();
+    assert!(!release.contains_key("lto"), "`cargo run --release` is waited for: what links as a whole is `dist`");
+    assert!(release["codegen-units"].as_integer() > Some(1), "`cargo run --release` uses more than one processor");
+    assert_eq!(profiles["dist"]["lto"].as_str(), Some("fat"));
+    assert_eq!(profiles["dist"]["codegen-units"].as_integer(), Some(1));
+    assert_eq!(profiles["bench"]["inherits"].as_str(), Some("dist"), "figures are taken from what images are made of");
+}
