@@ -1,13 +1,22 @@
 //! The settings, read once at start and checked before anything else happens.
 
+mod listen;
+mod sources;
+
+pub use listen::Listen;
+pub use sources::Origin;
+
 use crate::actors::payment::bulkhead::BulkheadConfig;
 use crate::domain::cancellation::CancellationPolicy;
 use crate::domain::pricing::Pricing;
 use crate::domain::reservation::Terms;
 use crate::domain::time::{HOUR_MS, MINUTE_MS};
+use crate::providers::remote::RemoteProvider;
 use serde::Deserialize;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// The built-in settings, which name every one of them.
 pub const DEFAULTS: &str = include_str!("../config/default.toml");
@@ -38,8 +47,8 @@ pub struct Config {
 #[derive(Debug, Clone, Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
-    /// Address and port; port 0 takes a free one.
-    pub listen: SocketAddr,
+    /// Where to listen, as it was written; port 0 takes a free one.
+    pub listen: Listen,
     /// Whether an address that others can reach may be listened on.
     pub allow_public_listen: bool,
     /// Connections at once.
@@ -159,7 +168,7 @@ pub struct Actors {
 #[derive(Debug, Clone, Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
-    /// As in `RUST_LOG`.
+    /// Levels, and targets with levels, as in `RUST_LOG`.
     pub filter: String,
     /// How lines are written.
     pub format: LogFormat,
@@ -178,14 +187,39 @@ pub enum LogFormat {
 /// Settings that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A file, a variable or a value that cannot be read.
-    #[error("the configuration cannot be read")]
-    Unreadable(#[from] config::ConfigError),
+    /// A file that cannot be read, or is none of settings.
+    #[error("the file {} {problem}", path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+    /// A setting that there is not.
+    #[error("unknown setting {name} in {origin}: {hint}")]
+    Unknown {
+        /// Its name.
+        name: String,
+        /// Where it was said.
+        origin: Origin,
+        /// What may have been meant.
+        hint: String,
+    },
+    /// A value that a setting cannot have.
+    #[error("{name} {problem} (from {origin})")]
+    Unusable {
+        /// Which setting.
+        name: String,
+        /// What is wrong with its value, and what it must be.
+        problem: String,
+        /// Where it was said.
+        origin: Origin,
+    },
     /// A value out of its bounds.
-    #[error("the configuration is not usable: {name} {problem}")]
+    #[error("{name} {problem}")]
     Invalid {
         /// Which setting.
-        name: &'static str,
+        name: String,
         /// What is wrong with it.
         problem: String,
     },
@@ -195,18 +229,10 @@ impl Config {
     /// The settings from the built-in ones, `file` and the environment, in this order, checked.
     ///
     /// # Errors
-    /// When one of them cannot be read, names a setting that does not exist, or has a value out of bounds.
+    /// The first of them that cannot be read, names a setting that does not exist, or has a value out of bounds, with
+    /// where it was said.
     pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
-        let environment =
-            config::Environment::with_prefix(ENV_PREFIX).prefix_separator("__").separator("__").try_parsing(true);
-        let mut builder =
-            config::Config::builder().add_source(config::File::from_str(DEFAULTS, config::FileFormat::Toml));
-        if let Some(path) = file {
-            builder = builder.add_source(config::File::from(path).format(config::FileFormat::Toml).required(true));
-        }
-        let config: Config = builder.add_source(environment).build()?.try_deserialize()?;
-        config.check()?;
-        Ok(config)
+        sources::load(file, std::env::vars_os())
     }
 
     /// The settings as a file that would give them.
@@ -236,7 +262,7 @@ impl Config {
         within("server.trusted_proxies", server.trusted_proxies, 0, 16)?;
         if self.store.data.as_os_str().is_empty() {
             let problem = "is empty, but must name a directory".to_owned();
-            return Err(ConfigError::Invalid { name: "store.data", problem });
+            return Err(invalid("store.data", problem));
         }
         within("store.cache_mib", self.store.cache_mib, 8, 1024 * 1024)?;
         within("store.free_mib_min", self.store.free_mib_min, 0, 1024 * 1024)?;
@@ -263,25 +289,41 @@ impl Config {
         within("actors.stuck_ms_max", actors.stuck_ms_max, 100, 600_000)?;
         within("actors.view_wait_ms_max", actors.view_wait_ms_max, 0, 10_000)?;
         within("actors.read_wait_ms_max", actors.read_wait_ms_max, 1, 60_000)?;
-        let bulkhead = self.payment.bulkhead.check();
-        bulkhead.map_err(|error| ConfigError::Invalid { name: "payment.bulkhead", problem: error.to_string() })?;
-        // A place must not be given to another while the provider still serves the call.
-        let call_ms = i64::try_from(self.payment.provider_timeout_ms).unwrap_or(i64::MAX).saturating_add(1);
-        within("payment.bulkhead.pass_ms_max", self.payment.bulkhead.pass_ms_max, call_ms, 3_600_000)?;
+        self.payment.check()?;
         self.zone()?;
-        self.check_listen()
+        self.log.targets()?;
+        // What a name leads to is known at the start only.
+        self.server.listen.literal().map_or(Ok(()), |address| self.check_listen(address))
     }
 
-    fn check_listen(&self) -> Result<(), ConfigError> {
-        if self.server.listen.ip().is_loopback() || self.server.allow_public_listen {
+    /// The address to listen on. Where a name leads to several, it is the first of them, as [`Listen::addresses`] has
+    /// them; all of them must be allowed. Asks the system's resolver, and blocks meanwhile.
+    ///
+    /// # Errors
+    /// When the name leads nowhere, or where others can reach it and that is not allowed.
+    pub fn listen_address(&self) -> Result<SocketAddr, ConfigError> {
+        let listen = &self.server.listen;
+        let nowhere = |error: io::Error| {
+            let host = listen.host();
+            invalid("server.listen", format!("is {listen}, but the name {host} leads to no address ({error})"))
+        };
+        let addresses = listen.addresses().map_err(nowhere)?;
+        addresses.iter().try_for_each(|address| self.check_listen(*address))?;
+        addresses.first().copied().ok_or_else(|| nowhere(io::ErrorKind::NotFound.into()))
+    }
+
+    fn check_listen(&self, address: SocketAddr) -> Result<(), ConfigError> {
+        if address.ip().is_loopback() || self.server.allow_public_listen {
             return Ok(());
         }
+        let written = self.server.listen.to_string();
+        let leads = if written == address.to_string() { String::new() } else { format!(" ({address})") };
         let problem = format!(
-            "is {}, which others can reach, and there are no accounts yet: whoever reaches it may do everything. \
-             Listen on 127.0.0.1, or set server.allow_public_listen when something in front decides who may call",
-            self.server.listen
+            "is {written}{leads}, which others can reach, and there are no accounts yet: whoever reaches it may do \
+             everything. Listen on 127.0.0.1, or set server.allow_public_listen when something in front decides who may \
+             call"
         );
-        Err(ConfigError::Invalid { name: "server.listen", problem })
+        Err(invalid("server.listen", problem))
     }
 
     /// The time zone.
@@ -289,10 +331,9 @@ impl Config {
     /// # Errors
     /// When there is none of that name.
     pub fn zone(&self) -> Result<jiff::tz::TimeZone, ConfigError> {
-        jiff::tz::TimeZone::get(&self.time.zone).map_err(|_| ConfigError::Invalid {
-            name: "time.zone",
-            problem: format!("is \"{}\", which is not an IANA time zone such as Asia/Seoul", self.time.zone),
-        })
+        let zone = &self.time.zone;
+        let problem = || format!("is \"{zone}\", which is not an IANA time zone such as Asia/Seoul");
+        jiff::tz::TimeZone::get(zone).map_err(|_| invalid("time.zone", problem()))
     }
 
     /// The terms on which cars are booked.
@@ -315,16 +356,54 @@ impl Config {
     }
 }
 
-fn within<T: PartialOrd + Copy + std::fmt::Display>(
-    name: &'static str,
-    value: T,
-    min: T,
-    max: T,
-) -> Result<(), ConfigError> {
+impl Log {
+    /// What is logged of whom; errors of those of whom nothing is said.
+    ///
+    /// # Errors
+    /// When the filter has anything but levels and targets with levels.
+    pub fn targets(&self) -> Result<Targets, ConfigError> {
+        let plain = self.filter.chars().all(|char| char.is_ascii_alphanumeric() || ",= _-:.".contains(char));
+        let targets = self.filter.parse::<Targets>().ok().filter(|_| plain).ok_or_else(|| {
+            let filter = &self.filter;
+            let problem = format!("is \"{filter}\", but must be levels, for all or a target, such as info,ractor=warn");
+            invalid("log.filter", problem)
+        })?;
+        let nothing_for_all = targets.default_level().is_none();
+        Ok(if nothing_for_all { targets.with_default(LevelFilter::ERROR) } else { targets })
+    }
+}
+
+impl Payment {
+    fn check(&self) -> Result<(), ConfigError> {
+        if !self.provider_url.is_empty() {
+            let checked = RemoteProvider::check_url(&self.provider_url);
+            checked.map_err(|error| invalid("payment.provider_url", format!("cannot be used, since {error}")))?;
+        }
+        // A rule of the bulkhead begins with the setting's name.
+        let named = |rule: &str| {
+            let (name, problem) = rule.split_once(' ').unwrap_or(("", rule));
+            invalid(&format!("payment.bulkhead.{name}"), problem.to_owned())
+        };
+        self.bulkhead.check().map_err(|error| named(&error.to_string()))?;
+        // A place must not be given to another while the provider still serves the call.
+        let (pass_ms, call_ms) = (self.bulkhead.pass_ms_max, self.provider_timeout_ms);
+        if u64::try_from(pass_ms).is_ok_and(|pass_ms| pass_ms > call_ms) {
+            return Ok(());
+        }
+        let problem = format!("is {pass_ms}, but must be more than payment.provider_timeout_ms, which is {call_ms}");
+        Err(invalid("payment.bulkhead.pass_ms_max", problem))
+    }
+}
+
+fn invalid(name: &str, problem: String) -> ConfigError {
+    ConfigError::Invalid { name: name.to_owned(), problem }
+}
+
+fn within<T: PartialOrd + Copy + std::fmt::Display>(name: &str, value: T, min: T, max: T) -> Result<(), ConfigError> {
     if value >= min && value <= max {
         return Ok(());
     }
-    Err(ConfigError::Invalid { name, problem: format!("is {value}, but must be from {min} to {max}") })
+    Err(invalid(name, format!("is {value}, but must be from {min} to {max}")))
 }
 
 #[cfg(test)]
@@ -334,8 +413,7 @@ mod tests {
     use std::time::Duration;
 
     fn defaults() -> Config {
-        let source = config::File::from_str(DEFAULTS, config::FileFormat::Toml);
-        config::Config::builder().add_source(source).build().unwrap().try_deserialize().unwrap()
+        toml::from_str(DEFAULTS).unwrap()
     }
 
     #[test]
@@ -348,6 +426,31 @@ mod tests {
         let seconds = |seconds: u32| Duration::from_secs(seconds.into());
         assert_eq!(seconds(config.payment.unknown_alarm_seconds), unsettled.alarm_after);
         assert_eq!(seconds(config.payment.unknown_ask_seconds_max), Duration::from_millis(unsettled.ask_ms_max));
+    }
+
+    #[test]
+    fn what_is_logged_is_said_by_level_and_target() {
+        use tracing::Level;
+        let would = |filter: &str, target: &str, level: Level| {
+            let log = Log { filter: filter.to_owned(), format: LogFormat::Text };
+            log.targets().map(|targets| targets.would_enable(target, &level)).ok()
+        };
+        for (filter, target, level, logged) in [
+            ("info,ractor=warn", "rentcar::http", Level::INFO, Some(true)),
+            ("info,ractor=warn", "ractor::actor", Level::INFO, Some(false)),
+            ("info, ractor=warn", "ractor::actor", Level::WARN, Some(true)),
+            ("trace", "sled", Level::TRACE, Some(true)),
+            ("off", "rentcar", Level::ERROR, Some(false)),
+            ("rentcar=debug", "rentcar::store", Level::DEBUG, Some(true)),
+            ("rentcar=debug", "ractor", Level::WARN, Some(false)),
+            ("rentcar=debug", "ractor", Level::ERROR, Some(true)),
+            ("", "rentcar", Level::ERROR, Some(true)),
+            ("][", "rentcar", Level::ERROR, None),
+            ("info,ractor=loud", "rentcar", Level::ERROR, None),
+            ("rentcar[{car_no=c1}]=debug", "rentcar", Level::ERROR, None),
+        ] {
+            assert_eq!(would(filter, target, level), logged, "{filter} {target}");
+        }
     }
 
     #[test]

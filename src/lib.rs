@@ -6,3 +6,4 @@ pub mod domain;
 pub mod http;
 pub mod providers;
 pub mod store;
+pub mod suggestion;

@@ -10,14 +10,15 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 600;
 
 /// What a layer may know of the crate; `ANY` of them know everything.
-const LAYERS: [(&str, &[&str]); 6] = [
+const LAYERS: [(&str, &[&str]); 7] = [
     ("domain", &[]),
+    ("spelling", &[]),
     ("store", &["domain"]),
     ("providers", &["domain"]),
     ("cluster", &["domain", "store"]),
     ("actors", &["domain", "store", "providers", "cluster"]),
     // The narrow doors of `http` are in `DOORS`.
-    ("http", &["domain"]),
+    ("http", &["domain", "spelling"]),
 ];
 
 /// Those who put everything together.
@@ -538,4 +539,16 @@ fn the_reader_of_this_test_understands_the_language_it_reads() {
     let mut named: Vec<_> = paths(&source).into_iter().map(|(_, path)| path).collect();
     named.sort();
     assert_eq!(named, ["a::B", "c", "g::H", "i", "x::y::e::f"]);
+}
+
+#[test]
+fn what_is_waited_for_is_built_quickly_and_what_is_measured_is_linked_as_a_whole() {
+    let manifest: toml::Table = std::fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
+    let profiles = manifest["profile"].as_table().unwrap();
+    let release = profiles["release"].as_table().unwrap();
+    assert!(!release.contains_key("lto"), "`cargo run --release` is waited for: what links as a whole is `dist`");
+    assert!(release["codegen-units"].as_integer() > Some(1), "`cargo run --release` uses more than one processor");
+    assert_eq!(profiles["dist"]["lto"].as_str(), Some("fat"));
+    assert_eq!(profiles["dist"]["codegen-units"].as_integer(), Some(1));
+    assert_eq!(profiles["bench"]["inherits"].as_str(), Some("dist"), "figures are taken from what images are made of");
 }

@@ -71,8 +71,7 @@ async fn the_list_of_cars_is_paged_by_cursor() {
     }
     registered.sort();
     eventually("all cars are listed", SOON, async || server.all("/v1/cars").await.len() == 7).await;
-    let listed: Vec<_> =
-        server.all("/v1/cars?limit=3").await.iter().map(|car| car["carNo"].as_str().unwrap().to_owned()).collect();
+    let listed = server.car_numbers("/v1/cars?limit=3").await;
     let mut sorted = listed.clone();
     sorted.sort();
     assert_eq!(sorted, registered, "each car exactly once");
@@ -123,6 +122,79 @@ async fn a_retired_car_is_kept_in_the_books_and_cannot_be_booked() {
     let body = hold(&car_no, &customer_no, &in_days(5), &in_days(6));
     server.post("/v1/reservations", &body).await.refused(409, "car_retired");
     server.delete(&address).await.expect(204);
+}
+
+#[tokio::test]
+async fn retired_cars_are_listed_when_they_are_asked_for() {
+    let server = TestServer::start().await;
+    let (kept, retired) = (server.register_car().await, server.register_car().await);
+    server.delete(&path("/v1/cars/{}", &retired)).await.expect(204);
+    server.car_becomes(&retired, "RETIRED").await;
+    let both = {
+        let mut both = vec![kept.clone(), retired.clone()];
+        both.sort();
+        both
+    };
+    let old = server.get("/carManagements").await.expect(200);
+    assert_eq!(old.json["page"]["totalElements"], 2, "the old surface shows all: {}", old.story());
+    let old = server.get("/carInformations").await.expect(200);
+    assert_eq!(old.json["page"]["totalElements"], 2, "the old surface shows all: {}", old.story());
+    let block = json!({"from": in_seconds(-5), "to": in_days(1), "reason": "tyres"});
+    server.post(&path("/v1/cars/{}/blocks", &kept), &block).await.expect(201);
+    for (query, cars) in [
+        ("/v1/cars", vec![kept.clone()]),
+        ("/v1/cars?includeRetired=false", vec![kept.clone()]),
+        ("/v1/cars?includeRetired=true", both.clone()),
+        ("/v1/cars?status=RETIRED", vec![retired.clone()]),
+        ("/v1/cars?status=RETIRED&includeRetired=false", vec![retired.clone()]),
+        ("/v1/cars?status=MAINTENANCE", vec![kept.clone()]),
+        ("/v1/cars?status=MAINTENANCE&includeRetired=true", vec![kept.clone()]),
+        ("/v1/cars?status=AVAILABLE", vec![]),
+        ("/v1/cars?status=RENTED", vec![]),
+        ("/v1/fleet/ledger", both.clone()),
+        ("/v1/fleet/ledger?status=RETIRED", vec![retired.clone()]),
+    ] {
+        eventually(&format!("{query} lists {cars:?}"), SOON, async || server.car_numbers(query).await == cars).await;
+    }
+    assert_eq!(server.get(&path("/v1/cars/{}", &retired)).await.expect(200).json["status"], "RETIRED");
+    for bad in
+        ["status=SOLD", "status=", "status=retired", "includeRetired=1", "includeRetired=", "includeRetired=True"]
+    {
+        server.get(&format!("/v1/cars?{bad}")).await.refused(400, "invalid_query");
+    }
+    server.get("/v1/fleet/ledger?includeRetired=true").await.refused(400, "invalid_query");
+}
+
+#[tokio::test]
+async fn pages_go_on_past_any_number_of_retired_cars() {
+    let server = TestServer::start().await;
+    // Numbers in their order: one that stays, a crowd that retires, and two that stay.
+    let numbers: Vec<String> = (0..30).map(|at| format!("page-{at:02}")).collect();
+    let stays = |at: usize| at == 0 || at >= 28;
+    for (at, car_no) in numbers.iter().enumerate() {
+        server.post("/v1/cars", &car(car_no)).await.expect(201);
+        if !stays(at) {
+            server.delete(&path("/v1/cars/{}", car_no)).await.expect(204);
+        }
+    }
+    eventually("all are listed", SOON, async || server.car_numbers("/v1/cars?includeRetired=true").await.len() == 30)
+        .await;
+    let kept = [&*numbers[0], &*numbers[28], &*numbers[29]];
+    let retired = &numbers[1..28];
+    eventually("they are retired", SOON, async || server.car_numbers("/v1/cars?status=RETIRED").await == retired).await;
+    for limit in [1, 2, 3, 5, 29, 200] {
+        assert_eq!(server.car_numbers(&format!("/v1/cars?limit={limit}")).await, kept, "{limit} a page");
+        let gone = server.car_numbers(&format!("/v1/cars?status=RETIRED&limit={limit}")).await;
+        assert_eq!(gone, retired, "{limit} a page");
+        let all = server.car_numbers(&format!("/v1/cars?includeRetired=true&limit={limit}")).await;
+        assert_eq!(all, numbers, "{limit} a page");
+    }
+    let first = server.get("/v1/cars?limit=2").await.expect(200);
+    assert_eq!(first.items().len(), 2, "a page is full although what lies between is left out");
+    let last = server.get(&format!("/v1/cars?limit=2&cursor={}", first.text_at("/nextCursor"))).await.expect(200);
+    assert_eq!((last.items().len(), last.json["nextCursor"].is_null()), (1, true), "{}", last.story());
+    let after_all = server.get(&format!("/v1/cars?limit=2&cursor={}", numbers[29])).await.expect(200);
+    assert_eq!((after_all.items().len(), after_all.json["nextCursor"].is_null()), (0, true), "{}", after_all.story());
 }
 
 #[tokio::test]
@@ -212,10 +284,7 @@ async fn the_ledger_tells_which_cars_are_rented() {
     let (rented, idle) = (server.register_car().await, server.register_car().await);
     let booked = server.reserve(&rented, &unique("cust"), 1, 2).await;
     server.car_becomes(&rented, "RENTED").await;
-    let ledger = async |status: &str| {
-        let cars = server.all(&format!("/v1/fleet/ledger?status={status}")).await;
-        cars.iter().map(|car| car["carNo"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
-    };
+    let ledger = async |status: &str| server.car_numbers(&format!("/v1/fleet/ledger?status={status}")).await;
     eventually("the ledger has the rented car", SOON, async || ledger("RENTED").await == [rented.as_str()]).await;
     assert_eq!(ledger("AVAILABLE").await, [idle.as_str()]);
     server.get("/v1/fleet/ledger?status=SOLD").await.refused(400, "invalid_query");

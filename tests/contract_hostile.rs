@@ -3,7 +3,11 @@
 
 mod common;
 
-use common::{Api, Provider, SOON, TestServer, booking, car, customer, eventually, in_days, means, path, unique};
+use common::client::Extra;
+use common::{
+    Api, Options, Provider, SOON, TestServer, booking, car, customer, eventually, in_days, means, path, unique,
+};
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -347,4 +351,75 @@ async fn a_request_without_a_host_of_its_own_is_refused_by_every_process() {
     let absolute = "GET http://gateway:81/ HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n";
     let answer = raw(&server, absolute.as_bytes(), false).await;
     assert!(answer.contains("http://gateway:81/payments"), "{answer}");
+}
+
+/// The members that a call's body may have, as the interface describes them, and whether one of them must be there.
+fn described(description: &Value, operation: &Value) -> Option<(Vec<String>, bool)> {
+    let mut schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+    if let Some(reference) = schema["$ref"].as_str() {
+        schema = description.pointer(reference.trim_start_matches('#')).unwrap();
+    }
+    let members = schema["properties"].as_object()?.keys().cloned().collect();
+    Some((members, schema["required"].as_array().is_some_and(|required| !required.is_empty())))
+}
+
+#[tokio::test]
+async fn a_misspelt_member_is_named_with_what_was_meant_at_every_call() {
+    let server = TestServer::with(Options::with_faults()).await;
+    let description: Value = serde_json::from_str(include_str!("../docs/openapi.json")).unwrap();
+    let mut calls = 0;
+    for (path, item) in description["paths"].as_object().unwrap().iter().filter(|(path, _)| path.starts_with("/v1/")) {
+        for (method, operation) in item.as_object().unwrap() {
+            let Some((members, must)) = described(&description, operation) else { continue };
+            let address = path.replace(['{', '}'], "");
+            for member in members {
+                let lower = member.to_lowercase();
+                let misspelt = if lower == member { format!("{member}s") } else { lower };
+                let headers = [("if-match", "*")];
+                let raw = json!({ &misspelt: "secret-value" }).to_string().into_bytes();
+                let extra = Extra { headers: &headers, raw: Some(("application/json", raw)) };
+                let method: Method = method.to_uppercase().parse().unwrap();
+                let answer = server.send(method, &address, None, extra).await.expect(400);
+                let detail = answer.text_at("/detail");
+                assert!(detail.contains(&misspelt), "{}", answer.story());
+                assert!(detail.contains(&format!("did you mean {member}?")), "{}", answer.story());
+                assert_eq!(must, detail.contains("it is missing; "), "{}", answer.story());
+                assert!(!answer.text.contains("secret-value"), "{}", answer.story());
+                calls += 1;
+            }
+        }
+    }
+    assert!(calls > 30, "only {calls} members were tried");
+}
+
+#[tokio::test]
+async fn a_misspelt_name_is_told_within_objects_in_queries_and_on_the_old_surface_too() {
+    let server = TestServer::start().await;
+    let post = async |path: &str, body: Value| server.post(path, &body).await.refused(400, "invalid_member");
+    let rate = post("/v1/cars", json!({"carNo": "c-1", "model": "x", "dailyRate": {"ammount": 1, "currency": "KRW"}}));
+    let meant = "dailyRate.amount: it is missing; dailyRate.ammount is not known here, did you mean dailyRate.amount?";
+    assert_eq!(rate.await.text_at("/detail"), meant);
+    let car = post("/v1/cars", json!({"carno": "c-1", "model": "x"})).await;
+    assert_eq!(car.text_at("/detail"), "carNo: it is missing; carno is not known here, did you mean carNo?");
+    assert_eq!(car.json["member"], "carNo");
+    let plate = post("/v1/cars", json!({"plate": "c-1", "model": "x"})).await;
+    assert_eq!(plate.text_at("/detail"), "carNo: it is missing; plate is not known here");
+    let old = post("/carReservations", json!({"carno": "c-1", "rentalDt": "20300101", "returnDt": "20300102"})).await;
+    assert_eq!(old.text_at("/detail"), "carNo: it is missing; carno is not known here, did you mean carNo?");
+    let old = post("/carManagements", json!({"CARNO": "c-1", "rentalAmt": "1"})).await;
+    assert_eq!(old.text_at("/detail"), "carNo: it is missing; CARNO is not known here, did you mean carNo?");
+    for (address, meant) in [
+        ("/v1/cars?Limit=3", "Limit: no such parameter is known here, did you mean limit?"),
+        (
+            "/v1/cars?includeretired=true",
+            "includeretired: no such parameter is known here, did you mean includeRetired?",
+        ),
+        (
+            "/v1/cars?colour=red",
+            "colour: no such parameter is known here, known are status, includeRetired, cursor, limit",
+        ),
+        ("/v1/cars/c-1?colour=red", "colour: no such parameter is known here, none is"),
+    ] {
+        assert_eq!(server.get(address).await.refused(400, "invalid_query").text_at("/detail"), meant);
+    }
 }

@@ -4,7 +4,7 @@
 mod common;
 
 use common::process::rentcar;
-use common::{Options, Provider, TestServer};
+use common::{Options, Provider, SOON, TestServer, eventually};
 use serde_json::json;
 use std::process::Output;
 
@@ -24,6 +24,8 @@ async fn the_story_can_be_told_again_and_again() {
         assert!(output.status.success(), "{told}{complaint}");
         assert!(told.lines().filter(|line| line.starts_with('✓')).count() > 20, "{told}");
     }
+    eventually("no car is left behind", SOON, async || server.all("/v1/cars").await.is_empty()).await;
+    assert_eq!(server.all("/v1/fleet/ledger?status=RETIRED").await.len(), 4, "the books keep them");
     let settings = server.get("/v1/admin/payment-provider").await.expect(200);
     assert_eq!(settings.number_at("/latencyMs"), 1, "the provider's settings are as they were");
     assert_eq!(settings.json["declineRate"], 0.0);

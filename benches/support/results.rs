@@ -136,7 +136,7 @@ impl std::fmt::Display for Row {
 /// Whether figures are wanted, or only to see that a benchmark works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// `cargo bench`: all rounds, the release profile.
+    /// `cargo bench`: all rounds, built as the profile `dist` builds.
     Full,
     /// `cargo test --benches`: one short round of everything, whose figures mean nothing.
     Fast,

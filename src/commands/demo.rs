@@ -3,6 +3,7 @@
 //! Every run makes cars and customers of its own, so it can be repeated against the same service. It never touches
 //! what others have made, except the settings of the sandbox provider inside, which it puts back.
 
+use super::running::{Running, ServiceUrl};
 use super::say;
 use anyhow::{Context as _, bail, ensure};
 use jiff::{Timestamp, ToSpan};
@@ -25,9 +26,9 @@ const PROVIDER: &str = "/v1/admin/payment-provider";
 ///
 /// # Errors
 /// The first outcome that is not as it should be, in a sentence.
-pub async fn run(url: &str) -> anyhow::Result<()> {
-    let story = Story::begin(url)?;
-    say(format!("The story of rentcar, told by {}", story.url))?;
+pub async fn run(url: &ServiceUrl) -> anyhow::Result<()> {
+    let story = Story::begin(url).await?;
+    say(format!("The story of rentcar, told by {}", story.service.url()))?;
     let cars = story.cars_and_a_customer().await?;
     let booked = story.reserve_and_pay(&cars.first).await?;
     story.refuse_an_overlap(&cars.first).await?;
@@ -91,20 +92,18 @@ struct Cars {
 
 /// A run.
 struct Story {
-    client: reqwest::Client,
-    url: String,
+    service: Running,
     /// What the numbers of this run have in them, so that they are nobody else's.
     run: String,
     customer_no: String,
 }
 
 impl Story {
-    fn begin(url: &str) -> anyhow::Result<Story> {
-        let client = reqwest::Client::builder().no_proxy().timeout(ANSWER_WITHIN).build();
-        let client = client.context("no client can be made")?;
+    async fn begin(url: &ServiceUrl) -> anyhow::Result<Story> {
+        let service = Running::at(url, ANSWER_WITHIN).await?;
         let run = uuid::Uuid::now_v7().simple().to_string();
         let customer_no = format!("demo-{run}");
-        Ok(Story { client, url: url.trim_end_matches('/').to_owned(), run, customer_no })
+        Ok(Story { service, run, customer_no })
     }
 
     async fn ask(
@@ -115,7 +114,7 @@ impl Story {
         body: Option<&Value>,
     ) -> anyhow::Result<Answer> {
         let request = format!("{method} {path}");
-        let mut builder = self.client.request(method, format!("{}{path}", self.url));
+        let mut builder = self.service.request(method, path);
         if let Some((name, value)) = header {
             builder = builder.header(name, value);
         }

@@ -2,13 +2,13 @@
 
 use super::{block_on, say};
 use crate::commands::serve::store_options;
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use rentcar::actors::policies::POLICIES;
 use rentcar::actors::views::rebuild;
 use rentcar::config::Config;
-use rentcar::store::archive;
+use rentcar::store::archive::{self, ExportError, Summary};
 use rentcar::store::check::check;
 use rentcar::store::journal::Journal;
 use rentcar::store::replay;
@@ -16,7 +16,7 @@ use rentcar::store::schema;
 use rentcar::store::sled::{SledJournal, SledOptions};
 use rentcar::store::view_store::ViewStore;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
+use std::io::{BufReader, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,23 +117,57 @@ pub fn export(data: &Data, output: Option<&Path>) -> anyhow::Result<()> {
     let bar = progress("records written");
     let render = |event: &rentcar::store::journal::StoredEvent| schema::to_json(&event.tag, &event.payload);
     let write = |out: &mut dyn Write| archive::export(&journal, out, render, |records| bar.set_position(records));
-    let summary = if let Some(path) = output {
-        let file = File::create_new(path).with_context(|| format!("{} cannot be created", path.display()))?;
-        let mut out = BufWriter::new(file);
-        let summary = write(&mut out)?;
-        let file = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-        file.sync_all().with_context(|| format!("{} cannot be made durable", path.display()))?;
-        summary
-    } else {
-        let mut out = BufWriter::new(std::io::stdout().lock());
-        let summary = write(&mut out)?;
-        out.flush().context("standard output cannot be written")?;
-        summary
+    let written = match output {
+        Some(path) => into_a_new_file(path, write).map(Some)?,
+        None => unless_nobody_reads(write(&mut BufWriter::new(std::io::stdout().lock())))?,
     };
     bar.finish_and_clear();
-    // Standard output may be the archive itself.
-    let _ = writeln!(std::io::stderr(), "{} events and {} other records written", summary.events, summary.records);
+    if let Some(Summary { events, records }) = written {
+        // Standard output may be the archive itself.
+        let _ = writeln!(std::io::stderr(), "{events} events and {records} other records written");
+    }
     Ok(())
+}
+
+/// Writes an archive into a file that there is not yet. Whatever has gone wrong, no part of one stays.
+fn into_a_new_file(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<Summary, ExportError>,
+) -> anyhow::Result<Summary> {
+    let shown = path.display();
+    let file = File::create_new(path).map_err(|error| {
+        let kind = error.kind();
+        if kind == ErrorKind::AlreadyExists {
+            anyhow!("{shown} exists already and is not overwritten: give another name to --output, or remove it before")
+        } else if kind == ErrorKind::NotFound {
+            anyhow!("{shown} cannot be created, since the directory it would be in does not exist: make that before")
+        } else {
+            anyhow!("{shown} cannot be created ({error}): give a place to --output where files can be written")
+        }
+    })?;
+    let mut out = BufWriter::new(file);
+    let written = write(&mut out).and_then(|summary| {
+        let file = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+        file.sync_all()?;
+        Ok(summary)
+    });
+    written.map_err(|error| {
+        let removed = std::fs::remove_file(path).map_or("has to be removed", |()| "is removed");
+        let advice = match error {
+            ExportError::Write(_) => " (make room, or give another place to --output)",
+            ExportError::Read(_) => "",
+        };
+        anyhow::Error::new(error).context(format!("{shown} could not be written to its end and {removed}{advice}"))
+    })
+}
+
+/// A reader that has seen enough, as `head` has, is no failure.
+fn unless_nobody_reads(written: Result<Summary, ExportError>) -> anyhow::Result<Option<Summary>> {
+    match written {
+        Err(ExportError::Write(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(None),
+        Err(ExportError::Write(error)) => Err(error).context("standard output cannot be written"),
+        other => Ok(Some(other?)),
+    }
 }
 
 /// `rentcar import`.
@@ -143,7 +177,9 @@ pub fn import(data: &Data, input: Option<&Path>) -> anyhow::Result<()> {
     let count = |records| bar.set_position(records);
     let summary = match input {
         Some(path) => {
-            let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
+            let file = File::open(path).with_context(|| {
+                format!("{} cannot be read: name an archive that `rentcar export` has written", path.display())
+            })?;
             archive::import(BufReader::new(file), &target, &options, count)?
         }
         None => archive::import(std::io::stdin().lock(), &target, &options, count)?,

@@ -3,18 +3,22 @@
 pub mod backup;
 pub mod demo;
 pub mod generations;
+pub mod help;
+pub mod listening;
 pub mod maintenance;
 pub mod provider;
 pub mod reconcile;
+pub mod running;
 pub mod serve;
 
 use anyhow::Context as _;
-use rentcar::config::LogFormat;
+use rentcar::config::{Log, LogFormat};
 use rentcar::http::server::Drained;
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Says on standard error what went wrong, in one line.
 pub fn complain(error: &anyhow::Error) {
@@ -22,10 +26,14 @@ pub fn complain(error: &anyhow::Error) {
     let _ = writeln!(std::io::stderr(), "rentcar: {error:#}");
 }
 
-/// Says something on standard output, which is the command's result.
+/// Says something on standard output, which is the command's result. Where nobody reads it any more, as behind `| head`,
+/// the command goes on all the same: what it does and its exit code do not depend on who listens.
 pub fn say(line: impl std::fmt::Display) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}").and_then(|()| out.flush()).context("standard output cannot be written")
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        said => said.context("standard output cannot be written"),
+    }
 }
 
 /// Runs on all cores until it is done.
@@ -35,12 +43,13 @@ pub fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Resul
 }
 
 /// Logs to standard error.
-pub fn log_to_stderr(filter: &str, format: LogFormat) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter).context("log.filter cannot be understood")?;
-    let layer = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = match format {
-        LogFormat::Text => layer.with_ansi(std::io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => layer.json().try_init(),
+pub fn log_to_stderr(log: &Log) -> anyhow::Result<()> {
+    let registry = tracing_subscriber::registry().with(log.targets()?);
+    // A line that cannot be written is lost; complaining of that in the same place would only panic.
+    let layer = tracing_subscriber::fmt::layer().log_internal_errors(false).with_writer(std::io::stderr);
+    let started = match log.format {
+        LogFormat::Text => registry.with(layer.with_ansi(std::io::stderr().is_terminal())).try_init(),
+        LogFormat::Json => registry.with(layer.json()).try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))
 }

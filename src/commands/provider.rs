@@ -1,26 +1,33 @@
 //! `rentcar provider`: the sandbox payment provider as a process of its own, so that its ledger outlives the
 //! service's crashes as a real provider's would.
 
-use super::{block_on, log_drained, log_to_stderr, say, until_told_to_stop};
+use super::{block_on, listening, log_drained, log_to_stderr, say, until_told_to_stop};
 use anyhow::Context as _;
-use rentcar::config::LogFormat;
+use rentcar::config::{Listen, Log, LogFormat};
 use rentcar::http::provider::standalone;
-use rentcar::http::server::{self, ServerLimits, serve};
+use rentcar::http::server::{ServerLimits, serve};
 use rentcar::providers::sandbox::Sandbox;
-use std::net::SocketAddr;
 
 /// Runs until it is told to stop.
-pub fn run(listen: SocketAddr) -> anyhow::Result<()> {
+pub fn run(listen: &Listen) -> anyhow::Result<()> {
+    let addresses = listen.addresses().with_context(|| format!("{} leads to no address", listen.host()))?;
     anyhow::ensure!(
-        listen.ip().is_loopback(),
-        "the sandbox provider moves pretended money for whoever asks, so it listens on loopback addresses only"
+        addresses.iter().all(|address| address.ip().is_loopback()),
+        "the sandbox provider moves pretended money for whoever asks, so it listens on loopback addresses only, such as \
+         127.0.0.1, and not on {listen}"
     );
-    log_to_stderr("info,ractor=warn", LogFormat::Text)?;
+    let address = *addresses.first().context("there is no address to listen on")?;
+    log_to_stderr(&Log { filter: "info,ractor=warn".to_owned(), format: LogFormat::Text })?;
     block_on(async move {
         let stop = until_told_to_stop()?;
-        let listener = server::listen(listen).with_context(|| format!("{listen} cannot be listened on"))?;
+        let listener = listening::listen(address)?;
         let address = listener.local_addr().context("the address cannot be read")?;
         say(format_args!("rentcar provider is ready at http://{address}"))?;
+        tracing::info!(
+            service = format!("rentcar serve --payment-provider http://{address}"),
+            settings = format!("http://{address}/settings"),
+            "ready to be paid through, Ctrl-C stops it"
+        );
         let service = warp::service(standalone(&Sandbox::new()));
         log_drained(serve(listener, service, ServerLimits::default(), stop).await);
         Ok(())

@@ -2,6 +2,7 @@
 //! compare; without one the store is read here. The report is the same.
 
 use super::maintenance::{Data, progress};
+use super::running::{Running, ServiceUrl};
 use super::serve::remote_provider;
 use super::{block_on, say};
 use anyhow::Context as _;
@@ -27,8 +28,8 @@ pub struct Options {
     #[arg(long, value_name = "URL")]
     payment_provider: Option<String>,
     /// Ask a running service to compare, instead of reading the store.
-    #[arg(long, value_name = "URL", conflicts_with_all = ["config", "data", "payment_provider"])]
-    service: Option<String>,
+    #[arg(long, visible_alias = "url", value_name = "URL", conflicts_with_all = ["config", "data", "payment_provider"])]
+    service: Option<ServiceUrl>,
 }
 
 /// Compares once.
@@ -68,11 +69,10 @@ async fn read(options: &Options) -> anyhow::Result<ReconciliationDto> {
     Ok(ReconciliationDto::of(&report?))
 }
 
-async fn asked(url: &str) -> anyhow::Result<ReconciliationDto> {
-    let client = reqwest::Client::builder().no_proxy().timeout(ANSWER_WITHIN).build();
-    let address = format!("{}{PATH}", url.trim_end_matches('/'));
+async fn asked(url: &ServiceUrl) -> anyhow::Result<ReconciliationDto> {
+    let service = Running::at(url, ANSWER_WITHIN).await?;
     let bar = progress("the service compares");
-    let response = client.context("no client can be made")?.get(address).send().await;
+    let response = service.request(reqwest::Method::GET, PATH).send().await;
     let response = response.with_context(|| format!("the service at {url} does not answer"))?;
     let status = response.status();
     let body = response.bytes().await.context("the answer broke off")?;

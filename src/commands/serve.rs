@@ -1,7 +1,7 @@
 //! `rentcar serve`: configuration, store, actors, front door, in this order; and back again.
 
 use super::generations::{Generation, Ground};
-use super::{block_on, log_to_stderr, say, until_told_to_stop};
+use super::{block_on, listening, log_to_stderr, say, until_told_to_stop};
 use anyhow::Context as _;
 use clap::Args;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -9,19 +9,18 @@ use rentcar::actors::app::AppSettings;
 use rentcar::actors::payment::unsettled::UnsettledSettings;
 use rentcar::actors::runtime::ContextLimits;
 use rentcar::actors::service::ServiceSettings;
-use rentcar::config::Config;
+use rentcar::config::{Config, Listen};
 use rentcar::http::body::BodyLimits;
 use rentcar::http::door::Door;
 use rentcar::http::endpoint::RequestLimits;
 use rentcar::http::rate_limit::RateLimitSettings;
-use rentcar::http::server::{self, Drained, ServerLimits, serve};
+use rentcar::http::server::{Drained, ServerLimits, serve};
 use rentcar::http::{FrontSettings, starting};
 use rentcar::providers::PaymentProvider;
 use rentcar::providers::remote::{RemoteConfig, RemoteProvider};
 use rentcar::providers::sandbox::Sandbox;
 use rentcar::store::schema;
 use rentcar::store::sled::SledOptions;
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,9 +44,9 @@ pub struct Options {
     /// A file of settings over the built-in ones.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address and port; port 0 takes a free one.
+    /// Where to listen; :PORT or PORT alone means 127.0.0.1, port 0 a free one.
     #[arg(long, value_name = "HOST:PORT")]
-    listen: Option<SocketAddr>,
+    listen: Option<Listen>,
     /// Where the state is kept.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -62,8 +61,8 @@ pub struct Options {
 impl Options {
     fn settings(&self) -> anyhow::Result<Config> {
         let mut config = Config::load(self.config.as_deref())?;
-        if let Some(listen) = self.listen {
-            config.server.listen = listen;
+        if let Some(listen) = &self.listen {
+            config.server.listen.clone_from(listen);
         }
         if let Some(data) = &self.data {
             config.store.data.clone_from(data);
@@ -86,7 +85,7 @@ pub fn print_config(options: &Options) -> anyhow::Result<()> {
 /// Runs until it is told to stop.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let config = options.settings()?;
-    log_to_stderr(&config.log.filter, config.log.format)?;
+    log_to_stderr(&config.log)?;
     let metrics = metrics()?;
     block_on(serve_until_stopped(config, options.fault_injection, metrics))
 }
@@ -95,9 +94,8 @@ async fn serve_until_stopped(config: Config, fault_injection: bool, metrics: Pro
     let stop = until_told_to_stop()?;
     // Everything that can be refused without the data directory comes before it, so that no store is made in vain.
     let (provider, sandbox) = payment_provider(&config)?;
-    let listen = config.server.listen;
     // Bound first, so that a second start on the same port is told of the port and not of the lock.
-    let listener = server::listen(listen).with_context(|| format!("{listen} cannot be listened on"))?;
+    let listener = listening::listen(config.listen_address()?)?;
     let inside = if sandbox.is_some() { "sandbox payment provider inside" } else { "payment provider outside" };
     let (data, limits) = (config.store.data.clone(), server_limits(&config));
     let ground = Ground::new(config, fault_injection, (provider, sandbox), metrics.clone(), stop.clone());
@@ -112,6 +110,12 @@ async fn serve_until_stopped(config: Config, fault_injection: bool, metrics: Pro
         }
     });
     say(format_args!("rentcar is ready at http://{address} (data in {}, {inside})", data.display()))?;
+    tracing::info!(
+        interface = format!("http://{address}/openapi.json"),
+        health = format!("http://{address}/actuator/health"),
+        demo = format!("rentcar demo --url http://{address}"),
+        "ready to be tried, Ctrl-C stops it"
+    );
 
     let closed = ground.go_on(generation, &door, serving).await;
     upkeep.abort();

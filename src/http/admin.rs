@@ -103,7 +103,7 @@ fn until(pieces: Backup, shutdown: CancellationToken) -> Backup {
 
 async fn force(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
-    let mut members = Members::parse(&call.body)?;
+    let mut members = Members::parse(&call.body, &["state"])?;
     let mode = members.required("state", |text| match text {
         "FORCED_OPEN" => Ok(BreakerMode::ForcedOpen),
         "FORCED_CLOSED" => Ok(BreakerMode::ForcedClosed),
@@ -116,7 +116,7 @@ async fn force(front: Arc<Front>, call: Call) -> Outcome {
 
 async fn fault(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
-    let mut members = Members::parse(&call.body)?;
+    let mut members = Members::parse(&call.body, &["context", "action"])?;
     let context = members.text("context", 32)?;
     let action = members.required("action", |text| match text {
         "kill" => Ok(FaultAction::Kill),

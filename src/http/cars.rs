@@ -8,7 +8,7 @@ use super::json::Members;
 use super::numbers::Spelled;
 use super::preconditions;
 use super::problem::Problem;
-use super::query::period;
+use super::query::{Query, period};
 use super::values::{MoneyDto, parse_date, render_date, render_instant, segment};
 use crate::actors::api::{BlockView, CarView, InvalidCursor, Listing, ServiceError};
 use crate::domain::fleet::{self, Changes, Particulars, Status};
@@ -20,6 +20,9 @@ use warp::http::StatusCode;
 
 /// The longest model, class, branch and reason, in characters.
 pub(super) const TEXT_CHARS_MAX: usize = 100;
+
+/// The members of a car; its number comes first and cannot be amended.
+const CAR: [&str; 6] = ["carNo", "model", "dailyRate", "carClass", "branch", "registeredOn"];
 
 /// A page of a list.
 #[derive(Debug, Serialize)]
@@ -97,6 +100,15 @@ pub(super) const fn status_name(status: Status) -> &'static str {
     }
 }
 
+/// The status of cars that a list is asked for.
+pub(super) fn status(query: &Query) -> Result<Option<Status>, Problem> {
+    let Some(text) = query.get("status") else { return Ok(None) };
+    let all = [Status::Available, Status::Rented, Status::Maintenance, Status::Retired];
+    let status = all.into_iter().find(|status| status_name(*status) == text);
+    let refused = || Problem::invalid_query("status: it must be AVAILABLE, RENTED, MAINTENANCE or RETIRED");
+    status.map(Some).ok_or_else(refused)
+}
+
 pub(super) fn mount(group: Group<Front>) -> Group<Front> {
     group
         .on(&access::CAR, one)
@@ -125,15 +137,17 @@ async fn one(front: Arc<Front>, call: Call) -> Outcome {
 }
 
 async fn list(front: Arc<Front>, call: Call) -> Outcome {
-    let page = call.query(&["cursor", "limit"])?.page()?;
+    let query = call.query(&["status", "includeRetired", "cursor", "limit"])?;
+    let (status, retired, page) = (status(&query)?, query.flag("includeRetired")?, query.page()?);
     let cursor = cursor(&front, page.cursor.as_deref()).await?;
-    let listing = front.service.cars(None, cursor.as_ref(), page.limit).await?;
+    let wanted = |of: Status| status.map_or(retired || of != Status::Retired, |status| of == status);
+    let listing = front.service.cars(wanted, cursor.as_ref(), page.limit).await?;
     Ok(Answer::ok(&PageDto::of(listing, |view| CarDto::of(&view))))
 }
 
 async fn register(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
-    let mut members = Members::parse(&call.body)?;
+    let mut members = Members::parse(&call.body, &CAR)?;
     let car_no = members.number("carNo")?;
     let particulars = Particulars {
         model: members.text("model", TEXT_CHARS_MAX)?,
@@ -167,7 +181,7 @@ async fn retire(front: Arc<Front>, call: Call) -> Outcome {
 async fn block(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
     let car_no = call.number()?;
-    let mut members = Members::parse(&call.body)?;
+    let mut members = Members::parse(&call.body, &["from", "to", "reason"])?;
     let (from, to) = (members.instant("from")?, members.instant("to")?);
     let reason = members.text("reason", TEXT_CHARS_MAX)?;
     members.finish()?;
@@ -206,7 +220,7 @@ pub(super) async fn cursor(front: &Front, cursor: Option<&str>) -> Result<Option
 
 /// What a caller wants to be different. As in RFC 7396, `null` takes away what may be missing.
 fn changes(body: &[u8]) -> Result<Changes, Problem> {
-    let mut members = Members::parse(body)?;
+    let mut members = Members::parse(body, &CAR[1..])?;
     let text = |members: &mut Members, name| {
         if members.take_null(name) { Ok(Some(String::new())) } else { members.optional_text(name, TEXT_CHARS_MAX) }
     };

@@ -1,10 +1,11 @@
 //! Strict JSON objects: no member twice, none unknown, none of another type. Never repeats a value in what it says.
 
 use super::numbers::{Number, Spelled};
-use super::problem::Problem;
+use super::problem::{Problem, plain_name};
 use super::values;
 use crate::domain::money::{Currency, Money};
 use crate::domain::time::Timestamp;
+use crate::suggestion::nearest;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
@@ -110,29 +111,30 @@ impl Json {
 pub struct Members {
     /// What stands in front of a member's name in a message: empty, or such as `dailyRate.`.
     path: String,
+    known: &'static [&'static str],
     left: Vec<(String, Json)>,
 }
 
 impl Members {
-    /// The members of the object that `bytes` are.
+    /// The members of the object that `bytes` are, of which the caller will take those in `known`.
     ///
     /// # Errors
     /// 400 `malformed_json`, and 400 `invalid_member` unless it is an object.
-    pub fn parse(bytes: &[u8]) -> Result<Members, Problem> {
+    pub fn parse(bytes: &[u8], known: &'static [&'static str]) -> Result<Members, Problem> {
         match Json::parse(bytes)? {
-            Json::Object(left) => Ok(Members { path: String::new(), left }),
+            Json::Object(left) => Ok(Members { path: String::new(), known, left }),
             Json::Null | Json::Bool(_) | Json::Natural(_) | Json::OtherNumber(_) | Json::Text(_) | Json::Array(_) => {
                 Err(Problem::invalid_member("(body)", "it must be a JSON object"))
             }
         }
     }
 
-    /// The same, where no body at all means no members.
+    /// Refuses whatever is in a body that needs no members and may be missing.
     ///
     /// # Errors
-    /// As [`Members::parse`].
-    pub fn parse_or_none(bytes: &[u8]) -> Result<Members, Problem> {
-        if bytes.is_empty() { Ok(Members { path: String::new(), left: vec![] }) } else { Members::parse(bytes) }
+    /// As [`Members::parse`], and 400 `unknown_member`.
+    pub fn none(bytes: &[u8]) -> Result<(), Problem> {
+        if bytes.is_empty() { Ok(()) } else { Members::parse(bytes, &[])?.finish() }
     }
 
     /// The problem of a member of this object.
@@ -223,14 +225,18 @@ impl Members {
         self.required(member, values::parse_instant)
     }
 
-    /// An object within this one, if it is there.
+    /// An object within this one, if it is there, with the members that are known in it.
     ///
     /// # Errors
     /// 400 `invalid_member`.
-    pub fn optional_object(&mut self, member: &str) -> Result<Option<Members>, Problem> {
+    pub fn optional_object(
+        &mut self,
+        member: &str,
+        known: &'static [&'static str],
+    ) -> Result<Option<Members>, Problem> {
         match self.take(member) {
             None => Ok(None),
-            Some(Json::Object(left)) => Ok(Some(Members { path: format!("{}{member}.", self.path), left })),
+            Some(Json::Object(left)) => Ok(Some(Members { path: format!("{}{member}.", self.path), known, left })),
             Some(_) => Err(self.invalid(member, "it must be an object")),
         }
     }
@@ -240,7 +246,7 @@ impl Members {
     /// # Errors
     /// 400 `invalid_member`.
     pub fn optional_money(&mut self, member: &str) -> Result<Option<Money>, Problem> {
-        let Some(mut object) = self.optional_object(member)? else { return Ok(None) };
+        let Some(mut object) = self.optional_object(member, &["amount", "currency"])? else { return Ok(None) };
         let range = "it must be a whole number from 0 to 9007199254740991";
         let amount = match object.take("amount") {
             Some(Json::Natural(amount)) => amount,
@@ -268,14 +274,24 @@ impl Members {
     /// # Errors
     /// 400 `unknown_member`.
     pub fn finish(self) -> Result<(), Problem> {
-        match self.left.first() {
-            None => Ok(()),
-            Some((name, _)) => Err(Problem::unknown_member(&format!("{}{name}", self.path))),
-        }
+        let Some((name, _)) = self.left.first() else { return Ok(()) };
+        let meant = self.meant_by(name).map(|meant| format!("{}{meant}", self.path));
+        Err(Problem::unknown_member(&format!("{}{name}", self.path), meant.as_deref()))
     }
 
+    /// Whoever misspells a member leaves it out, too, so what is not known is named beside what is missing.
     fn missing(&self, member: &str) -> Problem {
-        self.invalid(member, "it is missing")
+        let unknown = || self.left.iter().map(|(name, _)| name.as_str()).filter(|name| !self.known.contains(name));
+        let misspelt = unknown().find(|name| self.meant_by(name) == Some(member));
+        let Some(name) = misspelt.or_else(|| unknown().next()) else { return self.invalid(member, "it is missing") };
+        let path = &self.path;
+        let hint = self.meant_by(name).map(|meant| format!(", did you mean {path}{meant}?")).unwrap_or_default();
+        let name = format!("{path}{name}");
+        self.invalid(member, &format!("it is missing; {} is not known here{hint}", plain_name(&name)))
+    }
+
+    fn meant_by(&self, name: &str) -> Option<&'static str> {
+        nearest(name, self.known.iter().copied())
     }
 }
 
@@ -299,12 +315,12 @@ mod tests {
     #[test]
     fn what_is_not_json_is_malformed_and_what_is_no_object_is_invalid() {
         for body in ["", "{", "{]", "nul", "{\"a\":1}x", "\u{feff}{}", "{\"a\":\"\\ud800\"}"] {
-            assert_eq!(refusal(Members::parse(body.as_bytes())).0, "malformed_json", "{body:?}");
+            assert_eq!(refusal(Members::parse(body.as_bytes(), &[])).0, "malformed_json", "{body:?}");
         }
-        assert_eq!(refusal(Members::parse(b"{\"a\":\"\xff\"}")).0, "malformed_json");
-        assert_eq!(refusal(Members::parse("[".repeat(100_000).as_bytes())).0, "malformed_json");
+        assert_eq!(refusal(Members::parse(b"{\"a\":\"\xff\"}", &["a"])).0, "malformed_json");
+        assert_eq!(refusal(Members::parse("[".repeat(100_000).as_bytes(), &[])).0, "malformed_json");
         for body in ["null", "[]", "1", "\"x\""] {
-            assert_eq!(refusal(Members::parse(body.as_bytes())).0, "invalid_member", "{body}");
+            assert_eq!(refusal(Members::parse(body.as_bytes(), &[])).0, "invalid_member", "{body}");
         }
     }
 
@@ -312,7 +328,7 @@ mod tests {
     fn amounts_are_whole_numbers_within_bounds() {
         for amount in ["-1", "1.0", "1e3", "\"1\"", "9007199254740993", "99999999999999999999", "null", "-0", "[]"] {
             let body = format!(r#"{{"rate":{{"amount":{amount},"currency":"KRW"}}}}"#);
-            let mut members = Members::parse(body.as_bytes()).expect("JSON");
+            let mut members = Members::parse(body.as_bytes(), &["rate"]).expect("JSON");
             let (code, detail) = refusal(members.money("rate"));
             assert_eq!(code, "invalid_member", "{amount}");
             assert!(detail.starts_with("rate.amount: "), "{detail}");
@@ -321,19 +337,46 @@ mod tests {
 
     #[test]
     fn a_member_left_over_is_named_with_its_path() {
-        let mut members = Members::parse(br#"{"rate":{"amount":1,"currency":"KRW","vat":1}}"#).expect("JSON");
+        let mut members =
+            Members::parse(br#"{"rate":{"amount":1,"currency":"KRW","vat":1}}"#, &["rate"]).expect("JSON");
         let (code, detail) = refusal(members.money("rate"));
         assert_eq!(code, "unknown_member");
         assert!(detail.starts_with("rate.vat: "), "{detail}");
     }
 
     #[test]
+    fn a_misspelt_member_is_named_beside_the_one_that_is_missing() {
+        let missing = |body: &str| {
+            let mut members = Members::parse(body.as_bytes(), &["carNo", "model", "rate"]).expect("JSON");
+            let (code, detail) = refusal(members.text("carNo", 5).and_then(|_| members.money("rate")));
+            assert_eq!(code, "invalid_member");
+            detail
+        };
+        let meant = "carNo: it is missing; carno is not known here, did you mean carNo?";
+        assert_eq!(missing(r#"{"model":"x","carno":"secret"}"#), meant);
+        assert_eq!(missing(r#"{"plate":1,"carno":"secret"}"#), meant, "whichever stands first");
+        assert_eq!(missing(r#"{"model":"x","plate":"secret"}"#), "carNo: it is missing; plate is not known here");
+        assert_eq!(missing(r#"{"model":"secret"}"#), "carNo: it is missing");
+        assert!(!missing(r#"{"car<b>no":"secret"}"#).contains('<'));
+        let inside = missing(r#"{"carNo":"1","rate":{"ammount":1,"currency":"KRW"}}"#);
+        assert_eq!(inside, "rate.amount: it is missing; rate.ammount is not known here, did you mean rate.amount?");
+    }
+
+    #[test]
+    fn a_misspelt_member_that_may_be_missing_is_told_its_name() {
+        let members = Members::parse(br#"{"carclass":"secret"}"#, &["carNo", "carClass"]).expect("JSON");
+        let (code, detail) = refusal(members.finish());
+        assert_eq!(code, "unknown_member");
+        assert_eq!(detail, "carclass: no such member is known here, did you mean carClass?");
+    }
+
+    #[test]
     fn texts_have_bounds_and_no_control_characters() {
         for text in ["\"\"", "\"a\\nb\"", "\"\\u0000\"", "7", "null", "\"abcdef\""] {
-            let mut members = Members::parse(format!("{{\"a\":{text}}}").as_bytes()).expect("JSON");
+            let mut members = Members::parse(format!("{{\"a\":{text}}}").as_bytes(), &["a"]).expect("JSON");
             assert_eq!(refusal(members.text("a", 5)).0, "invalid_member", "{text}");
         }
-        let mut members = Members::parse("{\"a\":\"쏘나타\"}".as_bytes()).expect("JSON");
+        let mut members = Members::parse("{\"a\":\"쏘나타\"}".as_bytes(), &["a"]).expect("JSON");
         assert_eq!(members.text("a", 3), Ok("쏘나타".to_owned()));
         assert_eq!(members.finish(), Ok(()));
     }

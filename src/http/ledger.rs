@@ -3,11 +3,10 @@
 use super::Front;
 use super::access;
 use super::answer::Answer;
-use super::cars::{BlockDto, CarDto, PageDto, cursor, status_name};
+use super::cars::{BlockDto, CarDto, PageDto, cursor, status};
 use super::endpoint::{Call, Group, Outcome};
-use super::problem::Problem;
 use crate::actors::api::CarView;
-use crate::domain::fleet::{RentalNote, Status};
+use crate::domain::fleet::RentalNote;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -53,15 +52,9 @@ pub(super) fn mount(group: Group<Front>) -> Group<Front> {
 
 async fn list(front: Arc<Front>, call: Call) -> Outcome {
     let query = call.query(&["status", "cursor", "limit"])?;
-    let (status, page) = (query.get("status").map(parse_status).transpose()?, query.page()?);
+    let (status, page) = (status(&query)?, query.page()?);
     let cursor = cursor(&front, page.cursor.as_deref()).await?;
-    let listing = front.service.cars(status, cursor.as_ref(), page.limit).await?;
+    let wanted = |of| status.is_none_or(|status| of == status);
+    let listing = front.service.cars(wanted, cursor.as_ref(), page.limit).await?;
     Ok(Answer::ok(&PageDto::of(listing, |view| EntryDto::of(&view))))
-}
-
-fn parse_status(text: &str) -> Result<Status, Problem> {
-    [Status::Available, Status::Rented, Status::Maintenance, Status::Retired]
-        .into_iter()
-        .find(|status| status_name(*status) == text)
-        .ok_or_else(|| Problem::invalid_query("status: it must be AVAILABLE, RENTED, MAINTENANCE or RETIRED"))
 }

@@ -97,11 +97,12 @@ impl Problem {
         Problem::bad_request("invalid_member", format!("{member}: {why}")).with("member", member)
     }
 
-    /// 400: a member that this call does not know. Its name is the caller's, so only a short, plain one is repeated.
-    pub fn unknown_member(member: &str) -> Problem {
-        let plain = member.len() <= 64 && member.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
-        let name = if plain { member } else { "(a member with an unusual name)" };
-        Problem::bad_request("unknown_member", format!("{name}: no such member is known here")).with("member", name)
+    /// 400: a member that this call does not know, with the one that may have been meant.
+    pub fn unknown_member(member: &str, meant: Option<&str>) -> Problem {
+        let name = plain_name(member);
+        let hint = meant.map(|meant| format!(", did you mean {meant}?")).unwrap_or_default();
+        Problem::bad_request("unknown_member", format!("{name}: no such member is known here{hint}"))
+            .with("member", name)
     }
 
     /// 400: a query parameter is missing, unknown, repeated or ill-formed.
@@ -192,6 +193,12 @@ pub fn retry_after_seconds(ms: u64) -> u64 {
     Duration::from_millis(ms).as_millis().div_ceil(1_000).clamp(1, 86_400).try_into().unwrap_or(86_400)
 }
 
+/// A name that is the caller's own: only a short, plain one is repeated.
+pub fn plain_name(name: &str) -> &str {
+    let plain = name.len() <= 64 && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    if plain { name } else { "(one with an unusual name)" }
+}
+
 fn title(code: &str) -> String {
     let words = code.replace('_', " ");
     let mut chars = words.chars();
@@ -226,7 +233,7 @@ mod tests {
 
     #[test]
     fn an_unusual_member_name_is_not_repeated() {
-        assert!(!Problem::unknown_member("<script>").detail.contains("script"));
-        assert!(Problem::unknown_member("carnumber").detail.contains("carnumber"));
+        assert!(!Problem::unknown_member("<script>", None).detail.contains("script"));
+        assert!(Problem::unknown_member("carnumber", None).detail.contains("carnumber"));
     }
 }

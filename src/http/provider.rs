@@ -3,12 +3,14 @@
 //!
 //! Every resource dispatches on the method itself, because warp's combined rejections turn a 404 into a 405.
 
+use super::problem::plain_name;
 use crate::providers::sandbox::{PAGE_LEN_DEFAULT, PAGE_LEN_MAX, Sandbox, SandboxError, SettingsPatch};
 use crate::providers::wire::{
     ChargeAnswer, ChargeBody, ChargeFound, INVALID_REQUEST, KEY_NOT_FOUND, LedgerBody, ProblemBody, RefundAnswer,
     RefundBody, RefundFound,
 };
 use crate::providers::{Charge, Refund};
+use crate::suggestion::nearest;
 use bytes::{Buf, Bytes};
 use futures_util::stream::{BoxStream, StreamExt};
 use percent_encoding::percent_decode_str;
@@ -241,15 +243,29 @@ async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Refusal> {
     if bytes.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
         return Err(invalid("the body must be a JSON object"));
     }
-    // Only the place of the error is told: serde's words can repeat a value, and a value can be a token.
     serde_json::from_slice(&bytes).map_err(|error| {
         let what = match error.classify() {
-            serde_json::error::Category::Data => "has an unknown, missing or mistyped member",
-            serde_json::error::Category::Eof => "ends too early",
-            serde_json::error::Category::Io | serde_json::error::Category::Syntax => "is not JSON",
+            serde_json::error::Category::Data => misfit(&error.to_string()),
+            serde_json::error::Category::Eof => "ends too early".to_owned(),
+            serde_json::error::Category::Io | serde_json::error::Category::Syntax => "is not JSON".to_owned(),
         };
         invalid(&format!("the body {what} (line {}, column {})", error.line(), error.column()))
     })
+}
+
+/// Which member does not fit. Of what serde says, only names are told: its other words can repeat a value, and a value
+/// can be a token.
+fn misfit(error: &str) -> String {
+    let mut names = error.split('`').skip(1).step_by(2);
+    let named = |start: &str| error.starts_with(start);
+    match names.next() {
+        Some(name) if named("unknown field `") => {
+            let hint = nearest(name, names).map(|meant| format!(", did you mean {meant}?")).unwrap_or_default();
+            format!("has the member {}, which is not known here{hint}", plain_name(name))
+        }
+        Some(name) if named("missing field `") => format!("has no member {}", plain_name(name)),
+        _ => "has a mistyped member".to_owned(),
+    }
 }
 
 async fn collect(mut body: Body) -> Result<Vec<u8>, Refusal> {

@@ -1,9 +1,10 @@
 //! Query strings, as strict as bodies: no parameter twice, none unknown.
 
 use super::numbers::{Number, Spelled};
-use super::problem::Problem;
+use super::problem::{Problem, plain_name};
 use super::values;
 use crate::domain::time::{Period, Timestamp};
+use crate::suggestion::nearest;
 use percent_encoding::percent_decode_str;
 
 /// How many items a page has when the caller does not say.
@@ -39,8 +40,7 @@ impl Query {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (decode(name)?, decode(value)?);
             if !known.contains(&name.as_str()) {
-                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                return Err(Problem::invalid_query(format!("a parameter is not known here; known: {known}")));
+                return Err(unknown(&name, known));
             }
             if parameters.len() == PARAMETERS_MAX || parameters.iter().any(|(other, _)| *other == name) {
                 return Err(Problem::invalid_query(format!("{name}: it is given more than once")));
@@ -63,6 +63,18 @@ impl Query {
         let Some(text) = self.get(name) else { return Ok(None) };
         values::check_text(text, chars_max).map_err(|why| Problem::invalid_query(format!("{name}: {why}")))?;
         Ok(Some(text))
+    }
+
+    /// Whether a parameter is `true`; `false` and nothing are the same.
+    ///
+    /// # Errors
+    /// 400 `invalid_query`.
+    pub fn flag(&self, name: &str) -> Result<bool, Problem> {
+        match self.get(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Problem::invalid_query(format!("{name}: it must be true or false"))),
+        }
     }
 
     /// A number, which must be given.
@@ -119,6 +131,15 @@ fn parse_limit(text: &str) -> Option<usize> {
     // `parse` would take a sign as well.
     let digits = text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|limit| digits && (1..=LIMIT_MAX).contains(limit))
+}
+
+fn unknown(name: &str, known: &[&str]) -> Problem {
+    let hint = match nearest(name, known.iter().copied()) {
+        Some(meant) => format!("did you mean {meant}?"),
+        None if known.is_empty() => "none is".to_owned(),
+        None => format!("known are {}", known.join(", ")),
+    };
+    Problem::invalid_query(format!("{}: no such parameter is known here, {hint}", plain_name(name)))
 }
 
 fn missing(name: &str) -> Problem {

@@ -72,7 +72,7 @@ async fn one(front: Arc<Front>, call: Call) -> Outcome {
 async fn pick_up(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
     let rental_no = call.number()?;
-    Members::parse_or_none(&call.body)?.finish()?;
+    Members::none(&call.body)?;
     let rental_no = rental_no.resolve(&front.service).await?;
     Ok(Answer::ok(&RentalDto::of(&front.service.pick_up(rental_no).await?)))
 }
@@ -80,7 +80,7 @@ async fn pick_up(front: Arc<Front>, call: Call) -> Outcome {
 async fn return_car(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
     let rental_no = call.number()?;
-    Members::parse_or_none(&call.body)?.finish()?;
+    Members::none(&call.body)?;
     let rental_no = rental_no.resolve(&front.service).await?;
     Ok(Answer::ok(&RentalDto::of(&front.service.return_car(rental_no).await?)))
 }

@@ -20,6 +20,9 @@ use warp::http::StatusCode;
 
 const METHOD_CHARS_MAX: usize = 32;
 const TOKEN_CHARS_MAX: usize = 256;
+/// The members of a reservation that is asked for, and of the means to pay.
+const RESERVATION: [&str; 6] = ["carNo", "customerNo", "from", "to", "payment", "reservationNo"];
+const MEANS: [&str; 2] = ["method", "token"];
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -166,10 +169,10 @@ pub(super) fn mount(group: Group<Front>) -> Group<Front> {
 
 async fn reserve(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
-    let mut members = Members::parse(&call.body)?;
+    let mut members = Members::parse(&call.body, &RESERVATION)?;
     let (car_no, customer_no) = (members.number("carNo")?, members.number("customerNo")?);
     let (from, to) = (members.instant("from")?, members.instant("to")?);
-    let means = members.optional_object("payment")?.map(means).transpose()?;
+    let means = members.optional_object("payment", &MEANS)?.map(means).transpose()?;
     let chosen = members.optional_number("reservationNo")?;
     members.finish()?;
     let period = period(from, to)?;
@@ -193,7 +196,7 @@ async fn reserve(front: Arc<Front>, call: Call) -> Outcome {
 async fn pay(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
     let reservation_no = call.number()?;
-    let means = means(Members::parse(&call.body)?)?;
+    let means = means(Members::parse(&call.body, &MEANS)?)?;
     let reservation_no = reservation_no.resolve(&front.service).await?;
     let result = front.service.pay(reservation_no, means).await;
     settled(&front, StatusCode::OK, result).await
@@ -228,7 +231,7 @@ async fn preview(front: Arc<Front>, call: Call) -> Outcome {
 async fn cancel(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
     let reservation_no = call.number()?;
-    Members::parse_or_none(&call.body)?.finish()?;
+    Members::none(&call.body)?;
     let reservation_no = reservation_no.resolve(&front.service).await?;
     Ok(Answer::ok(&ReservationDto::of(&front.service.cancel(reservation_no).await?)))
 }

@@ -74,11 +74,7 @@ impl RemoteProvider {
     /// # Errors
     /// When the URL is not a plain `http` URL without credentials, query and fragment.
     pub fn new(url: &str, config: RemoteConfig) -> Result<Self, RemoteError> {
-        let base = Url::parse(url).map_err(|_| RemoteError::Url)?;
-        let anonymous = base.username().is_empty() && base.password().is_none();
-        if base.scheme() != "http" || !anonymous || base.query().is_some() || base.fragment().is_some() {
-            return Err(RemoteError::Url);
-        }
+        let base = base(url)?;
         let client = Client::builder()
             .connect_timeout(Duration::from_millis(config.connect_ms_max))
             .timeout(Duration::from_millis(config.call_ms_max))
@@ -90,6 +86,14 @@ impl RemoteProvider {
             .tcp_nodelay(true)
             .build()?;
         Ok(Self { client, base })
+    }
+
+    /// Whether there can be a client of the provider at `url`.
+    ///
+    /// # Errors
+    /// As [`RemoteProvider::new`].
+    pub fn check_url(url: &str) -> Result<(), RemoteError> {
+        base(url).map(drop)
     }
 
     /// The address of a collection, or of one thing in it.
@@ -117,6 +121,13 @@ impl RemoteProvider {
         }
         Err(answer.problem())
     }
+}
+
+fn base(url: &str) -> Result<Url, RemoteError> {
+    let base = Url::parse(url).map_err(|_| RemoteError::Url)?;
+    let anonymous = base.username().is_empty() && base.password().is_none();
+    let bare = base.query().is_none() && base.fragment().is_none();
+    if base.scheme() == "http" && anonymous && bare { Ok(base) } else { Err(RemoteError::Url) }
 }
 
 impl Answer {

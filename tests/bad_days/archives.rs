@@ -35,7 +35,7 @@ async fn a_store_is_the_same_after_the_way_through_an_archive() {
     let file = directory.path().join("again");
     assert_eq!(on(&data, &["export", "--output", file.to_str().unwrap()]).done(), "");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), archive);
-    on(&data, &["export", "--output", file.to_str().unwrap()]).refused(&["again", "cannot be created"]);
+    on(&data, &["export", "--output", file.to_str().unwrap()]).refused(&["again", "exists already"]);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), archive);
     // What was imported is served.
     std::fs::remove_dir_all(server.data()).unwrap();

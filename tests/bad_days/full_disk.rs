@@ -237,3 +237,18 @@ fn a_new_store_is_not_made_on_a_full_disk_and_is_made_when_there_is_room() {
     server.ended().done();
     assert!(on(&data, &["verify"]).done().contains("0 findings"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_onto_a_full_disk_leaves_no_part_of_one() {
+    let (mut server, _) = super::with_bookings(2, 6).await;
+    server.terminate().await;
+    let directory = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(directory.path(), 1) else { return };
+    disk.fill_but(16 * 1024);
+    let output = directory.path().join("backup.jsonl");
+    let words = ["backup.jsonl could not be written to its end", "is removed", "make room", "--output", "No space"];
+    on(&server.data(), &["export", "--output", output.to_str().unwrap()]).refused(&words);
+    assert!(!output.exists());
+    disk.make_room();
+    on(&server.data(), &["export", "--output", output.to_str().unwrap()]).done();
+}

@@ -8,10 +8,13 @@
 mod common;
 
 mod archives;
+mod asking;
+mod command_line;
 mod damage;
 mod directories;
 mod full_disk;
 mod kills;
+mod listening;
 mod settings;
 mod signals;
 

@@ -1,6 +1,6 @@
 //! What a process says when it is ready, where it logs, and how it ends.
 
-use super::{Run, run, wait_until};
+use super::{Run, wait_until};
 use crate::common::process::rentcar;
 use crate::common::{Options, SOON, TestServer, booking, eventually, in_days, unique};
 use serde_json::json;
@@ -57,18 +57,6 @@ async fn what_is_under_way_when_the_signal_comes_is_still_answered() {
         let kept = server.reservation(&answer.text_at("/reservationNo")).await;
         assert_eq!(kept.json["status"], "CONFIRMED", "{}", kept.story());
     }
-}
-
-#[test]
-fn a_port_in_use_is_refused_before_the_data_is_touched() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let directory = tempfile::tempdir().unwrap();
-    let mut command = rentcar();
-    command.args(["serve", "--listen", &address, "--data", "data"]).current_dir(directory.path());
-    run(&mut command).refused(&[&address, "cannot be listened on", "in use"]);
-    assert!(!directory.path().join("data").exists());
-    run(rentcar().args(["provider", "--listen", &address])).refused(&[&address, "cannot be listened on", "in use"]);
 }
 
 #[test]

@@ -174,6 +174,11 @@ impl Api {
         self.put("/v1/admin/payment-provider", &provider_settings(changes)).await.expect(200);
     }
 
+    /// The numbers of the cars of a list, page after page.
+    pub async fn car_numbers(&self, list: &str) -> Vec<String> {
+        self.all(list).await.iter().map(|car| car["carNo"].as_str().unwrap().to_owned()).collect()
+    }
+
     /// Every item of a cursor-paged list.
     pub async fn all(&self, list: &str) -> Vec<Value> {
         let joint = if list.contains('?') { '&' } else { '?' };

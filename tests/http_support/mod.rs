@@ -81,7 +81,7 @@ impl Answers for Toy {
 }
 
 async fn echo(_toy: Arc<Toy>, call: Call) -> Outcome {
-    let mut members = Members::parse(&call.body)?;
+    let mut members = Members::parse(&call.body, &["text"])?;
     let text = members.text("text", 10)?;
     members.finish()?;
     Ok(Answer::ok(&serde_json::json!({ "text": text })))
@@ -114,7 +114,7 @@ async fn slow(toy: Arc<Toy>, _call: Call) -> Outcome {
 }
 
 async fn person(_toy: Arc<Toy>, call: Call) -> Outcome {
-    let name = Members::parse(&call.body)?.text("name", 100)?;
+    let name = Members::parse(&call.body, &["name"])?.text("name", 100)?;
     let document = serde_json::json!({ "name": name });
     Ok(Answer::json(StatusCode::CREATED, &document).personal("person-1".to_owned()))
 }

@@ -23,6 +23,9 @@ use crate::store::schema;
 use futures_util::stream::BoxStream;
 use tokio::task::yield_now;
 
+/// The most cars that are read before others may go on.
+const CARS_PER_READ: usize = 256;
+
 /// The answer, or that the caller's cursor is none of ours.
 type Cursored<T> = std::result::Result<T, InvalidCursor>;
 
@@ -143,26 +146,27 @@ impl Service {
         self.read_lane.enter(reading).await
     }
 
-    /// The cars after a number, of one status if it is given. Which cars there are is read from the read models, and each
-    /// of them as committed.
+    /// The cars after a number whose status is wanted. Which cars there are is read from the read models, and each of
+    /// them as committed.
     ///
     /// # Errors
     /// When they cannot be read.
     pub async fn cars(
         &self,
-        status: Option<fleet::Status>,
+        wanted: impl Fn(fleet::Status) -> bool,
         cursor: Option<&CarNo>,
         limit: usize,
     ) -> Result<Listing<CarView>> {
         let _turn = self.read_models(Reading::List).await?;
         let mut items: Vec<CarView> = Vec::new();
         let mut after = cursor.cloned();
+        let mut read = limit + 1;
         loop {
-            let numbers = self.parts.views.cars(after.as_ref(), limit + 1)?;
-            let exhausted = numbers.len() <= limit;
+            let numbers = self.parts.views.cars(after.as_ref(), read)?;
+            let exhausted = numbers.len() < read;
             after = numbers.last().cloned().or(after);
             let cars = self.car_views(numbers).await?;
-            items.extend(cars.into_iter().filter(|car| status.is_none_or(|status| car.status == status)));
+            items.extend(cars.into_iter().filter(|car| wanted(car.status)));
             if items.len() > limit {
                 items.truncate(limit);
                 let next_cursor = items.last().map(|last| last.car_no.to_string());
@@ -171,6 +175,8 @@ impl Service {
             if exhausted {
                 return Ok(Listing { items, next_cursor: None });
             }
+            // Where few are wanted, many are passed over at a time.
+            read = (read * 2).min(CARS_PER_READ);
             yield_now().await;
         }
     }

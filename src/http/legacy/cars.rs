@@ -31,7 +31,7 @@ impl Post {
         // The status is derived from rentals and blocks; only its form is looked at.
         members.text("procStatus")?;
         Ok(Post {
-            car_no: required("carNo", members.no("carNo")?)?,
+            car_no: members.required("carNo", members.no("carNo")?)?,
             rate: members.won("rentalAmt")?,
             registered_on: members.date("carRegDt")?,
         })

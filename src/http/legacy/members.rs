@@ -5,8 +5,28 @@ use super::days;
 use crate::domain::money::{Currency, Money};
 use crate::http::json::Json;
 use crate::http::numbers::{Number, Spelled};
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, plain_name};
+use crate::suggestion::nearest;
 use jiff::civil::Date;
+
+/// Every member that the old requests have.
+const KNOWN: [&str; 15] = [
+    "id",
+    "carNo",
+    "carRegDt",
+    "custNo",
+    "paymtAmt",
+    "paymtCncleDt",
+    "paymtDt",
+    "paymtNo",
+    "procStatus",
+    "rentalAmt",
+    "rentalDt",
+    "resrvCncleDt",
+    "resrvDt",
+    "resrvNo",
+    "returnDt",
+];
 
 /// The members of a request's body.
 #[derive(Debug)]
@@ -61,6 +81,19 @@ impl Members {
     pub(super) fn date(&self, name: &'static str) -> Result<Option<Date>, Problem> {
         let Some(text) = self.text(name)? else { return Ok(None) };
         days::parse(&text).map(Some).ok_or_else(|| invalid_date(name))
+    }
+
+    /// What has to be there, or the refusal that it is missing, beside a member that may have been meant for it.
+    pub(super) fn required<T>(&self, name: &'static str, value: Option<T>) -> Result<T, Problem> {
+        let unknown = |other: &&str| !KNOWN.contains(other) && nearest(other, KNOWN) == Some(name);
+        match self.0.iter().map(|(other, _)| other.as_str()).find(unknown) {
+            Some(other) if value.is_none() => {
+                let other = plain_name(other);
+                let why = format!("it is missing; {other} is not known here, did you mean {name}?");
+                Err(Problem::invalid_member(name, &why))
+            }
+            _ => required(name, value),
+        }
     }
 
     /// Refuses a wrong form of what the call knows but does not need.
@@ -120,6 +153,19 @@ mod tests {
             assert_eq!(members.text(name), Ok(None), "{name}");
         }
         assert_eq!(code(required("carNo", members.text("carNo").expect("legible"))), "invalid_member");
+    }
+
+    #[test]
+    fn a_misspelt_member_is_named_beside_the_one_that_is_missing() {
+        let said = |body: &Value, name| {
+            let missing = members(body).required(name, None::<u64>).expect_err("missing");
+            (missing.code, missing.detail)
+        };
+        let detail = "carNo: it is missing; carno is not known here, did you mean carNo?".to_owned();
+        assert_eq!(said(&json!({"carno": "secret", "custNo": "c"}), "carNo"), ("invalid_member", detail));
+        // What is another member is not taken for a slip of the pen.
+        let missing = ("invalid_member", "resrvNo: it is missing".to_owned());
+        assert_eq!(said(&json!({"resrvDt": "20200701", "note": "x"}), "resrvNo"), missing);
     }
 
     #[test]

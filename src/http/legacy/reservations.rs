@@ -66,14 +66,14 @@ fn read(body: &[u8], zone: &TimeZone) -> Result<Wish, Problem> {
 }
 
 fn asked(members: &Members, label: Option<Spelled<ReservationNo>>, zone: &TimeZone) -> Result<Asked, Problem> {
-    let rental_day = required("rentalDt", members.date("rentalDt")?)?;
-    let return_day = required("returnDt", members.date("returnDt")?)?;
+    let rental_day = members.required("rentalDt", members.date("rentalDt")?)?;
+    let return_day = members.required("returnDt", members.date("returnDt")?)?;
     let days = days::days(rental_day, return_day, zone).map_err(|why| match why {
         NoPeriod::Reversed => Problem::bad_request("invalid_period", "returnDt must not lie before rentalDt"),
         NoPeriod::NoRentalDay => invalid_date("rentalDt"),
         NoPeriod::NoReturnDay => invalid_date("returnDt"),
     })?;
-    let car_no = required("carNo", members.no("carNo")?)?;
+    let car_no = members.required("carNo", members.no("carNo")?)?;
     Ok(Asked { label, car_no, customer_no: members.no("custNo")?, days })
 }
 

@@ -1,0 +1,125 @@
+//! A service that runs somewhere, for the commands that ask one. Whether it is a rentcar at all is found out before
+//! anything is asked of it.
+
+use anyhow::{Context as _, anyhow, bail, ensure};
+use reqwest::redirect::Policy;
+use reqwest::{Client, RequestBuilder, Response, Url};
+use serde_json::Value;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// What every service can say of itself.
+const DESCRIPTION: &str = "/openapi.json";
+/// How the description is called.
+const NAME: &str = "rentcar";
+/// How long a service may take to say what it is.
+const SAYS_WITHIN: Duration = Duration::from_secs(15);
+/// The most bytes that are read of what may be anybody's answer.
+const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Where a service is: `http://HOST:PORT`, without a `/` at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceUrl(String);
+
+impl FromStr for ServiceUrl {
+    type Err = String;
+
+    fn from_str(written: &str) -> Result<ServiceUrl, String> {
+        let usable = |url: &Url| url.scheme() == "http" && url.has_host() && url.query().or(url.fragment()).is_none();
+        match Url::parse(written) {
+            Ok(url) if usable(&url) => Ok(ServiceUrl(written.trim_end_matches('/').to_owned())),
+            Ok(url) if url.scheme() == "https" => {
+                Err("https is spoken by what stands in front of a service; write where the service itself is, such as \
+                     http://127.0.0.1:8080"
+                    .to_owned())
+            }
+            _ => Err("it must be an address with http:// in front, such as http://127.0.0.1:8080".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for ServiceUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A rentcar that runs.
+pub struct Running {
+    client: Client,
+    url: ServiceUrl,
+}
+
+impl Running {
+    /// The service at an address, of which an answer may take so long.
+    ///
+    /// # Errors
+    /// When nobody listens there, or somebody else does.
+    pub async fn at(url: &ServiceUrl, answer_within: Duration) -> anyhow::Result<Running> {
+        let client = Client::builder().no_proxy().redirect(Policy::none()).timeout(answer_within).build();
+        let client = client.context("no client can be made")?;
+        let running = Running { client, url: url.clone() };
+        running.is_rentcar().await?;
+        Ok(running)
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> &ServiceUrl {
+        &self.url
+    }
+
+    /// A request for a path.
+    pub fn request(&self, method: reqwest::Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.url))
+    }
+
+    async fn is_rentcar(&self) -> anyhow::Result<()> {
+        let url = &self.url;
+        let request = self.request(reqwest::Method::GET, DESCRIPTION).timeout(SAYS_WITHIN);
+        let response = request.send().await.map_err(|error| unanswered(url, &error))?;
+        let status = response.status().as_u16();
+        let json: Value = serde_json::from_slice(&body(response).await?).unwrap_or_default();
+        if json["info"]["title"] == NAME {
+            return Ok(());
+        }
+        // It turns calls away in the way of ours, so that another moment is better.
+        if let (429 | 503, Some(detail)) = (status, json["detail"].as_str()) {
+            bail!("the service at {url} cannot be asked now: {detail}");
+        }
+        bail!(
+            "what listens at {url} is not the service of rentcar, since it answers GET {DESCRIPTION} with {status} and \
+             not with a description of it: name the address that `rentcar serve` says when it is ready"
+        )
+    }
+}
+
+/// The body of an answer, as far as anybody would want to read it.
+async fn body(mut response: Response) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while let Some(part) = response.chunk().await.context("the answer broke off")? {
+        ensure!(bytes.len() + part.len() <= ANSWER_BYTES_MAX, "the answer has more than {ANSWER_BYTES_MAX} bytes");
+        bytes.extend_from_slice(&part);
+    }
+    Ok(bytes)
+}
+
+fn unanswered(url: &ServiceUrl, error: &reqwest::Error) -> anyhow::Error {
+    // The innermost cause: what is around it repeats the address.
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    if error.is_connect() {
+        return anyhow!(
+            "no service can be reached at {url} ({cause}): start one with `rentcar serve`, or name where it is"
+        );
+    }
+    if error.is_timeout() {
+        return anyhow!("what listens at {url} does not answer within {SAYS_WITHIN:?}: is it the service of rentcar?");
+    }
+    anyhow!(
+        "what listens at {url} is not the service of rentcar, since it does not answer in HTTP ({cause}): name the \
+             address that `rentcar serve` says when it is ready"
+    )
+}
