@@ -76,7 +76,7 @@ async fn every_change_arrives_as_it_happens_in_order_and_once() {
 #[tokio::test]
 async fn what_is_told_at_once_comes_in_the_order_of_the_steps_also_after_any_of_them() {
     let server = TestServer::with(Options::with_faults()).await;
-    let (car_no, customer_no) = (server.register_car().await, unique("cust"));
+    let (car_no, customer_no) = (server.register_car().await, server.register_customer().await);
     let views = async |action: &str| {
         let answer = server.post("/v1/admin/faults", &json!({"context": "views", "action": action})).await;
         assert!(answer.status < 300, "{}", answer.story());

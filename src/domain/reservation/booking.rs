@@ -1,0 +1,193 @@
+//! One reservation in a calendar: how far it has come, what it costs to end it, and what can be done with it at a time.
+
+use super::{Rejection, Terms};
+use crate::domain::Subject;
+use crate::domain::cancellation::{CancellationPolicy, Quote};
+use crate::domain::money::Money;
+use crate::domain::time::{Period, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// How far a reservation has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Status {
+    /// The car is held until the instant given.
+    PaymentPending {
+        /// When the hold ends.
+        hold_until: Timestamp,
+    },
+    /// It is paid.
+    Confirmed {
+        /// When the car was handed over, if it was.
+        picked_up_at: Option<Timestamp>,
+    },
+    /// It was cancelled.
+    Cancelled {
+        /// When.
+        at: Timestamp,
+        /// What is kept and what is given back.
+        quote: Quote,
+    },
+    /// It was not paid in time.
+    Expired {
+        /// When.
+        at: Timestamp,
+    },
+    /// The car came back.
+    Completed {
+        /// When.
+        at: Timestamp,
+    },
+    /// It was paid, and the car was never picked up. New statuses go to the end: stored states keep the place of a status.
+    NoShow {
+        /// When it was closed.
+        at: Timestamp,
+        /// What is kept and what is given back.
+        quote: Quote,
+    },
+}
+
+impl Status {
+    /// Whether it keeps others from booking the car.
+    #[must_use]
+    pub const fn is_live(&self) -> bool {
+        matches!(self, Status::PaymentPending { .. } | Status::Confirmed { .. })
+    }
+}
+
+/// A reservation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Booking {
+    /// What it is about.
+    pub subject: Subject,
+    /// For which period.
+    pub period: Period,
+    /// What it costs, fixed when it was made.
+    pub price: Money,
+    /// When it was made.
+    pub made_at: Timestamp,
+    /// How far it has come.
+    pub status: Status,
+}
+
+impl Booking {
+    /// The period in which the car is taken by it: from its hand-over if that was early, and until now if it is late.
+    #[must_use]
+    pub fn occupied(&self, now: Timestamp) -> Period {
+        match self.status {
+            Status::Confirmed { picked_up_at: Some(out_since) } => self.period.while_out(out_since, now),
+            Status::Confirmed { picked_up_at: None }
+            | Status::PaymentPending { .. }
+            | Status::Cancelled { .. }
+            | Status::Expired { .. }
+            | Status::Completed { .. }
+            | Status::NoShow { .. } => self.period,
+        }
+    }
+
+    /// Whether its customer has the car.
+    #[must_use]
+    pub const fn is_out(&self) -> bool {
+        matches!(self.status, Status::Confirmed { picked_up_at: Some(_) })
+    }
+
+    /// Whether its period was over when it was made, as the old surface allows. Nobody can come for it: it is never a
+    /// no-show, and can be paid and cancelled at any time.
+    #[must_use]
+    pub fn is_backdated(&self) -> bool {
+        self.period.to() <= self.made_at
+    }
+
+    /// Whether its time is over: from the end of its period on it can be neither paid nor cancelled.
+    #[must_use]
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        !self.is_backdated() && self.period.to() <= now
+    }
+
+    /// Whether it can still be paid.
+    ///
+    /// # Errors
+    /// [`Rejection::ReservationClosed`].
+    pub fn may_be_paid(&self, now: Timestamp) -> Result<(), Rejection> {
+        if self.status.is_live() && !self.is_over(now) { Ok(()) } else { Err(Rejection::ReservationClosed) }
+    }
+
+    /// Whether it can still be cancelled, or is cancelled already.
+    ///
+    /// # Errors
+    /// [`Rejection::ReservationClosed`], or [`Rejection::AlreadyPickedUp`].
+    pub fn may_be_cancelled(&self, now: Timestamp) -> Result<(), Rejection> {
+        match self.status {
+            Status::Cancelled { .. } => Ok(()),
+            Status::Expired { .. } | Status::Completed { .. } | Status::NoShow { .. } => {
+                Err(Rejection::ReservationClosed)
+            }
+            Status::PaymentPending { .. } | Status::Confirmed { .. } if self.is_over(now) => {
+                Err(Rejection::ReservationClosed)
+            }
+            Status::Confirmed { picked_up_at: Some(_) } => Err(Rejection::AlreadyPickedUp),
+            Status::PaymentPending { .. } | Status::Confirmed { picked_up_at: None } => Ok(()),
+        }
+    }
+
+    /// Whether it is one whose car can be handed over at `now`, as far as it alone can tell.
+    ///
+    /// # Errors
+    /// Why not; [`Rejection::CarNotAvailable`] when its time is over.
+    pub fn may_be_picked_up(&self, now: Timestamp) -> Result<(), Rejection> {
+        let over = self.period.to() <= now;
+        match self.status {
+            Status::NoShow { .. } => Err(Rejection::CarNotAvailable),
+            Status::PaymentPending { .. } | Status::Confirmed { picked_up_at: None } if over => {
+                Err(Rejection::CarNotAvailable)
+            }
+            Status::Confirmed { picked_up_at: None } => Ok(()),
+            Status::Confirmed { picked_up_at: Some(_) } => Err(Rejection::AlreadyPickedUp),
+            Status::PaymentPending { .. } => Err(Rejection::ReservationNotPaid),
+            Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. } => {
+                Err(Rejection::ReservationClosed)
+            }
+        }
+    }
+
+    /// When it becomes a no-show unless its car is picked up before.
+    #[must_use]
+    pub fn no_show_at(&self, terms: &Terms) -> Option<Timestamp> {
+        match self.status {
+            Status::Confirmed { picked_up_at: None } if !self.is_backdated() => {
+                Some(self.period.to().saturating_add_millis(terms.no_show_grace_ms))
+            }
+            Status::Confirmed { .. }
+            | Status::PaymentPending { .. }
+            | Status::Cancelled { .. }
+            | Status::Expired { .. }
+            | Status::Completed { .. }
+            | Status::NoShow { .. } => None,
+        }
+    }
+
+    /// When somebody has to look at it again: when its hold ends, or when it becomes a no-show.
+    #[must_use]
+    pub fn deadline(&self, terms: &Terms) -> Option<Timestamp> {
+        match self.status {
+            Status::PaymentPending { hold_until } => Some(hold_until),
+            Status::Confirmed { .. }
+            | Status::Cancelled { .. }
+            | Status::Expired { .. }
+            | Status::Completed { .. }
+            | Status::NoShow { .. } => self.no_show_at(terms),
+        }
+    }
+
+    /// What cancelling it at `now` would cost and give back: nothing either way while it is unpaid.
+    #[must_use]
+    pub fn cancellation_quote(&self, policy: &CancellationPolicy, now: Timestamp) -> Quote {
+        match self.status {
+            Status::Confirmed { .. } => policy.quote(self.price, self.period.from(), now),
+            Status::Cancelled { quote, .. } | Status::NoShow { quote, .. } => quote,
+            Status::PaymentPending { .. } | Status::Expired { .. } | Status::Completed { .. } => {
+                let nothing = Money::zero(self.price.currency());
+                Quote { fee: nothing, refund: nothing }
+            }
+        }
+    }
+}
