@@ -166,11 +166,11 @@ impl EventHandler for PaymentFollowsReservation {
         let event = reservation_event(event);
         Box::pin(async move {
             let (subject, keep) = match event? {
-                reservation::Event::Cancelled { subject, quote, .. } => (subject, Some(quote.fee)),
                 reservation::Event::Expired { subject, .. } => (subject, None),
                 // Where nothing goes back, the payment stays as it is.
                 reservation::Event::NoShow { quote, .. } if quote.refund.amount() == 0 => return Ok(()),
-                reservation::Event::NoShow { subject, quote, .. } => (subject, Some(quote.fee)),
+                reservation::Event::Cancelled { subject, quote, .. }
+                | reservation::Event::NoShow { subject, quote, .. } => (subject, Some(quote.fee)),
                 reservation::Event::Enrolled(_)
                 | reservation::Event::Retired
                 | reservation::Event::Blocked { .. }

@@ -3,6 +3,7 @@
 use super::problem::Problem;
 use crate::actors::api::{InvalidCursor, ServiceError};
 use crate::actors::service::{BackupError, ReconcileError};
+use crate::domain::ids::ReservationNo;
 use crate::domain::{customer, fleet, payment, rental, reservation};
 use warp::http::StatusCode;
 
@@ -28,7 +29,7 @@ impl From<ServiceError> for Problem {
                 Problem::new(StatusCode::CONFLICT, "too_many_unpaid_holds", detail)
             }
             ServiceError::CustomerHasLiveBookings { reservations } => {
-                let numbers: Vec<&str> = reservations.iter().map(|number| number.as_str()).collect();
+                let numbers: Vec<&str> = reservations.iter().map(ReservationNo::as_str).collect();
                 Problem::new(StatusCode::CONFLICT, "customer_has_live_bookings", detail).with("reservations", numbers)
             }
             ServiceError::Overloaded { retry_after_ms } => Problem::overloaded(*retry_after_ms),
@@ -143,7 +144,7 @@ const fn customer_status(rejection: &customer::Rejection) -> StatusCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::ReservationNo;
+
     use crate::store::journal::{Context, ReadError};
 
     fn check(error: impl Into<ServiceError>, status: u16, code: &str) {

@@ -60,9 +60,8 @@ impl Entity for Customers {
                 Event::Registered { key: Some(key), .. } => {
                     derived.documents.push(document(Some(Bytes::copy_from_slice(&key.0))));
                 }
-                Event::Registered { key: None, .. } => {}
                 Event::Erased { .. } => derived.documents.push(document(None)),
-                Event::Closed { .. } | Event::Reopened { .. } => {}
+                Event::Registered { key: None, .. } | Event::Closed { .. } | Event::Reopened { .. } => {}
             }
         }
         let due_ms = match &state.0 {

@@ -117,7 +117,6 @@ impl Booking {
     /// [`Rejection::ReservationClosed`], or [`Rejection::AlreadyPickedUp`].
     pub fn may_be_cancelled(&self, now: Timestamp) -> Result<(), Rejection> {
         match self.status {
-            Status::Cancelled { .. } => Ok(()),
             Status::Expired { .. } | Status::Completed { .. } | Status::NoShow { .. } => {
                 Err(Rejection::ReservationClosed)
             }
@@ -125,7 +124,9 @@ impl Booking {
                 Err(Rejection::ReservationClosed)
             }
             Status::Confirmed { picked_up_at: Some(_) } => Err(Rejection::AlreadyPickedUp),
-            Status::PaymentPending { .. } | Status::Confirmed { picked_up_at: None } => Ok(()),
+            Status::PaymentPending { .. } | Status::Confirmed { picked_up_at: None } | Status::Cancelled { .. } => {
+                Ok(())
+            }
         }
     }
 

@@ -130,9 +130,9 @@ mod tests {
         let (one, other) = (events(SHARD), events(OTHER));
         assert!(other >= acknowledged && (other..=other + 1).contains(&one), "{one} and {other} of {acknowledged}");
         let document = |wanted: &str| {
-            let found = records.iter().find_map(|record| match record {
-                Record::Document { key, body, .. } if key == wanted => Some(body.clone()),
-                _ => None,
+            let found = records.iter().find_map(|record| {
+                let Record::Document { key, body, .. } = record else { return None };
+                (key == wanted).then(|| body.clone())
             });
             found.unwrap_or_else(|| panic!("there is no document {wanted}"))
         };
