@@ -1,5 +1,6 @@
 //! The real program: what it says while it starts, and what the commands beside it say before.
 
+use super::common::client::Extra;
 use super::common::process::{Options, TestServer, rentcar};
 use super::common::{Api, SOON, eventually};
 use super::support::{age, older, report};
@@ -77,7 +78,7 @@ async fn a_start_that_takes_long_answers_probes_and_turns_everybody_else_away() 
     let mut starting = start_slowly(&data, port);
     let api = Api::at(&format!("http://127.0.0.1:{port}"));
     let answers = async |path: &str| {
-        let asked = api.try_send(reqwest::Method::GET, path, None, Default::default()).await;
+        let asked = api.try_send(reqwest::Method::GET, path, None, Extra::default()).await;
         asked.map_or(0, |answer| answer.status)
     };
     eventually("it says that it lives", SOON, async || answers("/actuator/health/liveness").await == 200).await;
@@ -105,7 +106,7 @@ async fn a_start_that_takes_long_can_be_stopped() {
     let mut starting = start_slowly(&data, port);
     let api = Api::at(&format!("http://127.0.0.1:{port}"));
     eventually("it says that it lives", SOON, async || {
-        let asked = api.try_send(reqwest::Method::GET, "/actuator/health/liveness", None, Default::default()).await;
+        let asked = api.try_send(reqwest::Method::GET, "/actuator/health/liveness", None, Extra::default()).await;
         asked.is_ok_and(|answer| answer.status == 200)
     })
     .await;

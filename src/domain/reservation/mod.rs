@@ -147,7 +147,7 @@ pub enum Command {
         /// Which.
         block_no: BlockNo,
     },
-    /// The same, unless the fleet has said something newer of the car than the caller has seen.
+    /// Another command, unless the calendar has heard of a later revision of the car than the caller has seen.
     AsOf {
         /// The revision of the ledger's entry that the caller has seen.
         revision: u64,
