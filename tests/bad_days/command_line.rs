@@ -80,22 +80,12 @@ async fn serves_without_a_log(log: Stdio) {
     let directory = tempfile::tempdir().unwrap();
     let mut command = rentcar();
     command.args(["serve", "--listen", ":0", "--data", "data"]).current_dir(directory.path());
-    let (out, said) = std::io::pipe().unwrap();
-    let mut server = command.stdin(Stdio::null()).stdout(said).stderr(log).spawn().unwrap();
-    drop(command);
-    let line = tokio::task::spawn_blocking(move || {
-        let mut line = String::new();
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut line).unwrap();
-        line
-    });
-    let line = line.await.unwrap();
-    let url = line.split_whitespace().find(|word| word.starts_with("http://"));
-    let api = Api::at(url.unwrap_or_else(|| panic!("not ready: {line:?}")));
+    let mut server = Run::start_logging_to(log, &mut command);
+    let api = Api::at(&server.ready());
     let (car_no, customer_no) = (api.register_car().await, api.register_customer().await);
     api.reserve(&car_no, &customer_no, 1, 2).await;
-    Command::new("kill").arg(server.id().to_string()).status().unwrap();
-    let ended = tokio::task::spawn_blocking(move || server.wait().unwrap()).await.unwrap();
-    assert_eq!(ended.code(), Some(0));
+    server.signal("TERM");
+    assert_eq!(server.ended().status.code(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -55,8 +55,18 @@ impl Run {
     /// Starts a command that was made ready by [`rentcar`].
     fn start(command: &mut Command) -> Run {
         let outputs = tempfile::tempdir().unwrap();
-        let file = |name| File::create(outputs.path().join(name)).unwrap();
-        let child = command.stdin(Stdio::null()).stdout(file("out")).stderr(file("err")).spawn().unwrap();
+        let log = File::create(outputs.path().join("err")).unwrap();
+        Run::start_in(outputs, command, log.into())
+    }
+
+    /// The same, with its standard error somewhere else.
+    fn start_logging_to(log: Stdio, command: &mut Command) -> Run {
+        Run::start_in(tempfile::tempdir().unwrap(), command, log)
+    }
+
+    fn start_in(outputs: tempfile::TempDir, command: &mut Command, log: Stdio) -> Run {
+        let out = File::create(outputs.path().join("out")).unwrap();
+        let child = command.stdin(Stdio::null()).stdout(out).stderr(log).spawn().unwrap();
         Run { child, outputs }
     }
 
@@ -70,7 +80,7 @@ impl Run {
     }
 
     fn err(&self) -> String {
-        std::fs::read_to_string(self.outputs.path().join("err")).unwrap()
+        std::fs::read_to_string(self.outputs.path().join("err")).unwrap_or_default()
     }
 
     /// Waits for the ready line and answers where it listens.
