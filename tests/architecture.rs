@@ -12,13 +12,13 @@ const LINES_MAX: usize = 600;
 /// What a layer may know of the crate; `ANY` of them know everything.
 const LAYERS: [(&str, &[&str]); 7] = [
     ("domain", &[]),
-    ("spelling", &[]),
+    ("suggestion", &[]),
     ("store", &["domain"]),
     ("providers", &["domain"]),
     ("cluster", &["domain", "store"]),
     ("actors", &["domain", "store", "providers", "cluster"]),
     // The narrow doors of `http` are in `DOORS`.
-    ("http", &["domain", "spelling"]),
+    ("http", &["domain", "suggestion"]),
 ];
 
 /// Those who put everything together.

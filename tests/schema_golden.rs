@@ -286,7 +286,9 @@ fn a_state_changes_its_bytes_only_together_with_its_schemas_number() {
 #[test]
 fn the_number_that_a_store_records_of_a_kind_is_the_one_in_its_documents() {
     let kinds = schema::DOCUMENT_KINDS.map(|kind| (kind.name, kind.schema));
-    let written = states().into_iter().map(|(kind, body)| (kind, u16::from_le_bytes([body[0], body[1]])));
+    // A sample is called after its kind, and after its case where there are several.
+    let kind_of = |name: &'static str| name.split('_').next().unwrap();
+    let written = states().into_iter().map(|(name, body)| (kind_of(name), u16::from_le_bytes([body[0], body[1]])));
     assert_eq!(written.collect::<BTreeMap<_, _>>(), BTreeMap::from(kinds));
 }
 

@@ -22,6 +22,7 @@ use rentcar::store::journal::{
 use rentcar::store::memory::MemoryJournal;
 use rentcar::store::replay::{self, Report, Subscription, replay};
 use rentcar::store::schema::{self, Encoded, ReservationDocument};
+use rentcar::store::stored_schema::record;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -194,6 +195,8 @@ async fn store(world: &World) -> Stored {
         Beside { documents: vec![document], ..Beside::default() }
     };
     stored.keep(schema::CUSTOMER, kind, &customers, encode, schema::customer::encode_state, beside).await;
+    let documents = schema::DOCUMENT_KINDS.iter().map(record).collect();
+    stored.tamper(Beside { documents, ..Beside::default() }).await;
     for (name, source) in POLICIES {
         for number in 0..SHARDS {
             let shard = ShardId { context: source, number };

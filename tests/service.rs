@@ -95,6 +95,8 @@ async fn told_at_once<T>(world: &World, happens: impl Future<Output = T>, count:
 async fn what_is_told_at_once_of_a_booking_comes_in_the_order_of_its_steps() {
     let world = World::start().await;
     let car_no = world.car("car01").await;
+    let data = PersonalData { name: "김철수".into(), phone: "1".into(), email: "k@x".into(), licence_no: None };
+    world.service().register_customer(Some(CustomerNo::parse("kim").unwrap()), data).await.unwrap();
     let booked = request(&car_no, world.period(48, 96));
     let paid = ["reservation.held", "payment.requested", "payment.approved", "reservation.confirmed", "rental.rented"];
     let (booked, told) = told_at_once(&world, world.service().reserve(booked), paid.len()).await;

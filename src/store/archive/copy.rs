@@ -2,7 +2,7 @@
 //! lines say is only looked at by an import.
 
 use super::read::{ImportError, Lines, check_trailer};
-use super::{ARCHIVE_VERSION, FORMAT, PROGRESS_EVERY, Summary};
+use super::{FORMAT, PROGRESS_EVERY, Summary, is_readable};
 use serde::Deserialize;
 use std::io::{self, BufRead, Write};
 
@@ -44,7 +44,7 @@ pub fn copy(input: impl BufRead, mut out: impl Write, mut progress: impl FnMut(u
     let header: Option<Outline> = lines.next().map_err(ImportError::of_header)?;
     let header = header.filter(|line| line.kind == "header" && line.format == FORMAT);
     match header.map(|header| header.version) {
-        Some(ARCHIVE_VERSION) => {}
+        Some(version) if is_readable(version) => {}
         Some(found) => return Err(ImportError::Version { found }.into()),
         None => return Err(ImportError::NotAnArchive.into()),
     }

@@ -15,8 +15,14 @@ pub use copy::{CopyError, copy};
 pub use read::{ImportError, import};
 pub use write::{ExportError, export};
 
-/// The version of the archive's own format.
-pub const ARCHIVE_VERSION: u32 = 1;
+/// The version of the archive's own format. Archives of earlier ones can be read: in 1 there were no events of no-shows and
+/// of customers who are closed.
+pub const ARCHIVE_VERSION: u32 = 2;
+
+/// Whether archives of a version can be read.
+fn is_readable(version: u32) -> bool {
+    (1..=ARCHIVE_VERSION).contains(&version)
+}
 /// What the header calls the format.
 const FORMAT: &str = "rentcar-archive";
 /// How often, in records, the progress callback is called.

@@ -4,7 +4,7 @@ use super::super::record::Record;
 use super::super::sled::{Importer, OpenError, PutError, SledOptions};
 use super::line::{self, Line};
 use super::write::hex;
-use super::{ARCHIVE_VERSION, FORMAT, LINE_BYTES_MAX, PROGRESS_EVERY, Summary};
+use super::{ARCHIVE_VERSION, FORMAT, is_readable, LINE_BYTES_MAX, PROGRESS_EVERY, Summary};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use sha2::{Digest, Sha256};
 use std::io::{self, BufRead, Read};
@@ -23,7 +23,7 @@ pub enum ImportError {
     #[error("this is not an archive of rentcar")]
     NotAnArchive,
     /// It has another version.
-    #[error("the archive has version {found}, this program reads version {ARCHIVE_VERSION}")]
+    #[error("the archive has version {found}, this program reads versions up to {ARCHIVE_VERSION}")]
     Version {
         /// The version found.
         found: u32,
@@ -121,7 +121,7 @@ fn check_header<R: BufRead>(lines: &mut Lines<R>, options: &SledOptions) -> Resu
     if format != FORMAT {
         return Err(ImportError::NotAnArchive);
     }
-    if version != ARCHIVE_VERSION {
+    if !is_readable(version) {
         return Err(ImportError::Version { found: version });
     }
     let found = list(shards.iter().map(|(name, count)| (name.as_str(), *count)));
