@@ -37,6 +37,8 @@ const CARS: usize = 3;
 const CUSTOMERS: u64 = 5;
 /// How long an unpaid reservation holds its car.
 const HOLD_MS: i64 = 8_000;
+/// While everything is looked at, nothing may end by itself.
+const QUIET_MS: i64 = 10_000;
 /// How long everything may take to come right once the misfortunes are over.
 const PEACE_MS_MAX: i64 = 300_000;
 
@@ -226,10 +228,10 @@ impl World {
     async fn everything_comes_right(&self, service: &Service) -> Result<(), String> {
         let begun_ms = self.town.clock.now_ms();
         loop {
-            let Err(wrong) = self.everything_is_right(service).await else {
+            let Err(wrong) = self.everything_is_right(service, QUIET_MS).await else {
                 // Who follows may take a moment to have heard of it.
                 sleep(Duration::from_secs(1)).await;
-                return self.everything_is_right(service).await;
+                return self.everything_is_right(service, 0).await;
             };
             if self.town.clock.now_ms() - begun_ms > PEACE_MS_MAX {
                 return Err(format!("in peace, but {wrong}"));
@@ -238,7 +240,8 @@ impl World {
         }
     }
 
-    async fn everything_is_right(&self, service: &Service) -> Result<(), String> {
+    /// Whether everything is as it must be, and nothing ends by itself within `quiet_ms`.
+    async fn everything_is_right(&self, service: &Service, quiet_ms: i64) -> Result<(), String> {
         let mut money: HashMap<String, (Vec<u64>, Vec<u64>)> = HashMap::new();
         for entry in self.provider.sandbox.ledger(0, 1_000).items {
             let of_it = money.entry(entry.reservation_no.to_string()).or_default();
@@ -270,7 +273,7 @@ impl World {
             if matches!(view.booking.status, Status::PaymentPending { .. }) {
                 return Err(format!("{} is still held", memory.no));
             }
-            if is_about_to_end(&view.booking, now_ms) {
+            if ends_within(quiet_ms, &view.booking, now_ms) {
                 return Err(format!("the end of {} is still to come", memory.no));
             }
             money_is_right(&view.booking, view.payment.as_ref(), moved)?;
@@ -332,10 +335,11 @@ fn particulars() -> Particulars {
     }
 }
 
-/// Whether something will still happen to a booking by itself within the time in which everything is looked at.
-fn is_about_to_end(booking: &Booking, now_ms: i64) -> bool {
-    let end_ms = booking.period.to().as_millis() + NO_SHOW_GRACE_MS;
-    matches!(booking.status, Status::Confirmed { .. }) && (now_ms - NO_SHOW_GRACE_MS..now_ms + 10_000).contains(&end_ms)
+/// Whether something will happen to a booking by itself soon: its car becomes overdue, or it is a no-show.
+fn ends_within(quiet_ms: i64, booking: &Booking, now_ms: i64) -> bool {
+    let end_ms = booking.period.to().as_millis();
+    matches!(booking.status, Status::Confirmed { .. })
+        && [end_ms, end_ms + NO_SHOW_GRACE_MS].iter().any(|end_ms| (now_ms..now_ms + quiet_ms).contains(end_ms))
 }
 
 fn money_is_right(booking: &Booking, paid: Option<&payment::Payment>, moved: (u64, u64)) -> Result<(), String> {

@@ -4,7 +4,7 @@ use super::super::record::Record;
 use super::super::sled::{Importer, OpenError, PutError, SledOptions};
 use super::line::{self, Line};
 use super::write::hex;
-use super::{ARCHIVE_VERSION, FORMAT, is_readable, LINE_BYTES_MAX, PROGRESS_EVERY, Summary};
+use super::{ARCHIVE_VERSION, FORMAT, LINE_BYTES_MAX, PROGRESS_EVERY, Summary, is_readable};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use sha2::{Digest, Sha256};
 use std::io::{self, BufRead, Read};
