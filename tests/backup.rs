@@ -194,7 +194,8 @@ async fn backups_under_load_are_moments_from_which_a_service_goes_on_and_nothing
 /// A service on a store that is so large that a backup of it is under way for as long as a test wants.
 async fn laden() -> TestServer {
     let shards: HashMap<_, _> = ["customer", "fleet", "payment", "rental", "reservation"].map(|name| (name, 16)).into();
-    let mut archive = format!("{}\n", json!({"kind": "header", "format": "rentcar-archive", "version": 1, "shards": shards}));
+    let mut archive =
+        format!("{}\n", json!({"kind": "header", "format": "rentcar-archive", "version": 1, "shards": shards}));
     let body = STANDARD.encode(vec![7; 90 * 1024]);
     let count = BALLAST_BYTES / body.len();
     for key in 0..count {
@@ -379,7 +380,11 @@ async fn a_backup_that_cannot_be_made_names_the_cause_and_what_to_do() {
     std::fs::write(&output, "dear").unwrap();
     let ended = back_up(&server.url, &output).await;
     assert!(!ended.status.success(), "{}", ended.complaint);
-    assert!(ended.complaint.contains("is there already") && ended.complaint.contains("--output"), "{}", ended.complaint);
+    assert!(
+        ended.complaint.contains("is there already") && ended.complaint.contains("--output"),
+        "{}",
+        ended.complaint
+    );
     assert_eq!(std::fs::read_to_string(&output).unwrap(), "dear");
     let ended = back_up(&server.url, &folder.path().join("nowhere").join("backup.jsonl")).await;
     assert!(!ended.status.success() && ended.complaint.contains("cannot be created"), "{}", ended.complaint);

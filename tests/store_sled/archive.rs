@@ -186,9 +186,12 @@ async fn a_backup_waits_for_who_fetches_and_is_broken_off_when_the_journal_is_cl
         let directory = tempfile::tempdir().unwrap();
         let no_disk = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&no_disk);
-        let sync = Arc::new(move |file: &std::fs::File| {
-            if flag.load(Ordering::SeqCst) { Err(io::Error::other("no disk")) } else { file.sync_data() }
-        });
+        let sync =
+            Arc::new(
+                move |file: &std::fs::File| {
+                    if flag.load(Ordering::SeqCst) { Err(io::Error::other("no disk")) } else { file.sync_data() }
+                },
+            );
         let journal = SledJournal::open(directory.path(), &SledOptions { sync, ..options() }).unwrap();
         let journal = Arc::new(journal);
         enlarge(&journal, LARGE_BYTES).await;
