@@ -121,6 +121,15 @@ mod tests {
         });
     }
 
+    /// Tells them to stop, also when the test fails.
+    struct Stop<'a>(&'a AtomicBool);
+
+    impl Drop for Stop<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
     /// Whether these are the records of one moment, at which so many pairs were acknowledged at least.
     fn assert_one_moment(records: &[Record], acknowledged: u64) {
         let events = |shard| {
@@ -155,6 +164,7 @@ mod tests {
         let (acknowledged, stop) = (AtomicU64::new(0), AtomicBool::new(false));
         std::thread::scope(|scope| {
             scope.spawn(|| append_pairs(&journal, &acknowledged, &stop));
+            let _stop = Stop(&stop);
             while acknowledged.load(Ordering::SeqCst) == 0 {
                 std::thread::yield_now();
             }
@@ -175,7 +185,6 @@ mod tests {
             for (snapshot, before) in taken {
                 assert_eq!(records(&*snapshot), before, "it has not changed, although its runs were merged");
             }
-            stop.store(true, Ordering::SeqCst);
         });
         assert!(crate::store::check::check(&journal, |_| {}).unwrap().is_clean());
     }
