@@ -2,13 +2,14 @@
 //! A file gets its name when the archive is whole and durable, and never takes the place of another.
 
 use super::maintenance::progress;
+use super::running::{Running, ServiceUrl};
 use anyhow::{Context as _, bail, ensure};
 use bytes::{Buf, Bytes};
 use clap::Args;
 use rentcar::http::answer::LINES;
 use rentcar::store::archive::{CopyError, Summary, copy};
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{Response, StatusCode};
 use serde_json::Value;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
@@ -19,7 +20,6 @@ use tokio::runtime::Runtime;
 
 /// Where the service makes it.
 const PATH: &str = "/v1/admin/backup";
-const CONNECTED_WITHIN: Duration = Duration::from_secs(10);
 /// How long the service may send nothing: before it begins, it writes what has changed lately.
 const SILENT_MAX: Duration = Duration::from_mins(2);
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -31,7 +31,7 @@ const OWNER_ONLY: u32 = 0o600;
 pub struct Options {
     /// The service.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
-    url: String,
+    url: ServiceUrl,
     /// Where to; standard output without it.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -52,7 +52,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn into_file(url: &str, path: &Path) -> anyhow::Result<Summary> {
+fn into_file(url: &ServiceUrl, path: &Path) -> anyhow::Result<Summary> {
     refuse_existing(path)?;
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
@@ -105,7 +105,7 @@ fn broken_off(error: CopyError) -> anyhow::Error {
 }
 
 /// Writes what the service sends to `out`. The outer error is that it sends no archive.
-fn fetch(url: &str, out: impl Write) -> anyhow::Result<Result<Summary, CopyError>> {
+fn fetch(url: &ServiceUrl, out: impl Write) -> anyhow::Result<Result<Summary, CopyError>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the runtime cannot be started")?;
     let response = runtime.block_on(ask(url))?;
@@ -116,17 +116,12 @@ fn fetch(url: &str, out: impl Write) -> anyhow::Result<Result<Summary, CopyError
     Ok(copied)
 }
 
-async fn ask(url: &str) -> anyhow::Result<Response> {
-    let address = Url::parse(&format!("{}{PATH}", url.trim_end_matches('/')));
-    let address = address.ok().filter(|address| address.scheme() == "http" && address.has_host());
-    let address = address.with_context(|| {
-        format!("{url:?} is not the address of a service: give one such as --url http://127.0.0.1:8080")
-    })?;
-    let client = reqwest::Client::builder().no_proxy().connect_timeout(CONNECTED_WITHIN).read_timeout(SILENT_MAX);
-    let response = client.build().context("no client can be made")?.get(address).send().await;
-    let response = response.with_context(|| {
-        format!("nothing answers at {url}: start the service, or back up a stopped one with `rentcar export`")
-    })?;
+async fn ask(url: &ServiceUrl) -> anyhow::Result<Response> {
+    let service = Running::at(url, SILENT_MAX)
+        .await
+        .context("there is no backup, and of a service that does not run `rentcar export` makes the archive")?;
+    let response = service.request(reqwest::Method::GET, PATH).send().await;
+    let response = response.with_context(|| format!("the service at {url} does not answer"))?;
     let status = response.status();
     let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if status == StatusCode::OK && content_type == LINES {
@@ -138,7 +133,7 @@ async fn ask(url: &str) -> anyhow::Result<Response> {
             bail!("the service at {url} makes no backup: {detail} ({code}, status {})", status.as_u16())
         }
         _ => bail!(
-            "what answers at {url} is not rentcar, or one that is too old for this (status {}): name the service with --url",
+            "the service at {url} is too old to make a backup (status {}): stop it and use `rentcar export`",
             status.as_u16()
         ),
     }

@@ -52,12 +52,12 @@ pub struct Running {
 }
 
 impl Running {
-    /// The service at an address, of which an answer may take so long.
+    /// The service at an address, which may send nothing for so long while it answers.
     ///
     /// # Errors
     /// When nobody listens there, or somebody else does.
-    pub async fn at(url: &ServiceUrl, answer_within: Duration) -> anyhow::Result<Running> {
-        let client = Client::builder().no_proxy().redirect(Policy::none()).timeout(answer_within).build();
+    pub async fn at(url: &ServiceUrl, silent_max: Duration) -> anyhow::Result<Running> {
+        let client = Client::builder().no_proxy().redirect(Policy::none()).read_timeout(silent_max).build();
         let client = client.context("no client can be made")?;
         let running = Running { client, url: url.clone() };
         running.is_rentcar().await?;

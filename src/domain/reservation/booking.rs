@@ -22,19 +22,19 @@ pub enum Status {
     },
     /// It was cancelled.
     Cancelled {
-        /// When.
+        /// When it happened, by the clock of the service.
         at: Timestamp,
         /// What is kept and what is given back.
         quote: Quote,
     },
     /// It was not paid in time.
     Expired {
-        /// When.
+        /// When it happened, by the clock of the service.
         at: Timestamp,
     },
     /// The car came back.
     Completed {
-        /// When.
+        /// When it happened, by the clock of the service.
         at: Timestamp,
     },
     /// It was paid, and the car was never picked up. New statuses go to the end: stored states keep the place of a status.

@@ -77,7 +77,7 @@ pub struct Car {
 /// A period in which the car is not for rent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Block {
-    /// When.
+    /// The time in which nobody can rent it.
     pub period: Period,
     /// Why.
     pub reason: String,
@@ -144,7 +144,7 @@ pub enum Command {
     },
     /// End a block.
     Unblock {
-        /// Which.
+        /// The reservation it is about.
         block_no: BlockNo,
     },
     /// Another command, unless the calendar has heard of a later revision of the car than the caller has seen.
@@ -165,32 +165,32 @@ pub enum Command {
     },
     /// The reservation's payment is approved.
     Confirm {
-        /// Which.
+        /// The reservation it is about.
         reservation_no: ReservationNo,
     },
     /// The hold has run out and no payment is under way.
     Expire {
-        /// Which.
+        /// The reservation it is about.
         reservation_no: ReservationNo,
     },
     /// The customer does not want it any more.
     Cancel {
-        /// Which.
+        /// The reservation it is about.
         reservation_no: ReservationNo,
     },
     /// The car is handed over.
     PickUp {
-        /// Which.
+        /// The reservation it is about.
         reservation_no: ReservationNo,
     },
     /// The car is back.
     Complete {
-        /// Which.
+        /// The reservation it is about.
         reservation_no: ReservationNo,
     },
     /// Nobody has come for the car.
     CompleteNoShow {
-        /// Which.
+        /// The reservation it is about.
         reservation_no: ReservationNo,
     },
 }
@@ -211,7 +211,7 @@ pub enum Event {
     },
     /// A block was ended.
     Unblocked {
-        /// Which.
+        /// The reservation it is about.
         block_no: BlockNo,
     },
     /// The car is held.
@@ -238,14 +238,14 @@ pub enum Event {
     Expired {
         /// What it was about.
         subject: Subject,
-        /// When.
+        /// When it happened, by the clock of the service.
         at: Timestamp,
     },
     /// The customer cancelled.
     Cancelled {
         /// What it was about.
         subject: Subject,
-        /// When.
+        /// When it happened, by the clock of the service.
         at: Timestamp,
         /// What is kept and what is given back.
         quote: Quote,
@@ -254,21 +254,21 @@ pub enum Event {
     PickedUp {
         /// What it is about.
         subject: Subject,
-        /// When.
+        /// When it happened, by the clock of the service.
         at: Timestamp,
     },
     /// The car came back.
     Completed {
         /// What it was about.
         subject: Subject,
-        /// When.
+        /// When it happened, by the clock of the service.
         at: Timestamp,
     },
     /// Nobody came for the car, and the reservation is completed as a no-show.
     NoShow {
         /// What it was about.
         subject: Subject,
-        /// When.
+        /// When it happened, by the clock of the service.
         at: Timestamp,
         /// What is kept and what is given back.
         quote: Quote,
