@@ -5,6 +5,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod process;
+#[path = "../service_support/mod.rs"]
+mod service_support;
 mod support;
 
 use rentcar::actors::app::StartError;
@@ -17,14 +19,15 @@ use rentcar::store::journal::{DocumentWrite, Journal, ShardId, StoredEvent, Time
 use rentcar::store::schema::{self, DOCUMENT_KINDS};
 use rentcar::store::sled::SledJournal;
 use rentcar::store::stored_schema::SCHEMA_KIND;
+use service_support::START_MS;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use support::{
-    Log, Place, SHARDS, START_MS, age, age_without_record, append, append_all, calendar, current, everything, older,
-    on_disk, record, recorded, report, request, sled_options, start, start_and_stop, tell_story,
+    Log, Place, SHARDS, age, age_without_record, append, append_all, calendar, current, everything, older, on_disk,
+    record, recorded, report, request, sled_options, start, start_and_stop, tell_story,
 };
 
 /// What a store has that the contexts have filled.

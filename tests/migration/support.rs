@@ -1,13 +1,11 @@
 //! A store with something of everything, made by the contexts themselves, and what makes it look as if another version
 //! of the program had derived it.
 
+use super::service_support::{START_MS, settings};
 use rentcar::actors::api::{PaymentMeans, PersonalData, ReserveRequest};
-use rentcar::actors::app::{App, AppSettings, Foundation, StartError};
-use rentcar::actors::payment::bulkhead::BulkheadConfig;
-use rentcar::actors::payment::unsettled::UnsettledSettings;
+use rentcar::actors::app::{App, Foundation, StartError};
 use rentcar::actors::policies::POLICIES;
-use rentcar::actors::runtime::{Clock, ContextLimits, ManualClock};
-use rentcar::actors::service::ServiceSettings;
+use rentcar::actors::runtime::{Clock, ManualClock};
 use rentcar::domain::fleet::Particulars;
 use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use rentcar::domain::money::{Currency, Money};
@@ -32,7 +30,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-pub const START_MS: i64 = 1_800_000_000_000;
 pub const SHARDS: u16 = 2;
 
 /// Where a store is.
@@ -94,23 +91,7 @@ pub async fn start(store: &Store, down: bool) -> Result<(App, Sandbox), StartErr
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(START_MS));
     let (journal, views) = (Arc::clone(&store.journal), Arc::clone(&store.views));
     let foundation = Foundation { journal, views, clock, provider: Arc::new(sandbox.clone()) };
-    let service = ServiceSettings {
-        terms: Terms::default(),
-        request_timeout: Duration::from_secs(10),
-        payment_wait: Duration::from_secs(5),
-        view_wait: Duration::from_secs(5),
-        read_wait: Duration::from_secs(5),
-        unpaid_holds_max: 0,
-    };
-    let settings = AppSettings {
-        service,
-        bulkhead: BulkheadConfig::default(),
-        provider_timeout: Duration::from_secs(10),
-        retry_deferred: false,
-        unsettled: UnsettledSettings::default(),
-        limits: ContextLimits::default(),
-    };
-    Ok((App::start(foundation, settings).await?, sandbox))
+    Ok((App::start(foundation, settings(Terms::default(), false)).await?, sandbox))
 }
 
 /// Starts the contexts and stops them again.

@@ -32,6 +32,26 @@ pub struct World {
     pub views: Arc<dyn ViewStore>,
 }
 
+/// What the contexts run with where a test is not about it.
+pub fn settings(terms: Terms, retry_deferred: bool) -> AppSettings {
+    let service = ServiceSettings {
+        terms,
+        request_timeout: Duration::from_secs(10),
+        payment_wait: Duration::from_secs(5),
+        view_wait: Duration::from_secs(5),
+        read_wait: Duration::from_secs(5),
+        unpaid_holds_max: 0,
+    };
+    AppSettings {
+        service,
+        bulkhead: BulkheadConfig::default(),
+        provider_timeout: Duration::from_secs(10),
+        retry_deferred,
+        unsettled: UnsettledSettings::default(),
+        limits: ContextLimits::default(),
+    }
+}
+
 impl World {
     pub async fn start() -> World {
         World::on_terms(Terms::default()).await
@@ -54,23 +74,7 @@ impl World {
             clock: clock.clone(),
             provider: Arc::new(sandbox.clone()),
         };
-        let service = ServiceSettings {
-            terms,
-            request_timeout: Duration::from_secs(10),
-            payment_wait: Duration::from_secs(5),
-            view_wait: Duration::from_secs(5),
-            read_wait: Duration::from_secs(5),
-            unpaid_holds_max: 0,
-        };
-        let settings = AppSettings {
-            service,
-            bulkhead: BulkheadConfig::default(),
-            provider_timeout: Duration::from_secs(10),
-            retry_deferred: true,
-            unsettled: UnsettledSettings::default(),
-            limits: ContextLimits::default(),
-        };
-        let app = App::start(foundation, settings).await.unwrap();
+        let app = App::start(foundation, settings(terms, true)).await.unwrap();
         World { app, clock, sandbox, journal: memory, views }
     }
 

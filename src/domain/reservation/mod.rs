@@ -144,7 +144,7 @@ pub enum Command {
     },
     /// End a block.
     Unblock {
-        /// The reservation it is about.
+        /// The block it is about.
         block_no: BlockNo,
     },
     /// Another command, unless the calendar has heard of a later revision of the car than the caller has seen.
@@ -211,7 +211,7 @@ pub enum Event {
     },
     /// A block was ended.
     Unblocked {
-        /// The reservation it is about.
+        /// The block it is about.
         block_no: BlockNo,
     },
     /// The car is held.
