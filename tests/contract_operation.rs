@@ -27,7 +27,7 @@ async fn metrics_are_text_for_prometheus() {
     server.reserve(&car_no, &customer_no, 1, 2).await;
     let metrics = server.get("/metrics").await.expect(200);
     assert!(metrics.header("content-type").starts_with("text/plain"), "{}", metrics.story());
-    for name in ["rentcar_http_requests_total", "rentcar_http_request_seconds", "rentcar_http_connections"] {
+    for name in ["rentcar_http_requests_total", "rentcar_http_request_duration_seconds", "rentcar_http_connections"] {
         assert!(metrics.text.contains(name), "no {name} in {}", metrics.text);
     }
     assert!(!metrics.text.contains(&car_no) && !metrics.text.contains(&customer_no), "a label per car has no bound");

@@ -6,6 +6,7 @@ pub mod generations;
 pub mod help;
 pub mod listening;
 pub mod maintenance;
+pub mod metrics;
 pub mod provider;
 pub mod reconcile;
 pub mod running;
@@ -81,6 +82,6 @@ pub fn until_told_to_stop() -> anyhow::Result<CancellationToken> {
 pub fn log_drained(drained: Drained) {
     match drained {
         Drained::Completely => tracing::info!("all requests answered"),
-        Drained::CutOff { connections } => tracing::warn!(connections, "connections cut off at the deadline"),
+        Drained::CutOff { connections } => tracing::warn!(connections, "connections closed at the shutdown deadline"),
     }
 }

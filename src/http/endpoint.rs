@@ -378,7 +378,8 @@ pub(super) fn measure(route: &'static str, method: &'static str, answer: &Answer
     let status = answer.status.as_str().to_owned();
     ::metrics::counter!("rentcar_http_requests_total", "route" => route, "method" => method, "status" => status)
         .increment(1);
-    ::metrics::histogram!("rentcar_http_request_seconds", "route" => route).record(started.elapsed().as_secs_f64());
+    ::metrics::histogram!("rentcar_http_request_duration_seconds", "route" => route)
+        .record(started.elapsed().as_secs_f64());
 }
 
 #[cfg(test)]

@@ -313,11 +313,11 @@ impl Cashier {
                 (Command::Decline { attempt, reason: reason.clone() }, Charged::Declined { reason })
             }
             Err(ProviderError::NotDone(why)) => {
-                tracing::info!(%payment_no, why, "provider did not charge");
+                tracing::info!(%payment_no, why, "charge declined or not made");
                 (Command::NotCharged { attempt }, deferred)
             }
             Err(ProviderError::Refused(why)) => {
-                tracing::error!(%payment_no, why, "provider refused to charge");
+                tracing::error!(%payment_no, why, "charge rejected by the provider");
                 (Command::NotCharged { attempt }, deferred)
             }
             Err(ProviderError::Unknown(why)) => {
@@ -331,7 +331,7 @@ impl Cashier {
             Ok(Some(Payment { status: Status::Cancelled(_), .. })) => Err(Rejection::PaymentCancelled.into()),
             Ok(_) => Ok(charged),
             Err(error) => {
-                tracing::warn!(%payment_no, %error, "charge outcome not recorded, will be asked for");
+                tracing::warn!(%payment_no, %error, "charge outcome not recorded, it will be looked up");
                 Ok(Charged::Deferred { retry_after_ms: UNDER_WAY_RETRY_MS })
             }
         }
@@ -368,7 +368,7 @@ impl Cashier {
         let (cashier, no) = (Arc::clone(self), payment_no.clone());
         let work = self.tasks.spawn(async move {
             if let Err(error) = cashier.settle(&no).await {
-                tracing::info!(payment_no = %no, %error, "refund will be tried again");
+                tracing::info!(payment_no = %no, %error, "refund will be retried");
             }
         });
         let Some(expected_ms) = expected_ms else { return Ok(payment) };
@@ -451,8 +451,8 @@ impl Cashier {
         match answer {
             Ok(done) => Ok(Command::RefundDone { provider_ref: done.provider_ref.to_string() }),
             Err(ProviderError::Refused(why)) => {
-                metrics::counter!("rentcar_refunds_refused_total").increment(1);
-                tracing::error!(%payment_no, why, "provider refused a refund that is owed, a person must see to it");
+                metrics::counter!("rentcar_refunds_rejected_total").increment(1);
+                tracing::error!(%payment_no, why, "refund rejected by the provider, a person must see to it");
                 Err(self.dispute(payment_no))
             }
             Err(error @ (ProviderError::NotDone(_) | ProviderError::Unknown(_))) => Err(retry(error)),

@@ -277,11 +277,11 @@ impl<E: Entity> EntityState<E> {
                 port.answer(Ok((Ok(decision.reply), Some((writer.shard(), position)))));
             }
             Err(AppendError::Unknown(reason)) => {
-                tracing::error!(shard = %writer.shard(), %reason, "append of unknown outcome");
+                tracing::error!(shard = %writer.shard(), %reason, "append outcome unknown");
                 port.answer(Err(AskError::Unknown));
             }
             Err(error) => {
-                tracing::warn!(shard = %writer.shard(), %error, "append refused");
+                tracing::warn!(shard = %writer.shard(), %error, "append rejected");
                 port.unavailable();
             }
         }

@@ -1,7 +1,7 @@
 //! The way from a key to its entity: which shard it lives in, and straight to its mailbox when it is alive.
 //! Decides nothing about entities; whatever is not alive is the shard actor's business.
 
-use super::admission::{Gate, Permit, Scope, ShardGate, refused};
+use super::admission::{Gate, Permit, Scope, ShardGate, rejections_total};
 use super::ask::{Answer, Ask, AskError, Envelope, Outcome, Port};
 use super::deadlines::Waiting;
 use super::entity::Entity;
@@ -164,7 +164,7 @@ impl<E: Entity> ContextHandle<E> {
             return Err(AskError::Unavailable { retry_after_ms });
         };
         let overloaded = |scope: Scope| {
-            refused::<E>(scope);
+            rejections_total(E::CONTEXT.0, scope).increment(1);
             AskError::Overloaded { retry_after_ms }
         };
         let class = ask.class;

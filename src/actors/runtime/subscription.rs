@@ -250,7 +250,7 @@ impl Actor for Follower {
     async fn post_stop(&self, _: ActorRef<Self::Msg>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
         let shard = state.seed.shard;
         if let Err(reason) = state.guarded(|subscriber| subscriber.leave(shard)).await {
-            tracing::debug!(%shard, reason, "follower left without saving");
+            tracing::debug!(%shard, reason, "follower stopped without saving its position");
         }
         Ok(())
     }

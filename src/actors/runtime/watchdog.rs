@@ -50,10 +50,10 @@ impl Seen {
         let still_ms = self.now_ms().saturating_sub(self.turned_ms.load(Ordering::Relaxed));
         let still = Duration::from_millis(still_ms) >= STILL_AFTER;
         if still && !self.still.swap(still, Ordering::Relaxed) {
-            tracing::error!(still_ms, "the runtime does not turn: every worker is blocked");
+            tracing::error!(still_ms, "runtime stalled, every worker is blocked");
         }
         self.still.store(still, Ordering::Relaxed);
-        metrics::gauge!("rentcar_runtime_still").set(if still { 1.0 } else { 0.0 });
+        metrics::gauge!("rentcar_runtime_stalled").set(if still { 1.0 } else { 0.0 });
     }
 }
 
@@ -70,7 +70,7 @@ impl Watchdog {
         let seen = Arc::new(Seen { watches, begun: Instant::now(), turned_ms, still });
         let watched = Arc::downgrade(&seen);
         if let Err(error) = std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || run(&watched)) {
-            tracing::error!(%error, "nobody watches the handlers");
+            tracing::error!(%error, "watchdog not started");
         }
         let turning = tokio::spawn({
             let seen = Arc::clone(&seen);

@@ -135,7 +135,7 @@ impl ReadLane {
 }
 
 fn turned_away(reading: Reading, expected: Duration) -> ServiceError {
-    metrics::counter!("rentcar_readings_refused_total", "reading" => reading.name()).increment(1);
+    metrics::counter!("rentcar_reads_shed_total", "read" => reading.name()).increment(1);
     let expected_ms = u64::try_from(expected.as_millis()).unwrap_or(u64::MAX);
     ServiceError::Overloaded { retry_after_ms: expected_ms.max(RETRY_MS_MIN) }
 }

@@ -105,7 +105,7 @@ impl Committer {
         {
             std::thread::sleep(LOOK_AGAIN);
         }
-        histogram!("rentcar_journal_held_up_seconds").record(begun.elapsed().as_secs_f64());
+        histogram!("rentcar_journal_write_stall_seconds").record(begun.elapsed().as_secs_f64());
         if self.core.state.bytes() >= enough.saturating_mul(2) {
             self.begin_checkpoint();
         }
@@ -134,7 +134,7 @@ impl Committer {
         drop(threads);
         drop(trees);
         if let Err(error) = writer.files.put_back() {
-            tracing::warn!(%error, "a file of the log is left that was not needed");
+            tracing::warn!(%error, "obsolete log file not removed");
         }
         if core.failed().is_none()
             && let Some(frozen) = core.state.freeze()
@@ -146,7 +146,7 @@ impl Committer {
 
     fn commit(&mut self, jobs: Vec<Job>) -> Result<(), String> {
         #[allow(clippy::cast_precision_loss, reason = "a gauge of thousands is exact")]
-        gauge!("rentcar_journal_queue").set(self.core.queue.len() as f64);
+        gauge!("rentcar_journal_queue_length").set(self.core.queue.len() as f64);
         let stored = Stored { state: &self.core.state, trees: &self.trees };
         let mut plan = Plan::new(&stored, &mut self.shards);
         let mut failed = None;
@@ -189,10 +189,10 @@ impl Committer {
         }
         let begun = Instant::now();
         self.log.sync(&*self.writer.sync).map_err(|error| format!("the log cannot be synced: {error}"))?;
-        histogram!("rentcar_journal_fsync_seconds").record(begun.elapsed().as_secs_f64());
+        histogram!("rentcar_journal_fsync_duration_seconds").record(begun.elapsed().as_secs_f64());
         // Only a safeguard for later starts: what is durable is acknowledged even when this cannot be noted.
         if let Err(error) = self.mark.note(self.shards.values().map(|state| state.head).sum()) {
-            tracing::debug!(%error, "mark not written");
+            tracing::debug!(%error, "acknowledged count not written");
         }
         self.core.state.put(commit.writes);
         observe(commit.appends, commit.events.iter().map(|(.., events)| events.len()).sum());

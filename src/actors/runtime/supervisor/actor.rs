@@ -101,7 +101,7 @@ impl Child {
         let Some(cell) = self.cell.take() else { return };
         (self.spec.stop)(&cell, until);
         if cell.wait(Some(until.saturating_duration_since(Instant::now()))).await.is_err() {
-            tracing::warn!(context = %self.spec.context, child = %self.spec.name, "child killed after its time");
+            tracing::warn!(context = %self.spec.context, child = %self.spec.name, "child killed at its stop deadline");
             cell.kill();
             drop(cell.wait(Some(KILL_WAIT)).await);
         }
@@ -278,7 +278,7 @@ impl SupervisorState {
         }
         child.restarts += 1;
         let (context, kind) = (child.spec.context.to_string(), child.spec.kind);
-        metrics::counter!("rentcar_restarts_total", "context" => context, "kind" => kind).increment(1);
+        metrics::counter!("rentcar_actor_restarts_total", "context" => context, "kind" => kind).increment(1);
         self.start_from(index, self.spec.strategy).await;
     }
 
@@ -290,7 +290,7 @@ impl SupervisorState {
         if let Some(child) = self.children.get_mut(index) {
             child.phase = Phase::Held;
             child.stop(until).await;
-            tracing::warn!(context = %child.spec.context, child = name, "child held");
+            tracing::warn!(context = %child.spec.context, child = name, "child stopped on request");
         }
         Ok(())
     }
