@@ -5,6 +5,7 @@ use anyhow::Context as _;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use rentcar::config::Site;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The upper bounds of the buckets of durations, in seconds.
 const SECONDS_BUCKETS: [f64; 14] =
@@ -21,8 +22,9 @@ enum Kind {
 use Kind::{Counter, Gauge, Histogram};
 
 /// Name, kind, whether its series have labels, and what it counts.
-const METRICS: [(&str, Kind, bool, &str); 47] = [
+const METRICS: [(&str, Kind, bool, &str); 48] = [
     ("rentcar_build_info", Gauge, true, "1, with the version and the site as labels"),
+    ("process_start_time_seconds", Gauge, true, "when the process was started, in seconds since 1970"),
     ("rentcar_component_up", Gauge, true, "whether a component of /actuator/health is up"),
     ("rentcar_http_requests_total", Counter, true, "requests answered"),
     ("rentcar_http_request_duration_seconds", Histogram, true, "how long requests took to be answered"),
@@ -96,6 +98,8 @@ pub fn install(site: &Site) -> anyhow::Result<PrometheusHandle> {
     }
     let (country, region) = (site.country.clone(), site.region.clone());
     let version = env!("CARGO_PKG_VERSION");
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    gauge!("process_start_time_seconds").set(started.as_secs_f64());
     gauge!("rentcar_build_info", "version" => version, "country" => country, "region" => region).set(1.0);
     Ok(handle)
 }

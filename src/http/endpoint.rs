@@ -174,6 +174,7 @@ impl<S: Send + Sync + 'static> Group<S> {
         H: Fn(Arc<S>, Call) -> F + Send + Sync + 'static,
         F: Future<Output = Outcome> + Send + 'static,
     {
+        announce(route);
         let state = Arc::clone(&self.state);
         let handler: Handler = Arc::new(move |call| handler(Arc::clone(&state), call).boxed());
         self.mounted.push(Mounted { route, segments: segments_of(route.template), handler });
@@ -372,6 +373,16 @@ async fn change(common: &Common, route: &'static Route, handler: Handler, call: 
 fn panicked(route: &Route) -> Problem {
     tracing::error!(route = route.name, "handler panicked");
     Problem::internal()
+}
+
+/// Failures that have not happened yet are there with 0, so that a rate over them is one from the first on.
+fn announce(route: &'static Route) {
+    let (template, method) = (route.template, route.method.as_str());
+    for status in ["500", "503"] {
+        ::metrics::counter!("rentcar_http_requests_total", "route" => template, "method" => method, "status" => status)
+            .increment(0);
+    }
+    drop(::metrics::histogram!("rentcar_http_request_duration_seconds", "route" => template));
 }
 
 pub(super) fn measure(route: &'static str, method: &'static str, answer: &Answer, started: Instant) {
