@@ -43,6 +43,8 @@ pub struct Config {
     pub actors: Actors,
     /// What is logged.
     pub log: Log,
+    /// Where traces are sent.
+    pub telemetry: Telemetry,
 }
 
 /// Where this installation stands, for people and dashboards; nothing depends on it.
@@ -207,6 +209,38 @@ pub struct Log {
     pub format: LogFormat,
 }
 
+/// Where traces are sent.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    /// An OTLP collector's address (HTTP with protobuf), without `/v1/traces`; empty for no traces.
+    pub otlp_endpoint: String,
+    /// The share of requests that are traced, of those whose callers leave it open.
+    pub trace_ratio: f64,
+}
+
+impl Telemetry {
+    /// Where spans are sent; none when nothing is traced.
+    ///
+    /// # Errors
+    /// When the endpoint is no plain `http` URL, or the ratio is not between 0 and 1.
+    pub fn traces_url(&self) -> Result<Option<String>, ConfigError> {
+        if !(0.0..=1.0).contains(&self.trace_ratio) {
+            return Err(invalid("telemetry.trace_ratio", format!("is {}, but must be 0 to 1", self.trace_ratio)));
+        }
+        if self.otlp_endpoint.is_empty() {
+            return Ok(None);
+        }
+        RemoteProvider::check_url(&self.otlp_endpoint).map_err(|error| {
+            invalid(
+                "telemetry.otlp_endpoint",
+                format!("cannot be used, since {error}; for instance http://127.0.0.1:4318"),
+            )
+        })?;
+        Ok(Some(format!("{}/v1/traces", self.otlp_endpoint.trim_end_matches('/'))))
+    }
+}
+
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -326,6 +360,7 @@ impl Config {
         self.payment.check()?;
         self.zone()?;
         self.log.targets()?;
+        self.telemetry.traces_url()?;
         // What a name leads to is known at the start only.
         self.server.listen.literal().map_or(Ok(()), |address| self.check_listen(address))
     }

@@ -1,7 +1,7 @@
 //! `rentcar serve`: configuration, store, actors, front door, in this order; and back again.
 
 use super::generations::{Generation, Ground};
-use super::{block_on, listening, log_to_stderr, metrics, say, until_told_to_stop};
+use super::{block_on, listening, metrics, say, telemetry, until_told_to_stop};
 use anyhow::Context as _;
 use clap::Args;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -79,9 +79,11 @@ pub fn print_config(options: &Options) -> anyhow::Result<()> {
 /// Runs until it is told to stop.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let config = options.settings()?;
-    log_to_stderr(&config.log)?;
+    let traces = telemetry::start(&config)?;
     let metrics = metrics::install(&config.site)?;
-    block_on(serve_until_stopped(config, options.fault_injection, metrics))
+    let served = block_on(serve_until_stopped(config, options.fault_injection, metrics));
+    traces.end();
+    served
 }
 
 async fn serve_until_stopped(config: Config, fault_injection: bool, metrics: PrometheusHandle) -> anyhow::Result<()> {

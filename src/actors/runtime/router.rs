@@ -9,6 +9,7 @@ use super::limits::ContextLimits;
 use super::shard::ShardMessage;
 use super::watch::{Kind, Stuck, Watch};
 use crate::store::journal::{ShardId, shard_of};
+use crate::trace;
 use ractor::{ActorRef, ActorStatus, MessagingErr};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -175,7 +176,7 @@ impl<E: Entity> ContextHandle<E> {
                 return Err(overloaded(Scope::Entity));
             }
             let (port, waiter) = Port::new(permit, retry_after_ms, deadline, &shard.waiting);
-            let envelope = Envelope { command, ask, port };
+            let envelope = Envelope { command, ask, port, span: trace::current() };
             let Some(slot) = slot else { return Ok((waiter, Some(envelope))) };
             match slot.actor.send_message(envelope) {
                 Err(MessagingErr::SendErr(envelope)) => Ok((waiter, Some(envelope))),
