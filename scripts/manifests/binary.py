@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from rendering import title
+from rendering import pod_template, title
 
 # What Secrets would say under a name and a key, so that the names of these settings are tried too.
 SECRETS = {("rentcar-payment", "providerUrl"): "http://payment-provider.payments:8080"}
@@ -23,7 +23,7 @@ OPERATORS = ("/actuator", "/metrics", "/v1/admin")
 def settings_containers(rendered):
     """The containers of rentcar, with their workloads."""
     for workload in rendered.workloads():
-        for container in workload["spec"]["template"]["spec"]["containers"]:
+        for container in pod_template(workload)["spec"]["containers"]:
             if container["name"] == "rentcar":
                 yield workload, container
 
@@ -66,15 +66,18 @@ def problems(rendered, binary):
 
 
 def agreement(workload, container, settings):
-    pod = workload["spec"]["template"]["spec"]
+    pod = pod_template(workload)["spec"]
     listened = int(settings["server"]["listen"].rpartition(":")[2])
     if not settings["server"]["listen"].startswith(("0.0.0.0:", "[::]:")):
         yield f"listens on {settings['server']['listen']}, where no probe can reach it"
     for name in ("startupProbe", "livenessProbe", "readinessProbe"):
         probe = container.get(name)
-        if probe and port_of(container, probe["httpGet"]["port"]) != listened:
-            yield f"{name} asks at port {port_of(container, probe['httpGet']['port'])}, but server.listen has {listened}"
-    mounts = {mount["mountPath"]: mount["name"] for mount in container.get("volumeMounts", []) if not mount.get("readOnly")}
+        asked = port_of(container, probe["httpGet"]["port"]) if probe else listened
+        if asked != listened:
+            yield f"{name} asks at port {asked}, but server.listen has {listened}"
+    mounts = {
+        mount["mountPath"]: mount["name"] for mount in container.get("volumeMounts", []) if not mount.get("readOnly")
+    }
     claimed = {claim["metadata"]["name"] for claim in workload["spec"].get("volumeClaimTemplates", [])}
     if mounts.get(settings["store"]["data"]) not in claimed:
         yield f"store.data is {settings['store']['data']}, where no volume of a claim is mounted"
@@ -82,18 +85,22 @@ def agreement(workload, container, settings):
     drain = settings["server"]["shutdown_drain_ms"] / 1000
     grace = pod.get("terminationGracePeriodSeconds", 30)
     if grace <= sleep + DRAINS * drain:
-        yield f"terminationGracePeriodSeconds is {grace}, but preStop takes {sleep} s and a shutdown up to {DRAINS} times {drain:g} s"
+        taken = f"preStop takes {sleep} s and a shutdown up to {DRAINS} times {drain:g} s"
+        yield f"terminationGracePeriodSeconds is {grace}, but {taken}"
     memory = mebibytes(container["resources"]["limits"]["memory"])
     if settings["store"]["cache_mib"] > memory / 2:
-        yield f"store.cache_mib is {settings['store']['cache_mib']}, more than half of the {memory} MiB that the pod may have"
+        cache = settings["store"]["cache_mib"]
+        yield f"store.cache_mib is {cache}, more than half of the {memory} MiB that the pod may have"
 
 
 def mesh(rendered, settings):
     for found in rendered.of_kind("DestinationRule"):
-        pool = found["spec"]["trafficPolicy"]["connectionPool"]
-        idle, header = seconds(pool["http"].get("idleTimeout", "1h")), settings["server"]["header_timeout_ms"] / 1000
+        http = found["spec"].get("trafficPolicy", {}).get("connectionPool", {}).get("http", {})
+        # An hour unless said.
+        idle, header = seconds(http.get("idleTimeout", "1h")), settings["server"]["header_timeout_ms"] / 1000
         if idle >= header:
-            yield f"{title(found)}: keeps idle connections for {idle:g} s, but the service closes them after {header:g} s"
+            kept = f"keeps idle connections for {idle:g} s, but the service closes them after {header:g} s"
+            yield f"{title(found)}: {kept}"
 
 
 def port_of(container, port):
@@ -153,6 +160,15 @@ def problems_of_probes(rendered, url):
                     yield f"{title(workload)}: {name} asks {path}, which is {status} when the service is well"
 
 
+def problems_of_scrapes(rendered, url):
+    """Paths that Prometheus asks and that have no metrics."""
+    for found in rendered.of_kind("ServiceMonitor"):
+        for path in (endpoint.get("path", "/metrics") for endpoint in found["spec"]["endpoints"]):
+            status, body = answer(url + path)
+            if status != 200 or b"\nrentcar_" not in body:
+                yield f"{title(found)}: there are no metrics at {path}"
+
+
 def problems_of_routes(rendered, url):
     """Paths that the service has and the gateway does not lead to, or should not."""
     rules = [rule for found in rendered.of_kind("HTTPRoute") for rule in found["spec"]["rules"]]
@@ -167,4 +183,6 @@ def problems_of_routes(rendered, url):
         )
         for_operators = path.startswith(OPERATORS)
         if led == for_operators:
-            yield f"HTTPRoute: leads to {path}, which is for operators" if led else f"HTTPRoute: does not lead to {path}"
+            yield (
+                f"HTTPRoute: leads to {path}, which is for operators" if led else f"HTTPRoute: does not lead to {path}"
+            )

@@ -36,6 +36,7 @@ class Check:
         for _, container in binary.settings_containers(rendered) if not told else ():
             with binary.running(self.program, binary.environment(rendered, container, secrets=False)) as url:
                 told += binary.problems_of_probes(rendered, url)
+                told += binary.problems_of_scrapes(rendered, url)
                 told += binary.problems_of_routes(rendered, url)
             self.answered += 1
         return told
@@ -46,15 +47,24 @@ class Check:
             yield overlay.name, lambda overlay=overlay: self.renderer.overlay(overlay)
         components = rendering.components()
         together = [component for component in components if rendering.stands_alone(component)]
-        for name, chosen in [*((f"standalone with {one.name}", [one]) for one in components), ("standalone with all", together)]:
+        for name, chosen in [
+            *((f"standalone with {one.name}", [one]) for one in components),
+            ("standalone with all", together),
+        ]:
             yield name, lambda name=name, chosen=chosen: self.renderer.with_components(name, chosen)
+        yield "the overlay in k8s/README.md", self.renderer.sample
 
     def fixtures(self):
-        """What is wrong on purpose: where it stands, what must be said of it, and what is said."""
-        for path in sorted(FIXTURES.glob("objects/*.yaml")):
-            yield path, schemas.problems(yaml.safe_load(path.read_text()))
-        for path in sorted(FIXTURES.glob("overlays/*/kustomization.yaml")):
-            yield path, self.all(self.renderer.with_components(f"fixture-{path.parent.name}", [path.parent]))
+        """What is wrong on purpose: what must be said of it, and what is said."""
+        for case in yaml.safe_load((FIXTURES / "objects.yaml").read_text()):
+            yield case["expect"], schemas.problems(case["object"])
+        for case in yaml.safe_load((FIXTURES / "overlays.yaml").read_text()):
+            chosen = [rendering.component(name) for name in case.get("components", [])]
+            patches = [rendering.patch(target, operations) for target, operations in case.get("change", {}).items()]
+            yield (
+                case["expect"],
+                self.all(self.renderer.with_components("fixture", chosen, case.get("add", ()), patches)),
+            )
 
 
 def main():
@@ -76,14 +86,13 @@ def main():
             for problem in told:
                 print(f"  {problem}")
         seen = 0
-        for path, told in check.fixtures():
-            expected = rendering.expectation(path)
+        for expected, told in check.fixtures():
             seen += 1
             # One and no more: whatever else is said shows that something is refused that is right.
             if len(told) != 1 or expected not in told[0]:
                 failures += 1
-                print(f"{path.relative_to(rendering.ROOT)}: must be refused with '{expected}' alone, but: {told or 'nothing'}")
-    print(f"Kubernetes {schemas.VERSION}; services started with the variables of a pod: {check.answered}; fixtures refused: {seen}")
+                print(f"fixtures: must be refused with '{expected}' alone, but: {told or 'nothing'}")
+    print(f"Kubernetes {schemas.VERSION}; services started: {check.answered}; wrong on purpose: {seen}")
     sys.exit(f"{failures} problems" if failures else 0)
 
 

@@ -19,12 +19,28 @@ KINDS = [
         "networking.istio.io/v1",
         "DestinationRule",
         # The old name of consecutive5xxErrors, which Istio still accepts and nobody should write.
-        ["spec.trafficPolicy.outlierDetection.consecutiveErrors", "spec.trafficPolicy.portLevelSettings", "spec.subsets.trafficPolicy"],
+        [
+            "spec.trafficPolicy.outlierDetection.consecutiveErrors",
+            "spec.trafficPolicy.portLevelSettings",
+            "spec.subsets.trafficPolicy",
+        ],
     ),
     ("gateway-api", "gateway.networking.k8s.io/v1/Gateway", "gateway.networking.k8s.io/v1", "Gateway", []),
     ("gateway-api", "gateway.networking.k8s.io/v1/HTTPRoute", "gateway.networking.k8s.io/v1", "HTTPRoute", []),
-    ("prometheus-operator", "monitoring.coreos.com/v1/ServiceMonitor", "monitoring.coreos.com/v1", "ServiceMonitor", []),
-    ("prometheus-operator", "monitoring.coreos.com/v1/PrometheusRule", "monitoring.coreos.com/v1", "PrometheusRule", []),
+    (
+        "prometheus-operator",
+        "monitoring.coreos.com/v1/ServiceMonitor",
+        "monitoring.coreos.com/v1",
+        "ServiceMonitor",
+        [],
+    ),
+    (
+        "prometheus-operator",
+        "monitoring.coreos.com/v1/PrometheusRule",
+        "monitoring.coreos.com/v1",
+        "PrometheusRule",
+        [],
+    ),
 ]
 
 STRING = {"type": "string"}
@@ -67,7 +83,9 @@ ISTIO_DURATIONS = {
     "maxConnectionDuration", "perTryTimeout", "time", "timeout", "ttl",
 }  # fmt: skip
 
-TOKENS = re.compile(r'\s+|/\*.*?\*/|//[^\n]*|("(?:[^"\\]|\\.)*")|([A-Za-z_$][\w$.]*|-?\d+(?:\.\d+)?|[{}()\[\]<>|&;:?,=])', re.S)
+TOKENS = re.compile(
+    r'\s+|/\*.*?\*/|//[^\n]*|("(?:[^"\\]|\\.)*")|([A-Za-z_$][\w$.]*|-?\d+(?:\.\d+)?|[{}()\[\]<>|&;:?,=])', re.S
+)
 
 
 def tokens(text):
@@ -99,7 +117,9 @@ class Declarations:
     def pattern_of(self, name):
         """The pattern of a named text, which the declarations do not have but the validators."""
         files = list((self.package / "_schemas").glob(f"*V1{name}.js"))
-        patterns = re.findall(r'let pattern0=RegExp\(("(?:[^"\\]|\\.)*"),', files[0].read_text()) if len(files) == 1 else []
+        patterns = (
+            re.findall(r'let pattern0=RegExp\(("(?:[^"\\]|\\.)*"),', files[0].read_text()) if len(files) == 1 else []
+        )
         return {"pattern": json.loads(patterns[0])} if patterns else {}
 
 
@@ -263,7 +283,11 @@ def main():
         about = json.loads((directory / "package.json").read_text())
         # A copy, since types are shared among the kinds that use them.
         schema = json.loads(json.dumps(Declarations(directory).type_of(directory / module)))
-        schema["properties"] |= {"apiVersion": {"enum": [api_version]}, "kind": {"enum": [kind]}, "metadata": {"type": "object"}}
+        schema["properties"] |= {
+            "apiVersion": {"enum": [api_version]},
+            "kind": {"enum": [kind]},
+            "metadata": {"type": "object"},
+        }
         schema["required"] = ["apiVersion", "kind", "metadata", "spec"]
         for path in ["status", *unwanted]:
             without(schema, path)

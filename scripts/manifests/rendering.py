@@ -1,7 +1,9 @@
 """Renders what stands in k8s with kubectl. Knows where things lie there, and judges nothing."""
 
 import os
+import re
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +30,12 @@ class Rendered:
         return [found for found in self.objects if found["kind"] in kinds]
 
     def workloads(self):
-        return self.of_kind("StatefulSet", "Deployment", "DaemonSet", "Job")
+        return self.of_kind("StatefulSet", "Deployment", "DaemonSet", "Job", "CronJob")
+
+
+def pod_template(workload):
+    spec = workload["spec"]
+    return (spec["jobTemplate"]["spec"] if workload["kind"] == "CronJob" else spec)["template"]
 
 
 def title(found):
@@ -44,15 +51,29 @@ class Renderer:
     def overlay(self, directory):
         return self._render(directory.name, directory)
 
-    def with_components(self, name, components):
-        """As somebody would apply it: an overlay of their own over the standalone one."""
-        directory = self.scratch / name.replace("/", "-")
-        directory.mkdir()
+    def with_components(self, name, components, objects=(), patches=()):
+        """As somebody would apply it: an overlay of their own over the standalone one, with objects and patches in it."""
+        directory = Path(tempfile.mkdtemp(dir=self.scratch))
         # kustomize takes no absolute path.
         relative = [os.path.relpath(path, directory.resolve()) for path in (STANDALONE, *components)]
-        overlay = {"namespace": NAMESPACE, "resources": relative[:1], "components": relative[1:]}
+        (directory / "objects.yaml").write_text(yaml.safe_dump_all(objects))
+        overlay = {
+            "namespace": NAMESPACE,
+            "resources": relative[:1] + ["objects.yaml"] * bool(objects),
+            "components": relative[1:],
+            "patches": list(patches),
+        }
         (directory / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
         return self._render(name, directory)
+
+    def sample(self):
+        """The overlay that k8s/README.md shows."""
+        directory = self.scratch / "readme" / "my-overlay"
+        directory.mkdir(parents=True)
+        (directory.parent / "k8s").symlink_to(K8S)
+        shown = re.search(r"```yaml\n# my-overlay/kustomization.yaml\n(.*?)```", (K8S / "README.md").read_text(), re.S)
+        (directory / "kustomization.yaml").write_text(shown[1])
+        return self._render("the overlay in k8s/README.md", directory)
 
     def _render(self, name, directory):
         run = subprocess.run([self.kubectl, "kustomize", str(directory)], capture_output=True, text=True, check=False)
@@ -61,22 +82,38 @@ class Renderer:
         return Rendered(name, tuple(found for found in yaml.safe_load_all(run.stdout) if found))
 
 
+def patch(target, operations):
+    """A patch of the object of this kind and name; `container` in its paths is the first container of its pod."""
+    kind, name = target.split()
+    at = {key: "/spec/template/spec/containers/0" for key in ("path", "from")}
+    operations = [
+        {
+            key: value.replace("container", at[key], 1) if key in at and value.startswith("container") else value
+            for key, value in one.items()
+        }
+        for one in operations
+    ]
+    return {"target": {"kind": kind, "name": f"^{name}$"}, "patch": yaml.safe_dump(operations)}
+
+
 def overlays():
-    return sorted(path.parent for path in K8S.glob("overlays/*/kustomization.yaml"))
+    return _folders("overlays")
 
 
 def components():
-    return sorted(path.parent for path in K8S.glob("components/*/kustomization.yaml"))
+    return _folders("components")
+
+
+def _folders(name):
+    """All of them: kubectl tells of one that cannot be rendered."""
+    return sorted(path for path in (K8S / name).iterdir() if path.is_dir())
+
+
+def component(name):
+    return K8S / "components" / name
 
 
 def stands_alone(component):
     """Whether a component has none inside, so that all that stand alone can be used together."""
-    return "components" not in yaml.safe_load((component / "kustomization.yaml").read_text())
-
-
-def expectation(path):
-    """What must be said of a file that is wrong on purpose: the rest of its first line."""
-    marker, _, expected = path.read_text().partition("\n")[0].partition("expect: ")
-    if marker != "# " or not expected:
-        raise ValueError(f"{path} must begin with '# expect: TEXT'")
-    return expected
+    kustomization = component / "kustomization.yaml"
+    return kustomization.exists() and "components" not in yaml.safe_load(kustomization.read_text())

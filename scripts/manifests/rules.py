@@ -1,6 +1,6 @@
 """What must hold of rendered manifests beyond their schemas. Needs no service."""
 
-from rendering import NAMESPACE, title
+from rendering import NAMESPACE, pod_template, title
 
 # The volumes that the restricted profile allows.
 VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
@@ -10,7 +10,7 @@ def problems(rendered, version):
     """Every rule that the manifests break; `version` is the one of the program."""
     told = namespaces(rendered) + references(rendered) + selectors(rendered)
     for workload in rendered.workloads():
-        pod = workload["spec"]["template"]["spec"]
+        pod = pod_template(workload)["spec"]
         broken = restricted(pod) + ours(pod) + image(pod, version)
         told += [f"{title(workload)}: {problem}" for problem in broken]
     if not rendered.workloads():
@@ -50,7 +50,9 @@ def restricted(pod):
             "capabilities do not drop ALL": "ALL" in capabilities.get("drop", []),
             "capabilities are added": set(capabilities.get("add", [])) <= {"NET_BIND_SERVICE"},
             "procMount is set": context.get("procMount", "Default") == "Default",
-            "host options are set": not any(name in context for name in ("seLinuxOptions", "appArmorProfile", "windowsOptions")),
+            "host options are set": not any(
+                name in context for name in ("seLinuxOptions", "appArmorProfile", "windowsOptions")
+            ),
             "a hostPort is set": not any(port.get("hostPort") for port in container.get("ports", [])),
             "a probe or hook names a host": not any(part.get("host") for part in asked),
         }
@@ -107,20 +109,24 @@ def references(rendered):
             for backend in rule.get("backendRefs", []):
                 wants(found, backend["name"], backend.get("port"))
     for found in rendered.of_kind("VirtualService"):
-        for rule in found["spec"]["http"]:
-            for route in rule["route"]:
-                wants(found, route["destination"]["host"], route["destination"]["port"]["number"])
+        for rule in found["spec"].get("http", []):
+            for destination in (route["destination"] for route in rule.get("route", [])):
+                wants(found, destination["host"], destination.get("port", {}).get("number"))
     for found in rendered.of_kind("DestinationRule"):
         if found["spec"]["host"] not in ports:
             told.append(f"{title(found)}: there is no Service {found['spec']['host']}")
     there = {(found["kind"], found["metadata"]["name"]) for found in rendered.objects}
     for workload in rendered.workloads():
-        pod = workload["spec"]["template"]["spec"]
+        pod = pod_template(workload)["spec"]
         wanted = {("ServiceAccount", pod.get("serviceAccountName"))}
         if workload["kind"] == "StatefulSet":
             wanted.add(("Service", workload["spec"]["serviceName"]))
         for container in containers(pod):
-            wanted |= {("ConfigMap", source["configMapRef"]["name"]) for source in container.get("envFrom", []) if "configMapRef" in source}
+            wanted |= {
+                ("ConfigMap", source["configMapRef"]["name"])
+                for source in container.get("envFrom", [])
+                if "configMapRef" in source
+            }
         told += [f"{title(workload)}: there is no {kind} {name}" for kind, name in wanted - there]
     return told
 
@@ -128,7 +134,7 @@ def references(rendered):
 def selectors(rendered):
     """Whoever selects something finds it."""
     told = []
-    pods = [found["spec"]["template"] for found in rendered.workloads()]
+    pods = [pod_template(found) for found in rendered.workloads()]
     services = rendered.of_kind("Service")
 
     def select(who, labels, among, what):
@@ -149,7 +155,9 @@ def selectors(rendered):
         if found["spec"].get("maxUnavailable") != 1 or found["spec"].get("unhealthyPodEvictionPolicy") != "AlwaysAllow":
             told.append(f"{title(found)}: may block a drain")
     for found in rendered.of_kind("NetworkPolicy"):
-        select(found, found["spec"]["podSelector"].get("matchLabels"), pods, "pod")
+        # An empty one selects every pod.
+        if found["spec"]["podSelector"]:
+            select(found, found["spec"]["podSelector"].get("matchLabels"), pods, "pod")
     for found in rendered.of_kind("ServiceMonitor"):
         for service in select(found, found["spec"]["selector"].get("matchLabels"), services, "Service"):
             named = {port.get("name") for port in service["spec"]["ports"]}
