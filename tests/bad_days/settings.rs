@@ -106,7 +106,10 @@ fn a_file_that_cannot_be_right_is_refused_with_what_is_wrong() {
         ("[server]\nlisten = [8080]\n", &["server.listen is [8080]", "a text"]),
         ("[server]\nlisten = \"localhost\"\n", &["server.listen is \"localhost\"", "port", "localhost:8080"]),
         ("server = 8080\n", &["unknown setting server", "it is a section", "server has", "listen"]),
-        ("[server]\ndrain_ms = \"soon\"\n", &["shutdown_drain_ms is \"soon\"", "a whole number", "10000 unless set"]),
+        (
+            "[server]\nshutdown_drain_ms = \"soon\"\n",
+            &["shutdown_drain_ms is \"soon\"", "a whole number", "10000 unless set"],
+        ),
         ("[server]\n\nlisten 1", &["TOML", "line 3, column 8"]),
         ("[store]\nshards = 5000\n", &["store.shards is 5000", "from 1 to 1024"]),
     ];
@@ -166,7 +169,7 @@ fn what_is_named_as_a_file_of_settings_and_is_none_is_told_as_what_it_is() {
 #[test]
 fn a_value_may_be_written_as_a_text_or_a_number_alike() {
     let directory = tempfile::tempdir().unwrap();
-    let text = "[server]\nlisten = 8081\ndrain_ms = \"500\"\n[payment.bulkhead.adaptive]\ntolerance = 2\n";
+    let text = "[server]\nlisten = 8081\nshutdown_drain_ms = \"500\"\n[payment.bulkhead.adaptive]\ntolerance = 2\n";
     let file = file(directory.path(), text);
     let variables = [("RENTCAR__STORE__DATA", "7"), ("rentcar__server__allow_public_listen", "1")];
     let printed = run(rentcar().args(["config", "--config", &file]).envs(variables)).done();

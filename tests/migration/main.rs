@@ -323,7 +323,7 @@ async fn how_far_it_has_come_is_told_every_second() {
     for context in [schema::PAYMENT, schema::RENTAL] {
         let heads = (0..SHARDS).map(|number| *journal.watch(ShardId { context, number }).borrow());
         let (of_context, all) = (format!("context=\"{context}\""), heads.sum::<u64>());
-        let begun = log.lines(&["INFO", "made anew", &of_context, &format!("of_events={all}")]);
+        let begun = log.lines(&["INFO", "rebuilding derived state", &of_context, &format!("of_events={all}")]);
         let ended = log.lines(&["INFO", "rebuilt", &of_context, &format!("events={all}"), "entities=", "elapsed_ms="]);
         assert_eq!((begun.len(), ended.len()), (1, 1), "{}", log.text());
     }

@@ -41,7 +41,7 @@ async fn the_program_says_what_it_rebuilds_and_the_commands_beside_it_that_it_wi
 
     server.restart().await;
     let log = server.log();
-    assert!(log.contains("made anew") && log.contains("rebuilt context=\"reservation\""), "{log}");
+    assert!(log.contains("rebuilding derived state") && log.contains("rebuilt context=\"reservation\""), "{log}");
     assert_eq!(server.reservation(&booked).await.json["status"], "CONFIRMED");
     server.reserve(&car_no, &customer_no, 7, 8).await;
     server.terminate().await;

@@ -21,14 +21,17 @@ use rentcar::store::replay::{Report, Subscription, replay};
 use rentcar::store::schema::customer::KEY_KIND;
 use rentcar::store::schema::reservation::RESERVATION_KIND;
 use rentcar::store::schema::{self, DOCUMENT_KINDS, DocumentKind};
-use rentcar::store::sled::{SledJournal, SledOptions, SyncLog};
+use rentcar::store::sled::{OpenError, SledJournal, SledOptions, SyncLog};
 use rentcar::store::stored_schema::SCHEMA_KIND;
 use rentcar::store::view_store::ViewStore;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// Within which the directory of a store that was closed can be opened again.
+const FREE_WITHIN: Duration = Duration::from_secs(10);
 
 pub const SHARDS: u16 = 2;
 
@@ -54,8 +57,15 @@ pub fn sled_options() -> SledOptions {
 
 pub fn on_disk(path: &Path, sync: Option<SyncLog>) -> Store {
     let options = sled_options();
-    let journal = SledJournal::open(path, &SledOptions { sync: sync.unwrap_or(options.sync.clone()), ..options });
-    let journal = journal.unwrap();
+    let options = SledOptions { sync: sync.unwrap_or(options.sync.clone()), ..options };
+    let begun = Instant::now();
+    let journal = loop {
+        match SledJournal::open(path, &options) {
+            // A process that another test is starting has the files of this one open, their lock included, until it begins.
+            Err(OpenError::Locked(_)) if begun.elapsed() < FREE_WITHIN => std::thread::yield_now(),
+            opened => break opened.unwrap(),
+        }
+    };
     let views = Arc::new(journal.views().unwrap());
     Store { journal: Arc::new(journal), views }
 }
