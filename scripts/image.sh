@@ -54,7 +54,7 @@ build_image() {
 built="$(build_image)"
 [ "$(build_image)" = "$built" ] || fail "the same files gave another image"
 "${buildah[@]}" push --quiet rentcar "oci:$scratch/layout:rentcar"
-python3 scripts/image/inspect_image.py "$scratch/layout" "$version" "$revision"
+python3 scripts/sandbox/inspect_image.py "$scratch/layout" "$version" "$revision"
 
 # Two machines and a cable. Names are known to the name server only, which answers as that of a cluster would.
 ip netns add "$lan"
@@ -76,10 +76,10 @@ printf '127.0.0.1 localhost\n10.231.0.2 by-file\n' >"$scratch/hosts"
 mkdir "$scratch/data"
 chown 65532:65532 "$scratch/data"
 url=http://10.231.0.2:8080
-probe() { ip netns exec "$lan" python3 scripts/image/probe.py "$1" "$url" "${@:2}"; }
+probe() { ip netns exec "$lan" python3 scripts/sandbox/probe.py "$1" "$url" "${@:2}"; }
 pod=(--mount "$scratch/resolv.conf:/etc/resolv.conf:ro" --mount "$scratch/hosts:/etc/hosts:ro")
 
-python3 scripts/image/bundle.py --mount "$scratch/data:/data" "${pod[@]}" \
+python3 scripts/sandbox/bundle.py --mount "$scratch/data:/data" "${pod[@]}" \
   "$scratch/layout" "$scratch/server" "/run/netns/$node"
 start() {
   "${runc[@]}" run --bundle "$scratch/server" "$id" >"$scratch/server.log" 2>&1 &
@@ -95,13 +95,13 @@ stop() {
 # client ARGUMENT…: another container of the same image, without a volume, on the other machine.
 client() {
   rm -rf "$scratch/client"
-  python3 scripts/image/bundle.py "${pod[@]}" "$scratch/layout" "$scratch/client" "/run/netns/$lan" "$@" || fail "no bundle"
+  python3 scripts/sandbox/bundle.py "${pod[@]}" "$scratch/layout" "$scratch/client" "/run/netns/$lan" "$@" || fail "no bundle"
   "${runc[@]}" run --bundle "$scratch/client" "$id-client" </dev/null >"$scratch/client.log" 2>&1
 }
 
 say "image: serves, and does what the old lines and the demo ask"
 start
-ip netns exec "$lan" python3 scripts/image/scenario.py "$url"
+ip netns exec "$lan" python3 scripts/sandbox/scenario.py "$url"
 probe book kept
 
 say "image: nothing to start but rentcar, nothing to write to but /data"
@@ -111,15 +111,9 @@ for shell in /bin/sh /bin/bash /bin/busybox sh; do
   if inside "$shell" -c true; then fail "there is $shell"; fi
 done
 pid="$("${runc[@]}" state "$id" | python3 -c 'import json, sys; print(json.load(sys.stdin)["pid"])')"
-python3 - "/proc/$pid/status" <<'PYTHON'
-import sys
-status = dict(line.split(":\t", 1) for line in open(sys.argv[1]).read().splitlines())
-wanted = {"Uid": "65532", "Gid": "65532", "CapBnd": "0" * 16, "CapEff": "0" * 16, "NoNewPrivs": "1", "Seccomp": "2"}
-wrong = {name: status[name] for name, value in wanted.items() if set(status[name].split()) != {value}}
-sys.exit(f"the process has {wrong}" if wrong else 0)
-PYTHON
+python3 scripts/sandbox/confined.py "$pid" 65532
 for uid in 65532 0; do
-  writable="$(python3 scripts/image/writable.py "$pid" "$uid")"
+  writable="$(python3 scripts/sandbox/writable.py "$pid" "$uid")"
   [ "$writable" = /data ] || fail "user $uid can write to: ${writable:-nothing}"
 done
 if inside /rentcar backup --url http://127.0.0.1:8080 --output /backup.jsonl; then fail "a backup was written to /"; fi
