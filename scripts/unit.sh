@@ -28,7 +28,13 @@ clean_up() {
   for process in ${strace:-} ${nspawn:-} ${init:-}; do kill -KILL "$process" 2>/dev/null || true; done
   wait
   ip netns delete "$name" 2>/dev/null || true
-  for group in "${groups[@]}"; do find "$group" -depth -type d -exec rmdir {} + || true; done
+  for group in "${groups[@]}"; do
+    # What was killed takes a moment to be gone.
+    for _ in $(seq 50); do
+      find "$group" -depth -type d -exec rmdir {} + 2>/dev/null && break
+      sleep 0.1
+    done
+  done
   rmdir "/run/systemd/nspawn/propagate/$name" 2>/dev/null || true
   if [ "$outcome" -ne 0 ]; then
     for log in "$scratch"/*.log; do
@@ -109,7 +115,7 @@ done
 nspawn=$!
 probe() { ip netns exec "$name" python3 scripts/sandbox/probe.py "$1" http://localhost:8080 "${@:2}"; }
 probe ready
-read -r init <"/proc/$nspawn/task/$nspawn/children"
+read -r init <"/proc/$nspawn/task/$nspawn/children" || [ -n "$init" ]
 inside() { nsenter --target "$init" --mount --pid --net --ipc --uts "$@"; }
 property() { inside systemctl show --property "$1" --value rentcar.service; }
 # outside PID: the number by which this machine knows a process of that one.
