@@ -54,7 +54,7 @@ build_image() {
 built="$(build_image)"
 [ "$(build_image)" = "$built" ] || fail "the same files gave another image"
 "${buildah[@]}" push --quiet rentcar "oci:$scratch/layout:rentcar"
-python3 scripts/sandbox/inspect_image.py "$scratch/layout" "$version" "$revision"
+python3 scripts/sandbox/inspect_image.py "$scratch/layout" "$version" "$revision" || fail "the image is not as it should be"
 
 # Two machines and a cable. Names are known to the name server only, which answers as that of a cluster would.
 ip netns add "$lan"
@@ -84,7 +84,7 @@ python3 scripts/sandbox/bundle.py --mount "$scratch/data:/data" "${pod[@]}" \
 start() {
   "${runc[@]}" run --bundle "$scratch/server" "$id" >"$scratch/server.log" 2>&1 &
   container=$!
-  probe ready
+  probe ready || fail "the container did not become ready"
 }
 # stop: SIGTERM as the image says; that it exits with 0 and has answered everything is part of what is checked.
 stop() {
@@ -111,7 +111,7 @@ for shell in /bin/sh /bin/bash /bin/busybox sh; do
   if inside "$shell" -c true; then fail "there is $shell"; fi
 done
 pid="$("${runc[@]}" state "$id" | python3 -c 'import json, sys; print(json.load(sys.stdin)["pid"])')"
-python3 scripts/sandbox/confined.py "$pid" 65532
+python3 scripts/sandbox/confined.py "$pid" 65532 || fail "the process may do more than it needs"
 for uid in 65532 0; do
   writable="$(python3 scripts/sandbox/writable.py "$pid" "$uid")"
   [ "$writable" = /data ] || fail "user $uid can write to: ${writable:-nothing}"

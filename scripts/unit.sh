@@ -23,6 +23,9 @@ groups=()
 clean_up() {
   local outcome=$?
   trap - EXIT
+  if [ "$outcome" -ne 0 ] && [ -n "${init:-}" ] && [ -n "${nspawn:-}" ]; then
+    inside journalctl --unit rentcar.service --output cat --no-pager --lines 20 >"$scratch/journal.log" 2>&1 || true
+  fi
   # The machine's first process outlives nspawn when that is killed.
   [ -z "${nspawn:-}" ] || init="$(cat "/proc/$nspawn/task/$nspawn/children" 2>/dev/null || true)"
   for process in ${strace:-} ${nspawn:-} ${init:-}; do kill -KILL "$process" 2>/dev/null || true; done
@@ -69,6 +72,7 @@ if grep -q "rentcar" "$scratch/verify.log"; then fail "the unit is not as system
 systemd-analyze security --offline=true --no-pager --threshold="$(tr -d . <<<"$exposure_max")" "$unit" >"$scratch/security.log" ||
   fail "more is open than $exposure_max"
 grep "Overall exposure" "$scratch/security.log"
+rm "$scratch/security.log"
 drain="$(sed -n 's/^\(shutdown_\)\?drain_ms = //p' config/default.toml)"
 stop="$(sed -n 's/^TimeoutStopSec=\([0-9]*\)s$/\1/p' "$unit")"
 [ $((stop * 1000)) -gt "$drain" ] || fail "TimeoutStopSec=$stop s is not longer than the drain of $drain ms"
@@ -96,6 +100,7 @@ for run in first second; do
   strace=''
 done
 python3 scripts/sandbox/syscalls.py "$unit" "$scratch/first.trace" "$scratch/second.trace"
+rm "$scratch/traced.log"
 
 say "unit: a systemd of its own starts it"
 ip netns add "$name"
@@ -114,8 +119,12 @@ done
 ) </dev/null >"$scratch/nspawn.log" 2>&1 &
 nspawn=$!
 probe() { ip netns exec "$name" python3 scripts/sandbox/probe.py "$1" http://localhost:8080 "${@:2}"; }
-probe ready
-read -r init <"/proc/$nspawn/task/$nspawn/children" || [ -n "$init" ]
+for _ in $(seq 50); do
+  read -r init <"/proc/$nspawn/task/$nspawn/children" || true
+  [ -z "$init" ] || break
+  sleep 0.1
+done
+[ -n "$init" ] || fail "systemd-nspawn started nothing"
 inside() { nsenter --target "$init" --mount --pid --net --ipc --uts "$@"; }
 property() { inside systemctl show --property "$1" --value rentcar.service; }
 # outside PID: the number by which this machine knows a process of that one.
@@ -126,17 +135,19 @@ outside() {
     fi
   done 2>/dev/null
 }
+probe ready || fail "the unit did not start"
 say "unit: serves under all its restrictions"
 ip netns exec "$name" "$RENTCAR_BINARY" demo --url http://localhost:8080 | tail -n 1
 probe book kept
 uid="$(inside id --user rentcar)"
 pid="$(outside "$(property MainPID)")"
-python3 scripts/sandbox/confined.py "$pid" "$uid"
+python3 scripts/sandbox/confined.py "$pid" "$uid" || fail "the process may do more than it needs"
 for user in "$uid" 0; do
   writable="$(python3 scripts/sandbox/writable.py "$pid" "$user" 3 | sort | tr '\n' ' ')"
   [ "$writable" = "/tmp /var/lib/rentcar /var/tmp " ] || fail "user $user can write to: ${writable:-nothing}"
 done
-inside journalctl --unit rentcar.service --output cat | grep "ready to be tried"
+inside journalctl --unit rentcar.service --output cat | grep "ready to be tried.*http://127.0.0.1:8080" ||
+  fail "the journal does not tell that it listens where /etc/rentcar/environment says"
 
 say "unit: started again when it is killed, and stopped politely"
 kill -KILL "$pid"
@@ -150,7 +161,7 @@ probe confirmed kept
 inside systemctl stop rentcar.service
 ended="$(property Result) $(property ExecMainStatus)"
 [ "$ended" = "success 0" ] || fail "it ended with $ended"
-inside journalctl --unit rentcar.service --output cat | grep "all requests answered"
+inside journalctl --unit rentcar.service --output cat | grep "all requests answered" || fail "it did not answer what it owed"
 inside systemctl start --no-block poweroff.target
 wait "$nspawn" || fail "the machine of its own ended with $?"
 nspawn=''

@@ -27,7 +27,7 @@ def can_open(path, flags):
         return False
 
 
-seen = 0
+seen, found = 0, []
 for folder, folders, files in os.walk("/"):
     seen += 1
     if folder == "/":
@@ -37,12 +37,13 @@ for folder, folders, files in os.walk("/"):
     probe = os.path.join(folder, "written-by-a-check")
     if can_open(probe, os.O_CREAT | os.O_EXCL):
         os.unlink(probe)
-        print(folder)
+        found.append(folder)
         # What is beneath needs no telling.
         folders.clear()
     elif depth_max is None:
         for path in (os.path.join(folder, name) for name in files):
             if can_open(path, 0):
-                print(path)
-if seen < 5:
+                found.append(path)
+print("\n".join(found))
+if seen < 5 and "/" not in found:
     sys.exit("hardly anything was seen")
