@@ -30,13 +30,15 @@ if ! compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null; then
 fi
 
 # What builds the image and runs it in a network with names, and what starts the systemd unit.
-packages=(binutils buildah runc iproute2 dnsmasq-base ca-certificates systemd systemd-container strace util-linux)
-states="$(dpkg-query --show --showformat '${db:Status-Status}\n' "${packages[@]}" 2>/dev/null || true)"
-if [ "$(grep -cx installed <<<"$states")" -ne "${#packages[@]}" ]; then
-  say "installing ${packages[*]}"
+missing=()
+for package in binutils buildah runc iproute2 dnsmasq-base systemd systemd-container strace util-linux; do
+  [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+done
+if [ "${#missing[@]}" -gt 0 ]; then
+  say "installing ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
   as_root apt-get update -qq
-  as_root apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+  as_root apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
 wanted=4.32.5

@@ -84,7 +84,7 @@ grep "^rentcar:.*:/var/lib/rentcar:/usr/sbin/nologin$" "$scratch/users/etc/passw
 # Traced without the filter: a start, the demo and an end; then a start with what is there by then.
 say "unit: what the service asks of the kernel is let through"
 for run in first second; do
-  rm -f "$scratch/ready"
+  : >"$scratch/ready"
   strace -f -qq -o "$scratch/$run.trace" "$RENTCAR_BINARY" serve --listen 127.0.0.1:0 --data "$scratch/traced" \
     >"$scratch/ready" 2>"$scratch/traced.log" &
   strace=$!
