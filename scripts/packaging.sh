@@ -4,7 +4,9 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-[ -x "$venv/bin/hadolint" ] && [ -x "$venv/bin/check-jsonschema" ] || fail "run scripts/install-tools.sh"
+for tool in hadolint check-jsonschema; do
+  [ -x "$venv/bin/$tool" ] || fail "$tool is missing: run scripts/install-tools.sh"
+done
 "$venv/bin/hadolint" Containerfile
 "$venv/bin/check-jsonschema" --builtin-schema vendor.github-workflows .github/workflows/*.yml
 "$venv/bin/check-jsonschema" --builtin-schema vendor.cloudbuild cloudbuild.yaml
