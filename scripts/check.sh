@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Checks everything: format, lints, manifests, the interface against its description, load, all tests, and that the benchmarks
-# work. Stops at the first failure. The tools beside Rust are installed first, where they are missing
+# Checks everything: format, lints, packaging, manifests, image and unit, alerts, the interface against its description, load,
+# all tests, and that the benchmarks work. Stops at the first failure. The tools beside Rust are installed first, where they
+# are missing
 # (scripts/install-tools.sh).
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -33,6 +34,9 @@ if cargo deny --version >/dev/null 2>&1; then
 else
   say "dependencies: cargo-deny is not installed, so deny.toml is not checked here"
 fi
+step "packaging" scripts/packaging.sh
+step "image" scripts/image.sh
+step "unit" scripts/unit.sh
 step "interface" scripts/schemathesis.sh
 step "load" scripts/siege.sh
 step "tests" cargo test --locked

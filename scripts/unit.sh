@@ -1,0 +1,168 @@
+#!/usr/bin/env bash
+# Installs the systemd unit into a copy of this machine's root and tries it there: systemd's own verdicts, then a systemd
+# of its own (a container of systemd-nspawn) that makes the user, starts, restarts and stops the service. RENTCAR_BINARY:
+# the program to install, instead of a debug build. Needs root for that (sudo is tried).
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+if [ -z "${RENTCAR_BINARY:-}" ]; then
+  cargo build --quiet --locked
+  RENTCAR_BINARY="$target/debug/rentcar"
+fi
+if [ "$(id -u)" -ne 0 ]; then exec sudo -n RENTCAR_BINARY="$RENTCAR_BINARY" "$0" "$@"; fi
+for tool in systemd-analyze systemd-nspawn systemd-sysusers strace ip nsenter; do
+  command -v "$tool" >/dev/null || fail "$tool is missing: run scripts/install-tools.sh"
+done
+# A little more than it has; every switch that is turned off costs at least that.
+exposure_max=1.2
+
+scratch="$(mktemp -d)"
+name="rentcar-$$"
+machine="$scratch/root"
+groups=()
+clean_up() {
+  local outcome=$?
+  trap - EXIT
+  if [ "$outcome" -ne 0 ] && [ -n "${init:-}" ] && [ -n "${nspawn:-}" ]; then
+    inside journalctl --unit rentcar.service --output cat --no-pager --lines 20 >"$scratch/journal.log" 2>&1 || true
+  fi
+  # The machine's first process outlives nspawn when that is killed.
+  [ -z "${nspawn:-}" ] || init="$(cat "/proc/$nspawn/task/$nspawn/children" 2>/dev/null || true)"
+  for process in ${strace:-} ${nspawn:-} ${init:-}; do kill -KILL "$process" 2>/dev/null || true; done
+  wait
+  ip netns delete "$name" 2>/dev/null || true
+  for group in "${groups[@]}"; do
+    # What was killed takes a moment to be gone.
+    for _ in $(seq 50); do
+      find "$group" -depth -type d -exec rmdir {} + 2>/dev/null && break
+      sleep 0.1
+    done
+  done
+  rmdir "/run/systemd/nspawn/propagate/$name" 2>/dev/null || true
+  if [ "$outcome" -ne 0 ]; then
+    for log in "$scratch"/*.log; do
+      [ ! -s "$log" ] || { echo "--- $(basename "$log") ends:"; tail -n 20 "$log"; } >&2
+    done
+  fi
+  ! mountpoint --quiet "$machine" || umount "$machine"
+  ! mountpoint --quiet "$scratch/over" || umount "$scratch/over"
+  rm -rf "$scratch"
+  exit "$outcome"
+}
+trap clean_up EXIT
+trap 'exit 143' TERM INT
+
+# What is written goes into memory; the machine itself stays as it is.
+mkdir -p "$scratch/over" "$machine"
+mount -t tmpfs -o mode=755 tmpfs "$scratch/over"
+mkdir "$scratch/over/upper" "$scratch/over/work"
+mount -t overlay overlay -o "lowerdir=/,upperdir=$scratch/over/upper,workdir=$scratch/over/work" "$machine"
+install -m 0755 "$RENTCAR_BINARY" "$machine/usr/bin/rentcar"
+install -D -m 0644 packaging/systemd/rentcar.service "$machine/usr/lib/systemd/system/rentcar.service"
+install -D -m 0644 packaging/systemd/rentcar.sysusers.conf "$machine/usr/lib/sysusers.d/rentcar.conf"
+install -D -m 0644 config/production.toml "$machine/etc/rentcar/config.toml"
+# A name, so that names are found under all the restrictions; and what the file says otherwise.
+echo "RENTCAR__SERVER__LISTEN=localhost:8080" >"$machine/etc/rentcar/environment"
+unit="$machine/usr/lib/systemd/system/rentcar.service"
+
+say "unit: systemd's verdicts"
+# A directive that is not known is a warning with exit code 0.
+chroot "$machine" systemd-analyze verify /usr/lib/systemd/system/rentcar.service 2>&1 | tee "$scratch/verify.log"
+if grep -q "rentcar" "$scratch/verify.log"; then fail "the unit is not as systemd wants it"; fi
+systemd-analyze security --offline=true --no-pager --threshold="$(tr -d . <<<"$exposure_max")" "$unit" >"$scratch/security.log" ||
+  fail "more is open than $exposure_max"
+grep "Overall exposure" "$scratch/security.log"
+rm "$scratch/security.log"
+drain="$(sed -n 's/^\(shutdown_\)\?drain_ms = //p' config/default.toml)"
+stop="$(sed -n 's/^TimeoutStopSec=\([0-9]*\)s$/\1/p' "$unit")"
+[ $((stop * 1000)) -gt "$drain" ] || fail "TimeoutStopSec=$stop s is not longer than the drain of $drain ms"
+
+mkdir -p "$scratch/users/etc"
+systemd-sysusers --root="$scratch/users" "$PWD/packaging/systemd/rentcar.sysusers.conf" 2>"$scratch/sysusers.log"
+grep "^rentcar:.*:/var/lib/rentcar:/usr/sbin/nologin$" "$scratch/users/etc/passwd" || fail "systemd-sysusers made no user"
+
+# Traced without the filter: a start, the demo and an end; then a start with what is there by then.
+say "unit: what the service asks of the kernel is let through"
+for run in first second; do
+  : >"$scratch/ready"
+  strace -f -qq -o "$scratch/$run.trace" "$RENTCAR_BINARY" serve --listen 127.0.0.1:0 --data "$scratch/traced" \
+    >"$scratch/ready" 2>"$scratch/traced.log" &
+  strace=$!
+  for _ in $(seq 300); do
+    url="$(grep -o 'http://[0-9.]*:[0-9]*' "$scratch/ready" || true)"
+    [ -z "$url" ] || break
+    sleep 0.1
+  done
+  [ -n "$url" ] || fail "the traced service did not become ready"
+  "$RENTCAR_BINARY" demo --url "$url" | tail -n 1
+  kill -TERM "$(cat "/proc/$strace/task/$strace/children")"
+  wait "$strace" || fail "the traced service exited with $?"
+  strace=''
+done
+python3 scripts/sandbox/syscalls.py "$unit" "$scratch/first.trace" "$scratch/second.trace"
+rm "$scratch/traced.log"
+
+say "unit: a systemd of its own starts it"
+ip netns add "$name"
+ip -n "$name" link set lo up
+# Its control groups are beneath ones of ours, whichever hierarchies there are, so that nothing stays behind.
+for hierarchy in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/systemd; do
+  if [ -f "$hierarchy/cgroup.procs" ]; then
+    mkdir "$hierarchy/$name"
+    groups+=("$hierarchy/$name")
+  fi
+done
+(
+  for group in "${groups[@]}"; do echo "$BASHPID" >"$group/cgroup.procs"; done
+  exec systemd-nspawn --quiet --directory="$machine" --machine="$name" --register=no --keep-unit --link-journal=no \
+    --network-namespace-path="/run/netns/$name" --boot -- systemd.unit=rentcar.service
+) </dev/null >"$scratch/nspawn.log" 2>&1 &
+nspawn=$!
+probe() { ip netns exec "$name" python3 scripts/sandbox/probe.py "$1" http://localhost:8080 "${@:2}"; }
+for _ in $(seq 50); do
+  read -r init <"/proc/$nspawn/task/$nspawn/children" || true
+  [ -z "$init" ] || break
+  sleep 0.1
+done
+[ -n "$init" ] || fail "systemd-nspawn started nothing"
+inside() { nsenter --target "$init" --mount --pid --net --ipc --uts "$@"; }
+property() { inside systemctl show --property "$1" --value rentcar.service; }
+# outside PID: the number by which this machine knows a process of that one.
+outside() {
+  for process in /proc/[0-9]*; do
+    if [ "$process/ns/pid" -ef "/proc/$init/ns/pid" ] && grep -q "^NSpid:.*\s$1$" "$process/status"; then
+      basename "$process"
+    fi
+  done 2>/dev/null
+}
+probe ready || fail "the unit did not start"
+say "unit: serves under all its restrictions"
+ip netns exec "$name" "$RENTCAR_BINARY" demo --url http://localhost:8080 | tail -n 1
+probe book kept
+uid="$(inside id --user rentcar)"
+pid="$(outside "$(property MainPID)")"
+python3 scripts/sandbox/confined.py "$pid" "$uid" || fail "the process may do more than it needs"
+for user in "$uid" 0; do
+  writable="$(python3 scripts/sandbox/writable.py "$pid" "$user" 3 | sort | tr '\n' ' ')"
+  [ "$writable" = "/tmp /var/lib/rentcar /var/tmp " ] || fail "user $user can write to: ${writable:-nothing}"
+done
+inside journalctl --unit rentcar.service --output cat | grep "ready to be tried.*http://127.0.0.1:8080" ||
+  fail "the journal does not tell that it listens where /etc/rentcar/environment says"
+
+say "unit: started again when it is killed, and stopped politely"
+kill -KILL "$pid"
+for _ in $(seq 50); do
+  [ "$(property NRestarts)" = 1 ] && break
+  sleep 0.1
+done
+[ "$(property NRestarts)" = 1 ] || fail "it was not started again"
+probe ready
+probe confirmed kept
+inside systemctl stop rentcar.service
+ended="$(property Result) $(property ExecMainStatus)"
+[ "$ended" = "success 0" ] || fail "it ended with $ended"
+inside journalctl --unit rentcar.service --output cat | grep "all requests answered" || fail "it did not answer what it owed"
+inside systemctl start --no-block poweroff.target
+wait "$nspawn" || fail "the machine of its own ended with $?"
+nspawn=''
+say "unit: all as it should be"
