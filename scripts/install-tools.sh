@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the checks need beside Rust: make, siege and PostgreSQL from Debian, schemathesis into target/venv. Repeats safely.
+# Installs what the checks need beside Rust: make, siege, PostgreSQL and Prometheus from Debian, schemathesis into
+# target/venv. Repeats safely.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -28,10 +29,23 @@ if ! compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null; then
   as_root apt-get install -y -qq --no-install-recommends postgresql >/dev/null
 fi
 
+# Out of their package and into target: installed, it would run as a service of this machine.
+if ! command -v promtool >/dev/null || ! command -v prometheus >/dev/null; then
+  say "fetching prometheus"
+  fetched="$(mktemp -d)"
+  as_root apt-get update -qq
+  (cd "$fetched" && apt-get download -qq prometheus)
+  mkdir -p "$target/prometheus"
+  dpkg-deb --fsys-tarfile "$fetched"/prometheus_*.deb |
+    tar --extract --directory "$target/prometheus" --strip-components 3 ./usr/bin/prometheus ./usr/bin/promtool
+  rm -r "$fetched"
+fi
+
 wanted=4.32.5
 if [ "$("$venv/bin/python" -c 'from importlib.metadata import version; print(version("schemathesis"))' 2>/dev/null)" != "$wanted" ]; then
   say "installing schemathesis $wanted"
   python3 -m venv "$venv"
   "$venv/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$wanted"
 fi
-say "tools: $(siege --version 2>&1 | head -n 1), schemathesis $wanted, $(ls -d /usr/lib/postgresql/* | tail -n 1)"
+say "tools: $(siege --version 2>&1 | head -n 1), schemathesis $wanted, $(ls -d /usr/lib/postgresql/* | tail -n 1),\
+ $(promtool --version | head -n 1 | cut -d ' ' -f 1-3)"
