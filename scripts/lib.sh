@@ -6,6 +6,8 @@ target="${CARGO_TARGET_DIR:-$root/target}"
 venv="$target/venv"
 # Where scripts/install-tools.sh puts promtool and prometheus, if the machine has none.
 PATH="$PATH:$target/prometheus"
+# What Python compiles stays out of the work tree.
+export PYTHONDONTWRITEBYTECODE=1
 
 say() { printf '\n=== %s\n' "$*"; }
 fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }

@@ -11,6 +11,7 @@ work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 
 say "rules"
+"$python" scripts/monitoring/rules.py check
 "$python" scripts/monitoring/rules.py extract "$work/rules.yaml"
 promtool check rules "$work/rules.yaml"
 

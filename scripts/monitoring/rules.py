@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The alerting rules of k8s/components/monitoring/rules.yaml: as a rule file, and with a clock that runs faster.
 
+    rules.py check                  every alert says how urgent it is, what it means, and where to read what to do
     rules.py extract FILE           writes the manifest's spec, as promtool and Prometheus read it
     rules.py shorten FILE FACTOR    the same, with every window and `for` divided by FACTOR
 """
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import yaml
 
-COMPONENT = Path(__file__).resolve().parents[2] / "k8s/components/monitoring"
+ROOT = Path(__file__).resolve().parents[2]
+COMPONENT = ROOT / "k8s/components/monitoring"
+RUNBOOK = "docs/operations.md"
 # Known to every Prometheus without anybody exposing them.
 BUILT_IN = {"up", "ALERTS"}
 
@@ -40,6 +43,22 @@ def metrics(expression):
     return {name for name in names if name.lower() not in WORDS}
 
 
+def faults(rules):
+    names = [rule["alert"] for rule in rules]
+    yield from (f"{name} stands twice" for name in sorted({name for name in names if names.count(name) > 1}))
+    runbook = ROOT / RUNBOOK
+    anchors = set(re.findall(r"^#+ (\S+)$", runbook.read_text(), re.MULTILINE)) if runbook.exists() else set(names)
+    for rule in rules:
+        name, told = rule["alert"], rule.get("annotations", {})
+        if rule.get("labels", {}).get("severity") not in ("page", "ticket"):
+            yield f"{name} is neither a page nor a ticket"
+        yield from (f"{name} has no {text}" for text in ("summary", "description") if not told.get(text))
+        if told.get("runbook_url") != f"{RUNBOOK}#{name.lower()}":
+            yield f"{name} does not lead to {RUNBOOK}#{name.lower()}"
+        if name not in anchors:
+            yield f"{RUNBOOK} has no section {name}"
+
+
 def milliseconds(duration):
     return sum(int(count) * UNITS_MS[unit] for count, unit in re.findall(r"(\d+)(ms|[smhdwy])", duration))
 
@@ -59,6 +78,8 @@ def shortened(rules, factor):
 
 def main():
     match sys.argv[1:]:
+        case ["check"]:
+            sys.exit("\n".join(faults(alerts(spec()))) or None)
         case ["extract", file]:
             rules = spec()
         case ["shorten", file, factor]:
