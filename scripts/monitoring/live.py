@@ -41,12 +41,12 @@ def call(url, body=None):
 
 
 def until(condition, what):
+    """Waits for it; `what` says what is wrong when it does not come about."""
     deadline = time.monotonic() + WAIT_SECONDS_MAX
-    while not (found := condition()):
+    while not condition():
         if time.monotonic() > deadline:
-            sys.exit(f"FAILED: {what} within {WAIT_SECONDS_MAX} s")
+            sys.exit(f"FAILED: within {WAIT_SECONDS_MAX} s {what()}")
         time.sleep(0.1)
-    return found
 
 
 @contextmanager
@@ -121,7 +121,10 @@ class Prometheus:
     def expect(self, names, why):
         """Waits until exactly these fire, and sees that it stays so."""
         begun = time.monotonic()
-        until(lambda: [name for name, _ in self.firing()] == names, f"{why}: {names or 'nothing'} did not fire alone")
+        until(
+            lambda: [name for name, _ in self.firing()] == names,
+            lambda: f"{why}: {names or 'nothing'} should fire, and {self.firing() or 'nothing'} does",
+        )
         took = time.monotonic() - begun
         told = "; ".join(f"{name}: {summary}" for name, summary in self.firing()) or "nothing fires"
         print(f"{why}: {told} (after {took:.0f} s)", flush=True)
@@ -150,7 +153,7 @@ def fault(url, context, action):
 
 def live(options, prometheus, provider, log):
     # Prometheus hands targets over after five seconds: until then there is no `up`, as if nobody were scraped.
-    until(lambda: not prometheus.firing(), "what fires at the start did not end")
+    until(lambda: not prometheus.firing(), lambda: f"{prometheus.firing()} did not end after the start")
     prometheus.begun = time.monotonic() + 1
     prometheus.stays([], QUIET_SECONDS, "a quiet time")
     print("a quiet time: nothing fires", flush=True)
@@ -195,12 +198,15 @@ def main():
     with process(options.provider, log) as provider, process(command, log) as server:
         prometheus = Prometheus(options.prometheus_port, options.faster)
         try:
-            until(prometheus.is_scraping, "Prometheus did not scrape the service")
+            until(prometheus.is_scraping, lambda: "Prometheus did not scrape the service")
             traffic = Traffic(options.url)
             traffic.start()
             live(options, prometheus, provider, log)
-            traffic.stopped.set()
             print(f"reservations were answered {dict(sorted(traffic.answers.items()))}")
+            # What the failure model says that customers see: 202 without the provider, 503 without room, and 201.
+            if not traffic.is_alive() or set(traffic.answers) != {201, 202, 503}:
+                sys.exit("FAILED: customers saw something else")
+            traffic.stopped.set()
         except BaseException:
             sys.stderr.write(f"--- the logs of the provider and of Prometheus end:\n{log.read_text()[-3000:]}\n")
             raise

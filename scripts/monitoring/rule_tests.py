@@ -66,6 +66,14 @@ def fault_of(series, fault):
     return next((value for name, value in fault.items() if "*" in name and fnmatch.fnmatchcase(series, name)), None)
 
 
+def during(value, lasts):
+    """The spans of a fault's value; `0 for 30s, 1` is one that changes."""
+    if change := re.fullmatch(r"(\S+) for (\S+), (\S+)", value):
+        first = steps(change[2])
+        return [(change[1], first), (change[3], lasts - first)]
+    return [(value, lasts)]
+
+
 def healed(fault):
     """After how long nothing is told any more; None if that is not looked at."""
     after = fault.get("healed", HEALED)
@@ -84,7 +92,7 @@ def input_series(quiet, fault):
             if value == "gone" and not is_hit:
                 continue
             # The first sample stands at 0 s, so the last quiet one at the very moment when the fault begins.
-            spans = [(value, before + 1), (value if meanwhile is None else meanwhile, lasts), (value, after)]
+            spans = [(value, before + 1), *during(value if meanwhile is None else meanwhile, lasts), (value, after)]
             yield {"series": labelled(series, instance), "values": notation(spans)}
 
 
