@@ -40,6 +40,6 @@ scrape_configs:
     static_configs: [{targets: ["${url#http://}"]}]
 YAML
   promtool check config "$scratch/prometheus.yaml"
-  python3 scripts/monitoring/live.py --rentcar "$rentcar" --url "$url" --provider-port "$provider" --disk "$disk" \
+  "$venv/bin/python" scripts/monitoring/live.py --rentcar "$rentcar" --url "$url" --provider-port "$provider" --disk "$disk" \
     --prometheus-port "$prometheus" --config "$scratch/prometheus.yaml" --faster "$faster"
 )

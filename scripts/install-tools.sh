@@ -34,7 +34,8 @@ if ! command -v promtool >/dev/null || ! command -v prometheus >/dev/null; then
   say "fetching prometheus"
   fetched="$(mktemp -d)"
   as_root apt-get update -qq
-  (cd "$fetched" && apt-get download -qq prometheus)
+  # apt's own user could not write there.
+  (cd "$fetched" && apt-get download -qq -o APT::Sandbox::User=root prometheus)
   mkdir -p "$target/prometheus"
   dpkg-deb --fsys-tarfile "$fetched"/prometheus_*.deb |
     tar --extract --directory "$target/prometheus" --strip-components 3 ./usr/bin/prometheus ./usr/bin/promtool

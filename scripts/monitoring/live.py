@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Injects faults into a running service under traffic, and waits until exactly the right alerts fire and end again.
+Then asks what the dashboard asks, which by now has something to show everywhere.
 
 Runs the payment provider and Prometheus itself; scripts/alerts.sh runs the service.
 """
@@ -17,6 +18,8 @@ import urllib.request
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import dashboard
 
 MIB = 1024 * 1024
 # How long anything that is waited for may take.
@@ -138,6 +141,19 @@ class Prometheus:
             time.sleep(0.2)
 
 
+def show(prometheus):
+    """Asks every query of the dashboard. Only what is shown while it is above 0, or fires, may show nothing."""
+    queries = dashboard.expressions(json.loads(dashboard.FILE.read_text()))
+    lacking = []
+    for query in queries:
+        found = prometheus.ask("query", query=query)
+        if found is None or not (found["result"] or query.endswith("> 0") or query.startswith("ALERTS")):
+            lacking.append(f"{'an error' if found is None else 'nothing'}: {query}")
+    if lacking:
+        sys.exit("FAILED: the dashboard shows\n" + "\n".join(lacking))
+    print(f"{len(queries)} queries of the dashboard show something")
+
+
 def fill(file, free_mib):
     """Makes the file so large that only so much is left on its disk."""
     disk = os.statvfs(file.parent)
@@ -207,6 +223,7 @@ def main():
             if not traffic.is_alive() or set(traffic.answers) != {201, 202, 503}:
                 sys.exit("FAILED: customers saw something else")
             traffic.stopped.set()
+            show(prometheus)
         except BaseException:
             sys.stderr.write(f"--- the logs of the provider and of Prometheus end:\n{log.read_text()[-3000:]}\n")
             raise
