@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks everything: format, lints, the interface against its description, load, all tests, and that the benchmarks
+# Checks everything: format, lints, manifests, the interface against its description, load, all tests, and that the benchmarks
 # work. Stops at the first failure. The tools beside Rust are installed first, where they are missing
 # (scripts/install-tools.sh).
 set -euo pipefail
@@ -27,6 +27,7 @@ step() {
 step "tools" scripts/install-tools.sh
 step "format" cargo fmt --check
 step "lints" cargo clippy --locked --all-targets -- -D warnings
+step "manifests" scripts/manifests.sh
 if cargo deny --version >/dev/null 2>&1; then
   step "dependencies" cargo deny --locked check
 else

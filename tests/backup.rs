@@ -412,3 +412,17 @@ async fn a_backup_to_standard_output_is_the_same_and_may_be_read_in_part() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     a_backup_is_free(&server).await;
 }
+
+#[tokio::test]
+async fn in_a_directory_a_backup_has_the_name_of_its_instant() {
+    let server = TestServer::start().await;
+    server.register_car().await;
+    let directory = tempfile::tempdir().unwrap();
+    let ended = back_up(&server.url, directory.path()).await;
+    assert!(ended.status.success(), "{}", ended.complaint);
+    let made: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let [made] = made.as_slice() else { panic!("{made:?}") };
+    let shape = |text: &str| text.replace(|letter: char| letter.is_ascii_digit(), "0");
+    assert_eq!(shape(made.file_name().unwrap().to_str().unwrap()), "rentcar-00000000T000000Z.jsonl");
+    TestServer::restored(Options::default(), made).await;
+}

@@ -65,7 +65,7 @@ async fn start_counted(config: BulkheadConfig) -> (BulkheadHandle, ActorRef<()>,
 fn small() -> BulkheadConfig {
     BulkheadConfig {
         concurrency_max: 2,
-        settle_concurrency_max: 1,
+        background_concurrency_max: 1,
         queue_len_max: 2,
         queue_wait_ms_max: 100,
         ..BulkheadConfig::default()
@@ -184,7 +184,7 @@ async fn calls_under_way_keep_their_places_over_a_restart() {
 
 #[tokio::test]
 async fn a_call_that_never_ends_gives_its_place_up() {
-    let (handle, _keeper) = start(BulkheadConfig { pass_ms_max: 200, ..small() }).await;
+    let (handle, _keeper) = start(BulkheadConfig { permit_ms_max: 200, ..small() }).await;
     let lost = handle.enter(Lane::Charge, soon()).await.unwrap();
     until(|| handle.status().in_flight == 0).await;
     lost.done(Outcome::Success);

@@ -22,9 +22,9 @@ impl Waiter for Who {
 fn config() -> BulkheadConfig {
     BulkheadConfig {
         concurrency_max: 4,
-        settle_concurrency_max: 3,
+        background_concurrency_max: 3,
         queue_len_max: 3,
-        pass_ms_max: 10_000,
+        permit_ms_max: 10_000,
         breaker: BreakerConfig { probe_ms_max: 1_000, ..BreakerConfig::default() },
         adaptive: AdaptiveConfig { enabled: false, ..AdaptiveConfig::default() },
         ..BulkheadConfig::default()
@@ -187,7 +187,7 @@ impl Model {
                 }
                 Effect::Revoke(id) => {
                     let (_, begun_ms) = self.out.remove(&id).unwrap();
-                    assert!(now_ms - begun_ms >= config().pass_ms_max);
+                    assert!(now_ms - begun_ms >= config().permit_ms_max);
                 }
             }
         }

@@ -84,8 +84,19 @@ async fn stop_and_start(context: &str) {
     if context != "payment" {
         assert!(made.iter().all(|(_, status)| *status == 201), "only payment defers: {made:?}");
     }
+    eventually("its lag is told", CAUGHT_UP_WITHIN, async || lag_events(&server, context).await > 0.0).await;
     fault(&server, context, "start").await;
     everything_catches_up(&server, &car_no, &customer_no, &made).await;
+    eventually("its lag is gone", CAUGHT_UP_WITHIN, async || lag_events(&server, context).await == 0.0).await;
+}
+
+/// By how many events the subscriptions of a context are behind, as the metrics say.
+async fn lag_events(server: &TestServer, context: &str) -> f64 {
+    let metrics = server.get("/metrics").await.expect(200).text;
+    let of_context = format!("rentcar_subscription_lag_events{{subscription=\"{context}");
+    let lines: Vec<_> = metrics.lines().filter(|line| line.starts_with(&of_context)).collect();
+    assert!(!lines.is_empty(), "no subscription of {context} in {metrics}");
+    lines.iter().map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
 }
 
 async fn kill_and_kill_again(context: &str) {

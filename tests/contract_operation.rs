@@ -5,6 +5,7 @@ mod common;
 
 use common::{Options, SOON, TestServer, car, eventually, unique};
 use serde_json::json;
+use std::collections::BTreeSet;
 
 #[tokio::test]
 async fn health_tells_of_every_component() {
@@ -27,10 +28,61 @@ async fn metrics_are_text_for_prometheus() {
     server.reserve(&car_no, &customer_no, 1, 2).await;
     let metrics = server.get("/metrics").await.expect(200);
     assert!(metrics.header("content-type").starts_with("text/plain"), "{}", metrics.story());
-    for name in ["rentcar_http_requests_total", "rentcar_http_request_seconds", "rentcar_http_connections"] {
-        assert!(metrics.text.contains(name), "no {name} in {}", metrics.text);
-    }
     assert!(!metrics.text.contains(&car_no) && !metrics.text.contains(&customer_no), "a label per car has no bound");
+}
+
+#[tokio::test]
+async fn the_metrics_of_a_fresh_service_are_those_that_are_documented() {
+    let server = TestServer::start().await;
+    let metrics = server.get("/metrics").await.expect(200).text;
+    let measured: BTreeSet<_> =
+        metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")).map(first_word).collect();
+    let operations = include_str!("../docs/operations.md");
+    let table = operations.split("| metric | meaning |\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let cells = table.lines().skip(1).map(|row| row.split('|').nth(1).unwrap());
+    let names = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    let documented: BTreeSet<_> = names.map(|name| name.split('{').next().unwrap()).collect();
+    assert_eq!(measured, documented);
+    let helped: BTreeSet<_> = metrics.lines().filter_map(|line| line.strip_prefix("# HELP ")).map(first_word).collect();
+    assert_eq!(measured, helped, "every metric says what it is");
+}
+
+fn first_word(line: &str) -> &str {
+    line.split(' ').next().unwrap()
+}
+
+#[tokio::test]
+async fn health_and_metrics_tell_where_the_service_stands() {
+    let options = Options::default().setting("SITE__COUNTRY", "KR").setting("SITE__REGION", "seoul \"1\"");
+    let server = TestServer::with(options).await;
+    let health = server.get("/actuator/health").await.expect(200);
+    assert_eq!(health.json["components"]["site"]["details"]["message"], "KR, seoul \"1\"", "{}", health.story());
+    let metrics = server.get("/metrics").await.expect(200).text;
+    let info = metrics.lines().find(|line| line.starts_with("rentcar_build_info{")).unwrap();
+    for label in
+        ["country=\"KR\"", "region=\"seoul \\\"1\\\"\"", concat!("version=\"", env!("CARGO_PKG_VERSION"), "\"")]
+    {
+        assert!(info.contains(label), "no {label} in {info}");
+    }
+    let elsewhere = TestServer::start().await;
+    let health = elsewhere.get("/actuator/health").await.expect(200);
+    assert!(health.json["components"]["site"].is_null(), "{}", health.story());
+}
+
+#[tokio::test]
+async fn metrics_tell_of_every_component() {
+    let server = TestServer::with(Options::with_faults()).await;
+    let up = async |component: &str| {
+        let metrics = server.get("/metrics").await.expect(200).text;
+        let line = format!("rentcar_component_up{{component=\"{component}\"}} ");
+        metrics.lines().find_map(|found| found.strip_prefix(&line)).map(str::to_owned)
+    };
+    for component in server.get("/actuator/health").await.json["components"].as_object().unwrap().keys() {
+        assert_eq!(up(component).await.as_deref(), Some("1"), "{component}");
+    }
+    server.post("/v1/admin/faults", &json!({"context": "fleet", "action": "stop"})).await;
+    eventually("fleet is down", SOON, async || up("fleet").await.as_deref() == Some("0")).await;
+    assert_eq!(up("rental").await.as_deref(), Some("1"));
 }
 
 #[tokio::test]

@@ -258,7 +258,7 @@ async fn a_provider_that_cannot_be_reached_is_left_alone_until_it_is_back() {
     // What does not reach the provider cannot be counted there; the service's own count has to do.
     let failed = async |server: &TestServer| {
         let metrics = server.get("/metrics").await.expect(200).text;
-        let counts = metrics.lines().filter(|line| line.starts_with("rentcar_provider_call_seconds_count"));
+        let counts = metrics.lines().filter(|line| line.starts_with("rentcar_provider_call_duration_seconds_count"));
         counts.map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()).sum::<usize>()
     };
     let before = failed(&scene.server).await;

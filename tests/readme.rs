@@ -178,10 +178,10 @@ async fn the_tour_of_the_readme_can_be_followed_word_for_word() {
 }
 
 #[test]
-fn the_commands_and_settings_that_the_readme_names_exist() {
-    let readme = include_str!("../README.md");
+fn the_commands_and_settings_that_the_documents_name_exist() {
+    let (readme, operations) = (include_str!("../README.md"), include_str!("../docs/operations.md"));
     let defaults = rentcar::config::DEFAULTS;
-    let table = readme.split("| setting | default |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let table = operations.split("| setting | default |").nth(1).unwrap().split("\n\n").next().unwrap();
     for row in table.lines().skip(2) {
         for name in row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2) {
             let (section, key) = name.rsplit_once('.').unwrap();
@@ -190,7 +190,7 @@ fn the_commands_and_settings_that_the_readme_names_exist() {
                 let after = defaults.split(&format!("[{section}]\n")).nth(1).unwrap_or_default();
                 after.split("\n[").next().unwrap().lines().any(|line| line.starts_with(&format!("{key} = ")))
             };
-            assert!(known, "README.md names the setting {name}, which config/default.toml does not have");
+            assert!(known, "docs/operations.md names the setting {name}, which config/default.toml does not have");
         }
     }
     let help = Command::new(env!("CARGO_BIN_EXE_rentcar")).arg("--help").output().unwrap();

@@ -272,13 +272,13 @@ fn the_least_urgent_were_turned_away_at_the_door(metrics: &str) {
         let line = metrics.lines().find_map(|line| line.strip_prefix(name));
         line.map_or(0.0, |value| value.trim().parse::<f64>().unwrap())
     };
-    let shed = |priority: &str| value(&format!("rentcar_http_shed_total{{priority=\"{priority}\"}} "));
+    let shed = |priority: &str| value(&format!("rentcar_http_requests_shed_total{{priority=\"{priority}\"}} "));
     let (lists, looks, begun, settled) = (shed("list"), shed("look"), shed("begin"), shed("settle"));
     println!(
         "turned away at the door: {lists} lists, {looks} searches and looks, {begun} reservations, {settled} others"
     );
     assert!(lists > 0.0 && looks > 0.0, "the door has turned nobody away");
-    assert!(value("rentcar_http_pressure ") < f64::EPSILON, "and still does");
+    assert!(value("rentcar_http_shed_level ") < f64::EPSILON, "and still does");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 fn soon_alarmed(provider: &Provider) -> Options {
     Options { provider: Some(provider.url().to_owned()), ..Options::default() }
         .setting("PAYMENT__PROVIDER_TIMEOUT_MS", "400")
-        .setting("PAYMENT__UNKNOWN_ALARM_SECONDS", "1")
-        .setting("PAYMENT__UNKNOWN_ASK_SECONDS_MAX", "1")
+        .setting("PAYMENT__OVERDUE_SECONDS", "1")
+        .setting("PAYMENT__LOOKUP_INTERVAL_SECONDS_MAX", "1")
 }
 
 async fn set(provider: &Provider, changes: Value) {
@@ -57,7 +57,7 @@ async fn calm(api: &Api) {
             && guard["refundsOwedSince"].is_null()
     })
     .await;
-    for name in ["rentcar_payments_unknown", "rentcar_refunds_owed"] {
+    for name in ["rentcar_payments_unknown", "rentcar_refunds_pending"] {
         assert!(metric(api, name).await < 0.1);
         assert!(metric(api, &format!("{name}_alarm")).await < 0.1);
     }
@@ -103,7 +103,7 @@ async fn a_refund_that_stays_owed_raises_an_alarm_until_it_is_made() {
     let reservation_no = server.reserve(&car_no, &customer_no, 3, 4).await.text_at("/reservationNo");
     set(&provider, json!({"down": true})).await;
     server.post_empty(&path("/v1/reservations/{}/cancellation", &reservation_no)).await.expect(200);
-    let (count, name, words) = ("refundsOwed", "rentcar_refunds_owed", "refunds owed");
+    let (count, name, words) = ("refundsOwed", "rentcar_refunds_pending", "refunds owed");
     let since = alarmed(&server, count, name, words).await;
     server.kill9();
     server.restart().await;

@@ -131,7 +131,8 @@ impl Running {
     /// How often it has synced its journal, if it tells.
     pub async fn syncs(&self) -> Option<f64> {
         let metrics = Api::at(self.process.url()).get("/metrics").await;
-        let line = metrics.text.lines().find_map(|line| line.strip_prefix("rentcar_journal_fsync_seconds_count "));
+        let line =
+            metrics.text.lines().find_map(|line| line.strip_prefix("rentcar_journal_fsync_duration_seconds_count "));
         line?.trim().parse().ok()
     }
 }

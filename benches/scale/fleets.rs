@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// How often it is looked at most whether enough entities live: a small fleet has not so many.
 const LOOKS_MAX: usize = 8;
-const LIVE: &str = "rentcar_live_entities";
+const LIVE: &str = "rentcar_entities_live";
 
 /// Registers a fleet and sees what it takes and how fast it starts.
 pub async fn register(plan: &Plan, grounds: &mut Grounds, found: &mut Found, cars: usize) {

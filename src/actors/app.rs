@@ -185,7 +185,7 @@ impl App {
         let until = tokio::time::Instant::now() + deadline;
         // Payments in hand need their context to be recorded.
         if tokio::time::timeout_at(until, self.cashier.drain()).await.is_err() {
-            tracing::warn!("payments still in hand at shutdown, they will be asked for at the next start");
+            tracing::warn!("payments in flight at shutdown, they are looked up at the next start");
         }
         let left = until.saturating_duration_since(tokio::time::Instant::now()).max(Duration::from_secs(1));
         self.system.shutdown(left).await

@@ -83,7 +83,7 @@ async fn told_rebuild<E: Entity>(journal: &dyn Journal, entity: &E) -> Result<()
     let elapsed_ms = || begun.elapsed().as_millis();
     let heads = (0..journal.shard_count(E::CONTEXT)).map(|number| ShardId { context: E::CONTEXT, number });
     let of_events: u64 = heads.map(|shard| *journal.watch(shard).borrow()).sum();
-    tracing::info!(context, of_events, "what is derived from events is made anew, since another version derived it");
+    tracing::info!(context, of_events, "rebuilding derived state of another version");
     let mut progress = |shard: ShardId, rebuilt: &Rebuilt| {
         if told.elapsed() >= TOLD_EVERY {
             told = Instant::now();

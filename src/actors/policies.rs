@@ -259,7 +259,7 @@ impl EventHandler for ReservationFollowsRental {
             let rental::Event::Returned { subject, .. } = event? else { return Ok(()) };
             let complete = reservation::Command::Complete { reservation_no: subject.reservation_no.clone() };
             if let Err(refusal) = send(&self.0.calendars, subject.car_no.as_str(), complete, cause).await? {
-                tracing::warn!(reservation_no = %subject.reservation_no, code = refusal.code(), "return not taken over");
+                tracing::warn!(reservation_no = %subject.reservation_no, code = refusal.code(), "return not applied to the reservation");
             }
             Ok(())
         })
@@ -291,7 +291,7 @@ impl EventHandler for LedgerFollowsRental {
             };
             let car_no = event.subject().car_no.clone();
             if let Err(refusal) = send(&self.0.ledger, car_no.as_str(), command, cause).await? {
-                tracing::warn!(%car_no, code = refusal.code(), "rental not noted in the ledger");
+                tracing::warn!(%car_no, code = refusal.code(), "rental not applied to the ledger");
             }
             Ok(())
         })
@@ -324,7 +324,7 @@ impl EventHandler for LedgerFollowsReservation {
                 | reservation::Event::NoShow { .. } => return Ok(()),
             };
             if let Err(refusal) = send(&self.0.ledger, &car_no, command, cause).await? {
-                tracing::warn!(%car_no, code = refusal.code(), "calendar's news not noted in the ledger");
+                tracing::warn!(%car_no, code = refusal.code(), "calendar change not applied to the ledger");
             }
             Ok(())
         })
@@ -479,7 +479,7 @@ impl TimerHandler for ReopenTimer {
             let Some(customer::Customer::Closed { closed_at, .. }) = state.and_then(|state| state.0) else {
                 return Ok(());
             };
-            tracing::warn!(customer_no = %timer.entity, "erasure was cut off, the customer may book again");
+            tracing::warn!(customer_no = %timer.entity, "interrupted erasure undone, the customer may book again");
             let ask = Ask::internal(Duration::from_millis(ASK_MS));
             let reopened = self.0.ask(&timer.entity, customer::Command::Reopen { closed_at }, ask).await;
             reopened.map_err(retry).map(drop)

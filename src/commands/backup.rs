@@ -32,14 +32,15 @@ pub struct Options {
     /// The service.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     url: ServiceUrl,
-    /// Where to; standard output without it.
-    #[arg(long, value_name = "FILE")]
+    /// Where to, in a directory under a name that tells the instant; standard output without it.
+    #[arg(long, value_name = "FILE|DIRECTORY")]
     output: Option<PathBuf>,
 }
 
 /// Makes one backup.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let summary = match &options.output {
+        Some(directory) if directory.is_dir() => into_file(&options.url, &directory.join(name_of_now()))?,
         Some(path) => into_file(&options.url, path)?,
         None => match fetch(&options.url, BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock()))? {
             // Whoever reads it has had enough.
@@ -50,6 +51,11 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     // Standard output may be the archive itself.
     let _ = writeln!(io::stderr(), "{} events and {} other records written", summary.events, summary.records);
     Ok(())
+}
+
+/// Names that sort by time.
+fn name_of_now() -> String {
+    jiff::Timestamp::now().strftime("rentcar-%Y%m%dT%H%M%SZ.jsonl").to_string()
 }
 
 fn into_file(url: &ServiceUrl, path: &Path) -> anyhow::Result<Summary> {

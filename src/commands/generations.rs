@@ -74,10 +74,10 @@ impl Generation {
         self.end.cancel();
         self.front.changes.close();
         if tokio::time::timeout(drain, self.front.changes.wait()).await.is_err() {
-            tracing::warn!("changes still under way at shutdown");
+            tracing::warn!("changes still in flight at shutdown");
         }
         if !self.app.shutdown(drain).await {
-            tracing::warn!("actors killed at the deadline");
+            tracing::warn!("actors killed at the shutdown deadline");
         }
     }
 }
@@ -170,8 +170,8 @@ impl Ground {
                 Some(next) => {
                     door.lead_to(next.routes());
                     self.doorkeeper.storage.back();
-                    counter!("rentcar_journal_reopened_total").increment(1);
-                    tracing::warn!("journal opened again, everything goes on");
+                    counter!("rentcar_journal_recoveries_total").increment(1);
+                    tracing::warn!("journal recovered");
                     generation = next;
                 }
                 None => break self.close(&generation, serving).await,
@@ -183,14 +183,14 @@ impl Ground {
 
     async fn close(&self, generation: &Generation, serving: JoinHandle<Drained>) -> anyhow::Result<()> {
         super::log_drained(serving.await?);
-        generation.stop(Duration::from_millis(self.config.server.drain_ms).max(Duration::from_secs(1))).await;
+        generation.stop(Duration::from_millis(self.config.server.shutdown_drain_ms).max(Duration::from_secs(1))).await;
         Ok(generation.journal.close().await?)
     }
 
     /// The generation after one whose journal has failed; none when the process is told to stop before.
     async fn renew(&self, failed: &Generation) -> Option<Generation> {
         let why = failed.journal.failure().unwrap_or_default();
-        tracing::error!(reason = why, "journal failed, no change is taken until it is opened again");
+        tracing::error!(reason = why, "journal failed, changes are refused until it recovers");
         counter!("rentcar_journal_failures_total").increment(1);
         gauge!("rentcar_journal_up").set(0.0);
         self.doorkeeper.storage.out(&why);
@@ -203,7 +203,7 @@ impl Ground {
             match self.start().await {
                 Ok(generation) => return Some(generation),
                 Err(error) => {
-                    tracing::error!(reason = format!("{error:#}"), "journal not opened, will be tried again");
+                    tracing::error!(reason = format!("{error:#}"), "journal not recovered, will be retried");
                     self.doorkeeper.storage.out(&format!("{why}; opening it again: {error:#}"));
                 }
             }
@@ -217,7 +217,7 @@ impl Ground {
         loop {
             let data = self.config.store.data.clone();
             let Err(error) = apart(move || Ok(takes_writes(&data)?)).await else { return Some(()) };
-            tracing::warn!(reason = format!("{error:#}"), "the disk takes no writes yet");
+            tracing::warn!(reason = format!("{error:#}"), "disk still refuses writes");
             self.doorkeeper.storage.out(&format!("{why}; the disk takes no writes yet: {error:#}"));
             pause(&self.stop, &mut next, LOOK_PAUSE_MAX).await?;
         }
@@ -246,17 +246,17 @@ async fn done(release: &Release) {
 
 /// Tells the doorkeeper what there is to know, until it is dropped.
 async fn watch(config: Config, doorkeeper: Arc<Doorkeeper>) {
-    let target = Duration::from_millis(config.server.overload_wait_ms);
+    let target = Duration::from_millis(config.server.shed_scheduling_delay_ms);
     tokio::join!(watch_room(config, &doorkeeper.storage), doorkeeper.shedder.watch(target));
 }
 
 /// Tells again and again whether there is room for new business.
 async fn watch_room(config: Config, storage: &Storage) {
-    let (data, min) = (config.store.data, config.store.free_mib_min.saturating_mul(MIB));
+    let (data, min) = (config.store.data, config.store.disk_free_mib_min.saturating_mul(MIB));
     loop {
         if let Ok(free) = free_bytes(&data) {
             #[allow(clippy::cast_precision_loss, reason = "a gauge need not be exact to the byte")]
-            gauge!("rentcar_store_free_bytes").set(free as f64);
+            gauge!("rentcar_store_disk_free_bytes").set(free as f64);
             let none_because = format!("{} MiB are free, {} must be for new business", free / MIB, min / MIB);
             storage.set_room((free < min).then_some(none_because));
         }

@@ -60,7 +60,7 @@ pub fn export() -> String {
 
 /// Below `rentcar backup --help`.
 pub fn backup() -> String {
-    let examples = "  rentcar backup --output backup.jsonl\n  \
+    let examples = "  rentcar backup --output backup.jsonl\n  rentcar backup --output /var/backups/rentcar\n  \
                     rentcar backup --url http://127.0.0.1:9090 | gzip > backup.jsonl.gz";
     let defaults = "  --url http://127.0.0.1:8080, to standard output. A file that exists is not overwritten.";
     sections(examples, defaults, NO_SETTINGS, FAILED, "")

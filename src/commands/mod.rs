@@ -6,19 +6,18 @@ pub mod generations;
 pub mod help;
 pub mod listening;
 pub mod maintenance;
+pub mod metrics;
 pub mod provider;
 pub mod reconcile;
 pub mod running;
 pub mod serve;
+pub mod telemetry;
 
 use anyhow::Context as _;
-use rentcar::config::{Log, LogFormat};
 use rentcar::http::server::Drained;
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{ErrorKind, Write};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Says on standard error what went wrong, in one line.
 pub fn complain(error: &anyhow::Error) {
@@ -40,18 +39,6 @@ pub fn say(line: impl std::fmt::Display) -> anyhow::Result<()> {
 pub fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.context("the runtime cannot be started")?.block_on(work)
-}
-
-/// Logs to standard error.
-pub fn log_to_stderr(log: &Log) -> anyhow::Result<()> {
-    let registry = tracing_subscriber::registry().with(log.targets()?);
-    // A line that cannot be written is lost; complaining of that in the same place would only panic.
-    let layer = tracing_subscriber::fmt::layer().log_internal_errors(false).with_writer(std::io::stderr);
-    let started = match log.format {
-        LogFormat::Text => registry.with(layer.with_ansi(std::io::stderr().is_terminal())).try_init(),
-        LogFormat::Json => registry.with(layer.json()).try_init(),
-    };
-    started.map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))
 }
 
 /// A token that is cancelled at the first SIGTERM or SIGINT; a second one ends the process at once.
@@ -81,6 +68,6 @@ pub fn until_told_to_stop() -> anyhow::Result<CancellationToken> {
 pub fn log_drained(drained: Drained) {
     match drained {
         Drained::Completely => tracing::info!("all requests answered"),
-        Drained::CutOff { connections } => tracing::warn!(connections, "connections cut off at the deadline"),
+        Drained::CutOff { connections } => tracing::warn!(connections, "connections closed at the shutdown deadline"),
     }
 }

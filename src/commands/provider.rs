@@ -1,7 +1,7 @@
 //! `rentcar provider`: the sandbox payment provider as a process of its own, so that its ledger outlives the
 //! service's crashes as a real provider's would.
 
-use super::{block_on, listening, log_drained, log_to_stderr, say, until_told_to_stop};
+use super::{block_on, listening, log_drained, say, telemetry, until_told_to_stop};
 use anyhow::Context as _;
 use rentcar::config::{Listen, Log, LogFormat};
 use rentcar::http::provider::standalone;
@@ -17,7 +17,7 @@ pub fn run(listen: &Listen) -> anyhow::Result<()> {
          127.0.0.1, and not on {listen}"
     );
     let address = *addresses.first().context("there is no address to listen on")?;
-    log_to_stderr(&Log { filter: "info,ractor=warn".to_owned(), format: LogFormat::Text })?;
+    telemetry::log(&Log { filter: "info,ractor=warn".to_owned(), format: LogFormat::Text })?;
     block_on(async move {
         let stop = until_told_to_stop()?;
         let listener = listening::listen(address)?;

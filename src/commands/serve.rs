@@ -1,10 +1,10 @@
 //! `rentcar serve`: configuration, store, actors, front door, in this order; and back again.
 
 use super::generations::{Generation, Ground};
-use super::{block_on, listening, log_to_stderr, say, until_told_to_stop};
+use super::{block_on, listening, metrics, say, telemetry, until_told_to_stop};
 use anyhow::Context as _;
 use clap::Args;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 use rentcar::actors::app::AppSettings;
 use rentcar::actors::payment::unsettled::UnsettledSettings;
 use rentcar::actors::runtime::ContextLimits;
@@ -32,12 +32,6 @@ use tokio_util::sync::CancellationToken;
 const SILENT_START_MAX: Duration = Duration::from_secs(1);
 /// How often histograms are tidied.
 const UPKEEP: Duration = Duration::from_secs(5);
-/// The upper bounds of the buckets of durations, in seconds.
-const SECONDS_BUCKETS: [f64; 14] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-/// The upper bounds of the buckets of batch sizes.
-const BATCH_BUCKETS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
-
 /// What can be said on the command line; it goes over the file and the environment.
 #[derive(Debug, Args)]
 pub struct Options {
@@ -85,9 +79,11 @@ pub fn print_config(options: &Options) -> anyhow::Result<()> {
 /// Runs until it is told to stop.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let config = options.settings()?;
-    log_to_stderr(&config.log)?;
-    let metrics = metrics()?;
-    block_on(serve_until_stopped(config, options.fault_injection, metrics))
+    let traces = telemetry::start(&config)?;
+    let metrics = metrics::install(&config.site)?;
+    let served = block_on(serve_until_stopped(config, options.fault_injection, metrics));
+    traces.end();
+    served
 }
 
 async fn serve_until_stopped(config: Config, fault_injection: bool, metrics: PrometheusHandle) -> anyhow::Result<()> {
@@ -98,6 +94,8 @@ async fn serve_until_stopped(config: Config, fault_injection: bool, metrics: Pro
     let listener = listening::listen(config.listen_address()?)?;
     let inside = if sandbox.is_some() { "sandbox payment provider inside" } else { "payment provider outside" };
     let (data, limits) = (config.store.data.clone(), server_limits(&config));
+    let site = config.site.to_string();
+    let at_site = if site.is_empty() { site } else { format!(", site {site}") };
     let ground = Ground::new(config, fault_injection, (provider, sandbox), metrics.clone(), stop.clone());
     let address = listener.local_addr().context("the address cannot be read")?;
     let door = Door::new(starting());
@@ -109,7 +107,8 @@ async fn serve_until_stopped(config: Config, fault_injection: bool, metrics: Pro
             metrics.run_upkeep();
         }
     });
-    say(format_args!("rentcar is ready at http://{address} (data in {}, {inside})", data.display()))?;
+    let data = data.display();
+    say(format_args!("rentcar is ready at http://{address} (data in {data}, {inside}{at_site})"))?;
     tracing::info!(
         interface = format!("http://{address}/openapi.json"),
         health = format!("http://{address}/actuator/health"),
@@ -138,7 +137,7 @@ async fn start(
         door.lead_to(generation.routes());
         return Ok(Some((generation, tokio::spawn(serve))));
     }
-    tracing::info!("still starting, until then only health is answered");
+    tracing::info!("still starting, only health is answered until then");
     let serving = tokio::spawn(serve);
     tokio::select! {
         generation = start => {
@@ -152,14 +151,6 @@ async fn start(
             Ok(None)
         }
     }
-}
-
-fn metrics() -> anyhow::Result<PrometheusHandle> {
-    use metrics_exporter_prometheus::Matcher::Suffix;
-    let builder = PrometheusBuilder::new()
-        .set_buckets(&BATCH_BUCKETS)
-        .and_then(|builder| builder.set_buckets_for_metric(Suffix("_seconds".to_owned()), &SECONDS_BUCKETS));
-    builder.and_then(PrometheusBuilder::install_recorder).context("metrics cannot be recorded")
 }
 
 /// How the store of these settings is opened.
@@ -199,16 +190,16 @@ pub(super) fn app_settings(config: &Config) -> AppSettings {
             terms: config.terms(),
             request_timeout: Duration::from_millis(config.server.request_timeout_ms),
             payment_wait: Duration::from_millis(config.payment.wait_ms_max),
-            view_wait: Duration::from_millis(actors.view_wait_ms_max),
-            read_wait: Duration::from_millis(actors.read_wait_ms_max),
+            view_wait: Duration::from_millis(actors.view_freshness_wait_ms_max),
+            read_wait: Duration::from_millis(actors.read_queue_wait_ms_max),
             unpaid_holds_max: config.reservation.unpaid_holds_per_customer_max,
         },
         bulkhead: config.payment.bulkhead,
         provider_timeout: Duration::from_millis(config.payment.provider_timeout_ms),
         retry_deferred: config.payment.retry_deferred,
         unsettled: UnsettledSettings {
-            ask_ms_max: u64::from(config.payment.unknown_ask_seconds_max).saturating_mul(1_000),
-            alarm_after: Duration::from_secs(config.payment.unknown_alarm_seconds.into()),
+            ask_ms_max: u64::from(config.payment.lookup_interval_seconds_max).saturating_mul(1_000),
+            alarm_after: Duration::from_secs(config.payment.overdue_seconds.into()),
         },
         limits,
     }
@@ -224,6 +215,7 @@ pub(super) fn front_settings(config: &Config, fault_injection: bool) -> anyhow::
     Ok(FrontSettings {
         requests: RequestLimits { body, ..RequestLimits::default() },
         streams_max: server.live_streams_max,
+        site: config.site.to_string(),
         fault_injection,
         time_zone: config.zone()?,
         trusted_proxies: server.trusted_proxies,
@@ -244,7 +236,7 @@ fn server_limits(config: &Config) -> ServerLimits {
     ServerLimits {
         connections_max: server.connections_max,
         header_read_max: Duration::from_millis(server.header_timeout_ms),
-        drain_max: Duration::from_millis(server.drain_ms),
+        drain_max: Duration::from_millis(server.shutdown_drain_ms),
         ..ServerLimits::default()
     }
 }

@@ -44,6 +44,9 @@ pub enum Priority {
 }
 
 impl Priority {
+    /// Those that are ever shed, the least urgent first.
+    pub const SHED: [Priority; 4] = [Priority::List, Priority::Look, Priority::Begin, Priority::Settle];
+
     /// After how many classes it is its turn to be turned away; never for who operates the service.
     pub const fn shed_rank(self) -> Option<u32> {
         match self {
@@ -59,10 +62,10 @@ impl Priority {
     pub const fn name(self) -> &'static str {
         match self {
             Priority::List => "list",
-            Priority::Look => "look",
-            Priority::Begin => "begin",
-            Priority::Settle => "settle",
-            Priority::Operate => "operate",
+            Priority::Look => "read",
+            Priority::Begin => "create",
+            Priority::Settle => "existing",
+            Priority::Operate => "operations",
         }
     }
 }

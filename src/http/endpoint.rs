@@ -3,7 +3,7 @@
 //! A group of routes is one filter, since a chain of one filter per route turns a 404 into whatever the last one
 //! rejected with. Which paths and methods there are is asked of the table, never of warp's rejections.
 
-use super::access::{Route, admit};
+use super::access::{Priority, Route, admit};
 use super::answer::Answer;
 use super::body::{self, BodyLimits, BodyStream};
 use super::doorkeeper::Doorkeeper;
@@ -13,9 +13,11 @@ use super::problem::Problem;
 use super::query::Query;
 use super::server::Peer;
 use crate::actors::service::CALLER_KEY;
+use crate::trace;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use opentelemetry_http::HeaderExtractor;
 use percent_encoding::percent_decode_str;
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
@@ -23,6 +25,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, Span};
 use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, Method};
 use warp::reply::Response;
@@ -174,6 +177,7 @@ impl<S: Send + Sync + 'static> Group<S> {
         H: Fn(Arc<S>, Call) -> F + Send + Sync + 'static,
         F: Future<Output = Outcome> + Send + 'static,
     {
+        announce(route);
         let state = Arc::clone(&self.state);
         let handler: Handler = Arc::new(move |call| handler(Arc::clone(&state), call).boxed());
         self.mounted.push(Mounted { route, segments: segments_of(route.template), handler });
@@ -300,10 +304,18 @@ async fn answer(
 ) -> Response {
     let started = Instant::now();
     let route = matched.route;
+    // Probes and scrapes come all the time and book nothing.
+    let span = match route.priority {
+        Priority::Operate => Span::none(),
+        Priority::List | Priority::Look | Priority::Begin | Priority::Settle => {
+            trace::request(route.method.as_str(), route.template, &HeaderExtractor(&headers))
+        }
+    };
     let (admitted, allowance) = common.doorkeeper.admit(route, peer.map(|peer| peer.0), &headers);
     let outcome = match admitted {
         Ok(()) => {
-            let outcome = AssertUnwindSafe(carry_out(&common, matched, headers, query, body)).catch_unwind().await;
+            let outcome = carry_out(&common, matched, headers, query, body).instrument(span.clone());
+            let outcome = AssertUnwindSafe(outcome).catch_unwind().await;
             outcome.unwrap_or_else(|_| Err(panicked(route)))
         }
         Err(problem) => {
@@ -316,6 +328,7 @@ async fn answer(
         allowance.tell(&mut answer.headers);
     }
     measure(route.template, route.method.as_str(), &answer, started);
+    trace::answered(&span, answer.status.as_u16());
     answer.into_response()
 }
 
@@ -341,11 +354,12 @@ async fn carry_out(
     let permit = Arc::clone(&common.permits).try_acquire_owned().map_err(|_| Problem::overloaded(1_000))?;
     let common_of_task = Arc::clone(common);
     // A change that has begun is carried to its end, whether its caller stays or not.
-    let change = common.changes.spawn(async move {
+    let change = async move {
         let outcome = change(&common_of_task, route, handler, call, keyed).await;
         drop(permit);
         outcome
-    });
+    };
+    let change = common.changes.spawn(change.instrument(trace::current()));
     match tokio::time::timeout(common.limits.answer_max, change).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_)) => Err(Problem::internal()),
@@ -374,11 +388,22 @@ fn panicked(route: &Route) -> Problem {
     Problem::internal()
 }
 
+/// Failures that have not happened yet are there with 0, so that a rate over them is one from the first on.
+fn announce(route: &'static Route) {
+    let (template, method) = (route.template, route.method.as_str());
+    for status in ["500", "503"] {
+        ::metrics::counter!("rentcar_http_requests_total", "route" => template, "method" => method, "status" => status)
+            .increment(0);
+    }
+    drop(::metrics::histogram!("rentcar_http_request_duration_seconds", "route" => template));
+}
+
 pub(super) fn measure(route: &'static str, method: &'static str, answer: &Answer, started: Instant) {
     let status = answer.status.as_str().to_owned();
     ::metrics::counter!("rentcar_http_requests_total", "route" => route, "method" => method, "status" => status)
         .increment(1);
-    ::metrics::histogram!("rentcar_http_request_seconds", "route" => route).record(started.elapsed().as_secs_f64());
+    ::metrics::histogram!("rentcar_http_request_duration_seconds", "route" => route)
+        .record(started.elapsed().as_secs_f64());
 }
 
 #[cfg(test)]

@@ -31,6 +31,8 @@ pub struct FrontSettings {
     pub streams_max: usize,
     /// How often an event stream says something when nothing happens.
     pub keep_alive: Duration,
+    /// Where this installation stands, as health shows it; empty when nobody said.
+    pub site: String,
     /// Whether faults can be injected.
     pub fault_injection: bool,
     /// Where the days of the old surface lie.
@@ -46,6 +48,7 @@ impl Default for FrontSettings {
             requests: RequestLimits::default(),
             streams_max: 1_024,
             keep_alive: Duration::from_secs(15),
+            site: String::new(),
             fault_injection: false,
             time_zone: TimeZone::get("Asia/Seoul").unwrap_or_else(|_| TimeZone::fixed(tz::offset(9))),
             trusted_proxies: 0,

@@ -41,9 +41,18 @@ pub(super) fn mount(group: Group<Front>) -> Group<Front> {
 }
 
 async fn health(front: Arc<Front>, _call: Call) -> Outcome {
+    Ok(overall(components(&front)))
+}
+
+/// Every part of the service, and where it stands if somebody said so.
+pub(super) fn components(front: &Front) -> Vec<ComponentHealth> {
     let mut components = front.service.health();
     front.doorkeeper.storage.complete(&mut components);
-    Ok(overall(components))
+    let site = &front.settings.site;
+    if !site.is_empty() {
+        components.push(ComponentHealth { name: "site".to_owned(), up: true, essential: false, detail: site.clone() });
+    }
+    components
 }
 
 async fn liveness(front: Arc<Front>, _call: Call) -> Outcome {
@@ -61,7 +70,7 @@ pub fn starting() -> BoxedFilter<(Response,)> {
     let answer = |path: FullPath| {
         let components = || {
             vec![ComponentHealth {
-                name: "start".to_owned(),
+                name: "startup".to_owned(),
                 up: false,
                 essential: true,
                 detail: "the store is being opened and brought to the shapes of this program".to_owned(),

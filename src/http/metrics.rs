@@ -1,10 +1,10 @@
 //! What has been measured, as Prometheus reads it. Somebody else sees to the upkeep of the recorder.
 
 use super::Front;
-use super::access;
 use super::answer::Answer;
 use super::endpoint::{Call, Group, Outcome};
 use super::problem::Problem;
+use super::{access, health};
 use std::sync::Arc;
 use warp::http::StatusCode;
 
@@ -16,5 +16,9 @@ pub(super) fn mount(group: Group<Front>) -> Group<Front> {
 
 async fn render(front: Arc<Front>, _call: Call) -> Outcome {
     let measured = front.measured.as_ref().ok_or_else(Problem::not_found)?;
+    for component in health::components(&front) {
+        let up = if component.up { 1.0 } else { 0.0 };
+        ::metrics::gauge!("rentcar_component_up", "component" => component.name).set(up);
+    }
     Ok(Answer::text(StatusCode::OK, PROMETHEUS, measured.render()))
 }

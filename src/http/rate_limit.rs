@@ -68,7 +68,7 @@ impl RateLimit {
         match bucket.check() {
             Ok(state) => (Ok(()), self.allowance(state.remaining_burst_capacity())),
             Err(not_until) => {
-                ::metrics::counter!("rentcar_http_rate_limited_total").increment(1);
+                ::metrics::counter!("rentcar_http_requests_rate_limited_total").increment(1);
                 let wait = not_until.wait_time_from(self.clock.now());
                 (Err(too_many(wait)), self.allowance(0))
             }

@@ -147,7 +147,7 @@ where
                     // Usually out of file descriptors: trying again at once would only burn the processor.
                     pause = (pause * 2).clamp(Duration::from_millis(10), ACCEPT_PAUSE_MAX);
                     tracing::warn!(%error, pause_ms = pause.as_millis(), "accept failed");
-                    ::metrics::counter!("rentcar_http_accept_failures_total").increment(1);
+                    ::metrics::counter!("rentcar_http_accept_errors_total").increment(1);
                     tokio::select! {
                         () = self.shutdown.cancelled() => return,
                         () = sleep(pause) => {}
@@ -161,7 +161,7 @@ where
         if let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() {
             self.tasks.spawn(self.connection(stream, peer, permit));
         } else {
-            ::metrics::counter!("rentcar_http_connections_refused_total").increment(1);
+            ::metrics::counter!("rentcar_http_connections_rejected_total").increment(1);
             if let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() {
                 self.tasks.spawn(async move {
                     let _ = timeout(REFUSAL_MAX, refuse(stream)).await;
@@ -216,7 +216,7 @@ where
                 }
             };
             if let Some(Err(error)) = ended {
-                tracing::debug!(%error, "connection ended early");
+                tracing::debug!(%error, "connection closed early");
             }
             gauge.decrement(1.0);
         }
@@ -228,7 +228,7 @@ where
             return Drained::Completely;
         }
         let connections = self.tasks.len();
-        tracing::warn!(connections, "connections cut off at the deadline");
+        tracing::warn!(connections, "connections closed at the shutdown deadline");
         self.cut_off.cancel();
         let _ = timeout(CUT_OFF_MAX, self.tasks.wait()).await;
         Drained::CutOff { connections }

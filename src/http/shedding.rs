@@ -80,6 +80,10 @@ pub struct Shedder {
 impl Shedder {
     /// Measures until it is dropped. With a target of zero nobody is ever turned away.
     pub async fn watch(&self, target: Duration) {
+        for priority in Priority::SHED {
+            shed_total(priority).increment(0);
+        }
+        ::metrics::gauge!("rentcar_http_shed_level").set(0.0);
         if target.is_zero() {
             return;
         }
@@ -92,7 +96,7 @@ impl Shedder {
             let now = Instant::now();
             let wait = now.saturating_duration_since(due);
             self.set(controller.measured(wait, now));
-            ::metrics::histogram!("rentcar_runtime_wait_seconds").record(wait.as_secs_f64());
+            ::metrics::histogram!("rentcar_runtime_scheduling_delay_seconds").record(wait.as_secs_f64());
         }
     }
 
@@ -100,9 +104,9 @@ impl Shedder {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is small and not negative")]
         let thousandths = (pressure * f64::from(THOUSANDTHS)) as u32;
         if self.pressure.swap(thousandths, Ordering::Relaxed) == 0 && thousandths > 0 {
-            tracing::warn!("overloaded, the least urgent calls are turned away");
+            tracing::warn!("overloaded, shedding the least urgent requests");
         }
-        ::metrics::gauge!("rentcar_http_pressure").set(pressure);
+        ::metrics::gauge!("rentcar_http_shed_level").set(pressure);
     }
 
     /// Whether a call of this priority is taken now.
@@ -117,7 +121,7 @@ impl Shedder {
         if draw >= share {
             return Ok(());
         }
-        ::metrics::counter!("rentcar_http_shed_total", "priority" => priority.name()).increment(1);
+        shed_total(priority).increment(1);
         let spread = u64::from(draw) * (RETRY_SECONDS_MAX - 1) * 1_000 / u64::from(share.max(1));
         Err(Problem::overloaded(1_000 + spread))
     }
@@ -128,6 +132,10 @@ impl Shedder {
         let spread = turn.wrapping_mul(0x9e37_79b9);
         u32::try_from((u64::from(spread) * u64::from(THOUSANDTHS)) >> 32).unwrap_or(0)
     }
+}
+
+fn shed_total(priority: Priority) -> ::metrics::Counter {
+    ::metrics::counter!("rentcar_http_requests_shed_total", "priority" => priority.name())
 }
 
 #[cfg(test)]

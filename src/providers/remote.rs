@@ -11,8 +11,11 @@ use super::{
     Charge, ChargeOutcome, Found, FoundRefund, PaymentProvider, ProviderError, RECORD_PAGE_LEN_MAX, RecordPage, Refund,
     RefundDone,
 };
+use crate::trace;
 use futures_util::future::BoxFuture;
+use opentelemetry_http::HeaderInjector;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::header::HeaderMap;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -147,6 +150,9 @@ impl Answer {
 
 /// Sends and reads the whole answer, however bad its status.
 async fn send(request: RequestBuilder) -> Result<Answer, ProviderError> {
+    let mut headers = HeaderMap::new();
+    trace::inject(&mut HeaderInjector(&mut headers));
+    let request = request.headers(headers);
     let response = request.send().await.map_err(|error| {
         // Without the URL, because that has the key in it.
         let error = error.without_url();

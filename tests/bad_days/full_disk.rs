@@ -63,7 +63,7 @@ impl Drop for SmallDisk {
 
 /// A server on a small disk, which takes new business to the last byte.
 async fn server_on_a_small_disk() -> Option<(TestServer, SmallDisk)> {
-    server_on_a_disk_of(DISK_MIB, Options::default().setting("STORE__FREE_MIB_MIN", "0")).await
+    server_on_a_disk_of(DISK_MIB, Options::default().setting("STORE__DISK_FREE_MIB_MIN", "0")).await
 }
 
 async fn server_on_a_disk_of(mib: u64, options: Options) -> Option<(TestServer, SmallDisk)> {
@@ -126,7 +126,7 @@ async fn a_round(server: &TestServer, disk: &SmallDisk, round: u64) -> Told {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_fills_under_load_loses_nothing_and_the_service_is_back_by_itself() {
     let rounds = std::env::var("RENTCAR_FULL_DISK_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap());
-    let options = Options::default().setting("STORE__FREE_MIB_MIN", "0");
+    let options = Options::default().setting("STORE__DISK_FREE_MIB_MIN", "0");
     let size_mib = DISK_MIB + (rounds - 1) * ROUND_MIB;
     let Some((mut server, disk)) = server_on_a_disk_of(size_mib, options).await else { return };
     let (mut memories, mut registered, mut answers) = (vec![], vec![], 0);
@@ -153,7 +153,7 @@ async fn a_disk_that_fills_under_load_loses_nothing_and_the_service_is_back_by_i
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn little_room_turns_new_business_away_and_lets_what_was_begun_go_on() {
-    let options = Options::default().setting("STORE__FREE_MIB_MIN", "4");
+    let options = Options::default().setting("STORE__DISK_FREE_MIB_MIN", "4");
     let Some((server, disk)) = server_on_a_disk_of(DISK_MIB, options).await else { return };
     let (car_no, customer_no) = (server.register_car().await, server.register_customer().await);
     let reserved = server.reserve(&car_no, &customer_no, 3, 5).await;

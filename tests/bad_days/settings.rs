@@ -67,7 +67,7 @@ fn nothing_at_all_serves_with_the_defaults_of_the_file_and_the_variables() {
 #[test]
 fn a_variable_that_cannot_be_right_is_refused_with_its_name() {
     let cases: [(&str, &str, &[&str]); 15] = [
-        ("RENTCAR__SERVER__NOPE", "1", &["unknown setting server.nope", "server has", "listen", "drain_ms"]),
+        ("RENTCAR__SERVER__NOPE", "1", &["unknown setting server.nope", "server has", "listen", "shutdown_drain_ms"]),
         ("RENTCAR__NOPE__LISTEN", "1", &["unknown setting nope.listen", "did you mean server.listen"]),
         ("RENTCAR__PAYMENT__BULKHEAD__NOPE", "1", &["unknown setting payment.bulkhead.nope", "queue_len_max"]),
         ("RENTCAR__NOTHING", "1", &["unknown setting nothing", "`rentcar config`"]),
@@ -106,7 +106,7 @@ fn a_file_that_cannot_be_right_is_refused_with_what_is_wrong() {
         ("[server]\nlisten = [8080]\n", &["server.listen is [8080]", "a text"]),
         ("[server]\nlisten = \"localhost\"\n", &["server.listen is \"localhost\"", "port", "localhost:8080"]),
         ("server = 8080\n", &["unknown setting server", "it is a section", "server has", "listen"]),
-        ("[server]\ndrain_ms = \"soon\"\n", &["drain_ms is \"soon\"", "a whole number", "10000 unless set"]),
+        ("[server]\ndrain_ms = \"soon\"\n", &["shutdown_drain_ms is \"soon\"", "a whole number", "10000 unless set"]),
         ("[server]\n\nlisten 1", &["TOML", "line 3, column 8"]),
         ("[store]\nshards = 5000\n", &["store.shards is 5000", "from 1 to 1024"]),
     ];
@@ -171,7 +171,7 @@ fn a_value_may_be_written_as_a_text_or_a_number_alike() {
     let variables = [("RENTCAR__STORE__DATA", "7"), ("rentcar__server__allow_public_listen", "1")];
     let printed = run(rentcar().args(["config", "--config", &file]).envs(variables)).done();
     assert_eq!(setting(&printed, "server", "listen").as_str(), Some("8081"));
-    assert_eq!(setting(&printed, "server", "drain_ms").as_integer(), Some(500));
+    assert_eq!(setting(&printed, "server", "shutdown_drain_ms").as_integer(), Some(500));
     assert_eq!(setting(&printed, "server", "allow_public_listen").as_bool(), Some(true));
     assert_eq!(setting(&printed, "store", "data").as_str(), Some("7"));
     assert_eq!(setting(&printed, "payment", "bulkhead")["adaptive"]["tolerance"].as_float(), Some(2.0));

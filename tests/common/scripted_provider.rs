@@ -73,6 +73,8 @@ struct Road {
     begun: Instant,
     script: Mutex<Script>,
     taken: Mutex<Vec<Step>>,
+    /// The `traceparent` headers of all requests.
+    traceparents: Mutex<Vec<String>>,
 }
 
 /// The road, for as long as this lives.
@@ -92,6 +94,7 @@ impl Drop for ScriptedProvider {
 struct Request {
     method: reqwest::Method,
     path: String,
+    traceparent: Option<String>,
     body: Vec<u8>,
 }
 
@@ -112,6 +115,7 @@ impl ScriptedProvider {
             begun: Instant::now(),
             script: Mutex::new(script),
             taken: Mutex::default(),
+            traceparents: Mutex::default(),
         });
         let listening = tokio::spawn({
             let road = Arc::clone(&road);
@@ -138,6 +142,11 @@ impl ScriptedProvider {
     pub fn taken(&self) -> Vec<Step> {
         self.road.taken.lock().unwrap().clone()
     }
+
+    /// The `traceparent` headers of the requests so far.
+    pub fn traceparents(&self) -> Vec<String> {
+        self.road.traceparents.lock().unwrap().clone()
+    }
 }
 
 impl Road {
@@ -145,6 +154,7 @@ impl Road {
     async fn serve(self: Arc<Self>, mut stream: TcpStream) {
         let mut read = Vec::new();
         while let Some(request) = next_request(&mut stream, &mut read).await {
+            self.traceparents.lock().unwrap().extend(request.traceparent.clone());
             let charge = request.method == reqwest::Method::POST && request.path == "/charges";
             let step = if charge { self.script.lock().unwrap().next() } else { Step::Well };
             if charge {
@@ -260,9 +270,13 @@ fn parsed(read: &[u8]) -> Option<(Request, usize)> {
     let mut lines = head.lines();
     let mut words = lines.next()?.split(' ');
     let (method, path) = (words.next()?.parse().ok()?, words.next()?.to_owned());
-    let length =
-        lines.filter_map(|line| line.split_once(':')).find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-    let length: usize = length.map_or(Some(0), |(_, value)| value.trim().parse().ok())?;
+    let headers: Vec<_> = lines.filter_map(|line| line.split_once(':')).collect();
+    let header = |wanted: &str| {
+        let found = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        found.map(|(_, value)| value.trim())
+    };
+    let length: usize = header("content-length").map_or(Some(0), |value| value.parse().ok())?;
     let body = read.get(head_len..head_len + length)?.to_vec();
-    Some((Request { method, path, body }, head_len + length))
+    let traceparent = header("traceparent").map(str::to_owned);
+    Some((Request { method, path, traceparent, body }, head_len + length))
 }

@@ -84,7 +84,7 @@ async fn a_start_that_takes_long_answers_probes_and_turns_everybody_else_away() 
     eventually("it says that it lives", SOON, async || answers("/actuator/health/liveness").await == 200).await;
     assert_eq!(answers("/actuator/health/readiness").await, 503);
     let health = api.get("/actuator/health").await.expect(503);
-    assert_eq!(health.json["components"]["start"]["status"], "DOWN", "{}", health.story());
+    assert_eq!(health.json["components"]["startup"]["status"], "DOWN", "{}", health.story());
     let refused = api.get("/v1/cars").await.refused(503, "starting");
     assert!(!refused.header("retry-after").is_empty());
     let car = super::common::car("another");

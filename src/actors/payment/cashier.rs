@@ -20,6 +20,7 @@ use crate::domain::time::Timestamp;
 use crate::providers::{Charge, ChargeOutcome, Found, PaymentProvider, ProviderError, Refund};
 use crate::store::journal::{Journal, Timer};
 use crate::store::schema;
+use crate::trace;
 use futures_util::future::BoxFuture;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,6 +28,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 /// How long a message to a payment may take, in milliseconds.
 const ASK_MS: u64 = 5_000;
@@ -193,7 +195,8 @@ impl Cashier {
         let (expects, expected) = oneshot::channel();
         let place_by = (asked_at + self.guard.queue_wait()).max(Instant::now() + PLACE_WAIT_MIN);
         let place_by = place_by.min(asked_at + wait);
-        let mut work = self.tasks.spawn(Arc::clone(self).attempt(hand, order, place_by, expects));
+        let mut work =
+            self.tasks.spawn(Arc::clone(self).attempt(hand, order, place_by, expects).instrument(trace::current()));
         let within = async {
             tokio::select! {
                 biased;
@@ -236,7 +239,7 @@ impl Cashier {
         place_by: Instant,
         expects: oneshot::Sender<Duration>,
     ) -> Result<Charged, ServiceError> {
-        let charged = match self.guard.enter(Lane::Charge, place_by).await {
+        let charged = match self.guard.enter(Lane::Charge, place_by).instrument(trace::step("bulkhead: enter")).await {
             Ok(pass) => {
                 // Nobody may be waiting any more.
                 let _ = expects.send(pass.expected());
@@ -298,7 +301,9 @@ impl Cashier {
             Err(ProviderError::NotDone("the breaker has opened".to_owned()))
         } else {
             self.deferred.called(payment_no, means);
-            let answer = within(self.call_timeout, self.provider.charge(charge)).await;
+            let answer = within(self.call_timeout, self.provider.charge(charge))
+                .instrument(trace::call("provider: charge"))
+                .await;
             pass.done(outcome_of(&answer));
             answer
         };
@@ -313,11 +318,11 @@ impl Cashier {
                 (Command::Decline { attempt, reason: reason.clone() }, Charged::Declined { reason })
             }
             Err(ProviderError::NotDone(why)) => {
-                tracing::info!(%payment_no, why, "provider did not charge");
+                tracing::info!(%payment_no, why, "charge declined or not made");
                 (Command::NotCharged { attempt }, deferred)
             }
             Err(ProviderError::Refused(why)) => {
-                tracing::error!(%payment_no, why, "provider refused to charge");
+                tracing::error!(%payment_no, why, "charge rejected by the provider");
                 (Command::NotCharged { attempt }, deferred)
             }
             Err(ProviderError::Unknown(why)) => {
@@ -331,7 +336,7 @@ impl Cashier {
             Ok(Some(Payment { status: Status::Cancelled(_), .. })) => Err(Rejection::PaymentCancelled.into()),
             Ok(_) => Ok(charged),
             Err(error) => {
-                tracing::warn!(%payment_no, %error, "charge outcome not recorded, will be asked for");
+                tracing::warn!(%payment_no, %error, "charge outcome not recorded, it will be looked up");
                 Ok(Charged::Deferred { retry_after_ms: UNDER_WAY_RETRY_MS })
             }
         }
@@ -366,11 +371,12 @@ impl Cashier {
         // Begun at once, waited for or not: if refunds that queue were left to the timers, which are served some at a
         // time, a rush of them would only grow. The bulkhead bounds how many queue.
         let (cashier, no) = (Arc::clone(self), payment_no.clone());
-        let work = self.tasks.spawn(async move {
+        let settle = async move {
             if let Err(error) = cashier.settle(&no).await {
-                tracing::info!(payment_no = %no, %error, "refund will be tried again");
+                tracing::info!(payment_no = %no, %error, "refund will be retried");
             }
-        });
+        };
+        let work = self.tasks.spawn(settle.instrument(trace::current()));
         let Some(expected_ms) = expected_ms else { return Ok(payment) };
         let (bounds, wait_ms) = (REFUND_WAIT_MS, expected_ms.saturating_mul(REFUND_WAIT_FACTOR));
         let wait = Duration::from_millis(wait_ms.clamp(*bounds.start(), *bounds.end())).min(wait_max);
@@ -409,7 +415,8 @@ impl Cashier {
 
     async fn inquire(&self, payment_no: &PaymentNo, payment: &Payment, pass: Pass) -> Result<Command, HandlerError> {
         let (key, asked_at) = (payment.charge_key(), Instant::now());
-        let answer = within(self.call_timeout, self.provider.look_up(&key)).await;
+        let answer =
+            within(self.call_timeout, self.provider.look_up(&key)).instrument(trace::call("provider: look up")).await;
         pass.done(outcome_of(&answer));
         let attempt = payment.attempt;
         match answer.map_err(retry)? {
@@ -446,13 +453,14 @@ impl Cashier {
             reservation_no: payment.subject.reservation_no.clone(),
             amount,
         };
-        let answer = within(self.call_timeout, self.provider.refund(refund)).await;
+        let answer =
+            within(self.call_timeout, self.provider.refund(refund)).instrument(trace::call("provider: refund")).await;
         pass.done(outcome_of(&answer));
         match answer {
             Ok(done) => Ok(Command::RefundDone { provider_ref: done.provider_ref.to_string() }),
             Err(ProviderError::Refused(why)) => {
-                metrics::counter!("rentcar_refunds_refused_total").increment(1);
-                tracing::error!(%payment_no, why, "provider refused a refund that is owed, a person must see to it");
+                metrics::counter!("rentcar_refunds_rejected_total").increment(1);
+                tracing::error!(%payment_no, why, "refund rejected by the provider, a person must see to it");
                 Err(self.dispute(payment_no))
             }
             Err(error @ (ProviderError::NotDone(_) | ProviderError::Unknown(_))) => Err(retry(error)),

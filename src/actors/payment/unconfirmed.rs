@@ -32,7 +32,7 @@ pub async fn give_back(
         ) => return Ok(()),
         Some(Status::Cancelled { quote, .. }) => quote.fee,
         Some(Status::Expired { .. }) | None => {
-            tracing::info!(reservation_no = %subject.reservation_no, "payment came too late, giving money back");
+            tracing::info!(reservation_no = %subject.reservation_no, "payment approved too late, refunding");
             Money::zero(amount.currency())
         }
     };

@@ -108,9 +108,9 @@ impl Arrears {
     fn publish(&self) {
         let number = |count: u64| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
         gauge!("rentcar_payments_unknown").set(number(self.unknown.count));
-        gauge!("rentcar_payments_unknown_alarm").set(number(self.unknown.late));
-        gauge!("rentcar_refunds_owed").set(number(self.refunds.count));
-        gauge!("rentcar_refunds_owed_alarm").set(number(self.refunds.late));
+        gauge!("rentcar_payments_unknown_overdue").set(number(self.unknown.late));
+        gauge!("rentcar_refunds_pending").set(number(self.refunds.count));
+        gauge!("rentcar_refunds_overdue").set(number(self.refunds.late));
     }
 }
 
@@ -150,9 +150,9 @@ impl Lookout {
         match (late(&before), late(&arrears)) {
             (0, 1..) => {
                 let (unknown, refunds) = (arrears.unknown.late, arrears.refunds.late);
-                tracing::error!(unknown, refunds, "payments unsettled for too long, the provider is still being asked");
+                tracing::error!(unknown, refunds, "payments or refunds overdue, still asking the provider");
             }
-            (1.., 0) => tracing::info!("no payment is unsettled for too long any more"),
+            (1.., 0) => tracing::info!("no payment or refund is overdue any more"),
             (0, 0) | (1.., 1..) => {}
         }
     }
@@ -202,7 +202,7 @@ impl Recurring for Watchman {
 /// The one who looks, as a part of a system.
 pub fn part(journal: &Arc<dyn Journal>, clock: &Arc<dyn Clock>, lookout: &Arc<Lookout>) -> Part {
     let watchman = Watchman { journal: Arc::clone(journal), clock: Arc::clone(clock), lookout: Arc::clone(lookout) };
-    recurring_part("unsettled", Arc::new(watchman))
+    recurring_part("payment-monitor", Arc::new(watchman))
 }
 
 #[cfg(test)]

@@ -55,6 +55,8 @@ pub(super) enum Scope {
 }
 
 impl Scope {
+    pub(super) const ALL: [Scope; 3] = [Self::Context, Self::Shard, Self::Entity];
+
     fn name(self) -> &'static str {
         match self {
             Self::Context => "context",
@@ -64,10 +66,8 @@ impl Scope {
     }
 }
 
-/// Counts a refusal.
-pub(super) fn refused<E: Entity>(scope: Scope) {
-    metrics::counter!("rentcar_admission_refusals_total", "context" => E::CONTEXT.0, "scope" => scope.name())
-        .increment(1);
+pub(super) fn rejections_total(context: &'static str, scope: Scope) -> metrics::Counter {
+    metrics::counter!("rentcar_admission_rejections_total", "context" => context, "scope" => scope.name())
 }
 
 /// The gate of a shard, and a count of everything it ever admitted, which serves as its clock for idleness.

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 use tokio::time::Instant;
+use tracing::Span;
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -266,6 +267,8 @@ pub(super) struct Envelope<E: Entity> {
     pub(super) ask: Ask,
     /// Where the answer goes.
     pub(super) port: Port<E>,
+    /// The step that it belongs to.
+    pub(super) span: Span,
 }
 
 impl<E: Entity> Envelope<E> {

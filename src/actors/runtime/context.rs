@@ -72,7 +72,8 @@ impl<E: Entity> ContextPart<E> {
         children.extend((0..core.shards.len()).map(|number| shard(&core, &spec, number)));
         let mut watches: Vec<Arc<Watch>> = core.shards.iter().map(|shard| Arc::clone(&shard.watch)).collect();
         children.extend(spec.timers.clone().map(|handler| timers(&spec, handler, &mut watches)));
-        children.extend(followers(name, &spec.journal, &spec.clock, &spec.subscriptions, &mut watches));
+        children.extend(followers(name, &spec.journal, &spec.subscriptions, &mut watches));
+        let gauges = lag_gauges(&spec.clock, &spec.subscriptions);
         let board = Arc::new(Board::default());
         let supervisor = supervisor(children, spec.limits.restart, &board);
         let handle = ContextHandle::new(core);
@@ -86,7 +87,7 @@ impl<E: Entity> ContextPart<E> {
             }
             Component { name: name.to_owned(), up: shards_up == shards, detail }
         };
-        Part { child: ChildSpec::supervisor(name, name, supervisor), health: Arc::new(health), watches }
+        Part { child: ChildSpec::supervisor(name, name, supervisor), health: Arc::new(health), watches, gauges }
     }
 }
 
@@ -99,7 +100,8 @@ pub fn followers_part(
     limits: RestartLimits,
 ) -> Part {
     let mut watches = Vec::new();
-    let children = followers(name, journal, clock, subscriptions, &mut watches);
+    let children = followers(name, journal, subscriptions, &mut watches);
+    let gauges = lag_gauges(clock, subscriptions);
     let board = Arc::new(Board::default());
     let supervisor = supervisor(children, limits, &board);
     let watched = watches.clone();
@@ -109,7 +111,7 @@ pub fn followers_part(
         let detail = if troubles.is_empty() { "following".to_owned() } else { troubles };
         Component { name: name.to_owned(), up, detail }
     };
-    Part { child: ChildSpec::supervisor(name, name, supervisor), health: Arc::new(health), watches }
+    Part { child: ChildSpec::supervisor(name, name, supervisor), health: Arc::new(health), watches, gauges }
 }
 
 fn supervisor(children: Vec<ChildSpec>, limits: RestartLimits, board: &Arc<Board>) -> SupervisorSpec {
@@ -172,10 +174,18 @@ fn timers<E: Entity>(
     })
 }
 
+/// What sets the metrics of these subscriptions: also while their followers do not run, since then they lag.
+fn lag_gauges(clock: &Arc<dyn Clock>, subscriptions: &[Subscription]) -> Vec<Arc<dyn Fn() + Send + Sync>> {
+    let gauge = |subscription: &Subscription| -> Arc<dyn Fn() + Send + Sync> {
+        let (clock, subscription) = (Arc::clone(clock), subscription.clone());
+        Arc::new(move || subscription.measure(clock.now_ms()))
+    };
+    subscriptions.iter().map(gauge).collect()
+}
+
 fn followers(
     context: &'static str,
     journal: &Arc<dyn Journal>,
-    clock: &Arc<dyn Clock>,
     subscriptions: &[Subscription],
     watches: &mut Vec<Arc<Watch>>,
 ) -> Vec<ChildSpec> {
@@ -185,13 +195,7 @@ fn followers(
             let name = format!("{}-{}", subscription.name(), shard.number);
             let watch = Watch::new(context, name.as_str(), subscription.stuck_after());
             watches.push(Arc::clone(&watch));
-            let seed = FollowerSeed {
-                subscription: subscription.clone(),
-                shard,
-                journal: Arc::clone(journal),
-                clock: Arc::clone(clock),
-                watch,
-            };
+            let seed = FollowerSeed { subscription: subscription.clone(), shard, journal: Arc::clone(journal), watch };
             ChildSpec::new(context, "follower", name, move |supervisor| {
                 let seed = seed.clone();
                 Box::pin(async move {

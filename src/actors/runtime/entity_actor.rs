@@ -10,10 +10,12 @@ use super::watch::Kind;
 use super::writer::{Draft, ShardWriter};
 use crate::store::codec::CodecError;
 use crate::store::journal::{AppendError, CommandRecord, DocumentWrite, Journal, ReadError, StoredEvent};
+use crate::trace;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use tracing::Instrument as _;
 
 /// What the entities of one shard share under one epoch.
 pub(super) struct EntityEnv<E: Entity> {
@@ -114,21 +116,9 @@ impl<E: Entity> Actor for EntityActor<E> {
             envelope.port.unavailable();
             return Ok(());
         }
-        let watch = &state.env.core.shards[usize::from(state.env.writer.shard().number)].watch;
-        let under_way = watch.begin(Kind::Entity, state.env.entity.command_name(&envelope.command), &state.key);
-        let step = match state.step(&envelope).await {
-            Ok(step) => step,
-            Err(failure) => return give_up(&state.key, envelope.port, failure),
-        };
-        match step {
-            Step::Answer(outcome) => envelope.port.answer(Ok((outcome, None))),
-            Step::Append(decision) => {
-                // From here on it waits for the journal, which has its own bound.
-                under_way.turns_into(Kind::Journal);
-                state.append(*decision, envelope.port).await;
-            }
-        }
-        Ok(())
+        let name = state.env.entity.command_name(&envelope.command);
+        let span = trace::step_of(&envelope.span, || format!("{}: {name}", E::CONTEXT.0));
+        state.carry_out(envelope, name).instrument(span).await
     }
 
     async fn handle_supervisor_evt(
@@ -170,6 +160,24 @@ impl<E: Entity> EntityState<E> {
             (self.key, self.document) = (Arc::clone(&slot.key), None);
             self.slot = Some(Arc::clone(slot));
         }
+    }
+
+    async fn carry_out(&mut self, envelope: Envelope<E>, name: &'static str) -> Result<(), ActorProcessingErr> {
+        let watch = &self.env.core.shards[usize::from(self.env.writer.shard().number)].watch;
+        let under_way = watch.begin(Kind::Entity, name, &self.key);
+        let step = match self.step(&envelope).await {
+            Ok(step) => step,
+            Err(failure) => return give_up(&self.key, envelope.port, failure),
+        };
+        match step {
+            Step::Answer(outcome) => envelope.port.answer(Ok((outcome, None))),
+            Step::Append(decision) => {
+                // From here on it waits for the journal, which has its own bound.
+                under_way.turns_into(Kind::Journal);
+                self.append(*decision, envelope.port).await;
+            }
+        }
+        Ok(())
     }
 
     /// Everything up to the append. Changes nothing but what is loaded.
@@ -277,11 +285,11 @@ impl<E: Entity> EntityState<E> {
                 port.answer(Ok((Ok(decision.reply), Some((writer.shard(), position)))));
             }
             Err(AppendError::Unknown(reason)) => {
-                tracing::error!(shard = %writer.shard(), %reason, "append of unknown outcome");
+                tracing::error!(shard = %writer.shard(), %reason, "append outcome unknown");
                 port.answer(Err(AskError::Unknown));
             }
             Err(error) => {
-                tracing::warn!(shard = %writer.shard(), %error, "append refused");
+                tracing::warn!(shard = %writer.shard(), %error, "append rejected");
                 port.unavailable();
             }
         }

@@ -1,7 +1,7 @@
 //! The way from a key to its entity: which shard it lives in, and straight to its mailbox when it is alive.
 //! Decides nothing about entities; whatever is not alive is the shard actor's business.
 
-use super::admission::{Gate, Permit, Scope, ShardGate, refused};
+use super::admission::{Gate, Permit, Scope, ShardGate, rejections_total};
 use super::ask::{Answer, Ask, AskError, Envelope, Outcome, Port};
 use super::deadlines::Waiting;
 use super::entity::Entity;
@@ -9,6 +9,7 @@ use super::limits::ContextLimits;
 use super::shard::ShardMessage;
 use super::watch::{Kind, Stuck, Watch};
 use crate::store::journal::{ShardId, shard_of};
+use crate::trace;
 use ractor::{ActorRef, ActorStatus, MessagingErr};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -164,7 +165,7 @@ impl<E: Entity> ContextHandle<E> {
             return Err(AskError::Unavailable { retry_after_ms });
         };
         let overloaded = |scope: Scope| {
-            refused::<E>(scope);
+            rejections_total(E::CONTEXT.0, scope).increment(1);
             AskError::Overloaded { retry_after_ms }
         };
         let class = ask.class;
@@ -175,7 +176,7 @@ impl<E: Entity> ContextHandle<E> {
                 return Err(overloaded(Scope::Entity));
             }
             let (port, waiter) = Port::new(permit, retry_after_ms, deadline, &shard.waiting);
-            let envelope = Envelope { command, ask, port };
+            let envelope = Envelope { command, ask, port, span: trace::current() };
             let Some(slot) = slot else { return Ok((waiter, Some(envelope))) };
             match slot.actor.send_message(envelope) {
                 Err(MessagingErr::SendErr(envelope)) => Ok((waiter, Some(envelope))),

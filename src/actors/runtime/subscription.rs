@@ -1,7 +1,6 @@
 //! The one subscription loop: a follower reads one shard of another context in order, from the subscriber's own
 //! position on, for ever. Wake-ups are hints, polling is the guarantee. Decides nothing about events.
 
-use super::clock::Clock;
 use super::limits::FollowerLimits;
 use super::watch::{Kind, Watch};
 use crate::store::journal::{Context, Journal, Recorded, ShardId};
@@ -92,9 +91,29 @@ pub struct Lag {
 
 #[derive(Debug)]
 struct ShardLag {
-    events: AtomicU64,
-    /// When the oldest event not handled was decided; `i64::MAX` when there is none.
+    head: watch::Receiver<u64>,
+    /// Up to where its follower has handled events; [`u64::MAX`] before it has said so.
+    handled: AtomicU64,
+    /// When the oldest event not handled was decided, or seen first while no follower reads it; `i64::MAX` when there is
+    /// none.
     oldest_at_ms: AtomicI64,
+}
+
+impl ShardLag {
+    fn note(&self, handled: u64, oldest_at_ms: i64) {
+        self.handled.store(handled, Ordering::Relaxed);
+        self.oldest_at_ms.store(oldest_at_ms, Ordering::Relaxed);
+    }
+
+    fn at(&self, now_ms: i64) -> Lag {
+        let events = self.head.borrow().saturating_sub(self.handled.load(Ordering::Relaxed));
+        if events == 0 {
+            return Lag::default();
+        }
+        let none_yet = self.oldest_at_ms.compare_exchange(i64::MAX, now_ms, Ordering::Relaxed, Ordering::Relaxed);
+        let oldest_at_ms = none_yet.map_or_else(|known| known, |_| now_ms);
+        Lag { events, oldest_ms: (now_ms - oldest_at_ms).max(0) }
+    }
 }
 
 /// What a context is subscribed to: a source, and who follows it. Cheap to clone.
@@ -117,7 +136,11 @@ impl Subscription {
         subscriber: Arc<dyn Subscriber>,
         limits: FollowerLimits,
     ) -> Self {
-        let unknown = |_| ShardLag { events: AtomicU64::new(0), oldest_at_ms: AtomicI64::new(i64::MAX) };
+        let unknown = |number| ShardLag {
+            head: journal.watch(ShardId { context: source, number }),
+            handled: AtomicU64::new(u64::MAX),
+            oldest_at_ms: AtomicI64::new(i64::MAX),
+        };
         let lags = (0..journal.shard_count(source)).map(unknown).collect();
         Self { source, subscriber, limits, asked: Vec::new(), lags, gauges: Arc::default() }
     }
@@ -135,12 +158,13 @@ impl Subscription {
         self.subscriber.name()
     }
 
-    /// How far it is behind, as its followers last saw it.
+    /// How far it is behind what is durable now, whether its followers run or not.
     pub fn lag(&self, now_ms: i64) -> Lag {
-        let events = self.lags.iter().map(|lag| lag.events.load(Ordering::Relaxed)).sum();
-        let oldest = self.lags.iter().map(|lag| lag.oldest_at_ms.load(Ordering::Relaxed)).min();
-        let oldest_ms = oldest.filter(|&at_ms| at_ms != i64::MAX).map_or(0, |at_ms| (now_ms - at_ms).max(0));
-        Lag { events, oldest_ms }
+        let lags = self.lags.iter().map(|shard| shard.at(now_ms));
+        lags.fold(Lag::default(), |all, one| Lag {
+            events: all.events.saturating_add(one.events),
+            oldest_ms: all.oldest_ms.max(one.oldest_ms),
+        })
     }
 
     /// After how long a call of the subscriber counts as stuck: well before it is given up.
@@ -154,11 +178,14 @@ impl Subscription {
         (0..count).map(move |number| ShardId { context, number })
     }
 
-    fn note(&self, shard: ShardId, events: u64, oldest_at_ms: i64, now_ms: i64) {
+    fn note(&self, shard: ShardId, handled: u64, oldest_at_ms: i64) {
         if let Some(lag) = self.lags.get(usize::from(shard.number)) {
-            lag.events.store(events, Ordering::Relaxed);
-            lag.oldest_at_ms.store(oldest_at_ms, Ordering::Relaxed);
+            lag.note(handled, oldest_at_ms);
         }
+    }
+
+    /// Sets the metrics of its lag.
+    pub(super) fn measure(&self, now_ms: i64) {
         let lag = self.lag(now_ms);
         let name = || self.name().to_owned();
         let [events, seconds] = self.gauges.get_or_init(|| {
@@ -181,7 +208,6 @@ pub(super) struct FollowerSeed {
     pub(super) subscription: Subscription,
     pub(super) shard: ShardId,
     pub(super) journal: Arc<dyn Journal>,
-    pub(super) clock: Arc<dyn Clock>,
     pub(super) watch: Arc<Watch>,
 }
 
@@ -250,7 +276,7 @@ impl Actor for Follower {
     async fn post_stop(&self, _: ActorRef<Self::Msg>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
         let shard = state.seed.shard;
         if let Err(reason) = state.guarded(|subscriber| subscriber.leave(shard)).await {
-            tracing::debug!(%shard, reason, "follower left without saving");
+            tracing::debug!(%shard, reason, "follower stopped without saving its position");
         }
         Ok(())
     }
@@ -331,7 +357,7 @@ impl FollowerState {
             let batch = self.seed.journal.read(shard, position, limits.batch_len_max.max(1)).await;
             let batch = batch.map_err(|error| error.to_string())?;
             let Some(last) = batch.last().map(|event| event.position) else {
-                self.note_lag(position, i64::MAX);
+                self.seed.subscription.note(shard, position, i64::MAX);
                 return Ok(Next::WhenWoken);
             };
             let times: Vec<(u64, i64)> = batch.iter().map(|event| (event.position, event.event.at_ms)).collect();
@@ -340,7 +366,7 @@ impl FollowerState {
             position = handled.as_ref().map_or(position, |handled| (*handled).clamp(position, last));
             self.position = Some(position);
             let oldest = times.iter().find(|(at, _)| *at > position).map_or(i64::MAX, |(_, ms)| *ms);
-            self.note_lag(position, oldest);
+            self.seed.subscription.note(shard, position, oldest);
             handled?;
             if position < last {
                 return Err("not everything was handled".to_owned());
@@ -351,12 +377,6 @@ impl FollowerState {
             }
         }
         Ok(Next::Now)
-    }
-
-    fn note_lag(&self, position: u64, oldest_at_ms: i64) {
-        let head = *self.seed.journal.watch(self.seed.shard).borrow();
-        let now_ms = self.seed.clock.now_ms();
-        self.seed.subscription.note(self.seed.shard, head.saturating_sub(position), oldest_at_ms, now_ms);
     }
 
     /// Calls the subscriber; a panic or a hanging call is a reason to try again, not to lose the follower.

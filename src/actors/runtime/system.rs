@@ -33,6 +33,8 @@ pub struct Part {
     pub health: Arc<dyn Fn() -> Component + Send + Sync>,
     /// What its handlers have under way.
     pub watches: Vec<Arc<Watch>>,
+    /// Called again and again, whether the part runs or not, to set metrics that nothing else would set.
+    pub gauges: Vec<Arc<dyn Fn() + Send + Sync>>,
 }
 
 impl Part {
@@ -40,7 +42,7 @@ impl Part {
     pub fn simple(child: ChildSpec) -> Self {
         let name = child.name.to_string();
         let health = move || Component { name: name.clone(), up: true, detail: "running".to_owned() };
-        Self { child, health: Arc::new(health), watches: Vec::new() }
+        Self { child, health: Arc::new(health), watches: Vec::new(), gauges: Vec::new() }
     }
 }
 
@@ -117,7 +119,8 @@ impl System {
     pub async fn start_with(parts: Vec<Part>, limits: RestartLimits) -> Result<Self, SpawnErr> {
         let board = Arc::new(Board::default());
         let health = parts.iter().map(|part| (Arc::clone(&part.child.name), Arc::clone(&part.health))).collect();
-        let watchdog = Watchdog::start(parts.iter().flat_map(|part| part.watches.iter().cloned()).collect());
+        let watches = parts.iter().flat_map(|part| part.watches.iter().cloned()).collect();
+        let watchdog = Watchdog::start(watches, parts.iter().flat_map(|part| part.gauges.iter().cloned()).collect());
         let children = parts.into_iter().map(|part| part.child).collect();
         let spec = SupervisorSpec { children, strategy: Strategy::OneForOne, limits, board: Arc::clone(&board) };
         let (root, _) = Supervisor::spawn(None, Supervisor, spec).await?;

@@ -239,7 +239,7 @@ impl TimerState {
             let page = match journal.due_timers(*context, until_ms, self.read_to.as_ref(), len_max).await {
                 Ok(page) => page,
                 Err(error) => {
-                    tracing::warn!(%context, %error, "timers not read");
+                    tracing::warn!(%context, %error, "timers cannot be read");
                     break;
                 }
             };
@@ -272,13 +272,13 @@ async fn serve(seed: &TimerSeed, timer: Timer) -> (Timer, Served) {
     let reason = match tokio::time::timeout(limit, handled).await {
         Ok(Ok(Ok(()))) => return (timer, Served::SeenTo),
         Ok(Ok(Err(HandlerError::NotYet { reason, wait }))) => {
-            tracing::debug!(shard = %timer.shard, timer = %timer.name, reason, ?wait, "timer too early");
+            tracing::debug!(shard = %timer.shard, timer = %timer.name, reason, ?wait, "timer deferred");
             return (timer, Served::TooEarly(wait));
         }
         Ok(Ok(Err(error @ (HandlerError::Retry(_) | HandlerError::Park(_))))) => error.to_string(),
         Ok(Err(_)) => "the handler panicked".to_owned(),
         Err(_) => "the handler took too long".to_owned(),
     };
-    tracing::warn!(shard = %timer.shard, timer = %timer.name, reason, "timer not served");
+    tracing::warn!(shard = %timer.shard, timer = %timer.name, reason, "timer failed");
     (timer, Served::Failed)
 }

@@ -16,6 +16,7 @@ const STILL_AFTER: Duration = Duration::from_secs(5);
 /// What the thread and those who ask share.
 struct Seen {
     watches: Vec<Arc<Watch>>,
+    gauges: Vec<Arc<dyn Fn() + Send + Sync>>,
     begun: Instant,
     /// When the runtime last turned, in milliseconds after `begun`.
     turned_ms: AtomicU64,
@@ -50,10 +51,11 @@ impl Seen {
         let still_ms = self.now_ms().saturating_sub(self.turned_ms.load(Ordering::Relaxed));
         let still = Duration::from_millis(still_ms) >= STILL_AFTER;
         if still && !self.still.swap(still, Ordering::Relaxed) {
-            tracing::error!(still_ms, "the runtime does not turn: every worker is blocked");
+            tracing::error!(still_ms, "runtime stalled, every worker is blocked");
         }
         self.still.store(still, Ordering::Relaxed);
-        metrics::gauge!("rentcar_runtime_still").set(if still { 1.0 } else { 0.0 });
+        metrics::gauge!("rentcar_runtime_stalled").set(if still { 1.0 } else { 0.0 });
+        self.gauges.iter().for_each(|measure| measure());
     }
 }
 
@@ -65,12 +67,12 @@ pub(super) struct Watchdog {
 
 impl Watchdog {
     /// Starts to look. A process that cannot have one thread more goes on without being watched.
-    pub(super) fn start(watches: Vec<Arc<Watch>>) -> Self {
+    pub(super) fn start(watches: Vec<Arc<Watch>>, gauges: Vec<Arc<dyn Fn() + Send + Sync>>) -> Self {
         let (turned_ms, still) = (AtomicU64::new(0), AtomicBool::new(false));
-        let seen = Arc::new(Seen { watches, begun: Instant::now(), turned_ms, still });
+        let seen = Arc::new(Seen { watches, gauges, begun: Instant::now(), turned_ms, still });
         let watched = Arc::downgrade(&seen);
         if let Err(error) = std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || run(&watched)) {
-            tracing::error!(%error, "nobody watches the handlers");
+            tracing::error!(%error, "watchdog not started");
         }
         let turning = tokio::spawn({
             let seen = Arc::clone(&seen);

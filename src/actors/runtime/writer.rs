@@ -6,9 +6,11 @@ use crate::store::journal::{
     Append, AppendError, CommandRecord, DOCUMENT_BYTES_MAX, DocumentWrite, EVENT_BYTES_MAX, IndexWrite, Journal,
     Ownership, ShardId, StoredEvent, TimerWrite,
 };
+use crate::trace;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tracing::Instrument as _;
 
 /// Everything that one decision changes; where it goes is the writer's business.
 pub(super) struct Draft {
@@ -71,6 +73,7 @@ impl ShardWriter {
     pub(super) async fn append(&self, draft: Draft) -> Result<u64, AppendError> {
         check(&draft)?;
         let count = draft.events.len() as u64;
+        let span = trace::step("journal: append");
         let (sent, expected) = {
             // Calling the journal under the lock makes the order of heads the order of appends.
             let mut head = self.head();
@@ -79,11 +82,11 @@ impl ShardWriter {
             }
             let expected = *head;
             *head += count;
-            (self.journal.append(self.addressed(draft, expected)), expected)
+            (span.in_scope(|| self.journal.append(self.addressed(draft, expected))), expected)
         };
         let limit = Duration::from_millis(self.append_ms_max);
         let mut abandoned = Abandoned { writer: self, armed: true };
-        let outcome = tokio::time::timeout(limit, sent).await;
+        let outcome = tokio::time::timeout(limit, sent).instrument(span).await;
         abandoned.armed = false;
         let outcome = outcome.unwrap_or_else(|_| Err(AppendError::Unknown("no answer in time".to_owned())));
         if let Err(error) = &outcome {

@@ -84,6 +84,9 @@ impl ReadLane {
 
     fn with_places(places_max: usize, wait_max: Duration) -> ReadLane {
         let (places, waiting, usual_us) = (Semaphore::new(places_max), AtomicUsize::new(0), AtomicU64::new(0));
+        for reading in [Reading::Search, Reading::List] {
+            shed_total(reading).increment(0);
+        }
         ReadLane { places, places_max, wait_max, waiting, usual_us }
     }
 
@@ -134,8 +137,12 @@ impl ReadLane {
     }
 }
 
+fn shed_total(reading: Reading) -> metrics::Counter {
+    metrics::counter!("rentcar_reads_shed_total", "read" => reading.name())
+}
+
 fn turned_away(reading: Reading, expected: Duration) -> ServiceError {
-    metrics::counter!("rentcar_readings_refused_total", "reading" => reading.name()).increment(1);
+    shed_total(reading).increment(1);
     let expected_ms = u64::try_from(expected.as_millis()).unwrap_or(u64::MAX);
     ServiceError::Overloaded { retry_after_ms: expected_ms.max(RETRY_MS_MIN) }
 }

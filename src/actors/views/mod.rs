@@ -72,7 +72,7 @@ impl Views {
         if layout.as_deref() != Some(&[rows::LAYOUT_NUMBER]) {
             if positions.values_mut().any(|position| *position.get_mut() > 0) {
                 let (found, expected) = (layout.unwrap_or_default(), rows::LAYOUT_NUMBER);
-                tracing::warn!(?found, expected, "rows of another layout are removed, views follow from the start");
+                tracing::warn!(?found, expected, "read models of another layout removed, rebuilding");
             }
             store.clear()?;
             for position in positions.values_mut() {

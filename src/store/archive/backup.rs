@@ -162,8 +162,8 @@ pub fn backup(
         give_way();
         match write(out, render) {
             Ok(()) => {}
-            Err(ExportError::Read(error)) => tracing::warn!(%error, "backup broken off"),
-            Err(ExportError::Write(error)) => tracing::warn!(%error, "backup broken off"),
+            Err(ExportError::Read(error)) => tracing::warn!(%error, "backup interrupted"),
+            Err(ExportError::Write(error)) => tracing::warn!(%error, "backup interrupted"),
         }
     };
     let thread = std::thread::Builder::new().name("backup".to_owned()).spawn(work);

@@ -179,9 +179,9 @@ impl Writer {
         frozen.let_go(&mut breathe).map_err(unwritable)?;
         let shortened = self.files.shorten(watermark);
         shortened.map_err(|error| format!("the log cannot be made shorter: {error}"))?;
-        histogram!("rentcar_journal_checkpoint_seconds").record(begun.elapsed().as_secs_f64());
+        histogram!("rentcar_journal_checkpoint_duration_seconds").record(begun.elapsed().as_secs_f64());
         #[allow(clippy::cast_precision_loss, reason = "there are some dozens of runs")]
-        gauge!("rentcar_journal_runs").set(self.core.state.runs() as f64);
+        gauge!("rentcar_journal_sorted_runs").set(self.core.state.runs() as f64);
         Ok(())
     }
 
@@ -263,7 +263,7 @@ impl Writer {
 pub(in super::super) fn give_way() {
     // On Linux this is about the thread alone. Whoever may not do it goes on as before.
     if let Err(error) = rustix::process::nice(NICER) {
-        tracing::debug!(%error, "a thread in the background keeps its priority");
+        tracing::debug!(%error, "priority of a background thread not lowered");
     }
 }
 
@@ -367,7 +367,7 @@ fn prepare_all(files: &Files, wanted: &Receiver<()>) {
     while wanted.recv().is_ok() {
         // Who writes the log makes it when it is needed, and fails if that is impossible then.
         if let Err(error) = files.prepare() {
-            tracing::warn!(%error, "the next file of the log is not made");
+            tracing::warn!(%error, "next log file not preallocated");
         }
     }
 }

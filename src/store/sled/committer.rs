@@ -11,10 +11,12 @@ use super::plan::{Begun, Commit, Job, Plan, ShardStates, Stored};
 use super::queue::Bounds;
 use super::state::Trees;
 use super::wal::Log;
+use crate::trace;
 use metrics::{counter, gauge, histogram};
 use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tracing::Span;
 
 /// The most that is committed at once, so that nobody waits long for a stranger's work.
 const COMMIT: Bounds = Bounds { len_max: 1024, bytes_max: 8 * 1024 * 1024 };
@@ -105,7 +107,7 @@ impl Committer {
         {
             std::thread::sleep(LOOK_AGAIN);
         }
-        histogram!("rentcar_journal_held_up_seconds").record(begun.elapsed().as_secs_f64());
+        histogram!("rentcar_journal_write_stall_seconds").record(begun.elapsed().as_secs_f64());
         if self.core.state.bytes() >= enough.saturating_mul(2) {
             self.begin_checkpoint();
         }
@@ -134,7 +136,7 @@ impl Committer {
         drop(threads);
         drop(trees);
         if let Err(error) = writer.files.put_back() {
-            tracing::warn!(%error, "a file of the log is left that was not needed");
+            tracing::warn!(%error, "obsolete log file not removed");
         }
         if core.failed().is_none()
             && let Some(frozen) = core.state.freeze()
@@ -146,10 +148,11 @@ impl Committer {
 
     fn commit(&mut self, jobs: Vec<Job>) -> Result<(), String> {
         #[allow(clippy::cast_precision_loss, reason = "a gauge of thousands is exact")]
-        gauge!("rentcar_journal_queue").set(self.core.queue.len() as f64);
+        gauge!("rentcar_journal_queue_length").set(self.core.queue.len() as f64);
         let stored = Stored { state: &self.core.state, trees: &self.trees };
         let mut plan = Plan::new(&stored, &mut self.shards);
         let mut failed = None;
+        let traced: Vec<Span> = jobs.iter().filter_map(Job::span).collect();
         for job in jobs {
             match &failed {
                 None => failed = plan.add(job).err().map(|error| format!("the store cannot be read: {error}")),
@@ -158,7 +161,7 @@ impl Committer {
         }
         let mut commit = plan.finish();
         let (answers, checkpoints) = (std::mem::take(&mut commit.answers), std::mem::take(&mut commit.checkpoints));
-        let written = failed.map_or_else(|| self.write(commit), Err);
+        let written = failed.map_or_else(|| self.write(commit, &traced), Err);
         if let Err(why) = &written {
             // Before the answers, so that whoever is answered finds the journal refusing.
             self.core.fail(why);
@@ -175,7 +178,7 @@ impl Committer {
         written
     }
 
-    fn write(&mut self, commit: Commit) -> Result<(), String> {
+    fn write(&mut self, commit: Commit, traced: &[Span]) -> Result<(), String> {
         if commit.writes.is_empty() {
             return Ok(());
         }
@@ -188,11 +191,14 @@ impl Committer {
             return Ok(());
         }
         let begun = Instant::now();
+        let syncing: Vec<Span> =
+            traced.iter().map(|span| trace::step_of(span, || "journal: sync".to_owned())).collect();
         self.log.sync(&*self.writer.sync).map_err(|error| format!("the log cannot be synced: {error}"))?;
-        histogram!("rentcar_journal_fsync_seconds").record(begun.elapsed().as_secs_f64());
+        drop(syncing);
+        histogram!("rentcar_journal_fsync_duration_seconds").record(begun.elapsed().as_secs_f64());
         // Only a safeguard for later starts: what is durable is acknowledged even when this cannot be noted.
         if let Err(error) = self.mark.note(self.shards.values().map(|state| state.head).sum()) {
-            tracing::debug!(%error, "mark not written");
+            tracing::debug!(%error, "acknowledged count not written");
         }
         self.core.state.put(commit.writes);
         observe(commit.appends, commit.events.iter().map(|(.., events)| events.len()).sum());

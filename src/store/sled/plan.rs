@@ -11,6 +11,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use tokio::sync::oneshot;
+use tracing::Span;
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, AppendError>>;
 
@@ -36,7 +37,8 @@ pub(super) struct Prepared {
 
 /// What the committer is asked to do.
 pub(super) enum Job {
-    Append(Prepared, Reply<u64>),
+    /// With the step that it belongs to.
+    Append(Prepared, Reply<u64>, Span),
     Own(ShardCode, Reply<Ownership>),
     RecordCommand {
         record: CommandRecord,
@@ -59,6 +61,21 @@ pub(super) enum Job {
     Checkpoint(SyncSender<Begun>),
 }
 
+impl Job {
+    /// The step that it belongs to, where somebody collects steps.
+    pub(super) fn span(&self) -> Option<Span> {
+        match self {
+            Job::Append(_, _, span) => Some(span.clone()).filter(|span| !span.is_disabled()),
+            Job::Own(..)
+            | Job::RecordCommand { .. }
+            | Job::ForgetCommands { .. }
+            | Job::SaveProgress { .. }
+            | Job::Look
+            | Job::Checkpoint(_) => None,
+        }
+    }
+}
+
 /// What became of the wish for a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Begun {
@@ -74,7 +91,7 @@ impl Job {
         let error = AppendError::Unavailable(why.to_owned());
         // Whoever has stopped waiting does not care.
         match self {
-            Self::Append(_, reply) => drop(reply.send(Err(error))),
+            Self::Append(_, reply, _) => drop(reply.send(Err(error))),
             Self::Own(_, reply) => drop(reply.send(Err(error))),
             Self::RecordCommand { reply, .. } => drop(reply.send(Err(error))),
             Self::ForgetCommands { reply, .. } => drop(reply.send(Err(error))),
@@ -189,7 +206,7 @@ impl<'a> Plan<'a> {
     /// Takes a job into the commit. An error is the store's and spoils the whole commit.
     pub(super) fn add(&mut self, job: Job) -> Result<(), StateError> {
         match job {
-            Job::Append(append, reply) => {
+            Job::Append(append, reply, _) => {
                 let result = match self.check(&append) {
                     Ok(()) => Ok(self.append(append)?),
                     Err(refusal) => Err(refusal),

@@ -9,6 +9,7 @@ use super::super::{bounds, envelope};
 use super::keys::{self, ShardCode};
 use super::plan::{Job, Prepared, Reply, TimerChange};
 use super::{Core, SledJournal, quietly};
+use crate::trace;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
@@ -109,7 +110,7 @@ impl Journal for SledJournal {
 
     fn append(&self, append: Append) -> BoxFuture<'static, Result<u64, AppendError>> {
         match self.core.prepare(append) {
-            Ok((prepared, bytes)) => self.core.submit(bytes, |reply| Job::Append(prepared, reply)),
+            Ok((prepared, bytes)) => self.core.submit(bytes, |reply| Job::Append(prepared, reply, trace::current())),
             Err(refusal) => refused(refusal),
         }
     }

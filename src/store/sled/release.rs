@@ -71,7 +71,7 @@ pub(super) fn release(shared: &Arc<Shared>, committer: Option<JoinHandle<()>>) -
         }
     };
     let thread = std::thread::Builder::new().name("journal-end".to_owned()).spawn(let_go);
-    Release(thread.inspect_err(|error| tracing::error!(%error, "no thread to end the journal on")).ok())
+    Release(thread.inspect_err(|error| tracing::error!(%error, "no thread to close the journal on")).ok())
 }
 
 /// Drops what sled has, part by part: where one end panics, the others still come to theirs.

@@ -2,8 +2,8 @@
 //! provider itself, so no message of its takes longer than a few microseconds.
 
 use super::breaker::{BreakerState, Verdict};
-use super::desk::{Desk, Effect, Lane, Waiter};
-use super::handle::{Admission, Deferred, Pass, Shared, Standing, count_deferred};
+use super::desk::{Desk, Effect, Lane, Reason, Waiter};
+use super::handle::{Admission, Deferred, Pass, Shared, Standing, rejections_total};
 use super::status::BulkheadStatus;
 use crate::actors::runtime::entropy;
 use metrics::{Gauge, Histogram};
@@ -48,12 +48,15 @@ struct Meters {
 
 impl Meters {
     fn new() -> Self {
+        for reason in Reason::ALL {
+            rejections_total(reason).increment(0);
+        }
         Self {
             state: metrics::gauge!("rentcar_breaker_state"),
             in_flight: metrics::gauge!("rentcar_bulkhead_in_flight"),
-            queued: metrics::gauge!("rentcar_bulkhead_queued"),
-            charge_seconds: metrics::histogram!("rentcar_provider_call_seconds", "kind" => Lane::Charge.name()),
-            settle_seconds: metrics::histogram!("rentcar_provider_call_seconds", "kind" => Lane::Settle.name()),
+            queued: metrics::gauge!("rentcar_bulkhead_queue_length"),
+            charge_seconds: metrics::histogram!("rentcar_provider_call_duration_seconds", "kind" => Lane::Charge.name()),
+            settle_seconds: metrics::histogram!("rentcar_provider_call_duration_seconds", "kind" => Lane::Settle.name()),
         }
     }
 
@@ -137,11 +140,11 @@ fn carry_out(shared: &Arc<Shared>, effects: Vec<Effect<Reply>>, now_ms: i64) {
                 let _ = reply.send(Ok(Pass::new(Arc::clone(shared), admitted, now_ms)));
             }
             Effect::Revoke(id) => {
-                tracing::error!(id, "payment call never ended, its place is free again");
+                tracing::error!(id, "provider call never ended, permit released");
                 shared.forget(id);
             }
             Effect::Defer(reply, retry_after_ms, reason) => {
-                count_deferred(reason);
+                rejections_total(reason).increment(1);
                 let _ = reply.send(Err(Deferred { retry_after_ms }));
             }
         }

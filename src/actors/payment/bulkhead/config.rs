@@ -78,16 +78,16 @@ pub struct BulkheadConfig {
     /// The most refunds and look-ups under way at once. A quarter of what charges may use is theirs alone, on top of
     /// it, so that no rush of payments keeps a refund waiting; the rest they have only while no charge wants it,
     /// because the provider serves both.
-    pub settle_concurrency_max: usize,
+    pub background_concurrency_max: usize,
     /// The most calls that wait for a place, in each lane.
     pub queue_len_max: usize,
     /// The longest that a charge waits for a place.
     pub queue_wait_ms_max: u64,
     /// The longest that a refund or a look-up waits for a place, or for the end of an open time: nobody is kept
     /// waiting by it.
-    pub settle_wait_ms_max: u64,
+    pub background_wait_ms_max: u64,
     /// How long somebody may keep a place; then the place is free again and the call counts as failed.
-    pub pass_ms_max: i64,
+    pub permit_ms_max: i64,
     /// The most requests that may stand in the actor's mailbox; further ones are deferred at once.
     pub backlog_len_max: usize,
     /// The longest time after which anybody is asked to come back.
@@ -102,11 +102,11 @@ impl Default for BulkheadConfig {
     fn default() -> Self {
         Self {
             concurrency_max: 16,
-            settle_concurrency_max: 8,
+            background_concurrency_max: 8,
             queue_len_max: 64,
             queue_wait_ms_max: 500,
-            settle_wait_ms_max: 5_000,
-            pass_ms_max: 30_000,
+            background_wait_ms_max: 5_000,
+            permit_ms_max: 30_000,
             backlog_len_max: 2_048,
             retry_after_ms_max: 30_000,
             breaker: BreakerConfig::default(),
@@ -131,11 +131,11 @@ impl BulkheadConfig {
         let rate = |rate: f64| rate > 0.0 && rate <= 1.0;
         let rules = [
             ((1..=10_000).contains(&self.concurrency_max), "concurrency_max must be 1 to 10000"),
-            ((1..=10_000).contains(&self.settle_concurrency_max), "settle_concurrency_max must be 1 to 10000"),
+            ((1..=10_000).contains(&self.background_concurrency_max), "background_concurrency_max must be 1 to 10000"),
             (self.queue_len_max <= 10_000, "queue_len_max must be at most 10000"),
             (self.queue_wait_ms_max <= 60_000, "queue_wait_ms_max must be at most 60000"),
-            (self.settle_wait_ms_max <= 60_000, "settle_wait_ms_max must be at most 60000"),
-            ((1..=3_600_000).contains(&self.pass_ms_max), "pass_ms_max must be 1 to 3600000"),
+            (self.background_wait_ms_max <= 60_000, "background_wait_ms_max must be at most 60000"),
+            ((1..=3_600_000).contains(&self.permit_ms_max), "permit_ms_max must be 1 to 3600000"),
             ((1..=1_000_000).contains(&self.backlog_len_max), "backlog_len_max must be 1 to 1000000"),
             ((1_000..=3_600_000).contains(&self.retry_after_ms_max), "retry_after_ms_max must be 1000 to 3600000"),
             ((1..=10_000).contains(&breaker.calls_min), "breaker.calls_min must be 1 to 10000"),

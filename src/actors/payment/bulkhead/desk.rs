@@ -33,7 +33,7 @@ impl Lane {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Charge => "charge",
-            Self::Settle => "settle",
+            Self::Settle => "background",
         }
     }
 }
@@ -56,6 +56,10 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    pub const ALL: [Reason; 6] =
+        [Self::Breaker, Self::QueueFull, Self::QueueTimeout, Self::Expired, Self::Backlog, Self::Down];
+
     /// Its name in metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -63,8 +67,8 @@ impl Reason {
             Self::Breaker => "breaker",
             Self::QueueFull => "queue_full",
             Self::QueueTimeout => "queue_timeout",
-            Self::Expired => "expired",
-            Self::Backlog => "backlog",
+            Self::Expired => "deadline",
+            Self::Backlog => "mailbox_full",
             Self::Down => "down",
         }
     }
@@ -256,7 +260,7 @@ impl<W: Waiter> Desk<W> {
     #[must_use]
     pub fn wake_at_ms(&self) -> Option<i64> {
         let queues = self.charge.queue.iter().chain(&self.settle.queue).map(|waiting| waiting.until_ms);
-        let lives = self.out.values().map(|out| out.begun_ms.saturating_add(self.config.pass_ms_max));
+        let lives = self.out.values().map(|out| out.begun_ms.saturating_add(self.config.permit_ms_max));
         let waits_for_charges = self.breaker.state() == BreakerState::HalfOpen && !self.settle.queue.is_empty();
         let share = waits_for_charges.then(|| self.charges_come_first_until_ms()).filter(|at_ms| *at_ms > self.now_ms);
         queues.chain(lives).chain(share).chain(self.breaker.wake_at_ms()).min()
@@ -327,7 +331,7 @@ impl<W: Waiter> Desk<W> {
 
     /// The places that are for settling only.
     fn settle_share(&self) -> usize {
-        (self.limit.get() / SETTLE_SHARE).clamp(1, self.config.settle_concurrency_max.max(1))
+        (self.limit.get() / SETTLE_SHARE).clamp(1, self.config.background_concurrency_max.max(1))
     }
 
     fn has_place(&self, lane: Lane, now_ms: i64) -> bool {
@@ -338,7 +342,7 @@ impl<W: Waiter> Desk<W> {
             Lane::Charge => charges < limit && room,
             Lane::Settle => {
                 let own = settling < share;
-                let lent = room && self.charge.queue.is_empty() && settling < self.config.settle_concurrency_max;
+                let lent = room && self.charge.queue.is_empty() && settling < self.config.background_concurrency_max;
                 (own || lent) && !self.charges_come_first(now_ms)
             }
         }
@@ -359,7 +363,7 @@ impl<W: Waiter> Desk<W> {
 
     /// Takes their places from those who have had them for too long.
     fn revoke(&mut self, now_ms: i64, jitter: f64, effects: &mut Vec<Effect<W>>) {
-        let life_ms = self.config.pass_ms_max;
+        let life_ms = self.config.permit_ms_max;
         let too_long = |out: &Out| now_ms.saturating_sub(out.begun_ms) >= life_ms;
         let ids: Vec<u64> = self.out.iter().filter(|(_, out)| too_long(out)).map(|(id, _)| *id).collect();
         for id in ids {

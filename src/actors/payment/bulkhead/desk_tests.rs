@@ -13,7 +13,7 @@ const GONE: u32 = u32::MAX;
 fn desk() -> Desk<u32> {
     Desk::new(BulkheadConfig {
         concurrency_max: 2,
-        settle_concurrency_max: 1,
+        background_concurrency_max: 1,
         queue_len_max: 2,
         ..BulkheadConfig::default()
     })

@@ -224,7 +224,7 @@ impl BulkheadHandle {
         }
         let wait = wait.min(Duration::from_millis(match lane {
             Lane::Charge => self.0.config.queue_wait_ms_max,
-            Lane::Settle => self.0.config.settle_wait_ms_max,
+            Lane::Settle => self.0.config.background_wait_ms_max,
         }));
         let Some(admission) = Admission::take(&self.0) else { return Err(self.sent_away(Reason::Backlog)) };
         let Some(actor) = self.0.actor() else { return Err(self.sent_away(Reason::Down)) };
@@ -316,13 +316,13 @@ impl BulkheadHandle {
     }
 
     fn sent_away(&self, reason: Reason) -> Deferred {
-        count_deferred(reason);
+        rejections_total(reason).increment(1);
         Deferred { retry_after_ms: self.retry_after_ms() }
     }
 }
 
-pub(super) fn count_deferred(reason: Reason) {
-    metrics::counter!("rentcar_bulkhead_deferred_total", "reason" => reason.name()).increment(1);
+pub(super) fn rejections_total(reason: Reason) -> metrics::Counter {
+    metrics::counter!("rentcar_bulkhead_rejections_total", "reason" => reason.name())
 }
 
 /// The right to make one call. Dropped without an outcome, the call counts as failed: whoever made it never came

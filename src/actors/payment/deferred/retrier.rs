@@ -41,8 +41,8 @@ impl Retries {
                 let outcome = outcome(&retries.cashier.charge_again(&payment_no).await);
                 drop(place);
                 if let Some(outcome) = outcome {
-                    tracing::info!(%payment_no, outcome, "deferred payment tried again");
-                    metrics::counter!("rentcar_deferred_payment_retries_total", "outcome" => outcome).increment(1);
+                    tracing::info!(%payment_no, outcome, "deferred payment retried");
+                    retries_total(outcome).increment(1);
                 }
                 // Whoever is sent away tells that there is no room for others at the moment.
                 if outcome.is_none_or(|outcome| outcome == APPROVED || outcome == DECLINED) {
@@ -65,20 +65,29 @@ impl Recurring for Retrier {
 
 const APPROVED: &str = "approved";
 const DECLINED: &str = "declined";
+const DEFERRED: &str = "deferred";
+const FAILED: &str = "failed";
+
+fn retries_total(outcome: &'static str) -> metrics::Counter {
+    metrics::counter!("rentcar_deferred_payment_retries_total", "outcome" => outcome)
+}
 
 /// What a retry has come to, for metrics; `None` when nothing was to be tried.
 fn outcome(charged: &Result<Option<Charged>, ServiceError>) -> Option<&'static str> {
     match charged {
         Ok(Some(Charged::Approved)) => Some(APPROVED),
         Ok(Some(Charged::Declined { .. })) => Some(DECLINED),
-        Ok(Some(Charged::Deferred { .. })) => Some("deferred"),
+        Ok(Some(Charged::Deferred { .. })) => Some(DEFERRED),
         Ok(None) => None,
-        Err(_) => Some("failed"),
+        Err(_) => Some(FAILED),
     }
 }
 
 /// The retrier as a part of a system.
 pub fn part(cashier: &Arc<Cashier>) -> Part {
+    for outcome in [APPROVED, DECLINED, DEFERRED, FAILED] {
+        retries_total(outcome).increment(0);
+    }
     let (cashier, places) = (Arc::clone(cashier), Arc::new(Semaphore::new(RETRIES_UNDER_WAY_MAX)));
     recurring_part(
         "deferred-payments",

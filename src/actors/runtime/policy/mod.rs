@@ -92,7 +92,7 @@ impl Policy {
         }
         #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
         let parked = self.parked_len() as f64;
-        metrics::gauge!("rentcar_subscription_parked", "subscription" => self.name.to_string()).set(parked);
+        metrics::gauge!("rentcar_subscription_parked_events", "subscription" => self.name.to_string()).set(parked);
     }
 
     async fn save(&self, shard: ShardId, position: u64, parking: &mut Parking) -> Result<(), HandlerError> {
@@ -163,11 +163,11 @@ impl Policy {
         let (subscription, first) = (&*self.name, *outcome.left.first()?);
         match outcome.error? {
             HandlerError::Retry(reason) | HandlerError::NotYet { reason, .. } => {
-                tracing::debug!(subscription, %shard, position = first, reason, "event put off");
+                tracing::debug!(subscription, %shard, position = first, reason, "event deferred");
                 Some(first)
             }
             HandlerError::Park(reason) => {
-                tracing::error!(subscription, %shard, position = first, reason, "event parked with its target");
+                tracing::error!(subscription, %shard, position = first, reason, "event parked");
                 let refused = outcome.left.into_iter().find(|&position| !parking.park(&outcome.target, position));
                 parking.wait(&outcome.target, Instant::now());
                 refused
@@ -205,7 +205,7 @@ impl Policy {
                             parking.wait(&target, now);
                         }
                         HandlerError::Retry(reason) | HandlerError::NotYet { reason, .. } => {
-                            tracing::debug!(subscription, %shard, position, reason, "parked event put off");
+                            tracing::debug!(subscription, %shard, position, reason, "parked event deferred");
                             parking.wait_shortly(&target, now);
                         }
                     }

@@ -2,7 +2,7 @@
 
 use super::passivation::{self, Candidate, IDLE_TICKS, IdleClock};
 use super::quarantine::Quarantine;
-use crate::actors::runtime::admission::{Gate, Scope, refused};
+use crate::actors::runtime::admission::{Gate, Scope, rejections_total};
 use crate::actors::runtime::ask::{AskError, Envelope};
 use crate::actors::runtime::clock::Clock;
 use crate::actors::runtime::entity::Entity;
@@ -101,12 +101,15 @@ impl<E: Entity> ShardActor<E> {
 /// Counters that have not counted yet are there with 0, so that a rate over them is one from the beginning.
 fn announce_counters(context: &'static str) {
     for kind in ["entity", "shard"] {
-        metrics::counter!("rentcar_restarts_total", "context" => context, "kind" => kind).increment(0);
+        metrics::counter!("rentcar_actor_restarts_total", "context" => context, "kind" => kind).increment(0);
     }
     for reason in ["idle", "capacity", "shutdown"] {
-        metrics::counter!("rentcar_passivations_total", "context" => context, "reason" => reason).increment(0);
+        metrics::counter!("rentcar_entity_passivations_total", "context" => context, "reason" => reason).increment(0);
     }
-    metrics::counter!("rentcar_quarantines_total", "context" => context).increment(0);
+    for scope in Scope::ALL {
+        rejections_total(context, scope).increment(0);
+    }
+    metrics::counter!("rentcar_entity_quarantines_total", "context" => context).increment(0);
 }
 
 impl<E: Entity> Actor for ShardActor<E> {
@@ -209,7 +212,7 @@ impl<E: Entity> ShardState<E> {
     }
 
     fn overloaded(&self, envelope: Envelope<E>, scope: Scope) {
-        refused::<E>(scope);
+        rejections_total(E::CONTEXT.0, scope).increment(1);
         let retry_after_ms = self.limits().retry_after_ms;
         envelope.port.answer(Err(AskError::Overloaded { retry_after_ms }));
     }
@@ -301,7 +304,7 @@ impl<E: Entity> ShardState<E> {
             self.spares.push(slot.actor.clone());
             taken += 1;
         }
-        metrics::counter!("rentcar_passivations_total", "context" => E::CONTEXT.0, "reason" => "capacity")
+        metrics::counter!("rentcar_entity_passivations_total", "context" => E::CONTEXT.0, "reason" => "capacity")
             .increment(taken);
     }
 
@@ -321,7 +324,7 @@ impl<E: Entity> ShardState<E> {
             // What was sent before this is still handled; later sends come back to their senders.
             drop(slot.actor.drain());
         }
-        metrics::counter!("rentcar_passivations_total", "context" => E::CONTEXT.0, "reason" => reason)
+        metrics::counter!("rentcar_entity_passivations_total", "context" => E::CONTEXT.0, "reason" => reason)
             .increment(keys.len() as u64);
     }
 
@@ -359,9 +362,9 @@ impl<E: Entity> ShardState<E> {
 
     fn failed(&mut self, key: &Arc<str>) {
         let context = E::CONTEXT.0;
-        metrics::counter!("rentcar_restarts_total", "context" => context, "kind" => "entity").increment(1);
+        metrics::counter!("rentcar_actor_restarts_total", "context" => context, "kind" => "entity").increment(1);
         if let Some(wait) = self.quarantine.failed(key, Instant::now()) {
-            metrics::counter!("rentcar_quarantines_total", "context" => context).increment(1);
+            metrics::counter!("rentcar_entity_quarantines_total", "context" => context).increment(1);
             tracing::error!(shard = %self.shard().id, entity = %entity_hash(key), ?wait, "entity quarantined");
         }
     }
@@ -376,7 +379,7 @@ impl<E: Entity> ShardState<E> {
             self.attempt = 0;
         }
         tracing::warn!(shard = %self.shard().id, unknown, attempt = self.attempt, "shard reloading");
-        metrics::counter!("rentcar_restarts_total", "context" => E::CONTEXT.0, "kind" => "shard").increment(1);
+        metrics::counter!("rentcar_actor_restarts_total", "context" => E::CONTEXT.0, "kind" => "shard").increment(1);
         if unknown && self.attempt == 0 {
             self.attempt = 1;
             self.own(self.limits().append_ms_max).await;
@@ -415,11 +418,11 @@ impl<E: Entity> ShardState<E> {
         let owned = match owned {
             Ok(Ok(owned)) => owned,
             Ok(Err(error)) => {
-                tracing::warn!(shard = %id, %error, "shard not taken");
+                tracing::warn!(shard = %id, %error, "shard not acquired");
                 return self.own_later();
             }
             Err(_) => {
-                tracing::warn!(shard = %id, "shard not taken in time");
+                tracing::warn!(shard = %id, "shard not acquired in time");
                 return self.own_later();
             }
         };
@@ -441,7 +444,7 @@ impl<E: Entity> ShardState<E> {
         self.owned_at = Instant::now();
         self.shard().serving.store(true, Ordering::Release);
         self.seed.core.taken.send_modify(|taken| *taken += 1);
-        tracing::debug!(shard = %id, epoch = owned.epoch, head = owned.head, "shard taken");
+        tracing::debug!(shard = %id, epoch = owned.epoch, head = owned.head, "shard acquired");
     }
 
     /// Kills the entities that have been stuck for as long again as it takes to be noticed. One that hangs ends at
@@ -477,9 +480,9 @@ impl<E: Entity> ShardState<E> {
     fn publish(&self) {
         let core = &self.seed.core;
         let context = E::CONTEXT.0;
-        metrics::gauge!("rentcar_mailbox_backlog", "context" => context).set(core.gate.count());
+        metrics::gauge!("rentcar_actor_messages_in_flight", "context" => context).set(core.gate.count());
         #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
-        metrics::gauge!("rentcar_live_entities", "context" => context).set(core.live.load(Ordering::Relaxed) as f64);
+        metrics::gauge!("rentcar_entities_live", "context" => context).set(core.live.load(Ordering::Relaxed) as f64);
     }
 
     /// Takes no more questions and waits until those there are answered.

@@ -79,6 +79,11 @@ impl Child {
         Self { spec, cell: None, phase: Phase::Stopped, history, generation: 0, restarts: 0, killed: false }
     }
 
+    fn restarts_total(&self) -> metrics::Counter {
+        let (context, kind) = (self.spec.context.to_string(), self.spec.kind);
+        metrics::counter!("rentcar_actor_restarts_total", "context" => context, "kind" => kind)
+    }
+
     fn status(&self) -> ChildStatus {
         let detail = match self.phase {
             Phase::Up => "running".to_owned(),
@@ -101,7 +106,7 @@ impl Child {
         let Some(cell) = self.cell.take() else { return };
         (self.spec.stop)(&cell, until);
         if cell.wait(Some(until.saturating_duration_since(Instant::now()))).await.is_err() {
-            tracing::warn!(context = %self.spec.context, child = %self.spec.name, "child killed after its time");
+            tracing::warn!(context = %self.spec.context, child = %self.spec.name, "child killed at its stop deadline");
             cell.kill();
             drop(cell.wait(Some(KILL_WAIT)).await);
         }
@@ -130,7 +135,10 @@ impl Actor for Supervisor {
         mut spec: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
         let children = std::mem::take(&mut spec.children).into_iter();
-        let children = children.map(|child| Child::new(child, RestartHistory::new(spec.limits))).collect();
+        let children: Vec<Child> = children.map(|child| Child::new(child, RestartHistory::new(spec.limits))).collect();
+        for child in &children {
+            child.restarts_total().increment(0);
+        }
         let mut state = SupervisorState { spec, myself, children, stopping: false };
         state.start_from(0, Strategy::RestForOne).await;
         state.publish();
@@ -277,8 +285,7 @@ impl SupervisorState {
             return;
         }
         child.restarts += 1;
-        let (context, kind) = (child.spec.context.to_string(), child.spec.kind);
-        metrics::counter!("rentcar_restarts_total", "context" => context, "kind" => kind).increment(1);
+        child.restarts_total().increment(1);
         self.start_from(index, self.spec.strategy).await;
     }
 
@@ -290,7 +297,7 @@ impl SupervisorState {
         if let Some(child) = self.children.get_mut(index) {
             child.phase = Phase::Held;
             child.stop(until).await;
-            tracing::warn!(context = %child.spec.context, child = name, "child held");
+            tracing::warn!(context = %child.spec.context, child = name, "child stopped on request");
         }
         Ok(())
     }

@@ -1,0 +1,93 @@
+//! Log lines to standard error, and traces to a collector where one is named.
+
+use anyhow::Context as _;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::{KeyValue, global};
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use rentcar::config::{Config, Log, LogFormat};
+use rentcar::trace;
+use std::io::IsTerminal as _;
+use std::time::Duration;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// How long one delivery to the collector may take.
+const EXPORT_MAX: Duration = Duration::from_secs(5);
+
+/// Sends what is left when the process ends.
+pub struct Traces(Option<SdkTracerProvider>);
+
+impl Traces {
+    /// Sends the spans that are not sent yet. Blocks for no longer than a delivery takes.
+    pub fn end(self) {
+        if let Some(provider) = self.0
+            && let Err(error) = provider.shutdown_with_timeout(EXPORT_MAX)
+        {
+            tracing::warn!(%error, "last traces not sent");
+        }
+    }
+}
+
+/// Logs to standard error.
+///
+/// # Errors
+/// When the filter cannot be used, or something logs already.
+pub fn log(log: &Log) -> anyhow::Result<()> {
+    let started = tracing_subscriber::registry().with(lines(log, LevelFilter::OFF)?).try_init();
+    started.context("logging cannot be started")
+}
+
+/// Logs to standard error, and sends traces where the settings say so.
+///
+/// # Errors
+/// When the filter or the endpoint cannot be used, or something logs already.
+pub fn start(config: &Config) -> anyhow::Result<Traces> {
+    let Some(url) = config.telemetry.traces_url()? else {
+        log(&config.log)?;
+        return Ok(Traces(None));
+    };
+    let exporter = SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary);
+    let exporter = exporter.with_endpoint(&url).with_timeout(EXPORT_MAX).build().context("traces cannot be sent")?;
+    let resource = Resource::builder().with_service_name("rentcar").with_attributes([
+        KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+        KeyValue::new("site.country", config.site.country.clone()),
+        KeyValue::new("site.region", config.site.region.clone()),
+    ]);
+    let provider = SdkTracerProvider::builder()
+        .with_batch_exporter(exporter)
+        .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(config.telemetry.trace_ratio))))
+        .with_resource(resource.build())
+        .build();
+    global::set_text_map_propagator(TraceContextPropagator::new());
+    let ours =
+        Targets::new().with_target(trace::REQUEST, LevelFilter::INFO).with_target(trace::STEP, LevelFilter::INFO);
+    let spans = tracing_opentelemetry::layer()
+        .with_tracer(provider.tracer("rentcar"))
+        .with_location(false)
+        .with_threads(false)
+        .with_filter(ours);
+    let started = tracing_subscriber::registry().with(spans).with(lines(&config.log, LevelFilter::INFO)?).try_init();
+    started.context("logging cannot be started")?;
+    trace::collect();
+    Ok(Traces(Some(provider)))
+}
+
+/// The lines on standard error; within requests they tell the trace's id where `requests` lets them.
+fn lines<S>(log: &Log, requests: LevelFilter) -> anyhow::Result<Box<dyn Layer<S> + Send + Sync>>
+where
+    S: tracing::Subscriber + for<'span> LookupSpan<'span>,
+{
+    let targets = log.targets()?.with_target(trace::REQUEST, requests).with_target(trace::STEP, LevelFilter::OFF);
+    // A line that cannot be written is lost; complaining of that in the same place would only panic.
+    let layer = tracing_subscriber::fmt::layer().log_internal_errors(false).with_writer(std::io::stderr);
+    Ok(match log.format {
+        LogFormat::Text => layer.with_ansi(std::io::stderr().is_terminal()).with_filter(targets).boxed(),
+        LogFormat::Json => layer.json().with_span_list(false).with_filter(targets).boxed(),
+    })
+}
