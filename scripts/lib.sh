@@ -4,17 +4,27 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 cd "$root"
 target="${CARGO_TARGET_DIR:-$root/target}"
 venv="$target/venv"
+# Where scripts/install-tools.sh puts promtool and prometheus, if the machine has none.
+PATH="$PATH:$target/prometheus"
+# What Python compiles stays out of the work tree.
+export PYTHONDONTWRITEBYTECODE=1
 
 say() { printf '\n=== %s\n' "$*"; }
 fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
 
+# build: sets $rentcar to the program, which is built unless RENTCAR_BINARY names another.
+build() {
+  rentcar="${RENTCAR_BINARY:-$target/debug/rentcar}"
+  [ -n "${RENTCAR_BINARY:-}" ] || cargo build --quiet --locked
+}
+
 # start_server [ARGUMENT…]: builds and starts `rentcar serve` on a free port with an empty store; sets $url and $log.
 start_server() {
-  cargo build --quiet --locked
+  build
   scratch="$(mktemp -d)"
   log="$scratch/log"
   trap stop_server EXIT
-  "$target/debug/rentcar" serve --listen 127.0.0.1:0 --data "$scratch/data" "$@" >"$scratch/ready" 2>"$log" &
+  "$rentcar" serve --listen 127.0.0.1:0 --data "$scratch/data" "$@" >"$scratch/ready" 2>"$log" &
   server=$!
   for _ in $(seq 300); do
     url="$(grep -o 'http://[0-9.]*:[0-9]*' "$scratch/ready" | head -n 1 || true)"

@@ -6,11 +6,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 tools="$target/manifests-venv/bin"
 [ -x "$tools/kubectl" ] || fail "kubectl is missing: run scripts/install-tools.sh"
-program="${RENTCAR_BINARY:-}"
-if [ -z "$program" ]; then
-  cargo build --quiet --locked
-  program="$target/debug/rentcar"
-fi
+build
 
 say "manifests"
-PYTHONDONTWRITEBYTECODE=1 "$tools/python" scripts/manifests/check.py --kubectl "$tools/kubectl" --program "$program"
+"$tools/python" scripts/manifests/check.py --kubectl "$tools/kubectl" --program "$rentcar"

@@ -5,11 +5,8 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-if [ -z "${RENTCAR_BINARY:-}" ]; then
-  cargo build --quiet --locked
-  RENTCAR_BINARY="$target/debug/rentcar"
-fi
-if [ "$(id -u)" -ne 0 ]; then exec sudo -n RENTCAR_BINARY="$RENTCAR_BINARY" "$0" "$@"; fi
+build
+if [ "$(id -u)" -ne 0 ]; then exec sudo -n RENTCAR_BINARY="$rentcar" "$0" "$@"; fi
 for tool in systemd-analyze systemd-nspawn systemd-sysusers strace ip nsenter; do
   command -v "$tool" >/dev/null || fail "$tool is missing: run scripts/install-tools.sh"
 done
@@ -57,7 +54,7 @@ mkdir -p "$scratch/over" "$machine"
 mount -t tmpfs -o mode=755 tmpfs "$scratch/over"
 mkdir "$scratch/over/upper" "$scratch/over/work"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$scratch/over/upper,workdir=$scratch/over/work" "$machine"
-install -m 0755 "$RENTCAR_BINARY" "$machine/usr/bin/rentcar"
+install -m 0755 "$rentcar" "$machine/usr/bin/rentcar"
 install -D -m 0644 packaging/systemd/rentcar.service "$machine/usr/lib/systemd/system/rentcar.service"
 install -D -m 0644 packaging/systemd/rentcar.sysusers.conf "$machine/usr/lib/sysusers.d/rentcar.conf"
 install -D -m 0644 config/production.toml "$machine/etc/rentcar/config.toml"
@@ -85,7 +82,7 @@ grep "^rentcar:.*:/var/lib/rentcar:/usr/sbin/nologin$" "$scratch/users/etc/passw
 say "unit: what the service asks of the kernel is let through"
 for run in first second; do
   : >"$scratch/ready"
-  strace -f -qq -o "$scratch/$run.trace" "$RENTCAR_BINARY" serve --listen 127.0.0.1:0 --data "$scratch/traced" \
+  strace -f -qq -o "$scratch/$run.trace" "$rentcar" serve --listen 127.0.0.1:0 --data "$scratch/traced" \
     >"$scratch/ready" 2>"$scratch/traced.log" &
   strace=$!
   for _ in $(seq 300); do
@@ -94,7 +91,7 @@ for run in first second; do
     sleep 0.1
   done
   [ -n "$url" ] || fail "the traced service did not become ready"
-  "$RENTCAR_BINARY" demo --url "$url" | tail -n 1
+  "$rentcar" demo --url "$url" | tail -n 1
   kill -TERM "$(cat "/proc/$strace/task/$strace/children")"
   wait "$strace" || fail "the traced service exited with $?"
   strace=''
@@ -137,7 +134,7 @@ outside() {
 }
 probe ready || fail "the unit did not start"
 say "unit: serves under all its restrictions"
-ip netns exec "$name" "$RENTCAR_BINARY" demo --url http://localhost:8080 | tail -n 1
+ip netns exec "$name" "$rentcar" demo --url http://localhost:8080 | tail -n 1
 probe book kept
 uid="$(inside id --user rentcar)"
 pid="$(outside "$(property MainPID)")"
