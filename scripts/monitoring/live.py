@@ -116,6 +116,11 @@ class Prometheus:
                 sys.exit(f"FAILED: an alert that cannot be read: {alert}")
         return sorted((alert["labels"]["alertname"], alert["annotations"]["summary"]) for alert in alerts)
 
+    def lag(self, context):
+        """By how many events the subscriptions of a context are behind."""
+        found = self.ask("query", query=f'sum(rentcar_subscription_lag_events{{subscription=~"{context}-.*"}})')
+        return float(found["result"][0]["value"][1])
+
     def ever_fired(self):
         seconds = int(time.monotonic() - self.begun)
         found = self.ask("query", query=f'group by (alertname) (last_over_time(ALERTS{{alertstate="firing"}}[{seconds}s]))')
@@ -193,8 +198,12 @@ def live(options, prometheus, provider, log):
         fault(options.url, "fleet", "stop")
         prometheus.expect(["RentcarPartDown"], "Fleet is stopped")
         expected.add("RentcarPartDown")
+        seen = prometheus.lag("fleet")
+        until(lambda: prometheus.lag("fleet") > seen > 0, lambda: f"the lag of Fleet does not grow: {seen} events")
         fault(options.url, "fleet", "start")
         prometheus.expect([], "Fleet is started")
+        until(lambda: prometheus.lag("fleet") < seen, lambda: f"Fleet does not catch up: {prometheus.lag('fleet')} events")
+        print(f"its lag grew to more than {seen:.0f} events, and is gone", flush=True)
 
         if (ever := prometheus.ever_fired()) != expected:
             sys.exit(f"FAILED: {sorted(ever)} fired at some time, and not just {sorted(expected)}")
