@@ -54,6 +54,12 @@ class Check:
             yield name, lambda name=name, chosen=chosen: self.renderer.with_components(name, chosen)
         yield "the overlay in k8s/README.md", self.renderer.sample
 
+    def plain(self):
+        """What is wrong with each file that is applied as it stands."""
+        for rendered in rendering.plain():
+            told = [problem for found in rendered.objects for problem in schemas.problems(found)]
+            yield rendered, told or rules.problems_of_pods(rendered, self.version)
+
     def fixtures(self):
         """What is wrong on purpose: what must be said of it, and what is said."""
         for case in yaml.safe_load((FIXTURES / "objects.yaml").read_text()):
@@ -83,6 +89,11 @@ def main():
                 rendered, told = None, [f"kubectl: {error}"]
             failures += len(told)
             print(f"{name}: {'ok, ' + str(len(rendered.objects)) + ' objects' if not told else 'WRONG'}")
+            for problem in told:
+                print(f"  {problem}")
+        for rendered, told in check.plain():
+            failures += len(told)
+            print(f"{rendered.name}: {'ok' if not told else 'WRONG'}")
             for problem in told:
                 print(f"  {problem}")
         seen = 0

@@ -96,6 +96,12 @@ def patch(target, operations):
     return {"target": {"kind": kind, "name": f"^{name}$"}, "patch": yaml.safe_dump(operations)}
 
 
+def plain():
+    """What is applied as it stands, by its own name."""
+    for path in sorted(K8S.glob("*.yaml")):
+        yield Rendered(f"k8s/{path.name}", tuple(yaml.safe_load_all(path.read_text())))
+
+
 def overlays():
     return _folders("overlays")
 

@@ -9,13 +9,20 @@ VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persiste
 def problems(rendered, version):
     """Every rule that the manifests break; `version` is the one of the program."""
     told = namespaces(rendered) + references(rendered) + selectors(rendered)
-    for workload in rendered.workloads():
-        pod = pod_template(workload)["spec"]
-        broken = restricted(pod) + ours(pod) + image(pod, version)
-        told += [f"{title(workload)}: {problem}" for problem in broken]
+    told += [problem for found in rendered.workloads() for problem in of_pod(found, pod_template(found)["spec"], version)]
     if not rendered.workloads():
         told.append("there is no workload")
     return told
+
+
+def problems_of_pods(rendered, version):
+    """The rules that single pods break."""
+    told = namespaces(rendered)
+    return told + [problem for found in rendered.of_kind("Pod") for problem in of_pod(found, found["spec"], version)]
+
+
+def of_pod(found, pod, version):
+    return [f"{title(found)}: {problem}" for problem in restricted(pod) + ours(pod) + image(pod, version)]
 
 
 def containers(pod):
