@@ -54,7 +54,7 @@ pub fn answered(request: &Span, status: u16) {
     }
     request.record("http.response.status_code", status);
     if status >= 500 {
-        request.record("otel.status_code", "ERROR");
+        failed(request);
     }
 }
 
@@ -63,12 +63,19 @@ pub fn current() -> Span {
     if COLLECTED.load(Ordering::Relaxed) { Span::current() } else { Span::none() }
 }
 
+/// Tells that a step has failed.
+pub fn failed(step: &Span) {
+    if !step.is_disabled() {
+        step.record("otel.status_code", "ERROR");
+    }
+}
+
 /// A step within `parent`, or none outside of a request.
 pub fn step_of(parent: &Span, name: impl FnOnce() -> String) -> Span {
     if parent.is_disabled() {
         return Span::none();
     }
-    info_span!(target: STEP, parent: parent, "step", otel.name = name())
+    info_span!(target: STEP, parent: parent, "step", otel.name = name(), otel.status_code = Empty)
 }
 
 /// A step within the present one.
@@ -82,7 +89,7 @@ pub fn call(name: &'static str) -> Span {
     if parent.is_disabled() {
         return Span::none();
     }
-    info_span!(target: STEP, parent: &parent, "call", otel.name = name, otel.kind = "client")
+    info_span!(target: STEP, parent: &parent, "call", otel.name = name, otel.kind = "client", otel.status_code = Empty)
 }
 
 /// Tells another service to which trace its work belongs.

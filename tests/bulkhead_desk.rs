@@ -92,11 +92,11 @@ fn a_refund_finds_a_place_however_many_want_to_charge() {
 fn a_refund_waits_for_the_next_try_and_is_the_first_but_leaves_the_rest_to_charges() {
     let mut desk = opened();
     let early = desk.enter(Lane::Settle, Who(3), 1_999, 0, 0.0);
-    assert!(matches!(early[..], [Effect::Defer(Who(3), _, Reason::Breaker)]), "it would wait in vain");
+    assert!(matches!(early[..], [Effect::Defer(Who(3), _, _, Reason::Breaker)]), "it would wait in vain");
     assert!(desk.enter(Lane::Settle, Who(1), 3_000, 0, 0.0).is_empty(), "it waits");
     assert!(desk.enter(Lane::Settle, Who(2), 3_000, 0, 0.0).is_empty());
     let charge = desk.enter(Lane::Charge, Who(4), 3_000, 1_000, 0.0);
-    assert!(matches!(charge[..], [Effect::Defer(Who(4), _, Reason::Breaker)]), "a customer does not wait");
+    assert!(matches!(charge[..], [Effect::Defer(Who(4), _, _, Reason::Breaker)]), "a customer does not wait");
     let first = desk.tick(2_000, 0.0);
     assert!(matches!(first[..], [Effect::Admit(Who(1), _)]), "{first:?}");
     let charges = [enter(&mut desk, Lane::Charge, 2_000), enter(&mut desk, Lane::Charge, 2_000)];
@@ -124,7 +124,7 @@ fn those_who_are_sent_away_come_back_one_after_the_other() {
     let mut waits = vec![];
     for _ in 0..1_000 {
         for effect in desk.enter(Lane::Charge, Who(0), 500, 0, 0.5) {
-            if let Effect::Defer(_, wait_ms, Reason::QueueFull) = effect {
+            if let Effect::Defer(_, wait_ms, _, Reason::QueueFull) = effect {
                 waits.push(wait_ms);
             }
         }
@@ -181,7 +181,7 @@ impl Model {
                         *self.probes.entry(admitted.ticket.spell()).or_default() += 1;
                     }
                 }
-                Effect::Defer(who, wait_ms, _) => {
+                Effect::Defer(who, wait_ms, _, _) => {
                     assert!(self.waiting.remove(&who).is_some(), "{who:?} was answered already");
                     assert!((1_000..=30_000).contains(&wait_ms), "{wait_ms}");
                 }

@@ -90,6 +90,19 @@ async fn stop_and_start(context: &str) {
     eventually("its lag is gone", CAUGHT_UP_WITHIN, async || lag_events(&server, context).await == 0.0).await;
 }
 
+#[tokio::test]
+async fn the_lag_of_the_views_is_that_behind_all_contexts_that_they_follow() {
+    let server = TestServer::with(Options::with_faults()).await;
+    let (car_no, customer_no) = (server.register_car().await, server.register_customer().await);
+    eventually("the views have caught up", CAUGHT_UP_WITHIN, async || lag_events(&server, "views").await == 0.0).await;
+    fault(&server, "views", "stop").await;
+    // Nothing happens in Fleet or Rental.
+    server.hold(&car_no, &customer_no, 1, 2).await;
+    eventually("their lag is told", CAUGHT_UP_WITHIN, async || lag_events(&server, "views").await > 0.0).await;
+    fault(&server, "views", "start").await;
+    eventually("their lag is gone", CAUGHT_UP_WITHIN, async || lag_events(&server, "views").await == 0.0).await;
+}
+
 /// By how many events the subscriptions of a context are behind, as the metrics say.
 async fn lag_events(server: &TestServer, context: &str) -> f64 {
     let metrics = server.get("/metrics").await.expect(200).text;

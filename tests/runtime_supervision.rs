@@ -145,7 +145,7 @@ async fn a_stopped_context_stays_down_until_it_is_started() {
     let control = world.system.control();
     assert_eq!(world.ask("a", Command::Add(3)).await, Ok(Ok(3)));
     control.stop("stock").await.unwrap();
-    assert_eq!(component(&world), (false, "held".to_owned()));
+    assert_eq!(component(&world), (false, "stopped on request".to_owned()));
     for _ in 0..20 {
         let refused = world.ask("a", Command::Look).await;
         assert!(matches!(refused, Err(AskError::Unavailable { .. })), "{refused:?}");

@@ -8,6 +8,7 @@ use common::scripted_provider::{Script, ScriptedProvider, Step};
 use common::{Options, SOON, TestServer, booking, eventually, in_days};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use prost::Message as _;
 use reqwest::Method;
 use std::collections::HashMap;
@@ -168,9 +169,15 @@ async fn log_lines_within_a_request_tell_the_id_of_its_trace() {
     let (collector, (_process, road, _directory)) = (Collector::start().await, provider(&[Step::Refuse]).await);
     let server = TestServer::with(options(&collector.url, road.url())).await;
     book(&server, 202).await;
-    let line = server.log().lines().find(|line| line.contains("charge declined or not made")).unwrap().to_owned();
+    let line = server.log().lines().find(|line| line.contains("charge not made")).unwrap().to_owned();
     let line: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(line["span"]["trace_id"], TRACE_ID, "{line}");
+    let is_told = async || collector.spans(TRACE_ID).iter().any(|span| span.name == "provider: charge");
+    eventually("the failed call is told", SOON, is_told).await;
+    for span in collector.spans(TRACE_ID) {
+        let failed = span.status.as_ref().is_some_and(|status| status.code() == StatusCode::Error);
+        assert_eq!(failed, span.name == "provider: charge", "{}", span.name);
+    }
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ async fn payment_health(api: &Api) -> (Value, String) {
 async fn alarmed(api: &Api, count: &str, [metric_name, overdue_metric]: [&str; 2], words: &str) -> String {
     eventually(&format!("the alarm about {words}"), SOON, async || {
         let guard = api.get("/v1/admin/payment").await.expect(200).json;
-        guard[format!("{count}Alarm")] == 1 && guard[count] == 1
+        guard[format!("{}Overdue", count.trim_end_matches("Pending"))] == 1 && guard[count] == 1
     })
     .await;
     assert!((metric(api, metric_name).await - 1.0).abs() < 0.1);
@@ -56,9 +56,9 @@ async fn calm(api: &Api) {
     eventually("the alarm has ended", SOON, async || {
         let guard = api.get("/v1/admin/payment").await.expect(200).json;
         let zero = |name: &str| guard[name] == 0;
-        ["unknown", "unknownAlarm", "refundsOwed", "refundsOwedAlarm"].into_iter().all(zero)
+        ["unknown", "unknownOverdue", "refundsPending", "refundsOverdue"].into_iter().all(zero)
             && guard["unknownSince"].is_null()
-            && guard["refundsOwedSince"].is_null()
+            && guard["refundsPendingSince"].is_null()
     })
     .await;
     for name in UNKNOWN.into_iter().chain(REFUNDS) {
@@ -106,7 +106,7 @@ async fn a_refund_that_stays_owed_raises_an_alarm_until_it_is_made() {
     let reservation_no = server.reserve(&car_no, &customer_no, 3, 4).await.text_at("/reservationNo");
     set(&provider, json!({"down": true})).await;
     server.post_empty(&path("/v1/reservations/{}/cancellation", &reservation_no)).await.expect(200);
-    let (count, name, words) = ("refundsOwed", REFUNDS, "refunds owed");
+    let (count, name, words) = ("refundsPending", REFUNDS, "refunds owed");
     let since = alarmed(&server, count, name, words).await;
     server.kill9();
     server.restart().await;

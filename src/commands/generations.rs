@@ -113,6 +113,11 @@ impl Ground {
         Ground { config, fault_injection, provider, sandbox, clock, metrics, doorkeeper, stop }
     }
 
+    /// Who knows whether only a restart of the process helps.
+    pub fn doorkeeper(&self) -> Arc<Doorkeeper> {
+        Arc::clone(&self.doorkeeper)
+    }
+
     /// Opens the store and starts what stands on it.
     ///
     /// # Errors

@@ -4,8 +4,8 @@
 use anyhow::Context as _;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_process::Collector;
 use rentcar::config::Site;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The upper bounds of the buckets of durations, in seconds.
 const SECONDS_BUCKETS: [f64; 14] =
@@ -24,7 +24,6 @@ use Kind::{Counter, Gauge, Histogram};
 /// Name, kind, whether its series have labels, and what it counts.
 const METRICS: [(&str, Kind, bool, &str); 48] = [
     ("rentcar_build_info", Gauge, true, "1, with the version and the site as labels"),
-    ("process_start_time_seconds", Gauge, true, "when the process was started, in seconds since 1970"),
     ("rentcar_component_up", Gauge, true, "whether a component of /actuator/health is up"),
     ("rentcar_http_requests_total", Counter, true, "requests answered"),
     ("rentcar_http_request_duration_seconds", Histogram, true, "how long requests took to be answered"),
@@ -49,6 +48,12 @@ const METRICS: [(&str, Kind, bool, &str); 48] = [
     ("rentcar_journal_checkpoint_duration_seconds", Histogram, false, "how long checkpoints took"),
     ("rentcar_journal_sorted_runs", Gauge, false, "sorted runs on disk"),
     ("rentcar_store_disk_free_bytes", Gauge, false, "room left on the disk of the data directory"),
+    (
+        "rentcar_backup_last_success_timestamp_seconds",
+        Gauge,
+        false,
+        "when a backup was last sent whole, in seconds since 1970; 0 for not since the start",
+    ),
     ("rentcar_actor_messages_in_flight", Gauge, true, "commands and queries sent to entities and not answered"),
     ("rentcar_actor_restarts_total", Counter, true, "actors restarted after a failure"),
     ("rentcar_admission_rejections_total", Counter, true, "commands and queries beyond a bound of messages in flight"),
@@ -63,7 +68,7 @@ const METRICS: [(&str, Kind, bool, &str); 48] = [
     ("rentcar_breaker_state", Gauge, false, "0 closed, 1 half-open, 2 open, 3 forced open, 4 forced closed"),
     ("rentcar_bulkhead_in_flight", Gauge, false, "calls to the payment provider under way"),
     ("rentcar_bulkhead_queue_length", Gauge, false, "calls that wait for a permit"),
-    ("rentcar_bulkhead_rejections_total", Counter, true, "charges turned away, which are deferred"),
+    ("rentcar_bulkhead_rejections_total", Counter, true, "calls turned away; charges among them are deferred"),
     ("rentcar_deferred_payments", Gauge, false, "payments that will be retried"),
     ("rentcar_deferred_payment_retries_total", Counter, true, "retries of deferred payments"),
     ("rentcar_payments_unknown", Gauge, false, "charges of unknown outcome"),
@@ -83,6 +88,8 @@ pub fn install(site: &Site) -> anyhow::Result<PrometheusHandle> {
         .set_buckets(&BATCH_BUCKETS)
         .and_then(|builder| builder.set_buckets_for_metric(seconds, &SECONDS_BUCKETS));
     let handle = builder.and_then(PrometheusBuilder::install_recorder).context("metrics cannot be recorded")?;
+    // Those of the process itself have the names that all exporters give them.
+    Collector::default().describe();
     for (name, kind, labelled, help) in METRICS {
         match kind {
             Counter => describe_counter!(name, help),
@@ -98,8 +105,6 @@ pub fn install(site: &Site) -> anyhow::Result<PrometheusHandle> {
     }
     let (country, region) = (site.country.clone(), site.region.clone());
     let version = env!("CARGO_PKG_VERSION");
-    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    gauge!("process_start_time_seconds").set(started.as_secs_f64());
     gauge!("rentcar_build_info", "version" => version, "country" => country, "region" => region).set(1.0);
     Ok(handle)
 }

@@ -11,6 +11,7 @@ pub mod provider;
 pub mod reconcile;
 pub mod running;
 pub mod serve;
+pub mod systemd;
 pub mod telemetry;
 
 use anyhow::Context as _;
@@ -58,6 +59,7 @@ pub fn until_told_to_stop() -> anyhow::Result<CancellationToken> {
                 std::process::exit(130);
             }
             tracing::info!("stopping");
+            systemd::stopping();
             told.cancel();
         }
     });

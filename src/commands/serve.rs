@@ -1,7 +1,7 @@
 //! `rentcar serve`: configuration, store, actors, front door, in this order; and back again.
 
 use super::generations::{Generation, Ground};
-use super::{block_on, listening, metrics, say, telemetry, until_told_to_stop};
+use super::{block_on, listening, metrics, say, systemd, telemetry, until_told_to_stop};
 use anyhow::Context as _;
 use clap::Args;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -115,9 +115,15 @@ async fn serve_until_stopped(config: Config, fault_injection: bool, metrics: Pro
         demo = format!("rentcar demo --url http://{address}"),
         "ready to be tried, Ctrl-C stops it"
     );
+    systemd::ready();
 
+    let watchdog = tokio::spawn(systemd::watchdog({
+        let doorkeeper = ground.doorkeeper();
+        move || !doorkeeper.storage.wants_a_restart()
+    }));
     let closed = ground.go_on(generation, &door, serving).await;
     upkeep.abort();
+    watchdog.abort();
     closed.context("the journal could not be closed cleanly; what was acknowledged is safe")?;
     tracing::info!("stopped");
     Ok(())

@@ -14,6 +14,20 @@ use toml::{Table, Value};
 /// The most bytes of a file of settings.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
+/// Settings that had another name before version 0.2.0.
+const RENAMED: [(&str, &str); 10] = [
+    ("server.drain_ms", "server.shutdown_drain_ms"),
+    ("server.overload_wait_ms", "server.shed_scheduling_delay_ms"),
+    ("store.free_mib_min", "store.disk_free_mib_min"),
+    ("payment.unknown_ask_seconds_max", "payment.lookup_interval_seconds_max"),
+    ("payment.unknown_alarm_seconds", "payment.overdue_seconds"),
+    ("payment.bulkhead.settle_concurrency_max", "payment.bulkhead.background_concurrency_max"),
+    ("payment.bulkhead.settle_wait_ms_max", "payment.bulkhead.background_wait_ms_max"),
+    ("payment.bulkhead.pass_ms_max", "payment.bulkhead.permit_ms_max"),
+    ("actors.view_wait_ms_max", "actors.view_freshness_wait_ms_max"),
+    ("actors.read_wait_ms_max", "actors.read_queue_wait_ms_max"),
+];
+
 /// Where a setting was said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
@@ -161,6 +175,12 @@ impl Settings {
         };
         let listed = |section: &str| format!("{section} has {}", keys_of(section).join(", "));
         let (section, key) = name.rsplit_once('.').unwrap_or(("", name));
+        if let Some((_, now)) = RENAMED.iter().find(|(before, _)| *before == name) {
+            return match origin {
+                Origin::Variable(_) => format!("it is called {now} now (the variable {})", variable_of(now)),
+                Origin::File(_) => format!("it is called {now} now"),
+            };
+        }
         if known.iter().any(|(other, _)| *other == name) {
             return format!("it is a section, and {}", listed(name));
         }

@@ -44,9 +44,6 @@ pub enum Priority {
 }
 
 impl Priority {
-    /// Those that are ever shed, the least urgent first.
-    pub const SHED: [Priority; 4] = [Priority::List, Priority::Look, Priority::Begin, Priority::Settle];
-
     /// After how many classes it is its turn to be turned away; never for who operates the service.
     pub const fn shed_rank(self) -> Option<u32> {
         match self {

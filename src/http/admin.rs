@@ -32,10 +32,10 @@ struct GuardDto {
     deferred: usize,
     unknown: u64,
     unknown_since: Option<String>,
-    unknown_alarm: u64,
-    refunds_owed: u64,
-    refunds_owed_since: Option<String>,
-    refunds_owed_alarm: u64,
+    unknown_overdue: u64,
+    refunds_pending: u64,
+    refunds_pending_since: Option<String>,
+    refunds_overdue: u64,
 }
 
 impl GuardDto {
@@ -53,10 +53,10 @@ impl GuardDto {
             deferred: service.payments_deferred(),
             unknown: arrears.unknown.count,
             unknown_since: instant(arrears.unknown.since_ms),
-            unknown_alarm: arrears.unknown.late,
-            refunds_owed: arrears.refunds.count,
-            refunds_owed_since: instant(arrears.refunds.since_ms),
-            refunds_owed_alarm: arrears.refunds.late,
+            unknown_overdue: arrears.unknown.late,
+            refunds_pending: arrears.refunds.count,
+            refunds_pending_since: instant(arrears.refunds.since_ms),
+            refunds_overdue: arrears.refunds.late,
         }
     }
 }

@@ -12,6 +12,7 @@ use super::numbers::{Number, Spelled};
 use super::problem::Problem;
 use super::query::Query;
 use super::server::Peer;
+use super::shedding::shed_total;
 use crate::actors::service::CALLER_KEY;
 use crate::trace;
 use bytes::Bytes;
@@ -396,6 +397,9 @@ fn announce(route: &'static Route) {
             .increment(0);
     }
     drop(::metrics::histogram!("rentcar_http_request_duration_seconds", "route" => template));
+    if route.priority.shed_rank().is_some() {
+        shed_total(route.priority).increment(0);
+    }
 }
 
 pub(super) fn measure(route: &'static str, method: &'static str, answer: &Answer, started: Instant) {

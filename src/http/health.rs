@@ -41,17 +41,18 @@ pub(super) fn mount(group: Group<Front>) -> Group<Front> {
 }
 
 async fn health(front: Arc<Front>, _call: Call) -> Outcome {
-    Ok(overall(components(&front)))
-}
-
-/// Every part of the service, and where it stands if somebody said so.
-pub(super) fn components(front: &Front) -> Vec<ComponentHealth> {
-    let mut components = front.service.health();
-    front.doorkeeper.storage.complete(&mut components);
+    let mut components = components(&front);
     let site = &front.settings.site;
     if !site.is_empty() {
         components.push(ComponentHealth { name: "site".to_owned(), up: true, essential: false, detail: site.clone() });
     }
+    Ok(overall(components))
+}
+
+/// Every part of the service.
+pub(super) fn components(front: &Front) -> Vec<ComponentHealth> {
+    let mut components = front.service.health();
+    front.doorkeeper.storage.complete(&mut components);
     components
 }
 

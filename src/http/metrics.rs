@@ -5,6 +5,7 @@ use super::answer::Answer;
 use super::endpoint::{Call, Group, Outcome};
 use super::problem::Problem;
 use super::{access, health};
+use metrics_process::Collector;
 use std::sync::Arc;
 use warp::http::StatusCode;
 
@@ -16,6 +17,7 @@ pub(super) fn mount(group: Group<Front>) -> Group<Front> {
 
 async fn render(front: Arc<Front>, _call: Call) -> Outcome {
     let measured = front.measured.as_ref().ok_or_else(Problem::not_found)?;
+    Collector::default().collect();
     for component in health::components(&front) {
         let up = if component.up { 1.0 } else { 0.0 };
         ::metrics::gauge!("rentcar_component_up", "component" => component.name).set(up);

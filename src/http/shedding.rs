@@ -80,10 +80,6 @@ pub struct Shedder {
 impl Shedder {
     /// Measures until it is dropped. With a target of zero nobody is ever turned away.
     pub async fn watch(&self, target: Duration) {
-        for priority in Priority::SHED {
-            shed_total(priority).increment(0);
-        }
-        ::metrics::gauge!("rentcar_http_shed_level").set(0.0);
         if target.is_zero() {
             return;
         }
@@ -134,7 +130,7 @@ impl Shedder {
     }
 }
 
-fn shed_total(priority: Priority) -> ::metrics::Counter {
+pub(super) fn shed_total(priority: Priority) -> ::metrics::Counter {
     ::metrics::counter!("rentcar_http_requests_shed_total", "priority" => priority.name())
 }
 

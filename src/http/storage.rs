@@ -55,7 +55,7 @@ impl Storage {
     }
 
     /// Whether only another process can help.
-    pub(super) fn wants_a_restart(&self) -> bool {
+    pub fn wants_a_restart(&self) -> bool {
         self.ask(|told| told.restart_helps)
     }
 

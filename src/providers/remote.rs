@@ -51,7 +51,7 @@ impl Default for RemoteConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
     /// The URL is none that this client can use.
-    #[error("the payment provider's URL must be like http://host:port, with nothing but a path after it")]
+    #[error("the URL must be like http://host:port, with nothing but a path after it")]
     Url,
     /// The HTTP client could not be set up.
     #[error("the HTTP client could not be set up: {0}")]

@@ -85,7 +85,7 @@ fn a_variable_that_cannot_be_right_is_refused_with_its_name() {
         ("RENTCAR__TIME__ZONE", "Mars/Olympus", &["time.zone", "Mars/Olympus", "IANA", "Asia/Seoul"]),
         ("RENTCAR__LOG__FORMAT", "xml", &["log.format", "xml"]),
         ("RENTCAR__LOG__FILTER", "][", &["log.filter"]),
-        ("RENTCAR__PAYMENT__PROVIDER_URL", "nonsense", &["payment.provider_url", "payment provider's URL", "http://"]),
+        ("RENTCAR__PAYMENT__PROVIDER_URL", "nonsense", &["payment.provider_url", "the URL must be like", "http://"]),
     ];
     for (name, value, words) in cases {
         let directory = tempfile::tempdir().unwrap();
@@ -220,4 +220,23 @@ fn an_option_or_a_command_that_there_is_not_is_a_mistake_of_usage() {
     }
     assert!(tried(&["--help"]).done().contains("rebuild-views"));
     assert!(tried(&["--version"]).done().starts_with("rentcar "));
+}
+
+#[test]
+fn a_setting_by_its_former_name_is_refused_with_the_one_that_it_has_now() {
+    let changelog = include_str!("../../CHANGELOG.md");
+    let renamed = changelog.lines().filter_map(|line| {
+        let [_, before, now, _] = line.trim().split('|').collect::<Vec<_>>().try_into().ok()?;
+        let [before, now] = [before, now].map(|cell: &str| cell.trim().trim_matches('`'));
+        before.contains('.').then_some((before, now))
+    });
+    let renamed: Vec<_> = renamed.collect();
+    assert!(renamed.len() >= 10, "{renamed:?}");
+    let directory = tempfile::tempdir().unwrap();
+    for (before, now) in renamed {
+        let variable = |name: &str| format!("RENTCAR__{}", name.replace('.', "__").to_uppercase());
+        let mut command = rentcar();
+        command.arg("config").env(variable(before), "1").current_dir(directory.path());
+        run(&mut command).refused(&[before, &format!("called {now} now"), &variable(now)]);
+    }
 }

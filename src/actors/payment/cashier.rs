@@ -282,6 +282,20 @@ impl Cashier {
         self.call(payment_no, &payment, &means, pass).await
     }
 
+    /// A call to the provider, within its time.
+    async fn calling<T>(
+        &self,
+        name: &'static str,
+        call: BoxFuture<'_, Result<T, ProviderError>>,
+    ) -> Result<T, ProviderError> {
+        let span = trace::call(name);
+        let answer = within(self.call_timeout, call).instrument(span.clone()).await;
+        if answer.is_err() {
+            trace::failed(&span);
+        }
+        answer
+    }
+
     async fn call(
         &self,
         payment_no: &PaymentNo,
@@ -301,9 +315,7 @@ impl Cashier {
             Err(ProviderError::NotDone("the breaker has opened".to_owned()))
         } else {
             self.deferred.called(payment_no, means);
-            let answer = within(self.call_timeout, self.provider.charge(charge))
-                .instrument(trace::call("provider: charge"))
-                .await;
+            let answer = self.calling("provider: charge", self.provider.charge(charge)).await;
             pass.done(outcome_of(&answer));
             answer
         };
@@ -318,7 +330,7 @@ impl Cashier {
                 (Command::Decline { attempt, reason: reason.clone() }, Charged::Declined { reason })
             }
             Err(ProviderError::NotDone(why)) => {
-                tracing::info!(%payment_no, why, "charge declined or not made");
+                tracing::info!(%payment_no, why, "charge not made");
                 (Command::NotCharged { attempt }, deferred)
             }
             Err(ProviderError::Refused(why)) => {
@@ -415,8 +427,7 @@ impl Cashier {
 
     async fn inquire(&self, payment_no: &PaymentNo, payment: &Payment, pass: Pass) -> Result<Command, HandlerError> {
         let (key, asked_at) = (payment.charge_key(), Instant::now());
-        let answer =
-            within(self.call_timeout, self.provider.look_up(&key)).instrument(trace::call("provider: look up")).await;
+        let answer = self.calling("provider: look up", self.provider.look_up(&key)).await;
         pass.done(outcome_of(&answer));
         let attempt = payment.attempt;
         match answer.map_err(retry)? {
@@ -453,8 +464,7 @@ impl Cashier {
             reservation_no: payment.subject.reservation_no.clone(),
             amount,
         };
-        let answer =
-            within(self.call_timeout, self.provider.refund(refund)).instrument(trace::call("provider: refund")).await;
+        let answer = self.calling("provider: refund", self.provider.refund(refund)).await;
         pass.done(outcome_of(&answer));
         match answer {
             Ok(done) => Ok(Command::RefundDone { provider_ref: done.provider_ref.to_string() }),

@@ -8,13 +8,14 @@ use super::limits::{ContextLimits, RestartLimits};
 use super::recurring::recurring_child;
 use super::router::{ContextHandle, Core};
 use super::shard::{Overdue, ShardActor, ShardMessage, ShardSeed};
-use super::subscription::{Follower, FollowerSeed, Subscription};
+use super::subscription::{Follower, FollowerSeed, Lag, Subscription};
 use super::supervisor::{Board, ChildSpec, Strategy, SupervisorSpec};
 use super::system::{Component, Part};
 use super::timers::{TimerActor, TimerHandler, TimerSeed};
 use super::watch::{Kind, Watch};
 use crate::store::journal::Journal;
 use ractor::Actor;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -174,13 +175,29 @@ fn timers<E: Entity>(
     })
 }
 
-/// What sets the metrics of these subscriptions: also while their followers do not run, since then they lag.
+/// What sets the metrics of these subscriptions: also while their followers do not run, since then they lag. Those of one
+/// name are one subscription to several contexts.
 fn lag_gauges(clock: &Arc<dyn Clock>, subscriptions: &[Subscription]) -> Vec<Arc<dyn Fn() + Send + Sync>> {
-    let gauge = |subscription: &Subscription| -> Arc<dyn Fn() + Send + Sync> {
-        let (clock, subscription) = (Arc::clone(clock), subscription.clone());
-        Arc::new(move || subscription.measure(clock.now_ms()))
+    let mut by_name: BTreeMap<String, Vec<Subscription>> = BTreeMap::new();
+    for subscription in subscriptions {
+        by_name.entry(subscription.name().to_owned()).or_default().push(subscription.clone());
+    }
+    let gauge = |(name, subscriptions): (String, Vec<Subscription>)| -> Arc<dyn Fn() + Send + Sync> {
+        let clock = Arc::clone(clock);
+        let events = metrics::gauge!("rentcar_subscription_lag_events", "subscription" => name.clone());
+        let seconds = metrics::gauge!("rentcar_subscription_lag_seconds", "subscription" => name);
+        Arc::new(move || {
+            let now_ms = clock.now_ms();
+            let lags = subscriptions.iter().map(|subscription| subscription.lag(now_ms));
+            let lag = lags.fold(Lag::default(), Lag::and);
+            #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
+            {
+                events.set(lag.events as f64);
+                seconds.set(lag.oldest_ms as f64 / 1_000.0);
+            }
+        })
     };
-    subscriptions.iter().map(gauge).collect()
+    by_name.into_iter().map(gauge).collect()
 }
 
 fn followers(

@@ -7,11 +7,10 @@ use crate::store::journal::{Context, Journal, Recorded, ShardId};
 use futures_util::future::{BoxFuture, pending};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use metrics::Gauge;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -89,6 +88,14 @@ pub struct Lag {
     pub oldest_ms: i64,
 }
 
+impl Lag {
+    /// Of two that go by one name.
+    #[must_use]
+    pub fn and(self, other: Lag) -> Lag {
+        Lag { events: self.events.saturating_add(other.events), oldest_ms: self.oldest_ms.max(other.oldest_ms) }
+    }
+}
+
 #[derive(Debug)]
 struct ShardLag {
     head: watch::Receiver<u64>,
@@ -125,7 +132,6 @@ pub struct Subscription {
     /// Tell when a shard of a context that is asked has come back.
     asked: Vec<watch::Receiver<u64>>,
     lags: Arc<[ShardLag]>,
-    gauges: Arc<OnceLock<[Gauge; 2]>>,
 }
 
 impl Subscription {
@@ -142,7 +148,7 @@ impl Subscription {
             oldest_at_ms: AtomicI64::new(i64::MAX),
         };
         let lags = (0..journal.shard_count(source)).map(unknown).collect();
-        Self { source, subscriber, limits, asked: Vec::new(), lags, gauges: Arc::default() }
+        Self { source, subscriber, limits, asked: Vec::new(), lags }
     }
 
     /// Whose subscriber asks contexts, given as what [`ContextHandle::taken`](super::ContextHandle::taken) answers. What
@@ -160,11 +166,7 @@ impl Subscription {
 
     /// How far it is behind what is durable now, whether its followers run or not.
     pub fn lag(&self, now_ms: i64) -> Lag {
-        let lags = self.lags.iter().map(|shard| shard.at(now_ms));
-        lags.fold(Lag::default(), |all, one| Lag {
-            events: all.events.saturating_add(one.events),
-            oldest_ms: all.oldest_ms.max(one.oldest_ms),
-        })
+        self.lags.iter().map(|shard| shard.at(now_ms)).fold(Lag::default(), Lag::and)
     }
 
     /// After how long a call of the subscriber counts as stuck: well before it is given up.
@@ -181,23 +183,6 @@ impl Subscription {
     fn note(&self, shard: ShardId, handled: u64, oldest_at_ms: i64) {
         if let Some(lag) = self.lags.get(usize::from(shard.number)) {
             lag.note(handled, oldest_at_ms);
-        }
-    }
-
-    /// Sets the metrics of its lag.
-    pub(super) fn measure(&self, now_ms: i64) {
-        let lag = self.lag(now_ms);
-        let name = || self.name().to_owned();
-        let [events, seconds] = self.gauges.get_or_init(|| {
-            [
-                metrics::gauge!("rentcar_subscription_lag_events", "subscription" => name()),
-                metrics::gauge!("rentcar_subscription_lag_seconds", "subscription" => name()),
-            ]
-        });
-        #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
-        {
-            events.set(lag.events as f64);
-            seconds.set(lag.oldest_ms as f64 / 1_000.0);
         }
     }
 }

@@ -86,10 +86,11 @@ impl ShardWriter {
         };
         let limit = Duration::from_millis(self.append_ms_max);
         let mut abandoned = Abandoned { writer: self, armed: true };
-        let outcome = tokio::time::timeout(limit, sent).instrument(span).await;
+        let outcome = tokio::time::timeout(limit, sent).instrument(span.clone()).await;
         abandoned.armed = false;
         let outcome = outcome.unwrap_or_else(|_| Err(AppendError::Unknown("no answer in time".to_owned())));
         if let Err(error) = &outcome {
+            trace::failed(&span);
             self.settle(error, expected, count);
         }
         outcome

@@ -10,7 +10,7 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt};
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
@@ -120,6 +120,8 @@ fn write(mut pieces: Pieces, render: impl Fn(&StoredEvent) -> Option<serde_json:
     drop((snapshot, pieces.held.take()));
     pieces.hand_over(true)?;
     let (events, records) = (summary.events, summary.records);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    metrics::gauge!("rentcar_backup_last_success_timestamp_seconds").set(now.as_secs_f64());
     tracing::info!(
         events,
         records,

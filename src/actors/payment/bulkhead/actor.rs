@@ -48,8 +48,10 @@ struct Meters {
 
 impl Meters {
     fn new() -> Self {
-        for reason in Reason::ALL {
-            rejections_total(reason).increment(0);
+        for lane in Lane::ALL {
+            for reason in Reason::ALL {
+                rejections_total(lane, reason).increment(0);
+            }
         }
         Self {
             state: metrics::gauge!("rentcar_breaker_state"),
@@ -143,8 +145,8 @@ fn carry_out(shared: &Arc<Shared>, effects: Vec<Effect<Reply>>, now_ms: i64) {
                 tracing::error!(id, "provider call never ended, permit released");
                 shared.forget(id);
             }
-            Effect::Defer(reply, retry_after_ms, reason) => {
-                rejections_total(reason).increment(1);
+            Effect::Defer(reply, retry_after_ms, lane, reason) => {
+                rejections_total(lane, reason).increment(1);
                 let _ = reply.send(Err(Deferred { retry_after_ms }));
             }
         }

@@ -28,6 +28,9 @@ pub enum Lane {
 }
 
 impl Lane {
+    /// Both of them.
+    pub const ALL: [Lane; 2] = [Self::Charge, Self::Settle];
+
     /// Its name in metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -99,7 +102,7 @@ pub enum Effect<W> {
     /// May pass.
     Admit(W, Admitted),
     /// May not, and should come back after so many milliseconds.
-    Defer(W, u64, Reason),
+    Defer(W, u64, Lane, Reason),
     /// Has had its place for too long, and has it no longer.
     Revoke(u64),
 }
@@ -460,7 +463,7 @@ impl<W: Waiter> Desk<W> {
             }
             Lane::Settle => 0,
         };
-        Effect::Defer(who, self.bounded(wait_ms.saturating_add(turn_ms), jitter), reason)
+        Effect::Defer(who, self.bounded(wait_ms.saturating_add(turn_ms), jitter), lane, reason)
     }
 
     /// A time to come back after: lengthened by the jitter, and within its bounds. Those whose turn comes later than

@@ -29,7 +29,7 @@ fn admitted(effects: &[Effect<u32>]) -> Vec<u32> {
 
 fn deferred(effects: &[Effect<u32>]) -> Vec<(u32, Reason)> {
     let one = |effect: &Effect<u32>| match effect {
-        Effect::Defer(who, _, reason) => Some((*who, *reason)),
+        Effect::Defer(who, _, _, reason) => Some((*who, *reason)),
         Effect::Admit(..) | Effect::Revoke(_) => None,
     };
     effects.iter().filter_map(one).collect()
@@ -91,7 +91,7 @@ fn when_the_breaker_opens_those_who_wait_are_sent_away() {
         let effects = desk.leave(id(&failing), Verdict::Failure, 1, 0, 0.0);
         if desk.breaker().state() == BreakerState::Open {
             assert_eq!(deferred(&effects), [(who, Reason::Breaker)]);
-            let Effect::Defer(_, retry_after_ms, _) = effects[0] else { panic!() };
+            let Effect::Defer(_, retry_after_ms, _, _) = effects[0] else { panic!() };
             assert_eq!(retry_after_ms, 2_000);
             return;
         }

@@ -220,25 +220,25 @@ impl BulkheadHandle {
     pub async fn enter(&self, lane: Lane, deadline: Instant) -> Result<Pass, Deferred> {
         let wait = deadline.saturating_duration_since(Instant::now());
         if wait.is_zero() {
-            return Err(self.sent_away(Reason::Expired));
+            return Err(self.sent_away(lane, Reason::Expired));
         }
         let wait = wait.min(Duration::from_millis(match lane {
             Lane::Charge => self.0.config.queue_wait_ms_max,
             Lane::Settle => self.0.config.background_wait_ms_max,
         }));
-        let Some(admission) = Admission::take(&self.0) else { return Err(self.sent_away(Reason::Backlog)) };
-        let Some(actor) = self.0.actor() else { return Err(self.sent_away(Reason::Down)) };
+        let Some(admission) = Admission::take(&self.0) else { return Err(self.sent_away(lane, Reason::Backlog)) };
+        let Some(actor) = self.0.actor() else { return Err(self.sent_away(lane, Reason::Down)) };
         let (reply, answer) = oneshot::channel();
         let until_ms = self.0.clock.now_ms().saturating_add(millis(wait));
         if actor.send_message(Message::Enter { lane, until_ms, reply, admission }).is_err() {
-            return Err(self.sent_away(Reason::Down));
+            return Err(self.sent_away(lane, Reason::Down));
         }
         // A pass that arrives too late is dropped unused, and its place is free again.
         match tokio::time::timeout(wait + Duration::from_millis(ANSWER_GRACE_MS), answer).await {
             Ok(Ok(Ok(pass))) => Ok(pass.accepted()),
             Ok(Ok(Err(deferred))) => Err(deferred),
-            Ok(Err(_)) => Err(self.sent_away(Reason::Down)),
-            Err(_) => Err(self.sent_away(Reason::Backlog)),
+            Ok(Err(_)) => Err(self.sent_away(lane, Reason::Down)),
+            Err(_) => Err(self.sent_away(lane, Reason::Backlog)),
         }
     }
 
@@ -315,14 +315,14 @@ impl BulkheadHandle {
             .min(self.0.config.retry_after_ms_max.max(1_000).unsigned_abs())
     }
 
-    fn sent_away(&self, reason: Reason) -> Deferred {
-        rejections_total(reason).increment(1);
+    fn sent_away(&self, lane: Lane, reason: Reason) -> Deferred {
+        rejections_total(lane, reason).increment(1);
         Deferred { retry_after_ms: self.retry_after_ms() }
     }
 }
 
-pub(super) fn rejections_total(reason: Reason) -> metrics::Counter {
-    metrics::counter!("rentcar_bulkhead_rejections_total", "reason" => reason.name())
+pub(super) fn rejections_total(lane: Lane, reason: Reason) -> metrics::Counter {
+    metrics::counter!("rentcar_bulkhead_rejections_total", "kind" => lane.name(), "reason" => reason.name())
 }
 
 /// The right to make one call. Dropped without an outcome, the call counts as failed: whoever made it never came

@@ -92,7 +92,7 @@ impl Child {
                 let left_s = until.saturating_duration_since(Instant::now()).as_secs();
                 format!("down after failing too often, tried again within {} s", left_s + 1)
             }
-            Phase::Held => "held".to_owned(),
+            Phase::Held => "stopped on request".to_owned(),
             Phase::Stopped => "stopped".to_owned(),
         };
         let (name, up) = (self.spec.name.clone(), self.phase == Phase::Up);
