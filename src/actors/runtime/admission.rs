@@ -1,11 +1,17 @@
 //! Bounded permits, since mailboxes are not bounded: every question holds one of its context, its shard and its
 //! entity from before it is sent until it is answered or dropped. Refuses at once and never queues.
 
-use super::ask::Class;
-use super::entity::Entity;
-use super::router::{ShardCore, Slot};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Somebody outside, who can be turned away.
+    External,
+    /// The service itself, finishing what it has begun; a reserve is kept for it.
+    Internal,
+}
 
 /// Counts what is under way in one scope, up to a bound, with a reserve for the service itself.
 #[derive(Debug)]
@@ -88,51 +94,69 @@ impl ShardGate {
     }
 }
 
-/// The permits of one question; returned when dropped.
-pub(super) struct Permit<E: Entity> {
-    shard: Arc<ShardCore<E>>,
-    slot: Option<Arc<Slot<E>>>,
+/// The gate of an entity, and when it was last asked something, by its shard's count of admitted questions.
+#[derive(Debug)]
+pub(super) struct EntityGate {
+    gate: Gate,
+    used_at: AtomicU64,
 }
 
-impl<E: Entity> Permit<E> {
-    /// Takes the permits of the context and of the shard.
-    pub(super) fn enter(shard: &Arc<ShardCore<E>>, class: Class) -> Result<Self, Scope> {
-        if !shard.context_gate.enter(class) {
-            return Err(Scope::Context);
-        }
-        if !shard.gate.gate.enter(class) {
-            shard.context_gate.leave();
-            return Err(Scope::Shard);
-        }
-        Ok(Self { shard: Arc::clone(shard), slot: None })
+impl EntityGate {
+    pub(super) fn new(external_max: u32, reserve: u32) -> Self {
+        Self { gate: Gate::new(external_max, reserve), used_at: AtomicU64::new(0) }
     }
 
-    /// The entity whose permit it has.
-    pub(super) fn slot(&self) -> Option<&Arc<Slot<E>>> {
-        self.slot.as_ref()
+    /// Whether somebody asks it now.
+    pub(super) fn is_busy(&self) -> bool {
+        self.gate.count() > 0
+    }
+
+    pub(super) fn used_at(&self) -> u64 {
+        self.used_at.load(Ordering::Relaxed)
+    }
+}
+
+/// The permits of one question; returned when dropped.
+pub(super) struct Permit {
+    context: Arc<Gate>,
+    shard: Arc<ShardGate>,
+    entity: Option<Arc<EntityGate>>,
+}
+
+impl Permit {
+    /// Takes the permits of the context and of the shard.
+    pub(super) fn enter(context: &Arc<Gate>, shard: &Arc<ShardGate>, class: Class) -> Result<Self, Scope> {
+        if !context.enter(class) {
+            return Err(Scope::Context);
+        }
+        if !shard.gate.enter(class) {
+            context.leave();
+            return Err(Scope::Shard);
+        }
+        Ok(Self { context: Arc::clone(context), shard: Arc::clone(shard), entity: None })
     }
 
     /// Takes the permit of an entity, in place of that of an earlier incarnation, and marks it as in use.
-    pub(super) fn enter_entity(&mut self, slot: &Arc<Slot<E>>, class: Class) -> bool {
-        if !slot.gate.enter(class) {
+    pub(super) fn enter_entity(&mut self, entity: &Arc<EntityGate>, class: Class) -> bool {
+        if !entity.gate.enter(class) {
             return false;
         }
-        let admitted = self.shard.gate.admitted.fetch_add(1, Ordering::Relaxed);
-        slot.used_at.store(admitted, Ordering::Relaxed);
-        if let Some(earlier) = self.slot.replace(Arc::clone(slot)) {
+        let admitted = self.shard.admitted.fetch_add(1, Ordering::Relaxed);
+        entity.used_at.store(admitted, Ordering::Relaxed);
+        if let Some(earlier) = self.entity.replace(Arc::clone(entity)) {
             earlier.gate.leave();
         }
         true
     }
 }
 
-impl<E: Entity> Drop for Permit<E> {
+impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(slot) = &self.slot {
-            slot.gate.leave();
+        if let Some(entity) = &self.entity {
+            entity.gate.leave();
         }
-        self.shard.gate.gate.leave();
-        self.shard.context_gate.leave();
+        self.shard.gate.leave();
+        self.context.leave();
     }
 }
 

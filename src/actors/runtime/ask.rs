@@ -1,30 +1,18 @@
-//! One question and its one answer: what the caller says beside the command, and the cell in which the answer
-//! comes back. A question that is dropped anywhere on its way answers itself, and says truthfully whether
+//! One question and its one answer: what the caller says beside the command, and both ends of its way. A question that is dropped anywhere on its way answers itself, and says truthfully whether
 //! anything can have been done.
 
-use super::admission::Permit;
-use super::deadlines::Waiting;
+use super::admission::{Class, EntityGate, Permit};
+use super::cell::{ABANDONED, APPENDING, BEGUN, Cell, QUEUED, Waiting};
 use super::entity::Entity;
-use super::router::Slot;
 use crate::store::journal::{Cause, ShardId};
-use futures_util::task::AtomicWaker;
+use ractor::ActorRef;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::Span;
-
-/// Who asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// Somebody outside, who can be turned away.
-    External,
-    /// The service itself, finishing what it has begun; a reserve is kept for it.
-    Internal,
-}
 
 /// The caller's name for a command, so that the same command gets the same answer again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,43 +93,6 @@ pub enum AskError {
 pub type Answer<E> = (Result<<E as Entity>::Reply, <E as Entity>::Rejection>, Option<(ShardId, u64)>);
 pub(super) type Outcome<E> = Result<Answer<E>, AskError>;
 
-const QUEUED: u8 = 0;
-const BEGUN: u8 = 1;
-const APPENDING: u8 = 2;
-const ANSWERED: u8 = 3;
-const ABANDONED: u8 = 4;
-
-/// A one-shot channel that also knows how far the work has come, in one allocation.
-pub(super) struct Cell<T> {
-    stage: AtomicU8,
-    answer: Mutex<Option<T>>,
-    waker: AtomicWaker,
-}
-
-impl<T> Cell<T> {
-    fn step(&self, from: u8, to: u8) -> bool {
-        self.stage.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-
-    fn put(&self, answer: T) {
-        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
-        self.stage.store(ANSWERED, Ordering::Release);
-        self.waker.wake();
-    }
-
-    fn take(&self) -> Option<T> {
-        if self.stage.load(Ordering::Acquire) != ANSWERED {
-            return None;
-        }
-        self.answer.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// Has the caller look whether its deadline has passed.
-    pub(super) fn wake(&self) {
-        self.waker.wake();
-    }
-}
-
 /// The caller's end: waits for the answer, but no longer than until the deadline.
 pub(super) struct Waiter<'a, E: Entity> {
     cell: Arc<Cell<Outcome<E>>>,
@@ -159,7 +110,7 @@ impl<E: Entity> Future for Waiter<'_, E> {
         if let Some(answer) = this.cell.take() {
             return Poll::Ready(answer);
         }
-        this.cell.waker.register(context.waker());
+        this.cell.register(context.waker());
         if this.place.is_none() {
             this.place = Some(this.waiting.enter(this.deadline, &this.cell));
         } else if Instant::now() >= this.deadline {
@@ -191,31 +142,26 @@ impl<E: Entity> Drop for Waiter<'_, E> {
 /// The answering end; carries the permits, which are returned before the caller learns the answer.
 pub(super) struct Port<E: Entity> {
     cell: Arc<Cell<Outcome<E>>>,
-    permit: Option<Permit<E>>,
+    permit: Option<Permit>,
     retry_after_ms: u64,
 }
 
 impl<E: Entity> Port<E> {
     /// Both ends of a question that is to be answered by `deadline`.
     pub(super) fn new(
-        permit: Permit<E>,
+        permit: Permit,
         retry_after_ms: u64,
         deadline: Instant,
         waiting: &Waiting<Outcome<E>>,
     ) -> (Self, Waiter<'_, E>) {
-        let cell = Arc::new(Cell { stage: AtomicU8::new(QUEUED), answer: Mutex::new(None), waker: AtomicWaker::new() });
+        let cell = Cell::new();
         let port = Self { cell: Arc::clone(&cell), permit: Some(permit), retry_after_ms };
         (port, Waiter { cell, deadline, waiting, place: None })
     }
 
     /// The permits, to be extended on the way.
-    pub(super) fn permit_mut(&mut self) -> Option<&mut Permit<E>> {
+    pub(super) fn permit_mut(&mut self) -> Option<&mut Permit> {
         self.permit.as_mut()
-    }
-
-    /// The entity that the question is for, once it is on its way to it.
-    pub(super) fn slot(&self) -> Option<&Arc<Slot<E>>> {
-        self.permit.as_ref().and_then(Permit::slot)
     }
 
     /// Begins the work, unless nobody waits for it any longer.
@@ -251,7 +197,7 @@ impl<E: Entity> Drop for Port<E> {
             return;
         }
         let retry_after_ms = self.retry_after_ms;
-        match self.cell.stage.load(Ordering::Acquire) {
+        match self.cell.stage() {
             QUEUED | BEGUN => self.put(Err(AskError::Unavailable { retry_after_ms })),
             APPENDING => self.put(Err(AskError::Unknown)),
             _ => {}
@@ -267,8 +213,17 @@ pub(super) struct Envelope<E: Entity> {
     pub(super) ask: Ask,
     /// Where the answer goes.
     pub(super) port: Port<E>,
+    /// The entity that it is for, once it is on its way to it.
+    pub(super) slot: Option<Arc<Slot<E>>>,
     /// The step that it belongs to.
     pub(super) span: Span,
+}
+
+/// A live entity: the actor that it has for now, and its bounds.
+pub(super) struct Slot<E: Entity> {
+    pub(super) key: Arc<str>,
+    pub(super) actor: ActorRef<Envelope<E>>,
+    pub(super) gate: Arc<EntityGate>,
 }
 
 impl<E: Entity> Envelope<E> {

@@ -134,3 +134,8 @@ pub trait Entity: Send + Sync + 'static {
     /// When the bytes are not an answer.
     fn decode_answer(&self, body: &[u8]) -> Result<Self::Reply, CodecError>;
 }
+
+/// Keys can name people, so logs show a short digest of them.
+pub(super) fn entity_hash(key: &str) -> String {
+    format!("{:08x}", crc32fast::hash(key.as_bytes()))
+}

@@ -1,11 +1,11 @@
 //! The actor around an entity: load, decide, append, evolve, reply, one command at a time. Holds no rule of its
 //! own; its state changes only after the append is durable.
 
-use super::ask::{AskError, Envelope, Port};
+use super::ask::{AskError, Envelope, Port, Slot};
 use super::clock::Clock;
 use super::document::StateDocument;
-use super::entity::{Derived, Entity};
-use super::router::{Core, Slot};
+use super::entity::{Derived, Entity, entity_hash};
+use super::shard_core::Core;
 use super::watch::Kind;
 use super::writer::{Draft, ShardWriter};
 use crate::store::codec::CodecError;
@@ -110,7 +110,7 @@ impl<E: Entity> Actor for EntityActor<E> {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         let Some(envelope) = envelope.begin() else { return Ok(()) };
-        state.serve(envelope.port.slot());
+        state.serve(envelope.slot.as_ref());
         if state.env.writer.has_failed() {
             // What is known here may be out of date: not even a look at it is given.
             envelope.port.unavailable();
@@ -145,11 +145,6 @@ fn give_up<E: Entity>(key: &str, port: Port<E>, failure: Failure) -> Result<(), 
             Err(reason.into())
         }
     }
-}
-
-/// Keys can name people, so logs show a short digest of them.
-pub(super) fn entity_hash(key: &str) -> String {
-    format!("{:08x}", crc32fast::hash(key.as_bytes()))
 }
 
 impl<E: Entity> EntityState<E> {

@@ -7,6 +7,7 @@
 mod admission;
 mod ask;
 pub mod backoff;
+mod cell;
 pub mod clock;
 mod context;
 mod deadlines;
@@ -20,6 +21,7 @@ mod rebuild;
 mod recurring;
 mod router;
 mod shard;
+mod shard_core;
 mod subscription;
 pub mod supervisor;
 mod system;
@@ -28,7 +30,8 @@ mod watch;
 mod watchdog;
 mod writer;
 
-pub use ask::{Answer, Ask, AskError, Class, CommandId};
+pub use admission::Class;
+pub use ask::{Answer, Ask, AskError, CommandId};
 pub use backoff::Backoff;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use context::{ContextPart, ContextSpec, context, followers_part};

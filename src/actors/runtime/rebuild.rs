@@ -7,8 +7,7 @@
 //! timer that is not set will not ask.
 
 use super::document::{FoldError, StateDocument};
-use super::entity::{Derived, Entity};
-use super::entity_actor::entity_hash;
+use super::entity::{Derived, Entity, entity_hash};
 use crate::store::codec::CodecError;
 use crate::store::journal::{
     APPEND_BYTES_MAX, APPEND_ITEMS_MAX, Append, AppendError, DOCUMENT_BYTES_MAX, DocumentWrite, IndexWrite, Journal,

@@ -2,7 +2,7 @@
 //! entity and the name of its command, never by anything personal. Only remembers; who is stuck is dealt with by
 //! whoever owns the handler.
 
-use super::entity_actor::entity_hash;
+use super::entity::entity_hash;
 use slab::Slab;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};

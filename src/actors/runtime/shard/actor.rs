@@ -2,13 +2,13 @@
 
 use super::passivation::{self, Candidate, IDLE_TICKS, IdleClock};
 use super::quarantine::Quarantine;
-use crate::actors::runtime::admission::{Gate, Scope, rejections_total};
-use crate::actors::runtime::ask::{AskError, Envelope};
+use crate::actors::runtime::admission::{EntityGate, Scope, rejections_total};
+use crate::actors::runtime::ask::{AskError, Envelope, Slot};
 use crate::actors::runtime::clock::Clock;
-use crate::actors::runtime::entity::Entity;
-use crate::actors::runtime::entity_actor::{EntityActor, EntityEnv, entity_hash};
+use crate::actors::runtime::entity::{Entity, entity_hash};
+use crate::actors::runtime::entity_actor::{EntityActor, EntityEnv};
 use crate::actors::runtime::limits::ContextLimits;
-use crate::actors::runtime::router::{Core, ShardCore, Slot};
+use crate::actors::runtime::shard_core::{Core, ShardCore, ShardMessage};
 use crate::actors::runtime::watch::Kind;
 use crate::actors::runtime::writer::ShardWriter;
 use crate::store::journal::{AppendError, Journal};
@@ -16,29 +16,13 @@ use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, MessagingE
 use std::collections::{BTreeMap, HashMap};
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 /// How long a starting shard waits for the journal; its siblings start after it.
 const OWN_AT_START_MS_MAX: u64 = 1_000;
-
-/// What a shard is told.
-pub(in crate::actors::runtime) enum ShardMessage<E: Entity> {
-    /// A question for an entity that is not known to live.
-    Route { key: Arc<str>, envelope: Envelope<E> },
-    /// The writer of this generation can no longer be trusted.
-    Failed { generation: u64, unknown: bool },
-    /// Take the shard.
-    Own { generation: u64 },
-    /// Look after idle entities and gauges.
-    Tick,
-    /// End entities that are [overdue](ShardCore::overdue).
-    EndOverdue,
-    /// Finish what is there, as far as that can be done in time, then stop.
-    Close { until: Instant },
-}
 
 /// What a shard is made of.
 pub(in crate::actors::runtime) struct ShardSeed<E: Entity> {
@@ -243,8 +227,8 @@ impl<E: Entity> ShardState<E> {
             },
         };
         let limits = self.limits();
-        let gate = Gate::new(limits.entity_in_flight_max, limits.entity_internal_reserve);
-        let slot = Arc::new(Slot { key: Arc::clone(&key), actor, gate, used_at: AtomicU64::new(0) });
+        let gate = Arc::new(EntityGate::new(limits.entity_in_flight_max, limits.entity_internal_reserve));
+        let slot = Arc::new(Slot { key: Arc::clone(&key), actor, gate });
         self.keys.insert(slot.actor.get_id(), Arc::clone(&key));
         self.shard().change(|table| table.insert(Arc::clone(&key), Arc::clone(&slot)));
         self.deliver(&key, &slot, envelope);
@@ -252,9 +236,10 @@ impl<E: Entity> ShardState<E> {
 
     fn deliver(&mut self, key: &Arc<str>, slot: &Arc<Slot<E>>, mut envelope: Envelope<E>) {
         let class = envelope.ask.class;
-        if !envelope.port.permit_mut().is_none_or(|permit| permit.enter_entity(slot, class)) {
+        if !envelope.port.permit_mut().is_none_or(|permit| permit.enter_entity(&slot.gate, class)) {
             return self.overloaded(envelope, Scope::Entity);
         }
+        envelope.slot = Some(Arc::clone(slot));
         if let Err(MessagingErr::SendErr(envelope)) = slot.actor.send_message(envelope) {
             // It has just ended, and the word of it is on its way.
             self.leave(key, slot.actor.get_cell());
@@ -296,7 +281,7 @@ impl<E: Entity> ShardState<E> {
         for key in keys {
             // Whoever asks enters the gate and sends while the table is held, so that nothing is on its way.
             let slot = self.shard().change(|table| {
-                let is_idle = table.get(key).is_some_and(|slot| slot.gate.count() == 0);
+                let is_idle = table.get(key).is_some_and(|slot| !slot.gate.is_busy());
                 if is_idle { table.remove(key) } else { None }
             });
             let Some(slot) = slot else { continue };
@@ -311,8 +296,8 @@ impl<E: Entity> ShardState<E> {
     fn candidates(&self) -> Vec<Candidate> {
         let candidate = |(key, slot): (&Arc<str>, &Arc<Slot<E>>)| Candidate {
             key: Arc::clone(key),
-            used_at: slot.used_at.load(Ordering::Relaxed),
-            busy: slot.gate.count() > 0,
+            used_at: slot.gate.used_at(),
+            busy: slot.gate.is_busy(),
         };
         self.shard().look(|table| table.iter().map(candidate).collect())
     }

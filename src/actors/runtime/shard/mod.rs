@@ -6,5 +6,5 @@ mod overdue;
 mod passivation;
 mod quarantine;
 
-pub(super) use actor::{ShardActor, ShardMessage, ShardSeed};
+pub(super) use actor::{ShardActor, ShardSeed};
 pub(super) use overdue::Overdue;

@@ -3,8 +3,7 @@
 
 use crate::actors::runtime::entity::Entity;
 use crate::actors::runtime::recurring::Recurring;
-use crate::actors::runtime::router::Core;
-use crate::actors::runtime::shard::ShardMessage;
+use crate::actors::runtime::shard_core::{Core, ShardMessage};
 use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
 use std::sync::Arc;
