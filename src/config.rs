@@ -6,7 +6,7 @@ mod sources;
 pub use listen::Listen;
 pub use sources::Origin;
 
-use crate::actors::payment::bulkhead::BulkheadConfig;
+use crate::actors::bulkhead::BulkheadConfig;
 use crate::domain::cancellation::CancellationPolicy;
 use crate::domain::pricing::Pricing;
 use crate::domain::reservation::Terms;

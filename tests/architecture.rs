@@ -30,7 +30,7 @@ const DOORS: [(&str, &str); 7] = [
     // The front door asks the service, in its words, and shows the bulkhead to operators.
     ("src/http/", "actors::api"),
     ("src/http/", "actors::service"),
-    ("src/http/admin.rs", "actors::payment::bulkhead"),
+    ("src/http/admin.rs", "actors::bulkhead"),
     // The record of a whole request that was answered before.
     ("src/http/idempotency.rs", "store::journal::CommandRecord"),
     ("src/http/customers.rs", "store::journal::CommandRecord"),

@@ -3,9 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
-use rentcar::actors::payment::bulkhead::{
-    BreakerConfig, BreakerState, BulkheadConfig, BulkheadHandle, Lane, Mode, Outcome,
-};
+use rentcar::actors::bulkhead::{BreakerConfig, BreakerState, BulkheadConfig, BulkheadHandle, Lane, Mode, Outcome};
 use rentcar::domain::ids::ReservationNo;
 use rentcar::domain::money::{Currency, Money};
 use rentcar::providers::sandbox::{Sandbox, SettingsPatch};

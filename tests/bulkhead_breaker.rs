@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use proptest::prelude::*;
-use rentcar::actors::payment::bulkhead::breaker::{Breaker, BreakerState, Mode, Ticket, Verdict};
-use rentcar::actors::payment::bulkhead::config::BreakerConfig;
+use rentcar::actors::bulkhead::breaker::{Breaker, BreakerState, Mode, Ticket, Verdict};
+use rentcar::actors::bulkhead::config::BreakerConfig;
 
 fn config() -> BreakerConfig {
     BreakerConfig {

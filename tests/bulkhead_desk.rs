@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use proptest::prelude::*;
-use rentcar::actors::payment::bulkhead::breaker::{BreakerState, Mode, Verdict};
-use rentcar::actors::payment::bulkhead::desk::{Admitted, Desk, Effect, Lane, Reason, Waiter};
-use rentcar::actors::payment::bulkhead::{AdaptiveConfig, BreakerConfig, BulkheadConfig};
+use rentcar::actors::bulkhead::breaker::{BreakerState, Mode, Verdict};
+use rentcar::actors::bulkhead::desk::{Admitted, Desk, Effect, Lane, Reason, Waiter};
+use rentcar::actors::bulkhead::{AdaptiveConfig, BreakerConfig, BulkheadConfig};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Somebody who waits, by number.

@@ -8,7 +8,7 @@ use common::sse::Events;
 use common::{Answer, SOON, TestServer, booking, car, customer, eventually, hold, in_days, means, path, unique};
 use rentcar::actors::api::{PaymentMeans, PersonalData, ReserveRequest};
 use rentcar::actors::app::{App, AppSettings, Foundation};
-use rentcar::actors::payment::bulkhead::BulkheadConfig;
+use rentcar::actors::bulkhead::BulkheadConfig;
 use rentcar::actors::payment::unsettled::UnsettledSettings;
 use rentcar::actors::runtime::{ContextLimits, SystemClock};
 use rentcar::actors::service::{Service, ServiceSettings};

@@ -5,8 +5,8 @@
 use futures_util::future::{BoxFuture, join_all};
 use rentcar::actors::api::{PaymentMeans, PaymentResult, ReserveRequest};
 use rentcar::actors::app::{App, AppSettings, Foundation};
+use rentcar::actors::bulkhead::{BreakerConfig, BreakerState, BulkheadConfig, BulkheadHandle};
 use rentcar::actors::payment::Payments;
-use rentcar::actors::payment::bulkhead::{BreakerConfig, BreakerState, BulkheadConfig, BulkheadHandle};
 use rentcar::actors::payment::cashier::Cashier;
 use rentcar::actors::payment::deferred::DeferredPayments;
 use rentcar::actors::payment::reconciliation::Reconciler;

@@ -1,12 +1,12 @@
 //! Puts the contexts together and starts them: who asks whom, who follows whom.
 
 use super::api::ServiceError;
+use super::bulkhead::{BulkheadConfig, BulkheadHandle};
 use super::customer::Customers;
 use super::fleet::Ledger;
 use super::housekeeping;
 use super::migration::{MigrationError, migrate};
 use super::payment::Payments;
-use super::payment::bulkhead::{BulkheadConfig, BulkheadHandle};
 use super::payment::cashier::{Cashier, Settler};
 use super::payment::deferred::{self, DeferredPayments};
 use super::payment::reconciliation::Reconciler;

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod app;
+pub mod bulkhead;
 mod committed;
 pub mod customer;
 pub mod fleet;

@@ -2,7 +2,7 @@
 //! made as a restart of the process would make it, behind the same front door. Never repairs what is stored, and never
 //! lets two generations have the store at the same time: the directory's lock decides.
 
-use super::serve::{app_settings, front_settings, rate_limit, store_options};
+use super::settings::{app_settings, front_settings, rate_limit, store_options};
 use anyhow::Context as _;
 use metrics::{counter, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;

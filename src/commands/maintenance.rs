@@ -1,7 +1,7 @@
 //! The commands that read a data directory while no server holds it.
 
 use super::{block_on, say};
-use crate::commands::serve::store_options;
+use crate::commands::settings::store_options;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};

@@ -11,6 +11,7 @@ pub mod provider;
 pub mod reconcile;
 pub mod running;
 pub mod serve;
+pub mod settings;
 pub mod systemd;
 pub mod telemetry;
 

@@ -3,7 +3,7 @@
 
 use super::maintenance::{Data, progress};
 use super::running::{Running, ServiceUrl};
-use super::serve::remote_provider;
+use super::settings::remote_provider;
 use super::{block_on, say};
 use anyhow::Context as _;
 use clap::Args;

@@ -8,7 +8,7 @@ use super::json::Members;
 use super::problem::Problem;
 use super::reconciliation::ReconciliationDto;
 use super::values::render_instant;
-use crate::actors::payment::bulkhead::{BreakerState, BulkheadStatus};
+use crate::actors::bulkhead::{BreakerState, BulkheadStatus};
 use crate::actors::service::{Backup, BreakerMode, BrokenOff, FaultAction, Service, UnknownContext};
 use crate::domain::time::Timestamp;
 use futures_util::stream::{self, StreamExt};

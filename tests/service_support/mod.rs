@@ -4,7 +4,7 @@
 
 use rentcar::actors::api::{PaymentMeans, ReserveRequest};
 use rentcar::actors::app::{App, AppSettings, Foundation};
-use rentcar::actors::payment::bulkhead::BulkheadConfig;
+use rentcar::actors::bulkhead::BulkheadConfig;
 use rentcar::actors::payment::unsettled::UnsettledSettings;
 use rentcar::actors::runtime::{Clock, ContextLimits, ManualClock};
 use rentcar::actors::service::{Service, ServiceSettings};

@@ -8,7 +8,7 @@ use super::model::{Model, NO_SHOW_GRACE_MS};
 use super::trace::Trace;
 use rentcar::actors::api::ServiceError;
 use rentcar::actors::app::{App, AppSettings, Foundation};
-use rentcar::actors::payment::bulkhead::BulkheadConfig;
+use rentcar::actors::bulkhead::BulkheadConfig;
 use rentcar::actors::payment::unsettled::UnsettledSettings;
 use rentcar::actors::policies::POLICIES;
 use rentcar::actors::runtime::{Clock, ContextLimits, entropy};

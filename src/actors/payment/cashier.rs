@@ -5,18 +5,18 @@
 mod again;
 
 use super::Payments;
-use super::bulkhead::{BulkheadHandle, Lane, Outcome, Pass};
 use super::deferred::DeferredPayments;
 use super::hands::{Hand, Hands, InHand, Work};
+use super::order::Order;
 use super::patience::{Absences, Disputes};
 use crate::actors::api::{PaymentMeans, ServiceError};
+use crate::actors::bulkhead::{BulkheadHandle, Lane, Outcome, Pass};
 use crate::actors::committed::committed;
 use crate::actors::runtime::{Ask, Backoff, ContextHandle, HandlerError, TimerHandler};
 use crate::domain::Subject;
 use crate::domain::ids::PaymentNo;
 use crate::domain::money::Money;
 use crate::domain::payment::{Cancelled, Command, Outstanding, Payment, Rejection, Status};
-use crate::domain::time::Timestamp;
 use crate::providers::{Charge, ChargeOutcome, Found, PaymentProvider, ProviderError, Refund};
 use crate::store::journal::{Journal, Timer};
 use crate::store::schema;
@@ -52,19 +52,6 @@ const REFUND_WAIT_FACTOR: u64 = 4;
 const SETTLE_AFTER_MAX: Duration = Duration::from_secs(2);
 /// How long the provider is left alone about a payment on which its books and ours disagree.
 const DISPUTED: Backoff = Backoff::new(60_000, 3_600_000);
-
-/// What a customer wants to pay, and with what.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Order {
-    /// What is paid.
-    pub subject: Subject,
-    /// How much.
-    pub amount: Money,
-    /// With what.
-    pub means: PaymentMeans,
-    /// Until when the car is held for it.
-    pub hold_until: Timestamp,
-}
 
 /// What became of a charge.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! The Payment context: one entity per payment, the cashier that deals with the provider, and the bulkhead that
 //! guards it. Wiring only; the rules are in the domain.
 
-pub mod bulkhead;
 pub mod cashier;
 pub mod deferred;
 mod hands;
+pub mod order;
 mod patience;
 pub mod reconciliation;
 pub mod unconfirmed;

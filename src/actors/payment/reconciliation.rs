@@ -9,8 +9,8 @@
 //! either.
 
 use super::Payments;
-use super::bulkhead::BulkheadHandle;
 use super::cashier::within;
+use crate::actors::bulkhead::BulkheadHandle;
 use crate::actors::committed::{booking, committed};
 use crate::actors::runtime::StateDocument;
 use crate::domain::ids::ReservationNo;

@@ -2,7 +2,8 @@
 
 use super::{Result, Service, ask, fresh_reservation_no};
 use crate::actors::api::{PaymentMeans, PaymentResult, ReservationView, ReserveRequest, ServiceError};
-use crate::actors::payment::cashier::{Charged, Order};
+use crate::actors::payment::cashier::Charged;
+use crate::actors::payment::order::Order;
 use crate::actors::payment::unconfirmed::give_back;
 use crate::actors::reservation::Reply;
 use crate::domain::Subject;

@@ -1,7 +1,7 @@
 //! What operators see and do: health, the payment guard, and the fault hook.
 
 use super::Service;
-use crate::actors::payment::bulkhead::{BulkheadStatus, Mode};
+use crate::actors::bulkhead::{BulkheadStatus, Mode};
 use crate::actors::payment::reconciliation::{ReconcileError, Report};
 use crate::actors::payment::unsettled::Arrears;
 use crate::actors::runtime::Kind;

@@ -2,7 +2,7 @@
 //! the jitter are arguments. The wall clock says when a hold runs out, the time that never jumps when a retry is due.
 
 use crate::actors::api::PaymentMeans;
-use crate::actors::payment::cashier::Order;
+use crate::actors::payment::order::Order;
 use crate::actors::runtime::Backoff;
 use crate::domain::ids::PaymentNo;
 use std::collections::{BTreeMap, BTreeSet};

@@ -7,7 +7,7 @@ mod retrier;
 
 pub use retrier::part;
 
-use super::cashier::Order;
+use super::order::Order;
 use crate::actors::api::PaymentMeans;
 use crate::actors::runtime::{Clock, entropy};
 use crate::domain::ids::PaymentNo;

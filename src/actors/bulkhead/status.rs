@@ -3,6 +3,9 @@
 use super::breaker::BreakerState;
 use serde::Serialize;
 
+/// After how long to come back to a bulkhead that is being restarted.
+pub(super) const DOWN_RETRY_AFTER_MS: u64 = 1_000;
+
 /// The bulkhead as of its last decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -37,7 +40,7 @@ impl BulkheadStatus {
             limit: 0,
             opened_at_ms: None,
             next_probe_at_ms: None,
-            retry_after_ms: super::handle::DOWN_RETRY_AFTER_MS,
+            retry_after_ms: DOWN_RETRY_AFTER_MS,
         }
     }
 }

@@ -3,17 +3,14 @@
 
 use super::breaker::{BreakerState, Verdict};
 use super::desk::{Desk, Effect, Lane, Reason, Waiter};
-use super::handle::{Admission, Deferred, Pass, Shared, Standing, rejections_total};
+use super::handle::{BulkheadHandle, Deferred, Message, Pass, Reply, Shared, Standing, rejections_total};
 use super::status::BulkheadStatus;
 use crate::actors::runtime::entropy;
+use futures_util::future::BoxFuture;
 use metrics::{Gauge, Histogram};
-use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
-
-/// How somebody who wants to enter is answered.
-type Reply = oneshot::Sender<Result<Pass, Deferred>>;
 
 impl Waiter for Reply {
     fn is_gone(&self) -> bool {
@@ -21,17 +18,20 @@ impl Waiter for Reply {
     }
 }
 
-/// What the actor is told.
-#[derive(Debug)]
-pub(super) enum Message {
-    /// Somebody wants to make a call.
-    Enter { lane: Lane, until_ms: i64, reply: Reply, admission: Admission },
-    /// A call has ended. At most as many of these as there are passes.
-    Leave { id: u64, lane: Lane, verdict: Verdict, elapsed: Duration },
-    /// An operator has set another mode.
-    Force { reply: oneshot::Sender<()>, admission: Admission },
-    /// The time has come that the desk named.
-    Wake,
+impl BulkheadHandle {
+    /// What a supervisor calls to start the actor, and to start it again.
+    pub fn child_start(
+        &self,
+    ) -> impl Fn(ActorCell) -> BoxFuture<'static, Result<ActorCell, SpawnErr>> + Send + Sync + Clone + 'static {
+        let shared = Arc::clone(self.shared());
+        move |supervisor| {
+            let shared = Arc::clone(&shared);
+            Box::pin(async move {
+                let (actor, _) = Actor::spawn_linked(None, BulkheadActor, shared, supervisor).await?;
+                Ok(actor.get_cell())
+            })
+        }
+    }
 }
 
 /// The actor.

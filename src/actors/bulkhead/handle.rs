@@ -2,15 +2,13 @@
 //! reach the new one, and while there is none everybody is deferred. The passes that are out are written down beside
 //! the actor, so that the next one counts the calls that are still under way, and hears of their end.
 
-use super::actor::{BulkheadActor, Message};
 use super::breaker::{BreakerState, Mode, Verdict};
 use super::config::BulkheadConfig;
 use super::desk::{Admitted, Lane, Reason};
 use super::pace::Pace;
-use super::status::BulkheadStatus;
+use super::status::{BulkheadStatus, DOWN_RETRY_AFTER_MS};
 use crate::actors::runtime::entropy;
-use futures_util::future::BoxFuture;
-use ractor::{Actor, ActorCell, ActorId, ActorRef, ActorStatus, SpawnErr};
+use ractor::{ActorId, ActorRef, ActorStatus};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,8 +16,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// After how long to come back to a bulkhead that is being restarted.
-pub(super) const DOWN_RETRY_AFTER_MS: u64 = 1_000;
 /// How much longer than the time in the queue an answer is waited for before the actor is taken for stuck.
 const ANSWER_GRACE_MS: u64 = 150;
 /// The ids of passes of one actor are below those of the next by this.
@@ -157,6 +153,22 @@ impl Shared {
     }
 }
 
+/// How somebody who wants to enter is answered.
+pub(super) type Reply = oneshot::Sender<Result<Pass, Deferred>>;
+
+/// What the actor is told.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// Somebody wants to make a call.
+    Enter { lane: Lane, until_ms: i64, reply: Reply, admission: Admission },
+    /// A call has ended. At most as many of these as there are passes.
+    Leave { id: u64, lane: Lane, verdict: Verdict, elapsed: Duration },
+    /// An operator has set another mode.
+    Force { reply: oneshot::Sender<()>, admission: Admission },
+    /// The time has come that the desk named.
+    Wake,
+}
+
 /// A place in the actor's mailbox, given back when the message is handled or lost.
 #[derive(Debug)]
 pub(super) struct Admission(Arc<Shared>);
@@ -198,18 +210,9 @@ impl BulkheadHandle {
         }))
     }
 
-    /// What a supervisor calls to start the actor, and to start it again.
-    pub fn child_start(
-        &self,
-    ) -> impl Fn(ActorCell) -> BoxFuture<'static, Result<ActorCell, SpawnErr>> + Send + Sync + Clone + 'static {
-        let shared = Arc::clone(&self.0);
-        move |supervisor| {
-            let shared = Arc::clone(&shared);
-            Box::pin(async move {
-                let (actor, _) = Actor::spawn_linked(None, BulkheadActor, shared, supervisor).await?;
-                Ok(actor.get_cell())
-            })
-        }
+    /// What the actor shares with the handles.
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.0
     }
 
     /// The right to make one call to the provider, waited for at most as long as the settings say and not beyond

@@ -1,0 +1,110 @@
+//! What the settings mean to each part of the service.
+
+use rentcar::actors::app::AppSettings;
+use rentcar::actors::payment::unsettled::UnsettledSettings;
+use rentcar::actors::runtime::ContextLimits;
+use rentcar::actors::service::ServiceSettings;
+use rentcar::config::Config;
+use rentcar::http::FrontSettings;
+use rentcar::http::body::BodyLimits;
+use rentcar::http::endpoint::RequestLimits;
+use rentcar::http::rate_limit::RateLimitSettings;
+use rentcar::http::server::ServerLimits;
+use rentcar::providers::PaymentProvider;
+use rentcar::providers::remote::{RemoteConfig, RemoteProvider};
+use rentcar::providers::sandbox::Sandbox;
+use rentcar::store::schema;
+use rentcar::store::sled::SledOptions;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How the store of these settings is opened.
+pub fn store_options(config: &Config) -> SledOptions {
+    let shards: Vec<_> = schema::ALL.into_iter().map(|context| (context, config.store.shards)).collect();
+    let cache_bytes = config.store.cache_mib.saturating_mul(1024 * 1024);
+    SledOptions { cache_bytes, ..SledOptions::new(&shards) }
+}
+
+/// The payment provider, and the sandbox if it is that one.
+pub(super) fn payment_provider(config: &Config) -> anyhow::Result<(Arc<dyn PaymentProvider>, Option<Sandbox>)> {
+    if config.payment.provider_url.is_empty() {
+        let sandbox = Sandbox::new();
+        return Ok((Arc::new(sandbox.clone()), Some(sandbox)));
+    }
+    Ok((Arc::new(remote_provider(config)?), None))
+}
+
+/// The client of the provider process that the settings name.
+pub(super) fn remote_provider(config: &Config) -> anyhow::Result<RemoteProvider> {
+    let remote = RemoteConfig { call_ms_max: config.payment.provider_timeout_ms, ..RemoteConfig::default() };
+    Ok(RemoteProvider::new(&config.payment.provider_url, remote)?)
+}
+
+pub(super) fn app_settings(config: &Config) -> AppSettings {
+    let actors = &config.actors;
+    let limits = ContextLimits {
+        in_flight_max: actors.in_flight_max,
+        shard_in_flight_max: actors.in_flight_per_shard_max,
+        entity_in_flight_max: actors.in_flight_per_entity_max,
+        live_entities_max: actors.live_entities_per_shard_max,
+        stuck_ms_max: actors.stuck_ms_max,
+        entity_idle_ms: actors.entity_idle_seconds.saturating_mul(1_000),
+        ..ContextLimits::default()
+    };
+    AppSettings {
+        service: ServiceSettings {
+            terms: config.terms(),
+            request_timeout: Duration::from_millis(config.server.request_timeout_ms),
+            payment_wait: Duration::from_millis(config.payment.wait_ms_max),
+            view_wait: Duration::from_millis(actors.view_freshness_wait_ms_max),
+            read_wait: Duration::from_millis(actors.read_queue_wait_ms_max),
+            unpaid_holds_max: config.reservation.unpaid_holds_per_customer_max,
+        },
+        bulkhead: config.payment.bulkhead,
+        provider_timeout: Duration::from_millis(config.payment.provider_timeout_ms),
+        retry_deferred: config.payment.retry_deferred,
+        unsettled: UnsettledSettings {
+            ask_ms_max: u64::from(config.payment.lookup_interval_seconds_max).saturating_mul(1_000),
+            alarm_after: Duration::from_secs(config.payment.overdue_seconds.into()),
+        },
+        limits,
+    }
+}
+
+pub(super) fn front_settings(config: &Config, fault_injection: bool) -> anyhow::Result<FrontSettings> {
+    let server = &config.server;
+    let body = BodyLimits {
+        bytes_max: server.body_bytes_max,
+        read_max: Duration::from_millis(server.body_timeout_ms),
+        ..BodyLimits::default()
+    };
+    Ok(FrontSettings {
+        requests: RequestLimits { body, ..RequestLimits::default() },
+        streams_max: server.live_streams_max,
+        site: config.site.to_string(),
+        fault_injection,
+        time_zone: config.zone()?,
+        trusted_proxies: server.trusted_proxies,
+        ..FrontSettings::default()
+    })
+}
+
+/// How much one client may ask, if that is limited.
+pub(super) fn rate_limit(config: &Config) -> Option<RateLimitSettings> {
+    let server = &config.server;
+    let per_second = NonZeroU32::new(server.rate_limit_per_second)?;
+    let burst = NonZeroU32::new(server.rate_limit_burst).unwrap_or(per_second);
+    Some(RateLimitSettings { per_second, burst, proxies: server.trusted_proxies })
+}
+
+/// The bounds of connections.
+pub(super) fn server_limits(config: &Config) -> ServerLimits {
+    let server = &config.server;
+    ServerLimits {
+        connections_max: server.connections_max,
+        header_read_max: Duration::from_millis(server.header_timeout_ms),
+        drain_max: Duration::from_millis(server.shutdown_drain_ms),
+        ..ServerLimits::default()
+    }
+}
