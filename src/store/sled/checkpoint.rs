@@ -5,19 +5,18 @@
 
 use super::super::frame::{self, Frame};
 use super::Core;
-use super::committer::SyncLog;
+use super::database::Database;
 use super::keys::{self, ShardCode};
-use super::open::Database;
 use super::state::{Breathe, Frozen, Merges, Range, StateError};
 use super::wal::Files;
+use super::wal::SyncLog;
 use bytes::Bytes;
 use metrics::{gauge, histogram};
 use std::cell::Cell;
 use std::fs::File;
 use std::ops::Bound;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -45,25 +44,6 @@ const NICER: i32 = 5;
 const REMOVED_AT_ONCE: usize = 256;
 /// How often it is looked whether there is something to merge or to remove, when nobody says so.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-
-/// Up to where the events of each shard are in sled.
-pub(super) struct Settled(RwLock<std::collections::HashMap<ShardCode, Arc<AtomicU64>>>);
-
-impl Settled {
-    pub(super) fn new(heads: impl Iterator<Item = (ShardCode, u64)>) -> Self {
-        Self(RwLock::new(heads.map(|(shard, head)| (shard, Arc::new(AtomicU64::new(head)))).collect()))
-    }
-
-    pub(super) fn of(&self, shard: ShardCode) -> u64 {
-        let heads = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        heads.get(&shard).map_or(0, |head| head.load(Ordering::Acquire))
-    }
-
-    fn set(&self, shard: ShardCode, head: u64) {
-        let mut heads = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        heads.entry(shard).or_default().store(head, Ordering::Release);
-    }
-}
 
 /// What is to be written.
 pub(super) struct Task {

@@ -13,7 +13,6 @@ use super::state::Trees;
 use super::wal::Log;
 use crate::trace;
 use metrics::{counter, gauge, histogram};
-use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::Span;
@@ -35,9 +34,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// The next commit begins so long after one of so many jobs at the earliest: where many are busy, it is better made
 /// together with more, since a sync costs the processor as much as some jobs do.
 const PACE: [(usize, Duration); 2] = [(24, Duration::from_millis(1)), (12, Duration::from_micros(500))];
-
-/// How files are made durable; tests put failures and delays here.
-pub type SyncLog = Arc<dyn Fn(&File) -> std::io::Result<()> + Send + Sync>;
 
 fn pace(jobs: usize) -> Duration {
     PACE.iter().find(|(busy, _)| jobs >= *busy).map_or(Duration::ZERO, |(_, pace)| *pace)

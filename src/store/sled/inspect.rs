@@ -5,7 +5,7 @@ use super::super::journal::{ReadError, ShardId};
 use super::keys::{self, ShardCode};
 use super::plan::parse_command;
 use super::state::Range;
-use super::{Core, SledJournal, reads};
+use super::{Core, SledJournal};
 
 /// What a look at one pair says.
 enum Verdict {
@@ -156,7 +156,7 @@ impl SledJournal {
             }
         };
         for key in self.core.database()?.trees.plain.iter().keys() {
-            strange(&key.map_err(reads::failed)?);
+            strange(&key.map_err(super::state::failed)?);
         }
         for row in self.core.rows(&Range::all())? {
             strange(&row?.0);

@@ -12,6 +12,7 @@
 mod checkpoint;
 mod cold;
 mod committer;
+mod database;
 mod directory;
 mod import;
 mod inspect;
@@ -20,6 +21,7 @@ mod log;
 mod mark;
 mod meta;
 mod open;
+mod persisted_heads;
 mod plan;
 mod port;
 mod queue;
@@ -35,21 +37,23 @@ mod views;
 mod wal;
 
 pub(super) use checkpoint::give_way;
-pub use committer::SyncLog;
 pub use directory::{FORMAT, OpenError};
 pub use import::{Importer, PutError};
 pub(super) use quietly::quietly;
 pub use release::Release;
 pub use room::{free_bytes, takes_writes};
 pub use views::SledViews;
+pub use wal::SyncLog;
 
 use super::journal::{Context, ReadError, ShardId};
-use checkpoint::{Settled, Threads, Writer};
+use checkpoint::{Threads, Writer};
 use committer::Committer;
+use database::Database;
 use keys::ShardCode;
 use mark::Mark;
 use meta::Shards;
-use open::{Database, Opened};
+use open::Opened;
+use persisted_heads::PersistedHeads;
 use plan::{Job, ShardStates};
 use queue::{Bounds, Queue};
 use recent::Recent;
@@ -116,7 +120,7 @@ struct Core {
     recent: HashMap<ShardCode, Recent>,
     queue: Queue<Job>,
     state: State,
-    settled: Settled,
+    settled: PersistedHeads,
     checkpoint_bytes: usize,
     failure: Mutex<Option<String>>,
     finished: watch::Sender<bool>,
@@ -125,7 +129,7 @@ struct Core {
 impl Core {
     fn new(
         database: Arc<Shared>,
-        (shards, heads, state, settled): (Shards, ShardStates, State, Settled),
+        (shards, heads, state, settled): (Shards, ShardStates, State, PersistedHeads),
         (bounds, checkpoint_bytes): (Bounds, usize),
     ) -> Arc<Self> {
         let head = |code: &ShardCode| heads.get(code).map_or(0, |state| state.head);

@@ -4,8 +4,8 @@
 use super::super::frame::Frame;
 use super::super::journal::{Context, Progress, ReadError, Recorded, ShardId, Timer};
 use super::super::record::{Record, Snapshot, VisitError};
+use super::database::Database;
 use super::keys::{self, ShardCode};
-use super::open::Database;
 use super::plan::parse_command;
 use super::state::Range;
 use super::{Core, SledJournal};

@@ -16,16 +16,6 @@ use std::sync::Arc;
 /// The most bytes of payloads that one read of events answers; at least one event is always answered.
 const READ_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-#[allow(clippy::needless_pass_by_value, reason = "it stands in map_err")]
-pub(super) fn failed(error: ::sled::Error) -> ReadError {
-    match error {
-        ::sled::Error::Corruption { .. } | ::sled::Error::ReportableBug(_) => ReadError::Damaged(error.to_string()),
-        ::sled::Error::CollectionNotFound(_) | ::sled::Error::Unsupported(_) | ::sled::Error::Io(_) => {
-            ReadError::Unavailable(error.to_string())
-        }
-    }
-}
-
 fn damaged(what: impl Into<String>) -> ReadError {
     ReadError::Damaged(what.into())
 }

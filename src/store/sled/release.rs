@@ -3,7 +3,7 @@
 //! it happens on a thread of its own, whose end can be waited for or not. Never opens anything.
 
 use super::super::journal::ReadError;
-use super::open::Database;
+use super::database::Database;
 use super::quietly::quietly;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;

@@ -4,7 +4,7 @@
 //! have replaced meanwhile: as much as the state at most. Copies nothing and holds up nobody.
 
 use super::super::journal::ReadError;
-use super::checkpoint::Settled;
+use super::persisted_heads::PersistedHeads;
 use super::plan::{Begun, Job};
 use super::queue::Bounds;
 use super::state::State;
@@ -53,7 +53,7 @@ impl Core {
     fn as_of(&self, state: State) -> Result<SledJournal, ReadError> {
         let heads = open::heads(&*self.database()?, &state, &self.shards);
         let heads = heads.map_err(|error| ReadError::Damaged(error.to_string()))?;
-        let settled = Settled::new(heads.iter().map(|(shard, state)| (*shard, state.head)));
+        let settled = PersistedHeads::new(heads.iter().map(|(shard, state)| (*shard, state.head)));
         let acknowledged = heads.values().map(|state| state.head).sum();
         let parts = (self.shards.clone(), heads, state, settled);
         let core = Core::new(Arc::clone(&self.database), parts, (Bounds { len_max: 0, bytes_max: 0 }, 0));

@@ -6,7 +6,7 @@
 //! entry shares nothing, and its offset stands in a table behind the entries (u32, little-endian), followed by the
 //! table's length (u32) and the CRC-32 of everything before.
 
-use super::scan::Range;
+use super::range::Range;
 use bytes::Bytes;
 use std::cmp::Ordering;
 use std::ops::Bound;

@@ -1,7 +1,7 @@
 //! What has changed since the last checkpoint, in memory and in the order of the keys.
 
 use super::block::{Entry, Known};
-use super::scan::Direction;
+use super::range::Direction;
 use super::{Breathe, StateError};
 use bytes::Bytes;
 use std::collections::BTreeMap;

@@ -4,8 +4,9 @@
 //! meanwhile. They are carried on piece by piece, always the one that lags most behind its time: it should be through when
 //! there are half as many new runs of its level. So work is spread over the time that there is for it.
 
+use super::range::{Direction, Range};
 use super::run::{Run, Writer};
-use super::scan::{Direction, Merge, Range, stored};
+use super::scan::{Merge, stored};
 use super::{State, StateError, Trees, Written};
 use std::sync::Arc;
 

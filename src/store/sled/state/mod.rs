@@ -13,13 +13,15 @@ mod bloom;
 mod manifest;
 mod memtable;
 mod merges;
+mod range;
 mod run;
 mod scan;
 
 pub(super) use block::Entry;
 pub(super) use memtable::Change;
 pub(super) use merges::Merges;
-pub(super) use scan::{Merge, Range, rows};
+pub(super) use range::Range;
+pub(super) use scan::{Merge, rows};
 
 use super::super::journal::ReadError;
 use super::keys;
@@ -27,8 +29,9 @@ use block::Damaged;
 use bytes::Bytes;
 use manifest::Manifest;
 use memtable::Memtable;
+use range::Direction;
 use run::{Graves, Run, Writer};
-use scan::{Direction, memory, plain, stored};
+use scan::{memory, plain, stored};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -63,7 +66,7 @@ pub(super) type Breathe<'a> = dyn FnMut() -> Result<(), StateError> + 'a;
 impl From<StateError> for ReadError {
     fn from(error: StateError) -> Self {
         match error {
-            StateError::Sled(error) => super::reads::failed(error),
+            StateError::Sled(error) => failed(error),
             StateError::Damaged(damaged) => ReadError::Damaged(damaged.to_string()),
             unsynced @ StateError::NotDurable(_) => ReadError::Unavailable(unsynced.to_string()),
         }
@@ -367,6 +370,17 @@ struct Written {
 struct Published {
     watermark: u64,
     next_id: u64,
+}
+
+/// What sled could not do, for who reads.
+#[allow(clippy::needless_pass_by_value, reason = "it stands in map_err")]
+pub(super) fn failed(error: ::sled::Error) -> ReadError {
+    match error {
+        ::sled::Error::Corruption { .. } | ::sled::Error::ReportableBug(_) => ReadError::Damaged(error.to_string()),
+        ::sled::Error::CollectionNotFound(_) | ::sled::Error::Unsupported(_) | ::sled::Error::Io(_) => {
+            ReadError::Unavailable(error.to_string())
+        }
+    }
 }
 
 #[cfg(test)]

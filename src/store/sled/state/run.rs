@@ -3,7 +3,7 @@
 
 use super::block::{BLOCK_BYTES, Block, Builder, Damaged, Entry, Known};
 use super::bloom::{self, Bloom};
-use super::scan::{Direction, Range};
+use super::range::{Direction, Range};
 use super::{Breathe, StateError};
 use crate::store::cursor::{Cursor, Short};
 use bytes::Bytes;

@@ -19,6 +19,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+/// How files are made durable; tests put failures and delays here.
+pub type SyncLog = Arc<dyn Fn(&File) -> io::Result<()> + Send + Sync>;
+
 /// The folder of the log below the store's directory.
 pub(super) const FOLDER: &str = "journal";
 /// The bytes of a file of the log: more than the largest commit by far.
