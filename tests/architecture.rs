@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -36,7 +37,7 @@ const DOORS: [(&str, &str); 7] = [
     ("src/http/customers.rs", "store::journal::CommandRecord"),
     // The routes of the sandbox provider.
     ("src/http/provider.rs", "providers"),
-    ("src/http/front.rs", "providers::sandbox"),
+    ("src/http/routes.rs", "providers::sandbox"),
 ];
 
 /// Ways that are closed within or between layers although the layers would allow them: who, which path, and why.
@@ -552,4 +553,80 @@ fn what_is_waited_for_is_built_quickly_and_what_is_measured_is_linked_as_a_whole
     assert_eq!(profiles["dist"]["lto"].as_str(), Some("fat"));
     assert_eq!(profiles["dist"]["codegen-units"].as_integer(), Some(1));
     assert_eq!(profiles["bench"]["inherits"].as_str(), Some("dist"), "figures are taken from what images are made of");
+}
+
+/// The file of a module, by its path.
+fn file_of<'a>(files: &'a BTreeMap<Vec<String>, String>, module: &[String]) -> Option<(&'a [String], &'a str)> {
+    files.get_key_value(module).map(|(module, file)| (module.as_slice(), file.as_str()))
+}
+
+/// What the face of a folder hands on: the module within it that each name comes from.
+fn handed_on(source: &Source) -> BTreeMap<String, Vec<String>> {
+    let here = module_of(&source.path);
+    let mut handed_on = BTreeMap::new();
+    for statement in source.code.split(';').filter(|statement| statement.contains("pub")) {
+        let Some((_, tree)) = statement.rsplit_once(" use ") else { continue };
+        let Some((path, names)) = tree.rsplit_once("::") else { continue };
+        let from: Vec<_> = here.iter().cloned().chain(path.split("::").map(|part| part.trim().to_owned())).collect();
+        for name in names.trim_matches(['{', '}', ' ', '\n']).split(',').map(str::trim) {
+            handed_on.insert(name.to_owned(), from.clone());
+        }
+    }
+    handed_on
+}
+
+/// Which files each file imports something from; what a folder's face only hands on is imported from where it stands.
+fn imports(sources: &[Source]) -> BTreeMap<String, BTreeSet<String>> {
+    let files: BTreeMap<_, _> = sources.iter().map(|source| (module_of(&source.path), source.path.clone())).collect();
+    let faces: BTreeMap<_, _> = sources.iter().map(|source| (module_of(&source.path), handed_on(source))).collect();
+    let imported = |path: &str| {
+        let mut parts: Vec<_> = path.split("::").filter(|part| !part.is_empty()).map(str::to_owned).collect();
+        loop {
+            let known = (0..=parts.len()).rev().find_map(|length| file_of(&files, &parts[..length]));
+            let (module, file) = known?;
+            match parts.get(module.len()).and_then(|name| faces[module].get(name)) {
+                Some(from) if from.as_slice() != module => {
+                    parts = from.iter().chain(&parts[module.len()..]).cloned().collect();
+                }
+                _ => return Some(file.to_owned()),
+            }
+        }
+    };
+    let of = |source: &Source| -> BTreeSet<String> {
+        paths(source).iter().filter_map(|(_, path)| imported(path)).filter(|file| *file != source.path).collect()
+    };
+    sources.iter().map(|source| (source.path.clone(), of(source))).collect()
+}
+
+/// All files that are imported by these, directly or by others.
+fn reached(imports: &BTreeMap<String, BTreeSet<String>>, from: &str) -> BTreeSet<String> {
+    let (mut reached, mut waiting) = (BTreeSet::new(), vec![from.to_owned()]);
+    while let Some(file) = waiting.pop() {
+        for next in imports.get(&file).into_iter().flatten() {
+            if reached.insert(next.clone()) {
+                waiting.push(next.clone());
+            }
+        }
+    }
+    reached
+}
+
+#[test]
+fn no_more_than_two_files_import_each_other_in_a_circle_and_they_are_neighbours() {
+    let sources = sources();
+    let mut imports = imports(&sources);
+    // A folder's face knows what is in the folder and is known to it.
+    imports.retain(|file, _| !file.ends_with("/mod.rs"));
+    let reach: BTreeMap<_, _> = imports.keys().map(|file| (file.clone(), reached(&imports, file))).collect();
+    let circle_of = |file: &String| -> BTreeSet<String> {
+        reach[file].iter().filter(|other| reach.get(*other).is_some_and(|back| back.contains(file))).cloned().collect()
+    };
+    let circles: BTreeSet<_> = reach.keys().map(circle_of).filter(|circle| circle.len() > 1).collect();
+    let room = |file: &String| file.rsplit_once('/').map(|(room, _)| room.to_owned());
+    let is_small =
+        |circle: &BTreeSet<String>| circle.len() == 2 && circle.iter().map(room).collect::<BTreeSet<_>>().len() == 1;
+    let broken: Vec<_> =
+        circles.iter().filter(|circle| !is_small(circle)).map(|circle| format!("{circle:?}")).collect();
+    none_of(&broken, "Move what both sides need beneath them, into a file that knows neither.");
+    assert!(imports.values().map(BTreeSet::len).sum::<usize>() > 500, "the imports were not found");
 }

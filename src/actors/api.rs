@@ -1,7 +1,6 @@
 //! What the contexts offer to whoever stands in front of them: the types of questions, answers and failures.
 
 use super::runtime::AskError;
-pub use super::views::feed::EVENT_ID_CHARS_MAX;
 use crate::domain::cancellation::{Quote, Settlement};
 use crate::domain::ids::{BlockNo, CarNo, CustomerNo, ReservationNo};
 use crate::domain::money::Money;
@@ -321,3 +320,7 @@ pub struct Numbered<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the cursor is not one that this service gave")]
 pub struct InvalidCursor;
+
+/// The longest event id, in characters. Every id fits that names all of three contexts of 1024 shards, which is the
+/// most that can be configured, at positions below 2^42; and it still fits the head of a request (32 KiB).
+pub const EVENT_ID_CHARS_MAX: usize = 29 * 1024;

@@ -35,11 +35,13 @@ pub mod reconciliation;
 mod refusals;
 mod rentals;
 mod reservations;
+mod routes;
 pub mod server;
 pub mod shedding;
 pub mod stall;
 pub mod storage;
 pub mod values;
 
-pub use front::{Front, FrontSettings, routes};
+pub use front::{Front, FrontSettings};
 pub use health::starting;
+pub use routes::routes;

@@ -14,7 +14,7 @@ pub mod moment;
 mod pages;
 mod seen;
 
-pub use seen::{EVENT_ID_CHARS_MAX, Seen};
+pub use seen::Seen;
 
 use super::projection::News;
 use super::rows::{self, Place};

@@ -7,15 +7,12 @@
 //! less for the head of a request has to be told, or fewer shards be chosen.
 
 use super::super::rows::Place;
-use crate::actors::api::InvalidCursor;
+use crate::actors::api::{EVENT_ID_CHARS_MAX, InvalidCursor};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The longest event id, in characters. Every id fits that names all of three contexts of 1024 shards, which is the
-/// most that can be configured, at positions below 2^42; and it still fits the head of a request (32 KiB).
-pub const EVENT_ID_CHARS_MAX: usize = 29 * 1024;
 /// The id of somebody who has seen nothing.
 const NOTHING: &str = "0";
 /// The first byte of an id.
