@@ -100,9 +100,9 @@ fn charge(number: u32) -> Charge {
 
 /// Pays through the bulkhead; answers whether the provider was called.
 async fn pay(handle: &BulkheadHandle, sandbox: &Sandbox, number: u32) -> bool {
-    let Ok(pass) = handle.enter(Lane::Charge, soon()).await else { return false };
+    let Ok(permit) = handle.enter(Lane::Charge, soon()).await else { return false };
     let answer = sandbox.charge(charge(number)).await;
-    pass.done(if answer.is_ok() { Outcome::Success } else { Outcome::Failure });
+    permit.done(if answer.is_ok() { Outcome::Success } else { Outcome::Failure });
     true
 }
 

@@ -10,7 +10,7 @@ use super::payment::Payments;
 use super::payment::cashier::{Cashier, Settler};
 use super::payment::deferred::{self, DeferredPayments};
 use super::payment::reconciliation::Reconciler;
-use super::payment::unsettled::{self, Lookout, UnsettledSettings};
+use super::payment::unsettled::{self, UnsettledMonitor, UnsettledSettings};
 use super::policies::{BookingTimer, OverdueTimer, ReopenTimer, Targets, policies};
 use super::rental::Rentals;
 use super::reservation::Calendars;
@@ -133,7 +133,7 @@ impl App {
             cashier: Arc::clone(&cashier),
             journal: Arc::clone(&journal),
         };
-        let lookout = Lookout::new(&settings.unsettled, timeout);
+        let unsettled_monitor = UnsettledMonitor::new(&settings.unsettled, timeout);
         let views = Views::open(views, Arc::clone(&journal)).map_err(ServiceError::from)?;
         let last_serial = last_serial(&*journal).await?;
         let policies = |of| policies(&targets, of);
@@ -154,7 +154,7 @@ impl App {
                 .part(),
             ledger_part.with_subscriptions(policies(schema::FLEET)).part(),
             customers_part.with_timers(Arc::new(ReopenTimer(customers.clone(), Arc::clone(&journal)))).part(),
-            unsettled::part(&journal, &clock, &lookout),
+            unsettled::part(&journal, &clock, &unsettled_monitor),
             housekeeping::part(&journal, &clock),
             followers_part(VIEWS.0, &journal, &clock, &views_follow(&*journal, &views), RestartLimits::default()),
         ];
@@ -168,7 +168,7 @@ impl App {
             customers,
             cashier: Arc::clone(&cashier),
             reconciler,
-            lookout,
+            unsettled_monitor,
             views,
             journal,
             clock,

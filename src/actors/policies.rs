@@ -425,7 +425,7 @@ pub struct BookingTimer(pub Targets);
 impl BookingTimer {
     async fn hold_is_over(&self, reservation_no: ReservationNo) -> Result<reservation::Command, HandlerError> {
         let payment_no = reservation_no.payment();
-        if self.0.cashier.has_in_hand(&payment_no) {
+        if self.0.cashier.is_in_flight(&payment_no) {
             return Err(not_yet("a payment is in hand"));
         }
         let paid = self.0.cashier.committed(&payment_no).await.map_err(|error: ServiceError| retry(error))?;

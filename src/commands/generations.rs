@@ -9,10 +9,10 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use rentcar::actors::app::{App, Foundation};
 use rentcar::actors::runtime::{Clock, SystemClock};
 use rentcar::config::Config;
-use rentcar::http::door::Door;
-use rentcar::http::doorkeeper::Doorkeeper;
+use rentcar::http::admission::Admission;
 use rentcar::http::server::Drained;
 use rentcar::http::storage::Storage;
+use rentcar::http::swappable::SwappableService;
 use rentcar::http::{Front, routes};
 use rentcar::providers::PaymentProvider;
 use rentcar::providers::sandbox::Sandbox;
@@ -48,7 +48,7 @@ pub struct Ground {
     sandbox: Option<Sandbox>,
     clock: Arc<dyn Clock>,
     metrics: PrometheusHandle,
-    doorkeeper: Arc<Doorkeeper>,
+    admission: Arc<Admission>,
     stop: CancellationToken,
 }
 
@@ -109,13 +109,13 @@ impl Ground {
         metrics: PrometheusHandle,
         stop: CancellationToken,
     ) -> Ground {
-        let (clock, doorkeeper) = (Arc::new(SystemClock::default()), Arc::new(Doorkeeper::new(rate_limit(&config))));
-        Ground { config, fault_injection, provider, sandbox, clock, metrics, doorkeeper, stop }
+        let (clock, admission) = (Arc::new(SystemClock::default()), Arc::new(Admission::new(rate_limit(&config))));
+        Ground { config, fault_injection, provider, sandbox, clock, metrics, admission, stop }
     }
 
     /// Who knows whether only a restart of the process helps.
-    pub fn doorkeeper(&self) -> Arc<Doorkeeper> {
-        Arc::clone(&self.doorkeeper)
+    pub fn admission(&self) -> Arc<Admission> {
+        Arc::clone(&self.admission)
     }
 
     /// Opens the store and starts what stands on it.
@@ -147,8 +147,8 @@ impl Ground {
         let app = App::start(foundation, app_settings(&self.config)).await?;
         let end = self.stop.child_token();
         let settings = front_settings(&self.config, self.fault_injection)?;
-        let (metrics, doorkeeper) = (Some(self.metrics.clone()), Arc::clone(&self.doorkeeper));
-        let front = Front::new(Arc::clone(&app.service), settings, end.clone(), metrics, doorkeeper);
+        let (metrics, admission) = (Some(self.metrics.clone()), Arc::clone(&self.admission));
+        let front = Front::new(Arc::clone(&app.service), settings, end.clone(), metrics, admission);
         front.set_ready(true);
         gauge!("rentcar_journal_up").set(1.0);
         Ok(Generation { journal: Arc::clone(journal), app, front, sandbox: self.sandbox.clone(), end })
@@ -161,10 +161,10 @@ impl Ground {
     pub async fn go_on(
         &self,
         mut generation: Generation,
-        door: &Door,
+        swappable: &SwappableService,
         serving: JoinHandle<Drained>,
     ) -> anyhow::Result<()> {
-        let watching = tokio::spawn(watch(self.config.clone(), Arc::clone(&self.doorkeeper)));
+        let watching = tokio::spawn(watch(self.config.clone(), Arc::clone(&self.admission)));
         let closed = loop {
             tokio::select! {
                 biased;
@@ -173,8 +173,8 @@ impl Ground {
             }
             match self.renew(&generation).await {
                 Some(next) => {
-                    door.lead_to(next.routes());
-                    self.doorkeeper.storage.back();
+                    swappable.swap(next.routes());
+                    self.admission.storage.back();
                     counter!("rentcar_journal_recoveries_total").increment(1);
                     tracing::warn!("journal recovered");
                     generation = next;
@@ -198,7 +198,7 @@ impl Ground {
         tracing::error!(reason = why, "journal failed, changes are refused until it recovers");
         counter!("rentcar_journal_failures_total").increment(1);
         gauge!("rentcar_journal_up").set(0.0);
-        self.doorkeeper.storage.out(&why);
+        self.admission.storage.out(&why);
         failed.front.set_ready(false);
         self.until_the_disk_takes_writes(&why).await?;
         failed.stop(FAILED_DRAIN).await;
@@ -209,7 +209,7 @@ impl Ground {
                 Ok(generation) => return Some(generation),
                 Err(error) => {
                     tracing::error!(reason = format!("{error:#}"), "journal not recovered, will be retried");
-                    self.doorkeeper.storage.out(&format!("{why}; opening it again: {error:#}"));
+                    self.admission.storage.out(&format!("{why}; opening it again: {error:#}"));
                 }
             }
             pause(&self.stop, &mut next, OPEN_PAUSE_MAX).await?;
@@ -223,7 +223,7 @@ impl Ground {
             let data = self.config.store.data.clone();
             let Err(error) = apart(move || Ok(takes_writes(&data)?)).await else { return Some(()) };
             tracing::warn!(reason = format!("{error:#}"), "disk still refuses writes");
-            self.doorkeeper.storage.out(&format!("{why}; the disk takes no writes yet: {error:#}"));
+            self.admission.storage.out(&format!("{why}; the disk takes no writes yet: {error:#}"));
             pause(&self.stop, &mut next, LOOK_PAUSE_MAX).await?;
         }
     }
@@ -232,10 +232,10 @@ impl Ground {
         let begun = Instant::now();
         while !release.is_done() {
             if begun.elapsed() > RELEASE_MAX {
-                self.doorkeeper
+                self.admission
                     .storage
                     .out("the failed store does not let go of its files; only a restart of the process helps");
-                self.doorkeeper.storage.beyond_this_process();
+                self.admission.storage.beyond_this_process();
             }
             pause(&self.stop, &mut PAUSE_MIN.clone(), PAUSE_MIN).await?;
         }
@@ -249,10 +249,10 @@ async fn done(release: &Release) {
     }
 }
 
-/// Tells the doorkeeper what there is to know, until it is dropped.
-async fn watch(config: Config, doorkeeper: Arc<Doorkeeper>) {
+/// Tells the admission what there is to know, until it is dropped.
+async fn watch(config: Config, admission: Arc<Admission>) {
     let target = Duration::from_millis(config.server.shed_scheduling_delay_ms);
-    tokio::join!(watch_room(config, &doorkeeper.storage), doorkeeper.shedder.watch(target));
+    tokio::join!(watch_room(config, &admission.storage), admission.shedder.watch(target));
 }
 
 /// Tells again and again whether there is room for new business.

@@ -7,9 +7,9 @@ use anyhow::Context as _;
 use clap::Args;
 use metrics_exporter_prometheus::PrometheusHandle;
 use rentcar::config::{Config, Listen};
-use rentcar::http::door::Door;
 use rentcar::http::server::{Drained, serve};
 use rentcar::http::starting;
+use rentcar::http::swappable::SwappableService;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -85,9 +85,9 @@ async fn serve_until_stopped(config: Config, fault_injection: bool, metrics: Pro
     let at_site = if site.is_empty() { site } else { format!(", site {site}") };
     let ground = Ground::new(config, fault_injection, (provider, sandbox), metrics.clone(), stop.clone());
     let address = listener.local_addr().context("the address cannot be read")?;
-    let door = Door::new(starting());
-    let serve = serve(listener, door.clone(), limits, stop.clone());
-    let Some((generation, serving)) = start(&ground, &door, serve, &stop).await? else { return Ok(()) };
+    let swappable = SwappableService::new(starting());
+    let serve = serve(listener, swappable.clone(), limits, stop.clone());
+    let Some((generation, serving)) = start(&ground, &swappable, serve, &stop).await? else { return Ok(()) };
     let upkeep = tokio::spawn(async move {
         loop {
             tokio::time::sleep(UPKEEP).await;
@@ -105,10 +105,10 @@ async fn serve_until_stopped(config: Config, fault_injection: bool, metrics: Pro
     systemd::ready();
 
     let watchdog = tokio::spawn(systemd::watchdog({
-        let doorkeeper = ground.doorkeeper();
-        move || !doorkeeper.storage.wants_a_restart()
+        let admission = ground.admission();
+        move || !admission.storage.wants_a_restart()
     }));
-    let closed = ground.go_on(generation, &door, serving).await;
+    let closed = ground.go_on(generation, &swappable, serving).await;
     upkeep.abort();
     watchdog.abort();
     closed.context("the journal could not be closed cleanly; what was acknowledged is safe")?;
@@ -120,14 +120,14 @@ async fn serve_until_stopped(config: Config, fault_injection: bool, metrics: Pro
 /// told that the process lives and is not ready. None when the process is told to stop meanwhile.
 async fn start(
     ground: &Ground,
-    door: &Door,
+    swappable: &SwappableService,
     serve: impl Future<Output = Drained> + Send + 'static,
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<(Generation, JoinHandle<Drained>)>> {
     let mut start = std::pin::pin!(ground.start());
     if let Ok(generation) = tokio::time::timeout(SILENT_START_MAX, &mut start).await {
         let generation = generation?;
-        door.lead_to(generation.routes());
+        swappable.swap(generation.routes());
         return Ok(Some((generation, tokio::spawn(serve))));
     }
     tracing::info!("still starting, only health is answered until then");
@@ -135,7 +135,7 @@ async fn start(
     tokio::select! {
         generation = start => {
             let generation = generation?;
-            door.lead_to(generation.routes());
+            swappable.swap(generation.routes());
             Ok(Some((generation, serving)))
         }
         () = stop.cancelled() => {

@@ -40,7 +40,7 @@ struct GuardDto {
 
 impl GuardDto {
     fn of(status: &BulkheadStatus, service: &Service) -> GuardDto {
-        let arrears = service.arrears();
+        let unsettled = service.unsettled();
         let instant = |at_ms: Option<i64>| at_ms.and_then(Timestamp::from_millis).map(render_instant);
         GuardDto {
             state: status.state,
@@ -51,12 +51,12 @@ impl GuardDto {
             opened_at: instant(status.opened_at_ms),
             next_probe_at: instant(status.next_probe_at_ms),
             deferred: service.payments_deferred(),
-            unknown: arrears.unknown.count,
-            unknown_since: instant(arrears.unknown.since_ms),
-            unknown_overdue: arrears.unknown.late,
-            refunds_pending: arrears.refunds.count,
-            refunds_pending_since: instant(arrears.refunds.since_ms),
-            refunds_overdue: arrears.refunds.late,
+            unknown: unsettled.unknown.count,
+            unknown_since: instant(unsettled.unknown.since_ms),
+            unknown_overdue: unsettled.unknown.late,
+            refunds_pending: unsettled.refunds.count,
+            refunds_pending_since: instant(unsettled.refunds.since_ms),
+            refunds_overdue: unsettled.refunds.late,
         }
     }
 }

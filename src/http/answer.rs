@@ -29,7 +29,7 @@ pub enum Content {
 
 /// How an answer is written down under an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Keeping {
+pub enum ReplayPolicy {
     /// As it is.
     Verbatim,
     /// Without its body, which holds personal data: it is rendered again from what this names.
@@ -45,7 +45,7 @@ pub struct Answer {
     /// What it carries.
     pub content: Content,
     /// How it is written down.
-    pub keeping: Keeping,
+    pub keeping: ReplayPolicy,
 }
 
 impl fmt::Debug for Answer {
@@ -59,7 +59,7 @@ impl Answer {
     pub fn text(status: StatusCode, media_type: &'static str, text: impl Into<Cow<'static, str>>) -> Answer {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-        Answer { status, headers, content: Content::Text(text.into()), keeping: Keeping::Verbatim }
+        Answer { status, headers, content: Content::Text(text.into()), keeping: ReplayPolicy::Verbatim }
     }
 
     /// A JSON document of a media type.
@@ -86,7 +86,7 @@ impl Answer {
 
     /// Nothing but a status.
     pub fn empty(status: StatusCode) -> Answer {
-        Answer { status, headers: HeaderMap::new(), content: Content::Empty, keeping: Keeping::Verbatim }
+        Answer { status, headers: HeaderMap::new(), content: Content::Empty, keeping: ReplayPolicy::Verbatim }
     }
 
     /// 204.
@@ -128,7 +128,7 @@ impl Answer {
     /// The same answer, whose body is personal data: no cache keeps it, and no record holds it in the clear.
     #[must_use]
     pub fn personal(mut self, reference: String) -> Answer {
-        self.keeping = Keeping::ByReference(reference);
+        self.keeping = ReplayPolicy::ByReference(reference);
         self.uncached()
     }
 

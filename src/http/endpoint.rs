@@ -4,10 +4,10 @@
 //! rejected with. Which paths and methods there are is asked of the table, never of warp's rejections.
 
 use super::access::{Priority, Route, admit};
+use super::admission::Admission;
 use super::answer::Answer;
 use super::body::{self, BodyLimits, BodyStream};
-use super::doorkeeper::Doorkeeper;
-use super::idempotency::{self, Answers, InUse, Keyed};
+use super::idempotency::{self, Answers, IdempotencyKey, InUse};
 use super::numbers::{Number, Spelled};
 use super::problem::Problem;
 use super::query::Query;
@@ -59,7 +59,7 @@ pub struct Common {
     in_use: Arc<InUse>,
     permits: Arc<Semaphore>,
     changes: TaskTracker,
-    doorkeeper: Arc<Doorkeeper>,
+    admission: Arc<Admission>,
 }
 
 impl Common {
@@ -68,15 +68,15 @@ impl Common {
         Common::on(limits, answers, changes, Arc::default())
     }
 
-    /// The same with a doorkeeper who may have somebody to turn away.
+    /// The same with an admission that may have somebody to turn away.
     pub fn on(
         limits: RequestLimits,
         answers: Arc<dyn Answers>,
         changes: TaskTracker,
-        doorkeeper: Arc<Doorkeeper>,
+        admission: Arc<Admission>,
     ) -> Arc<Common> {
         let permits = Arc::new(Semaphore::new(limits.changes_max.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Common { limits, answers, in_use: Arc::default(), permits, changes, doorkeeper })
+        Arc::new(Common { limits, answers, in_use: Arc::default(), permits, changes, admission })
     }
 }
 
@@ -89,7 +89,7 @@ pub struct Call {
     pub body: Bytes,
     parameters: Vec<(&'static str, String)>,
     query: String,
-    keyed: Option<Keyed>,
+    keyed: Option<IdempotencyKey>,
 }
 
 impl Call {
@@ -312,7 +312,7 @@ async fn answer(
             trace::request(route.method.as_str(), route.template, &HeaderExtractor(&headers))
         }
     };
-    let (admitted, allowance) = common.doorkeeper.admit(route, peer.map(|peer| peer.0), &headers);
+    let (admitted, allowance) = common.admission.admit(route, peer.map(|peer| peer.0), &headers);
     let outcome = match admitted {
         Ok(()) => {
             let outcome = carry_out(&common, matched, headers, query, body).instrument(span.clone());
@@ -346,7 +346,7 @@ async fn carry_out(
         return Err(problem);
     }
     let body = common.limits.body.receive(route.body, &headers, body).await?;
-    let keyed = if route.keyed { Keyed::of(&headers, route.method.as_str(), &path, &body)? } else { None };
+    let keyed = if route.keyed { IdempotencyKey::of(&headers, route.method.as_str(), &path, &body)? } else { None };
     let call = Call { headers, body, parameters, query, keyed: keyed.clone() };
     if route.is_safe() {
         let waited = tokio::time::timeout(common.limits.answer_max, handler(call)).await;
@@ -368,7 +368,13 @@ async fn carry_out(
     }
 }
 
-async fn change(common: &Common, route: &'static Route, handler: Handler, call: Call, keyed: Option<Keyed>) -> Outcome {
+async fn change(
+    common: &Common,
+    route: &'static Route,
+    handler: Handler,
+    call: Call,
+    keyed: Option<IdempotencyKey>,
+) -> Outcome {
     let run = |call| async move {
         let outcome = AssertUnwindSafe(async { handler(call).await }).catch_unwind().await;
         outcome.unwrap_or_else(|_| Err(panicked(route)))

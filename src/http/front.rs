@@ -1,6 +1,6 @@
 //! What the front door stands on, and how its surfaces are put together.
 
-use super::doorkeeper::Doorkeeper;
+use super::admission::Admission;
 use super::endpoint::RequestLimits;
 use crate::actors::service::Service;
 use jiff::tz::{self, TimeZone};
@@ -59,7 +59,7 @@ pub struct Front {
     /// What has been measured; without it there is nothing at `/metrics`.
     pub measured: Option<PrometheusHandle>,
     /// Who is let in.
-    pub doorkeeper: Arc<Doorkeeper>,
+    pub admission: Arc<Admission>,
     pub(super) streams: Arc<Semaphore>,
     ready: AtomicBool,
 }
@@ -71,11 +71,11 @@ impl Front {
         settings: FrontSettings,
         shutdown: CancellationToken,
         measured: Option<PrometheusHandle>,
-        doorkeeper: Arc<Doorkeeper>,
+        admission: Arc<Admission>,
     ) -> Arc<Front> {
         let streams = Arc::new(Semaphore::new(settings.streams_max.min(Semaphore::MAX_PERMITS)));
         let (changes, ready) = (TaskTracker::new(), AtomicBool::new(false));
-        Arc::new(Front { service, settings, shutdown, changes, measured, doorkeeper, streams, ready })
+        Arc::new(Front { service, settings, shutdown, changes, measured, admission, streams, ready })
     }
 
     /// Says that the start is complete, or that it is not any more.

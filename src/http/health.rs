@@ -52,13 +52,13 @@ async fn health(front: Arc<Front>, _call: Call) -> Outcome {
 /// Every part of the service.
 pub(super) fn components(front: &Front) -> Vec<ComponentHealth> {
     let mut components = front.service.health();
-    front.doorkeeper.storage.complete(&mut components);
+    front.admission.storage.complete(&mut components);
     components
 }
 
 async fn liveness(front: Arc<Front>, _call: Call) -> Outcome {
     let stands_still = front.service.health().iter().any(|component| component.name == RUNTIME && !component.up);
-    Ok(probe(!stands_still && !front.doorkeeper.storage.wants_a_restart()))
+    Ok(probe(!stands_still && !front.admission.storage.wants_a_restart()))
 }
 
 async fn readiness(front: Arc<Front>, _call: Call) -> Outcome {

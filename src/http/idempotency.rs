@@ -2,7 +2,7 @@
 //!
 //! Never keeps a key, a body or personal data in the clear.
 
-use super::answer::{Answer, Content, JSON, Keeping};
+use super::answer::{Answer, Content, JSON, ReplayPolicy};
 use super::problem::Problem;
 use crate::actors::api::{ANSWER_KEPT_MS, ServiceError};
 use crate::store::journal::CommandRecord;
@@ -45,17 +45,17 @@ pub trait Answers: Send + Sync + 'static {
 
 /// A call that its caller has named.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Keyed {
+pub struct IdempotencyKey {
     id: Hash,
     fingerprint: Hash,
 }
 
-impl Keyed {
+impl IdempotencyKey {
     /// The call that the headers name, if they do.
     ///
     /// # Errors
     /// 400 `invalid_idempotency_key`.
-    pub fn of(headers: &HeaderMap, method: &str, path: &str, body: &[u8]) -> Result<Option<Keyed>, Problem> {
+    pub fn of(headers: &HeaderMap, method: &str, path: &str, body: &[u8]) -> Result<Option<IdempotencyKey>, Problem> {
         let mut keys = headers.get_all(KEY_HEADER).iter();
         let Some(key) = keys.next() else { return Ok(None) };
         let key = key.as_bytes();
@@ -65,7 +65,10 @@ impl Keyed {
             return Err(Problem::bad_request("invalid_idempotency_key", detail));
         }
         // The key is part of the fingerprint, so that nobody can try out bodies with personal data against it.
-        Ok(Some(Keyed { id: hash(&[method.as_bytes(), path.as_bytes(), key]), fingerprint: hash(&[key, body]) }))
+        Ok(Some(IdempotencyKey {
+            id: hash(&[method.as_bytes(), path.as_bytes(), key]),
+            fingerprint: hash(&[key, body]),
+        }))
     }
 
     /// A number that is the same whenever this call is made again, so that a call repeated after a crash cannot
@@ -106,7 +109,7 @@ impl InUse {
     ///
     /// # Errors
     /// 409 while the same is under way, 422 while it is with another body.
-    pub fn claim(self: &Arc<InUse>, keyed: &Keyed) -> Result<Claim, Problem> {
+    pub fn claim(self: &Arc<InUse>, keyed: &IdempotencyKey) -> Result<Claim, Problem> {
         let mut claimed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match claimed.get(&keyed.id) {
             Some(fingerprint) if *fingerprint != keyed.fingerprint => Err(reused()),
@@ -141,7 +144,7 @@ enum KeptBody {
 ///
 /// # Errors
 /// 422 when the body was another one; what the store refuses.
-pub async fn recall(answers: &dyn Answers, keyed: &Keyed) -> Result<Option<Answer>, Problem> {
+pub async fn recall(answers: &dyn Answers, keyed: &IdempotencyKey) -> Result<Option<Answer>, Problem> {
     match answers.remembered(&keyed.record_id()).await? {
         Some(record) if record.expires_ms > answers.now_ms() => replay(answers, keyed, &record).await,
         Some(_) | None => Ok(None),
@@ -150,7 +153,7 @@ pub async fn recall(answers: &dyn Answers, keyed: &Keyed) -> Result<Option<Answe
 
 /// Records the answer that was given to this call. Failures of the service itself are not recorded, so that the call
 /// can be made again; nor is a failed precondition, since the same call may be made again with what was read since.
-pub async fn keep(answers: &dyn Answers, keyed: &Keyed, answer: &Answer) {
+pub async fn keep(answers: &dyn Answers, keyed: &IdempotencyKey, answer: &Answer) {
     if answer.status.is_server_error() || answer.status == StatusCode::PRECONDITION_FAILED {
         return;
     }
@@ -166,12 +169,12 @@ pub async fn keep(answers: &dyn Answers, keyed: &Keyed, answer: &Answer) {
     }
 }
 
-fn kept(keyed: &Keyed, answer: &Answer) -> Option<Bytes> {
+fn kept(keyed: &IdempotencyKey, answer: &Answer) -> Option<Bytes> {
     let body = match (&answer.keeping, &answer.content) {
-        (Keeping::ByReference(reference), _) => KeptBody::Reference(reference.clone()),
-        (Keeping::Verbatim, Content::Empty) => KeptBody::None,
-        (Keeping::Verbatim, Content::Text(text)) => KeptBody::Text(text.to_string()),
-        (Keeping::Verbatim, Content::Stream(_)) => return None,
+        (ReplayPolicy::ByReference(reference), _) => KeptBody::Reference(reference.clone()),
+        (ReplayPolicy::Verbatim, Content::Empty) => KeptBody::None,
+        (ReplayPolicy::Verbatim, Content::Text(text)) => KeptBody::Text(text.to_string()),
+        (ReplayPolicy::Verbatim, Content::Stream(_)) => return None,
     };
     let header = |name: &HeaderName| {
         let value = answer.headers.get(name)?.to_str().ok()?;
@@ -186,7 +189,11 @@ fn kept(keyed: &Keyed, answer: &Answer) -> Option<Bytes> {
     serde_json::to_vec(&kept).ok().map(Bytes::from)
 }
 
-async fn replay(answers: &dyn Answers, keyed: &Keyed, record: &CommandRecord) -> Result<Option<Answer>, Problem> {
+async fn replay(
+    answers: &dyn Answers,
+    keyed: &IdempotencyKey,
+    record: &CommandRecord,
+) -> Result<Option<Answer>, Problem> {
     let Ok(kept) = serde_json::from_slice::<Kept>(&record.answer) else {
         tracing::error!("recorded answer is not readable");
         return Err(Problem::outcome_unknown());
@@ -235,14 +242,14 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn keyed(key: &'static str, body: &str) -> Result<Option<Keyed>, Problem> {
+    fn keyed(key: &'static str, body: &str) -> Result<Option<IdempotencyKey>, Problem> {
         let headers = HeaderMap::from_iter([(HeaderName::from_static(KEY_HEADER), HeaderValue::from_static(key))]);
-        Keyed::of(&headers, "POST", "/v1/cars", body.as_bytes())
+        IdempotencyKey::of(&headers, "POST", "/v1/cars", body.as_bytes())
     }
 
     #[test]
     fn a_key_is_visible_ascii_within_bounds() {
-        assert_eq!(Keyed::of(&HeaderMap::new(), "POST", "/", b""), Ok(None));
+        assert_eq!(IdempotencyKey::of(&HeaderMap::new(), "POST", "/", b""), Ok(None));
         assert!(keyed("k-1", "").is_ok_and(|keyed| keyed.is_some()));
         for bad in ["", "a b"] {
             assert_eq!(keyed(bad, "").expect_err(bad).code, "invalid_idempotency_key");

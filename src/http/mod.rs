@@ -5,13 +5,12 @@
 
 pub mod access;
 mod admin;
+pub mod admission;
 pub mod answer;
 mod availability;
 pub mod body;
 mod cars;
 mod customers;
-pub mod door;
-pub mod doorkeeper;
 pub mod endpoint;
 mod forwarded;
 mod front;
@@ -40,6 +39,7 @@ pub mod server;
 pub mod shedding;
 pub mod stall;
 pub mod storage;
+pub mod swappable;
 pub mod values;
 
 pub use front::{Front, FrontSettings};

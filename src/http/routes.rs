@@ -38,7 +38,7 @@ fn inside(sandbox: Sandbox) -> BoxedFilter<(Response,)> {
 
 fn common(front: &Front) -> Arc<Common> {
     let answers: Arc<dyn Answers> = Arc::clone(&front.service) as _;
-    Common::on(front.settings.requests.clone(), answers, front.changes.clone(), Arc::clone(&front.doorkeeper))
+    Common::on(front.settings.requests.clone(), answers, front.changes.clone(), Arc::clone(&front.admission))
 }
 
 /// The native surface and that of operation, the most frequent calls first.

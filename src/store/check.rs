@@ -3,7 +3,7 @@
 
 use super::frame::Frame;
 use super::journal::{ReadError, ShardId};
-use super::sled::{SledJournal, quietly};
+use super::sled::{SledJournal, catch_panic};
 
 /// The most findings that are listed; what is beyond is only counted.
 pub const FINDINGS_MAX: usize = 1000;
@@ -134,7 +134,7 @@ impl Walk {
 /// # Errors
 /// Only when the store cannot be read any further; what is wrong in it is in the report.
 pub fn check(journal: &SledJournal, progress: impl FnMut(u64)) -> Result<Report, ReadError> {
-    quietly(|| look_through(journal, progress)).unwrap_or_else(|panicked| Err(panicked.while_reading()))
+    catch_panic(|| look_through(journal, progress)).unwrap_or_else(|panicked| Err(panicked.while_reading()))
 }
 
 fn look_through(journal: &SledJournal, mut progress: impl FnMut(u64)) -> Result<Report, ReadError> {

@@ -120,7 +120,7 @@ async fn person(_toy: Arc<Toy>, call: Call) -> Outcome {
 }
 
 /// A front door that is open.
-pub struct Door {
+pub struct SwappableService {
     pub address: SocketAddr,
     pub toy: Arc<Toy>,
     pub shutdown: CancellationToken,
@@ -128,12 +128,12 @@ pub struct Door {
 }
 
 /// A front door with the usual limits.
-pub fn door() -> Door {
-    Door::open(RequestLimits::default(), ServerLimits::default())
+pub fn swappable() -> SwappableService {
+    SwappableService::open(RequestLimits::default(), ServerLimits::default())
 }
 
-impl Door {
-    pub fn open(requests: RequestLimits, limits: ServerLimits) -> Door {
+impl SwappableService {
+    pub fn open(requests: RequestLimits, limits: ServerLimits) -> SwappableService {
         let toy = Arc::new(Toy {
             entered: AtomicUsize::new(0),
             release: Semaphore::new(0),
@@ -157,7 +157,7 @@ impl Door {
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let server = tokio::spawn(serve(listener, warp::service(filter), limits, shutdown.clone()));
-        Door { address, toy, shutdown, server }
+        SwappableService { address, toy, shutdown, server }
     }
 
     pub async fn ended(self) -> Drained {

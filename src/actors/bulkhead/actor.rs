@@ -1,9 +1,9 @@
-//! The bulkhead's actor: a mailbox, a clock and a dice in front of the [`Desk`], which decides. It never calls the
+//! The bulkhead's actor: a mailbox, a clock and a dice in front of the [`Limiter`], which decides. It never calls the
 //! provider itself, so no message of its takes longer than a few microseconds.
 
 use super::breaker::{BreakerState, Verdict};
-use super::desk::{Desk, Effect, Lane, Reason, Waiter};
-use super::handle::{BulkheadHandle, Deferred, Message, Pass, Reply, Shared, Standing, rejections_total};
+use super::handle::{BulkheadHandle, Deferred, Message, Permit, Reply, Shared, Standing, rejections_total};
+use super::limiter::{Effect, Lane, Limiter, Reason, Waiter};
 use super::status::BulkheadStatus;
 use crate::actors::runtime::entropy;
 use futures_util::future::BoxFuture;
@@ -86,7 +86,7 @@ impl Meters {
 /// What the actor keeps.
 pub(super) struct State {
     shared: Arc<Shared>,
-    desk: Desk<Reply>,
+    limiter: Limiter<Reply>,
     meters: Meters,
     /// The breaker's state as last shown.
     shown: BreakerState,
@@ -96,23 +96,23 @@ pub(super) struct State {
 
 impl State {
     fn show(&mut self, now_ms: i64) {
-        let breaker = self.desk.breaker();
+        let breaker = self.limiter.breaker();
         let status = BulkheadStatus {
             state: breaker.state(),
             up: true,
-            in_flight: self.desk.in_flight(),
-            queued: self.desk.queued(),
-            limit: self.desk.limit_total(),
+            in_flight: self.limiter.in_flight(),
+            queued: self.limiter.queued(),
+            limit: self.limiter.limit_total(),
             opened_at_ms: breaker.opened_at_ms(),
             next_probe_at_ms: breaker.next_probe_at_ms(),
-            retry_after_ms: self.desk.retry_after_ms(now_ms),
+            retry_after_ms: self.limiter.retry_after_ms(now_ms),
         };
         self.shared.publish(Standing {
             status,
             spell: breaker.spell(),
-            settle_pace: self.desk.pace(Lane::Settle),
-            charge_pace: self.desk.pace(Lane::Charge),
-            settle_queued: self.desk.settle_queued(),
+            settle_latency: self.limiter.latency(Lane::Settle),
+            charge_latency: self.limiter.latency(Lane::Charge),
+            settle_queued: self.limiter.settle_queued(),
         });
         self.meters.show(&status);
         if self.shown != status.state {
@@ -121,9 +121,9 @@ impl State {
         }
     }
 
-    /// Asks to be woken when the desk wants it, unless that is going to happen anyway.
+    /// Asks to be woken when the limiter wants it, unless that is going to happen anyway.
     fn set_alarm(&mut self, myself: &ActorRef<Message>, now_ms: i64) {
-        let Some(at_ms) = self.desk.wake_at_ms() else { return };
+        let Some(at_ms) = self.limiter.wake_at_ms() else { return };
         if self.wake_at_ms.is_some_and(|set_ms| set_ms <= at_ms) {
             return;
         }
@@ -137,9 +137,9 @@ impl State {
 fn carry_out(shared: &Arc<Shared>, effects: Vec<Effect<Reply>>, now_ms: i64) {
     for effect in effects {
         match effect {
-            // A pass for somebody who has gone comes back as not used when it is dropped here.
+            // A permit for somebody who has gone comes back as not used when it is dropped here.
             Effect::Admit(reply, admitted) => {
-                let _ = reply.send(Ok(Pass::new(Arc::clone(shared), admitted, now_ms)));
+                let _ = reply.send(Ok(Permit::new(Arc::clone(shared), admitted, now_ms)));
             }
             Effect::Revoke(id) => {
                 tracing::error!(id, "provider call never ended, permit released");
@@ -162,10 +162,10 @@ impl Actor for BulkheadActor {
         // First, so that whoever ends a call from now on tells this actor; who did so before is not under way.
         shared.set_actor(myself.clone());
         let (first_id, under_way) = shared.under_way();
-        let desk = Desk::after(shared.config, first_id, under_way);
-        let mut state = State { shared, desk, meters: Meters::new(), shown: BreakerState::Closed, wake_at_ms: None };
+        let limiter = Limiter::after(shared.config, first_id, under_way);
+        let mut state = State { shared, limiter, meters: Meters::new(), shown: BreakerState::Closed, wake_at_ms: None };
         let now_ms = state.shared.clock.now_ms();
-        state.desk.force(state.shared.mode(), now_ms, 0.0);
+        state.limiter.force(state.shared.mode(), now_ms, 0.0);
         state.show(now_ms);
         state.set_alarm(&myself, now_ms);
         Ok(state)
@@ -183,23 +183,23 @@ impl Actor for BulkheadActor {
         let effects = match message {
             Message::Enter { lane, until_ms, reply, admission } => {
                 drop(admission);
-                state.desk.enter(lane, reply, until_ms, now_ms, jitter)
+                state.limiter.enter(lane, reply, until_ms, now_ms, jitter)
             }
             Message::Leave { id, lane, verdict, elapsed } => {
                 if verdict != Verdict::NotCalled {
                     state.meters.call(lane, elapsed);
                 }
                 let elapsed_ms = i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX);
-                state.desk.leave(id, verdict, elapsed_ms, now_ms, jitter)
+                state.limiter.leave(id, verdict, elapsed_ms, now_ms, jitter)
             }
             Message::Force { reply, admission } => {
                 drop(admission);
                 told = Some(reply);
-                state.desk.force(state.shared.mode(), now_ms, jitter)
+                state.limiter.force(state.shared.mode(), now_ms, jitter)
             }
             Message::Wake => {
                 state.wake_at_ms = None;
-                state.desk.tick(now_ms, jitter)
+                state.limiter.tick(now_ms, jitter)
             }
         };
         // Shown first: who is answered may look at once.

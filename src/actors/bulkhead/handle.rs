@@ -1,11 +1,11 @@
 //! The way into the bulkhead. A handle outlives the actor: when the actor is restarted, handles and their clones
-//! reach the new one, and while there is none everybody is deferred. The passes that are out are written down beside
+//! reach the new one, and while there is none everybody is deferred. The permits that are out are written down beside
 //! the actor, so that the next one counts the calls that are still under way, and hears of their end.
 
 use super::breaker::{BreakerState, Mode, Verdict};
 use super::config::BulkheadConfig;
-use super::desk::{Admitted, Lane, Reason};
-use super::pace::Pace;
+use super::latency::LatencyEstimate;
+use super::limiter::{Admitted, Lane, Reason};
 use super::status::{BulkheadStatus, DOWN_RETRY_AFTER_MS};
 use crate::actors::runtime::entropy;
 use ractor::{ActorId, ActorRef, ActorStatus};
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 /// How much longer than the time in the queue an answer is waited for before the actor is taken for stuck.
 const ANSWER_GRACE_MS: u64 = 150;
-/// The ids of passes of one actor are below those of the next by this.
+/// The ids of permits of one actor are below those of the next by this.
 const IDS_PER_ACTOR: u64 = 1 << 40;
 /// How long an operator's order is waited for.
 const FORCE_MS_MAX: u64 = 1_000;
@@ -32,7 +32,7 @@ pub struct Deferred {
 }
 
 /// What became of a call. Being slow is found out from the time between [`BulkheadHandle::enter`] and
-/// [`Pass::done`].
+/// [`Permit::done`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// The provider answered, be it with a decline.
@@ -71,15 +71,21 @@ pub(super) struct Standing {
     pub(super) status: BulkheadStatus,
     /// The breaker's spell.
     pub(super) spell: u64,
-    pub(super) charge_pace: Pace,
-    pub(super) settle_pace: Pace,
+    pub(super) charge_latency: LatencyEstimate,
+    pub(super) settle_latency: LatencyEstimate,
     pub(super) settle_queued: usize,
 }
 
 impl Standing {
     fn down() -> Self {
-        let pace = Pace::default();
-        Self { status: BulkheadStatus::down(), spell: 0, charge_pace: pace, settle_pace: pace, settle_queued: 0 }
+        let latency = LatencyEstimate::default();
+        Self {
+            status: BulkheadStatus::down(),
+            spell: 0,
+            charge_latency: latency,
+            settle_latency: latency,
+            settle_queued: 0,
+        }
     }
 }
 
@@ -92,7 +98,7 @@ pub(super) struct Shared {
     /// Requests in the mailbox, which ractor neither bounds nor counts.
     backlog: AtomicUsize,
     standing: Mutex<Standing>,
-    /// The passes that are out: their lanes, and when they were given. As many as there are places, and for a moment
+    /// The permits that are out: their lanes, and when they were given. As many as there are places, and for a moment
     /// after a restart as many again.
     out: Mutex<BTreeMap<u64, (Lane, i64)>>,
     /// How many actors there have been.
@@ -131,13 +137,13 @@ impl Shared {
         self.out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The first id of a new actor, and the passes of those before it that are still out.
+    /// The first id of a new actor, and the permits of those before it that are still out.
     pub(super) fn under_way(&self) -> (u64, Vec<(u64, Lane, i64)>) {
         let first_id = self.actors.fetch_add(1, Ordering::Relaxed).saturating_mul(IDS_PER_ACTOR);
         (first_id, self.out().iter().map(|(id, (lane, begun_ms))| (*id, *lane, *begun_ms)).collect())
     }
 
-    /// A pass is no longer out.
+    /// A permit is no longer out.
     pub(super) fn forget(&self, id: u64) {
         self.out().remove(&id);
     }
@@ -154,18 +160,18 @@ impl Shared {
 }
 
 /// How somebody who wants to enter is answered.
-pub(super) type Reply = oneshot::Sender<Result<Pass, Deferred>>;
+pub(super) type Reply = oneshot::Sender<Result<Permit, Deferred>>;
 
 /// What the actor is told.
 #[derive(Debug)]
 pub(super) enum Message {
     /// Somebody wants to make a call.
     Enter { lane: Lane, until_ms: i64, reply: Reply, admission: Admission },
-    /// A call has ended. At most as many of these as there are passes.
+    /// A call has ended. At most as many of these as there are permits.
     Leave { id: u64, lane: Lane, verdict: Verdict, elapsed: Duration },
     /// An operator has set another mode.
     Force { reply: oneshot::Sender<()>, admission: Admission },
-    /// The time has come that the desk named.
+    /// The time has come that the limiter named.
     Wake,
 }
 
@@ -220,7 +226,7 @@ impl BulkheadHandle {
     ///
     /// # Errors
     /// When there is none to be had in that time.
-    pub async fn enter(&self, lane: Lane, deadline: Instant) -> Result<Pass, Deferred> {
+    pub async fn enter(&self, lane: Lane, deadline: Instant) -> Result<Permit, Deferred> {
         let wait = deadline.saturating_duration_since(Instant::now());
         if wait.is_zero() {
             return Err(self.sent_away(lane, Reason::Expired));
@@ -236,9 +242,9 @@ impl BulkheadHandle {
         if actor.send_message(Message::Enter { lane, until_ms, reply, admission }).is_err() {
             return Err(self.sent_away(lane, Reason::Down));
         }
-        // A pass that arrives too late is dropped unused, and its place is free again.
+        // A permit that arrives too late is dropped unused, and its place is free again.
         match tokio::time::timeout(wait + Duration::from_millis(ANSWER_GRACE_MS), answer).await {
-            Ok(Ok(Ok(pass))) => Ok(pass.accepted()),
+            Ok(Ok(Ok(permit))) => Ok(permit.accepted()),
             Ok(Ok(Err(deferred))) => Err(deferred),
             Ok(Err(_)) => Err(self.sent_away(lane, Reason::Down)),
             Err(_) => Err(self.sent_away(lane, Reason::Backlog)),
@@ -303,7 +309,7 @@ impl BulkheadHandle {
         let passing = status.up && matches!(status.state, BreakerState::Closed | BreakerState::ForcedClosed);
         let oldest_ms = self.0.oldest_ms().unsigned_abs();
         // Before the first refund charges say how the provider is.
-        let known_ms = standing.settle_pace.known_ms().or(standing.charge_pace.known_ms()).unwrap_or(0);
+        let known_ms = standing.settle_latency.known_ms().or(standing.charge_latency.known_ms()).unwrap_or(0);
         (passing && standing.settle_queued == 0).then_some(known_ms.max(oldest_ms))
     }
 
@@ -331,8 +337,8 @@ pub(super) fn rejections_total(lane: Lane, reason: Reason) -> metrics::Counter {
 /// The right to make one call. Dropped without an outcome, the call counts as failed: whoever made it never came
 /// back to tell.
 #[derive(Debug)]
-#[must_use = "a pass that is dropped counts as a failed call"]
-pub struct Pass {
+#[must_use = "a permit that is dropped counts as a failed call"]
+pub struct Permit {
     shared: Arc<Shared>,
     admitted: Admitted,
     begun: Instant,
@@ -340,7 +346,7 @@ pub struct Pass {
     at_drop: Option<Verdict>,
 }
 
-impl Pass {
+impl Permit {
     pub(super) fn new(shared: Arc<Shared>, admitted: Admitted, now_ms: i64) -> Self {
         shared.out().insert(admitted.id, (admitted.lane, now_ms));
         Self { shared, admitted, begun: Instant::now(), at_drop: Some(Verdict::NotCalled) }
@@ -358,7 +364,7 @@ impl Pass {
         Duration::from_millis(self.admitted.expected_ms.max(0).unsigned_abs())
     }
 
-    /// Whether the breaker has opened since the pass was given: then the call is better not made, since it would be
+    /// Whether the breaker has opened since the permit was given: then the call is better not made, since it would be
     /// one more than the provider is to be tried with.
     #[must_use]
     pub fn is_void(&self) -> bool {
@@ -390,7 +396,7 @@ impl Pass {
     }
 }
 
-impl Drop for Pass {
+impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(verdict) = self.at_drop.take() {
             self.report(verdict);

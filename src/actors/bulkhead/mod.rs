@@ -1,20 +1,20 @@
 //! The bulkhead: how many payments may be under way at once, and whether any may at all.
 //!
-//! `config` has the settings. `breaker` (with `window`), `limit` and `desk` decide and are pure; `actor` and
+//! `config` has the settings. `breaker` (with `window`), `limit` and `limiter` decide and are pure; `actor` and
 //! `handle` carry the decisions out. Nothing here calls the provider or knows what a payment is.
 
 mod actor;
 pub mod breaker;
 pub mod config;
-pub mod desk;
 mod handle;
+mod latency;
 mod limit;
-mod pace;
+pub mod limiter;
 mod status;
 mod window;
 
 pub use breaker::{BreakerState, Mode};
 pub use config::{AdaptiveConfig, BreakerConfig, BulkheadConfig, InvalidBulkhead};
-pub use desk::Lane;
-pub use handle::{BulkheadHandle, Deferred, Outcome, Pass};
+pub use handle::{BulkheadHandle, Deferred, Outcome, Permit};
+pub use limiter::Lane;
 pub use status::BulkheadStatus;

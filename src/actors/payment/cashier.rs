@@ -6,11 +6,11 @@ mod again;
 
 use super::Payments;
 use super::deferred::DeferredPayments;
-use super::hands::{Hand, Hands, InHand, Work};
+use super::in_flight::{AlreadyInFlight, InFlightPayment, InFlightPayments, Work};
+use super::not_found_retries::{Disputes, NotFoundRetries};
 use super::order::Order;
-use super::patience::{Absences, Disputes};
 use crate::actors::api::{PaymentMeans, ServiceError};
-use crate::actors::bulkhead::{BulkheadHandle, Lane, Outcome, Pass};
+use crate::actors::bulkhead::{BulkheadHandle, Lane, Outcome, Permit};
 use crate::actors::committed::committed;
 use crate::actors::runtime::{Ask, Backoff, ContextHandle, HandlerError, TimerHandler};
 use crate::domain::Subject;
@@ -77,9 +77,9 @@ pub struct Cashier {
     provider: Arc<dyn PaymentProvider>,
     guard: BulkheadHandle,
     call_timeout: Duration,
-    hands: Arc<Hands>,
+    in_flight: Arc<InFlightPayments>,
     deferred: Arc<DeferredPayments>,
-    absences: Mutex<Absences>,
+    not_found_retries: Mutex<NotFoundRetries>,
     disputes: Mutex<Disputes>,
     pub(super) tasks: TaskTracker,
 }
@@ -95,8 +95,8 @@ impl Cashier {
         call_timeout: Duration,
         deferred: Arc<DeferredPayments>,
     ) -> Arc<Self> {
-        let (hands, tasks) = (Hands::new(Arc::clone(&deferred)), TaskTracker::new());
-        let absences = Mutex::new(Absences::new(call_timeout.min(SETTLE_AFTER_MAX)));
+        let (in_flight, tasks) = (InFlightPayments::new(Arc::clone(&deferred)), TaskTracker::new());
+        let not_found_retries = Mutex::new(NotFoundRetries::new(call_timeout.min(SETTLE_AFTER_MAX)));
         let disputes = Mutex::new(Disputes::new(DISPUTED));
         Arc::new(Cashier {
             payments,
@@ -104,9 +104,9 @@ impl Cashier {
             provider,
             guard,
             call_timeout,
-            hands,
+            in_flight,
             deferred,
-            absences,
+            not_found_retries,
             disputes,
             tasks,
         })
@@ -139,8 +139,8 @@ impl Cashier {
 
     /// Whether a charge of it is under way in this process.
     #[must_use]
-    pub fn has_in_hand(&self, payment_no: &PaymentNo) -> bool {
-        self.hands.has(payment_no)
+    pub fn is_in_flight(&self, payment_no: &PaymentNo) -> bool {
+        self.in_flight.has(payment_no)
     }
 
     /// The payment as committed.
@@ -166,7 +166,7 @@ impl Cashier {
         let payment_no = order.subject.reservation_no.payment();
         let under_way = Charged::Deferred { retry_after_ms: UNDER_WAY_RETRY_MS };
         self.deferred.note(&order);
-        let hand = match self.hands.take(&payment_no, Work::Charge) {
+        let hand = match self.in_flight.take(&payment_no, Work::Charge) {
             Ok(hand) => hand,
             Err(in_hand) => {
                 let Some(hand) = self.take_after(in_hand, &payment_no, asked_at + wait).await else {
@@ -207,10 +207,15 @@ impl Cashier {
 
     /// Takes a payment that is to be charged once another charge of it has ended. `None` when that takes too long, or
     /// when it is being settled, which may take much longer than anybody waits.
-    async fn take_after(&self, mut in_hand: InHand, payment_no: &PaymentNo, until: Instant) -> Option<Hand> {
+    async fn take_after(
+        &self,
+        mut in_hand: AlreadyInFlight,
+        payment_no: &PaymentNo,
+        until: Instant,
+    ) -> Option<InFlightPayment> {
         while self.deferred.is_on() && in_hand.work == Work::Charge {
             tokio::time::timeout_at(until, in_hand.ended()).await.ok()?;
-            in_hand = match self.hands.take(payment_no, Work::Charge) {
+            in_hand = match self.in_flight.take(payment_no, Work::Charge) {
                 Ok(hand) => return Some(hand),
                 Err(in_hand) => in_hand,
             };
@@ -221,16 +226,16 @@ impl Cashier {
     /// One attempt, which the provider hears of if there is a place. The expected time of the call is told.
     async fn attempt(
         self: Arc<Self>,
-        hand: Hand,
+        hand: InFlightPayment,
         order: Order,
         place_by: Instant,
         expects: oneshot::Sender<Duration>,
     ) -> Result<Charged, ServiceError> {
         let charged = match self.guard.enter(Lane::Charge, place_by).instrument(trace::step("bulkhead: enter")).await {
-            Ok(pass) => {
+            Ok(permit) => {
                 // Nobody may be waiting any more.
-                let _ = expects.send(pass.expected());
-                self.charge_in_hand(&hand.payment_no, order, pass).await
+                let _ = expects.send(permit.expected());
+                self.charge_in_flight(&hand.payment_no, order, permit).await
             }
             Err(deferred) => Ok(Charged::Deferred { retry_after_ms: deferred.retry_after_ms }),
         };
@@ -246,27 +251,32 @@ impl Cashier {
         charged
     }
 
-    async fn charge_in_hand(&self, payment_no: &PaymentNo, order: Order, pass: Pass) -> Result<Charged, ServiceError> {
+    async fn charge_in_flight(
+        &self,
+        payment_no: &PaymentNo,
+        order: Order,
+        permit: Permit,
+    ) -> Result<Charged, ServiceError> {
         let Order { subject, amount, means, .. } = order;
         let requested = self.tell(payment_no, Command::Request { subject, amount }).await;
         let payment = match requested {
             Ok(Some(payment)) if payment.status == Status::Requested => payment,
             Ok(payment) => {
-                pass.done(Outcome::NotCalled);
+                permit.done(Outcome::NotCalled);
                 let paid = payment.is_some_and(|payment| matches!(payment.status, Status::Approved { .. }));
                 let retry_after_ms = UNDER_WAY_RETRY_MS;
                 return Ok(if paid { Charged::Approved } else { Charged::Deferred { retry_after_ms } });
             }
             Err(ServiceError::Payment(Rejection::PaymentUnderWay)) => {
-                pass.done(Outcome::NotCalled);
+                permit.done(Outcome::NotCalled);
                 return Ok(Charged::Deferred { retry_after_ms: UNDER_WAY_RETRY_MS });
             }
             Err(error) => {
-                pass.done(Outcome::NotCalled);
+                permit.done(Outcome::NotCalled);
                 return Err(error);
             }
         };
-        self.call(payment_no, &payment, &means, pass).await
+        self.call(payment_no, &payment, &means, permit).await
     }
 
     /// A call to the provider, within its time.
@@ -288,7 +298,7 @@ impl Cashier {
         payment_no: &PaymentNo,
         payment: &Payment,
         means: &PaymentMeans,
-        pass: Pass,
+        permit: Permit,
     ) -> Result<Charged, ServiceError> {
         let charge = Charge {
             idempotency_key: payment.charge_key().into(),
@@ -297,13 +307,13 @@ impl Cashier {
             method: Arc::clone(&means.method),
             token: Arc::clone(&means.token),
         };
-        let answer = if pass.is_void() {
-            pass.done(Outcome::NotCalled);
+        let answer = if permit.is_void() {
+            permit.done(Outcome::NotCalled);
             Err(ProviderError::NotDone("the breaker has opened".to_owned()))
         } else {
             self.deferred.called(payment_no, means);
             let answer = self.calling("provider: charge", self.provider.charge(charge)).await;
-            pass.done(outcome_of(&answer));
+            permit.done(outcome_of(&answer));
             answer
         };
         let attempt = payment.attempt;
@@ -325,7 +335,7 @@ impl Cashier {
                 (Command::NotCharged { attempt }, deferred)
             }
             Err(ProviderError::Unknown(why)) => {
-                lock(&self.absences).forget(payment_no);
+                lock(&self.not_found_retries).forget(payment_no);
                 tracing::warn!(%payment_no, why, "charge outcome unknown");
                 (Command::LoseSight { attempt }, deferred)
             }
@@ -389,7 +399,7 @@ impl Cashier {
     /// # Errors
     /// When it is still outstanding afterwards.
     pub async fn settle(self: &Arc<Self>, payment_no: &PaymentNo) -> Result<(), HandlerError> {
-        let Ok(_hand) = self.hands.take(payment_no, Work::Settle) else {
+        let Ok(_hand) = self.in_flight.take(payment_no, Work::Settle) else {
             return Err(HandlerError::not_yet("the payment is in hand"));
         };
         if let Some(wait) = lock(&self.disputes).left(payment_no, Instant::now()) {
@@ -399,12 +409,12 @@ impl Cashier {
         let Some(payment) = payment else { return Ok(()) };
         let Some(outstanding) = payment.outstanding() else { return Ok(()) };
         let deadline = Instant::now() + self.call_timeout;
-        let pass = self.guard.enter(Lane::Settle, deadline).await.map_err(|_| retry("the provider is guarded"))?;
+        let permit = self.guard.enter(Lane::Settle, deadline).await.map_err(|_| retry("the provider is guarded"))?;
         let news = match outstanding {
-            Outstanding::Charge => self.inquire(payment_no, &payment, pass).await?,
-            Outstanding::Refund(amount) => self.refund(payment_no, &payment, amount, pass).await?,
+            Outstanding::Charge => self.inquire(payment_no, &payment, permit).await?,
+            Outstanding::Refund(amount) => self.refund(payment_no, &payment, amount, permit).await?,
         };
-        lock(&self.absences).forget(payment_no);
+        lock(&self.not_found_retries).forget(payment_no);
         lock(&self.disputes).forget(payment_no);
         match self.tell(payment_no, news).await {
             Ok(_) | Err(ServiceError::Payment(_)) => Ok(()),
@@ -412,10 +422,15 @@ impl Cashier {
         }
     }
 
-    async fn inquire(&self, payment_no: &PaymentNo, payment: &Payment, pass: Pass) -> Result<Command, HandlerError> {
+    async fn inquire(
+        &self,
+        payment_no: &PaymentNo,
+        payment: &Payment,
+        permit: Permit,
+    ) -> Result<Command, HandlerError> {
         let (key, asked_at) = (payment.charge_key(), Instant::now());
         let answer = self.calling("provider: look up", self.provider.look_up(&key)).await;
-        pass.done(outcome_of(&answer));
+        permit.done(outcome_of(&answer));
         let attempt = payment.attempt;
         match answer.map_err(retry)? {
             Found::Charged { amount, .. } if amount != payment.amount => {
@@ -428,7 +443,7 @@ impl Cashier {
             }
             Found::Declined { reason } => Ok(Command::Decline { attempt, reason: reason.to_string() }),
             Found::NotFound => {
-                let wait = lock(&self.absences).not_found(payment_no, asked_at, Instant::now());
+                let wait = lock(&self.not_found_retries).not_found(payment_no, asked_at, Instant::now());
                 let too_early = |wait| {
                     let reason = "the provider knows nothing of the charge so far".to_owned();
                     Err(HandlerError::NotYet { reason, wait })
@@ -443,7 +458,7 @@ impl Cashier {
         payment_no: &PaymentNo,
         payment: &Payment,
         amount: Money,
-        pass: Pass,
+        permit: Permit,
     ) -> Result<Command, HandlerError> {
         let refund = Refund {
             idempotency_key: payment.refund_key().into(),
@@ -452,7 +467,7 @@ impl Cashier {
             amount,
         };
         let answer = self.calling("provider: refund", self.provider.refund(refund)).await;
-        pass.done(outcome_of(&answer));
+        permit.done(outcome_of(&answer));
         match answer {
             Ok(done) => Ok(Command::RefundDone { provider_ref: done.provider_ref.to_string() }),
             Err(ProviderError::Refused(why)) => {

@@ -3,9 +3,9 @@
 
 pub mod cashier;
 pub mod deferred;
-mod hands;
+mod in_flight;
+mod not_found_retries;
 pub mod order;
-mod patience;
 pub mod reconciliation;
 pub mod unconfirmed;
 pub mod unsettled;

@@ -68,14 +68,14 @@ impl Unsettled {
 
 /// All that is unsettled with the provider.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Arrears {
+pub struct UnsettledCounts {
     /// Charges whose outcome nobody here knows.
     pub unknown: Unsettled,
     /// Refunds that are owed and not made.
     pub refunds: Unsettled,
 }
 
-impl Arrears {
+impl UnsettledCounts {
     /// Takes in a payment that is unsettled since then. An attempt that may still be under way is not unknown yet.
     fn note(&mut self, payment: &Payment, since_ms: i64, now_ms: i64, bounds: Bounds) {
         let age_ms = now_ms.saturating_sub(since_ms);
@@ -123,33 +123,33 @@ struct Bounds {
 
 /// What was seen at the latest look.
 #[derive(Debug)]
-pub struct Lookout {
+pub struct UnsettledMonitor {
     bounds: Bounds,
-    seen: watch::Sender<Arrears>,
+    seen: watch::Sender<UnsettledCounts>,
 }
 
-impl Lookout {
+impl UnsettledMonitor {
     /// Nothing has been seen yet. A charge counts as under way for `call_timeout`.
     #[must_use]
-    pub fn new(settings: &UnsettledSettings, call_timeout: Duration) -> Arc<Lookout> {
+    pub fn new(settings: &UnsettledSettings, call_timeout: Duration) -> Arc<UnsettledMonitor> {
         let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         let bounds = Bounds { call_ms: ms(call_timeout), alarm_ms: ms(settings.alarm_after) };
-        Arc::new(Lookout { bounds, seen: watch::Sender::new(Arrears::default()) })
+        Arc::new(UnsettledMonitor { bounds, seen: watch::Sender::new(UnsettledCounts::default()) })
     }
 
     /// What is unsettled, as of the latest look.
     #[must_use]
-    pub fn arrears(&self) -> Arrears {
+    pub fn unsettled(&self) -> UnsettledCounts {
         *self.seen.borrow()
     }
 
-    fn tell(&self, arrears: Arrears) {
-        let before = self.seen.send_replace(arrears);
-        arrears.publish();
-        let late = |arrears: &Arrears| arrears.unknown.late.saturating_add(arrears.refunds.late);
-        match (late(&before), late(&arrears)) {
+    fn tell(&self, unsettled: UnsettledCounts) {
+        let before = self.seen.send_replace(unsettled);
+        unsettled.publish();
+        let late = |unsettled: &UnsettledCounts| unsettled.unknown.late.saturating_add(unsettled.refunds.late);
+        match (late(&before), late(&unsettled)) {
             (0, 1..) => {
-                let (unknown, refunds) = (arrears.unknown.late, arrears.refunds.late);
+                let (unknown, refunds) = (unsettled.unknown.late, unsettled.refunds.late);
                 tracing::error!(unknown, refunds, "payments or refunds overdue, still asking the provider");
             }
             (1.., 0) => tracing::info!("no payment or refund is overdue any more"),
@@ -161,12 +161,12 @@ impl Lookout {
 struct Watchman {
     journal: Arc<dyn Journal>,
     clock: Arc<dyn Clock>,
-    lookout: Arc<Lookout>,
+    unsettled_monitor: Arc<UnsettledMonitor>,
 }
 
 impl Watchman {
-    async fn look(&self) -> Result<Arrears, ReadError> {
-        let (mut arrears, mut after, mut read) = (Arrears::default(), None::<Timer>, 0);
+    async fn look(&self) -> Result<UnsettledCounts, ReadError> {
+        let (mut unsettled, mut after, mut read) = (UnsettledCounts::default(), None::<Timer>, 0);
         while read < TIMERS_MAX {
             let page = self.journal.due_timers(schema::PAYMENT, i64::MAX, after.as_ref(), PAGE_LEN).await?;
             read += page.len();
@@ -174,7 +174,7 @@ impl Watchman {
             for timer in &page {
                 let state = committed(&*self.journal, &Payments, &timer.entity).await?;
                 if let Some(payment) = state.and_then(|state| state.0) {
-                    arrears.note(&payment, timer.due_ms, self.clock.now_ms(), self.lookout.bounds);
+                    unsettled.note(&payment, timer.due_ms, self.clock.now_ms(), self.unsettled_monitor.bounds);
                 }
             }
             after = page.into_iter().last();
@@ -182,7 +182,7 @@ impl Watchman {
                 break;
             }
         }
-        Ok(arrears)
+        Ok(unsettled)
     }
 }
 
@@ -191,7 +191,7 @@ impl Recurring for Watchman {
         Box::pin(async {
             let begun = Instant::now();
             match self.look().await {
-                Ok(arrears) => self.lookout.tell(arrears),
+                Ok(unsettled) => self.unsettled_monitor.tell(unsettled),
                 Err(error) => tracing::warn!(%error, "unsettled payments not looked at, will be tried again"),
             }
             EVERY.max(begun.elapsed() * PAUSE_FACTOR)
@@ -200,8 +200,12 @@ impl Recurring for Watchman {
 }
 
 /// The one who looks, as a part of a system.
-pub fn part(journal: &Arc<dyn Journal>, clock: &Arc<dyn Clock>, lookout: &Arc<Lookout>) -> Part {
-    let watchman = Watchman { journal: Arc::clone(journal), clock: Arc::clone(clock), lookout: Arc::clone(lookout) };
+pub fn part(journal: &Arc<dyn Journal>, clock: &Arc<dyn Clock>, unsettled_monitor: &Arc<UnsettledMonitor>) -> Part {
+    let watchman = Watchman {
+        journal: Arc::clone(journal),
+        clock: Arc::clone(clock),
+        unsettled_monitor: Arc::clone(unsettled_monitor),
+    };
     recurring_part("payment-monitor", Arc::new(watchman))
 }
 
@@ -223,14 +227,14 @@ mod tests {
     }
 
     /// Payments in a state for so many milliseconds: how many are unknown, owed, and how many of each for too long.
-    fn check(given: &[(Status, i64)], then: [u64; 4]) -> Arrears {
-        let mut arrears = Arrears::default();
+    fn check(given: &[(Status, i64)], then: [u64; 4]) -> UnsettledCounts {
+        let mut unsettled = UnsettledCounts::default();
         for (status, age_ms) in given {
-            arrears.note(&payment(status.clone()), NOW_MS - age_ms, NOW_MS, BOUNDS);
+            unsettled.note(&payment(status.clone()), NOW_MS - age_ms, NOW_MS, BOUNDS);
         }
-        let Arrears { unknown, refunds } = arrears;
+        let UnsettledCounts { unknown, refunds } = unsettled;
         assert_eq!([unknown.count, refunds.count, unknown.late, refunds.late], then, "{given:?}");
-        arrears
+        unsettled
     }
 
     fn owed() -> Status {
@@ -249,10 +253,10 @@ mod tests {
     #[test]
     fn what_is_unsettled_for_longer_than_allowed_raises_the_alarm() {
         assert_eq!(check(&[(Status::Unknown, 300_000), (owed(), 300_000)], [1, 1, 0, 0]).alarm(NOW_MS), "");
-        let arrears = check(&[(Status::Unknown, 5), (Status::Unknown, 412_000), (owed(), 300_001)], [2, 1, 1, 1]);
-        assert_eq!(arrears.unknown.since_ms, Some(NOW_MS - 412_000));
+        let unsettled = check(&[(Status::Unknown, 5), (Status::Unknown, 412_000), (owed(), 300_001)], [2, 1, 1, 1]);
+        assert_eq!(unsettled.unknown.since_ms, Some(NOW_MS - 412_000));
         let words = "1 payments unknown for too long, the oldest for 412 s; \
                      1 refunds owed for too long, the oldest for 300 s";
-        assert_eq!(arrears.alarm(NOW_MS), words);
+        assert_eq!(unsettled.alarm(NOW_MS), words);
     }
 }

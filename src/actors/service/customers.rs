@@ -66,7 +66,7 @@ impl Service {
     /// Whether no booking of a closed customer lives, and all money is settled.
     async fn nothing_is_left(&self, customer_no: &CustomerNo) -> Result<()> {
         let deadline = Instant::now() + self.settings.request_timeout.min(BOOKINGS_WAIT_MAX);
-        if !self.being_made.none_of(customer_no, deadline).await {
+        if !self.pending_holds.none_of(customer_no, deadline).await {
             return Err(ServiceError::Overloaded { retry_after_ms: super::RETRY_MS });
         }
         let left = deadline.saturating_duration_since(Instant::now());

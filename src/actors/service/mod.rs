@@ -10,7 +10,7 @@ mod reading;
 mod unpaid;
 
 pub use super::payment::reconciliation::{ReconcileError, Report};
-pub use super::payment::unsettled::{Arrears, Unsettled};
+pub use super::payment::unsettled::{Unsettled, UnsettledCounts};
 pub use crate::store::archive::{Backup, BrokenOff};
 pub use operation::{BackupError, BreakerMode, ComponentHealth, FaultAction, UnknownContext};
 
@@ -19,7 +19,7 @@ use super::customer::Customers;
 use super::fleet::Ledger;
 use super::payment::cashier::Cashier;
 use super::payment::reconciliation::Reconciler;
-use super::payment::unsettled::Lookout;
+use super::payment::unsettled::UnsettledMonitor;
 use super::rental::Rentals;
 use super::reservation::Calendars;
 use super::runtime::{Ask, Clock, ContextHandle, Entity, System};
@@ -34,7 +34,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use unpaid::BeingMade;
+use unpaid::PendingHolds;
 
 type Result<T> = std::result::Result<T, ServiceError>;
 
@@ -80,7 +80,7 @@ pub struct Parts {
     /// Who compares our payments with the provider's record.
     pub reconciler: Reconciler,
     /// Who looks at what is unsettled with the provider.
-    pub lookout: Arc<Lookout>,
+    pub unsettled_monitor: Arc<UnsettledMonitor>,
     /// The read models.
     pub views: Arc<Views>,
     /// The journal.
@@ -97,7 +97,7 @@ pub struct Service {
     settings: ServiceSettings,
     serials: AtomicU64,
     numbers: NumberLocks,
-    being_made: Arc<BeingMade>,
+    pending_holds: Arc<PendingHolds>,
     read_lane: ReadLane,
     /// The one backup that may be under way.
     backup: Arc<Semaphore>,
@@ -109,10 +109,10 @@ impl Service {
     #[must_use]
     pub fn new(parts: Parts, settings: ServiceSettings) -> Arc<Service> {
         let serials = AtomicU64::new(parts.last_serial);
-        let (numbers, being_made) = (NumberLocks::default(), Arc::default());
+        let (numbers, pending_holds) = (NumberLocks::default(), Arc::default());
         let read_lane = ReadLane::new(settings.read_wait);
         let (backup, system) = (Arc::new(Semaphore::new(1)), OnceLock::new());
-        Arc::new(Service { parts, settings, serials, numbers, being_made, read_lane, backup, system })
+        Arc::new(Service { parts, settings, serials, numbers, pending_holds, read_lane, backup, system })
     }
 
     /// Tells the service which system runs it, for health and for operators.

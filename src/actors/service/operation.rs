@@ -3,7 +3,7 @@
 use super::Service;
 use crate::actors::bulkhead::{BulkheadStatus, Mode};
 use crate::actors::payment::reconciliation::{ReconcileError, Report};
-use crate::actors::payment::unsettled::Arrears;
+use crate::actors::payment::unsettled::UnsettledCounts;
 use crate::actors::runtime::Kind;
 use crate::actors::views::VIEWS;
 use crate::store::archive::{self, Backup};
@@ -89,7 +89,7 @@ impl Service {
                 detail: component.detail,
             }));
         }
-        let alarm = self.arrears().alarm(self.parts.clock.now_ms());
+        let alarm = self.unsettled().alarm(self.parts.clock.now_ms());
         // An alarm is no reason to call Payment down: it goes on.
         if let Some(payment) = components.iter_mut().find(|component| component.name == schema::PAYMENT.0)
             && !alarm.is_empty()
@@ -101,8 +101,8 @@ impl Service {
 
     /// What is unsettled with the payment provider, as of a moment ago.
     #[must_use]
-    pub fn arrears(&self) -> Arrears {
-        self.parts.lookout.arrears()
+    pub fn unsettled(&self) -> UnsettledCounts {
+        self.parts.unsettled_monitor.unsettled()
     }
 
     /// What the journal has not made durable for too long, the oldest first.

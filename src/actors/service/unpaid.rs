@@ -43,7 +43,7 @@ impl Counts {
 /// and those of two seconds are.
 #[derive(Default)]
 struct Known {
-    being_made: Counts,
+    pending_holds: Counts,
     /// Those since `since`, and those in the second before.
     made: [Counts; 2],
     since: Option<Instant>,
@@ -67,14 +67,14 @@ impl Known {
 
 /// See [`Known`].
 #[derive(Default)]
-pub(super) struct BeingMade {
+pub(super) struct PendingHolds {
     known: Mutex<Known>,
     ended: Notify,
 }
 
 /// One of them, until it is dropped.
 pub(super) struct Claim {
-    being_made: Arc<BeingMade>,
+    pending_holds: Arc<PendingHolds>,
     customer_no: CustomerNo,
     /// How many there are of the customer, with this one.
     count: usize,
@@ -82,7 +82,7 @@ pub(super) struct Claim {
     lately: usize,
 }
 
-impl BeingMade {
+impl PendingHolds {
     fn lock(&self) -> MutexGuard<'_, Known> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.turn();
@@ -92,18 +92,18 @@ impl BeingMade {
     fn claim(self: &Arc<Self>, customer_no: &CustomerNo) -> Claim {
         let mut known = self.lock();
         let lately = known.made.iter().map(|made| made.of(customer_no)).sum();
-        let count = known.being_made.add(customer_no);
-        Claim { being_made: Arc::clone(self), customer_no: customer_no.clone(), count, lately }
+        let count = known.pending_holds.add(customer_no);
+        Claim { pending_holds: Arc::clone(self), customer_no: customer_no.clone(), count, lately }
     }
 }
 
-impl BeingMade {
+impl PendingHolds {
     /// Waits until nothing is being made for a customer any more, but no longer than until `deadline`; answers whether
     /// that is so.
     pub(super) async fn none_of(&self, customer_no: &CustomerNo, deadline: Instant) -> bool {
         loop {
             let ended = self.ended.notified();
-            if self.lock().being_made.of(customer_no) == 0 {
+            if self.lock().pending_holds.of(customer_no) == 0 {
                 return true;
             }
             if timeout_at(deadline, ended).await.is_err() {
@@ -115,11 +115,11 @@ impl BeingMade {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let mut known = self.being_made.lock();
-        known.being_made.take_away(&self.customer_no);
+        let mut known = self.pending_holds.lock();
+        known.pending_holds.take_away(&self.customer_no);
         known.made[0].add(&self.customer_no);
         drop(known);
-        self.being_made.ended.notify_waiters();
+        self.pending_holds.ended.notify_waiters();
     }
 }
 
@@ -133,7 +133,7 @@ impl Service {
         if *customer_no == CustomerNo::anonymous() {
             return Ok(None);
         }
-        let claim = self.being_made.claim(customer_no);
+        let claim = self.pending_holds.claim(customer_no);
         if max == 0 {
             return Ok(Some(claim));
         }
@@ -154,13 +154,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn claims_are_counted_by_customer_while_they_live_and_for_a_while_after() {
-        let (being_made, no) = (Arc::<BeingMade>::default(), |text| CustomerNo::parse(text).unwrap());
+        let (pending_holds, no) = (Arc::<PendingHolds>::default(), |text| CustomerNo::parse(text).unwrap());
         // Each look is a claim too, and so one more that was lately.
         let look = |text| {
-            let claim = being_made.claim(&no(text));
+            let claim = pending_holds.claim(&no(text));
             (claim.count, claim.lately)
         };
-        let first = being_made.claim(&no("a"));
+        let first = pending_holds.claim(&no("a"));
         assert_eq!((look("a"), look("b")), ((2, 0), (1, 0)));
         drop(first);
         assert_eq!((look("a"), look("b")), ((1, 2), (1, 1)));
@@ -169,7 +169,7 @@ mod tests {
         tokio::time::advance(LATELY).await;
         assert_eq!(look("a"), (1, 2));
         tokio::time::advance(LATELY * 2).await;
-        let known = being_made.lock();
-        assert!(known.being_made.0.is_empty() && known.made.iter().all(|made| made.0.is_empty()), "nothing is left");
+        let known = pending_holds.lock();
+        assert!(known.pending_holds.0.is_empty() && known.made.iter().all(|made| made.0.is_empty()), "nothing is left");
     }
 }

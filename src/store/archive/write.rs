@@ -2,7 +2,7 @@
 
 use super::super::journal::{ReadError, StoredEvent};
 use super::super::record::{Record, Snapshot, VisitError};
-use super::super::sled::quietly;
+use super::super::sled::catch_panic;
 use super::line::{self, Line};
 use super::{ARCHIVE_VERSION, FORMAT, PROGRESS_EVERY, Summary};
 use sha2::{Digest, Sha256};
@@ -82,7 +82,7 @@ pub fn export(
         }
         archive.put(&line::of(record, &render))
     };
-    quietly(|| snapshot.visit(&mut write)).unwrap_or_else(|panicked| Err(panicked.while_reading().into()))?;
+    catch_panic(|| snapshot.visit(&mut write)).unwrap_or_else(|panicked| Err(panicked.while_reading().into()))?;
     let sha256 = hex(archive.digest.clone());
     archive.put(&Line::Trailer { events: summary.events, records: summary.records, sha256 })?;
     archive.out.flush()?;

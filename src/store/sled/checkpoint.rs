@@ -7,7 +7,7 @@ use super::super::frame::{self, Frame};
 use super::Core;
 use super::database::Database;
 use super::keys::{self, ShardCode};
-use super::state::{Breathe, Frozen, Merges, Range, StateError};
+use super::state::{Frozen, Merges, Range, StateError, Throttled};
 use super::wal::Files;
 use super::wal::SyncLog;
 use bytes::Bytes;
@@ -55,7 +55,7 @@ pub(super) struct Task {
 /// Lets others have the processor most of the time: what is written here has its time, and hurries only when it is urgent.
 ///
 /// And has it synced piece by piece, since the log's syncs would have to wait for one of everything at the end.
-struct Breath<'a> {
+struct Throttle<'a> {
     core: &'a Core,
     sync: &'a SyncLog,
     file: File,
@@ -64,7 +64,7 @@ struct Breath<'a> {
     unsynced: u32,
 }
 
-impl<'a> Breath<'a> {
+impl<'a> Throttle<'a> {
     fn new(writer: &'a Writer, database: &Database, pauses: &'static [u32]) -> Result<Self, StateError> {
         let file = database.file()?;
         Ok(Self { core: &writer.core, sync: &writer.sync, file, pauses, begun: Instant::now(), unsynced: 0 })
@@ -141,14 +141,14 @@ impl Writer {
         let begun = Instant::now();
         let database = self.core.database().map_err(|error| error.to_string())?;
         let progress = Progress { all: frozen.count(), done: Cell::new(0) };
-        let mut breath = Breath::new(self, &database, &PAUSES).map_err(unwritable)?;
+        let mut throttle = Throttle::new(self, &database, &PAUSES).map_err(unwritable)?;
         let lag = || progress.lag(self.core.state.bytes(), self.core.checkpoint_bytes);
-        let mut breathe = || breath.take(lag);
-        let heads = self.write_frames(&database, &frozen, &progress, &mut breathe)?;
+        let mut throttled = || throttle.take(lag);
+        let heads = self.write_frames(&database, &frozen, &progress, &mut throttled)?;
         let is_event = |key: &[u8]| key.first() == Some(&keys::EVENTS);
         let rest = frozen.entries(&Range::all()).filter(|entry| !entry.as_ref().is_ok_and(|(key, _)| is_event(key)));
         let rest = (rest.inspect(|_| progress.step()), frozen.count());
-        let written = self.core.state.checkpoint(&database.trees, rest, watermark, &mut breathe, || {
+        let written = self.core.state.checkpoint(&database.trees, rest, watermark, &mut throttled, || {
             database.make_durable(&*self.sync)?;
             for (shard, head) in &heads {
                 self.core.settled.set(*shard, *head);
@@ -156,7 +156,7 @@ impl Writer {
             Ok(())
         });
         written.map_err(unwritable)?;
-        frozen.let_go(&mut breathe).map_err(unwritable)?;
+        frozen.let_go(&mut throttled).map_err(unwritable)?;
         let shortened = self.files.shorten(watermark);
         shortened.map_err(|error| format!("the log cannot be made shorter: {error}"))?;
         histogram!("rentcar_journal_checkpoint_duration_seconds").record(begun.elapsed().as_secs_f64());
@@ -171,7 +171,7 @@ impl Writer {
         database: &Database,
         frozen: &Frozen,
         progress: &Progress,
-        breathe: &mut Breathe<'_>,
+        throttled: &mut Throttled<'_>,
     ) -> Result<Vec<(ShardCode, u64)>, String> {
         let (mut heads, mut joining): (Vec<(ShardCode, u64)>, _) = (Vec::new(), Joining::default());
         let join = |shard: ShardCode, joining: &mut Joining| {
@@ -193,7 +193,7 @@ impl Writer {
                 && (known != shard || joining.bytes + value.len() > JOINED_BYTES)
             {
                 let head = join(known, &mut joining)?;
-                breathe().map_err(unwritable)?;
+                throttled().map_err(unwritable)?;
                 if let Some(last) = heads.last_mut() {
                     last.1 = head;
                 }
@@ -230,11 +230,11 @@ impl Writer {
     /// Merges and tidies until there is nothing left to do.
     fn merge(&self, go_on: &impl Fn() -> bool) -> Result<(), String> {
         let database = self.core.database().map_err(|error| error.to_string())?;
-        let mut breath = Breath::new(self, &database, &MERGE_PAUSES).map_err(unwritable)?;
-        let mut breathe = |lag| breath.take(|| lag);
+        let mut throttle = Throttle::new(self, &database, &MERGE_PAUSES).map_err(unwritable)?;
+        let mut throttled = |lag| throttle.take(|| lag);
         let (state, trees, mut merges) = (&self.core.state, &database.trees, Merges::default());
         let make_durable = || database.make_durable(&*self.sync);
-        while go_on() && merges.step(state, trees, &mut breathe, make_durable).map_err(unwritable)? {}
+        while go_on() && merges.step(state, trees, &mut throttled, make_durable).map_err(unwritable)? {}
         Ok(())
     }
 }
@@ -305,9 +305,9 @@ impl Drop for Threads {
 }
 
 /// Fails the journal when the thread ends by a panic.
-struct Watched<'a>(&'a Core, &'static str);
+struct PanicGuard<'a>(&'a Core, &'static str);
 
-impl Drop for Watched<'_> {
+impl Drop for PanicGuard<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.fail(self.1);
@@ -316,7 +316,7 @@ impl Drop for Watched<'_> {
 }
 
 fn write_all(writer: &Writer, given: &Receiver<Task>, merges: &SyncSender<()>) {
-    let _watched = Watched(&writer.core, "the thread of checkpoints panicked");
+    let _panic_guard = PanicGuard(&writer.core, "the thread of checkpoints panicked");
     while let Ok(task) = given.recv() {
         if let Err(why) = writer.write(task) {
             return writer.core.fail(&why);
@@ -328,7 +328,7 @@ fn write_all(writer: &Writer, given: &Receiver<Task>, merges: &SyncSender<()>) {
 }
 
 fn merge_all(writer: &Writer, told: &Receiver<()>) {
-    let _watched = Watched(&writer.core, "the thread of merges panicked");
+    let _panic_guard = PanicGuard(&writer.core, "the thread of merges panicked");
     let go_on = || writer.core.queue.closed().is_none();
     loop {
         match told.recv_timeout(LOOK_AGAIN) {

@@ -5,8 +5,8 @@
 //! the store again can tell. Never retries a failed fsync, which would succeed without having written anything.
 
 use super::Core;
+use super::acknowledged_count::AcknowledgedCount;
 use super::checkpoint::{Task, Threads, Writer};
-use super::mark::Mark;
 use super::plan::{Begun, Commit, Job, Plan, ShardStates, Stored};
 use super::queue::Bounds;
 use super::state::Trees;
@@ -46,13 +46,13 @@ pub(super) struct Committer {
     pub log: Log,
     pub threads: Threads,
     pub writer: Writer,
-    pub mark: Mark,
+    pub mark: AcknowledgedCount,
 }
 
 /// Says that the committer has ended, also when that is by a panic.
-struct Farewell(Arc<Core>);
+struct PanicGuard(Arc<Core>);
 
-impl Drop for Farewell {
+impl Drop for PanicGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.fail("the committer panicked");
@@ -63,7 +63,7 @@ impl Drop for Farewell {
 
 impl Committer {
     pub(super) fn run(mut self) {
-        let farewell = Farewell(Arc::clone(&self.core));
+        let panic_guard = PanicGuard(Arc::clone(&self.core));
         while let Some(jobs) = self.core.queue.take(COMMIT, IDLE) {
             let (idle, pace, begun) = (jobs.is_empty(), pace(jobs.len()), Instant::now());
             if let Err(why) = self.commit(jobs) {
@@ -78,7 +78,7 @@ impl Committer {
             std::thread::sleep(pace.saturating_sub(begun.elapsed()));
         }
         self.end();
-        drop(farewell);
+        drop(panic_guard);
     }
 
     /// Has what has changed written to sled when it is much, and goes slower when that is behind.

@@ -1,9 +1,9 @@
 //! sled's handles of an open store.
 
+use super::catch_panic::catch_panic;
 use super::directory::{Directory, OpenError, is_readable};
 use super::keys;
 use super::meta::{self, Shards};
-use super::quietly::quietly;
 use super::state::{StateError, Trees};
 use std::fs::File;
 use std::path::Path;
@@ -24,7 +24,7 @@ fn open_sled(path: &Path, cache_bytes: u64) -> Result<::sled::Db, OpenError> {
     let begun = Instant::now();
     loop {
         let config = ::sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(None);
-        let opened = quietly(|| config.open()).map_err(|panicked| panicked.while_opening(path))?;
+        let opened = catch_panic(|| config.open()).map_err(|panicked| panicked.while_opening(path))?;
         match opened.map_err(|error| OpenError::sled(path, error)) {
             Err(OpenError::Locked(_)) if begun.elapsed() < SLED_LOCK_WAIT => {
                 std::thread::sleep(Duration::from_millis(5));

@@ -4,8 +4,8 @@
 //! It is written last when a store is created and last when one is imported, so that half a store is never taken
 //! for a whole one. Never looks into sled's own files.
 
-use super::log::{self, Look};
-use super::mark::MARK_FILE;
+use super::acknowledged_count::MARK_FILE;
+use super::sled_log_check::{self, Look};
 use super::wal::FOLDER;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
@@ -235,7 +235,7 @@ impl Directory {
     /// Looks at sled's log before sled does: refuses what is certainly damaged, and keeps a copy of what may be.
     pub(super) fn look_at_log(&self) -> Result<(), OpenError> {
         let (path, log) = (self.path(), self.path.join(DB_FILE));
-        match log::look(path, &log).map_err(|error| OpenError::io(path, error))? {
+        match sled_log_check::look(path, &log).map_err(|error| OpenError::io(path, error))? {
             Look::Sound => Ok(()),
             Look::Damaged { offset } => {
                 Err(OpenError::damaged(path, format!("its file `db` is unreadable at byte {offset}")))

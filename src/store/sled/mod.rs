@@ -9,48 +9,48 @@
 //! sled calls itself beta. So every frame and block carries a checksum, a start that finds heads and frames disagreeing
 //! is refused, and `check` and `archive` can look through everything. This adapter never repairs.
 
+mod acknowledged_count;
+mod catch_panic;
 mod checkpoint;
-mod cold;
 mod committer;
 mod database;
 mod directory;
+mod disk_space;
 mod import;
 mod inspect;
 mod keys;
-mod log;
-mod mark;
 mod meta;
 mod open;
+mod page_cache;
 mod persisted_heads;
 mod plan;
 mod port;
 mod queue;
-mod quietly;
 mod raw;
 mod reads;
 mod recent;
 mod release;
-mod room;
+mod sled_log_check;
 mod snapshot;
 mod state;
 mod views;
 mod wal;
 
+pub(super) use catch_panic::catch_panic;
 pub(super) use checkpoint::give_way;
 pub use directory::{FORMAT, OpenError};
+pub use disk_space::{free_bytes, takes_writes};
 pub use import::{Importer, PutError};
-pub(super) use quietly::quietly;
 pub use release::Release;
-pub use room::{free_bytes, takes_writes};
 pub use views::SledViews;
 pub use wal::SyncLog;
 
 use super::journal::{Context, ReadError, ShardId};
+use acknowledged_count::AcknowledgedCount;
 use checkpoint::{Threads, Writer};
 use committer::Committer;
 use database::Database;
 use keys::ShardCode;
-use mark::Mark;
 use meta::Shards;
 use open::Opened;
 use persisted_heads::PersistedHeads;
@@ -189,7 +189,7 @@ impl SledJournal {
     /// nothing is overwritten then.
     pub fn open(path: &Path, options: &SledOptions) -> Result<Self, OpenError> {
         let configured = Shards::new(&options.shards).map_err(OpenError::Options)?;
-        let opened = quietly(|| open::open_or_create(path, &configured, options.cache_bytes, options.create, true));
+        let opened = catch_panic(|| open::open_or_create(path, &configured, options.cache_bytes, options.create, true));
         let opened = opened.unwrap_or_else(|panicked| Err(panicked.while_opening(path)))?;
         let journal = Self::start(opened, options)?;
         if let Err(error) = journal.prove() {
@@ -208,9 +208,9 @@ impl SledJournal {
     /// As [`Self::open`], but for damage that sled itself can live with. Nothing is created.
     pub fn inspect(path: &Path, options: &SledOptions) -> Result<Self, OpenError> {
         let configured = Shards::new(&options.shards).map_err(OpenError::Options)?;
-        let opened = quietly(|| open::open_or_create(path, &configured, options.cache_bytes, false, false));
+        let opened = catch_panic(|| open::open_or_create(path, &configured, options.cache_bytes, false, false));
         let opened = opened.unwrap_or_else(|panicked| Err(panicked.while_opening(path)))?;
-        let mark = Mark::open(path).map_err(|error| OpenError::io(path, error))?;
+        let mark = AcknowledgedCount::open(path).map_err(|error| OpenError::io(path, error))?;
         let parts = (opened.shards, opened.heads, opened.state, opened.settled);
         let core = Core::new(Shared::new(Arc::new(opened.database)), parts, options.bounds());
         Ok(Self::reading(core, "the journal is open for inspection only", mark.noted()))
@@ -247,7 +247,7 @@ impl SledJournal {
         let shared = Shared::new(Arc::clone(&database));
         let core = Core::new(shared, (shards, heads.clone(), state, settled), options.bounds());
         let io = |error| OpenError::io(&path, error);
-        let mark = Mark::open(&path).map_err(io)?;
+        let mark = AcknowledgedCount::open(&path).map_err(io)?;
         let acknowledged = mark.noted();
         let log = Log::open(&path, last_record).map_err(io)?;
         let writer = Writer { core: Arc::clone(&core), files: log.files(), sync: Arc::clone(&options.sync) };

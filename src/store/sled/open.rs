@@ -2,11 +2,11 @@
 //! something that is not whole is refused. Never repairs.
 
 use super::super::frame::Frame;
-use super::cold;
 use super::database::Database;
 use super::directory::{Contents, Directory, OpenError};
 use super::keys::{self, ShardCode};
 use super::meta::Shards;
+use super::page_cache;
 use super::persisted_heads::PersistedHeads;
 use super::plan::{ShardState, ShardStates};
 use super::state::{Change, Range, State, rows};
@@ -117,7 +117,7 @@ pub(super) fn open_or_create(
     let (directory, contents) = Directory::hold(path, create)?;
     let is_new = contents == Contents::Nothing;
     if !is_new {
-        cold::forget(path).map_err(|error| OpenError::io(path, error))?;
+        page_cache::evict(path).map_err(|error| OpenError::io(path, error))?;
         directory.look_at_log()?;
     }
     let database = Database::open(directory, cache_bytes)?;

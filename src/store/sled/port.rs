@@ -8,7 +8,7 @@ use super::super::record::Snapshot;
 use super::super::{bounds, envelope};
 use super::keys::{self, ShardCode};
 use super::plan::{Job, Prepared, Reply, TimerChange};
-use super::{Core, SledJournal, quietly};
+use super::{Core, SledJournal, catch_panic};
 use crate::trace;
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -235,7 +235,7 @@ impl Journal for SledJournal {
     }
 
     fn snapshot(&self) -> Result<Box<dyn Snapshot>, ReadError> {
-        let snapshot = quietly(|| self.core.snapshot()).unwrap_or_else(|panicked| Err(panicked.while_reading()))?;
+        let snapshot = catch_panic(|| self.core.snapshot()).unwrap_or_else(|panicked| Err(panicked.while_reading()))?;
         Ok(Box::new(snapshot))
     }
 

@@ -3,8 +3,8 @@
 //! it happens on a thread of its own, whose end can be waited for or not. Never opens anything.
 
 use super::super::journal::ReadError;
+use super::catch_panic::catch_panic;
 use super::database::Database;
-use super::quietly::quietly;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -77,7 +77,7 @@ pub(super) fn release(shared: &Arc<Shared>, committer: Option<JoinHandle<()>>) -
 /// Drops what sled has, part by part: where one end panics, the others still come to theirs.
 fn end(database: Database) {
     let Database { db, trees, directory } = database;
-    let ended = quietly(|| drop(trees)).and(quietly(|| drop(db)));
+    let ended = catch_panic(|| drop(trees)).and(catch_panic(|| drop(db)));
     if let Err(panicked) = ended {
         tracing::warn!(reason = panicked.0, "the failed store did not end cleanly");
     }

@@ -24,7 +24,7 @@ impl Cashier {
         self: &Arc<Self>,
         payment_no: &PaymentNo,
     ) -> Result<Option<Charged>, ServiceError> {
-        let Ok(hand) = self.hands.take(payment_no, Work::Charge) else { return Ok(None) };
+        let Ok(hand) = self.in_flight.take(payment_no, Work::Charge) else { return Ok(None) };
         // Whatever has ended it meanwhile has forgotten it too, and the means may be newer ones.
         let Some(order) = self.deferred.order(payment_no) else { return Ok(None) };
         let booking = booking(&*self.journal, &order.subject.reservation_no).await?;

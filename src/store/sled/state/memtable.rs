@@ -2,7 +2,7 @@
 
 use super::block::{Entry, Known};
 use super::range::Direction;
-use super::{Breathe, StateError};
+use super::{StateError, Throttled};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as MapEntry;
@@ -107,13 +107,13 @@ impl Memtable {
     }
 
     /// Gives its memory back in pieces.
-    pub(super) fn let_go(self, breathe: &mut Breathe<'_>) -> Result<(), StateError> {
+    pub(super) fn let_go(self, throttled: &mut Throttled<'_>) -> Result<(), StateError> {
         let mut map = self.map.into_inner().unwrap_or_else(PoisonError::into_inner);
         while !map.is_empty() {
             for _ in 0..ENTRIES_AT_ONCE {
                 drop(map.pop_first());
             }
-            breathe()?;
+            throttled()?;
         }
         Ok(())
     }

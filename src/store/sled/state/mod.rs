@@ -10,16 +10,16 @@
 
 mod block;
 mod bloom;
+mod compaction;
 mod manifest;
 mod memtable;
-mod merges;
 mod range;
 mod run;
 mod scan;
 
 pub(super) use block::Entry;
+pub(super) use compaction::Merges;
 pub(super) use memtable::Change;
-pub(super) use merges::Merges;
 pub(super) use range::Range;
 pub(super) use scan::{Merge, rows};
 
@@ -30,7 +30,7 @@ use bytes::Bytes;
 use manifest::Manifest;
 use memtable::Memtable;
 use range::Direction;
-use run::{Graves, Run, Writer};
+use run::{ObsoleteTables, Run, Writer};
 use scan::{memory, plain, stored};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -61,7 +61,7 @@ pub(super) enum StateError {
 }
 
 /// Called between two pieces of long work, which an error ends.
-pub(super) type Breathe<'a> = dyn FnMut() -> Result<(), StateError> + 'a;
+pub(super) type Throttled<'a> = dyn FnMut() -> Result<(), StateError> + 'a;
 
 impl From<StateError> for ReadError {
     fn from(error: StateError) -> Self {
@@ -112,7 +112,7 @@ struct Layers {
 /// See the module. Without the trees, so that a store can be let go while others still hold this.
 pub(super) struct State {
     layers: RwLock<Layers>,
-    graves: Graves,
+    obsolete: ObsoleteTables,
     published: Mutex<Published>,
     /// Whether there are plain keys below the runs.
     has_plain: bool,
@@ -135,11 +135,11 @@ impl Frozen {
 
     /// Gives its memory back in pieces. Whoever still reads it is waited for: the last one would give all of it back at
     /// once, and everybody would wait for that.
-    pub(super) fn let_go(self, breathe: &mut Breathe<'_>) -> Result<(), StateError> {
+    pub(super) fn let_go(self, throttled: &mut Throttled<'_>) -> Result<(), StateError> {
         let (mut shared, begun) = (self.0, Instant::now());
         while begun.elapsed() < READERS_MAX {
             match Arc::try_unwrap(shared) {
-                Ok(table) => return table.let_go(breathe),
+                Ok(table) => return table.let_go(throttled),
                 Err(still) => shared = still,
             }
             std::thread::sleep(LOOK_AGAIN);
@@ -153,21 +153,21 @@ impl State {
     /// did not finish is only removed by [`tidy`](Self::tidy).
     pub(super) fn load(trees: &Trees) -> Result<(Self, u64), StateError> {
         let manifest = Manifest::load(&trees.runs)?;
-        let graves = Graves::default();
-        let load = |description: &run::Description| Run::load(&trees.runs, description.clone(), &graves);
+        let obsolete = ObsoleteTables::default();
+        let load = |description: &run::Description| Run::load(&trees.runs, description.clone(), &obsolete);
         let runs: Vec<_> = manifest.runs.iter().map(load).collect::<Result<_, _>>()?;
         let mut next_id = manifest.next_id;
         for id in run::stored(&trees.runs)? {
             next_id = next_id.max(id + 1);
             if !manifest.runs.iter().any(|run| run.id == id) {
-                graves.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+                obsolete.lock().unwrap_or_else(PoisonError::into_inner).push(id);
             }
         }
         let has_plain = trees.has_plain()?;
         let layers = Layers { active: Arc::default(), frozen: None, runs: runs.into() };
         let watermark = manifest.watermark;
         let published = Mutex::new(Published { watermark, next_id });
-        Ok((Self { layers: RwLock::new(layers), graves, published, has_plain }, watermark))
+        Ok((Self { layers: RwLock::new(layers), obsolete, published, has_plain }, watermark))
     }
 
     fn layers(&self) -> Layers {
@@ -275,8 +275,8 @@ impl State {
         let Published { watermark, next_id } = *self.published();
         let layers = Layers { active: Arc::default(), frozen: None, runs: self.layers().runs };
         let published = Mutex::new(Published { watermark, next_id });
-        let (layers, graves) = (RwLock::new(layers), Arc::clone(&self.graves));
-        (Self { layers, graves, published, has_plain: self.has_plain }, watermark)
+        let (layers, obsolete) = (RwLock::new(layers), Arc::clone(&self.obsolete));
+        (Self { layers, obsolete, published, has_plain: self.has_plain }, watermark)
     }
 
     fn next_id(&self) -> u64 {
@@ -296,17 +296,17 @@ impl State {
         trees: &Trees,
         entries: (impl Iterator<Item = Result<Entry, StateError>>, u64),
         watermark: u64,
-        breathe: &mut Breathe<'_>,
+        throttled: &mut Throttled<'_>,
         make_durable: impl FnOnce() -> Result<(), StateError>,
     ) -> Result<(), StateError> {
         let (entries, entries_max) = entries;
         let mut writer = Writer::new(&trees.runs, (self.next_id(), 0), entries_max);
         for entry in entries {
             if writer.add(entry?)? {
-                breathe()?;
+                throttled()?;
             }
         }
-        let run = writer.finish(&self.graves, breathe)?;
+        let run = writer.finish(&self.obsolete, throttled)?;
         self.publish(trees, Written { run, replaced: Vec::new() }, Some(watermark), make_durable)
     }
 
@@ -348,11 +348,11 @@ impl State {
 
     /// Removes some of what dead runs left; answers whether there was any.
     fn tidy(&self, trees: &Trees) -> Result<bool, StateError> {
-        let Some(id) = self.graves.lock().unwrap_or_else(PoisonError::into_inner).last().copied() else {
+        let Some(id) = self.obsolete.lock().unwrap_or_else(PoisonError::into_inner).last().copied() else {
             return Ok(false);
         };
         if run::remove(&trees.runs, id, REMOVED_AT_ONCE)? < REMOVED_AT_ONCE {
-            self.graves.lock().unwrap_or_else(PoisonError::into_inner).retain(|grave| *grave != id);
+            self.obsolete.lock().unwrap_or_else(PoisonError::into_inner).retain(|grave| *grave != id);
         }
         Ok(true)
     }
@@ -397,11 +397,11 @@ mod tests {
             drop(reader);
         });
         let mut pieces = 0;
-        let mut breathe = || {
+        let mut throttled = || {
             pieces += 1;
             Ok(())
         };
-        Frozen(table).let_go(&mut breathe).unwrap();
+        Frozen(table).let_go(&mut throttled).unwrap();
         assert!(pieces > 1 && watched.upgrade().is_none(), "{pieces}");
         reading.join().unwrap();
     }

@@ -4,7 +4,7 @@
 use super::block::{BLOCK_BYTES, Block, Builder, Damaged, Entry, Known};
 use super::bloom::{self, Bloom};
 use super::range::{Direction, Range};
-use super::{Breathe, StateError};
+use super::{StateError, Throttled};
 use crate::store::cursor::{Cursor, Short};
 use bytes::Bytes;
 use std::ops::Bound;
@@ -15,7 +15,7 @@ const BLOCKS: u8 = b'b';
 const BLOOMS: u8 = b'f';
 
 /// The numbers of runs whose last reader has gone, and whose blocks can be removed.
-pub(super) type Graves = Arc<Mutex<Vec<u64>>>;
+pub(super) type ObsoleteTables = Arc<Mutex<Vec<u64>>>;
 
 /// What the manifest says of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,14 +53,14 @@ impl Description {
 pub(super) struct Run {
     pub description: Description,
     bloom: Bloom,
-    graves: Graves,
+    obsolete: ObsoleteTables,
     retired: AtomicBool,
 }
 
 impl Drop for Run {
     fn drop(&mut self) {
         if *self.retired.get_mut() {
-            self.graves.lock().unwrap_or_else(PoisonError::into_inner).push(self.description.id);
+            self.obsolete.lock().unwrap_or_else(PoisonError::into_inner).push(self.description.id);
         }
     }
 }
@@ -91,22 +91,22 @@ fn owner(key: &[u8]) -> Option<u64> {
 }
 
 impl Run {
-    fn new(description: Description, bloom: Bloom, graves: &Graves) -> Arc<Self> {
-        Arc::new(Self { description, bloom, graves: Arc::clone(graves), retired: false.into() })
+    fn new(description: Description, bloom: Bloom, obsolete: &ObsoleteTables) -> Arc<Self> {
+        Arc::new(Self { description, bloom, obsolete: Arc::clone(obsolete), retired: false.into() })
     }
 
     /// A run of the manifest.
     pub(super) fn load(
         tree: &::sled::Tree,
         description: Description,
-        graves: &Graves,
+        obsolete: &ObsoleteTables,
     ) -> Result<Arc<Self>, StateError> {
         let mut bytes = Vec::new();
         for row in tree.scan_prefix(numbered(BLOOMS, description.id)) {
             bytes.extend_from_slice(&row?.1);
         }
         let bloom = Bloom::from_bytes(&bytes).ok_or(Damaged)?;
-        Ok(Self::new(description, bloom, graves))
+        Ok(Self::new(description, bloom, obsolete))
     }
 
     /// The run is in no manifest any more.
@@ -225,7 +225,11 @@ impl Writer {
     }
 
     /// Writes what is left; nothing when there were no entries. `breathe` is called after each piece.
-    pub(super) fn finish(mut self, graves: &Graves, breathe: &mut Breathe<'_>) -> Result<Option<Arc<Run>>, StateError> {
+    pub(super) fn finish(
+        mut self,
+        obsolete: &ObsoleteTables,
+        throttled: &mut Throttled<'_>,
+    ) -> Result<Option<Arc<Run>>, StateError> {
         let Some(first) = self.first.take() else { return Ok(None) };
         self.end_block()?;
         let filter = self.bloom.bytes();
@@ -233,10 +237,10 @@ impl Writer {
             let mut key = numbered(BLOOMS, self.id);
             key.extend_from_slice(&place.to_be_bytes());
             self.tree.insert(key, chunk)?;
-            breathe()?;
+            throttled()?;
         }
         let description = Description { id: self.id, level: self.level, entries: self.count, first, last: self.last };
-        Ok(Some(Run::new(description, self.bloom, graves)))
+        Ok(Some(Run::new(description, self.bloom, obsolete)))
     }
 }
 

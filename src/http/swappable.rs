@@ -14,21 +14,21 @@ use warp::reply::Response;
 
 /// See the module. Cheap to clone; all clones lead to the same.
 #[derive(Clone)]
-pub struct Door(Arc<RwLock<BoxedFilter<(Response,)>>>);
+pub struct SwappableService(Arc<RwLock<BoxedFilter<(Response,)>>>);
 
-impl Door {
+impl SwappableService {
     /// A door with this behind it.
-    pub fn new(behind: BoxedFilter<(Response,)>) -> Door {
-        Door(Arc::new(RwLock::new(behind)))
+    pub fn new(behind: BoxedFilter<(Response,)>) -> SwappableService {
+        SwappableService(Arc::new(RwLock::new(behind)))
     }
 
     /// Puts something else behind it. Calls under way stay where they are.
-    pub fn lead_to(&self, behind: BoxedFilter<(Response,)>) {
+    pub fn swap(&self, behind: BoxedFilter<(Response,)>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = behind;
     }
 }
 
-impl Service<Request<Incoming>> for Door {
+impl Service<Request<Incoming>> for SwappableService {
     type Response = Response;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Response, Infallible>>;

@@ -1,10 +1,10 @@
-//! The desk before the provider: what holds whatever happens, and that neither lane waits for the other for ever.
+//! The limiter before the provider: what holds whatever happens, and that neither lane waits for the other for ever.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use proptest::prelude::*;
 use rentcar::actors::bulkhead::breaker::{BreakerState, Mode, Verdict};
-use rentcar::actors::bulkhead::desk::{Admitted, Desk, Effect, Lane, Reason, Waiter};
+use rentcar::actors::bulkhead::limiter::{Admitted, Effect, Lane, Limiter, Reason, Waiter};
 use rentcar::actors::bulkhead::{AdaptiveConfig, BreakerConfig, BulkheadConfig};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,49 +39,49 @@ fn admitted(effects: &[Effect<Who>]) -> Vec<Admitted> {
     effects.iter().filter_map(one).collect()
 }
 
-fn enter(desk: &mut Desk<Who>, lane: Lane, now_ms: i64) -> Vec<Admitted> {
-    admitted(&desk.enter(lane, Who(0), now_ms + 5_000, now_ms, 0.0))
+fn enter(limiter: &mut Limiter<Who>, lane: Lane, now_ms: i64) -> Vec<Admitted> {
+    admitted(&limiter.enter(lane, Who(0), now_ms + 5_000, now_ms, 0.0))
 }
 
-/// A desk whose breaker opened at 0, for two seconds.
-fn opened() -> Desk<Who> {
-    let mut desk = Desk::new(config());
+/// A limiter whose breaker opened at 0, for two seconds.
+fn opened() -> Limiter<Who> {
+    let mut limiter = Limiter::new(config());
     for _ in 0..10 {
-        let call = enter(&mut desk, Lane::Charge, 0)[0];
-        desk.leave(call.id, Verdict::Failure, 1, 0, 0.0);
+        let call = enter(&mut limiter, Lane::Charge, 0)[0];
+        limiter.leave(call.id, Verdict::Failure, 1, 0, 0.0);
     }
-    assert_eq!(desk.breaker().state(), BreakerState::Open);
-    desk
+    assert_eq!(limiter.breaker().state(), BreakerState::Open);
+    limiter
 }
 
 #[test]
 fn both_lanes_together_never_have_more_places_than_the_provider_can_serve() {
-    let mut desk = Desk::new(config());
+    let mut limiter = Limiter::new(config());
     for _ in 0..3 {
-        assert_eq!(enter(&mut desk, Lane::Settle, 0).len(), 1, "places that no charge wants are lent");
+        assert_eq!(enter(&mut limiter, Lane::Settle, 0).len(), 1, "places that no charge wants are lent");
     }
-    assert_eq!(enter(&mut desk, Lane::Charge, 0).len(), 1);
-    assert_eq!(enter(&mut desk, Lane::Charge, 0).len(), 1);
-    assert!(enter(&mut desk, Lane::Charge, 0).is_empty(), "four and one are five");
-    assert_eq!(desk.in_flight(), 5);
+    assert_eq!(enter(&mut limiter, Lane::Charge, 0).len(), 1);
+    assert_eq!(enter(&mut limiter, Lane::Charge, 0).len(), 1);
+    assert!(enter(&mut limiter, Lane::Charge, 0).is_empty(), "four and one are five");
+    assert_eq!(limiter.in_flight(), 5);
 }
 
 #[test]
 fn a_refund_finds_a_place_however_many_want_to_charge() {
-    let mut desk = Desk::new(config());
-    let mut charges: Vec<Admitted> = (0..20).flat_map(|_| enter(&mut desk, Lane::Charge, 0)).collect();
+    let mut limiter = Limiter::new(config());
+    let mut charges: Vec<Admitted> = (0..20).flat_map(|_| enter(&mut limiter, Lane::Charge, 0)).collect();
     assert_eq!(charges.len(), 4);
     let mut refunds = 0;
     for now_ms in 1..100 {
         // A refund and three charges come for each charge that ends.
-        let refund = enter(&mut desk, Lane::Settle, now_ms);
+        let refund = enter(&mut limiter, Lane::Settle, now_ms);
         assert_eq!(refund.len(), 1, "at {now_ms}");
         refunds += 1;
-        desk.leave(refund[0].id, Verdict::Success, 1, now_ms, 0.0);
+        limiter.leave(refund[0].id, Verdict::Success, 1, now_ms, 0.0);
         let ended = charges.remove(0);
-        charges.extend(admitted(&desk.leave(ended.id, Verdict::Success, 1, now_ms, 0.0)));
+        charges.extend(admitted(&limiter.leave(ended.id, Verdict::Success, 1, now_ms, 0.0)));
         for _ in 0..3 {
-            charges.extend(enter(&mut desk, Lane::Charge, now_ms));
+            charges.extend(enter(&mut limiter, Lane::Charge, now_ms));
         }
         assert_eq!(charges.len(), 4, "nor do charges wait for refunds");
     }
@@ -90,40 +90,40 @@ fn a_refund_finds_a_place_however_many_want_to_charge() {
 
 #[test]
 fn a_refund_waits_for_the_next_try_and_is_the_first_but_leaves_the_rest_to_charges() {
-    let mut desk = opened();
-    let early = desk.enter(Lane::Settle, Who(3), 1_999, 0, 0.0);
+    let mut limiter = opened();
+    let early = limiter.enter(Lane::Settle, Who(3), 1_999, 0, 0.0);
     assert!(matches!(early[..], [Effect::Defer(Who(3), _, _, Reason::Breaker)]), "it would wait in vain");
-    assert!(desk.enter(Lane::Settle, Who(1), 3_000, 0, 0.0).is_empty(), "it waits");
-    assert!(desk.enter(Lane::Settle, Who(2), 3_000, 0, 0.0).is_empty());
-    let charge = desk.enter(Lane::Charge, Who(4), 3_000, 1_000, 0.0);
+    assert!(limiter.enter(Lane::Settle, Who(1), 3_000, 0, 0.0).is_empty(), "it waits");
+    assert!(limiter.enter(Lane::Settle, Who(2), 3_000, 0, 0.0).is_empty());
+    let charge = limiter.enter(Lane::Charge, Who(4), 3_000, 1_000, 0.0);
     assert!(matches!(charge[..], [Effect::Defer(Who(4), _, _, Reason::Breaker)]), "a customer does not wait");
-    let first = desk.tick(2_000, 0.0);
+    let first = limiter.tick(2_000, 0.0);
     assert!(matches!(first[..], [Effect::Admit(Who(1), _)]), "{first:?}");
-    let charges = [enter(&mut desk, Lane::Charge, 2_000), enter(&mut desk, Lane::Charge, 2_000)];
+    let charges = [enter(&mut limiter, Lane::Charge, 2_000), enter(&mut limiter, Lane::Charge, 2_000)];
     assert!(charges.iter().all(|charge| charge.len() == 1));
     let lane = |effects: &[Effect<Who>]| admitted(effects).first().map(|admitted| admitted.lane);
-    desk.leave(admitted(&first)[0].id, Verdict::Success, 1, 2_001, 0.0);
-    desk.leave(charges[0][0].id, Verdict::Success, 1, 2_001, 0.0);
-    let closed = desk.leave(charges[1][0].id, Verdict::Success, 1, 2_001, 0.0);
-    assert_eq!((desk.breaker().state(), lane(&closed)), (BreakerState::Closed, Some(Lane::Settle)));
+    limiter.leave(admitted(&first)[0].id, Verdict::Success, 1, 2_001, 0.0);
+    limiter.leave(charges[0][0].id, Verdict::Success, 1, 2_001, 0.0);
+    let closed = limiter.leave(charges[1][0].id, Verdict::Success, 1, 2_001, 0.0);
+    assert_eq!((limiter.breaker().state(), lane(&closed)), (BreakerState::Closed, Some(Lane::Settle)));
 }
 
 #[test]
 fn where_nobody_wants_to_charge_refunds_have_all_probes_after_a_while() {
-    let mut desk = opened();
-    assert_eq!(enter(&mut desk, Lane::Settle, 2_000).len(), 1);
-    assert!(enter(&mut desk, Lane::Settle, 2_000).is_empty(), "the rest is for charges");
-    assert!(enter(&mut desk, Lane::Settle, 2_000).is_empty());
-    assert_eq!(desk.wake_at_ms(), Some(3_000));
-    assert_eq!(admitted(&desk.tick(3_000, 0.0)).len(), 2, "of which none has come");
+    let mut limiter = opened();
+    assert_eq!(enter(&mut limiter, Lane::Settle, 2_000).len(), 1);
+    assert!(enter(&mut limiter, Lane::Settle, 2_000).is_empty(), "the rest is for charges");
+    assert!(enter(&mut limiter, Lane::Settle, 2_000).is_empty());
+    assert_eq!(limiter.wake_at_ms(), Some(3_000));
+    assert_eq!(admitted(&limiter.tick(3_000, 0.0)).len(), 2, "of which none has come");
 }
 
 #[test]
 fn those_who_are_sent_away_come_back_one_after_the_other() {
-    let mut desk = Desk::new(config());
+    let mut limiter = Limiter::new(config());
     let mut waits = vec![];
     for _ in 0..1_000 {
-        for effect in desk.enter(Lane::Charge, Who(0), 500, 0, 0.5) {
+        for effect in limiter.enter(Lane::Charge, Who(0), 500, 0, 0.5) {
             if let Effect::Defer(_, wait_ms, _, Reason::QueueFull) = effect {
                 waits.push(wait_ms);
             }
@@ -159,7 +159,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What somebody outside knows of a desk.
+/// What somebody outside knows of a limiter.
 #[derive(Default)]
 struct Model {
     waiting: BTreeMap<Who, i64>,
@@ -170,14 +170,14 @@ struct Model {
 }
 
 impl Model {
-    fn hear(&mut self, desk: &Desk<Who>, effects: Vec<Effect<Who>>, now_ms: i64) {
+    fn hear(&mut self, limiter: &Limiter<Who>, effects: Vec<Effect<Who>>, now_ms: i64) {
         for effect in effects {
             match effect {
                 Effect::Admit(who, admitted) => {
                     assert!(self.waiting.remove(&who).is_some(), "{who:?} was answered already");
                     assert!(self.given.insert(admitted.id), "an id is given once");
                     self.out.insert(admitted.id, (admitted.lane, now_ms));
-                    if desk.breaker().state() == BreakerState::HalfOpen {
+                    if limiter.breaker().state() == BreakerState::HalfOpen {
                         *self.probes.entry(admitted.ticket.spell()).or_default() += 1;
                     }
                 }
@@ -193,51 +193,51 @@ impl Model {
         }
     }
 
-    fn check(&self, desk: &Desk<Who>, now_ms: i64) {
+    fn check(&self, limiter: &Limiter<Who>, now_ms: i64) {
         let of = |lane| self.out.values().filter(|(of, _)| *of == lane).count();
-        assert_eq!(desk.in_flight(), self.out.len());
+        assert_eq!(limiter.in_flight(), self.out.len());
         assert!(of(Lane::Charge) <= 4 && of(Lane::Settle) <= 3 && self.out.len() <= 5, "{:?}", self.out);
-        assert_eq!(desk.queued(), self.waiting.len());
+        assert_eq!(limiter.queued(), self.waiting.len());
         assert!(self.waiting.values().all(|until_ms| *until_ms > now_ms), "nobody waits longer than it wants to");
-        let passing = matches!(desk.breaker().state(), BreakerState::Closed | BreakerState::ForcedClosed);
-        assert!(!passing || desk.settle_queued() == 0 || of(Lane::Settle) >= 1, "its own place is free");
+        let passing = matches!(limiter.breaker().state(), BreakerState::Closed | BreakerState::ForcedClosed);
+        assert!(!passing || limiter.settle_queued() == 0 || of(Lane::Settle) >= 1, "its own place is free");
         assert!(self.probes.values().all(|probes| *probes <= BreakerConfig::default().probes_max), "{:?}", self.probes);
-        assert!(desk.wake_at_ms().is_some() || (self.waiting.is_empty() && self.out.is_empty()) || passing);
+        assert!(limiter.wake_at_ms().is_some() || (self.waiting.is_empty() && self.out.is_empty()) || passing);
     }
 }
 
 fn run(steps: &[Step]) {
-    let mut desk = Desk::new(config());
+    let mut limiter = Limiter::new(config());
     let (mut model, mut now_ms, mut next) = (Model::default(), 0_i64, 0);
     for step in steps {
         let effects = match step {
             Step::Enter(lane, wait_ms) => {
                 next += 1;
                 model.waiting.insert(Who(next), now_ms + 1 + wait_ms);
-                desk.enter(*lane, Who(next), now_ms + 1 + wait_ms, now_ms, 0.3)
+                limiter.enter(*lane, Who(next), now_ms + 1 + wait_ms, now_ms, 0.3)
             }
             Step::Leave(n, verdict, elapsed_ms) if !model.out.is_empty() => {
                 let id = *model.out.keys().nth(n % model.out.len()).unwrap();
                 model.out.remove(&id);
-                let spell = desk.breaker().spell();
+                let spell = limiter.breaker().spell();
                 if let (Verdict::NotCalled, Some(probes)) = (verdict, model.probes.get_mut(&spell)) {
                     *probes = probes.saturating_sub(1);
                 }
-                desk.leave(id, *verdict, *elapsed_ms, now_ms, 0.3)
+                limiter.leave(id, *verdict, *elapsed_ms, now_ms, 0.3)
             }
             Step::Leave(..) => continue,
             Step::Wait(ms) => {
                 now_ms += ms;
-                desk.tick(now_ms, 0.3)
+                limiter.tick(now_ms, 0.3)
             }
             Step::Wake => {
-                now_ms = desk.wake_at_ms().unwrap_or(now_ms).clamp(now_ms, now_ms + 60_000);
-                desk.tick(now_ms, 0.3)
+                now_ms = limiter.wake_at_ms().unwrap_or(now_ms).clamp(now_ms, now_ms + 60_000);
+                limiter.tick(now_ms, 0.3)
             }
-            Step::Force(mode) => desk.force(*mode, now_ms, 0.3),
+            Step::Force(mode) => limiter.force(*mode, now_ms, 0.3),
         };
-        model.hear(&desk, effects, now_ms);
-        model.check(&desk, now_ms);
+        model.hear(&limiter, effects, now_ms);
+        model.check(&limiter, now_ms);
     }
 }
 

@@ -18,13 +18,13 @@ pub(super) enum Work {
 
 /// A payment that somebody else has in hand.
 #[derive(Debug, Clone)]
-pub(super) struct InHand {
+pub(super) struct AlreadyInFlight {
     /// What for.
     pub(super) work: Work,
     ended: watch::Receiver<()>,
 }
 
-impl InHand {
+impl AlreadyInFlight {
     /// Waits until it is put down.
     pub(super) async fn ended(mut self) {
         // Nothing is ever sent: the sender goes with the hand.
@@ -33,31 +33,31 @@ impl InHand {
 }
 
 /// Every payment in hand. As many as there are pieces of work, which the bounds on requests, retries and timers bound.
-pub(super) struct Hands {
-    in_hand: Mutex<HashMap<PaymentNo, InHand>>,
+pub(super) struct InFlightPayments {
+    in_hand: Mutex<HashMap<PaymentNo, AlreadyInFlight>>,
     deferred: Arc<DeferredPayments>,
 }
 
 /// A payment in hand; put down when dropped.
-pub(super) struct Hand {
+pub(super) struct InFlightPayment {
     /// Which.
     pub(super) payment_no: PaymentNo,
-    hands: Arc<Hands>,
+    in_flight: Arc<InFlightPayments>,
     /// Dropped last, when the payment can be taken again.
     _end: watch::Sender<()>,
 }
 
-impl Drop for Hand {
+impl Drop for InFlightPayment {
     fn drop(&mut self) {
         // However the work has ended, by a panic too: a customer who still waits for a retry is not passed over.
-        self.hands.deferred.resume(&self.payment_no);
-        self.hands.lock().remove(&self.payment_no);
+        self.in_flight.deferred.resume(&self.payment_no);
+        self.in_flight.lock().remove(&self.payment_no);
     }
 }
 
-impl Hands {
-    pub(super) fn new(deferred: Arc<DeferredPayments>) -> Arc<Hands> {
-        Arc::new(Hands { in_hand: Mutex::default(), deferred })
+impl InFlightPayments {
+    pub(super) fn new(deferred: Arc<DeferredPayments>) -> Arc<InFlightPayments> {
+        Arc::new(InFlightPayments { in_hand: Mutex::default(), deferred })
     }
 
     pub(super) fn has(&self, payment_no: &PaymentNo) -> bool {
@@ -68,18 +68,22 @@ impl Hands {
     ///
     /// # Errors
     /// When somebody else has it.
-    pub(super) fn take(self: &Arc<Self>, payment_no: &PaymentNo, work: Work) -> Result<Hand, InHand> {
+    pub(super) fn take(
+        self: &Arc<Self>,
+        payment_no: &PaymentNo,
+        work: Work,
+    ) -> Result<InFlightPayment, AlreadyInFlight> {
         let mut in_hand = self.lock();
         if let Some(other) = in_hand.get(payment_no) {
             return Err(other.clone());
         }
         let (end, ended) = watch::channel(());
-        in_hand.insert(payment_no.clone(), InHand { work, ended });
-        Ok(Hand { payment_no: payment_no.clone(), hands: Arc::clone(self), _end: end })
+        in_hand.insert(payment_no.clone(), AlreadyInFlight { work, ended });
+        Ok(InFlightPayment { payment_no: payment_no.clone(), in_flight: Arc::clone(self), _end: end })
     }
 
     /// Locks, also after a panic of another holder: nothing here is left half done by a panic.
-    fn lock(&self) -> MutexGuard<'_, HashMap<PaymentNo, InHand>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<PaymentNo, AlreadyInFlight>> {
         self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -42,7 +42,7 @@ fn install() {
 }
 
 /// Does the work and answers with an error where sled panics on this thread.
-pub(in super::super) fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
+pub(in super::super) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     install();
     let before = QUIET.replace(true);
     let done = catch_unwind(AssertUnwindSafe(work));
@@ -61,8 +61,8 @@ mod tests {
 
     #[test]
     fn a_panic_becomes_an_error_with_the_first_line_of_what_it_said() {
-        assert_eq!(quietly(|| 7).unwrap(), 7);
-        let Panicked(said) = quietly(|| panic!("page {}\n[1, 2, 3]", 9)).unwrap_err();
+        assert_eq!(catch_panic(|| 7).unwrap(), 7);
+        let Panicked(said) = catch_panic(|| panic!("page {}\n[1, 2, 3]", 9)).unwrap_err();
         assert_eq!(said, "page 9");
         assert!(!QUIET.get());
     }

@@ -16,17 +16,17 @@ use std::path::Path;
 ///
 /// # Errors
 /// When a sync fails. A failure of the past that nobody was told of is reported once, here; then the next attempt goes on.
-pub(super) fn forget(directory: &Path) -> io::Result<()> {
+pub(super) fn evict(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() && entry.file_name() == FOLDER {
-            forget(&entry.path())?;
+            evict(&entry.path())?;
         }
         if !entry.file_type()?.is_file() {
             continue;
         }
         match File::open(entry.path()) {
-            Ok(file) => forget_file(&file)?,
+            Ok(file) => evict_file(&file)?,
             // Removed meanwhile, or not ours: then nothing here will read it either.
             Err(error) if [ErrorKind::NotFound, ErrorKind::PermissionDenied].contains(&error.kind()) => {}
             Err(error) => return Err(error),
@@ -35,7 +35,7 @@ pub(super) fn forget(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn forget_file(file: &File) -> io::Result<()> {
+fn evict_file(file: &File) -> io::Result<()> {
     // Only what is clean can be forgotten.
     file.sync_all()?;
     // Length 0 reaches to the end.

@@ -11,7 +11,7 @@ use warp::http::HeaderMap;
 
 /// See the module.
 #[derive(Default)]
-pub struct Doorkeeper {
+pub struct Admission {
     /// What is known of the store.
     pub storage: Storage,
     /// What is turned away in an overload.
@@ -19,10 +19,10 @@ pub struct Doorkeeper {
     rate_limit: Option<RateLimit>,
 }
 
-impl Doorkeeper {
-    /// A doorkeeper who counts what each client asks, if there are settings for it.
-    pub fn new(rate_limit: Option<RateLimitSettings>) -> Doorkeeper {
-        Doorkeeper { rate_limit: rate_limit.map(RateLimit::new), ..Doorkeeper::default() }
+impl Admission {
+    /// An admission that counts what each client asks, if there are settings for it.
+    pub fn new(rate_limit: Option<RateLimitSettings>) -> Admission {
+        Admission { rate_limit: rate_limit.map(RateLimit::new), ..Admission::default() }
     }
 
     /// Whether a call is let in, and what its client is to be told of what is left to it.

@@ -13,7 +13,7 @@ const CROWDED_SERVICE_MS_MIN: f64 = 200.0;
 
 /// How long calls of one kind take.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Pace {
+pub struct LatencyEstimate {
     latest_ms: Option<f64>,
 }
 
@@ -23,7 +23,7 @@ pub struct Pace {
     clippy::cast_sign_loss,
     reason = "the times are at most an hour or so, never negative, and a conversion of anything else saturates"
 )]
-impl Pace {
+impl LatencyEstimate {
     /// Learns from a call that was answered after `elapsed_ms`.
     pub fn learn(&mut self, elapsed_ms: i64) {
         let elapsed = elapsed_ms.max(0) as f64;
@@ -56,7 +56,7 @@ pub struct Turns {
     reason = "numbers of customers and times in milliseconds are far below 2^53"
 )]
 impl Turns {
-    /// Sends one more away, with `ahead` at the desk and `limit` calls at once of `service_ms` each; answers after
+    /// Sends one more away, with `ahead` of them and `limit` calls at once of `service_ms` each; answers after
     /// how many milliseconds its turn comes.
     pub fn send_away(&mut self, ahead: usize, limit: usize, service_ms: i64, now_ms: i64) -> i64 {
         let turn_ms = (service_ms.max(0) as f64).max(CROWDED_SERVICE_MS_MIN) / limit.max(1) as f64;
@@ -75,16 +75,16 @@ mod tests {
 
     #[test]
     fn a_call_that_does_not_come_back_says_that_calls_take_longer_now() {
-        let mut pace = Pace::default();
-        assert_eq!((pace.known_ms(), pace.expected_ms(0)), (None, 500));
+        let mut latency = LatencyEstimate::default();
+        assert_eq!((latency.known_ms(), latency.expected_ms(0)), (None, 500));
         for _ in 0..10 {
-            pace.learn(5);
+            latency.learn(5);
         }
-        assert_eq!((pace.known_ms(), pace.expected_ms(0), pace.expected_ms(1_700)), (Some(5), 5, 1_700));
+        assert_eq!((latency.known_ms(), latency.expected_ms(0), latency.expected_ms(1_700)), (Some(5), 5, 1_700));
         for _ in 0..3 {
-            pace.learn(2_000);
+            latency.learn(2_000);
         }
-        assert!(pace.expected_ms(0) > 1_700, "{pace:?}");
+        assert!(latency.expected_ms(0) > 1_700, "{latency:?}");
     }
 
     #[test]

@@ -13,12 +13,12 @@ pub(super) const MARK_FILE: &str = "rentcar.mark";
 /// Decimal digits of any count.
 const DIGITS: usize = 20;
 
-pub(super) struct Mark {
+pub(super) struct AcknowledgedCount {
     file: File,
     noted: u64,
 }
 
-impl Mark {
+impl AcknowledgedCount {
     /// Opens the note of a store, or begins one.
     pub(super) fn open(directory: &Path) -> io::Result<Self> {
         let file = File::options().create(true).truncate(false).read(true).write(true).open(directory.join(MARK_FILE));
@@ -55,12 +55,12 @@ mod tests {
     #[test]
     fn what_was_noted_is_found_again_and_never_becomes_less() {
         let directory = tempfile::tempdir().unwrap();
-        let mut mark = Mark::open(directory.path()).unwrap();
+        let mut mark = AcknowledgedCount::open(directory.path()).unwrap();
         assert_eq!(mark.noted(), 0);
         mark.note(7_000_000_000).unwrap();
         mark.note(12).unwrap();
-        assert_eq!(Mark::open(directory.path()).unwrap().noted(), 7_000_000_000);
+        assert_eq!(AcknowledgedCount::open(directory.path()).unwrap().noted(), 7_000_000_000);
         std::fs::write(directory.path().join(MARK_FILE), [0xff, 0, 1]).unwrap();
-        assert_eq!(Mark::open(directory.path()).unwrap().noted(), 0);
+        assert_eq!(AcknowledgedCount::open(directory.path()).unwrap().noted(), 0);
     }
 }

@@ -7,8 +7,8 @@
 
 use super::breaker::{Breaker, BreakerState, Mode, Ticket, Verdict};
 use super::config::BulkheadConfig;
+use super::latency::{LatencyEstimate, Turns};
 use super::limit::Limit;
-use super::pace::{Pace, Turns};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Nobody is asked to come back earlier than this.
@@ -86,7 +86,7 @@ pub trait Waiter {
 /// A call that may be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Admitted {
-    /// Under which it has to come back through [`Desk::leave`].
+    /// Under which it has to come back through [`Limiter::leave`].
     pub id: u64,
     /// Whose places it uses.
     pub lane: Lane,
@@ -117,7 +117,7 @@ struct Waiting<W> {
 #[derive(Debug, Clone, Copy)]
 struct Out {
     lane: Lane,
-    /// None when it was given by a desk before this one, whose breaker is not this one's.
+    /// None when it was given by a limiter before this one, whose breaker is not this one's.
     ticket: Option<Ticket>,
     begun_ms: i64,
 }
@@ -126,18 +126,18 @@ struct Out {
 struct Places<W> {
     in_flight: usize,
     queue: VecDeque<Waiting<W>>,
-    pace: Pace,
+    latency: LatencyEstimate,
 }
 
 impl<W> Default for Places<W> {
     fn default() -> Self {
-        Self { in_flight: 0, queue: VecDeque::new(), pace: Pace::default() }
+        Self { in_flight: 0, queue: VecDeque::new(), latency: LatencyEstimate::default() }
     }
 }
 
-/// The desk.
+/// The limiter.
 #[derive(Debug)]
-pub struct Desk<W> {
+pub struct Limiter<W> {
     config: BulkheadConfig,
     breaker: Breaker,
     limit: Limit,
@@ -154,18 +154,18 @@ pub struct Desk<W> {
     settle_probed: Option<(u64, i64)>,
 }
 
-impl<W: Waiter> Desk<W> {
-    /// A desk with nobody at it and a closed breaker.
+impl<W: Waiter> Limiter<W> {
+    /// A limiter that nobody waits for, with a closed breaker.
     #[must_use]
     pub fn new(config: BulkheadConfig) -> Self {
         Self::after(config, 0, [])
     }
 
-    /// The desk that follows on another one: with the calls that are still under way, each with its lane and its
+    /// The limiter that follows on another one: with the calls that are still under way, each with its lane and its
     /// begin, and with ids from `first_id` on, which must be higher than any before.
     #[must_use]
     pub fn after(config: BulkheadConfig, first_id: u64, under_way: impl IntoIterator<Item = (u64, Lane, i64)>) -> Self {
-        let mut desk = Self {
+        let mut limiter = Self {
             breaker: Breaker::new(config.breaker),
             limit: Limit::new(config.adaptive, config.concurrency_max),
             charge: Places::default(),
@@ -179,10 +179,10 @@ impl<W: Waiter> Desk<W> {
             config,
         };
         for (id, lane, begun_ms) in under_way {
-            desk.out.insert(id, Out { lane, ticket: None, begun_ms });
-            desk.places(lane).in_flight += 1;
+            limiter.out.insert(id, Out { lane, ticket: None, begun_ms });
+            limiter.places(lane).in_flight += 1;
         }
-        desk
+        limiter
     }
 
     /// Somebody wants to make a call and would wait for a place until `until_ms`.
@@ -226,10 +226,10 @@ impl<W: Waiter> Desk<W> {
         let in_flight = places.in_flight;
         places.in_flight = in_flight.saturating_sub(1);
         // A failure says how long calls take only when it took longer than they do.
-        let slower = elapsed_ms > places.pace.expected_ms(oldest_ms);
+        let slower = elapsed_ms > places.latency.expected_ms(oldest_ms);
         match verdict {
-            Verdict::Success => places.pace.learn(elapsed_ms),
-            Verdict::Failure if slower => places.pace.learn(elapsed_ms),
+            Verdict::Success => places.latency.learn(elapsed_ms),
+            Verdict::Failure if slower => places.latency.learn(elapsed_ms),
             Verdict::Failure | Verdict::NotCalled => {}
         }
         if out.lane == Lane::Charge && verdict == Verdict::Success {
@@ -259,7 +259,7 @@ impl<W: Waiter> Desk<W> {
         self.tick(now_ms, jitter)
     }
 
-    /// When [`Desk::tick`] should be called next, if nothing else happens.
+    /// When [`Limiter::tick`] should be called next, if nothing else happens.
     #[must_use]
     pub fn wake_at_ms(&self) -> Option<i64> {
         let queues = self.charge.queue.iter().chain(&self.settle.queue).map(|waiting| waiting.until_ms);
@@ -301,10 +301,10 @@ impl<W: Waiter> Desk<W> {
 
     /// How long calls took lately.
     #[must_use]
-    pub fn pace(&self, lane: Lane) -> Pace {
+    pub fn latency(&self, lane: Lane) -> LatencyEstimate {
         match lane {
-            Lane::Charge => self.charge.pace,
-            Lane::Settle => self.settle.pace,
+            Lane::Charge => self.charge.latency,
+            Lane::Settle => self.settle.latency,
         }
     }
 
@@ -423,7 +423,7 @@ impl<W: Waiter> Desk<W> {
     }
 
     fn begin(&mut self, lane: Lane, ticket: Ticket, now_ms: i64) -> Admitted {
-        let expected_ms = self.pace(lane).expected_ms(self.oldest_ms(now_ms));
+        let expected_ms = self.latency(lane).expected_ms(self.oldest_ms(now_ms));
         let id = self.next_id;
         self.next_id += 1;
         self.out.insert(id, Out { lane, ticket: Some(ticket), begun_ms: now_ms });
@@ -443,10 +443,10 @@ impl<W: Waiter> Desk<W> {
 
     /// How long a charge takes at present.
     fn service_ms(&self, now_ms: i64) -> i64 {
-        self.charge.pace.expected_ms(self.oldest_ms(now_ms))
+        self.charge.latency.expected_ms(self.oldest_ms(now_ms))
     }
 
-    /// Who is at the desk before a newcomer who wants to charge.
+    /// Who comes before a newcomer who wants to charge.
     fn ahead(&self) -> usize {
         self.charge.queue.len() + self.charge.in_flight
     }
@@ -457,7 +457,7 @@ impl<W: Waiter> Desk<W> {
         let turn_ms = match lane {
             Lane::Charge => {
                 let service_ms = self.service_ms(now_ms);
-                // Nobody at the desk is before those who come back once the breaker lets them try.
+                // Nobody comes before those who come back once the breaker lets them try.
                 let ahead = if reason == Reason::Breaker { 0 } else { self.ahead() };
                 self.turns.send_away(ahead, self.limit.get(), service_ms, now_ms)
             }
@@ -487,5 +487,5 @@ impl<W: Waiter> Desk<W> {
 }
 
 #[cfg(test)]
-#[path = "desk_tests.rs"]
+#[path = "limiter_tests.rs"]
 mod tests;

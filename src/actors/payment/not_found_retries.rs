@@ -14,12 +14,12 @@ const KEPT: Duration = Duration::from_mins(10);
 
 /// Payments of whose charge the provider knew nothing, and since when it says so.
 #[derive(Debug)]
-pub(super) struct Absences {
+pub(super) struct NotFoundRetries {
     settle_after: Duration,
     since: HashMap<PaymentNo, Instant>,
 }
 
-impl Absences {
+impl NotFoundRetries {
     pub(super) fn new(settle_after: Duration) -> Self {
         Self { settle_after, since: HashMap::new() }
     }
@@ -97,29 +97,33 @@ mod tests {
 
     #[test]
     fn an_absence_is_believed_when_it_is_found_again_after_the_wait() {
-        let (mut absences, start, a) = (Absences::new(2 * SECOND), Instant::now(), no("pay-a"));
-        assert_eq!(absences.not_found(&a, start, start + SECOND), Some(2 * SECOND), "counted from the answer");
-        assert_eq!(absences.not_found(&a, start + 2 * SECOND, start + 9 * SECOND), Some(SECOND), "to the question");
-        assert_eq!(absences.not_found(&no("pay-b"), start + 3 * SECOND, start + 3 * SECOND), Some(2 * SECOND));
-        assert_eq!(absences.not_found(&a, start + 3 * SECOND, start + 3 * SECOND), None);
-        absences.forget(&a);
-        assert_eq!(absences.not_found(&a, start + 9 * SECOND, start + 9 * SECOND), Some(2 * SECOND));
+        let (mut not_found_retries, start, a) = (NotFoundRetries::new(2 * SECOND), Instant::now(), no("pay-a"));
+        assert_eq!(not_found_retries.not_found(&a, start, start + SECOND), Some(2 * SECOND), "counted from the answer");
+        assert_eq!(
+            not_found_retries.not_found(&a, start + 2 * SECOND, start + 9 * SECOND),
+            Some(SECOND),
+            "to the question"
+        );
+        assert_eq!(not_found_retries.not_found(&no("pay-b"), start + 3 * SECOND, start + 3 * SECOND), Some(2 * SECOND));
+        assert_eq!(not_found_retries.not_found(&a, start + 3 * SECOND, start + 3 * SECOND), None);
+        not_found_retries.forget(&a);
+        assert_eq!(not_found_retries.not_found(&a, start + 9 * SECOND, start + 9 * SECOND), Some(2 * SECOND));
     }
 
     #[test]
     fn absences_beyond_the_bound_wait_for_room_and_are_not_believed() {
-        let (mut absences, start) = (Absences::new(SECOND), Instant::now());
+        let (mut not_found_retries, start) = (NotFoundRetries::new(SECOND), Instant::now());
         for n in 0..PAYMENTS_MAX {
-            absences.not_found(&no(&format!("pay-{n}")), start, start);
+            not_found_retries.not_found(&no(&format!("pay-{n}")), start, start);
         }
         let (late, more) = (start + 5 * SECOND, no("pay-more"));
-        assert_eq!(absences.not_found(&more, late, late), Some(SECOND));
-        assert_eq!(absences.not_found(&more, late + SECOND, late + SECOND), Some(SECOND));
-        absences.forget(&no("pay-0"));
-        absences.not_found(&more, late, late);
-        assert_eq!(absences.not_found(&more, late + SECOND, late + SECOND), None);
-        absences.not_found(&no("pay-0"), start + KEPT, start + KEPT);
-        assert!(absences.since.len() <= 2, "what nobody has come back to makes room");
+        assert_eq!(not_found_retries.not_found(&more, late, late), Some(SECOND));
+        assert_eq!(not_found_retries.not_found(&more, late + SECOND, late + SECOND), Some(SECOND));
+        not_found_retries.forget(&no("pay-0"));
+        not_found_retries.not_found(&more, late, late);
+        assert_eq!(not_found_retries.not_found(&more, late + SECOND, late + SECOND), None);
+        not_found_retries.not_found(&no("pay-0"), start + KEPT, start + KEPT);
+        assert!(not_found_retries.since.len() <= 2, "what nobody has come back to makes room");
     }
 
     #[test]

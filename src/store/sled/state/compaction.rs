@@ -19,7 +19,7 @@ const THROUGH_BY: usize = FANOUT / 2;
 const REMOVED_AFTER: u32 = 32;
 
 /// Called after each piece, with the hundredths that the merge lags behind its time.
-pub(in super::super) type Breathe<'a> = dyn FnMut(usize) -> Result<(), StateError> + 'a;
+pub(in super::super) type Throttled<'a> = dyn FnMut(usize) -> Result<(), StateError> + 'a;
 
 /// One merge that is under way.
 struct UnderWay {
@@ -81,7 +81,7 @@ impl Merges {
         &mut self,
         state: &State,
         trees: &Trees,
-        breathe: &mut Breathe<'_>,
+        throttled: &mut Throttled<'_>,
         make_durable: impl FnOnce() -> Result<(), StateError>,
     ) -> Result<bool, StateError> {
         let runs = state.layers().runs;
@@ -90,7 +90,7 @@ impl Merges {
         // Of several that lag alike the first, which is the one of the lowest level.
         let Some((lag, at)) = lags.zip(0..).min_by_key(|(lag, _)| std::cmp::Reverse(*lag)) else {
             let removed = state.tidy(trees)?;
-            breathe(0)?;
+            throttled(0)?;
             return Ok(removed);
         };
         self.written += 1;
@@ -99,11 +99,11 @@ impl Merges {
             state.tidy(trees)?;
         }
         if self.under_way[at].step()? {
-            breathe(lag)?;
+            throttled(lag)?;
             return Ok(true);
         }
         let UnderWay { merged, writer, .. } = self.under_way.remove(at);
-        let run = writer.finish(&state.graves, &mut || breathe(lag))?;
+        let run = writer.finish(&state.obsolete, &mut || throttled(lag))?;
         state.publish(trees, Written { run, replaced: merged }, None, make_durable)?;
         Ok(true)
     }
@@ -166,13 +166,13 @@ mod tests {
             self.state.checkpoint(&self.trees, entries, 0, &mut || Ok(()), || Ok(())).unwrap();
         }
 
-        fn merge(&self, breathe: &mut dyn FnMut()) {
+        fn merge(&self, throttled: &mut dyn FnMut()) {
             let (state, trees, mut merges) = (&self.state, &self.trees, Merges::default());
-            let mut breathe = |_| {
-                breathe();
+            let mut throttled = |_| {
+                throttled();
                 Ok(())
             };
-            while merges.step(state, trees, &mut breathe, || Ok(())).unwrap() {}
+            while merges.step(state, trees, &mut throttled, || Ok(())).unwrap() {}
         }
 
         fn of_level(&self, level: u8) -> usize {
@@ -181,7 +181,7 @@ mod tests {
 
         /// How many dead runs have left something.
         fn dead(&self) -> usize {
-            self.state.graves.lock().unwrap().len()
+            self.state.obsolete.lock().unwrap().len()
         }
 
         /// Whether everything is found that should be and nothing else, of so many checkpoints.
