@@ -161,14 +161,20 @@ say "unit: active when it is ready, and started again when it is killed"
 mkdir "$machine/etc/systemd/system/rentcar.service.d"
 printf '[Service]\nWatchdogSec=3s\n' >"$machine/etc/systemd/system/rentcar.service.d/watchdog.conf"
 inside systemctl daemon-reload
-# started N: waits until it has been started again for the N-th time and is active; it must be ready at that moment.
+# started N: waits until it is active again after the N-th restart, and fails if that was before it was ready.
 started() {
+  local active ready
   for _ in $(seq 300); do
     [ "$(property NRestarts) $(property ActiveState)" != "$1 active" ] || break
     sleep 0.1
   done
-  probe ready-now || fail "it is $(property ActiveState) after $(property NRestarts) restarts, but not ready"
+  probe ready
   [ "$(property NRestarts)" = "$1" ] || fail "it was started again $(property NRestarts) times instead of $1"
+  active="$(inside systemctl show --timestamp=us+utc --property ActiveEnterTimestamp --value rentcar.service)"
+  ready="$(inside journalctl --unit rentcar.service --output cat | grep "ready to be tried" | tail -n 1)"
+  active="$(sed 's/^[A-Z][a-z]* \([0-9-]*\) \([0-9:.]*\) UTC$/\1T\2/' <<<"$active")"
+  ready="$(sed 's/^{"timestamp":"\([^"]*\)Z".*/\1/' <<<"$ready")"
+  [[ "$active" == 2*T* && "$ready" == 2*T* && "$active" > "$ready" ]] || fail "it was active at $active, but ready at $ready"
 }
 kill -KILL "$pid"
 started 1
@@ -203,7 +209,7 @@ probe book after-the-backup
 restore="$(sed -n '/^systemctl stop rentcar$/,/^systemctl start rentcar$/p' docs/operations.md)"
 [ "$(wc -l <<<"$restore")" -gt 4 ] || fail "docs/operations.md does not say how to restore"
 inside env backup="${archive#"$machine"}" bash -euxc "$restore" || fail "the backup was not restored"
-probe ready-now
+probe ready
 probe confirmed kept
 if probe confirmed after-the-backup 2>/dev/null; then fail "the restored service has what came after the backup"; fi
 [ -d "$machine/var/lib/rentcar.before/journal" ] || fail "the old data are gone"

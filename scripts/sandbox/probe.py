@@ -1,7 +1,6 @@
 """Small questions to a running service, for the checks of its image and its unit.
 
 probe.py ready URL              waits until it is ready
-probe.py ready-now URL          fails unless it is ready at this moment
 probe.py book URL NUMBER        registers a car of that name, reserves and pays it
 probe.py book-slowly URL NUMBER the same with a provider that takes 1.5 s; says "asked" before it asks for the reservation
 probe.py confirmed URL NUMBER   fails unless that reservation is there, paid and confirmed
@@ -34,10 +33,6 @@ def ready():
         time.sleep(0.1)
 
 
-def ready_now():
-    call("/actuator/health/readiness")
-
-
 def book(number, slowly=False):
     rate = {"amount": 10000, "currency": "KRW"}
     car = {"carNo": number, "model": "Ioniq 5", "dailyRate": rate, "carClass": "compact", "branch": "Seoul"}
@@ -61,13 +56,6 @@ def confirmed(number):
 
 what, url, *arguments = sys.argv[1:]
 try:
-    questions = {
-        "ready": ready,
-        "ready-now": ready_now,
-        "book": book,
-        "book-slowly": lambda number: book(number, True),
-        "confirmed": confirmed,
-    }
-    questions[what](*arguments)
+    {"ready": ready, "book": book, "book-slowly": lambda number: book(number, True), "confirmed": confirmed}[what](*arguments)
 except urllib.error.HTTPError as error:
     sys.exit(f"{error.url}: {error.code} {error.read().decode()}")
