@@ -77,7 +77,7 @@ def during(value, lasts):
 
 
 def healed(fault):
-    """After how long nothing is told any more; None if that is not looked at."""
+    """After how long no alert fires any more; None if that is not looked at."""
     after = fault.get("healed", HEALED)
     return None if after == "never" else after
 
@@ -166,7 +166,7 @@ def main():
         }
         (rules_file.parent / f"tests-{name}.yaml").write_text(yaml.safe_dump(written, sort_keys=False, width=1_000))
     silent = sum(1 for fault in faults if not any(fault["fires"].values()))
-    print(f"{len(alerts(rules))} alerts, {len(faults)} faults, {silent} of which are too short or too small to be told")
+    print(f"{len(alerts(rules))} alerts, {len(faults)} faults, {silent} of which are too short or too small for an alert")
 
 
 if __name__ == "__main__":
