@@ -139,17 +139,17 @@ probe confirmed kept
 probe confirmed slow
 stop
 
-say "image: restored from its backup, beside what is there, as docs/operations.md says"
-# on_volume NAME ARGUMENT…: a bundle of the same image with the same volume.
+say "image: restored from its backup, beside what is there, as k8s/components/restore does"
+# on_volume NAME ARGUMENT…: a bundle of the same image with the same volume, and a directory of its own for the data.
 on_volume() {
-  python3 scripts/sandbox/bundle.py --mount "$scratch/data:/data" "${pod[@]}" "$scratch/layout" "$scratch/$1" \
-    "/run/netns/$node" "${@:2}" || fail "no bundle"
+  python3 scripts/sandbox/bundle.py --mount "$scratch/data:/data" --env RENTCAR__STORE__DATA=/data/restored "${pod[@]}" \
+    "$scratch/layout" "$scratch/$1" "/run/netns/$node" "${@:2}" || fail "no bundle"
 }
-on_volume restore import --data /data/restored
+on_volume restore import
 "${runc[@]}" run --bundle "$scratch/restore" "$id-restore" <"$scratch/data/backup.jsonl" >"$scratch/restore.log" 2>&1 ||
   fail "the backup was not restored"
 rm -r "$scratch/server"
-on_volume server serve --data /data/restored
+on_volume server serve
 start
 probe confirmed kept
 stop

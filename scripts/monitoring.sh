@@ -6,6 +6,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 command -v promtool >/dev/null || fail "promtool is missing: run scripts/install-tools.sh"
+[ -x "$target/manifests-venv/bin/kubectl" ] || fail "kubectl is missing: run scripts/install-tools.sh"
 python="$venv/bin/python"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
@@ -15,9 +16,12 @@ say "rules"
 "$python" scripts/monitoring/rules.py extract "$work/rules.yaml"
 promtool check rules "$work/rules.yaml"
 
+say "addresses of the runbook"
+"$python" scripts/monitoring/runbooks.py "$target/manifests-venv/bin/kubectl"
+
 say "tests of the rules"
-"$python" scripts/monitoring/rule_tests.py "$work/rules.yaml" "$work/tests.yaml"
-promtool test rules "$work/tests.yaml"
+"$python" scripts/monitoring/rule_tests.py "$work/rules.yaml"
+promtool test rules "$work"/tests-*.yaml
 
 say "dashboard"
 "$python" scripts/monitoring/dashboard.py check "$work/queries.yaml"

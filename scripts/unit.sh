@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Installs the systemd unit into a copy of this machine's root and tries it there: systemd's own verdicts, then a systemd
-# of its own (a container of systemd-nspawn) that makes the user, starts, restarts and stops the service. RENTCAR_BINARY:
-# the program to install, instead of a debug build. Needs root for that (sudo is tried).
+# Installs the systemd units into a copy of this machine's root and tries them there: systemd's own verdicts, then a systemd
+# of its own (a container of systemd-nspawn) that makes the user, starts, restarts and stops the service, backs it up and
+# restores it as docs/operations.md says. RENTCAR_BINARY: the program to install, instead of a debug build. Needs root for
+# that (sudo is tried).
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -55,8 +56,9 @@ mount -t tmpfs -o mode=755 tmpfs "$scratch/over"
 mkdir "$scratch/over/upper" "$scratch/over/work"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$scratch/over/upper,workdir=$scratch/over/work" "$machine"
 install -m 0755 "$rentcar" "$machine/usr/bin/rentcar"
-install -D -m 0644 packaging/systemd/rentcar.service "$machine/usr/lib/systemd/system/rentcar.service"
+install -m 0644 packaging/systemd/*.service packaging/systemd/*.timer "$machine/usr/lib/systemd/system/"
 install -D -m 0644 packaging/systemd/rentcar.sysusers.conf "$machine/usr/lib/sysusers.d/rentcar.conf"
+install -D -m 0644 packaging/systemd/rentcar-backup.tmpfiles.conf "$machine/usr/lib/tmpfiles.d/rentcar-backup.conf"
 install -D -m 0644 config/production.toml "$machine/etc/rentcar/config.toml"
 # A name, so that names are found under all the restrictions; and what the file says otherwise.
 echo "RENTCAR__SERVER__LISTEN=localhost:8080" >"$machine/etc/rentcar/environment"
@@ -64,15 +66,21 @@ unit="$machine/usr/lib/systemd/system/rentcar.service"
 
 say "unit: systemd's verdicts"
 # A directive that is not known is a warning with exit code 0.
-chroot "$machine" systemd-analyze verify /usr/lib/systemd/system/rentcar.service 2>&1 | tee "$scratch/verify.log"
-if grep -q "rentcar" "$scratch/verify.log"; then fail "the unit is not as systemd wants it"; fi
-systemd-analyze security --offline=true --no-pager --threshold="$(tr -d . <<<"$exposure_max")" "$unit" >"$scratch/security.log" ||
-  fail "more is open than $exposure_max"
-grep "Overall exposure" "$scratch/security.log"
+units=(rentcar.service rentcar-backup.service rentcar-reconcile.service)
+chroot "$machine" systemd-analyze verify "${units[@]/#//usr/lib/systemd/system/}" \
+  /usr/lib/systemd/system/rentcar-{backup,reconcile}.timer 2>&1 | tee "$scratch/verify.log"
+if grep -q "rentcar" "$scratch/verify.log"; then fail "the units are not as systemd wants them"; fi
+for one in "${units[@]}"; do
+  systemd-analyze security --offline=true --no-pager --threshold="$(tr -d . <<<"$exposure_max")" \
+    "$machine/usr/lib/systemd/system/$one" >"$scratch/security.log" || fail "more is open than $exposure_max in $one"
+  grep "Overall exposure" "$scratch/security.log"
+done
 rm "$scratch/security.log"
-drain="$(sed -n 's/^\(shutdown_\)\?drain_ms = //p' config/default.toml)"
+drain="$(sed -n 's/^shutdown_drain_ms = //p' config/default.toml)"
 stop="$(sed -n 's/^TimeoutStopSec=\([0-9]*\)s$/\1/p' "$unit")"
-[ $((stop * 1000)) -gt "$drain" ] || fail "TimeoutStopSec=$stop s is not longer than the drain of $drain ms"
+# Connections, changes and actors, and then the last traces.
+[ $((stop * 1000)) -gt $((3 * drain + 5000)) ] ||
+  fail "TimeoutStopSec=$stop s is not longer than three drains of $drain ms and 5 s"
 
 mkdir -p "$scratch/users/etc"
 systemd-sysusers --root="$scratch/users" "$PWD/packaging/systemd/rentcar.sysusers.conf" 2>"$scratch/sysusers.log"
@@ -146,15 +154,67 @@ done
 inside journalctl --unit rentcar.service --output cat | grep "ready to be tried.*http://127.0.0.1:8080" ||
   fail "the journal does not tell that it listens where /etc/rentcar/environment says"
 
-say "unit: started again when it is killed, and stopped politely"
+inside systemctl start rentcar-reconcile.service || fail "the comparison failed"
+
+say "unit: active when it is ready, and started again when it is killed"
+# A shorter watchdog for the process that is started next.
+mkdir "$machine/etc/systemd/system/rentcar.service.d"
+printf '[Service]\nWatchdogSec=3s\n' >"$machine/etc/systemd/system/rentcar.service.d/watchdog.conf"
+inside systemctl daemon-reload
+# started N: waits until it is active again after the N-th restart, and fails if that was before it was ready.
+started() {
+  local active ready
+  for _ in $(seq 300); do
+    [ "$(property NRestarts) $(property ActiveState)" != "$1 active" ] || break
+    sleep 0.1
+  done
+  probe ready
+  [ "$(property NRestarts)" = "$1" ] || fail "it was started again $(property NRestarts) times instead of $1"
+  active="$(inside systemctl show --timestamp=us+utc --property ActiveEnterTimestamp --value rentcar.service)"
+  ready="$(inside journalctl --unit rentcar.service --output cat | grep "ready to be tried" | tail -n 1)"
+  active="$(sed 's/^[A-Z][a-z]* \([0-9-]*\) \([0-9:.]*\) UTC$/\1T\2/' <<<"$active")"
+  ready="$(sed 's/^{"timestamp":"\([^"]*\)Z".*/\1/' <<<"$ready")"
+  [[ "$active" == 2*T* && "$ready" == 2*T* && "$active" > "$ready" ]] || fail "it was active at $active, but ready at $ready"
+}
 kill -KILL "$pid"
-for _ in $(seq 50); do
-  [ "$(property NRestarts)" = 1 ] && break
-  sleep 0.1
-done
-[ "$(property NRestarts)" = 1 ] || fail "it was not started again"
+started 1
+probe confirmed kept
+
+say "unit: started again when it shows no sign of life"
+stopped_at=$SECONDS
+kill -STOP "$(outside "$(property MainPID)")"
+started 2
+inside journalctl --unit rentcar.service --output cat | grep "Watchdog timeout" || fail "it was not the watchdog"
+echo "back after $((SECONDS - stopped_at)) s"
+# Longer than the watchdog waits.
+sleep 4
+started 2
+
+say "unit: backed up, compared and restored, as docs/operations.md says"
+inside systemctl start rentcar-backup.service || fail "there is no backup"
+# The sandbox has forgotten its record with the killed process.
+if inside systemctl start rentcar-reconcile.service 2>/dev/null; then fail "the comparison did not see that the records differ"; fi
+inside journalctl --unit rentcar-reconcile.service --output cat | grep "differences" | tail -n 1
+archive="$(echo "$machine"/var/backups/rentcar/rentcar-*.jsonl)"
+[ "$(stat --format '%a %u' "$archive" "${archive%/*}" | tr '\n' ' ')" = "600 $uid 700 $uid " ] ||
+  fail "others may read the backup: $(stat --format '%n %a %u' "$archive" "${archive%/*}")"
+touch --date='31 days ago' "${archive%/*}/rentcar-old.jsonl"
+inside systemd-tmpfiles --clean rentcar-backup.conf
+[ "$(ls "${archive%/*}")" = "${archive##*/}" ] || fail "30 days of backups are not what is left: $(ls "${archive%/*}")"
+inside systemctl start rentcar-backup.timer rentcar-reconcile.timer
+inside systemctl list-timers --no-pager --no-legend 'rentcar-*'
+[ "$(inside systemctl is-active rentcar-backup.timer rentcar-reconcile.timer | sort -u)" = active ] || fail "a timer does not run"
+probe book after-the-backup
+# $backup is what the commands of the document have.
+restore="$(sed -n '/^systemctl stop rentcar$/,/^systemctl start rentcar$/p' docs/operations.md)"
+[ "$(wc -l <<<"$restore")" -gt 4 ] || fail "docs/operations.md does not say how to restore"
+inside env backup="${archive#"$machine"}" bash -euxc "$restore" || fail "the backup was not restored"
 probe ready
 probe confirmed kept
+if probe confirmed after-the-backup 2>/dev/null; then fail "the restored service has what came after the backup"; fi
+[ -d "$machine/var/lib/rentcar.before/journal" ] || fail "the old data are gone"
+
+say "unit: stopped politely"
 inside systemctl stop rentcar.service
 ended="$(property Result) $(property ExecMainStatus)"
 [ "$ended" = "success 0" ] || fail "it ended with $ended"

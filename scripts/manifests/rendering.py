@@ -30,10 +30,12 @@ class Rendered:
         return [found for found in self.objects if found["kind"] in kinds]
 
     def workloads(self):
-        return self.of_kind("StatefulSet", "Deployment", "DaemonSet", "Job", "CronJob")
+        return self.of_kind("StatefulSet", "Deployment", "DaemonSet", "Job", "CronJob", "Pod")
 
 
 def pod_template(workload):
+    if workload["kind"] == "Pod":
+        return workload
     spec = workload["spec"]
     return (spec["jobTemplate"]["spec"] if workload["kind"] == "CronJob" else spec)["template"]
 

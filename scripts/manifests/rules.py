@@ -1,5 +1,7 @@
 """What must hold of rendered manifests beyond their schemas. Needs no service."""
 
+from urllib.parse import urlsplit
+
 from rendering import NAMESPACE, pod_template, title
 
 # The volumes that the restricted profile allows.
@@ -18,7 +20,7 @@ def problems(rendered, version):
 def problems_of_pods(rendered, version):
     """The rules that single pods break."""
     told = namespaces(rendered)
-    return told + [problem for found in rendered.of_kind("Pod") for problem in of_pod(found, found["spec"], version)]
+    return told + [problem for found in rendered.workloads() for problem in of_pod(found, found["spec"], version)]
 
 
 def of_pod(found, pod, version):
@@ -84,10 +86,10 @@ def ours(pod):
 
 
 def image(pod, version):
-    tags = {container["image"].rpartition(":")[2] for container in containers(pod) if container["name"] == "rentcar"}
-    if tags == {version}:
-        return []
-    return [f"the image has the tag {', '.join(tags)}, but Cargo.toml says {version}"]
+    """The tag of rentcar's own image, from whatever registry it comes."""
+    images = [container["image"].rpartition("/")[2].partition(":") for container in containers(pod)]
+    tags = {tag for name, _, tag in images if name == "rentcar"} - {version}
+    return [f"the image has the tag {', '.join(tags)}, but Cargo.toml says {version}"] if tags else []
 
 
 def namespaces(rendered):
@@ -119,15 +121,29 @@ def references(rendered):
         for rule in found["spec"].get("http", []):
             for destination in (route["destination"] for route in rule.get("route", [])):
                 wants(found, destination["host"], destination.get("port", {}).get("number"))
+    for workload in rendered.workloads():
+        for container in containers(pod_template(workload)["spec"]):
+            for url in map(urlsplit, container.get("args", [])):
+                if url.scheme == "http":
+                    wants(workload, url.hostname, url.port)
     for found in rendered.of_kind("DestinationRule"):
         if found["spec"]["host"] not in ports:
             told.append(f"{title(found)}: there is no Service {found['spec']['host']}")
     there = {(found["kind"], found["metadata"]["name"]) for found in rendered.objects}
+    for stateful in rendered.of_kind("StatefulSet"):
+        for claim in stateful["spec"].get("volumeClaimTemplates", []):
+            # Of a StatefulSet with one pod.
+            there.add(("PersistentVolumeClaim", f"{claim['metadata']['name']}-{stateful['metadata']['name']}-0"))
     for workload in rendered.workloads():
         pod = pod_template(workload)["spec"]
         wanted = {("ServiceAccount", pod.get("serviceAccountName"))}
         if workload["kind"] == "StatefulSet":
             wanted.add(("Service", workload["spec"]["serviceName"]))
+        wanted |= {
+            ("PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"])
+            for volume in pod.get("volumes", [])
+            if "persistentVolumeClaim" in volume
+        }
         for container in containers(pod):
             wanted |= {
                 ("ConfigMap", source["configMapRef"]["name"])

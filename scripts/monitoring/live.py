@@ -196,8 +196,8 @@ def live(options, prometheus, provider, log):
         prometheus.expect([], "there is room again")
 
         fault(options.url, "fleet", "stop")
-        prometheus.expect(["RentcarPartDown"], "Fleet is stopped")
-        expected.add("RentcarPartDown")
+        prometheus.expect(["RentcarComponentDown"], "Fleet is stopped")
+        expected.add("RentcarComponentDown")
         seen = prometheus.lag("fleet")
         until(lambda: prometheus.lag("fleet") > seen > 0, lambda: f"the lag of Fleet does not grow: {seen} events")
         fault(options.url, "fleet", "start")

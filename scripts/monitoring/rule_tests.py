@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Composes the tests of the alerts for `promtool test rules` from tests/quiet.yaml and tests/faults.yaml.
 
-    rule_tests.py RULES TESTS       RULES: the rule file beside which TESTS is written
+    rule_tests.py RULES       RULES: the rule file beside which tests-*.yaml are written
 
 Every fault is put over a quiet day at one of two instances, and at each time that it names exactly its alerts fire.
 Fails when an alert fires in no fault, or when a metric that it asks for does not stand in the quiet day, on which its
@@ -19,6 +19,8 @@ from rules import COMPONENT, alerts, metrics, milliseconds
 
 # The interval of the ServiceMonitor, and the usual one of rules.
 STEP_MS, EVALUATION = 15_000, "30s"
+# Faults that last longer than this are evaluated less often: promtool takes seconds for each day otherwise.
+LONG, EVALUATION_OF_LONG = "12h", "5m"
 # For how long it is quiet before a fault begins, and after it unless it says otherwise.
 QUIET, LASTS, HEALED = "20m", "22m", "16m"
 FILES = ["quiet.yaml", "faults.yaml"]
@@ -37,11 +39,11 @@ def labelled(series, instance):
 
 
 def grows(value):
-    return re.fullmatch(r"\+[\d.]+", value)
+    return re.fullmatch(r"[+-][\d.]+", value)
 
 
 def notation(spans):
-    """Values over spans of (value, steps) in promtool's notation; what grows goes on from where it was."""
+    """Values over spans of (value, steps) in promtool's notation; what grows or shrinks goes on from where it was."""
     parts, last = [], 0.0
     for value, count in spans:
         if count == 0:
@@ -51,7 +53,7 @@ def notation(spans):
             parts.append(f"stale _x{count - 1}" if count > 1 else "stale")
         elif grows(value):
             rate = float(value)
-            parts.append(f"{last + rate}+{rate}x{count - 1}")
+            parts.append(f"{last + rate}{rate:+}x{count - 1}")
             last += rate * count
         else:
             last = float(value)
@@ -75,7 +77,7 @@ def during(value, lasts):
 
 
 def healed(fault):
-    """After how long nothing is told any more; None if that is not looked at."""
+    """After how long no alert fires any more; None if that is not looked at."""
     after = fault.get("healed", HEALED)
     return None if after == "never" else after
 
@@ -83,7 +85,7 @@ def healed(fault):
 def input_series(quiet, fault):
     """All series of both instances while it is quiet, the fault, and quiet again."""
     before, lasts, after = steps(QUIET), steps(fault.get("lasts", LASTS)), steps(healed(fault) or "0s")
-    changed = fault.get("series", {})
+    quiet, changed = quiet | fault.get("quiet", {}), fault.get("series", {})
     new = {series: "gone" for series in changed if "*" not in series and series not in quiet}
     for at, instance in enumerate(INSTANCES):
         for series, value in (quiet | new).items():
@@ -143,22 +145,28 @@ def untested(rules, quiet, faults):
 
 
 def main():
-    rules_file, tests_file = map(Path, sys.argv[1:])
+    rules_file = Path(sys.argv[1])
     rules = yaml.safe_load(rules_file.read_text())
     # As text, since YAML takes +1 for a number.
     quiet, faults = (yaml.load((COMPONENT / "tests" / name).read_text(), yaml.BaseLoader) for name in FILES)
     if lacking := list(untested(rules, quiet, faults)):
         sys.exit("\n".join(lacking))
-    tests = {
-        "rule_files": [rules_file.name],
-        "evaluation_interval": EVALUATION,
-        # RentcarErrorRate and others ask whether another alert fires.
-        "group_eval_order": [group["name"] for group in rules["groups"]],
-        "tests": [quiet_test(quiet)] + [test_of(quiet, fault) for fault in faults],
-    }
-    tests_file.write_text(yaml.safe_dump(tests, sort_keys=False, width=1_000))
+    days = [fault for fault in faults if milliseconds(fault.get("lasts", LASTS)) > milliseconds(LONG)]
+    hours = [fault for fault in faults if fault not in days]
+    for name, interval, tests in [
+        ("hours", EVALUATION, [quiet_test(quiet), *(test_of(quiet, fault) for fault in hours)]),
+        ("days", EVALUATION_OF_LONG, [test_of(quiet, fault) for fault in days]),
+    ]:
+        written = {
+            "rule_files": [rules_file.name],
+            "evaluation_interval": interval,
+            # RentcarErrorRate and others ask whether another alert fires.
+            "group_eval_order": [group["name"] for group in rules["groups"]],
+            "tests": tests,
+        }
+        (rules_file.parent / f"tests-{name}.yaml").write_text(yaml.safe_dump(written, sort_keys=False, width=1_000))
     silent = sum(1 for fault in faults if not any(fault["fires"].values()))
-    print(f"{len(alerts(rules))} alerts, {len(faults)} faults, {silent} of which are too short or too small to be told")
+    print(f"{len(alerts(rules))} alerts, {len(faults)} faults, {silent} of which are too short or too small for an alert")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 
     rules.py check                  every alert says how urgent it is, what it means, and where to read what to do
     rules.py extract FILE           writes the manifest's spec, as promtool and Prometheus read it
-    rules.py shorten FILE FACTOR    the same, with every window and `for` divided by FACTOR
+    rules.py shorten FILE FACTOR    the same, with every window, `for` and number of hours divided by FACTOR
 """
 
 import re
@@ -23,6 +23,8 @@ UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "
 DURATION = r"(?:\d+(?:ms|[smhdwy]))+"
 # In an expression durations stand in brackets or after `offset`; anything else could be a number beside a word.
 WINDOW = re.compile(rf"(?<=\[){DURATION}|(?<=:){DURATION}(?=\])|(?<=offset ){DURATION}")
+# Hours as a number, where PromQL takes no duration.
+HOURS = re.compile(r"\b(\d+) \* 3600\b")
 
 
 def spec():
@@ -69,7 +71,8 @@ def shorten(duration, factor):
 
 def shortened(rules, factor):
     for rule in alerts(rules):
-        rule["expr"] = WINDOW.sub(lambda window: shorten(window[0], factor), rule["expr"])
+        expression = WINDOW.sub(lambda window: shorten(window[0], factor), rule["expr"])
+        rule["expr"] = HOURS.sub(lambda hours: f"{int(hours[1]) * 3600 / factor:g}", expression)
         for key in ("for", "keep_firing_for"):
             if key in rule:
                 rule[key] = shorten(rule[key], factor)

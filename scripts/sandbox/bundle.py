@@ -2,7 +2,7 @@
 and working directory, under what Kubernetes' "restricted" profile asks for: a read-only root, no capabilities, no new
 privileges, the default seccomp profile of the container engines, and only the mounts that a pod has.
 
-bundle.py [--mount FROM:TO[:ro]]... LAYOUT BUNDLE NETNS [ARGUMENT...]
+bundle.py [--mount FROM:TO[:ro]]... [--env NAME=VALUE]... LAYOUT BUNDLE NETNS [ARGUMENT...]
 """
 
 import argparse
@@ -80,7 +80,7 @@ def mounts(asked):
     return own
 
 
-def config(image_config, netns, asked, arguments):
+def config(image_config, netns, asked, variables, arguments):
     it = image_config["config"]
     uid, _, gid = it.get("User", "").partition(":")
     if not uid.isdigit() or not gid.isdigit() or int(uid) == 0:
@@ -90,7 +90,7 @@ def config(image_config, netns, asked, arguments):
         "process": {
             "user": {"uid": int(uid), "gid": int(gid)},
             "args": [*it.get("Entrypoint", []), *(arguments or it.get("Cmd") or [])],
-            "env": it.get("Env", []),
+            "env": [*it.get("Env", []), *variables],
             "cwd": it.get("WorkingDir") or "/",
             "capabilities": {name: [] for name in ("bounding", "effective", "inheritable", "permitted", "ambient")},
             "noNewPrivileges": True,
@@ -116,11 +116,12 @@ def main():
     parser.add_argument("bundle", type=pathlib.Path)
     parser.add_argument("netns")
     parser.add_argument("--mount", action="append", default=[])
+    parser.add_argument("--env", action="append", default=[])
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     asked = parser.parse_args()
     manifest, image_config = image(asked.layout)
     unpack(asked.layout, manifest, asked.bundle / "rootfs")
-    made = config(image_config, asked.netns, asked.mount, asked.arguments)
+    made = config(image_config, asked.netns, asked.mount, asked.env, asked.arguments)
     (asked.bundle / "config.json").write_text(json.dumps(made, indent=1))
 
 
