@@ -28,7 +28,9 @@ WAIT_SECONDS_MAX = 60
 STEADY_SECONDS = 120
 # How long it is quiet first.
 QUIET_SECONDS = 360
-# New business is refused below 64 MiB (`store.disk_free_mib_min`).
+# The small disk loses half of its room within what the fast clock calls minutes: the prediction is right, and may fire.
+PREDICTION = "RentcarDiskWillFill"
+# New business is rejected below 64 MiB (`store.disk_free_mib_min`).
 FILLED = [(700, "RentcarDiskFilling"), (40, "RentcarStorageFull")]
 
 
@@ -114,7 +116,8 @@ class Prometheus:
             # What a template cannot render is written out like this.
             if not all(told.get(name) for name in ("summary", "description", "runbook_url")) or "<" in str(told):
                 sys.exit(f"FAILED: an alert that cannot be read: {alert}")
-        return sorted((alert["labels"]["alertname"], alert["annotations"]["summary"]) for alert in alerts)
+        found = ((alert["labels"]["alertname"], alert["annotations"]["summary"]) for alert in alerts)
+        return sorted((name, summary) for name, summary in found if name != PREDICTION)
 
     def lag(self, context):
         """By how many events the subscriptions of a context are behind."""
@@ -124,7 +127,7 @@ class Prometheus:
     def ever_fired(self):
         seconds = int(time.monotonic() - self.begun)
         found = self.ask("query", query=f'group by (alertname) (last_over_time(ALERTS{{alertstate="firing"}}[{seconds}s]))')
-        return {sample["metric"]["alertname"] for sample in found["result"]}
+        return {sample["metric"]["alertname"] for sample in found["result"]} - {PREDICTION}
 
     def expect(self, names, why):
         """Waits until exactly these fire, and sees that it stays so."""
