@@ -189,7 +189,7 @@ pub struct Actors {
     pub in_flight_per_entity_max: u32,
     /// Live entities per shard.
     pub live_entities_per_shard_max: usize,
-    /// How long an entity may be idle before it is put to sleep.
+    /// How long an entity may be idle before it is passivated.
     pub entity_idle_seconds: u64,
     /// After how long a handler counts as stuck and is named; an entity is killed after twice as long.
     pub stuck_ms_max: u64,
