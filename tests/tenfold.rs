@@ -273,7 +273,7 @@ fn the_least_urgent_were_turned_away_at_the_door(metrics: &str) {
         line.map_or(0.0, |value| value.trim().parse::<f64>().unwrap())
     };
     let shed = |priority: &str| value(&format!("rentcar_http_requests_shed_total{{priority=\"{priority}\"}} "));
-    let (lists, looks, begun, settled) = (shed("list"), shed("look"), shed("begin"), shed("settle"));
+    let (lists, looks, begun, settled) = (shed("list"), shed("read"), shed("create"), shed("existing"));
     println!(
         "turned away at the door: {lists} lists, {looks} searches and looks, {begun} reservations, {settled} others"
     );
