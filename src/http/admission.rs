@@ -1,5 +1,5 @@
 //! Who is let in at all, before anything is read of a call but its head: what a client may ask, what is too much while
-//! there is an overload, and what the store can take. Outlives what is behind the door.
+//! there is an overload, and what the store can take. Outlives the services that are swapped behind it.
 
 use super::access::{Priority, Route};
 use super::problem::Problem;
@@ -9,7 +9,7 @@ use super::storage::Storage;
 use std::net::IpAddr;
 use warp::http::HeaderMap;
 
-/// See the module.
+/// What every call passes first.
 #[derive(Default)]
 pub struct Admission {
     /// What is known of the store.

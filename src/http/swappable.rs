@@ -1,5 +1,5 @@
-//! The door that stays while what is behind it is put together anew. A call goes to what is behind it when it comes.
-//! Knows nothing of what is asked.
+//! A service that stays while the one it forwards to is replaced. A call goes to whichever is there when it comes. Knows
+//! nothing of what is asked.
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -12,17 +12,17 @@ use warp::filters::BoxedFilter;
 use warp::http::Request;
 use warp::reply::Response;
 
-/// See the module. Cheap to clone; all clones lead to the same.
+/// Cheap to clone; all clones forward to the same service.
 #[derive(Clone)]
 pub struct SwappableService(Arc<RwLock<BoxedFilter<(Response,)>>>);
 
 impl SwappableService {
-    /// A door with this behind it.
+    /// Forwards to this.
     pub fn new(behind: BoxedFilter<(Response,)>) -> SwappableService {
         SwappableService(Arc::new(RwLock::new(behind)))
     }
 
-    /// Puts something else behind it. Calls under way stay where they are.
+    /// Forwards to another service from now on. Calls under way stay where they are.
     pub fn swap(&self, behind: BoxedFilter<(Response,)>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = behind;
     }

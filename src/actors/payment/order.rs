@@ -10,7 +10,7 @@ use crate::domain::time::Timestamp;
 pub struct Order {
     /// What is paid.
     pub subject: Subject,
-    /// How much.
+    /// The price that was fixed with the reservation.
     pub amount: Money,
     /// With what.
     pub means: PaymentMeans,
