@@ -5,9 +5,7 @@ mod runtime_support;
 
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
 use rentcar::actors::runtime::supervisor::{Board, Supervisor, SupervisorMessage};
-use rentcar::actors::runtime::{
-    AskError, Backoff, ChildSpec, ControlError, Part, RestartLimits, Strategy, SupervisorSpec,
-};
+use rentcar::actors::runtime::{AskError, Backoff, ChildSpec, ControlError, Part, RestartLimits, SupervisorSpec};
 use runtime_support::{Command, World, eventually, limits, restarts};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -64,7 +62,7 @@ impl Probe {
     }
 }
 
-async fn supervise(strategy: Strategy, probes: &[&Arc<Probe>]) -> (ActorRef<SupervisorMessage>, Arc<Board>) {
+async fn supervise(probes: &[&Arc<Probe>]) -> (ActorRef<SupervisorMessage>, Arc<Board>) {
     let board = Arc::new(Board::default());
     let children = probes.iter().enumerate().map(|(n, probe)| probe.child(&format!("child-{n}"))).collect();
     let limits = RestartLimits {
@@ -74,34 +72,24 @@ async fn supervise(strategy: Strategy, probes: &[&Arc<Probe>]) -> (ActorRef<Supe
         down: Backoff::new(150, 400),
         stop_ms_max: 500,
     };
-    let spec = SupervisorSpec { children, strategy, limits, board: Arc::clone(&board) };
+    let spec = SupervisorSpec { children, limits, board: Arc::clone(&board) };
     let (actor, _) = Supervisor::spawn(None, Supervisor, spec).await.unwrap();
     (actor, board)
 }
 
 #[tokio::test]
-async fn one_for_one_restarts_only_the_child_that_failed() {
+async fn only_the_child_that_failed_is_restarted() {
     let (one, two) = (Arc::<Probe>::default(), Arc::<Probe>::default());
-    let (_root, _) = supervise(Strategy::OneForOne, &[&one, &two]).await;
+    let (_root, _) = supervise(&[&one, &two]).await;
     one.fail();
     eventually("it is back", || one.starts() == 2).await;
     assert_eq!(two.starts(), 1);
 }
 
 #[tokio::test]
-async fn rest_for_one_restarts_those_after_it_as_well() {
-    let [first, second, third] = [(); 3].map(|()| Arc::<Probe>::default());
-    let (_root, board) = supervise(Strategy::RestForOne, &[&first, &second, &third]).await;
-    second.fail();
-    eventually("both are back", || second.starts() == 2 && third.starts() == 2).await;
-    assert_eq!(first.starts(), 1);
-    eventually("all are up", || board.children().iter().all(|child| child.up)).await;
-}
-
-#[tokio::test]
 async fn a_child_that_fails_too_often_is_down_for_a_while_and_comes_back() {
     let (one, two) = (Arc::<Probe>::default(), Arc::<Probe>::default());
-    let (root, board) = supervise(Strategy::OneForOne, &[&one, &two]).await;
+    let (root, board) = supervise(&[&one, &two]).await;
     for starts in 1..=2 {
         eventually("it is up", || one.starts() == starts).await;
         one.fail();
@@ -118,7 +106,7 @@ async fn a_child_that_fails_too_often_is_down_for_a_while_and_comes_back() {
 async fn a_child_that_cannot_be_started_is_tried_again() {
     let probe = Arc::<Probe>::default();
     probe.refuses.store(true, Ordering::SeqCst);
-    let (_root, board) = supervise(Strategy::OneForOne, &[&probe]).await;
+    let (_root, board) = supervise(&[&probe]).await;
     assert!(!board.child("child-0").unwrap().up);
     probe.refuses.store(false, Ordering::SeqCst);
     eventually("it is up", || board.child("child-0").unwrap().up).await;

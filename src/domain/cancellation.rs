@@ -33,7 +33,7 @@ pub struct Quote {
 /// What a reservation that ends keeps and gives back, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settlement {
-    /// It is known.
+    /// No charge is in doubt: this is final.
     Known(Quote),
     /// A charge is in doubt: what was taken of it goes back, once the provider has told.
     Pending,

@@ -20,26 +20,26 @@ impl fmt::Debug for DataKey {
     }
 }
 
-/// A customer.
+/// The entry of a registered number: open, closed while an erasure is decided, or erased.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Customer {
     /// Known by sealed data.
     Registered {
         /// The personal data, sealed.
         sealed: Vec<u8>,
-        /// Since when.
+        /// When it happened, by the clock of the service.
         at: Timestamp,
     },
     /// The personal data is gone.
     Erased {
-        /// Since when.
+        /// When it happened, by the clock of the service.
         at: Timestamp,
     },
     /// Known by sealed data, and booking nothing while it is looked at whether the data may go.
     Closed {
         /// The personal data, sealed.
         sealed: Vec<u8>,
-        /// Since when it is registered.
+        /// When the customer was registered.
         at: Timestamp,
         /// Since when it is closed; also the name of this closing.
         closed_at: Timestamp,
@@ -81,24 +81,24 @@ pub enum Event {
     Registered {
         /// The personal data, sealed.
         sealed: Vec<u8>,
-        /// Since when.
+        /// When it happened, by the clock of the service.
         at: Timestamp,
         /// The key, when the event has just been decided; a stored event has none.
         key: Option<DataKey>,
     },
     /// The key is gone.
     Erased {
-        /// Since when.
+        /// When it happened, by the clock of the service.
         at: Timestamp,
     },
     /// The number books nothing more.
     Closed {
-        /// Since when.
+        /// When it happened, by the clock of the service.
         at: Timestamp,
     },
     /// The number may book again.
     Reopened {
-        /// Since when.
+        /// When it happened, by the clock of the service.
         at: Timestamp,
     },
 }
@@ -106,13 +106,13 @@ pub enum Event {
 /// Why a customer's entry refuses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// No such customer.
+    /// The number was never registered.
     #[error("there is no such customer")]
     CustomerNotFound,
-    /// The number is taken.
+    /// The number is registered, or closed for an erasure that may yet be given up.
     #[error("the customer number is already registered")]
     CustomerAlreadyRegistered,
-    /// The data is gone.
+    /// The data was erased, and an erased number is not registered again.
     #[error("the customer's personal data has been erased")]
     CustomerErased,
     /// An erased customer books nothing.

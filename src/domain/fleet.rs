@@ -13,13 +13,13 @@ use std::collections::BTreeMap;
 /// What staff say of a car.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Particulars {
-    /// What it is.
+    /// The model, in the words of the staff.
     pub model: String,
     /// Its class, such as `compact`; empty when it has none.
     pub car_class: String,
     /// The branch where it stands; empty when it has none.
     pub branch: String,
-    /// What a day costs.
+    /// The price of a day for reservations made from now on; what was reserved keeps its price.
     pub daily_rate: Money,
     /// The civil date of its registration, `yyyyMMdd` as a number; 0 when it is not known.
     pub registered_on: u32,
@@ -28,15 +28,15 @@ pub struct Particulars {
 /// What staff want to be different; what is `None` stays. What may be missing is taken away by the empty text and 0.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// What it is.
+    /// The model, in the words of the staff.
     pub model: Option<String>,
-    /// Its class.
+    /// Its class; the empty text takes it away.
     pub car_class: Option<String>,
-    /// The branch where it stands.
+    /// The branch where it stands; the empty text takes it away.
     pub branch: Option<String>,
-    /// What a day costs.
+    /// The price of a day.
     pub daily_rate: Option<Money>,
-    /// The civil date of its registration.
+    /// The civil date of its registration, `yyyyMMdd` as a number; 0 takes it away.
     pub registered_on: Option<u32>,
 }
 
@@ -81,7 +81,7 @@ pub struct Car {
 /// What a car is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// Nothing keeps it.
+    /// In the fleet, neither rented nor blocked now. It may still be reserved: the calendar knows.
     Available,
     /// At least one paid rental that is neither returned nor cancelled.
     Rented,
@@ -103,9 +103,9 @@ pub struct Version {
 /// Versions that a caller names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Versions {
-    /// Every one.
+    /// Every one, as `*` in a precondition.
     Any,
-    /// These.
+    /// Those listed; an empty list names none.
     OneOf(Vec<Version>),
 }
 
@@ -191,24 +191,24 @@ pub enum Command {
     Block {
         /// The block's number.
         block_no: BlockNo,
-        /// What it is.
+        /// Its period and its reason.
         block: Block,
     },
     /// A block was ended.
     Unblock {
-        /// Which.
+        /// The number of the block that has ended.
         block_no: BlockNo,
     },
     /// A rental keeps the car, or keeps it in another way.
     NoteRental {
-        /// Which.
+        /// The number of the rental.
         rental_no: RentalNo,
-        /// How.
+        /// In which way it keeps the car.
         note: RentalNote,
     },
     /// A rental does not keep the car any more.
     EndRental {
-        /// Which.
+        /// The number of the rental.
         rental_no: RentalNo,
     },
 }
@@ -226,24 +226,24 @@ pub enum Event {
     Blocked {
         /// The block's number.
         block_no: BlockNo,
-        /// What it is.
+        /// Its period and its reason.
         block: Block,
     },
     /// A block was ended.
     Unblocked {
-        /// Which.
+        /// The number of the block that has ended.
         block_no: BlockNo,
     },
     /// A rental keeps the car.
     RentalNoted {
-        /// Which.
+        /// The number of the rental.
         rental_no: RentalNo,
-        /// How.
+        /// In which way it keeps the car.
         note: RentalNote,
     },
     /// A rental does not keep the car any more.
     RentalEnded {
-        /// Which.
+        /// The number of the rental.
         rental_no: RentalNo,
     },
 }
@@ -251,10 +251,10 @@ pub enum Event {
 /// Why an entry refuses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// No such car.
+    /// The car was never registered.
     #[error("there is no such car")]
     CarNotFound,
-    /// The car is already in the fleet.
+    /// The number was registered before; a retired car keeps it.
     #[error("the car is already registered")]
     CarAlreadyRegistered,
     /// The car has left the fleet.

@@ -1,4 +1,4 @@
-//! The numbers by which people and programs name things. They are checked once, here, and never again.
+//! The numbers by which people and programs name things. A value of these types is valid: no other way makes one.
 //!
 //! What somebody outside writes is read by `parse`, and is one number in all its spellings. What is stored is read by
 //! `stored`, to the letter: stores made before hold numbers in other spellings, some with invisible characters.
@@ -76,7 +76,7 @@ macro_rules! number {
                 Ok(Self(text.into()))
             }
 
-            /// The number as text.
+            /// The number in its stored spelling.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -111,34 +111,32 @@ number!(
     0
 );
 number!(
-    /// A customer.
+    /// A customer's number, which is not personal data.
     CustomerNo,
     0
 );
 number!(
-    /// A reservation. It is shorter than other numbers, so that the numbers made from it are numbers too.
+    /// A reservation's number. Its bound is lower than that of others, so that payment and rental numbers made from it fit.
     ReservationNo,
     PREFIX_BYTES_MAX
 );
 number!(
-    /// The one payment of a reservation, however often it is tried.
+    /// The number of a reservation's one payment, which all its attempts share.
     PaymentNo,
     0
 );
 number!(
-    /// The one rental of a paid reservation.
+    /// The number of the one rental of a paid reservation.
     RentalNo,
     0
 );
 number!(
-    /// A maintenance block of a car.
+    /// The number of a maintenance block of a car.
     BlockNo,
     0
 );
 
-/// What a payment's number has in front of its reservation's.
 const PAYMENT_PREFIX: &str = "pay-";
-/// What a rental's number has in front of its reservation's.
 const RENTAL_PREFIX: &str = "rent-";
 
 impl CustomerNo {

@@ -15,7 +15,7 @@ use super::time::Period;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{invariant} is broken for {entity}: {detail}")]
 pub struct Violation {
-    /// The name of the check.
+    /// The name of the check, which is the name of its function.
     pub invariant: &'static str,
     /// The number of the car, payment, reservation or rental for which it is broken.
     pub entity: String,
@@ -24,7 +24,7 @@ pub struct Violation {
 }
 
 impl Violation {
-    /// A broken invariant.
+    /// `detail` must hold no personal data: it is printed.
     pub fn new(invariant: &'static str, entity: &impl ToString, detail: impl Into<String>) -> Self {
         Violation { invariant, entity: entity.to_string(), detail: detail.into() }
     }
@@ -51,8 +51,7 @@ fn charged(payment: &Payment) -> bool {
     }
 }
 
-/// One car, one customer at a time: overlapping live bookings of a car are impossible, and maintenance blocks take
-/// part in availability.
+/// The periods of a car's live bookings and maintenance blocks do not overlap.
 ///
 /// # Errors
 /// The two that overlap.
@@ -67,7 +66,7 @@ pub fn no_overlap(calendar: &reservation::State) -> Result<(), Violation> {
     Err(Violation::new("no_overlap", &car_no, format!("{one} overlaps {next}")))
 }
 
-/// One car, one customer at a time: no more than one customer has the car.
+/// No more than one customer has the car.
 ///
 /// # Errors
 /// Two bookings that are both picked up.
@@ -128,7 +127,7 @@ pub fn quote_adds_up(booking: &Booking) -> Result<(), Violation> {
     })
 }
 
-/// Refunds never exceed what was charged, and what was charged never exceeds the price.
+/// What was refunded, and what is to be, never exceeds what was charged; what was charged never exceeds the price.
 ///
 /// # Errors
 /// The amounts that do.
@@ -167,8 +166,8 @@ pub fn no_rental_without_approved_payment(rental: &rental::State, payment: &paym
     ensure(charged(payment), NAME, &rental_no, || "the payment was never approved".to_owned())
 }
 
-/// A reservation is confirmed only once its payment is approved, of the same reservation and over its whole price.
-/// So it is for a completed one, and for one that was cancelled at a price: nothing else has a fee or a refund.
+/// A confirmed reservation has a payment of its own over its whole price that was approved. So have a completed one, a
+/// no-show, and a cancelled one with a fee or a refund: only a paid reservation gets either when it is cancelled.
 ///
 /// # Errors
 /// When it is not.
@@ -203,7 +202,7 @@ pub fn refund_honours_quote(booking: &Booking, payment: &payment::State) -> Resu
     })
 }
 
-/// Who has had the car has paid for it: a reservation whose car was picked up keeps its payment.
+/// A reservation whose car was picked up keeps its payment.
 ///
 /// # Errors
 /// When the payment was cancelled.

@@ -1,7 +1,9 @@
 //! What car rental is: pure rules. Reads no clock, draws no random number, does no IO, awaits nothing.
 //!
-//! Each context has one file with its `State`, `Command`, `Event` and `Rejection`; `decide` is the only place that
-//! refuses, `evolve` only applies facts.
+//! Each context has a file (Reservation a directory) with its `State`, `Command`, `Event` and `Rejection`. `decide`
+//! returns the events that follow from a command, or why it is refused; `evolve` applies an event and refuses nothing.
+//! The services above refuse in the same words: they return a [`payment::Rejection`] or a [`customer::Rejection`]
+//! without a command where the state that they read suffices.
 
 pub mod cancellation;
 pub mod customer;
@@ -24,21 +26,21 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{event} cannot follow in state {state}")]
 pub struct CorruptHistory {
-    /// The event.
+    /// The name of the event, for the log.
     pub event: &'static str,
-    /// The state it met.
+    /// The state that it was applied to, in a word or two.
     pub state: &'static str,
 }
 
 /// What a payment or a rental is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {
-    /// The reservation.
+    /// The number that the caller chose or the service made; two reservations of different cars may share it.
     pub reservation_no: ReservationNo,
     /// Its place in the order in which all reservations were made, from 1 on; the numeric id of the old surface.
     pub serial: u64,
-    /// Who reserved.
+    /// Who reserved; [`CustomerNo::anonymous`] where the old surface names nobody.
     pub customer_no: CustomerNo,
-    /// Which car.
+    /// The car whose calendar has the reservation.
     pub car_no: CarNo,
 }

@@ -74,19 +74,19 @@ impl Money {
         if amount > Self::AMOUNT_MAX { None } else { Some(Money { amount, currency }) }
     }
 
-    /// Nothing of a currency.
+    /// An amount of 0.
     #[must_use]
     pub const fn zero(currency: Currency) -> Money {
         Money { amount: 0, currency }
     }
 
-    /// Minor units.
+    /// The amount in minor units.
     #[must_use]
     pub const fn amount(&self) -> u64 {
         self.amount
     }
 
-    /// Its currency.
+    /// The currency, whose number of decimals nobody here needs to know.
     #[must_use]
     pub const fn currency(&self) -> Currency {
         self.currency

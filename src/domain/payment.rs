@@ -13,7 +13,7 @@ pub const ATTEMPTS_MAX: u32 = 50;
 /// The most bytes that are kept of what the provider says: a reason, or its own number of a charge or refund.
 pub const PROVIDER_TEXT_BYTES_MAX: usize = 255;
 
-/// As much of a provider's text as is kept; it comes from outside, so nothing is assumed of its length.
+/// Cuts a provider's text to [`PROVIDER_TEXT_BYTES_MAX`]: it comes from outside, and may have any length.
 fn kept(text: &str) -> String {
     text[..text.floor_char_boundary(PROVIDER_TEXT_BYTES_MAX)].to_owned()
 }
@@ -21,7 +21,7 @@ fn kept(text: &str) -> String {
 /// How far a payment has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
-    /// The provider is being asked for attempt number `attempt`.
+    /// The intent to charge is recorded; the outcome of the attempt is not known yet.
     Requested,
     /// Nobody knows what became of the attempt; the provider will be asked.
     Unknown,
@@ -29,7 +29,7 @@ pub enum Status {
     NotCharged,
     /// The provider declined the attempt.
     Declined {
-        /// In the provider's words.
+        /// In the provider's words, of which [`PROVIDER_TEXT_BYTES_MAX`] bytes are kept.
         reason: String,
     },
     /// The money was taken.
@@ -57,12 +57,12 @@ pub enum Cancelled {
     },
 }
 
-/// A payment.
+/// One reservation's payment: all its attempts, and its one refund.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payment {
     /// What is paid.
     pub subject: Subject,
-    /// How much.
+    /// The price of the reservation; every attempt is over all of it.
     pub amount: Money,
     /// The number of the attempt, from 1 on; 0 before the first.
     pub attempt: u32,
@@ -81,38 +81,38 @@ pub enum Command {
     Request {
         /// What is paid.
         subject: Subject,
-        /// How much.
+        /// The price of the reservation; a payment that exists keeps its own amount.
         amount: Money,
     },
     /// The provider approved an attempt.
     Approve {
-        /// Which.
+        /// The number of the attempt.
         attempt: u32,
         /// The provider's own number.
         provider_ref: String,
     },
     /// The provider declined an attempt.
     Decline {
-        /// Which.
+        /// The number of the attempt.
         attempt: u32,
-        /// In the provider's words.
+        /// In the provider's words, of which [`PROVIDER_TEXT_BYTES_MAX`] bytes are kept.
         reason: String,
     },
     /// The provider says that nothing happened.
     NotCharged {
-        /// Which attempt.
+        /// The number of the attempt.
         attempt: u32,
     },
     /// The attempt's outcome is unknown.
     LoseSight {
-        /// Which attempt.
+        /// The number of the attempt.
         attempt: u32,
     },
     /// Charge nothing more, and give back what was charged above `keep`.
     Cancel {
         /// What is paid.
         subject: Subject,
-        /// How much was to be paid.
+        /// The price of the reservation.
         amount: Money,
         /// The fee that is kept.
         keep: Money,
@@ -131,7 +131,7 @@ pub enum Event {
     Requested {
         /// What is paid.
         subject: Subject,
-        /// How much.
+        /// The price of the reservation; a payment that exists keeps its own amount.
         amount: Money,
         /// The number of the attempt.
         attempt: u32,
@@ -140,7 +140,7 @@ pub enum Event {
     Approved {
         /// What is paid.
         subject: Subject,
-        /// How much.
+        /// The price of the reservation; a payment that exists keeps its own amount.
         amount: Money,
         /// The number of the attempt.
         attempt: u32,
@@ -153,7 +153,7 @@ pub enum Event {
         subject: Subject,
         /// The number of the attempt.
         attempt: u32,
-        /// In the provider's words.
+        /// In the provider's words, of which [`PROVIDER_TEXT_BYTES_MAX`] bytes are kept.
         reason: String,
     },
     /// Nothing happened at the provider.
@@ -174,7 +174,7 @@ pub enum Event {
     Cancelled {
         /// What was to be paid.
         subject: Subject,
-        /// How much was to be paid.
+        /// The price of the reservation.
         amount: Money,
         /// What goes back of what was charged, so far as that is known.
         refund: Money,
@@ -193,16 +193,16 @@ pub enum Event {
 /// Why a payment refuses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// Nothing has happened to it yet.
+    /// Nothing has happened to it yet, or it belongs to another reservation of the same number.
     #[error("there is no such payment")]
     PaymentNotFound,
     /// An attempt is under way or its outcome is unknown.
     #[error("a payment is under way, and its outcome is not known yet")]
     PaymentUnderWay,
-    /// It was cancelled.
+    /// It was cancelled, so nothing more is charged.
     #[error("the payment was cancelled")]
     PaymentCancelled,
-    /// It was tried too often.
+    /// [`ATTEMPTS_MAX`] attempts were declined.
     #[error("the payment was declined too often")]
     TooManyAttempts,
     /// The news is of an attempt that is over.

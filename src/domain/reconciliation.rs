@@ -11,9 +11,9 @@ use std::sync::Arc;
 /// A movement of money in the provider's record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Movement {
-    /// The key of the order.
+    /// Our idempotency key, under which the provider moved it.
     pub key: Arc<str>,
-    /// How much.
+    /// How much moved, in the provider's words.
     pub amount: Money,
 }
 
@@ -219,7 +219,7 @@ fn refunds(payment: Option<&Payment>, currency: Currency, moved: &Moved) -> Foun
     missing.into_iter().chain(other).collect()
 }
 
-/// The sum of the movements, in the currency of the first of them.
+/// The sum of the movements in the currency of the first; those in another currency are left out.
 fn total(moved: &[Movement], currency: Currency) -> Money {
     let currency = moved.first().map_or(currency, |movement| movement.amount.currency());
     let alike = moved.iter().filter(|movement| movement.amount.currency() == currency);

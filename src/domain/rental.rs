@@ -11,7 +11,7 @@ pub enum Status {
     Rented,
     /// The car is with the customer.
     PickedUp {
-        /// Since when.
+        /// When it happened, by the clock of the service.
         at: Timestamp,
         /// Whether the car should have been back.
         overdue: bool,
@@ -23,21 +23,21 @@ pub enum Status {
         /// When it came back.
         at: Timestamp,
     },
-    /// It was cancelled.
+    /// It was cancelled before the car was handed over.
     Cancelled {
-        /// When.
+        /// When it happened, by the clock of the service.
         at: Timestamp,
     },
 }
 
-/// A rental.
+/// The handing over and the return of one car for one paid reservation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rental {
-    /// What it is about.
+    /// The reservation, its customer and its car.
     pub subject: Subject,
-    /// For which period.
+    /// The period that was reserved.
     pub period: Period,
-    /// How far it has come.
+    /// How far it has come; `Returned` and `Cancelled` are final.
     pub status: Status,
 }
 
@@ -50,14 +50,14 @@ pub struct State(pub Option<Rental>);
 pub enum Command {
     /// The reservation is paid: the car is rented.
     Rent {
-        /// What it is about.
+        /// The reservation, its customer and its car.
         subject: Subject,
-        /// For which period.
+        /// The period that was reserved.
         period: Period,
     },
     /// The car is handed over.
     PickUp {
-        /// When.
+        /// When it happened, by the clock of the service.
         at: Timestamp,
     },
     /// The car comes back.
@@ -73,37 +73,37 @@ pub enum Command {
 pub enum Event {
     /// The car is rented.
     Rented {
-        /// What it is about.
+        /// The reservation, its customer and its car.
         subject: Subject,
-        /// For which period.
+        /// The period that was reserved.
         period: Period,
     },
     /// The car was handed over.
     PickedUp {
-        /// What it is about.
+        /// The reservation, its customer and its car.
         subject: Subject,
-        /// When.
+        /// When it happened, by the clock of the service.
         at: Timestamp,
     },
     /// The car came back.
     Returned {
-        /// What it was about.
+        /// The reservation, its customer and its car.
         subject: Subject,
-        /// When.
+        /// When it happened, by the clock of the service.
         at: Timestamp,
     },
     /// The rental was cancelled.
     Cancelled {
-        /// What it was about.
+        /// The reservation, its customer and its car.
         subject: Subject,
-        /// When.
+        /// When it happened, by the clock of the service.
         at: Timestamp,
     },
     /// The car should have been back.
     Overdue {
-        /// What it is about.
+        /// The reservation, its customer and its car.
         subject: Subject,
-        /// Since when.
+        /// When it happened, by the clock of the service.
         at: Timestamp,
     },
 }
@@ -111,7 +111,7 @@ pub enum Event {
 /// Why a rental refuses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// No such rental.
+    /// Nothing is rented under the number, or only for another reservation of the same number.
     #[error("there is no such rental")]
     RentalNotFound,
     /// The car is already out.
@@ -123,10 +123,10 @@ pub enum Rejection {
     /// The car is already back.
     #[error("the car has already been returned")]
     AlreadyReturned,
-    /// It was cancelled.
+    /// The rental was cancelled.
     #[error("the rental was cancelled")]
     RentalCancelled,
-    /// The car is not late.
+    /// The car is not out, or its period is not over.
     #[error("the car is not overdue")]
     NotOverdue,
 }
@@ -150,7 +150,7 @@ impl Rental {
     /// Whether the car can be handed over.
     ///
     /// # Errors
-    /// Why not.
+    /// [`Rejection::AlreadyPickedUp`], [`Rejection::AlreadyReturned`] or [`Rejection::RentalCancelled`].
     pub fn may_be_picked_up(&self) -> Result<(), Rejection> {
         match self.status {
             Status::Rented => Ok(()),

@@ -1,6 +1,7 @@
 //! Bounded permits, since mailboxes are not bounded: every question holds one of its context, its shard and its
 //! entity from before it is sent until it is answered or dropped. Refuses at once and never queues.
 
+use super::metric;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -73,7 +74,7 @@ impl Scope {
 }
 
 pub(super) fn rejections_total(context: &'static str, scope: Scope) -> metrics::Counter {
-    metrics::counter!("rentcar_admission_rejections_total", "context" => context, "scope" => scope.name())
+    metrics::counter!(metric::ADMISSION_REJECTIONS, "context" => context, "scope" => scope.name())
 }
 
 /// The gate of a shard, and a count of everything it ever admitted, which serves as its clock for idleness.

@@ -5,12 +5,13 @@ use super::clock::Clock;
 use super::deadlines::Deadlines;
 use super::entity::Entity;
 use super::limits::{ContextLimits, RestartLimits};
+use super::metric;
 use super::recurring::recurring_child;
 use super::router::ContextHandle;
 use super::shard::{Overdue, ShardActor, ShardSeed};
 use super::shard_core::{Core, ShardMessage};
 use super::subscription::{Follower, FollowerSeed, Lag, Subscription};
-use super::supervisor::{Board, ChildSpec, Strategy, SupervisorSpec};
+use super::supervisor::{Board, ChildSpec, SupervisorSpec};
 use super::system::{Component, Part};
 use super::timers::{TimerActor, TimerHandler, TimerSeed};
 use super::watch::{Kind, Watch};
@@ -118,7 +119,7 @@ pub fn followers_part(
 
 fn supervisor(children: Vec<ChildSpec>, limits: RestartLimits, board: &Arc<Board>) -> SupervisorSpec {
     // A shard, the timers and each follower fail by themselves: nobody else need be restarted.
-    SupervisorSpec { children, strategy: Strategy::OneForOne, limits, board: Arc::clone(board) }
+    SupervisorSpec { children, limits, board: Arc::clone(board) }
 }
 
 /// How many stuck handlers are named in a component's detail.
@@ -185,8 +186,8 @@ fn lag_gauges(clock: &Arc<dyn Clock>, subscriptions: &[Subscription]) -> Vec<Arc
     }
     let gauge = |(name, subscriptions): (String, Vec<Subscription>)| -> Arc<dyn Fn() + Send + Sync> {
         let clock = Arc::clone(clock);
-        let events = metrics::gauge!("rentcar_subscription_lag_events", "subscription" => name.clone());
-        let seconds = metrics::gauge!("rentcar_subscription_lag_seconds", "subscription" => name);
+        let events = metrics::gauge!(metric::SUBSCRIPTION_LAG_EVENTS, "subscription" => name.clone());
+        let seconds = metrics::gauge!(metric::SUBSCRIPTION_LAG_SECONDS, "subscription" => name);
         Arc::new(move || {
             let now_ms = clock.now_ms();
             let lags = subscriptions.iter().map(|subscription| subscription.lag(now_ms));

@@ -1,4 +1,4 @@
-//! The actor runtime on ractor: what is not about cars.
+//! The actor runtime on ractor.
 //!
 //! A context says what its entities are ([`Entity`]) and gets actors that keep them: sharded, event-sourced,
 //! started on demand and stopped when idle, supervised, bounded everywhere. README.md beside this file is the
@@ -16,6 +16,7 @@ pub mod entity;
 mod entity_actor;
 pub mod entropy;
 pub mod limits;
+mod metric;
 mod policy;
 mod rebuild;
 mod recurring;
@@ -43,7 +44,7 @@ pub use rebuild::{RebuildError, Rebuilt, rebuild};
 pub use recurring::{Recurring, recurring_part};
 pub use router::ContextHandle;
 pub use subscription::{HandlerError, Lag, Subscriber, Subscription};
-pub use supervisor::{ChildSpec, ControlError, Strategy, SupervisorSpec};
+pub use supervisor::{ChildSpec, ControlError, SupervisorSpec};
 pub use system::{Component, Control, Part, System};
 pub use timers::TimerHandler;
 pub use watch::{Kind, Stuck, Watch};

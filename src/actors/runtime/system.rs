@@ -2,7 +2,7 @@
 //! process lives whatever happens to them; what is down says so here.
 
 use super::limits::RestartLimits;
-use super::supervisor::{Board, ChildSpec, ControlError, Strategy, Supervisor, SupervisorMessage, SupervisorSpec};
+use super::supervisor::{Board, ChildSpec, ControlError, Supervisor, SupervisorMessage, SupervisorSpec};
 use super::watch::{Stuck, Watch};
 use super::watchdog::Watchdog;
 use ractor::{Actor, ActorRef, SpawnErr};
@@ -122,7 +122,7 @@ impl System {
         let watches = parts.iter().flat_map(|part| part.watches.iter().cloned()).collect();
         let watchdog = Watchdog::start(watches, parts.iter().flat_map(|part| part.gauges.iter().cloned()).collect());
         let children = parts.into_iter().map(|part| part.child).collect();
-        let spec = SupervisorSpec { children, strategy: Strategy::OneForOne, limits, board: Arc::clone(&board) };
+        let spec = SupervisorSpec { children, limits, board: Arc::clone(&board) };
         let (root, _) = Supervisor::spawn(None, Supervisor, spec).await?;
         Ok(Self { root, board, health, watchdog })
     }

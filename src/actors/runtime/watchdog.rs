@@ -1,6 +1,7 @@
 //! A thread of its own that looks whether handlers end and whether the asynchronous runtime turns at all. It is no
 //! task, so that it still looks when every worker is blocked. Notices, names and counts; ends nothing itself.
 
+use super::metric;
 use super::watch::{Kind, Stuck, Watch};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -44,8 +45,7 @@ impl Seen {
             for kind in Kind::ALL {
                 let count = stuck.iter().filter(|stuck| stuck.context == context && stuck.kind == kind).count();
                 #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
-                metrics::gauge!("rentcar_handlers_stuck", "context" => context, "kind" => kind.name())
-                    .set(count as f64);
+                metrics::gauge!(metric::HANDLERS_STUCK, "context" => context, "kind" => kind.name()).set(count as f64);
             }
         }
         let still_ms = self.now_ms().saturating_sub(self.turned_ms.load(Ordering::Relaxed));
@@ -54,7 +54,7 @@ impl Seen {
             tracing::error!(still_ms, "runtime stalled, every worker is blocked");
         }
         self.still.store(still, Ordering::Relaxed);
-        metrics::gauge!("rentcar_runtime_stalled").set(if still { 1.0 } else { 0.0 });
+        metrics::gauge!(metric::RUNTIME_STALLED).set(if still { 1.0 } else { 0.0 });
         self.gauges.iter().for_each(|measure| measure());
     }
 }

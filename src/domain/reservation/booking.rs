@@ -15,12 +15,12 @@ pub enum Status {
         /// When the hold ends.
         hold_until: Timestamp,
     },
-    /// It is paid.
+    /// The payment was approved.
     Confirmed {
         /// When the car was handed over, if it was.
         picked_up_at: Option<Timestamp>,
     },
-    /// It was cancelled.
+    /// The customer cancelled before the car was picked up.
     Cancelled {
         /// When it happened, by the clock of the service.
         at: Timestamp,
@@ -54,16 +54,16 @@ impl Status {
     }
 }
 
-/// A reservation.
+/// One reservation, as its car's calendar keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Booking {
-    /// What it is about.
+    /// Its number, its customer and its car.
     pub subject: Subject,
-    /// For which period.
+    /// The period that was reserved; [`Booking::occupied`] says how long the car is really taken.
     pub period: Period,
     /// What it costs, fixed when it was made.
     pub price: Money,
-    /// When it was made.
+    /// When it was made, by the clock of the service.
     pub made_at: Timestamp,
     /// How far it has come.
     pub status: Status,

@@ -152,11 +152,11 @@ fn cancel(
     Ok(vec![Event::Cancelled { subject: booking.subject.clone(), at: now, quote }])
 }
 
-/// The car is for whom it belongs to now; early, it is handed over if nobody else has it until the period begins.
+/// Within its period the car can be handed over; before it, only if no other live booking and no block lies in
+/// between. In neither case while another customer still has the car.
 fn pick_up(state: &State, reservation_no: &ReservationNo, now: Timestamp) -> Result<Vec<Event>, Rejection> {
     let booking = state.booking(reservation_no).ok_or(Rejection::ReservationNotFound)?;
     booking.may_be_picked_up(now)?;
-    // One car, one customer at a time: a car that is still out with another customer cannot be handed over.
     if state.is_out() {
         return Err(Rejection::CarIsOut);
     }

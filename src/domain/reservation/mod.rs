@@ -64,22 +64,22 @@ impl Default for Terms {
 pub struct Car {
     /// The revision of the ledger's entry that this was taken from; older news is ignored.
     pub revision: u64,
-    /// What it is.
+    /// The model, in the words of the staff.
     pub model: String,
     /// Its class, such as `compact`; empty when it has none.
     pub car_class: String,
     /// The branch where it stands; empty when it has none.
     pub branch: String,
-    /// What a day costs.
+    /// The price of a day for new reservations; what is booked keeps its price.
     pub daily_rate: Money,
 }
 
 /// A period in which the car is not for rent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Block {
-    /// The time in which nobody can rent it.
+    /// The time in which nobody can reserve it.
     pub period: Period,
-    /// Why.
+    /// Why, in the words of the staff.
     pub reason: String,
 }
 
@@ -139,12 +139,12 @@ pub enum Command {
     Block {
         /// The block's number.
         block_no: BlockNo,
-        /// What it is.
+        /// Its period and its reason.
         block: Block,
     },
     /// End a block.
     Unblock {
-        /// The block it is about.
+        /// The number of the block to end.
         block_no: BlockNo,
     },
     /// Another command, unless the calendar has heard of a later revision of the car than the caller has seen.
@@ -156,41 +156,41 @@ pub enum Command {
     },
     /// Hold the car for a customer.
     Reserve {
-        /// What the reservation is about.
+        /// The reservation's number and serial, its customer and its car.
         subject: Subject,
-        /// For which period.
+        /// The period to reserve.
         period: Period,
-        /// By which surface's rules.
+        /// How its days are counted, and whether it may begin in the past.
         basis: Basis,
     },
     /// The reservation's payment is approved.
     Confirm {
-        /// The reservation it is about.
+        /// The number of the reservation.
         reservation_no: ReservationNo,
     },
     /// The hold has run out and no payment is under way.
     Expire {
-        /// The reservation it is about.
+        /// The number of the reservation.
         reservation_no: ReservationNo,
     },
     /// The customer does not want it any more.
     Cancel {
-        /// The reservation it is about.
+        /// The number of the reservation.
         reservation_no: ReservationNo,
     },
     /// The car is handed over.
     PickUp {
-        /// The reservation it is about.
+        /// The number of the reservation.
         reservation_no: ReservationNo,
     },
     /// The car is back.
     Complete {
-        /// The reservation it is about.
+        /// The number of the reservation.
         reservation_no: ReservationNo,
     },
     /// Nobody has come for the car.
     CompleteNoShow {
-        /// The reservation it is about.
+        /// The number of the reservation.
         reservation_no: ReservationNo,
     },
 }
@@ -206,21 +206,21 @@ pub enum Event {
     Blocked {
         /// The block's number.
         block_no: BlockNo,
-        /// What it is.
+        /// Its period and its reason.
         block: Block,
     },
     /// A block was ended.
     Unblocked {
-        /// The block it is about.
+        /// The number of the block to end.
         block_no: BlockNo,
     },
     /// The car is held.
     Held {
-        /// What the reservation is about.
+        /// The reservation's number and serial, its customer and its car.
         subject: Subject,
-        /// For which period.
+        /// The period to reserve.
         period: Period,
-        /// What it costs.
+        /// What it costs, fixed from now on.
         price: Money,
         /// When it was made.
         at: Timestamp,
@@ -229,21 +229,21 @@ pub enum Event {
     },
     /// The reservation is paid.
     Confirmed {
-        /// What it is about.
+        /// The reservation, its customer and its car.
         subject: Subject,
         /// For which period, so that a rental can follow from this event alone.
         period: Period,
     },
     /// The hold ran out.
     Expired {
-        /// What it was about.
+        /// The reservation, its customer and its car.
         subject: Subject,
         /// When it happened, by the clock of the service.
         at: Timestamp,
     },
     /// The customer cancelled.
     Cancelled {
-        /// What it was about.
+        /// The reservation, its customer and its car.
         subject: Subject,
         /// When it happened, by the clock of the service.
         at: Timestamp,
@@ -252,21 +252,21 @@ pub enum Event {
     },
     /// The car was handed over.
     PickedUp {
-        /// What it is about.
+        /// The reservation, its customer and its car.
         subject: Subject,
         /// When it happened, by the clock of the service.
         at: Timestamp,
     },
     /// The car came back.
     Completed {
-        /// What it was about.
+        /// The reservation, its customer and its car.
         subject: Subject,
         /// When it happened, by the clock of the service.
         at: Timestamp,
     },
     /// Nobody came for the car, and the reservation is completed as a no-show.
     NoShow {
-        /// What it was about.
+        /// The reservation, its customer and its car.
         subject: Subject,
         /// When it happened, by the clock of the service.
         at: Timestamp,
@@ -278,13 +278,13 @@ pub enum Event {
 /// Why a calendar refuses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// No such car.
+    /// The calendar has not heard of the car: it is not registered, or Fleet's news of it has not arrived.
     #[error("there is no such car")]
     CarNotFound,
     /// The car has left the fleet.
     #[error("the car is no longer for rent")]
     CarRetired,
-    /// Somebody else has the car in that period, or it is blocked.
+    /// Somebody else has the car in that period, or it is blocked or overdue; for a pick-up also: the period is over.
     #[error("the car is not available in that period")]
     CarNotAvailable,
     /// The car has changed since it was read.
@@ -293,10 +293,10 @@ pub enum Rejection {
     /// The car cannot leave the fleet yet.
     #[error("the car still has live bookings")]
     CarHasLiveBookings,
-    /// The calendar is at its bound.
+    /// [`Terms::bookings_max`] live bookings and blocks are in the calendar.
     #[error("the car's calendar is full")]
     CalendarFull,
-    /// The period begins before now.
+    /// The period begins in the past, by more than [`Terms::past_tolerance_ms`].
     #[error("the period begins in the past")]
     PeriodInPast,
     /// The period is longer than the terms allow.
@@ -308,10 +308,10 @@ pub enum Rejection {
     /// The number belongs to another reservation.
     #[error("the reservation number belongs to another reservation")]
     ReservationNoTaken,
-    /// No live reservation of that number.
+    /// No reservation of that number is live, or among the last [`CLOSED_KEPT_MAX`] closed ones.
     #[error("there is no such reservation of this car")]
     ReservationNotFound,
-    /// It was cancelled, has expired or is completed.
+    /// It was cancelled, has expired or is completed, also as a no-show; or its period is over.
     #[error("the reservation is closed")]
     ReservationClosed,
     /// It is not paid.
@@ -332,7 +332,7 @@ pub enum Rejection {
     /// It is not a no-show, or not yet.
     #[error("the reservation is no no-show")]
     NotANoShow,
-    /// No such block.
+    /// No block of that number, or one that was dropped after its period.
     #[error("there is no such block of this car")]
     BlockNotFound,
     /// The number belongs to another block.
@@ -370,7 +370,7 @@ impl Rejection {
 }
 
 impl State {
-    /// A booking that is live or was closed lately.
+    /// A booking that is live, or among the last [`CLOSED_KEPT_MAX`] closed ones.
     #[must_use]
     pub fn booking(&self, reservation_no: &ReservationNo) -> Option<&Booking> {
         self.bookings
@@ -395,7 +395,6 @@ impl State {
         self.blocks.values().any(|block| block.period.overlaps(period))
     }
 
-    /// Whether a customer has the car.
     fn is_out(&self) -> bool {
         self.bookings.values().any(Booking::is_out)
     }

@@ -5,6 +5,7 @@
 mod parking;
 
 use super::limits::PolicyLimits;
+use super::metric;
 use super::subscription::{HandlerError, Subscriber};
 use crate::store::journal::{Cause, Journal, Progress, Recorded, ShardId};
 use futures_util::future::BoxFuture;
@@ -92,7 +93,7 @@ impl Policy {
         }
         #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
         let parked = self.parked_len() as f64;
-        metrics::gauge!("rentcar_subscription_parked_events", "subscription" => self.name.to_string()).set(parked);
+        metrics::gauge!(metric::SUBSCRIPTION_PARKED_EVENTS, "subscription" => self.name.to_string()).set(parked);
     }
 
     async fn save(&self, shard: ShardId, position: u64, parking: &mut Parking) -> Result<(), HandlerError> {

@@ -1,5 +1,6 @@
 //! The shard's mailbox and what it does with each message.
 
+use super::super::metric;
 use super::passivation::{self, Candidate, IDLE_TICKS, IdleClock};
 use super::quarantine::Quarantine;
 use crate::actors::runtime::admission::{EntityGate, Scope, rejections_total};
@@ -85,15 +86,15 @@ impl<E: Entity> ShardActor<E> {
 /// Counters that have not counted yet are there with 0, so that a rate over them is one from the beginning.
 fn announce_counters(context: &'static str) {
     for kind in ["entity", "shard"] {
-        metrics::counter!("rentcar_actor_restarts_total", "context" => context, "kind" => kind).increment(0);
+        metrics::counter!(metric::ACTOR_RESTARTS, "context" => context, "kind" => kind).increment(0);
     }
     for reason in ["idle", "capacity", "shutdown"] {
-        metrics::counter!("rentcar_entity_passivations_total", "context" => context, "reason" => reason).increment(0);
+        metrics::counter!(metric::ENTITY_PASSIVATIONS, "context" => context, "reason" => reason).increment(0);
     }
     for scope in Scope::ALL {
         rejections_total(context, scope).increment(0);
     }
-    metrics::counter!("rentcar_entity_quarantines_total", "context" => context).increment(0);
+    metrics::counter!(metric::ENTITY_QUARANTINES, "context" => context).increment(0);
 }
 
 impl<E: Entity> Actor for ShardActor<E> {
@@ -289,7 +290,7 @@ impl<E: Entity> ShardState<E> {
             self.spares.push(slot.actor.clone());
             taken += 1;
         }
-        metrics::counter!("rentcar_entity_passivations_total", "context" => E::CONTEXT.0, "reason" => "capacity")
+        metrics::counter!(metric::ENTITY_PASSIVATIONS, "context" => E::CONTEXT.0, "reason" => "capacity")
             .increment(taken);
     }
 
@@ -309,7 +310,7 @@ impl<E: Entity> ShardState<E> {
             // What was sent before this is still handled; later sends come back to their senders.
             drop(slot.actor.drain());
         }
-        metrics::counter!("rentcar_entity_passivations_total", "context" => E::CONTEXT.0, "reason" => reason)
+        metrics::counter!(metric::ENTITY_PASSIVATIONS, "context" => E::CONTEXT.0, "reason" => reason)
             .increment(keys.len() as u64);
     }
 
@@ -347,9 +348,9 @@ impl<E: Entity> ShardState<E> {
 
     fn failed(&mut self, key: &Arc<str>) {
         let context = E::CONTEXT.0;
-        metrics::counter!("rentcar_actor_restarts_total", "context" => context, "kind" => "entity").increment(1);
+        metrics::counter!(metric::ACTOR_RESTARTS, "context" => context, "kind" => "entity").increment(1);
         if let Some(wait) = self.quarantine.failed(key, Instant::now()) {
-            metrics::counter!("rentcar_entity_quarantines_total", "context" => context).increment(1);
+            metrics::counter!(metric::ENTITY_QUARANTINES, "context" => context).increment(1);
             tracing::error!(shard = %self.shard().id, entity = %entity_hash(key), ?wait, "entity quarantined");
         }
     }
@@ -364,7 +365,7 @@ impl<E: Entity> ShardState<E> {
             self.attempt = 0;
         }
         tracing::warn!(shard = %self.shard().id, unknown, attempt = self.attempt, "shard reloading");
-        metrics::counter!("rentcar_actor_restarts_total", "context" => E::CONTEXT.0, "kind" => "shard").increment(1);
+        metrics::counter!(metric::ACTOR_RESTARTS, "context" => E::CONTEXT.0, "kind" => "shard").increment(1);
         if unknown && self.attempt == 0 {
             self.attempt = 1;
             self.own(self.limits().append_ms_max).await;
@@ -465,9 +466,9 @@ impl<E: Entity> ShardState<E> {
     fn publish(&self) {
         let core = &self.seed.core;
         let context = E::CONTEXT.0;
-        metrics::gauge!("rentcar_actor_messages_in_flight", "context" => context).set(core.gate.count());
+        metrics::gauge!(metric::ACTOR_MESSAGES_IN_FLIGHT, "context" => context).set(core.gate.count());
         #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
-        metrics::gauge!("rentcar_entities_live", "context" => context).set(core.live.load(Ordering::Relaxed) as f64);
+        metrics::gauge!(metric::ENTITIES_LIVE, "context" => context).set(core.live.load(Ordering::Relaxed) as f64);
     }
 
     /// Takes no more questions and waits until those there are answered.

@@ -1,8 +1,9 @@
 //! The supervisor's mailbox and what it does with each message.
 
+use super::super::metric;
 use super::board::ChildStatus;
 use super::restart::{RestartHistory, Verdict};
-use super::{ChildSpec, ControlError, Strategy, SupervisorSpec};
+use super::{ChildSpec, ControlError, SupervisorSpec};
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -81,7 +82,7 @@ impl Child {
 
     fn restarts_total(&self) -> metrics::Counter {
         let (context, kind) = (self.spec.context.to_string(), self.spec.kind);
-        metrics::counter!("rentcar_actor_restarts_total", "context" => context, "kind" => kind)
+        metrics::counter!(metric::ACTOR_RESTARTS, "context" => context, "kind" => kind)
     }
 
     fn status(&self) -> ChildStatus {
@@ -140,7 +141,9 @@ impl Actor for Supervisor {
             child.restarts_total().increment(0);
         }
         let mut state = SupervisorState { spec, myself, children, stopping: false };
-        state.start_from(0, Strategy::RestForOne).await;
+        for index in 0..state.children.len() {
+            state.start(index).await;
+        }
         state.publish();
         Ok(state)
     }
@@ -177,9 +180,9 @@ impl Actor for Supervisor {
     ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorTerminated(who, _, reason) => {
-                state.ended(&who, reason.as_deref().unwrap_or("stopped")).await;
+                state.ended(&who, reason.as_deref().unwrap_or("stopped"));
             }
-            SupervisionEvent::ActorFailed(who, error) => state.ended(&who, &error.to_string()).await,
+            SupervisionEvent::ActorFailed(who, error) => state.ended(&who, &error.to_string()),
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
         }
         state.publish();
@@ -201,48 +204,32 @@ impl SupervisorState {
         Instant::now() + Duration::from_millis(self.spec.limits.stop_ms_max)
     }
 
-    /// Starts a child, and with rest-for-one those after it that are not held.
-    async fn start_from(&mut self, first: usize, strategy: Strategy) {
-        let last = match strategy {
-            Strategy::OneForOne => first + 1,
-            Strategy::RestForOne => self.children.len(),
-        };
-        for index in first..last {
-            let Some(child) = self.children.get_mut(index) else { return };
-            if child.cell.is_some() || (index > first && child.phase == Phase::Held) {
-                continue;
+    async fn start(&mut self, index: usize) {
+        let Some(child) = self.children.get_mut(index) else { return };
+        if child.cell.is_some() {
+            return;
+        }
+        match (child.spec.start)(self.myself.get_cell()).await {
+            Ok(cell) => {
+                child.cell = Some(cell);
+                child.phase = Phase::Up;
             }
-            match (child.spec.start)(self.myself.get_cell()).await {
-                Ok(cell) => {
-                    child.cell = Some(cell);
-                    child.phase = Phase::Up;
-                }
-                Err(error) => {
-                    self.fell(index, &error.to_string()).await;
-                    // With rest-for-one those after it are started when it is.
-                    if self.spec.strategy == Strategy::RestForOne {
-                        return;
-                    }
-                }
-            }
+            Err(error) => self.schedule_restart(index, &error.to_string()),
         }
     }
 
     /// A child has ended: one of ours, unless it was stopped on purpose.
-    async fn ended(&mut self, who: &ActorCell, reason: &str) {
+    fn ended(&mut self, who: &ActorCell, reason: &str) {
         let ours = |child: &Child| child.cell.as_ref().is_some_and(|cell| cell.get_id() == who.get_id());
         if let Some(index) = self.children.iter().position(ours)
             && !self.stopping
         {
-            self.fell(index, reason).await;
+            self.schedule_restart(index, reason);
         }
     }
 
     /// Decides when a child that has ended is started again.
-    async fn fell(&mut self, index: usize, reason: &str) {
-        if self.spec.strategy == Strategy::RestForOne {
-            self.stop_after(index).await;
-        }
+    fn schedule_restart(&mut self, index: usize, reason: &str) {
         let Some(child) = self.children.get_mut(index) else { return };
         let now = Instant::now();
         child.cell = None;
@@ -266,17 +253,6 @@ impl SupervisorState {
         self.myself.send_after(wait, move || SupervisorMessage::Start { index, generation });
     }
 
-    /// Stops the children after one, the last first.
-    async fn stop_after(&mut self, index: usize) {
-        let until = self.stop_by();
-        for child in self.children.iter_mut().skip(index + 1).rev() {
-            child.stop(until).await;
-            if child.phase != Phase::Held {
-                child.phase = Phase::Restarting;
-            }
-        }
-    }
-
     /// The wait of a child is over, unless somebody has decided otherwise since.
     async fn due(&mut self, index: usize, generation: u64) {
         let Some(child) = self.children.get_mut(index) else { return };
@@ -286,14 +262,11 @@ impl SupervisorState {
         }
         child.restarts += 1;
         child.restarts_total().increment(1);
-        self.start_from(index, self.spec.strategy).await;
+        self.start(index).await;
     }
 
     async fn hold(&mut self, name: &str) -> Result<(), ControlError> {
         let (index, until) = (self.find(name)?, self.stop_by());
-        if self.spec.strategy == Strategy::RestForOne {
-            self.stop_after(index).await;
-        }
         if let Some(child) = self.children.get_mut(index) {
             child.phase = Phase::Held;
             child.stop(until).await;
@@ -322,7 +295,7 @@ impl SupervisorState {
         if child.cell.is_none() && !self.stopping {
             child.generation += 1;
             child.phase = Phase::Restarting;
-            self.start_from(index, self.spec.strategy).await;
+            self.start(index).await;
         }
         Ok(())
     }

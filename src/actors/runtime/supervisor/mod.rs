@@ -1,5 +1,5 @@
-//! Supervision, which ractor leaves to us: who is restarted when a child ends, how soon, and when a child that
-//! keeps failing is left down for a while. Knows nothing of what its children do.
+//! Supervision, which ractor leaves to us: a child that ends is restarted alone (one-for-one); how soon, and when a child
+//! that keeps failing is left down for a while. Knows nothing of what its children do.
 
 mod actor;
 mod board;
@@ -66,22 +66,11 @@ impl ChildSpec {
     }
 }
 
-/// Who else is restarted when a child ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strategy {
-    /// Nobody.
-    OneForOne,
-    /// The children after it, which build on it.
-    RestForOne,
-}
-
 /// What a supervisor is made of.
 #[derive(Clone)]
 pub struct SupervisorSpec {
     /// The children in the order in which they are started; they are stopped in the reverse order.
     pub children: Vec<ChildSpec>,
-    /// Who else is restarted when a child ends.
-    pub strategy: Strategy,
     /// How often each child may fail, and what happens then.
     pub limits: RestartLimits,
     /// Where the state of the children can be seen.
