@@ -23,31 +23,21 @@ pub const DEFAULTS: &str = include_str!("../config/default.toml");
 /// What environment variables begin with; sections are parted by two underscores: `RENTCAR__SERVER__LISTEN`.
 pub const ENV_PREFIX: &str = "RENTCAR";
 
-/// Everything that can be set.
 #[derive(Debug, Clone, Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Where this installation stands.
     pub site: Site,
-    /// The front door.
     pub server: Server,
-    /// Where the state is kept.
     pub store: Store,
-    /// The calendar that people live by.
     pub time: Time,
-    /// The terms of reservations.
     pub reservation: Reservation,
-    /// Paying.
     pub payment: Payment,
-    /// The actors' bounds.
     pub actors: Actors,
-    /// What is logged.
     pub log: Log,
-    /// Where traces are sent.
     pub telemetry: Telemetry,
 }
 
-/// Where this installation stands, for people and dashboards; nothing depends on it.
+/// The place of this installation, for people and dashboards; nothing depends on it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Site {
@@ -78,7 +68,6 @@ impl std::fmt::Display for Site {
     }
 }
 
-/// The front door.
 #[derive(Debug, Clone, Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
@@ -86,11 +75,8 @@ pub struct Server {
     pub listen: Listen,
     /// Whether an address that others can reach may be listened on.
     pub allow_public_listen: bool,
-    /// Connections at once.
     pub connections_max: usize,
-    /// Live event streams at once.
     pub live_streams_max: usize,
-    /// Bytes of a request's body.
     pub body_bytes_max: usize,
     /// How long a connection may take to send a request's headers.
     pub header_timeout_ms: u64,
@@ -100,40 +86,36 @@ pub struct Server {
     pub request_timeout_ms: u64,
     /// How long a shutdown waits for what is under way.
     pub shutdown_drain_ms: u64,
-    /// While work waits longer than this for a processor, the least urgent calls are turned away; 0 for never.
+    /// While tasks wait longer than this for a processor, the least urgent calls are shed; 0 for never.
     pub shed_scheduling_delay_ms: u64,
     /// Requests per second of one client in the long run; 0 for any number.
     pub rate_limit_per_second: u32,
     /// Requests of one client at once, after a pause; 0 for as many as per second.
     pub rate_limit_burst: u32,
-    /// How many proxies in front are trusted to tell a client's address in `X-Forwarded-For`, and in `X-Forwarded-Host`
-    /// and `X-Forwarded-Proto` where the links of the old surface lead.
+    /// How many proxies in front are trusted: for a client's address in `X-Forwarded-For`, and for the links of the
+    /// legacy API in `X-Forwarded-Host` and `X-Forwarded-Proto`.
     pub trusted_proxies: usize,
 }
 
-/// Where the state is kept.
 #[derive(Debug, Clone, Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Store {
-    /// The directory.
     pub data: PathBuf,
     /// How much of it is kept in memory.
     pub cache_mib: u64,
     /// New business is refused while less than this is free on its disk; 0 for never.
     pub disk_free_mib_min: u64,
-    /// Shards per context.
+    /// Shards per context; fixed when the store is made.
     pub shards: u16,
 }
 
-/// The calendar that people live by.
 #[derive(Debug, Clone, Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Time {
-    /// An IANA time zone.
+    /// An IANA time zone: the days of the legacy API are those of its calendar.
     pub zone: String,
 }
 
-/// The terms of reservations.
 #[derive(Debug, Clone, Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reservation {
@@ -143,21 +125,16 @@ pub struct Reservation {
     pub grace_minutes: u32,
     /// Cancelling is free until this long before the period.
     pub free_cancellation_hours: u32,
-    /// What a later cancellation keeps.
     pub cancellation_fee_percent: u8,
     /// How long after the end of its period a paid reservation that was never picked up is a no-show.
     pub no_show_grace_minutes: u32,
-    /// What a no-show keeps.
     pub no_show_fee_percent: u8,
-    /// The longest period.
     pub period_days_max: u32,
-    /// Live bookings and blocks of one car.
     pub bookings_per_car_max: usize,
     /// Cars that one customer may hold without paying; 0 for any number.
     pub unpaid_holds_per_customer_max: usize,
 }
 
-/// Paying.
 #[derive(Debug, Clone, Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Payment {
@@ -167,7 +144,7 @@ pub struct Payment {
     pub provider_timeout_ms: u64,
     /// How long one request waits for a payment before it answers that it is deferred.
     pub wait_ms_max: u64,
-    /// Whether payments that were turned away are tried again by themselves before their holds run out.
+    /// Whether deferred payments are retried until their holds end.
     pub retry_deferred: bool,
     /// The longest pause before the provider is asked again about a payment of unknown outcome, or for a refund.
     pub lookup_interval_seconds_max: u32,
@@ -177,17 +154,12 @@ pub struct Payment {
     pub bulkhead: BulkheadConfig,
 }
 
-/// The actors' bounds.
 #[derive(Debug, Clone, Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Actors {
-    /// Messages under way per context.
     pub in_flight_max: u32,
-    /// Messages under way per shard.
     pub in_flight_per_shard_max: u32,
-    /// Messages under way per entity.
     pub in_flight_per_entity_max: u32,
-    /// Live entities per shard.
     pub live_entities_per_shard_max: usize,
     /// How long an entity may be idle before it is passivated.
     pub entity_idle_seconds: u64,
@@ -195,21 +167,18 @@ pub struct Actors {
     pub stuck_ms_max: u64,
     /// How long a read of a list waits for the read models.
     pub view_freshness_wait_ms_max: u64,
-    /// How long a search may have to wait for its turn; a list four fifths of it.
+    /// How long a search may wait for a permit to read; a list may wait four fifths of it.
     pub read_queue_wait_ms_max: u64,
 }
 
-/// What is logged.
 #[derive(Debug, Clone, Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
     /// Levels, and targets with levels, as in `RUST_LOG`.
     pub filter: String,
-    /// How lines are written.
     pub format: LogFormat,
 }
 
-/// Where traces are sent.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Telemetry {
@@ -245,51 +214,23 @@ impl Telemetry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
     Text,
-    /// For programs.
     Json,
 }
 
 /// Settings that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A file that cannot be read, or is none of settings.
     #[error("the file {} {problem}", path.display())]
-    File {
-        /// Which one.
-        path: PathBuf,
-        /// What is wrong with it, and what to do.
-        problem: String,
-    },
-    /// A setting that there is not.
+    File { path: PathBuf, problem: String },
     #[error("unknown setting {name} in {origin}: {hint}")]
-    Unknown {
-        /// Its name.
-        name: String,
-        /// Where it was said.
-        origin: Origin,
-        /// What may have been meant.
-        hint: String,
-    },
-    /// A value that a setting cannot have.
+    Unknown { name: String, origin: Origin, hint: String },
+    /// A value of the wrong type or out of bounds, whose origin is known.
     #[error("{name} {problem} (from {origin})")]
-    Unusable {
-        /// Which setting.
-        name: String,
-        /// What is wrong with its value, and what it must be.
-        problem: String,
-        /// Where it was said.
-        origin: Origin,
-    },
-    /// A value out of its bounds.
+    Unusable { name: String, problem: String, origin: Origin },
+    /// A value out of bounds that no source has set, or whose origin is added later.
     #[error("{name} {problem}")]
-    Invalid {
-        /// Which setting.
-        name: String,
-        /// What is wrong with it.
-        problem: String,
-    },
+    Invalid { name: String, problem: String },
 }
 
 impl Config {
@@ -310,10 +251,6 @@ impl Config {
         toml::to_string_pretty(self)
     }
 
-    /// Checks every bound.
-    ///
-    /// # Errors
-    /// The first setting that is out of its bounds.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.site.check()?;
         let server = &self.server;
@@ -361,7 +298,7 @@ impl Config {
         self.zone()?;
         self.log.targets()?;
         self.telemetry.traces_url()?;
-        // What a name leads to is known at the start only.
+        // A host name is resolved only when the service starts.
         self.server.listen.literal().map_or(Ok(()), |address| self.check_listen(address))
     }
 
@@ -395,17 +332,12 @@ impl Config {
         Err(invalid("server.listen", problem))
     }
 
-    /// The time zone.
-    ///
-    /// # Errors
-    /// When there is none of that name.
     pub fn zone(&self) -> Result<jiff::tz::TimeZone, ConfigError> {
         let zone = &self.time.zone;
         let problem = || format!("is \"{zone}\", which is not an IANA time zone such as Asia/Seoul");
         jiff::tz::TimeZone::get(zone).map_err(|_| invalid("time.zone", problem()))
     }
 
-    /// The terms on which cars are booked.
     #[must_use]
     pub fn terms(&self) -> Terms {
         let reservation = &self.reservation;
@@ -454,7 +386,7 @@ impl Payment {
             invalid(&format!("payment.bulkhead.{name}"), problem.to_owned())
         };
         self.bulkhead.check().map_err(|error| named(&error.to_string()))?;
-        // A place must not be given to another while the provider still serves the call.
+        // A permit must not be revoked while the provider may still serve the call.
         let (pass_ms, call_ms) = (self.bulkhead.permit_ms_max, self.provider_timeout_ms);
         if u64::try_from(pass_ms).is_ok_and(|pass_ms| pass_ms > call_ms) {
             return Ok(());

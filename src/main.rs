@@ -1,4 +1,4 @@
-//! The `rentcar` command: the only place that knows all layers.
+//! The `rentcar` command. Only this file, its `commands/` and `config` may know all layers.
 
 mod commands;
 
@@ -9,8 +9,8 @@ use rentcar::config::Listen;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Bookings make and drop small things by the hundred on all threads; the C library's allocator took a third of the
-/// processor for that, and its heap grew without end. This one also gives back what is no longer used.
+/// A booking makes hundreds of small allocations on all threads; the C library's allocator took a third of the processor
+/// time for that, and its heap grew without end. This one also returns unused memory to the system.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -1,10 +1,10 @@
-//! What somebody may have meant by a name that is not known. Pure.
+//! "Did you mean …?" for a name that is not known. Pure.
 
 /// The longest name that is compared, in bytes.
 const BYTES_MAX: usize = 128;
 
-/// The name among those known that is nearest to what was written, if one is near: the same but for case and signs, with
-/// a third of its letters changed at most, or one the beginning of the other.
+/// The nearest of the known names, if one is near: the same but for case and punctuation, at an edit distance of at most
+/// a third of its length, or one a prefix of the other.
 pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if written.len() > BYTES_MAX {
         return None;

@@ -1,5 +1,5 @@
 //! The spans of requests, for OpenTelemetry: what a request did, step by step, through all actors to the disk and the
-//! provider. While nobody collects them there are none. They hold no personal data, no card data and no keys.
+//! provider. Without a collector none are made. They hold no personal data, no card data and no keys.
 
 use opentelemetry::global;
 use opentelemetry::propagation::{Extractor, Injector};
@@ -9,21 +9,19 @@ use tracing::field::{Empty, display};
 use tracing::{Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-/// The target of the spans of whole requests, within which log lines tell the trace's id.
+/// The target of the spans of whole requests; log lines within one have the trace's id.
 pub const REQUEST: &str = "rentcar::request";
-/// The target of the spans of their steps.
 pub const STEP: &str = "rentcar::step";
 
-/// Whether somebody collects spans. Asking tracing instead (`enabled!`) would leave its filters with the answer, which they
-/// would take for that of the next span that all of them want.
+/// Whether spans are collected. `enabled!` would not do: the per-layer filters of tracing keep its answer, and would use
+/// it for the next span that is enabled for all of them.
 static COLLECTED: AtomicBool = AtomicBool::new(false);
 
-/// There are spans from now on.
 pub fn collect() {
     COLLECTED.store(true, Ordering::Relaxed);
 }
 
-/// The span of a request, a child of the caller's if that is told (W3C Trace Context).
+/// The span of a request, a child of the caller's if its headers name one (W3C Trace Context).
 pub fn request(method: &'static str, route: &'static str, caller: &dyn Extractor) -> Span {
     if !COLLECTED.load(Ordering::Relaxed) {
         return Span::none();
@@ -40,14 +38,13 @@ pub fn request(method: &'static str, route: &'static str, caller: &dyn Extractor
         trace_id = Empty,
     );
     if !span.is_disabled() {
-        // Only a span that nobody collects has no parent to set.
+        // It fails only for a span that nobody collects.
         drop(span.set_parent(global::get_text_map_propagator(|propagator| propagator.extract(caller))));
         span.record("trace_id", display(span.context().span().span_context().trace_id()));
     }
     span
 }
 
-/// Tells how a request ended.
 pub fn answered(request: &Span, status: u16) {
     if request.is_disabled() {
         return;
@@ -58,12 +55,11 @@ pub fn answered(request: &Span, status: u16) {
     }
 }
 
-/// The span that somebody else's steps should belong to: the present one, or none while nobody collects them.
+/// The parent for the steps of another task: the present span, or none while spans are not collected.
 pub fn current() -> Span {
     if COLLECTED.load(Ordering::Relaxed) { Span::current() } else { Span::none() }
 }
 
-/// Tells that a step has failed.
 pub fn failed(step: &Span) {
     if !step.is_disabled() {
         step.record("otel.status_code", "ERROR");
@@ -92,7 +88,7 @@ pub fn call(name: &'static str) -> Span {
     info_span!(target: STEP, parent: &parent, "call", otel.name = name, otel.kind = "client", otel.status_code = Empty)
 }
 
-/// Tells another service to which trace its work belongs.
+/// Adds the trace context to a call to another service.
 pub fn inject(into: &mut dyn Injector) {
     let span = current();
     if !span.is_disabled() {

@@ -241,7 +241,10 @@ fn paths(source: &Source) -> Vec<(usize, String)> {
     let here = module_of(&source.path);
     let mut found = vec![];
     for (at, (_, token)) in tokens.iter().enumerate() {
-        let begins = matches!(token.as_str(), "crate" | "super" | "rentcar");
+        let before = |back: usize| at.checked_sub(back).map(|at| tokens[at].1.as_str());
+        // `pub(crate)` is no path.
+        let is_visibility = (before(2), before(1)) == (Some("pub"), Some("("));
+        let begins = matches!(token.as_str(), "crate" | "super" | "rentcar") && !is_visibility;
         if begins && (at == 0 || tokens[at - 1].1 != "::") {
             follow(&tokens, at, vec![], &here, &mut found);
         }
@@ -536,7 +539,7 @@ fn nothing_names_a_place_on_somebodys_machine() {
 #[test]
 fn the_reader_of_this_test_understands_the_language_it_reads() {
     let text = "use crate::{a::B, c as d};\n// crate::hidden\nlet x = \"crate::hidden\"; super::e::f(crate::g::H);\n\
-                #[cfg(test)]\nmod tests { use crate::hidden; }\nlet r = r#\"crate::\"hidden\"#; let c = '\"'; crate::i";
+                #[cfg(test)]\nmod tests { use crate::hidden; }\nlet r = r#\"crate::\"hidden\"#; let c = '\"'; crate::i; pub(crate) j";
     let code = without_tests(&without_comments_and_literals(text));
     let source = Source { path: "src/x/y/z.rs".to_owned(), text: String::new(), code };
     let mut named: Vec<_> = paths(&source).into_iter().map(|(_, path)| path).collect();

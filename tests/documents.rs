@@ -1,12 +1,40 @@
-//! What the documents say of tests is true: the failure model names, in every row, tests that exist. Reads files as
-//! text; whether a test shows what the row says is for people to judge.
+//! What the documents say is true: the tests that they name exist, and docs/configuration.md has every setting. Reads files
+//! as text; whether a test shows what a row says of it is for people to judge.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
+use rentcar::config::{Config, DEFAULTS};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use toml::{Table, Value};
 
 const FAILURE_MODEL: &str = "docs/failure-model.md";
+const CONFIGURATION: &str = "docs/configuration.md";
+/// What stands above the sections of docs/configuration.md.
+const CONFIGURATION_HEAD: &str = "# Configuration
+
+Every setting, made from [config/default.toml](../config/default.toml); `tests/documents.rs` compares this page with it.
+[operations.md](operations.md#configuration) says which of them an operator must decide.
+
+A setting has the value of the last of these that names it:
+
+1. the built-in value, `config/default.toml`;
+2. the file of `--config FILE` (TOML, with the sections below);
+3. the variable `RENTCAR__SECTION__KEY`: section and key in capitals, two underscores between them, such as
+   `RENTCAR__SERVER__LISTEN` or `RENTCAR__PAYMENT__BULKHEAD__QUEUE_LEN_MAX`;
+4. an option of the command line, such as `--listen`, `--data` or `--payment-provider`.
+
+A name that does not exist, a value of a wrong type and a value out of its bounds are refused at the start: one line says which,
+where it was set, and what it may be. A name of an earlier version is refused with the one that it has now. Settings are read
+once; a change needs a restart.
+
+`rentcar config` prints the settings in force. With `--config FILE` it checks a file before the service is started with it.
+[config/production.toml](../config/production.toml) is a starting point for operation on one machine,
+[config/test.toml](../config/test.toml) has short holds for tests.
+
+Names end in their unit (`_ms`, `_seconds`, `_mib`, `_percent`) and bounds in `_max` or `_min`.
+";
 
 /// Every file of tests, by its path as the documents write it, with its text.
 fn sources() -> BTreeMap<String, String> {
@@ -93,4 +121,132 @@ fn the_tests_that_the_architecture_names_exist() {
     assert!(named.len() >= 5, "only {} tests were understood", named.len());
     let missing: Vec<_> = named.iter().filter(|(file, function)| is_missing(&sources, file, function)).collect();
     assert!(missing.is_empty(), "there are none of {missing:?}");
+}
+
+/// A section of config/default.toml, with the comment above it.
+struct Section {
+    name: String,
+    about: String,
+    settings: Vec<Setting>,
+}
+
+/// A setting of config/default.toml, with its value there and the comment above it.
+struct Setting {
+    key: String,
+    default: String,
+    meaning: String,
+}
+
+fn sections() -> Vec<Section> {
+    let mut sections: Vec<Section> = Vec::new();
+    let mut comment: Vec<&str> = Vec::new();
+    for line in DEFAULTS.lines() {
+        if let Some(text) = line.strip_prefix('#') {
+            comment.push(text.trim());
+        } else if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            sections.push(Section { name: name.to_owned(), about: comment.join("\n"), settings: vec![] });
+            comment.clear();
+        } else if let Some((key, default)) = line.split_once(" = ") {
+            let settings = &mut sections.last_mut().expect("a setting stands in a section").settings;
+            let (key, default) = (key.to_owned(), default.trim_matches('"').to_owned());
+            settings.push(Setting { key, default, meaning: comment.join(" ") });
+            comment.clear();
+        } else {
+            assert_eq!(line, "", "config/default.toml has a line of another form");
+            comment.clear();
+        }
+    }
+    sections
+}
+
+fn configuration_page() -> String {
+    let mut page = CONFIGURATION_HEAD.to_owned();
+    for Section { name, about, settings } in sections() {
+        write!(page, "\n## `{name}`\n\n{about}\n\n| setting | default | meaning |\n| --- | --- | --- |\n").unwrap();
+        for Setting { key, default, meaning } in settings {
+            let default = if default.is_empty() { "empty".to_owned() } else { format!("`{default}`") };
+            let (default, meaning) = (default.replace('|', "\\|"), meaning.replace('|', "\\|"));
+            writeln!(page, "| `{name}.{key}` | {default} | {meaning} |").unwrap();
+        }
+    }
+    page
+}
+
+/// The names of all values of a table and the tables in it.
+fn names(table: &Table, section: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (key, value) in table {
+        let name = if section.is_empty() { key.clone() } else { format!("{section}.{key}") };
+        if let Value::Table(inner) = value {
+            found.extend(names(inner, &name));
+        } else {
+            found.insert(name);
+        }
+    }
+    found
+}
+
+/// The bounds of a setting whose meaning says "From 1 to 1,024", if it does.
+fn bounds(meaning: &str) -> Option<(i32, i32)> {
+    let (min, rest) = meaning.split("From ").nth(1)?.split_once(" to ")?;
+    let max = rest.split([' ', ';', '.']).next()?;
+    let number = |text: &str| text.replace(',', "").parse().ok();
+    Some((number(min)?, number(max)?))
+}
+
+/// Whether a setting may have a value when all others are the built-in ones.
+fn is_accepted(section: &str, key: &str, value: i32) -> bool {
+    let config: Config = toml::from_str(DEFAULTS).unwrap();
+    let mut settings = Table::try_from(&config).unwrap();
+    let mut table = &mut settings;
+    for part in section.split('.') {
+        table = table.get_mut(part).unwrap().as_table_mut().unwrap();
+    }
+    let is_float = table.get(key).is_some_and(Value::is_float);
+    let value = if is_float { Value::Float(value.into()) } else { Value::Integer(value.into()) };
+    table.insert(key.to_owned(), value);
+    // A value may be within its own bounds and not go with another setting, which then is the one that is refused.
+    let name = format!("{section}.{key} ");
+    match settings.try_into::<Config>().map(|config| config.check()) {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => !error.to_string().starts_with(&name),
+        Err(_) => false,
+    }
+}
+
+#[test]
+fn the_configuration_page_is_made_from_the_settings() {
+    let page = configuration_page();
+    if std::env::var_os("RENTCAR_WRITE_DOCS").is_some() {
+        std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(CONFIGURATION), &page).unwrap();
+    }
+    let command = "RENTCAR_WRITE_DOCS=1 cargo test --test documents";
+    assert!(document(CONFIGURATION) == page, "{CONFIGURATION} is not as the settings are; `{command}` writes it");
+}
+
+#[test]
+fn every_setting_has_a_default_and_a_comment() {
+    let config: Config = toml::from_str(DEFAULTS).unwrap();
+    let sections = sections();
+    let explained = sections.iter().flat_map(|section| {
+        let explained = section.settings.iter().filter(|setting| !setting.meaning.is_empty());
+        explained.map(move |setting| format!("{}.{}", section.name, setting.key))
+    });
+    assert_eq!(explained.collect::<BTreeSet<_>>(), names(&Table::try_from(&config).unwrap(), ""));
+    let silent = sections.iter().find(|section| section.about.is_empty());
+    assert!(silent.is_none(), "the section {} has no comment", silent.unwrap().name);
+}
+
+#[test]
+fn the_bounds_that_the_comments_of_settings_tell_are_checked_at_the_start() {
+    let mut compared = 0;
+    for Section { name, settings, .. } in sections() {
+        for Setting { key, meaning, .. } in settings {
+            let Some((min, max)) = bounds(&meaning) else { continue };
+            let accepted = [min - 1, min, max, max + 1].map(|value| is_accepted(&name, &key, value));
+            assert_eq!(accepted, [false, true, true, false], "{name}.{key}, from {min} to {max}");
+            compared += 1;
+        }
+    }
+    assert!(compared >= 40, "only {compared} bounds were understood");
 }

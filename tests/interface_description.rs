@@ -1,6 +1,9 @@
-//! The interface description is whole: it parses, names every operation once, and refers to nothing that is missing.
+//! The interface description is whole: it parses, names every operation once, and refers to nothing that is missing; and
+//! docs/api.md names the same calls.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must say so")]
 
+use rentcar::http::access::{self, Access};
+use rentcar::http::legacy;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
 
@@ -119,5 +122,35 @@ fn every_call_about_a_car_that_has_an_etag_tells_its_preconditions() {
         let named = |name: &str| parameters.iter().find(|parameter| parameter["name"] == name);
         assert_eq!(named("If-Match").unwrap()["required"], call.starts_with("patch"), "{call}");
         assert_eq!(named("If-None-Match").unwrap()["required"], false, "{call}");
+    }
+}
+
+/// The calls in the tables of docs/api.md (`` | `GET /v1/cars` | everybody | … | ``), in the form of [`operations`], with
+/// who makes them.
+fn calls_of_the_guide() -> BTreeMap<String, &'static str> {
+    let rows = include_str!("../docs/api.md").lines().filter_map(|line| line.strip_prefix("| `"));
+    let calls = rows.filter_map(|row| {
+        let (call, rest) = row.split_once("` | ")?;
+        let (method, path) = call.split_once(" /")?;
+        let (who, _) = rest.split_once(" | ")?;
+        Some((format!("{} /{path}", method.to_lowercase()), who))
+    });
+    calls.collect()
+}
+
+#[test]
+fn the_guide_for_clients_names_every_call_and_who_makes_it() {
+    let (description, guide) = (description(), calls_of_the_guide());
+    let described: HashSet<String> = operations(&description).into_iter().map(|(call, _)| call).collect();
+    assert_eq!(guide.keys().cloned().collect::<HashSet<_>>(), described);
+    for route in access::TABLE.iter().chain(legacy::TABLE) {
+        let call = format!("{} {}", route.method.as_str().to_lowercase(), route.template);
+        let who = match route.access {
+            Access::Public => "everybody",
+            Access::Owner => "customer",
+            Access::Admin => "staff",
+            Access::Ops => "operators",
+        };
+        assert_eq!(guide.get(&call), Some(&who), "{call}");
     }
 }

@@ -1,5 +1,6 @@
-//! Walks the README's tour against the real binary: every `sh` block between `<!-- tour:begin -->` and
-//! `<!-- tour:end -->` is run by one bash, and the block of an answer after it must still be the answer.
+//! Walks the tours of README.md and docs/tour.md against the real binary, each against a fresh server: every `sh` block
+//! between `<!-- tour:begin -->` and `<!-- tour:end -->` is run by one bash, and the block of an answer after it must
+//! still be the answer.
 //!
 //! An answer of kind `http` gives the status lines, the headers that matter and the JSON of the last request; one of
 //! kind `text` gives the events of a stream, in any order. Instants and event ids are compared by their shape only.
@@ -12,7 +13,7 @@ use common::TestServer;
 use serde_json::Value;
 use std::process::Command;
 
-/// The address in the README.
+/// The address in the documents.
 const WRITTEN_URL: &str = "http://127.0.0.1:8080";
 /// What a block of the tour ends with in the output.
 const END: &str = "<<<end of block>>>";
@@ -22,26 +23,27 @@ const TOUR_SECONDS_MAX: u32 = 120;
 /// A block of the tour that is run, and the answer that is written below it.
 #[derive(Debug, Default)]
 struct Step {
-    line: usize,
+    place: String,
     script: String,
     kind: String,
     answer: String,
 }
 
-fn steps(readme: &str) -> Vec<Step> {
+fn steps(document: &str, text: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = vec![];
     let (mut in_tour, mut fence) = (false, None::<String>);
-    for (at, line) in readme.lines().enumerate() {
+    for (at, line) in text.lines().enumerate() {
         match (&fence, line) {
             (None, "<!-- tour:begin -->") => in_tour = true,
             (None, "<!-- tour:end -->") => in_tour = false,
             (None, _) if in_tour && line.starts_with("```") => {
                 let kind = line.trim_start_matches('`').to_owned();
+                let place = format!("{document}:{}", at + 1);
                 if kind == "sh" {
-                    steps.push(Step { line: at + 1, ..Step::default() });
+                    steps.push(Step { place, ..Step::default() });
                 } else {
                     let step = steps.last_mut().expect("an answer stands below what it answers");
-                    assert_eq!(step.kind, "", "README.md:{}: the second answer to one block", at + 1);
+                    assert_eq!(step.kind, "", "{place}: the second answer to one block");
                     step.kind.clone_from(&kind);
                 }
                 fence = Some(kind);
@@ -135,7 +137,7 @@ fn events(text: &str) -> Vec<String> {
 }
 
 fn compare(step: &Step, got: &str) {
-    let place = format!("README.md:{}: the answer is another one now:\n{got}\n", step.line);
+    let place = format!("{}: the answer is another one now:\n{got}\n", step.place);
     match step.kind.as_str() {
         "" => {}
         "http" => {
@@ -148,15 +150,15 @@ fn compare(step: &Step, got: &str) {
             assert_eq!(body_got, body, "{place}");
         }
         "text" => assert_eq!(events(got), events(&step.answer), "{place}"),
-        kind => panic!("README.md:{}: an answer of unknown kind {kind}", step.line),
+        kind => panic!("{}: an answer of unknown kind {kind}", step.place),
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_tour_of_the_readme_can_be_followed_word_for_word() {
-    let readme = include_str!("../README.md");
-    let steps = steps(readme);
-    assert!(steps.iter().filter(|step| !step.kind.is_empty()).count() > 15, "the tour was not found");
+/// Walks the tour of a document, which has so many answers at least, against a fresh server.
+async fn walk(document: &str, text: &str, answers_min: usize) {
+    let steps = steps(document, text);
+    let answers = steps.iter().filter(|step| !step.kind.is_empty()).count();
+    assert!(answers >= answers_min, "{document}: only {answers} answers of the tour were found");
     let server = TestServer::start().await;
     let url = server.api().url;
     let mut script = "set -u\n".to_owned();
@@ -171,27 +173,37 @@ async fn the_tour_of_the_readme_can_be_followed_word_for_word() {
     let text = String::from_utf8(output.stdout).unwrap().replace(&url, WRITTEN_URL);
     let answers: Vec<_> = text.split(&format!("\n{END}\n")).collect();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(answers.len(), steps.len() + 1, "the tour ended early: {errors}\n{text}");
+    assert_eq!(answers.len(), steps.len() + 1, "{document}: the tour ended early: {errors}\n{text}");
     for (step, got) in steps.iter().zip(answers) {
         compare(step, got);
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tour_can_be_followed_word_for_word() {
+    walk("docs/tour.md", include_str!("../docs/tour.md"), 16).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readmes_ten_lines_can_be_followed_word_for_word() {
+    walk("README.md", include_str!("../README.md"), 2).await;
+}
+
 #[test]
 fn the_commands_and_settings_that_the_documents_name_exist() {
     let (readme, operations) = (include_str!("../README.md"), include_str!("../docs/operations.md"));
-    let defaults = rentcar::config::DEFAULTS;
+    let defaults: toml::Value = toml::from_str(rentcar::config::DEFAULTS).unwrap();
     let table = operations.split("| setting | default |").nth(1).unwrap().split("\n\n").next().unwrap();
     for row in table.lines().skip(2) {
-        for name in row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2) {
-            let (section, key) = name.rsplit_once('.').unwrap();
-            // What is not in the file has its default in the bulkhead's settings.
-            let known = section.starts_with("payment.bulkhead") || {
-                let after = defaults.split(&format!("[{section}]\n")).nth(1).unwrap_or_default();
-                after.split("\n[").next().unwrap().lines().any(|line| line.starts_with(&format!("{key} = ")))
-            };
-            assert!(known, "docs/operations.md names the setting {name}, which config/default.toml does not have");
-        }
+        let mut cells = row.split('|').skip(1).map(|cell| cell.trim().trim_matches('`'));
+        let (name, told) = (cells.next().unwrap(), cells.next().unwrap());
+        let default = match name.split('.').try_fold(&defaults, |section, key| section.get(key)) {
+            Some(toml::Value::String(text)) if text.is_empty() => "empty".to_owned(),
+            Some(toml::Value::String(text)) => text.clone(),
+            Some(value) => value.to_string(),
+            None => panic!("docs/operations.md names the setting {name}, which config/default.toml does not have"),
+        };
+        assert_eq!(told, default, "docs/operations.md tells another default of {name} than config/default.toml has");
     }
     let help = Command::new(env!("CARGO_BIN_EXE_rentcar")).arg("--help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();

@@ -1,4 +1,6 @@
-//! What the contexts offer to whoever stands in front of them: the types of questions, answers and failures.
+//! The interface of the contexts to `http`: requests, answers and errors.
+
+#![warn(missing_docs)]
 
 use super::runtime::AskError;
 use crate::domain::cancellation::{Quote, Settlement};
@@ -14,22 +16,22 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
-/// Why a question was not answered as asked.
+/// Why a request was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ServiceError {
-    /// A rule of the calendar stands against it; nothing has changed.
+    /// A rule of the calendar forbids it; nothing has changed.
     #[error(transparent)]
     Reservation(#[from] reservation::Rejection),
-    /// A rule of payments stands against it; nothing has changed.
+    /// A rule of payments forbids it; nothing has changed.
     #[error(transparent)]
     Payment(#[from] payment::Rejection),
-    /// A rule of rentals stands against it; nothing has changed.
+    /// A rule of rentals forbids it; nothing has changed.
     #[error(transparent)]
     Rental(#[from] rental::Rejection),
-    /// A rule of the fleet stands against it; nothing has changed.
+    /// A rule of the fleet forbids it; nothing has changed.
     #[error(transparent)]
     Fleet(#[from] fleet::Rejection),
-    /// A rule of customers stands against it; nothing has changed.
+    /// A rule of customers forbids it; nothing has changed.
     #[error(transparent)]
     Customer(#[from] customer::Rejection),
     /// The provider declined; the hold stays.
@@ -40,10 +42,10 @@ pub enum ServiceError {
         /// In the provider's words.
         reason: String,
     },
-    /// The customer holds as many cars without paying as anybody may; nothing has changed.
+    /// The customer holds as many cars without paying as a customer may; nothing has changed.
     #[error("no customer may hold more than {max} cars without paying; pay or cancel one of them first")]
     TooManyUnpaidHolds {
-        /// How many that is.
+        /// `reservation.unpaid_holds_per_customer_max` of the settings.
         max: usize,
     },
     /// A customer with live bookings or unsettled money cannot be erased; nothing has changed.
@@ -52,7 +54,7 @@ pub enum ServiceError {
         numbers(reservations)
     )]
     CustomerHasLiveBookings {
-        /// Some of them.
+        /// Some of them, not necessarily all.
         reservations: Vec<ReservationNo>,
     },
     /// Too much is under way; nothing has changed.
@@ -61,15 +63,15 @@ pub enum ServiceError {
         /// When to try again, in milliseconds.
         retry_after_ms: u64,
     },
-    /// The context is down or quarantined; nothing has changed.
+    /// The context is down, or the entity is quarantined; nothing has changed.
     #[error("the {context} context is not available at the moment")]
     Unavailable {
-        /// Which.
+        /// The context that was asked.
         context: Context,
         /// When to try again, in milliseconds.
         retry_after_ms: u64,
     },
-    /// Nobody can tell whether it happened; asking again is safe.
+    /// It may have been carried out or not. The same request with the same key or number does nothing twice.
     #[error("it is not known yet whether the request was carried out")]
     Unknown,
     /// What is stored could not be read.
@@ -85,11 +87,11 @@ fn numbers(reservations: &[ReservationNo]) -> String {
 /// (`Idempotency-Key` in the HTTP contract).
 pub const ANSWER_KEPT_MS: i64 = 24 * 60 * 60 * 1_000;
 
-/// When a caller may try again whose question waited too long, in milliseconds.
+/// The `retry_after_ms` of a request whose deadline has passed before it was handled.
 const EXPIRED_RETRY_MS: u64 = 1_000;
 
 impl ServiceError {
-    /// A question that was not answered, as the caller is told of it.
+    /// Maps an error of the runtime for the caller.
     #[must_use]
     pub fn not_asked(context: Context, error: AskError) -> ServiceError {
         match error {
@@ -123,7 +125,7 @@ impl fmt::Debug for PaymentMeans {
 pub struct ReserveRequest {
     /// The number that the caller wants, or none: then one is made.
     pub reservation_no: Option<ReservationNo>,
-    /// Which car.
+    /// The number of the car.
     pub car_no: CarNo,
     /// For whom.
     pub customer_no: CustomerNo,
@@ -152,7 +154,7 @@ pub enum PaymentResult {
 /// A reservation with what belongs to it, as committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReservationView {
-    /// The reservation.
+    /// The reservation, live or closed.
     pub booking: Booking,
     /// Its payment, once anything has happened to it.
     pub payment: Option<Payment>,
@@ -183,7 +185,7 @@ impl ReservationView {
 /// A car of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CarView {
-    /// Its number.
+    /// The number of the car.
     pub car_no: CarNo,
     /// Its entry.
     pub car: fleet::Car,
@@ -202,26 +204,26 @@ impl CarView {
 /// A maintenance block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockView {
-    /// Its number.
+    /// The number of the block.
     pub block_no: BlockNo,
-    /// What it is.
+    /// Its period and its reason.
     pub block: Block,
 }
 
 /// A car that is free for the whole period asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
-    /// Which.
+    /// The number of the car.
     pub car_no: CarNo,
-    /// What it is.
+    /// The model, in the words of the staff.
     pub model: String,
     /// Its class; empty when it has none.
     pub car_class: String,
-    /// Where it stands; empty when unknown.
+    /// The branch at which it is; empty when unknown.
     pub branch: String,
-    /// What a day costs.
+    /// The price of a day.
     pub daily_rate: Money,
-    /// What the period costs.
+    /// What the period costs at that rate.
     pub price: Money,
 }
 
@@ -232,9 +234,9 @@ pub struct PersonalData {
     pub name: String,
     /// Telephone number.
     pub phone: String,
-    /// Mail address.
+    /// E-mail address.
     pub email: String,
-    /// Driving licence.
+    /// The number of the driving licence; `None` when none was given.
     pub licence_no: Option<String>,
 }
 
@@ -247,28 +249,28 @@ impl fmt::Debug for PersonalData {
 /// A customer whose data can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CustomerView {
-    /// The number.
+    /// The number under which the customer is registered.
     pub customer_no: CustomerNo,
-    /// Since when.
+    /// When the customer was registered.
     pub registered_at: Timestamp,
-    /// The data.
+    /// The opened data.
     pub data: PersonalData,
 }
 
 /// Something that happened to a customer's reservations, payments or rentals.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeedEntry {
-    /// When.
+    /// When it happened, by the clock of the service.
     pub at: Timestamp,
     /// What: `reservation.held`, `payment.approved`, `rental.picked_up` …
     pub kind: String,
-    /// Which reservation it is about.
+    /// The reservation that it is about.
     pub reservation_no: ReservationNo,
-    /// Which car.
+    /// The number of the car.
     pub car_no: CarNo,
-    /// The period, where the event tells it.
+    /// The period, if the event has one.
     pub period: Option<Period>,
-    /// The amount, where the event tells one: price, charge, fee kept, refund.
+    /// The amount, if the event has one: price, charge, fee kept, refund.
     pub amount: Option<Money>,
     /// A further word, such as why a payment was declined.
     pub note: Option<String>,
@@ -307,10 +309,10 @@ pub struct Listing<T> {
     pub next_cursor: Option<String>,
 }
 
-/// The old surface pages by number and tells totals.
+/// A page of a list of the legacy API, which pages by number and shows totals.
 #[derive(Debug, Clone)]
 pub struct Numbered<T> {
-    /// The items with the numeric ids of the old surface.
+    /// The items with the numeric ids of the legacy API.
     pub items: Vec<(u64, T)>,
     /// How many there are in all.
     pub total: u64,

@@ -27,32 +27,26 @@ use crate::store::view_store::ViewStore;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What the contexts stand on.
+/// The ports that the contexts use.
 pub struct Foundation {
-    /// The journal.
     pub journal: Arc<dyn Journal>,
     /// Where the read models are kept.
     pub views: Arc<dyn ViewStore>,
-    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// The payment provider.
     pub provider: Arc<dyn PaymentProvider>,
 }
 
-/// How the contexts go about their work.
 #[derive(Debug, Clone)]
 pub struct AppSettings {
-    /// How requests are served.
     pub service: ServiceSettings,
     /// What guards the payment provider.
     pub bulkhead: BulkheadConfig,
     /// How long one call to the provider may take.
     pub provider_timeout: Duration,
-    /// Whether payments that were turned away are tried again by themselves.
+    /// Whether deferred payments are retried.
     pub retry_deferred: bool,
     /// What is done about payments that stay unsettled.
     pub unsettled: UnsettledSettings,
-    /// The bounds of each context.
     pub limits: ContextLimits,
 }
 
@@ -65,14 +59,12 @@ pub enum StartError {
     /// What is derived from the events could not be brought to the shapes of this program.
     #[error(transparent)]
     Migration(#[from] MigrationError),
-    /// Not even the root supervisor could be started.
     #[error("the supervisor could not be started: {0}")]
     Supervisor(#[from] ractor::SpawnErr),
 }
 
-/// The running contexts.
 pub struct App {
-    /// What the front door calls.
+    /// What `http` calls.
     pub service: Arc<Service>,
     system: Arc<System>,
     cashier: Arc<Cashier>,
@@ -89,16 +81,15 @@ fn spec<E: Entity>(entity: E, foundation: &Foundation, limits: &ContextLimits) -
     }
 }
 
-/// So many payments and so many rentals of a shard live at most: they are asked some times within a moment and then for
-/// days not at all, while cars are asked again and again.
+/// The most payments, and the most rentals, of a shard that stay in memory. Each gets a few commands within a moment
+/// and then none for days, while cars get commands again and again.
 const BRIEF_MAX: usize = 256;
 
-/// Bounds of entities that are asked for a moment only.
 fn brief(limits: &ContextLimits) -> ContextLimits {
     ContextLimits { live_entities_max: limits.live_entities_max.min(BRIEF_MAX), ..limits.clone() }
 }
 
-/// Settle timers are served at once, and then later and later up to a bound, for ever.
+/// Settle timers run at once, and are retried with growing pauses up to `ask_ms_max`, for ever.
 fn payment_limits(limits: &ContextLimits, unsettled: &UnsettledSettings) -> ContextLimits {
     let retry = Backoff::new(limits.timers.retry.first_ms, unsettled.ask_ms_max);
     let timers = TimerLimits { retry, due_ahead_ms: i64::MAX, ..limits.timers };
@@ -180,10 +171,10 @@ impl App {
         Ok(App { service, system, cashier })
     }
 
-    /// Stops the contexts in order, letting each finish what it has; answers whether all ended within `deadline`.
+    /// Drains and stops the contexts in order; returns whether all ended within `deadline`.
     pub async fn shutdown(&self, deadline: Duration) -> bool {
         let until = tokio::time::Instant::now() + deadline;
-        // Payments in hand need their context to be recorded.
+        // Payments in flight need their context to record their outcome.
         if tokio::time::timeout_at(until, self.cashier.drain()).await.is_err() {
             tracing::warn!("payments in flight at shutdown, they are looked up at the next start");
         }

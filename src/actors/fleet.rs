@@ -10,7 +10,6 @@ use crate::store::schema;
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// Every ledger entry.
 pub struct Ledger;
 
 /// What the calendar must know of a car.

@@ -1,4 +1,4 @@
-//! Forgets the records of commands that nobody will repeat any more, so that they do not pile up.
+//! Removes command records that have expired, so that they do not pile up.
 
 use super::runtime::{Clock, Part, Recurring, recurring_part};
 use crate::store::journal::Journal;
@@ -6,7 +6,6 @@ use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often it is done.
 const EVERY: Duration = Duration::from_mins(1);
 /// How many records are forgotten in one append.
 const RECORDS_MAX: usize = 1_000;
@@ -37,7 +36,6 @@ impl Recurring for Housekeeper {
     }
 }
 
-/// The housekeeper as a part of a system.
 pub fn part(journal: &Arc<dyn Journal>, clock: &Arc<dyn Clock>) -> Part {
     let housekeeper = Housekeeper { journal: Arc::clone(journal), clock: Arc::clone(clock) };
     recurring_part("housekeeping", Arc::new(housekeeper))

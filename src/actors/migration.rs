@@ -13,7 +13,7 @@ use crate::store::stored_schema::{StoredSchema, record, stored_schemas};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often it is told how far a rebuild has come.
+/// How often the progress of a rebuild is logged.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
 
 /// Why a store is not as this program needs it.
@@ -24,28 +24,14 @@ pub enum MigrationError {
         "the documents of kind {kind} in this store have schema {found}, and this program knows them up to schema \
          {known}: a newer program wrote them; start that one, or import an export that was made before"
     )]
-    Newer {
-        /// The kind.
-        kind: &'static str,
-        /// The number in the store.
-        found: u16,
-        /// The number that this program knows.
-        known: u16,
-    },
-    /// It cannot be told which schemas the store has.
+    Newer { kind: &'static str, found: u16, known: u16 },
     #[error("it cannot be read which schemas the store has: {0}")]
     Unreadable(#[from] ReadError),
-    /// A rebuild did not come to its end.
     #[error("what is derived from the events of {context} was not made anew: {reason}; the next start begins again")]
-    Rebuild {
-        /// The context.
-        context: Context,
-        /// Why not.
-        reason: RebuildError,
-    },
+    Rebuild { context: Context, reason: RebuildError },
 }
 
-/// Rebuilds every context whose documents have an older schema than this program's. Nobody else may have the journal.
+/// Rebuilds every context whose documents have an older schema than this program's. No other owner may use the journal.
 ///
 /// # Errors
 /// When a newer program has written the store, or it cannot be read or written.

@@ -1,6 +1,6 @@
-//! What follows in one context from what happened in another. Each policy reads one context in order, and every
-//! command it sends is one that may be repeated; the requests of customers take the same steps at once, so that
-//! a policy usually finds its work done.
+//! The policies: what follows in one context from events of another. Each policy reads the events of one context in
+//! order, and every command that it sends may be repeated. Requests take the same steps at once, so that a policy
+//! usually finds its work done.
 
 use super::api::ServiceError;
 use super::committed::{booking, committed};
@@ -27,28 +27,23 @@ use tokio::sync::watch;
 
 /// How long a command of a policy may take, in milliseconds.
 const ASK_MS: u64 = 10_000;
-/// How soon a reservation that is no no-show yet is looked at again, in milliseconds.
+/// How soon the timer of a reservation that is no no-show yet is retried, in milliseconds.
 const NO_SHOW_RETRY_MS: u64 = 60_000;
-/// How soon a hold that must wait for a payment is looked at again, in milliseconds.
+/// How soon the timer of a hold that must wait for a payment is retried, in milliseconds.
 const HOLD_RETRY_MS: u64 = 1_000;
 
 /// The contexts that policies send commands to.
 #[derive(Clone)]
 pub struct Targets {
-    /// Calendars.
     pub calendars: ContextHandle<Calendars>,
-    /// Rentals.
     pub rentals: ContextHandle<Rentals>,
-    /// The ledger.
     pub ledger: ContextHandle<Ledger>,
-    /// The cashier.
     pub cashier: Arc<Cashier>,
-    /// Where documents are read.
     pub journal: Arc<dyn Journal>,
 }
 
 impl Targets {
-    /// Tell when a shard of a context that is asked has come back.
+    /// They change when a shard of one of these contexts is owned again.
     fn taken(&self) -> [watch::Receiver<u64>; 4] {
         [self.calendars.taken(), self.rentals.taken(), self.ledger.taken(), self.cashier.taken()]
     }
@@ -65,8 +60,8 @@ async fn send<E: Entity>(
     target.ask(key, command, ask).await.map_err(asked_in_vain)
 }
 
-/// An entity that is left alone must not hold up the others: its events wait aside. Everything else is the context
-/// being down, which concerns all of them.
+/// A quarantined entity must not hold up the others: its event is parked. Every other error concerns the whole context,
+/// so the event is retried.
 fn asked_in_vain(error: AskError) -> HandlerError {
     match error {
         AskError::Quarantined { .. } => park(error),
@@ -76,7 +71,7 @@ fn asked_in_vain(error: AskError) -> HandlerError {
     }
 }
 
-/// A payment that refuses to be cancelled will do so again: that needs a person, not a repetition.
+/// A payment that refuses to be cancelled will refuse again: that needs a person, not a retry.
 fn settled(outcome: Result<(), ServiceError>, reservation_no: &ReservationNo) -> Result<(), HandlerError> {
     match outcome {
         Ok(()) => Ok(()),
@@ -92,7 +87,6 @@ fn retry(error: impl std::fmt::Display) -> HandlerError {
     HandlerError::Retry(error.to_string())
 }
 
-/// A hold that must wait for a payment is looked at again soon.
 fn not_yet(reason: &str) -> HandlerError {
     HandlerError::NotYet { reason: reason.to_owned(), wait: Duration::from_millis(HOLD_RETRY_MS) }
 }
@@ -125,7 +119,7 @@ struct ReservationFollowsPayment(Targets);
 impl EventHandler for ReservationFollowsPayment {
     fn target(&self, event: &Recorded) -> Option<String> {
         let wanted = is_one_of(event, &["payment.approved"]);
-        // What cannot be decoded is parked under its own name by `handle`.
+        // `handle` parks what cannot be decoded, under the event's own entity.
         let decoded = || payment_event(event).map(|event| event.subject().car_no.to_string());
         wanted.then(|| decoded().unwrap_or_else(|_| event.event.entity.to_string()))
     }
@@ -237,7 +231,7 @@ impl EventHandler for RentalFollowsReservation {
             if is_done {
                 return Ok(());
             }
-            // A refusal means that the rental is past this step, or that an unpaid reservation was cancelled.
+            // The rental refuses when it is past this step, or when there is none since the reservation was never paid.
             let _ = send(&self.0.rentals, rental_no.as_str(), command, cause).await?;
             Ok(())
         })
@@ -342,7 +336,7 @@ impl EventHandler for ReservationFollowsFleet {
     fn handle(&self, event: &Recorded, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
         let car_no = Arc::clone(&event.event.entity);
         Box::pin(async move {
-            // The newest entry will do, and an older revision is ignored anyway.
+            // The latest entry may be newer than the event: the calendar ignores the older revisions that follow.
             let state = committed(&*self.0.journal, &Ledger, &car_no).await.map_err(retry)?;
             let Some(car) = state.and_then(|state| state.0) else { return Err(park("the car has no entry")) };
             let _ = send(&self.0.calendars, &car_no, reservation::Command::Enrol(enrolment(&car)), cause).await?;
@@ -351,9 +345,8 @@ impl EventHandler for ReservationFollowsFleet {
     }
 }
 
-/// A policy as it is put together.
 pub struct PolicySpec {
-    /// The context that carries it out.
+    /// The context that it sends commands to, and whose supervisor runs it.
     pub target: Context,
     /// Its permanent name, under which positions and causes are stored.
     pub name: &'static str,
@@ -362,7 +355,6 @@ pub struct PolicySpec {
     handler: fn(Targets) -> Arc<dyn EventHandler>,
 }
 
-/// Every policy.
 pub const POLICIES: [PolicySpec; 7] = [
     PolicySpec {
         target: schema::RESERVATION,
@@ -408,7 +400,7 @@ pub const POLICIES: [PolicySpec; 7] = [
     },
 ];
 
-/// The policies that a context carries out.
+/// The policies that send commands to a context.
 #[must_use]
 pub fn policies(targets: &Targets, of: Context) -> Vec<Subscription> {
     let subscribe = |spec: &PolicySpec| {
@@ -455,7 +447,7 @@ impl TimerHandler for BookingTimer {
             let answer = self.0.calendars.ask(&timer.entity, command, ask).await.map_err(retry)?;
             match answer {
                 Err(reservation::Rejection::HoldStillRunning) => Err(not_yet("the hold is still running")),
-                // The grace may have been made longer since the timer was set.
+                // The setting of the grace may have grown since the timer was set.
                 Err(reservation::Rejection::NotANoShow) => Err(HandlerError::NotYet {
                     reason: "it is no no-show yet".to_owned(),
                     wait: Duration::from_millis(NO_SHOW_RETRY_MS),

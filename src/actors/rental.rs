@@ -9,7 +9,6 @@ use crate::store::schema;
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// Every rental.
 pub struct Rentals;
 
 impl Entity for Rentals {

@@ -11,7 +11,6 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Every calendar.
 pub struct Calendars {
     /// The terms on which cars are booked.
     pub terms: Terms,
@@ -93,7 +92,7 @@ impl Entity for Calendars {
                     value: Some(Arc::clone(&no)),
                 });
             }
-            // The timer carries the reservation's number: it ends a hold, and finds out that nobody came for the car.
+            // One timer per reservation, named by its number: it ends the hold, and later completes a no-show.
             let due_ms = booking.deadline(&self.terms).map(Timestamp::as_millis);
             derived.timers.push(TimerWrite { entity: key.into(), name: no, due_ms });
         }

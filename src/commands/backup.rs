@@ -1,5 +1,5 @@
-//! `rentcar backup`: an archive of everything that a running service has, fetched while it goes on and looked at as it comes.
-//! A file gets its name when the archive is whole and durable, and never takes the place of another.
+//! `rentcar backup`: an archive of everything that a running service has, fetched while it goes on and checked as it
+//! comes. The file gets its name when the archive is complete and durable, and never replaces another.
 
 use super::maintenance::progress;
 use super::running::{Running, ServiceUrl};
@@ -18,9 +18,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-/// Where the service makes it.
 const PATH: &str = "/v1/admin/backup";
-/// How long the service may send nothing: before it begins, it writes what has changed lately.
+/// How long the service may send nothing: before it begins, it writes a checkpoint.
 const SILENT_MAX: Duration = Duration::from_mins(2);
 const BUFFER_BYTES: usize = 256 * 1024;
 /// An archive holds the keys of personal data, so its file is for its owner only.
@@ -37,13 +36,12 @@ pub struct Options {
     output: Option<PathBuf>,
 }
 
-/// Makes one backup.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let summary = match &options.output {
         Some(directory) if directory.is_dir() => into_file(&options.url, &directory.join(name_of_now()))?,
         Some(path) => into_file(&options.url, path)?,
         None => match fetch(&options.url, BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock()))? {
-            // Whoever reads it has had enough.
+            // The reader of standard output has stopped reading, as `head` does.
             Err(CopyError::Write(error)) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
             fetched => fetched.map_err(broken_off)?,
         },
@@ -53,7 +51,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Names that sort by time.
+/// Such names sort by time.
 fn name_of_now() -> String {
     jiff::Timestamp::now().strftime("rentcar-%Y%m%dT%H%M%SZ.jsonl").to_string()
 }
@@ -66,7 +64,7 @@ fn into_file(url: &ServiceUrl, path: &Path) -> anyhow::Result<Summary> {
     let file = hold(&part)?;
     let fetched = fetch(url, BufWriter::with_capacity(BUFFER_BYTES, &file));
     if fetched.is_err() {
-        // Nothing of an archive has come.
+        // The service has sent no archive.
         drop(fs::remove_file(&part));
     }
     let summary = fetched?.map_err(broken_off).with_context(|| {
@@ -89,7 +87,7 @@ fn refuse_existing(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The file that is written; what another backup has left in it is gone, unless that is still being made.
+/// Opens and locks the file, and removes what an earlier backup has left in it. Fails while another one writes it.
 fn hold(part: &Path) -> anyhow::Result<File> {
     let open = File::options().write(true).create(true).truncate(false).mode(OWNER_ONLY).open(part);
     let file = open.with_context(|| format!("{} cannot be created", part.display()))?;
@@ -145,7 +143,7 @@ async fn ask(url: &ServiceUrl) -> anyhow::Result<Response> {
     }
 }
 
-/// What the service sends, for who reads without waiting in tasks.
+/// The body of the response for a blocking reader.
 struct Body {
     runtime: Runtime,
     response: Response,

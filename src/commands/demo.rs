@@ -1,7 +1,8 @@
-//! `rentcar demo`: walks the whole story against a running service and checks every outcome.
+//! `rentcar demo`: runs a scenario from registering a car to erasing the customer against a running service, and checks
+//! every outcome.
 //!
-//! Every run makes cars and customers of its own, so it can be repeated against the same service. It never touches
-//! what others have made, except the settings of the sandbox provider inside, which it puts back.
+//! Every run makes cars and customers of its own, so it can be repeated against the same service. It changes nothing
+//! else but the settings of the sandbox provider inside, which it restores.
 
 use super::running::{Running, ServiceUrl};
 use super::say;
@@ -11,19 +12,13 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// How long an answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
-/// How long it may take until what follows by itself has followed.
+/// How long policies and read models may take to follow.
 const FOLLOWS_WITHIN: Duration = Duration::from_secs(20);
-/// How long to wait before asking again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
-/// What a day costs, in won.
 const DAILY_RATE: u64 = 50_000;
-/// Where the sandbox provider inside is set.
 const PROVIDER: &str = "/v1/admin/payment-provider";
 
-/// Walks the story against the service at `url`.
-///
 /// # Errors
 /// The first outcome that is not as it should be, in a sentence.
 pub async fn run(url: &ServiceUrl) -> anyhow::Result<()> {
@@ -42,7 +37,6 @@ pub async fn run(url: &ServiceUrl) -> anyhow::Result<()> {
     say("✓ everything came out as it should")
 }
 
-/// An answer.
 struct Answer {
     request: String,
     status: u16,
@@ -51,7 +45,6 @@ struct Answer {
 }
 
 impl Answer {
-    /// This answer, if it has the status.
     fn must_be(self, status: u16) -> anyhow::Result<Answer> {
         ensure!(
             self.status == status,
@@ -63,7 +56,6 @@ impl Answer {
         Ok(self)
     }
 
-    /// Checks that it is a refusal with this code.
     fn refused(self, status: u16, code: &str) -> anyhow::Result<Answer> {
         let answer = self.must_be(status)?;
         let given = answer.json["code"].as_str().unwrap_or_default();
@@ -76,7 +68,6 @@ impl Answer {
         text.map(str::to_owned).with_context(|| format!("{} was answered without {pointer}", self.request))
     }
 
-    /// Checks one member of the answer.
     fn says(&self, pointer: &str, expected: &Value) -> anyhow::Result<()> {
         let said = self.json.pointer(pointer).unwrap_or(&Value::Null);
         ensure!(said == expected, "{} says {pointer} = {said} instead of {expected}", self.request);
@@ -84,16 +75,14 @@ impl Answer {
     }
 }
 
-/// The cars of a run.
 struct Cars {
     first: String,
     second: String,
 }
 
-/// A run.
 struct Story {
     service: Running,
-    /// What the numbers of this run have in them, so that they are nobody else's.
+    /// A part of all numbers of this run, which makes them unique.
     run: String,
     customer_no: String,
 }
@@ -137,7 +126,6 @@ impl Story {
         self.ask(Method::POST, path, None, Some(body)).await
     }
 
-    /// Asks until the answer is as wanted.
     async fn follows(&self, what: &str, path: &str, wanted: impl Fn(&Answer) -> bool) -> anyhow::Result<Answer> {
         let begun = Instant::now();
         loop {
@@ -275,7 +263,7 @@ impl Story {
         say("✓ she pays later, and it is confirmed")
     }
 
-    /// Lets the provider decline, where it runs inside the service, and puts its settings back whatever happens.
+    /// Makes the sandbox provider decline, if it runs inside the service, and restores its settings whatever happens.
     async fn decline(&self, car_no: &str) -> anyhow::Result<()> {
         let settings = self.get(PROVIDER).await?;
         if settings.status == 404 {
@@ -292,7 +280,7 @@ impl Story {
         say("✓ she tries again, and now the provider approves")
     }
 
-    /// Answers where the reservation that stays can be paid.
+    /// Returns the path at which the declined reservation can still be paid.
     async fn be_declined(&self, car_no: &str) -> anyhow::Result<String> {
         let body = self.booking(car_no, 20, 21, true)?;
         let declined = self.post("/v1/reservations", &body).await?.refused(402, "payment_declined")?;
@@ -331,7 +319,7 @@ impl Story {
         self.clear_up(cars).await
     }
 
-    /// Cancels what is still ahead, so that the run leaves nothing that blocks or waits.
+    /// Cancels the live reservations, so that the second car can be retired and the customer erased.
     async fn clear_up(&self, cars: &Cars) -> anyhow::Result<()> {
         let list = format!("/v1/reservations?customerNo={}&limit=200", self.customer_no);
         let reservations = self.get(&list).await?.must_be(200)?;

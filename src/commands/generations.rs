@@ -1,6 +1,7 @@
-//! A service that outlives its journal. What stands on a journal is a generation; when its journal fails, the next one is
-//! made as a restart of the process would make it, behind the same front door. Never repairs what is stored, and never
-//! lets two generations have the store at the same time: the directory's lock decides.
+//! A service that outlives its journal. A generation is everything that is built on one open journal: actors, read
+//! models and routes. When the journal fails, the next generation starts as after a restart of the process, behind the
+//! same listener. Never repairs what is stored. Two generations never have the store at the same time: the lock of the
+//! data directory prevents that.
 
 use super::settings::{app_settings, front_settings, rate_limit, store_options};
 use anyhow::Context as _;
@@ -28,19 +29,19 @@ use warp::reply::Response;
 
 /// The first pause between two attempts; it doubles.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
-/// The longest pause between two looks whether the disk takes writes again.
+/// The longest pause between two checks whether the disk takes writes again.
 const LOOK_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// The longest pause between two attempts to open the store.
 const OPEN_PAUSE_MAX: Duration = Duration::from_secs(10);
-/// How long what was under way on a failed journal may take to hear of it.
+/// The drain of a failed generation: what is under way on it can only fail.
 const FAILED_DRAIN: Duration = Duration::from_secs(2);
 /// How long a failed store may take to end before only another process can help.
 const RELEASE_MAX: Duration = Duration::from_mins(1);
-/// How often it is looked how much room there is.
+/// How often the free space of the disk is read.
 const ROOM_EVERY: Duration = Duration::from_secs(1);
 const MIB: u64 = 1024 * 1024;
 
-/// What all generations stand on.
+/// What all generations of a process share.
 pub struct Ground {
     config: Config,
     fault_injection: bool,
@@ -52,7 +53,7 @@ pub struct Ground {
     stop: CancellationToken,
 }
 
-/// What stands on one journal.
+/// Everything that is built on one journal.
 pub struct Generation {
     journal: Arc<SledJournal>,
     app: App,
@@ -63,12 +64,11 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// What the front door leads to.
     pub fn routes(&self) -> BoxedFilter<(Response,)> {
         routes(&self.front, self.sandbox.clone())
     }
 
-    /// Lets what is under way finish and stops the actors.
+    /// Waits for requests that change something, at most for `drain`, and stops the actors.
     async fn stop(&self, drain: Duration) {
         self.front.set_ready(false);
         self.end.cancel();
@@ -82,7 +82,7 @@ impl Generation {
     }
 }
 
-/// The next pause, which ends early when the process is told to stop; then there is none.
+/// Sleeps, and doubles the pause up to `max`. `None` when the process is told to stop meanwhile.
 async fn pause(stop: &CancellationToken, pause: &mut Duration, max: Duration) -> Option<()> {
     let now = *pause;
     *pause = (now * 2).min(max);
@@ -92,7 +92,7 @@ async fn pause(stop: &CancellationToken, pause: &mut Duration, max: Duration) ->
     }
 }
 
-/// Does what may block on a dead disk on a thread that nobody has to wait for.
+/// Runs work that may block for ever on a dead disk on a thread of its own, which no shutdown of the runtime waits for.
 async fn apart<T: Send + 'static>(work: impl FnOnce() -> anyhow::Result<T> + Send + 'static) -> anyhow::Result<T> {
     let (done, outcome) = tokio::sync::oneshot::channel();
     let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || drop(done.send(work())));
@@ -101,7 +101,6 @@ async fn apart<T: Send + 'static>(work: impl FnOnce() -> anyhow::Result<T> + Sen
 }
 
 impl Ground {
-    /// The ground of these settings.
     pub fn new(
         config: Config,
         fault_injection: bool,
@@ -113,12 +112,11 @@ impl Ground {
         Ground { config, fault_injection, provider, sandbox, clock, metrics, admission, stop }
     }
 
-    /// Who knows whether only a restart of the process helps.
     pub fn admission(&self) -> Arc<Admission> {
         Arc::clone(&self.admission)
     }
 
-    /// Opens the store and starts what stands on it.
+    /// Opens the store and starts a generation on it.
     ///
     /// # Errors
     /// When the store cannot be opened or read.
@@ -154,7 +152,7 @@ impl Ground {
         Ok(Generation { journal: Arc::clone(journal), app, front, sandbox: self.sandbox.clone(), end })
     }
 
-    /// Goes on from generation to generation until told to stop, and then ends the last one.
+    /// Runs one generation after the other until told to stop, and then ends the last one.
     ///
     /// # Errors
     /// When there is no generation at that moment whose journal could be closed.
@@ -192,7 +190,7 @@ impl Ground {
         Ok(generation.journal.close().await?)
     }
 
-    /// The generation after one whose journal has failed; none when the process is told to stop before.
+    /// The generation after one whose journal has failed; `None` when the process is told to stop before.
     async fn renew(&self, failed: &Generation) -> Option<Generation> {
         let why = failed.journal.failure().unwrap_or_default();
         tracing::error!(reason = why, "journal failed, changes are refused until it recovers");
@@ -216,7 +214,7 @@ impl Ground {
         }
     }
 
-    /// Until then reads go on from what is committed.
+    /// Meanwhile the failed generation still serves reads from what is committed.
     async fn until_the_disk_takes_writes(&self, why: &str) -> Option<()> {
         let mut next = PAUSE_MIN;
         loop {
@@ -249,13 +247,12 @@ async fn done(release: &Release) {
     }
 }
 
-/// Tells the admission what there is to know, until it is dropped.
+/// Keeps the admission informed of free space and scheduling delay, until it is dropped.
 async fn watch(config: Config, admission: Arc<Admission>) {
     let target = Duration::from_millis(config.server.shed_scheduling_delay_ms);
     tokio::join!(watch_room(config, &admission.storage), admission.shedder.watch(target));
 }
 
-/// Tells again and again whether there is room for new business.
 async fn watch_room(config: Config, storage: &Storage) {
     let (data, min) = (config.store.data, config.store.disk_free_mib_min.saturating_mul(MIB));
     loop {

@@ -1,13 +1,11 @@
-//! What stands below the options in the help of every command: an example, what holds unless something else is said, the
-//! environment, and the exit codes.
+//! What is below the options in the help of every command: examples, defaults, the environment, and the exit codes.
 
-/// The environment of commands that read settings, which are most of them.
 const SETTINGS: &str =
     "  RENTCAR__SECTION__KEY is the setting section.key, as RENTCAR__SERVER__LISTEN=:9090 is server.listen.
   Variables go over the file of --config, options over both. `rentcar config` prints every setting in force.";
 const NO_SETTINGS: &str = "  No variable is read.";
 const FAILED: &str = "it failed; one line on standard error says why";
-/// What commands that run until they are stopped have more.
+/// A further exit code of commands that run until they are stopped.
 const SERVER_CODES: &str = "\n  130  it was told to stop a second time, and ended at once";
 const SERVE_DEFAULTS: &str =
     "  --listen 127.0.0.1:8080 (server.listen), --data ./data (store.data), the sandbox payment provider inside.
@@ -22,7 +20,6 @@ fn sections(examples: &str, defaults: &str, environment: &str, failed: &str, mor
     )
 }
 
-/// Below `rentcar --help`.
 pub fn rentcar() -> String {
     let examples = "  rentcar                     # start the service at http://127.0.0.1:8080, with its data in ./data\n  \
                     rentcar demo                # in another terminal: walk the whole story against it\n  \
@@ -30,14 +27,12 @@ pub fn rentcar() -> String {
     sections(examples, SERVE_DEFAULTS, SETTINGS, FAILED, SERVER_CODES)
 }
 
-/// Below `rentcar serve --help`.
 pub fn serve() -> String {
     let examples = "  rentcar serve --listen localhost:9090 --data /srv/rentcar\n  \
                     RENTCAR__RESERVATION__HOLD_SECONDS=600 rentcar serve --config rentcar.toml";
     sections(examples, SERVE_DEFAULTS, SETTINGS, FAILED, SERVER_CODES)
 }
 
-/// Below `rentcar provider --help`.
 pub fn provider() -> String {
     let examples = "  rentcar provider\n  \
                     rentcar serve --payment-provider http://127.0.0.1:8090     # in another terminal";
@@ -45,20 +40,17 @@ pub fn provider() -> String {
     sections(examples, defaults, NO_SETTINGS, FAILED, SERVER_CODES)
 }
 
-/// Below `rentcar verify --help`.
 pub fn verify() -> String {
     let failed = "it failed, or something is not as it must be; one line on standard error says why";
     sections("  rentcar verify --data /srv/rentcar", DATA_DEFAULTS, SETTINGS, failed, "")
 }
 
-/// Below `rentcar export --help`.
 pub fn export() -> String {
     let examples = "  rentcar export --output backup.jsonl\n  rentcar export | gzip > backup.jsonl.gz";
     let defaults = "  --data ./data (store.data), to standard output. A file that exists is not overwritten.";
     sections(examples, defaults, SETTINGS, FAILED, "")
 }
 
-/// Below `rentcar backup --help`.
 pub fn backup() -> String {
     let examples = "  rentcar backup --output backup.jsonl\n  rentcar backup --output /var/backups/rentcar\n  \
                     rentcar backup --url http://127.0.0.1:9090 | gzip > backup.jsonl.gz";
@@ -66,7 +58,6 @@ pub fn backup() -> String {
     sections(examples, defaults, NO_SETTINGS, FAILED, "")
 }
 
-/// Below `rentcar import --help`.
 pub fn import() -> String {
     let examples = "  rentcar import --data ./restored --input backup.jsonl\n  \
                     gunzip < backup.jsonl.gz | rentcar import --data ./restored";
@@ -74,12 +65,10 @@ pub fn import() -> String {
     sections(examples, defaults, SETTINGS, FAILED, "")
 }
 
-/// Below `rentcar rebuild-views --help`.
 pub fn rebuild_views() -> String {
     sections("  rentcar rebuild-views --data /srv/rentcar", DATA_DEFAULTS, SETTINGS, FAILED, "")
 }
 
-/// Below `rentcar reconcile --help`.
 pub fn reconcile() -> String {
     let examples = "  rentcar reconcile --service http://127.0.0.1:8080\n  \
                     rentcar reconcile --data ./data --payment-provider http://127.0.0.1:8090";
@@ -89,13 +78,11 @@ pub fn reconcile() -> String {
     sections(examples, defaults, SETTINGS, failed, "")
 }
 
-/// Below `rentcar config --help`.
 pub fn config() -> String {
     let examples = "  rentcar config\n  rentcar config --listen :9090 > rentcar.toml";
     sections(examples, SERVE_DEFAULTS, SETTINGS, FAILED, "")
 }
 
-/// Below `rentcar demo --help`.
 pub fn demo() -> String {
     let examples = "  rentcar demo\n  rentcar demo --url http://127.0.0.1:9090";
     let failed = "it failed, or something is not as it should be; one line on standard error says why";

@@ -1,4 +1,4 @@
-//! Listening, and what a person can do when it is not possible.
+//! Listening, with errors that say what a person can do.
 
 use anyhow::anyhow;
 use rentcar::http::server;
@@ -6,7 +6,6 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
-/// Listens on an address.
 pub fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let port = address.port();
     server::listen(address).map_err(|error| {

@@ -33,7 +33,6 @@ pub struct Data {
 }
 
 impl Data {
-    /// The settings, with that directory.
     pub(super) fn config(&self) -> anyhow::Result<Config> {
         let mut config = Config::load(self.config.as_deref())?;
         if let Some(data) = &self.data {
@@ -75,7 +74,7 @@ pub(super) fn progress(what: &'static str) -> ProgressBar {
     bar
 }
 
-/// `rentcar verify`: first what is stored as such, then what it means.
+/// First the frames and positions of what is stored, then its meaning by a replay.
 pub fn verify(data: &Data) -> anyhow::Result<()> {
     let journal = data.inspect()?;
     let bar = progress("records read");
@@ -111,7 +110,6 @@ async fn verify_meaning(journal: &SledJournal) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `rentcar export`.
 pub fn export(data: &Data, output: Option<&Path>) -> anyhow::Result<()> {
     let journal = data.open()?;
     let bar = progress("records written");
@@ -129,7 +127,7 @@ pub fn export(data: &Data, output: Option<&Path>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes an archive into a file that there is not yet. Whatever has gone wrong, no part of one stays.
+/// Writes an archive into a new file. When that fails, no part of it stays.
 fn into_a_new_file(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<Summary, ExportError>,
@@ -161,7 +159,7 @@ fn into_a_new_file(
     })
 }
 
-/// A reader that has seen enough, as `head` has, is no failure.
+/// A reader that has stopped reading, as `head` does, is no failure.
 fn unless_nobody_reads(written: Result<Summary, ExportError>) -> anyhow::Result<Option<Summary>> {
     match written {
         Err(ExportError::Write(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(None),
@@ -170,7 +168,6 @@ fn unless_nobody_reads(written: Result<Summary, ExportError>) -> anyhow::Result<
     }
 }
 
-/// `rentcar import`.
 pub fn import(data: &Data, input: Option<&Path>) -> anyhow::Result<()> {
     let (target, options) = data.settings()?;
     let bar = progress("records read");
@@ -188,7 +185,6 @@ pub fn import(data: &Data, input: Option<&Path>) -> anyhow::Result<()> {
     say(format_args!("{} events and {} other records read into {}", summary.events, summary.records, target.display()))
 }
 
-/// `rentcar rebuild-views`.
 pub fn rebuild_views(data: &Data) -> anyhow::Result<()> {
     let journal = Arc::new(data.open()?);
     let views: Arc<dyn ViewStore> = Arc::new(journal.views().context("the read models cannot be opened")?);

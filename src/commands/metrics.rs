@@ -1,5 +1,5 @@
-//! What is measured, by its public names, of which docs/operations.md tells what they mean: dashboards and alerts hang on
-//! them. What has no labels stands at 0 from the start; labelled series are begun where they are counted.
+//! The public names of the metrics, on which dashboards and alerts depend; docs/operations.md says what they mean.
+//! Metrics without labels start at 0 here; labelled series are created where they are counted.
 
 use anyhow::Context as _;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
@@ -88,7 +88,7 @@ pub fn install(site: &Site) -> anyhow::Result<PrometheusHandle> {
         .set_buckets(&BATCH_BUCKETS)
         .and_then(|builder| builder.set_buckets_for_metric(seconds, &SECONDS_BUCKETS));
     let handle = builder.and_then(PrometheusBuilder::install_recorder).context("metrics cannot be recorded")?;
-    // Those of the process itself have the names that all exporters give them.
+    // The metrics of the process itself have the usual `process_` names.
     Collector::default().describe();
     for (name, kind, labelled, help) in METRICS {
         match kind {

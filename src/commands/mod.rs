@@ -21,14 +21,13 @@ use std::io::{ErrorKind, Write};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Says on standard error what went wrong, in one line.
 pub fn complain(error: &anyhow::Error) {
-    // Nobody may be there to read it.
+    // Standard error may be closed; then nobody can be told.
     let _ = writeln!(std::io::stderr(), "rentcar: {error:#}");
 }
 
-/// Says something on standard output, which is the command's result. Where nobody reads it any more, as behind `| head`,
-/// the command goes on all the same: what it does and its exit code do not depend on who listens.
+/// Prints a line of the command's result on standard output. When nobody reads it any more, as behind `| head`, the
+/// command goes on: neither its work nor its exit code depends on a reader.
 pub fn say(line: impl std::fmt::Display) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{line}").and_then(|()| out.flush()) {
@@ -37,7 +36,6 @@ pub fn say(line: impl std::fmt::Display) -> anyhow::Result<()> {
     }
 }
 
-/// Runs on all cores until it is done.
 pub fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.context("the runtime cannot be started")?.block_on(work)
@@ -67,7 +65,6 @@ pub fn until_told_to_stop() -> anyhow::Result<CancellationToken> {
     Ok(token)
 }
 
-/// Logs how the server ended.
 pub fn log_drained(drained: Drained) {
     match drained {
         Drained::Completely => tracing::info!("all requests answered"),

@@ -8,7 +8,6 @@ use rentcar::http::provider::standalone;
 use rentcar::http::server::{ServerLimits, serve};
 use rentcar::providers::sandbox::Sandbox;
 
-/// Runs until it is told to stop.
 pub fn run(listen: &Listen) -> anyhow::Result<()> {
     let addresses = listen.addresses().with_context(|| format!("{} leads to no address", listen.host()))?;
     anyhow::ensure!(

@@ -14,9 +14,8 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long the service may take to answer; it gives up before.
+/// Longer than the service takes before it gives up.
 const ANSWER_WITHIN: Duration = Duration::from_secs(40);
-/// Where the service compares.
 const PATH: &str = "/v1/admin/payment/reconciliation";
 
 /// What is compared.
@@ -32,7 +31,6 @@ pub struct Options {
     service: Option<ServiceUrl>,
 }
 
-/// Compares once.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     match &options.service {
         Some(url) => block_on(async { conclude(&asked(url).await?) }),
@@ -85,7 +83,7 @@ async fn asked(url: &ServiceUrl) -> anyhow::Result<ReconciliationDto> {
     anyhow::bail!("the service does not compare: {detail} (status {})", status.as_u16())
 }
 
-/// Prints the report; what differs is the command's failure.
+/// Prints the report, and fails if something differs.
 fn conclude(report: &ReconciliationDto) -> anyhow::Result<()> {
     for DifferenceDto { payment_no, difference, here, there, sentence } in &report.differences {
         let (here_amount, there_amount) = (here.amount, there.amount);

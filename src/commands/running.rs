@@ -1,5 +1,4 @@
-//! A service that runs somewhere, for the commands that ask one. Whether it is a rentcar at all is found out before
-//! anything is asked of it.
+//! A client of a running service. It first checks that it is a rentcar, before a command asks anything of it.
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use reqwest::redirect::Policy;
@@ -9,13 +8,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// What every service can say of itself.
 const DESCRIPTION: &str = "/openapi.json";
-/// How the description is called.
 const NAME: &str = "rentcar";
-/// How long a service may take to say what it is.
 const SAYS_WITHIN: Duration = Duration::from_secs(15);
-/// The most bytes that are read of what may be anybody's answer.
+/// The most bytes that are read of an answer, which may come from any program.
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Where a service is: `http://HOST:PORT`, without a `/` at its end.
@@ -45,17 +41,16 @@ impl fmt::Display for ServiceUrl {
     }
 }
 
-/// A rentcar that runs.
 pub struct Running {
     client: Client,
     url: ServiceUrl,
 }
 
 impl Running {
-    /// The service at an address, which may send nothing for so long while it answers.
+    /// The service at an address. `silent_max` bounds the time in which it sends nothing.
     ///
     /// # Errors
-    /// When nobody listens there, or somebody else does.
+    /// When nothing listens there, or another program does.
     pub async fn at(url: &ServiceUrl, silent_max: Duration) -> anyhow::Result<Running> {
         let client = Client::builder().no_proxy().redirect(Policy::none()).read_timeout(silent_max).build();
         let client = client.context("no client can be made")?;
@@ -64,12 +59,10 @@ impl Running {
         Ok(running)
     }
 
-    /// Where it is.
     pub fn url(&self) -> &ServiceUrl {
         &self.url
     }
 
-    /// A request for a path.
     pub fn request(&self, method: reqwest::Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.url))
     }
@@ -83,7 +76,7 @@ impl Running {
         if json["info"]["title"] == NAME {
             return Ok(());
         }
-        // It turns calls away in the way of ours, so that another moment is better.
+        // It rejects calls as a rentcar does, so it is one, and the command can be tried again later.
         if let (429 | 503, Some(detail)) = (status, json["detail"].as_str()) {
             bail!("the service at {url} cannot be asked now: {detail}");
         }
@@ -94,7 +87,6 @@ impl Running {
     }
 }
 
-/// The body of an answer, as far as anybody would want to read it.
 async fn body(mut response: Response) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     while let Some(part) = response.chunk().await.context("the answer broke off")? {

@@ -1,4 +1,4 @@
-//! `rentcar serve`: configuration, store, actors, front door, in this order; and back again.
+//! `rentcar serve`: starts settings, store, actors and HTTP in this order, and stops them in the reverse one.
 
 use super::generations::{Generation, Ground};
 use super::settings::{payment_provider, server_limits};
@@ -15,9 +15,9 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// How long who asks waits silently for the start to be complete.
+/// How long clients wait unanswered for the start to be complete; after that, health is answered.
 const SILENT_START_MAX: Duration = Duration::from_secs(1);
-/// How often histograms are tidied.
+/// How often the metrics recorder does its upkeep, which keeps its histograms small.
 const UPKEEP: Duration = Duration::from_secs(5);
 /// What can be said on the command line; it goes over the file and the environment.
 #[derive(Debug, Args)]
@@ -56,14 +56,12 @@ impl Options {
     }
 }
 
-/// Prints the settings in force.
 pub fn print_config(options: &Options) -> anyhow::Result<()> {
     let config = options.settings()?;
     say("# Built-in settings, then the file, RENTCAR__SECTION__KEY variables and the command line, in this order.")?;
     say(config.to_toml()?)
 }
 
-/// Runs until it is told to stop.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let config = options.settings()?;
     let traces = telemetry::start(&config)?;
@@ -75,9 +73,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 
 async fn serve_until_stopped(config: Config, fault_injection: bool, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let stop = until_told_to_stop()?;
-    // Everything that can be refused without the data directory comes before it, so that no store is made in vain.
+    // Everything that can be refused without the data directory comes first, so that a refusal leaves no new store.
     let (provider, sandbox) = payment_provider(&config)?;
-    // Bound first, so that a second start on the same port is told of the port and not of the lock.
+    // Bound before the store is opened, so that a second start on the same port reports the port and not the lock.
     let listener = listening::listen(config.listen_address()?)?;
     let inside = if sandbox.is_some() { "sandbox payment provider inside" } else { "payment provider outside" };
     let (data, limits) = (config.store.data.clone(), server_limits(&config));
@@ -116,8 +114,8 @@ async fn serve_until_stopped(config: Config, fault_injection: bool, metrics: Pro
     Ok(())
 }
 
-/// Starts the first generation and serves it behind the door. Who asks before that waits, but not for long: then it is
-/// told that the process lives and is not ready. None when the process is told to stop meanwhile.
+/// Starts the first generation and serves it. Clients wait for that, but no longer than [`SILENT_START_MAX`]: then
+/// they are answered that the process is alive and not ready. `None` when the process is told to stop meanwhile.
 async fn start(
     ground: &Ground,
     swappable: &SwappableService,

@@ -1,4 +1,4 @@
-//! What the settings mean to each part of the service.
+//! Converts the settings to those of each part of the service.
 
 use rentcar::actors::app::AppSettings;
 use rentcar::actors::payment::unsettled::UnsettledSettings;
@@ -19,7 +19,6 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How the store of these settings is opened.
 pub fn store_options(config: &Config) -> SledOptions {
     let shards: Vec<_> = schema::ALL.into_iter().map(|context| (context, config.store.shards)).collect();
     let cache_bytes = config.store.cache_mib.saturating_mul(1024 * 1024);
@@ -35,7 +34,6 @@ pub(super) fn payment_provider(config: &Config) -> anyhow::Result<(Arc<dyn Payme
     Ok((Arc::new(remote_provider(config)?), None))
 }
 
-/// The client of the provider process that the settings name.
 pub(super) fn remote_provider(config: &Config) -> anyhow::Result<RemoteProvider> {
     let remote = RemoteConfig { call_ms_max: config.payment.provider_timeout_ms, ..RemoteConfig::default() };
     Ok(RemoteProvider::new(&config.payment.provider_url, remote)?)
@@ -90,7 +88,6 @@ pub(super) fn front_settings(config: &Config, fault_injection: bool) -> anyhow::
     })
 }
 
-/// How much one client may ask, if that is limited.
 pub(super) fn rate_limit(config: &Config) -> Option<RateLimitSettings> {
     let server = &config.server;
     let per_second = NonZeroU32::new(server.rate_limit_per_second)?;
@@ -98,7 +95,6 @@ pub(super) fn rate_limit(config: &Config) -> Option<RateLimitSettings> {
     Some(RateLimitSettings { per_second, burst, proxies: server.trusted_proxies })
 }
 
-/// The bounds of connections.
 pub(super) fn server_limits(config: &Config) -> ServerLimits {
     let server = &config.server;
     ServerLimits {

@@ -1,20 +1,18 @@
-//! What systemd is told of the service where it started it (`Type=notify`, `WatchdogSec=`); elsewhere nothing happens.
+//! Notifies systemd if it has started the service (`Type=notify`, `WatchdogSec=`), and does nothing otherwise.
 
 use sd_notify::NotifyState;
 use std::time::Duration;
 
-/// The start is complete.
 pub fn ready() {
     tell(NotifyState::Ready);
 }
 
-/// A shutdown has begun.
 pub fn stopping() {
     tell(NotifyState::Stopping);
 }
 
-/// Tells again and again that the process lives, for as long as `lives` says so and this is polled: who is told no more
-/// starts the process again. Never ends.
+/// Sends the watchdog's keep-alive while `lives` is true and this is polled; without it systemd restarts the process.
+/// Never ends.
 pub async fn watchdog(lives: impl Fn() -> bool) {
     let Some(patience) = sd_notify::watchdog_enabled() else { return std::future::pending().await };
     loop {

@@ -17,10 +17,8 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// How long one delivery to the collector may take.
 const EXPORT_MAX: Duration = Duration::from_secs(5);
 
-/// Sends what is left when the process ends.
 pub struct Traces(Option<SdkTracerProvider>);
 
 impl Traces {
@@ -78,13 +76,13 @@ pub fn start(config: &Config) -> anyhow::Result<Traces> {
     Ok(Traces(Some(provider)))
 }
 
-/// The lines on standard error; within requests they tell the trace's id where `requests` lets them.
+/// The log lines on standard error. Lines within a request have the trace's id if `requests` lets its span through.
 fn lines<S>(log: &Log, requests: LevelFilter) -> anyhow::Result<Box<dyn Layer<S> + Send + Sync>>
 where
     S: tracing::Subscriber + for<'span> LookupSpan<'span>,
 {
     let targets = log.targets()?.with_target(trace::REQUEST, requests).with_target(trace::STEP, LevelFilter::OFF);
-    // A line that cannot be written is lost; complaining of that in the same place would only panic.
+    // A line that cannot be written is lost: reporting that to the same standard error would panic.
     let layer = tracing_subscriber::fmt::layer().log_internal_errors(false).with_writer(std::io::stderr);
     Ok(match log.format {
         LogFormat::Text => layer.with_ansi(std::io::stderr().is_terminal()).with_filter(targets).boxed(),

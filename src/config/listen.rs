@@ -1,4 +1,4 @@
-//! Where to listen, as people write it.
+//! The address to listen on, as people write it.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -6,7 +6,6 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 
-/// What is listened on where no host is written.
 pub const HOST_DEFAULT: &str = "127.0.0.1";
 
 /// `HOST:PORT`, or `:PORT` or `PORT` for [`HOST_DEFAULT`]. The host may be a name, and port 0 takes a free one.
@@ -18,7 +17,6 @@ pub struct Listen {
     port: u16,
 }
 
-/// Why a text says nowhere to listen, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidListen(String);

@@ -1,5 +1,5 @@
-//! Where settings come from: the built-in ones, a file, and the environment, each over those before it. They are taken one
-//! by one, so that one that cannot be right is told with the place where it was said.
+//! Where settings come from: the built-in ones, a file, and the environment, each over those before it. They are read
+//! one by one, so that an error names the source of the setting.
 
 use super::{Config, ConfigError, DEFAULTS, ENV_PREFIX};
 use crate::suggestion::nearest;
@@ -11,7 +11,6 @@ use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
-/// The most bytes of a file of settings.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Settings that had another name before version 0.2.0.
@@ -28,12 +27,9 @@ const RENAMED: [(&str, &str); 10] = [
     ("actors.read_wait_ms_max", "actors.read_queue_wait_ms_max"),
 ];
 
-/// Where a setting was said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// In a file.
     File(PathBuf),
-    /// In a variable of the environment.
     Variable(String),
 }
 
@@ -46,7 +42,6 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The settings of all sources together.
 pub(super) fn load(
     file: Option<&Path>,
     variables: impl Iterator<Item = (OsString, OsString)>,
@@ -58,7 +53,7 @@ pub(super) fn load(
             settings.take(name, value, &origin)?;
         }
     }
-    // In an order of their own, so that the same mistakes are always told in the same way.
+    // Sorted, so that of several mistakes the same one is always reported.
     for (variable, value) in variables.collect::<BTreeMap<_, _>>() {
         let variable = variable.to_string_lossy().into_owned();
         let Some(name) = settings.setting_of(&variable) else { continue };
@@ -71,7 +66,6 @@ pub(super) fn load(
     settings.checked()
 }
 
-/// The file as a table.
 fn parse(path: &Path) -> Result<Table, ConfigError> {
     let refused = |problem: String| ConfigError::File { path: path.to_owned(), problem };
     let mut text = String::new();
@@ -99,7 +93,7 @@ fn parse(path: &Path) -> Result<Table, ConfigError> {
     })
 }
 
-/// Every value of a table that is none itself, by its name.
+/// The values of a table and of the tables in it, by their dotted names.
 fn leaves(table: &Table) -> Vec<(String, Value)> {
     let mut found = Vec::new();
     for (name, value) in table {
@@ -112,7 +106,6 @@ fn leaves(table: &Table) -> Vec<(String, Value)> {
     found
 }
 
-/// The variable of a setting.
 fn variable_of(name: &str) -> String {
     format!("{ENV_PREFIX}__{}", name.replace('.', "__").to_uppercase())
 }
@@ -122,7 +115,7 @@ struct Settings {
     known: BTreeMap<String, Value>,
     table: Table,
     config: Config,
-    /// Who said a setting last.
+    /// Which source has set a setting last.
     origins: BTreeMap<String, Origin>,
 }
 
@@ -134,8 +127,8 @@ impl Settings {
         Ok(Settings { known: leaves(&table).into_iter().collect(), table, config, origins: BTreeMap::new() })
     }
 
-    /// The setting that a variable is about, if it is about one. One that has lost underscores is, too: whoever set it
-    /// would wonder why it changes nothing.
+    /// The setting that a variable names, if it names one. Names that lack underscores count too, so that they are
+    /// reported and not ignored.
     fn setting_of(&self, variable: &str) -> Option<String> {
         let (prefix, rest) = variable.split_at_checked(ENV_PREFIX.len())?;
         let rest = rest.strip_prefix('_').filter(|_| prefix.eq_ignore_ascii_case(ENV_PREFIX))?.to_lowercase();
@@ -222,8 +215,8 @@ fn put(table: &mut Table, name: &str, value: Value) {
     }
 }
 
-/// The value in the type of what is built in, where it can be read so: a variable is always a text, and a port in a file
-/// may be a number.
+/// The value converted to the type of the built-in one, if it can be: a variable is always a text, and a port in a
+/// file may be a number.
 fn fitting(value: Value, built_in: &Value) -> Value {
     let text = match &value {
         _ if value.same_type(built_in) => return value,
@@ -245,7 +238,6 @@ fn fitting(value: Value, built_in: &Value) -> Value {
     read.unwrap_or(value)
 }
 
-/// What is wrong with a value that a setting cannot have.
 fn unfit(value: &Value, built_in: &Value, error: &toml::de::Error) -> String {
     let wanted = match built_in {
         Value::Integer(_) if value.same_type(built_in) => {

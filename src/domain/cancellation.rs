@@ -24,9 +24,9 @@ impl Default for CancellationPolicy {
 /// What cancelling would cost and give back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quote {
-    /// What is kept.
+    /// The part of the price that is kept.
     pub fee: Money,
-    /// What is given back.
+    /// The part of what was paid that is refunded.
     pub refund: Money,
 }
 
@@ -35,7 +35,7 @@ pub struct Quote {
 pub enum Settlement {
     /// No charge is in doubt: this is final.
     Known(Quote),
-    /// A charge is in doubt: what was taken of it goes back, once the provider has told.
+    /// A charge is in doubt: whatever was taken goes back once the provider has answered.
     Pending,
 }
 

@@ -35,7 +35,7 @@ pub enum Customer {
         /// When it happened, by the clock of the service.
         at: Timestamp,
     },
-    /// Known by sealed data, and booking nothing while it is looked at whether the data may go.
+    /// Registered, but closed for bookings while it is checked whether the customer can be erased.
     Closed {
         /// The personal data, sealed.
         sealed: Vec<u8>,
@@ -120,7 +120,7 @@ pub enum Rejection {
         "the customer of this number was erased, and nothing can be booked under it; register under another number"
     )]
     NumberErased,
-    /// Nothing is booked while it is looked at whether the customer can be erased.
+    /// Nothing is booked while it is checked whether the customer can be erased.
     #[error("the customer of this number is being erased; try again in a moment to learn whether it was")]
     NumberClosed,
     /// The closing that an erasure relied on has ended.
@@ -181,7 +181,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
         (Command::Erase { .. }, Some(Customer::Registered { .. } | Customer::Closed { .. })) => {
             Err(Rejection::ErasureInterrupted)
         }
-        // Two who erase share the closing; whoever comes late finds it done.
+        // Two concurrent erasures share the closing, and the later one finds its work done.
         (Command::Close, Some(Customer::Closed { .. } | Customer::Erased { .. }))
         | (Command::Reopen { .. }, Some(_))
         | (Command::Erase { .. }, Some(Customer::Erased { .. })) => Ok(vec![]),

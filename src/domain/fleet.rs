@@ -10,14 +10,14 @@ use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What staff say of a car.
+/// The data of a car that staff maintain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Particulars {
     /// The model, in the words of the staff.
     pub model: String,
     /// Its class, such as `compact`; empty when it has none.
     pub car_class: String,
-    /// The branch where it stands; empty when it has none.
+    /// The branch at which it is; empty when it has none.
     pub branch: String,
     /// The price of a day for reservations made from now on; what was reserved keeps its price.
     pub daily_rate: Money,
@@ -25,18 +25,18 @@ pub struct Particulars {
     pub registered_on: u32,
 }
 
-/// What staff want to be different; what is `None` stays. What may be missing is taken away by the empty text and 0.
+/// The changes that staff want; `None` changes nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
     /// The model, in the words of the staff.
     pub model: Option<String>,
-    /// Its class; the empty text takes it away.
+    /// Its class; the empty text removes it.
     pub car_class: Option<String>,
-    /// The branch where it stands; the empty text takes it away.
+    /// The branch at which it is; the empty text removes it.
     pub branch: Option<String>,
     /// The price of a day.
     pub daily_rate: Option<Money>,
-    /// The civil date of its registration, `yyyyMMdd` as a number; 0 takes it away.
+    /// The civil date of its registration, `yyyyMMdd` as a number; 0 removes it.
     pub registered_on: Option<u32>,
 }
 
@@ -66,9 +66,9 @@ pub enum RentalNote {
 /// A car's entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Car {
-    /// What staff say of it.
+    /// The data that staff maintain.
     pub particulars: Particulars,
-    /// How often staff have said something, from 1 on.
+    /// How often the particulars were set, from 1 on.
     pub revision: u64,
     /// Whether it has left the fleet.
     pub retired: bool,
@@ -81,7 +81,7 @@ pub struct Car {
 /// What a car is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// In the fleet, neither rented nor blocked now. It may still be reserved: the calendar knows.
+    /// In the fleet, neither rented nor blocked now. Whether it is reserved is known to its calendar.
     Available,
     /// At least one paid rental that is neither returned nor cancelled.
     Rented,
@@ -91,10 +91,10 @@ pub enum Status {
     Retired,
 }
 
-/// What tells an entry from itself at another time: two of one version look alike from outside.
+/// The version of an entry for callers: entries of the same version look the same to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version {
-    /// How often staff have said something.
+    /// How often the particulars were set.
     pub revision: u64,
     /// What the car is doing.
     pub status: Status,
@@ -174,16 +174,16 @@ pub struct State(pub Option<Car>);
 pub enum Command {
     /// Add the car to the fleet.
     Register(Particulars),
-    /// Add the car, or say something new of it.
+    /// Add the car, or replace its particulars.
     Put(Particulars),
-    /// Say something new of the car.
+    /// Change particulars of the car.
     Amend {
         /// What the caller expects of the entry.
         expected: Expected,
         /// What is to be different.
         changes: Changes,
     },
-    /// Nothing but to tell whether the entry is as the caller expects.
+    /// Changes nothing; refused when the entry is not as the caller expects.
     Check(Expected),
     /// The car left the fleet.
     Retire,
@@ -218,7 +218,7 @@ pub enum Command {
 pub enum Event {
     /// The car was added.
     Registered(Particulars),
-    /// Something new was said of it.
+    /// Its particulars were changed.
     Amended(Particulars),
     /// It left the fleet.
     Retired,

@@ -1,7 +1,7 @@
 //! The numbers by which people and programs name things. A value of these types is valid: no other way makes one.
 //!
-//! What somebody outside writes is read by `parse`, and is one number in all its spellings. What is stored is read by
-//! `stored`, to the letter: stores made before hold numbers in other spellings, some with invisible characters.
+//! `parse` reads what callers write, and gives one number for all its spellings. `stored` reads what is stored, to the
+//! letter: stores made by older versions hold numbers in other spellings, some with invisible characters.
 
 use super::spelling;
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -51,7 +51,7 @@ macro_rules! number {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// The number that somebody outside means by `text`: in NFC, whichever spelling it was written in.
+            /// The number that a caller means by `text`: in NFC, whichever spelling it was written in.
             ///
             /// # Errors
             /// When it is then empty, too long, or has a character that is invisible or outside the alphabet of
@@ -116,7 +116,8 @@ number!(
     0
 );
 number!(
-    /// A reservation's number. Its bound is lower than that of others, so that payment and rental numbers made from it fit.
+    /// A reservation's number. Its bounds are lower than those of others, so that the numbers made from it are within
+    /// theirs.
     ReservationNo,
     PREFIX_BYTES_MAX
 );
@@ -140,7 +141,7 @@ const PAYMENT_PREFIX: &str = "pay-";
 const RENTAL_PREFIX: &str = "rent-";
 
 impl CustomerNo {
-    /// The customer of bookings that name none (the old surface allows it).
+    /// The customer of bookings that name none (the legacy API allows it).
     #[must_use]
     pub fn anonymous() -> Self {
         Self("anonymous".into())

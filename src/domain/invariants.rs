@@ -15,7 +15,7 @@ use super::time::Period;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{invariant} is broken for {entity}: {detail}")]
 pub struct Violation {
-    /// The name of the check, which is the name of its function.
+    /// The permanent name of the check.
     pub invariant: &'static str,
     /// The number of the car, payment, reservation or rental for which it is broken.
     pub entity: String,

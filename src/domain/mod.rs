@@ -2,8 +2,10 @@
 //!
 //! Each context has a file (Reservation a directory) with its `State`, `Command`, `Event` and `Rejection`. `decide`
 //! returns the events that follow from a command, or why it is refused; `evolve` applies an event and refuses nothing.
-//! The services above refuse in the same words: they return a [`payment::Rejection`] or a [`customer::Rejection`]
-//! without a command where the state that they read suffices.
+//! The actors above refuse too: with the same rejections where a state that they have read suffices, and for reasons
+//! of their own, such as too many unpaid holds.
+
+#![warn(missing_docs)]
 
 pub mod cancellation;
 pub mod customer;
@@ -35,11 +37,11 @@ pub struct CorruptHistory {
 /// What a payment or a rental is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {
-    /// The number that the caller chose or the service made; two reservations of different cars may share it.
+    /// The reservation's number. A calendar checks only that it is unique for its car; the service looks it up before.
     pub reservation_no: ReservationNo,
-    /// Its place in the order in which all reservations were made, from 1 on; the numeric id of the old surface.
+    /// Its place in the order in which all reservations were made, from 1 on; the numeric id of the legacy API.
     pub serial: u64,
-    /// Who reserved; [`CustomerNo::anonymous`] where the old surface names nobody.
+    /// Who reserved; [`CustomerNo::anonymous`] where the legacy API names nobody.
     pub customer_no: CustomerNo,
     /// The car whose calendar has the reservation.
     pub car_no: CarNo,

@@ -86,7 +86,7 @@ impl Money {
         self.amount
     }
 
-    /// The currency, whose number of decimals nobody here needs to know.
+    /// The currency, in whose minor units the amount is.
     #[must_use]
     pub const fn currency(&self) -> Currency {
         self.currency

@@ -23,7 +23,7 @@ fn kept(text: &str) -> String {
 pub enum Status {
     /// The intent to charge is recorded; the outcome of the attempt is not known yet.
     Requested,
-    /// Nobody knows what became of the attempt; the provider will be asked.
+    /// The outcome of the attempt is not known; the provider will be asked.
     Unknown,
     /// The provider said that nothing happened; the attempt may be made again under the same key.
     NotCharged,
@@ -46,7 +46,7 @@ pub enum Status {
 pub enum Cancelled {
     /// Nothing was charged.
     Uncharged,
-    /// An attempt was under way, and nobody knows yet what became of it.
+    /// An attempt was under way, and its outcome is not known yet.
     InDoubt,
     /// Money was taken; `refund` of it goes back.
     Charged {
@@ -60,7 +60,7 @@ pub enum Cancelled {
 /// One reservation's payment: all its attempts, and its one refund.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payment {
-    /// What is paid.
+    /// The reservation that is paid for.
     pub subject: Subject,
     /// The price of the reservation; every attempt is over all of it.
     pub amount: Money,
@@ -79,7 +79,7 @@ pub struct State(pub Option<Payment>);
 pub enum Command {
     /// Intend to charge.
     Request {
-        /// What is paid.
+        /// The reservation that is paid for.
         subject: Subject,
         /// The price of the reservation; a payment that exists keeps its own amount.
         amount: Money,
@@ -110,7 +110,7 @@ pub enum Command {
     },
     /// Charge nothing more, and give back what was charged above `keep`.
     Cancel {
-        /// What is paid.
+        /// The reservation that is paid for.
         subject: Subject,
         /// The price of the reservation.
         amount: Money,
@@ -129,7 +129,7 @@ pub enum Command {
 pub enum Event {
     /// A charge is intended.
     Requested {
-        /// What is paid.
+        /// The reservation that is paid for.
         subject: Subject,
         /// The price of the reservation; a payment that exists keeps its own amount.
         amount: Money,
@@ -138,7 +138,7 @@ pub enum Event {
     },
     /// Money was taken. After a cancellation everything goes back.
     Approved {
-        /// What is paid.
+        /// The reservation that is paid for.
         subject: Subject,
         /// The price of the reservation; a payment that exists keeps its own amount.
         amount: Money,
@@ -149,7 +149,7 @@ pub enum Event {
     },
     /// The attempt was declined.
     Declined {
-        /// What was to be paid.
+        /// The reservation that was to be paid for.
         subject: Subject,
         /// The number of the attempt.
         attempt: u32,
@@ -158,21 +158,21 @@ pub enum Event {
     },
     /// Nothing happened at the provider.
     NotCharged {
-        /// What was to be paid.
+        /// The reservation that was to be paid for.
         subject: Subject,
         /// The number of the attempt.
         attempt: u32,
     },
     /// The attempt's outcome is unknown.
     SightLost {
-        /// What was to be paid.
+        /// The reservation that was to be paid for.
         subject: Subject,
         /// The number of the attempt.
         attempt: u32,
     },
     /// Nothing more will be charged.
     Cancelled {
-        /// What was to be paid.
+        /// The reservation that was to be paid for.
         subject: Subject,
         /// The price of the reservation.
         amount: Money,
@@ -181,9 +181,9 @@ pub enum Event {
     },
     /// The provider has given the refund.
     Refunded {
-        /// What was paid.
+        /// The reservation that is paid for.
         subject: Subject,
-        /// What went back.
+        /// The amount of the refund.
         amount: Money,
         /// The provider's own number.
         provider_ref: String,

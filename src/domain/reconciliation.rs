@@ -31,13 +31,13 @@ pub struct Moved {
 pub enum Difference {
     /// The provider has taken money that is not recorded here as charged.
     ChargeNotRecorded,
-    /// Money is recorded here as charged, and the provider knows nothing of it.
+    /// Money is recorded here as charged, and is not in the provider's record.
     ChargeNotFound,
     /// Both know the charge, with different amounts.
     ChargeAmountsDiffer,
     /// The provider has given money back, and that is not recorded here.
     RefundNotRecorded,
-    /// Money is recorded here as given back, and the provider knows nothing of it.
+    /// Money is recorded here as given back, and is not in the provider's record.
     RefundNotFound,
     /// Both know the refund, with different amounts.
     RefundAmountsDiffer,

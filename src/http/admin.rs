@@ -1,4 +1,4 @@
-//! What operators look at and turn: bulkhead and breaker of payments, a backup, and faults for exercises.
+//! The routes of operators: the bulkhead and its breaker, reconciliation, a backup, and injected faults.
 
 use super::Front;
 use super::access;
@@ -61,7 +61,7 @@ impl GuardDto {
     }
 }
 
-/// Faults are there only where they were asked for; otherwise the path does not exist.
+/// Without fault injection the path of faults does not exist.
 pub(super) fn mount(group: Group<Front>, fault_injection: bool) -> Group<Front> {
     let group = group.on(&access::PAYMENT_GUARD, guard).on(&access::FORCE_BREAKER, force);
     let group = group.on(&access::RECONCILIATION, reconcile).on(&access::BACKUP, backup);
@@ -78,7 +78,7 @@ async fn reconcile(front: Arc<Front>, call: Call) -> Outcome {
     Ok(Answer::ok(&ReconciliationDto::of(&front.service.reconcile().await?)).uncached())
 }
 
-/// An archive as it is made. Whoever gets all of it finds a trailer at its end; otherwise the answer breaks off.
+/// Streams an archive as it is made. A complete one ends with a trailer; otherwise the body breaks off.
 async fn backup(front: Arc<Front>, call: Call) -> Outcome {
     call.query(&[])?;
     let pieces = until(front.service.backup()?, front.shutdown.clone());
@@ -88,7 +88,7 @@ async fn backup(front: Arc<Front>, call: Call) -> Outcome {
     Ok(answer)
 }
 
-/// The same pieces, broken off when the service ends.
+/// Breaks the archive off when the service ends.
 fn until(pieces: Backup, shutdown: CancellationToken) -> Backup {
     let next = |state: Option<(Backup, CancellationToken)>| async move {
         let (mut pieces, shutdown) = state?;

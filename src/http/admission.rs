@@ -1,5 +1,5 @@
-//! Who is let in at all, before anything is read of a call but its head: what a client may ask, what is too much while
-//! there is an overload, and what the store can take. Outlives the services that are swapped behind it.
+//! Which calls are admitted, decided from the head of a request only: rate limit, load shedding, and room in the store.
+//! Outlives the generations that are swapped behind it.
 
 use super::access::{Priority, Route};
 use super::problem::Problem;
@@ -9,12 +9,9 @@ use super::storage::Storage;
 use std::net::IpAddr;
 use warp::http::HeaderMap;
 
-/// What every call passes first.
 #[derive(Default)]
 pub struct Admission {
-    /// What is known of the store.
     pub storage: Storage,
-    /// What is turned away in an overload.
     pub shedder: Shedder,
     rate_limit: Option<RateLimit>,
 }
@@ -25,14 +22,14 @@ impl Admission {
         Admission { rate_limit: rate_limit.map(RateLimit::new), ..Admission::default() }
     }
 
-    /// Whether a call is let in, and what its client is to be told of what is left to it.
+    /// Whether a call is admitted, and what the client has left of its rate limit, if there is one.
     pub(super) fn admit(
         &self,
         route: &Route,
         peer: Option<IpAddr>,
         headers: &HeaderMap,
     ) -> (Result<(), Problem>, Option<Allowance>) {
-        // Whoever watches over the service must not be kept from it by what others, or its gateway, ask.
+        // Monitoring must not be cut off by other clients of the same gateway's address.
         let counted = self.rate_limit.as_ref().filter(|_| route.priority != Priority::Operate);
         let (within, allowance) = match counted.map(|limit| limit.count(peer, headers)) {
             Some((within, allowance)) => (within, Some(allowance)),

@@ -1,4 +1,4 @@
-//! An answer before it goes out, in a form that can also be written down and given again.
+//! A response before it is sent, in a form that can be stored under an idempotency key and replayed.
 
 use futures_util::Stream;
 use futures_util::stream::BoxStream;
@@ -17,34 +17,26 @@ pub const JSON: &str = "application/json";
 /// The media type of JSON documents, one a line.
 pub const LINES: &str = "application/x-ndjson";
 
-/// What an answer carries.
 pub enum Content {
-    /// Nothing.
     Empty,
     /// Text of the media type in the headers.
     Text(Cow<'static, str>),
-    /// A response made elsewhere, such as an event stream; it can be neither written down nor given again.
+    /// A response made elsewhere, such as an event stream; it can be neither stored nor replayed.
     Stream(Box<Response>),
 }
 
-/// How an answer is written down under an idempotency key.
+/// How an answer is stored under an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReplayPolicy {
-    /// As it is.
     Verbatim,
     /// Without its body, which holds personal data: it is rendered again from what this names.
     ByReference(String),
 }
 
-/// An answer.
 pub struct Answer {
-    /// Its status.
     pub status: StatusCode,
-    /// Its headers.
     pub headers: HeaderMap,
-    /// What it carries.
     pub content: Content,
-    /// How it is written down.
     pub keeping: ReplayPolicy,
 }
 
@@ -55,14 +47,12 @@ impl fmt::Debug for Answer {
 }
 
 impl Answer {
-    /// Text of a media type.
     pub fn text(status: StatusCode, media_type: &'static str, text: impl Into<Cow<'static, str>>) -> Answer {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         Answer { status, headers, content: Content::Text(text.into()), keeping: ReplayPolicy::Verbatim }
     }
 
-    /// A JSON document of a media type.
     pub fn document<T: Serialize>(status: StatusCode, media_type: &'static str, document: &T) -> Answer {
         match serde_json::to_string(document) {
             Ok(text) => Answer::text(status, media_type, text),
@@ -74,7 +64,6 @@ impl Answer {
         }
     }
 
-    /// A JSON document.
     pub fn json<T: Serialize>(status: StatusCode, document: &T) -> Answer {
         Answer::document(status, JSON, document)
     }
@@ -84,7 +73,6 @@ impl Answer {
         Answer::json(StatusCode::OK, document)
     }
 
-    /// Nothing but a status.
     pub fn empty(status: StatusCode) -> Answer {
         Answer { status, headers: HeaderMap::new(), content: Content::Empty, keeping: ReplayPolicy::Verbatim }
     }
@@ -94,13 +82,12 @@ impl Answer {
         Answer::empty(StatusCode::NO_CONTENT)
     }
 
-    /// A response made elsewhere.
     pub fn stream(response: Response) -> Answer {
         let status = response.status();
         Answer { content: Content::Stream(Box::new(response)), ..Answer::empty(status) }
     }
 
-    /// The same answer with a `Location`, a path whose segments are already encoded.
+    /// Adds a `Location`: a path whose segments are encoded already.
     #[must_use]
     pub fn located(mut self, path: &str) -> Answer {
         if let Ok(value) = HeaderValue::from_str(path) {
@@ -109,7 +96,7 @@ impl Answer {
         self
     }
 
-    /// The same answer with an `ETag`, which comes with its quotes.
+    /// Adds an `ETag`, given with its quotes.
     #[must_use]
     pub fn tagged(mut self, tag: &str) -> Answer {
         if let Ok(value) = HeaderValue::from_str(tag) {
@@ -118,28 +105,27 @@ impl Answer {
         self
     }
 
-    /// The same answer with a `Retry-After` in seconds.
+    /// Adds a `Retry-After` in seconds.
     #[must_use]
     pub fn retrying(mut self, seconds: u64) -> Answer {
         self.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         self
     }
 
-    /// The same answer, whose body is personal data: no cache keeps it, and no record holds it in the clear.
+    /// Marks the body as personal data: no cache keeps it, and no record holds it in the clear.
     #[must_use]
     pub fn personal(mut self, reference: String) -> Answer {
         self.keeping = ReplayPolicy::ByReference(reference);
         self.uncached()
     }
 
-    /// The same answer, which no cache keeps.
+    /// Forbids caches to keep it.
     #[must_use]
     pub fn uncached(mut self) -> Answer {
         self.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         self
     }
 
-    /// The answer as warp sends it.
     pub fn into_response(self) -> Response {
         let mut response = match self.content {
             Content::Empty => Response::default(),
@@ -153,7 +139,7 @@ impl Answer {
     }
 }
 
-/// A stream that can be shared, as warp wants it, because nobody can poll it but its owner.
+/// Makes a stream `Sync`, as warp wants it: only its owner can poll it.
 pub(super) struct Exclusive<T>(Mutex<BoxStream<'static, T>>);
 
 impl<T> Exclusive<T> {

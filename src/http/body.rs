@@ -10,17 +10,15 @@ use tokio::time::timeout;
 use warp::http::HeaderMap;
 use warp::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, TRANSFER_ENCODING};
 
-/// A body on its way.
 pub type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>;
 
-/// The bounds of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BodyLimits {
     /// The most bytes that are kept.
     pub bytes_max: usize,
     /// How long the whole body may take.
     pub read_max: Duration,
-    /// The most bytes that are read and thrown away, so that a caller who sends too much still hears why.
+    /// The most bytes that are read and discarded, so that a caller who sends too much can still read the answer.
     pub discarded_bytes_max: usize,
 }
 
@@ -30,13 +28,12 @@ impl Default for BodyLimits {
     }
 }
 
-/// Boxes what warp gives.
 pub fn boxed<B: Buf>(stream: impl Stream<Item = Result<B, warp::Error>> + Send + 'static) -> BodyStream {
     Box::pin(stream.map(|chunk| chunk.map(|mut buffer| buffer.copy_to_bytes(buffer.remaining()))))
 }
 
 impl BodyLimits {
-    /// The body as the route's rule wants it; empty when it is ignored or missing where it may be.
+    /// The body by the route's rule; empty when it is ignored, or optional and missing.
     ///
     /// # Errors
     /// 400, 408, 413 and 415.
@@ -61,10 +58,10 @@ impl BodyLimits {
         Ok(bytes)
     }
 
-    /// Reads and throws away what is on its way, within bounds; closing with unread data would reset the connection
+    /// Reads and discards what is still to come, within bounds: closing with unread data would reset the connection
     /// before the caller has read the answer.
     pub async fn discard<E>(&self, headers: &HeaderMap, body: impl Stream<Item = Result<Bytes, E>>) {
-        // Whoever waits to be told to go on has sent nothing yet.
+        // A client that expects `100 Continue` has not sent the body yet.
         if may_have_body(headers) && !headers.contains_key(EXPECT) {
             let _ = timeout(self.read_max, self.throw_away(pin!(body))).await;
         }

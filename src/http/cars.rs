@@ -24,7 +24,6 @@ pub(super) const TEXT_CHARS_MAX: usize = 100;
 /// The members of a car; its number comes first and cannot be amended.
 const CAR: [&str; 6] = ["carNo", "model", "dailyRate", "carClass", "branch", "registeredOn"];
 
-/// A page of a list.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PageDto<T> {
@@ -38,7 +37,6 @@ impl<T> PageDto<T> {
     }
 }
 
-/// A car in answers.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct CarDto {
@@ -69,7 +67,6 @@ impl CarDto {
     }
 }
 
-/// A maintenance block in answers.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct BlockDto {
@@ -90,7 +87,6 @@ impl BlockDto {
     }
 }
 
-/// A status as it is written outside.
 pub(super) const fn status_name(status: Status) -> &'static str {
     match status {
         Status::Available => "AVAILABLE",
@@ -100,7 +96,6 @@ pub(super) const fn status_name(status: Status) -> &'static str {
     }
 }
 
-/// The status of cars that a list is asked for.
 pub(super) fn status(query: &Query) -> Result<Option<Status>, Problem> {
     let Some(text) = query.get("status") else { return Ok(None) };
     let all = [Status::Available, Status::Rented, Status::Maintenance, Status::Retired];
@@ -211,14 +206,14 @@ fn path_of(car_no: &CarNo) -> String {
     format!("/v1/cars/{}", segment(car_no.as_str()))
 }
 
-/// Lists of cars go on after a car's number.
+/// The cursor of a list of cars is the last car's number.
 pub(super) async fn cursor(front: &Front, cursor: Option<&str>) -> Result<Option<CarNo>, Problem> {
     let Some(text) = cursor else { return Ok(None) };
     let spelled = Spelled::read(text, |_| InvalidCursor.into())?;
     spelled.resolve(&front.service).await.map(Some)
 }
 
-/// What a caller wants to be different. As in RFC 7396, `null` takes away what may be missing.
+/// The changes of a merge patch (RFC 7396): `null` removes what may be missing.
 fn changes(body: &[u8]) -> Result<Changes, Problem> {
     let mut members = Members::parse(body, &CAR[1..])?;
     let text = |members: &mut Members, name| {

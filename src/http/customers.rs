@@ -1,4 +1,4 @@
-//! Customers: becoming one, being read, being forgotten. Personal data is rendered here and on My Page only.
+//! Customers: registering, reading and erasing them. Personal data is rendered here and on My Page only.
 
 use super::Front;
 use super::access;
@@ -104,7 +104,7 @@ async fn erase(front: Arc<Front>, call: Call) -> Outcome {
 
 fn email(members: &mut Members) -> Result<String, Problem> {
     let email = members.text("email", EMAIL_CHARS_MAX)?;
-    // Whether mail arrives there can only be found out by sending some.
+    // Only sending mail could show whether the address exists.
     let plausible = email.split_once('@').is_some_and(|(local, domain)| {
         !shows_nothing(local) && !shows_nothing(domain) && !domain.contains('@') && !email.contains(char::is_whitespace)
     });

@@ -1,7 +1,7 @@
-//! From a table of routes with handlers to a warp filter: everything that all calls have in common, once.
+//! From a table of routes with handlers to a warp filter: everything that all calls have in common.
 //!
 //! A group of routes is one filter, since a chain of one filter per route turns a 404 into whatever the last one
-//! rejected with. Which paths and methods there are is asked of the table, never of warp's rejections.
+//! rejected with. Paths and methods are matched here against the table, never by warp's rejections.
 
 use super::access::{Priority, Route, admit};
 use super::admission::Admission;
@@ -32,15 +32,12 @@ use warp::http::{HeaderMap, Method};
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
-/// The most segments that a path may have.
 const SEGMENTS_MAX: usize = 12;
 
-/// The bounds of requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestLimits {
-    /// Of their bodies.
     pub body: BodyLimits,
-    /// The most changes under way at once, those included whose caller has gone.
+    /// The most changes in flight, including those whose caller has gone.
     pub changes_max: usize,
     /// How long a caller waits for an answer at most. A change goes on after that.
     pub answer_max: Duration,
@@ -52,7 +49,6 @@ impl Default for RequestLimits {
     }
 }
 
-/// What all routes share.
 pub struct Common {
     limits: RequestLimits,
     answers: Arc<dyn Answers>,
@@ -63,12 +59,11 @@ pub struct Common {
 }
 
 impl Common {
-    /// With answers kept in `answers`; changes run in `changes`, so that they can be waited for.
+    /// Changes run in `changes`, so that a shutdown can wait for them.
     pub fn new(limits: RequestLimits, answers: Arc<dyn Answers>, changes: TaskTracker) -> Arc<Common> {
         Common::on(limits, answers, changes, Arc::default())
     }
 
-    /// The same with an admission that may have somebody to turn away.
     pub fn on(
         limits: RequestLimits,
         answers: Arc<dyn Answers>,
@@ -83,9 +78,8 @@ impl Common {
 /// A call, read as far as it can be without knowing what it means.
 #[derive(Debug)]
 pub struct Call {
-    /// Its headers.
     pub headers: HeaderMap,
-    /// Its body; empty where none is read.
+    /// Empty where none is read.
     pub body: Bytes,
     parameters: Vec<(&'static str, String)>,
     query: String,
@@ -101,12 +95,12 @@ impl Call {
         Query::parse(&self.query, known)
     }
 
-    /// The query as it came, without the `?`.
+    /// The query as it was sent, without the `?`.
     pub fn raw_query(&self) -> &str {
         &self.query
     }
 
-    /// A segment of the path as it came, still encoded; empty when the template has none of that name.
+    /// A segment of the path as it was sent, still encoded; empty when the template has none of that name.
     pub fn segment(&self, name: &str) -> &str {
         self.parameters.iter().find(|(other, _)| *other == name).map_or("", |(_, value)| value)
     }
@@ -135,13 +129,11 @@ impl Call {
         N::parse_number(&text).map_err(|_| Problem::internal())
     }
 
-    /// Whether the caller has named the call.
     pub fn is_keyed(&self) -> bool {
         self.keyed.is_some()
     }
 }
 
-/// What a handler answers.
 pub type Outcome = Result<Answer, Problem>;
 
 type Handler = Arc<dyn Fn(Call) -> BoxFuture<'static, Outcome> + Send + Sync>;
@@ -166,12 +158,11 @@ pub struct Group<S> {
 }
 
 impl<S: Send + Sync + 'static> Group<S> {
-    /// No routes yet.
     pub fn new(common: &Arc<Common>, state: &Arc<S>) -> Group<S> {
         Group { common: Arc::clone(common), state: Arc::clone(state), mounted: vec![] }
     }
 
-    /// One route more. Of two that match, the first answers.
+    /// Adds a route. Of two that match, the first answers.
     #[must_use]
     pub fn on<H, F>(mut self, route: &'static Route, handler: H) -> Group<S>
     where
@@ -185,12 +176,10 @@ impl<S: Send + Sync + 'static> Group<S> {
         self
     }
 
-    /// What the handlers share.
     pub fn state(&self) -> &Arc<S> {
         &self.state
     }
 
-    /// The routes so far.
     pub fn routes(&self) -> Vec<&'static Route> {
         self.mounted.iter().map(|mounted| mounted.route).collect()
     }
@@ -305,7 +294,7 @@ async fn answer(
 ) -> Response {
     let started = Instant::now();
     let route = matched.route;
-    // Probes and scrapes come all the time and book nothing.
+    // Probes and scrapes would fill the collector with traces that nobody needs.
     let span = match route.priority {
         Priority::Operate => Span::none(),
         Priority::List | Priority::Look | Priority::Begin | Priority::Settle => {
@@ -354,7 +343,7 @@ async fn carry_out(
     }
     let permit = Arc::clone(&common.permits).try_acquire_owned().map_err(|_| Problem::overloaded(1_000))?;
     let common_of_task = Arc::clone(common);
-    // A change that has begun is carried to its end, whether its caller stays or not.
+    // In a task of its own: a change that has begun goes on when its caller has gone.
     let change = async move {
         let outcome = change(&common_of_task, route, handler, call, keyed).await;
         drop(permit);
@@ -384,7 +373,7 @@ async fn change(
     if let Some(answer) = idempotency::recall(common.answers.as_ref(), &keyed).await? {
         return Ok(answer);
     }
-    // What the call changes is recorded under its name with the change itself, should the process end in between.
+    // Its commands are recorded under this key in the appends themselves, in case the process ends before `keep`.
     let answer = CALLER_KEY.scope(keyed.caller_key(), run(call)).await.unwrap_or_else(Answer::from);
     idempotency::keep(common.answers.as_ref(), &keyed, &answer).await;
     Ok(answer)
@@ -395,7 +384,7 @@ fn panicked(route: &Route) -> Problem {
     Problem::internal()
 }
 
-/// Failures that have not happened yet are there with 0, so that a rate over them is one from the first on.
+/// Creates the series of failures with 0, so that a rate sees the first one.
 fn announce(route: &'static Route) {
     let (template, method) = (route.template, route.method.as_str());
     for status in ["500", "503"] {

@@ -1,4 +1,4 @@
-//! What the front door stands on, and how its surfaces are put together.
+//! What the handlers of all routes share.
 
 use super::admission::Admission;
 use super::endpoint::RequestLimits;
@@ -12,23 +12,19 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How the front door behaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrontSettings {
-    /// The bounds of requests.
     pub requests: RequestLimits,
-    /// The most event streams at once.
     pub streams_max: usize,
-    /// How often an event stream says something when nothing happens.
+    /// How often an event stream sends a comment when nothing happens.
     pub keep_alive: Duration,
-    /// Where this installation stands, as health shows it; empty when nobody said.
+    /// Where this installation is, as health shows it; empty when not set.
     pub site: String,
-    /// Whether faults can be injected.
     pub fault_injection: bool,
-    /// Where the days of the old surface lie.
+    /// The time zone of the days of the legacy API.
     pub time_zone: TimeZone,
-    /// How many proxies in front are ours, and tell by `X-Forwarded-Host` and `X-Forwarded-Proto` where the links of the
-    /// old surface lead; with none these are not believed.
+    /// How many proxies in front are ours, so that their `X-Forwarded-Host` and `X-Forwarded-Proto` are trusted for the
+    /// links of the legacy API.
     pub trusted_proxies: usize,
 }
 
@@ -46,26 +42,22 @@ impl Default for FrontSettings {
     }
 }
 
-/// What the handlers need.
 pub struct Front {
-    /// Whom they ask.
     pub service: Arc<Service>,
-    /// How they behave.
     pub settings: FrontSettings,
     /// Ends event streams and readiness.
     pub shutdown: CancellationToken,
     /// The changes under way: close it and wait for it after the server has ended.
     pub changes: TaskTracker,
-    /// What has been measured; without it there is nothing at `/metrics`.
+    /// Without it `/metrics` is 404.
     pub measured: Option<PrometheusHandle>,
-    /// Who is let in.
     pub admission: Arc<Admission>,
     pub(super) streams: Arc<Semaphore>,
     ready: AtomicBool,
 }
 
 impl Front {
-    /// A front door that does not call itself ready yet.
+    /// Not ready yet.
     pub fn new(
         service: Arc<Service>,
         settings: FrontSettings,
@@ -78,12 +70,10 @@ impl Front {
         Arc::new(Front { service, settings, shutdown, changes, measured, admission, streams, ready })
     }
 
-    /// Says that the start is complete, or that it is not any more.
     pub fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::Release);
     }
 
-    /// Whether requests should be sent here.
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire) && !self.shutdown.is_cancelled()
     }

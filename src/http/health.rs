@@ -1,4 +1,4 @@
-//! How the service is, for people, orchestrators and load balancers.
+//! Health, liveness and readiness, for people, orchestrators and load balancers.
 
 use super::Front;
 use super::access;
@@ -15,7 +15,7 @@ use warp::filters::path::FullPath;
 use warp::http::StatusCode;
 use warp::reply::Response;
 
-/// The component without which the process cannot go on by itself; the journal comes back by itself.
+/// The component that only a restart of the process brings back; the journal is opened again without one.
 const RUNTIME: &str = "runtime";
 
 #[derive(Debug, Serialize)]
@@ -49,7 +49,6 @@ async fn health(front: Arc<Front>, _call: Call) -> Outcome {
     Ok(overall(components))
 }
 
-/// Every part of the service.
 pub(super) fn components(front: &Front) -> Vec<ComponentHealth> {
     let mut components = front.service.health();
     front.admission.storage.complete(&mut components);
@@ -65,8 +64,7 @@ async fn readiness(front: Arc<Front>, _call: Call) -> Outcome {
     Ok(probe(front.is_ready()))
 }
 
-/// What answers while the start takes long: that the process lives, that it is not ready, and to everything else that it
-/// should be asked again.
+/// Answers while the start takes long: alive, not ready, and 503 with `Retry-After` to every other request.
 pub fn starting() -> BoxedFilter<(Response,)> {
     let answer = |path: FullPath| {
         let components = || {
@@ -88,7 +86,7 @@ pub fn starting() -> BoxedFilter<(Response,)> {
     warp::path::full().map(answer).boxed()
 }
 
-/// The service is down when something essential is; otherwise it does its work without the parts that are down.
+/// The service is down when an essential component is; it works without the others.
 fn overall(components: Vec<ComponentHealth>) -> Answer {
     let up = !components.iter().any(|component| component.essential && !component.up);
     let component = |component: ComponentHealth| {

@@ -1,5 +1,5 @@
-//! For whom a request is meant (RFC 9112, section 3.2): exactly one `Host`, with the authority that the target names where
-//! it names one. Knows no routes.
+//! The `Host` of a request (RFC 9112, section 3.2): exactly one, and the authority of the target where that is in
+//! absolute form. Knows no routes.
 
 use super::problem::Problem;
 use std::net::Ipv6Addr;
@@ -9,11 +9,11 @@ use warp::http::{HeaderValue, Request, Version};
 /// The longest host with its port, in bytes: a name of 253, and room for the port.
 const HOST_BYTES_MAX: usize = 260;
 
-/// Checks the `Host` of a request and puts in its place what the target says of it, if that is in absolute form: everybody
-/// behind this reads one `Host` that is one.
+/// Checks the `Host` of a request, and replaces it by the target's authority if the target is in absolute form: all
+/// code behind this reads one valid `Host`.
 ///
 /// # Errors
-/// 400 `invalid_host`: of HTTP/1.1 without one, of any version with two or with one that is none.
+/// 400 `invalid_host`: HTTP/1.1 without one, or any version with two or with an invalid one.
 pub(super) fn settle<B>(request: &mut Request<B>) -> Result<(), Problem> {
     let mut given = request.headers().get_all(HOST).iter();
     let legal = match (given.next(), given.next()) {
@@ -38,8 +38,8 @@ fn invalid() -> Problem {
     Problem::bad_request("invalid_host", detail).closing()
 }
 
-/// Whether a text is a host with or without a port, as RFC 3986, section 3.2, has it, but for what no machine is called:
-/// names with sub-delims, among them the comma by which two `Host` lines are joined, and addresses of future versions.
+/// Whether a text is a host with or without a port by RFC 3986, section 3.2, less what no host uses: sub-delims in
+/// names, among them the comma that joins two `Host` lines, and addresses of future versions.
 pub(super) fn is_host(text: &str) -> bool {
     let (host_is_legal, rest) = if let Some(opened) = text.strip_prefix('[') {
         let Some((address, rest)) = opened.split_once(']') else { return false };

@@ -16,30 +16,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use warp::http::header::{CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER};
 use warp::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-/// The header that names a call.
 pub const KEY_HEADER: &str = "idempotency-key";
-/// The header that marks an answer given before.
+/// The header that marks a replayed answer.
 pub const REPLAYED_HEADER: HeaderName = HeaderName::from_static("idempotency-replayed");
-/// The longest key, in characters.
 pub const KEY_CHARS_MAX: usize = 255;
 
-/// What of an answer's headers is kept.
+/// The headers of an answer that are stored with it.
 const KEPT_HEADERS: [HeaderName; 4] = [CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER];
 
 type Hash = [u8; 32];
 
-/// Where answers are kept.
 pub trait Answers: Send + Sync + 'static {
-    /// The record of a call.
     fn remembered<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<CommandRecord>, ServiceError>>;
 
-    /// Records a call; the first record of an id stays, and is the answer.
+    /// Stores a record; the first record of an id stays, and is returned.
     fn remember(&self, record: CommandRecord) -> BoxFuture<'_, Result<CommandRecord, ServiceError>>;
 
     /// The body of an answer that was kept by reference, rendered again.
     fn rendered<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<String, Problem>>;
 
-    /// Milliseconds since the epoch.
     fn now_ms(&self) -> i64;
 }
 
@@ -51,7 +46,7 @@ pub struct IdempotencyKey {
 }
 
 impl IdempotencyKey {
-    /// The call that the headers name, if they do.
+    /// `None` without the header.
     ///
     /// # Errors
     /// 400 `invalid_idempotency_key`.
@@ -64,7 +59,7 @@ impl IdempotencyKey {
             let detail = format!("one Idempotency-Key of 1 to {KEY_CHARS_MAX} visible ASCII characters is allowed");
             return Err(Problem::bad_request("invalid_idempotency_key", detail));
         }
-        // The key is part of the fingerprint, so that nobody can try out bodies with personal data against it.
+        // The key is a salt of the fingerprint, so that nobody can guess bodies with personal data from a store.
         Ok(Some(IdempotencyKey {
             id: hash(&[method.as_bytes(), path.as_bytes(), key]),
             fingerprint: hash(&[key, body]),
@@ -77,7 +72,7 @@ impl IdempotencyKey {
         format!("{prefix}{}", &hex(&hash(&[&self.id, prefix.as_bytes()]))[..32])
     }
 
-    /// The name of this very call, body included, for the commands that it leads to.
+    /// An id of this call, body included, for the commands that it leads to.
     pub fn caller_key(&self) -> Arc<str> {
         hex(&hash(&[&self.id, &self.fingerprint])).into()
     }
@@ -87,11 +82,10 @@ impl IdempotencyKey {
     }
 }
 
-/// The calls under way, by their ids. As many as there are requests under way at most.
+/// The calls in flight, by their ids; bounded by the requests in flight.
 #[derive(Debug, Default)]
 pub struct InUse(Mutex<HashMap<Hash, Hash>>);
 
-/// A call that is under way until this is dropped.
 #[derive(Debug)]
 pub struct Claim {
     in_use: Arc<InUse>,
@@ -105,10 +99,8 @@ impl Drop for Claim {
 }
 
 impl InUse {
-    /// Claims a call.
-    ///
     /// # Errors
-    /// 409 while the same is under way, 422 while it is with another body.
+    /// 409 while the same call is in flight, 422 while it is with another body.
     pub fn claim(self: &Arc<InUse>, keyed: &IdempotencyKey) -> Result<Claim, Problem> {
         let mut claimed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match claimed.get(&keyed.id) {
@@ -140,10 +132,10 @@ enum KeptBody {
     Reference(String),
 }
 
-/// The answer that was given to this call before, if one was.
+/// The stored answer of this call, if there is one.
 ///
 /// # Errors
-/// 422 when the body was another one; what the store refuses.
+/// 422 when the body was another one; errors of the store.
 pub async fn recall(answers: &dyn Answers, keyed: &IdempotencyKey) -> Result<Option<Answer>, Problem> {
     match answers.remembered(&keyed.record_id()).await? {
         Some(record) if record.expires_ms > answers.now_ms() => replay(answers, keyed, &record).await,
@@ -151,8 +143,8 @@ pub async fn recall(answers: &dyn Answers, keyed: &IdempotencyKey) -> Result<Opt
     }
 }
 
-/// Records the answer that was given to this call. Failures of the service itself are not recorded, so that the call
-/// can be made again; nor is a failed precondition, since the same call may be made again with what was read since.
+/// Stores the answer of this call. Failures of the service itself are not stored, so that the call can be retried; nor
+/// is a failed precondition, since the call can be repeated with a newer version.
 pub async fn keep(answers: &dyn Answers, keyed: &IdempotencyKey, answer: &Answer) {
     if answer.status.is_server_error() || answer.status == StatusCode::PRECONDITION_FAILED {
         return;
@@ -164,7 +156,7 @@ pub async fn keep(answers: &dyn Answers, keyed: &IdempotencyKey, answer: &Answer
         expires_ms: answers.now_ms().saturating_add(ANSWER_KEPT_MS),
     };
     if let Err(error) = answers.remember(record).await {
-        // The work is done all the same; a repeat finds it by the number made from the key.
+        // The change is done; a repeat finds it by the number made from the key.
         tracing::warn!(%error, "answer not recorded");
     }
 }
@@ -221,7 +213,7 @@ fn reused() -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
 }
 
-/// A hash of parts, each with its length in front so that no two lists of parts look alike.
+/// A hash of parts, each with its length in front, so that different lists of parts have different hashes.
 fn hash(parts: &[&[u8]]) -> Hash {
     let mut hasher = Sha256::new();
     for part in parts {

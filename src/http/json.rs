@@ -1,4 +1,4 @@
-//! Strict JSON objects: no member twice, none unknown, none of another type. Never repeats a value in what it says.
+//! Strict JSON objects: no member twice, none unknown, none of another type. Its messages never contain a value.
 
 use super::numbers::{Number, Spelled};
 use super::problem::{Problem, plain_name};
@@ -12,17 +12,13 @@ use std::fmt;
 /// A JSON value whose objects have no member twice. Integers are kept apart from other numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Json {
-    /// `null`.
     Null,
-    /// `true` or `false`.
     Bool(bool),
     /// A whole number that is not negative.
     Natural(u64),
     /// Any other number.
     OtherNumber(f64),
-    /// A text.
     Text(String),
-    /// An array.
     Array(Vec<Json>),
     /// An object, in the order in which it was written.
     Object(Vec<(String, Json)>),
@@ -94,10 +90,6 @@ impl<'de> Deserialize<'de> for Json {
 }
 
 impl Json {
-    /// The value that `bytes` are.
-    ///
-    /// # Errors
-    /// 400 `malformed_json`.
     pub fn parse(bytes: &[u8]) -> Result<Json, Problem> {
         serde_json::from_slice(bytes).map_err(|error| {
             let what = if error.is_data() { "an object has a member twice" } else { "the body is not JSON" };
@@ -106,10 +98,10 @@ impl Json {
     }
 }
 
-/// The members of an object, taken one by one; what is left over at the end is unknown.
+/// The members of an object, taken out one by one; whatever is left at the end is unknown.
 #[derive(Debug)]
 pub struct Members {
-    /// What stands in front of a member's name in a message: empty, or such as `dailyRate.`.
+    /// The prefix of a member's name in a message: empty, or such as `dailyRate.`.
     path: String,
     known: &'static [&'static str],
     left: Vec<(String, Json)>,
@@ -142,7 +134,6 @@ impl Members {
         Problem::invalid_member(&format!("{}{member}", self.path), why)
     }
 
-    /// Takes a member out, if it is there.
     pub fn take(&mut self, member: &str) -> Option<Json> {
         let at = self.left.iter().position(|(name, _)| name == member)?;
         Some(self.left.swap_remove(at).1)
@@ -165,10 +156,6 @@ impl Members {
         Ok(Some(text))
     }
 
-    /// The same, where it must be there.
-    ///
-    /// # Errors
-    /// 400 `invalid_member`.
     pub fn text(&mut self, member: &str, chars_max: usize) -> Result<String, Problem> {
         self.optional_text(member, chars_max)?.ok_or_else(|| self.missing(member))
     }
@@ -187,10 +174,6 @@ impl Members {
         parse(&text).map(Some).map_err(|why| self.invalid(member, &why.to_string()))
     }
 
-    /// The same, where it must be there.
-    ///
-    /// # Errors
-    /// 400 `invalid_member`.
     pub fn required<T, E: fmt::Display>(
         &mut self,
         member: &str,
@@ -209,18 +192,10 @@ impl Members {
         Spelled::read(&text, |why| self.invalid(member, &why.to_string())).map(Some)
     }
 
-    /// The same, where it must be there.
-    ///
-    /// # Errors
-    /// 400 `invalid_member`.
     pub fn number<N: Number>(&mut self, member: &str) -> Result<Spelled<N>, Problem> {
         self.optional_number(member)?.ok_or_else(|| self.missing(member))
     }
 
-    /// An instant.
-    ///
-    /// # Errors
-    /// 400 `invalid_member`.
     pub fn instant(&mut self, member: &str) -> Result<Timestamp, Problem> {
         self.required(member, values::parse_instant)
     }
@@ -261,10 +236,6 @@ impl Members {
         Ok(Some(money))
     }
 
-    /// An amount of money.
-    ///
-    /// # Errors
-    /// 400 `invalid_member`.
     pub fn money(&mut self, member: &str) -> Result<Money, Problem> {
         self.optional_money(member)?.ok_or_else(|| self.missing(member))
     }
@@ -279,7 +250,7 @@ impl Members {
         Err(Problem::unknown_member(&format!("{}{name}", self.path), meant.as_deref()))
     }
 
-    /// Whoever misspells a member leaves it out, too, so what is not known is named beside what is missing.
+    /// A misspelt member is missing too, so the message also names an unknown member.
     fn missing(&self, member: &str) -> Problem {
         let unknown = || self.left.iter().map(|(name, _)| name.as_str()).filter(|name| !self.known.contains(name));
         let misspelt = unknown().find(|name| self.meant_by(name) == Some(member));

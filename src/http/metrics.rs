@@ -1,4 +1,4 @@
-//! What has been measured, as Prometheus reads it. Somebody else sees to the upkeep of the recorder.
+//! The metrics in the text format of Prometheus. `rentcar serve` does the upkeep of the recorder.
 
 use super::Front;
 use super::answer::Answer;

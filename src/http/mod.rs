@@ -1,7 +1,7 @@
-//! The front door: calls are read, asked of the service, and their answers rendered. Decides nothing.
+//! The HTTP interface: reads calls, asks the service, and renders the answers. Decides nothing about cars or bookings.
 //!
 //! [`server`] accepts connections, [`endpoint`] does what all calls have in common, and every resource has a file of
-//! its own. Who may call what stands in [`access`], what a refusal looks like outside in `refusals`.
+//! its own. [`access`] has the table of routes, `refusals` maps errors to problems.
 
 pub mod access;
 mod admin;

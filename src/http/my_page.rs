@@ -20,10 +20,10 @@ use warp::Reply;
 use warp::http::{HeaderName, HeaderValue, StatusCode};
 use warp::sse::Event;
 
-/// What proxies of nginx's kind look at: they would keep events back until they have a buffer full of them.
+/// Tells nginx and similar proxies not to buffer the events.
 const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// How long a caller whose stream has ended should wait before it asks again.
+/// The `retry` of the stream: how long a client waits before it reconnects.
 const RECONNECT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Serialize)]
@@ -100,15 +100,14 @@ async fn events(front: Arc<Front>, call: Call) -> Outcome {
     Ok(streamed(live, front.settings.keep_alive, front.shutdown.clone(), permit))
 }
 
-/// The answer that tells what happens until the caller leaves or the service ends. Its place among the streams is kept
-/// for as long.
+/// A stream of events that ends when the caller leaves or the service ends. It holds its permit for as long.
 fn streamed<P: Send + 'static>(
     live: BoxStream<'static, LiveEntry>,
     keep_alive: Duration,
     shutdown: CancellationToken,
     place: P,
 ) -> Answer {
-    // Something is said at once, so that the caller knows to be connected.
+    // A comment at once, so that the client sees that it is connected.
     let greeting = Event::default().retry(RECONNECT).comment("connected");
     let events = stream::once(std::future::ready(greeting))
         .chain(live.map(event))
@@ -127,12 +126,12 @@ fn streamed<P: Send + 'static>(
 
 fn event(live: LiveEntry) -> Event {
     let event = Event::default().id(live.id).event(live.entry.kind.clone());
-    // Our documents are plain structures, so there is always one.
+    // A plain structure can always be serialised.
     let data = serde_json::to_string(&EntryDto::of(live.entry)).unwrap_or_default();
     event.data(data)
 }
 
-/// The id to resume after, from the header that browsers send or from the query. Browsers send an empty one too.
+/// The id to resume after, from the header that browsers send or from the query; browsers may send an empty one.
 fn last_event_id(call: &Call) -> Result<Option<String>, Problem> {
     let query = call.query(&["lastEventId"])?;
     let id = match call.headers.get("last-event-id") {

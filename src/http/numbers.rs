@@ -1,5 +1,5 @@
-//! Numbers as callers spell them, and the numbers that they mean. A number is one number in all its spellings and is
-//! kept in NFC; only stores made by older versions hold other spellings, which still lead to what was stored so.
+//! From the spelling of a caller to the stored number. A number is the same in all its Unicode spellings and is stored
+//! in NFC; stores made by older versions may have other spellings, which still find what was stored under them.
 
 use super::problem::Problem;
 use crate::actors::api::ServiceError;
@@ -12,23 +12,14 @@ use futures_util::future::{BoxFuture, ready};
 /// Whether something of a number exists.
 pub type Known<'a> = BoxFuture<'a, Result<bool, ServiceError>>;
 
-/// A number that stands in paths.
 pub trait Number: Clone + PartialEq + Send + Sync {
-    /// Its name in path templates.
     const PARAMETER: &'static str;
-    /// The code of the problem when it is not one.
     const CODE: &'static str;
-    /// The number that a text from outside means.
-    ///
-    /// # Errors
-    /// Why it is none.
+    /// The number of a text from outside, in NFC.
     fn parse_number(text: &str) -> Result<Self, InvalidNumber>;
-    /// The number in the very spelling of a text, as older versions kept it.
-    ///
-    /// # Errors
-    /// Why it is none.
+    /// The number in the spelling of the text, as older versions stored it.
     fn as_spelled(text: &str) -> Result<Self, InvalidNumber>;
-    /// Whether something is kept under it, in this very spelling.
+    /// Whether something is stored under it, in this very spelling.
     fn is_known<'a>(&'a self, service: &'a Service) -> Known<'a>;
 }
 
@@ -58,7 +49,7 @@ number!(ReservationNo, "reservationNo", "invalid_reservation_no", |service, no| 
 });
 number!(PaymentNo, "paymentNo", "invalid_payment_no", |service, no| of_reservation(service, no.reservation()));
 number!(RentalNo, "rentalNo", "invalid_rental_no", |service, no| of_reservation(service, no.reservation()));
-// Nobody chooses the number of a block, so there is only one spelling.
+// The service makes the numbers of blocks, so they have only one spelling.
 number!(BlockNo, "blockNo", "invalid_block_no", |_, _| ready(Ok(false)).boxed());
 
 fn of_reservation(service: &Service, no: Option<ReservationNo>) -> Known<'_> {
@@ -76,15 +67,15 @@ fn of_reservation(service: &Service, no: Option<ReservationNo>) -> Known<'_> {
 pub struct Spelled<N> {
     /// The number in NFC, or why there is none.
     composed: Result<N, Problem>,
-    /// Under what it may be kept, in the order of looking; nothing where there is one spelling only.
+    /// The spellings under which it may be stored, in the order of look-ups; empty when there is only one.
     spellings: Vec<N>,
 }
 
 impl<N: Number> Spelled<N> {
-    /// The number that `text` spells; `refused` says what a caller is told of a text that spells none.
+    /// The number that `text` spells; `refused` makes the problem for a text that spells none.
     ///
     /// # Errors
-    /// That problem. Where an older version could have kept the text, [`Spelled::resolve`] tells it.
+    /// That problem. For a text that an older version could have stored, [`Spelled::resolve`] returns it.
     pub fn read(text: &str, refused: impl FnOnce(InvalidNumber) -> Problem) -> Result<Spelled<N>, Problem> {
         let composed = N::parse_number(text);
         if text.is_ascii() {
@@ -104,8 +95,8 @@ impl<N: Number> Spelled<N> {
         }
     }
 
-    /// The number to go on with: the spelling under which something is kept, and else NFC. Where an older version has
-    /// kept two things under two spellings, each spelling leads to its own.
+    /// The spelling under which something is stored, or else NFC. When an older version has stored two things under two
+    /// spellings, each spelling finds its own.
     ///
     /// # Errors
     /// When it is no number, or what is kept cannot be read.
@@ -116,7 +107,7 @@ impl<N: Number> Spelled<N> {
         }
     }
 
-    /// The first spelling under which something is kept; looked for only where there is more than one.
+    /// The first spelling under which something is stored; looked up only if there is more than one.
     ///
     /// # Errors
     /// When what is kept cannot be read.
@@ -129,7 +120,7 @@ impl<N: Number> Spelled<N> {
         Ok(None)
     }
 
-    /// The number in NFC, whatever is kept.
+    /// The number in NFC, whatever is stored.
     ///
     /// # Errors
     /// When it is no number.
@@ -174,7 +165,7 @@ mod tests {
         let spelled = read("99\u{3164}").expect("it may be kept");
         assert_eq!(spelled.spellings, [CarNo::stored("99\u{3164}").expect("a stored number")]);
         assert_eq!(spelled.composed().expect_err("refused").code, "invalid_car_no");
-        // No version has ever taken what is no letter and no digit.
+        // No version has ever accepted what is no letter and no digit.
         assert_eq!(read("99\u{200b}").expect_err("refused").code, "invalid_car_no");
     }
 }

@@ -1,4 +1,4 @@
-//! The interface's description, as it was written when this was built.
+//! The interface description, which is built into the program.
 
 use super::Front;
 use super::access;
@@ -7,7 +7,6 @@ use super::endpoint::{Call, Group, Outcome};
 use std::sync::Arc;
 use warp::http::StatusCode;
 
-/// The description.
 pub const DESCRIPTION: &str = include_str!("../../docs/openapi.json");
 
 pub(super) fn mount(group: Group<Front>) -> Group<Front> {

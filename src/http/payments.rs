@@ -44,7 +44,7 @@ impl PaymentDto {
     }
 }
 
-/// A status as it is written outside. A payment to which nothing has happened is one that is asked for.
+/// A payment to which nothing has happened counts as requested.
 pub(super) fn status_name(payment: Option<&Payment>) -> &'static str {
     match payment.map(|payment| &payment.status) {
         None | Some(Status::Requested | Status::NotCharged) => "REQUESTED",

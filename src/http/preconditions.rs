@@ -1,5 +1,4 @@
-//! Preconditions of a car (RFC 9110, section 13): what a caller has seen of it, told by entity tags. The comparison
-//! itself is the domain's.
+//! Preconditions of a car (RFC 9110, section 13) with entity tags. The comparison itself is in the domain.
 
 use super::problem::Problem;
 use crate::domain::fleet::{Expected, Status, Version, Versions};
@@ -24,7 +23,7 @@ const fn suffix(status: Status) -> &'static str {
     }
 }
 
-/// What the caller expects of the car; nothing when there is no precondition.
+/// What the caller expects of the car; `None` without a precondition.
 pub(super) fn of(headers: &HeaderMap) -> Option<Expected> {
     // If-Match compares strongly: a weak tag does not say that two representations are the same.
     let one_of = named(headers, &IF_MATCH, false);
@@ -35,7 +34,7 @@ pub(super) fn of(headers: &HeaderMap) -> Option<Expected> {
     })
 }
 
-/// The same where a change must say what it is based on.
+/// As [`of`], for a change that must have an `If-Match`.
 ///
 /// # Errors
 /// 428 `precondition_required`.
@@ -67,7 +66,7 @@ fn tags(list: &[u8]) -> Option<Vec<(bool, &[u8])>> {
     let mut tags = Vec::new();
     let mut rest = list.trim_ascii();
     while let Some(first) = rest.first() {
-        // Empty elements are passed over (RFC 9110, section 5.6.1.2).
+        // Empty elements are ignored (RFC 9110, section 5.6.1.2).
         if *first == b',' {
             rest = rest[1..].trim_ascii_start();
             continue;

@@ -1,4 +1,5 @@
-//! Refusals as RFC 9457 problem documents. Never repeats what the caller sent, and never tells of the machine's inside.
+//! Errors as RFC 9457 problem documents. They repeat nothing that the caller sent but plain names, and tell nothing of
+//! the machine.
 
 use super::answer::Answer;
 use serde_json::{Map, Value, json};
@@ -6,30 +7,26 @@ use std::time::Duration;
 use warp::http::header::{ALLOW, CONNECTION, RETRY_AFTER};
 use warp::http::{HeaderValue, StatusCode};
 
-/// The media type of problem documents.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-/// Why a request was not answered as asked, in the form in which the caller learns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The status of the answer.
     pub status: StatusCode,
     /// The permanent machine code.
     pub code: &'static str,
-    /// A sentence that a person understands.
+    /// A sentence for a person.
     pub detail: String,
     /// When to try again, in milliseconds.
     pub retry_after_ms: Option<u64>,
-    /// The methods that the path has, where the method was wrong.
+    /// The `Allow` header of a 405.
     pub allow: Option<String>,
-    /// Whether the connection cannot be used any further, since a part of the request is still on its way.
+    /// Whether the connection must be closed, since a part of the request is unread.
     pub close: bool,
     /// Further members of the document.
     pub members: Map<String, Value>,
 }
 
 impl Problem {
-    /// A problem with nothing but a status, a code and a sentence.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Problem {
         Problem {
             status,
@@ -42,17 +39,14 @@ impl Problem {
         }
     }
 
-    /// 400 with a code of its own.
     pub fn bad_request(code: &'static str, detail: impl Into<String>) -> Problem {
         Problem::new(StatusCode::BAD_REQUEST, code, detail)
     }
 
-    /// 404: nothing is at this path.
     pub fn not_found() -> Problem {
         Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
     }
 
-    /// 405: the path has other methods.
     pub fn method_not_allowed(allow: String) -> Problem {
         let problem = Problem::new(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -62,7 +56,6 @@ impl Problem {
         Problem { allow: Some(allow), ..problem }
     }
 
-    /// 415: the body is not said to be JSON.
     pub fn unsupported_media_type() -> Problem {
         Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -71,13 +64,11 @@ impl Problem {
         )
     }
 
-    /// 413: the body is above its bound.
     pub fn body_too_large(bytes_max: usize) -> Problem {
         let detail = format!("the body may have {bytes_max} bytes at most");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail).closing()
     }
 
-    /// 408: the body did not arrive in time.
     pub fn body_timeout() -> Problem {
         Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body did not arrive in time").closing()
     }
@@ -87,7 +78,6 @@ impl Problem {
         Problem::bad_request("malformed_json", "the body ended too early").closing()
     }
 
-    /// 400: the body is not JSON.
     pub fn malformed_json(detail: impl Into<String>) -> Problem {
         Problem::bad_request("malformed_json", detail)
     }
@@ -110,50 +100,48 @@ impl Problem {
         Problem::bad_request("invalid_query", detail)
     }
 
-    /// 503: too much is under way here.
+    /// 503: too much is in flight here.
     pub fn overloaded(retry_after_ms: u64) -> Problem {
         let detail = "too many requests are under way; please try again in a moment";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retrying(retry_after_ms)
     }
 
-    /// 503: the service is not there yet.
     pub fn starting() -> Problem {
         let detail = "the service is starting, which can take minutes after an update; nothing was changed";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail).retrying(5_000)
     }
 
-    /// 504: nobody can tell whether it happened.
+    /// 504: it is not known whether the request was carried out.
     pub fn outcome_unknown() -> Problem {
         let detail = "it is not known yet whether the request was carried out; asking again is safe";
         Problem::new(StatusCode::GATEWAY_TIMEOUT, "outcome_unknown", detail).retrying(1_000)
     }
 
-    /// 500: this should never be seen.
+    /// 500: a bug.
     pub fn internal() -> Problem {
         let detail = "the service has made a mistake; it has been noted";
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
     }
 
-    /// The same problem with one more member.
+    /// Adds a member to the document.
     #[must_use]
     pub fn with(mut self, member: &str, value: impl Into<Value>) -> Problem {
         self.members.insert(member.to_owned(), value.into());
         self
     }
 
-    /// The same problem with a time to try again.
     #[must_use]
     pub fn retrying(self, retry_after_ms: u64) -> Problem {
         Problem { retry_after_ms: Some(retry_after_ms), ..self }
     }
 
-    /// The same problem on a connection that is closed after it.
+    /// Closes the connection after the answer.
     #[must_use]
     pub fn closing(self) -> Problem {
         Problem { close: true, ..self }
     }
 
-    /// The document. The type is a name, not a place; the title is the code in words.
+    /// The type is a URN and leads nowhere; the title is the code in words.
     pub fn document(&self) -> Value {
         let mut document = Map::new();
         document.insert("type".into(), json!(format!("urn:rentcar:problem:{}", self.code)));
@@ -188,12 +176,12 @@ impl From<Problem> for Answer {
     }
 }
 
-/// Whole seconds, rounded up, at least one: nobody is ever told to come back at once.
+/// Whole seconds, rounded up, from one second to a day.
 pub fn retry_after_seconds(ms: u64) -> u64 {
     Duration::from_millis(ms).as_millis().div_ceil(1_000).clamp(1, 86_400).try_into().unwrap_or(86_400)
 }
 
-/// A name that is the caller's own: only a short, plain one is repeated.
+/// A name that the caller sent, if it is short and plain; others are not repeated.
 pub fn plain_name(name: &str) -> &str {
     let plain = name.len() <= 64 && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
     if plain { name } else { "(one with an unusual name)" }

@@ -27,21 +27,18 @@ use warp::reply::Response;
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// How long a request's body may take to arrive.
 pub const BODY_MS_MAX: u64 = 10_000;
-/// How long a caller whose answer is lost is left waiting before it is told at least that: longer than a sensible
-/// client waits, so that the client meets what a lost answer looks like.
+/// How long the caller of a lost answer waits before it gets an error: longer than a client should wait, so that the
+/// client runs into its own timeout, as with a real lost answer.
 pub const LOST_ANSWER_MS: u64 = 60_000;
 
-/// A request's body as it arrives.
 type Body = BoxStream<'static, Result<Bytes, warp::Error>>;
 
-/// What a resource looks at in a request.
 struct Request {
     method: Method,
     query: String,
     body: Body,
 }
 
-/// Why a request is not answered with what it asked for.
 struct Refusal {
     status: StatusCode,
     code: &'static str,
@@ -54,7 +51,7 @@ impl Refusal {
     }
 }
 
-/// The settings: `GET`, and `PUT` of all or some of them. Ends the path where it is mounted.
+/// `GET`, and `PUT` of all or some of the settings. The path ends where it is mounted.
 #[must_use]
 pub fn settings(sandbox: Sandbox) -> BoxedFilter<(Response,)> {
     let answer = move |request: Request| {
@@ -70,7 +67,7 @@ pub fn settings(sandbox: Sandbox) -> BoxedFilter<(Response,)> {
     here().then(answer).boxed()
 }
 
-/// The ledger: `GET` with `cursor` and `limit`. Ends the path where it is mounted.
+/// `GET` with `cursor` and `limit`. The path ends where it is mounted.
 #[must_use]
 pub fn ledger(sandbox: Sandbox) -> BoxedFilter<(Response,)> {
     let answer = move |request: Request| {
@@ -239,7 +236,7 @@ async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Refusal> {
         let detail = "the body took too long to arrive".to_owned();
         Refusal { status: StatusCode::REQUEST_TIMEOUT, code: INVALID_REQUEST, detail }
     })??;
-    // serde would take an array for a struct, member by member.
+    // serde would accept an array for a struct, member by member.
     if bytes.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
         return Err(invalid("the body must be a JSON object"));
     }
@@ -253,8 +250,8 @@ async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Refusal> {
     })
 }
 
-/// Which member does not fit. Of what serde says, only names are told: its other words can repeat a value, and a value
-/// can be a token.
+/// Which member does not fit. Only names are taken from serde's message: the rest may repeat a value, and a value may
+/// be a payment token.
 fn misfit(error: &str) -> String {
     let mut names = error.split('`').skip(1).step_by(2);
     let named = |start: &str| error.starts_with(start);
@@ -281,7 +278,6 @@ async fn collect(mut body: Body) -> Result<Vec<u8>, Refusal> {
     Ok(bytes)
 }
 
-/// The answer to a call that the sandbox gave none to.
 async fn refused(error: SandboxError) -> Refusal {
     let status = match error {
         SandboxError::Down | SandboxError::Failed | SandboxError::Busy => StatusCode::SERVICE_UNAVAILABLE,

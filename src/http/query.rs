@@ -7,25 +7,18 @@ use crate::domain::time::{Period, Timestamp};
 use crate::suggestion::nearest;
 use percent_encoding::percent_decode_str;
 
-/// How many items a page has when the caller does not say.
 pub const LIMIT_DEFAULT: usize = 50;
-/// How many items a page may have.
 pub const LIMIT_MAX: usize = 200;
-/// The longest cursor that is looked at, in characters.
 pub const CURSOR_CHARS_MAX: usize = 256;
-/// The most parameters that are looked at.
 const PARAMETERS_MAX: usize = 16;
 
-/// The parameters of a query.
 #[derive(Debug, Default)]
 pub struct Query(Vec<(String, String)>);
 
-/// Which page of a list.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PageOf {
-    /// Where it begins.
+    /// Not checked here: each list has a form of its own.
     pub cursor: Option<String>,
-    /// How many items it has at most.
     pub limit: usize,
 }
 
@@ -50,7 +43,6 @@ impl Query {
         Ok(Query(parameters))
     }
 
-    /// A parameter, if it is given.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
@@ -65,7 +57,7 @@ impl Query {
         Ok(Some(text))
     }
 
-    /// Whether a parameter is `true`; `false` and nothing are the same.
+    /// Whether a parameter is `true`; a missing one is `false`.
     ///
     /// # Errors
     /// 400 `invalid_query`.
@@ -111,7 +103,7 @@ impl Query {
 
     fn instant(&self, name: &str) -> Result<Timestamp, Problem> {
         let text = self.get(name).ok_or_else(|| missing(name))?;
-        // A `+` that nobody has escaped arrives as a space; at the place of the sign it can mean nothing else.
+        // An unescaped `+` is decoded as a space; before an offset it can only mean the sign.
         let mended = text.replacen(' ', "+", 1);
         let signed = text.len().checked_sub(6).and_then(|at| text.as_bytes().get(at)) == Some(&b' ');
         let text = if signed { mended.as_str() } else { text };
@@ -128,7 +120,7 @@ pub fn period(from: Timestamp, to: Timestamp) -> Result<Period, Problem> {
 }
 
 fn parse_limit(text: &str) -> Option<usize> {
-    // `parse` would take a sign as well.
+    // `parse` would accept a sign too.
     let digits = text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|limit| digits && (1..=LIMIT_MAX).contains(limit))
 }

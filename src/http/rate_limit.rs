@@ -1,6 +1,6 @@
-//! How much one client may ask. A client is an address, as the connection or the proxies in front tell it. The counting
-//! is governor's (GCRA); here is who counts as one client, and what clients are told of it, as the draft
-//! draft-ietf-httpapi-ratelimit-headers has it.
+//! A rate limit per client. A client is an address: that of the connection, or the one that our proxies have seen. The
+//! crate governor counts (GCRA); here is what is one client, and the headers of the draft
+//! draft-ietf-httpapi-ratelimit-headers.
 
 use super::forwarded;
 use super::problem::Problem;
@@ -15,27 +15,24 @@ use std::time::Duration;
 use warp::http::header::{HeaderName, HeaderValue};
 use warp::http::{HeaderMap, StatusCode};
 
-/// Clients are counted in so many buckets, so that no number of addresses takes more memory. Two clients in one bucket
-/// share what each of them might have; with a thousand clients that happens to one in sixty.
+/// Clients are hashed into so many buckets, so that memory is bounded whatever addresses come. Two clients in one bucket
+/// share its limit; with a thousand clients that happens to one in sixty.
 const BUCKETS: usize = 1 << 16;
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LEFT: HeaderName = HeaderName::from_static("ratelimit");
 
 type Bucket = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
 
-/// How much one client may ask, and how clients are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimitSettings {
-    /// Requests per second in the long run.
     pub per_second: NonZeroU32,
     /// Requests at once, after a pause.
     pub burst: NonZeroU32,
-    /// How many proxies in front are ours and add the address they see to `X-Forwarded-For`; with none the header is not
-    /// believed.
+    /// How many proxies in front are ours and append the address they see to `X-Forwarded-For`; with none the header is
+    /// ignored.
     pub proxies: usize,
 }
 
-/// See the module.
 pub struct RateLimit {
     settings: RateLimitSettings,
     clock: DefaultClock,
@@ -43,7 +40,7 @@ pub struct RateLimit {
     hasher: RandomState,
 }
 
-/// What is left to a client after a call.
+/// What a client has left after a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowance {
     settings: RateLimitSettings,
@@ -51,7 +48,6 @@ pub struct Allowance {
 }
 
 impl RateLimit {
-    /// With nothing asked yet.
     pub fn new(settings: RateLimitSettings) -> RateLimit {
         let quota = Quota::per_second(settings.per_second).allow_burst(settings.burst);
         let bucket = |_| RateLimiter::direct(quota).with_middleware::<StateInformationMiddleware>();
@@ -62,7 +58,7 @@ impl RateLimit {
     /// Counts a call.
     ///
     /// # Errors
-    /// 429 when the client has asked too much; the allowance to be told with it is empty.
+    /// 429 beyond the limit; the allowance is then empty.
     pub fn count(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> (Result<(), Problem>, Allowance) {
         let bucket = self.bucket(client(peer, headers, self.settings.proxies));
         match bucket.check() {
@@ -77,7 +73,7 @@ impl RateLimit {
 
     fn bucket(&self, client: u128) -> &Bucket {
         let hash = self.hasher.hash_one(client);
-        // There are fewer buckets than any usize can count.
+        // The remainder is below `BUCKETS`, so the conversion never fails.
         &self.buckets[usize::try_from(hash % BUCKETS as u64).unwrap_or(0)]
     }
 
@@ -87,7 +83,7 @@ impl RateLimit {
 }
 
 impl Allowance {
-    /// Adds what the client is told to the headers of its answer.
+    /// Adds the `RateLimit` and `RateLimit-Policy` headers.
     pub fn tell(self, headers: &mut HeaderMap) {
         let RateLimitSettings { per_second, burst, .. } = self.settings;
         let refill_seconds = |requests: u32| requests.div_ceil(per_second.get());

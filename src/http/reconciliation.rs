@@ -1,16 +1,13 @@
-//! The comparison of our payments with the provider's record, as it is written outside. `rentcar reconcile` reads and
-//! prints the same form. Compares nothing itself.
+//! The JSON of a reconciliation report. `rentcar reconcile` reads and prints the same. Compares nothing itself.
 
 use super::values::MoneyDto;
 use crate::actors::service::Report;
 use crate::domain::reconciliation::Finding;
 use serde::{Deserialize, Serialize};
 
-/// What was compared and what was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReconciliationDto {
-    /// Whether both say the same.
     pub agrees: bool,
     /// How many payments are committed here.
     pub payments: u64,
@@ -22,30 +19,24 @@ pub struct ReconciliationDto {
     pub pending_charges: u64,
     /// How many refunds are owed and not made yet.
     pub pending_refunds: u64,
-    /// How many differences there are, those included that are not listed.
+    /// Including the differences that are not listed.
     pub differences_total: u64,
-    /// The differences, as many as are listed.
     pub differences: Vec<DifferenceDto>,
 }
 
-/// A difference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DifferenceDto {
     /// The payment of the reservation, whether it exists or not.
     pub payment_no: String,
-    /// How the records differ, for a program.
+    /// The permanent machine code.
     pub difference: String,
-    /// What is recorded here.
     pub here: MoneyDto,
-    /// What the provider's record says.
     pub there: MoneyDto,
-    /// How they differ, for a person.
     pub sentence: String,
 }
 
 impl ReconciliationDto {
-    /// Of a report.
     pub fn of(report: &Report) -> ReconciliationDto {
         ReconciliationDto {
             agrees: report.agrees(),

@@ -1,4 +1,4 @@
-//! The one table from what the service refuses to what the caller is told. Every variant has its line here.
+//! The mapping from the errors of the service to problems. Every variant has its line here.
 
 use super::problem::Problem;
 use crate::actors::api::{InvalidCursor, ServiceError};
@@ -7,7 +7,6 @@ use crate::domain::ids::ReservationNo;
 use crate::domain::{customer, fleet, payment, rental, reservation};
 use warp::http::StatusCode;
 
-/// When to ask again for what the payment provider did not answer, in milliseconds.
 const GUARDED_RETRY_MS: u64 = 15_000;
 
 impl From<ServiceError> for Problem {
@@ -40,7 +39,7 @@ impl From<ServiceError> for Problem {
             }
             ServiceError::Unknown => Problem::outcome_unknown(),
             ServiceError::Read(read) => {
-                // What went wrong inside is for the log, not for the caller.
+                // The details are for the log, not for the caller.
                 tracing::error!(error = %read, "read failed");
                 let detail = "what is stored cannot be read at the moment";
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).retrying(1_000)

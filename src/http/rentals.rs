@@ -1,4 +1,4 @@
-//! Rentals: read by the customer, moved on by staff.
+//! Rentals: read by customers, picked up and returned by staff.
 
 use super::Front;
 use super::access;
@@ -85,7 +85,7 @@ async fn return_car(front: Arc<Front>, call: Call) -> Outcome {
     Ok(Answer::ok(&RentalDto::of(&front.service.return_car(rental_no).await?)))
 }
 
-/// The rental that follows from a confirmed reservation but has not been written down yet.
+/// The rental of a confirmed reservation whose policy has not made it yet.
 async fn expected(front: &Front, rental_no: &RentalNo) -> Result<Rental, Problem> {
     let not_found = || Problem::from(ServiceError::from(Rejection::RentalNotFound));
     let reservation_no = rental_no.reservation().ok_or_else(not_found)?;

@@ -1,4 +1,4 @@
-//! Reservations: holding a car, paying for it, giving it up.
+//! Reservations: holding a car, paying for it, cancelling.
 
 use super::Front;
 use super::access;
@@ -20,7 +20,6 @@ use warp::http::StatusCode;
 
 const METHOD_CHARS_MAX: usize = 32;
 const TOKEN_CHARS_MAX: usize = 256;
-/// The members of a reservation that is asked for, and of the means to pay.
 const RESERVATION: [&str; 6] = ["carNo", "customerNo", "from", "to", "payment", "reservationNo"];
 const MEANS: [&str; 2] = ["method", "token"];
 
@@ -104,7 +103,7 @@ impl ReservationDto {
     fn of(view: &ReservationView) -> ReservationDto {
         let booking = &view.booking;
         let reservation_no = &booking.subject.reservation_no;
-        // A rental follows from every confirmation; its number can be told before it has been written down.
+        // A rental follows every confirmation, so its number can be given before the rental exists.
         let rented = view.rental.is_some() || matches!(booking.status, Status::Confirmed { .. });
         let rental_no = rented.then(|| reservation_no.rental().to_string());
         let this = path_of(reservation_no);
@@ -135,7 +134,6 @@ impl ReservationDto {
     }
 }
 
-/// A status as it is written outside.
 const fn status_name(status: &Status) -> &'static str {
     match status {
         Status::PaymentPending { .. } => "PAYMENT_PENDING",
@@ -236,7 +234,7 @@ async fn cancel(front: Arc<Front>, call: Call) -> Outcome {
     Ok(Answer::ok(&ReservationDto::of(&front.service.cancel(reservation_no).await?)))
 }
 
-/// The answer to a reservation that was, was not or will perhaps be paid; `done` is the status once it is.
+/// The answer after an attempt to pay; `done` is its status if the reservation is paid.
 async fn settled(
     front: &Front,
     done: StatusCode,
@@ -268,14 +266,14 @@ fn rendered(done: StatusCode, view: &ReservationView, payment: &PaymentResult) -
             let dto = ReservationDto { retry_after_seconds: Some(seconds), ..dto };
             Ok(Answer::json(StatusCode::ACCEPTED, &dto).located(&path).retrying(seconds))
         }
-        // The hold ran out, or somebody cancelled, while the payment was under way.
+        // The hold ran out, or it was cancelled, while the payment was under way.
         Status::Cancelled { .. } | Status::Expired { .. } => {
             Err(ServiceError::from(Rejection::ReservationClosed).into())
         }
     }
 }
 
-/// A declined payment leaves the hold: the problem says how to try again.
+/// The hold outlives a declined payment: the problem says how to try again.
 async fn declined(front: &Front, reservation_no: ReservationNo, reason: String) -> Problem {
     let view = front.service.reservation(&reservation_no).await;
     let this = path_of(&reservation_no);

@@ -1,4 +1,4 @@
-//! How the surfaces are put together.
+//! Puts the native surface, the legacy API and the sandbox provider's routes together.
 
 use super::access::Route;
 use super::endpoint::{Common, Group, fallback};
@@ -14,7 +14,7 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-/// All surfaces as one filter, which answers every request; with the sandbox provider's own where it is inside.
+/// All routes as one filter, which answers every request; with those of the sandbox provider if it is inside.
 pub fn routes(front: &Arc<Front>, sandbox: Option<Sandbox>) -> BoxedFilter<(Response,)> {
     let common = common(front);
     let native = native(Group::new(&common, front));
@@ -29,7 +29,6 @@ pub fn routes(front: &Arc<Front>, sandbox: Option<Sandbox>) -> BoxedFilter<(Resp
     }
 }
 
-/// The sandbox provider's settings and ledger, as the service shows them.
 fn inside(sandbox: Sandbox) -> BoxedFilter<(Response,)> {
     let settings = warp::path!("v1" / "admin" / "payment-provider" / ..).and(provider::settings(sandbox.clone()));
     let ledger = warp::path!("v1" / "admin" / "payment-provider" / "ledger" / ..).and(provider::ledger(sandbox));
@@ -41,7 +40,7 @@ fn common(front: &Front) -> Arc<Common> {
     Common::on(front.settings.requests.clone(), answers, front.changes.clone(), Arc::clone(&front.admission))
 }
 
-/// The native surface and that of operation, the most frequent calls first.
+/// The native routes and those of operators, the most frequent first, since the first match answers.
 fn native(group: Group<Front>) -> Group<Front> {
     let fault_injection = group.state().settings.fault_injection;
     let group = [

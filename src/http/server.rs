@@ -1,5 +1,5 @@
-//! The accept loop: every connection has bounds of time, and there is a bound of connections. warp's own server has
-//! neither. Knows nothing of what is asked.
+//! The accept loop, with timeouts for every connection and a bound on connections, which warp's own server has not.
+//! Knows no routes.
 
 use super::answer::Answer;
 use super::body::BodyLimits;
@@ -29,27 +29,25 @@ use warp::reply::Response;
 
 /// How many connections may wait to be accepted, if the system allows so many.
 const BACKLOG: u32 = 1_024;
-/// How long a connection that is turned away may take to hear of it.
+/// How long a rejected connection may take to read its 503.
 const REFUSAL_MAX: Duration = Duration::from_millis(500);
-/// The most connections that are being turned away at once; more are closed without a word.
+/// The most connections that get a 503 at once; more are closed without an answer.
 const REFUSALS_MAX: usize = 64;
 /// The longest pause after a failure to accept.
 const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
-/// How long connections that had to be cut off may take to notice.
 const CUT_OFF_MAX: Duration = Duration::from_secs(1);
 
-/// The bounds of connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerLimits {
     /// The most connections at once; more are answered 503 and closed.
     pub connections_max: usize,
     /// How long the head of a request may take; also how long a connection may be silent between requests.
     pub header_read_max: Duration,
-    /// How long a caller may read nothing of an answer that is being written.
+    /// How long a write may make no progress because the caller does not read.
     pub write_stall_max: Duration,
     /// The most bytes of a request's head, however it arrives.
     pub header_bytes_max: usize,
-    /// How long what is under way may take to finish after the server was told to stop.
+    /// How long requests in flight may take to finish after the server was told to stop.
     pub drain_max: Duration,
 }
 
@@ -65,36 +63,32 @@ impl Default for ServerLimits {
     }
 }
 
-/// Where a request's connection comes from: an extension of every request.
+/// The address of the connection, as an extension of every request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub IpAddr);
 
-/// Whether everything had finished when the server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drained {
-    /// Everything had.
     Completely,
-    /// Connections were cut off at the deadline.
     CutOff {
-        /// How many.
+        /// How many were closed at the deadline.
         connections: usize,
     },
 }
 
-/// Listens. Whoever finds the queue of those who wait to be accepted full has to knock again after a second, so it has
-/// room for a crowd that comes at once.
+/// Listens with a long accept queue: a client that finds the queue full retries its SYN only after a second.
 ///
 /// # Errors
 /// When the address cannot be listened on.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // So that a restart does not have to wait until the system has forgotten the connections of the last one.
+    // So that a restart need not wait for old connections in TIME_WAIT.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// Serves until `shutdown`, then lets what is under way finish within the limits.
+/// Serves until `shutdown`, and then drains within the limits.
 pub async fn serve<S>(listener: TcpListener, service: S, limits: ServerLimits, shutdown: CancellationToken) -> Drained
 where
     S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Clone + Send + 'static,
@@ -192,7 +186,7 @@ where
         });
         async move {
             let _permit = permit;
-            // Answers are written whole; waiting for more to send with them only makes them late.
+            // Answers are written whole, so Nagle's algorithm would only delay them.
             let _ = stream.set_nodelay(true);
             let gauge = ::metrics::gauge!("rentcar_http_connections");
             gauge.increment(1.0);
@@ -202,7 +196,7 @@ where
                 .timer(TokioTimer::new())
                 .header_read_timeout(limits.header_read_max)
                 .max_header_size(limits.header_bytes_max)
-                // hyper panics below its own least size.
+                // hyper panics below 8192.
                 .max_buf_size(limits.header_bytes_max.max(8_192));
             let mut connection = std::pin::pin!(builder.serve_connection(io, service));
             let ended = tokio::select! {
@@ -235,13 +229,13 @@ where
     }
 }
 
-/// Whether a failure to accept is about one connection only, which is gone.
+/// Whether a failure to accept concerns one connection only, which is gone.
 fn is_the_callers(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     [ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted].contains(&error.kind())
 }
 
-/// The answer to a request that is for nobody, after its body has been read, so that the caller hears of it.
+/// Answers a request with an invalid `Host`, after its body has been read, so that the caller can read the answer.
 async fn turned_away(request: Request<Incoming>, problem: Problem) -> Response {
     let started = Instant::now();
     let (head, body) = request.into_parts();
@@ -251,7 +245,7 @@ async fn turned_away(request: Request<Incoming>, problem: Problem) -> Response {
     answer.into_response()
 }
 
-/// Says 503 to a connection that is one too many. What it sends is read before closing, since closing with unread
+/// Answers 503 to a connection beyond the bound. What it sends is read before closing, since closing with unread
 /// data would reset the connection before the answer is read.
 async fn refuse(mut stream: TcpStream) -> io::Result<()> {
     let problem = Problem::overloaded(1_000);

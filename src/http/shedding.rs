@@ -1,11 +1,10 @@
-//! Load shedding at the front door: while more is asked than can be answered, the least urgent calls are turned away at
-//! once, so that the rest is answered soon. Looks at no request and knows no route; who matters more stands in
-//! [`super::access`].
+//! Load shedding: in an overload the least urgent calls are rejected at once, so that the others are answered soon.
+//! Knows priorities only; [`super::access`] has the priority of every route.
 //!
-//! What tells an overload is how long a task that could go on has to wait for a processor, measured by one that yields
-//! and sees when it is its turn again (the idea of `CoDel`, RFC 8289: a queue that drains now and then is a burst, one
-//! that stands is an overload). While the wait stays above its target for a whole grace time, pressure rises; it falls
-//! when the wait does. Each class of calls is shed by a growing share of it, one class after the other.
+//! The signal of an overload is the scheduling delay: how long a ready task waits for a processor, measured by a task
+//! that yields (the idea of `CoDel`, RFC 8289: a queue that drains now and then is a burst, a standing queue is an
+//! overload). While the delay stays above its target for a grace time, pressure rises; it falls when the delay does.
+//! Each whole number of pressure sheds one class more, and the fraction is the share that is shed of the next class.
 
 use super::access::Priority;
 use super::problem::Problem;
@@ -13,30 +12,29 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often the wait is measured.
 const MEASURE_EVERY: Duration = Duration::from_millis(25);
-/// How long the wait must stay above its target before anybody is turned away.
+/// How long the delay must stay above its target before anything is shed.
 const GRACE: Duration = Duration::from_secs(1);
-/// How fast pressure rises at a wait of twice its target, per second; at longer waits faster, up to this many times.
+/// How fast pressure rises per second at a delay of twice its target; at longer delays up to this many times faster.
 const RISE_PER_SECOND: f64 = 0.5;
 const RISE_FACTOR_MAX: f64 = 2.0;
-/// How fast pressure falls, per second, once the wait has been below its target for a while: tasks wait in more than one
-/// queue, so that a single short wait says little.
+/// How fast pressure falls per second once the delay has been below its target for a while: tasks wait in more than
+/// one queue, so that a single short delay says little.
 const FALL_PER_SECOND: f64 = 1.25;
 const CALM: Duration = Duration::from_millis(250);
-/// The highest pressure: what settles business that exists is never turned away as a whole.
+/// The highest pressure: of the calls for existing business at least a tenth is always admitted.
 const PRESSURE_MAX: f64 = 3.9;
 /// Pressure is shared as thousandths.
 const THOUSANDTHS: u32 = 1_000;
-/// Those who are turned away are asked to come back after one to so many seconds, spread over them.
+/// `Retry-After` is spread from one to so many seconds.
 const RETRY_SECONDS_MAX: u64 = 4;
 
-/// What the measured waits make of the pressure. Pure: the present is an argument.
+/// Computes the pressure from measured delays. Pure: the present is an argument.
 #[derive(Debug)]
 struct Controller {
     target: Duration,
     pressure: f64,
-    /// Since when the wait has been above its target, with no calm in between.
+    /// Since when the delay has been above its target, without [`CALM`] in between.
     above_since: Option<Instant>,
     /// When it was last above it.
     above_at: Option<Instant>,
@@ -48,10 +46,10 @@ impl Controller {
         Controller { target, pressure: 0.0, above_since: None, above_at: None, measured_at: None }
     }
 
-    /// The pressure after a wait measured at `now`: 0 turns nobody away, and each whole number one class more.
+    /// The pressure after a delay measured at `now`: 0 sheds nothing, and each whole number one class more.
     fn measured(&mut self, wait: Duration, now: Instant) -> f64 {
         let passed = self.measured_at.map_or(MEASURE_EVERY, |before| now.saturating_duration_since(before));
-        // A long stop of the whole process is no long overload.
+        // A stop of the whole process, such as a suspended machine, is no overload.
         let passed = passed.min(GRACE).as_secs_f64();
         self.measured_at = Some(now);
         if wait > self.target {
@@ -70,7 +68,6 @@ impl Controller {
     }
 }
 
-/// See the module. Cheap to ask.
 #[derive(Debug, Default)]
 pub struct Shedder {
     pressure: AtomicU32,
@@ -78,7 +75,7 @@ pub struct Shedder {
 }
 
 impl Shedder {
-    /// Measures until it is dropped. With a target of zero nobody is ever turned away.
+    /// Measures until it is dropped. With a target of zero nothing is ever shed.
     pub async fn watch(&self, target: Duration) {
         if target.is_zero() {
             return;
@@ -87,7 +84,7 @@ impl Shedder {
         loop {
             let due = Instant::now() + MEASURE_EVERY;
             tokio::time::sleep_until(due).await;
-            // To the end of the queue of those who could go on.
+            // Goes to the end of the run queue.
             tokio::task::yield_now().await;
             let now = Instant::now();
             let wait = now.saturating_duration_since(due);
@@ -105,10 +102,8 @@ impl Shedder {
         ::metrics::gauge!("rentcar_http_shed_level").set(pressure);
     }
 
-    /// Whether a call of this priority is taken now.
-    ///
     /// # Errors
-    /// 503 with a time to come back.
+    /// 503 with `Retry-After`, when a call of this priority is shed.
     pub fn admit(&self, priority: Priority) -> Result<(), Problem> {
         let pressure = self.pressure.load(Ordering::Relaxed);
         let Some(rank) = priority.shed_rank().filter(|_| pressure > 0) else { return Ok(()) };
@@ -122,7 +117,7 @@ impl Shedder {
         Err(Problem::overloaded(1_000 + spread))
     }
 
-    /// Evenly spread numbers below [`THOUSANDTHS`] (multiples of the golden ratio), so that no caller's luck decides.
+    /// Evenly spread numbers below [`THOUSANDTHS`] (multiples of the golden ratio), so that the share is exact.
     fn draw(&self) -> u32 {
         let turn = self.asked.fetch_add(1, Ordering::Relaxed);
         let spread = turn.wrapping_mul(0x9e37_79b9);

@@ -1,4 +1,4 @@
-//! A connection that fails when its caller does not read: hyper has no time limit for writing.
+//! A timeout for writing, which hyper has not: the connection fails when its caller does not read.
 
 use std::io;
 use std::pin::Pin;
@@ -17,7 +17,6 @@ pub struct StallGuard<T> {
 }
 
 impl<T> StallGuard<T> {
-    /// Guards `stream`.
     pub fn new(stream: T, stall_max: Duration) -> StallGuard<T> {
         StallGuard { stream, stall_max, timer: None, waiting: false }
     }

@@ -1,5 +1,5 @@
-//! What the front door must know of the store: whether changes are taken at the moment, and whether there is room for
-//! more business. Outlives what is behind the door; whoever puts that together tells it. Never looks at a disk.
+//! What admission must know of the store: whether the journal takes changes, and whether there is room for new business.
+//! Outlives the generations; they and the watch of the disk set it. Never reads a disk itself.
 
 use super::access::Route;
 use super::problem::Problem;
@@ -7,11 +7,11 @@ use crate::actors::service::ComponentHealth;
 use std::sync::{PoisonError, RwLock};
 use warp::http::StatusCode;
 
-/// When a change may be tried again while the journal is opened anew, in milliseconds.
+/// The `Retry-After` of a change while the journal is opened again, in milliseconds.
 const REOPENING_RETRY_MS: u64 = 2_000;
-/// When new business may be tried again while there is no room for it, in milliseconds.
+/// The `Retry-After` of new business while there is no room for it, in milliseconds.
 const FULL_RETRY_MS: u64 = 30_000;
-/// The component that the journal is in health.
+/// The name of the journal's component in health.
 pub const JOURNAL: &str = "journal";
 
 #[derive(Debug, Default)]
@@ -21,7 +21,6 @@ struct Told {
     no_room: Option<String>,
 }
 
-/// See the module.
 #[derive(Debug, Default)]
 pub struct Storage(RwLock<Told>);
 
@@ -34,12 +33,12 @@ impl Storage {
         question(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The journal takes nothing, for this reason, and is being opened anew.
+    /// The journal has failed, for this reason, and is being opened again.
     pub fn out(&self, reason: &str) {
         self.tell(|told| told.outage = Some(reason.to_owned()));
     }
 
-    /// The journal cannot be opened anew by this process.
+    /// Only a restart of the process can open the journal again.
     pub fn beyond_this_process(&self) {
         self.tell(|told| told.restart_helps = true);
     }
@@ -49,17 +48,16 @@ impl Storage {
         self.tell(|told| (told.outage, told.restart_helps) = (None, false));
     }
 
-    /// Whether there is room for new business; why not, in a sentence for operators.
+    /// `None` when there is room for new business; otherwise why not, in a sentence for operators.
     pub fn set_room(&self, none_because: Option<String>) {
         self.tell(|told| told.no_room = none_because);
     }
 
-    /// Whether only another process can help.
+    /// Whether only a restart of the process helps.
     pub fn wants_a_restart(&self) -> bool {
         self.ask(|told| told.restart_helps)
     }
 
-    /// Whether a changing call is taken now.
     pub(super) fn admit(&self, route: &Route) -> Result<(), Problem> {
         self.ask(|told| {
             if told.outage.is_some() {
@@ -77,7 +75,7 @@ impl Storage {
         })
     }
 
-    /// Adds to what the service says of its parts what is known here.
+    /// Adds what is known here to the components of the service.
     pub(super) fn complete(&self, components: &mut Vec<ComponentHealth>) {
         self.ask(|told| {
             if let Some(reason) = &told.outage {

@@ -1,5 +1,4 @@
-//! A service that stays while the one it forwards to is replaced. A call goes to whichever is there when it comes. Knows
-//! nothing of what is asked.
+//! A service that stays while the one it forwards to is replaced. A call goes to the one that is there when it comes.
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -17,12 +16,11 @@ use warp::reply::Response;
 pub struct SwappableService(Arc<RwLock<BoxedFilter<(Response,)>>>);
 
 impl SwappableService {
-    /// Forwards to this.
     pub fn new(behind: BoxedFilter<(Response,)>) -> SwappableService {
         SwappableService(Arc::new(RwLock::new(behind)))
     }
 
-    /// Forwards to another service from now on. Calls under way stay where they are.
+    /// Forwards to another service from now on. Calls in flight stay with the one before.
     pub fn swap(&self, behind: BoxedFilter<(Response,)>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = behind;
     }

@@ -1,5 +1,4 @@
-//! Values as they are written outside: instants, dates and texts. Knows no clock and no time zone
-//! but UTC.
+//! The formats of values in requests and answers: instants, dates and texts. Knows no clock and no time zone but UTC.
 
 use crate::domain::money::Money;
 use crate::domain::spelling;
@@ -8,15 +7,12 @@ use jiff::civil::Date;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
-/// What stands unescaped in a segment of a path.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// An amount of money in answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MoneyDto {
     /// Minor units.
     pub amount: u64,
-    /// The currency's code.
     pub currency: String,
 }
 
@@ -26,12 +22,11 @@ impl From<Money> for MoneyDto {
     }
 }
 
-/// A number as a segment of a path.
 pub fn segment(number: &str) -> String {
     utf8_percent_encode(number, SEGMENT).to_string()
 }
 
-/// Whether a text has 1 to `chars_max` characters, something to be seen, and no control character.
+/// Checks that a text has 1 to `chars_max` characters, a visible one among them, and no control character.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -55,16 +50,16 @@ const INSTANT_TIME: &str = "its time of day must be from 00:00:00 to 23:59:59, a
                             seconds are not known here";
 const INSTANT_RANGE: &str = "it must be an instant between 1970 and 9999";
 
-/// The instant that an RFC 3339 text with an offset is; below a millisecond it is rounded down.
+/// Parses an RFC 3339 text with an offset; fractions of a millisecond are cut off.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn parse_instant(text: &str) -> Result<Timestamp, &'static str> {
-    // jiff reads more forms than RFC 3339 has, so the form is looked at first.
+    // jiff accepts more forms than RFC 3339 has, so the form is checked first.
     if !has_instant_form(text.as_bytes()) {
         return Err(INSTANT_FORM);
     }
-    // jiff takes a leap second for the second before it, and offsets of more than a day.
+    // jiff reads a leap second as the second before it, and accepts offsets of more than a day.
     if !is_time_of_day(text.as_bytes()) {
         return Err(INSTANT_TIME);
     }
@@ -125,11 +120,11 @@ pub fn parse_date(text: &str) -> Result<u32, &'static str> {
     }
     let date: Date = text.parse().map_err(|_| FORM)?;
     let number = i32::from(date.year()) * 10_000 + i32::from(date.month()) * 100 + i32::from(date.day());
-    // 0 stands for "not known", and a car older than the motor car is a mistake.
+    // 0 means "not known"; the first motor car is of 1886.
     u32::try_from(number).ok().filter(|number| *number >= 18_860_101).ok_or("it must be a date of 1886 or later")
 }
 
-/// The number `yyyyMMdd` as `yyyy-MM-dd`; nothing for 0.
+/// The number `yyyyMMdd` as `yyyy-MM-dd`; `None` for 0.
 pub fn render_date(number: u32) -> Option<String> {
     (number != 0).then(|| format!("{:04}-{:02}-{:02}", number / 10_000, number / 100 % 100, number % 100))
 }

@@ -20,9 +20,9 @@ use std::sync::Arc;
 pub struct Charge {
     /// Our key of this order: the provider takes the money at most once per key.
     pub idempotency_key: Arc<str>,
-    /// What is paid for.
+    /// The reservation that is paid for; the provider keeps it in its record.
     pub reservation_no: ReservationNo,
-    /// How much.
+    /// The whole amount: nothing is moved in parts.
     pub amount: Money,
     /// The means of payment, such as `card`.
     pub method: Arc<str>,
@@ -49,13 +49,13 @@ pub struct Refund {
     pub idempotency_key: Arc<str>,
     /// The key under which the money was charged.
     pub charge_key: Arc<str>,
-    /// What had been paid for.
+    /// The reservation that had been paid for.
     pub reservation_no: ReservationNo,
     /// How much goes back; with all refunds of the charge together at most what was charged.
     pub amount: Money,
 }
 
-/// The provider's decision on a charge. Both are answers of a provider that is well.
+/// The provider's decision on a charge. Both are answers of a healthy provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChargeOutcome {
     /// The money was taken.
@@ -130,18 +130,18 @@ pub struct LedgerEntry {
     pub idempotency_key: Arc<str>,
     /// What was paid for.
     pub reservation_no: ReservationNo,
-    /// Which way.
+    /// Charge or refund; their keys are different name spaces.
     pub kind: Kind,
-    /// How much.
+    /// The whole amount: nothing is moved in parts.
     pub amount: Money,
-    /// When.
+    /// When it moved, by the provider's clock.
     pub at: Timestamp,
 }
 
 /// A part of the provider's own record, oldest entry first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordPage {
-    /// The entries.
+    /// At most [`RECORD_PAGE_LEN_MAX`], in the order in which the money moved.
     pub items: Vec<LedgerEntry>,
     /// Where the next page begins, in the provider's words; none when there is no more now.
     pub next: Option<Arc<str>>,
@@ -154,12 +154,12 @@ pub enum ProviderError {
     /// call under the same key; where one ended [`ProviderError::Unknown`], only a look-up tells.
     #[error("the provider did nothing: {0}")]
     NotDone(String),
-    /// This call did nothing either, and the provider is well: it will not carry out such an order, however often
-    /// it is asked, unless something changes in its books.
+    /// This call did nothing either, and the provider is healthy: it will not carry out such an order, however often
+    /// it is asked, unless its own record changes.
     #[error("the provider refused: {0}")]
     Refused(String),
-    /// Nobody here can tell whether it happened: a timeout, a lost answer, a connection broken after sending, a
-    /// key that the provider knows for another order. Look the key up.
+    /// It may have happened or not: a timeout, a lost answer, a connection broken after sending, a key that the
+    /// provider knows for another order. Look the key up.
     #[error("the outcome is unknown: {0}")]
     Unknown(String),
 }

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 /// The most bytes of an answer: 64 KiB.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// What stands in a path segment as it is.
+/// `-`, `_` and `~` need no escape in a path segment.
 const KEY_ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
 
 /// How long the client waits and how many idle connections it keeps.
@@ -36,8 +36,8 @@ pub struct RemoteConfig {
     pub call_ms_max: u64,
     /// How many idle connections are kept for the next calls.
     pub idle_connections_max: usize,
-    /// How long an idle connection is kept. Shorter than a server's patience, so that no order is sent into a
-    /// connection that is just being closed.
+    /// How long an idle connection is kept. It should be shorter than the server keeps one, so that no order is sent
+    /// on a connection that the server is closing.
     pub idle_ms_max: u64,
 }
 
@@ -50,10 +50,8 @@ impl Default for RemoteConfig {
 /// Why there can be no client.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
-    /// The URL is none that this client can use.
     #[error("the URL must be like http://host:port, with nothing but a path after it")]
     Url,
-    /// The HTTP client could not be set up.
     #[error("the HTTP client could not be set up: {0}")]
     Client(#[from] reqwest::Error),
 }
@@ -65,7 +63,6 @@ pub struct RemoteProvider {
     base: Url,
 }
 
-/// An answer that arrived whole.
 struct Answer {
     status: StatusCode,
     body: Vec<u8>,
@@ -99,7 +96,6 @@ impl RemoteProvider {
         base(url).map(drop)
     }
 
-    /// The address of a collection, or of one thing in it.
     fn address(&self, collection: &str, key: Option<&str>) -> String {
         let base = self.base.as_str().trim_end_matches('/');
         match key {

@@ -14,11 +14,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-/// The most characters of an idempotency key.
 pub const KEY_CHARS_MAX: usize = 200;
-/// The most characters of a means of payment.
 pub const METHOD_CHARS_MAX: usize = 64;
-/// The most characters of a payment token.
 pub const TOKEN_CHARS_MAX: usize = 512;
 
 /// The code of a look-up by a key that has led to nothing.
@@ -33,7 +30,7 @@ pub fn says_not_done(code: &str) -> bool {
     matches!(code, "not_done" | "provider_down" | INVALID_REQUEST)
 }
 
-/// Whether a problem's code is the word of a provider that is well: it did nothing, and will not do it.
+/// Whether a problem's code is the word of a healthy provider that it did nothing, and will not do it.
 #[must_use]
 pub fn says_refused(code: &str) -> bool {
     matches!(code, "no_such_charge" | "refund_above_charge")
@@ -44,7 +41,6 @@ pub fn says_refused(code: &str) -> bool {
 #[error("{0}")]
 pub struct InvalidMember(&'static str);
 
-/// An amount with its currency.
 #[derive(Debug, Serialize)]
 pub struct MoneyBody {
     amount: u64,
@@ -181,20 +177,11 @@ fn reservation_no(text: &str) -> Result<ReservationNo, InvalidMember> {
     ReservationNo::stored(text).map_err(|_| InvalidMember("reservationNo is not a reservation's number"))
 }
 
-/// The answer to a charge.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "UPPERCASE", rename_all_fields = "camelCase")]
 pub enum ChargeAnswer {
-    /// The money was taken.
-    Approved {
-        /// The provider's name of the charge.
-        provider_ref: Arc<str>,
-    },
-    /// It was not.
-    Declined {
-        /// Why.
-        reason: Arc<str>,
-    },
+    Approved { provider_ref: Arc<str> },
+    Declined { reason: Arc<str> },
 }
 
 impl From<ChargeOutcome> for ChargeAnswer {
@@ -219,18 +206,8 @@ impl From<ChargeAnswer> for ChargeOutcome {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "UPPERCASE", rename_all_fields = "camelCase")]
 pub enum ChargeFound {
-    /// The money was taken.
-    Charged {
-        /// The provider's name of the charge.
-        provider_ref: Arc<str>,
-        /// How much.
-        amount: MoneyBody,
-    },
-    /// The charge was declined.
-    Declined {
-        /// Why.
-        reason: Arc<str>,
-    },
+    Charged { provider_ref: Arc<str>, amount: MoneyBody },
+    Declined { reason: Arc<str> },
 }
 
 impl ChargeFound {
@@ -256,7 +233,6 @@ impl TryFrom<ChargeFound> for Found {
     }
 }
 
-/// The answer to a refund.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RefundAnswer {
@@ -314,7 +290,6 @@ pub struct LedgerItem {
     at: String,
 }
 
-/// Which way money moved.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 enum KindBody {
@@ -358,7 +333,6 @@ impl TryFrom<LedgerItem> for LedgerEntry {
     }
 }
 
-/// A page of the ledger.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LedgerBody {
@@ -390,9 +364,7 @@ pub struct ProblemBody<'a> {
     /// Always `about:blank`: the code tells problems apart.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// The status in words.
     pub title: &'static str,
-    /// The HTTP status.
     pub status: u16,
     /// What is wrong, for a person.
     pub detail: &'a str,

@@ -5,6 +5,8 @@
 //! the command that caused them; all of it becomes durable together or not at all. What events *mean* is not
 //! known here: this file sees tags and bytes only.
 
+#![warn(missing_docs)]
+
 use super::record::Snapshot;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;

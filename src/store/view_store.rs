@@ -1,6 +1,8 @@
 //! Where read models are kept: tables of rows in the order of their keys, and how far they have followed the
 //! journal. Everything here can be thrown away and rebuilt; nothing here is ever the only copy of anything.
 
+#![warn(missing_docs)]
+
 use super::journal::{ReadError, ShardId};
 
 /// A change to one row: the new value, or `None` to remove it.

@@ -1,5 +1,5 @@
-//! The bulkhead's actor: a mailbox, a clock and a dice in front of the [`Limiter`], which decides. It never calls the
-//! provider itself, so no message of its takes longer than a few microseconds.
+//! The bulkhead's actor: it gives the [`Limiter`], which decides, its messages, the time and the jitter, and carries
+//! out what comes of them. It never calls the provider, so that no message waits for a call.
 
 use super::breaker::{BreakerState, Verdict};
 use super::handle::{BulkheadHandle, Deferred, Message, Permit, Reply, Shared, Standing, rejections_total};
@@ -34,7 +34,6 @@ impl BulkheadHandle {
     }
 }
 
-/// The actor.
 pub(super) struct BulkheadActor;
 
 /// Looked up once per start, so the metrics recorder must be there before the actor.
@@ -83,7 +82,6 @@ impl Meters {
     }
 }
 
-/// What the actor keeps.
 pub(super) struct State {
     shared: Arc<Shared>,
     limiter: Limiter<Reply>,
@@ -128,7 +126,7 @@ impl State {
             return;
         }
         self.wake_at_ms = Some(at_ms);
-        // One more millisecond, so that the moment has surely passed.
+        // A millisecond more, so that `at_ms` has passed when the message is handled.
         let wait_ms = at_ms.saturating_sub(now_ms).saturating_add(1).max(1).unsigned_abs();
         myself.send_after(Duration::from_millis(wait_ms), || Message::Wake);
     }
@@ -137,7 +135,7 @@ impl State {
 fn carry_out(shared: &Arc<Shared>, effects: Vec<Effect<Reply>>, now_ms: i64) {
     for effect in effects {
         match effect {
-            // A permit for somebody who has gone comes back as not used when it is dropped here.
+            // If the caller has gone, the permit is dropped here and comes back as not used.
             Effect::Admit(reply, admitted) => {
                 let _ = reply.send(Ok(Permit::new(Arc::clone(shared), admitted, now_ms)));
             }
@@ -159,7 +157,8 @@ impl Actor for BulkheadActor {
     type Arguments = Arc<Shared>;
 
     async fn pre_start(&self, myself: ActorRef<Message>, shared: Arc<Shared>) -> Result<State, ActorProcessingErr> {
-        // First, so that whoever ends a call from now on tells this actor; who did so before is not under way.
+        // Before the list is read: a call that ends from now on is reported to this actor, one that ended before is not
+        // in the list.
         shared.set_actor(myself.clone());
         let (first_id, under_way) = shared.under_way();
         let limiter = Limiter::after(shared.config, first_id, under_way);
@@ -202,7 +201,7 @@ impl Actor for BulkheadActor {
                 state.limiter.tick(now_ms, jitter)
             }
         };
-        // Shown first: who is answered may look at once.
+        // Before the replies: whoever is answered may read the status at once.
         state.show(now_ms);
         carry_out(&state.shared, effects, now_ms);
         if let Some(reply) = told {

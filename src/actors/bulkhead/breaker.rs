@@ -25,7 +25,7 @@ pub enum Mode {
     ForcedClosed,
 }
 
-/// How the breaker stands.
+/// The state of the breaker, as operators see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum BreakerState {
@@ -69,7 +69,7 @@ impl Ticket {
     }
 }
 
-/// No call now.
+/// The breaker lets no call pass now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused {
     /// How long it makes sense to wait, not below 0.
@@ -101,7 +101,7 @@ enum Phase {
     },
 }
 
-/// The breaker.
+/// The breaker; its caller tells it the time with every call.
 #[derive(Debug)]
 pub struct Breaker {
     config: BreakerConfig,
@@ -122,7 +122,7 @@ impl Breaker {
         Self { config, mode: Mode::Auto, phase, spell: 0, openings: 0, now_ms: i64::MIN }
     }
 
-    /// How it stands, as of the last call of any method.
+    /// The state as of the last call of a method that takes the time.
     #[must_use]
     pub fn state(&self) -> BreakerState {
         match (self.mode, &self.phase) {
@@ -140,7 +140,7 @@ impl Breaker {
         self.spell
     }
 
-    /// Since when calls are not simply let through, while they are not.
+    /// When it opened; `None` while it is closed. Failed probes in between do not change it.
     #[must_use]
     pub fn opened_at_ms(&self) -> Option<i64> {
         match &self.phase {
@@ -168,7 +168,7 @@ impl Breaker {
         }
     }
 
-    /// Lets the time have its effects: an open time ends, a probe's deadline passes. `jitter` is 0 to 1.
+    /// Applies the time: an open breaker becomes half-open, a probe beyond its deadline opens it. `jitter` is 0 to 1.
     pub fn tick(&mut self, now_ms: i64, jitter: f64) {
         self.now_ms = self.now_ms.max(now_ms);
         if self.mode != Mode::Auto {
@@ -258,8 +258,8 @@ impl Breaker {
         }
     }
 
-    /// Does what an operator wants. Leaving a forced mode begins anew, closed; `Auto` while it is `Auto` changes
-    /// nothing.
+    /// Sets the mode that an operator wants. From a forced mode back to `Auto` it starts closed, with an empty window;
+    /// the mode that it has already changes nothing.
     pub fn force(&mut self, mode: Mode, now_ms: i64) {
         self.now_ms = self.now_ms.max(now_ms);
         if mode == self.mode {

@@ -86,15 +86,15 @@ pub struct BulkheadConfig {
     /// The longest that a refund or a look-up waits for a place, or for the end of an open time: nobody is kept
     /// waiting by it.
     pub background_wait_ms_max: u64,
-    /// How long somebody may keep a place; then the place is free again and the call counts as failed.
+    /// How long a permit may be out; then its place is free again and the call counts as failed.
     pub permit_ms_max: i64,
-    /// The most requests that may stand in the actor's mailbox; further ones are deferred at once.
+    /// The most requests in the actor's mailbox; further ones are deferred at once.
     pub backlog_len_max: usize,
-    /// The longest time after which anybody is asked to come back.
+    /// The longest time after which a caller is asked to come back.
     pub retry_after_ms_max: i64,
-    /// The breaker.
+    /// When the circuit breaker opens, and how it closes again.
     pub breaker: BreakerConfig,
-    /// The moving limit.
+    /// How the limit on charges follows what the provider can take.
     pub adaptive: AdaptiveConfig,
 }
 

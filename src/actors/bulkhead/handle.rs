@@ -16,14 +16,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// How much longer than the time in the queue an answer is waited for before the actor is taken for stuck.
+/// How much longer than the time in the queue an answer is waited for before the actor counts as stuck.
 const ANSWER_GRACE_MS: u64 = 150;
 /// The ids of permits of one actor are below those of the next by this.
 const IDS_PER_ACTOR: u64 = 1 << 40;
 /// How long an operator's order is waited for.
 const FORCE_MS_MAX: u64 = 1_000;
 
-/// Not now.
+/// The caller was turned away: the provider cannot be called now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the payment provider cannot be called now; try again in {retry_after_ms} ms")]
 pub struct Deferred {
@@ -143,7 +143,6 @@ impl Shared {
         (first_id, self.out().iter().map(|(id, (lane, begun_ms))| (*id, *lane, *begun_ms)).collect())
     }
 
-    /// A permit is no longer out.
     pub(super) fn forget(&self, id: u64) {
         self.out().remove(&id);
     }
@@ -159,19 +158,18 @@ impl Shared {
     }
 }
 
-/// How somebody who wants to enter is answered.
+/// The reply to [`Message::Enter`].
 pub(super) type Reply = oneshot::Sender<Result<Permit, Deferred>>;
 
-/// What the actor is told.
 #[derive(Debug)]
 pub(super) enum Message {
-    /// Somebody wants to make a call.
+    /// A caller wants to make a call.
     Enter { lane: Lane, until_ms: i64, reply: Reply, admission: Admission },
     /// A call has ended. At most as many of these as there are permits.
     Leave { id: u64, lane: Lane, verdict: Verdict, elapsed: Duration },
     /// An operator has set another mode.
     Force { reply: oneshot::Sender<()>, admission: Admission },
-    /// The time has come that the limiter named.
+    /// The time has come for which [`Limiter::wake_at_ms`](super::limiter::Limiter::wake_at_ms) asked.
     Wake,
 }
 
@@ -200,8 +198,8 @@ impl Drop for Admission {
 pub struct BulkheadHandle(Arc<Shared>);
 
 impl BulkheadHandle {
-    /// A handle without an actor yet: everybody is deferred until [`BulkheadHandle::child_start`] was called.
-    /// The settings are taken as they are; [`BulkheadConfig::check`] tells whether they make sense.
+    /// A handle without an actor: everybody is deferred until a supervisor has started one by
+    /// [`BulkheadHandle::child_start`]. The settings are not checked here; see [`BulkheadConfig::check`].
     #[must_use]
     pub fn new(config: BulkheadConfig) -> Self {
         Self(Arc::new(Shared {
@@ -216,13 +214,12 @@ impl BulkheadHandle {
         }))
     }
 
-    /// What the actor shares with the handles.
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.0
     }
 
     /// The right to make one call to the provider, waited for at most as long as the settings say and not beyond
-    /// `deadline`.
+    /// `deadline`. Only an actor that does not answer is waited for a little longer.
     ///
     /// # Errors
     /// When there is none to be had in that time.
@@ -257,7 +254,7 @@ impl BulkheadHandle {
         Duration::from_millis(self.0.config.queue_wait_ms_max)
     }
 
-    /// How the bulkhead stands. Asks nobody and never waits.
+    /// The status as of the actor's last decision. Sends no message and never waits.
     #[must_use]
     pub fn status(&self) -> BulkheadStatus {
         let alive = |actor: &ActorRef<Message>| match actor.get_status() {
@@ -275,8 +272,8 @@ impl BulkheadHandle {
         status
     }
 
-    /// Whether everybody is to keep away from the provider now: by an operator's order, or until it is tried again. A
-    /// breaker that only waits for somebody to try is no reason to.
+    /// Whether no call would pass now: forced open by an operator, or open and not yet due for a probe. An open breaker
+    /// that is due for a probe needs a caller to become half-open, so it does not count.
     #[must_use]
     pub fn is_shut(&self) -> bool {
         let status = self.status();
@@ -287,7 +284,7 @@ impl BulkheadHandle {
         }
     }
 
-    /// Does what an operator wants, also to the actors of later restarts; answers how the bulkhead stands then.
+    /// Sets the mode that an operator wants, also for the actors of later restarts, and returns the status after it.
     pub async fn force(&self, mode: Mode) -> BulkheadStatus {
         *self.0.mode.lock().unwrap_or_else(PoisonError::into_inner) = mode;
         tracing::warn!(?mode, "payment breaker mode set by an operator");
@@ -317,7 +314,7 @@ impl BulkheadHandle {
     #[must_use]
     pub fn retry_after_ms(&self) -> u64 {
         let retry_after_ms = self.status().retry_after_ms.max(DOWN_RETRY_AFTER_MS);
-        // Up to half as long again, so that not all come back at once.
+        // Up to 50 % longer, so that not all come back at once.
         let jittered = Duration::from_millis(retry_after_ms).mul_f64(1.0 + entropy::unit() / 2.0);
         u64::try_from(jittered.as_millis())
             .unwrap_or(u64::MAX)
@@ -334,8 +331,7 @@ pub(super) fn rejections_total(lane: Lane, reason: Reason) -> metrics::Counter {
     metrics::counter!("rentcar_bulkhead_rejections_total", "kind" => lane.name(), "reason" => reason.name())
 }
 
-/// The right to make one call. Dropped without an outcome, the call counts as failed: whoever made it never came
-/// back to tell.
+/// The right to make one call. If it is dropped without an outcome, the call counts as failed.
 #[derive(Debug)]
 #[must_use = "a permit that is dropped counts as a failed call"]
 pub struct Permit {
@@ -376,7 +372,7 @@ impl Permit {
         }
     }
 
-    /// Tells what became of the call, and frees its place.
+    /// Reports what became of the call, and frees its place.
     pub fn done(mut self, outcome: Outcome) {
         self.at_drop = None;
         self.report(match outcome {
@@ -389,7 +385,7 @@ impl Permit {
     fn report(&self, verdict: Verdict) {
         let (elapsed, Admitted { id, lane, .. }) = (self.begun.elapsed(), self.admitted);
         self.shared.forget(id);
-        // While there is no actor nobody counts, and the next one begins with what is still out.
+        // Without an actor there is nothing to report to: the next one starts with the permits that are still out.
         if let Some(actor) = self.shared.actor() {
             let _ = actor.send_message(Message::Leave { id, lane, verdict, elapsed });
         }

@@ -1,17 +1,17 @@
-//! How long calls take at present, and for how long somebody who is sent away should stay away. Pure.
+//! How long calls take at present, and after how long a caller that is turned away should come back. Pure.
 //!
-//! The time of a call is known from those that have come back lately and from those that have not: a call that is
-//! under way for longer than they took says that it takes longer now. Those who were sent away come back one after
-//! the other, as fast as they can be served, because each is counted until its time has come.
+//! The estimate is a moving average of the calls that have ended; a call that is under way for longer raises it. Those
+//! who are turned away form a virtual queue that empties as fast as calls can be made, so that they come back one
+//! after the other and not all at once.
 
 /// How long a call is thought to take before any has come back.
 const SERVICE_MS_ASSUMED: f64 = 500.0;
 /// How much the latest call weighs in the average. Much, because what counts is what the next call will take.
 const WEIGHT: f64 = 0.5;
-/// What a call takes at least when somebody has to be sent away: with quicker ones the queue would not be full.
+/// The least service time that is assumed when a caller is turned away: with quicker calls the queue would not be
+/// full.
 const CROWDED_SERVICE_MS_MIN: f64 = 200.0;
 
-/// How long calls of one kind take.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LatencyEstimate {
     latest_ms: Option<f64>,
@@ -30,7 +30,7 @@ impl LatencyEstimate {
         self.latest_ms = Some(self.latest_ms.map_or(elapsed, |known| known + (elapsed - known) * WEIGHT));
     }
 
-    /// How long calls took lately, in milliseconds; `None` before any has come back.
+    /// The moving average in milliseconds; `None` before any call has ended.
     #[must_use]
     pub fn known_ms(&self) -> Option<u64> {
         self.latest_ms.map(|ms| ms as u64)
@@ -43,7 +43,7 @@ impl LatencyEstimate {
     }
 }
 
-/// Those who were sent away and have not come back yet: a bucket that leaks as fast as calls can be made.
+/// Those who were turned away and have not come back yet: a leaky bucket that empties as fast as calls can be made.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Turns {
     away: f64,
@@ -56,8 +56,8 @@ pub struct Turns {
     reason = "numbers of customers and times in milliseconds are far below 2^53"
 )]
 impl Turns {
-    /// Sends one more away, with `ahead` of them and `limit` calls at once of `service_ms` each; answers after
-    /// how many milliseconds its turn comes.
+    /// Turns one more away while `ahead` are before it and `limit` calls of `service_ms` run at once; returns after how
+    /// many milliseconds its turn comes.
     pub fn send_away(&mut self, ahead: usize, limit: usize, service_ms: i64, now_ms: i64) -> i64 {
         let turn_ms = (service_ms.max(0) as f64).max(CROWDED_SERVICE_MS_MIN) / limit.max(1) as f64;
         let passed_ms = now_ms.saturating_sub(self.at_ms).max(0) as f64;

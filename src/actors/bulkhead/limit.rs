@@ -10,21 +10,20 @@ use super::config::AdaptiveConfig;
 
 /// What is left of the limit after it shrank.
 const SHRINK: f64 = 0.8;
-/// After how long without a quicker call the quickest counts as twice as slow. Slow, because while calls wait at the
-/// provider none is as quick as it could be, and that must not become what is expected.
+/// The half-life of the quickest call: after so long without a quicker one it counts as twice as slow. It is long:
+/// while calls queue at the provider all of them are slow, and that must not become the baseline.
 const FORGET_MS: f64 = 600_000.0;
-/// By how much it is forgotten with every call at the lowest limit: if calls are slow even then, it is not because
-/// of their number.
+/// The factor by which the baseline rises with every call at the lowest limit: calls that are slow even then are not
+/// slow because of their number.
 const FORGET_AT_FLOOR: f64 = 1.25;
-/// Differences below this are never taken for waiting, in milliseconds.
+/// A difference below this never counts as queueing at the provider, in milliseconds.
 const NOISE_MS: f64 = 50.0;
-/// A call that is quicker than this is never taken for one that waits at the provider, in milliseconds: on processors
-/// that are busy it rather waited here, and fewer calls at once would make that no better.
+/// A call that is quicker than this never counts as queued at the provider, in milliseconds: on busy processors it
+/// rather waited here, and a lower limit would not help.
 const CALM_MS: f64 = 250.0;
 /// How long the limit may go unused before what is above the start is forgotten.
 const UNUSED_MS_MAX: i64 = 1_000;
 
-/// The limit.
 #[derive(Debug)]
 pub struct Limit {
     config: AdaptiveConfig,
@@ -44,7 +43,6 @@ pub struct Limit {
     reason = "limits are at most 10,000 and never negative; durations are far below 2^53 ms"
 )]
 impl Limit {
-    /// A limit that begins where the settings say.
     #[must_use]
     pub fn new(config: AdaptiveConfig, ceiling: usize) -> Self {
         let current = config.concurrency_start.min(ceiling) as f64;
@@ -93,7 +91,7 @@ impl Limit {
         self.config.concurrency_min.min(self.ceiling) as f64
     }
 
-    /// By which factor the quickest call has faded since the last one.
+    /// The factor by which the baseline has risen since the last call.
     fn forgetting(&self, now_ms: i64) -> f64 {
         let idle_ms = now_ms.saturating_sub(self.observed_at_ms).max(0) as f64;
         let at_floor = self.current <= self.floor();

@@ -1,9 +1,9 @@
-//! Who may pass, who waits, who is sent away: the bulkhead's decisions. Pure: the present and the jitter are
+//! Who may pass, who waits, who is turned away: the bulkhead's decisions. Pure: the present and the jitter are
 //! arguments, and whom to tell what is returned as data.
 //!
-//! Both lanes lead to the same provider, so together they never have more places than it can serve. Some of them are
-//! for settling only, and settling is the first to try a provider that may be back, but with one probe, so that
-//! neither lane waits for the other for ever.
+//! Both lanes lead to the same provider and share one bound: the limit on charges, and a share on top of it that is
+//! for settling only. While the breaker is half-open, settling gets the first probe and then leaves the others to
+//! charges for a while, so that neither lane waits for the other for ever.
 
 use super::breaker::{Breaker, BreakerState, Mode, Ticket, Verdict};
 use super::config::BulkheadConfig;
@@ -11,11 +11,11 @@ use super::latency::{LatencyEstimate, Turns};
 use super::limit::Limit;
 use std::collections::{BTreeMap, VecDeque};
 
-/// Nobody is asked to come back earlier than this.
+/// The least time after which a caller is asked to come back.
 const RETRY_AFTER_MS_MIN: i64 = 1_000;
-/// By how much jitter lengthens the time after which somebody is asked to come back, as a share of it.
+/// By how much jitter lengthens the time after which a caller is asked to come back, as a share of it.
 const JITTER_SHARE: f64 = 0.25;
-/// Which part of what charges may use refunds and look-ups have on top of it for themselves.
+/// The share of settling is the limit on charges divided by this.
 const SETTLE_SHARE: usize = 4;
 
 /// Which places a call uses.
@@ -28,7 +28,7 @@ pub enum Lane {
 }
 
 impl Lane {
-    /// Both of them.
+    /// Both lanes.
     pub const ALL: [Lane; 2] = [Self::Charge, Self::Settle];
 
     /// Its name in metrics.
@@ -41,10 +41,10 @@ impl Lane {
     }
 }
 
-/// Why somebody was sent away.
+/// Why a caller was turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// The breaker lets nobody pass.
+    /// The breaker is open, or all probes of a half-open one are out.
     Breaker,
     /// All places are taken and the queue is full.
     QueueFull,
@@ -52,14 +52,14 @@ pub enum Reason {
     QueueTimeout,
     /// The caller's own deadline had passed already.
     Expired,
-    /// Too many requests stand before the bulkhead itself.
+    /// Too many messages wait in the actor's mailbox.
     Backlog,
     /// The bulkhead is being restarted.
     Down,
 }
 
 impl Reason {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [Reason; 6] =
         [Self::Breaker, Self::QueueFull, Self::QueueTimeout, Self::Expired, Self::Backlog, Self::Down];
 
@@ -77,9 +77,9 @@ impl Reason {
     }
 }
 
-/// Somebody who waits for an answer.
+/// A caller that waits for an answer.
 pub trait Waiter {
-    /// Whether nobody listens any more.
+    /// Whether the caller has stopped waiting.
     fn is_gone(&self) -> bool;
 }
 
@@ -90,20 +90,20 @@ pub struct Admitted {
     pub id: u64,
     /// Whose places it uses.
     pub lane: Lane,
-    /// The breaker's leave.
+    /// The breaker's permission, which goes back to it with the outcome.
     pub ticket: Ticket,
     /// How long it should take, in milliseconds.
     pub expected_ms: i64,
 }
 
-/// Whom to tell what.
+/// What the actor has to tell a caller.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Effect<W> {
-    /// May pass.
+    /// The caller may make its call.
     Admit(W, Admitted),
-    /// May not, and should come back after so many milliseconds.
+    /// The caller may not, and should come back after so many milliseconds.
     Defer(W, u64, Lane, Reason),
-    /// Has had its place for too long, and has it no longer.
+    /// The permit of this id was out for too long, and its place is free again.
     Revoke(u64),
 }
 
@@ -135,7 +135,7 @@ impl<W> Default for Places<W> {
     }
 }
 
-/// The limiter.
+/// The permits that are out, the queue of each lane, the limit and the breaker.
 #[derive(Debug)]
 pub struct Limiter<W> {
     config: BulkheadConfig,
@@ -148,14 +148,14 @@ pub struct Limiter<W> {
     turns: Turns,
     /// The latest present it was told.
     now_ms: i64,
-    /// When somebody last wanted to charge.
+    /// When a charge last asked to enter.
     charge_asked_at_ms: i64,
     /// The half-open spell in which settling last had a probe, and when it had its first one.
     settle_probed: Option<(u64, i64)>,
 }
 
 impl<W: Waiter> Limiter<W> {
-    /// A limiter that nobody waits for, with a closed breaker.
+    /// A limiter with empty queues and a closed breaker.
     #[must_use]
     pub fn new(config: BulkheadConfig) -> Self {
         Self::after(config, 0, [])
@@ -185,7 +185,7 @@ impl<W: Waiter> Limiter<W> {
         limiter
     }
 
-    /// Somebody wants to make a call and would wait for a place until `until_ms`.
+    /// A caller wants to make a call, and would wait for a place until `until_ms`.
     pub fn enter(&mut self, lane: Lane, who: W, until_ms: i64, now_ms: i64, jitter: f64) -> Vec<Effect<W>> {
         let mut effects = self.tick(now_ms, jitter);
         if lane == Lane::Charge {
@@ -198,7 +198,7 @@ impl<W: Waiter> Limiter<W> {
         let queue_len_max = self.config.queue_len_max;
         let free = self.has_place(lane, now_ms);
         let places = self.places(lane);
-        // One place in the queue for who can be admitted at once, even if nobody may wait.
+        // A caller that can be admitted at once passes through the queue, even if its length is 0.
         if places.queue.len() >= queue_len_max && !(free && places.queue.is_empty()) {
             places.queue.retain(|waiting| !waiting.who.is_gone());
             if places.queue.len() >= queue_len_max {
@@ -240,7 +240,7 @@ impl<W: Waiter> Limiter<W> {
         }
     }
 
-    /// Lets the time have its effects.
+    /// Applies the time: permits that are out for too long are revoked, waiting callers expire, others are admitted.
     pub fn tick(&mut self, now_ms: i64, jitter: f64) -> Vec<Effect<W>> {
         let mut effects = Vec::new();
         self.now_ms = self.now_ms.max(now_ms);
@@ -253,7 +253,7 @@ impl<W: Waiter> Limiter<W> {
         effects
     }
 
-    /// Does what an operator wants.
+    /// Sets the mode that an operator wants, and admits or turns away accordingly.
     pub fn force(&mut self, mode: Mode, now_ms: i64, jitter: f64) -> Vec<Effect<W>> {
         self.breaker.force(mode, now_ms);
         self.tick(now_ms, jitter)
@@ -269,7 +269,7 @@ impl<W: Waiter> Limiter<W> {
         queues.chain(lives).chain(share).chain(self.breaker.wake_at_ms()).min()
     }
 
-    /// The breaker, to look at.
+    /// The breaker, to read its state.
     #[must_use]
     pub fn breaker(&self) -> &Breaker {
         &self.breaker
@@ -299,7 +299,7 @@ impl<W: Waiter> Limiter<W> {
         self.limit.get() + self.settle_share()
     }
 
-    /// How long calls took lately.
+    /// The moving average of how long calls of a lane take.
     #[must_use]
     pub fn latency(&self, lane: Lane) -> LatencyEstimate {
         match lane {
@@ -351,7 +351,7 @@ impl<W: Waiter> Limiter<W> {
         }
     }
 
-    /// Whether the rest of the probes is for charges: settling has had one, and somebody may want to charge.
+    /// Whether the rest of the probes is for charges: settling has had one, and a charge has asked recently.
     fn charges_come_first(&self, now_ms: i64) -> bool {
         self.breaker.state() == BreakerState::HalfOpen
             && self.config.breaker.probes_max > 1
@@ -364,7 +364,6 @@ impl<W: Waiter> Limiter<W> {
         self.charge_asked_at_ms.max(probed_at_ms).saturating_add(self.config.breaker.probe_ms_max)
     }
 
-    /// Takes their places from those who have had them for too long.
     fn revoke(&mut self, now_ms: i64, jitter: f64, effects: &mut Vec<Effect<W>>) {
         let life_ms = self.config.permit_ms_max;
         let too_long = |out: &Out| now_ms.saturating_sub(out.begun_ms) >= life_ms;
@@ -377,7 +376,6 @@ impl<W: Waiter> Limiter<W> {
         }
     }
 
-    /// Sends away those who have waited long enough.
     fn expire(&mut self, lane: Lane, now_ms: i64, jitter: f64, effects: &mut Vec<Effect<W>>) {
         if self.places(lane).queue.iter().all(|waiting| waiting.until_ms > now_ms) {
             return;
@@ -390,7 +388,7 @@ impl<W: Waiter> Limiter<W> {
         }
     }
 
-    /// Lets those pass who are first in the queue, as far as there are places; sends them away when nobody may.
+    /// Admits callers from the head of the queue while there are places; turns them away when the breaker refuses.
     fn admit(&mut self, lane: Lane, now_ms: i64, jitter: f64, effects: &mut Vec<Effect<W>>) {
         while let Some(until_ms) = self.places(lane).queue.front().map(|first| first.until_ms) {
             let refused = self.breaker.refusal(now_ms, jitter);
@@ -399,7 +397,7 @@ impl<W: Waiter> Limiter<W> {
             }
             let stays = match refused {
                 None => !self.has_place(lane, now_ms),
-                // Nobody is kept waiting by a refund, so it may see the next try, or how this one ends.
+                // No customer waits for a refund, so it may wait for the next probe, or for the end of this one.
                 Some(refused) => {
                     let trying = self.breaker.state() == BreakerState::HalfOpen;
                     lane == Lane::Settle && (trying || now_ms.saturating_add(refused.retry_after_ms) < until_ms)
@@ -446,18 +444,17 @@ impl<W: Waiter> Limiter<W> {
         self.charge.latency.expected_ms(self.oldest_ms(now_ms))
     }
 
-    /// Who comes before a newcomer who wants to charge.
+    /// How many charges are before a new one.
     fn ahead(&self) -> usize {
         self.charge.queue.len() + self.charge.in_flight
     }
 
-    /// Sends somebody away for at least `wait_ms`, and, where customers come back, until their turn comes after those
-    /// who were sent away before.
+    /// Turns a caller away for at least `wait_ms`; a charge also until its turn comes after those turned away before.
     fn defer(&mut self, lane: Lane, who: W, reason: Reason, wait_ms: i64, now_ms: i64, jitter: f64) -> Effect<W> {
         let turn_ms = match lane {
             Lane::Charge => {
                 let service_ms = self.service_ms(now_ms);
-                // Nobody comes before those who come back once the breaker lets them try.
+                // When the breaker lets calls pass again, nothing is queued before those who come back.
                 let ahead = if reason == Reason::Breaker { 0 } else { self.ahead() };
                 self.turns.send_away(ahead, self.limit.get(), service_ms, now_ms)
             }
@@ -466,8 +463,8 @@ impl<W: Waiter> Limiter<W> {
         Effect::Defer(who, self.bounded(wait_ms.saturating_add(turn_ms), jitter), lane, reason)
     }
 
-    /// A time to come back after: lengthened by the jitter, and within its bounds. Those whose turn comes later than
-    /// that come back some time in the latter half, so that they do not come all at once.
+    /// A time to come back after: lengthened by the jitter, within its bounds. A turn beyond the upper bound becomes a
+    /// random time in the upper half, so that not all come back at once.
     #[allow(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,

@@ -3,6 +3,8 @@
 //! `config` has the settings. `breaker` (with `window`), `limit` and `limiter` decide and are pure; `actor` and
 //! `handle` carry the decisions out. Nothing here calls the provider or knows what a payment is.
 
+#![warn(missing_docs)]
+
 mod actor;
 pub mod breaker;
 pub mod config;

@@ -10,7 +10,7 @@ pub(super) const DOWN_RETRY_AFTER_MS: u64 = 1_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BulkheadStatus {
-    /// How the breaker stands.
+    /// The state of the breaker; `CLOSED` while the actor is down.
     pub state: BreakerState,
     /// Whether the bulkhead's actor is there; while it is not, everybody is deferred.
     pub up: bool,

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-/// One finished call.
 #[derive(Debug, Clone, Copy)]
 struct Call {
     at_ms: i64,
@@ -39,17 +38,14 @@ impl Window {
         }
     }
 
-    /// How many calls it holds.
     pub fn calls(&self) -> usize {
         self.calls.len()
     }
 
-    /// How many of them failed.
     pub fn failed(&self) -> usize {
         self.failed
     }
 
-    /// How many of them were slow.
     pub fn slow(&self) -> usize {
         self.slow
     }

@@ -15,7 +15,6 @@ use std::sync::Arc;
 /// How long a number stays closed for an erasure that was cut off, in milliseconds: longer than an erasure takes.
 const CLOSED_MS_MAX: i64 = 5 * 60_000;
 
-/// Every customer.
 pub struct Customers;
 
 impl Entity for Customers {

@@ -8,7 +8,7 @@ use crate::store::codec;
 use chacha20poly1305::aead::{Aead, Generate, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 
-/// The bytes of the nonce that stands in front of the sealed data.
+/// The bytes of the nonce in front of the sealed data.
 const NONCE_BYTES: usize = 24;
 
 /// Data that could not be sealed or opened; says nothing of its content.

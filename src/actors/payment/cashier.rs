@@ -32,7 +32,7 @@ use tracing::Instrument as _;
 
 /// How long a message to a payment may take, in milliseconds.
 const ASK_MS: u64 = 5_000;
-/// When a customer whose payment is under way may look again, in milliseconds.
+/// When to ask again about a payment that is under way, in milliseconds.
 const UNDER_WAY_RETRY_MS: u64 = 2_000;
 /// How long a payment that was held up on its way to the bulkhead still waits there for a place.
 const PLACE_WAIT_MIN: Duration = Duration::from_millis(150);
@@ -42,7 +42,7 @@ const REFUND_QUICK_MS: u64 = 100;
 const REFUND_WAIT_MS: RangeInclusive<u64> = 50..=250;
 /// How many times as long as it should take a quick refund is waited for.
 const REFUND_WAIT_FACTOR: u64 = 4;
-/// The longest wait before the provider is believed that it knows nothing of a charge.
+/// The longest pause before "not found" from the provider counts as "nothing was charged".
 ///
 /// A call that ended without an answer may still have its order in the buffer of a socket, and a look-up on another
 /// connection may overtake it there. So the look-up is made once more after this time. It has to cover bytes in
@@ -50,27 +50,21 @@ const REFUND_WAIT_FACTOR: u64 = 4;
 /// What remains: an order that lies unread for longer than this while the provider answers look-ups would be
 /// carried out without anybody asking again.
 const SETTLE_AFTER_MAX: Duration = Duration::from_secs(2);
-/// How long the provider is left alone about a payment on which its books and ours disagree.
+/// The pauses before the provider is asked again about a payment on which its record and ours disagree.
 const DISPUTED: Backoff = Backoff::new(60_000, 3_600_000);
 
-/// What became of a charge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Charged {
-    /// The money was taken.
     Approved,
-    /// The provider declined.
     Declined {
-        /// In the provider's words.
         reason: String,
     },
-    /// It was turned away, or its outcome is not known yet.
+    /// It was turned away, is still under way, or its outcome is not known yet.
     Deferred {
-        /// When to try again, in milliseconds.
         retry_after_ms: u64,
     },
 }
 
-/// The cashier.
 pub struct Cashier {
     payments: ContextHandle<Payments>,
     journal: Arc<dyn Journal>,
@@ -112,25 +106,23 @@ impl Cashier {
         })
     }
 
-    /// Changes whenever payments begin to be taken care of somewhere.
+    /// Changes when a shard of the Payment context begins to take commands.
     #[must_use]
     pub fn taken(&self) -> watch::Receiver<u64> {
         self.payments.taken()
     }
 
-    /// The guard, for operators.
     #[must_use]
     pub fn guard(&self) -> &BulkheadHandle {
         &self.guard
     }
 
-    /// The payments that are tried again by themselves.
     #[must_use]
     pub fn deferred(&self) -> &DeferredPayments {
         &self.deferred
     }
 
-    /// Waits until nothing is in hand any more; nothing is tried again by itself from now on.
+    /// Waits until no payment is in flight; from now on no deferred payment is retried.
     pub async fn drain(&self) {
         self.deferred.close();
         self.tasks.close();
@@ -143,20 +135,16 @@ impl Cashier {
         self.in_flight.has(payment_no)
     }
 
-    /// The payment as committed.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub async fn committed(&self, payment_no: &PaymentNo) -> Result<Option<Payment>, ServiceError> {
         Ok(committed(&*self.journal, &Payments, payment_no.as_str()).await?.and_then(|state| state.0))
     }
 
-    /// Charges, and waits for it no longer than until `wait` after `asked_at`; a charge that takes longer goes on
-    /// without the caller, who hears of that as soon as it can be foreseen. An attempt that is under way is waited for
-    /// first, within the same time. Whoever is turned away is remembered and tried again.
+    /// Charges, and waits no longer than `wait` after `asked_at`. A charge that takes longer goes on without the
+    /// caller, who is answered as soon as that can be foreseen. An attempt that is under way is waited for first,
+    /// within the same time. A charge that is turned away becomes a deferred payment.
     ///
     /// # Errors
-    /// A rule that stands against it, or the payment context being down.
+    /// When a rule forbids it, or the Payment context is down.
     pub async fn charge(
         self: &Arc<Self>,
         order: Order,
@@ -200,13 +188,13 @@ impl Cashier {
                 let expected_ms = u64::try_from(expected.as_millis()).unwrap_or(u64::MAX);
                 Ok(Charged::Deferred { retry_after_ms: expected_ms.max(UNDER_WAY_RETRY_MS) })
             }
-            // The work panicked, or takes longer: the settle timer or the work itself will tell.
+            // The task panicked or takes longer: the settle timer or the task itself records the outcome.
             Ok(Ok(Err(_))) | Err(_) => Ok(under_way),
         }
     }
 
-    /// Takes a payment that is to be charged once another charge of it has ended. `None` when that takes too long, or
-    /// when it is being settled, which may take much longer than anybody waits.
+    /// Takes the payment after another charge of it has ended. `None` when that takes too long, when the payment is
+    /// being settled, which may take longer than a caller waits, or while retries are off.
     async fn take_after(
         &self,
         mut in_hand: AlreadyInFlight,
@@ -223,7 +211,7 @@ impl Cashier {
         None
     }
 
-    /// One attempt, which the provider hears of if there is a place. The expected time of the call is told.
+    /// One attempt, made if the bulkhead gives a permit. Sends the expected time of the call to `expects`.
     async fn attempt(
         self: Arc<Self>,
         hand: InFlightPayment,
@@ -233,7 +221,7 @@ impl Cashier {
     ) -> Result<Charged, ServiceError> {
         let charged = match self.guard.enter(Lane::Charge, place_by).instrument(trace::step("bulkhead: enter")).await {
             Ok(permit) => {
-                // Nobody may be waiting any more.
+                // It fails when the caller no longer waits, which is fine.
                 let _ = expects.send(permit.expected());
                 self.charge_in_flight(&hand.payment_no, order, permit).await
             }
@@ -244,7 +232,7 @@ impl Cashier {
             | Err(ServiceError::Unavailable { retry_after_ms, .. } | ServiceError::Overloaded { retry_after_ms }) => {
                 self.deferred.put_off(&hand.payment_no, *retry_after_ms);
             }
-            // What the payment itself says has been heard.
+            // What became of the payment has been noted by `tell`, or is not known.
             Ok(Charged::Approved | Charged::Declined { .. }) | Err(ServiceError::Unknown | ServiceError::Read(_)) => {}
             Err(_) => self.deferred.forget(&hand.payment_no),
         }
@@ -279,7 +267,6 @@ impl Cashier {
         self.call(payment_no, &payment, &means, permit).await
     }
 
-    /// A call to the provider, within its time.
     async fn calling<T>(
         &self,
         name: &'static str,
@@ -341,7 +328,7 @@ impl Cashier {
             }
         };
         match self.tell(payment_no, news).await {
-            // The customer had cancelled meanwhile: the money goes back by itself.
+            // The customer cancelled meanwhile: the settle timer gives the money back.
             Ok(Some(Payment { status: Status::Cancelled(_), .. })) => Err(Rejection::PaymentCancelled.into()),
             Ok(_) => Ok(charged),
             Err(error) => {
@@ -351,9 +338,9 @@ impl Cashier {
         }
     }
 
-    /// Charges nothing more and gives back what was charged above `keep`. The refund is begun at once and
-    /// happens by itself in the end, so it is waited for only when it should be quick, and then no longer than `wait_max`;
-    /// without any wait it is left to the settle timer.
+    /// Charges nothing more and gives back what was charged above `keep`. The refund begins at once, and the settle
+    /// timer retries it until it is made. So it is waited for only when it should be quick, and no longer than
+    /// `wait_max`; with a `wait_max` of zero it is left to the settle timer.
     ///
     /// # Errors
     /// When the payment context is down.
@@ -373,12 +360,11 @@ impl Cashier {
             Some(Status::Cancelled(Cancelled::Charged { refunded: false, .. }))
         );
         if !due || wait_max.is_zero() || self.guard.is_shut() {
-            // The settle timer sees to it.
             return Ok(payment);
         }
         let expected_ms = self.guard.refund_expected_ms().filter(|ms| *ms <= REFUND_QUICK_MS);
-        // Begun at once, waited for or not: if refunds that queue were left to the timers, which are served some at a
-        // time, a rush of them would only grow. The bulkhead bounds how many queue.
+        // Begun at once, waited for or not: left to the timers, of which only some run at a time, a rush of refunds
+        // would only grow. The bulkhead bounds how many queue.
         let (cashier, no) = (Arc::clone(self), payment_no.clone());
         let settle = async move {
             if let Err(error) = cashier.settle(&no).await {
@@ -389,7 +375,7 @@ impl Cashier {
         let Some(expected_ms) = expected_ms else { return Ok(payment) };
         let (bounds, wait_ms) = (REFUND_WAIT_MS, expected_ms.saturating_mul(REFUND_WAIT_FACTOR));
         let wait = Duration::from_millis(wait_ms.clamp(*bounds.start(), *bounds.end())).min(wait_max);
-        // Whether it is through by then or not, what is committed says so.
+        // What is committed says whether the refund was made by then.
         drop(tokio::time::timeout(wait, work).await);
         self.committed(&payment_no).await
     }
@@ -514,7 +500,7 @@ pub(super) async fn within<T>(
     tokio::time::timeout(timeout, call).await.map_err(late)?
 }
 
-/// A declined charge and a refused order are answers of a provider that is well.
+/// A declined charge and a refused order are answers of a healthy provider.
 fn outcome_of<T>(answer: &Result<T, ProviderError>) -> Outcome {
     match answer {
         Ok(_) | Err(ProviderError::Refused(_)) => Outcome::Success,

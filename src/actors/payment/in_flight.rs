@@ -1,5 +1,5 @@
-//! Which payments are in hand: one piece of work at a time for each, whose end others can wait for. Does none of the
-//! work itself.
+//! Which payments are in flight: a lock per payment, so that only one task works on each, and others can wait for its
+//! end. Does none of the work itself.
 
 use super::deferred::DeferredPayments;
 use crate::domain::ids::PaymentNo;
@@ -7,40 +7,34 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
-/// What is done with a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Work {
-    /// It is charged.
     Charge,
-    /// What is outstanding with the provider is done.
+    /// The provider is asked what became of a charge, or a refund is made.
     Settle,
 }
 
-/// A payment that somebody else has in hand.
 #[derive(Debug, Clone)]
 pub(super) struct AlreadyInFlight {
-    /// What for.
     pub(super) work: Work,
     ended: watch::Receiver<()>,
 }
 
 impl AlreadyInFlight {
-    /// Waits until it is put down.
     pub(super) async fn ended(mut self) {
-        // Nothing is ever sent: the sender goes with the hand.
+        // Nothing is ever sent: the channel closes when the payment is released.
         while self.ended.changed().await.is_ok() {}
     }
 }
 
-/// Every payment in hand. As many as there are pieces of work, which the bounds on requests, retries and timers bound.
+/// The payments in flight. The bounds on requests, retries and timers bound their number.
 pub(super) struct InFlightPayments {
     in_hand: Mutex<HashMap<PaymentNo, AlreadyInFlight>>,
     deferred: Arc<DeferredPayments>,
 }
 
-/// A payment in hand; put down when dropped.
+/// Holds a payment until it is dropped.
 pub(super) struct InFlightPayment {
-    /// Which.
     pub(super) payment_no: PaymentNo,
     in_flight: Arc<InFlightPayments>,
     /// Dropped last, when the payment can be taken again.
@@ -49,7 +43,7 @@ pub(super) struct InFlightPayment {
 
 impl Drop for InFlightPayment {
     fn drop(&mut self) {
-        // However the work has ended, by a panic too: a customer who still waits for a retry is not passed over.
+        // However the work has ended, also by a panic: a payment that still waits for a retry gets one.
         self.in_flight.deferred.resume(&self.payment_no);
         self.in_flight.lock().remove(&self.payment_no);
     }
@@ -64,10 +58,10 @@ impl InFlightPayments {
         self.lock().contains_key(payment_no)
     }
 
-    /// Takes a payment into hand.
+    /// Takes a payment.
     ///
     /// # Errors
-    /// When somebody else has it.
+    /// When another task has it.
     pub(super) fn take(
         self: &Arc<Self>,
         payment_no: &PaymentNo,

@@ -1,5 +1,5 @@
-//! The Payment context: one entity per payment, the cashier that deals with the provider, and the bulkhead that
-//! guards it. Wiring only; the rules are in the domain.
+//! The Payment context: one entity per payment, and around it the cashier, which calls the provider through the
+//! bulkhead, deferred payments, reconciliation, and the monitor of what stays unsettled. The rules are in the domain.
 
 pub mod cashier;
 pub mod deferred;
@@ -18,7 +18,6 @@ use crate::store::schema;
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// Every payment.
 pub struct Payments;
 
 impl Entity for Payments {
@@ -58,8 +57,8 @@ impl Entity for Payments {
         state.0.clone()
     }
 
-    /// The settle timer is served whatever its due time is: as long as the cashier has the payment in hand it says so,
-    /// and after a crash it has not. Its due time says since when the payment is unsettled.
+    /// The settle timer runs whatever its due time is, and does nothing while the cashier has the payment in flight,
+    /// which it no longer has after a crash. Its due time says since when the payment is unsettled.
     fn derive(&self, key: &str, state: &mut State, events: &[Event], at_ms: i64) -> Derived {
         let requested = events.iter().any(|event| matches!(event, Event::Requested { .. }));
         let due_ms = match state.0.as_ref().and_then(Payment::outstanding) {

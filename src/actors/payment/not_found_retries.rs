@@ -1,5 +1,5 @@
-//! What the cashier remembers of payments that need time. Lost with the process, which costs no more than the same
-//! waits once more. Bounded; reads no clock and asks nobody.
+//! What the cashier remembers between two look-ups of a payment. It is lost with the process, which costs no more than
+//! the same pauses once more. Bounded; reads no clock.
 
 use crate::actors::runtime::Backoff;
 use crate::domain::ids::PaymentNo;
@@ -7,9 +7,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How many payments each of the memories holds.
+/// How many payments each of the two maps holds.
 const PAYMENTS_MAX: usize = 10_000;
-/// Beyond that, what is older is forgotten: nobody has come back to it for long.
+/// When a map is full, entries that are older than this are removed.
 const KEPT: Duration = Duration::from_mins(10);
 
 /// Payments of whose charge the provider knew nothing, and since when it says so.
@@ -46,8 +46,8 @@ impl NotFoundRetries {
     }
 }
 
-/// Payments on which the provider's books and ours disagree: a person has to see to them, so that there is no sense
-/// in asking often.
+/// Payments on which the provider's record and ours disagree. A person has to resolve them, so the provider is seldom
+/// asked again.
 #[derive(Debug)]
 pub(super) struct Disputes {
     again: Backoff,
@@ -59,14 +59,14 @@ impl Disputes {
         Self { again, open: HashMap::new() }
     }
 
-    /// How long the provider is not to be asked about the payment.
+    /// How long the provider is not asked about the payment; `None` when it may be asked now.
     pub(super) fn left(&self, payment_no: &PaymentNo, now: Instant) -> Option<Duration> {
         let (_, next) = self.open.get(payment_no)?;
         let left = next.saturating_duration_since(now);
         (!left.is_zero()).then_some(left)
     }
 
-    /// The provider disagrees, perhaps once more; answers for how long it is left alone now.
+    /// Notes that the provider disagrees, perhaps again; returns the pause before it is asked again.
     pub(super) fn note(&mut self, payment_no: &PaymentNo, now: Instant) -> Duration {
         let times = self.open.get(payment_no).map_or(0, |(times, _)| *times);
         let wait = self.again.wait(times);

@@ -1,5 +1,3 @@
-//! What a customer wants to pay.
-
 use crate::actors::api::PaymentMeans;
 use crate::domain::Subject;
 use crate::domain::money::Money;
@@ -8,11 +6,9 @@ use crate::domain::time::Timestamp;
 /// What a customer wants to pay, and with what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
-    /// What is paid.
     pub subject: Subject,
     /// The price that was fixed with the reservation.
     pub amount: Money,
-    /// With what.
     pub means: PaymentMeans,
     /// Until when the car is held for it.
     pub hold_until: Timestamp,

@@ -29,13 +29,13 @@ use tokio::sync::Mutex;
 
 /// The most movements of money that are compared; they are held in memory, with about 200 bytes each.
 pub const MOVEMENTS_MAX: usize = 500_000;
-/// How many differences are listed; after that nothing more is looked at twice.
+/// How many differences are listed; beyond that no payment is examined a second time.
 pub const FINDINGS_MAX: usize = 200;
-/// The most payments that are kept to be looked at once more.
+/// The most payments that are kept to be examined a second time.
 const SUSPECTS_MAX: usize = 20_000;
 /// How many payments are read at once.
 const PAYMENTS_PAGE_LEN: usize = 200;
-/// How often a payment that changes while it is looked at is looked at again before it counts as under way.
+/// How often a payment that changes while it is examined is examined again before it counts as under way.
 const LOOKS_MAX: usize = 3;
 /// The pause before each call to a provider that serves payments meanwhile.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -43,22 +43,17 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// Why there is no report.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReconcileError {
-    /// Another one is under way.
     #[error("the payments are being compared already")]
     Running,
     /// The breaker keeps everybody from the provider.
     #[error("the payment provider is left alone at the moment, because it fails or is slow")]
     Guarded,
-    /// It took too long.
     #[error("the payments could not be compared in time")]
     TooLong,
-    /// The record is longer than what can be compared.
     #[error("the provider's record has more than {MOVEMENTS_MAX} movements")]
     TooMany,
-    /// The provider could not be asked.
     #[error("the payment provider's record cannot be read: {0}")]
     Provider(#[from] ProviderError),
-    /// Our payments could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
 }
@@ -78,12 +73,11 @@ pub struct Report {
     pub pending_refunds: u64,
     /// What differs, at both looks.
     pub findings: Vec<Finding>,
-    /// How many more payments seemed to differ and were not looked at again, since there are so many.
+    /// How many more payments seemed to differ and were not examined a second time, since there are so many.
     pub unexamined: u64,
 }
 
 impl Report {
-    /// Whether both say the same.
     #[must_use]
     pub fn agrees(&self) -> bool {
         self.findings.is_empty() && self.unexamined == 0
@@ -96,10 +90,9 @@ impl Report {
     }
 }
 
-/// Told how many records have been read.
+/// Called now and then with the number of entries and payments that have been read.
 pub type Progress<'a> = &'a (dyn Fn(u64) + Send + Sync);
 
-/// Who compares.
 pub struct Reconciler {
     journal: Arc<dyn Journal>,
     provider: Arc<dyn PaymentProvider>,
@@ -147,7 +140,7 @@ impl Reconciler {
         Ok(report)
     }
 
-    /// Reads our payments, counts them, and answers which reservations seem to differ.
+    /// Reads and counts our payments, and returns the reservations that seem to differ.
     async fn walk(
         &self,
         record: &mut Record,
@@ -198,7 +191,7 @@ impl Reconciler {
         Ok(Ours { payment, known })
     }
 
-    /// What the provider answers for the keys of the payment, and what of its record it still stands by.
+    /// What the provider answers for the keys of the payment, and for those of its record.
     async fn theirs(&self, payment: Option<&Payment>, moved: &Moved) -> Result<Moved, ReconcileError> {
         let mut theirs = Moved::default();
         for (key, recorded) in by_key(&moved.charges, payment.map(Payment::charge_key)) {
@@ -277,7 +270,6 @@ fn suspect(suspects: &mut Vec<ReservationNo>, no: &ReservationNo, report: &mut R
 
 static NOTHING: Moved = Moved { charges: Vec::new(), refunds: Vec::new() };
 
-/// What has been read of the provider's record, by reservation.
 #[derive(Default)]
 struct Record {
     moved: HashMap<ReservationNo, Entry>,
@@ -292,12 +284,12 @@ struct Record {
 #[derive(Default)]
 struct Entry {
     moved: Moved,
-    /// Whether a payment of ours goes with it.
+    /// Whether a payment of ours belongs to it.
     met: bool,
 }
 
 impl Record {
-    /// Reads on to where the record ends now.
+    /// Reads from where it ended last to the present end of the record.
     async fn read_on(&mut self, by: &Reconciler, progress: Progress<'_>) -> Result<(), ReconcileError> {
         loop {
             let page = by.ask(by.provider.record(self.cursor.as_deref(), RECORD_PAGE_LEN_MAX)).await?;
@@ -342,7 +334,7 @@ impl Record {
         self.moved.get(no).map_or(&NOTHING, |entry| &entry.moved)
     }
 
-    /// The same, noting that a payment of ours goes with it.
+    /// As [`Record::moved`], and notes that a payment of ours belongs to it.
     fn meet(&mut self, no: &ReservationNo) -> &Moved {
         self.moved.get_mut(no).map_or(&NOTHING, |entry| {
             entry.met = true;
@@ -350,7 +342,7 @@ impl Record {
         })
     }
 
-    /// The reservations that no payment of ours goes with.
+    /// The reservations to which no payment of ours belongs.
     fn unmet(&self) -> impl Iterator<Item = &ReservationNo> {
         self.moved.iter().filter(|(_, entry)| !entry.met).map(|(no, _)| no)
     }

@@ -1,4 +1,4 @@
-//! What becomes of money that was taken for a reservation that will not take it.
+//! Gives back money that was taken for a reservation that was not confirmed.
 
 use super::cashier::Cashier;
 use crate::actors::api::ServiceError;
@@ -11,9 +11,9 @@ use crate::store::journal::Journal;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Gives back what the reservation does not keep, after its calendar has not confirmed it. The reservation as committed
-/// says what that is: a cancelled one keeps its fee, an expired one nothing, and any other everything, since the news is
-/// old then.
+/// Gives back what the reservation does not keep, after its calendar has refused to confirm it. The reservation as
+/// committed says what it keeps: a cancelled one its fee, an expired one nothing, any other all of it, since the
+/// refusal is out of date then.
 ///
 /// # Errors
 /// When the payment context is down, or the reservation cannot be read.

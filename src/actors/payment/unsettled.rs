@@ -1,8 +1,8 @@
 //! What is unsettled with the payment provider, and for how long: charges of unknown outcome, and refunds that are owed.
 //!
-//! It is read from what is committed, a look every second: the settle timers that are set, which say since when, and
-//! the payments they belong to. So it is right after a restart too, and whoever asks is answered from the latest look.
-//! What has been unsettled for too long raises the alarm, and the alarm ends with it. Settles nothing itself.
+//! It is read from what is committed, about every second: the settle timers that are set, which say since when, and
+//! the payments they belong to. So it is right after a restart too. Questions are answered from the latest scan. What
+//! has been unsettled for too long raises an alarm, which ends with it. Settles nothing itself.
 
 use super::Payments;
 use crate::actors::committed::committed;
@@ -17,13 +17,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// The pause between two looks.
+/// The pause between two scans.
 const EVERY: Duration = Duration::from_secs(1);
-/// The pause is at least so many times as long as the look took, so that looking never becomes the main work.
+/// The pause is at least so many times as long as the scan took, so that scanning takes less than 5 % of the time.
 const PAUSE_FACTOR: u32 = 20;
-/// The most timers that one look goes over; when more are set, it sees the oldest.
+/// The most timers of one scan; when more are set, it sees the oldest.
 const TIMERS_MAX: usize = 10_000;
-/// How many timers are read at once.
 const PAGE_LEN: usize = 500;
 
 /// What is done about payments that stay unsettled.
@@ -41,10 +40,8 @@ impl Default for UnsettledSettings {
     }
 }
 
-/// Payments that are unsettled in the same way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Unsettled {
-    /// How many.
     pub count: u64,
     /// Since when the oldest is, in milliseconds since the epoch.
     pub since_ms: Option<i64>,
@@ -69,7 +66,7 @@ impl Unsettled {
 /// All that is unsettled with the provider.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct UnsettledCounts {
-    /// Charges whose outcome nobody here knows.
+    /// Charges of unknown outcome.
     pub unknown: Unsettled,
     /// Refunds that are owed and not made.
     pub refunds: Unsettled,
@@ -121,7 +118,7 @@ struct Bounds {
     alarm_ms: i64,
 }
 
-/// What was seen at the latest look.
+/// What the latest scan has found.
 #[derive(Debug)]
 pub struct UnsettledMonitor {
     bounds: Bounds,
@@ -129,7 +126,7 @@ pub struct UnsettledMonitor {
 }
 
 impl UnsettledMonitor {
-    /// Nothing has been seen yet. A charge counts as under way for `call_timeout`.
+    /// Before the first scan. A charge counts as under way for `call_timeout`.
     #[must_use]
     pub fn new(settings: &UnsettledSettings, call_timeout: Duration) -> Arc<UnsettledMonitor> {
         let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
@@ -137,7 +134,7 @@ impl UnsettledMonitor {
         Arc::new(UnsettledMonitor { bounds, seen: watch::Sender::new(UnsettledCounts::default()) })
     }
 
-    /// What is unsettled, as of the latest look.
+    /// What is unsettled, as of the latest scan.
     #[must_use]
     pub fn unsettled(&self) -> UnsettledCounts {
         *self.seen.borrow()
@@ -199,7 +196,6 @@ impl Recurring for Watchman {
     }
 }
 
-/// The one who looks, as a part of a system.
 pub fn part(journal: &Arc<dyn Journal>, clock: &Arc<dyn Clock>, unsettled_monitor: &Arc<UnsettledMonitor>) -> Part {
     let watchman = Watchman {
         journal: Arc::clone(journal),

@@ -4,6 +4,8 @@
 //! started on demand and stopped when idle, supervised, bounded everywhere. README.md beside this file is the
 //! guide. Nothing here knows a domain, a wire format or a storage engine.
 
+#![warn(missing_docs)]
+
 mod admission;
 mod ask;
 pub mod backoff;

@@ -1,4 +1,4 @@
-//! Reserving, paying, cancelling, handing over and taking back: the steps of one booking, in order.
+//! Reserving, paying, cancelling, pick-up and return: the steps of one booking, in order.
 
 use super::{Result, Service, ask, fresh_reservation_no};
 use crate::actors::api::{PaymentMeans, PaymentResult, ReservationView, ReserveRequest, ServiceError};
@@ -18,11 +18,12 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a number stays locked, and a customer's claim stands, when nobody knows whether they were used, in milliseconds.
+/// How long a number stays locked, and a customer's claim counts, when it is not known whether they were used, in
+/// milliseconds.
 const UNKNOWN_KEPT_MS: u64 = 10_000;
 
-/// Numbers that callers chose are looked up and used one caller at a time: two cars are two calendars, and neither
-/// would see that the other has just used the number.
+/// One caller at a time looks up and uses a number that callers chose: two cars are two calendars, and neither sees
+/// that the other has just used the number.
 #[derive(Default)]
 pub(super) struct NumberLocks(Mutex<HashMap<ReservationNo, Weak<tokio::sync::Mutex<()>>>>);
 
@@ -33,7 +34,7 @@ impl NumberLocks {
             if let Some(lock) = locks.get(no).and_then(Weak::upgrade) {
                 lock
             } else {
-                // Every lock in use is held by a request that is under way, so the map is as bounded as they are.
+                // Every lock in use belongs to a request under way, so the bound on those bounds the map.
                 locks.retain(|_, lock| lock.strong_count() > 0);
                 let lock = Arc::new(tokio::sync::Mutex::new(()));
                 locks.insert(no.clone(), Arc::downgrade(&lock));
@@ -44,7 +45,7 @@ impl NumberLocks {
     }
 }
 
-/// Keeps what must not be given free while nobody knows whether a command was carried out.
+/// Keeps a lock or a claim for a while when it is not known whether the command was carried out.
 fn keep_until_known<T: Send + 'static>(kept: T) {
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_millis(UNKNOWN_KEPT_MS)).await;
@@ -56,7 +57,7 @@ impl Service {
     /// Holds a car and, with means to pay, pays in the same step.
     ///
     /// # Errors
-    /// A rule that stands against it, a declined payment (the hold stays), or the calendar being down.
+    /// When a rule forbids it, the payment is declined (the hold stays), or the calendar is down.
     pub async fn reserve(&self, request: ReserveRequest) -> Result<(ReservationView, PaymentResult)> {
         let asked_at = Instant::now();
         let booking = match &request.reservation_no {
@@ -116,7 +117,7 @@ impl Service {
     /// Pays a reservation that is held.
     ///
     /// # Errors
-    /// A rule that stands against it, or a declined payment (the hold stays).
+    /// When a rule forbids it, or the payment is declined (the hold stays).
     pub async fn pay(
         &self,
         reservation_no: ReservationNo,
@@ -190,7 +191,7 @@ impl Service {
         Ok((self.view(booking).await?, result))
     }
 
-    /// Takes the approval over into the calendar, and rents the car.
+    /// Confirms the reservation in the calendar, and rents the car.
     async fn confirm(&self, booking: Booking) -> Result<(ReservationView, PaymentResult)> {
         let (subject, price) = (booking.subject.clone(), booking.price);
         let confirm = Command::Confirm { reservation_no: subject.reservation_no.clone() };
@@ -202,7 +203,7 @@ impl Service {
                     self.rent(&subject, booking.period).await;
                     return Ok((self.view(booking).await?, PaymentResult::Approved));
                 }
-                // Its time was over before the approval came.
+                // The period was over before the approval came.
                 Rejection::ReservationClosed
             }
             Err(ServiceError::Reservation(refusal)) => refusal,
@@ -216,7 +217,7 @@ impl Service {
         Err(refusal.into())
     }
 
-    /// So that the caller finds the rental; the policy makes it otherwise.
+    /// Makes the rental now, so that the caller finds it; a policy would make it a moment later.
     async fn rent(&self, subject: &Subject, period: Period) {
         let rent = rental::Command::Rent { subject: subject.clone(), period };
         let rental_no = subject.reservation_no.rental();
@@ -267,8 +268,8 @@ impl Service {
         self.view(booking).await
     }
 
-    /// A calendar remembers only the bookings that it closed last. One that it has forgotten and that exists is closed:
-    /// perhaps just as was asked, and otherwise for good.
+    /// A calendar keeps only the last few closed bookings. One that it no longer keeps but that is stored is closed:
+    /// cancelled, as was asked, or else past cancelling.
     async fn of_a_known_one(&self, reservation_no: &ReservationNo, asked: Result<Reply>) -> Result<Booking> {
         let remembered = match asked {
             Ok(reply) => reply.booking,
@@ -293,7 +294,7 @@ impl Service {
             && let Some(booking) = self.booking(&reservation_no).await?
             && let Status::NoShow { .. } = booking.status
         {
-            // Its rental was cancelled, but not by the customer.
+            // Its rental was cancelled by the no-show and not by the customer, so the refusal is that of the calendar.
             booking.may_be_picked_up(self.now())?;
         }
         let rental = self.rental_to_be(&rental_no).await?;
@@ -308,13 +309,13 @@ impl Service {
         };
         let noted = ask(&self.parts.rentals, rental_no.as_str(), rental::Command::PickUp { at }, self.inside()).await;
         match noted {
-            // The policy was faster.
+            // A policy has noted it already.
             Ok(_) | Err(ServiceError::Rental(rental::Rejection::AlreadyPickedUp)) => self.rental(&rental_no).await,
             Err(error) => Err(error),
         }
     }
 
-    /// The rental; one that its paid reservation is still waiting for is made now.
+    /// The rental; that of a confirmed reservation is made now if it does not exist yet.
     async fn rental_to_be(&self, rental_no: &RentalNo) -> Result<Rental> {
         if let Some(rental) = self.committed_rental(rental_no).await? {
             return Ok(rental);
@@ -328,7 +329,7 @@ impl Service {
         Ok(rental.ok_or(not_found)?)
     }
 
-    /// Takes the car back.
+    /// Records that the car is back.
     ///
     /// # Errors
     /// When the rental is not at this step, or the rental context is down.

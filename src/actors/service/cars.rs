@@ -1,4 +1,4 @@
-//! Staff's part: the fleet. What the calendar must agree to is asked of the calendar first.
+//! The fleet, for staff. Blocks and retirement are decided by the calendar, which alone knows what is booked.
 
 use super::{Result, Service, ask};
 use crate::actors::api::{BlockView, CarView, ServiceError};
@@ -19,7 +19,7 @@ impl Service {
         self.tell_ledger(car_no, fleet::Command::Register(particulars), "register").await
     }
 
-    /// Adds a car to the fleet, or says something new of it.
+    /// Adds a car to the fleet, or replaces its particulars.
     ///
     /// # Errors
     /// When it has left the fleet, or the fleet is down.
@@ -27,7 +27,7 @@ impl Service {
         self.tell_ledger(car_no, fleet::Command::Put(particulars), "put").await
     }
 
-    /// Says something new of a car that is as the caller expects.
+    /// Changes particulars of a car that is as the caller expects.
     ///
     /// # Errors
     /// When it is not as expected or not there any more, or the fleet is down.
@@ -47,11 +47,11 @@ impl Service {
         Ok(self.car_view(car_no, car))
     }
 
-    /// Asks the calendar for what changes the car that outsiders see, if that is as the caller expects.
+    /// Asks the calendar to change a car, if the car is as the caller expects.
     ///
-    /// The ledger's entry is what they see, so it compares, at its own now; the calendar then refuses if it has heard of a
-    /// later revision meanwhile. What may slip between the two is an amendment of which the calendar has not heard yet, or
-    /// another status, such as that of a rental that begins or ends in that moment.
+    /// The caller has seen the ledger's entry, so the ledger compares, at its own present; the calendar then refuses if
+    /// it knows a later revision. Two changes may slip between: an amendment that has not reached the calendar yet, and
+    /// another status, such as that of a rental that begins or ends at that moment.
     async fn ask_calendar(
         &self,
         car_no: &CarNo,
@@ -62,7 +62,7 @@ impl Service {
         let no = car_no.as_str();
         let question = self.outside(step, no);
         let command = match expected {
-            // What was done under this name before has changed the car itself, and is answered as it was then.
+            // A command that was carried out under this id has changed the car itself: it gets its recorded answer.
             Some(expected) if !self.is_done(&question).await? => {
                 let check = fleet::Command::Check(expected);
                 let seen = ask(&self.parts.ledger, no, check, Ask::external(self.settings.request_timeout)).await?;
@@ -75,7 +75,7 @@ impl Service {
         Ok(())
     }
 
-    /// Whether a command of this name has been carried out.
+    /// Whether a command with this id has been carried out.
     async fn is_done(&self, question: &Ask) -> Result<bool> {
         match &question.command_id {
             Some(name) => Ok(self.remembered(&name.id).await?.is_some()),
@@ -152,7 +152,7 @@ impl Service {
                 }
             }
         };
-        // Past the wait the ledger follows by itself; the calendar has decided already.
+        // The calendar has decided; after the wait the ledger follows by its policy.
         let _ = tokio::time::timeout(self.settings.view_wait, shown).await;
     }
 }

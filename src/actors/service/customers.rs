@@ -16,7 +16,6 @@ use tokio::time::Instant;
 
 /// How long an erasure waits for bookings that are being made, and for the read models to hear of them.
 const BOOKINGS_WAIT_MAX: Duration = Duration::from_secs(20);
-/// How many reservations are looked at in one read of the store.
 const BOOKINGS_PER_READ: usize = 200;
 /// The most reservations that a refusal names.
 const BOOKINGS_TOLD_MAX: usize = 20;
@@ -43,11 +42,11 @@ impl Service {
         }
     }
 
-    /// Throws the key of a customer's data away; bookings and money stay accountable. First the number is closed for
-    /// bookings, then it is looked at whether anything is left to be told to the customer, so that nothing slips between.
+    /// Removes the key of a customer's data; bookings and payments stay. First the number is closed for bookings, then
+    /// it is checked that no booking lives and all money is settled, so that nothing slips between.
     ///
     /// # Errors
-    /// When there is no such customer, something is left, or it cannot be told whether anything is.
+    /// When there is no such customer, a booking lives or money is unsettled, or that cannot be found out now.
     pub async fn erase_customer(&self, customer_no: CustomerNo) -> Result<()> {
         let no = customer_no.as_str();
         let closed = ask(&self.parts.customers, no, Command::Close, self.outside("close", no)).await?;
@@ -63,7 +62,7 @@ impl Service {
         Ok(())
     }
 
-    /// Whether no booking of a closed customer lives, and all money is settled.
+    /// Checks that no booking of a closed customer lives and all money is settled.
     async fn nothing_is_left(&self, customer_no: &CustomerNo) -> Result<()> {
         let deadline = Instant::now() + self.settings.request_timeout.min(BOOKINGS_WAIT_MAX);
         if !self.pending_holds.none_of(customer_no, deadline).await {
@@ -97,8 +96,8 @@ impl Service {
         if live.is_empty() { Ok(()) } else { Err(ServiceError::CustomerHasLiveBookings { reservations: live }) }
     }
 
-    /// Whether a customer may book. Where that cannot be read the booking is taken: reservations are taken while any other
-    /// context is down.
+    /// Whether a customer may book. If that cannot be read, the booking is taken: reservations are taken while any
+    /// other context is down.
     pub(super) async fn may_book(&self, customer_no: &CustomerNo) -> Result<()> {
         match committed(&*self.parts.journal, &Customers, customer_no.as_str()).await {
             Ok(state) => Ok(state.and_then(|state| state.0).map_or(Ok(()), |customer| customer.may_book())?),
@@ -111,7 +110,7 @@ impl Service {
 
     pub(super) async fn open(&self, customer_no: &CustomerNo, sealed: &[u8], at: Timestamp) -> Result<CustomerView> {
         let key = self.parts.journal.document(KEY_KIND, customer_no.as_str()).await?;
-        // The key may have gone between the two reads.
+        // An erasure may have removed the key between the two reads.
         let key = key.ok_or(Rejection::CustomerErased)?;
         let data = seal::open(customer_no, sealed, &key).map_err(damaged)?;
         Ok(CustomerView { customer_no: customer_no.clone(), registered_at: at, data })

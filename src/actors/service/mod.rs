@@ -1,5 +1,7 @@
-//! The contexts as one service: what the front door calls. A request takes the steps that it needs at once and in
-//! order; should it be cut off between two of them, the policies take the rest.
+//! The contexts as one service, which `http` calls. A request takes its steps at once and in order; when it is cut off
+//! between two of them, policies take the rest.
+
+#![warn(missing_docs)]
 
 mod bookings;
 mod cars;
@@ -48,7 +50,7 @@ tokio::task_local! {
     pub static CALLER_KEY: Arc<str>;
 }
 
-/// How the service goes about its work.
+/// What the answers depend on beside the state.
 #[derive(Debug, Clone)]
 pub struct ServiceSettings {
     /// The terms on which cars are booked; the calendars decide by the same.
@@ -67,25 +69,25 @@ pub struct ServiceSettings {
 
 /// The handles that the service is made of.
 pub struct Parts {
-    /// Calendars.
+    /// The Reservation context.
     pub calendars: ContextHandle<Calendars>,
-    /// Rentals.
+    /// The Rental context.
     pub rentals: ContextHandle<Rentals>,
-    /// The ledger.
+    /// The Fleet context.
     pub ledger: ContextHandle<Ledger>,
-    /// Customers.
+    /// The Customer context.
     pub customers: ContextHandle<Customers>,
-    /// The cashier.
+    /// Charges and refunds.
     pub cashier: Arc<Cashier>,
-    /// Who compares our payments with the provider's record.
+    /// Compares our payments with the provider's record.
     pub reconciler: Reconciler,
-    /// Who looks at what is unsettled with the provider.
+    /// Counts what is unsettled with the provider.
     pub unsettled_monitor: Arc<UnsettledMonitor>,
-    /// The read models.
+    /// The read models: lists, searches, My Page and live events.
     pub views: Arc<Views>,
-    /// The journal.
+    /// Where a thing is read by its number, past its actor.
     pub journal: Arc<dyn Journal>,
-    /// The clock.
+    /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// The serial of the last reservation made.
     pub last_serial: u64,
@@ -105,7 +107,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// A service of these parts.
+    /// A service that has no system yet: see [`Service::attach`].
     #[must_use]
     pub fn new(parts: Parts, settings: ServiceSettings) -> Arc<Service> {
         let serials = AtomicU64::new(parts.last_serial);
@@ -115,19 +117,19 @@ impl Service {
         Arc::new(Service { parts, settings, serials, numbers, pending_holds, read_lane, backup, system })
     }
 
-    /// Tells the service which system runs it, for health and for operators.
+    /// Sets the system that runs the service, which health and the fault hook need.
     pub fn attach(&self, system: Arc<System>) {
-        // A second system would be a mistake in main; the first stays.
+        // A second call would be a bug; the first system stays.
         let _ = self.system.set(system);
     }
 
-    /// The time.
+    /// The present, by the clock of the service.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         super::reservation::instant(self.parts.clock.now_ms())
     }
 
-    /// The record of a whole request that was answered before.
+    /// The record of a request or command that was answered before, unless it has expired.
     ///
     /// # Errors
     /// When the journal cannot be read.
@@ -137,7 +139,7 @@ impl Service {
         Ok(record.filter(|record| record.expires_ms > now_ms))
     }
 
-    /// Remembers the answer of a whole request; the first one stays, and is the answer.
+    /// Records the answer of a request; when there is one already, that stays and is returned.
     ///
     /// # Errors
     /// When it cannot be made durable.
@@ -150,7 +152,8 @@ impl Service {
         self.serials.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// A question of a caller outside.
+    /// Asks for a step that the caller wants: without the internal reserve, within the request's time, and named after
+    /// the request if it has a name.
     fn outside(&self, step: &str, key: &str) -> Ask {
         let ask = Ask::external(self.settings.request_timeout);
         match CALLER_KEY.try_with(Arc::clone) {
@@ -161,13 +164,13 @@ impl Service {
         }
     }
 
-    /// A step that finishes what was begun.
+    /// Asks for a step that completes a request: with the internal reserve, and for a short time, since a policy would
+    /// take the step anyway.
     fn inside(&self) -> Ask {
         Ask::internal(Duration::from_millis(STEP_MS).min(self.settings.request_timeout))
     }
 }
 
-/// Asks an entity; a rule that stands against it is the caller's error.
 async fn ask<E: Entity>(context: &ContextHandle<E>, key: &str, command: E::Command, ask: Ask) -> Result<E::Reply>
 where
     ServiceError: From<E::Rejection>,
@@ -176,7 +179,6 @@ where
     Ok(answer.map_err(|error| ServiceError::not_asked(E::CONTEXT, error))??)
 }
 
-/// A reservation number that nobody chose.
 fn fresh_reservation_no() -> Result<ReservationNo> {
     let text = format!("r{}", uuid::Uuid::now_v7().simple());
     ReservationNo::stored(&text).map_err(|error| ServiceError::Read(ReadError::Damaged(error.to_string())))

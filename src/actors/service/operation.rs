@@ -1,4 +1,4 @@
-//! What operators see and do: health, the payment guard, and the fault hook.
+//! What operators see and do: health, the bulkhead, backups, reconciliation, and the fault hook.
 
 use super::Service;
 use crate::actors::bulkhead::{BulkheadStatus, Mode};
@@ -15,10 +15,10 @@ use std::time::Duration;
 /// How long comparing our payments with the provider's record may take: less than an answer may.
 const RECONCILE_MAX: Duration = Duration::from_secs(25);
 
-/// How a part of the service is.
+/// The health of a part of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComponentHealth {
-    /// Which.
+    /// The context or part, as `/actuator/health` names it.
     pub name: String,
     /// Whether it works.
     pub up: bool,
@@ -42,9 +42,9 @@ pub enum FaultAction {
 /// How an operator may set the breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BreakerMode {
-    /// Nobody may pay.
+    /// No call passes.
     ForcedOpen,
-    /// Everybody may pay, whatever the provider does.
+    /// Every call passes that has a place, whatever the provider does.
     ForcedClosed,
     /// The breaker decides.
     Auto,
@@ -67,7 +67,7 @@ pub enum BackupError {
 }
 
 impl Service {
-    /// How every part of the service is.
+    /// The health of every part of the service.
     #[must_use]
     pub fn health(&self) -> Vec<ComponentHealth> {
         let failure = self.parts.journal.failure();
@@ -90,7 +90,7 @@ impl Service {
             }));
         }
         let alarm = self.unsettled().alarm(self.parts.clock.now_ms());
-        // An alarm is no reason to call Payment down: it goes on.
+        // Payment with an alarm is still up: it goes on serving.
         if let Some(payment) = components.iter_mut().find(|component| component.name == schema::PAYMENT.0)
             && !alarm.is_empty()
         {
@@ -116,7 +116,7 @@ impl Service {
         ))
     }
 
-    /// Does something bad to a context, or ends it.
+    /// Injects a fault into a context, or ends the fault.
     ///
     /// # Errors
     /// When no context has that name.
@@ -133,13 +133,13 @@ impl Service {
         done.map_err(|_| UnknownContext)
     }
 
-    /// How the payment guard is.
+    /// The status of the bulkhead.
     #[must_use]
     pub fn payment_guard(&self) -> BulkheadStatus {
         self.parts.cashier.guard().status()
     }
 
-    /// How many payments wait to be tried again by themselves.
+    /// How many deferred payments wait for a retry.
     #[must_use]
     pub fn payments_deferred(&self) -> usize {
         self.parts.cashier.deferred().waiting()
@@ -165,7 +165,7 @@ impl Service {
         Ok(archive::backup(Arc::clone(&self.parts.journal), render, permit)?)
     }
 
-    /// Sets the breaker.
+    /// Sets the breaker's mode, which outlives a restart of the bulkhead's actor.
     pub async fn force_breaker(&self, mode: BreakerMode) -> BulkheadStatus {
         let mode = match mode {
             BreakerMode::ForcedOpen => Mode::ForcedOpen,

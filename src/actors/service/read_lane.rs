@@ -1,6 +1,6 @@
-//! Searching and listing take their turn in a lane of their own: as many at once as keep the processors busy, the others
-//! in a queue that is seen here and not hidden in the runtime's, where every step of every booking would stand in it,
-//! too. Whoever would have to wait too long is sent away at once. Reading a thing by its number needs no turn.
+//! A concurrency limit for searches and lists: as many run at once as keep the processors busy, and the others wait in
+//! a queue here. Without it they would wait in the run queue of the runtime, before the steps of bookings. A read
+//! whose expected wait is too long is rejected at once. Reading a thing by its number takes no permit.
 
 use super::Result;
 use crate::actors::api::ServiceError;
@@ -9,16 +9,15 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
-/// How many readings there are at once for each processor: more than one, since a reading may have to wait for the disk.
+/// How many reads run at once for each processor: more than one, since a read may have to wait for the disk.
 const PLACES_PER_PROCESSOR: usize = 2;
-/// By which part the usual time of a reading follows each new one.
+/// The usual time of a read is a moving average, in which the latest one weighs 1/16.
 const SMOOTHING: u64 = 16;
-/// What a list may wait, of five parts that a search may: lists are the first to be sent away.
+/// A list may wait four fifths of what a search may, so that lists are shed first.
 const LIST_FIFTHS: u32 = 4;
-/// How long at least somebody who was sent away is asked to stay away, in milliseconds.
+/// The least `retry_after_ms` of a rejected read.
 const RETRY_MS_MIN: u64 = 1_000;
 
-/// What is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
     /// A search by period.
@@ -36,7 +35,6 @@ impl Reading {
     }
 }
 
-/// See the module.
 pub(super) struct ReadLane {
     places: Semaphore,
     places_max: usize,
@@ -59,7 +57,7 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// Somebody in the queue, counted until it is dropped.
+/// Counts one that waits, until it is dropped.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
@@ -107,7 +105,7 @@ impl ReadLane {
         self.check(reading)?;
         let waiting = Waiting::new(&self.waiting);
         let until = Instant::now() + self.bound(reading);
-        // Nobody ever closes it, so what fails is that the time is over.
+        // The semaphore is never closed, so the only failure is the timeout.
         let Ok(Ok(place)) = timeout_at(until, self.places.acquire()).await else {
             return Err(turned_away(reading, self.expected()));
         };
@@ -122,7 +120,6 @@ impl ReadLane {
         }
     }
 
-    /// How long somebody who comes now would wait.
     fn expected(&self) -> Duration {
         let waiting = self.waiting.load(Ordering::Relaxed) as u64;
         let usual_us = self.usual_us.load(Ordering::Relaxed);
@@ -132,7 +129,7 @@ impl ReadLane {
     fn took(&self, time: Duration) {
         let time_us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX / SMOOTHING);
         let usual_us = self.usual_us.load(Ordering::Relaxed);
-        // Of two that end at the same moment one may not count, which does not matter.
+        // Of two that end at the same moment one may be lost: the average need not be exact.
         self.usual_us.store((usual_us * (SMOOTHING - 1) + time_us) / SMOOTHING, Ordering::Relaxed);
     }
 }

@@ -1,5 +1,5 @@
-//! Reading. A thing by its number is read as committed, so that a writer always sees what it wrote; lists come from
-//! the read models, after waiting a moment for them to catch up. No reading asks an actor that writes.
+//! Reads. A thing is read by its number as committed, so that a writer always sees what it wrote; lists come from the
+//! read models, after waiting a moment for them to catch up. No read sends a message to an entity.
 
 use super::read_lane::{Reading, Turn};
 use super::{Result, Service};
@@ -23,7 +23,7 @@ use crate::store::schema;
 use futures_util::stream::BoxStream;
 use tokio::task::yield_now;
 
-/// The most cars that are read before others may go on.
+/// The most cars that are read before the task yields.
 const CARS_PER_READ: usize = 256;
 
 /// The answer, or that the caller's cursor is none of ours.
@@ -54,7 +54,6 @@ impl Service {
         Ok(booking(&*self.parts.journal, reservation_no).await?)
     }
 
-    /// The booking with what belongs to it.
     pub(super) async fn view(&self, booking: Booking) -> Result<ReservationView> {
         let payment = self.parts.cashier.committed(&booking.subject.reservation_no.payment()).await?;
         let rental = self.committed_rental(&booking.subject.reservation_no.rental()).await?;
@@ -113,7 +112,7 @@ impl Service {
         Ok(self.committed_car(car_no).await?.is_some())
     }
 
-    /// The same of a reservation.
+    /// Whether there is a reservation of that number, in that very spelling.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -121,7 +120,8 @@ impl Service {
         Ok(self.booking(reservation_no).await?.is_some())
     }
 
-    /// The same of a customer, who may have reserved without ever being registered.
+    /// Whether there is a customer of that number, in that very spelling: one who is or was registered, or who has
+    /// reserved without being registered.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -139,7 +139,7 @@ impl Service {
         CarView { car_no, car, status }
     }
 
-    /// The turn of a reading, with the read models as far as everything that was committed when it was asked for.
+    /// Waits for the read models to have what is committed now, at most `view_wait` of the settings, and for a turn.
     async fn read_models(&self, reading: Reading) -> Result<Turn<'_>> {
         self.read_lane.check(reading)?;
         self.parts.views.catch_up(self.settings.view_wait).await;
@@ -175,13 +175,13 @@ impl Service {
             if exhausted {
                 return Ok(Listing { items, next_cursor: None });
             }
-            // Where few are wanted, many are passed over at a time.
+            // If few of them are wanted, the next read is larger.
             read = (read * 2).min(CARS_PER_READ);
             yield_now().await;
         }
     }
 
-    /// The cars of a page of the old surface, with the total.
+    /// The cars of a page of the legacy API, with the total.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -215,7 +215,7 @@ impl Service {
         let free = self.parts.views.free_cars(&period, self.now(), car_class, branch, cursor, limit).await?;
         Ok(free.map(|free| {
             let offer = |FreeCar { car_no, model, car_class, branch, daily_rate }: FreeCar| {
-                // A price beyond what money can be is a car that cannot be booked for so long.
+                // A price above the bound of money cannot be booked, so it is no offer.
                 let price = self.settings.terms.pricing.price(&period, daily_rate)?;
                 Some(Offer { car_no, model, car_class, branch, daily_rate, price })
             };
@@ -255,7 +255,7 @@ impl Service {
         }
     }
 
-    /// A page of a list of the old surface.
+    /// A page of a list of the legacy API.
     async fn numbered(&self, list: List, skip: u64, size: usize) -> Result<Numbered<ReservationView>> {
         let _turn = self.read_models(Reading::List).await?;
         let (serials, total) = self.parts.views.serials(list, skip, size).await?;
@@ -314,7 +314,7 @@ impl Service {
         limit: usize,
     ) -> Result<Cursored<MyPage>> {
         let _turn = self.read_models(Reading::List).await?;
-        // Read before the entries: what comes between is then told twice rather than never.
+        // Read before the entries, so that an entry that comes between the two is told twice rather than never.
         let seen = self.parts.views.seen(customer_no)?;
         let (customer, erased) = self.person(customer_no, &seen).await?;
         let (entries, next_cursor) = match self.parts.views.entries(customer_no, cursor, limit)? {
@@ -324,7 +324,7 @@ impl Service {
         Ok(Ok(MyPage { customer, erased, entries, next_cursor, last_event_id: seen.to_string() }))
     }
 
-    /// Everything that happens to a customer's reservations after an event id, or from now on.
+    /// Live events of a customer's reservations: after an event id, or from now on.
     ///
     /// # Errors
     /// When nothing is known of the customer, or it cannot be read.
@@ -344,7 +344,6 @@ impl Service {
     }
 }
 
-/// What could not be read, as the store says it.
 pub(super) fn damaged(error: impl std::fmt::Display) -> ServiceError {
     ServiceError::Read(ReadError::Damaged(error.to_string()))
 }

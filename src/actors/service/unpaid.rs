@@ -1,5 +1,6 @@
-//! How many cars one customer may hold without paying. Counted in the read models, with those that are just being made or
-//! were made lately; while the read models are further behind than that, a customer may get a few more.
+//! How many cars one customer may hold without paying. Counted in the read models, plus the holds that are being made
+//! or were made in the last one to two seconds. While the read models lag further behind, a customer may get a few
+//! more.
 
 use super::{Result, Service};
 use crate::actors::api::ServiceError;
@@ -10,10 +11,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-/// How long the read models may take to hear of a hold, at least. They take 25 ms when all is well.
+/// A hold is counted here for at least this long after it was made, so that the read models can lag by as much.
 const LATELY: Duration = Duration::from_secs(1);
 
-/// How many of something there are of a customer.
 #[derive(Default)]
 struct Counts(HashMap<CustomerNo, usize>);
 
@@ -22,7 +22,6 @@ impl Counts {
         self.0.get(customer_no).copied().unwrap_or(0)
     }
 
-    /// Counts one more; answers how many there are with it.
     fn add(&mut self, customer_no: &CustomerNo) -> usize {
         let count = self.0.entry(customer_no.clone()).or_default();
         *count += 1;
@@ -39,8 +38,8 @@ impl Counts {
     }
 }
 
-/// The holds that are being made, and those that were lately, whatever came of them. As bounded as the requests under way
-/// and those of two seconds are.
+/// The holds that are being made, and those that were made recently, whatever came of them. Bounded by the requests
+/// under way and those of the last two seconds.
 #[derive(Default)]
 struct Known {
     pending_holds: Counts,
@@ -50,7 +49,7 @@ struct Known {
 }
 
 impl Known {
-    /// Forgets what was not lately.
+    /// Drops the counts that are too old.
     fn turn(&mut self) {
         let now = Instant::now();
         let elapsed = self.since.map_or(Duration::MAX, |since| now - since);
@@ -65,20 +64,19 @@ impl Known {
     }
 }
 
-/// See [`Known`].
 #[derive(Default)]
 pub(super) struct PendingHolds {
     known: Mutex<Known>,
     ended: Notify,
 }
 
-/// One of them, until it is dropped.
+/// A hold that is being made, until it is dropped; from then on it counts as made recently.
 pub(super) struct Claim {
     pending_holds: Arc<PendingHolds>,
     customer_no: CustomerNo,
-    /// How many there are of the customer, with this one.
+    /// How many are being made for the customer, with this one.
     count: usize,
-    /// How many there were of the customer lately, which the read models may not have heard of yet.
+    /// How many were made for the customer recently, which may be missing in the read models.
     lately: usize,
 }
 
@@ -98,8 +96,7 @@ impl PendingHolds {
 }
 
 impl PendingHolds {
-    /// Waits until nothing is being made for a customer any more, but no longer than until `deadline`; answers whether
-    /// that is so.
+    /// Waits until no hold is being made for a customer, at most until `deadline`; returns whether that is so.
     pub(super) async fn none_of(&self, customer_no: &CustomerNo, deadline: Instant) -> bool {
         loop {
             let ended = self.ended.notified();
@@ -124,7 +121,7 @@ impl Drop for Claim {
 }
 
 impl Service {
-    /// Leave to hold one car more, for as long as the claim lives. Whoever is not named has no bound.
+    /// Permission to hold one car more, counted as long as the claim lives. Anonymous bookings have no bound.
     ///
     /// # Errors
     /// `TooManyUnpaidHolds`.
@@ -155,7 +152,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn claims_are_counted_by_customer_while_they_live_and_for_a_while_after() {
         let (pending_holds, no) = (Arc::<PendingHolds>::default(), |text| CustomerNo::parse(text).unwrap());
-        // Each look is a claim too, and so one more that was lately.
+        // Each check is a claim too, and counts as made recently.
         let look = |text| {
             let claim = pending_holds.claim(&no(text));
             (claim.count, claim.lately)

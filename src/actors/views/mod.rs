@@ -1,4 +1,4 @@
-//! The read models: My Page, the ledger, search by period, and the lists of the old surface. They follow the
+//! The read models: My Page, the ledger, search by period, and the lists of the legacy API. They follow the
 //! journal, answer while every writer is down, and can be thrown away and rebuilt.
 
 pub mod feed;
@@ -37,28 +37,25 @@ pub const VIEWS: Context = Context("views");
 pub const FOLLOWED: [Context; 4] = [schema::RESERVATION, schema::PAYMENT, schema::RENTAL, schema::FLEET];
 /// How many changes of feeds are remembered for readers that are slow to wake up.
 const FED_KEPT_MAX: usize = 1024;
-/// How often the heads of all shards are looked at until two looks agree.
+/// How often the heads of all shards are read at most until two reads agree.
 const LOOKS_MAX: usize = 5;
-/// How many numbers of cars are passed over in one read of the store.
 const CARS_PER_READ: usize = 1_024;
-/// The most rows that one page of the old surface may skip.
+/// The most rows that one page of the legacy API may skip.
 pub const SKIP_MAX: u64 = 1_000_000;
 
-/// The read models.
 pub struct Views {
     store: Arc<dyn ViewStore>,
     journal: Arc<dyn Journal>,
-    /// How far each followed shard has come.
     positions: HashMap<ShardId, AtomicU64>,
     moved: Notify,
-    /// Notified when somebody waits for the rows.
+    /// Notified when a reader waits for the rows.
     hurried: Notify,
     fed: broadcast::Sender<News>,
     unpaid: UnpaidHolds,
 }
 
 impl Views {
-    /// The read models as they are stored. Rows of another layout are removed, and followed anew from the journal.
+    /// Opens the stored read models. Rows of another layout are removed, and made again from the journal.
     ///
     /// # Errors
     /// When the store cannot be read or written.
@@ -86,7 +83,6 @@ impl Views {
         Ok(Arc::new(Views { store, journal, positions, moved: Notify::new(), hurried: Notify::new(), fed, unpaid }))
     }
 
-    /// Takes a batch of consecutive events of a shard in.
     fn project(&self, shard: ShardId, batch: &[Recorded]) -> Result<u64, ReadError> {
         let from = self.store.position(shard)?;
         let Some(position) = batch.last().map(|last| last.position).filter(|last| *last > from) else {
@@ -104,10 +100,10 @@ impl Views {
         Ok(position)
     }
 
-    /// The rows of a shard go up to a position; where feeds have grown is told first, so that whoever sees the position
-    /// has been told.
+    /// Publishes that the rows of a shard go up to a position. The news of feeds is sent before, so that whoever sees
+    /// the position has got the news.
     fn tell(&self, shard: ShardId, position: u64, fed: Vec<News>) {
-        // Whoever begins to listen from now on finds the rows, and nobody may be listening, which is no failure.
+        // It may fail when nobody listens, which is fine: who subscribes from now on finds the rows.
         if self.fed.receiver_count() > 0 {
             for news in fed {
                 drop(self.fed.send(news));
@@ -119,8 +115,8 @@ impl Views {
         self.moved.notify_waiters();
     }
 
-    /// Waits until everything that is committed now is in the rows, but no longer than `wait`, and answers whether it is: a
-    /// reader sees its own writes, and while the read models are down it sees them as they were.
+    /// Waits until everything that is committed now is in the rows, at most for `wait`, and returns whether it is. So a
+    /// reader sees its own writes; while the read models are down it sees older rows.
     pub async fn catch_up(&self, wait: Duration) -> bool {
         let mut behind: Vec<(ShardId, u64)> = (self.positions.keys())
             .map(|shard| (*shard, *self.journal.watch(*shard).borrow()))
@@ -138,8 +134,8 @@ impl Views {
         true
     }
 
-    /// What is committed of the feeds, in all their shards at one moment: so what is in it has all in it that it follows
-    /// from, unless commits come faster than it can be looked at.
+    /// The heads of all shards that have feeds, read until two reads agree, so that they are of one moment and every
+    /// event in them has its causes in them too. After [`LOOKS_MAX`] reads the last one is taken as it is.
     fn committed(&self) -> Seen {
         let mut committed = self.heads();
         for _ in 1..LOOKS_MAX {
@@ -154,14 +150,13 @@ impl Views {
     fn heads(&self) -> Seen {
         let mut heads = Seen::default();
         for shard in self.positions.keys().filter(|shard| shard.context != schema::FLEET) {
-            // What is in the rows is committed, even before that is told.
+            // What is in the rows is committed, even before its head is published.
             let position = self.position(*shard).max(*self.journal.watch(*shard).borrow());
             heads.note(Place { context: rows::place_of_context(shard.context), shard: shard.number, position });
         }
         heads
     }
 
-    /// Whether the rows have all of that.
     fn have(&self, committed: &Seen) -> bool {
         let shard = |place: Place| {
             let context = schema::ALL.get(usize::from(place.context))?;
@@ -183,7 +178,7 @@ impl Views {
         self.car_numbers(&Scan { after, limit, ..Scan::default() })
     }
 
-    /// The numbers of the cars of a page of the old surface, with the total.
+    /// The numbers of the cars of a page of the legacy API, with the total.
     ///
     /// # Errors
     /// When the rows cannot be read.
@@ -215,7 +210,6 @@ impl Views {
         self.unpaid.count(customer_no, max)
     }
 
-    /// How many things of a context there are in the lists of the old surface.
     fn total(&self, context: u8) -> Result<u64, ReadError> {
         let scan = Scan { prefix: vec![context], limit: usize::from(u16::MAX), ..Scan::default() };
         let summaries = self.store.scan(rows::SHARDS, &scan)?;
@@ -231,7 +225,7 @@ fn damaged(error: impl std::fmt::Display) -> ReadError {
     ReadError::Damaged(error.to_string())
 }
 
-/// The read models as a follower of every context.
+/// The read models as a subscriber of the contexts in [`FOLLOWED`].
 pub struct Follower(pub Arc<Views>);
 
 impl Subscriber for Follower {

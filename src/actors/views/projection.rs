@@ -1,6 +1,6 @@
-//! From events to rows. Each row is fed by the events of one shard only, so that shards can be followed side by
-//! side, and every row is a function of those events alone, so that a rebuild gives the same bytes. What several
-//! events of a batch change is read, taken apart and put together once.
+//! From events to rows. Each row is made from the events of one shard only, so that shards can be followed in
+//! parallel, and every row is a function of those events alone, so that a rebuild gives the same bytes. A row that
+//! several events of a batch change is read, decoded and encoded once.
 
 use super::damaged;
 use super::feed::entry::{Entry, Kind};
@@ -32,13 +32,11 @@ pub struct Projection<'a> {
     blocks: BTreeMap<(List, Vec<u8>), Block>,
     summary: Summary,
     stored_summary: Summary,
-    /// Whose feeds have grown, and where.
     fed: Vec<News>,
 }
 
-/// A car's slot, taken apart.
 struct CarSlot {
-    /// Under which key it is stored, if it is.
+    /// The key under which it is stored; `None` when it is not stored yet.
     stored_at: Option<Vec<u8>>,
     key: Vec<u8>,
     slot: Slot,
@@ -58,7 +56,7 @@ enum Unpaid {
     Gone,
 }
 
-/// What the rows that come from a shard have in common.
+/// The row of a shard in [`rows::SHARDS`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
     /// How many reservations, payments, rentals or cars come from it.
@@ -68,10 +66,6 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// The summary of a row.
-    ///
-    /// # Errors
-    /// When it is none.
     pub fn from_bytes(bytes: &[u8]) -> Result<Summary, ReadError> {
         let number = |at: usize| bytes.get(at..at + 8).and_then(|number| <[u8; 8]>::try_from(number).ok());
         match (number(0), number(8), bytes.len()) {
@@ -89,10 +83,6 @@ impl Summary {
 }
 
 impl<'a> Projection<'a> {
-    /// No changes yet.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
     pub fn new(store: &'a dyn ViewStore, shard: ShardId) -> Result<Self, ReadError> {
         let context = rows::place_of_context(shard.context);
         let summary = store.get(rows::SHARDS, &rows::summary_key(context, shard.number))?;
@@ -111,10 +101,6 @@ impl<'a> Projection<'a> {
         })
     }
 
-    /// The changes.
-    ///
-    /// # Errors
-    /// When a row cannot be encoded.
     pub fn into_writes(self) -> Result<(Vec<RowWrite>, Vec<News>), ReadError> {
         let mut writes = self.new;
         let mut write = |table, key, value| writes.push(RowWrite { table, key, value });
@@ -147,10 +133,6 @@ impl<'a> Projection<'a> {
         Ok((writes, self.fed))
     }
 
-    /// Takes an event in.
-    ///
-    /// # Errors
-    /// When the event or a row cannot be read.
     pub fn take(&mut self, recorded: &Recorded) -> Result<(), ReadError> {
         let (tag, payload) = (&*recorded.event.tag, &*recorded.event.payload);
         let at = Timestamp::from_millis(recorded.event.at_ms).unwrap_or(Timestamp::MIN);
@@ -170,14 +152,14 @@ impl<'a> Projection<'a> {
             self.car(&recorded.event.entity, &event);
             Ok(())
         } else {
-            // Customers have no rows: personal data is read where it is sealed, and nowhere else.
+            // Customers have no rows: personal data is read from the sealed state only.
             Ok(())
         }
     }
 
     fn slot(&mut self, car_no: &str, event: &reservation::Event) -> Result<(), ReadError> {
         if matches!(event, reservation::Event::Confirmed { .. }) {
-            // It was taken before, and stays so.
+            // The hold has taken the period already.
             return Ok(());
         }
         let car_no = CarNo::stored(car_no).map_err(damaged)?;
@@ -188,7 +170,7 @@ impl<'a> Projection<'a> {
         let Some(known) = self.slots.get_mut(&car_no) else { return Ok(()) };
         known.changed |= known.slot.apply(event);
         if let reservation::Event::Enrolled(car) = event {
-            // Branch and class are looked for in any spelling.
+            // In NFC, so that a search finds branch and class in any spelling.
             known.key = rows::slot_key(&composed(&car.branch), &composed(&car.car_class), &car_no);
         }
         Ok(())
@@ -308,7 +290,7 @@ impl<'a> Projection<'a> {
         self.unpaid.insert(key, after);
     }
 
-    /// Adds a reservation to a list of the old surface, unless it is in it.
+    /// Adds a reservation to a list of the legacy API, unless it is in it.
     fn list(&mut self, list: List, subject: &Subject) -> Result<(), ReadError> {
         let key = (list, Block::key(list, subject.serial, self.shard.number));
         let (mut block, changed) = match self.blocks.get(&key) {

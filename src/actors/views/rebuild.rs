@@ -6,9 +6,7 @@ use crate::store::view_store::{Scan, ViewStore};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
-/// How many events are taken in at once.
 const EVENTS_PER_READ: usize = 1_000;
-/// How many rows are digested at once.
 const ROWS_PER_READ: usize = 1_000;
 
 /// Brings the read models up to the journal's heads.
@@ -39,7 +37,7 @@ pub async fn catch_up(
     Ok(())
 }
 
-/// Throws the read models away and makes them anew from the journal.
+/// Removes all rows and makes them again from the journal.
 ///
 /// # Errors
 /// When the journal or the rows cannot be read or written.

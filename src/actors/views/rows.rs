@@ -1,11 +1,11 @@
-//! The rows of the read models: their tables and keys. Keys are made so that the order of bytes is the order in which
-//! rows are read. Whoever changes a table, a key or a value raises [`LAYOUT_NUMBER`].
+//! The tables and keys of the read models. The order of the keys' bytes is the order in which rows are read. A change
+//! of a table, a key or a value needs a higher [`LAYOUT_NUMBER`].
 
 use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use crate::store::journal::Context;
 use crate::store::schema;
 
-/// The layout of all rows together. A store with rows of another one is followed anew from the journal.
+/// The layout of all rows together. Rows of another layout are removed and made again from the journal.
 pub const LAYOUT_NUMBER: u8 = 4;
 
 /// Nothing -> the number of the layout of all other rows.
@@ -16,35 +16,31 @@ pub const CARS: &str = "cars";
 pub const FEED: &str = "feed";
 /// Customer, reservation number -> nothing, while the reservation is held and not paid.
 pub const UNPAID: &str = "unpaid";
-/// Branch and class in NFC, car number -> what keeps the car.
+/// Branch and class in NFC, car number -> the periods in which the car is taken, and what an offer shows.
 pub const SLOTS: &str = "slots";
 /// Car number -> key of its slot.
 pub const SLOT_KEYS: &str = "slot_keys";
-/// List of the old surface, block of serials, shard -> which serials of the block come from the shard.
+/// List of the legacy API, block of serials, shard -> which serials of the block come from the shard.
 pub const SERIALS: &str = "serials";
-/// Context, shard -> what the rows that come from the shard have in common.
+/// Context, shard -> how many things of the context come from the shard, and the latest moment of an entry.
 pub const SHARDS: &str = "shards";
-/// Every table.
 pub const TABLES: [&str; 8] = [LAYOUT, CARS, FEED, UNPAID, SLOTS, SLOT_KEYS, SERIALS, SHARDS];
 
-/// Where an event stands: context (by its place among the contexts), shard, position.
+/// Where an event is stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// The context's place among the contexts.
+    /// The index of the context in [`schema::ALL`].
     pub context: u8,
-    /// The shard's number.
     pub shard: u16,
-    /// The position in the shard.
     pub position: u64,
 }
 
-/// A context's place among the contexts.
+/// The index of a context in [`schema::ALL`].
 pub fn place_of_context(context: Context) -> u8 {
     let place = schema::ALL.iter().position(|other| *other == context);
     place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX)
 }
 
-/// The bytes of a place in a key.
 const PLACE_BYTES: usize = 11;
 
 impl Place {
@@ -63,7 +59,6 @@ impl Place {
         Some(Place { context, shard: u16::from_be_bytes(*shard), position: u64::from_be_bytes(position) })
     }
 
-    /// Whether the other is in the same shard.
     pub fn same_shard(self, other: Place) -> bool {
         (self.context, self.shard) == (other.context, other.shard)
     }
@@ -77,19 +72,16 @@ fn key_of(text: &str, more: usize) -> Vec<u8> {
     key
 }
 
-/// What all keys of a customer begin with.
 pub fn customer_prefix(customer_no: &CustomerNo) -> Vec<u8> {
     key_of(customer_no.as_str(), 0)
 }
 
-/// What all keys of a customer begin with that come from a context.
 pub fn context_prefix(customer_no: &CustomerNo, context: u8) -> Vec<u8> {
     let mut key = key_of(customer_no.as_str(), 1);
     key.push(context);
     key
 }
 
-/// What all keys of a customer begin with that come from the shard of a place.
 pub fn shard_prefix(customer_no: &CustomerNo, place: Place) -> Vec<u8> {
     let mut key = key_of(customer_no.as_str(), PLACE_BYTES);
     key.push(place.context);
@@ -97,14 +89,12 @@ pub fn shard_prefix(customer_no: &CustomerNo, place: Place) -> Vec<u8> {
     key
 }
 
-/// The key of an entry of a feed.
 pub fn feed_key(customer_no: &CustomerNo, place: Place) -> Vec<u8> {
     let mut key = key_of(customer_no.as_str(), PLACE_BYTES);
     place.write(&mut key);
     key
 }
 
-/// The key of a reservation among its customer's unpaid ones.
 pub fn unpaid_key(customer_no: &CustomerNo, reservation_no: &ReservationNo) -> Vec<u8> {
     let mut key = key_of(customer_no.as_str(), reservation_no.as_str().len());
     key.extend_from_slice(reservation_no.as_str().as_bytes());
@@ -121,7 +111,6 @@ pub fn slot_prefix(branch: &str, car_class: Option<&str>) -> Vec<u8> {
     key
 }
 
-/// The key of a car's slot.
 pub fn slot_key(branch: &str, car_class: &str, car_no: &CarNo) -> Vec<u8> {
     let mut key = slot_prefix(branch, Some(car_class));
     key.extend_from_slice(car_no.as_str().as_bytes());
@@ -134,14 +123,13 @@ pub fn slot_parts(key: &[u8]) -> Option<(&str, &str, &str)> {
     Some((parts.next()?, parts.next()?, parts.next()?))
 }
 
-/// What is after every slot of a branch and before those of the next.
+/// A key after every slot of a branch and before those of the next.
 pub fn after_branch(branch: &str) -> Vec<u8> {
     let mut key = branch.as_bytes().to_vec();
     key.push(1);
     key
 }
 
-/// The key of what a shard's rows have in common.
 pub fn summary_key(context: u8, shard: u16) -> Vec<u8> {
     let [high, low] = shard.to_be_bytes();
     vec![context, high, low]

@@ -11,21 +11,15 @@ use crate::store::journal::ReadError;
 use crate::store::view_store::Scan;
 use tokio::task::yield_now;
 
-/// How many slots are looked at in one read of the store.
 const SLOTS_PER_READ: usize = 256;
 
 /// A car that is free for the whole period asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FreeCar {
-    /// Which.
     pub car_no: CarNo,
-    /// What it is.
     pub model: String,
-    /// Its class; empty when it has none.
     pub car_class: String,
-    /// Where it stands; empty when unknown.
     pub branch: String,
-    /// What a day costs.
     pub daily_rate: Money,
 }
 
@@ -45,7 +39,7 @@ impl Views {
     ) -> Result<Result<Listing<FreeCar>, InvalidCursor>, ReadError> {
         let (branch, car_class) = (branch.map(composed), car_class.map(composed));
         let (branch, car_class) = (branch.as_deref(), car_class.as_deref());
-        // Without a branch, the cars of a class stand at each branch together, and those of others are passed over.
+        // Keys begin with the branch: a search for a class without a branch scans the class in each branch in turn.
         let class_everywhere = car_class.filter(|_| branch.is_none());
         let prefix = branch.map_or_else(Vec::new, |branch| rows::slot_prefix(branch, car_class));
         let after = match cursor.map(|no| self.store.get(rows::SLOT_KEYS, no.as_str().as_bytes())).transpose()? {
@@ -81,18 +75,17 @@ impl Views {
                     None => return Ok(Ok(Listing { items, next_cursor: None })),
                 }
             }
-            // What takes long must not keep others from the processor.
+            // A long search must not keep a worker thread to itself.
             yield_now().await;
         }
     }
 
-    /// What the slots of a class at the next branch begin with, if there is one.
+    /// The prefix of a class in the next branch, if there is one.
     fn next_branch(&self, prefix: &[u8], car_class: &str) -> Result<Option<Vec<u8>>, ReadError> {
         let first = self.first_slot(Some(rows::after_branch(parts(prefix)?.0)))?;
         first.map(|first| Ok(rows::slot_prefix(parts(&first)?.0, Some(car_class)))).transpose()
     }
 
-    /// The key of the first slot after a key.
     fn first_slot(&self, after: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, ReadError> {
         let mut rows = self.store.scan(rows::SLOTS, &Scan { after, limit: 1, ..Scan::default() })?;
         Ok(rows.pop().map(|(key, _)| key))

@@ -1,5 +1,5 @@
-//! The lists of the old surface: which serials are in them, a bit for each, in blocks of one shard each. What a serial
-//! is about is read as committed.
+//! The lists of the legacy API, as bitmaps of the serials that are in them: a row has the bits of 1024 serials, as far
+//! as they come from one shard. The reservation of a serial is read as committed.
 
 use super::rows::{self, SERIALS};
 use super::{SKIP_MAX, Views, damaged};
@@ -7,16 +7,12 @@ use crate::store::journal::ReadError;
 use crate::store::view_store::Scan;
 use tokio::task::yield_now;
 
-/// How many serials a block has.
 const SERIALS_PER_BLOCK: u64 = 1024;
 const BLOCK_BYTES: usize = 128;
-/// How many blocks are looked at in one read of the store.
 const BLOCKS_PER_READ: usize = 256;
 
-/// A list of the old surface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum List {
-    /// Every reservation.
     Reservations,
     /// Those whose payment exists.
     Payments,
@@ -43,7 +39,7 @@ impl List {
     }
 }
 
-/// Some of the serials of a block.
+/// A bitmap of the serials of a block, or of a shard's part of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Block([u8; BLOCK_BYTES]);
 
@@ -63,25 +59,19 @@ impl Block {
         number.ok_or_else(|| damaged("a block of serials without a number"))
     }
 
-    /// A block without serials.
     pub const fn empty() -> Block {
         Block([0; BLOCK_BYTES])
     }
 
-    /// The block of a row.
-    ///
-    /// # Errors
-    /// When it is none.
     pub fn from_bytes(bytes: &[u8]) -> Result<Block, ReadError> {
         bytes.try_into().map(Block).map_err(|_| damaged("a block of serials of another length"))
     }
 
-    /// The row.
     pub fn to_bytes(self) -> Vec<u8> {
         self.0.to_vec()
     }
 
-    /// Adds a serial, and answers whether it is new.
+    /// Adds a serial, and returns whether it is new.
     pub fn add(&mut self, serial: u64) -> bool {
         let bit = serial % SERIALS_PER_BLOCK;
         let (byte, bit) = (usize::try_from(bit / 8).unwrap_or(0), 1_u8 << (bit % 8));
@@ -105,7 +95,6 @@ impl Block {
     }
 }
 
-/// A page that is being filled.
 struct Page {
     skip: u64,
     size: usize,
@@ -117,7 +106,6 @@ impl Page {
         self.serials.len() >= self.size
     }
 
-    /// Takes the next block in.
     fn take(&mut self, number: u64, block: &Block) {
         let count = block.count();
         if self.skip >= count {
@@ -138,7 +126,7 @@ impl Views {
     pub async fn serials(&self, list: List, skip: u64, size: usize) -> Result<(Vec<u64>, u64), ReadError> {
         let mut page = Page { skip: skip.min(SKIP_MAX), size, serials: Vec::new() };
         let mut scan = Scan { prefix: vec![list.byte()], limit: BLOCKS_PER_READ, ..Scan::default() };
-        // The shards' parts of a block stand behind each other.
+        // The rows of a block's shards are next to each other.
         let mut joined: Option<(u64, Block)> = None;
         while !page.is_full() {
             let rows = self.store.scan(SERIALS, &scan)?;

@@ -1,5 +1,5 @@
-//! What keeps a car, as one row. A search looks at thousands of them, so it sees whether a car is free without taking
-//! the row apart: intervals of a fixed width stand in front, whatever else there is behind them.
+//! The periods in which a car is taken, as one row. A search reads thousands of rows, so it must see whether a car is
+//! free without decoding them: intervals of a fixed width come first, the rest is behind them.
 //!
 //! Layout: whether the car has left the fleet (1 byte); how many bookings are out, how many are not, how many blocks
 //! there are (2 bytes each); the intervals of all three in this order (12 bytes each); the serials of the bookings
@@ -20,16 +20,13 @@ const INTERVAL_BYTES: usize = 2 * INSTANT_BYTES;
 type Interval = [[u8; INSTANT_BYTES]; 2];
 const SERIAL_BYTES: usize = 8;
 
-/// Why bytes are not a slot.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidSlot {
-    /// They end too early, or an interval is none.
     #[error("a slot's intervals are malformed")]
     Intervals,
-    /// There are more bookings or blocks than can be counted.
+    /// More bookings or blocks than a `u16` counts.
     #[error("a slot has too many intervals")]
     TooMany,
-    /// What stands behind the intervals is malformed.
     #[error(transparent)]
     Rest(#[from] CodecError),
 }
@@ -37,7 +34,6 @@ pub enum InvalidSlot {
 /// A live booking as far as availability is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Booked {
-    /// Which reservation.
     serial: u64,
     /// From when to when the car is taken; from its hand-over if that was early.
     period: Period,
@@ -45,7 +41,7 @@ struct Booked {
     out: bool,
 }
 
-/// What no search for a period needs.
+/// What is not needed to see whether the car is free.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Rest {
     model: String,
@@ -54,12 +50,9 @@ struct Rest {
     blocks: Vec<BlockNo>,
 }
 
-/// What keeps a car, and what it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slot {
-    /// What the car is.
     pub model: String,
-    /// What a day costs.
     pub daily_rate: Money,
     retired: bool,
     /// In the order of their serials.
@@ -68,13 +61,12 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// A slot of a car that nothing keeps.
     pub fn new(car: &Car) -> Slot {
         let (model, daily_rate) = (car.model.clone(), car.daily_rate);
         Slot { model, daily_rate, retired: false, booked: Vec::new(), blocks: BTreeMap::new() }
     }
 
-    /// Takes an event of the car's calendar in, and answers whether it has changed anything.
+    /// Applies an event of the car's calendar, and returns whether it has changed anything.
     pub fn apply(&mut self, event: &Event) -> bool {
         match event {
             Event::Enrolled(car) => (self.model, self.daily_rate) = (car.model.clone(), car.daily_rate),
@@ -110,10 +102,6 @@ impl Slot {
         self.booked.binary_search_by_key(&serial, |booked| booked.serial)
     }
 
-    /// The row.
-    ///
-    /// # Errors
-    /// When there are more intervals than can be counted.
     pub fn to_bytes(&self) -> Result<Vec<u8>, InvalidSlot> {
         let (out, kept): (Vec<&Booked>, Vec<&Booked>) = self.booked.iter().partition(|booked| booked.out);
         let count = |count: usize| u16::try_from(count).map_err(|_| InvalidSlot::TooMany);
@@ -142,10 +130,6 @@ impl Slot {
         Ok(bytes)
     }
 
-    /// The slot that a row is.
-    ///
-    /// # Errors
-    /// When it is none.
     pub fn from_bytes(bytes: &[u8]) -> Result<Slot, InvalidSlot> {
         let intervals = Intervals::of(bytes).ok_or(InvalidSlot::Intervals)?;
         let (serials, rest) = intervals.split_behind().ok_or(InvalidSlot::Intervals)?;
@@ -180,13 +164,13 @@ pub fn is_free(bytes: &[u8], period: &Period, now: Timestamp) -> Option<bool> {
         let (begin, end) = instants(interval);
         begin < to && from < end
     };
-    // Nobody knows when a car that is overdue comes back.
+    // Nobody knows when an overdue car comes back.
     let overdue = out.iter().any(|out| instants(out).1 <= now);
     let taken = out.iter().chain(others).any(meets);
     Some(!retired && !overdue && !taken)
 }
 
-/// The front of a row.
+/// The part of a row that a search reads.
 struct Intervals<'a> {
     retired: bool,
     /// How many of the first are of bookings whose car is out.

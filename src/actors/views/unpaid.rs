@@ -1,6 +1,5 @@
-//! The rows of reservations that are held and not paid, in memory too: they are counted at every reservation, and so many
-//! come and go that a count in the store would have to pass over the removed ones. There are no more of them than holds
-//! that stand.
+//! The keys of the unpaid holds' rows, kept in memory too: they are counted at every reservation, and so many come and
+//! go that a scan of the store would have to skip many removed rows. There are as many as unpaid holds.
 
 use super::rows;
 use crate::domain::ids::CustomerNo;
@@ -9,7 +8,6 @@ use crate::store::view_store::{RowWrite, Scan, ViewStore};
 use std::collections::BTreeSet;
 use std::sync::{PoisonError, RwLock};
 
-/// The keys of the rows, as stored.
 pub(super) struct UnpaidHolds(RwLock<BTreeSet<Vec<u8>>>);
 
 /// A key, and whether there is a row from now on.
@@ -26,7 +24,7 @@ impl UnpaidHolds {
         }
     }
 
-    /// What is to be [taken in](Self::take) once these changes are stored.
+    /// The changes to [take in](Self::take) once these writes are stored.
     pub(super) fn changes(writes: &[RowWrite]) -> Vec<Change> {
         let of_these = writes.iter().filter(|write| write.table == rows::UNPAID);
         of_these.map(|write| (write.key.clone(), write.value.is_some())).collect()

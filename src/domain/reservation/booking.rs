@@ -20,7 +20,7 @@ pub enum Status {
         /// When the car was handed over, if it was.
         picked_up_at: Option<Timestamp>,
     },
-    /// The customer cancelled before the car was picked up.
+    /// It was cancelled before the car was picked up.
     Cancelled {
         /// When it happened, by the clock of the service.
         at: Timestamp,
@@ -90,7 +90,7 @@ impl Booking {
         matches!(self.status, Status::Confirmed { picked_up_at: Some(_) })
     }
 
-    /// Whether its period was over when it was made, as the old surface allows. Nobody can come for it: it is never a
+    /// Whether its period was over when it was made, as the legacy API allows. Nobody can come for it: it is never a
     /// no-show, and can be paid and cancelled at any time.
     #[must_use]
     pub fn is_backdated(&self) -> bool {
@@ -130,7 +130,7 @@ impl Booking {
         }
     }
 
-    /// Whether it is one whose car can be handed over at `now`, as far as it alone can tell.
+    /// Whether its car can be handed over at `now`, as far as this booking alone decides.
     ///
     /// # Errors
     /// Why not; [`Rejection::CarNotAvailable`] when its time is over.
@@ -166,7 +166,7 @@ impl Booking {
         }
     }
 
-    /// When somebody has to look at it again: when its hold ends, or when it becomes a no-show.
+    /// The due time of its timer: when its hold ends, or when it becomes a no-show.
     #[must_use]
     pub fn deadline(&self, terms: &Terms) -> Option<Timestamp> {
         match self.status {

@@ -69,7 +69,7 @@ fn set_block(
         return if known == block { Ok(vec![]) } else { Err(Rejection::BlockNoTaken) };
     }
     for_rent(state, terms, now)?;
-    // An overdue car can be blocked: that offers it to nobody.
+    // An overdue car can be blocked, since a block does not offer it.
     if state.is_taken(&block.period, now) {
         return Err(Rejection::CarNotAvailable);
     }
@@ -101,7 +101,7 @@ fn reserve(
         return Err(Rejection::CarNotAvailable);
     }
     let hold_until = now.saturating_add_millis(terms.hold_ms);
-    // Nobody pays for a time that is over; where it was over before, there is nothing to wait for.
+    // The hold ends with the period at the latest, unless the period was over when it was reserved.
     let hold_until = if period.to() <= now { hold_until } else { hold_until.min(period.to()) };
     Ok(vec![Event::Held { subject: subject.clone(), period: *period, price, at: now, hold_until }])
 }

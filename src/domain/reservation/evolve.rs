@@ -24,7 +24,7 @@ pub fn evolve(mut state: State, event: &Event) -> Result<State, CorruptHistory> 
             if state.bookings.insert(subject.reservation_no.clone(), booking).is_some() {
                 return Err(CorruptHistory { event: "held", state: "already held" });
             }
-            // Blocks that are over keep nobody from anything any more.
+            // Blocks that are over keep nothing from being booked, so they are dropped.
             state.blocks.retain(|_, block| *at < block.period.to());
         }
         Event::Confirmed { subject, .. } => {

@@ -68,7 +68,7 @@ pub struct Car {
     pub model: String,
     /// Its class, such as `compact`; empty when it has none.
     pub car_class: String,
-    /// The branch where it stands; empty when it has none.
+    /// The branch at which it is; empty when it has none.
     pub branch: String,
     /// The price of a day for new reservations; what is booked keeps its price.
     pub daily_rate: Money,
@@ -77,7 +77,7 @@ pub struct Car {
 /// A period in which the car is not for rent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Block {
-    /// The time in which nobody can reserve it.
+    /// The time in which it cannot be reserved.
     pub period: Period,
     /// Why, in the words of the staff.
     pub reason: String,
@@ -86,7 +86,7 @@ pub struct Block {
 /// The calendar of one car.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
-    /// What is known of the car, once the fleet has told.
+    /// What is known of the car; `None` until Fleet's event has arrived.
     pub car: Option<Car>,
     /// Whether it has left the fleet.
     pub retired: bool,
@@ -103,7 +103,7 @@ pub struct State {
 pub enum Basis {
     /// In days of 24 hours, from now on.
     Hours,
-    /// In days of a calendar, which may lie in the past (the old surface only). Whoever knows the calendar has counted
+    /// In days of a calendar, which may lie in the past (the legacy API only). Whoever knows the calendar has counted
     /// them, since a day of it has 23, 24, 24½ or 25 hours.
     CalendarDays(u64),
 }
@@ -144,14 +144,14 @@ pub enum Command {
     },
     /// End a block.
     Unblock {
-        /// The number of the block to end.
+        /// The number of the block that ends.
         block_no: BlockNo,
     },
     /// Another command, unless the calendar has heard of a later revision of the car than the caller has seen.
     AsOf {
         /// The revision of the ledger's entry that the caller has seen.
         revision: u64,
-        /// What is asked.
+        /// The command to carry out then.
         command: Box<Command>,
     },
     /// Hold the car for a customer.
@@ -211,7 +211,7 @@ pub enum Event {
     },
     /// A block was ended.
     Unblocked {
-        /// The number of the block to end.
+        /// The number of the block that ends.
         block_no: BlockNo,
     },
     /// The car is held.
@@ -222,7 +222,7 @@ pub enum Event {
         period: Period,
         /// What it costs, fixed from now on.
         price: Money,
-        /// When it was made.
+        /// When it was made, by the clock of the service.
         at: Timestamp,
         /// When the hold ends.
         hold_until: Timestamp,
@@ -284,7 +284,7 @@ pub enum Rejection {
     /// The car has left the fleet.
     #[error("the car is no longer for rent")]
     CarRetired,
-    /// Somebody else has the car in that period, or it is blocked or overdue; for a pick-up also: the period is over.
+    /// The car is booked or blocked in that period, or overdue; for a pick-up also: the period is over.
     #[error("the car is not available in that period")]
     CarNotAvailable,
     /// The car has changed since it was read.
@@ -378,15 +378,15 @@ impl State {
             .or_else(|| self.closed.iter().find(|booking| booking.subject.reservation_no == *reservation_no))
     }
 
-    /// Whether the car can be offered for `period`: nobody has it then, it is not blocked, and it is not overdue, since
-    /// nobody knows when an overdue car comes back.
+    /// Whether the car can be offered for `period`: it is neither booked nor blocked then, and not overdue, since nobody
+    /// knows when an overdue car comes back.
     #[must_use]
     pub fn is_free(&self, period: &Period, now: Timestamp) -> bool {
         let overdue = |booking: &Booking| booking.is_out() && booking.period.to() <= now;
         !self.bookings.values().any(overdue) && !self.is_taken(period, now)
     }
 
-    /// Whether somebody has the car in `period`, or it is blocked then.
+    /// Whether the car is booked or blocked in `period`.
     fn is_taken(&self, period: &Period, now: Timestamp) -> bool {
         self.bookings.values().any(|booking| booking.occupied(now).overlaps(period)) || self.is_blocked(period)
     }

@@ -14,10 +14,9 @@ use crate::http::problem::Problem;
 use jiff::civil::Date;
 use warp::http::StatusCode;
 
-/// What a car is called of which the old clients tell no model.
+/// Old clients send no model.
 const MODEL_UNKNOWN: &str = "unspecified";
 
-/// What an old client says of a car.
 #[derive(Debug, PartialEq)]
 struct Post {
     car_no: Spelled<CarNo>,
@@ -28,7 +27,7 @@ struct Post {
 impl Post {
     fn read(body: &[u8]) -> Result<Post, Problem> {
         let members = Members::parse(body)?;
-        // The status is derived from rentals and blocks; only its form is looked at.
+        // The status is derived from rentals and blocks; only its form is checked.
         members.text("procStatus")?;
         Ok(Post {
             car_no: members.required("carNo", members.no("carNo")?)?,
@@ -37,7 +36,7 @@ impl Post {
         })
     }
 
-    /// The whole of what is said of the car then: what the request leaves out stays as it is.
+    /// The particulars after the request: what it leaves out stays as it is.
     fn particulars(&self, known: Option<Particulars>) -> Result<Particulars, Problem> {
         let registered_on = self.registered_on.map(days::number);
         let Some(known) = known else {
@@ -59,7 +58,6 @@ fn one(legacy: &Legacy, call: &Call, view: &CarView, status: StatusCode) -> Answ
     hal::answer(status, &document)
 }
 
-/// `POST /carManagements`.
 pub(super) async fn put(legacy: Legacy, call: Call) -> Outcome {
     let post = Post::read(&call.body)?;
     let car_no = post.car_no.clone().resolve(&legacy.service).await?;
@@ -73,7 +71,6 @@ pub(super) async fn put(legacy: Legacy, call: Call) -> Outcome {
     Ok(one(&legacy, &call, &view, StatusCode::CREATED).located(&hal::item_path(CARS, view.car_no.as_str())))
 }
 
-/// `GET /carManagements`.
 pub(super) async fn list(legacy: Legacy, call: Call) -> Outcome {
     let asked = PageRequest::of(call.raw_query());
     let (cars, total) = legacy.service.cars_numbered(asked.skip(), asked.rows()).await?;
@@ -82,7 +79,6 @@ pub(super) async fn list(legacy: Legacy, call: Call) -> Outcome {
     Ok(hal::answer(StatusCode::OK, &hal::page(&base, CARS, asked, total, items)))
 }
 
-/// `GET /carManagements/{carNo}`.
 pub(super) async fn get(legacy: Legacy, call: Call) -> Outcome {
     let view = legacy.service.car(&call.number()?.resolve(&legacy.service).await?).await?;
     Ok(one(&legacy, &call, &view, StatusCode::OK))

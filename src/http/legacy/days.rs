@@ -1,4 +1,4 @@
-//! The old surface's days: `yyyyMMdd` in the time zone of the business. Reads no clock.
+//! The legacy API's days: `yyyyMMdd` in the time zone of the business. Reads no clock.
 
 use crate::domain::time::{DAY_MS, Period, Timestamp};
 use jiff::civil::Date;
@@ -29,13 +29,12 @@ fn begin(date: Date, zone: &TimeZone) -> Option<Timestamp> {
     Timestamp::from_millis(start.timestamp().as_millisecond())
 }
 
-/// The first instant of the next day that there is.
+/// The first instant of the next day that the zone has.
 fn begin_next(date: Date, zone: &TimeZone) -> Option<Timestamp> {
     let tomorrow = date.tomorrow().ok()?;
     begin(tomorrow, zone).or_else(|| begin(tomorrow.tomorrow().ok()?, zone))
 }
 
-/// Why two days are not a period.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NoPeriod {
     /// The car would come back before it leaves.

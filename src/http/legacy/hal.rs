@@ -1,4 +1,4 @@
-//! The shape in which Spring Data REST answered: `_embedded`, `_links` and `page`. Knows no cars.
+//! The format of Spring Data REST: `_embedded`, `_links` and `page`. Knows no cars.
 
 use crate::http::answer::Answer;
 use crate::http::{forwarded, host, values};
@@ -7,14 +7,12 @@ use serde_json::{Map, Value, json};
 use warp::http::header::HOST;
 use warp::http::{HeaderMap, StatusCode};
 
-/// The media type of every answer of the old surface.
 const MEDIA_TYPE: &str = "application/hal+json";
 /// How many rows a page has unless the request says otherwise.
 const PAGE_ROWS_DEFAULT: u64 = 20;
-/// The most rows that a page may have; larger wishes are cut down to it, as Spring did.
+/// The most rows of a page; a larger size is reduced to it, as Spring did.
 const PAGE_ROWS_MAX: u64 = 200;
 
-/// A resource of the old surface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Resource {
     /// The path segment of the collection, and its name in `_embedded`.
@@ -56,7 +54,6 @@ impl PageRequest {
         usize::try_from(self.size).unwrap_or(usize::MAX)
     }
 
-    /// How many rows lie before the page.
     pub(super) fn skip(self) -> u64 {
         self.number.saturating_mul(self.size)
     }
@@ -68,13 +65,13 @@ fn whole(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
-/// Where the old surface is reached, such as `http://gateway:8080`, or nothing: then links are paths.
+/// What links begin with, such as `http://gateway:8080`; when empty, links are paths.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Base(String);
 
 impl Base {
-    /// The base that the outermost of so many trusted proxies tells, or else the `Host` header. What has not the form of a
-    /// host never reaches an answer.
+    /// Taken from the outermost of the trusted proxies, or else from the `Host` header. A text that is no host never
+    /// reaches an answer.
     pub(super) fn of(headers: &HeaderMap, proxies: usize) -> Base {
         let told = |field| forwarded::told(headers, field, proxies).last();
         let of_proxy = told(&forwarded::HOST).filter(|text| host::is_host(text));
@@ -89,17 +86,14 @@ impl Base {
     }
 }
 
-/// The path of an item.
 pub(super) fn item_path(resource: Resource, key: &str) -> String {
     format!("/{}/{}", resource.collection, values::segment(key))
 }
 
-/// A document as an answer.
 pub(super) fn answer(status: StatusCode, document: &Value) -> Answer {
     Answer::document(status, MEDIA_TYPE, document)
 }
 
-/// A row with its links.
 pub(super) fn item(base: &Base, resource: Resource, key: &str, mut row: Map<String, Value>) -> Value {
     let link = base.link(&item_path(resource, key));
     let mut links = Map::new();
@@ -136,7 +130,7 @@ pub(super) fn page(base: &Base, resource: Resource, asked: PageRequest, total: u
     })
 }
 
-/// What is found at the root: where the collections are.
+/// The document at the root: links to the collections.
 pub(super) fn root(base: &Base, resources: &[Resource]) -> Value {
     let links: Map<String, Value> = resources
         .iter()

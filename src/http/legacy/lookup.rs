@@ -10,7 +10,7 @@ use crate::http::numbers::{Number, Spelled};
 use crate::http::problem::Problem;
 use percent_encoding::percent_decode_str;
 
-/// When whoever met somebody else's attempt to pay should look again, in milliseconds.
+/// The `Retry-After` of a request that met another attempt to pay, in milliseconds.
 const UNDER_WAY_RETRY_MS: u64 = 1_000;
 
 /// The last use of a label.
@@ -18,16 +18,14 @@ const UNDER_WAY_RETRY_MS: u64 = 1_000;
 pub(super) struct LastUse {
     /// Which it is, from 1 on.
     pub(super) usage: u32,
-    /// The reservation.
     pub(super) view: ReservationView,
 }
 
-/// What may name a reservation in a request; the first that is given is believed.
+/// What may name a reservation in a request; the first that is given counts.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     /// Its label or number.
     pub(super) resrv_no: Option<Spelled<ReservationNo>>,
-    /// The number of its payment.
     pub(super) paymt_no: Option<Spelled<PaymentNo>>,
     /// Its serial.
     pub(super) id: Option<u64>,
@@ -46,7 +44,7 @@ pub(super) enum Kind {
     Rental,
 }
 
-/// Nothing of that name is no failure here.
+/// Turns "not found" into `None`.
 fn if_known(outcome: Result<ReservationView, ServiceError>) -> Result<Option<ReservationView>, Problem> {
     match outcome {
         Ok(view) => Ok(Some(view)),
@@ -65,8 +63,8 @@ fn not_found() -> Problem {
 }
 
 impl Legacy {
-    /// The same outcome, but an attempt to pay that is under way already (the old clients post the same lines side by
-    /// side) is no refusal: it is told as it stands.
+    /// Turns the refusal "a payment is under way" into an answer with the present state: old clients send the same
+    /// request several times in parallel.
     pub(super) async fn or_under_way(
         &self,
         number: &ReservationNo,
@@ -102,7 +100,7 @@ impl Legacy {
         Ok(last)
     }
 
-    /// The reservation that a request names; none when it names no reservation at all.
+    /// The reservation that a request names; `None` when it names none.
     pub(super) async fn named(&self, names: Names) -> Result<Option<ReservationView>, Problem> {
         let Names { resrv_no, paymt_no, id } = names;
         if let Some(label) = resrv_no {
@@ -123,8 +121,8 @@ impl Legacy {
         }
     }
 
-    /// The reservation that a path is about. The serial is the key of every old resource; then comes the number of the
-    /// resource's own kind, and last those of the other kinds, since somebody's reservation may be called `pay-1`.
+    /// The reservation that a path names. The serial comes first, as the key of every old resource; then the number of
+    /// the resource's own kind, and last those of the other kinds, since a reservation may have the number `pay-1`.
     pub(super) async fn at(&self, call: &Call, own: Kind) -> Result<ReservationView, Problem> {
         let text = percent_decode_str(call.segment("key")).decode_utf8().map_err(|_| not_found())?;
         if let Some(view) = self.of_kind(Kind::Serial, &text).await? {
@@ -143,7 +141,7 @@ impl Legacy {
     async fn of_kind(&self, kind: Kind, text: &str) -> Result<Option<ReservationView>, Problem> {
         let number = match kind {
             Kind::Serial => {
-                // As it is written in links: a reservation may be called `007`.
+                // Only in the form of links: a reservation may have the number `007`.
                 let serial = text.parse().ok().filter(|serial: &u64| serial.to_string() == text);
                 let Some(serial) = serial else { return Ok(None) };
                 return if_known(self.service.reservation_by_serial(serial).await);
@@ -159,7 +157,7 @@ impl Legacy {
         if_known(self.service.reservation(&number).await)
     }
 
-    /// The number that a text spells; a text that is none names nothing.
+    /// The number that a text spells; `None` when it is no number of that kind.
     async fn spelled<N: Number>(&self, text: &str) -> Result<Option<N>, Problem> {
         let Ok(spelled) = Spelled::read(text, |_| not_found()) else { return Ok(None) };
         let known = spelled.known(&self.service).await?;

@@ -1,5 +1,5 @@
-//! The members of an old request: known ones are read leniently (numbers may be strings and the other way round,
-//! nothing, null and an empty text are the same), unknown ones are passed over. Never guesses: a wrong type is refused.
+//! The members of an old request: known ones are read leniently (a number may be a string and the other way round; a
+//! missing member, null and an empty text are the same), unknown ones are ignored. A wrong type is refused.
 
 use super::days;
 use crate::domain::money::{Currency, Money};
@@ -28,12 +28,10 @@ const KNOWN: [&str; 15] = [
     "returnDt",
 ];
 
-/// The members of a request's body.
 #[derive(Debug)]
 pub(super) struct Members(Vec<(String, Json)>);
 
 impl Members {
-    /// The members of the object that a body is.
     pub(super) fn parse(body: &[u8]) -> Result<Members, Problem> {
         match Json::parse(body)? {
             Json::Object(members) => Ok(Members(members)),
@@ -61,23 +59,20 @@ impl Members {
         Spelled::read(&text, |why| refusal(N::CODE, name, &why.to_string())).map(Some)
     }
 
-    /// A member as a whole number.
     pub(super) fn whole(&self, name: &'static str) -> Result<Option<u64>, Problem> {
         let Some(text) = self.text(name)? else { return Ok(None) };
-        // A sign would pass the parser, but is nothing that an amount or an id begins with.
+        // `parse` accepts a sign, which no amount or id has.
         let digits = text.bytes().all(|byte| byte.is_ascii_digit());
         let number = if digits { text.parse().ok() } else { None };
         number.map(Some).ok_or_else(|| Problem::invalid_member(name, "it must be a whole number that is not negative"))
     }
 
-    /// A member as an amount of won.
     pub(super) fn won(&self, name: &'static str) -> Result<Option<Money>, Problem> {
         let Some(amount) = self.whole(name)? else { return Ok(None) };
         let money = Money::new(amount, Currency::KRW);
         money.map(Some).ok_or_else(|| Problem::invalid_member(name, "it is more than an amount can be"))
     }
 
-    /// A member as a day.
     pub(super) fn date(&self, name: &'static str) -> Result<Option<Date>, Problem> {
         let Some(text) = self.text(name)? else { return Ok(None) };
         days::parse(&text).map(Some).ok_or_else(|| invalid_date(name))
@@ -96,7 +91,7 @@ impl Members {
         }
     }
 
-    /// Refuses a wrong form of what the call knows but does not need.
+    /// Refuses a wrong form of members that the call knows but does not need.
     pub(super) fn check(&self, dates: &[&'static str], amounts: &[&'static str]) -> Result<(), Problem> {
         dates.iter().try_for_each(|name| self.date(name).map(drop))?;
         amounts.iter().try_for_each(|name| self.won(name).map(drop))
@@ -108,12 +103,10 @@ pub(super) fn required<T>(name: &'static str, value: Option<T>) -> Result<T, Pro
     value.ok_or_else(|| Problem::invalid_member(name, "it is missing"))
 }
 
-/// The refusal of a day.
 pub(super) fn invalid_date(name: &'static str) -> Problem {
     refusal("invalid_date", name, "it must be a day of the calendar, written as yyyyMMdd")
 }
 
-/// The refusal of a `procStatus` that the call does not know.
 pub(super) fn invalid_proc_status(known: &str) -> Problem {
     refusal("invalid_proc_status", "procStatus", &format!("it must be {known}"))
 }

@@ -1,12 +1,13 @@
-//! The resources of the old services, at the root and in their shape, answered by the present contexts. Translates
-//! words and days; decides nothing, and keeps nothing of its own.
+//! The resources of the old services, at their paths and in their format, answered by the present contexts. Translates
+//! words and days; decides nothing, and stores nothing of its own.
 //!
 //! - A car is addressed by its `carNo`, everything else by the reservation's serial (the old `id`) or its number.
 //! - Days are half-open and lie in one time zone; `resrvDt`, `paymtDt` and the dates of cancellation in requests are
 //!   checked, but what happened when is known by the service itself.
-//! - Amounts in requests about reservations and payments are checked and then left aside: a car's rate is the price.
-//! - `procStatus` of a car is derived from its rentals and blocks, so what a request says of it is passed over
-//!   (`WAITING` is what is called `AVAILABLE` now).
+//! - Amounts in requests about reservations and payments are checked and then ignored: the price follows from the car's
+//!   rate.
+//! - `procStatus` of a car is derived from its rentals and blocks, so that of a request is ignored (`WAITING` is called
+//!   `AVAILABLE` now).
 
 mod cars;
 mod days;
@@ -39,19 +40,17 @@ const RENTALS: Resource = Resource { collection: "carRentals", item: "carRental"
 const INFORMATIONS: Resource = Resource { collection: "carInformations", item: "carInformation" };
 const MY_PAGES: Resource = Resource { collection: "myPages", item: "myPage" };
 
-/// What the old surface needs.
 struct Legacy {
     service: Arc<Service>,
-    /// Where its days lie.
+    /// The time zone of its days.
     zone: TimeZone,
-    /// How many proxies in front are trusted to tell where it was asked.
+    /// How many proxies in front are trusted for the base of links.
     proxies: usize,
 }
 
 macro_rules! routes {
     ($($id:ident = $route:expr;)*) => {
         $(static $id: Route = $route;)*
-        /// Every call of the old surface.
         pub static TABLE: &[&Route] = &[$(&$id),*];
     };
 }
@@ -62,7 +61,7 @@ routes! {
     PUT_CAR = Route::post("/carManagements", Access::Admin, "legacyPutCar").of(Priority::Begin);
     GET_CAR = Route::get("/carManagements/{carNo}", Access::Public, "legacyGetCar");
     LIST_RESERVATIONS = Route::get("/carReservations", Access::Admin, "legacyListReservations").of(Priority::List);
-    // Reserves or cancels, which only its body tells; so it is as urgent as cancelling.
+    // It reserves or cancels, depending on the body, which is not read yet; so it has the priority of a cancellation.
     POST_RESERVATION = Route::post("/carReservations", Access::Owner, "legacyReserveOrCancel");
     GET_RESERVATION = Route::get("/carReservations/{key}", Access::Owner, "legacyGetReservation");
     LIST_PAYMENTS = Route::get("/payments", Access::Admin, "legacyListPayments").of(Priority::List);
@@ -76,7 +75,6 @@ routes! {
     GET_MY_PAGE = Route::get("/myPages/{key}", Access::Owner, "legacyGetMyPage");
 }
 
-/// The routes of the old surface.
 pub(super) fn mount(group: Group<Front>) -> Group<Front> {
     group
         .on(&ROOT, with(root))
@@ -97,7 +95,6 @@ pub(super) fn mount(group: Group<Front>) -> Group<Front> {
         .on(&GET_MY_PAGE, with(read_models::get_my_page))
 }
 
-/// A handler that is given what the old surface needs of the front door.
 fn with<F>(handler: fn(Legacy, Call) -> F) -> impl Fn(Arc<Front>, Call) -> F + Send + Sync + 'static
 where
     F: Future<Output = Outcome> + Send + 'static,
@@ -114,16 +111,13 @@ async fn root(legacy: Legacy, call: Call) -> Outcome {
     Ok(hal::answer(StatusCode::OK, &hal::root(&legacy.base(&call), &resources)))
 }
 
-/// How a reservation becomes a row.
 type Render = fn(&ReservationView, &TimeZone) -> rows::Row;
 
 impl Legacy {
-    /// Where links begin.
     fn base(&self, call: &Call) -> Base {
         Base::of(&call.headers, self.proxies)
     }
 
-    /// One row about a reservation.
     fn one(
         &self,
         call: &Call,
@@ -137,7 +131,7 @@ impl Legacy {
         hal::answer(status, &document)
     }
 
-    /// What came of a change: 201, or 202 while its payment is deferred and the car held.
+    /// The answer to a change: 201, or 202 while its payment is deferred and the car held.
     fn changed(
         &self,
         call: &Call,
@@ -156,7 +150,6 @@ impl Legacy {
         }
     }
 
-    /// A page of rows about reservations.
     fn page(
         &self,
         call: &Call,
@@ -172,7 +165,7 @@ impl Legacy {
         hal::answer(StatusCode::OK, &hal::page(&base, resource, asked, numbered.total, rows))
     }
 
-    /// How the old clients pay: they have no means of their own, the payment service knew one.
+    /// Old clients send no means of payment: the old payment service had one of its own.
     fn means() -> PaymentMeans {
         PaymentMeans { method: "card".into(), token: "legacy".into() }
     }

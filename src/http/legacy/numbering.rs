@@ -7,10 +7,10 @@ use crate::domain::ids::ReservationNo;
 /// How often a label may be used.
 pub(super) const USES_MAX: u32 = 100;
 
-/// What stands between a label and how often it has been used. No label of the old clients has it.
+/// The separator between a label and how often it has been used. No label of the old clients contains it.
 const MARK: &str = ".again-";
 
-/// The number of a label's use, from 1 on; none when it would be too long.
+/// The reservation number of a label's use, from 1 on; `None` when it would be too long.
 pub(super) fn number(label: &ReservationNo, usage: u32) -> Option<ReservationNo> {
     if usage == 1 {
         return Some(label.clone());

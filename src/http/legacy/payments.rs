@@ -10,7 +10,6 @@ use crate::http::endpoint::{Call, Outcome};
 use crate::http::problem::Problem;
 use warp::http::StatusCode;
 
-/// What an old client wants of a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wish {
     Pay,
@@ -29,7 +28,6 @@ fn read(body: &[u8]) -> Result<(Wish, Names), Problem> {
     Ok((wish, names))
 }
 
-/// `POST /payments`.
 pub(super) async fn post(legacy: Legacy, call: Call) -> Outcome {
     let (wish, names) = read(&call.body)?;
     let view = required("resrvNo", legacy.named(names).await?)?;
@@ -45,14 +43,12 @@ pub(super) async fn post(legacy: Legacy, call: Call) -> Outcome {
     Ok(legacy.changed(&call, PAYMENTS, rows::payment, &view, &result))
 }
 
-/// `GET /payments`.
 pub(super) async fn list(legacy: Legacy, call: Call) -> Outcome {
     let asked = PageRequest::of(call.raw_query());
     let numbered = legacy.service.payments_numbered(asked.skip(), asked.rows()).await?;
     Ok(legacy.page(&call, PAYMENTS, asked, rows::payment, &numbered))
 }
 
-/// `GET /payments/{key}`.
 pub(super) async fn get(legacy: Legacy, call: Call) -> Outcome {
     let view = legacy.at(&call, Kind::Payment).await?;
     if view.payment.is_none() {

@@ -7,7 +7,6 @@ use crate::actors::api::CarView;
 use crate::http::endpoint::{Call, Outcome};
 use warp::http::StatusCode;
 
-/// `GET /carInformations`.
 pub(super) async fn list_informations(legacy: Legacy, call: Call) -> Outcome {
     let asked = PageRequest::of(call.raw_query());
     let (cars, total) = legacy.service.cars_numbered(asked.skip(), asked.rows()).await?;
@@ -17,21 +16,19 @@ pub(super) async fn list_informations(legacy: Legacy, call: Call) -> Outcome {
     Ok(hal::answer(StatusCode::OK, &hal::page(&base, INFORMATIONS, asked, total, items)))
 }
 
-/// `GET /carInformations/{carNo}`.
 pub(super) async fn get_information(legacy: Legacy, call: Call) -> Outcome {
     let view = legacy.service.car(&call.number()?.resolve(&legacy.service).await?).await?;
     let row = rows::car_information(&view);
     Ok(hal::answer(StatusCode::OK, &hal::item(&legacy.base(&call), INFORMATIONS, view.car_no.as_str(), row)))
 }
 
-/// `GET /myPages`: one row per reservation, in the order in which they were made.
+/// One row per reservation, in the order in which they were made.
 pub(super) async fn list_my_pages(legacy: Legacy, call: Call) -> Outcome {
     let asked = PageRequest::of(call.raw_query());
     let numbered = legacy.service.reservations_numbered(asked.skip(), asked.rows()).await?;
     Ok(legacy.page(&call, MY_PAGES, asked, rows::my_page, &numbered))
 }
 
-/// `GET /myPages/{key}`.
 pub(super) async fn get_my_page(legacy: Legacy, call: Call) -> Outcome {
     let view = legacy.at(&call, Kind::Reservation).await?;
     Ok(legacy.one(&call, MY_PAGES, rows::my_page, &view, StatusCode::OK))

@@ -8,14 +8,12 @@ use crate::domain::rental::Rejection;
 use crate::http::endpoint::{Call, Outcome};
 use warp::http::StatusCode;
 
-/// `GET /carRentals`.
 pub(super) async fn list(legacy: Legacy, call: Call) -> Outcome {
     let asked = PageRequest::of(call.raw_query());
     let numbered = legacy.service.rentals_numbered(asked.skip(), asked.rows()).await?;
     Ok(legacy.page(&call, RENTALS, asked, rows::rental, &numbered))
 }
 
-/// `GET /carRentals/{key}`.
 pub(super) async fn get(legacy: Legacy, call: Call) -> Outcome {
     let view = legacy.at(&call, Kind::Rental).await?;
     if view.rental.is_none() {

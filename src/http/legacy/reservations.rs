@@ -14,17 +14,17 @@ use crate::http::problem::Problem;
 use jiff::tz::TimeZone;
 use warp::http::StatusCode;
 
-/// What an old client asks to reserve, in its own spelling.
+/// A request to reserve, with numbers in the caller's spelling.
 #[derive(Debug)]
 struct Asked {
     label: Option<Spelled<ReservationNo>>,
     car_no: Spelled<CarNo>,
-    /// None where the booking belongs to nobody in particular.
+    /// `None` for an anonymous booking.
     customer_no: Option<Spelled<CustomerNo>>,
     days: Days,
 }
 
-/// What is to be reserved.
+/// A request to reserve, with numbers as the service knows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Wanted {
     label: ReservationNo,
@@ -33,7 +33,6 @@ struct Wanted {
     days: Days,
 }
 
-/// What an old client wants.
 #[derive(Debug)]
 enum Wish {
     Reserve(Asked),
@@ -43,11 +42,10 @@ enum Wish {
 /// What is to be done about a wish to reserve.
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
-    /// Reserve under this number.
     Reserve(ReservationNo),
     /// It is reserved already, but waits for its payment.
     Pay,
-    /// It is as wanted.
+    /// It is reserved and paid: nothing to do.
     Leave,
     /// The label belongs to another reservation.
     Refuse,
@@ -99,7 +97,6 @@ fn step(last: Option<&LastUse>, wanted: &Wanted) -> Step {
 }
 
 impl Legacy {
-    /// What is asked for, under the numbers that the service has.
     async fn wanted(&self, call: &Call, asked: Asked) -> Result<Wanted, Problem> {
         Ok(Wanted {
             label: match asked.label {
@@ -142,7 +139,6 @@ impl Legacy {
     }
 }
 
-/// `POST /carReservations`.
 pub(super) async fn post(legacy: Legacy, call: Call) -> Outcome {
     let (view, result) = match read(&call.body, &legacy.zone)? {
         Wish::Reserve(asked) => legacy.reserve(legacy.wanted(&call, asked).await?).await?,
@@ -155,14 +151,12 @@ pub(super) async fn post(legacy: Legacy, call: Call) -> Outcome {
     Ok(legacy.changed(&call, RESERVATIONS, rows::reservation, &view, &result))
 }
 
-/// `GET /carReservations`.
 pub(super) async fn list(legacy: Legacy, call: Call) -> Outcome {
     let asked = PageRequest::of(call.raw_query());
     let numbered = legacy.service.reservations_numbered(asked.skip(), asked.rows()).await?;
     Ok(legacy.page(&call, RESERVATIONS, asked, rows::reservation, &numbered))
 }
 
-/// `GET /carReservations/{key}`.
 pub(super) async fn get(legacy: Legacy, call: Call) -> Outcome {
     let view = legacy.at(&call, Kind::Reservation).await?;
     Ok(legacy.one(&call, RESERVATIONS, rows::reservation, &view, StatusCode::OK))

@@ -10,7 +10,6 @@ use crate::domain::{fleet, payment, rental, reservation};
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
-/// The members of a row.
 pub(super) type Row = Map<String, Value>;
 
 /// The most rentals of a car that its information lists.
@@ -57,7 +56,7 @@ fn car_word(status: fleet::Status) -> &'static str {
     }
 }
 
-/// What all rows about a reservation begin with.
+/// The members that all rows about a reservation have.
 fn common(view: &ReservationView, zone: &TimeZone) -> Row {
     let (booking, subject) = (&view.booking, &view.booking.subject);
     let mut row = Row::new();
@@ -84,7 +83,6 @@ fn cancelled_on(view: &ReservationView, zone: &TimeZone) -> Option<String> {
     }
 }
 
-/// A row of `/carReservations`.
 pub(super) fn reservation(view: &ReservationView, zone: &TimeZone) -> Row {
     let mut row = common(view, zone);
     put(&mut row, "resrvDt", days::of(view.booking.made_at, zone));
@@ -95,7 +93,6 @@ pub(super) fn reservation(view: &ReservationView, zone: &TimeZone) -> Row {
     row
 }
 
-/// A row of `/payments`.
 pub(super) fn payment(view: &ReservationView, zone: &TimeZone) -> Row {
     let mut row = common(view, zone);
     let cancelled = cancelled_on(view, zone);
@@ -112,7 +109,6 @@ pub(super) fn payment(view: &ReservationView, zone: &TimeZone) -> Row {
     row
 }
 
-/// A row of `/carRentals`.
 pub(super) fn rental(view: &ReservationView, zone: &TimeZone) -> Row {
     let mut row = common(view, zone);
     if let Some(rental) = &view.rental {
@@ -122,7 +118,7 @@ pub(super) fn rental(view: &ReservationView, zone: &TimeZone) -> Row {
     row
 }
 
-/// A row of `/myPages`: everything about a reservation. `procStatus` is the furthest that it has come.
+/// Everything about a reservation; `procStatus` is that of its latest step.
 pub(super) fn my_page(view: &ReservationView, zone: &TimeZone) -> Row {
     let mut row = reservation(view, zone);
     let whole = reservation_word(view);
@@ -149,7 +145,6 @@ pub(super) fn my_page(view: &ReservationView, zone: &TimeZone) -> Row {
     row
 }
 
-/// A row of `/carManagements`.
 pub(super) fn car(view: &CarView) -> Row {
     let particulars = &view.car.particulars;
     let mut row = Row::new();
@@ -161,7 +156,7 @@ pub(super) fn car(view: &CarView) -> Row {
     row
 }
 
-/// A row of `/carInformations`: a car with the rentals that keep it.
+/// A car with the rentals that keep it.
 pub(super) fn car_information(view: &CarView) -> Row {
     let mut row = car(view);
     put(&mut row, "model", view.car.particulars.model.as_str());

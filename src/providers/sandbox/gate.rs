@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 /// The most calls that may be served or waiting together.
 pub const CALLS_MAX: usize = 10_000;
 
-/// The gate; clones are the same gate.
+/// Clones share one gate.
 #[derive(Clone, Default)]
 pub struct Gate(Arc<Mutex<Places>>);
 
@@ -25,7 +25,7 @@ impl Places {
         self.limit == 0 || self.busy < self.limit
     }
 
-    /// Takes places for those who wait, as far as they go round.
+    /// Takes the free places for those who wait longest. Who has stopped waiting is passed over.
     fn admit(&mut self) -> Vec<oneshot::Sender<Place>> {
         let mut admitted = Vec::new();
         while self.has_room() {
@@ -58,7 +58,7 @@ impl Gate {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Outside of the lock, because a place whose receiver has gone comes back through `drop`.
+    /// Called without the lock: a place whose receiver is gone comes back through `drop`, which takes the lock.
     fn tell(&self, admitted: Vec<oneshot::Sender<Place>>) {
         for waiter in admitted {
             let _ = waiter.send(Place(self.clone()));

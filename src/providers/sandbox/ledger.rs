@@ -1,5 +1,5 @@
 //! The sandbox provider's own record: which money moved, and what every key led to. Append-only, in memory, never
-//! trimmed: it is what our own books are compared with, so an entry that is missing would be a lie. It grows by
+//! trimmed: our payments are compared with it, and a missing entry would be reported as a difference. It grows by
 //! one small entry per movement of money and is read in pages. Reads no clock and draws nothing at random.
 
 use super::SandboxError;
@@ -10,7 +10,6 @@ use crate::providers::{Charge, ChargeOutcome, Found, FoundRefund, Kind, LedgerEn
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// How many entries a page of the ledger has when nobody says.
 pub const PAGE_LEN_DEFAULT: usize = 100;
 /// The most entries that a page of the ledger may have.
 pub const PAGE_LEN_MAX: usize = 1000;
@@ -18,7 +17,6 @@ pub const PAGE_LEN_MAX: usize = 1000;
 /// A part of the ledger, oldest entry first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerPage {
-    /// The entries.
     pub items: Vec<LedgerEntry>,
     /// Where the next page begins, if there is more now.
     pub next: Option<u64>,
@@ -37,7 +35,6 @@ struct Refunded {
     done: RefundDone,
 }
 
-/// The record.
 #[derive(Default)]
 pub struct Ledger {
     entries: Vec<LedgerEntry>,
@@ -171,7 +168,7 @@ impl Ledger {
         if self.under_way.contains_key(&(kind, Arc::from(key))) { Err(SandboxError::UnderWay) } else { Ok(()) }
     }
 
-    /// Appends an entry and answers its number, from 1 on.
+    /// Appends an entry and returns its number, from 1 on.
     fn enter(&mut self, kind: Kind, key: &Arc<str>, no: &ReservationNo, amount: Money, at: Timestamp) -> usize {
         let (idempotency_key, reservation_no) = (Arc::clone(key), no.clone());
         self.entries.push(LedgerEntry { idempotency_key, reservation_no, kind, amount, at });

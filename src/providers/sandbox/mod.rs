@@ -6,8 +6,8 @@
 //! same money again after a crash needs the sandbox in a process of its own.
 //!
 //! Which settings concern what: `latencyMs`, `capacity` and `down` every call; `failRate` and `loseAnswerRate`
-//! charges and refunds, not look-ups; `declineRate` charges; none of them reading its record. A key that has led to something is never answered
-//! with a failure, because that would say that nothing happened.
+//! charges and refunds, not look-ups; `declineRate` charges; none of them reading its record. `failRate` does not
+//! apply to a key that has led to something, because a failure says that nothing happened.
 
 mod gate;
 mod ledger;
@@ -33,7 +33,6 @@ use tokio::time::Instant;
 /// Why the sandbox gives no answer to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SandboxError {
-    /// The settings say that it is down.
     #[error("the provider is down")]
     Down,
     /// The settings made this call fail before anything happened.
@@ -42,16 +41,13 @@ pub enum SandboxError {
     /// [`CALLS_MAX`] calls are being served or waiting.
     #[error("the provider has too many calls waiting")]
     Busy,
-    /// The refund names no charge of its reservation.
     #[error("there is no such charge of that reservation to refund")]
     NoSuchCharge,
     /// The refund is more than is left of the charge, or of another currency.
     #[error("the refund is more than is left of the charge")]
     RefundAboveCharge,
-    /// The key was used for another order before.
     #[error("the idempotency key was used for another order")]
     KeyReused,
-    /// A call with the key that is looked up has not ended.
     #[error("a call with this key is still under way")]
     UnderWay,
     /// It happened, and the settings lost the answer.
@@ -103,7 +99,7 @@ impl Default for Sandbox {
     }
 }
 
-/// Keeps a key noted as under way.
+/// While it lives, look-ups of the key answer [`SandboxError::UnderWay`] instead of "nothing happened".
 struct UnderWay {
     inner: Arc<Inner>,
     kind: Kind,
@@ -190,13 +186,12 @@ impl Sandbox {
         Self(Arc::new(Inner { settings, gate: Gate::default(), ledger: Mutex::default() }))
     }
 
-    /// How it behaves now.
     #[must_use]
     pub fn settings(&self) -> Settings {
         *self.0.settings.borrow()
     }
 
-    /// Changes how it behaves, from now on and for the calls that are waiting; answers the settings now in force.
+    /// Changes how it behaves, from now on and for the calls that are waiting; returns the settings now in force.
     ///
     /// # Errors
     /// When a value is out of bounds: nothing is changed.
@@ -219,10 +214,7 @@ impl Sandbox {
         self.0.ledger().page(from, limit)
     }
 
-    /// Takes money. Runs on by itself when the caller stops waiting.
-    ///
-    /// # Errors
-    /// See [`SandboxError`].
+    /// Goes on when the caller stops waiting.
     pub async fn serve_charge(&self, charge: Charge) -> Result<ChargeOutcome, SandboxError> {
         // Noted before the task runs, so that a look-up can never miss a call that has arrived.
         let call = self.0.under_way(Kind::Charge, &charge.idempotency_key);
@@ -230,29 +222,18 @@ impl Sandbox {
         task.await.unwrap_or(Err(SandboxError::AnswerLost))
     }
 
-    /// Gives money back. Runs on by itself when the caller stops waiting.
-    ///
-    /// # Errors
-    /// See [`SandboxError`].
+    /// Goes on when the caller stops waiting.
     pub async fn serve_refund(&self, refund: Refund) -> Result<RefundDone, SandboxError> {
         let call = self.0.under_way(Kind::Refund, &refund.idempotency_key);
         let task = tokio::spawn(async move { call.inner.refund(refund).await });
         task.await.unwrap_or(Err(SandboxError::AnswerLost))
     }
 
-    /// What became of a charge.
-    ///
-    /// # Errors
-    /// See [`SandboxError`].
     pub async fn serve_look_up(&self, key: &str) -> Result<Found, SandboxError> {
         let _place = self.0.serve().await?;
         self.0.ledger().find(key)
     }
 
-    /// What became of a refund.
-    ///
-    /// # Errors
-    /// See [`SandboxError`].
     pub async fn serve_look_up_refund(&self, key: &str) -> Result<FoundRefund, SandboxError> {
         let _place = self.0.serve().await?;
         self.0.ledger().find_refund(key)

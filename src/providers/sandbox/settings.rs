@@ -29,41 +29,31 @@ pub struct Settings {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SettingsPatch {
-    /// See [`Settings::latency_ms`].
     #[serde(default, deserialize_with = "present")]
     pub latency_ms: Option<u64>,
-    /// See [`Settings::capacity`].
     #[serde(default, deserialize_with = "present")]
     pub capacity: Option<u32>,
-    /// See [`Settings::decline_rate`].
     #[serde(default, deserialize_with = "present")]
     pub decline_rate: Option<f64>,
-    /// See [`Settings::fail_rate`].
     #[serde(default, deserialize_with = "present")]
     pub fail_rate: Option<f64>,
-    /// See [`Settings::lose_answer_rate`].
     #[serde(default, deserialize_with = "present")]
     pub lose_answer_rate: Option<f64>,
-    /// See [`Settings::down`].
     #[serde(default, deserialize_with = "present")]
     pub down: Option<bool>,
 }
 
-/// A member that is there has a value: `null` is not taken for "unchanged".
+/// A member that is present must have a value: `null` does not mean "unchanged".
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
-/// Why settings are not acceptable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSettings {
-    /// A rate is not a number from 0 to 1.
     #[error("{0} must be a number from 0 to 1")]
     Rate(&'static str),
-    /// The latency is above [`LATENCY_MS_MAX`].
     #[error("latencyMs must be at most {LATENCY_MS_MAX}")]
     Latency,
-    /// The capacity is above [`CAPACITY_MAX`].
     #[error("capacity must be at most {CAPACITY_MAX}")]
     Capacity,
 }

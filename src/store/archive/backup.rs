@@ -3,7 +3,7 @@
 //! memory it takes does not grow with the store. An archive that is not written to its end has no trailer.
 
 use super::super::journal::{Journal, ReadError, StoredEvent};
-use super::super::sled::give_way;
+use super::super::sled::lower_priority;
 use super::write::{ExportError, export};
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
@@ -161,7 +161,7 @@ pub fn backup(
     let (piece, held) = (Vec::with_capacity(PIECE_BYTES), Some(Box::new(held) as Box<dyn Send>));
     let out = Pieces { held, journal, to, piece, begun: Instant::now() };
     let work = move || {
-        give_way();
+        lower_priority();
         match write(out, render) {
             Ok(()) => {}
             Err(ExportError::Read(error)) => tracing::warn!(%error, "backup interrupted"),

@@ -1,72 +1,43 @@
 //! The journal on one machine: commits go to a log of our own, and the state behind it is kept in sled.
 //!
-//! Jobs are enqueued synchronously and committed in groups by one thread (`committer`): one record of the log (`wal`), one
-//! sync, and only then is what it changes in the `state`, where readers find it. So readers never see what is not durable,
-//! and never wait for a commit. The exception is how far subscriptions have come, which is allowed to be lost. What has
-//! changed is written to sled by checkpoints, after which the log begins anew (`checkpoint`). A start takes what the last
-//! checkpoint wrote, and what the log has beyond that.
+//! `engine` commits, keeps and finds; `integrity` tells what the disk may have lost, and who may open a directory; `tools`
+//! looks through a whole store for export, backup and `verify`. Readers never see what is not durable, and never wait for a
+//! commit. The exception is how far subscriptions have come, which is allowed to be lost.
 //!
 //! sled calls itself beta. So every frame and block carries a checksum, a start that finds heads and frames disagreeing
 //! is refused, and `check` and `archive` can look through everything. This adapter never repairs.
 
-mod acknowledged_count;
-mod catch_panic;
-mod checkpoint;
-mod committer;
-mod database;
-mod directory;
-mod disk_space;
-mod import;
-mod inspect;
-mod keys;
-mod meta;
-mod open;
-mod page_cache;
-mod persisted_heads;
-mod plan;
+mod engine;
+mod integrity;
 mod port;
-mod queue;
-mod raw;
-mod reads;
-mod recent;
-mod release;
-mod sled_log_check;
-mod snapshot;
-mod state;
+mod tools;
 mod views;
-mod wal;
 
-pub(super) use catch_panic::catch_panic;
-pub(super) use checkpoint::give_way;
-pub use directory::{FORMAT, OpenError};
-pub use disk_space::{free_bytes, takes_writes};
-pub use import::{Importer, PutError};
-pub use release::Release;
+pub use engine::release::Release;
+pub use engine::wal::SyncLog;
+pub use integrity::directory::{FORMAT, OpenError};
+pub use integrity::disk_space::{free_bytes, takes_writes};
+pub use tools::import::{Importer, PutError};
 pub use views::SledViews;
-pub use wal::SyncLog;
 
-use super::journal::{Context, ReadError, ShardId};
-use acknowledged_count::AcknowledgedCount;
-use checkpoint::{Threads, Writer};
-use committer::Committer;
-use database::Database;
-use keys::ShardCode;
-use meta::Shards;
-use open::Opened;
-use persisted_heads::PersistedHeads;
-use plan::{Job, ShardStates};
-use queue::{Bounds, Queue};
-use recent::Recent;
-use release::Shared;
-use state::State;
-use std::collections::HashMap;
+pub(super) use engine::checkpoint::lower_priority;
+pub(super) use integrity::catch_panic::catch_panic;
+
+use super::journal::{Context, ReadError};
+use engine::Core;
+use engine::checkpoint::{Threads, Writer};
+use engine::committer::Committer;
+use engine::meta::Shards;
+use engine::open::{self, Opened};
+use engine::queue::Bounds;
+use engine::release::{self, Shared};
+use engine::wal::Log;
+use integrity::acknowledged_count::AcknowledgedCount;
 use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::sync::watch;
-use wal::Log;
 
 /// How long a store that could not be opened may take to end.
 const END_WAIT: Duration = Duration::from_secs(5);
@@ -109,67 +80,6 @@ impl SledOptions {
 
     fn bounds(&self) -> (Bounds, usize) {
         (Bounds { len_max: self.queue_len_max, bytes_max: self.queue_bytes_max }, self.checkpoint_bytes)
-    }
-}
-
-/// What the journal, its committer and its readers share.
-struct Core {
-    database: Arc<Shared>,
-    shards: Shards,
-    heads: HashMap<ShardId, watch::Sender<u64>>,
-    recent: HashMap<ShardCode, Recent>,
-    queue: Queue<Job>,
-    state: State,
-    settled: PersistedHeads,
-    checkpoint_bytes: usize,
-    failure: Mutex<Option<String>>,
-    finished: watch::Sender<bool>,
-}
-
-impl Core {
-    fn new(
-        database: Arc<Shared>,
-        (shards, heads, state, settled): (Shards, ShardStates, State, PersistedHeads),
-        (bounds, checkpoint_bytes): (Bounds, usize),
-    ) -> Arc<Self> {
-        let head = |code: &ShardCode| heads.get(code).map_or(0, |state| state.head);
-        Arc::new(Self {
-            database,
-            heads: shards.all().map(|(shard, code)| (shard, watch::Sender::new(head(&code)))).collect(),
-            recent: shards.all().map(|(_, code)| (code, Recent::default())).collect(),
-            shards,
-            queue: Queue::new(bounds),
-            state,
-            settled,
-            checkpoint_bytes,
-            failure: Mutex::new(None),
-            finished: watch::Sender::new(false),
-        })
-    }
-
-    /// The handles of sled, for one read.
-    fn database(&self) -> Result<Arc<Database>, ReadError> {
-        self.database.get()
-    }
-
-    /// Why the journal has failed, if it has.
-    fn failed(&self) -> Option<String> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Goes into the failed state, in which everything is refused. The first reason stays.
-    fn fail(&self, why: &str) {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| why.to_owned());
-        for job in self.queue.fail(&format!("the journal has failed: {why}")) {
-            job.refuse(why);
-        }
-    }
-
-    /// Tells readers of the durable head of a shard.
-    fn publish(&self, code: ShardCode, head: u64) {
-        if let Some(sender) = self.shards.shard(code).and_then(|shard| self.heads.get(&shard)) {
-            sender.send_if_modified(|published| std::mem::replace(published, head) != head);
-        }
     }
 }
 
@@ -302,11 +212,13 @@ impl Drop for SledJournal {
 
 #[cfg(test)]
 mod tests {
-    use super::super::journal::{
-        Append, CommandRecord, DocumentWrite, IndexWrite, Journal, Progress, StoredEvent, TimerWrite,
-    };
-    use super::state::{Entry, Range};
+    use super::engine::keys;
+    use super::engine::state::{Entry, Range};
+    use super::integrity::directory;
     use super::*;
+    use crate::store::journal::{
+        Append, CommandRecord, DocumentWrite, IndexWrite, Journal, Progress, ShardId, StoredEvent, TimerWrite,
+    };
     use bytes::Bytes;
     use std::ops::Bound;
     use std::time::Instant;

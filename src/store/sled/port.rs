@@ -1,14 +1,15 @@
 //! The journal port on sled: checks bounds and encodes on the caller's side, then enqueues for the committer.
 
-use super::super::journal::{
+use super::engine::Core;
+use super::{SledJournal, catch_panic};
+use crate::store::journal::{
     Append, AppendError, CommandRecord, Context, Documents, IndexEntry, Journal, Ownership, Progress, ReadError,
     Recorded, ShardId, Timer,
 };
-use super::super::record::Snapshot;
-use super::super::{bounds, envelope};
-use super::keys::{self, ShardCode};
-use super::plan::{Job, Prepared, Reply, TimerChange};
-use super::{Core, SledJournal, catch_panic};
+use crate::store::record::Snapshot;
+use crate::store::sled::engine::keys::{self, ShardCode};
+use crate::store::sled::engine::plan::{Job, Prepared, Reply, TimerChange};
+use crate::store::{bounds, envelope};
 use crate::trace;
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -209,7 +210,7 @@ impl Journal for SledJournal {
     }
 
     fn forget_commands(&self, now_ms: i64, limit: usize) -> BoxFuture<'_, Result<usize, AppendError>> {
-        let limit = limit.min(super::super::journal::READ_ROWS_MAX);
+        let limit = limit.min(crate::store::journal::READ_ROWS_MAX);
         self.core.submit(0, |reply| Job::ForgetCommands { now_ms, limit, reply })
     }
 

@@ -1,11 +1,11 @@
 //! Read models beside the journal, in the same state but not in its log: after a crash rows and positions are as the last
 //! checkpoint left them, together, and follow the journal again from there.
 
-use super::super::journal::{DOCUMENT_BYTES_MAX, KEY_BYTES_MAX, READ_ROWS_MAX, ReadError, ShardId};
-use super::super::view_store::{RowWrite, Rows, Scan, ViewStore};
-use super::plan::Job;
-use super::state::{Change, Range};
-use super::{Core, keys};
+use super::engine::{Core, keys};
+use crate::store::journal::{DOCUMENT_BYTES_MAX, KEY_BYTES_MAX, READ_ROWS_MAX, ReadError, ShardId};
+use crate::store::sled::engine::plan::Job;
+use crate::store::sled::engine::state::{Change, Range};
+use crate::store::view_store::{RowWrite, Rows, Scan, ViewStore};
 use bytes::Bytes;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ fn check(row: &RowWrite) -> Result<(), ReadError> {
 }
 
 impl SledViews {
-    pub(super) fn open(core: Arc<Core>) -> Result<Self, ReadError> {
+    pub(crate) fn open(core: Arc<Core>) -> Result<Self, ReadError> {
         let views = Self { core };
         if views.core.get(CLEARING)?.is_some() {
             views.clear()?;

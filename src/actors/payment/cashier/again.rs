@@ -1,5 +1,5 @@
-//! The cashier tries a deferred payment again, without its customer. Whatever may have ended it meanwhile is looked at
-//! first, with the payment in hand.
+//! The cashier retries a deferred payment, without its customer. First it takes the payment, and then it checks whether
+//! something has ended it meanwhile.
 
 use super::{Cashier, Charged, Work};
 use crate::actors::api::ServiceError;
@@ -11,12 +11,12 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// When a deferred payment is looked at again whose outcome is to be found out first, in milliseconds. Should it turn
-/// out that nothing was charged, it is tried again sooner.
+/// When to look again at a deferred payment whose outcome is not known, in milliseconds. If it turns out before that
+/// that nothing was charged, the retry comes sooner.
 const UNSETTLED_RETRY_MS: u64 = 10_000;
 
 impl Cashier {
-    /// Tries a payment again of which a customer was turned away, if it is still to be paid and nobody has it in hand.
+    /// Retries a deferred payment, if it is still to be paid and no other task has it in flight; `None` otherwise.
     ///
     /// # Errors
     /// When what is committed cannot be read, or as [`Cashier::charge`].
@@ -25,7 +25,7 @@ impl Cashier {
         payment_no: &PaymentNo,
     ) -> Result<Option<Charged>, ServiceError> {
         let Ok(hand) = self.in_flight.take(payment_no, Work::Charge) else { return Ok(None) };
-        // Whatever has ended it meanwhile has forgotten it too, and the means may be newer ones.
+        // Read only now: what has ended the payment meanwhile has removed the order, and the means may be newer ones.
         let Some(order) = self.deferred.order(payment_no) else { return Ok(None) };
         let booking = booking(&*self.journal, &order.subject.reservation_no).await?;
         let is_pending = |status| matches!(status, reservation::Status::PaymentPending { .. });

@@ -15,7 +15,6 @@ const JITTER_SHARE: f64 = 0.1;
 /// provider refuses for good is not repeated every second.
 const AGAIN: Backoff = Backoff::new(1_000, 30_000);
 
-/// A payment that is remembered.
 #[derive(Debug)]
 pub(super) struct Entry {
     order: Order,
@@ -27,7 +26,6 @@ pub(super) struct Entry {
     last_ms: i64,
 }
 
-/// Everybody who is remembered.
 #[derive(Debug)]
 pub(super) struct Agenda {
     payments_max: usize,
@@ -45,8 +43,8 @@ impl Agenda {
         Agenda { payments_max, attempt_ms, entries, due, last }
     }
 
-    /// A customer begins to pay: from now on these means are the ones to be tried. Beyond the bound, or when the hold
-    /// ends too soon, nobody is remembered.
+    /// A customer begins to pay: from now on these means are the ones to retry with. Nothing is remembered beyond the
+    /// bound, or when the hold ends too soon for an attempt.
     pub(super) fn note(&mut self, order: &Order, now_ms: i64) {
         self.forget_those_who_run_out(now_ms);
         let payment_no = order.subject.reservation_no.payment();
@@ -66,7 +64,7 @@ impl Agenda {
         self.entries.get(payment_no).map(|entry| entry.order.clone())
     }
 
-    /// The provider is called with these means; another's that have come meanwhile are not touched.
+    /// The provider is called with these means. Newer means that have come meanwhile keep their own count.
     pub(super) fn called(&mut self, payment_no: &PaymentNo, means: &PaymentMeans) {
         if let Some(entry) = self.entries.get_mut(payment_no).filter(|entry| entry.order.means == *means) {
             entry.calls = entry.calls.saturating_add(1);
@@ -84,7 +82,7 @@ impl Agenda {
         self.due.insert((due, payment_no.clone()));
     }
 
-    /// The same, unless it is known already when it is tried again.
+    /// As [`Agenda::put_off`], unless a retry is set already.
     pub(super) fn resume(&mut self, payment_no: &PaymentNo, wait: Duration, jitter: f64, now: Instant) {
         if self.entries.get(payment_no).is_some_and(|entry| entry.due.is_none()) {
             self.put_off(payment_no, wait, jitter, now);
@@ -98,7 +96,7 @@ impl Agenda {
         }
     }
 
-    /// Nothing is tried again by itself; answers what was to be.
+    /// Ends the retries of a payment, and returns what was remembered of it.
     pub(super) fn forget(&mut self, payment_no: &PaymentNo) -> Option<Entry> {
         let entry = self.entries.remove(payment_no)?;
         self.last.remove(&(entry.last_ms, payment_no.clone()));
@@ -124,7 +122,7 @@ impl Agenda {
         self.due.len()
     }
 
-    /// Forgets everybody, and remembers nobody from now on.
+    /// Removes all payments, and remembers none from now on.
     pub(super) fn close(&mut self) {
         *self = Agenda::new(0, self.attempt_ms);
     }

@@ -1,6 +1,6 @@
-//! Payments that were turned away and are tried again by themselves before their hold runs out. The customers' means
-//! are secrets: they are kept in memory only, bounded in number and in time, never stored and never logged. A restart
-//! forgets them, and the customers then pay through the link that they were given.
+//! Payments that were turned away, and are retried until their hold ends. The customers' means of payment are secrets:
+//! they are kept in memory only, bounded in number and in time, never stored and never logged. A restart forgets
+//! them, and the customers then pay through the link that they were given.
 
 mod agenda;
 mod retrier;
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How many payments are remembered. Whoever comes after that pays through the link.
+/// The most payments that are remembered; customers beyond that pay through the link.
 pub const PAYMENTS_MAX: usize = 10_000;
 /// When a payment is tried again whose attempt has ended without saying so, in milliseconds.
 const RESUMED_MS: u64 = 2_000;
@@ -37,69 +37,57 @@ impl DeferredPayments {
         Arc::new(DeferredPayments { is_on, agenda: Mutex::new(agenda), clock })
     }
 
-    /// Whether anything is tried again by itself.
     #[must_use]
     pub fn is_on(&self) -> bool {
         self.is_on
     }
 
-    /// How many wait for a retry.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.with(|agenda| agenda.waiting())
     }
 
-    /// See [`Agenda::note`].
     pub(super) fn note(&self, order: &Order) {
         let now_ms = self.clock.now_ms();
         self.with(|agenda| agenda.note(order, now_ms));
     }
 
-    /// See [`Agenda::order`].
     pub(super) fn order(&self, payment_no: &PaymentNo) -> Option<Order> {
         self.with(|agenda| agenda.order(payment_no))
     }
 
-    /// See [`Agenda::called`].
     pub(super) fn called(&self, payment_no: &PaymentNo, means: &PaymentMeans) {
         self.with(|agenda| agenda.called(payment_no, means));
     }
 
-    /// See [`Agenda::put_off`].
     pub(super) fn put_off(&self, payment_no: &PaymentNo, wait_ms: u64) {
         let (wait, jitter, now) = (Duration::from_millis(wait_ms), entropy::unit(), Instant::now());
         self.with(|agenda| agenda.put_off(payment_no, wait, jitter, now));
     }
 
-    /// See [`Agenda::resume`].
     pub(super) fn resume(&self, payment_no: &PaymentNo) {
         let (wait, jitter, now) = (Duration::from_millis(RESUMED_MS), entropy::unit(), Instant::now());
         self.with(|agenda| agenda.resume(payment_no, wait, jitter, now));
     }
 
-    /// See [`Agenda::declined`].
     pub(super) fn declined(&self, payment_no: &PaymentNo) {
         self.with(|agenda| agenda.declined(payment_no));
     }
 
-    /// See [`Agenda::forget`].
     pub(super) fn forget(&self, payment_no: &PaymentNo) {
         self.with(|agenda| drop(agenda.forget(payment_no)));
     }
 
-    /// See [`Agenda::next`].
     pub(super) fn next(&self) -> Option<PaymentNo> {
         let (now, now_ms) = (Instant::now(), self.clock.now_ms());
         self.with(|agenda| agenda.next(now, now_ms))
     }
 
-    /// See [`Agenda::forget_those_who_run_out`].
     pub(super) fn forget_those_who_run_out(&self) {
         let now_ms = self.clock.now_ms();
         self.with(|agenda| agenda.forget_those_who_run_out(now_ms));
     }
 
-    /// See [`Agenda::close`].
     pub(super) fn close(&self) {
         self.with(Agenda::close);
     }

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// How often the agenda is looked at.
 const EVERY: Duration = Duration::from_millis(200);
 /// How many retries are under way at once: half of the fewest places that the bulkhead has by default, so that
 /// customers who wait for an answer keep theirs.
@@ -28,7 +27,7 @@ struct Retries {
 impl Retries {
     fn begin_those_due(self: &Arc<Self>) {
         self.cashier.deferred().forget_those_who_run_out();
-        // While nobody may pay, those who are due stay so: asking for each of them would tell nothing new.
+        // While the bulkhead is shut, payments that are due stay due: each attempt would only be turned away.
         while !self.cashier.guard().is_shut() {
             let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return };
             let one_more = |left: usize| left.checked_sub(1);
@@ -44,7 +43,7 @@ impl Retries {
                     tracing::info!(%payment_no, outcome, "deferred payment retried");
                     retries_total(outcome).increment(1);
                 }
-                // Whoever is sent away tells that there is no room for others at the moment.
+                // A retry that was turned away shows that there is no room at the moment.
                 if outcome.is_none_or(|outcome| outcome == APPROVED || outcome == DECLINED) {
                     retries.begin_those_due();
                 }
@@ -83,7 +82,6 @@ fn outcome(charged: &Result<Option<Charged>, ServiceError>) -> Option<&'static s
     }
 }
 
-/// The retrier as a part of a system.
 pub fn part(cashier: &Arc<Cashier>) -> Part {
     for outcome in [APPROVED, DECLINED, DEFERRED, FAILED] {
         retries_total(outcome).increment(0);

@@ -14,48 +14,29 @@ use serde::{Deserialize, Serialize};
 /// What happened. New kinds go to the end: rows keep the place of a kind here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
-    /// A car was reserved, and is held until it is paid.
     Held,
-    /// The reservation is paid.
     Confirmed,
-    /// It was not paid in time.
     Expired,
-    /// It was cancelled.
     Cancelled,
-    /// The car was handed over.
     PickedUp,
-    /// The car came back.
     Completed,
-    /// A payment was asked for.
     PaymentRequested,
-    /// It was approved.
     PaymentApproved,
-    /// It was declined.
     PaymentDeclined,
-    /// Nothing was charged.
     PaymentNotCharged,
-    /// Nobody knows whether it was charged.
     PaymentUnknown,
-    /// It was cancelled.
     PaymentCancelled,
-    /// Something went back.
     PaymentRefunded,
-    /// A rental was made.
     Rented,
-    /// Its car was handed over.
     RentalPickedUp,
-    /// Its car came back.
     RentalReturned,
-    /// It was cancelled.
     RentalCancelled,
-    /// Its car should be back.
     RentalOverdue,
-    /// Nobody came for the car.
     NoShow,
 }
 
 impl Kind {
-    /// What the customer is told.
+    /// The permanent name of the kind, in My Page and in live events.
     pub const fn name(self) -> &'static str {
         match self {
             Kind::Held => "reservation.held",
@@ -80,7 +61,7 @@ impl Kind {
         }
     }
 
-    /// Where it stands among what happens to a booking in the same millisecond: what leads to something is before it.
+    /// Its rank among the events of a booking in the same millisecond: a cause is before its effect.
     pub const fn step(self) -> u8 {
         match self {
             Kind::Held => 0,
@@ -102,27 +83,20 @@ impl Kind {
     }
 }
 
-/// What an event tells a customer.
+/// An event as a customer sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// By how much the event is older than the moment it counts for, in milliseconds; set when the row is made.
     pub older_by_ms: i64,
-    /// What happened.
     pub kind: Kind,
-    /// Which reservation it is about.
     pub reservation_no: ReservationNo,
-    /// Which car.
     pub car_no: CarNo,
-    /// The period, where the event tells it.
     pub period: Option<Period>,
-    /// The amount, where the event tells one.
     pub amount: Option<Money>,
-    /// A further word.
     pub note: Option<String>,
 }
 
 impl Entry {
-    /// An entry about a reservation that tells no more than its kind.
     pub fn new(kind: Kind, subject: &Subject) -> Entry {
         let (reservation_no, car_no) = (subject.reservation_no.clone(), subject.car_no.clone());
         Entry { older_by_ms: 0, kind, reservation_no, car_no, period: None, amount: None, note: None }
@@ -139,26 +113,21 @@ impl Entry {
         Ok([&counts_for.to_bytes(), &entry[..]].concat())
     }
 
-    /// The entry of a row.
-    ///
-    /// # Errors
-    /// When it is none.
     pub fn from_bytes(bytes: &[u8]) -> Result<(Moment, Entry), ReadError> {
         let counts_for = counts_for(bytes)?;
         Ok((counts_for, codec::from_bytes(bytes.get(8..).unwrap_or_default()).map_err(damaged)?))
     }
 
-    /// When it happened, by the clock of whoever decided it.
     fn at(&self, counts_for: Moment) -> Timestamp {
         counts_for.instant().saturating_add_millis(-self.older_by_ms)
     }
 
-    /// The moment of the event itself, whatever happened before it in its shard.
+    /// The moment of the event itself. When the clock has stepped back, it is before that of an earlier event of its
+    /// shard.
     pub fn moment(&self, counts_for: Moment) -> Moment {
         Moment::new(self.at(counts_for), self.kind.step())
     }
 
-    /// The entry as it is shown.
     pub fn shown(self, counts_for: Moment) -> FeedEntry {
         FeedEntry {
             at: self.at(counts_for),

@@ -1,9 +1,9 @@
-//! The steps of several shards in one order, read a little at a time. Knows no store: whoever uses it reads.
+//! Merges the events of several shards into one order, reading a little at a time. Knows no store: its caller reads.
 //!
-//! The order is that of time, and that of the steps for what happens to a booking at once, as far as the positions allow:
-//! within a shard it is always that of the positions, because an event id covers whatever stands before it in its shard.
-//! Clocks may step back, so a step counts as no older than the one before it in its shard; but it waits for steps of its
-//! own booking that come before it and stand behind others in another shard.
+//! Within a shard the order is always that of the positions, because an event id covers whatever is before it in its
+//! shard. Between shards it is that of time, and for events of a booking within a second that of cause and effect.
+//! Clocks may step back, so an event counts as no older than the one before it in its shard; but it waits for events
+//! of its own booking that lead to it and are behind others in another shard.
 
 use super::super::rows::Place;
 use super::moment::Moment;
@@ -15,43 +15,39 @@ use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 pub const STEPS_KEPT_MAX: usize = 4_096;
 /// The most steps of a shard that are read at once.
 const STEPS_PER_READ_MAX: usize = 128;
-/// Steps of a booking that are no farther apart happen at once: then not their times tell which comes first, but what leads
-/// to what. Contexts take steps side by side, and a client waits for none of them.
+/// Events of a booking that are no farther apart than this are ordered by cause and effect and not by their times:
+/// contexts write in parallel, and a client waits for none of them.
 const AT_ONCE_MS: i64 = 1_000;
 
-/// A step of a booking's life: when it was taken and where it stands. Ordered by booking first.
+/// An event of a booking: when it happened and where it is stored. Ordered by booking first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Step {
-    /// Whose life.
     pub reservation_no: ReservationNo,
-    /// Its own moment, whatever stands before it.
+    /// Its own moment, not raised to that of the event before it.
     pub moment: Moment,
-    /// Where it stands.
     pub place: Place,
 }
 
 impl Step {
-    /// Whether it comes before another of its booking.
     fn leads_to(&self, other: &Step) -> bool {
         let apart_ms = other.moment.instant().millis_since(self.moment.instant());
         if apart_ms.abs() > AT_ONCE_MS { apart_ms > 0 } else { self.moment.step() < other.moment.step() }
     }
 }
 
-/// What is ahead of a reader.
+/// The events that have not been sent to a reader yet.
 #[derive(Default)]
 pub struct Merge {
-    /// Where the shards begin that have not been looked at yet.
+    /// The start places of the shards that are not open yet.
     unopened: Vec<Place>,
     lanes: Vec<Lane>,
-    /// Where the next step of each lane stands, by the time it counts for.
+    /// The next event of each lane, by the moment it counts for.
     heads: BinaryHeap<Reverse<(Moment, Place, usize)>>,
     /// All that is kept, by booking.
     kept: BTreeSet<Step>,
     steps_per_read: usize,
 }
 
-/// What is ahead in one shard.
 struct Lane {
     /// Up to where it has been read.
     read_to: Place,
@@ -67,7 +63,7 @@ impl Merge {
         Merge { unopened: places, steps_per_read, ..Merge::default() }
     }
 
-    /// Looks at one more shard, and answers whether there was one left. Nothing may be popped before all are open.
+    /// Opens one more shard; returns whether one was left. Nothing may be popped before all are open.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -92,7 +88,7 @@ impl Merge {
             }
         };
         let mut waiting = waiting.into_iter();
-        // Where clocks step back, steps may all wait for each other; then the oldest goes on.
+        // When clocks step back, events may wait for each other in a cycle; then the oldest goes first.
         let Some(Reverse((_, place, index))) = free.or_else(|| waiting.next()) else { return Ok(None) };
         self.heads.extend(waiting);
         if let Some(step) = self.lanes.get_mut(index).and_then(|lane| lane.ahead.pop_front()) {
@@ -102,7 +98,7 @@ impl Merge {
         Ok(Some(place))
     }
 
-    /// Whether the next step of a lane comes after one of its booking that stands in another shard.
+    /// Whether the next event of a lane is the effect of one that is still ahead in another shard.
     fn waits(&self, index: usize) -> bool {
         let Some(step) = self.lanes.get(index).and_then(|lane| lane.ahead.front()) else { return false };
         let first = Step { moment: Moment::default(), place: Place::default(), ..step.clone() };
@@ -118,7 +114,7 @@ impl Merge {
             lane.read_to = lane.ahead.back().map_or(lane.read_to, |step| step.place);
             self.kept.extend(lane.ahead.iter().cloned());
         }
-        // A lane that has nothing left is not asked again; what it gets from now on is news.
+        // A lane that is at its end is not read again; what comes from now on is news.
         if let Some(step) = lane.ahead.front() {
             lane.latest = lane.latest.max(step.moment);
             self.heads.push(Reverse((lane.latest, step.place, index)));
@@ -206,7 +202,7 @@ mod tests {
         assert_eq!(order, [(0, 10), (1, 20), (0, 20), (2, 10), (0, 30), (1, 30)]);
     }
 
-    /// What is told of a booking.
+    /// The events of a booking in the order in which they are sent.
     fn of(booking: &str, told: &[(String, u8)]) -> Vec<u8> {
         told.iter().filter(|(no, _)| no == booking).map(|(_, step)| *step).collect()
     }
@@ -276,7 +272,7 @@ mod tests {
                 let of_shard: Vec<&Step> = whole.iter().filter(|step| step.place.shard == *shard).collect();
                 prop_assert_eq!(of_shard, steps.iter().collect::<Vec<_>>());
             }
-            // Whoever goes on after any of them is told the others, whatever the order.
+            // A reader that resumes after any of them gets the others, in whatever order.
             let (before, after) = whole.split_at(cut.index(whole.len() + 1));
             let mut seen = BTreeMap::new();
             for step in before {

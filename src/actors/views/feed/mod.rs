@@ -1,12 +1,11 @@
 //! My Page: what happened to a customer's reservations, newest first, and live.
 //!
-//! An event id says, for every shard that has said anything to the customer, up to which position its events have
-//! been seen. So a stream resumes without a gap or a repeat, after a restart or a rebuild too, although the shards
+//! An event id has, for every shard of whose events to this customer the reader has seen any, the position of the
+//! last one seen. So a stream resumes without a gap or a repeat, after a restart or a rebuild too, although the shards
 //! are followed side by side and have no order among them. Nothing here keeps a whole feed in memory.
 //!
-//! A stream tells what is committed when it wakes, from all shards together, in the order of time and of the steps of
-//! each booking: the rows of one shard may come before those of another that they follow from, so it waits a moment
-//! for all of them.
+//! A stream sends what is committed when it wakes, of all shards together, in the order that `merge.rs` gives. The rows
+//! of an effect may be there before those of its cause in another shard, so it waits a moment for all of them.
 
 pub mod entry;
 mod merge;
@@ -34,17 +33,17 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::{Instant, sleep};
 
-/// How many reads a stream does before others get their turn.
+/// How many reads a stream does before it yields.
 const READS_PER_TURN: usize = 64;
 /// How long a stream waits for the rows of what is committed, at most. Followers linger for 25 ms, so only a shard that
 /// is not followed at present takes as long; then its entries come late and out of order.
 const GATHERED_WITHIN: Duration = Duration::from_millis(200);
-/// How often it looks whether they have come. Nobody is hurried for it: rows are made for many events at once.
+/// How often it checks whether they have come. It does not hurry the followers, which make rows for many events at
+/// once.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// How many entries of its own context a reservation has, about.
 const ENTRIES_OF_A_RESERVATION: usize = 3;
 
-/// A page of entries with the cursor of the next.
 pub type EntryPage = (Vec<FeedEntry>, Option<String>);
 
 impl Views {
@@ -93,7 +92,7 @@ impl Views {
         page(limit, next_held).map(Ok)
     }
 
-    /// Up to where the customer's feed goes now.
+    /// The last place of each shard in the customer's feed: an id from which a stream has only what is new.
     ///
     /// # Errors
     /// When the rows cannot be read.
@@ -107,8 +106,8 @@ impl Views {
         Ok(seen)
     }
 
-    /// The customer's last place in the last shard that has said anything, of those before the shard of `before`, and
-    /// of one context if it is given.
+    /// The customer's last place in the last shard that has an entry of the customer, of those before the shard of
+    /// `before`, and of one context if it is given.
     fn last_of_shard(
         &self,
         customer_no: &CustomerNo,
@@ -175,22 +174,21 @@ impl Views {
     }
 }
 
-/// Tells a customer's feed. It keeps a bounded number of places and one entry, however long the feed is.
+/// Streams a customer's feed. It keeps a bounded number of places and one entry, however long the feed is.
 struct Reader {
     views: Arc<Views>,
     customer_no: CustomerNo,
     news: broadcast::Receiver<News>,
-    /// What has been told; never what has only been read.
+    /// What has been sent; never what has only been read.
     seen: Seen,
-    /// Up to where there is something to tell, in the shards of which that is known.
+    /// Up to where there is something to send, in the shards that are known to have news.
     heard: Seen,
     /// Up to where `ahead` goes: what was committed at one moment.
     until: Seen,
-    /// What has been found and not told yet.
+    /// What has been found and not sent yet.
     ahead: Merge,
     /// Whether every shard has to be looked through after that, because news may have been missed.
     behind: bool,
-    /// Reads since others had their turn.
     reads: usize,
 }
 
@@ -226,7 +224,7 @@ impl Reader {
         }
     }
 
-    /// Waits until there is something to tell; answers whether there ever will be.
+    /// Waits until there is something to send; `false` when there never will be.
     async fn await_news(&mut self) -> bool {
         while !self.behind && self.heard.is_nothing() {
             match self.news.recv().await {
@@ -244,14 +242,14 @@ impl Reader {
         }
     }
 
-    /// Decides up to where to tell, and waits a moment until the rows have all of it: an event that is told may follow
-    /// from one in another shard.
+    /// Decides up to where to send, and waits a moment until the rows have all of it: an event may be the effect of one
+    /// in another shard.
     async fn gather(&mut self) {
         self.until = self.views.committed();
         let deadline = Instant::now() + GATHERED_WITHIN;
         loop {
             let ends = self.views.have(&self.until) || Instant::now() >= deadline;
-            // After the look at the rows: where they are, word of them has been sent.
+            // Read after the check of the rows: the news of a row is sent before its position is published.
             loop {
                 match self.news.try_recv() {
                     Ok(news) => self.hear(&news),
@@ -266,7 +264,7 @@ impl Reader {
         }
     }
 
-    /// Finds every shard that has more to tell. What comes while they are looked through, or later, is among the news.
+    /// Finds every shard that has more to send. What comes meanwhile or later is among the news.
     async fn look_through(&mut self) -> Result<(), ReadError> {
         let mut before = None;
         while let Some((_, last)) = self.views.last_of_shard(&self.customer_no, None, before)? {
@@ -281,7 +279,7 @@ impl Reader {
 
     async fn open(&mut self) -> Result<(), ReadError> {
         self.ahead = Merge::after(self.heard.places().map(|place| self.seen_of(place)).collect());
-        // What goes further is told the next time.
+        // What is beyond `until` is sent the next time.
         self.heard.forget(&self.until);
         loop {
             let (views, customer_no, until) = (&self.views, &self.customer_no, &self.until);
@@ -296,7 +294,7 @@ impl Reader {
         Place { position: self.seen.of_shard(place), ..place }
     }
 
-    /// Reads do not wait, so a long feed would keep a thread to itself.
+    /// Reads do not await, so a long feed would keep a worker thread to itself.
     async fn give_way(&mut self) {
         self.reads += 1;
         if self.reads >= READS_PER_TURN {
@@ -306,7 +304,6 @@ impl Reader {
     }
 }
 
-/// A page of what `next` gives, one after the other.
 fn page<T>(
     limit: usize,
     mut next: impl FnMut() -> Result<Option<(Timed, T)>, ReadError>,

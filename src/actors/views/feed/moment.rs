@@ -1,12 +1,10 @@
-//! When an entry stands in a feed: its millisecond, and the step of a booking's life within that. A fast disk lets
-//! several steps of a booking fall into one millisecond, in contexts that have no order among them.
+//! The time by which a feed is sorted: the millisecond, and within it the rank of the kind of event. On a fast disk
+//! several events of a booking fall into one millisecond, in contexts that have no order among them.
 
 use crate::domain::time::Timestamp;
 
-/// How many steps a millisecond has room for.
 const STEPS: i64 = 16;
 
-/// An instant with a step within its millisecond. Ordered by both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Moment(i64);
 
@@ -16,23 +14,20 @@ impl Moment {
         Moment(at.as_millis() * STEPS + i64::from(step).min(STEPS - 1))
     }
 
-    /// The moment that [`Moment::to_bytes`] made these bytes of.
     pub fn from_bytes(bytes: [u8; 8]) -> Option<Moment> {
         let moment = Moment(i64::from_be_bytes(bytes));
         Timestamp::from_millis(moment.0.div_euclid(STEPS)).map(|_| moment)
     }
 
-    /// Its bytes, which have its order.
+    /// Big-endian, so that the bytes sort as the moments do.
     pub fn to_bytes(self) -> [u8; 8] {
         self.0.to_be_bytes()
     }
 
-    /// Its millisecond.
     pub fn instant(self) -> Timestamp {
         Timestamp::MIN.saturating_add_millis(self.0.div_euclid(STEPS))
     }
 
-    /// The step within it.
     pub fn step(self) -> u8 {
         u8::try_from(self.0.rem_euclid(STEPS)).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! A customer's entries, the newest first, from all shards that have said anything. Within a shard the entries' moments
+//! A customer's entries, the newest first, merged from all shards that have any. Within a shard the entries' moments
 //! never decrease (see [`super::entry::Entry::to_bytes`]), so that where a page begins is found in each shard by its
 //! time and place alone.
 
@@ -85,7 +85,8 @@ impl<'a> Backwards<'a> {
 }
 
 impl Views {
-    /// The place in a shard before which all of its entries are older than `before`, if there are any such entries.
+    /// The place in a shard before which all of its entries are older than `before`; `None` when there are none. Found
+    /// by binary search over the positions.
     fn start_of(
         &self,
         customer_no: &CustomerNo,
@@ -136,7 +137,6 @@ pub fn parse_cursor(cursor: &str) -> Option<Timed> {
     parts.next().is_none().then_some((at, Place { context, shard, position }))
 }
 
-/// A row's moment and place.
 pub fn timed(key: &[u8], value: &[u8]) -> Result<Timed, ReadError> {
     Ok((counts_for(value)?, Place::at_end_of(key).ok_or_else(|| damaged("an entry without a place"))?))
 }

@@ -1,10 +1,11 @@
-//! Event ids: up to where a reader has seen each shard, as a text that fits a header. Knows no store and no clock.
+//! Event ids: up to where a reader has seen the events of a customer in each shard, as a text that fits a header. A
+//! shard that an id does not have counts as unseen. Knows no store and no clock.
 //!
-//! An id is base64url of a version, for each context that has spoken its number, how many shards follow and each
-//! shard as its distance from the one before with its position, and a checksum. A shard takes two to six bytes: with
-//! the default of 16 shards an id stays below 500 characters. With 1024 shards, somebody who has heard of every shard
-//! of every context is given ids of about 16,000 characters; the service takes them back, but a gateway that allows
-//! less for the head of a request has to be told, or fewer shards be chosen.
+//! An id is base64url of: a version; for each context its number, how many shards follow, and each shard as its
+//! distance from the one before with its position; a checksum. Most shards take two to six bytes: with the default of
+//! 16 shards an id stays below 500 characters. With 1024 shards, a reader who has seen events of every shard of every
+//! context gets ids of about 16,000 characters. The service accepts them, but a gateway with a lower bound on the
+//! head of a request must be configured for them, or fewer shards be chosen.
 
 use super::super::rows::Place;
 use crate::actors::api::{EVENT_ID_CHARS_MAX, InvalidCursor};
@@ -13,11 +14,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The id of somebody who has seen nothing.
 const NOTHING: &str = "0";
-/// The first byte of an id.
 const VERSION: u8 = 1;
-/// The bytes of the checksum at the end of an id: whoever mutilates an id is told, and not given a stream with a gap.
+/// The bytes of the checksum at the end of an id: a damaged id is refused and does not give a stream with a gap.
 const CHECKSUM_BYTES: usize = 4;
 
 /// Up to where a reader has seen each shard.
@@ -51,7 +50,6 @@ impl Seen {
         if !seen.0.is_empty() && seen.to_bytes() == bytes { Ok(seen) } else { Err(InvalidCursor) }
     }
 
-    /// Whether the event there has been seen.
     pub(in super::super) fn covers(&self, place: Place) -> bool {
         place.position <= self.of_shard(place)
     }
@@ -76,7 +74,7 @@ impl Seen {
         self.0.iter().map(|(&(context, shard), &position)| Place { context, shard, position })
     }
 
-    /// Forgets the shards that the other has seen as far.
+    /// Removes the shards of which the other has seen as much.
     pub(super) fn forget(&mut self, other: &Seen) {
         self.0.retain(|&(context, shard), &mut position| !other.covers(Place { context, shard, position }));
     }
@@ -144,7 +142,7 @@ fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
         let (&byte, rest) = bytes.split_first()?;
         *bytes = rest;
         let part = u64::from(byte & 0x7f);
-        // Of the tenth byte only one bit is left.
+        // The tenth byte may have one bit only: a longer number does not fit.
         if part << shift >> shift != part {
             return None;
         }

@@ -1,0 +1,85 @@
+//! The events of a checkpoint: small frames of a shard are joined to larger ones on their way to sled.
+
+use super::throttle::Progress;
+use super::{Writer, unwritable};
+use crate::store::frame::{self, Frame};
+use crate::store::sled::engine::database::Database;
+use crate::store::sled::engine::keys::{self, ShardCode};
+use crate::store::sled::engine::state::{Frozen, Range, Throttled};
+use bytes::Bytes;
+
+/// A joined frame takes no further events once it has this many bytes.
+const JOINED_BYTES: usize = 6 * 1024;
+/// How many leftovers are removed at once.
+const REMOVED_AT_ONCE: usize = 256;
+
+/// Events of one shard that go into one frame.
+#[derive(Default)]
+struct Joining {
+    frames: Vec<Bytes>,
+    bytes: usize,
+}
+
+impl Writer {
+    /// Writes the events, joined to larger frames; answers the last position of each shard.
+    pub(super) fn write_frames(
+        &self,
+        database: &Database,
+        frozen: &Frozen,
+        progress: &Progress,
+        throttled: &mut Throttled<'_>,
+    ) -> Result<Vec<(ShardCode, u64)>, String> {
+        let (mut heads, mut joining): (Vec<(ShardCode, u64)>, _) = (Vec::new(), Joining::default());
+        let join = |shard: ShardCode, joining: &mut Joining| {
+            let frames = std::mem::take(joining).frames;
+            let opened = frames.iter().map(|frame| Frame::open(frame)).collect::<Result<Vec<_>, _>>();
+            let opened = opened.map_err(|error| format!("events in memory are damaged: {error}"))?;
+            let (Some(first), Some(last)) = (opened.first(), opened.last()) else { return Ok(0) };
+            let joined = frame::join(first.first(), &opened);
+            database.trees.plain.insert(keys::frame(shard, first.first()), joined).map_err(unwritable)?;
+            Ok::<_, String>(last.last())
+        };
+        for entry in frozen.entries(&Range::prefix(vec![keys::EVENTS])) {
+            let (key, value) = entry.map_err(|error| error.to_string())?;
+            progress.step();
+            let (shard, _) = keys::parse_frame(&key).map_err(|_| "a key of events is malformed".to_owned())?;
+            let Some(value) = value else { continue };
+            let known = heads.last().map(|(known, _)| *known);
+            if let Some(known) = known
+                && (known != shard || joining.bytes + value.len() > JOINED_BYTES)
+            {
+                let head = join(known, &mut joining)?;
+                throttled().map_err(unwritable)?;
+                if let Some(last) = heads.last_mut() {
+                    last.1 = head;
+                }
+            }
+            if known != Some(shard) {
+                self.remove_leftovers(database, shard).map_err(unwritable)?;
+                heads.push((shard, 0));
+            }
+            joining.bytes += value.len();
+            joining.frames.push(value);
+        }
+        if let Some((shard, head)) = heads.last_mut() {
+            *head = join(*shard, &mut joining)?;
+        }
+        Ok(heads)
+    }
+
+    /// Removes frames that a checkpoint wrote which did not come to its end: they would overlap with those to come.
+    fn remove_leftovers(&self, database: &Database, shard: ShardCode) -> ::sled::Result<()> {
+        let from = keys::frame(shard, self.core.settled.of(shard) + 1);
+        let to = keys::end_of(&keys::events(shard));
+        loop {
+            let leftovers = database.trees.plain.range(from.clone()..to.clone()).keys().take(REMOVED_AT_ONCE);
+            let leftovers: Vec<_> = leftovers.collect::<Result<_, _>>()?;
+            if leftovers.is_empty() {
+                return Ok(());
+            }
+            for key in leftovers {
+                database.trees.plain.remove(key)?;
+            }
+        }
+    }
+}

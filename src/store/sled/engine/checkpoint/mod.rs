@@ -1,0 +1,79 @@
+//! Checkpoints: what has changed since the last one goes from memory to sled, and the log is made shorter. A checkpoint that
+//! fails fails the journal; what it began is overwritten by the next one.
+
+mod frames;
+mod threads;
+mod throttle;
+
+pub(crate) use threads::{Threads, lower_priority};
+
+use super::Core;
+use super::keys;
+use super::state::{Frozen, Merges, Range};
+use super::wal::{Files, SyncLog};
+use metrics::{gauge, histogram};
+use std::sync::Arc;
+use std::time::Instant;
+use throttle::{MERGE_PAUSES, PAUSES, Progress, Throttle};
+
+/// What is to be written.
+pub(crate) struct Task {
+    pub frozen: Frozen,
+    /// The number of the last record of the log that is in it.
+    pub watermark: u64,
+}
+
+fn unwritable(error: impl std::fmt::Display) -> String {
+    format!("the state cannot be written: {error}")
+}
+
+/// Writes checkpoints.
+#[derive(Clone)]
+pub(crate) struct Writer {
+    pub core: Arc<Core>,
+    pub files: Arc<Files>,
+    pub sync: SyncLog,
+}
+
+impl Writer {
+    /// Writes what was frozen.
+    pub(crate) fn write(&self, task: Task) -> Result<(), String> {
+        let Task { frozen, watermark } = task;
+        let begun = Instant::now();
+        let database = self.core.database().map_err(|error| error.to_string())?;
+        let progress = Progress::of(frozen.count());
+        let mut throttle = Throttle::new((&self.core, &self.sync), &database, &PAUSES).map_err(unwritable)?;
+        let lag = || progress.lag(self.core.state.bytes(), self.core.checkpoint_bytes);
+        let mut throttled = || throttle.take(lag);
+        let heads = self.write_frames(&database, &frozen, &progress, &mut throttled)?;
+        let is_event = |key: &[u8]| key.first() == Some(&keys::EVENTS);
+        let rest = frozen.entries(&Range::all()).filter(|entry| !entry.as_ref().is_ok_and(|(key, _)| is_event(key)));
+        let rest = (rest.inspect(|_| progress.step()), frozen.count());
+        let written = self.core.state.checkpoint(&database.trees, rest, watermark, &mut throttled, || {
+            database.make_durable(&*self.sync)?;
+            for (shard, head) in &heads {
+                self.core.settled.set(*shard, *head);
+            }
+            Ok(())
+        });
+        written.map_err(unwritable)?;
+        frozen.let_go(&mut throttled).map_err(unwritable)?;
+        let shortened = self.files.shorten(watermark);
+        shortened.map_err(|error| format!("the log cannot be made shorter: {error}"))?;
+        histogram!("rentcar_journal_checkpoint_duration_seconds").record(begun.elapsed().as_secs_f64());
+        #[allow(clippy::cast_precision_loss, reason = "there are some dozens of runs")]
+        gauge!("rentcar_journal_sorted_runs").set(self.core.state.runs() as f64);
+        Ok(())
+    }
+
+    /// Merges and tidies until there is nothing left to do.
+    fn merge(&self, go_on: &impl Fn() -> bool) -> Result<(), String> {
+        let database = self.core.database().map_err(|error| error.to_string())?;
+        let mut throttle = Throttle::new((&self.core, &self.sync), &database, &MERGE_PAUSES).map_err(unwritable)?;
+        let mut throttled = |lag| throttle.take(|| lag);
+        let (state, trees, mut merges) = (&self.core.state, &database.trees, Merges::default());
+        let make_durable = || database.make_durable(&*self.sync);
+        while go_on() && merges.step(state, trees, &mut throttled, make_durable).map_err(unwritable)? {}
+        Ok(())
+    }
+}

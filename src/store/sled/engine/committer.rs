@@ -1,0 +1,220 @@
+//! The committer: one thread that makes everything durable. It drains what waits, appends one record to the log, syncs
+//! it, puts the changes into the state, publishes the new heads, and only then answers everybody.
+//!
+//! After the first failure to write it refuses everything: what the disk holds is then unknown, and only opening
+//! the store again can tell. Never retries a failed fsync, which would succeed without having written anything.
+
+use super::Core;
+use super::checkpoint::{Task, Threads, Writer};
+use super::plan::{Begun, Commit, Job, Plan, ShardStates, Stored};
+use super::queue::Bounds;
+use super::state::Trees;
+use super::wal::Log;
+use crate::store::sled::integrity::acknowledged_count::AcknowledgedCount;
+use crate::trace;
+use metrics::{counter, gauge, histogram};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tracing::Span;
+
+/// The most that is committed at once, so that nobody waits long for a stranger's work.
+const COMMIT: Bounds = Bounds { len_max: 1024, bytes_max: 8 * 1024 * 1024 };
+
+/// After so long without a job, what has changed is written to sled although it is not much yet.
+const IDLE: Duration = Duration::from_secs(5);
+/// But not less than this share of what a checkpoint is made of,
+const IDLE_SHARE: usize = 64;
+/// unless the log has so many files: every start begins one.
+const FILES_MAX: usize = 8;
+/// How long a commit is put off at most because a checkpoint is behind, as long as that still helps.
+const SLOWED_MAX: Duration = Duration::from_millis(10);
+/// How often it is looked whether a checkpoint has come to its end.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// The next commit begins so long after one of so many jobs at the earliest: where many are busy, it is better made
+/// together with more, since a sync costs the processor as much as some jobs do.
+const PACE: [(usize, Duration); 2] = [(24, Duration::from_millis(1)), (12, Duration::from_micros(500))];
+
+fn pace(jobs: usize) -> Duration {
+    PACE.iter().find(|(busy, _)| jobs >= *busy).map_or(Duration::ZERO, |(_, pace)| *pace)
+}
+
+pub(crate) struct Committer {
+    pub core: Arc<Core>,
+    pub trees: Trees,
+    pub shards: ShardStates,
+    pub log: Log,
+    pub threads: Threads,
+    pub writer: Writer,
+    pub mark: AcknowledgedCount,
+}
+
+/// Says that the committer has ended, also when that is by a panic.
+struct PanicGuard(Arc<Core>);
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail("the committer panicked");
+        }
+        self.0.finished.send_replace(true);
+    }
+}
+
+impl Committer {
+    pub(crate) fn run(mut self) {
+        let panic_guard = PanicGuard(Arc::clone(&self.core));
+        while let Some(jobs) = self.core.queue.take(COMMIT, IDLE) {
+            let (idle, pace, begun) = (jobs.is_empty(), pace(jobs.len()), Instant::now());
+            if let Err(why) = self.commit(jobs) {
+                tracing::error!(error = %why, "journal failed");
+                self.core.fail(&why);
+                break;
+            }
+            self.checkpoint(idle);
+            if self.core.failed().is_some() {
+                break;
+            }
+            std::thread::sleep(pace.saturating_sub(begun.elapsed()));
+        }
+        self.end();
+        drop(panic_guard);
+    }
+
+    /// Has what has changed written to sled when it is much, and goes slower when that is behind.
+    fn checkpoint(&self, idle: bool) {
+        let enough = self.core.checkpoint_bytes;
+        let bytes = self.core.state.bytes();
+        let wanted = bytes >= enough
+            || (idle && bytes >= enough / IDLE_SHARE)
+            || (self.writer.files.len() > FILES_MAX && !self.core.state.is_frozen());
+        if !wanted {
+            return;
+        }
+        if self.begin_checkpoint() {
+            return;
+        }
+        let begun = Instant::now();
+        let over = u32::try_from((bytes - enough.min(bytes)) * 16 / enough.max(1)).unwrap_or(16).min(16);
+        std::thread::sleep(SLOWED_MAX * over / 16);
+        while self.core.state.bytes() >= enough.saturating_mul(2)
+            && self.core.state.is_frozen()
+            && self.core.failed().is_none()
+        {
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        histogram!("rentcar_journal_write_stall_seconds").record(begun.elapsed().as_secs_f64());
+        if self.core.state.bytes() >= enough.saturating_mul(2) {
+            self.begin_checkpoint();
+        }
+    }
+
+    fn begin_checkpoint(&self) -> bool {
+        let Some(frozen) = self.core.state.freeze() else { return false };
+        self.threads.write(Task { frozen, watermark: self.log.last() });
+        true
+    }
+
+    /// Has everything written to sled that was committed, unless what was set aside before is not written yet.
+    fn checkpoint_now(&self) -> Begun {
+        let is_frozen = self.core.state.is_frozen();
+        match (self.begin_checkpoint(), is_frozen) {
+            (true, _) => Begun::UpTo(self.log.last()),
+            (false, true) => Begun::NotYet,
+            // Nobody but the committer sets anything aside, so there was nothing to write.
+            (false, false) => Begun::UpTo(0),
+        }
+    }
+
+    /// Writes everything to sled, so that the next start has nothing to read from the log.
+    fn end(self) {
+        let Self { core, log, threads, writer, trees, .. } = self;
+        drop(threads);
+        drop(trees);
+        if let Err(error) = writer.files.put_back() {
+            tracing::warn!(%error, "obsolete log file not removed");
+        }
+        if core.failed().is_none()
+            && let Some(frozen) = core.state.freeze()
+            && let Err(why) = writer.write(Task { frozen, watermark: log.last() })
+        {
+            core.fail(&why);
+        }
+    }
+
+    fn commit(&mut self, jobs: Vec<Job>) -> Result<(), String> {
+        #[allow(clippy::cast_precision_loss, reason = "a gauge of thousands is exact")]
+        gauge!("rentcar_journal_queue_length").set(self.core.queue.len() as f64);
+        let stored = Stored { state: &self.core.state, trees: &self.trees };
+        let mut plan = Plan::new(&stored, &mut self.shards);
+        let mut failed = None;
+        let traced: Vec<Span> = jobs.iter().filter_map(Job::span).collect();
+        for job in jobs {
+            match &failed {
+                None => failed = plan.add(job).err().map(|error| format!("the store cannot be read: {error}")),
+                Some(why) => job.refuse(why),
+            }
+        }
+        let mut commit = plan.finish();
+        let (answers, checkpoints) = (std::mem::take(&mut commit.answers), std::mem::take(&mut commit.checkpoints));
+        let written = failed.map_or_else(|| self.write(commit, &traced), Err);
+        if let Err(why) = &written {
+            // Before the answers, so that whoever is answered finds the journal refusing.
+            self.core.fail(why);
+        }
+        for settle in answers {
+            settle(written.as_ref().err().map(String::as_str));
+        }
+        if written.is_ok() {
+            for reply in checkpoints {
+                // Whoever has stopped waiting does not care.
+                let _ = reply.try_send(self.checkpoint_now());
+            }
+        }
+        written
+    }
+
+    fn write(&mut self, commit: Commit, traced: &[Span]) -> Result<(), String> {
+        if commit.writes.is_empty() {
+            return Ok(());
+        }
+        self.log.append(&commit.writes).map_err(|error| format!("the log cannot be written: {error}"))?;
+        if self.log.wants_next() {
+            self.threads.prepare();
+        }
+        if !commit.durable {
+            self.core.state.put(commit.writes);
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let syncing: Vec<Span> =
+            traced.iter().map(|span| trace::step_of(span, || "journal: sync".to_owned())).collect();
+        self.log.sync(&*self.writer.sync).map_err(|error| format!("the log cannot be synced: {error}"))?;
+        drop(syncing);
+        histogram!("rentcar_journal_fsync_duration_seconds").record(begun.elapsed().as_secs_f64());
+        // Only a safeguard for later starts: what is durable is acknowledged even when this cannot be noted.
+        if let Err(error) = self.mark.note(self.shards.values().map(|state| state.head).sum()) {
+            tracing::debug!(%error, "acknowledged count not written");
+        }
+        self.core.state.put(commit.writes);
+        observe(commit.appends, commit.events.iter().map(|(.., events)| events.len()).sum());
+        for (shard, first, events) in commit.events {
+            if let Some(recent) = self.core.recent.get(&shard) {
+                recent.push(first, events);
+            }
+        }
+        for (shard, head) in commit.heads {
+            self.core.publish(shard, head);
+        }
+        Ok(())
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "counts of one batch are small")]
+fn observe(appends: usize, events: usize) {
+    if appends > 0 {
+        histogram!("rentcar_journal_batch_appends").record(appends as f64);
+        histogram!("rentcar_journal_batch_events").record(events as f64);
+        counter!("rentcar_journal_appends_total").increment(appends as u64);
+    }
+}

@@ -1,0 +1,25 @@
+//! Up to where the events of each shard are in sled.
+
+use super::keys::ShardCode;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// The heads of all shards as of the last checkpoint.
+pub(crate) struct PersistedHeads(RwLock<HashMap<ShardCode, Arc<AtomicU64>>>);
+
+impl PersistedHeads {
+    pub(crate) fn new(heads: impl Iterator<Item = (ShardCode, u64)>) -> Self {
+        Self(RwLock::new(heads.map(|(shard, head)| (shard, Arc::new(AtomicU64::new(head)))).collect()))
+    }
+
+    pub(crate) fn of(&self, shard: ShardCode) -> u64 {
+        let heads = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        heads.get(&shard).map_or(0, |head| head.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn set(&self, shard: ShardCode, head: u64) {
+        let mut heads = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        heads.entry(shard).or_default().store(head, Ordering::Release);
+    }
+}

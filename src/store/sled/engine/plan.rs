@@ -1,0 +1,392 @@
+//! What one commit will write: it takes jobs one after the other, checks each against the heads and epochs as the
+//! jobs before it leave them, and gathers the keys with their new values. Writes nothing itself.
+
+use super::keys::{self, ShardCode};
+use super::state::{Change, Merge, Range, State, StateError, Trees};
+use crate::store::frame;
+use crate::store::journal::{AppendError, CommandRecord, Ownership, StoredEvent};
+use bytes::Bytes;
+use std::collections::{HashMap, HashSet};
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use tokio::sync::oneshot;
+use tracing::Span;
+
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, AppendError>>;
+
+/// A timer as it will be stored.
+pub(crate) struct TimerChange {
+    pub entity: Arc<str>,
+    pub name: Arc<str>,
+    pub due_ms: Option<i64>,
+}
+
+/// An append whose parts are encoded already, on the caller's side.
+pub(crate) struct Prepared {
+    pub shard: ShardCode,
+    pub epoch: u64,
+    pub expected_head: u64,
+    pub envelopes: Vec<Vec<u8>>,
+    /// The same events as they came.
+    pub events: Vec<StoredEvent>,
+    pub writes: Vec<(Vec<u8>, Option<Bytes>)>,
+    pub timers: Vec<TimerChange>,
+    pub command: Option<CommandRecord>,
+}
+
+/// What the committer is asked to do.
+pub(crate) enum Job {
+    /// With the step that it belongs to.
+    Append(Prepared, Reply<u64>, Span),
+    Own(ShardCode, Reply<Ownership>),
+    RecordCommand {
+        record: CommandRecord,
+        now_ms: i64,
+        reply: Reply<CommandRecord>,
+    },
+    ForgetCommands {
+        now_ms: i64,
+        limit: usize,
+        reply: Reply<usize>,
+    },
+    SaveProgress {
+        key: Vec<u8>,
+        value: Vec<u8>,
+        reply: Reply<()>,
+    },
+    /// Nothing, only that the committer looks whether it is time for a checkpoint.
+    Look,
+    /// A checkpoint of everything that was committed before, whether it is time for one or not.
+    Checkpoint(SyncSender<Begun>),
+}
+
+impl Job {
+    /// The step that it belongs to, where somebody collects steps.
+    pub(crate) fn span(&self) -> Option<Span> {
+        match self {
+            Job::Append(_, _, span) => Some(span.clone()).filter(|span| !span.is_disabled()),
+            Job::Own(..)
+            | Job::RecordCommand { .. }
+            | Job::ForgetCommands { .. }
+            | Job::SaveProgress { .. }
+            | Job::Look
+            | Job::Checkpoint(_) => None,
+        }
+    }
+}
+
+/// What became of the wish for a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begun {
+    /// Once the log is in the state up to this record, everything is that was committed before.
+    UpTo(u64),
+    /// The last one is not written yet.
+    NotYet,
+}
+
+impl Job {
+    /// Answers that nothing was written.
+    pub(crate) fn refuse(self, why: &str) {
+        let error = AppendError::Unavailable(why.to_owned());
+        // Whoever has stopped waiting does not care.
+        match self {
+            Self::Append(_, reply, _) => drop(reply.send(Err(error))),
+            Self::Own(_, reply) => drop(reply.send(Err(error))),
+            Self::RecordCommand { reply, .. } => drop(reply.send(Err(error))),
+            Self::ForgetCommands { reply, .. } => drop(reply.send(Err(error))),
+            Self::SaveProgress { reply, .. } => drop(reply.send(Err(error))),
+            Self::Look | Self::Checkpoint(_) => {}
+        }
+    }
+}
+
+/// An answer that waits for the commit; it is told why the commit failed, if it did.
+pub(crate) type Settle = Box<dyn FnOnce(Option<&str>) + Send>;
+
+fn settle<T: Send + 'static>(reply: Reply<T>, result: Result<T, AppendError>) -> Settle {
+    Box::new(move |failed| {
+        let answer = match (failed, result) {
+            (None, result) => result,
+            (Some(why), Ok(_)) => Err(AppendError::Unknown(why.to_owned())),
+            (Some(why), Err(_)) => Err(AppendError::Unavailable(why.to_owned())),
+        };
+        drop(reply.send(answer));
+    })
+}
+
+/// The head and the epoch of a shard.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct ShardState {
+    pub head: u64,
+    pub epoch: u64,
+}
+
+/// The shards as the last commit left them; owned by the committer.
+pub(crate) type ShardStates = HashMap<ShardCode, ShardState>;
+
+struct NewEvents {
+    first: u64,
+    envelopes: Vec<Vec<u8>>,
+    events: Vec<StoredEvent>,
+}
+
+/// What is stored, as the last commit left it.
+pub(crate) struct Stored<'a> {
+    pub state: &'a State,
+    pub trees: &'a Trees,
+}
+
+impl Stored<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StateError> {
+        self.state.get(self.trees, key)
+    }
+
+    fn scan(&self, range: &Range) -> Merge {
+        self.state.scan(self.trees, range)
+    }
+}
+
+/// See the module.
+pub(crate) struct Plan<'a> {
+    stored: &'a Stored<'a>,
+    shards: &'a mut ShardStates,
+    writes: Vec<Change>,
+    events: HashMap<ShardCode, NewEvents>,
+    timers: HashMap<Vec<u8>, Option<i64>>,
+    commands: HashMap<Arc<str>, Option<CommandRecord>>,
+    touched: HashSet<ShardCode>,
+    answers: Vec<Settle>,
+    checkpoints: Vec<SyncSender<Begun>>,
+    durable: bool,
+    appends: usize,
+}
+
+/// A commit that is ready to be written.
+pub(crate) struct Commit {
+    /// Keys with their new values; later ones of the same key win.
+    pub writes: Vec<Change>,
+    /// Whether somebody was promised that it will be durable.
+    pub durable: bool,
+    pub heads: Vec<(ShardCode, u64)>,
+    pub answers: Vec<Settle>,
+    /// Who wants a checkpoint afterwards.
+    pub checkpoints: Vec<SyncSender<Begun>>,
+    pub appends: usize,
+    /// The events of each shard with the position of the first.
+    pub events: Vec<(ShardCode, u64, Vec<StoredEvent>)>,
+}
+
+impl<'a> Plan<'a> {
+    pub(crate) fn new(stored: &'a Stored<'a>, shards: &'a mut ShardStates) -> Self {
+        Self {
+            stored,
+            shards,
+            writes: Vec::new(),
+            events: HashMap::new(),
+            timers: HashMap::new(),
+            commands: HashMap::new(),
+            touched: HashSet::new(),
+            answers: Vec::new(),
+            checkpoints: Vec::new(),
+            durable: false,
+            appends: 0,
+        }
+    }
+
+    fn put(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        self.writes.push(Change { key, value: value.map(Bytes::from), is_new: false });
+    }
+
+    /// Puts what is not stored yet.
+    fn put_new(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.writes.push(Change { key, value: Some(Bytes::from(value)), is_new: true });
+    }
+
+    /// Takes a job into the commit. An error is the store's and spoils the whole commit.
+    pub(crate) fn add(&mut self, job: Job) -> Result<(), StateError> {
+        match job {
+            Job::Append(append, reply, _) => {
+                let result = match self.check(&append) {
+                    Ok(()) => Ok(self.append(append)?),
+                    Err(refusal) => Err(refusal),
+                };
+                self.answers.push(settle(reply, result));
+            }
+            Job::Own(shard, reply) => {
+                let state = self.shards.entry(shard).or_default();
+                state.epoch += 1;
+                let ownership = Ownership { epoch: state.epoch, head: state.head };
+                self.touched.insert(shard);
+                self.durable = true;
+                self.answers.push(settle(reply, Ok(ownership)));
+            }
+            Job::RecordCommand { record, now_ms, reply } => {
+                let first = self.record_command(record, now_ms)?;
+                self.answers.push(settle(reply, Ok(first)));
+            }
+            Job::ForgetCommands { now_ms, limit, reply } => {
+                let forgotten = self.forget_commands(now_ms, limit)?;
+                self.answers.push(settle(reply, Ok(forgotten)));
+            }
+            Job::SaveProgress { key, value, reply } => {
+                self.put(key, Some(value));
+                self.answers.push(settle(reply, Ok(())));
+            }
+            Job::Look => {}
+            Job::Checkpoint(reply) => self.checkpoints.push(reply),
+        }
+        Ok(())
+    }
+
+    fn check(&self, append: &Prepared) -> Result<(), AppendError> {
+        let state = self.shards.get(&append.shard).copied().unwrap_or_default();
+        if append.epoch != state.epoch {
+            return Err(AppendError::Fenced { current: state.epoch });
+        }
+        if append.expected_head != state.head {
+            return Err(AppendError::Conflict { expected: append.expected_head, actual: state.head });
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, append: Prepared) -> Result<u64, StateError> {
+        let shard = append.shard;
+        for timer in &append.timers {
+            self.change_timer(shard, timer)?;
+        }
+        if let Some(record) = append.command {
+            self.put_command(record)?;
+        }
+        self.writes.extend(append.writes.into_iter().map(Change::from));
+        let head = append.expected_head + append.envelopes.len() as u64;
+        if !append.envelopes.is_empty() {
+            let first = append.expected_head + 1;
+            let none = || NewEvents { first, envelopes: Vec::new(), events: Vec::new() };
+            let new = self.events.entry(shard).or_insert_with(none);
+            new.envelopes.extend(append.envelopes);
+            new.events.extend(append.events);
+        }
+        self.shards.entry(shard).or_default().head = head;
+        self.touched.insert(shard);
+        self.durable = true;
+        self.appends += 1;
+        Ok(head)
+    }
+
+    /// The due time of a timer as this commit leaves it so far.
+    fn due(&self, reverse: &[u8]) -> Result<Option<i64>, StateError> {
+        if let Some(due_ms) = self.timers.get(reverse) {
+            return Ok(*due_ms);
+        }
+        let stored = self.stored.get(reverse)?;
+        Ok(stored.and_then(|value| keys::parse_numbered(&value).ok().map(|(ms, _)| ms.cast_signed())))
+    }
+
+    fn change_timer(&mut self, shard: ShardCode, timer: &TimerChange) -> Result<(), StateError> {
+        let reverse = keys::timer_due(shard, &timer.entity, &timer.name);
+        let before = self.due(&reverse)?;
+        if before == timer.due_ms {
+            return Ok(());
+        }
+        if let Some(due_ms) = before {
+            self.put(keys::timer(shard, due_ms, &timer.entity, &timer.name), None);
+        }
+        if let Some(due_ms) = timer.due_ms {
+            self.put_new(keys::timer(shard, due_ms, &timer.entity, &timer.name), Vec::new());
+        }
+        let value = timer.due_ms.map(|due_ms| keys::numbered(due_ms.cast_unsigned(), &[]));
+        match value {
+            Some(value) if before.is_none() => self.put_new(reverse.clone(), value),
+            value => self.put(reverse.clone(), value),
+        }
+        self.timers.insert(reverse, timer.due_ms);
+        Ok(())
+    }
+
+    /// A command's record as this commit leaves it so far.
+    fn command(&self, id: &Arc<str>) -> Result<Option<CommandRecord>, StateError> {
+        if let Some(record) = self.commands.get(id) {
+            return Ok(record.clone());
+        }
+        let stored = self.stored.get(&keys::command(id))?;
+        Ok(stored.and_then(|value| parse_command(id, &value)))
+    }
+
+    fn put_command(&mut self, record: CommandRecord) -> Result<(), StateError> {
+        if let Some(before) = self.command(&record.id)? {
+            self.put(keys::expiry(before.expires_ms, &record.id), None);
+        }
+        let value = keys::numbered(record.expires_ms.cast_unsigned(), &record.answer);
+        self.put(keys::command(&record.id), Some(value));
+        self.put(keys::expiry(record.expires_ms, &record.id), Some(Vec::new()));
+        self.commands.insert(Arc::clone(&record.id), Some(record));
+        self.durable = true;
+        Ok(())
+    }
+
+    fn record_command(&mut self, record: CommandRecord, now_ms: i64) -> Result<CommandRecord, StateError> {
+        if let Some(first) = self.command(&record.id)?
+            && !first.has_expired(now_ms)
+        {
+            return Ok(first);
+        }
+        self.put_command(record.clone())?;
+        Ok(record)
+    }
+
+    fn forget_commands(&mut self, now_ms: i64, limit: usize) -> Result<usize, StateError> {
+        let until = keys::end_of(&keys::expiry(now_ms, ""));
+        let expired = Range::up(Bound::Included(vec![keys::EXPIRIES]), Bound::Excluded(until));
+        let mut forgotten = 0;
+        for entry in self.stored.scan(&expired) {
+            if forgotten == limit {
+                break;
+            }
+            let (key, _) = entry?;
+            let Ok((_, id)) = keys::parse_expiry(&key) else { continue };
+            // A record that this very commit renews keeps its place; its old expiry is gone already.
+            if self.commands.contains_key(id.as_str()) {
+                continue;
+            }
+            self.put(keys::command(&id), None);
+            self.put(key, None);
+            self.commands.insert(id.into(), None);
+            forgotten += 1;
+        }
+        Ok(forgotten)
+    }
+
+    /// Ends the plan: frames and heads are made of everything together.
+    pub(crate) fn finish(mut self) -> Commit {
+        let mut events = Vec::with_capacity(self.events.len());
+        for (shard, new) in std::mem::take(&mut self.events) {
+            for (first, frame) in frame::pack(new.first, &new.envelopes) {
+                self.put(keys::frame(shard, first), Some(frame));
+            }
+            events.push((shard, new.first, new.events));
+        }
+        let mut heads = Vec::with_capacity(self.touched.len());
+        for shard in std::mem::take(&mut self.touched) {
+            let state = self.shards.get(&shard).copied().unwrap_or_default();
+            self.put(keys::head(shard), Some(keys::head_value(state.head, state.epoch)));
+            heads.push((shard, state.head));
+        }
+        Commit {
+            writes: self.writes,
+            durable: self.durable,
+            heads,
+            answers: self.answers,
+            checkpoints: self.checkpoints,
+            appends: self.appends,
+            events,
+        }
+    }
+}
+
+/// A stored command record; `None` when it is not one.
+pub(crate) fn parse_command(id: &str, value: &[u8]) -> Option<CommandRecord> {
+    let (expires, answer) = keys::parse_numbered(value).ok()?;
+    let answer = Bytes::copy_from_slice(answer);
+    Some(CommandRecord { id: id.into(), answer, expires_ms: expires.cast_signed() })
+}

@@ -1,0 +1,101 @@
+//! The newest events of each shard as they were appended, so that whoever follows closely need not have them decoded from
+//! what was stored. Bounded; what is older is read from the store.
+
+use crate::store::journal::{Recorded, ShardId, StoredEvent};
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The most bytes of a shard's events that are kept, roughly.
+const BYTES_MAX: usize = 256 * 1024;
+/// What an event takes beside its payload, roughly.
+const EVENT_BYTES: usize = 192;
+
+#[derive(Default)]
+struct Kept {
+    /// The position of the first event that is kept.
+    first: u64,
+    events: VecDeque<StoredEvent>,
+    bytes: usize,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Recent(Mutex<Kept>);
+
+fn size(event: &StoredEvent) -> usize {
+    EVENT_BYTES + event.payload.len()
+}
+
+impl Recent {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes durable events in, which follow those before.
+    pub(crate) fn push(&self, first: u64, events: Vec<StoredEvent>) {
+        let mut kept = self.kept();
+        if kept.first + kept.events.len() as u64 != first {
+            *kept = Kept { first, ..Kept::default() };
+        }
+        kept.bytes += events.iter().map(size).sum::<usize>();
+        kept.events.extend(events);
+        while kept.bytes > BYTES_MAX
+            && let Some(oldest) = kept.events.pop_front()
+        {
+            kept.bytes -= size(&oldest);
+            kept.first += 1;
+        }
+    }
+
+    /// Up to `limit` events after a position, and not beyond `head`; `None` when the first of them is not kept.
+    pub(crate) fn read(&self, shard: ShardId, after: u64, head: u64, limit: usize) -> Option<Vec<Recorded>> {
+        let kept = self.kept();
+        let skip = (after + 1).checked_sub(kept.first).and_then(|skip| usize::try_from(skip).ok())?;
+        if skip >= kept.events.len() {
+            return None;
+        }
+        let wanted = usize::try_from(head.saturating_sub(after)).unwrap_or(usize::MAX).min(limit);
+        let numbered = (after + 1..).zip(kept.events.range(skip..)).take(wanted);
+        Some(numbered.map(|(position, event)| Recorded { shard, position, event: event.clone() }).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::journal::Context;
+    use bytes::Bytes;
+
+    const SHARD: ShardId = ShardId { context: Context("cars"), number: 0 };
+
+    fn events(count: usize, bytes: usize) -> Vec<StoredEvent> {
+        let event = |_| StoredEvent {
+            entity: "e".into(),
+            at_ms: 0,
+            cause: None,
+            tag: "t".into(),
+            payload: Bytes::from(vec![0; bytes]),
+        };
+        (0..count).map(event).collect()
+    }
+
+    fn positions(recent: &Recent, after: u64, head: u64, limit: usize) -> Option<Vec<u64>> {
+        recent.read(SHARD, after, head, limit).map(|found| found.iter().map(|event| event.position).collect())
+    }
+
+    #[test]
+    fn the_newest_are_kept_and_the_oldest_go_first() {
+        let recent = Recent::default();
+        assert_eq!(positions(&recent, 0, 9, 9), None);
+        recent.push(5, events(3, 10));
+        recent.push(8, events(2, 10));
+        assert_eq!(positions(&recent, 4, 9, 9).unwrap(), [5, 6, 7, 8, 9]);
+        assert_eq!(positions(&recent, 6, 8, 9).unwrap(), [7, 8]);
+        assert_eq!(positions(&recent, 4, 9, 2).unwrap(), [5, 6]);
+        assert_eq!(positions(&recent, 3, 9, 9), None);
+        assert_eq!(positions(&recent, 9, 9, 9), None);
+        recent.push(10, events(100, 10_000));
+        assert_eq!(positions(&recent, 4, 109, 9), None);
+        assert_eq!(positions(&recent, 108, 109, 9).unwrap(), [109]);
+    }
+}

@@ -1,0 +1,233 @@
+//! Merges: runs of one level become one of the next, so that whoever looks something up has few to ask.
+//!
+//! There may be one merge of each level under way, since those of higher levels take long and newer runs come together
+//! meanwhile. They are carried on piece by piece, always the one that lags most behind its time: it should be through when
+//! there are half as many new runs of its level. So work is spread over the time that there is for it.
+
+use super::range::{Direction, Range};
+use super::run::{Run, Writer};
+use super::scan::{Merge, stored};
+use super::{State, StateError, Trees, Written};
+use std::sync::Arc;
+
+/// So many runs of one level become one of the next.
+const FANOUT: usize = 8;
+/// When so many new ones of the level have come, a merge should be through.
+const THROUGH_BY: usize = FANOUT / 2;
+/// After so many blocks that were written, [twice as many](super::REMOVED_AT_ONCE) of dead runs are removed: as many die as
+/// are written, and removing one takes longer, since it has to be read for it.
+const REMOVED_AFTER: u32 = 32;
+
+/// Called after each piece, with the hundredths that the merge lags behind its time.
+pub(crate) type Throttled<'a> = dyn FnMut(usize) -> Result<(), StateError> + 'a;
+
+/// One merge that is under way.
+struct UnderWay {
+    level: u8,
+    /// The numbers of the runs that are merged.
+    merged: Vec<u64>,
+    /// How many entries they have.
+    all: u64,
+    rest: Merge,
+    writer: Writer,
+}
+
+impl UnderWay {
+    /// Begins with neighbouring runs of one level; `is_oldest` says whether there is nothing below them.
+    fn begin(group: &[Arc<Run>], is_oldest: bool, state: &State, trees: &Trees) -> Self {
+        let level = group.first().map_or(0, |run| run.description.level);
+        let everything = Range::all();
+        let sources = group.iter().filter_map(|run| stored(&trees.runs, run, &everything));
+        // A removal is needed as long as there is something below that it hides.
+        let rest = Merge::new(sources, Direction::Up).with_removals(!is_oldest);
+        let all = group.iter().map(|run| run.description.entries).sum();
+        let writer = Writer::new(&trees.runs, (state.next_id(), level.saturating_add(1)), all);
+        let merged = group.iter().map(|run| run.description.id).collect();
+        Self { level, merged, all, rest, writer }
+    }
+
+    /// By how many hundredths it lags behind its time.
+    fn lag(&self, runs: &[Arc<Run>]) -> usize {
+        let of_level = runs.iter().filter(|run| run.description.level == self.level).count();
+        let come = of_level.saturating_sub(self.merged.len());
+        let done = usize::try_from(self.rest.taken() * 100 / self.all.max(1)).unwrap_or(100);
+        (come * 100 / THROUGH_BY).saturating_sub(done)
+    }
+
+    /// Writes the next block; answers whether there was one.
+    fn step(&mut self) -> Result<bool, StateError> {
+        for entry in self.rest.by_ref() {
+            if self.writer.add(entry?)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// See the module. What of it is under way when it is dropped is found to belong to nobody at the next start.
+#[derive(Default)]
+pub(crate) struct Merges {
+    /// The lowest level first.
+    under_way: Vec<UnderWay>,
+    /// How many blocks were written since some were removed.
+    written: u32,
+}
+
+impl Merges {
+    /// Carries on for a piece what lags most, and removes some of what dead runs left; answers whether there was anything
+    /// to do.
+    pub(crate) fn step(
+        &mut self,
+        state: &State,
+        trees: &Trees,
+        throttled: &mut Throttled<'_>,
+        make_durable: impl FnOnce() -> Result<(), StateError>,
+    ) -> Result<bool, StateError> {
+        let runs = state.layers().runs;
+        self.begin(&runs, state, trees);
+        let lags = self.under_way.iter().map(|merge| merge.lag(&runs));
+        // Of several that lag alike the first, which is the one of the lowest level.
+        let Some((lag, at)) = lags.zip(0..).min_by_key(|(lag, _)| std::cmp::Reverse(*lag)) else {
+            let removed = state.tidy(trees)?;
+            throttled(0)?;
+            return Ok(removed);
+        };
+        self.written += 1;
+        if self.written >= REMOVED_AFTER {
+            self.written = 0;
+            state.tidy(trees)?;
+        }
+        if self.under_way[at].step()? {
+            throttled(lag)?;
+            return Ok(true);
+        }
+        let UnderWay { merged, writer, .. } = self.under_way.remove(at);
+        let run = writer.finish(&state.obsolete, &mut || throttled(lag))?;
+        state.publish(trees, Written { run, replaced: merged }, None, make_durable)?;
+        Ok(true)
+    }
+
+    /// Begins to merge where there are many runs of a level.
+    fn begin(&mut self, runs: &[Arc<Run>], state: &State, trees: &Trees) {
+        let mut end = 0;
+        for group in runs.chunk_by(|one, other| one.description.level == other.description.level) {
+            end += group.len();
+            let is_under_way = |level| self.under_way.iter().any(|merge| merge.level == level);
+            if group.len() >= FANOUT && group.first().is_some_and(|run| !is_under_way(run.description.level)) {
+                let is_oldest = end == runs.len() && !state.has_plain;
+                self.under_way.push(UnderWay::begin(group, is_oldest, state, trees));
+            }
+        }
+        self.under_way.sort_by_key(|merge| merge.level);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::block::BLOCK_BYTES;
+    use super::super::memtable::Change;
+    use super::super::rows;
+    use super::*;
+    use bytes::Bytes;
+    use std::cell::Cell;
+
+    /// How many blocks a checkpoint of the test takes.
+    const BLOCKS: u32 = 40;
+
+    /// A state with what it is written to.
+    struct Tested {
+        state: State,
+        trees: Trees,
+        checkpoints: Cell<u32>,
+    }
+
+    impl Tested {
+        fn load(trees: &Trees) -> Self {
+            let state = State::load(trees).unwrap().0;
+            Self { state, trees: trees.clone(), checkpoints: Cell::new(0) }
+        }
+
+        fn key(checkpoint: u32, block: u32) -> Vec<u8> {
+            format!("key{block:04}of{checkpoint:04}").into_bytes()
+        }
+
+        /// Writes keys that are new and one that all checkpoints change, and removes one of the checkpoint before.
+        fn checkpoint(&self) {
+            let number = self.checkpoints.replace(self.checkpoints.get() + 1);
+            let value = Bytes::from(vec![0; BLOCK_BYTES]);
+            let mut changes: Vec<_> =
+                (0..BLOCKS).map(|block| (Self::key(number, block), Some(value.clone()))).collect();
+            changes.push((b"last".to_vec(), Some(Bytes::from(number.to_string()))));
+            changes.extend(number.checked_sub(1).map(|before| (Self::key(before, 0), None)));
+            self.state.put(changes.into_iter().map(Change::from).collect());
+            let frozen = self.state.freeze().unwrap();
+            let entries = (frozen.entries(&Range::all()), frozen.count());
+            self.state.checkpoint(&self.trees, entries, 0, &mut || Ok(()), || Ok(())).unwrap();
+        }
+
+        fn merge(&self, throttled: &mut dyn FnMut()) {
+            let (state, trees, mut merges) = (&self.state, &self.trees, Merges::default());
+            let mut throttled = |_| {
+                throttled();
+                Ok(())
+            };
+            while merges.step(state, trees, &mut throttled, || Ok(())).unwrap() {}
+        }
+
+        fn of_level(&self, level: u8) -> usize {
+            self.state.layers().runs.iter().filter(|run| run.description.level == level).count()
+        }
+
+        /// How many dead runs have left something.
+        fn dead(&self) -> usize {
+            self.state.obsolete.lock().unwrap().len()
+        }
+
+        /// Whether everything is found that should be and nothing else, of so many checkpoints.
+        fn assert_whole(&self, checkpoints: u32) {
+            let get = |key: &[u8]| self.state.get(&self.trees, key).unwrap();
+            assert_eq!(get(b"last"), Some(Bytes::from((checkpoints - 1).to_string())));
+            for number in 0..checkpoints {
+                let is_last = number + 1 == checkpoints;
+                assert_eq!(get(&Self::key(number, 0)).is_some(), is_last, "the first of {number}");
+                assert!((1..BLOCKS).all(|block| get(&Self::key(number, block)).is_some()), "{number}");
+            }
+            let count = rows(self.state.scan(&self.trees, &Range::all())).map(Result::unwrap).count();
+            assert_eq!(count, (checkpoints * (BLOCKS - 1) + 2) as usize);
+        }
+    }
+
+    #[test]
+    fn what_is_written_while_a_long_merge_is_under_way_is_merged_meanwhile() {
+        // Not `temporary`: that lies in memory, and stays there when the test is killed.
+        let directory = tempfile::tempdir().unwrap();
+        let db = ::sled::open(directory.path()).unwrap();
+        let trees = Trees { plain: db.open_tree("plain").unwrap(), runs: db.open_tree("runs").unwrap() };
+        let tested = Tested::load(&trees);
+        let square = u32::try_from(FANOUT * FANOUT).unwrap();
+        while tested.checkpoints.get() < square - 1 {
+            tested.checkpoint();
+            tested.merge(&mut || {});
+        }
+        tested.checkpoint();
+        // Now merges follow of the first and of the second level. Twice as many blocks are merged as are written, and it
+        // ends even when merges do not keep up with that.
+        let (mut breaths, mut most, mut most_dead) = (0, 0, 0);
+        tested.merge(&mut || {
+            breaths += 1;
+            if breaths % (2 * BLOCKS) == 0 && tested.checkpoints.get() < 4 * square {
+                tested.checkpoint();
+            }
+            most = most.max(tested.of_level(0));
+            most_dead = most_dead.max(tested.dead());
+        });
+        let meanwhile = tested.checkpoints.get() - square;
+        assert!(most < 2 * FANOUT, "{most} of {meanwhile} were waiting");
+        assert!(most_dead <= 2 * FANOUT && tested.dead() == 0, "{most_dead} dead runs were not removed");
+        assert!(tested.of_level(2) == 1 && (square / 2..2 * square).contains(&meanwhile), "{meanwhile}");
+        tested.assert_whole(square + meanwhile);
+        drop(tested);
+        Tested::load(&trees).assert_whole(square + meanwhile);
+    }
+}

@@ -1,0 +1,166 @@
+//! What has changed since the last checkpoint, in memory and in the order of the keys.
+
+use super::block::{Entry, Known};
+use super::range::Direction;
+use super::{StateError, Throttled};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as MapEntry;
+use std::ops::Bound;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+
+/// What an entry takes in memory beside its bytes, roughly.
+const ENTRY_BYTES: usize = 96;
+/// So many entries are written under one lock: a reader would rather turn for a moment than be put to sleep and woken.
+const ENTRIES_PER_LOCK: usize = 8;
+/// So many are given back at once.
+const ENTRIES_AT_ONCE: usize = 256;
+
+/// A change of one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub key: Vec<u8>,
+    /// The new value, or `None` where it is removed.
+    pub value: Option<Bytes>,
+    /// Whether nothing has been stored under the key before. When it is removed again before a checkpoint, nothing is
+    /// left of it: what comes and goes would otherwise fill the state with removals, and scans with passing them over.
+    pub is_new: bool,
+}
+
+impl From<Entry> for Change {
+    fn from((key, value): Entry) -> Self {
+        Self { key, value, is_new: false }
+    }
+}
+
+struct Held {
+    value: Option<Bytes>,
+    is_new: bool,
+}
+
+type Map = BTreeMap<Vec<u8>, Held>;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Memtable {
+    map: RwLock<Map>,
+    bytes: AtomicUsize,
+}
+
+fn size(key: &[u8], value: Option<&Bytes>) -> usize {
+    ENTRY_BYTES + key.len() + value.map_or(0, Bytes::len)
+}
+
+impl Memtable {
+    fn read(&self) -> RwLockReadGuard<'_, Map> {
+        self.map.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Roughly how much memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.read().is_empty()
+    }
+
+    /// How many keys have changed.
+    pub(super) fn count(&self) -> usize {
+        self.read().len()
+    }
+
+    /// What is known of a key.
+    pub(super) fn get(&self, key: &[u8]) -> Option<Known<Bytes>> {
+        self.read().get(key).map(|held| Known::of(held.value.clone()))
+    }
+
+    /// Takes changes in; later ones of the same key win.
+    pub(super) fn put(&self, changes: Vec<Change>) {
+        let mut changes = changes.into_iter().peekable();
+        while changes.peek().is_some() {
+            let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
+            let (mut more, mut less) = (0, 0);
+            for Change { key, value, is_new } in changes.by_ref().take(ENTRIES_PER_LOCK) {
+                let (key_bytes, bytes) = (key.len(), size(&key, value.as_ref()));
+                match map.entry(key) {
+                    MapEntry::Vacant(place) => {
+                        more += bytes;
+                        place.insert(Held { value, is_new });
+                    }
+                    MapEntry::Occupied(mut place) => {
+                        let held = place.get_mut();
+                        less += ENTRY_BYTES + key_bytes + held.value.as_ref().map_or(0, Bytes::len);
+                        if held.is_new && value.is_none() {
+                            place.remove();
+                        } else {
+                            more += bytes;
+                            held.value = value;
+                        }
+                    }
+                }
+            }
+            self.bytes.fetch_add(more, Ordering::Relaxed);
+            self.bytes.fetch_sub(less, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives its memory back in pieces.
+    pub(super) fn let_go(self, throttled: &mut Throttled<'_>) -> Result<(), StateError> {
+        let mut map = self.map.into_inner().unwrap_or_else(PoisonError::into_inner);
+        while !map.is_empty() {
+            for _ in 0..ENTRIES_AT_ONCE {
+                drop(map.pop_first());
+            }
+            throttled()?;
+        }
+        Ok(())
+    }
+
+    /// Up to `limit` entries between two bounds, from the first or from the last.
+    pub(super) fn page(
+        &self,
+        (from, to): (&Bound<Vec<u8>>, &Bound<Vec<u8>>),
+        direction: Direction,
+        limit: usize,
+    ) -> Vec<Entry> {
+        let map = self.read();
+        let range = map.range::<[u8], _>((slice(from), slice(to)));
+        let owned = |(key, held): (&Vec<u8>, &Held)| (key.clone(), held.value.clone());
+        match direction {
+            Direction::Up => range.take(limit).map(owned).collect(),
+            Direction::Down => range.rev().take(limit).map(owned).collect(),
+        }
+    }
+}
+
+/// A bound as it is looked up by.
+pub(super) fn slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
+    match bound {
+        Bound::Included(key) => Bound::Included(key),
+        Bound::Excluded(key) => Bound::Excluded(key),
+        Bound::Unbounded => Bound::Unbounded,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_new_and_goes_again_leaves_nothing_and_what_was_there_before_a_removal() {
+        let table = Memtable::default();
+        let change = |key: &[u8], value: Option<&'static [u8]>, is_new| Change {
+            key: key.to_vec(),
+            value: value.map(Bytes::from_static),
+            is_new,
+        };
+        table.put(vec![change(b"new", Some(b"1"), true), change(b"old", Some(b"1"), false)]);
+        table.put(vec![change(b"new", Some(b"2"), false), change(b"new", None, false), change(b"old", None, false)]);
+        assert_eq!((table.get(b"new"), table.get(b"old")), (None, Some(Known::Removed)));
+        table.put(vec![change(b"new", Some(b"3"), false), change(b"new", None, false)]);
+        assert_eq!(table.get(b"new"), Some(Known::Removed), "only who says that it is new is believed");
+        assert_eq!(table.bytes(), 2 * (ENTRY_BYTES + 3));
+    }
+}

@@ -1,0 +1,408 @@
+//! The state behind the journal: everything under its key, in layers. What has changed since the last checkpoint is in
+//! memory; a checkpoint writes it to sled as a run of sorted blocks, and runs are merged when there are many.
+//!
+//! sled takes some ten microseconds for every key, and hardly more for a value of 6 KiB than for one of a hundred bytes.
+//! So keys are packed, and written once in a while and in their order, not one by one as they change. Newer layers win:
+//! the memtable, the one being written, the runs from the newest to the oldest, and at the bottom the plain keys of a
+//! store of format 1.
+//!
+//! Nothing here is durable by itself: what a checkpoint has not written yet is in the log (`wal`).
+
+mod block;
+mod bloom;
+mod compaction;
+mod manifest;
+mod memtable;
+mod range;
+mod run;
+mod scan;
+
+pub(crate) use block::Entry;
+pub(crate) use compaction::Merges;
+pub(crate) use memtable::Change;
+pub(crate) use range::Range;
+pub(crate) use scan::{Merge, rows};
+
+use super::keys;
+use crate::store::journal::ReadError;
+use block::Damaged;
+use bytes::Bytes;
+use manifest::Manifest;
+use memtable::Memtable;
+use range::Direction;
+use run::{ObsoleteTables, Run, Writer};
+use scan::{memory, plain, stored};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+/// The value of a key.
+pub(crate) type Value = Bytes;
+
+/// How long those are waited for who still read what has been written,
+const READERS_MAX: Duration = Duration::from_secs(1);
+/// and how often it is looked whether they are through.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+/// How many stored pieces of a dead run are removed at once.
+const REMOVED_AT_ONCE: usize = 64;
+
+/// Why the state cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StateError {
+    /// sled's reason.
+    #[error(transparent)]
+    Sled(#[from] ::sled::Error),
+    /// A block is not what was written.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+    /// What was written may not be there after a power cut.
+    #[error("not durable: {0}")]
+    NotDurable(std::io::Error),
+}
+
+/// Called between two pieces of long work, which an error ends.
+pub(crate) type Throttled<'a> = dyn FnMut() -> Result<(), StateError> + 'a;
+
+impl From<StateError> for ReadError {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Sled(error) => failed(error),
+            StateError::Damaged(damaged) => ReadError::Damaged(damaged.to_string()),
+            unsynced @ StateError::NotDurable(_) => ReadError::Unavailable(unsynced.to_string()),
+        }
+    }
+}
+
+/// The trees that the state is kept in.
+#[derive(Clone)]
+pub(crate) struct Trees {
+    /// Frames of events, and the plain keys of a store of format 1.
+    pub plain: ::sled::Tree,
+    /// The runs and their manifest.
+    pub runs: ::sled::Tree,
+}
+
+impl Trees {
+    /// Whether there is anything in the plain tree but frames of events and the description of the store.
+    fn has_plain(&self) -> Result<bool, StateError> {
+        let (events, meta) = ([keys::EVENTS], [keys::META]);
+        let around = [
+            (Bound::Unbounded, Bound::Excluded(events)),
+            (Bound::Included([keys::EVENTS + 1]), Bound::Excluded(meta)),
+            (Bound::Included([keys::META + 1]), Bound::Unbounded),
+        ];
+        for range in around {
+            if self.plain.range(range).next().transpose()?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+#[derive(Clone)]
+struct Layers {
+    active: Arc<Memtable>,
+    /// What a checkpoint is writing.
+    frozen: Option<Arc<Memtable>>,
+    /// The newest first.
+    runs: Arc<[Arc<Run>]>,
+}
+
+/// See the module. Without the trees, so that a store can be let go while others still hold this.
+pub(crate) struct State {
+    layers: RwLock<Layers>,
+    obsolete: ObsoleteTables,
+    published: Mutex<Published>,
+    /// Whether there are plain keys below the runs.
+    has_plain: bool,
+}
+
+/// What was frozen, to be written.
+pub(crate) struct Frozen(Arc<Memtable>);
+
+impl Frozen {
+    /// Its entries in a range, in the order of their keys.
+    pub(crate) fn entries(&self, range: &Range) -> Merge {
+        let source = memory(Arc::clone(&self.0), range);
+        Merge::new([source], Direction::Up).with_removals(true)
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.count() as u64
+    }
+
+    /// Gives its memory back in pieces. Whoever still reads it is waited for: the last one would give all of it back at
+    /// once, and everybody would wait for that.
+    pub(crate) fn let_go(self, throttled: &mut Throttled<'_>) -> Result<(), StateError> {
+        let (mut shared, begun) = (self.0, Instant::now());
+        while begun.elapsed() < READERS_MAX {
+            match Arc::try_unwrap(shared) {
+                Ok(table) => return table.let_go(throttled),
+                Err(still) => shared = still,
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// The state as the last checkpoint left it, and up to where the log is in it. What a checkpoint or a merge began and
+    /// did not finish is only removed by [`tidy`](Self::tidy).
+    pub(crate) fn load(trees: &Trees) -> Result<(Self, u64), StateError> {
+        let manifest = Manifest::load(&trees.runs)?;
+        let obsolete = ObsoleteTables::default();
+        let load = |description: &run::Description| Run::load(&trees.runs, description.clone(), &obsolete);
+        let runs: Vec<_> = manifest.runs.iter().map(load).collect::<Result<_, _>>()?;
+        let mut next_id = manifest.next_id;
+        for id in run::stored(&trees.runs)? {
+            next_id = next_id.max(id + 1);
+            if !manifest.runs.iter().any(|run| run.id == id) {
+                obsolete.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+            }
+        }
+        let has_plain = trees.has_plain()?;
+        let layers = Layers { active: Arc::default(), frozen: None, runs: runs.into() };
+        let watermark = manifest.watermark;
+        let published = Mutex::new(Published { watermark, next_id });
+        Ok((Self { layers: RwLock::new(layers), obsolete, published, has_plain }, watermark))
+    }
+
+    fn layers(&self) -> Layers {
+        self.layers.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes changes in.
+    pub(crate) fn put(&self, changes: Vec<Change>) {
+        // Under the lock, so that nothing goes into a memtable that is being written already.
+        self.layers.read().unwrap_or_else(PoisonError::into_inner).active.put(changes);
+    }
+
+    /// The value of a key.
+    pub(crate) fn get(&self, trees: &Trees, key: &[u8]) -> Result<Option<Value>, StateError> {
+        let layers = self.layers();
+        if let Some(known) = layers.active.get(key) {
+            return Ok(known.value());
+        }
+        if let Some(known) = layers.frozen.and_then(|frozen| frozen.get(key)) {
+            return Ok(known.value());
+        }
+        if !layers.runs.is_empty() {
+            let hash = bloom::hash(key);
+            for run in layers.runs.iter() {
+                if let Some(known) = run.get(&trees.runs, key, hash)? {
+                    return Ok(known.value());
+                }
+            }
+        }
+        if !self.has_plain {
+            return Ok(None);
+        }
+        Ok(trees.plain.get(key)?.map(|value| Bytes::copy_from_slice(&value)))
+    }
+
+    /// The entries of a range, removals left out.
+    pub(crate) fn scan(&self, trees: &Trees, range: &Range) -> Merge {
+        let Layers { active, frozen, runs } = self.layers();
+        let memory = |table| memory(table, range);
+        let stored = runs.iter().filter_map(|run| stored(&trees.runs, run, range));
+        let plain = self.has_plain.then(|| plain(&trees.plain, range)).flatten();
+        let sources = [memory(active)].into_iter().chain(frozen.map(memory)).chain(stored).chain(plain);
+        Merge::new(sources, range.direction)
+    }
+
+    /// The entries of a range that no checkpoint has written yet.
+    pub(crate) fn in_memory(&self, range: &Range) -> Merge {
+        let Layers { active, frozen, .. } = self.layers();
+        let memory = |table| memory(table, range);
+        Merge::new([memory(active)].into_iter().chain(frozen.map(memory)), range.direction)
+    }
+
+    /// The frames of events of a range, which are in memory or under plain keys; of those under plain keys only up to
+    /// `settled`, which is asked after the layers were looked at.
+    pub(crate) fn scan_frames(&self, trees: &Trees, range: &Range, settled: impl FnOnce() -> Bound<Vec<u8>>) -> Merge {
+        let Layers { active, frozen, .. } = self.layers();
+        let memory = |table| memory(table, range);
+        // Only now: what is no longer in memory here is settled by then.
+        let plain = plain(&trees.plain, &range.clone().until(settled()));
+        Merge::new([memory(active)].into_iter().chain(frozen.map(memory)).chain(plain), range.direction)
+    }
+
+    /// Roughly how much memory the changes since the last checkpoint take, those that are being written left out.
+    pub(crate) fn bytes(&self) -> usize {
+        self.layers.read().unwrap_or_else(PoisonError::into_inner).active.bytes()
+    }
+
+    /// How many runs there are.
+    pub(crate) fn runs(&self) -> usize {
+        self.layers().runs.len()
+    }
+
+    /// Whether a run is one of those that are read.
+    #[cfg(test)]
+    pub(crate) fn has_run(&self, id: u64) -> bool {
+        self.layers().runs.iter().any(|run| run.description.id == id)
+    }
+
+    /// The numbers of all runs of which anything is stored.
+    #[cfg(test)]
+    pub(crate) fn stored_runs(trees: &Trees) -> Vec<u64> {
+        run::stored(&trees.runs).unwrap()
+    }
+
+    /// Whether a checkpoint is being written.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.layers.read().unwrap_or_else(PoisonError::into_inner).frozen.is_some()
+    }
+
+    /// Sets aside what has changed, to be written; nothing when there is nothing, or the last one is not written yet.
+    pub(crate) fn freeze(&self) -> Option<Frozen> {
+        let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
+        if layers.frozen.is_some() || layers.active.is_empty() {
+            return None;
+        }
+        let frozen = std::mem::take(&mut layers.active);
+        layers.frozen = Some(Arc::clone(&frozen));
+        Some(Frozen(frozen))
+    }
+
+    /// The state as the last checkpoint left it, and up to where the log is in it. It can be read as it is for as long
+    /// as it is held, whatever is written and merged meanwhile: so long nothing of its runs is removed.
+    pub(crate) fn written(&self) -> (Self, u64) {
+        // So that nothing is being published now.
+        let Published { watermark, next_id } = *self.published();
+        let layers = Layers { active: Arc::default(), frozen: None, runs: self.layers().runs };
+        let published = Mutex::new(Published { watermark, next_id });
+        let (layers, obsolete) = (RwLock::new(layers), Arc::clone(&self.obsolete));
+        (Self { layers, obsolete, published, has_plain: self.has_plain }, watermark)
+    }
+
+    fn next_id(&self) -> u64 {
+        let mut published = self.published();
+        published.next_id += 1;
+        published.next_id - 1
+    }
+
+    fn published(&self) -> MutexGuard<'_, Published> {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a run of what was frozen, of which `entries` are left, no more than so many, and makes it the newest one:
+    /// from then on the log is in the state up to `watermark`.
+    pub(crate) fn checkpoint(
+        &self,
+        trees: &Trees,
+        entries: (impl Iterator<Item = Result<Entry, StateError>>, u64),
+        watermark: u64,
+        throttled: &mut Throttled<'_>,
+        make_durable: impl FnOnce() -> Result<(), StateError>,
+    ) -> Result<(), StateError> {
+        let (entries, entries_max) = entries;
+        let mut writer = Writer::new(&trees.runs, (self.next_id(), 0), entries_max);
+        for entry in entries {
+            if writer.add(entry?)? {
+                throttled()?;
+            }
+        }
+        let run = writer.finish(&self.obsolete, throttled)?;
+        self.publish(trees, Written { run, replaced: Vec::new() }, Some(watermark), make_durable)
+    }
+
+    /// Puts a written run into the manifest, in place of those it was merged from, and has it read when that is durable.
+    fn publish(
+        &self,
+        trees: &Trees,
+        written: Written,
+        watermark: Option<u64>,
+        make_durable: impl FnOnce() -> Result<(), StateError>,
+    ) -> Result<(), StateError> {
+        // Held until it is read, so that a checkpoint and a merge do not undo each other.
+        let mut published = self.published();
+        let mut runs = self.layers().runs.to_vec();
+        let replaced = |run: &Arc<Run>| written.replaced.contains(&run.description.id);
+        let at = runs.iter().position(replaced).unwrap_or(0);
+        let retired: Vec<_> = runs.extract_if(.., |run| replaced(run)).collect();
+        if let Some(run) = written.run {
+            runs.insert(at, run);
+        }
+        let reached = watermark.unwrap_or(published.watermark);
+        let descriptions = runs.iter().map(|run| run.description.clone()).collect();
+        let manifest = Manifest { watermark: reached, next_id: published.next_id, runs: descriptions };
+        manifest.store(&trees.runs)?;
+        make_durable()?;
+        // Not before: who asks for what is written must not be told of what is not.
+        published.watermark = reached;
+        let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
+        layers.runs = runs.into();
+        if watermark.is_some() {
+            layers.frozen = None;
+        }
+        drop(layers);
+        for run in retired {
+            run.retire();
+        }
+        Ok(())
+    }
+
+    /// Removes some of what dead runs left; answers whether there was any.
+    fn tidy(&self, trees: &Trees) -> Result<bool, StateError> {
+        let Some(id) = self.obsolete.lock().unwrap_or_else(PoisonError::into_inner).last().copied() else {
+            return Ok(false);
+        };
+        if run::remove(&trees.runs, id, REMOVED_AT_ONCE)? < REMOVED_AT_ONCE {
+            self.obsolete.lock().unwrap_or_else(PoisonError::into_inner).retain(|grave| *grave != id);
+        }
+        Ok(true)
+    }
+}
+
+/// A run that is written and not read yet.
+struct Written {
+    /// None when there was nothing to be written.
+    run: Option<Arc<Run>>,
+    /// The numbers of the runs it was merged from; none for a checkpoint's.
+    replaced: Vec<u64>,
+}
+
+/// What the manifest says beside the runs.
+struct Published {
+    watermark: u64,
+    next_id: u64,
+}
+
+/// What sled could not do, for who reads.
+#[allow(clippy::needless_pass_by_value, reason = "it stands in map_err")]
+pub(crate) fn failed(error: ::sled::Error) -> ReadError {
+    match error {
+        ::sled::Error::Corruption { .. } | ::sled::Error::ReportableBug(_) => ReadError::Damaged(error.to_string()),
+        ::sled::Error::CollectionNotFound(_) | ::sled::Error::Unsupported(_) | ::sled::Error::Io(_) => {
+            ReadError::Unavailable(error.to_string())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_goes_back_in_pieces_also_when_somebody_still_reads_it() {
+        let table = Arc::new(Memtable::default());
+        table.put((0..1_000_u16).map(|n| Change::from((n.to_be_bytes().to_vec(), Some(Bytes::new())))).collect());
+        let (reader, watched) = (Arc::clone(&table), Arc::downgrade(&table));
+        let reading = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            drop(reader);
+        });
+        let mut pieces = 0;
+        let mut throttled = || {
+            pieces += 1;
+            Ok(())
+        };
+        Frozen(table).let_go(&mut throttled).unwrap();
+        assert!(pieces > 1 && watched.upgrade().is_none(), "{pieces}");
+        reading.join().unwrap();
+    }
+}

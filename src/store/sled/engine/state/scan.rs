@@ -1,0 +1,193 @@
+//! Reading a range of keys over all layers: of several entries with one key the newest counts, and a removal hides what
+//! is below it.
+
+use super::block::{Block, Entry};
+use super::memtable::{Memtable, slice};
+use super::range::{Direction, Range};
+use super::run::Run;
+use super::{StateError, Value};
+use bytes::Bytes;
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// How many entries of a memtable are copied at once: few at first, since many scans want only one.
+const PAGES: std::ops::RangeInclusive<usize> = 4..=256;
+
+/// One layer of a scan.
+pub(super) enum Source {
+    Memory {
+        table: Arc<Memtable>,
+        rest: Range,
+        page: usize,
+    },
+    Run {
+        tree: ::sled::Tree,
+        run: Arc<Run>,
+        range: Range,
+        last: Option<Vec<u8>>,
+        ended: bool,
+    },
+    /// A plain sled tree, as stores of format 1 have it.
+    Plain {
+        rows: ::sled::Iter,
+        direction: Direction,
+    },
+}
+
+impl Source {
+    /// The next entries in the order of the scan; none at the end.
+    fn more(&mut self) -> Result<VecDeque<Entry>, StateError> {
+        match self {
+            Self::Memory { table, rest, page } => {
+                if *page == 0 || rest.is_empty() {
+                    return Ok(VecDeque::new());
+                }
+                let found = table.page((&rest.from, &rest.to), rest.direction, *page);
+                *page = if found.len() < *page { 0 } else { (*page * 4).min(*PAGES.end()) };
+                if let Some((key, _)) = found.last() {
+                    rest.go_on_after(key);
+                }
+                Ok(found.into())
+            }
+            Self::Run { tree, run, range, last, ended } => loop {
+                if *ended {
+                    return Ok(VecDeque::new());
+                }
+                let Some((key, bytes)) = run.next_block(tree, range, last.as_deref())? else {
+                    return Ok(VecDeque::new());
+                };
+                *last = Some(key);
+                let block = Block::open(&bytes)?;
+                let (mut entries, above) = block.entries(range)?;
+                let more = match range.direction {
+                    Direction::Up => above,
+                    Direction::Down => block.has_more_below(range)?,
+                };
+                if range.direction == Direction::Down {
+                    entries.reverse();
+                }
+                *ended = !more;
+                if *ended || !entries.is_empty() {
+                    return Ok(entries.into());
+                }
+            },
+            Self::Plain { rows, direction } => {
+                let next = if *direction == Direction::Up { rows.next() } else { rows.next_back() };
+                let Some(row) = next else { return Ok(VecDeque::new()) };
+                let (key, value) = row?;
+                Ok([(key.to_vec(), Some(Bytes::copy_from_slice(&value)))].into())
+            }
+        }
+    }
+}
+
+/// A source for the entries of a run in a range; nothing when it has none.
+pub(super) fn stored(tree: &::sled::Tree, run: &Arc<Run>, range: &Range) -> Option<Source> {
+    let (first, last) = (&run.description.first, &run.description.last);
+    let apart = range.ends_before(first) || range.begins_after(last);
+    let source =
+        || Source::Run { tree: tree.clone(), run: Arc::clone(run), range: range.clone(), last: None, ended: false };
+    (!apart && !range.is_empty()).then(source)
+}
+
+/// A source for the entries of a memtable in a range.
+pub(super) fn memory(table: Arc<Memtable>, range: &Range) -> Source {
+    Source::Memory { table, rest: range.clone(), page: *PAGES.start() }
+}
+
+/// A source for the rows of a plain tree in a range.
+pub(super) fn plain(tree: &::sled::Tree, range: &Range) -> Option<Source> {
+    let rows = || tree.range::<&[u8], _>((slice(&range.from), slice(&range.to)));
+    (!range.is_empty()).then(|| Source::Plain { rows: rows(), direction: range.direction })
+}
+
+/// Entries of several sources, the newest source first.
+pub(crate) struct Merge {
+    sources: Vec<(Source, VecDeque<Entry>)>,
+    direction: Direction,
+    /// Whether removals are shown.
+    removals: bool,
+    failed: bool,
+    /// How many entries were taken from the sources.
+    taken: u64,
+}
+
+impl Merge {
+    pub(super) fn new(sources: impl IntoIterator<Item = Source>, direction: Direction) -> Self {
+        let sources = sources.into_iter().map(|source| (source, VecDeque::new())).collect();
+        Self { sources, direction, removals: false, failed: false, taken: 0 }
+    }
+
+    /// Shows removals too, which runs need that are merged above others.
+    pub(super) fn with_removals(self, removals: bool) -> Self {
+        Self { removals, ..self }
+    }
+
+    /// How many entries were taken from the sources, those included that are not shown.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    fn fill(&mut self) -> Result<(), StateError> {
+        let mut place = 0;
+        while let Some((source, waiting)) = self.sources.get_mut(place) {
+            if waiting.is_empty() {
+                *waiting = source.more()?;
+            }
+            if waiting.is_empty() {
+                self.sources.remove(place);
+            } else {
+                place += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<Option<Entry>, StateError> {
+        loop {
+            self.fill()?;
+            let mut best: Option<(usize, &[u8])> = None;
+            for (place, (_, waiting)) in self.sources.iter().enumerate() {
+                let Some((key, _)) = waiting.front() else { continue };
+                let wanted = if self.direction == Direction::Up { Ordering::Less } else { Ordering::Greater };
+                if best.is_none_or(|(_, known)| key.as_slice().cmp(known) == wanted) {
+                    best = Some((place, key));
+                }
+            }
+            let Some((place, _)) = best else { return Ok(None) };
+            let Some((key, value)) = self.sources[place].1.pop_front() else { return Ok(None) };
+            self.taken += 1;
+            for (_, waiting) in &mut self.sources[place + 1..] {
+                if waiting.front().is_some_and(|(other, _)| *other == key) {
+                    waiting.pop_front();
+                    self.taken += 1;
+                }
+            }
+            if value.is_some() || self.removals {
+                return Ok(Some((key, value)));
+            }
+        }
+    }
+}
+
+impl Iterator for Merge {
+    type Item = Result<Entry, StateError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let step = self.step();
+        self.failed = step.is_err();
+        step.transpose()
+    }
+}
+
+/// The rows of a scan that are there.
+pub(crate) fn rows(merge: Merge) -> impl Iterator<Item = Result<(Vec<u8>, Value), StateError>> {
+    merge.filter_map(|entry| match entry {
+        Ok((key, value)) => value.map(|value| Ok((key, value))),
+        Err(error) => Some(Err(error)),
+    })
+}

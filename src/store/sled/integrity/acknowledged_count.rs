@@ -1,0 +1,66 @@
+//! How many events were acknowledged, in a small file beside sled's. Where sled meets a damaged entry in its log it
+//! takes it for the torn end of a power cut, goes on without what follows, and says nothing; a start that finds fewer
+//! events than are noted here knows that they were lost. The note is made after the events are durable and is never
+//! synced by itself, so it may be behind, after a power failure for instance, and never ahead. Never repairs.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// The name of the file.
+pub(crate) const COUNT_FILE: &str = "rentcar.mark";
+/// Decimal digits of any count.
+const DIGITS: usize = 20;
+
+pub(crate) struct AcknowledgedCount {
+    file: File,
+    noted: u64,
+}
+
+impl AcknowledgedCount {
+    /// Opens the note of a store, or begins one.
+    pub(crate) fn open(directory: &Path) -> io::Result<Self> {
+        let file = File::options().create(true).truncate(false).read(true).write(true).open(directory.join(COUNT_FILE));
+        let file = file?;
+        let mut text = String::new();
+        match (&file).take(64).read_to_string(&mut text) {
+            Err(error) if error.kind() != ErrorKind::InvalidData => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
+        // An unreadable note, as a power failure can leave it, says nothing.
+        let noted = text.trim().parse().unwrap_or(0);
+        Ok(Self { file, noted })
+    }
+
+    /// How many events were acknowledged, as far as is noted.
+    pub(crate) fn noted(&self) -> u64 {
+        self.noted
+    }
+
+    /// Notes that so many events are durable.
+    pub(crate) fn note(&mut self, events: u64) -> io::Result<()> {
+        if events > self.noted {
+            self.file.write_all_at(format!("{events:0DIGITS$}\n").as_bytes(), 0)?;
+            self.noted = events;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_noted_is_found_again_and_never_becomes_less() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut mark = AcknowledgedCount::open(directory.path()).unwrap();
+        assert_eq!(mark.noted(), 0);
+        mark.note(7_000_000_000).unwrap();
+        mark.note(12).unwrap();
+        assert_eq!(AcknowledgedCount::open(directory.path()).unwrap().noted(), 7_000_000_000);
+        std::fs::write(directory.path().join(COUNT_FILE), [0xff, 0, 1]).unwrap();
+        assert_eq!(AcknowledgedCount::open(directory.path()).unwrap().noted(), 0);
+    }
+}

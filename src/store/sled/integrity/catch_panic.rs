@@ -1,0 +1,69 @@
+//! Turns sled's panics into errors. sled 0.34 panics where it meets pages that cannot be what it wrote; whoever starts
+//! a command is then told of the damage in a sentence, not shown the inside of a library. Hides no other panic.
+
+use super::directory::OpenError;
+use crate::store::journal::ReadError;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_hook};
+use std::path::Path;
+use std::sync::Once;
+
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A panic that was caught, with what it said.
+#[derive(Debug)]
+pub(crate) struct Panicked(pub String);
+
+impl Panicked {
+    /// What it means when a store is being opened.
+    pub(crate) fn while_opening(self, path: &Path) -> OpenError {
+        OpenError::damaged(path, format!("sled cannot read what it wrote ({})", self.0))
+    }
+
+    /// What it means when a store is being read.
+    pub(crate) fn while_reading(self) -> ReadError {
+        ReadError::Damaged(format!("sled cannot read what it wrote ({})", self.0))
+    }
+}
+
+/// The hook stays and asks each time, so that threads that work at the same time do not lose each other's.
+fn install() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let loud = take_hook();
+        set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
+            if !QUIET.get() {
+                loud(info);
+            }
+        }));
+    });
+}
+
+/// Does the work and answers with an error where sled panics on this thread.
+pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
+    install();
+    let before = QUIET.replace(true);
+    let done = catch_unwind(AssertUnwindSafe(work));
+    QUIET.set(before);
+    done.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        // Only the beginning: sled shows whole pages.
+        Panicked(text.unwrap_or_default().lines().next().unwrap_or_default().chars().take(200).collect())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_error_with_the_first_line_of_what_it_said() {
+        assert_eq!(catch_panic(|| 7).unwrap(), 7);
+        let Panicked(said) = catch_panic(|| panic!("page {}\n[1, 2, 3]", 9)).unwrap_err();
+        assert_eq!(said, "page 9");
+        assert!(!QUIET.get());
+    }
+}

@@ -1,0 +1,371 @@
+//! The directory of a store: what may be opened, who holds it, and that its names survive a power failure.
+//!
+//! A small text file says that the directory is a store of rentcar, in which format, and whether it is complete.
+//! It is written last when a store is created and last when one is imported, so that half a store is never taken
+//! for a whole one. Never looks into sled's own files.
+
+use super::acknowledged_count::COUNT_FILE;
+use super::sled_log_check::{self, Look};
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// The version of everything that this adapter stores. Stores of earlier versions are opened and go on as stores of this
+/// one: in 1 everything was under plain keys in sled, without a log in front of it; in 2 there were no no-shows, and a
+/// customer was erased without being closed first.
+pub const FORMAT: u16 = 3;
+/// The first version.
+#[cfg(test)]
+pub(crate) const PLAIN_FORMAT: u16 = 1;
+
+/// Whether stores of a version can be opened.
+pub(crate) fn is_readable(format: u16) -> bool {
+    (1..=FORMAT).contains(&format)
+}
+
+/// The folder of the log below the store's directory.
+pub(crate) const LOG_FOLDER: &str = "journal";
+const STATE_FILE: &str = "rentcar.store";
+const LOCK_FILE: &str = "rentcar.lock";
+const DB_FILE: &str = "db";
+/// The log as it was found, when sled may overwrite a part of it that is still readable.
+const KEPT_FILE: &str = "db.kept";
+const NAME: &str = "rentcar store";
+
+/// Why a store was not opened. Nothing was changed on disk, unless sled had to look at its log to find the damage:
+/// it overwrites what it takes for a torn end.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("{path} is in use by another process; stop that one first", path = .0.display())]
+    Locked(PathBuf),
+    /// It was written by another version of this program.
+    #[error(
+        "{path} has store format {found}, this program reads and writes format {FORMAT}; \
+         export it with the program that wrote it and import the archive with this one",
+        path = .path.display()
+    )]
+    Format {
+        /// The directory.
+        path: PathBuf,
+        /// The format found.
+        found: String,
+    },
+    /// It was created for other contexts or numbers of shards.
+    #[error(
+        "{path} was created with the shards {found}, but {configured} are configured; configure those of the store, \
+         which are fixed when it is created, or export it and import it into a new one",
+        path = .path.display()
+    )]
+    Shards {
+        /// The directory.
+        path: PathBuf,
+        /// What the store has.
+        found: String,
+        /// What is configured.
+        configured: String,
+    },
+    /// Something else is kept there.
+    #[error(
+        "{path} is not a store of rentcar and not empty; name an empty or a new directory",
+        path = .0.display()
+    )]
+    NotAStore(PathBuf),
+    /// There is nothing, and nothing may be created.
+    #[error("{path} holds no store", path = .0.display())]
+    Missing(PathBuf),
+    /// There is a store already, where an empty directory is needed.
+    #[error("{path} holds a store already; name an empty or a new directory", path = .0.display())]
+    Occupied(PathBuf),
+    /// An import did not come to its end.
+    #[error(
+        "the import into {path} did not come to its end; remove the directory and import again",
+        path = .0.display()
+    )]
+    Incomplete(PathBuf),
+    /// Events that were acknowledged are not there any more.
+    #[error(
+        "{path} is damaged: {acknowledged} events were acknowledged, but only {found} are left, since part of the log \
+         is unreadable or cut off{}. Restore a backup; or, to go on without them, remove the file {COUNT_FILE} there",
+        if *.kept { " (the log as it was found is kept in the file `db.kept` there)" } else { "" },
+        path = .path.display()
+    )]
+    Lost {
+        /// The directory.
+        path: PathBuf,
+        /// How many events had become durable.
+        acknowledged: u64,
+        /// How many there are.
+        found: u64,
+        /// Whether the log as it was found is kept.
+        kept: bool,
+    },
+    /// What is stored cannot be what was written.
+    #[error(
+        "{path} is damaged: {what}. Restore a backup, or run `rentcar verify` to learn more",
+        path = .path.display()
+    )]
+    Damaged {
+        /// The directory.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// There is no room.
+    #[error("there is no room left on the disk of {path}", path = .0.display())]
+    DiskFull(PathBuf),
+    /// The rights of the process do not suffice.
+    #[error("this process may not read and write {path}", path = .0.display())]
+    NoPermission(PathBuf),
+    /// The options cannot be right.
+    #[error("the store's options are not acceptable: {0}")]
+    Options(String),
+    /// Anything else that the operating system reports.
+    #[error("{path} cannot be opened: {reason}", path = .path.display())]
+    Io {
+        /// The directory.
+        path: PathBuf,
+        /// What the operating system says; not a `source`, since the sentence has it already.
+        reason: io::Error,
+    },
+}
+
+impl OpenError {
+    pub(crate) fn io(path: &Path, reason: io::Error) -> Self {
+        let path = path.to_path_buf();
+        if reason.kind() == io::ErrorKind::StorageFull || reason.kind() == io::ErrorKind::QuotaExceeded {
+            return Self::DiskFull(path);
+        }
+        if reason.kind() == io::ErrorKind::PermissionDenied || reason.kind() == io::ErrorKind::ReadOnlyFilesystem {
+            return Self::NoPermission(path);
+        }
+        Self::Io { path, reason }
+    }
+
+    pub(crate) fn damaged(path: &Path, what: impl Into<String>) -> Self {
+        Self::Damaged { path: path.to_path_buf(), what: what.into() }
+    }
+
+    /// sled's errors, of which some say how the store can be had again.
+    pub(crate) fn sled(path: &Path, error: ::sled::Error) -> Self {
+        match error {
+            ::sled::Error::Io(source) if source.to_string().contains("could not acquire lock") => {
+                Self::Locked(path.to_path_buf())
+            }
+            ::sled::Error::Io(source) => Self::io(path, source),
+            ::sled::Error::Corruption { at: None, .. } => Self::damaged(
+                path,
+                "sled cannot read its snapshot, or not the part of its log that this describes: move the files `snap.*`, \
+                 which it derives from the log, out of the directory and start again, which tells whether more is lost",
+            ),
+            other @ (::sled::Error::Corruption { .. }
+            | ::sled::Error::CollectionNotFound(_)
+            | ::sled::Error::Unsupported(_)
+            | ::sled::Error::ReportableBug(_)) => Self::damaged(path, format!("sled reports: {other}")),
+        }
+    }
+}
+
+/// What a directory holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Contents {
+    /// Nothing, or a store whose creation was cut short before anything could be written to it.
+    Nothing,
+    /// A complete store.
+    Store,
+}
+
+/// A directory that this process holds until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+    /// Holds the lock; the operating system releases it with the process, however that ends.
+    _lock: File,
+}
+
+impl Directory {
+    /// Looks at a directory and takes hold of it.
+    pub(crate) fn hold(path: &Path, create: bool) -> Result<(Self, Contents), OpenError> {
+        let contents = look(path)?;
+        if contents == Contents::Nothing {
+            if !create {
+                return Err(OpenError::Missing(path.to_path_buf()));
+            }
+            fs::create_dir_all(path).map_err(|error| OpenError::io(path, error))?;
+        }
+        let lock = lock(path)?;
+        let directory = Self { path: path.to_path_buf(), _lock: lock };
+        // Another process may have finished what it was creating while this one waited for its turn.
+        let contents = look(path)?;
+        if contents == Contents::Nothing {
+            directory.write_state("creating")?;
+        }
+        directory.discard_leftovers(contents).map_err(|error| OpenError::io(path, error))?;
+        Ok((directory, contents))
+    }
+
+    /// Removes what a killed process left half written: sled's unfinished snapshots, which sled 0.34 would take for
+    /// finished ones and then refuse to start; and everything of a creation that did not come to its end, during
+    /// which nothing can have been acknowledged.
+    fn discard_leftovers(&self, contents: Contents) -> io::Result<()> {
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let unfinished = name.starts_with("snap.") && name.ends_with(".generating");
+            let of_creation = name.starts_with("snap.") || ["conf", DB_FILE].contains(&name);
+            if unfinished || (contents == Contents::Nothing && of_creation) {
+                fs::remove_file(entry.path())?;
+            }
+            if contents == Contents::Nothing && name == LOG_FOLDER {
+                fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// sled's log file, which has to be synced by a handle of our own.
+    pub(crate) fn database_file(&self) -> PathBuf {
+        self.path.join(DB_FILE)
+    }
+
+    /// Looks at sled's log before sled does: refuses what is certainly damaged, and keeps a copy of what may be.
+    pub(crate) fn look_at_log(&self) -> Result<(), OpenError> {
+        let (path, log) = (self.path(), self.path.join(DB_FILE));
+        match sled_log_check::look(path, &log).map_err(|error| OpenError::io(path, error))? {
+            Look::Sound => Ok(()),
+            Look::Damaged { offset } => {
+                Err(OpenError::damaged(path, format!("its file `db` is unreadable at byte {offset}")))
+            }
+            // What was kept before sled overwrote anything is never replaced by what came later.
+            Look::Doubtful if self.kept_log() => Ok(()),
+            Look::Doubtful => {
+                let (new, kept) = (self.path.join("db.kept.new"), self.path.join(KEPT_FILE));
+                let keep = || fs::copy(&log, &new).and_then(|_| fs::rename(&new, kept));
+                keep().map_err(|error| OpenError::io(path, error))
+            }
+        }
+    }
+
+    /// Whether there is a copy of the log as it was found.
+    pub(crate) fn kept_log(&self) -> bool {
+        self.path.join(KEPT_FILE).exists()
+    }
+
+    /// Removes that copy, once nothing turned out to be lost.
+    pub(crate) fn forget_kept_log(&self) -> Result<(), OpenError> {
+        match fs::remove_file(self.path.join(KEPT_FILE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(OpenError::io(&self.path, error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    pub(crate) fn mark_importing(&self) -> Result<(), OpenError> {
+        self.write_state("importing")
+    }
+
+    /// Makes the names of all files durable, and then says that the store is complete.
+    pub(crate) fn mark_complete(&self) -> Result<(), OpenError> {
+        self.sync_names().map_err(|error| OpenError::io(&self.path, error))?;
+        self.write_state(&format!("format {FORMAT}"))
+    }
+
+    /// Says that the store is one of this version from now on, if it was one of an earlier one.
+    pub(crate) fn mark_current(&self) -> Result<(), OpenError> {
+        let stored =
+            fs::read_to_string(self.path.join(STATE_FILE)).map_err(|error| OpenError::io(&self.path, error))?;
+        if stored.trim() == format!("{NAME}, format {FORMAT}") { Ok(()) } else { self.mark_complete() }
+    }
+
+    fn write_state(&self, state: &str) -> Result<(), OpenError> {
+        let write = || {
+            let (new, place) = (self.path.join("rentcar.store.new"), self.path.join(STATE_FILE));
+            let mut file = File::create(&new)?;
+            writeln!(file, "{NAME}, {state}")?;
+            file.sync_all()?;
+            fs::rename(new, place)?;
+            self.sync_names()
+        };
+        write().map_err(|error| OpenError::io(&self.path, error))
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        for file in ["conf", DB_FILE] {
+            match File::open(self.path.join(file)) {
+                Ok(file) => file.sync_all()?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        sync_directory(&self.path)?;
+        self.path.canonicalize()?.parent().map_or(Ok(()), sync_directory)
+    }
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    match File::open(path).and_then(|directory| directory.sync_all()) {
+        // The parent may belong to somebody else, as a mount point's does; then its names are not ours to keep.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
+    }
+}
+
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let open = File::options().create(true).truncate(false).write(true).open(path.join(LOCK_FILE));
+    let file = open.map_err(|error| OpenError::io(path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked(path.to_path_buf())),
+        Err(TryLockError::Error(error)) => Err(OpenError::io(path, error)),
+    }
+}
+
+/// What is there, without touching it.
+fn look(path: &Path) -> Result<Contents, OpenError> {
+    let state = match fs::read(path.join(STATE_FILE)) {
+        Ok(state) => String::from_utf8_lossy(&state).trim().to_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return look_without_state(path),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Err(OpenError::NotAStore(path.to_path_buf()));
+        }
+        Err(error) => return Err(OpenError::io(path, error)),
+    };
+    let Some(state) = state.strip_prefix(NAME).and_then(|rest| rest.strip_prefix(", ")) else {
+        return Err(OpenError::NotAStore(path.to_path_buf()));
+    };
+    match state {
+        "creating" => Ok(Contents::Nothing),
+        "importing" => Err(OpenError::Incomplete(path.to_path_buf())),
+        format if (1..=FORMAT).any(|known| format == format!("format {known}")) => {
+            match fs::metadata(path.join(DB_FILE)) {
+                Ok(file) if file.len() > 0 => Ok(Contents::Store),
+                Ok(_) => Err(OpenError::damaged(path, "its file `db` is empty")),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    Err(OpenError::damaged(path, "its file `db` is missing"))
+                }
+                Err(error) => Err(OpenError::io(path, error)),
+            }
+        }
+        other => Err(OpenError::Format { path: path.to_path_buf(), found: other.replacen("format ", "", 1) }),
+    }
+}
+
+fn look_without_state(path: &Path) -> Result<Contents, OpenError> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Contents::Nothing),
+        Err(error) => return Err(OpenError::io(path, error)),
+    };
+    for entry in entries {
+        let name = entry.map_err(|error| OpenError::io(path, error))?.file_name();
+        // What a creation leaves that was cut short at its very beginning, and what a fresh volume has.
+        if !["rentcar.store.new", LOCK_FILE, "lost+found"].iter().any(|own| name == *own) {
+            return Err(OpenError::NotAStore(path.to_path_buf()));
+        }
+    }
+    Ok(Contents::Nothing)
+}
