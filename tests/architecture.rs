@@ -34,7 +34,7 @@ const DOORS: [(&str, &str); 7] = [
     ("src/http/admin.rs", "actors::bulkhead"),
     // The record of a whole request that was answered before.
     ("src/http/idempotency.rs", "store::journal::CommandRecord"),
-    ("src/http/customers.rs", "store::journal::CommandRecord"),
+    ("src/http/response_store.rs", "store::journal::CommandRecord"),
     // The routes of the sandbox provider.
     ("src/http/provider.rs", "providers"),
     ("src/http/routes.rs", "providers::sandbox"),
@@ -94,7 +94,7 @@ const PANICS: [&str; 6] = [".unwrap()", ".expect(", "panic!", "todo!", "unimplem
 const NUMBERS: [&str; 6] = ["CarNo", "CustomerNo", "ReservationNo", "PaymentNo", "RentalNo", "BlockNo"];
 
 /// Who at the front door reads back what the service itself has given or kept.
-const READ_BACK: [&str; 2] = ["src/http/customers.rs", "src/http/legacy/numbering.rs"];
+const READ_BACK: [&str; 2] = ["src/http/response_store.rs", "src/http/legacy/numbering.rs"];
 
 struct Source {
     /// From the root of the project, with `/`.

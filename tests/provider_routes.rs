@@ -50,7 +50,10 @@ async fn settings_that_are_not_acceptable_change_nothing() {
     ] {
         let (status, problem) = ask(Method::PUT, &url, Some(bad)).await;
         assert_eq!((status, &problem["code"]), (StatusCode::BAD_REQUEST, &json!("invalid_request")), "{bad}");
-        assert_eq!((&problem["type"], &problem["status"]), (&json!("about:blank"), &json!(400)));
+        assert_eq!(
+            (&problem["type"], &problem["status"]),
+            (&json!("urn:rentcar:problem:invalid_request"), &json!(400))
+        );
     }
     assert_eq!(ask(Method::GET, &url, None).await.1["capacity"], 0);
 }

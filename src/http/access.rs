@@ -22,6 +22,8 @@ pub enum BodyRule {
     Optional,
     /// There must be one, and it is JSON.
     Required,
+    /// It is read whatever its media type says, and may be empty.
+    AnyType,
 }
 
 /// The class of a call in an overload, the most urgent last: the first classes are shed first.
@@ -73,40 +75,115 @@ pub struct Route {
     pub body: BodyRule,
     /// Whether an `Idempotency-Key` is read.
     pub keyed: bool,
+    /// Whether it changes what is stored.
+    pub stored: bool,
     pub priority: Priority,
 }
 
 impl Route {
     pub const fn get(template: &'static str, access: Access, name: &'static str) -> Route {
         let priority = Priority::Look;
-        Route { method: Method::GET, template, access, name, body: BodyRule::Ignored, keyed: false, priority }
+        Route {
+            method: Method::GET,
+            template,
+            access,
+            name,
+            body: BodyRule::Ignored,
+            keyed: false,
+            stored: false,
+            priority,
+        }
     }
 
     /// With a body, and an `Idempotency-Key` if the caller sends one.
     pub const fn post(template: &'static str, access: Access, name: &'static str) -> Route {
         let priority = Priority::Settle;
-        Route { method: Method::POST, template, access, name, body: BodyRule::Required, keyed: true, priority }
+        Route {
+            method: Method::POST,
+            template,
+            access,
+            name,
+            body: BodyRule::Required,
+            keyed: true,
+            stored: true,
+            priority,
+        }
     }
 
     /// As [`Route::post`], but the body may be missing.
     pub const fn post_bare(template: &'static str, access: Access, name: &'static str) -> Route {
         let priority = Priority::Settle;
-        Route { method: Method::POST, template, access, name, body: BodyRule::Optional, keyed: true, priority }
+        Route {
+            method: Method::POST,
+            template,
+            access,
+            name,
+            body: BodyRule::Optional,
+            keyed: true,
+            stored: true,
+            priority,
+        }
     }
 
     pub const fn patch(template: &'static str, access: Access, name: &'static str) -> Route {
         let priority = Priority::Settle;
-        Route { method: Method::PATCH, template, access, name, body: BodyRule::Required, keyed: false, priority }
+        Route {
+            method: Method::PATCH,
+            template,
+            access,
+            name,
+            body: BodyRule::Required,
+            keyed: false,
+            stored: true,
+            priority,
+        }
     }
 
     pub const fn put(template: &'static str, access: Access, name: &'static str) -> Route {
         let priority = Priority::Settle;
-        Route { method: Method::PUT, template, access, name, body: BodyRule::Required, keyed: false, priority }
+        Route {
+            method: Method::PUT,
+            template,
+            access,
+            name,
+            body: BodyRule::Required,
+            keyed: false,
+            stored: true,
+            priority,
+        }
     }
 
     pub const fn delete(template: &'static str, access: Access, name: &'static str) -> Route {
         let priority = Priority::Settle;
-        Route { method: Method::DELETE, template, access, name, body: BodyRule::Ignored, keyed: false, priority }
+        Route {
+            method: Method::DELETE,
+            template,
+            access,
+            name,
+            body: BodyRule::Ignored,
+            keyed: false,
+            stored: true,
+            priority,
+        }
+    }
+
+    #[must_use]
+    pub const fn reading(mut self, body: BodyRule) -> Route {
+        self.body = body;
+        self
+    }
+
+    #[must_use]
+    pub const fn unkeyed(mut self) -> Route {
+        self.keyed = false;
+        self
+    }
+
+    /// It changes nothing that is stored, so it is carried out while the journal takes no changes, too.
+    #[must_use]
+    pub const fn unstored(mut self) -> Route {
+        self.stored = false;
+        self
     }
 
     #[must_use]
@@ -144,7 +221,7 @@ pub const fn admit(access: Access, _headers: &HeaderMap) -> Result<(), Problem> 
 macro_rules! routes {
     ($($(#[$doc:meta])* $id:ident = $route:expr;)*) => {
         $($(#[$doc])* pub static $id: Route = $route;)*
-        /// Every route but those of the legacy API and of the sandbox provider.
+        /// Every route but those of the legacy API.
         pub static TABLE: &[&Route] = &[$(&$id),*];
     };
 }
@@ -180,6 +257,14 @@ routes! {
     RECONCILIATION =
         Route::get("/v1/admin/payment/reconciliation", Access::Ops, "reconcilePayments").of(Priority::Operate);
     FORCE_BREAKER = Route::post("/v1/admin/payment/breaker", Access::Ops, "forceBreaker").of(Priority::Operate);
+    PROVIDER_SETTINGS =
+        Route::get("/v1/admin/payment-provider", Access::Ops, "getProviderSettings").of(Priority::Operate);
+    CHANGE_PROVIDER_SETTINGS = Route::put("/v1/admin/payment-provider", Access::Ops, "changeProviderSettings")
+        .reading(BodyRule::AnyType)
+        .unstored()
+        .of(Priority::Operate);
+    PROVIDER_LEDGER =
+        Route::get("/v1/admin/payment-provider/ledger", Access::Ops, "getProviderLedger").of(Priority::Operate);
     BACKUP = Route::get("/v1/admin/backup", Access::Ops, "backUp").of(Priority::Operate);
     FAULT = Route::post("/v1/admin/faults", Access::Ops, "injectFault").of(Priority::Operate);
     HEALTH = Route::get("/actuator/health", Access::Public, "getHealth").of(Priority::Operate);

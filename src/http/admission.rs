@@ -37,7 +37,7 @@ impl Admission {
         };
         let admitted = within
             .and_then(|()| self.shedder.admit(route.priority))
-            .and_then(|()| if route.is_safe() { Ok(()) } else { self.storage.admit(route) });
+            .and_then(|()| if route.stored { self.storage.admit(route) } else { Ok(()) });
         (admitted, allowance)
     }
 }

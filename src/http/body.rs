@@ -44,7 +44,9 @@ impl BodyLimits {
         }
         let refusal = match () {
             () if announced(headers) > Some(self.bytes_max as u64) => Some(Problem::body_too_large(self.bytes_max)),
-            () if may_have_body(headers) && !is_json(headers) => Some(Problem::unsupported_media_type()),
+            () if rule != BodyRule::AnyType && may_have_body(headers) && !is_json(headers) => {
+                Some(Problem::unsupported_media_type())
+            }
             () => None,
         };
         if let Some(problem) = refusal {

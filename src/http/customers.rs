@@ -4,18 +4,13 @@ use super::Front;
 use super::access;
 use super::answer::Answer;
 use super::endpoint::{Call, Group, Outcome};
-use super::idempotency::Answers;
 use super::json::Members;
 use super::problem::Problem;
 use super::values::{render_instant, segment};
 use crate::actors::api::{CustomerView, PersonalData, ServiceError};
-use crate::actors::service::Service;
 use crate::domain::customer::{self, NAME_CHARS_MAX};
 use crate::domain::ids::CustomerNo;
 use crate::domain::spelling::shows_nothing;
-use crate::store::journal::CommandRecord;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use serde::Serialize;
 use std::sync::Arc;
 use warp::http::StatusCode;
@@ -102,6 +97,14 @@ async fn erase(front: Arc<Front>, call: Call) -> Outcome {
     Ok(Answer::no_content())
 }
 
+/// A customer as JSON.
+///
+/// # Errors
+/// 500 `internal_error`, never in practice.
+pub(super) fn render(view: CustomerView) -> Result<String, Problem> {
+    serde_json::to_string(&CustomerDto::of(view)).map_err(|_| Problem::internal())
+}
+
 fn email(members: &mut Members) -> Result<String, Problem> {
     let email = members.text("email", EMAIL_CHARS_MAX)?;
     // Only sending mail could show whether the address exists.
@@ -109,30 +112,6 @@ fn email(members: &mut Members) -> Result<String, Problem> {
         !shows_nothing(local) && !shows_nothing(domain) && !domain.contains('@') && !email.contains(char::is_whitespace)
     });
     if plausible { Ok(email) } else { Err(members.invalid("email", "it must be a mail address")) }
-}
-
-impl Answers for Service {
-    fn remembered<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<CommandRecord>, ServiceError>> {
-        Service::remembered(self, id).boxed()
-    }
-
-    fn remember(&self, record: CommandRecord) -> BoxFuture<'_, Result<CommandRecord, ServiceError>> {
-        Service::remember(self, record).boxed()
-    }
-
-    /// The only answers with personal data are those of [`register`], and a customer's number leads to them.
-    fn rendered<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<String, Problem>> {
-        async move {
-            let customer_no = CustomerNo::stored(reference).map_err(|_| Problem::internal())?;
-            let view = self.customer(&customer_no).await?;
-            serde_json::to_string(&CustomerDto::of(view)).map_err(|_| Problem::internal())
-        }
-        .boxed()
-    }
-
-    fn now_ms(&self) -> i64 {
-        self.now().as_millis()
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::access::{Priority, Route, admit};
 use super::admission::Admission;
 use super::answer::Answer;
 use super::body::{self, BodyLimits, BodyStream};
-use super::idempotency::{self, Answers, IdempotencyKey, InUse};
+use super::idempotency::{self, IdempotencyKey, InUse, ResponseStore};
 use super::numbers::{Number, Spelled};
 use super::problem::Problem;
 use super::query::Query;
@@ -51,7 +51,7 @@ impl Default for RequestLimits {
 
 pub struct Common {
     limits: RequestLimits,
-    answers: Arc<dyn Answers>,
+    responses: Option<Arc<dyn ResponseStore>>,
     in_use: Arc<InUse>,
     permits: Arc<Semaphore>,
     changes: TaskTracker,
@@ -60,18 +60,23 @@ pub struct Common {
 
 impl Common {
     /// Changes run in `changes`, so that a shutdown can wait for them.
-    pub fn new(limits: RequestLimits, answers: Arc<dyn Answers>, changes: TaskTracker) -> Arc<Common> {
-        Common::on(limits, answers, changes, Arc::default())
+    pub fn new(limits: RequestLimits, responses: Arc<dyn ResponseStore>, changes: TaskTracker) -> Arc<Common> {
+        Common::on(limits, Some(responses), changes, Arc::default())
+    }
+
+    /// For routes of which none is keyed.
+    pub fn unkeyed(limits: RequestLimits, changes: TaskTracker) -> Arc<Common> {
+        Common::on(limits, None, changes, Arc::default())
     }
 
     pub fn on(
         limits: RequestLimits,
-        answers: Arc<dyn Answers>,
+        responses: Option<Arc<dyn ResponseStore>>,
         changes: TaskTracker,
         admission: Arc<Admission>,
     ) -> Arc<Common> {
         let permits = Arc::new(Semaphore::new(limits.changes_max.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Common { limits, answers, in_use: Arc::default(), permits, changes, admission })
+        Arc::new(Common { limits, responses, in_use: Arc::default(), permits, changes, admission })
     }
 }
 
@@ -368,14 +373,14 @@ async fn change(
         let outcome = AssertUnwindSafe(async { handler(call).await }).catch_unwind().await;
         outcome.unwrap_or_else(|_| Err(panicked(route)))
     };
-    let Some(keyed) = keyed else { return run(call).await };
+    let (Some(keyed), Some(responses)) = (keyed, &common.responses) else { return run(call).await };
     let _claim = common.in_use.claim(&keyed)?;
-    if let Some(answer) = idempotency::recall(common.answers.as_ref(), &keyed).await? {
+    if let Some(answer) = idempotency::recorded(responses.as_ref(), &keyed).await? {
         return Ok(answer);
     }
-    // Its commands are recorded under this key in the appends themselves, in case the process ends before `keep`.
+    // Its commands are recorded under this key in the appends themselves, in case the process ends before `record`.
     let answer = CALLER_KEY.scope(keyed.caller_key(), run(call)).await.unwrap_or_else(Answer::from);
-    idempotency::keep(common.answers.as_ref(), &keyed, &answer).await;
+    idempotency::record(responses.as_ref(), &keyed, &answer).await;
     Ok(answer)
 }
 

@@ -22,18 +22,18 @@ pub const REPLAYED_HEADER: HeaderName = HeaderName::from_static("idempotency-rep
 pub const KEY_CHARS_MAX: usize = 255;
 
 /// The headers of an answer that are stored with it.
-const KEPT_HEADERS: [HeaderName; 4] = [CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER];
+const STORED_HEADERS: [HeaderName; 4] = [CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER];
 
 type Hash = [u8; 32];
 
-pub trait Answers: Send + Sync + 'static {
-    fn remembered<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<CommandRecord>, ServiceError>>;
+pub trait ResponseStore: Send + Sync + 'static {
+    fn load<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<CommandRecord>, ServiceError>>;
 
     /// Stores a record; the first record of an id stays, and is returned.
-    fn remember(&self, record: CommandRecord) -> BoxFuture<'_, Result<CommandRecord, ServiceError>>;
+    fn store(&self, record: CommandRecord) -> BoxFuture<'_, Result<CommandRecord, ServiceError>>;
 
-    /// The body of an answer that was kept by reference, rendered again.
-    fn rendered<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<String, Problem>>;
+    /// The body of an answer that was stored by reference, rendered again.
+    fn render<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<String, Problem>>;
 
     fn now_ms(&self) -> i64;
 }
@@ -118,15 +118,15 @@ impl InUse {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Kept {
+struct StoredResponse {
     fingerprint: String,
     status: u16,
     headers: Vec<(String, String)>,
-    body: KeptBody,
+    body: StoredBody,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-enum KeptBody {
+enum StoredBody {
     None,
     Text(String),
     Reference(String),
@@ -136,70 +136,70 @@ enum KeptBody {
 ///
 /// # Errors
 /// 422 when the body was another one; errors of the store.
-pub async fn recall(answers: &dyn Answers, keyed: &IdempotencyKey) -> Result<Option<Answer>, Problem> {
-    match answers.remembered(&keyed.record_id()).await? {
-        Some(record) if record.expires_ms > answers.now_ms() => replay(answers, keyed, &record).await,
+pub async fn recorded(responses: &dyn ResponseStore, keyed: &IdempotencyKey) -> Result<Option<Answer>, Problem> {
+    match responses.load(&keyed.record_id()).await? {
+        Some(record) if record.expires_ms > responses.now_ms() => replay(responses, keyed, &record).await,
         Some(_) | None => Ok(None),
     }
 }
 
 /// Stores the answer of this call. Failures of the service itself are not stored, so that the call can be retried; nor
 /// is a failed precondition, since the call can be repeated with a newer version.
-pub async fn keep(answers: &dyn Answers, keyed: &IdempotencyKey, answer: &Answer) {
+pub async fn record(responses: &dyn ResponseStore, keyed: &IdempotencyKey, answer: &Answer) {
     if answer.status.is_server_error() || answer.status == StatusCode::PRECONDITION_FAILED {
         return;
     }
-    let Some(kept) = kept(keyed, answer) else { return };
+    let Some(stored) = encode(keyed, answer) else { return };
     let record = CommandRecord {
         id: keyed.record_id().into(),
-        answer: kept,
-        expires_ms: answers.now_ms().saturating_add(ANSWER_KEPT_MS),
+        answer: stored,
+        expires_ms: responses.now_ms().saturating_add(ANSWER_KEPT_MS),
     };
-    if let Err(error) = answers.remember(record).await {
+    if let Err(error) = responses.store(record).await {
         // The change is done; a repeat finds it by the number made from the key.
         tracing::warn!(%error, "answer not recorded");
     }
 }
 
-fn kept(keyed: &IdempotencyKey, answer: &Answer) -> Option<Bytes> {
+fn encode(keyed: &IdempotencyKey, answer: &Answer) -> Option<Bytes> {
     let body = match (&answer.keeping, &answer.content) {
-        (ReplayPolicy::ByReference(reference), _) => KeptBody::Reference(reference.clone()),
-        (ReplayPolicy::Verbatim, Content::Empty) => KeptBody::None,
-        (ReplayPolicy::Verbatim, Content::Text(text)) => KeptBody::Text(text.to_string()),
+        (ReplayPolicy::ByReference(reference), _) => StoredBody::Reference(reference.clone()),
+        (ReplayPolicy::Verbatim, Content::Empty) => StoredBody::None,
+        (ReplayPolicy::Verbatim, Content::Text(text)) => StoredBody::Text(text.to_string()),
         (ReplayPolicy::Verbatim, Content::Stream(_)) => return None,
     };
     let header = |name: &HeaderName| {
         let value = answer.headers.get(name)?.to_str().ok()?;
         Some((name.as_str().to_owned(), value.to_owned()))
     };
-    let kept = Kept {
+    let stored = StoredResponse {
         fingerprint: hex(&keyed.fingerprint),
         status: answer.status.as_u16(),
-        headers: KEPT_HEADERS.iter().filter_map(header).collect(),
+        headers: STORED_HEADERS.iter().filter_map(header).collect(),
         body,
     };
-    serde_json::to_vec(&kept).ok().map(Bytes::from)
+    serde_json::to_vec(&stored).ok().map(Bytes::from)
 }
 
 async fn replay(
-    answers: &dyn Answers,
+    responses: &dyn ResponseStore,
     keyed: &IdempotencyKey,
     record: &CommandRecord,
 ) -> Result<Option<Answer>, Problem> {
-    let Ok(kept) = serde_json::from_slice::<Kept>(&record.answer) else {
+    let Ok(stored) = serde_json::from_slice::<StoredResponse>(&record.answer) else {
         tracing::error!("recorded answer is not readable");
         return Err(Problem::outcome_unknown());
     };
-    if kept.fingerprint != hex(&keyed.fingerprint) {
+    if stored.fingerprint != hex(&keyed.fingerprint) {
         return Err(reused());
     }
-    let status = StatusCode::from_u16(kept.status).unwrap_or(StatusCode::OK);
-    let mut answer = match kept.body {
-        KeptBody::None => Answer::empty(status),
-        KeptBody::Text(text) => Answer::text(status, JSON, text),
-        KeptBody::Reference(reference) => Answer::text(status, JSON, answers.rendered(&reference).await?).uncached(),
+    let status = StatusCode::from_u16(stored.status).unwrap_or(StatusCode::OK);
+    let mut answer = match stored.body {
+        StoredBody::None => Answer::empty(status),
+        StoredBody::Text(text) => Answer::text(status, JSON, text),
+        StoredBody::Reference(reference) => Answer::text(status, JSON, responses.render(&reference).await?).uncached(),
     };
-    for (name, value) in kept.headers {
+    for (name, value) in stored.headers {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             answer.headers.insert(name, value);
         }

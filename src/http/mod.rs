@@ -34,6 +34,7 @@ pub mod reconciliation;
 mod refusals;
 mod rentals;
 mod reservations;
+mod response_store;
 mod routes;
 pub mod server;
 pub mod shedding;

@@ -92,11 +92,19 @@ impl Query {
     /// # Errors
     /// 400 `invalid_query`.
     pub fn page(&self) -> Result<PageOf, Problem> {
+        self.page_of(LIMIT_DEFAULT, LIMIT_MAX)
+    }
+
+    /// As [`Query::page`], of a list with bounds of its own.
+    ///
+    /// # Errors
+    /// 400 `invalid_query`.
+    pub fn page_of(&self, limit_default: usize, limit_max: usize) -> Result<PageOf, Problem> {
         let cursor = self.text("cursor", CURSOR_CHARS_MAX)?.map(str::to_owned);
         let limit = match self.get("limit") {
-            None => LIMIT_DEFAULT,
-            Some(text) => parse_limit(text)
-                .ok_or_else(|| Problem::invalid_query(format!("limit: it must be a number from 1 to {LIMIT_MAX}")))?,
+            None => limit_default,
+            Some(text) => parse_limit(text, limit_max)
+                .ok_or_else(|| Problem::invalid_query(format!("limit: it must be a number from 1 to {limit_max}")))?,
         };
         Ok(PageOf { cursor, limit })
     }
@@ -119,10 +127,10 @@ pub fn period(from: Timestamp, to: Timestamp) -> Result<Period, Problem> {
     Period::new(from, to).ok_or_else(|| Problem::bad_request("invalid_period", "the period must end after it begins"))
 }
 
-fn parse_limit(text: &str) -> Option<usize> {
+fn parse_limit(text: &str, limit_max: usize) -> Option<usize> {
     // `parse` would accept a sign too.
-    let digits = text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|limit| digits && (1..=LIMIT_MAX).contains(limit))
+    let digits = text.len() <= 4 && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|limit| digits && (1..=limit_max).contains(limit))
 }
 
 fn unknown(name: &str, known: &[&str]) -> Problem {

@@ -3,7 +3,7 @@
 use super::access::Route;
 use super::endpoint::{Common, Group, fallback};
 use super::front::Front;
-use super::idempotency::Answers;
+use super::idempotency::ResponseStore;
 use super::{
     access, admin, availability, cars, customers, health, ledger, legacy, metrics, my_page, openapi, payments,
     provider, rentals, reservations,
@@ -19,25 +19,24 @@ pub fn routes(front: &Arc<Front>, sandbox: Option<Sandbox>) -> BoxedFilter<(Resp
     let common = common(front);
     let native = native(Group::new(&common, front));
     let legacy = legacy::mount(Group::new(&common, front));
-    let all: Vec<&'static Route> = native.routes().into_iter().chain(legacy.routes()).collect();
-    let is_mounted = |route: &&&'static Route| all.contains(*route) || **route == &access::FAULT;
+    let sandbox = sandbox.map(|sandbox| provider::mount(Group::new(&common, &Arc::new(sandbox))));
+    let of_sandbox = sandbox.iter().flat_map(Group::routes);
+    let all: Vec<&'static Route> = native.routes().into_iter().chain(legacy.routes()).chain(of_sandbox).collect();
+    let may_be_absent =
+        [&access::FAULT, &access::PROVIDER_SETTINGS, &access::CHANGE_PROVIDER_SETTINGS, &access::PROVIDER_LEDGER];
+    let is_mounted = |route: &&&'static Route| all.contains(*route) || may_be_absent.contains(*route);
     debug_assert_eq!(access::TABLE.iter().filter(is_mounted).count(), access::TABLE.len(), "a route has no handler");
-    let rest = native.filter().or(legacy.filter()).unify().or(fallback(&common, &all)).unify().boxed();
+    let fallback = fallback(&common, &all);
+    let rest = native.filter().or(legacy.filter()).unify();
     match sandbox {
-        Some(sandbox) => inside(sandbox).or(rest).unify().boxed(),
-        None => rest,
+        Some(sandbox) => rest.or(sandbox.filter()).unify().or(fallback).unify().boxed(),
+        None => rest.or(fallback).unify().boxed(),
     }
 }
 
-fn inside(sandbox: Sandbox) -> BoxedFilter<(Response,)> {
-    let settings = warp::path!("v1" / "admin" / "payment-provider" / ..).and(provider::settings(sandbox.clone()));
-    let ledger = warp::path!("v1" / "admin" / "payment-provider" / "ledger" / ..).and(provider::ledger(sandbox));
-    settings.or(ledger).unify().boxed()
-}
-
 fn common(front: &Front) -> Arc<Common> {
-    let answers: Arc<dyn Answers> = Arc::clone(&front.service) as _;
-    Common::on(front.settings.requests.clone(), answers, front.changes.clone(), Arc::clone(&front.admission))
+    let responses: Arc<dyn ResponseStore> = Arc::clone(&front.service) as _;
+    Common::on(front.settings.requests.clone(), Some(responses), front.changes.clone(), Arc::clone(&front.admission))
 }
 
 /// The native routes and those of operators, the most frequent first, since the first match answers.

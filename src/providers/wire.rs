@@ -358,20 +358,6 @@ impl TryFrom<LedgerBody> for RecordPage {
     }
 }
 
-/// A problem in the form of RFC 9457, as sent.
-#[derive(Debug, Serialize)]
-pub struct ProblemBody<'a> {
-    /// Always `about:blank`: the code tells problems apart.
-    #[serde(rename = "type")]
-    pub kind: &'static str,
-    pub title: &'static str,
-    pub status: u16,
-    /// What is wrong, for a person.
-    pub detail: &'a str,
-    /// What is wrong, for a program.
-    pub code: &'static str,
-}
-
 /// As much of a problem as the client needs; whatever else is in it may change.
 #[derive(Debug, Deserialize)]
 pub struct ProblemFound<'a> {

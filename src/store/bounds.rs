@@ -1,15 +1,14 @@
-//! The bounds of everything that is written, checked once for all adapters before anything is touched.
-//! Knows no storage and looks at no stored state.
+//! Size and format limits of everything that is written. Every adapter checks them first; they need no stored state.
 
 use super::journal::{
     APPEND_BYTES_MAX, APPEND_ITEMS_MAX, Append, Cause, CommandRecord, DOCUMENT_BYTES_MAX, DocumentWrite,
     EVENT_BYTES_MAX, IndexWrite, KEY_BYTES_MAX, Progress, StoredEvent, TimerWrite,
 };
 
-/// The most bytes that the short names (kinds, indexes, contexts, subscriptions, tags) may have.
+/// The longest short name (kind, index, context, subscription, tag), in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
 
-/// A short ASCII name: it can stand in front of a NUL in a key.
+/// Visible ASCII only, so that a NUL can end the name in a stored key.
 pub(super) fn name(what: &str, text: &str) -> Result<(), String> {
     if text.is_empty() || text.len() > NAME_BYTES_MAX || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(format!("the {what} is not a name of 1 to {NAME_BYTES_MAX} visible ASCII characters"));
@@ -17,7 +16,7 @@ pub(super) fn name(what: &str, text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A key: any text but for NUL, which separates the parts of stored keys.
+/// Any text without NUL, which separates the parts of stored keys.
 pub(super) fn key(what: &str, text: &str) -> Result<(), String> {
     if text.is_empty() || text.len() > KEY_BYTES_MAX {
         return Err(format!("the {what} has {} bytes, not 1 to {KEY_BYTES_MAX}", text.len()));
@@ -32,7 +31,7 @@ fn size(what: &str, bytes: usize, bytes_max: usize) -> Result<usize, String> {
     if bytes > bytes_max { Err(format!("the {what} has {bytes} bytes, more than {bytes_max}")) } else { Ok(bytes) }
 }
 
-/// A body that is stored as one value; answers how many bytes it has.
+/// A body that is stored as one value; returns its length in bytes.
 pub(super) fn body(what: &str, body: &[u8]) -> Result<usize, String> {
     size(what, body.len(), DOCUMENT_BYTES_MAX)
 }
@@ -42,7 +41,7 @@ fn cause(cause: &Cause) -> Result<(), String> {
     name("cause's context", &cause.context)
 }
 
-/// Checks an event by itself; answers roughly how many bytes it has.
+/// Returns roughly how many bytes the event has.
 pub(super) fn event(event: &StoredEvent) -> Result<usize, String> {
     key("event's entity", &event.entity)?;
     name("event's tag", &event.tag)?;
@@ -70,19 +69,19 @@ fn timer(write: &TimerWrite) -> Result<usize, String> {
     Ok(2 * (write.entity.len() + write.name.len()))
 }
 
-/// Checks a command record; answers roughly how many bytes it has.
+/// Returns roughly how many bytes the record has.
 pub(super) fn command(record: &CommandRecord) -> Result<usize, String> {
     key("command's id", &record.id)?;
     Ok(size("command's answer", record.answer.len(), DOCUMENT_BYTES_MAX)? + record.id.len())
 }
 
-/// Checks how far a subscription has come; answers roughly how many bytes that takes.
+/// Returns roughly how many bytes the progress has.
 pub(super) fn progress(subscription: &str, progress: &Progress) -> Result<usize, String> {
     name("subscription", subscription)?;
     size("subscription's memo", progress.memo.len(), DOCUMENT_BYTES_MAX)
 }
 
-/// Checks everything about an append that can be told without the store; answers roughly how many bytes it has.
+/// All checks of an append that need no stored state; returns roughly how many bytes it has.
 pub(super) fn append(append: &Append) -> Result<usize, String> {
     let counts = [append.events.len(), append.documents.len(), append.index.len(), append.timers.len()];
     if counts == [0; 4] {

@@ -1,89 +1,55 @@
-//! The mechanical half of verifying a store: that every byte is what was written, that no position is missing, and
-//! that everything kept twice says the same twice. Knows no domain and changes nothing.
+//! The physical half of `verify`: checksums, gaps in the positions, and records that are stored twice and must agree.
+//! Knows no domain and never writes.
 
 use super::frame::Frame;
 use super::journal::{ReadError, ShardId};
 use super::sled::{SledJournal, catch_panic};
 
-/// The most findings that are listed; what is beyond is only counted.
+/// The most findings that are listed; further ones are only counted.
 pub const FINDINGS_MAX: usize = 1000;
 /// How often, in records, the progress callback is called.
 pub const PROGRESS_EVERY: u64 = 1000;
 
-/// Something that is not as it must be.
+/// Something wrong in the store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Finding {
     /// A frame of events cannot be read.
     #[error("shard {shard}: the frame at position {position} is damaged: {what}")]
     Frame {
-        /// The shard.
         shard: ShardId,
-        /// The position that the frame should begin with.
+        /// The position in the frame's key.
         position: u64,
-        /// What is wrong.
         what: String,
     },
-    /// Positions are missing, or there twice.
+    /// Positions are missing or stored twice.
     #[error("shard {shard}: position {expected} should follow, but {found} does")]
-    Gap {
-        /// The shard.
-        shard: ShardId,
-        /// The position that should follow.
-        expected: u64,
-        /// The position that does.
-        found: u64,
-    },
-    /// A shard's head is not its last event's position.
+    Gap { shard: ShardId, expected: u64, found: u64 },
+    /// A shard's stored head is not the position of its last event.
     #[error("shard {shard}: the head is {head}, but the last event is {last}")]
-    Head {
-        /// The shard.
-        shard: ShardId,
-        /// The head as it is stored.
-        head: u64,
-        /// The position of the last event.
-        last: u64,
-    },
-    /// Events that were acknowledged are not there any more.
+    Head { shard: ShardId, head: u64, last: u64 },
+    /// Acknowledged events are missing.
     #[error("{acknowledged} events were acknowledged, but only {found} are left")]
-    Lost {
-        /// How many events had become durable.
-        acknowledged: u64,
-        /// How many there are.
-        found: u64,
-    },
-    /// A key or its value is not well-formed.
+    Lost { acknowledged: u64, found: u64 },
+    /// A key or its value is malformed; the key is escaped.
     #[error("a {table} is malformed: {key}")]
-    Malformed {
-        /// The table.
-        table: &'static str,
-        /// The key, escaped.
-        key: String,
-    },
-    /// One half of a timer or of a command's record without the other.
+    Malformed { table: &'static str, key: String },
+    /// One half of a timer or of a command record without the other; the key is escaped.
     #[error("a {table} has no counterpart: {key}")]
-    Dangling {
-        /// The table.
-        table: &'static str,
-        /// The key, escaped.
-        key: String,
-    },
+    Dangling { table: &'static str, key: String },
 }
 
-/// What was looked at and what was found.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// How many events were read.
     pub events: u64,
-    /// How many other records were read.
+    /// Records other than events.
     pub records: u64,
-    /// What is wrong, at most [`FINDINGS_MAX`].
+    /// At most [`FINDINGS_MAX`].
     pub findings: Vec<Finding>,
-    /// How many findings there were altogether.
+    /// Includes the findings that are not listed.
     pub findings_total: u64,
 }
 
 impl Report {
-    /// Whether everything is as it must be.
     pub fn is_clean(&self) -> bool {
         self.findings_total == 0
     }
@@ -96,7 +62,7 @@ impl Report {
     }
 }
 
-/// What is carried from frame to frame of one shard.
+/// The check of one shard: the position that has to come next.
 struct Walk {
     shard: ShardId,
     next: u64,
@@ -128,11 +94,11 @@ impl Walk {
     }
 }
 
-/// Looks through the whole store. `progress` is told now and then how many events and records were read so far;
-/// the memory that this takes does not grow with the store.
+/// Checks the whole store. `progress` gets the number of events and records read so far, about once per
+/// [`PROGRESS_EVERY`]. Memory does not grow with the store.
 ///
 /// # Errors
-/// Only when the store cannot be read any further; what is wrong in it is in the report.
+/// Only when the store cannot be read any further; everything else is a finding in the report.
 pub fn check(journal: &SledJournal, progress: impl FnMut(u64)) -> Result<Report, ReadError> {
     catch_panic(|| look_through(journal, progress)).unwrap_or_else(|panicked| Err(panicked.while_reading()))
 }

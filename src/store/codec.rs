@@ -1,4 +1,4 @@
-//! How bodies become bytes and bytes become bodies. The only file that names bincode.
+//! Encodes and decodes bodies. The only file that names bincode.
 //!
 //! bincode is positional and does not describe itself: whatever is encoded here must be a frozen struct behind a
 //! version tag, without `skip_serializing_if`, `untagged` or `flatten`. Never touches keys or envelopes.
@@ -7,22 +7,19 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// The most memory that decoding one body may claim, in bytes: a length prefix cannot ask for more.
+/// The most memory that decoding one body may allocate, in bytes, whatever its length prefixes claim.
 pub const DECODE_BYTES_MAX: usize = 1024 * 1024;
 
-/// The byte that the envelope carries for bodies encoded here, so that another format can be let in later.
+/// The codec byte in the envelope of bodies encoded here; another codec would get another byte.
 pub const CODEC: u8 = 1;
 
-/// Why a body could not be encoded or decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
-    /// The value has a shape that cannot be encoded.
     #[error("it cannot be encoded: {0}")]
     Encode(String),
-    /// The bytes are not a body of the type asked for.
     #[error("it cannot be decoded: {0}")]
     Decode(String),
-    /// The bytes hold a body of the type asked for, and then something else.
+    /// This many bytes follow the decoded value.
     #[error("{0} bytes are left over")]
     LeftOver(usize),
 }
@@ -35,20 +32,16 @@ fn configuration() -> bincode::config::Configuration<
     bincode::config::standard().with_limit::<DECODE_BYTES_MAX>()
 }
 
-/// The bytes of a value.
-///
 /// # Errors
-/// When the value has a shape that the format cannot carry.
+/// When the format cannot represent the value.
 pub fn to_bytes<T: Serialize>(value: &T) -> Result<Bytes, CodecError> {
     bincode::serde::encode_to_vec(value, configuration())
         .map(Bytes::from)
         .map_err(|error| CodecError::Encode(error.to_string()))
 }
 
-/// The value of some bytes, all of which must belong to it.
-///
 /// # Errors
-/// When the bytes are not a value of this type, claim more than [`DECODE_BYTES_MAX`], or go on after it.
+/// When the bytes are not a value of this type, claim more than [`DECODE_BYTES_MAX`], or go on after the value.
 pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     let (value, read) = bincode::serde::decode_from_slice(bytes, configuration())
         .map_err(|error| CodecError::Decode(error.to_string()))?;

@@ -1,11 +1,10 @@
-//! Reads fixed and length-prefixed fields from bytes that may be anything. Never panics, never allocates by a
-//! length that the bytes claim.
+//! Reads fixed and length-prefixed fields from untrusted bytes. Never panics, and never allocates by a claimed length.
 
 /// The bytes end within a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Short;
 
-/// What is still unread of some bytes.
+/// The unread rest of the bytes.
 pub(super) struct Cursor<'a>(&'a [u8]);
 
 impl<'a> Cursor<'a> {
@@ -49,7 +48,6 @@ impl<'a> Cursor<'a> {
         self.array().map(i64::from_be_bytes)
     }
 
-    /// A count that was written as `u32`.
     pub(super) fn count(&mut self) -> Result<usize, Short> {
         usize::try_from(self.u32()?).map_err(|_| Short)
     }

@@ -1,5 +1,5 @@
-//! The state document of an entity: its state's body, and which events of other shards are in it already.
-//! Knows no context: the state is bytes here. The actors write it, `verify` compares it with a replay.
+//! The state document of an entity: the encoded state, and which events of other shards have been applied to it.
+//! Knows no context. The actors write it, `verify` compares it with a replay.
 
 use super::codec::{self, CodecError};
 use super::journal::Cause;
@@ -8,20 +8,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The layout of the documents written here: this byte, the length of the encoded causes as a little-endian
-/// `u32`, the causes, the state. A new layout raises every context's `STATE_SCHEMA`, so that documents are made anew.
+/// `u32`, the causes, the state. A new layout raises every context's `STATE_SCHEMA`, so that documents are rebuilt.
 const LAYOUT: u8 = 1;
 const HEADER_BYTES: usize = 5;
 
-/// Why a stored document could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentError {
-    /// It was laid out by another version of the program.
+    /// Another version of the program wrote it.
     #[error("the document has the layout {0}, not {LAYOUT}")]
     OtherLayout(u8),
-    /// A length in it leads outside.
     #[error("the document is too short")]
     TooShort,
-    /// The causes are damaged.
     #[error("the causes: {0}")]
     Causes(#[from] CodecError),
 }
@@ -31,10 +28,10 @@ pub enum DocumentError {
 pub struct Causes(BTreeMap<(Arc<str>, Arc<str>, u16), u64>);
 
 impl Causes {
-    /// Whether a command with this cause has been applied already.
+    /// Whether a command with this cause, or a later one of the same source, has been applied.
     #[must_use]
     pub fn covers(&self, cause: &Cause) -> bool {
-        // Few sources feed one entity, so that looking through them beats building a key.
+        // An entity has few sources: a linear search is cheaper than building a key.
         self.0.iter().any(|((subscription, context, shard), position)| {
             *shard == cause.shard
                 && *position >= cause.position
@@ -43,7 +40,6 @@ impl Causes {
         })
     }
 
-    /// Remembers that a command with this cause has been applied.
     pub fn note(&mut self, cause: &Cause) {
         let key = (Arc::clone(&cause.subscription), Arc::clone(&cause.context), cause.shard);
         let last = self.0.entry(key).or_default();
@@ -51,20 +47,17 @@ impl Causes {
     }
 }
 
-/// A state document taken apart: its causes and the body of its state.
+/// A decoded state document; the state itself stays encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateDocument<'a> {
-    /// Which events of other shards are in the state.
+    /// Which events of other shards have been applied to the state.
     pub causes: Causes,
     /// The state, as the context's `encode_state` wrote it.
     pub state: &'a [u8],
 }
 
 impl<'a> StateDocument<'a> {
-    /// The body to store. Equal causes and states give equal bytes.
-    ///
-    /// # Errors
-    /// When the causes cannot be encoded.
+    /// Equal causes and states give equal bytes.
     pub fn encode(causes: &Causes, state: &[u8]) -> Result<Bytes, CodecError> {
         let rows: Vec<(&str, &str, u16, u64)> = (causes.0.iter())
             .map(|((subscription, context, shard), position)| (&**subscription, &**context, *shard, *position))
@@ -79,10 +72,6 @@ impl<'a> StateDocument<'a> {
         Ok(body.freeze())
     }
 
-    /// The document of a stored body.
-    ///
-    /// # Errors
-    /// When the bytes are not a document of this layout.
     pub fn decode(body: &'a [u8]) -> Result<Self, DocumentError> {
         let (&[layout, a, b, c, d], rest) = body.split_first_chunk::<HEADER_BYTES>().ok_or(DocumentError::TooShort)?;
         if layout != LAYOUT {

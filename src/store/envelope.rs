@@ -1,4 +1,4 @@
-//! The envelope of one stored event, written by hand so that it can be read without any library, for ever.
+//! The envelope of one stored event, encoded by hand, so that reading it needs no library.
 //!
 //! All numbers are big-endian: magic `RE`, layout 1, codec byte, tag (u8 length), entity (u16 length), time in ms
 //! (i64), cause (0, or 1 with subscription (u8 length), context (u8 length), shard (u16) and position (u64)),
@@ -14,33 +14,24 @@ use std::sync::Arc;
 const MAGIC: &[u8] = b"RE";
 const LAYOUT: u8 = 1;
 
-/// Why bytes are not an event's envelope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
-    /// They end too early.
     #[error("the event is cut short")]
     Short,
-    /// They go on after the envelope's end.
     #[error("{0} bytes follow the event")]
     LeftOver(usize),
-    /// They do not begin as an envelope does.
+    /// The magic bytes are missing.
     #[error("there is no event here")]
     Magic,
-    /// A layout of a later version of this program.
+    /// Written by a later version of this program.
     #[error("the event's layout {0} is not known")]
     Layout(u8),
-    /// A body format of a later version of this program.
+    /// Written by a later version of this program.
     #[error("the event's codec {0} is not known")]
     Codec(u8),
-    /// The checksum does not match.
     #[error("the event's checksum is {actual:08x}, not {expected:08x}")]
-    Checksum {
-        /// What is stored.
-        expected: u32,
-        /// What was computed.
-        actual: u32,
-    },
-    /// A field that no writer would have written.
+    Checksum { expected: u32, actual: u32 },
+    /// A field has a value that no writer produces.
     #[error("the event is malformed: {0}")]
     Malformed(String),
 }
@@ -71,10 +62,10 @@ fn put_cause(out: &mut Vec<u8>, cause: Option<&Cause>) -> Result<(), EnvelopeErr
     Ok(())
 }
 
-/// Puts an event's envelope at the end of `out`.
+/// Appends the envelope of an event to `out`.
 ///
 /// # Errors
-/// When the event breaks a bound of the journal; `out` may then end in half an envelope.
+/// When the event exceeds a bound of the journal; `out` may then end in a partial envelope.
 pub fn encode(event: &StoredEvent, out: &mut Vec<u8>) -> Result<(), EnvelopeError> {
     bounds::event(event).map_err(EnvelopeError::Malformed)?;
     let malformed = |what: &str| EnvelopeError::Malformed(format!("the {what} is too long"));
@@ -117,10 +108,8 @@ fn take_cause(cursor: &mut Cursor<'_>) -> Result<Option<Cause>, EnvelopeError> {
     }
 }
 
-/// The event whose envelope `bytes` are, exactly.
-///
 /// # Errors
-/// When they are anything else; no bytes make it panic.
+/// When `bytes` are anything but one envelope. Never panics.
 pub fn decode(bytes: &[u8]) -> Result<StoredEvent, EnvelopeError> {
     let (content, crc) = bytes.split_last_chunk::<4>().ok_or(EnvelopeError::Short)?;
     let mut cursor = Cursor::new(content);
@@ -230,7 +219,7 @@ pub(super) mod tests {
             bytes[at] ^= change;
             let crc = crc32fast::hash(&bytes);
             bytes.extend_from_slice(&crc.to_be_bytes());
-            // Whatever comes out can be written again: strict in both directions.
+            // Decoding is strict: whatever it accepts is encoded to the same bytes.
             if let Ok(event) = decode(&bytes) {
                 prop_assert_eq!(encoded(&event), bytes);
             }

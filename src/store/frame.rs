@@ -2,7 +2,7 @@
 //! hardly more than a value of a hundred bytes.
 //!
 //! All numbers are big-endian: magic `RF`, layout 1, first position (u64), count (u32), then per event its length
-//! (u32) and its envelope, and at the end the CRC32 of all before. Never spans two shards and has no gaps.
+//! (u32) and its envelope, and at the end the CRC32 of all before. A frame never spans two shards and has no gaps.
 
 use super::cursor::{Cursor, Short};
 use super::envelope::{self, EnvelopeError};
@@ -14,34 +14,20 @@ pub const FRAME_BYTES_TARGET: usize = 7 * 1024;
 const MAGIC: &[u8] = b"RF";
 const LAYOUT: u8 = 1;
 
-/// Why bytes are not a frame.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// They end too early.
     #[error("the frame is cut short")]
     Short,
-    /// They do not begin as a frame does, or go on after its end.
+    /// The magic bytes are missing, a position is out of range, or bytes follow the last event.
     #[error("there is no frame here")]
     Malformed,
-    /// A layout of a later version of this program.
+    /// Written by a later version of this program.
     #[error("the frame's layout {0} is not known")]
     Layout(u8),
-    /// The checksum does not match.
     #[error("the frame's checksum is {actual:08x}, not {expected:08x}")]
-    Checksum {
-        /// What is stored.
-        expected: u32,
-        /// What was computed.
-        actual: u32,
-    },
-    /// The event at a position is not readable.
+    Checksum { expected: u32, actual: u32 },
     #[error("position {position}: {error}")]
-    Event {
-        /// The position.
-        position: u64,
-        /// What is wrong.
-        error: EnvelopeError,
-    },
+    Event { position: u64, error: EnvelopeError },
 }
 
 impl From<Short> for FrameError {
@@ -50,8 +36,8 @@ impl From<Short> for FrameError {
     }
 }
 
-/// Packs the envelopes of consecutive events, the first at position `first`, into frames with their first
-/// positions.
+/// Packs the envelopes of consecutive events, the first at position `first`, into frames; returns each with its first
+/// position.
 pub fn pack(first: u64, envelopes: &[impl AsRef<[u8]>]) -> Vec<(u64, Vec<u8>)> {
     let mut frames = Vec::new();
     let mut rest = envelopes;
@@ -71,7 +57,7 @@ pub fn pack(first: u64, envelopes: &[impl AsRef<[u8]>]) -> Vec<(u64, Vec<u8>)> {
     frames
 }
 
-/// A length or count as it is written; the journal's bounds keep all of them far below 4 GiB.
+/// The journal's bounds keep every length and count far below 4 GiB.
 fn length(length: usize) -> [u8; 4] {
     u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes()
 }
@@ -101,7 +87,7 @@ fn frame(first: u64, envelopes: &[impl AsRef<[u8]>]) -> Vec<u8> {
     end(out)
 }
 
-/// One frame of consecutive frames, the first of which begins at position `first`. Events are copied as they are.
+/// Joins consecutive frames, the first of which begins at position `first`. Events are copied, not decoded.
 pub fn join(first: u64, frames: &[Frame<'_>]) -> Vec<u8> {
     let bytes: usize = frames.iter().map(|frame| frame.events.len()).sum();
     let count: usize = frames.iter().map(|frame| usize::try_from(frame.count).unwrap_or(usize::MAX)).sum();
@@ -112,7 +98,7 @@ pub fn join(first: u64, frames: &[Frame<'_>]) -> Vec<u8> {
     end(out)
 }
 
-/// A frame whose checksum is right; its events are decoded as they are asked for.
+/// A frame whose checksum is right; its events are decoded lazily.
 #[derive(Debug)]
 pub struct Frame<'a> {
     first: u64,
@@ -121,10 +107,6 @@ pub struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Opens a frame.
-    ///
-    /// # Errors
-    /// When the bytes are not a frame with a right checksum.
     pub fn open(bytes: &'a [u8]) -> Result<Self, FrameError> {
         let (content, crc) = bytes.split_last_chunk::<4>().ok_or(FrameError::Short)?;
         let mut cursor = Cursor::new(content);
@@ -147,22 +129,21 @@ impl<'a> Frame<'a> {
         Ok(Self { first, count, events: cursor.take(left)? })
     }
 
-    /// The position of its first event.
+    /// The position of the first event.
     pub fn first(&self) -> u64 {
         self.first
     }
 
-    /// How many bytes its events take.
     pub fn events_bytes(&self) -> usize {
         self.events.len()
     }
 
-    /// The position of its last event.
+    /// The position of the last event.
     pub fn last(&self) -> u64 {
         self.first + u64::from(self.count) - 1
     }
 
-    /// Its events after position `after` with their positions.
+    /// The events after position `after`, with their positions. The first error ends the iteration.
     pub fn events(&self, after: u64) -> impl Iterator<Item = Result<(u64, StoredEvent), FrameError>> + use<'a> {
         let mut cursor = Cursor::new(self.events);
         let last = self.last();

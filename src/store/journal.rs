@@ -1,4 +1,4 @@
-//! The journal port: one durable append is the only way to change anything.
+//! The journal port. Events, documents, look-up entries and timers change by appends only.
 //!
 //! The unit of order and ownership is a shard: its events are numbered 1, 2, 3 … without gaps. An append
 //! carries the new events of one shard together with everything that is derived from them or that belongs to
@@ -20,14 +20,14 @@ pub const EVENT_BYTES_MAX: usize = 64 * 1024;
 pub const DOCUMENT_BYTES_MAX: usize = 100 * 1024;
 /// The most bytes that a key (entity, document, index entry, timer, command id) may have.
 pub const KEY_BYTES_MAX: usize = 512;
-/// The most rows that any read answers at once, whatever limit was asked for.
+/// The most rows that a read returns at once, whatever limit was asked for.
 pub const READ_ROWS_MAX: usize = 10_000;
 /// The most events, and the most derived writes of each kind, that one append may carry.
 pub const APPEND_ITEMS_MAX: usize = 1024;
 /// The most bytes that the parts of one append may have together: 4 MiB.
 pub const APPEND_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// A bounded context as the store knows it: a short, lower-case ASCII name such as `reservation`.
+/// The name of a bounded context, such as `reservation`: 1 to 64 visible ASCII characters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Context(pub &'static str);
 
@@ -46,9 +46,9 @@ impl fmt::Debug for Context {
 /// A shard: the unit of order and ownership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardId {
-    /// The context it belongs to.
+    /// The context whose shards are counted from 0.
     pub context: Context,
-    /// Its number, from 0 to one less than the store's shard count of that context.
+    /// From 0 to one less than the store's shard count of that context.
     pub number: u16,
 }
 
@@ -58,8 +58,8 @@ impl fmt::Display for ShardId {
     }
 }
 
-/// The number of the shard that a key lives in: the CRC-32 (IEEE 802.3) of the key's UTF-8 bytes, modulo the number
-/// of shards. It is part of the stored format: another function would look for entities where they are not.
+/// The number of the shard that holds a key: the CRC-32 (IEEE 802.3) of the key's UTF-8 bytes, modulo the number of
+/// shards. It is part of the stored format: another function would look for entities in the wrong shard.
 #[must_use]
 pub fn shard_of(key: &str, shard_count: u16) -> u16 {
     let number = crc32fast::hash(key.as_bytes()) % u32::from(shard_count.max(1));
@@ -97,11 +97,11 @@ pub struct StoredEvent {
 /// An event with its place in the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
-    /// Its shard.
+    /// The shard that holds the event.
     pub shard: ShardId,
     /// Its position in the shard, from 1 on, without gaps.
     pub position: u64,
-    /// The event.
+    /// The event as it was appended.
     pub event: StoredEvent,
 }
 
@@ -112,7 +112,7 @@ pub struct DocumentWrite {
     pub kind: &'static str,
     /// The key within the kind.
     pub key: Arc<str>,
-    /// The new body, or `None` to remove the document.
+    /// The new body, at most [`DOCUMENT_BYTES_MAX`], or `None` to remove the document.
     pub body: Option<Bytes>,
 }
 
@@ -156,51 +156,51 @@ pub struct Timer {
 pub struct CommandRecord {
     /// The caller's id of the command, unique among the commands of all contexts.
     pub id: Arc<str>,
-    /// The encoded answer.
+    /// The encoded answer, at most [`DOCUMENT_BYTES_MAX`].
     pub answer: Bytes,
-    /// When the record may be forgotten, in milliseconds since the epoch.
+    /// From when on the record is no longer used and may be removed, in milliseconds since the epoch.
     pub expires_ms: i64,
 }
 
 impl CommandRecord {
-    /// Whether nobody may be answered from it any more, though it may still be there.
+    /// Whether the record must no longer be used, although it may still be stored.
     #[must_use]
     pub fn has_expired(&self, now_ms: i64) -> bool {
         self.expires_ms <= now_ms
     }
 }
 
-/// Everything that one decision changes in one shard. One without events changes what is derived from those before it:
-/// the head stays, and whatever else is promised of appends holds.
+/// Everything that one decision changes in one shard. An append without events changes derived data only: the head stays,
+/// and everything else that holds for appends holds for it.
 #[derive(Debug, Clone)]
 pub struct Append {
-    /// The shard.
+    /// The shard that all parts belong to.
     pub shard: ShardId,
     /// The owner's epoch, as [`Journal::own`] gave it.
     pub epoch: u64,
     /// The position of the shard's last event before this append.
     pub expected_head: u64,
-    /// The new events.
+    /// New events; this list and those below have at most [`APPEND_ITEMS_MAX`] items each, and not all are empty.
     pub events: Vec<StoredEvent>,
-    /// The new state documents.
+    /// Documents to put or remove.
     pub documents: Vec<DocumentWrite>,
-    /// The new look-up entries.
+    /// Look-up entries to put or remove.
     pub index: Vec<IndexWrite>,
-    /// The timers set and cancelled.
+    /// Timers to set or cancel.
     pub timers: Vec<TimerWrite>,
-    /// The command with its answer, if the caller named it.
+    /// The command with its answer, if the caller gave the command an id.
     pub command: Option<CommandRecord>,
 }
 
-/// Why an append did not, or perhaps did not, happen.
+/// Why an append failed or may have failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
     /// The shard's head is not the expected one: nothing was written.
     #[error("the shard's head is {actual}, not {expected}")]
     Conflict {
-        /// What the caller expected.
+        /// The head that the caller expected.
         expected: u64,
-        /// What it is.
+        /// The head that the shard has.
         actual: u64,
     },
     /// Another owner has taken the shard over: nothing was written.
@@ -212,10 +212,10 @@ pub enum AppendError {
     /// The journal takes no appends now: nothing was written.
     #[error("the journal is unavailable: {0}")]
     Unavailable(String),
-    /// Nobody can tell whether it was written; reload and look.
+    /// It may or may not have been written: the caller has to load the state again.
     #[error("the outcome of the append is unknown: {0}")]
     Unknown(String),
-    /// The append itself breaks a bound of this file: nothing was written.
+    /// The append exceeds a bound or names an unknown shard: nothing was written.
     #[error("the append is not acceptable: {0}")]
     Invalid(String),
 }
@@ -223,15 +223,15 @@ pub enum AppendError {
 /// Why a read failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// The store does not answer.
+    /// The store has failed, is closed or cannot be reached; nothing is known to be damaged.
     #[error("the journal is unavailable: {0}")]
     Unavailable(String),
-    /// What is stored cannot be what was written.
+    /// A checksum, a format or a position is wrong.
     #[error("the journal is damaged: {0}")]
     Damaged(String),
 }
 
-/// What an owner needs to know of the shard it has taken.
+/// What [`Journal::own`] tells the new owner of a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ownership {
     /// The epoch to append under.
@@ -240,12 +240,12 @@ pub struct Ownership {
     pub head: u64,
 }
 
-/// How far a subscription has come in one shard; opaque to the store but for the position.
+/// How far a subscription has come in one shard.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Progress {
     /// The last position handled.
     pub position: u64,
-    /// Whatever else the subscriber must remember, at most [`DOCUMENT_BYTES_MAX`].
+    /// Opaque to the store, at most [`DOCUMENT_BYTES_MAX`].
     pub memo: Bytes,
 }
 
@@ -254,28 +254,28 @@ pub type Documents = Vec<(Arc<str>, Bytes)>;
 /// An index entry: the key looked up and what it leads to.
 pub type IndexEntry = (Arc<str>, Arc<str>);
 
-/// The port. Adapters: sled for one machine, memory for tests; one conformance suite serves all of them.
+/// Adapters: sled for one machine, memory for tests; one conformance suite checks both.
 ///
-/// Reads see what is durable and nothing else. Every list is in the order of its keys and never longer than
-/// [`READ_ROWS_MAX`].
+/// Reads see durable data only, except for [`progress`](Self::progress). Every list is in the order of its keys and never
+/// longer than [`READ_ROWS_MAX`].
 pub trait Journal: Send + Sync + 'static {
-    /// How many shards `context` has. It was fixed when the store was created.
+    /// How many shards `context` has, fixed when the store was created; 0 for an unknown context.
     fn shard_count(&self, context: Context) -> u16;
 
-    /// Takes a shard over: raises its epoch durably, so that any earlier owner is fenced off.
+    /// Takes a shard over: raises its epoch durably, which fences off every earlier owner.
     fn own(&self, shard: ShardId) -> BoxFuture<'_, Result<Ownership, AppendError>>;
 
-    /// Appends. The append takes its place in the order *when this is called*; the future only waits for it to
-    /// be durable, and dropping the future does not undo it. The answer is the shard's new head.
+    /// Returns the shard's new head once the append is durable. Appends are ordered by the *calls*; dropping the future does
+    /// not undo the append.
     fn append(&self, append: Append) -> BoxFuture<'static, Result<u64, AppendError>>;
 
-    /// The durable head of a shard, which changes as appends become durable: a hint for readers to wake up.
+    /// The durable head of a shard; a change is a hint for readers to wake up.
     fn watch(&self, shard: ShardId) -> tokio::sync::watch::Receiver<u64>;
 
-    /// Up to `limit` events after position `after`: perhaps fewer when they are large, none only at the head.
+    /// Up to `limit` events after position `after`: fewer when they are large, none only at the head.
     fn read(&self, shard: ShardId, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<Recorded>, ReadError>>;
 
-    /// A document.
+    /// The body of a document, or `None` when there is none.
     fn document<'a>(&'a self, kind: &'static str, key: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, ReadError>>;
 
     /// Up to `limit` documents of a kind with keys after `after` (from the first with `None`).
@@ -286,14 +286,14 @@ pub trait Journal: Send + Sync + 'static {
         limit: usize,
     ) -> BoxFuture<'a, Result<Documents, ReadError>>;
 
-    /// What an index entry leads to.
+    /// The value of an index entry, or `None` when there is none.
     fn lookup<'a>(&'a self, index: &'static str, key: &'a str) -> BoxFuture<'a, Result<Option<Arc<str>>, ReadError>>;
 
-    /// The last entry of an index in the order of its keys.
+    /// The entry with the greatest key of an index, or `None` when the index is empty.
     fn last_entry(&self, index: &'static str) -> BoxFuture<'_, Result<Option<IndexEntry>, ReadError>>;
 
     /// Up to `limit` timers of a context due at `until_ms` or before: the earliest first, those due at the same time
-    /// by shard, entity and name. Only those that come after `after` in this order, which need not be set any more.
+    /// by shard, entity and name. Only those after `after` in this order, which itself need not be set any more.
     fn due_timers(
         &self,
         context: Context,
@@ -311,21 +311,21 @@ pub trait Journal: Send + Sync + 'static {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Timer>, ReadError>>;
 
-    /// The record of a command.
+    /// The record of a command, or `None`. It may have [expired](CommandRecord::has_expired).
     fn command<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<CommandRecord>, ReadError>>;
 
-    /// Records the answer of a command that is more than one append. Durable when the future is ready; the first
-    /// record of an id stays, and is the answer, until it has expired by `now_ms`.
+    /// Records the answer of a command that takes more than one append. A record of the same id that has not expired by
+    /// `now_ms` stays and is returned instead. Durable when the future is ready.
     fn record_command(&self, record: CommandRecord, now_ms: i64) -> BoxFuture<'_, Result<CommandRecord, AppendError>>;
 
-    /// Forgets up to `limit` command records that had expired by `now_ms`; answers how many.
+    /// Removes up to `limit` command records that had expired by `now_ms`; returns how many.
     fn forget_commands(&self, now_ms: i64, limit: usize) -> BoxFuture<'_, Result<usize, AppendError>>;
 
-    /// How far a subscription has come in a shard of another context.
+    /// How far a subscription has come in a shard of another context; position 0 when nothing was saved.
     fn progress<'a>(&'a self, subscription: &'a str, shard: ShardId) -> BoxFuture<'a, Result<Progress, ReadError>>;
 
-    /// Remembers how far a subscription has come. It need not be durable at once, only before anything appended
-    /// later: a repeat after a crash is dropped by its cause.
+    /// Saves how far a subscription has come. It becomes durable no later than the next append; after a crash the target
+    /// drops repeated commands by their cause.
     fn save_progress<'a>(
         &'a self,
         subscription: &'a str,
@@ -333,8 +333,8 @@ pub trait Journal: Send + Sync + 'static {
         progress: Progress,
     ) -> BoxFuture<'a, Result<(), AppendError>>;
 
-    /// Everything that the journal holds after some commit, with at least what had been acknowledged before the call.
-    /// Appends go on meanwhile. Blocks the thread, for some seconds where much has changed lately.
+    /// A consistent snapshot with at least everything that was acknowledged before the call. Appends go on meanwhile. Blocks
+    /// the thread until a checkpoint is written, which may take seconds.
     ///
     /// # Errors
     /// When the journal has failed or is closed, or its adapter keeps no snapshots.
@@ -345,6 +345,6 @@ pub trait Journal: Send + Sync + 'static {
     /// Why the journal takes no appends, or `None` while it does.
     fn failure(&self) -> Option<String>;
 
-    /// Makes everything durable and closes; later appends are refused as unavailable.
+    /// Makes everything durable and closes; later appends fail with [`AppendError::Unavailable`].
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>>;
 }

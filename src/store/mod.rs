@@ -1,5 +1,5 @@
-//! The journal, what is derived from it, and how both are kept. Knows the domain's events and states as things
-//! to be encoded; decides nothing.
+//! The journal, the data derived from it, and how both are stored. Knows the domain's events and states only to encode
+//! them; decides nothing.
 
 pub mod archive;
 mod bounds;

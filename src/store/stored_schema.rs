@@ -1,45 +1,42 @@
-//! Which schemas the documents of a store have: a record beside them, so that a start need not look at a million
-//! documents. One small document per kind says it; it is carried by archives like any other. Never rebuilds anything.
+//! Which schema versions the documents of a store have. One small document per kind records it, so that a start need not
+//! read all documents; archives carry it like any other. Never rebuilds anything.
 
 use super::journal::{DocumentWrite, Journal, ReadError, ShardId};
 use super::schema::{DOCUMENT_KINDS, DocumentKind};
 use bytes::Bytes;
 use std::cmp::Ordering;
 
-/// The kind of these documents; their key is the name of the kind that they are about, and their body its schema's
-/// number as a little-endian `u16`.
+/// The kind of these documents. Their key is the name of the kind that they describe, their body its schema version as a
+/// little-endian `u16`.
 pub const SCHEMA_KIND: &str = "schema";
-/// The number of every kind in a store that has events and no record: the first programs kept none.
+/// The schema version of a kind in a store that has events but no record: the first versions recorded none.
 const UNRECORDED: u16 = 1;
 
-/// Which schema the documents of a kind have in a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoredSchema {
-    /// The kind, with the number that this program knows.
+    /// The kind, with the schema version that this program knows.
     pub kind: DocumentKind,
-    /// The number that the documents have.
+    /// The schema version of the stored documents.
     pub number: u16,
-    /// Whether the store says so itself.
+    /// Whether the store records the version; otherwise it is inferred.
     pub recorded: bool,
 }
 
 impl StoredSchema {
-    /// How the number in the store stands to the one that this program knows.
+    /// `Less` when the stored version is older than the one that this program knows.
     #[must_use]
     pub fn compared(&self) -> Ordering {
         self.number.cmp(&self.kind.schema)
     }
 }
 
-/// The record that the documents of a kind are as this program writes them.
+/// The record that the documents of a kind have this program's schema version.
 #[must_use]
 pub fn record(kind: &DocumentKind) -> DocumentWrite {
     let body = Some(Bytes::copy_from_slice(&kind.schema.to_le_bytes()));
     DocumentWrite { kind: SCHEMA_KIND, key: kind.name.into(), body }
 }
 
-/// What the store says of every kind.
-///
 /// # Errors
 /// When a record cannot be read.
 pub async fn stored_schemas(journal: &dyn Journal) -> Result<Vec<StoredSchema>, ReadError> {

@@ -1,5 +1,5 @@
-//! Where read models are kept: tables of rows in the order of their keys, and how far they have followed the
-//! journal. Everything here can be thrown away and rebuilt; nothing here is ever the only copy of anything.
+//! The port for read models: tables of rows in the order of their keys, and the journal position that each shard's rows
+//! have reached. Everything here can be rebuilt from the journal.
 
 #![warn(missing_docs)]
 
@@ -10,7 +10,7 @@ use super::journal::{ReadError, ShardId};
 pub struct RowWrite {
     /// The table, a short ASCII name.
     pub table: &'static str,
-    /// The row's key.
+    /// Unique within the table.
     pub key: Vec<u8>,
     /// The new value, or `None` to remove the row.
     pub value: Option<Vec<u8>>,
@@ -19,40 +19,40 @@ pub struct RowWrite {
 /// Which rows of a table to read.
 #[derive(Debug, Clone, Default)]
 pub struct Scan {
-    /// Only keys that begin so.
+    /// Only keys with this prefix.
     pub prefix: Vec<u8>,
     /// Only keys after this one (before it, in reverse), exclusive.
     pub after: Option<Vec<u8>>,
     /// From the last key to the first.
     pub reverse: bool,
-    /// The most rows to answer.
+    /// The most rows to return; `READ_ROWS_MAX` bounds it.
     pub limit: usize,
 }
 
 /// Rows with their keys, in the order that was asked for.
 pub type Rows = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// The port. Reads are local and quick, so they are not async; they never wait for writers.
+/// Reads are local and short, so they are not async; they never wait for a commit.
 pub trait ViewStore: Send + Sync + 'static {
-    /// The value of a row.
+    /// The value of a row, or `None` when there is none.
     ///
     /// # Errors
     /// When the store cannot be read.
     fn get(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError>;
 
-    /// Rows in the order of their keys.
+    /// Rows in the order of their keys, or in reverse.
     ///
     /// # Errors
     /// When the store cannot be read.
     fn scan(&self, table: &'static str, scan: &Scan) -> Result<Rows, ReadError>;
 
-    /// Changes rows and records that the events of `shard` up to `position` are in them, both or neither.
+    /// Changes rows and records that the events of `shard` up to `position` are applied, atomically.
     ///
     /// # Errors
-    /// When the store cannot be written.
+    /// When the store cannot be written, or a row is too large.
     fn apply(&self, shard: ShardId, position: u64, rows: Vec<RowWrite>) -> Result<(), ReadError>;
 
-    /// Up to which position the events of `shard` are in the rows; 0 at first.
+    /// The last position of `shard` whose events are applied; 0 at first.
     ///
     /// # Errors
     /// When the store cannot be read.

@@ -9,7 +9,7 @@ use rentcar::domain::ids::CarNo;
 use rentcar::http::access::{Access, Route};
 use rentcar::http::answer::Answer;
 use rentcar::http::endpoint::{Call, Common, Group, Outcome, RequestLimits, fallback};
-use rentcar::http::idempotency::Answers;
+use rentcar::http::idempotency::ResponseStore;
 use rentcar::http::json::Members;
 use rentcar::http::problem::Problem;
 use rentcar::http::server::{Drained, ServerLimits, listen, serve};
@@ -60,18 +60,18 @@ impl Toy {
     }
 }
 
-impl Answers for Toy {
-    fn remembered<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<CommandRecord>, ServiceError>> {
+impl ResponseStore for Toy {
+    fn load<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<CommandRecord>, ServiceError>> {
         std::future::ready(Ok(self.records.lock().unwrap().get(id).cloned())).boxed()
     }
 
-    fn remember(&self, record: CommandRecord) -> BoxFuture<'_, Result<CommandRecord, ServiceError>> {
+    fn store(&self, record: CommandRecord) -> BoxFuture<'_, Result<CommandRecord, ServiceError>> {
         let id = record.id.to_string();
         let first = self.records.lock().unwrap().entry(id).or_insert(record).clone();
         std::future::ready(Ok(first)).boxed()
     }
 
-    fn rendered<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<String, Problem>> {
+    fn render<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<String, Problem>> {
         std::future::ready(Ok(format!("{{\"rendered\":\"{reference}\"}}"))).boxed()
     }
 

@@ -78,7 +78,7 @@ impl Service {
     /// Whether a command with this id has been carried out.
     async fn is_done(&self, question: &Ask) -> Result<bool> {
         match &question.command_id {
-            Some(name) => Ok(self.remembered(&name.id).await?.is_some()),
+            Some(name) => Ok(self.command_record(&name.id).await?.is_some()),
             None => Ok(false),
         }
     }

@@ -133,7 +133,7 @@ impl Service {
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub async fn remembered(&self, id: &str) -> Result<Option<CommandRecord>> {
+    pub async fn command_record(&self, id: &str) -> Result<Option<CommandRecord>> {
         let record = self.parts.journal.command(id).await?;
         let now_ms = self.parts.clock.now_ms();
         Ok(record.filter(|record| record.expires_ms > now_ms))
@@ -143,7 +143,7 @@ impl Service {
     ///
     /// # Errors
     /// When it cannot be made durable.
-    pub async fn remember(&self, record: CommandRecord) -> Result<CommandRecord> {
+    pub async fn record_command(&self, record: CommandRecord) -> Result<CommandRecord> {
         let stored = self.parts.journal.record_command(record, self.parts.clock.now_ms()).await;
         stored.map_err(|error| ServiceError::Read(ReadError::Unavailable(error.to_string())))
     }

@@ -1,6 +1,6 @@
-//! What is checked of one entity, within its context and then across contexts: whatever needs a document of another context
-//! comes last, since it may be one that the next start makes anew. Violations are what may never be; notes
-//! are what the policies or the provider still have to do.
+//! The checks of one entity, within its context and then across contexts. Checks that need a document of another context
+//! come last: it may have another schema version, which ends the check. A violation must never occur; a note is work that
+//! the policies or the provider still have to do.
 
 use super::aggregate::{Calendar, Car, Payment, Rental};
 use super::{Stop, Walk};
@@ -14,7 +14,7 @@ use crate::store::schema::payment::SETTLE_TIMER;
 use crate::store::schema::rental::OVERDUE_TIMER;
 use crate::store::schema::reservation::RESERVATION_KIND;
 
-/// An entity stands under its own number.
+/// An entity must be stored under its own number.
 fn own_number(walk: &mut Walk<'_>, key: &str, number: &str) {
     if key != number {
         walk.report.violation(Violation::new("entities_bear_their_numbers", &key, format!("it is about {number}")));
@@ -47,7 +47,7 @@ async fn booking_of(walk: &mut Walk<'_>, reservation_no: &ReservationNo) -> Resu
 }
 
 impl Walk<'_> {
-    /// A reservation, live or closed, beside its payment and its rental.
+    /// Checks a reservation, live or closed, against its payment and its rental.
     pub(super) async fn booking(&mut self, booking: &Booking) -> Result<(), Stop> {
         self.report.check(must::quote_adds_up(booking));
         let no = &booking.subject.reservation_no;
@@ -66,7 +66,7 @@ impl Walk<'_> {
     }
 }
 
-/// What the policies still have to do for a reservation.
+/// What the policies still have to do for a reservation, if anything.
 fn behind(
     booking: &Booking,
     payment: Option<&payments::Payment>,

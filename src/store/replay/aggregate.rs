@@ -1,5 +1,5 @@
-//! The five contexts, as the replay sees them: how their events are decoded and folded, and what is checked of one
-//! entity. Pure but for looking up what other contexts have committed.
+//! The five contexts as the replay sees them: how events are decoded and folded, and what is checked of one entity. Pure
+//! except for reading documents of other contexts.
 
 use super::{Stop, Walk, across};
 use crate::domain::{CorruptHistory, customer, fleet, payment, rental, reservation};

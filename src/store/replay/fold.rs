@@ -1,4 +1,4 @@
-//! Replaying one shard, and comparing what comes of it with the state documents.
+//! Replays one shard and compares the result with the state documents.
 
 use super::aggregate::Aggregate;
 use super::{Progress, Walk};
@@ -9,10 +9,9 @@ use crate::store::journal::{READ_ROWS_MAX, ReadError, Recorded, ShardId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// How many events are read at once.
 const PAGE_EVENTS: usize = if READ_ROWS_MAX < 1000 { READ_ROWS_MAX } else { 1000 };
 
-/// What the events of one entity come to.
+/// The state and the causes after all events of one entity.
 #[derive(Default)]
 pub(super) struct Entry<S> {
     pub(super) state: S,
@@ -21,8 +20,8 @@ pub(super) struct Entry<S> {
 
 pub(super) type Entities<S> = BTreeMap<Arc<str>, Entry<S>>;
 
-/// Folds the events of a shard. An entity whose history is corrupt is reported and left out; `seen` is told of
-/// every event with the state after it.
+/// Folds the events of a shard. An entity with a corrupt history is reported and left out; `seen` gets every event with the
+/// state after it.
 pub(super) async fn fold<A: Aggregate>(
     walk: &mut Walk<'_>,
     shard: ShardId,
@@ -84,7 +83,7 @@ fn step<A: Aggregate>(
     Ok((Entry { state, causes }, event))
 }
 
-/// Compares the state documents with the replay, where they are this program's; answers how many of them there are.
+/// Compares the state documents with the replay if they have this program's schema version; returns how many there are.
 pub(super) async fn compare<A: Aggregate>(
     walk: &mut Walk<'_>,
     entities: &Entities<A::State>,

@@ -1,5 +1,5 @@
-//! Documents that no event accounts for. They are counted first; only when there are more than there should be are
-//! the names of all entities collected to say which.
+//! Orphaned documents: no event accounts for them. Documents are counted first; only when there are too many are the keys
+//! of all entities collected to name the orphans.
 
 use super::aggregate::{Aggregate, Calendar, Customer};
 use super::{Bookings, Walk, as_far_as_possible};
@@ -12,12 +12,11 @@ use crate::store::schema::{self, ReservationDocument};
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// How many documents or events are read at once.
 const PAGE_ROWS: usize = if READ_ROWS_MAX < 1000 { READ_ROWS_MAX } else { 1000 };
 
 impl Walk<'_> {
-    /// Reports the documents of a kind beyond the `present` ones that are accounted for. `name_of` says which
-    /// document an event of the context accounts for.
+    /// Reports orphaned documents of a kind, of which `present` are accounted for. `name_of` returns the key of the document
+    /// that an event accounts for.
     pub(super) async fn left_over(
         &mut self,
         kind: &'static str,
@@ -60,7 +59,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The latest state of every reservation of a shard, closed ones included; answers how many have a document.
+    /// Checks the reservations of a shard, closed ones included; returns how many have a document.
     pub(super) async fn reservations(&mut self, bookings: &Bookings) -> Result<u64, ReadError> {
         let mut present = 0;
         for (no, booking) in bookings {
@@ -70,7 +69,6 @@ impl Walk<'_> {
         Ok(present)
     }
 
-    /// Documents of reservations that were never made.
     pub(super) async fn left_over_reservations(&mut self, present: u64) -> Result<(), ReadError> {
         let name_of = |recorded: &Recorded| {
             let event = Calendar::decode(&recorded.event.tag, &recorded.event.payload).ok()?;
@@ -109,7 +107,7 @@ impl Walk<'_> {
         Ok(u64::from(body.is_some()))
     }
 
-    /// Keys of nobody; those of registered and erased customers are checked with the customers.
+    /// Keys without a customer; those of registered and erased customers are checked with the customers.
     pub(super) async fn left_over_keys(&mut self) -> Result<(), ReadError> {
         let present = self.keys;
         self.left_over(KEY_KIND, present, Customer::CONTEXT, |recorded| Some(Arc::clone(&recorded.event.entity))).await

@@ -1,10 +1,10 @@
-//! The domain half of verifying a store: that every document is what a replay of the events makes of them, and
-//! that the invariants hold within and across contexts. The mechanical half is [`super::check`]. Changes nothing.
+//! The logical half of `verify`: every document must equal a replay of its events, and the invariants must hold within
+//! and across contexts. The physical half is [`super::check`]. Never writes.
 //!
-//! The store must be at rest. What policies have not done *yet* is no violation: it is a note, and so is every
-//! subscription that lags behind. Holds one shard of one context in memory at a time; what belongs to other
-//! contexts is looked up by document. Documents of another schema, which the next start makes anew, are not compared with
-//! anything before that, and neither is anything else that is derived in their context.
+//! Nobody may append meanwhile. What policies have not done *yet* is a note and no violation, and so is a subscription
+//! that lags. One shard of one context is in memory at a time; the data of other contexts is read from their documents.
+//! Documents with another schema version, which the next start rebuilds, are not compared, and neither is any other
+//! derived data of their context.
 
 mod across;
 mod aggregate;
@@ -24,56 +24,48 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-/// The most violations, and the most notes, that are listed; what is beyond is only counted.
+/// The most violations, and the most notes, that are listed; further ones are only counted.
 pub const FINDINGS_MAX: usize = 1000;
 
-/// A subscription whose progress is looked at.
+/// A subscription whose progress is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Subscription {
-    /// Its name.
     pub name: &'static str,
-    /// The context that it reads.
+    /// The context that it follows.
     pub source: Context,
 }
 
-/// How far the replay has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// The shard that is being replayed.
     pub shard: ShardId,
-    /// How many events have been replayed so far, of all shards.
+    /// Events replayed so far, of all shards.
     pub events: u64,
 }
 
-/// Something that is not done yet, or that could not be looked at.
+/// Something that is not done yet or could not be checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
-    /// What kind of thing.
     pub what: &'static str,
-    /// What it is about.
     pub entity: String,
-    /// More about it; free of personal data.
+    /// Free of personal data.
     pub detail: String,
 }
 
-/// What was looked at and what was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// How many events were replayed.
     pub events: u64,
-    /// How many entities they are about.
     pub entities: u64,
-    /// How many documents were compared.
+    /// Documents that were compared.
     pub documents: u64,
-    /// What is wrong, at most [`FINDINGS_MAX`].
+    /// At most [`FINDINGS_MAX`].
     pub violations: Vec<Violation>,
-    /// How many violations there were altogether.
+    /// Includes the violations that are not listed.
     pub violations_total: u64,
-    /// What is not done yet, at most [`FINDINGS_MAX`].
+    /// At most [`FINDINGS_MAX`].
     pub notes: Vec<Note>,
-    /// How many notes there were altogether.
+    /// Includes the notes that are not listed.
     pub notes_total: u64,
-    /// How many events the subscriptions have not handled yet.
+    /// Events that the subscriptions have not handled yet.
     pub lag: u64,
 }
 
@@ -105,16 +97,15 @@ impl Report {
     }
 }
 
-/// Timers by entity and name.
+/// Entity and name of each timer.
 type TimerNames = HashSet<(Arc<str>, Arc<str>)>;
-/// Reservations by number, each in its latest state.
+/// The latest state of each reservation, by number.
 type Bookings = BTreeMap<Arc<str>, Booking>;
 
-/// Why a check goes no further.
+/// Why a check ends early.
 enum Stop {
-    /// The journal cannot be read.
     Read(ReadError),
-    /// It needs a document that has another schema, of which it is told once.
+    /// It needs a document with another schema version, which is reported once per kind.
     OtherSchema,
 }
 
@@ -124,7 +115,7 @@ impl From<ReadError> for Stop {
     }
 }
 
-/// What was checked is checked, as far as it could be.
+/// A check that ended at another schema version is no error.
 fn as_far_as_possible(outcome: Result<(), Stop>) -> Result<(), ReadError> {
     match outcome {
         Ok(()) | Err(Stop::OtherSchema) => Ok(()),
@@ -132,32 +123,32 @@ fn as_far_as_possible(outcome: Result<(), Stop>) -> Result<(), ReadError> {
     }
 }
 
-/// What is carried from shard to shard.
+/// One replay of the whole store.
 struct Walk<'a> {
     journal: &'a dyn Journal,
     report: Report,
     progress: &'a mut (dyn FnMut(Progress) + Send),
     schemas: Vec<StoredSchema>,
     heads: BTreeMap<ShardId, u64>,
-    /// The timers of the shard that is being replayed; none where they are made anew with everything else.
+    /// The timers of the shard being replayed; `None` where the next start rebuilds them.
     timers: Option<TimerNames>,
-    /// How many customers' keys were seen.
+    /// Customers that still have their key.
     keys: u64,
     spellings: Spellings,
 }
 
 impl Walk<'_> {
-    /// Whether the documents of a kind are as this program writes them.
+    /// Whether the documents of a kind have this program's schema version.
     fn knows(&self, kind: &str) -> bool {
         self.schemas.iter().filter(|stored| stored.kind.name == kind).all(|stored| stored.compared().is_eq())
     }
 
-    /// Whether everything that is derived in a context is as this program derives it.
+    /// Whether all documents of a context have this program's schema version.
     fn is_current(&self, context: Context) -> bool {
         self.schemas.iter().filter(|stored| stored.kind.context == context).all(|stored| stored.compared().is_eq())
     }
 
-    /// Says once per kind that its documents have another schema.
+    /// Reports, once per kind, documents with another schema version.
     fn tell_schemas(&mut self) {
         for StoredSchema { kind, number, .. } in self.schemas.clone() {
             match number.cmp(&kind.schema) {
@@ -175,7 +166,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The committed state of an entity of any context. One that cannot be read is reported by its own context.
+    /// The stored state of an entity of any context. An unreadable one is reported by its own context.
     async fn state<A: Aggregate>(&mut self, key: &str) -> Result<A::State, Stop> {
         if !self.knows(A::STATE_KIND) {
             return Err(Stop::OtherSchema);
@@ -192,7 +183,7 @@ impl Walk<'_> {
         (0..self.journal.shard_count(context)).map(move |number| ShardId { context, number })
     }
 
-    /// Lists the timers of a shard, and checks that they are those of its entities.
+    /// Reads the timers of a shard and checks that each belongs to an entity of it.
     async fn list_timers<A: Aggregate>(&mut self, shard: ShardId) -> Result<(), ReadError> {
         self.timers = None;
         if !self.is_current(A::CONTEXT) {
@@ -218,7 +209,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// What waits must be woken: without its timer nobody would ever come back to it.
+    /// A waiting entity without its timer would wait forever.
     fn needs_timer(&mut self, entity: &str, name: &str) {
         let Some(timers) = &self.timers else { return };
         if !timers.contains(&(Arc::from(entity), Arc::from(name))) {
@@ -227,7 +218,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Everything of one context. `latest` collects the reservations of a shard from its events.
+    /// Checks one context. `latest` collects the reservations of a shard from its events.
     async fn context<A: Aggregate>(
         &mut self,
         mut latest: impl FnMut(&mut Bookings, &A::State, &A::Event),
@@ -267,10 +258,10 @@ impl Walk<'_> {
     }
 }
 
-/// Replays every shard of every context, and checks all that is derived from the events.
+/// Replays every shard of every context and checks all derived data.
 ///
 /// # Errors
-/// Only when the journal cannot be read; what is wrong with what it says is in the report.
+/// Only when the journal cannot be read; everything else is in the report.
 pub async fn replay(
     journal: &dyn Journal,
     subscriptions: &[Subscription],

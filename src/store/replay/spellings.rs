@@ -1,5 +1,5 @@
-//! Numbers that older versions kept in several spellings, or with characters that nobody sees. Each still leads to what
-//! is kept under it; a person has to say what was meant.
+//! Numbers that older versions stored in several spellings or with invisible characters. Each spelling still finds what is
+//! stored under it; only a person can tell what was meant.
 
 use super::Walk;
 use crate::domain::spelling::{composed, decomposed, is_invisible};
@@ -8,14 +8,14 @@ use std::collections::HashMap;
 /// The numbers seen so far that have more than one spelling, by their kind and NFC.
 pub(super) type Spellings = HashMap<(&'static str, String), Vec<String>>;
 
-/// A number with its unusual characters written as what they are, since spellings look alike.
+/// The number with its non-ASCII characters escaped, since two spellings look alike.
 fn spelt_out(number: &str) -> String {
     let spell = |c: char| if c.is_ascii() { c.to_string() } else { c.escape_unicode().to_string() };
     number.chars().map(spell).collect()
 }
 
 impl Walk<'_> {
-    /// Notes a number that shows less than it has, or that differs from another one of its kind only in spelling.
+    /// Notes a number that has invisible characters or differs from another one of its kind only in spelling.
     pub(super) fn note_spelling(&mut self, kind: &'static str, number: &str) {
         if number.is_ascii() {
             return;

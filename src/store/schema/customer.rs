@@ -1,4 +1,4 @@
-//! The stored forms of customers: sealed data only. The key that opens it is never part of them.
+//! The stored forms of customers: encrypted data only. The key that decrypts it is never part of them.
 
 use super::wire::{Encoded, StateError, instant, json_instant, read, read_state, unknown_tag, write, write_state};
 use crate::domain::customer::{Event, State};
@@ -19,31 +19,28 @@ pub const TAGS: &[&str] = &[REGISTERED_V1, ERASED_V1, CLOSED_V1, REOPENED_V1];
 
 /// The kind of the state documents; their key is the customer's number.
 pub const STATE_KIND: &str = "customer";
-/// The kind of the documents that hold the keys to the customers' data; their key is the customer's number. They
-/// are the only place where a key is kept, and removing one is what erases a customer.
+/// The kind of the documents that hold the keys to the customers' data; their key is the customer's number. They are the
+/// only place that holds such a key: removing it erases the customer.
 pub const KEY_KIND: &str = "customer-key";
-/// The name of the timer that reopens a number whose erasure was cut off.
+/// The timer that reopens a customer number whose erasure was interrupted.
 pub const REOPEN_TIMER: &str = "reopen";
-/// The number of the shape of the state documents.
+/// The schema version of the state documents.
 pub const STATE_SCHEMA: u16 = 1;
 
-/// There is no member for the key, so that no mistake can store it.
+/// No field for the key, so that it cannot be stored by mistake.
 #[derive(Serialize, Deserialize)]
 struct RegisteredV1<'a> {
     sealed: Cow<'a, [u8]>,
     at_ms: i64,
 }
 
-/// Erased, closed, reopened: something happened at an instant.
+/// Erased, closed, reopened.
 #[derive(Serialize, Deserialize)]
 struct StepV1 {
     at_ms: i64,
 }
 
-/// The tag and the body of an event, in its newest version; without the key.
-///
-/// # Errors
-/// When it cannot be encoded.
+/// Encodes in the newest version; the key is left out.
 pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
     match event {
         Event::Registered { sealed, at, key: _ } => {
@@ -55,7 +52,7 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
     }
 }
 
-/// The event of a tag and a body, whatever version it was written in; without the key.
+/// Decodes any version; the key is not part of it.
 ///
 /// # Errors
 /// When the tag is not known, the bytes are not its body, or a value is not one of the domain.
@@ -72,7 +69,7 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
     })
 }
 
-/// A readable rendering of an event; sealed data stays sealed, as hexadecimal digits.
+/// Encrypted data stays encrypted, as hexadecimal digits.
 #[must_use]
 pub fn json(event: &Event) -> Value {
     match event {
@@ -88,18 +85,10 @@ pub fn json(event: &Event) -> Value {
     }
 }
 
-/// The body of a customer's state.
-///
-/// # Errors
-/// When it cannot be encoded.
 pub fn encode_state(state: &State) -> Result<Bytes, CodecError> {
     write_state(STATE_SCHEMA, state)
 }
 
-/// The state of a body.
-///
-/// # Errors
-/// When it was written under another schema, or is damaged.
 pub fn decode_state(body: &[u8]) -> Result<State, StateError> {
     read_state(STATE_SCHEMA, body)
 }

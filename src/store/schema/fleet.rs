@@ -25,10 +25,10 @@ pub const TAGS: &[&str] =
 
 /// The kind of the state documents; their key is the car's number.
 pub const STATE_KIND: &str = "car";
-/// The number of the shape of the state documents.
+/// The schema version of the state documents.
 pub const STATE_SCHEMA: u16 = 1;
 
-/// Registered, amended: what staff say of a car.
+/// Registered, amended.
 #[derive(Serialize, Deserialize)]
 struct ParticularsV1<'a> {
     model: Text<'a>,
@@ -105,10 +105,7 @@ fn note(name: &str) -> Result<RentalNote, CodecError> {
     }
 }
 
-/// The tag and the body of an event, in its newest version.
-///
-/// # Errors
-/// When it cannot be encoded.
+/// Encodes in the newest version.
 pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
     match event {
         Event::Registered(particulars) => write(REGISTERED_V1, &ParticularsV1::from(particulars)),
@@ -133,7 +130,7 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
     }
 }
 
-/// The event of a tag and a body, whatever version it was written in.
+/// Decodes any version.
 ///
 /// # Errors
 /// When the tag is not known, the bytes are not its body, or a value is not one of the domain.
@@ -157,7 +154,6 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
     })
 }
 
-/// A readable rendering of an event.
 #[must_use]
 pub fn json(event: &Event) -> Value {
     match event {
@@ -183,18 +179,10 @@ pub fn json(event: &Event) -> Value {
     }
 }
 
-/// The body of a ledger entry's state.
-///
-/// # Errors
-/// When it cannot be encoded.
 pub fn encode_state(state: &State) -> Result<Bytes, CodecError> {
     write_state(STATE_SCHEMA, state)
 }
 
-/// The state of a body.
-///
-/// # Errors
-/// When it was written under another schema, or is damaged.
 pub fn decode_state(body: &[u8]) -> Result<State, StateError> {
     read_state(STATE_SCHEMA, body)
 }

@@ -24,9 +24,9 @@ pub const TAGS: &[&str] =
 
 /// The kind of the state documents; their key is the payment's number.
 pub const STATE_KIND: &str = "payment";
-/// The name of the timer that has what is outstanding with the provider settled.
+/// The timer that resolves unknown charges and makes pending refunds.
 pub const SETTLE_TIMER: &str = "settle";
-/// The number of the shape of the state documents.
+/// The schema version of the state documents.
 pub const STATE_SCHEMA: u16 = 1;
 
 #[derive(Serialize, Deserialize)]
@@ -51,7 +51,7 @@ struct DeclinedV1<'a> {
     reason: Text<'a>,
 }
 
-/// Not charged, sight lost: something became of an attempt.
+/// Not charged, sight lost.
 #[derive(Serialize, Deserialize)]
 struct AttemptV1<'a> {
     subject: SubjectV1<'a>,
@@ -72,10 +72,7 @@ struct RefundedV1<'a> {
     provider_ref: Text<'a>,
 }
 
-/// The tag and the body of an event, in its newest version.
-///
-/// # Errors
-/// When it cannot be encoded.
+/// Encodes in the newest version.
 pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
     match event {
         Event::Requested { subject, amount, attempt } => {
@@ -109,7 +106,7 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
     }
 }
 
-/// The event of a tag and a body, whatever version it was written in.
+/// Decodes any version.
 ///
 /// # Errors
 /// When the tag is not known, the bytes are not its body, or a value is not one of the domain.
@@ -149,7 +146,6 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
     })
 }
 
-/// A readable rendering of an event.
 #[must_use]
 pub fn json(event: &Event) -> Value {
     let more = match event {
@@ -169,18 +165,10 @@ pub fn json(event: &Event) -> Value {
     json_subject(event.subject(), more)
 }
 
-/// The body of a payment's state.
-///
-/// # Errors
-/// When it cannot be encoded.
 pub fn encode_state(state: &State) -> Result<Bytes, CodecError> {
     write_state(STATE_SCHEMA, state)
 }
 
-/// The state of a body.
-///
-/// # Errors
-/// When it was written under another schema, or is damaged.
 pub fn decode_state(body: &[u8]) -> Result<State, StateError> {
     read_state(STATE_SCHEMA, body)
 }

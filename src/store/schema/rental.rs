@@ -23,9 +23,9 @@ pub const TAGS: &[&str] = &[RENTED_V1, PICKED_UP_V1, RETURNED_V1, CANCELLED_V1, 
 
 /// The kind of the state documents; their key is the rental's number.
 pub const STATE_KIND: &str = "rental";
-/// The name of the timer that tells when a car should have been back.
+/// The timer of the end of the period, when the car is due back.
 pub const OVERDUE_TIMER: &str = "overdue";
-/// The number of the shape of the state documents.
+/// The schema version of the state documents.
 pub const STATE_SCHEMA: u16 = 1;
 
 #[derive(Serialize, Deserialize)]
@@ -34,17 +34,14 @@ struct RentedV1<'a> {
     period: PeriodV1,
 }
 
-/// Picked up, returned, cancelled, overdue: something happened at an instant.
+/// Picked up, returned, cancelled, overdue.
 #[derive(Serialize, Deserialize)]
 struct StepV1<'a> {
     subject: SubjectV1<'a>,
     at_ms: i64,
 }
 
-/// The tag and the body of an event, in its newest version.
-///
-/// # Errors
-/// When it cannot be encoded.
+/// Encodes in the newest version.
 pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
     let step =
         |tag, subject: &Subject, at: Timestamp| write(tag, &StepV1 { subject: subject.into(), at_ms: at.as_millis() });
@@ -59,7 +56,7 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
     }
 }
 
-/// The event of a tag and a body, whatever version it was written in.
+/// Decodes any version.
 ///
 /// # Errors
 /// When the tag is not known, the bytes are not its body, or a value is not one of the domain.
@@ -81,7 +78,6 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
     }
 }
 
-/// A readable rendering of an event.
 #[must_use]
 pub fn json(event: &Event) -> Value {
     let more = match event {
@@ -96,18 +92,10 @@ pub fn json(event: &Event) -> Value {
     json_subject(event.subject(), more)
 }
 
-/// The body of a rental's state.
-///
-/// # Errors
-/// When it cannot be encoded.
 pub fn encode_state(state: &State) -> Result<Bytes, CodecError> {
     write_state(STATE_SCHEMA, state)
 }
 
-/// The state of a body.
-///
-/// # Errors
-/// When it was written under another schema, or is damaged.
 pub fn decode_state(body: &[u8]) -> Result<State, StateError> {
     read_state(STATE_SCHEMA, body)
 }

@@ -45,9 +45,9 @@ pub const TAGS: &[&str] = &[
 pub const STATE_KIND: &str = "calendar";
 /// The kind of the documents that hold the latest state of one reservation; their key is its number.
 pub const RESERVATION_KIND: &str = "reservation";
-/// The number of the shape of the state documents. In schema 1 paid bookings had no timer; the shape is the same.
+/// The schema version of the state documents. In version 1 paid bookings had no timer; the shape is the same.
 pub const STATE_SCHEMA: u16 = 2;
-/// The number of the shape of the documents of [`RESERVATION_KIND`].
+/// The schema version of the documents of [`RESERVATION_KIND`].
 pub const RESERVATION_SCHEMA: u16 = 1;
 
 #[derive(Serialize, Deserialize)]
@@ -89,7 +89,7 @@ struct ConfirmedV1<'a> {
     period: PeriodV1,
 }
 
-/// Cancelled, no-show: it ended at an instant and at a price.
+/// Cancelled, no-show.
 #[derive(Serialize, Deserialize)]
 struct QuotedV1<'a> {
     subject: SubjectV1<'a>,
@@ -98,17 +98,14 @@ struct QuotedV1<'a> {
     refund: MoneyV1,
 }
 
-/// Expired, picked up, completed: something happened at an instant.
+/// Expired, picked up, completed.
 #[derive(Serialize, Deserialize)]
 struct StepV1<'a> {
     subject: SubjectV1<'a>,
     at_ms: i64,
 }
 
-/// The tag and the body of an event, in its newest version.
-///
-/// # Errors
-/// When it cannot be encoded.
+/// Encodes in the newest version.
 pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
     match event {
         Event::Enrolled(car) => write(
@@ -156,7 +153,7 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
     }
 }
 
-/// The event of a tag and a body, whatever version it was written in.
+/// Decodes any version.
 ///
 /// # Errors
 /// When the tag is not known, the bytes are not its body, or a value is not one of the domain.
@@ -241,7 +238,6 @@ impl<'a> QuotedV1<'a> {
     }
 }
 
-/// A readable rendering of an event.
 #[must_use]
 pub fn json(event: &Event) -> Value {
     match event {
@@ -283,18 +279,10 @@ pub fn json(event: &Event) -> Value {
     }
 }
 
-/// The body of a calendar's state.
-///
-/// # Errors
-/// When it cannot be encoded.
 pub fn encode_state(state: &State) -> Result<Bytes, CodecError> {
     write_state(STATE_SCHEMA, state)
 }
 
-/// The state of a body.
-///
-/// # Errors
-/// When it was written under another schema, or is damaged.
 pub fn decode_state(body: &[u8]) -> Result<State, StateError> {
     read_state(STATE_SCHEMA, body)
 }
@@ -302,25 +290,16 @@ pub fn decode_state(body: &[u8]) -> Result<State, StateError> {
 /// The latest state of one reservation, closed or not: the document of [`RESERVATION_KIND`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReservationDocument {
-    /// The car in whose calendar it stands.
+    /// The car whose calendar holds the reservation.
     pub car_no: CarNo,
-    /// The reservation.
     pub booking: Booking,
 }
 
 impl ReservationDocument {
-    /// The body to store.
-    ///
-    /// # Errors
-    /// When it cannot be encoded.
     pub fn encode(&self) -> Result<Bytes, CodecError> {
         write_state(RESERVATION_SCHEMA, self)
     }
 
-    /// The document of a body.
-    ///
-    /// # Errors
-    /// When it was written under another schema, or is damaged.
     pub fn decode(body: &[u8]) -> Result<Self, StateError> {
         read_state(RESERVATION_SCHEMA, body)
     }
@@ -328,8 +307,7 @@ impl ReservationDocument {
 
 #[cfg(test)]
 mod tests {
-    //! How an old version is read, shown with a made-up one: a hold of the days when holds never ended and prices
-    //! were in won.
+    //! How an old version is read, with an invented one: holds without an end, and prices in won.
 
     use super::*;
     use crate::store::codec;
@@ -346,7 +324,7 @@ mod tests {
     }
 
     impl<'a> HeldV0<'a> {
-        /// Old holds are given the quarter of an hour that they would have today.
+        /// Old holds get the 15 minutes that a new one has.
         fn upcast(self) -> HeldV1<'a> {
             HeldV1 {
                 subject: self.subject,

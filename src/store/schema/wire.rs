@@ -1,5 +1,5 @@
-//! What the stored forms of all contexts share. The structs named `…V1` are frozen: their bytes are in journals,
-//! so they are never changed, only followed by a `…V2`. Nothing of the domain is inside them.
+//! What the stored forms of all contexts share. The structs named `…V1` are frozen: their bytes are in journals, so they
+//! are never changed, only succeeded by a `…V2`. They contain no types of the domain.
 
 use crate::domain::Subject;
 use crate::domain::ids::{BlockNo, CarNo, CustomerNo, InvalidNumber, RentalNo, ReservationNo};
@@ -13,13 +13,12 @@ use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// A text: borrowed while it is written, owned once it is read; the bytes are those of a `String`.
+/// Borrowed when written, owned when read; encoded as a `String` is.
 pub(super) type Text<'a> = Cow<'a, str>;
 
 /// An encoded event: its permanent tag and its body.
 pub type Encoded = (Arc<str>, Bytes);
 
-/// What a payment or a rental is about, as it is stored.
 #[derive(Serialize, Deserialize)]
 pub(super) struct SubjectV1<'a> {
     reservation_no: Text<'a>,
@@ -28,14 +27,14 @@ pub(super) struct SubjectV1<'a> {
     car_no: Text<'a>,
 }
 
-/// An amount, as it is stored: minor units and the three letters of an ISO 4217 code.
+/// Minor units and the three letters of an ISO 4217 code.
 #[derive(Serialize, Deserialize)]
 pub(super) struct MoneyV1 {
     pub(super) amount: u64,
     pub(super) currency: [u8; 3],
 }
 
-/// A half-open period, as it is stored: milliseconds since the epoch.
+/// Half-open, in milliseconds since the epoch.
 #[derive(Serialize, Deserialize)]
 pub(super) struct PeriodV1 {
     pub(super) from_ms: i64,
@@ -66,7 +65,7 @@ impl SubjectV1<'_> {
 
 impl From<&Money> for MoneyV1 {
     fn from(money: &Money) -> Self {
-        // A code is three bytes long; were it not, what is written would be refused when it is read.
+        // A code has three bytes; otherwise the default written here would be rejected when it is read.
         let currency = money.currency().code().as_bytes().try_into().unwrap_or_default();
         MoneyV1 { amount: money.amount(), currency }
     }
@@ -100,12 +99,11 @@ impl PeriodV1 {
     }
 }
 
-/// The error of a body that has the right shape but not a legal value; the value itself is not repeated.
+/// A body of the right shape with an invalid value; the value itself is left out, as it may be personal.
 pub(super) fn invalid(what: &str) -> CodecError {
     CodecError::Decode(format!("not {what}"))
 }
 
-/// The error of a tag that this version of the program does not know.
 pub(super) fn unknown_tag(tag: &str) -> CodecError {
     CodecError::Decode(format!("the tag {tag:?} is not known"))
 }
@@ -134,22 +132,16 @@ pub(super) fn read<W: DeserializeOwned>(payload: &[u8]) -> Result<W, CodecError>
     codec::from_bytes(payload)
 }
 
-/// Why a stored state could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
-    /// It was written by a version of the program whose states have another shape. A start makes such documents anew
-    /// before anything reads them, so that one that is met later is damage.
+    /// Written with another schema version. A start rebuilds such documents before anything reads them, so one that is met
+    /// later is damage.
     #[error(
         "the document has the state schema {found}, not {expected}, although the start should have made it anew; run \
          `rentcar verify` to learn more, or restore a backup"
     )]
-    OtherSchema {
-        /// The number in the document.
-        found: u16,
-        /// The number that this program writes.
-        expected: u16,
-    },
-    /// It is too short or its body is damaged.
+    OtherSchema { found: u16, expected: u16 },
+    /// Too short, or the body is damaged.
     #[error(transparent)]
     Codec(#[from] CodecError),
 }
@@ -163,7 +155,7 @@ impl From<StateError> for CodecError {
     }
 }
 
-/// A state: its schema's number as a little-endian `u16`, then its body.
+/// The schema version as a little-endian `u16`, then the body.
 pub(super) fn write_state<S: Serialize>(schema: u16, state: &S) -> Result<Bytes, CodecError> {
     let body = codec::to_bytes(state)?;
     let mut bytes = BytesMut::with_capacity(2 + body.len());
@@ -184,7 +176,7 @@ pub(super) fn read_state<S: DeserializeOwned>(expected: u16, bytes: &[u8]) -> Re
 /// An instant as RFC 3339 in UTC.
 pub(super) fn json_instant(instant: Timestamp) -> Value {
     let text = jiff::Timestamp::from_millisecond(instant.as_millis()).map(|instant| instant.to_string());
-    // Every instant of the domain is within jiff's bounds, so the fallback is never taken.
+    // Every instant of the domain is within jiff's bounds: the fallback is unreachable.
     text.map_or(Value::Null, Value::String)
 }
 
