@@ -2,11 +2,11 @@
 
 use futures_util::Stream;
 use futures_util::stream::BoxStream;
+use parking_lot::Mutex;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER};
 use warp::http::{HeaderMap, HeaderValue, StatusCode};
@@ -152,6 +152,6 @@ impl<T> Stream for Exclusive<T> {
     type Item = T;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().poll_next(cx)
+        self.0.get_mut().as_mut().poll_next(cx)
     }
 }

@@ -8,11 +8,12 @@ use crate::actors::api::{ANSWER_KEPT_MS, ServiceError};
 use crate::store::journal::CommandRecord;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fmt::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use warp::http::header::{CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER};
 use warp::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
@@ -94,7 +95,7 @@ pub struct Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.in_use.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+        self.in_use.0.lock().remove(&self.id);
     }
 }
 
@@ -102,7 +103,7 @@ impl InUse {
     /// # Errors
     /// 409 while the same call is in flight, 422 while it is with another body.
     pub fn claim(self: &Arc<InUse>, keyed: &IdempotencyKey) -> Result<Claim, Problem> {
-        let mut claimed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut claimed = self.0.lock();
         match claimed.get(&keyed.id) {
             Some(fingerprint) if *fingerprint != keyed.fingerprint => Err(reused()),
             Some(_) => {

@@ -4,7 +4,7 @@
 use super::access::Route;
 use super::problem::Problem;
 use crate::actors::service::ComponentHealth;
-use std::sync::{PoisonError, RwLock};
+use parking_lot::RwLock;
 use warp::http::StatusCode;
 
 /// The `Retry-After` of a change while the journal is opened again, in milliseconds.
@@ -26,11 +26,11 @@ pub struct Storage(RwLock<Told>);
 
 impl Storage {
     fn tell(&self, change: impl FnOnce(&mut Told)) {
-        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.0.write());
     }
 
     fn ask<T>(&self, question: impl FnOnce(&Told) -> T) -> T {
-        question(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        question(&self.0.read())
     }
 
     /// The journal has failed, for this reason, and is being opened again.

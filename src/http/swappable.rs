@@ -3,8 +3,9 @@
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
+use parking_lot::RwLock;
 use std::convert::Infallible;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower_service::Service;
 use warp::filters::BoxedFilter;
@@ -22,7 +23,7 @@ impl SwappableService {
 
     /// Forwards to another service from now on. Calls in flight stay with the one before.
     pub fn swap(&self, behind: BoxedFilter<(Response,)>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = behind;
+        *self.0.write() = behind;
     }
 }
 
@@ -36,7 +37,7 @@ impl Service<Request<Incoming>> for SwappableService {
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let behind = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let behind = self.0.read().clone();
         warp::service(behind).call(request).boxed()
     }
 }

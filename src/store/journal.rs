@@ -46,7 +46,7 @@ impl fmt::Debug for Context {
 /// A shard: the unit of order and ownership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardId {
-    /// The context whose shards are counted from 0.
+    /// The context that the shard is a part of.
     pub context: Context,
     /// From 0 to one less than the store's shard count of that context.
     pub number: u16,
@@ -223,7 +223,7 @@ pub enum AppendError {
 /// Why a read failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// The store has failed, is closed or cannot be reached; nothing is known to be damaged.
+    /// The store has failed, is closed or cannot serve the request now.
     #[error("the journal is unavailable: {0}")]
     Unavailable(String),
     /// A checksum, a format or a position is wrong.

@@ -4,9 +4,9 @@ use super::common::client::Extra;
 use super::common::process::{Options, TestServer, rentcar};
 use super::common::{Api, SOON, eventually};
 use super::support::{age, older, report};
-use nix::sys::stat::Mode;
 use rentcar::store::schema::{self, DOCUMENT_KINDS};
 use rentcar::store::sled::{SledJournal, SledOptions};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -63,7 +63,7 @@ fn free_port() -> u16 {
 fn start_slowly(data: &Path, port: u16) -> std::process::Child {
     let mark = data.join("rentcar.mark");
     std::fs::remove_file(&mark).unwrap();
-    nix::unistd::mkfifo(&mark, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+    mknodat(CWD, &mark, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     let mut command: Command = rentcar();
     command.args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"]).arg(data);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()

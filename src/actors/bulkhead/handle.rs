@@ -8,10 +8,11 @@ use super::latency::LatencyEstimate;
 use super::limiter::{Admitted, Lane, Reason};
 use super::status::{BulkheadStatus, DOWN_RETRY_AFTER_MS};
 use crate::actors::runtime::entropy;
+use parking_lot::{Mutex, MutexGuard};
 use ractor::{ActorId, ActorRef, ActorStatus};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -110,31 +111,31 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn set_actor(&self, actor: ActorRef<Message>) {
-        *self.actor.lock().unwrap_or_else(PoisonError::into_inner) = Some(actor);
+        *self.actor.lock() = Some(actor);
     }
 
     /// Forgets the actor, unless another has taken its place.
     pub(super) fn unset_actor(&self, id: ActorId) {
-        let mut actor = self.actor.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut actor = self.actor.lock();
         if actor.as_ref().is_some_and(|actor| actor.get_id() == id) {
             *actor = None;
         }
     }
 
     fn actor(&self) -> Option<ActorRef<Message>> {
-        self.actor.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.actor.lock().clone()
     }
 
     pub(super) fn publish(&self, standing: Standing) {
-        *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+        *self.standing.lock() = standing;
     }
 
     fn standing(&self) -> Standing {
-        *self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.standing.lock()
     }
 
     fn out(&self) -> MutexGuard<'_, BTreeMap<u64, (Lane, i64)>> {
-        self.out.lock().unwrap_or_else(PoisonError::into_inner)
+        self.out.lock()
     }
 
     /// The first id of a new actor, and the permits of those before it that are still out.
@@ -154,7 +155,7 @@ impl Shared {
     }
 
     pub(super) fn mode(&self) -> Mode {
-        *self.mode.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.mode.lock()
     }
 }
 
@@ -286,7 +287,7 @@ impl BulkheadHandle {
 
     /// Sets the mode that an operator wants, also for the actors of later restarts, and returns the status after it.
     pub async fn force(&self, mode: Mode) -> BulkheadStatus {
-        *self.0.mode.lock().unwrap_or_else(PoisonError::into_inner) = mode;
+        *self.0.mode.lock() = mode;
         tracing::warn!(?mode, "payment breaker mode set by an operator");
         if let (Some(admission), Some(actor)) = (Admission::take(&self.0), self.0.actor()) {
             let (reply, answer) = oneshot::channel();

@@ -22,8 +22,9 @@ use crate::store::journal::{Journal, Timer};
 use crate::store::schema;
 use crate::trace;
 use futures_util::future::BoxFuture;
+use parking_lot::{Mutex, MutexGuard};
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
@@ -510,7 +511,7 @@ fn outcome_of<T>(answer: &Result<T, ProviderError>) -> Outcome {
 
 /// Locks, also after a panic of another holder: nothing here is left half done by a panic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 fn disputed(wait: Duration) -> HandlerError {

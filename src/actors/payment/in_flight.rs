@@ -3,8 +3,9 @@
 
 use super::deferred::DeferredPayments;
 use crate::domain::ids::PaymentNo;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use tokio::sync::watch;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +79,6 @@ impl InFlightPayments {
 
     /// Locks, also after a panic of another holder: nothing here is left half done by a panic.
     fn lock(&self) -> MutexGuard<'_, HashMap<PaymentNo, AlreadyInFlight>> {
-        self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
+        self.in_hand.lock()
     }
 }

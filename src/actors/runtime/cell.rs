@@ -3,9 +3,10 @@
 //! those who ask a shard stand in one table, and whoever is late is woken by a look at it now and then.
 
 use futures_util::task::AtomicWaker;
+use parking_lot::{Mutex, MutexGuard};
 use slab::Slab;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use tokio::time::Instant;
 
@@ -41,7 +42,7 @@ impl<T> Cell<T> {
     }
 
     pub(super) fn put(&self, answer: T) {
-        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+        *self.answer.lock() = Some(answer);
         self.stage.store(ANSWERED, Ordering::Release);
         self.waker.wake();
     }
@@ -50,7 +51,7 @@ impl<T> Cell<T> {
         if self.stage.load(Ordering::Acquire) != ANSWERED {
             return None;
         }
-        self.answer.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.answer.lock().take()
     }
 
     /// Has the caller look whether its deadline has passed.
@@ -70,7 +71,7 @@ impl<T> Default for Waiting<T> {
 
 impl<T> Waiting<T> {
     fn table(&self) -> MutexGuard<'_, Slab<(Instant, Arc<Cell<T>>)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// From now on it is woken once `deadline` has passed; answers its place, by which it [leaves](Self::leave).

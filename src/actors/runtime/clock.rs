@@ -1,7 +1,7 @@
 //! Time as data: the only place of the runtime that reads the wall clock.
 
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Tells what time it is, in milliseconds since the epoch.
@@ -43,7 +43,7 @@ impl Clock for SystemClock {
         if wall_ms == self.shown_ms.load(Ordering::Acquire) {
             return wall_ms;
         }
-        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut latest = self.latest.lock();
         let elapsed_ms = i64::try_from(latest.1.elapsed().as_millis()).unwrap_or(i64::MAX);
         let now_ms = shown_ms(latest.0, elapsed_ms, wall_ms);
         // Not at every question: two that follow each other within a millisecond must not keep it from moving.

@@ -7,10 +7,11 @@ use super::entity::Entity;
 use super::limits::ContextLimits;
 use super::watch::{Kind, Stuck, Watch};
 use crate::store::journal::ShardId;
+use parking_lot::RwLock;
 use ractor::{ActorRef, ActorStatus};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -52,23 +53,23 @@ pub(super) struct ShardCore<E: Entity> {
 impl<E: Entity> ShardCore<E> {
     /// Reads the table; only for a moment, never across a wait.
     pub(super) fn look<T>(&self, reader: impl FnOnce(&Table<E>) -> T) -> T {
-        reader(&self.table.read().unwrap_or_else(PoisonError::into_inner))
+        reader(&self.table.read())
     }
 
     /// Changes the table; only the shard's actor does.
     pub(super) fn change<T>(&self, writer: impl FnOnce(&mut Table<E>) -> T) -> T {
-        writer(&mut self.table.write().unwrap_or_else(PoisonError::into_inner))
+        writer(&mut self.table.write())
     }
 
     /// Makes a new incarnation of the shard's actor known.
     pub(super) fn install(&self, actor: ActorRef<ShardMessage<E>>) {
-        *self.actor.write().unwrap_or_else(PoisonError::into_inner) = Some(actor);
+        *self.actor.write() = Some(actor);
     }
 
     /// Sends to the shard's actor. A message that does not arrive is dropped, and a question in it thereby answered as
     /// unavailable.
     pub(super) fn tell(&self, message: ShardMessage<E>) {
-        let actor = self.actor.read().unwrap_or_else(PoisonError::into_inner);
+        let actor = self.actor.read();
         if let Some(actor) = actor.as_ref() {
             drop(actor.send_message(message));
         }
@@ -83,7 +84,7 @@ impl<E: Entity> ShardCore<E> {
 
     /// Whether the shard's actor lives and owns the shard.
     pub(super) fn is_up(&self) -> bool {
-        let actor = self.actor.read().unwrap_or_else(PoisonError::into_inner);
+        let actor = self.actor.read();
         let alive = actor.as_ref().is_some_and(|actor| actor.get_status() < ActorStatus::Draining);
         alive && self.serving.load(Ordering::Acquire)
     }

@@ -3,10 +3,11 @@
 //! whoever owns the handler.
 
 use super::entity::entity_hash;
+use parking_lot::{Mutex, MutexGuard};
 use slab::Slab;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What a handler is.
@@ -110,7 +111,7 @@ impl Watch {
     }
 
     fn beats(&self) -> MutexGuard<'_, Beats> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+        self.under_way.lock()
     }
 
     /// Something begins; it ends when what is answered is dropped, however that comes about.

@@ -7,8 +7,9 @@ use crate::store::journal::{
     Ownership, ShardId, StoredEvent, TimerWrite,
 };
 use crate::trace;
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tracing::Instrument as _;
 
@@ -66,7 +67,7 @@ impl ShardWriter {
     }
 
     fn head(&self) -> MutexGuard<'_, u64> {
-        self.head.lock().unwrap_or_else(PoisonError::into_inner)
+        self.head.lock()
     }
 
     /// Appends, and answers the position of the last event.

@@ -13,8 +13,9 @@ use crate::domain::payment::{self, Outstanding};
 use crate::domain::rental::{self, Rental};
 use crate::domain::reservation::{Booking, Command, Rejection, Status};
 use crate::domain::time::{Period, Timestamp};
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -30,7 +31,7 @@ pub(super) struct NumberLocks(Mutex<HashMap<ReservationNo, Weak<tokio::sync::Mut
 impl NumberLocks {
     async fn lock(&self, no: &ReservationNo) -> tokio::sync::OwnedMutexGuard<()> {
         let lock = {
-            let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut locks = self.0.lock();
             if let Some(lock) = locks.get(no).and_then(Weak::upgrade) {
                 lock
             } else {

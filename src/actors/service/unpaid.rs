@@ -5,8 +5,9 @@
 use super::{Result, Service};
 use crate::actors::api::ServiceError;
 use crate::domain::ids::CustomerNo;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
@@ -82,7 +83,7 @@ pub(super) struct Claim {
 
 impl PendingHolds {
     fn lock(&self) -> MutexGuard<'_, Known> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         known.turn();
         known
     }

@@ -5,8 +5,8 @@ use super::rows;
 use crate::domain::ids::CustomerNo;
 use crate::store::journal::{READ_ROWS_MAX, ReadError};
 use crate::store::view_store::{RowWrite, Scan, ViewStore};
+use parking_lot::RwLock;
 use std::collections::BTreeSet;
-use std::sync::{PoisonError, RwLock};
 
 pub(super) struct UnpaidHolds(RwLock<BTreeSet<Vec<u8>>>);
 
@@ -34,7 +34,7 @@ impl UnpaidHolds {
         if changes.is_empty() {
             return;
         }
-        let mut keys = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = self.0.write();
         for (key, stands) in changes {
             if stands {
                 keys.insert(key);
@@ -46,7 +46,7 @@ impl UnpaidHolds {
 
     pub(super) fn count(&self, customer_no: &CustomerNo, max: usize) -> usize {
         let prefix = rows::customer_prefix(customer_no);
-        let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let keys = self.0.read();
         keys.range(prefix.clone()..).take_while(|key| key.starts_with(&prefix)).take(max).count()
     }
 }

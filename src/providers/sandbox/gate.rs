@@ -1,8 +1,9 @@
 //! How many calls the sandbox serves at once. Calls beyond that wait in the order of their arrival; the limit can
 //! change while they wait. Knows nothing of what a call is.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// The most calls that may be served or waiting together.
@@ -55,7 +56,7 @@ impl Drop for Place {
 
 impl Gate {
     fn lock(&self) -> MutexGuard<'_, Places> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Called without the lock: a place whose receiver is gone comes back through `drop`, which takes the lock.

@@ -25,7 +25,8 @@ use crate::domain::time::Timestamp;
 use futures_util::future::BoxFuture;
 use gate::{Gate, Place};
 use ledger::Ledger;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -114,7 +115,7 @@ impl Drop for UnderWay {
 
 impl Inner {
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ledger.lock()
     }
 
     fn under_way(self: &Arc<Self>, kind: Kind, key: &Arc<str>) -> UnderWay {

@@ -1,6 +1,6 @@
-//! An archive of a journal that goes on, made while it is being fetched. One thread of lower priority reads a snapshot and
-//! writes lines, with pauses, so that whoever uses the service has the processor; it waits for whoever fetches, so that the
-//! memory it takes does not grow with the store. An archive that is not written to its end has no trailer.
+//! An online backup: an archive of a running journal, produced while a client downloads it. One thread of lower priority
+//! reads a snapshot and writes lines, with pauses that leave the processor to requests; it waits for the client, so that
+//! memory does not grow with the store. An archive that is cut off has no trailer.
 
 use super::super::journal::{Journal, ReadError, StoredEvent};
 use super::super::sled::lower_priority;
@@ -14,28 +14,27 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-/// How many bytes are handed over at once.
 const PIECE_BYTES: usize = 32 * 1024;
-/// How many pieces may wait for whoever fetches.
+/// How many pieces may wait for the client.
 const PIECES_MAX: usize = 4;
-/// Whoever fetches nothing for so long is not waited for: what the snapshot needs could not be removed meanwhile.
+/// A client that takes nothing for so long is cut off, since its snapshot keeps obsolete sorted runs on disk.
 const FETCHED_WITHIN: Duration = Duration::from_mins(1);
-/// How often it is looked whether there is room for another piece.
+/// How often a full channel is tried again.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
-/// After so long at work there is a pause,
+/// After so long at work the thread pauses,
 const WORK: Duration = Duration::from_millis(1);
-/// so many times as long as the work was,
+/// this many times as long as it worked,
 const PAUSE: u32 = 9;
-/// and this long at most: work takes long where others have the processor.
+/// and at most this long: the measured time includes waiting for the processor.
 const PAUSE_MAX: Duration = Duration::from_millis(50);
 
-/// The archive ends before its trailer: the service is being stopped, its journal has failed, or what is stored cannot be
-/// read. The log says why.
+/// The archive ends before its trailer: the service is stopping, the client was too slow, the journal has failed or cannot
+/// be read. The log has the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the backup was broken off before its end")]
 pub struct BrokenOff;
 
-/// The pieces of an archive. After an error there is nothing more.
+/// The pieces of an archive; an error is the last item.
 pub type Backup = BoxStream<'static, Result<Bytes, BrokenOff>>;
 
 struct Piece {
@@ -43,9 +42,8 @@ struct Piece {
     is_last: bool,
 }
 
-/// Where the archive is written to.
 struct Pieces {
-    /// Dropped first, so that it is free for whoever has seen the end.
+    /// Dropped before the last piece is sent, so that the next backup can begin when this one has ended.
     held: Option<Box<dyn Send>>,
     journal: Arc<dyn Journal>,
     to: Sender<Piece>,
@@ -54,7 +52,7 @@ struct Pieces {
 }
 
 impl Pieces {
-    /// Whether it makes sense to go on.
+    /// Fails when the client has gone or the journal has failed.
     fn goes_on(&self) -> io::Result<()> {
         if self.to.is_closed() {
             return Err(io::Error::new(io::ErrorKind::BrokenPipe, "nobody fetches it any more"));
@@ -77,7 +75,7 @@ impl Pieces {
             std::thread::sleep(LOOK_AGAIN);
         }
         if begun.elapsed() > LOOK_AGAIN {
-            // That was pause enough.
+            // Waiting for the client counts as a pause.
             self.begun = Instant::now();
         }
         Ok(())
@@ -104,7 +102,7 @@ impl Write for Pieces {
         Ok(bytes.len())
     }
 
-    /// Only the end hands over less than a whole piece.
+    /// Does nothing: only the last piece may be short.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -142,13 +140,13 @@ fn pieces(received: Receiver<Piece>) -> impl Stream<Item = Result<Bytes, BrokenO
     })
 }
 
-/// Begins an archive of everything that is acknowledged now. It is broken off when the journal fails or is closed, and when
-/// the answer is dropped. What is `held` is dropped when nothing is read any more.
+/// Starts an archive of everything that is acknowledged now. It is cut off when the journal fails or is closed, or the
+/// stream is dropped. `held` is dropped when the snapshot has been read.
 ///
 /// `render` makes the readable form of an event, if it knows its tag.
 ///
 /// # Errors
-/// When the journal has failed already, or there is no thread for it.
+/// When the journal has failed already, or no thread can be started.
 pub fn backup(
     journal: Arc<dyn Journal>,
     render: impl Fn(&StoredEvent) -> Option<serde_json::Value> + Send + 'static,

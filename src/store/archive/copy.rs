@@ -1,23 +1,21 @@
-//! Passes an archive on while it is looked at: whether it is whole and unchanged, as far as its trailer tells. What its
-//! lines say is only looked at by an import.
+//! Copies an archive and checks on the way that it is complete and unchanged, by its trailer. The contents of its lines are
+//! checked by an import only.
 
 use super::read::{ImportError, Lines, check_trailer};
 use super::{FORMAT, PROGRESS_EVERY, Summary, is_readable};
 use serde::Deserialize;
 use std::io::{self, BufRead, Write};
 
-/// Why an archive was not passed on to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
-    /// It is not whole, or none.
+    /// The input is no complete archive.
     #[error(transparent)]
     Archive(#[from] ImportError),
-    /// It cannot be written.
     #[error("the archive cannot be written")]
     Write(#[source] io::Error),
 }
 
-/// What a line says of the archive as a whole.
+/// The fields of a line that concern the archive as a whole.
 #[derive(Deserialize)]
 struct Outline {
     kind: String,
@@ -33,12 +31,12 @@ struct Outline {
     sha256: String,
 }
 
-/// Writes the archive that `input` is to `out`, line by line as it comes, up to its trailer; nothing may follow that.
+/// Copies line by line, up to the trailer; nothing may follow it.
 ///
-/// `progress` is told now and then how many records were written.
+/// `progress` gets the number of records written so far, now and then.
 ///
 /// # Errors
-/// When it is none, of another version, cut or changed, or cannot be written.
+/// When `input` is no archive, has another version, is cut or changed, or `out` cannot be written.
 pub fn copy(input: impl BufRead, mut out: impl Write, mut progress: impl FnMut(u64)) -> Result<Summary, CopyError> {
     let mut lines = Lines::of(input);
     let header: Option<Outline> = lines.next().map_err(ImportError::of_header)?;
@@ -55,7 +53,7 @@ pub fn copy(input: impl BufRead, mut out: impl Write, mut progress: impl FnMut(u
         match line.kind.as_str() {
             "event" => summary.events += 1,
             "trailer" => {
-                // Looked at before it is written, so that what is written with a trailer is whole.
+                // Checked before it is written, so that a copy with a trailer is complete.
                 let trailer = lines.bytes().to_vec();
                 let claimed = Summary { events: line.events, records: line.records };
                 check_trailer(&mut lines, summary, claimed, &line.sha256)?;

@@ -1,5 +1,5 @@
-//! The lines of an archive and how they become records again. The field names are a format that others read: they
-//! do not change within a version.
+//! Converts records to lines of an archive and back. The field names are part of the format and do not change within a
+//! version.
 
 use super::super::journal::{Cause, CommandRecord, Context, Progress, Recorded, ShardId, StoredEvent, Timer};
 use super::super::record::Record;
@@ -9,7 +9,6 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A shard's context and number, as each line that is of a shard has them.
 #[derive(Serialize, Deserialize)]
 pub(super) struct ShardLine {
     context: String,
@@ -24,7 +23,6 @@ pub(super) struct CauseLine {
     position: u64,
 }
 
-/// One line.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub(super) enum Line {
@@ -37,7 +35,7 @@ pub(super) enum Line {
         #[serde(flatten)]
         shard: ShardLine,
         position: u64,
-        /// The time for people, where the calendar reaches; `at_ms` is the time that counts.
+        /// For people, if the calendar can express it; `at_ms` is authoritative.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at: Option<String>,
         at_ms: i64,
@@ -115,7 +113,7 @@ fn event_line(recorded: Recorded, data: Option<serde_json::Value>) -> Line {
     }
 }
 
-/// The line of a record; `render` makes the readable form of an event.
+/// `render` makes the readable form of an event.
 pub(super) fn of(record: Record, render: impl Fn(&StoredEvent) -> Option<serde_json::Value>) -> Line {
     match record {
         Record::Event(recorded) => {
@@ -147,7 +145,7 @@ fn bytes(text: &str) -> Result<Bytes, String> {
     STANDARD.decode(text).map(Bytes::from).map_err(|error| format!("it is not base64: {error}"))
 }
 
-/// The record of a line that is neither header nor trailer; `context` finds the configured contexts.
+/// Fails for a header and a trailer; `context` finds the configured contexts.
 pub(super) fn record(line: Line, context: impl Fn(&str) -> Option<Context>) -> Result<Record, String> {
     let shard = |line: ShardLine| {
         let context = context(&line.context).ok_or_else(|| format!("there is no context {}", line.context))?;

@@ -1,7 +1,7 @@
-//! A store as text that any language can read: newline-delimited JSON, a header line, one line per record, and a
-//! trailer with counts and a digest, so that a cut or changed archive is noticed.
+//! A store as newline-delimited JSON: a header line, one line per record, and a trailer with counts and a digest, so that
+//! a cut or changed archive is detected.
 //!
-//! Bodies are base64; a readable rendering of an event can stand beside its payload, and is never read back.
+//! Bodies are base64; a readable rendering of an event may stand beside its payload and is never read back.
 //! Streams in both directions. Knows no domain.
 
 mod backup;
@@ -15,25 +15,21 @@ pub use copy::{CopyError, copy};
 pub use read::{ImportError, import};
 pub use write::{ExportError, export};
 
-/// The version of the archive's own format. Archives of earlier ones can be read: in 1 there were no events of no-shows and
-/// of customers who are closed.
+/// The version of the archive format. Earlier ones can be read: version 1 has no events of no-shows and of closed
+/// customers.
 pub const ARCHIVE_VERSION: u32 = 2;
 
-/// Whether archives of a version can be read.
 fn is_readable(version: u32) -> bool {
     (1..=ARCHIVE_VERSION).contains(&version)
 }
-/// What the header calls the format.
 const FORMAT: &str = "rentcar-archive";
 /// How often, in records, the progress callback is called.
 const PROGRESS_EVERY: u64 = 1000;
 /// The most bytes that a line may have: a document of the largest size in base64, several times over.
 const LINE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// How much an archive holds.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
-    /// Events.
     pub events: u64,
     /// All other records.
     pub records: u64,

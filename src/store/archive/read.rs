@@ -1,4 +1,4 @@
-//! Reads an archive into a new store, wholly or not at all. Trusts nothing that the archive says.
+//! Imports an archive into a new store, completely or not at all. The archive is untrusted.
 
 use super::super::record::Record;
 use super::super::sled::{Importer, OpenError, PutError, SledOptions};
@@ -10,53 +10,33 @@ use sha2::{Digest, Sha256};
 use std::io::{self, BufRead, Read};
 use std::path::Path;
 
-/// Why an archive was not imported. The directory, if it was begun, says that it is incomplete.
+/// Why an archive was not imported. A directory that was begun is marked as incomplete.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// The target is not an empty directory, or cannot be written.
     #[error(transparent)]
     Target(#[from] OpenError),
-    /// The archive cannot be read.
     #[error("the archive cannot be read")]
     Read(#[from] io::Error),
-    /// It does not begin as an archive does.
     #[error("this is not an archive of rentcar")]
     NotAnArchive,
-    /// It has another version.
     #[error("the archive has version {found}, this program reads versions up to {ARCHIVE_VERSION}")]
-    Version {
-        /// The version found.
-        found: u32,
-    },
-    /// It was exported from a store with other shards.
+    Version { found: u32 },
     #[error("the archive has the shards {found}, but {configured} are configured; configure those of the archive")]
-    Shards {
-        /// What the archive has.
-        found: String,
-        /// What is configured.
-        configured: String,
-    },
-    /// It ends without a trailer.
+    Shards { found: String, configured: String },
     #[error("the archive is cut short: its end is missing")]
     CutShort,
-    /// Something was changed in it.
+    /// The trailer does not match the lines before it, or something follows it.
     #[error("the archive was changed: {0}")]
     Changed(String),
-    /// A line is not what it should be.
+    /// A malformed line or one with an invalid record; lines are counted from 1.
     #[error("line {line} of the archive: {what}")]
-    Line {
-        /// The line, from 1 on.
-        line: u64,
-        /// What is wrong.
-        what: String,
-    },
-    /// The store cannot be written.
+    Line { line: u64, what: String },
     #[error("the store cannot be written: {0}")]
     Write(String),
 }
 
 impl ImportError {
-    /// What is wrong with something whose first line is wrong.
+    /// The error when the first line is malformed: then the input is no archive.
     pub(super) fn of_header(self) -> Self {
         match self {
             Self::Line { .. } | Self::CutShort => Self::NotAnArchive,
@@ -83,7 +63,7 @@ impl<R: BufRead> Lines<R> {
         Self { input, digest: Sha256::new(), bytes: Vec::new(), number: 0 }
     }
 
-    /// The line that was read last.
+    /// The last line, as it was read.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -129,13 +109,13 @@ fn check_header<R: BufRead>(lines: &mut Lines<R>, options: &SledOptions) -> Resu
     if found == configured { Ok(()) } else { Err(ImportError::Shards { found, configured }) }
 }
 
-/// Reads an archive into the empty or new directory `target`.
+/// Imports into the empty or new directory `target`.
 ///
-/// `progress` is told now and then how many records were read.
+/// `progress` gets the number of records read so far, now and then.
 ///
 /// # Errors
-/// When the target is not empty, or the archive is of another version or other shards, cut, changed, or has a gap.
-/// An import that was begun leaves a directory behind that no start accepts.
+/// When the target is not empty, or the archive has another version or other shards, is cut or changed, or has a gap. An
+/// import that fails after it has begun leaves a directory that no start accepts.
 pub fn import(
     input: impl BufRead,
     target: &Path,
@@ -172,7 +152,7 @@ pub fn import(
     Ok(summary)
 }
 
-/// Compares the trailer with what was read before it; nothing may follow.
+/// Compares the trailer with the lines before it; nothing may follow it.
 pub(super) fn check_trailer<R: BufRead>(
     lines: &mut Lines<R>,
     read: Summary,

@@ -1,4 +1,4 @@
-//! Writes an archive. Never changes the store.
+//! Exports to an archive. Never changes the store.
 
 use super::super::journal::{ReadError, StoredEvent};
 use super::super::record::{Record, Snapshot, VisitError};
@@ -8,13 +8,10 @@ use super::{ARCHIVE_VERSION, FORMAT, PROGRESS_EVERY, Summary};
 use sha2::{Digest, Sha256};
 use std::io::{self, Write};
 
-/// Why an archive was not written to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// The store cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The archive cannot be written.
     #[error("the archive cannot be written")]
     Write(#[from] io::Error),
 }
@@ -44,15 +41,15 @@ impl<W: Write> Archive<W> {
     }
 }
 
-/// A digest as it stands in a trailer.
+/// The digest as the trailer has it.
 pub(super) fn hex(digest: Sha256) -> String {
     digest.finalize().iter().fold(String::with_capacity(64), |text, byte| text + &format!("{byte:02x}"))
 }
 
-/// Writes everything that a journal keeps to `out`: a snapshot, or a journal that nobody appends to meanwhile.
+/// Exports a snapshot, or a journal that nobody appends to meanwhile.
 ///
-/// `render` makes the readable form of an event, if it knows its tag; `progress` is told now and then how many
-/// records were written.
+/// `render` makes the readable form of an event, if it knows its tag; `progress` gets the number of records written so
+/// far, now and then.
 ///
 /// # Errors
 /// When the store cannot be read or the archive cannot be written; the archive then has no trailer.

@@ -1,8 +1,8 @@
-//! The journal in memory: for tests and for measuring everything but the disk. It keeps the port's promises while
-//! the process lives and forgets everything when it ends.
+//! The journal in memory, for tests and for benchmarks without a disk. It meets the port's contract, but nothing survives
+//! the process.
 //!
-//! An append is applied under the lock of its shard, and derived data lives in striped tables, so that shards do
-//! not wait for each other. A reader that looks at several tables may see the one before the other for a moment.
+//! An append is applied under the lock of its shard, and derived data is in tables with striped locks, so that shards do not
+//! wait for each other. A reader of several tables may see an append in one of them before another.
 
 mod port;
 mod tables;
@@ -14,19 +14,20 @@ use super::bounds;
 use super::journal::{
     Append, AppendError, CommandRecord, Context, Ownership, Progress, ShardId, StoredEvent, Timer, TimerWrite,
 };
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tables::{Commands, Tables};
 use tokio::sync::{oneshot, watch};
 
-/// Locks, also after a panic of another holder: nothing here is left half done by a panic.
+/// Ignores poisoning: no panic leaves the data half changed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
-/// An entity's timer by its names.
+/// Entity and name of a timer.
 type TimerName = (Arc<str>, Arc<str>);
 
 #[derive(Default)]
@@ -62,7 +63,7 @@ struct Shard {
     head: watch::Sender<u64>,
 }
 
-/// A commit that waits while commits are paused.
+/// A change that waits while changes are paused.
 type Job = Box<dyn FnOnce(&Inner) + Send>;
 
 #[derive(Default)]
@@ -86,13 +87,13 @@ struct Inner {
     closed: AtomicBool,
 }
 
-/// The journal in memory. Its hooks let tests hold commits back and make one fail.
+/// Has hooks with which tests pause changes, fail an append or hang a read.
 pub struct MemoryJournal {
     inner: Arc<Inner>,
 }
 
 impl MemoryJournal {
-    /// An empty journal with these contexts and their numbers of shards.
+    /// `shards` are the contexts with their shard counts.
     #[must_use]
     pub fn new(shards: &[(Context, u16)]) -> Arc<Self> {
         let all = shards.iter().flat_map(|&(context, count)| (0..count).map(move |number| ShardId { context, number }));
@@ -114,24 +115,24 @@ impl MemoryJournal {
         Arc::new(Self { inner: Arc::new(inner) })
     }
 
-    /// Answers `error` to the next acceptable append instead of writing it.
+    /// The next valid append fails with `error` and is not applied.
     pub fn fail_next_append(&self, error: AppendError) {
         *lock(&self.inner.failure) = Some(error);
         self.inner.fails.store(true, Ordering::SeqCst);
     }
 
-    /// Never answers the next read of a document.
+    /// The next read of a document never returns.
     pub fn hang_next_document(&self) {
         self.inner.hangs.store(true, Ordering::SeqCst);
     }
 
-    /// Holds back every change, in order, until [`Self::resume`].
+    /// Queues every change, in order, until [`Self::resume`].
     pub fn pause(&self) {
         lock(&self.inner.gate).paused = true;
         self.inner.paused.store(true, Ordering::SeqCst);
     }
 
-    /// Carries out what was held back, in order, and goes on.
+    /// Applies the queued changes, in order, and goes on.
     pub fn resume(&self) {
         let mut gate = lock(&self.inner.gate);
         while let Some(job) = gate.waiting.pop_front() {
@@ -141,12 +142,12 @@ impl MemoryJournal {
         self.inner.paused.store(false, Ordering::SeqCst);
     }
 
-    /// How many changes are held back.
+    /// How many changes are queued.
     pub fn waiting(&self) -> usize {
         lock(&self.inner.gate).waiting.len()
     }
 
-    /// Carries out a change now, or in its turn when commits are paused.
+    /// Applies a change now, or queues it while changes are paused.
     fn submit<T: Send + 'static>(
         &self,
         change: impl FnOnce(&Inner) -> Result<T, AppendError> + Send + 'static,
@@ -160,14 +161,14 @@ impl MemoryJournal {
         }
         let (answer, answered) = oneshot::channel();
         gate.waiting.push_back(Box::new(move |inner| {
-            // Whoever has stopped waiting does not undo the change.
+            // A caller that has stopped waiting does not undo the change.
             drop(answer.send(inner.open().and_then(|()| change(inner))));
         }));
         Submitted::Waiting(answered)
     }
 }
 
-/// A change that has taken its place in the order.
+/// A change whose place in the order is fixed.
 enum Submitted<T> {
     Done(Result<T, AppendError>),
     Waiting(oneshot::Receiver<Result<T, AppendError>>),
@@ -202,7 +203,7 @@ impl Inner {
         Ok(Ownership { epoch: state.epoch, head: state.head() })
     }
 
-    /// The failure that a test has asked for, once.
+    /// The failure that a test has injected, once.
     fn asked_failure(&self) -> Result<(), AppendError> {
         if !self.fails.load(Ordering::SeqCst) {
             return Ok(());
@@ -236,7 +237,7 @@ impl Inner {
             self.commands.put(record);
         }
         let head = state.head();
-        // Under the lock, so that the head never seems to go back.
+        // Under the lock, so that a published head never goes back.
         shard.head.send_replace(head);
         Ok(head)
     }
@@ -252,7 +253,7 @@ impl Inner {
             let from = match &after {
                 None => Bound::Unbounded,
                 Some((there, place)) if number == *there => Bound::Excluded(place.clone()),
-                // Of those due at the same time, the shards before it are through and those after it are not.
+                // Timers due at the same time: the shards before this one are done, those after it are not.
                 Some((there, (due_ms, _))) => {
                     let Some(due_ms) = due_ms.checked_add(i64::from(number < *there)) else { continue };
                     Bound::Included((due_ms, (Arc::from(""), Arc::from(""))))
@@ -267,7 +268,7 @@ impl Inner {
                 due_ms: *due_ms,
             }));
         }
-        // Stable: within a shard they are in order already, and the shards were visited in order.
+        // A stable sort: the timers of a shard are in order already, and shards were visited in order.
         found.sort_by_key(|timer| timer.due_ms);
         found.truncate(limit);
         found

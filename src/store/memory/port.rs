@@ -1,4 +1,4 @@
-//! The journal port on the journal in memory.
+//! The journal port in memory.
 
 use super::super::journal::{
     Append, AppendError, CommandRecord, Context, Documents, IndexEntry, Journal, Ownership, Progress, READ_ROWS_MAX,
@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::watch;
 
-/// A read that is done already.
 fn ready<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, Result<T, ReadError>> {
     future::ready(Ok(value)).boxed()
 }
@@ -117,7 +116,7 @@ impl Journal for MemoryJournal {
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
-        // What waits at the gate was accepted before, so it is carried out first.
+        // Queued changes were accepted before the close.
         self.resume();
         self.inner.closed.store(true, Ordering::SeqCst);
         future::ready(Ok(())).boxed()

@@ -1,11 +1,12 @@
-//! Ordered tables in memory, striped by key so that writers of different keys seldom meet. Knows no events.
+//! Ordered tables in memory with striped locks, so that writers of different keys rarely contend. Knows no events.
 
 use super::super::journal::CommandRecord;
 use super::lock;
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Bound;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 const STRIPES: usize = 32;
 
@@ -17,7 +18,7 @@ fn stripe(key: &str) -> usize {
 
 type Rows<V> = BTreeMap<Arc<str>, V>;
 
-/// Tables by name, each a map from key to value in the order of the keys.
+/// Tables by name, each an ordered map.
 pub(super) struct Tables<V> {
     stripes: [Mutex<HashMap<&'static str, Rows<V>>>; STRIPES],
 }
@@ -72,7 +73,7 @@ struct CommandStripe {
     expiry: BTreeSet<(i64, Arc<str>)>,
 }
 
-/// The command records with their order of expiry.
+/// The command records, also ordered by expiry.
 #[derive(Default)]
 pub(super) struct Commands {
     stripes: [Mutex<CommandStripe>; STRIPES],
@@ -95,7 +96,7 @@ impl Commands {
         lock(&self.stripes[stripe(&record.id)]).put(record);
     }
 
-    /// Puts a record unless there is one of the same id that has not expired; answers the one that stays.
+    /// Puts a record unless there is one of the same id that has not expired; returns the one that stays.
     pub(super) fn put_first(&self, record: CommandRecord, now_ms: i64) -> CommandRecord {
         let mut stripe = lock(&self.stripes[stripe(&record.id)]);
         if let Some(first) = stripe.records.get(&record.id).filter(|first| !first.has_expired(now_ms)) {

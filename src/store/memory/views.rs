@@ -1,11 +1,11 @@
-//! Read models in memory. One lock for everything: tests and small demonstrations do not need more.
+//! Read models in memory, under one lock, which is enough for tests and demonstrations.
 
 use super::super::journal::{READ_ROWS_MAX, ReadError, ShardId};
 use super::super::view_store::{RowWrite, Rows, Scan, ViewStore};
 use super::lock;
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
-use std::sync::Mutex;
 
 type Table = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -15,7 +15,6 @@ struct State {
     positions: HashMap<ShardId, u64>,
 }
 
-/// Read models in memory.
 #[derive(Default)]
 pub struct MemoryViews {
     state: Mutex<State>,

@@ -99,7 +99,7 @@ impl PeriodV1 {
     }
 }
 
-/// A body of the right shape with an invalid value; the value itself is left out, as it may be personal.
+/// A body of the right shape with an invalid value, which the error does not repeat.
 pub(super) fn invalid(what: &str) -> CodecError {
     CodecError::Decode(format!("not {what}"))
 }

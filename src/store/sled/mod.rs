@@ -33,9 +33,10 @@ use engine::queue::Bounds;
 use engine::release::{self, Shared};
 use engine::wal::Log;
 use integrity::acknowledged_count::AcknowledgedCount;
+use parking_lot::Mutex;
 use std::fs::File;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -186,7 +187,7 @@ impl SledJournal {
     /// on.
     pub fn release(&self) -> Release {
         self.core.queue.close("the journal is closed");
-        let thread = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.committer.lock().take();
         release::release(&self.core.database, thread)
     }
 
@@ -202,7 +203,7 @@ impl SledJournal {
 impl Drop for SledJournal {
     fn drop(&mut self) {
         self.core.queue.close("the journal is closed");
-        let thread = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.committer.lock().take();
         if let Some(thread) = thread {
             // A panic of the committer was reported as a failure of the journal already.
             drop(thread.join());

@@ -12,7 +12,8 @@ use crate::actors::api::PaymentMeans;
 use crate::actors::runtime::{Clock, entropy};
 use crate::domain::ids::PaymentNo;
 use agenda::Agenda;
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -94,7 +95,7 @@ impl DeferredPayments {
 
     fn with<T>(&self, act: impl FnOnce(&mut Agenda) -> T) -> T {
         // Locks, also after a panic of another holder: nothing here is left half done by a panic.
-        let mut agenda = self.agenda.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut agenda = self.agenda.lock();
         let before = agenda.waiting();
         let done = act(&mut agenda);
         let waiting = agenda.waiting();

@@ -1,7 +1,8 @@
 //! What a supervisor says about its children, to be read at any time without asking it. Written by the
 //! supervisor only.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 
 /// A child as its supervisor sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,16 +26,16 @@ pub struct Board {
 impl Board {
     /// A copy of what is known now, in the order of the children; empty before the supervisor has started.
     pub fn children(&self) -> Vec<ChildStatus> {
-        self.children.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.children.lock().clone()
     }
 
     /// What is known of one child.
     pub fn child(&self, name: &str) -> Option<ChildStatus> {
-        let children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+        let children = self.children.lock();
         children.iter().find(|child| &*child.name == name).cloned()
     }
 
     pub(super) fn set(&self, children: Vec<ChildStatus>) {
-        *self.children.lock().unwrap_or_else(PoisonError::into_inner) = children;
+        *self.children.lock() = children;
     }
 }

@@ -22,6 +22,7 @@ use crate::store::journal::{ReadError, ShardId};
 use database::Database;
 use keys::ShardCode;
 use meta::Shards;
+use parking_lot::Mutex;
 use persisted_heads::PersistedHeads;
 use plan::{Job, ShardStates};
 use queue::{Bounds, Queue};
@@ -29,7 +30,7 @@ use recent::Recent;
 use release::Shared;
 use state::State;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// What the journal, its committer and its readers share.
@@ -74,12 +75,12 @@ impl Core {
 
     /// Why the journal has failed, if it has.
     pub(crate) fn failed(&self) -> Option<String> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.failure.lock().clone()
     }
 
     /// Goes into the failed state, in which everything is refused. The first reason stays.
     pub(crate) fn fail(&self, why: &str) {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| why.to_owned());
+        self.failure.lock().get_or_insert_with(|| why.to_owned());
         for job in self.queue.fail(&format!("the journal has failed: {why}")) {
             job.refuse(why);
         }

@@ -1,9 +1,10 @@
 //! Up to where the events of each shard are in sled.
 
 use super::keys::ShardCode;
+use parking_lot::RwLock;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 
 /// The heads of all shards as of the last checkpoint.
 pub(crate) struct PersistedHeads(RwLock<HashMap<ShardCode, Arc<AtomicU64>>>);
@@ -14,12 +15,12 @@ impl PersistedHeads {
     }
 
     pub(crate) fn of(&self, shard: ShardCode) -> u64 {
-        let heads = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let heads = self.0.read();
         heads.get(&shard).map_or(0, |head| head.load(Ordering::Acquire))
     }
 
     pub(crate) fn set(&self, shard: ShardCode, head: u64) {
-        let mut heads = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut heads = self.0.write();
         heads.entry(shard).or_default().store(head, Ordering::Release);
     }
 }

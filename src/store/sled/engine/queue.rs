@@ -2,8 +2,8 @@
 //! commits; whoever finds it full is refused at once. Never waits on the caller's side.
 
 use crate::store::journal::AppendError;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How much may wait.
@@ -32,7 +32,7 @@ impl<J> Queue<J> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State<J>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Enqueues a job of roughly `bytes`.
@@ -60,9 +60,8 @@ impl<J> Queue<J> {
             if state.closed.is_some() {
                 return None;
             }
-            let waited = self.filled.wait_timeout(state, idle).unwrap_or_else(PoisonError::into_inner);
-            state = waited.0;
-            if waited.1.timed_out() && state.jobs.is_empty() && state.closed.is_none() {
+            let waited = self.filled.wait_for(&mut state, idle);
+            if waited.timed_out() && state.jobs.is_empty() && state.closed.is_none() {
                 return Some(Vec::new());
             }
         }

@@ -2,8 +2,8 @@
 //! what was stored. Bounded; what is older is read from the store.
 
 use crate::store::journal::{Recorded, ShardId, StoredEvent};
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The most bytes of a shard's events that are kept, roughly.
 const BYTES_MAX: usize = 256 * 1024;
@@ -28,7 +28,7 @@ fn size(event: &StoredEvent) -> usize {
 
 impl Recent {
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Takes durable events in, which follow those before.

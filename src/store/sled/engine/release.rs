@@ -5,7 +5,8 @@
 use super::database::Database;
 use crate::store::journal::ReadError;
 use crate::store::sled::integrity::catch_panic::catch_panic;
-use std::sync::{Arc, PoisonError, RwLock};
+use parking_lot::RwLock;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -22,12 +23,12 @@ impl Shared {
 
     /// The handles, for one read.
     pub(crate) fn get(&self) -> Result<Arc<Database>, ReadError> {
-        let database = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let database = self.0.read().clone();
         database.ok_or_else(|| ReadError::Unavailable("the journal has let go of its files".to_owned()))
     }
 
     fn take(&self) -> Option<Arc<Database>> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.write().take()
     }
 }
 

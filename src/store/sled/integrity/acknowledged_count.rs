@@ -1,16 +1,15 @@
-//! How many events were acknowledged, in a small file beside sled's. Where sled meets a damaged entry in its log it
-//! takes it for the torn end of a power cut, goes on without what follows, and says nothing; a start that finds fewer
-//! events than are noted here knows that they were lost. The note is made after the events are durable and is never
-//! synced by itself, so it may be behind, after a power failure for instance, and never ahead. Never repairs.
+//! How many events were acknowledged, in a small file beside sled's. sled takes a damaged entry of its log for a torn write
+//! and silently drops what follows; a start that finds fewer events than this file says detects the loss. The file is
+//! written after the events are durable and never synced, so that it may be behind, after a power failure for instance, but
+//! never ahead. Never repairs.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// The name of the file.
 pub(crate) const COUNT_FILE: &str = "rentcar.mark";
-/// Decimal digits of any count.
+/// The decimal digits of the greatest `u64`, so that every count overwrites the one before completely.
 const DIGITS: usize = 20;
 
 pub(crate) struct AcknowledgedCount {
@@ -19,7 +18,7 @@ pub(crate) struct AcknowledgedCount {
 }
 
 impl AcknowledgedCount {
-    /// Opens the note of a store, or begins one.
+    /// Opens or creates the file.
     pub(crate) fn open(directory: &Path) -> io::Result<Self> {
         let file = File::options().create(true).truncate(false).read(true).write(true).open(directory.join(COUNT_FILE));
         let file = file?;
@@ -28,17 +27,17 @@ impl AcknowledgedCount {
             Err(error) if error.kind() != ErrorKind::InvalidData => return Err(error),
             Ok(_) | Err(_) => {}
         }
-        // An unreadable note, as a power failure can leave it, says nothing.
+        // A power failure can leave an unreadable file, which then counts as 0.
         let noted = text.trim().parse().unwrap_or(0);
         Ok(Self { file, noted })
     }
 
-    /// How many events were acknowledged, as far as is noted.
+    /// A lower bound of the events that were acknowledged.
     pub(crate) fn noted(&self) -> u64 {
         self.noted
     }
 
-    /// Notes that so many events are durable.
+    /// Call it only when so many events are durable. A smaller count than before is ignored.
     pub(crate) fn note(&mut self, events: u64) -> io::Result<()> {
         if events > self.noted {
             self.file.write_all_at(format!("{events:0DIGITS$}\n").as_bytes(), 0)?;

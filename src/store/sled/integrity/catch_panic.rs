@@ -1,5 +1,5 @@
-//! Turns sled's panics into errors. sled 0.34 panics where it meets pages that cannot be what it wrote; whoever starts
-//! a command is then told of the damage in a sentence, not shown the inside of a library. Hides no other panic.
+//! Turns sled's panics into errors. sled 0.34 panics on damaged pages; the operator then gets one sentence about the damage
+//! instead of a backtrace. Panics outside [`catch_panic`] are reported as before.
 
 use super::directory::OpenError;
 use crate::store::journal::ReadError;
@@ -12,23 +12,21 @@ thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A panic that was caught, with what it said.
+/// The first line of a caught panic's message.
 #[derive(Debug)]
 pub(crate) struct Panicked(pub String);
 
 impl Panicked {
-    /// What it means when a store is being opened.
     pub(crate) fn while_opening(self, path: &Path) -> OpenError {
         OpenError::damaged(path, format!("sled cannot read what it wrote ({})", self.0))
     }
 
-    /// What it means when a store is being read.
     pub(crate) fn while_reading(self) -> ReadError {
         ReadError::Damaged(format!("sled cannot read what it wrote ({})", self.0))
     }
 }
 
-/// The hook stays and asks each time, so that threads that work at the same time do not lose each other's.
+/// Installed once and for all threads: replacing the hook per call would race between threads.
 fn install() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
@@ -41,7 +39,7 @@ fn install() {
     });
 }
 
-/// Does the work and answers with an error where sled panics on this thread.
+/// Runs `work` and returns an error if it panics on this thread.
 pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     install();
     let before = QUIET.replace(true);
@@ -50,7 +48,7 @@ pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     done.map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        // Only the beginning: sled shows whole pages.
+        // Shortened: sled's messages contain whole pages.
         Panicked(text.unwrap_or_default().lines().next().unwrap_or_default().chars().take(200).collect())
     })
 }

@@ -1,8 +1,9 @@
-//! The directory of a store: what may be opened, who holds it, and that its names survive a power failure.
+//! The directory of a store: what may be opened, the lock, and the durability of its file names.
 //!
-//! A small text file says that the directory is a store of rentcar, in which format, and whether it is complete.
-//! It is written last when a store is created and last when one is imported, so that half a store is never taken
-//! for a whole one. Never looks into sled's own files.
+//! A small text file says that the directory is a store of rentcar, in which format, and whether it is complete. It is
+//! marked complete as the last step of a creation and of an import, so that a partial store is never taken for a complete
+//! one. sled's log is checked before sled opens it (`sled_log_check`); of sled's files only unfinished snapshots and the
+//! leftovers of an interrupted creation are removed.
 
 use super::acknowledged_count::COUNT_FILE;
 use super::sled_log_check::{self, Look};
@@ -10,122 +11,83 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// The version of everything that this adapter stores. Stores of earlier versions are opened and go on as stores of this
-/// one: in 1 everything was under plain keys in sled, without a log in front of it; in 2 there were no no-shows, and a
-/// customer was erased without being closed first.
+/// The version of the store format. Stores of earlier versions are opened and become stores of this one: in 1 everything was
+/// under plain keys in sled, without a write-ahead log; in 2 there were no no-shows, and a customer was erased without
+/// being closed first.
 pub const FORMAT: u16 = 3;
-/// The first version.
 #[cfg(test)]
 pub(crate) const PLAIN_FORMAT: u16 = 1;
 
-/// Whether stores of a version can be opened.
 pub(crate) fn is_readable(format: u16) -> bool {
     (1..=FORMAT).contains(&format)
 }
 
-/// The folder of the log below the store's directory.
+/// The folder of the write-ahead log, below the store's directory.
 pub(crate) const LOG_FOLDER: &str = "journal";
 const STATE_FILE: &str = "rentcar.store";
 const LOCK_FILE: &str = "rentcar.lock";
 const DB_FILE: &str = "db";
-/// The log as it was found, when sled may overwrite a part of it that is still readable.
+/// A copy of sled's log, kept when sled may overwrite a part of it that is still readable.
 const KEPT_FILE: &str = "db.kept";
 const NAME: &str = "rentcar store";
 
-/// Why a store was not opened. Nothing was changed on disk, unless sled had to look at its log to find the damage:
-/// it overwrites what it takes for a torn end.
+/// Why a store was not opened. Nothing was changed on disk, unless the damage was found only after sled had opened its log:
+/// sled overwrites what it takes for a torn write.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another process has it open.
     #[error("{path} is in use by another process; stop that one first", path = .0.display())]
     Locked(PathBuf),
-    /// It was written by another version of this program.
     #[error(
         "{path} has store format {found}, this program reads and writes format {FORMAT}; \
          export it with the program that wrote it and import the archive with this one",
         path = .path.display()
     )]
-    Format {
-        /// The directory.
-        path: PathBuf,
-        /// The format found.
-        found: String,
-    },
-    /// It was created for other contexts or numbers of shards.
+    Format { path: PathBuf, found: String },
     #[error(
         "{path} was created with the shards {found}, but {configured} are configured; configure those of the store, \
          which are fixed when it is created, or export it and import it into a new one",
         path = .path.display()
     )]
-    Shards {
-        /// The directory.
-        path: PathBuf,
-        /// What the store has.
-        found: String,
-        /// What is configured.
-        configured: String,
-    },
-    /// Something else is kept there.
+    Shards { path: PathBuf, found: String, configured: String },
     #[error(
         "{path} is not a store of rentcar and not empty; name an empty or a new directory",
         path = .0.display()
     )]
     NotAStore(PathBuf),
-    /// There is nothing, and nothing may be created.
+    /// There is no store, and none may be created.
     #[error("{path} holds no store", path = .0.display())]
     Missing(PathBuf),
-    /// There is a store already, where an empty directory is needed.
     #[error("{path} holds a store already; name an empty or a new directory", path = .0.display())]
     Occupied(PathBuf),
-    /// An import did not come to its end.
     #[error(
         "the import into {path} did not come to its end; remove the directory and import again",
         path = .0.display()
     )]
     Incomplete(PathBuf),
-    /// Events that were acknowledged are not there any more.
+    /// Acknowledged events are missing; `kept` says whether a copy of the log was kept.
     #[error(
         "{path} is damaged: {acknowledged} events were acknowledged, but only {found} are left, since part of the log \
          is unreadable or cut off{}. Restore a backup; or, to go on without them, remove the file {COUNT_FILE} there",
         if *.kept { " (the log as it was found is kept in the file `db.kept` there)" } else { "" },
         path = .path.display()
     )]
-    Lost {
-        /// The directory.
-        path: PathBuf,
-        /// How many events had become durable.
-        acknowledged: u64,
-        /// How many there are.
-        found: u64,
-        /// Whether the log as it was found is kept.
-        kept: bool,
-    },
-    /// What is stored cannot be what was written.
+    Lost { path: PathBuf, acknowledged: u64, found: u64, kept: bool },
     #[error(
         "{path} is damaged: {what}. Restore a backup, or run `rentcar verify` to learn more",
         path = .path.display()
     )]
-    Damaged {
-        /// The directory.
-        path: PathBuf,
-        /// What was found.
-        what: String,
-    },
-    /// There is no room.
+    Damaged { path: PathBuf, what: String },
     #[error("there is no room left on the disk of {path}", path = .0.display())]
     DiskFull(PathBuf),
-    /// The rights of the process do not suffice.
     #[error("this process may not read and write {path}", path = .0.display())]
     NoPermission(PathBuf),
-    /// The options cannot be right.
     #[error("the store's options are not acceptable: {0}")]
     Options(String),
-    /// Anything else that the operating system reports.
+    /// Any other error of the operating system.
     #[error("{path} cannot be opened: {reason}", path = .path.display())]
     Io {
-        /// The directory.
         path: PathBuf,
-        /// What the operating system says; not a `source`, since the sentence has it already.
+        /// Not a `source`, since the message contains it already.
         reason: io::Error,
     },
 }
@@ -146,7 +108,7 @@ impl OpenError {
         Self::Damaged { path: path.to_path_buf(), what: what.into() }
     }
 
-    /// sled's errors, of which some say how the store can be had again.
+    /// Some of sled's errors come with advice on how to recover the store.
     pub(crate) fn sled(path: &Path, error: ::sled::Error) -> Self {
         match error {
             ::sled::Error::Io(source) if source.to_string().contains("could not acquire lock") => {
@@ -166,25 +128,23 @@ impl OpenError {
     }
 }
 
-/// What a directory holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Contents {
-    /// Nothing, or a store whose creation was cut short before anything could be written to it.
+    /// Nothing, or a store whose creation was interrupted before anything could be acknowledged.
     Nothing,
-    /// A complete store.
     Store,
 }
 
-/// A directory that this process holds until it is dropped.
+/// A locked directory; dropping it releases the lock.
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
-    /// Holds the lock; the operating system releases it with the process, however that ends.
+    /// The operating system releases the lock with the process, however that ends.
     _lock: File,
 }
 
 impl Directory {
-    /// Looks at a directory and takes hold of it.
+    /// Checks and locks a directory.
     pub(crate) fn hold(path: &Path, create: bool) -> Result<(Self, Contents), OpenError> {
         let contents = look(path)?;
         if contents == Contents::Nothing {
@@ -195,7 +155,7 @@ impl Directory {
         }
         let lock = lock(path)?;
         let directory = Self { path: path.to_path_buf(), _lock: lock };
-        // Another process may have finished what it was creating while this one waited for its turn.
+        // Another process may have created the store between the first check and the lock.
         let contents = look(path)?;
         if contents == Contents::Nothing {
             directory.write_state("creating")?;
@@ -204,9 +164,8 @@ impl Directory {
         Ok((directory, contents))
     }
 
-    /// Removes what a killed process left half written: sled's unfinished snapshots, which sled 0.34 would take for
-    /// finished ones and then refuse to start; and everything of a creation that did not come to its end, during
-    /// which nothing can have been acknowledged.
+    /// Removes what a killed process left: unfinished snapshots of sled, which sled 0.34 would take for finished ones and
+    /// then refuse to start; and all files of an interrupted creation, during which nothing was acknowledged.
     fn discard_leftovers(&self, contents: Contents) -> io::Result<()> {
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
@@ -228,12 +187,12 @@ impl Directory {
         &self.path
     }
 
-    /// sled's log file, which has to be synced by a handle of our own.
+    /// sled's log file, which is synced through a file handle of our own.
     pub(crate) fn database_file(&self) -> PathBuf {
         self.path.join(DB_FILE)
     }
 
-    /// Looks at sled's log before sled does: refuses what is certainly damaged, and keeps a copy of what may be.
+    /// Checks sled's log before sled opens it: refuses one that is certainly damaged, and copies one that may be.
     pub(crate) fn look_at_log(&self) -> Result<(), OpenError> {
         let (path, log) = (self.path(), self.path.join(DB_FILE));
         match sled_log_check::look(path, &log).map_err(|error| OpenError::io(path, error))? {
@@ -241,7 +200,7 @@ impl Directory {
             Look::Damaged { offset } => {
                 Err(OpenError::damaged(path, format!("its file `db` is unreadable at byte {offset}")))
             }
-            // What was kept before sled overwrote anything is never replaced by what came later.
+            // An earlier copy is never replaced: sled may have overwritten parts of the log since.
             Look::Doubtful if self.kept_log() => Ok(()),
             Look::Doubtful => {
                 let (new, kept) = (self.path.join("db.kept.new"), self.path.join(KEPT_FILE));
@@ -251,12 +210,11 @@ impl Directory {
         }
     }
 
-    /// Whether there is a copy of the log as it was found.
     pub(crate) fn kept_log(&self) -> bool {
         self.path.join(KEPT_FILE).exists()
     }
 
-    /// Removes that copy, once nothing turned out to be lost.
+    /// Removes the copy of the log, once no event is missing.
     pub(crate) fn forget_kept_log(&self) -> Result<(), OpenError> {
         match fs::remove_file(self.path.join(KEPT_FILE)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(OpenError::io(&self.path, error)),
@@ -268,13 +226,13 @@ impl Directory {
         self.write_state("importing")
     }
 
-    /// Makes the names of all files durable, and then says that the store is complete.
+    /// Makes the file names durable, and then marks the store as complete.
     pub(crate) fn mark_complete(&self) -> Result<(), OpenError> {
         self.sync_names().map_err(|error| OpenError::io(&self.path, error))?;
         self.write_state(&format!("format {FORMAT}"))
     }
 
-    /// Says that the store is one of this version from now on, if it was one of an earlier one.
+    /// Records this version in a store of an earlier one.
     pub(crate) fn mark_current(&self) -> Result<(), OpenError> {
         let stored =
             fs::read_to_string(self.path.join(STATE_FILE)).map_err(|error| OpenError::io(&self.path, error))?;
@@ -308,7 +266,7 @@ impl Directory {
 
 fn sync_directory(path: &Path) -> io::Result<()> {
     match File::open(path).and_then(|directory| directory.sync_all()) {
-        // The parent may belong to somebody else, as a mount point's does; then its names are not ours to keep.
+        // The parent may belong to another user, as that of a mount point does.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
         synced => synced,
     }
@@ -324,7 +282,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// What is there, without touching it.
+/// Reads only.
 fn look(path: &Path) -> Result<Contents, OpenError> {
     let state = match fs::read(path.join(STATE_FILE)) {
         Ok(state) => String::from_utf8_lossy(&state).trim().to_owned(),
@@ -362,7 +320,7 @@ fn look_without_state(path: &Path) -> Result<Contents, OpenError> {
     };
     for entry in entries {
         let name = entry.map_err(|error| OpenError::io(path, error))?.file_name();
-        // What a creation leaves that was cut short at its very beginning, and what a fresh volume has.
+        // Left by an interrupted creation, or present on a new volume.
         if !["rentcar.store.new", LOCK_FILE, "lost+found"].iter().any(|own| name == *own) {
             return Err(OpenError::NotAStore(path.to_path_buf()));
         }

@@ -1,5 +1,5 @@
-//! What distrusts the disk and sled: what the directory says, what was acknowledged, what sled would skip in its log, what
-//! only the page cache has, and panics of sled's. Knows nothing of what is stored.
+//! Checks of the disk and of sled: the directory's format and lock, the acknowledged count, damage that sled would skip in
+//! its log, data that only the page cache has, and panics of sled. Knows nothing of the stored data.
 
 pub(crate) mod acknowledged_count;
 pub(crate) mod catch_panic;

@@ -1,21 +1,20 @@
-//! What the disk has, as against what memory says it has.
+//! Makes the next reads of a store come from the disk and not from the page cache.
 //!
-//! Where a sync fails, Linux marks the pages as clean although they never reached the disk. From then on every read
-//! shows them, by another process too, and a later sync succeeds without writing them: whoever opens the store would take
-//! for durable what the next power cut takes away. So before anything of a store is looked at, what memory still has to
-//! write is synced, and then memory forgets what it has: every read after that is answered by the disk. Done at every
-//! start, since whoever failed before may have been another process. Never writes anything of its own.
+//! When a sync fails, Linux marks the pages as clean although they never reached the disk. From then on every read returns
+//! them, in other processes too, and a later sync succeeds without writing them: a start would take for durable what the
+//! next power failure loses. So before a store is read, its dirty pages are synced and the page cache is evicted. This
+//! happens at every start, since the sync may have failed in another process. Writes nothing of its own.
 
 use super::directory::LOG_FOLDER;
-use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+use rustix::fs::{Advice, fadvise};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-/// Makes memory forget the files of a directory, after what it has not written yet is on disk.
+/// Syncs the files of a directory and evicts them from the page cache.
 ///
 /// # Errors
-/// When a sync fails. A failure of the past that nobody was told of is reported once, here; then the next attempt goes on.
+/// When a sync fails. Linux reports an earlier failure that no handle has seen yet once, here; the next attempt succeeds.
 pub(crate) fn evict(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
@@ -27,7 +26,7 @@ pub(crate) fn evict(directory: &Path) -> io::Result<()> {
         }
         match File::open(entry.path()) {
             Ok(file) => evict_file(&file)?,
-            // Removed meanwhile, or not ours: then nothing here will read it either.
+            // Removed meanwhile, or not ours: then we do not read it either.
             Err(error) if [ErrorKind::NotFound, ErrorKind::PermissionDenied].contains(&error.kind()) => {}
             Err(error) => return Err(error),
         }
@@ -36,9 +35,9 @@ pub(crate) fn evict(directory: &Path) -> io::Result<()> {
 }
 
 fn evict_file(file: &File) -> io::Result<()> {
-    // Only what is clean can be forgotten.
+    // Only clean pages can be evicted.
     file.sync_all()?;
-    // Length 0 reaches to the end.
-    posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
+    // No length: to the end.
+    fadvise(file, 0, None, Advice::DontNeed)?;
     Ok(())
 }

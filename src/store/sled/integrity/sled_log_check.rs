@@ -1,36 +1,32 @@
-//! Looks at sled's log before sled does. sled takes the first unreadable entry for the torn end of a power cut: it
-//! skips what follows, overwrites it, and says nothing. Where readable entries of the same segment follow, that was
-//! no torn end. Knows the format of sled 0.34 (segments of 512 KiB, each a header and entries with a checksum), reads
-//! only the segments that sled will replay, and never writes.
+//! Checks sled's log before sled opens it. sled takes the first unreadable entry for a torn write: it silently skips and
+//! overwrites what follows. If readable entries of the same segment follow, it was no torn write. Knows the format of sled
+//! 0.34 (segments of 512 KiB, each a header and entries with a checksum), reads only the segments that sled will replay,
+//! and never writes.
 
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// The size of sled's segments, which this program leaves as it is.
+/// sled's default, which this program does not change.
 const SEGMENT_BYTES: usize = 512 * 1024;
 const HEADER_BYTES: usize = 20;
-/// No entry begins closer to the end of a segment than this.
+/// No entry begins closer to the end of a segment.
 const ENTRY_HEADER_BYTES_MAX: usize = 32;
-/// How far beyond the newest complete segment one may be that was being written.
+/// How many segments a segment in progress may be ahead of the newest complete one.
 const AHEAD_MAX: u64 = 64;
 const CAP: u8 = 2;
 const LAST_KIND: u8 = 11;
 
-/// What the log looks like.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// As sled wrote it, as far as can be seen.
+    /// No damage was found.
     Sound,
-    /// There is something unreadable before something readable, among what was written last. Damage, or pieces that
-    /// reached the file in another order when the process was killed.
+    /// Something unreadable is before something readable, in the newest part. Damage, or writes that reached the file out of
+    /// order when the process was killed.
     Doubtful,
-    /// There is something unreadable in what had been written completely.
-    Damaged {
-        /// Where, in bytes.
-        offset: u64,
-    },
+    /// Something unreadable, at a byte offset, in a part that had been written completely.
+    Damaged { offset: u64 },
 }
 
 #[derive(Clone, Copy)]
@@ -40,7 +36,7 @@ struct Segment {
     stable: u64,
 }
 
-/// A number as sled packs it, with its length.
+/// A number in sled's variable-length encoding, with the length of the encoding.
 fn number(bytes: &[u8]) -> Option<(u64, usize)> {
     let first = *bytes.first()?;
     let byte = |at: usize| bytes.get(at).copied().map(u64::from);
@@ -64,7 +60,7 @@ struct Entry {
     bytes: usize,
 }
 
-/// The entry at the beginning of `rest`, which reaches to the end of its segment, if it is one of `wanted` segments.
+/// The entry at the beginning of `rest`, which reaches to the end of its segment, if it belongs to a `wanted` segment.
 fn entry(rest: &[u8], wanted: impl Fn(u64) -> bool) -> Option<Entry> {
     if rest.len() < ENTRY_HEADER_BYTES_MAX {
         return None;
@@ -85,7 +81,7 @@ fn entry(rest: &[u8], wanted: impl Fn(u64) -> bool) -> Option<Entry> {
     right.then_some(Entry { kind, segment_number, bytes: end })
 }
 
-/// Where a segment becomes unreadable although one of its own entries follows.
+/// The offset at which a segment becomes unreadable although one of its own entries follows.
 fn hole(segment: &[u8], own: u64, newest: u64) -> Option<usize> {
     let mut at = HEADER_BYTES;
     while let Some(found) = entry(&segment[at.min(segment.len())..], |number| number == own) {
@@ -94,7 +90,7 @@ fn hole(segment: &[u8], own: u64, newest: u64) -> Option<usize> {
         }
         at += found.bytes;
     }
-    // A newer entry means that the segment was being written anew, which is no damage.
+    // A newer entry means that the segment was being reused, which is no damage.
     let newer = |number: u64| number >= newest && number <= newest + AHEAD_MAX;
     let follows = (at + 1..segment.len()).find_map(|later| {
         entry(&segment[later..], |number| number == own || newer(number)).map(|found| found.segment_number)
@@ -118,7 +114,7 @@ fn header(file: &File, offset: u64) -> io::Result<Option<Segment>> {
     Ok(lsn.map(|lsn| Segment { offset, lsn, stable: u64::try_from(field(8)).unwrap_or(0) }))
 }
 
-/// Where sled will begin to replay: what its newest snapshot is named after.
+/// The LSN at which sled will begin to replay, from the name of its newest snapshot.
 fn replayed_from(directory: &Path) -> io::Result<u64> {
     let mut from = 0;
     for entry in fs::read_dir(directory)? {
@@ -129,7 +125,7 @@ fn replayed_from(directory: &Path) -> io::Result<u64> {
     Ok(from)
 }
 
-/// Looks at the segments of a log that sled will replay, one at a time.
+/// Checks the segments that sled will replay, one at a time.
 pub(crate) fn look(directory: &Path, file: &Path) -> io::Result<Look> {
     let segment_bytes = SEGMENT_BYTES as u64;
     let whole = |lsn: u64| lsn / segment_bytes * segment_bytes;
@@ -163,7 +159,7 @@ pub(crate) fn look(directory: &Path, file: &Path) -> io::Result<Look> {
 mod tests {
     use super::*;
 
-    /// A log that sled wrote, of at least so many segments.
+    /// A log written by sled, of at least so many segments.
     fn log(segments: u64) -> tempfile::TempDir {
         let directory = tempfile::tempdir().unwrap();
         let db = ::sled::Config::new().path(directory.path()).flush_every_ms(None).open().unwrap();
@@ -208,7 +204,7 @@ mod tests {
     fn a_segment_that_was_being_written_anew_is_no_damage() {
         let directory = log(12);
         let anew = |log: &mut Vec<u8>| {
-            // The second half of the newest complete segment, where it lies, over that of an old one.
+            // The second half of the newest complete segment overwrites that of an old one at the same offset.
             let source = log[9 * SEGMENT_BYTES + 300_000..10 * SEGMENT_BYTES].to_vec();
             let from = (0..source.len()).find(|at| entry(&source[*at..], |_| true).is_some()).unwrap();
             let to = 3 * SEGMENT_BYTES + 300_000 + from;

@@ -181,7 +181,7 @@ mod tests {
 
         /// How many dead runs have left something.
         fn dead(&self) -> usize {
-            self.state.obsolete.lock().unwrap().len()
+            self.state.obsolete.lock().len()
         }
 
         /// Whether everything is found that should be and nothing else, of so many checkpoints.

@@ -4,11 +4,11 @@ use super::block::{Entry, Known};
 use super::range::Direction;
 use super::{StateError, Throttled};
 use bytes::Bytes;
+use parking_lot::{RwLock, RwLockReadGuard};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as MapEntry;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 /// What an entry takes in memory beside its bytes, roughly.
 const ENTRY_BYTES: usize = 96;
@@ -54,7 +54,7 @@ fn size(key: &[u8], value: Option<&Bytes>) -> usize {
 
 impl Memtable {
     fn read(&self) -> RwLockReadGuard<'_, Map> {
-        self.map.read().unwrap_or_else(PoisonError::into_inner)
+        self.map.read()
     }
 
     /// Roughly how much memory it takes.
@@ -80,7 +80,7 @@ impl Memtable {
     pub(super) fn put(&self, changes: Vec<Change>) {
         let mut changes = changes.into_iter().peekable();
         while changes.peek().is_some() {
-            let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
+            let mut map = self.map.write();
             let (mut more, mut less) = (0, 0);
             for Change { key, value, is_new } in changes.by_ref().take(ENTRIES_PER_LOCK) {
                 let (key_bytes, bytes) = (key.len(), size(&key, value.as_ref()));
@@ -108,7 +108,7 @@ impl Memtable {
 
     /// Gives its memory back in pieces.
     pub(super) fn let_go(self, throttled: &mut Throttled<'_>) -> Result<(), StateError> {
-        let mut map = self.map.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut map = self.map.into_inner();
         while !map.is_empty() {
             for _ in 0..ENTRIES_AT_ONCE {
                 drop(map.pop_first());

@@ -29,11 +29,12 @@ use block::Damaged;
 use bytes::Bytes;
 use manifest::Manifest;
 use memtable::Memtable;
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use range::Direction;
 use run::{ObsoleteTables, Run, Writer};
 use scan::{memory, plain, stored};
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The value of a key.
@@ -160,7 +161,7 @@ impl State {
         for id in run::stored(&trees.runs)? {
             next_id = next_id.max(id + 1);
             if !manifest.runs.iter().any(|run| run.id == id) {
-                obsolete.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+                obsolete.lock().push(id);
             }
         }
         let has_plain = trees.has_plain()?;
@@ -171,13 +172,13 @@ impl State {
     }
 
     fn layers(&self) -> Layers {
-        self.layers.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.layers.read().clone()
     }
 
     /// Takes changes in.
     pub(crate) fn put(&self, changes: Vec<Change>) {
         // Under the lock, so that nothing goes into a memtable that is being written already.
-        self.layers.read().unwrap_or_else(PoisonError::into_inner).active.put(changes);
+        self.layers.read().active.put(changes);
     }
 
     /// The value of a key.
@@ -232,7 +233,7 @@ impl State {
 
     /// Roughly how much memory the changes since the last checkpoint take, those that are being written left out.
     pub(crate) fn bytes(&self) -> usize {
-        self.layers.read().unwrap_or_else(PoisonError::into_inner).active.bytes()
+        self.layers.read().active.bytes()
     }
 
     /// How many runs there are.
@@ -254,12 +255,12 @@ impl State {
 
     /// Whether a checkpoint is being written.
     pub(crate) fn is_frozen(&self) -> bool {
-        self.layers.read().unwrap_or_else(PoisonError::into_inner).frozen.is_some()
+        self.layers.read().frozen.is_some()
     }
 
     /// Sets aside what has changed, to be written; nothing when there is nothing, or the last one is not written yet.
     pub(crate) fn freeze(&self) -> Option<Frozen> {
-        let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
+        let mut layers = self.layers.write();
         if layers.frozen.is_some() || layers.active.is_empty() {
             return None;
         }
@@ -286,7 +287,7 @@ impl State {
     }
 
     fn published(&self) -> MutexGuard<'_, Published> {
-        self.published.lock().unwrap_or_else(PoisonError::into_inner)
+        self.published.lock()
     }
 
     /// Writes a run of what was frozen, of which `entries` are left, no more than so many, and makes it the newest one:
@@ -334,7 +335,7 @@ impl State {
         make_durable()?;
         // Not before: who asks for what is written must not be told of what is not.
         published.watermark = reached;
-        let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
+        let mut layers = self.layers.write();
         layers.runs = runs.into();
         if watermark.is_some() {
             layers.frozen = None;
@@ -348,11 +349,11 @@ impl State {
 
     /// Removes some of what dead runs left; answers whether there was any.
     fn tidy(&self, trees: &Trees) -> Result<bool, StateError> {
-        let Some(id) = self.obsolete.lock().unwrap_or_else(PoisonError::into_inner).last().copied() else {
+        let Some(id) = self.obsolete.lock().last().copied() else {
             return Ok(false);
         };
         if run::remove(&trees.runs, id, REMOVED_AT_ONCE)? < REMOVED_AT_ONCE {
-            self.obsolete.lock().unwrap_or_else(PoisonError::into_inner).retain(|grave| *grave != id);
+            self.obsolete.lock().retain(|grave| *grave != id);
         }
         Ok(true)
     }

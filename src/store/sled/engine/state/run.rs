@@ -7,9 +7,10 @@ use super::range::{Direction, Range};
 use super::{StateError, Throttled};
 use crate::store::cursor::{Cursor, Short};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use std::ops::Bound;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 const BLOCKS: u8 = b'b';
 const BLOOMS: u8 = b'f';
@@ -60,7 +61,7 @@ pub(super) struct Run {
 impl Drop for Run {
     fn drop(&mut self) {
         if *self.retired.get_mut() {
-            self.obsolete.lock().unwrap_or_else(PoisonError::into_inner).push(self.description.id);
+            self.obsolete.lock().push(self.description.id);
         }
     }
 }

@@ -12,12 +12,13 @@ pub(crate) use read::{LogError, read};
 
 use super::state::Change;
 use crate::store::sled::integrity::directory::LOG_FOLDER;
+use parking_lot::{Mutex, MutexGuard};
 use record::{ALIGN, encode};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How files are made durable; tests put failures and delays here.
@@ -101,7 +102,7 @@ pub(crate) struct Files {
 
 impl Files {
     fn parts(&self) -> MutexGuard<'_, Vec<Part>> {
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.parts.lock()
     }
 
     /// How many files the next start would read.
@@ -114,7 +115,7 @@ impl Files {
     }
 
     fn ready(&self) -> MutexGuard<'_, Option<Ready>> {
-        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ready.lock()
     }
 
     /// Makes the next file, so that who writes the log need not wait for it, unless it is there.
