@@ -6,8 +6,8 @@ mod sources;
 pub use listen::Listen;
 pub use sources::Origin;
 
-use crate::actors::bulkhead::BulkheadConfig;
-use crate::domain::cancellation::CancellationPolicy;
+use crate::actors::bulkhead::BulkheadSettings;
+use crate::domain::cancellation::CancellationTerms;
 use crate::domain::pricing::Pricing;
 use crate::domain::reservation::Terms;
 use crate::domain::time::{HOUR_MS, MINUTE_MS};
@@ -25,7 +25,7 @@ pub const ENV_PREFIX: &str = "RENTCAR";
 
 #[derive(Debug, Clone, Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub struct Settings {
     pub site: Site,
     pub server: Server,
     pub store: Store,
@@ -50,7 +50,7 @@ pub struct Site {
 impl Site {
     const CHARS_MAX: usize = 64;
 
-    fn check(&self) -> Result<(), ConfigError> {
+    fn check(&self) -> Result<(), SettingsError> {
         for (name, value) in [("site.country", &self.country), ("site.region", &self.region)] {
             if value.chars().count() > Self::CHARS_MAX || value.chars().any(char::is_control) {
                 let problem = format!("must have at most {} characters, and no control characters", Self::CHARS_MAX);
@@ -151,7 +151,7 @@ pub struct Payment {
     /// After how long a payment of unknown outcome, or a refund that is owed, raises the alarm.
     pub overdue_seconds: u32,
     /// What guards the provider.
-    pub bulkhead: BulkheadConfig,
+    pub bulkhead: BulkheadSettings,
 }
 
 #[derive(Debug, Clone, Deserialize, serde::Serialize)]
@@ -193,7 +193,7 @@ impl Telemetry {
     ///
     /// # Errors
     /// When the endpoint is no plain `http` URL, or the ratio is not between 0 and 1.
-    pub fn traces_url(&self) -> Result<Option<String>, ConfigError> {
+    pub fn traces_url(&self) -> Result<Option<String>, SettingsError> {
         if !(0.0..=1.0).contains(&self.trace_ratio) {
             return Err(invalid("telemetry.trace_ratio", format!("is {}, but must be 0 to 1", self.trace_ratio)));
         }
@@ -220,7 +220,7 @@ pub enum LogFormat {
 
 /// Settings that cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
+pub enum SettingsError {
     #[error("the file {} {problem}", path.display())]
     File { path: PathBuf, problem: String },
     #[error("unknown setting {name} in {origin}: {hint}")]
@@ -233,13 +233,13 @@ pub enum ConfigError {
     Invalid { name: String, problem: String },
 }
 
-impl Config {
+impl Settings {
     /// The settings from the built-in ones, `file` and the environment, in this order, checked.
     ///
     /// # Errors
     /// The first of them that cannot be read, names a setting that does not exist, or has a value out of bounds, with
     /// where it was said.
-    pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
+    pub fn load(file: Option<&Path>) -> Result<Settings, SettingsError> {
         sources::load(file, std::env::vars_os())
     }
 
@@ -251,7 +251,7 @@ impl Config {
         toml::to_string_pretty(self)
     }
 
-    pub fn check(&self) -> Result<(), ConfigError> {
+    pub fn check(&self) -> Result<(), SettingsError> {
         self.site.check()?;
         let server = &self.server;
         within("server.connections_max", server.connections_max, 1, 1_000_000)?;
@@ -307,7 +307,7 @@ impl Config {
     ///
     /// # Errors
     /// When the name leads nowhere, or where others can reach it and that is not allowed.
-    pub fn listen_address(&self) -> Result<SocketAddr, ConfigError> {
+    pub fn listen_address(&self) -> Result<SocketAddr, SettingsError> {
         let listen = &self.server.listen;
         let nowhere = |error: io::Error| {
             let host = listen.host();
@@ -318,7 +318,7 @@ impl Config {
         addresses.first().copied().ok_or_else(|| nowhere(io::ErrorKind::NotFound.into()))
     }
 
-    fn check_listen(&self, address: SocketAddr) -> Result<(), ConfigError> {
+    fn check_listen(&self, address: SocketAddr) -> Result<(), SettingsError> {
         if address.ip().is_loopback() || self.server.allow_public_listen {
             return Ok(());
         }
@@ -332,7 +332,7 @@ impl Config {
         Err(invalid("server.listen", problem))
     }
 
-    pub fn zone(&self) -> Result<jiff::tz::TimeZone, ConfigError> {
+    pub fn zone(&self) -> Result<jiff::tz::TimeZone, SettingsError> {
         let zone = &self.time.zone;
         let problem = || format!("is \"{zone}\", which is not an IANA time zone such as Asia/Seoul");
         jiff::tz::TimeZone::get(zone).map_err(|_| invalid("time.zone", problem()))
@@ -347,7 +347,7 @@ impl Config {
             period_days_max: i64::from(reservation.period_days_max),
             bookings_max: reservation.bookings_per_car_max,
             pricing: Pricing { grace_ms: i64::from(reservation.grace_minutes) * MINUTE_MS },
-            cancellation: CancellationPolicy {
+            cancellation: CancellationTerms {
                 free_until_ms_before: i64::from(reservation.free_cancellation_hours) * HOUR_MS,
                 fee_percent: reservation.cancellation_fee_percent,
             },
@@ -362,7 +362,7 @@ impl Log {
     ///
     /// # Errors
     /// When the filter has anything but levels and targets with levels.
-    pub fn targets(&self) -> Result<Targets, ConfigError> {
+    pub fn targets(&self) -> Result<Targets, SettingsError> {
         let plain = self.filter.chars().all(|char| char.is_ascii_alphanumeric() || ",= _-:.".contains(char));
         let targets = self.filter.parse::<Targets>().ok().filter(|_| plain).ok_or_else(|| {
             let filter = &self.filter;
@@ -375,7 +375,7 @@ impl Log {
 }
 
 impl Payment {
-    fn check(&self) -> Result<(), ConfigError> {
+    fn check(&self) -> Result<(), SettingsError> {
         if !self.provider_url.is_empty() {
             let checked = RemoteProvider::check_url(&self.provider_url);
             checked.map_err(|error| invalid("payment.provider_url", format!("cannot be used, since {error}")))?;
@@ -396,11 +396,11 @@ impl Payment {
     }
 }
 
-fn invalid(name: &str, problem: String) -> ConfigError {
-    ConfigError::Invalid { name: name.to_owned(), problem }
+fn invalid(name: &str, problem: String) -> SettingsError {
+    SettingsError::Invalid { name: name.to_owned(), problem }
 }
 
-fn within<T: PartialOrd + Copy + std::fmt::Display>(name: &str, value: T, min: T, max: T) -> Result<(), ConfigError> {
+fn within<T: PartialOrd + Copy + std::fmt::Display>(name: &str, value: T, min: T, max: T) -> Result<(), SettingsError> {
     if value >= min && value <= max {
         return Ok(());
     }
@@ -413,7 +413,7 @@ mod tests {
     use crate::actors::payment::unsettled::UnsettledSettings;
     use std::time::Duration;
 
-    fn defaults() -> Config {
+    fn defaults() -> Settings {
         toml::from_str(DEFAULTS).unwrap()
     }
 
@@ -422,7 +422,7 @@ mod tests {
         let config = defaults();
         config.check().unwrap();
         assert_eq!(config.terms(), Terms::default());
-        assert_eq!(config.payment.bulkhead, BulkheadConfig::default());
+        assert_eq!(config.payment.bulkhead, BulkheadSettings::default());
         let unsettled = UnsettledSettings::default();
         let seconds = |seconds: u32| Duration::from_secs(seconds.into());
         assert_eq!(seconds(config.payment.overdue_seconds), unsettled.alarm_after);

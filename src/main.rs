@@ -69,7 +69,7 @@ enum Command {
     Reconcile(reconcile::Options),
     /// Print the settings in force.
     #[command(after_help = help::config())]
-    Config(serve::Options),
+    Settings(serve::Options),
     /// Walk the whole story against a running service and check every outcome.
     #[command(after_help = help::demo())]
     Demo {
@@ -90,13 +90,13 @@ fn main() -> ExitCode {
         Command::Import { data, input } => maintenance::import(&data, input.as_deref()),
         Command::RebuildViews(data) => maintenance::rebuild_views(&data),
         Command::Reconcile(options) => reconcile::run(&options),
-        Command::Config(options) => serve::print_config(&options),
+        Command::Settings(options) => serve::print_config(&options),
         Command::Demo { url } => commands::block_on(commands::demo::run(&url)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            commands::complain(&error);
+            commands::print_error(&error);
             ExitCode::FAILURE
         }
     }

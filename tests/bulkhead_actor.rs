@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
-use rentcar::actors::bulkhead::{BreakerConfig, BreakerState, BulkheadConfig, BulkheadHandle, Lane, Mode, Outcome};
+use rentcar::actors::bulkhead::{BreakerSettings, BreakerState, BulkheadHandle, BulkheadSettings, Lane, Mode, Outcome};
 use rentcar::domain::ids::ReservationNo;
 use rentcar::domain::money::{Currency, Money};
 use rentcar::providers::sandbox::{Sandbox, SettingsPatch};
@@ -47,12 +47,12 @@ impl Actor for Keeper {
     }
 }
 
-async fn start(config: BulkheadConfig) -> (BulkheadHandle, ActorRef<()>) {
+async fn start(config: BulkheadSettings) -> (BulkheadHandle, ActorRef<()>) {
     let (handle, keeper, _) = start_counted(config).await;
     (handle, keeper)
 }
 
-async fn start_counted(config: BulkheadConfig) -> (BulkheadHandle, ActorRef<()>, Arc<AtomicU32>) {
+async fn start_counted(config: BulkheadSettings) -> (BulkheadHandle, ActorRef<()>, Arc<AtomicU32>) {
     config.check().unwrap();
     let handle = BulkheadHandle::new(config);
     let restarts = Arc::new(AtomicU32::new(0));
@@ -60,13 +60,13 @@ async fn start_counted(config: BulkheadConfig) -> (BulkheadHandle, ActorRef<()>,
     (handle, keeper, restarts)
 }
 
-fn small() -> BulkheadConfig {
-    BulkheadConfig {
+fn small() -> BulkheadSettings {
+    BulkheadSettings {
         concurrency_max: 2,
         background_concurrency_max: 1,
         queue_len_max: 2,
         queue_wait_ms_max: 100,
-        ..BulkheadConfig::default()
+        ..BulkheadSettings::default()
     }
 }
 
@@ -126,7 +126,7 @@ async fn a_refund_finds_a_place_while_charges_take_all_of_theirs() {
     let (handle, _keeper) = start(small()).await;
     let _first = handle.enter(Lane::Charge, soon()).await.unwrap();
     let _second = handle.enter(Lane::Charge, soon()).await.unwrap();
-    assert!(handle.enter(Lane::Settle, soon()).await.is_ok());
+    assert!(handle.enter(Lane::Background, soon()).await.is_ok());
 }
 
 #[tokio::test]
@@ -182,7 +182,7 @@ async fn calls_under_way_keep_their_places_over_a_restart() {
 
 #[tokio::test]
 async fn a_call_that_never_ends_gives_its_place_up() {
-    let (handle, _keeper) = start(BulkheadConfig { permit_ms_max: 200, ..small() }).await;
+    let (handle, _keeper) = start(BulkheadSettings { permit_ms_max: 200, ..small() }).await;
     let lost = handle.enter(Lane::Charge, soon()).await.unwrap();
     until(|| handle.status().in_flight == 0).await;
     lost.done(Outcome::Success);
@@ -209,17 +209,17 @@ async fn a_pass_from_before_the_breaker_opened_is_void() {
 
 #[tokio::test]
 async fn a_provider_is_kept_from_everybody_until_it_is_tried_again_and_no_longer_though_nobody_tries() {
-    let breaker = BreakerConfig { open_ms_min: 1_000, ..BreakerConfig::default() };
-    let (handle, _keeper) = start(BulkheadConfig { breaker, ..small() }).await;
-    assert!(!handle.is_shut());
+    let breaker = BreakerSettings { open_ms_min: 1_000, ..BreakerSettings::default() };
+    let (handle, _keeper) = start(BulkheadSettings { breaker, ..small() }).await;
+    assert!(!handle.rejects_calls());
     for _ in 0..10 {
         handle.enter(Lane::Charge, soon()).await.unwrap().done(Outcome::Failure);
     }
-    until(|| handle.is_shut()).await;
-    until(|| !handle.is_shut()).await;
+    until(|| handle.rejects_calls()).await;
+    until(|| !handle.rejects_calls()).await;
     assert_ne!(handle.status().state, BreakerState::Closed, "nobody has tried");
     handle.force(Mode::ForcedOpen).await;
-    assert!(handle.is_shut());
+    assert!(handle.rejects_calls());
 }
 
 #[tokio::test]
@@ -232,7 +232,7 @@ async fn a_refund_is_expected_to_take_as_long_as_the_calls_under_way() {
     slow.done(Outcome::Success);
     until(|| handle.status().in_flight == 0).await;
     assert!(handle.refund_expected_ms() > Some(100), "what a charge took is what is known");
-    handle.enter(Lane::Settle, soon()).await.unwrap().done(Outcome::Success);
+    handle.enter(Lane::Background, soon()).await.unwrap().done(Outcome::Success);
     until(|| handle.status().in_flight == 0).await;
     assert!(handle.refund_expected_ms() < Some(100));
     handle.force(Mode::ForcedOpen).await;
@@ -261,7 +261,7 @@ async fn what_an_operator_forces_outlives_a_restart() {
 
 #[tokio::test]
 async fn a_rush_of_payments_at_a_slow_provider_is_answered_in_time() {
-    let (handle, _keeper) = start(BulkheadConfig::default()).await;
+    let (handle, _keeper) = start(BulkheadSettings::default()).await;
     let sandbox = Sandbox::new();
     set(&sandbox, r#"{"latencyMs":2000,"capacity":10}"#);
     let one = |number: u32| {
@@ -285,8 +285,9 @@ async fn a_rush_of_payments_at_a_slow_provider_is_answered_in_time() {
 
 #[tokio::test]
 async fn a_dead_provider_is_left_alone_and_found_again_when_it_is_back() {
-    let breaker = BreakerConfig { open_ms_min: 200, open_ms_max: 400, probe_ms_max: 200, ..BreakerConfig::default() };
-    let (handle, _keeper) = start(BulkheadConfig { breaker, ..BulkheadConfig::default() }).await;
+    let breaker =
+        BreakerSettings { open_ms_min: 200, open_ms_max: 400, probe_ms_max: 200, ..BreakerSettings::default() };
+    let (handle, _keeper) = start(BulkheadSettings { breaker, ..BulkheadSettings::default() }).await;
     let sandbox = Sandbox::new();
     let numbers = Arc::new(AtomicU32::new(0));
     let called = Arc::new(AtomicU32::new(0));
@@ -328,7 +329,7 @@ async fn a_dead_provider_is_left_alone_and_found_again_when_it_is_back() {
 
 #[tokio::test]
 async fn a_mailbox_that_is_full_defers_at_once() {
-    let (handle, _keeper) = start(BulkheadConfig { backlog_len_max: 1, ..small() }).await;
+    let (handle, _keeper) = start(BulkheadSettings { backlog_len_max: 1, ..small() }).await;
     // On one thread the actor does not run between these two.
     let (first, second) = tokio::join!(handle.enter(Lane::Charge, soon()), handle.enter(Lane::Charge, soon()));
     assert!(first.is_ok());

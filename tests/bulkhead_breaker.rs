@@ -3,11 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use proptest::prelude::*;
-use rentcar::actors::bulkhead::breaker::{Breaker, BreakerState, Mode, Ticket, Verdict};
-use rentcar::actors::bulkhead::config::BreakerConfig;
+use rentcar::actors::bulkhead::breaker::{Breaker, BreakerPermit, BreakerState, Mode, Verdict};
+use rentcar::actors::bulkhead::config::BreakerSettings;
 
-fn config() -> BreakerConfig {
-    BreakerConfig {
+fn config() -> BreakerSettings {
+    BreakerSettings {
         window_calls_max: 10,
         window_ms_max: 1_000,
         calls_min: 4,
@@ -128,7 +128,7 @@ fn a_probe_that_was_not_used_is_given_back() {
 #[test]
 fn answers_to_calls_from_before_it_opened_do_not_close_it() {
     let mut breaker = Breaker::new(config());
-    let early: Vec<Ticket> = (0..8).map(|_| breaker.try_acquire(0, 0.0).unwrap()).collect();
+    let early: Vec<BreakerPermit> = (0..8).map(|_| breaker.try_acquire(0, 0.0).unwrap()).collect();
     for ticket in &early[..4] {
         breaker.report(*ticket, Verdict::Failure, 1, 0, 0.0);
     }
@@ -193,8 +193,8 @@ fn run(steps: &[Step], jitter: f64) {
     let config = config();
     let mut breaker = Breaker::new(config);
     let mut now_ms = 0_i64;
-    let mut held: Vec<(Ticket, u64)> = Vec::new();
-    let mut spell = Spell::default();
+    let mut held: Vec<(BreakerPermit, u64)> = Vec::new();
+    let mut generation = Spell::default();
     for step in steps {
         let before = breaker.state();
         let mut acquired = None;
@@ -203,12 +203,12 @@ fn run(steps: &[Step], jitter: f64) {
             Step::Report(n, verdict, elapsed_ms) if !held.is_empty() => {
                 let (ticket, of) = held.swap_remove(n % held.len());
                 breaker.report(ticket, *verdict, *elapsed_ms, now_ms, jitter);
-                if of == spell.number {
+                if of == generation.number {
                     let slow = *elapsed_ms >= config.slow_call_ms;
-                    spell.bad += u32::from(*verdict == Verdict::Failure);
-                    spell.slow += u32::from(slow && *verdict != Verdict::NotCalled);
-                    spell.succeeded += u32::from(*verdict == Verdict::Success && !slow);
-                    spell.probes_given -= u32::from(*verdict == Verdict::NotCalled && spell.probes_given > 0);
+                    generation.bad += u32::from(*verdict == Verdict::Failure);
+                    generation.slow += u32::from(slow && *verdict != Verdict::NotCalled);
+                    generation.succeeded += u32::from(*verdict == Verdict::Success && !slow);
+                    generation.probes_given -= u32::from(*verdict == Verdict::NotCalled && generation.probes_given > 0);
                 }
             }
             Step::Report(..) => {}
@@ -219,21 +219,21 @@ fn run(steps: &[Step], jitter: f64) {
         let after = breaker.state();
         match (before, after) {
             // The very least with which a rate of this configuration is reached at the minimum of calls.
-            (BreakerState::Closed, BreakerState::Open) => assert!(spell.bad >= 2 || spell.slow >= 3),
+            (BreakerState::Closed, BreakerState::Open) => assert!(generation.bad >= 2 || generation.slow >= 3),
             (BreakerState::Closed, BreakerState::HalfOpen) => panic!("it was never open"),
             (BreakerState::Open, BreakerState::Closed) => panic!("nobody tried the provider"),
-            (BreakerState::HalfOpen, BreakerState::Closed) => assert!(spell.succeeded >= config.probes_max),
+            (BreakerState::HalfOpen, BreakerState::Closed) => assert!(generation.succeeded >= config.probes_max),
             _ => {}
         }
         if after != before {
-            spell = Spell { number: spell.number + 1, ..Spell::default() };
+            generation = Spell { number: generation.number + 1, ..Spell::default() };
         }
         if let Some(ticket) = acquired {
             assert!(matches!(after, BreakerState::Closed | BreakerState::HalfOpen));
-            held.push((ticket, spell.number));
-            spell.probes_given += u32::from(after == BreakerState::HalfOpen);
+            held.push((ticket, generation.number));
+            generation.probes_given += u32::from(after == BreakerState::HalfOpen);
         }
-        assert!(spell.probes_given <= config.probes_max, "{} probes", spell.probes_given);
+        assert!(generation.probes_given <= config.probes_max, "{} probes", generation.probes_given);
     }
 }
 

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use rentcar::actors::bulkhead::breaker::{BreakerState, Mode, Verdict};
 use rentcar::actors::bulkhead::limiter::{Admitted, Effect, Lane, Limiter, Reason, Waiter};
-use rentcar::actors::bulkhead::{AdaptiveConfig, BreakerConfig, BulkheadConfig};
+use rentcar::actors::bulkhead::{AdaptiveSettings, BreakerSettings, BulkheadSettings};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Somebody who waits, by number.
@@ -19,15 +19,15 @@ impl Waiter for Who {
 }
 
 /// Four charges at once, and one place that is for settling only.
-fn config() -> BulkheadConfig {
-    BulkheadConfig {
+fn config() -> BulkheadSettings {
+    BulkheadSettings {
         concurrency_max: 4,
         background_concurrency_max: 3,
         queue_len_max: 3,
         permit_ms_max: 10_000,
-        breaker: BreakerConfig { probe_ms_max: 1_000, ..BreakerConfig::default() },
-        adaptive: AdaptiveConfig { enabled: false, ..AdaptiveConfig::default() },
-        ..BulkheadConfig::default()
+        breaker: BreakerSettings { probe_ms_max: 1_000, ..BreakerSettings::default() },
+        adaptive: AdaptiveSettings { enabled: false, ..AdaptiveSettings::default() },
+        ..BulkheadSettings::default()
     }
 }
 
@@ -58,7 +58,7 @@ fn opened() -> Limiter<Who> {
 fn both_lanes_together_never_have_more_places_than_the_provider_can_serve() {
     let mut limiter = Limiter::new(config());
     for _ in 0..3 {
-        assert_eq!(enter(&mut limiter, Lane::Settle, 0).len(), 1, "places that no charge wants are lent");
+        assert_eq!(enter(&mut limiter, Lane::Background, 0).len(), 1, "places that no charge wants are lent");
     }
     assert_eq!(enter(&mut limiter, Lane::Charge, 0).len(), 1);
     assert_eq!(enter(&mut limiter, Lane::Charge, 0).len(), 1);
@@ -74,7 +74,7 @@ fn a_refund_finds_a_place_however_many_want_to_charge() {
     let mut refunds = 0;
     for now_ms in 1..100 {
         // A refund and three charges come for each charge that ends.
-        let refund = enter(&mut limiter, Lane::Settle, now_ms);
+        let refund = enter(&mut limiter, Lane::Background, now_ms);
         assert_eq!(refund.len(), 1, "at {now_ms}");
         refunds += 1;
         limiter.leave(refund[0].id, Verdict::Success, 1, now_ms, 0.0);
@@ -91,10 +91,10 @@ fn a_refund_finds_a_place_however_many_want_to_charge() {
 #[test]
 fn a_refund_waits_for_the_next_try_and_is_the_first_but_leaves_the_rest_to_charges() {
     let mut limiter = opened();
-    let early = limiter.enter(Lane::Settle, Who(3), 1_999, 0, 0.0);
+    let early = limiter.enter(Lane::Background, Who(3), 1_999, 0, 0.0);
     assert!(matches!(early[..], [Effect::Defer(Who(3), _, _, Reason::Breaker)]), "it would wait in vain");
-    assert!(limiter.enter(Lane::Settle, Who(1), 3_000, 0, 0.0).is_empty(), "it waits");
-    assert!(limiter.enter(Lane::Settle, Who(2), 3_000, 0, 0.0).is_empty());
+    assert!(limiter.enter(Lane::Background, Who(1), 3_000, 0, 0.0).is_empty(), "it waits");
+    assert!(limiter.enter(Lane::Background, Who(2), 3_000, 0, 0.0).is_empty());
     let charge = limiter.enter(Lane::Charge, Who(4), 3_000, 1_000, 0.0);
     assert!(matches!(charge[..], [Effect::Defer(Who(4), _, _, Reason::Breaker)]), "a customer does not wait");
     let first = limiter.tick(2_000, 0.0);
@@ -105,15 +105,15 @@ fn a_refund_waits_for_the_next_try_and_is_the_first_but_leaves_the_rest_to_charg
     limiter.leave(admitted(&first)[0].id, Verdict::Success, 1, 2_001, 0.0);
     limiter.leave(charges[0][0].id, Verdict::Success, 1, 2_001, 0.0);
     let closed = limiter.leave(charges[1][0].id, Verdict::Success, 1, 2_001, 0.0);
-    assert_eq!((limiter.breaker().state(), lane(&closed)), (BreakerState::Closed, Some(Lane::Settle)));
+    assert_eq!((limiter.breaker().state(), lane(&closed)), (BreakerState::Closed, Some(Lane::Background)));
 }
 
 #[test]
 fn where_nobody_wants_to_charge_refunds_have_all_probes_after_a_while() {
     let mut limiter = opened();
-    assert_eq!(enter(&mut limiter, Lane::Settle, 2_000).len(), 1);
-    assert!(enter(&mut limiter, Lane::Settle, 2_000).is_empty(), "the rest is for charges");
-    assert!(enter(&mut limiter, Lane::Settle, 2_000).is_empty());
+    assert_eq!(enter(&mut limiter, Lane::Background, 2_000).len(), 1);
+    assert!(enter(&mut limiter, Lane::Background, 2_000).is_empty(), "the rest is for charges");
+    assert!(enter(&mut limiter, Lane::Background, 2_000).is_empty());
     assert_eq!(limiter.wake_at_ms(), Some(3_000));
     assert_eq!(admitted(&limiter.tick(3_000, 0.0)).len(), 2, "of which none has come");
 }
@@ -147,7 +147,7 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let lane = prop_oneof![2 => Just(Lane::Charge), 1 => Just(Lane::Settle)];
+    let lane = prop_oneof![2 => Just(Lane::Charge), 1 => Just(Lane::Background)];
     let verdict = prop_oneof![2 => Just(Verdict::Success), 3 => Just(Verdict::Failure), 1 => Just(Verdict::NotCalled)];
     let mode = prop_oneof![3 => Just(Mode::Auto), 1 => Just(Mode::ForcedOpen), 1 => Just(Mode::ForcedClosed)];
     prop_oneof![
@@ -178,7 +178,7 @@ impl Model {
                     assert!(self.given.insert(admitted.id), "an id is given once");
                     self.out.insert(admitted.id, (admitted.lane, now_ms));
                     if limiter.breaker().state() == BreakerState::HalfOpen {
-                        *self.probes.entry(admitted.ticket.spell()).or_default() += 1;
+                        *self.probes.entry(admitted.ticket.generation()).or_default() += 1;
                     }
                 }
                 Effect::Defer(who, wait_ms, _, _) => {
@@ -196,12 +196,16 @@ impl Model {
     fn check(&self, limiter: &Limiter<Who>, now_ms: i64) {
         let of = |lane| self.out.values().filter(|(of, _)| *of == lane).count();
         assert_eq!(limiter.in_flight(), self.out.len());
-        assert!(of(Lane::Charge) <= 4 && of(Lane::Settle) <= 3 && self.out.len() <= 5, "{:?}", self.out);
+        assert!(of(Lane::Charge) <= 4 && of(Lane::Background) <= 3 && self.out.len() <= 5, "{:?}", self.out);
         assert_eq!(limiter.queued(), self.waiting.len());
         assert!(self.waiting.values().all(|until_ms| *until_ms > now_ms), "nobody waits longer than it wants to");
         let passing = matches!(limiter.breaker().state(), BreakerState::Closed | BreakerState::ForcedClosed);
-        assert!(!passing || limiter.settle_queued() == 0 || of(Lane::Settle) >= 1, "its own place is free");
-        assert!(self.probes.values().all(|probes| *probes <= BreakerConfig::default().probes_max), "{:?}", self.probes);
+        assert!(!passing || limiter.background_queued() == 0 || of(Lane::Background) >= 1, "its own place is free");
+        assert!(
+            self.probes.values().all(|probes| *probes <= BreakerSettings::default().probes_max),
+            "{:?}",
+            self.probes
+        );
         assert!(limiter.wake_at_ms().is_some() || (self.waiting.is_empty() && self.out.is_empty()) || passing);
     }
 }
@@ -219,8 +223,8 @@ fn run(steps: &[Step]) {
             Step::Leave(n, verdict, elapsed_ms) if !model.out.is_empty() => {
                 let id = *model.out.keys().nth(n % model.out.len()).unwrap();
                 model.out.remove(&id);
-                let spell = limiter.breaker().spell();
-                if let (Verdict::NotCalled, Some(probes)) = (verdict, model.probes.get_mut(&spell)) {
+                let generation = limiter.breaker().generation();
+                if let (Verdict::NotCalled, Some(probes)) = (verdict, model.probes.get_mut(&generation)) {
                     *probes = probes.saturating_sub(1);
                 }
                 limiter.leave(id, *verdict, *elapsed_ms, now_ms, 0.3)

@@ -7,21 +7,21 @@ mod common;
 use common::sse::Events;
 use common::{Answer, SOON, TestServer, booking, car, customer, eventually, hold, in_days, means, path, unique};
 use rentcar::actors::api::{PaymentMeans, PersonalData, ReserveRequest};
-use rentcar::actors::app::{App, AppSettings, Foundation};
-use rentcar::actors::bulkhead::BulkheadConfig;
+use rentcar::actors::app::{App, AppSettings, Ports};
+use rentcar::actors::bulkhead::BulkheadSettings;
 use rentcar::actors::payment::unsettled::UnsettledSettings;
 use rentcar::actors::runtime::{ContextLimits, SystemClock};
 use rentcar::actors::service::{Service, ServiceSettings};
-use rentcar::domain::fleet::Particulars;
+use rentcar::domain::fleet::CarData;
 use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use rentcar::domain::money::{Currency, Money};
-use rentcar::domain::reservation::{Basis, Terms};
+use rentcar::domain::reservation::{DayCounting, Terms};
 use rentcar::domain::time::{DAY_MS, Period};
 use rentcar::http::{access, legacy};
 use rentcar::providers::sandbox::Sandbox;
 use rentcar::store::journal::Journal;
 use rentcar::store::schema;
-use rentcar::store::sled::{SledJournal, SledOptions};
+use rentcar::store::sled::{SledJournal, SledSettings};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -315,8 +315,8 @@ async fn a_text_of_which_nothing_can_be_seen_is_none() {
 /// Lets an older version, which took numbers to the letter, do something with the store of a stopped server.
 async fn as_before(data: &Path, story: impl AsyncFnOnce(&Service)) {
     let shards: Vec<_> = schema::ALL.into_iter().map(|context| (context, 16)).collect();
-    let journal = Arc::new(SledJournal::open(data, &SledOptions::new(&shards)).unwrap());
-    let foundation = Foundation {
+    let journal = Arc::new(SledJournal::open(data, &SledSettings::new(&shards)).unwrap());
+    let foundation = Ports {
         journal: journal.clone(),
         views: Arc::new(journal.views().unwrap()),
         clock: Arc::new(SystemClock::default()),
@@ -331,7 +331,7 @@ async fn as_before(data: &Path, story: impl AsyncFnOnce(&Service)) {
             read_wait: SOON,
             unpaid_holds_max: 0,
         },
-        bulkhead: BulkheadConfig::default(),
+        bulkhead: BulkheadSettings::default(),
         provider_timeout: SOON,
         retry_deferred: true,
         unsettled: UnsettledSettings::default(),
@@ -349,7 +349,7 @@ async fn as_before(data: &Path, story: impl AsyncFnOnce(&Service)) {
 async fn register(service: &Service, car_no: &str, model: &str) {
     let daily_rate = Money::new(10_000, Currency::KRW).unwrap();
     let (car_class, branch) = (String::new(), String::new());
-    let particulars = Particulars { model: model.to_owned(), car_class, branch, daily_rate, registered_on: 0 };
+    let particulars = CarData { model: model.to_owned(), car_class, branch, daily_rate, registered_on: 0 };
     service.register_car(CarNo::stored(car_no).unwrap(), particulars).await.unwrap();
 }
 
@@ -361,7 +361,7 @@ async fn reserve(service: &Service, number: &str, car_no: &str, customer_no: &st
         customer_no: CustomerNo::stored(customer_no).unwrap(),
         period: Period::new(from, from.saturating_add_millis(DAY_MS)).unwrap(),
         means: Some(PaymentMeans { method: "card".into(), token: "tok".into() }),
-        basis: Basis::Hours,
+        basis: DayCounting::Hours,
     };
     service.reserve(request).await.unwrap();
 }

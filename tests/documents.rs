@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use rentcar::config::{Config, DEFAULTS};
+use rentcar::config::{DEFAULTS, Settings};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -196,7 +196,7 @@ fn bounds(meaning: &str) -> Option<(i32, i32)> {
 
 /// Whether a setting may have a value when all others are the built-in ones.
 fn is_accepted(section: &str, key: &str, value: i32) -> bool {
-    let config: Config = toml::from_str(DEFAULTS).unwrap();
+    let config: Settings = toml::from_str(DEFAULTS).unwrap();
     let mut settings = Table::try_from(&config).unwrap();
     let mut table = &mut settings;
     for part in section.split('.') {
@@ -207,7 +207,7 @@ fn is_accepted(section: &str, key: &str, value: i32) -> bool {
     table.insert(key.to_owned(), value);
     // A value may be within its own bounds and not go with another setting, which then is the one that is refused.
     let name = format!("{section}.{key} ");
-    match settings.try_into::<Config>().map(|config| config.check()) {
+    match settings.try_into::<Settings>().map(|config| config.check()) {
         Ok(Ok(())) => true,
         Ok(Err(error)) => !error.to_string().starts_with(&name),
         Err(_) => false,
@@ -226,7 +226,7 @@ fn the_configuration_page_is_made_from_the_settings() {
 
 #[test]
 fn every_setting_has_a_default_and_a_comment() {
-    let config: Config = toml::from_str(DEFAULTS).unwrap();
+    let config: Settings = toml::from_str(DEFAULTS).unwrap();
     let sections = sections();
     let explained = sections.iter().flat_map(|section| {
         let explained = section.settings.iter().filter(|setting| !setting.meaning.is_empty());

@@ -24,7 +24,7 @@ fn steps() -> impl Strategy<Value = Step> {
         5 => reservation.clone().prop_map(|reservation| Step::Pay { reservation }),
         5 => (any::<u8>(), verdicts(), any::<bool>())
             .prop_map(|(call, verdict, answers)| Step::Provider { call, verdict, answers }),
-        2 => any::<u8>().prop_map(|call| Step::LoseSight { call }),
+        2 => any::<u8>().prop_map(|call| Step::MarkUnknown { call }),
         3 => reservation.clone().prop_map(|reservation| Step::Inquire { reservation }),
         2 => (reservation.clone(), any::<bool>())
             .prop_map(|(reservation, answers)| Step::Refund { reservation, answers }),
@@ -147,7 +147,7 @@ fn a_payment_approved_after_the_hold_is_gone_is_refunded_in_full() {
         &[
             Step::Reserve { car: 0, from: 0, days: 0 },
             Step::Pay { reservation: 0 },
-            Step::LoseSight { call: 0 },
+            Step::MarkUnknown { call: 0 },
             Step::Wait { minutes: 16 },
             Step::TimerGoesOff { reservation: 0 },
             Step::Policy { policy: 1, events: 9 },

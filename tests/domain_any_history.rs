@@ -65,7 +65,7 @@ fn payment_events() -> impl Strategy<Value = payment::Event> {
             reason
         }),
         (subjects(), attempts()).prop_map(|(subject, attempt)| E::NotCharged { subject, attempt }),
-        (subjects(), attempts()).prop_map(|(subject, attempt)| E::SightLost { subject, attempt }),
+        (subjects(), attempts()).prop_map(|(subject, attempt)| E::OutcomeUnknown { subject, attempt }),
         (subjects(), amounts(), amounts()).prop_map(|(subject, amount, refund)| E::Cancelled {
             subject,
             amount,
@@ -91,9 +91,9 @@ fn rental_events() -> impl Strategy<Value = rental::Event> {
 }
 
 fn fleet_events() -> impl Strategy<Value = fleet::Event> {
-    use fleet::{Event as E, RentalNote};
-    let particulars = || {
-        (0..9_u64, ".{0,9}").prop_map(|(rate, model)| fleet::Particulars {
+    use fleet::{Event as E, RentalState};
+    let data = || {
+        (0..9_u64, ".{0,9}").prop_map(|(rate, model)| fleet::CarData {
             model,
             car_class: String::new(),
             branch: String::new(),
@@ -102,10 +102,10 @@ fn fleet_events() -> impl Strategy<Value = fleet::Event> {
         })
     };
     let rentals = || subjects().prop_map(|subject| subject.reservation_no.rental());
-    let notes = prop_oneof![Just(RentalNote::Rented), Just(RentalNote::PickedUp), Just(RentalNote::Overdue)];
+    let notes = prop_oneof![Just(RentalState::Rented), Just(RentalState::PickedUp), Just(RentalState::Overdue)];
     prop_oneof![
-        particulars().prop_map(E::Registered),
-        particulars().prop_map(E::Amended),
+        data().prop_map(E::Registered),
+        data().prop_map(E::Amended),
         Just(E::Retired),
         (0..9_i64).prop_map(|from| E::Blocked { block_no: block_no("b1"), block: block(from, from + 1) }),
         Just(E::Unblocked { block_no: block_no("b1") }),
@@ -152,7 +152,7 @@ proptest! {
             reservation::Command::Confirm { reservation_no: no.clone() },
             reservation::Command::Cancel { reservation_no: no.clone() },
             reservation::Command::Complete { reservation_no: no },
-            reservation::Command::Reserve { subject: subject("r9"), period: days(5, 6), basis: reservation::Basis::CalendarDays(1) },
+            reservation::Command::Reserve { subject: subject("r9"), period: days(5, 6), basis: reservation::DayCounting::CalendarDays(1) },
         ] {
             let first = reservation::decide(&state, &command, &terms, now);
             prop_assert_eq!(reservation::decide(&state, &command, &terms, now), first);
@@ -247,8 +247,10 @@ fn the_fullest_calendar_of_the_longest_numbers_fits_into_its_document() {
         let from = i64::try_from(number).unwrap();
         let subject = longest(number);
         let reservation_no = subject.reservation_no.clone();
-        state =
-            tell(state, &Command::Reserve { subject, period: days(from, from + 1), basis: reservation::Basis::Hours });
+        state = tell(
+            state,
+            &Command::Reserve { subject, period: days(from, from + 1), basis: reservation::DayCounting::Hours },
+        );
         state = tell(state, &Command::Confirm { reservation_no: reservation_no.clone() });
         if number < CLOSED_KEPT_MAX {
             state = tell(state, &Command::Cancel { reservation_no });

@@ -7,7 +7,9 @@ mod domain_support;
 use domain_support::{at, block_no, car, reservation_no, subject};
 use proptest::prelude::*;
 use rentcar::domain::invariants;
-use rentcar::domain::reservation::{Basis, Block, Command, Event, Rejection, State, Status, Terms, decide, evolve};
+use rentcar::domain::reservation::{
+    Block, Command, DayCounting, Event, Rejection, State, Status, Terms, decide, evolve,
+};
 use rentcar::domain::time::{HOUR_MS, Period, Timestamp};
 use std::collections::BTreeMap;
 
@@ -130,7 +132,7 @@ impl Run {
             Step::Reserve { from, hours } => {
                 let name = format!("r{}", self.names.len());
                 let period = Period::new(hour(from), hour(from + hours)).unwrap();
-                let command = Command::Reserve { subject: subject(&name), period, basis: Basis::Hours };
+                let command = Command::Reserve { subject: subject(&name), period, basis: DayCounting::Hours };
                 self.take(name, from, hours, Taken::Held, &command);
             }
             Step::Block { from, hours } => {

@@ -8,7 +8,7 @@ mod domain_support;
 
 use domain_support::{at, block, block_no, reservation_no, won};
 use rentcar::domain::fleet::{
-    Changes, Command, Event, Expected, Particulars, Rejection, RentalNote, State, Status, Version, Versions, decide,
+    CarData, Changes, Command, Event, Expected, Rejection, RentalState, State, Status, Version, Versions, decide,
     evolve,
 };
 use rentcar::domain::time::{DAY_MS, Timestamp};
@@ -36,20 +36,20 @@ fn to_rate(rate: u64) -> Changes {
     Changes { daily_rate: Some(won(rate)), ..Changes::default() }
 }
 
-fn particulars(rate: u64) -> Particulars {
+fn data(rate: u64) -> CarData {
     let (model, car_class, branch) = ("Sonata".to_owned(), String::new(), String::new());
-    Particulars { model, car_class, branch, daily_rate: won(rate), registered_on: 0 }
+    CarData { model, car_class, branch, daily_rate: won(rate), registered_on: 0 }
 }
 
 fn registered() -> Event {
-    Event::Registered(particulars(1))
+    Event::Registered(data(1))
 }
 
-fn note(note: RentalNote) -> Command {
-    Command::NoteRental { rental_no: reservation_no("r1").rental(), note }
+fn note(note: RentalState) -> Command {
+    Command::SetRentalState { rental_no: reservation_no("r1").rental(), note }
 }
 
-fn noted(note: RentalNote) -> Event {
+fn noted(note: RentalState) -> Event {
     Event::RentalNoted { rental_no: reservation_no("r1").rental(), note }
 }
 
@@ -62,7 +62,7 @@ fn of_a_car_that_is_not_registered_nothing_can_be_said() {
         Command::Retire,
         Command::Block { block_no: block_no("b1"), block: block(1, 2) },
         Command::Unblock { block_no: block_no("b1") },
-        note(RentalNote::Rented),
+        note(RentalState::Rented),
         Command::EndRental { rental_no },
     ];
     for command in commands {
@@ -72,19 +72,19 @@ fn of_a_car_that_is_not_registered_nothing_can_be_said() {
 
 #[test]
 fn a_car_is_registered_once_and_put_as_often_as_one_likes() {
-    check(&[], &Command::Register(particulars(1)), Ok(vec![registered()]));
-    check(&[registered()], &Command::Register(particulars(1)), Err(Rejection::CarAlreadyRegistered));
-    check(&[], &Command::Put(particulars(1)), Ok(vec![registered()]));
-    check(&[registered()], &Command::Put(particulars(1)), Ok(vec![]));
-    check(&[registered()], &Command::Put(particulars(2)), Ok(vec![Event::Amended(particulars(2))]));
+    check(&[], &Command::Register(data(1)), Ok(vec![registered()]));
+    check(&[registered()], &Command::Register(data(1)), Err(Rejection::CarAlreadyRegistered));
+    check(&[], &Command::Put(data(1)), Ok(vec![registered()]));
+    check(&[registered()], &Command::Put(data(1)), Ok(vec![]));
+    check(&[registered()], &Command::Put(data(2)), Ok(vec![Event::Amended(data(2))]));
 }
 
 #[test]
 fn an_amendment_of_an_entry_that_has_changed_is_refused() {
     let amend = |revision| Command::Amend { expected: seen(revision, Status::Available), changes: to_rate(3) };
-    let given = [registered(), Event::Amended(particulars(2))];
+    let given = [registered(), Event::Amended(data(2))];
     check(&given, &amend(1), Err(Rejection::StaleRevision));
-    check(&given, &amend(2), Ok(vec![Event::Amended(particulars(3))]));
+    check(&given, &amend(2), Ok(vec![Event::Amended(data(3))]));
     let same = Command::Amend { expected: seen(2, Status::Available), changes: to_rate(2) };
     check(&given, &same, Ok(vec![]));
     check(&given, &Command::Amend { expected: whatever_it_is(), changes: Changes::default() }, Ok(vec![]));
@@ -92,7 +92,7 @@ fn an_amendment_of_an_entry_that_has_changed_is_refused() {
 
 #[test]
 fn an_amendment_changes_what_it_names_and_leaves_the_rest_as_others_have_made_it() {
-    let before = Particulars {
+    let before = CarData {
         model: "Avante".to_owned(),
         car_class: "compact".to_owned(),
         branch: "Seoul".to_owned(),
@@ -102,7 +102,7 @@ fn an_amendment_changes_what_it_names_and_leaves_the_rest_as_others_have_made_it
     let given = [registered(), Event::Amended(before.clone())];
     let (car_class, registered_on) = (Some(String::new()), Some(0));
     let changes = Changes { car_class, registered_on, ..to_rate(6) };
-    let after = Particulars { car_class: String::new(), registered_on: 0, daily_rate: won(6), ..before };
+    let after = CarData { car_class: String::new(), registered_on: 0, daily_rate: won(6), ..before };
     let amend = Command::Amend { expected: whatever_it_is(), changes };
     check(&given, &amend, Ok(vec![Event::Amended(after)]));
 }
@@ -115,8 +115,8 @@ fn whoever_has_seen_another_status_has_seen_another_entry() {
     let (before, within, after) = (at(0), at(DAY_MS), at(2 * DAY_MS));
     for (now, since, is) in [
         (before, vec![], Available),
-        (before, vec![noted(RentalNote::Rented)], Rented),
-        (before, vec![noted(RentalNote::Rented), ended], Available),
+        (before, vec![noted(RentalState::Rented)], Rented),
+        (before, vec![noted(RentalState::Rented), ended], Available),
         (before, vec![Event::Retired], Retired),
         // Nothing but the time differs.
         (before, vec![blocked()], Available),
@@ -145,19 +145,19 @@ fn whoever_wants_none_of_some_versions_is_refused_when_it_is_one_of_them() {
 #[test]
 fn a_retired_car_is_not_amended_but_still_followed() {
     let given = [registered(), Event::Retired];
-    check(&given, &Command::Put(particulars(2)), Err(Rejection::CarRetired));
+    check(&given, &Command::Put(data(2)), Err(Rejection::CarRetired));
     for expected in [seen(1, Status::Retired), seen(1, Status::Available), whatever_it_is()] {
         check(&given, &Command::Amend { expected, changes: to_rate(2) }, Err(Rejection::CarRetired));
     }
     check(&given, &Command::Retire, Ok(vec![]));
-    check(&given, &note(RentalNote::Rented), Ok(vec![noted(RentalNote::Rented)]));
+    check(&given, &note(RentalState::Rented), Ok(vec![noted(RentalState::Rented)]));
 }
 
 #[test]
 fn what_the_ledger_knows_already_changes_nothing() {
-    let given = [registered(), noted(RentalNote::Rented)];
-    check(&given, &note(RentalNote::Rented), Ok(vec![]));
-    check(&given, &note(RentalNote::PickedUp), Ok(vec![noted(RentalNote::PickedUp)]));
+    let given = [registered(), noted(RentalState::Rented)];
+    check(&given, &note(RentalState::Rented), Ok(vec![]));
+    check(&given, &note(RentalState::PickedUp), Ok(vec![noted(RentalState::PickedUp)]));
     let end = Command::EndRental { rental_no: reservation_no("r1").rental() };
     check(&given, &end, Ok(vec![Event::RentalEnded { rental_no: reservation_no("r1").rental() }]));
     check(&[registered()], &end, Ok(vec![]));

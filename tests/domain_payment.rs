@@ -35,7 +35,7 @@ fn not_charged(attempt: u32) -> Event {
 }
 
 fn sight_lost(attempt: u32) -> Event {
-    Event::SightLost { subject: subject("r1"), attempt }
+    Event::OutcomeUnknown { subject: subject("r1"), attempt }
 }
 
 fn cancelled(refund: u64) -> Event {
@@ -67,7 +67,7 @@ fn refund_done() -> Command {
 }
 
 fn answers(attempt: u32) -> [Command; 4] {
-    [approve(attempt), decline(attempt), Command::NotCharged { attempt }, Command::LoseSight { attempt }]
+    [approve(attempt), decline(attempt), Command::NotCharged { attempt }, Command::MarkUnknown { attempt }]
 }
 
 #[test]
@@ -105,8 +105,8 @@ fn the_answer_of_an_attempt_is_taken_once() {
         check(&given, &decline(1), Ok(vec![declined(1)]));
         check(&given, &Command::NotCharged { attempt: 1 }, Ok(vec![not_charged(1)]));
     }
-    check(&[requested(1)], &Command::LoseSight { attempt: 1 }, Ok(vec![sight_lost(1)]));
-    check(&[requested(1), sight_lost(1)], &Command::LoseSight { attempt: 1 }, Ok(vec![]));
+    check(&[requested(1)], &Command::MarkUnknown { attempt: 1 }, Ok(vec![sight_lost(1)]));
+    check(&[requested(1), sight_lost(1)], &Command::MarkUnknown { attempt: 1 }, Ok(vec![]));
     check(&[requested(1), approved(1)], &approve(1), Ok(vec![]));
     for command in &answers(1)[1..] {
         check(&[requested(1), approved(1)], command, Err(Rejection::AttemptOver));
@@ -156,7 +156,7 @@ fn a_charge_in_doubt_when_it_was_cancelled_is_settled_afterwards() {
     check(&given, &approve(1), Ok(vec![approved(1)]));
     check(&given, &decline(1), Ok(vec![declined(1)]));
     check(&given, &Command::NotCharged { attempt: 1 }, Ok(vec![not_charged(1)]));
-    check(&given, &Command::LoseSight { attempt: 1 }, Ok(vec![]));
+    check(&given, &Command::MarkUnknown { attempt: 1 }, Ok(vec![]));
     check(&[requested(1), cancelled(0), declined(1)], &decline(1), Err(Rejection::AttemptOver));
 }
 

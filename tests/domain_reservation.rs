@@ -8,7 +8,7 @@ mod domain_support;
 
 use domain_support::{at, block, block_no, car, days, reservation_no, subject, won};
 use rentcar::domain::cancellation::Quote;
-use rentcar::domain::reservation::{Basis, Command, Event, Rejection, State, Terms, decide, evolve};
+use rentcar::domain::reservation::{Command, DayCounting, Event, Rejection, State, Terms, decide, evolve};
 use rentcar::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS, Period, Timestamp};
 
 /// Given these events and that instant, when this is asked for, then that follows.
@@ -58,7 +58,7 @@ fn cancelled(no: &str, fee: u64, refund: u64) -> Event {
 }
 
 fn reserve(no: &str, from: i64, to: i64) -> Command {
-    Command::Reserve { subject: subject(no), period: days(from, to), basis: Basis::Hours }
+    Command::Reserve { subject: subject(no), period: days(from, to), basis: DayCounting::Hours }
 }
 
 fn set_block(no: &str, from: i64, to: i64) -> Command {
@@ -156,7 +156,7 @@ fn no_period_of_a_car_that_is_out_and_late_is_given_away_and_all_of_a_car_that_i
         // A block offers the car to nobody.
         check_at(now, &given, &set_block("b1", from, to), Ok(vec![blocked("b1", from, to)]));
     }
-    let past = Command::Reserve { subject: subject("r2"), period: days(0, 1), basis: Basis::CalendarDays(1) };
+    let past = Command::Reserve { subject: subject("r2"), period: days(0, 1), basis: DayCounting::CalendarDays(1) };
     check_at(at(2 * DAY_MS), &given, &past, Err(Rejection::CarNotAvailable));
 }
 
@@ -165,7 +165,7 @@ fn a_hold_ends_with_its_period_at_the_latest_unless_that_was_over_when_it_was_ma
     let minutes = |from, to| Period::new(at(from * MINUTE_MS), at(to * MINUTE_MS)).unwrap();
     for (now_min, (from, to), hold_min) in [(0, (0, 2), 2), (0, (1, 14), 14), (0, (1, 16), 15), (9, (1, 3), 24)] {
         let (period, now) = (minutes(from, to), at(now_min * MINUTE_MS));
-        let command = Command::Reserve { subject: subject("r1"), period, basis: Basis::CalendarDays(1) };
+        let command = Command::Reserve { subject: subject("r1"), period, basis: DayCounting::CalendarDays(1) };
         let hold_until = at(hold_min * MINUTE_MS);
         let event = Event::Held { subject: subject("r1"), period, price: won(45_000), at: now, hold_until };
         check_at(now, &[enrolled()], &command, Ok(vec![event]));
@@ -281,7 +281,7 @@ fn the_same_reservation_again_changes_nothing_and_another_of_its_number_is_refus
     check(&given, &reserve("r1", 2, 3), Err(Rejection::ReservationNoTaken));
     let mut another = subject("r1");
     another.customer_no = rentcar::domain::ids::CustomerNo::parse("c2").unwrap();
-    let command = Command::Reserve { subject: another, period: days(1, 2), basis: Basis::Hours };
+    let command = Command::Reserve { subject: another, period: days(1, 2), basis: DayCounting::Hours };
     check(&given, &command, Err(Rejection::ReservationNoTaken));
     check(&[enrolled(), held("r1", 1, 2), expired("r1")], &reserve("r1", 5, 6), Err(Rejection::ReservationNoTaken));
 }
@@ -290,7 +290,7 @@ fn the_same_reservation_again_changes_nothing_and_another_of_its_number_is_refus
 fn a_period_may_not_begin_in_the_past_but_for_a_minute_or_on_the_old_surface() {
     let now = at(DAY_MS + MINUTE_MS);
     check_at(now.saturating_add_millis(1), &[enrolled()], &reserve("r1", 1, 2), Err(Rejection::PeriodInPast));
-    for (now, basis) in [(now, Basis::Hours), (at(9 * DAY_MS), Basis::CalendarDays(1))] {
+    for (now, basis) in [(now, DayCounting::Hours), (at(9 * DAY_MS), DayCounting::CalendarDays(1))] {
         let command = Command::Reserve { subject: subject("r1"), period: days(1, 2), basis };
         let state = evolve(State::default(), &enrolled()).unwrap();
         assert!(decide(&state, &command, &Terms::default(), now).is_ok(), "{basis:?}");
@@ -305,7 +305,7 @@ fn a_period_may_not_be_longer_than_the_terms_say() {
 
 #[test]
 fn calendar_days_are_charged_as_they_are_counted_however_many_hours_they_have() {
-    let price = |hours: i64, basis: Basis| {
+    let price = |hours: i64, basis: DayCounting| {
         let period = Period::new(at(DAY_MS), at(DAY_MS + hours * HOUR_MS)).unwrap();
         let state = evolve(State::default(), &enrolled()).unwrap();
         let command = Command::Reserve { subject: subject("r1"), period, basis };
@@ -315,13 +315,13 @@ fn calendar_days_are_charged_as_they_are_counted_however_many_hours_they_have() 
     };
     let Event::Enrolled(rate) = enrolled() else { panic!("not enrolled") };
     let times = |days: u64| Ok(rate.daily_rate.times(days).unwrap());
-    assert_eq!(price(25, Basis::Hours), times(2));
-    assert_eq!(price(25, Basis::CalendarDays(1)), times(1));
-    assert_eq!(price(47, Basis::CalendarDays(2)), times(2));
+    assert_eq!(price(25, DayCounting::Hours), times(2));
+    assert_eq!(price(25, DayCounting::CalendarDays(1)), times(1));
+    assert_eq!(price(47, DayCounting::CalendarDays(2)), times(2));
     // The longest period is as many days, one hour more or less.
-    assert_eq!(price(366 * 24 + 1, Basis::CalendarDays(366)), times(366));
-    assert_eq!(price(366 * 24 + 1, Basis::Hours), Err(Rejection::PeriodTooLong));
-    assert_eq!(price(367 * 24 - 1, Basis::CalendarDays(367)), Err(Rejection::PeriodTooLong));
+    assert_eq!(price(366 * 24 + 1, DayCounting::CalendarDays(366)), times(366));
+    assert_eq!(price(366 * 24 + 1, DayCounting::Hours), Err(Rejection::PeriodTooLong));
+    assert_eq!(price(367 * 24 - 1, DayCounting::CalendarDays(367)), Err(Rejection::PeriodTooLong));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use rentcar::store::journal::{
     Journal, Progress, ShardId, StoredEvent, Timer, TimerWrite,
 };
 use rentcar::store::memory::MemoryJournal;
-use rentcar::store::sled::{SledJournal, SledOptions};
+use rentcar::store::sled::{SledJournal, SledSettings};
 use std::sync::Arc;
 
 const CARS: Context = Context("cars");
@@ -27,7 +27,7 @@ fn memory() -> Fixture {
 
 fn sled() -> Fixture {
     let directory = tempfile::tempdir().unwrap();
-    let journal = SledJournal::open(directory.path(), &SledOptions::new(&SHARDS)).unwrap();
+    let journal = SledJournal::open(directory.path(), &SledSettings::new(&SHARDS)).unwrap();
     Fixture { journal: Arc::new(journal), _directory: Some(directory) }
 }
 

@@ -10,7 +10,7 @@ use rentcar::store::check;
 use rentcar::store::journal::{
     Append, CommandRecord, Context, DocumentWrite, IndexWrite, Journal, ShardId, StoredEvent, TimerWrite,
 };
-use rentcar::store::sled::{SledJournal, SledOptions};
+use rentcar::store::sled::{SledJournal, SledSettings};
 use std::collections::{HashMap, VecDeque};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -33,7 +33,7 @@ fn open(directory: &Path) -> SledJournal {
     let shards = [(CARS, SHARDS)];
     // Checkpoints are under way all the time, so that kills meet them.
     let options =
-        SledOptions { cache_bytes: 16 * 1024 * 1024, checkpoint_bytes: 4 * 1024, ..SledOptions::new(&shards) };
+        SledSettings { cache_bytes: 16 * 1024 * 1024, checkpoint_bytes: 4 * 1024, ..SledSettings::new(&shards) };
     SledJournal::open(directory, &options).unwrap()
 }
 

@@ -5,12 +5,12 @@
 mod service_support;
 
 use rentcar::actors::api::{PaymentResult, ReserveRequest, ServiceError};
-use rentcar::domain::cancellation::{Quote, Settlement};
+use rentcar::domain::cancellation::{CancellationOutcome, Quote};
 use rentcar::domain::fleet;
 use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use rentcar::domain::payment;
 use rentcar::domain::rental;
-use rentcar::domain::reservation::{Basis, Block, Rejection, Status, Terms};
+use rentcar::domain::reservation::{Block, DayCounting, Rejection, Status, Terms};
 use rentcar::domain::time::{MINUTE_MS, Period};
 use rentcar::providers::sandbox::SettingsPatch;
 use service_support::{World, card, eventually, request};
@@ -149,7 +149,9 @@ async fn an_approval_learnt_after_the_end_of_the_period_is_refunded_in_full() {
     eventually("the payment is cancelled", || async { world.payment(&no).await.outstanding().is_none() }).await;
     let view = world.service().reservation(&no).await.unwrap();
     assert!(matches!(view.booking.status, Status::Expired { .. }), "{view:?}");
-    let Some(Settlement::Known(Quote { fee, refund })) = view.settlement() else { panic!("{:?}", view.settlement()) };
+    let Some(CancellationOutcome::Known(Quote { fee, refund })) = view.settlement() else {
+        panic!("{:?}", view.settlement())
+    };
     assert_eq!((fee.amount(), refund), (0, view.booking.price), "the customer is told");
     assert!(view.rental.is_none());
     world.stop().await;
@@ -204,7 +206,9 @@ async fn a_no_show_gets_back_what_its_fee_leaves() {
     eventually("the rest has gone back", || async { refunded().await == 4_000 }).await;
     assert!(matches!(world.payment(&no).await.status, payment::Status::Cancelled(_)));
     let view = world.service().reservation(&no).await.unwrap();
-    let Some(Settlement::Known(Quote { fee, refund })) = view.settlement() else { panic!("{:?}", view.settlement()) };
+    let Some(CancellationOutcome::Known(Quote { fee, refund })) = view.settlement() else {
+        panic!("{:?}", view.settlement())
+    };
     assert_eq!((fee.amount(), refund.amount()), (6_000, 4_000));
     world.stop().await;
 }
@@ -227,7 +231,7 @@ async fn a_booking_of_a_past_time_has_an_ordinary_hold_and_is_cancelled_as_ever(
     let world = World::start().await;
     let car_no = world.car("car01").await;
     let past = world.period(-48, -24);
-    let backdated = |means| ReserveRequest { basis: Basis::CalendarDays(1), means, ..request(&car_no, past) };
+    let backdated = |means| ReserveRequest { basis: DayCounting::CalendarDays(1), means, ..request(&car_no, past) };
     let (view, _) = world.service().reserve(backdated(Some(card()))).await.unwrap();
     let no = view.booking.subject.reservation_no;
     world.clock.advance_ms(48 * HOUR);
@@ -238,7 +242,9 @@ async fn a_booking_of_a_past_time_has_an_ordinary_hold_and_is_cancelled_as_ever(
     assert_eq!(world.status(&no).await, Status::Confirmed { picked_up_at: None });
     assert_eq!(world.refused_pick_up(&no).await, Rejection::CarNotAvailable);
     let view = world.service().cancel(no).await.unwrap();
-    let Some(Settlement::Known(Quote { fee, .. })) = view.settlement() else { panic!("{:?}", view.settlement()) };
+    let Some(CancellationOutcome::Known(Quote { fee, .. })) = view.settlement() else {
+        panic!("{:?}", view.settlement())
+    };
     assert_eq!(fee.amount(), 1_000);
     let (held, _) = world.service().reserve(backdated(None)).await.unwrap();
     let Status::PaymentPending { hold_until } = held.booking.status else { panic!("{held:?}") };
@@ -256,15 +262,15 @@ async fn a_cancellation_while_a_charge_is_in_doubt_says_so_and_tells_the_refund_
     let no = view.booking.subject.reservation_no;
     world.sandbox.change(&SettingsPatch { down: Some(true), ..SettingsPatch::default() }).unwrap();
     let (_, preview) = world.service().cancellation_quote(&no).await.unwrap();
-    assert_eq!(preview, Settlement::Pending, "what was taken is not known");
+    assert_eq!(preview, CancellationOutcome::Pending, "what was taken is not known");
     let view = world.service().cancel(no.clone()).await.unwrap();
-    assert_eq!(view.settlement(), Some(Settlement::Pending));
-    assert_eq!(world.service().cancel(no.clone()).await.unwrap().settlement(), Some(Settlement::Pending));
+    assert_eq!(view.settlement(), Some(CancellationOutcome::Pending));
+    assert_eq!(world.service().cancel(no.clone()).await.unwrap().settlement(), Some(CancellationOutcome::Pending));
     let well = SettingsPatch { down: Some(false), lose_answer_rate: Some(0.0), ..SettingsPatch::default() };
     world.sandbox.change(&well).unwrap();
     let settlement = || async { world.service().reservation(&no).await.unwrap().settlement().unwrap() };
-    eventually("it is known", || async { settlement().await != Settlement::Pending }).await;
-    let Settlement::Known(Quote { fee, refund }) = settlement().await else { panic!() };
+    eventually("it is known", || async { settlement().await != CancellationOutcome::Pending }).await;
+    let CancellationOutcome::Known(Quote { fee, refund }) = settlement().await else { panic!() };
     assert_eq!((fee.amount(), refund.amount()), (0, 10_000));
     world.stop().await;
 }

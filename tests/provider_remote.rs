@@ -5,17 +5,17 @@
 mod provider_support;
 
 use provider_support::{Process, charge, refund, won};
-use rentcar::providers::remote::{RemoteConfig, RemoteError, RemoteProvider};
+use rentcar::providers::remote::{RemoteError, RemoteProvider, RemoteSettings};
 use rentcar::providers::{ChargeOutcome, Found, FoundRefund, PaymentProvider, ProviderError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 fn client(url: &str) -> RemoteProvider {
-    RemoteProvider::new(url, RemoteConfig::default()).unwrap()
+    RemoteProvider::new(url, RemoteSettings::default()).unwrap()
 }
 
 fn impatient(url: &str) -> RemoteProvider {
-    RemoteProvider::new(url, RemoteConfig { call_ms_max: 300, ..RemoteConfig::default() }).unwrap()
+    RemoteProvider::new(url, RemoteSettings { call_ms_max: 300, ..RemoteSettings::default() }).unwrap()
 }
 
 /// A server that answers every request with the same bytes, and its address.
@@ -153,6 +153,6 @@ async fn answers_that_say_nothing_certain_are_unknown() {
 #[test]
 fn a_url_with_credentials_or_of_another_scheme_is_refused() {
     for url in ["https://a", "http://user:pw@a", "http://a/?q=1", "http://a/#f", "a:1", ""] {
-        assert!(matches!(RemoteProvider::new(url, RemoteConfig::default()), Err(RemoteError::Url)), "{url}");
+        assert!(matches!(RemoteProvider::new(url, RemoteSettings::default()), Err(RemoteError::Url)), "{url}");
     }
 }

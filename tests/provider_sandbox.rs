@@ -6,7 +6,7 @@ use rentcar::domain::ids::ReservationNo;
 use rentcar::domain::money::{Currency, Money};
 use rentcar::providers::sandbox::{Sandbox, SettingsPatch};
 use rentcar::providers::{
-    Charge, ChargeOutcome, Found, FoundRefund, Kind, PaymentProvider, ProviderError, RECORD_PAGE_LEN_MAX, Refund,
+    Charge, ChargeOutcome, Found, FoundRefund, Kind, LEDGER_PAGE_LEN_MAX, PaymentProvider, ProviderError, Refund,
 };
 use std::time::{Duration, Instant};
 
@@ -185,7 +185,7 @@ async fn its_record_is_read_page_by_page_even_while_it_is_down() {
     let (mut entries, mut cursor, mut pages) = (vec![], None, 0);
     loop {
         let page = sandbox.record(cursor.as_deref(), usize::MAX).await.unwrap();
-        assert!(page.items.len() <= RECORD_PAGE_LEN_MAX);
+        assert!(page.items.len() <= LEDGER_PAGE_LEN_MAX);
         (entries, pages) = ([entries, page.items].concat(), pages + 1);
         cursor = page.next;
         if cursor.is_none() {

@@ -8,7 +8,7 @@ use rentcar::domain::ids::ReservationNo;
 use rentcar::domain::money::{Currency, Money};
 use rentcar::providers::sandbox::Sandbox;
 use rentcar::providers::{
-    Charge, ChargeOutcome, Found, FoundRefund, PaymentProvider, ProviderError, RecordPage, Refund, RefundDone,
+    Charge, ChargeOutcome, Found, FoundRefund, LedgerPage, PaymentProvider, ProviderError, Refund, RefundDone,
 };
 use rentcar::store::memory::MemoryJournal;
 use rentcar::store::schema;
@@ -56,7 +56,7 @@ impl PaymentProvider for Provider {
         self.sandbox.look_up_refund(key)
     }
 
-    fn record<'a>(&'a self, cursor: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<RecordPage, ProviderError>> {
+    fn record<'a>(&'a self, cursor: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<LedgerPage, ProviderError>> {
         match self.reading {
             Reading::Whole => self.sandbox.record(cursor, limit),
             Reading::Held => Box::pin(async move {
@@ -65,7 +65,7 @@ impl PaymentProvider for Provider {
                 self.go_on.notify_one();
                 self.sandbox.record(cursor, limit).await
             }),
-            Reading::Endless => Box::pin(async { Ok(RecordPage { items: vec![], next: Some("more".into()) }) }),
+            Reading::Endless => Box::pin(async { Ok(LedgerPage { items: vec![], next: Some("more".into()) }) }),
         }
     }
 }

@@ -8,7 +8,9 @@ use rentcar::actors::runtime::{
     Ask, Backoff, Clock, ContextHandle, ContextLimits, EventHandler, FollowerLimits, HandlerError, Lag, ManualClock,
     Policy, PolicyLimits, Subscription, System, TimerHandler, TimerLimits, followers_part,
 };
-use rentcar::store::journal::{Append, AppendError, Cause, Journal, Progress, Recorded, ShardId, StoredEvent, Timer};
+use rentcar::store::journal::{
+    Append, AppendError, Cause, CommittedEvent, Journal, Progress, ShardId, StoredEvent, Timer,
+};
 use rentcar::store::memory::MemoryJournal;
 use runtime_support::{Command, SOURCE, STOCK, Stock, World, eventually, limits, new_journal, restarts};
 use std::collections::{HashMap, HashSet};
@@ -177,11 +179,11 @@ struct Forward {
 }
 
 impl EventHandler for Forward {
-    fn target(&self, event: &Recorded) -> Option<String> {
+    fn target(&self, event: &CommittedEvent) -> Option<String> {
         (&*event.event.entity != "boring").then(|| event.event.entity.to_string())
     }
 
-    fn handle(&self, event: &Recorded, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
+    fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
         let (target, position) = (event.event.entity.to_string(), event.position);
         Box::pin(async move {
             assert_ne!(target, "poison", "asked to panic");

@@ -77,7 +77,7 @@ fn payment_events() -> Vec<payment::Event> {
         Event::Approved { subject: subject.clone(), amount, attempt: 300, provider_ref },
         Event::Declined { subject: subject.clone(), attempt: 1, reason: "insufficient funds".to_owned() },
         Event::NotCharged { subject: subject.clone(), attempt: 2 },
-        Event::SightLost { subject: subject.clone(), attempt: 3 },
+        Event::OutcomeUnknown { subject: subject.clone(), attempt: 3 },
         Event::Cancelled { subject: subject.clone(), amount, refund: won(81_000) },
         Event::Refunded { subject, amount: won(81_000), provider_ref: "re_1".to_owned() },
     ]
@@ -94,8 +94,8 @@ fn rental_events() -> Vec<rental::Event> {
     ]
 }
 
-fn particulars() -> fleet::Particulars {
-    fleet::Particulars {
+fn particulars() -> fleet::CarData {
+    fleet::CarData {
         model: "Sonata".to_owned(),
         car_class: "midsize".to_owned(),
         branch: String::new(),
@@ -113,7 +113,7 @@ fn fleet_events() -> Vec<fleet::Event> {
         Event::Retired,
         Event::Blocked { block_no: block_no("b1"), block: block(3, 4) },
         Event::Unblocked { block_no: block_no("b1") },
-        Event::RentalNoted { rental_no: rental_no.clone(), note: fleet::RentalNote::Overdue },
+        Event::RentalNoted { rental_no: rental_no.clone(), note: fleet::RentalState::Overdue },
         Event::RentalEnded { rental_no },
     ]
 }

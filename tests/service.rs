@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use rentcar::actors::api::{PaymentResult, PersonalData, ReserveRequest, ServiceError};
 use rentcar::actors::service::{CALLER_KEY, FaultAction};
 use rentcar::actors::views::rebuild;
-use rentcar::domain::cancellation::Settlement;
+use rentcar::domain::cancellation::CancellationOutcome;
 use rentcar::domain::fleet::{self, Versions};
 use rentcar::domain::ids::{BlockNo, CustomerNo};
 use rentcar::domain::rental;
@@ -121,7 +121,7 @@ async fn cancelling_gives_the_money_back_and_frees_the_car() {
     let (view, _) = world.service().reserve(request(&car_no, period)).await.unwrap();
     let no = view.booking.subject.reservation_no;
     let (_, settlement) = world.service().cancellation_quote(&no).await.unwrap();
-    let Settlement::Known(quote) = settlement else { panic!("{settlement:?}") };
+    let CancellationOutcome::Known(quote) = settlement else { panic!("{settlement:?}") };
     assert_eq!((quote.fee.amount(), quote.refund.amount()), (1_000, 9_000));
     let view = world.service().cancel(no.clone()).await.unwrap();
     assert!(matches!(view.booking.status, Status::Cancelled { .. }));

@@ -4,8 +4,8 @@
 
 use futures_util::future::{BoxFuture, join_all};
 use rentcar::actors::api::{PaymentMeans, PaymentResult, ReserveRequest};
-use rentcar::actors::app::{App, AppSettings, Foundation};
-use rentcar::actors::bulkhead::{BreakerConfig, BreakerState, BulkheadConfig, BulkheadHandle};
+use rentcar::actors::app::{App, AppSettings, Ports};
+use rentcar::actors::bulkhead::{BreakerSettings, BreakerState, BulkheadHandle, BulkheadSettings};
 use rentcar::actors::payment::Payments;
 use rentcar::actors::payment::cashier::Cashier;
 use rentcar::actors::payment::deferred::DeferredPayments;
@@ -14,8 +14,8 @@ use rentcar::actors::payment::unconfirmed::give_back;
 use rentcar::actors::payment::unsettled::UnsettledSettings;
 use rentcar::actors::runtime::{Ask, ChildSpec, Clock, ContextLimits, ContextSpec, ManualClock, Part, System, context};
 use rentcar::actors::service::{BreakerMode, FaultAction, Service, ServiceSettings};
-use rentcar::domain::cancellation::Settlement;
-use rentcar::domain::fleet::Particulars;
+use rentcar::domain::cancellation::CancellationOutcome;
+use rentcar::domain::fleet::CarData;
 use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use rentcar::domain::money::{Currency, Money};
 use rentcar::domain::payment::{Cancelled, Outstanding, Payment, Status};
@@ -24,7 +24,7 @@ use rentcar::domain::reservation::{self, Terms};
 use rentcar::domain::time::{HOUR_MS, Period, Timestamp};
 use rentcar::providers::sandbox::{Sandbox, SettingsPatch};
 use rentcar::providers::{
-    Charge, ChargeOutcome, Found, FoundRefund, PaymentProvider, ProviderError, RecordPage, Refund, RefundDone,
+    Charge, ChargeOutcome, Found, FoundRefund, LedgerPage, PaymentProvider, ProviderError, Refund, RefundDone,
 };
 use rentcar::store::memory::{MemoryJournal, MemoryViews};
 use rentcar::store::schema;
@@ -152,9 +152,9 @@ impl PaymentProvider for Provider {
         self.sandbox.look_up_refund(idempotency_key)
     }
 
-    fn record<'a>(&'a self, cursor: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<RecordPage, ProviderError>> {
+    fn record<'a>(&'a self, cursor: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<LedgerPage, ProviderError>> {
         if self.record_lags.load(Ordering::SeqCst) {
-            return Box::pin(async { Ok(RecordPage { items: vec![], next: None }) });
+            return Box::pin(async { Ok(LedgerPage { items: vec![], next: None }) });
         }
         self.sandbox.record(cursor, limit)
     }
@@ -182,7 +182,7 @@ impl World {
         provider: &Arc<Provider>,
     ) -> World {
         let clock = Arc::new(ManualClock::at(now_ms));
-        let foundation = Foundation {
+        let ports = Ports {
             journal: Arc::clone(journal) as _,
             views: Arc::new(MemoryViews::default()),
             clock: Arc::clone(&clock) as _,
@@ -196,8 +196,8 @@ impl World {
             read_wait: Duration::from_secs(5),
             unpaid_holds_max: 0,
         };
-        let breaker = BreakerConfig { open_ms_min: 500, open_ms_max: 1_000, ..BreakerConfig::default() };
-        let bulkhead = BulkheadConfig { breaker, ..BulkheadConfig::default() };
+        let breaker = BreakerSettings { open_ms_min: 500, open_ms_max: 1_000, ..BreakerSettings::default() };
+        let bulkhead = BulkheadSettings { breaker, ..BulkheadSettings::default() };
         let mut settings = AppSettings {
             service,
             bulkhead,
@@ -207,9 +207,9 @@ impl World {
             limits: ContextLimits::default(),
         };
         change(&mut settings);
-        let app = App::start(foundation, settings).await.unwrap();
+        let app = App::start(ports, settings).await.unwrap();
         let car_no = CarNo::parse("car01").unwrap();
-        let particulars = Particulars {
+        let data = CarData {
             model: "Avante".to_owned(),
             car_class: "compact".to_owned(),
             branch: "Seoul".to_owned(),
@@ -217,7 +217,7 @@ impl World {
             registered_on: 0,
         };
         // In a later life of the same store the car is there already.
-        let _ = app.service.register_car(car_no.clone(), particulars).await;
+        let _ = app.service.register_car(car_no.clone(), data).await;
         World { app, clock, car_no }
     }
 
@@ -235,7 +235,7 @@ impl World {
             customer_no: CustomerNo::parse("kim").unwrap(),
             period: Period::new(at(day), at(day + 1)).unwrap(),
             means: Some(means("tok")),
-            basis: reservation::Basis::Hours,
+            basis: reservation::DayCounting::Hours,
         };
         let (view, result) = self.service().reserve(request).await.unwrap();
         (view.booking.subject.reservation_no, result)
@@ -507,7 +507,7 @@ async fn payment_alone(journal: &Arc<MemoryJournal>, provider: &Arc<Provider>) -
         timers: None,
         subscriptions: Vec::new(),
     });
-    let guard = BulkheadHandle::new(BulkheadConfig::default());
+    let guard = BulkheadHandle::new(BulkheadSettings::default());
     let bulkhead = Part::simple(ChildSpec::new("payment", "bulkhead", "bulkhead", guard.child_start()));
     let deferred = DeferredPayments::new(false, CALL, Arc::new(ManualClock::at(START_MS)));
     let (journal, provider) = (Arc::clone(journal) as _, Arc::clone(provider) as _);
@@ -526,7 +526,7 @@ async fn late_news_of_an_approval_gives_back_what_the_reservation_does_not_keep_
     // While Payment is down only the calendar hears of the cancellation.
     world.service().fault("payment", FaultAction::Stop).await.unwrap();
     let view = world.service().cancel(cancelled.clone()).await.unwrap();
-    let Some(Settlement::Known(quote)) = view.settlement() else { panic!("{:?}", view.settlement()) };
+    let Some(CancellationOutcome::Known(quote)) = view.settlement() else { panic!("{:?}", view.settlement()) };
     assert_eq!((quote.fee.amount(), quote.refund.amount()), (RATE / 10, RATE - RATE / 10));
     world.stop().await;
 

@@ -5,7 +5,7 @@ use anyhow::ensure;
 use bytes::Bytes;
 use rentcar::store::journal::{Append, Context, DocumentWrite, Journal, ShardId, StoredEvent};
 use rentcar::store::memory::MemoryJournal;
-use rentcar::store::sled::{SledJournal, SledOptions};
+use rentcar::store::sled::{SledJournal, SledSettings};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,7 +38,7 @@ struct Owned {
 
 /// Opens the journal on disk, and nothing else; answers how long that took.
 pub fn open_sled(path: &Path, syncs: &Arc<AtomicU64>) -> anyhow::Result<(SledJournal, Duration)> {
-    let mut options = SledOptions::new(&SHARDS);
+    let mut options = SledSettings::new(&SHARDS);
     let counted = Arc::clone(syncs);
     options.sync = Arc::new(move |log| {
         counted.fetch_add(1, Ordering::Relaxed);

@@ -3,12 +3,12 @@
 #![warn(missing_docs)]
 
 use super::runtime::AskError;
-use crate::domain::cancellation::{Quote, Settlement};
+use crate::domain::cancellation::{CancellationOutcome, Quote};
 use crate::domain::ids::{BlockNo, CarNo, CustomerNo, ReservationNo};
 use crate::domain::money::Money;
 use crate::domain::payment::Payment;
 use crate::domain::rental::Rental;
-use crate::domain::reservation::{Basis, Block, Booking, Status};
+use crate::domain::reservation::{Block, Booking, DayCounting, Status};
 use crate::domain::time::{Period, Timestamp};
 use crate::domain::{customer, fleet, payment, rental, reservation};
 use crate::store::journal::{Context, ReadError};
@@ -134,7 +134,7 @@ pub struct ReserveRequest {
     /// How to pay now; without it the car is held to be paid later.
     pub means: Option<PaymentMeans>,
     /// By which surface's rules.
-    pub basis: Basis,
+    pub basis: DayCounting,
 }
 
 /// What became of paying within a request.
@@ -165,14 +165,16 @@ pub struct ReservationView {
 impl ReservationView {
     /// What a reservation that has ended without a rental keeps and gives back, so far as it is known.
     #[must_use]
-    pub fn settlement(&self) -> Option<Settlement> {
+    pub fn settlement(&self) -> Option<CancellationOutcome> {
         let payment = self.payment.as_ref();
         let nothing = Money::zero(self.booking.price.currency());
         match self.booking.status {
-            Status::Cancelled { quote, .. } | Status::NoShow { quote, .. } => Some(Settlement::of(quote, payment)),
+            Status::Cancelled { quote, .. } | Status::NoShow { quote, .. } => {
+                Some(CancellationOutcome::of(quote, payment))
+            }
             // A payment that was approved too late goes back.
             Status::Expired { .. } if payment.is_some_and(|payment| payment.charged().amount() > 0) => {
-                Some(Settlement::of(Quote { fee: nothing, refund: nothing }, payment))
+                Some(CancellationOutcome::of(Quote { fee: nothing, refund: nothing }, payment))
             }
             Status::PaymentPending { .. }
             | Status::Confirmed { .. }

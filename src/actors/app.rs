@@ -1,7 +1,7 @@
 //! Puts the contexts together and starts them: who asks whom, who follows whom.
 
 use super::api::ServiceError;
-use super::bulkhead::{BulkheadConfig, BulkheadHandle};
+use super::bulkhead::{BulkheadHandle, BulkheadSettings};
 use super::customer::Customers;
 use super::fleet::Ledger;
 use super::housekeeping;
@@ -19,7 +19,7 @@ use super::runtime::{
     System, TimerLimits, context, followers_part,
 };
 use super::service::{Parts, Service, ServiceSettings};
-use super::views::{FOLLOWED, Follower, VIEWS, Views};
+use super::views::{FOLLOWED, VIEWS, Views, ViewsSubscriber};
 use crate::providers::PaymentProvider;
 use crate::store::journal::Journal;
 use crate::store::schema;
@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The ports that the contexts use.
-pub struct Foundation {
+pub struct Ports {
     pub journal: Arc<dyn Journal>,
     /// Where the read models are kept.
     pub views: Arc<dyn ViewStore>,
@@ -40,7 +40,7 @@ pub struct Foundation {
 pub struct AppSettings {
     pub service: ServiceSettings,
     /// What guards the payment provider.
-    pub bulkhead: BulkheadConfig,
+    pub bulkhead: BulkheadSettings,
     /// How long one call to the provider may take.
     pub provider_timeout: Duration,
     /// Whether deferred payments are retried.
@@ -70,11 +70,11 @@ pub struct App {
     cashier: Arc<Cashier>,
 }
 
-fn spec<E: Entity>(entity: E, foundation: &Foundation, limits: &ContextLimits) -> ContextSpec<E> {
+fn spec<E: Entity>(entity: E, ports: &Ports, limits: &ContextLimits) -> ContextSpec<E> {
     ContextSpec {
         entity: Arc::new(entity),
-        journal: Arc::clone(&foundation.journal),
-        clock: Arc::clone(&foundation.clock),
+        journal: Arc::clone(&ports.journal),
+        clock: Arc::clone(&ports.clock),
         limits: limits.clone(),
         timers: None,
         subscriptions: Vec::new(),
@@ -101,18 +101,17 @@ impl App {
     ///
     /// # Errors
     /// When what is stored cannot be read or was written by a newer program, or the root supervisor cannot be started.
-    pub async fn start(foundation: Foundation, settings: AppSettings) -> Result<App, StartError> {
+    pub async fn start(ports: Ports, settings: AppSettings) -> Result<App, StartError> {
         let limits = &settings.limits;
         let terms = settings.service.terms.clone();
-        migrate(&*foundation.journal, &terms).await?;
-        let (calendars, calendars_part) = context(spec(Calendars { terms }, &foundation, limits));
-        let (payments, payments_part) =
-            context(spec(Payments, &foundation, &payment_limits(limits, &settings.unsettled)));
-        let (rentals, rentals_part) = context(spec(Rentals, &foundation, &brief(limits)));
-        let (ledger, ledger_part) = context(spec(Ledger, &foundation, limits));
-        let (customers, customers_part) = context(spec(Customers, &foundation, limits));
+        migrate(&*ports.journal, &terms).await?;
+        let (calendars, calendars_part) = context(spec(Calendars { terms }, &ports, limits));
+        let (payments, payments_part) = context(spec(Payments, &ports, &payment_limits(limits, &settings.unsettled)));
+        let (rentals, rentals_part) = context(spec(Rentals, &ports, &brief(limits)));
+        let (ledger, ledger_part) = context(spec(Ledger, &ports, limits));
+        let (customers, customers_part) = context(spec(Customers, &ports, limits));
         let guard = BulkheadHandle::new(settings.bulkhead);
-        let Foundation { journal, views, clock, provider } = foundation;
+        let Ports { journal, views, clock, provider } = ports;
         let (timeout, retries) = (settings.provider_timeout, settings.retry_deferred);
         let deferred = DeferredPayments::new(retries, guard.queue_wait() + timeout, Arc::clone(&clock));
         let reconciler = Reconciler::new(Arc::clone(&journal), Arc::clone(&provider), Some(guard.clone()), timeout);
@@ -185,7 +184,7 @@ impl App {
 
 fn views_follow(journal: &dyn Journal, views: &Arc<Views>) -> Vec<Subscription> {
     let follow = |source| {
-        let follower = Arc::new(Follower(Arc::clone(views)));
+        let follower = Arc::new(ViewsSubscriber(Arc::clone(views)));
         Subscription::new(journal, source, follower, FollowerLimits::default())
     };
     FOLLOWED.into_iter().map(follow).collect()

@@ -17,10 +17,10 @@ pub struct Ledger;
 pub fn enrolment(car: &Car) -> reservation::Car {
     reservation::Car {
         revision: car.revision,
-        model: car.particulars.model.clone(),
-        car_class: car.particulars.car_class.clone(),
-        branch: car.particulars.branch.clone(),
-        daily_rate: car.particulars.daily_rate,
+        model: car.data.model.clone(),
+        car_class: car.data.car_class.clone(),
+        branch: car.data.branch.clone(),
+        daily_rate: car.data.daily_rate,
     }
 }
 
@@ -42,7 +42,7 @@ impl Entity for Ledger {
             Command::Retire => "retire",
             Command::Block { .. } => "block",
             Command::Unblock { .. } => "unblock",
-            Command::NoteRental { .. } => "note rental",
+            Command::SetRentalState { .. } => "note rental",
             Command::EndRental { .. } => "end rental",
         }
     }

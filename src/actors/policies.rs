@@ -18,7 +18,7 @@ use crate::domain::ids::ReservationNo;
 use crate::domain::money::Money;
 use crate::domain::payment::Outstanding;
 use crate::domain::{customer, fleet, payment, rental, reservation};
-use crate::store::journal::{Cause, Context, Journal, Recorded, Timer};
+use crate::store::journal::{Cause, CommittedEvent, Context, Journal, Timer};
 use crate::store::schema;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -57,12 +57,12 @@ async fn send<E: Entity>(
     cause: Cause,
 ) -> Result<Result<E::Reply, E::Rejection>, HandlerError> {
     let ask = Ask::internal(Duration::from_millis(ASK_MS)).caused_by(cause);
-    target.ask(key, command, ask).await.map_err(asked_in_vain)
+    target.ask(key, command, ask).await.map_err(lookup_failed)
 }
 
 /// A quarantined entity must not hold up the others: its event is parked. Every other error concerns the whole context,
 /// so the event is retried.
-fn asked_in_vain(error: AskError) -> HandlerError {
+fn lookup_failed(error: AskError) -> HandlerError {
     match error {
         AskError::Quarantined { .. } => park(error),
         AskError::Overloaded { .. } | AskError::Unavailable { .. } | AskError::Expired | AskError::Unknown => {
@@ -95,20 +95,20 @@ fn park(error: impl std::fmt::Display) -> HandlerError {
     HandlerError::Park(error.to_string())
 }
 
-fn payment_event(event: &Recorded) -> Result<payment::Event, HandlerError> {
+fn payment_event(event: &CommittedEvent) -> Result<payment::Event, HandlerError> {
     schema::payment::decode(&event.event.tag, &event.event.payload).map_err(park)
 }
 
-fn reservation_event(event: &Recorded) -> Result<reservation::Event, HandlerError> {
+fn reservation_event(event: &CommittedEvent) -> Result<reservation::Event, HandlerError> {
     schema::reservation::decode(&event.event.tag, &event.event.payload).map_err(park)
 }
 
-fn rental_event(event: &Recorded) -> Result<rental::Event, HandlerError> {
+fn rental_event(event: &CommittedEvent) -> Result<rental::Event, HandlerError> {
     schema::rental::decode(&event.event.tag, &event.event.payload).map_err(park)
 }
 
 /// Whether the event's tag is one of those, whatever its version.
-fn is_one_of(event: &Recorded, kinds: &[&str]) -> bool {
+fn is_one_of(event: &CommittedEvent, kinds: &[&str]) -> bool {
     let kind = event.event.tag.rsplit_once('.').map_or(&*event.event.tag, |(kind, _version)| kind);
     kinds.contains(&kind)
 }
@@ -117,14 +117,14 @@ fn is_one_of(event: &Recorded, kinds: &[&str]) -> bool {
 struct ReservationFollowsPayment(Targets);
 
 impl EventHandler for ReservationFollowsPayment {
-    fn target(&self, event: &Recorded) -> Option<String> {
+    fn target(&self, event: &CommittedEvent) -> Option<String> {
         let wanted = is_one_of(event, &["payment.approved"]);
         // `handle` parks what cannot be decoded, under the event's own entity.
         let decoded = || payment_event(event).map(|event| event.subject().car_no.to_string());
         wanted.then(|| decoded().unwrap_or_else(|_| event.event.entity.to_string()))
     }
 
-    fn handle(&self, event: &Recorded, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
+    fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
         let event = payment_event(event);
         Box::pin(async move {
             let payment::Event::Approved { subject, amount, .. } = event? else { return Ok(()) };
@@ -147,7 +147,7 @@ impl EventHandler for ReservationFollowsPayment {
 struct PaymentFollowsReservation(Targets);
 
 impl EventHandler for PaymentFollowsReservation {
-    fn target(&self, event: &Recorded) -> Option<String> {
+    fn target(&self, event: &CommittedEvent) -> Option<String> {
         let wanted = is_one_of(event, &["reservation.cancelled", "reservation.expired", "reservation.no_show"]);
         let decoded = || {
             let event = reservation_event(event).ok()?;
@@ -156,7 +156,7 @@ impl EventHandler for PaymentFollowsReservation {
         wanted.then(|| decoded().unwrap_or_else(|| event.event.entity.to_string()))
     }
 
-    fn handle(&self, event: &Recorded, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
+    fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
         let event = reservation_event(event);
         Box::pin(async move {
             let (subject, keep) = match event? {
@@ -192,7 +192,7 @@ impl EventHandler for PaymentFollowsReservation {
 struct RentalFollowsReservation(Targets);
 
 impl EventHandler for RentalFollowsReservation {
-    fn target(&self, event: &Recorded) -> Option<String> {
+    fn target(&self, event: &CommittedEvent) -> Option<String> {
         let kinds = ["reservation.confirmed", "reservation.cancelled", "reservation.no_show", "reservation.picked_up"];
         let wanted = is_one_of(event, &kinds);
         let decoded = || {
@@ -202,7 +202,7 @@ impl EventHandler for RentalFollowsReservation {
         wanted.then(|| decoded().unwrap_or_else(|| event.event.entity.to_string()))
     }
 
-    fn handle(&self, event: &Recorded, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
+    fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
         let event = reservation_event(event);
         Box::pin(async move {
             let (subject, command) = match event? {
@@ -242,12 +242,12 @@ impl EventHandler for RentalFollowsReservation {
 struct ReservationFollowsRental(Targets);
 
 impl EventHandler for ReservationFollowsRental {
-    fn target(&self, event: &Recorded) -> Option<String> {
+    fn target(&self, event: &CommittedEvent) -> Option<String> {
         let decoded = || rental_event(event).map(|event| event.subject().car_no.to_string());
         is_one_of(event, &["rental.returned"]).then(|| decoded().unwrap_or_else(|_| event.event.entity.to_string()))
     }
 
-    fn handle(&self, event: &Recorded, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
+    fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
         let event = rental_event(event);
         Box::pin(async move {
             let rental::Event::Returned { subject, .. } = event? else { return Ok(()) };
@@ -264,21 +264,21 @@ impl EventHandler for ReservationFollowsRental {
 struct LedgerFollowsRental(Targets);
 
 impl EventHandler for LedgerFollowsRental {
-    fn target(&self, event: &Recorded) -> Option<String> {
+    fn target(&self, event: &CommittedEvent) -> Option<String> {
         let decoded = rental_event(event).map(|event| event.subject().car_no.to_string());
         Some(decoded.unwrap_or_else(|_| event.event.entity.to_string()))
     }
 
-    fn handle(&self, event: &Recorded, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
+    fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
         let event = rental_event(event);
         Box::pin(async move {
             let event = event?;
             let rental_no = event.subject().reservation_no.rental();
-            let note = |note| fleet::Command::NoteRental { rental_no: rental_no.clone(), note };
+            let note = |note| fleet::Command::SetRentalState { rental_no: rental_no.clone(), note };
             let command = match &event {
-                rental::Event::Rented { .. } => note(fleet::RentalNote::Rented),
-                rental::Event::PickedUp { .. } => note(fleet::RentalNote::PickedUp),
-                rental::Event::Overdue { .. } => note(fleet::RentalNote::Overdue),
+                rental::Event::Rented { .. } => note(fleet::RentalState::Rented),
+                rental::Event::PickedUp { .. } => note(fleet::RentalState::PickedUp),
+                rental::Event::Overdue { .. } => note(fleet::RentalState::Overdue),
                 rental::Event::Returned { .. } | rental::Event::Cancelled { .. } => {
                     fleet::Command::EndRental { rental_no: rental_no.clone() }
                 }
@@ -296,12 +296,12 @@ impl EventHandler for LedgerFollowsRental {
 struct LedgerFollowsReservation(Targets);
 
 impl EventHandler for LedgerFollowsReservation {
-    fn target(&self, event: &Recorded) -> Option<String> {
+    fn target(&self, event: &CommittedEvent) -> Option<String> {
         is_one_of(event, &["reservation.blocked", "reservation.unblocked", "reservation.retired"])
             .then(|| event.event.entity.to_string())
     }
 
-    fn handle(&self, event: &Recorded, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
+    fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
         let (car_no, event) = (Arc::clone(&event.event.entity), reservation_event(event));
         Box::pin(async move {
             let command = match event? {
@@ -329,11 +329,11 @@ impl EventHandler for LedgerFollowsReservation {
 struct ReservationFollowsFleet(Targets);
 
 impl EventHandler for ReservationFollowsFleet {
-    fn target(&self, event: &Recorded) -> Option<String> {
+    fn target(&self, event: &CommittedEvent) -> Option<String> {
         is_one_of(event, &["fleet.registered", "fleet.amended"]).then(|| event.event.entity.to_string())
     }
 
-    fn handle(&self, event: &Recorded, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
+    fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
         let car_no = Arc::clone(&event.event.entity);
         Box::pin(async move {
             // The latest entry may be newer than the event: the calendar ignores the older revisions that follow.

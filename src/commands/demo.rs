@@ -4,8 +4,8 @@
 //! Every run makes cars and customers of its own, so it can be repeated against the same service. It changes nothing
 //! else but the settings of the sandbox provider inside, which it restores.
 
+use super::print_line;
 use super::running::{Running, ServiceUrl};
-use super::say;
 use anyhow::{Context as _, bail, ensure};
 use jiff::{Timestamp, ToSpan};
 use reqwest::Method;
@@ -22,8 +22,8 @@ const PROVIDER: &str = "/v1/admin/payment-provider";
 /// # Errors
 /// The first outcome that is not as it should be, in a sentence.
 pub async fn run(url: &ServiceUrl) -> anyhow::Result<()> {
-    let story = Story::begin(url).await?;
-    say(format!("The story of rentcar, told by {}", story.service.url()))?;
+    let story = Scenario::begin(url).await?;
+    print_line(format!("The story of rentcar, told by {}", story.service.url()))?;
     let cars = story.cars_and_a_customer().await?;
     let booked = story.reserve_and_pay(&cars.first).await?;
     story.refuse_an_overlap(&cars.first).await?;
@@ -34,7 +34,7 @@ pub async fn run(url: &ServiceUrl) -> anyhow::Result<()> {
     story.decline(&cars.second).await?;
     story.repeat(&cars.second).await?;
     story.retire(&cars).await?;
-    say("✓ everything came out as it should")
+    print_line("✓ everything came out as it should")
 }
 
 struct Answer {
@@ -80,19 +80,19 @@ struct Cars {
     second: String,
 }
 
-struct Story {
+struct Scenario {
     service: Running,
     /// A part of all numbers of this run, which makes them unique.
     run: String,
     customer_no: String,
 }
 
-impl Story {
-    async fn begin(url: &ServiceUrl) -> anyhow::Result<Story> {
+impl Scenario {
+    async fn begin(url: &ServiceUrl) -> anyhow::Result<Scenario> {
         let service = Running::at(url, ANSWER_WITHIN).await?;
         let run = uuid::Uuid::now_v7().simple().to_string();
         let customer_no = format!("demo-{run}");
-        Ok(Story { service, run, customer_no })
+        Ok(Scenario { service, run, customer_no })
     }
 
     async fn ask(
@@ -164,16 +164,16 @@ impl Story {
             let body = json!({"carNo": car_no, "model": model, "dailyRate": rate, "carClass": self.run,
                               "branch": "Seoul"});
             self.post("/v1/cars", &body).await?.must_be(201)?;
-            say(format!("✓ a car is registered: {model}, {DAILY_RATE} won a day"))?;
+            print_line(format!("✓ a car is registered: {model}, {DAILY_RATE} won a day"))?;
         }
         self.post("/v1/cars", &json!({"carNo": cars.first, "model": "Twin", "dailyRate": rate}))
             .await?
             .refused(409, "car_already_registered")?;
-        say("✓ the same car is not registered twice")?;
+        print_line("✓ the same car is not registered twice")?;
         let customer = json!({"customerNo": self.customer_no, "name": "Kim Minji", "phone": "+82-10-1234-5678",
                               "email": "minji@example.com"});
         self.post("/v1/customers", &customer).await?.must_be(201)?;
-        say("✓ Kim Minji becomes a customer")?;
+        print_line("✓ Kim Minji becomes a customer")?;
         Ok(cars)
     }
 
@@ -184,21 +184,21 @@ impl Story {
         let both = |answer: &Answer| answer.json["items"].as_array().is_some_and(|items| items.len() == 2);
         let offers = self.follows("an offer of both cars", &search, both).await?;
         offers.says("/items/0/price/amount", &json!(2 * DAILY_RATE))?;
-        say(format!("✓ she searches and is offered both cars for two days at {} won", 2 * DAILY_RATE))?;
+        print_line(format!("✓ she searches and is offered both cars for two days at {} won", 2 * DAILY_RATE))?;
         let booked = self.post("/v1/reservations", &body).await?.must_be(201)?;
         booked.says("/status", &json!("CONFIRMED"))?;
         booked.says("/payment/status", &json!("APPROVED"))?;
         booked.says("/price/amount", &json!(2 * DAILY_RATE))?;
-        say("✓ she reserves the first one and pays in the same request")?;
+        print_line("✓ she reserves the first one and pays in the same request")?;
         self.car_becomes(car_no, "RENTED").await?;
-        say("✓ the fleet's ledger follows: the car is rented")?;
+        print_line("✓ the fleet's ledger follows: the car is rented")?;
         Ok(booked)
     }
 
     async fn refuse_an_overlap(&self, car_no: &str) -> anyhow::Result<()> {
         let body = self.booking(car_no, 4, 6, true)?;
         self.post("/v1/reservations", &body).await?.refused(409, "car_not_available")?;
-        say("✓ somebody else who wants it on one of the days is refused")
+        print_line("✓ somebody else who wants it on one of the days is refused")
     }
 
     async fn look_at_my_page(&self, booked: &Answer) -> anyhow::Result<()> {
@@ -214,7 +214,7 @@ impl Story {
         };
         let page = self.follows("the whole history on My Page", &path, complete).await?;
         page.says("/customer/name", &json!("Kim Minji"))?;
-        say("✓ My Page shows her data and what has happened: held, paid, confirmed, rented")
+        print_line("✓ My Page shows her data and what has happened: held, paid, confirmed, rented")
     }
 
     async fn hand_over_and_take_back(&self, car_no: &str, booked: &Answer) -> anyhow::Result<()> {
@@ -228,11 +228,11 @@ impl Story {
             let member = if status == 200 { "/status" } else { "/code" };
             answer.says(member, &json!(word))?;
         }
-        say("✓ the car cannot come back before it is out; then it is handed over and comes back")?;
+        print_line("✓ the car cannot come back before it is out; then it is handed over and comes back")?;
         let path = format!("/v1/reservations/{reservation_no}");
         self.follows("the reservation's end", &path, |answer| answer.json["status"] == "COMPLETED").await?;
         self.car_becomes(car_no, "AVAILABLE").await?;
-        say("✓ the reservation is completed and the car available")
+        print_line("✓ the reservation is completed and the car available")
     }
 
     async fn cancel(&self, car_no: &str) -> anyhow::Result<()> {
@@ -243,31 +243,31 @@ impl Story {
         let (fee, refund) = (preview.json["fee"]["amount"].clone(), preview.json["refund"]["amount"].clone());
         let whole = fee.as_u64().zip(refund.as_u64()).map(|(fee, refund)| fee + refund);
         ensure!(whole == Some(2 * DAILY_RATE), "fee {fee} and refund {refund} are not the price");
-        say(format!("✓ cancelling at the last moment would cost {fee} won and give back {refund}"))?;
+        print_line(format!("✓ cancelling at the last moment would cost {fee} won and give back {refund}"))?;
         let cancelled = self.post(&cancellation, &json!({})).await?.must_be(200)?;
         cancelled.says("/status", &json!("CANCELLED"))?;
         let payment = late.text("/links/payment")?;
         let back = |answer: &Answer| answer.json["status"] == "CANCELLED" && answer.json["refundedAmount"] == refund;
         self.follows("the refund", &payment, back).await?;
         self.car_becomes(car_no, "AVAILABLE").await?;
-        say(format!("✓ she cancels; {refund} won go back and the car is free again"))
+        print_line(format!("✓ she cancels; {refund} won go back and the car is free again"))
     }
 
     async fn hold_and_pay_later(&self, car_no: &str) -> anyhow::Result<()> {
         let body = self.booking(car_no, 10, 11, false)?;
         let held = self.post("/v1/reservations", &body).await?.must_be(202)?;
         held.says("/status", &json!("PAYMENT_PENDING"))?;
-        say(format!("✓ she reserves without paying; the car is held until {}", held.text("/holdUntil")?))?;
+        print_line(format!("✓ she reserves without paying; the car is held until {}", held.text("/holdUntil")?))?;
         let paid = self.post(&held.text("/links/pay")?, &means()).await?.must_be(200)?;
         paid.says("/status", &json!("CONFIRMED"))?;
-        say("✓ she pays later, and it is confirmed")
+        print_line("✓ she pays later, and it is confirmed")
     }
 
     /// Makes the sandbox provider decline, if it runs inside the service, and restores its settings whatever happens.
     async fn decline(&self, car_no: &str) -> anyhow::Result<()> {
         let settings = self.get(PROVIDER).await?;
         if settings.status == 404 {
-            return say("- the payment provider is not inside the service, so it is not asked to decline");
+            return print_line("- the payment provider is not inside the service, so it is not asked to decline");
         }
         let settings = settings.must_be(200)?.json;
         let mut declining = settings.clone();
@@ -277,7 +277,7 @@ impl Story {
         self.ask(Method::PUT, PROVIDER, None, Some(&settings)).await?.must_be(200)?;
         let pay = outcome?;
         self.post(&pay, &means()).await?.must_be(200)?.says("/status", &json!("CONFIRMED"))?;
-        say("✓ she tries again, and now the provider approves")
+        print_line("✓ she tries again, and now the provider approves")
     }
 
     /// Returns the path at which the declined reservation can still be paid.
@@ -286,7 +286,7 @@ impl Story {
         let declined = self.post("/v1/reservations", &body).await?.refused(402, "payment_declined")?;
         let path = format!("/v1/reservations/{}", declined.text("/reservationNo")?);
         self.get(&path).await?.must_be(200)?.says("/status", &json!("PAYMENT_PENDING"))?;
-        say("✓ the provider declines her card; the car stays held for her")?;
+        print_line("✓ the provider declines her card; the car stays held for her")?;
         Ok(format!("{path}/payment"))
     }
 
@@ -299,23 +299,23 @@ impl Story {
         let again = keyed(&body).await?.must_be(201)?;
         ensure!(first.json == again.json, "the same call under the same key was answered in another way");
         keyed(&self.booking(car_no, 40, 41, true)?).await?.refused(422, "idempotency_key_reused")?;
-        say("✓ the same request under the same key is carried out once and answered alike")
+        print_line("✓ the same request under the same key is carried out once and answered alike")
     }
 
     async fn retire(&self, cars: &Cars) -> anyhow::Result<()> {
         let delete = async |car_no: &str| self.ask(Method::DELETE, &format!("/v1/cars/{car_no}"), None, None).await;
         delete(&cars.second).await?.refused(409, "car_has_live_bookings")?;
-        say("✓ the second car has bookings ahead and cannot be retired")?;
+        print_line("✓ the second car has bookings ahead and cannot be retired")?;
         let path = format!("/v1/cars/{}", cars.first);
         let seen = self.get(&path).await?.must_be(200)?.etag;
         let change = json!({"model": "Ioniq 5 N"});
         self.ask(Method::PATCH, &path, Some(("If-Match", &seen)), Some(&change)).await?.must_be(200)?;
         self.ask(Method::PATCH, &path, Some(("If-Match", &seen)), Some(&change)).await?.refused(412, "stale_etag")?;
-        say("✓ staff amend the first car; whoever has not seen that cannot")?;
+        print_line("✓ staff amend the first car; whoever has not seen that cannot")?;
         delete(&cars.first).await?.must_be(204)?;
         self.car_becomes(&cars.first, "RETIRED").await?;
         self.post("/v1/reservations", &self.booking(&cars.first, 3, 5, true)?).await?.refused(409, "car_retired")?;
-        say("✓ the first car is retired and cannot be booked any more")?;
+        print_line("✓ the first car is retired and cannot be booked any more")?;
         self.clear_up(cars).await
     }
 
@@ -336,11 +336,11 @@ impl Story {
         }
         let path = format!("/v1/cars/{}", cars.second);
         self.ask(Method::DELETE, &path, None, None).await?.must_be(204)?;
-        say("✓ what is still ahead is cancelled, and then the second car can be retired too")?;
+        print_line("✓ what is still ahead is cancelled, and then the second car can be retired too")?;
         let customer = format!("/v1/customers/{}", self.customer_no);
         self.ask(Method::DELETE, &customer, None, None).await?.must_be(204)?;
         self.get(&customer).await?.refused(410, "customer_erased")?;
-        say("✓ she asks to be forgotten: her data is unreadable from now on")
+        print_line("✓ she asks to be forgotten: her data is unreadable from now on")
     }
 }
 

@@ -1,19 +1,19 @@
 //! The commands that read a data directory while no server holds it.
 
-use super::{block_on, say};
+use super::{block_on, print_line};
 use crate::commands::settings::store_options;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use rentcar::actors::policies::POLICIES;
 use rentcar::actors::views::rebuild;
-use rentcar::config::Config;
+use rentcar::config::Settings;
 use rentcar::store::archive::{self, ExportError, Summary};
 use rentcar::store::check::check;
 use rentcar::store::journal::Journal;
 use rentcar::store::replay;
 use rentcar::store::schema;
-use rentcar::store::sled::{SledJournal, SledOptions};
+use rentcar::store::sled::{SledJournal, SledSettings};
 use rentcar::store::view_store::ViewStore;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, ErrorKind, Write};
@@ -33,8 +33,8 @@ pub struct Data {
 }
 
 impl Data {
-    pub(super) fn config(&self) -> anyhow::Result<Config> {
-        let mut config = Config::load(self.config.as_deref())?;
+    pub(super) fn config(&self) -> anyhow::Result<Settings> {
+        let mut config = Settings::load(self.config.as_deref())?;
         if let Some(data) = &self.data {
             config.store.data.clone_from(data);
             config.check()?;
@@ -42,9 +42,9 @@ impl Data {
         Ok(config)
     }
 
-    fn settings(&self) -> anyhow::Result<(PathBuf, SledOptions)> {
+    fn settings(&self) -> anyhow::Result<(PathBuf, SledSettings)> {
         let config = self.config()?;
-        let options = SledOptions { create: false, ..store_options(&config) };
+        let options = SledSettings { create: false, ..store_options(&config) };
         Ok((config.store.data, options))
     }
 
@@ -81,10 +81,10 @@ pub fn verify(data: &Data) -> anyhow::Result<()> {
     let report = check(&journal, |records| bar.set_position(records)).context("the store cannot be read")?;
     bar.finish_and_clear();
     for finding in &report.findings {
-        say(finding)?;
+        print_line(finding)?;
     }
     let (events, records, findings) = (report.events, report.records, report.findings_total);
-    say(format_args!("{events} events and {records} other records read, {findings} findings"))?;
+    print_line(format_args!("{events} events and {records} other records read, {findings} findings"))?;
     anyhow::ensure!(report.is_clean(), "the store is damaged: restore a backup with `rentcar import`");
     block_on(verify_meaning(&journal))
 }
@@ -96,13 +96,13 @@ async fn verify_meaning(journal: &SledJournal) -> anyhow::Result<()> {
     let report = replay::replay(journal, &policies, &mut count).await.context("the store cannot be read")?;
     bar.finish_and_clear();
     for violation in &report.violations {
-        say(format_args!("{}: {}: {}", violation.invariant, violation.entity, violation.detail))?;
+        print_line(format_args!("{}: {}: {}", violation.invariant, violation.entity, violation.detail))?;
     }
     for note in &report.notes {
-        say(format_args!("note: {}: {}: {}", note.what, note.entity, note.detail))?;
+        print_line(format_args!("note: {}: {}: {}", note.what, note.entity, note.detail))?;
     }
     let (entities, documents, violations) = (report.entities, report.documents, report.violations_total);
-    say(format_args!("{entities} entities replayed, {documents} documents compared, {violations} violations"))?;
+    print_line(format_args!("{entities} entities replayed, {documents} documents compared, {violations} violations"))?;
     anyhow::ensure!(
         report.is_clean(),
         "what is stored breaks the rules above: keep this directory and restore a backup"
@@ -182,7 +182,12 @@ pub fn import(data: &Data, input: Option<&Path>) -> anyhow::Result<()> {
         None => archive::import(std::io::stdin().lock(), &target, &options, count)?,
     };
     bar.finish_and_clear();
-    say(format_args!("{} events and {} other records read into {}", summary.events, summary.records, target.display()))
+    print_line(format_args!(
+        "{} events and {} other records read into {}",
+        summary.events,
+        summary.records,
+        target.display()
+    ))
 }
 
 pub fn rebuild_views(data: &Data) -> anyhow::Result<()> {
@@ -195,6 +200,6 @@ pub fn rebuild_views(data: &Data) -> anyhow::Result<()> {
         bar.finish_and_clear();
         let (digest, rows) = rebuild::digest(&*views)?;
         journal.close().await.context("the rebuilt read models could not be made durable")?;
-        say(format_args!("{rows} rows rebuilt, digest {digest}"))
+        print_line(format_args!("{rows} rows rebuilt, digest {digest}"))
     })
 }

@@ -2,8 +2,8 @@
 
 pub mod backup;
 pub mod demo;
-pub mod generations;
 pub mod help;
+pub mod instances;
 pub mod listening;
 pub mod maintenance;
 pub mod metrics;
@@ -21,14 +21,14 @@ use std::io::{ErrorKind, Write};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-pub fn complain(error: &anyhow::Error) {
+pub fn print_error(error: &anyhow::Error) {
     // Standard error may be closed; then nobody can be told.
     let _ = writeln!(std::io::stderr(), "rentcar: {error:#}");
 }
 
 /// Prints a line of the command's result on standard output. When nobody reads it any more, as behind `| head`, the
 /// command goes on: neither its work nor its exit code depends on a reader.
-pub fn say(line: impl std::fmt::Display) -> anyhow::Result<()> {
+pub fn print_line(line: impl std::fmt::Display) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{line}").and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -42,7 +42,7 @@ pub fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Resul
 }
 
 /// A token that is cancelled at the first SIGTERM or SIGINT; a second one ends the process at once.
-pub fn until_told_to_stop() -> anyhow::Result<CancellationToken> {
+pub fn shutdown_signal() -> anyhow::Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?;
     let token = CancellationToken::new();

@@ -1,7 +1,7 @@
 //! `rentcar provider`: the sandbox payment provider as a process of its own, so that its ledger outlives the
 //! service's crashes as a real provider's would.
 
-use super::{block_on, listening, log_drained, say, telemetry, until_told_to_stop};
+use super::{block_on, listening, log_drained, print_line, shutdown_signal, telemetry};
 use anyhow::Context as _;
 use rentcar::config::{Listen, Log, LogFormat};
 use rentcar::http::provider::standalone;
@@ -18,10 +18,10 @@ pub fn run(listen: &Listen) -> anyhow::Result<()> {
     let address = *addresses.first().context("there is no address to listen on")?;
     telemetry::log(&Log { filter: "info,ractor=warn".to_owned(), format: LogFormat::Text })?;
     block_on(async move {
-        let stop = until_told_to_stop()?;
+        let stop = shutdown_signal()?;
         let listener = listening::listen(address)?;
         let address = listener.local_addr().context("the address cannot be read")?;
-        say(format_args!("rentcar provider is ready at http://{address}"))?;
+        print_line(format_args!("rentcar provider is ready at http://{address}"))?;
         tracing::info!(
             service = format!("rentcar serve --payment-provider http://{address}"),
             settings = format!("http://{address}/settings"),

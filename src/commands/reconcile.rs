@@ -4,7 +4,7 @@
 use super::maintenance::{Data, progress};
 use super::running::{Running, ServiceUrl};
 use super::settings::remote_provider;
-use super::{block_on, say};
+use super::{block_on, print_line};
 use anyhow::Context as _;
 use clap::Args;
 use rentcar::actors::payment::reconciliation::Reconciler;
@@ -87,7 +87,7 @@ async fn asked(url: &ServiceUrl) -> anyhow::Result<ReconciliationDto> {
 fn conclude(report: &ReconciliationDto) -> anyhow::Result<()> {
     for DifferenceDto { payment_no, difference, here, there, sentence } in &report.differences {
         let (here_amount, there_amount) = (here.amount, there.amount);
-        say(format_args!(
+        print_line(format_args!(
             "{difference}: {payment_no}: {sentence} (here {here_amount} {}, there {there_amount} {})",
             here.currency, there.currency
         ))?;
@@ -95,14 +95,14 @@ fn conclude(report: &ReconciliationDto) -> anyhow::Result<()> {
     let listed = u64::try_from(report.differences.len()).unwrap_or(u64::MAX);
     let total = report.differences_total;
     if total > listed {
-        say(format_args!("{listed} differences are listed, {} more were not looked at twice", total - listed))?;
+        print_line(format_args!("{listed} differences are listed, {} more were not looked at twice", total - listed))?;
     }
-    say(format_args!(
+    print_line(format_args!(
         "{} payments here compared with {} charges and {} refunds there",
         report.payments, report.charges, report.refunds
     ))?;
     let (charges, refunds) = (report.pending_charges, report.pending_refunds);
-    say(format_args!("{charges} charges and {refunds} refunds pending, {total} differences"))?;
+    print_line(format_args!("{charges} charges and {refunds} refunds pending, {total} differences"))?;
     anyhow::ensure!(report.agrees, "our payments and the provider's record differ: a person must see to it");
     Ok(())
 }

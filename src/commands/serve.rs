@@ -1,12 +1,12 @@
 //! `rentcar serve`: starts settings, store, actors and HTTP in this order, and stops them in the reverse one.
 
-use super::generations::{Generation, Ground};
+use super::instances::{Instance, InstanceSupervisor};
 use super::settings::{payment_provider, server_limits};
-use super::{block_on, listening, metrics, say, systemd, telemetry, until_told_to_stop};
+use super::{block_on, listening, metrics, print_line, shutdown_signal, systemd, telemetry};
 use anyhow::Context as _;
 use clap::Args;
 use metrics_exporter_prometheus::PrometheusHandle;
-use rentcar::config::{Config, Listen};
+use rentcar::config::{Listen, Settings};
 use rentcar::http::server::{Drained, serve};
 use rentcar::http::starting;
 use rentcar::http::swappable::SwappableService;
@@ -40,8 +40,8 @@ pub struct Options {
 }
 
 impl Options {
-    fn settings(&self) -> anyhow::Result<Config> {
-        let mut config = Config::load(self.config.as_deref())?;
+    fn settings(&self) -> anyhow::Result<Settings> {
+        let mut config = Settings::load(self.config.as_deref())?;
         if let Some(listen) = &self.listen {
             config.server.listen.clone_from(listen);
         }
@@ -58,8 +58,10 @@ impl Options {
 
 pub fn print_config(options: &Options) -> anyhow::Result<()> {
     let config = options.settings()?;
-    say("# Built-in settings, then the file, RENTCAR__SECTION__KEY variables and the command line, in this order.")?;
-    say(config.to_toml()?)
+    print_line(
+        "# Built-in settings, then the file, RENTCAR__SECTION__KEY variables and the command line, in this order.",
+    )?;
+    print_line(config.to_toml()?)
 }
 
 pub fn run(options: &Options) -> anyhow::Result<()> {
@@ -71,8 +73,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     served
 }
 
-async fn serve_until_stopped(config: Config, fault_injection: bool, metrics: PrometheusHandle) -> anyhow::Result<()> {
-    let stop = until_told_to_stop()?;
+async fn serve_until_stopped(config: Settings, fault_injection: bool, metrics: PrometheusHandle) -> anyhow::Result<()> {
+    let stop = shutdown_signal()?;
     // Everything that can be refused without the data directory comes first, so that a refusal leaves no new store.
     let (provider, sandbox) = payment_provider(&config)?;
     // Bound before the store is opened, so that a second start on the same port reports the port and not the lock.
@@ -81,11 +83,11 @@ async fn serve_until_stopped(config: Config, fault_injection: bool, metrics: Pro
     let (data, limits) = (config.store.data.clone(), server_limits(&config));
     let site = config.site.to_string();
     let at_site = if site.is_empty() { site } else { format!(", site {site}") };
-    let ground = Ground::new(config, fault_injection, (provider, sandbox), metrics.clone(), stop.clone());
+    let ground = InstanceSupervisor::new(config, fault_injection, (provider, sandbox), metrics.clone(), stop.clone());
     let address = listener.local_addr().context("the address cannot be read")?;
     let swappable = SwappableService::new(starting());
     let serve = serve(listener, swappable.clone(), limits, stop.clone());
-    let Some((generation, serving)) = start(&ground, &swappable, serve, &stop).await? else { return Ok(()) };
+    let Some((instance, serving)) = start(&ground, &swappable, serve, &stop).await? else { return Ok(()) };
     let upkeep = tokio::spawn(async move {
         loop {
             tokio::time::sleep(UPKEEP).await;
@@ -93,7 +95,7 @@ async fn serve_until_stopped(config: Config, fault_injection: bool, metrics: Pro
         }
     });
     let data = data.display();
-    say(format_args!("rentcar is ready at http://{address} (data in {data}, {inside}{at_site})"))?;
+    print_line(format_args!("rentcar is ready at http://{address} (data in {data}, {inside}{at_site})"))?;
     tracing::info!(
         interface = format!("http://{address}/openapi.json"),
         health = format!("http://{address}/actuator/health"),
@@ -104,9 +106,9 @@ async fn serve_until_stopped(config: Config, fault_injection: bool, metrics: Pro
 
     let watchdog = tokio::spawn(systemd::watchdog({
         let admission = ground.admission();
-        move || !admission.storage.wants_a_restart()
+        move || !admission.storage.needs_restart()
     }));
-    let closed = ground.go_on(generation, &swappable, serving).await;
+    let closed = ground.run(instance, &swappable, serving).await;
     upkeep.abort();
     watchdog.abort();
     closed.context("the journal could not be closed cleanly; what was acknowledged is safe")?;
@@ -114,27 +116,27 @@ async fn serve_until_stopped(config: Config, fault_injection: bool, metrics: Pro
     Ok(())
 }
 
-/// Starts the first generation and serves it. Clients wait for that, but no longer than [`SILENT_START_MAX`]: then
+/// Starts the first instance and serves it. Clients wait for that, but no longer than [`SILENT_START_MAX`]: then
 /// they are answered that the process is alive and not ready. `None` when the process is told to stop meanwhile.
 async fn start(
-    ground: &Ground,
+    ground: &InstanceSupervisor,
     swappable: &SwappableService,
     serve: impl Future<Output = Drained> + Send + 'static,
     stop: &CancellationToken,
-) -> anyhow::Result<Option<(Generation, JoinHandle<Drained>)>> {
+) -> anyhow::Result<Option<(Instance, JoinHandle<Drained>)>> {
     let mut start = std::pin::pin!(ground.start());
-    if let Ok(generation) = tokio::time::timeout(SILENT_START_MAX, &mut start).await {
-        let generation = generation?;
-        swappable.swap(generation.routes());
-        return Ok(Some((generation, tokio::spawn(serve))));
+    if let Ok(instance) = tokio::time::timeout(SILENT_START_MAX, &mut start).await {
+        let instance = instance?;
+        swappable.swap(instance.routes());
+        return Ok(Some((instance, tokio::spawn(serve))));
     }
     tracing::info!("still starting, only health is answered until then");
     let serving = tokio::spawn(serve);
     tokio::select! {
-        generation = start => {
-            let generation = generation?;
-            swappable.swap(generation.routes());
-            Ok(Some((generation, serving)))
+        instance = start => {
+            let instance = instance?;
+            swappable.swap(instance.routes());
+            Ok(Some((instance, serving)))
         }
         () = stop.cancelled() => {
             super::log_drained(serving.await?);

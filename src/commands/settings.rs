@@ -4,29 +4,29 @@ use rentcar::actors::app::AppSettings;
 use rentcar::actors::payment::unsettled::UnsettledSettings;
 use rentcar::actors::runtime::ContextLimits;
 use rentcar::actors::service::ServiceSettings;
-use rentcar::config::Config;
-use rentcar::http::FrontSettings;
+use rentcar::config::Settings;
+use rentcar::http::HttpSettings;
 use rentcar::http::body::BodyLimits;
 use rentcar::http::endpoint::RequestLimits;
 use rentcar::http::rate_limit::RateLimitSettings;
 use rentcar::http::server::ServerLimits;
 use rentcar::providers::PaymentProvider;
-use rentcar::providers::remote::{RemoteConfig, RemoteProvider};
+use rentcar::providers::remote::{RemoteProvider, RemoteSettings};
 use rentcar::providers::sandbox::Sandbox;
 use rentcar::store::schema;
-use rentcar::store::sled::SledOptions;
+use rentcar::store::sled::SledSettings;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub fn store_options(config: &Config) -> SledOptions {
+pub fn store_options(config: &Settings) -> SledSettings {
     let shards: Vec<_> = schema::ALL.into_iter().map(|context| (context, config.store.shards)).collect();
     let cache_bytes = config.store.cache_mib.saturating_mul(1024 * 1024);
-    SledOptions { cache_bytes, ..SledOptions::new(&shards) }
+    SledSettings { cache_bytes, ..SledSettings::new(&shards) }
 }
 
 /// The payment provider, and the sandbox if it is that one.
-pub(super) fn payment_provider(config: &Config) -> anyhow::Result<(Arc<dyn PaymentProvider>, Option<Sandbox>)> {
+pub(super) fn payment_provider(config: &Settings) -> anyhow::Result<(Arc<dyn PaymentProvider>, Option<Sandbox>)> {
     if config.payment.provider_url.is_empty() {
         let sandbox = Sandbox::new();
         return Ok((Arc::new(sandbox.clone()), Some(sandbox)));
@@ -34,12 +34,12 @@ pub(super) fn payment_provider(config: &Config) -> anyhow::Result<(Arc<dyn Payme
     Ok((Arc::new(remote_provider(config)?), None))
 }
 
-pub(super) fn remote_provider(config: &Config) -> anyhow::Result<RemoteProvider> {
-    let remote = RemoteConfig { call_ms_max: config.payment.provider_timeout_ms, ..RemoteConfig::default() };
+pub(super) fn remote_provider(config: &Settings) -> anyhow::Result<RemoteProvider> {
+    let remote = RemoteSettings { call_ms_max: config.payment.provider_timeout_ms, ..RemoteSettings::default() };
     Ok(RemoteProvider::new(&config.payment.provider_url, remote)?)
 }
 
-pub(super) fn app_settings(config: &Config) -> AppSettings {
+pub(super) fn app_settings(config: &Settings) -> AppSettings {
     let actors = &config.actors;
     let limits = ContextLimits {
         in_flight_max: actors.in_flight_max,
@@ -70,32 +70,32 @@ pub(super) fn app_settings(config: &Config) -> AppSettings {
     }
 }
 
-pub(super) fn front_settings(config: &Config, fault_injection: bool) -> anyhow::Result<FrontSettings> {
+pub(super) fn http_settings(config: &Settings, fault_injection: bool) -> anyhow::Result<HttpSettings> {
     let server = &config.server;
     let body = BodyLimits {
         bytes_max: server.body_bytes_max,
         read_max: Duration::from_millis(server.body_timeout_ms),
         ..BodyLimits::default()
     };
-    Ok(FrontSettings {
+    Ok(HttpSettings {
         requests: RequestLimits { body, ..RequestLimits::default() },
         streams_max: server.live_streams_max,
         site: config.site.to_string(),
         fault_injection,
         time_zone: config.zone()?,
         trusted_proxies: server.trusted_proxies,
-        ..FrontSettings::default()
+        ..HttpSettings::default()
     })
 }
 
-pub(super) fn rate_limit(config: &Config) -> Option<RateLimitSettings> {
+pub(super) fn rate_limit(config: &Settings) -> Option<RateLimitSettings> {
     let server = &config.server;
     let per_second = NonZeroU32::new(server.rate_limit_per_second)?;
     let burst = NonZeroU32::new(server.rate_limit_burst).unwrap_or(per_second);
     Some(RateLimitSettings { per_second, burst, proxies: server.trusted_proxies })
 }
 
-pub(super) fn server_limits(config: &Config) -> ServerLimits {
+pub(super) fn server_limits(config: &Settings) -> ServerLimits {
     let server = &config.server;
     ServerLimits {
         connections_max: server.connections_max,

@@ -7,7 +7,7 @@ use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
-use rentcar::config::{Config, Log, LogFormat};
+use rentcar::config::{Log, LogFormat, Settings};
 use rentcar::trace;
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -45,7 +45,7 @@ pub fn log(log: &Log) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When the filter or the endpoint cannot be used, or something logs already.
-pub fn start(config: &Config) -> anyhow::Result<Traces> {
+pub fn start(config: &Settings) -> anyhow::Result<Traces> {
     let Some(url) = config.telemetry.traces_url()? else {
         log(&config.log)?;
         return Ok(Traces(None));

@@ -1,7 +1,7 @@
 //! Where settings come from: the built-in ones, a file, and the environment, each over those before it. They are read
 //! one by one, so that an error names the source of the setting.
 
-use super::{Config, ConfigError, DEFAULTS, ENV_PREFIX};
+use super::{DEFAULTS, ENV_PREFIX, Settings, SettingsError};
 use crate::suggestion::nearest;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -45,8 +45,8 @@ impl fmt::Display for Origin {
 pub(super) fn load(
     file: Option<&Path>,
     variables: impl Iterator<Item = (OsString, OsString)>,
-) -> Result<Config, ConfigError> {
-    let mut settings = Settings::built_in()?;
+) -> Result<Settings, SettingsError> {
+    let mut settings = LayeredSettings::built_in()?;
     if let Some(path) = file {
         let origin = Origin::File(path.to_owned());
         for (name, value) in leaves(&parse(path)?) {
@@ -59,15 +59,15 @@ pub(super) fn load(
         let Some(name) = settings.setting_of(&variable) else { continue };
         let origin = Origin::Variable(variable);
         let Ok(value) = value.into_string() else {
-            return Err(ConfigError::Unusable { name, problem: "is not UTF-8".to_owned(), origin });
+            return Err(SettingsError::Unusable { name, problem: "is not UTF-8".to_owned(), origin });
         };
         settings.take(name, Value::String(value), &origin)?;
     }
     settings.checked()
 }
 
-fn parse(path: &Path) -> Result<Table, ConfigError> {
-    let refused = |problem: String| ConfigError::File { path: path.to_owned(), problem };
+fn parse(path: &Path) -> Result<Table, SettingsError> {
+    let refused = |problem: String| SettingsError::File { path: path.to_owned(), problem };
     let mut text = String::new();
     let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
     match read.map_err(|error| (error.kind(), error)) {
@@ -110,21 +110,21 @@ fn variable_of(name: &str) -> String {
     format!("{ENV_PREFIX}__{}", name.replace('.', "__").to_uppercase())
 }
 
-struct Settings {
+struct LayeredSettings {
     /// Every setting with what is built in for it.
     known: BTreeMap<String, Value>,
     table: Table,
-    config: Config,
+    config: Settings,
     /// Which source has set a setting last.
     origins: BTreeMap<String, Origin>,
 }
 
-impl Settings {
-    fn built_in() -> Result<Settings, ConfigError> {
-        let unusable = |problem: String| ConfigError::File { path: "config/default.toml".into(), problem };
-        let config: Config = toml::from_str(DEFAULTS).map_err(|error| unusable(error.to_string()))?;
+impl LayeredSettings {
+    fn built_in() -> Result<LayeredSettings, SettingsError> {
+        let unusable = |problem: String| SettingsError::File { path: "config/default.toml".into(), problem };
+        let config: Settings = toml::from_str(DEFAULTS).map_err(|error| unusable(error.to_string()))?;
         let table = Table::try_from(&config).map_err(|error| unusable(error.to_string()))?;
-        Ok(Settings { known: leaves(&table).into_iter().collect(), table, config, origins: BTreeMap::new() })
+        Ok(LayeredSettings { known: leaves(&table).into_iter().collect(), table, config, origins: BTreeMap::new() })
     }
 
     /// The setting that a variable names, if it names one. Names that lack underscores count too, so that they are
@@ -139,10 +139,10 @@ impl Settings {
         self.known.keys().any(|known| letters(known) == letters(&rest)).then_some(rest)
     }
 
-    fn take(&mut self, name: String, value: Value, origin: &Origin) -> Result<(), ConfigError> {
+    fn take(&mut self, name: String, value: Value, origin: &Origin) -> Result<(), SettingsError> {
         let Some(built_in) = self.known.get(&name) else {
             let hint = self.hint(&name, origin);
-            return Err(ConfigError::Unknown { name, origin: origin.clone(), hint });
+            return Err(SettingsError::Unknown { name, origin: origin.clone(), hint });
         };
         let value = fitting(value, built_in);
         let mut table = self.table.clone();
@@ -155,7 +155,7 @@ impl Settings {
             }
             Err(error) => {
                 let problem = unfit(&value, built_in, &error);
-                Err(ConfigError::Unusable { name, problem, origin: origin.clone() })
+                Err(SettingsError::Unusable { name, problem, origin: origin.clone() })
             }
         }
     }
@@ -192,12 +192,12 @@ impl Settings {
         }
     }
 
-    fn checked(self) -> Result<Config, ConfigError> {
+    fn checked(self) -> Result<Settings, SettingsError> {
         match self.config.check() {
             Ok(()) => Ok(self.config),
-            Err(ConfigError::Invalid { name, problem }) => Err(match self.origins.get(&name) {
-                Some(origin) => ConfigError::Unusable { name, problem, origin: origin.clone() },
-                None => ConfigError::Invalid { name, problem },
+            Err(SettingsError::Invalid { name, problem }) => Err(match self.origins.get(&name) {
+                Some(origin) => SettingsError::Unusable { name, problem, origin: origin.clone() },
+                None => SettingsError::Invalid { name, problem },
             }),
             Err(other) => Err(other),
         }

@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 
 /// When a cancellation is free and what it costs afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CancellationPolicy {
+pub struct CancellationTerms {
     /// Free until this long before the period begins, in milliseconds.
     pub free_until_ms_before: i64,
     /// Afterwards this part of the price is kept, in percent (0 to 100).
     pub fee_percent: u8,
 }
 
-impl Default for CancellationPolicy {
+impl Default for CancellationTerms {
     /// Free until 24 hours before, then 10 %.
     fn default() -> Self {
-        CancellationPolicy { free_until_ms_before: 24 * HOUR_MS, fee_percent: 10 }
+        CancellationTerms { free_until_ms_before: 24 * HOUR_MS, fee_percent: 10 }
     }
 }
 
@@ -32,28 +32,28 @@ pub struct Quote {
 
 /// What a reservation that ends keeps and gives back, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settlement {
+pub enum CancellationOutcome {
     /// No charge is in doubt: this is final.
     Known(Quote),
     /// A charge is in doubt: whatever was taken goes back once the provider has answered.
     Pending,
 }
 
-impl Settlement {
+impl CancellationOutcome {
     /// What becomes of a quote in the light of the payment. What was charged without the reservation taking it, as after
     /// a cancellation, goes back as a whole.
     #[must_use]
-    pub fn of(quote: Quote, payment: Option<&Payment>) -> Settlement {
-        let Some(payment) = payment else { return Settlement::Known(quote) };
+    pub fn of(quote: Quote, payment: Option<&Payment>) -> CancellationOutcome {
+        let Some(payment) = payment else { return CancellationOutcome::Known(quote) };
         match &payment.status {
-            Status::Requested | Status::Unknown | Status::Cancelled(Cancelled::InDoubt) => Settlement::Pending,
+            Status::Requested | Status::Unknown | Status::Cancelled(Cancelled::InDoubt) => CancellationOutcome::Pending,
             Status::NotCharged | Status::Declined { .. } | Status::Cancelled(Cancelled::Uncharged) => {
-                Settlement::Known(quote)
+                CancellationOutcome::Known(quote)
             }
-            Status::Approved { .. } => Settlement::Known(Quote::of_fee(quote.fee, payment.amount)),
+            Status::Approved { .. } => CancellationOutcome::Known(Quote::of_fee(quote.fee, payment.amount)),
             Status::Cancelled(Cancelled::Charged { refund, .. }) => {
                 let fee = payment.amount.minus(*refund).unwrap_or(quote.fee);
-                Settlement::Known(Quote { fee, refund: *refund })
+                CancellationOutcome::Known(Quote { fee, refund: *refund })
             }
         }
     }
@@ -72,7 +72,7 @@ impl Quote {
     }
 }
 
-impl CancellationPolicy {
+impl CancellationTerms {
     /// What cancelling at `now` costs a customer who paid `price` for a period that begins at `from`.
     #[must_use]
     pub fn quote(&self, price: Money, from: Timestamp, now: Timestamp) -> Quote {
@@ -91,7 +91,7 @@ mod tests {
     fn cancelling_is_free_until_a_day_before_and_costs_a_part_afterwards() {
         let price = Money::new(10_005, Currency::KRW).expect("within bounds");
         let from = Timestamp::from_millis(10 * DAY_MS).expect("within bounds");
-        let policy = CancellationPolicy::default();
+        let policy = CancellationTerms::default();
         let early = policy.quote(price, from, from.saturating_add_millis(-DAY_MS));
         assert_eq!((early.fee.amount(), early.refund.amount()), (0, 10_005));
         let late = policy.quote(price, from, from.saturating_add_millis(1 - DAY_MS));

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 /// The data of a car that staff maintain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Particulars {
+pub struct CarData {
     /// The model, in the words of the staff.
     pub model: String,
     /// Its class, such as `compact`; empty when it has none.
@@ -41,20 +41,20 @@ pub struct Changes {
 }
 
 impl Changes {
-    fn applied_to(&self, particulars: &Particulars) -> Particulars {
-        Particulars {
-            model: self.model.as_ref().unwrap_or(&particulars.model).clone(),
-            car_class: self.car_class.as_ref().unwrap_or(&particulars.car_class).clone(),
-            branch: self.branch.as_ref().unwrap_or(&particulars.branch).clone(),
-            daily_rate: self.daily_rate.unwrap_or(particulars.daily_rate),
-            registered_on: self.registered_on.unwrap_or(particulars.registered_on),
+    fn applied_to(&self, data: &CarData) -> CarData {
+        CarData {
+            model: self.model.as_ref().unwrap_or(&data.model).clone(),
+            car_class: self.car_class.as_ref().unwrap_or(&data.car_class).clone(),
+            branch: self.branch.as_ref().unwrap_or(&data.branch).clone(),
+            daily_rate: self.daily_rate.unwrap_or(data.daily_rate),
+            registered_on: self.registered_on.unwrap_or(data.registered_on),
         }
     }
 }
 
 /// A rental that keeps a car.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RentalNote {
+pub enum RentalState {
     /// The car will be handed over.
     Rented,
     /// The car is out.
@@ -67,7 +67,7 @@ pub enum RentalNote {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Car {
     /// The data that staff maintain.
-    pub particulars: Particulars,
+    pub data: CarData,
     /// How often the particulars were set, from 1 on.
     pub revision: u64,
     /// Whether it has left the fleet.
@@ -75,7 +75,7 @@ pub struct Car {
     /// The maintenance blocks.
     pub blocks: BTreeMap<BlockNo, Block>,
     /// The paid rentals that are neither returned nor cancelled.
-    pub rentals: BTreeMap<RentalNo, RentalNote>,
+    pub rentals: BTreeMap<RentalNo, RentalState>,
 }
 
 /// What a car is doing.
@@ -161,7 +161,7 @@ impl Car {
     /// Whether a rental of it should have ended.
     #[must_use]
     pub fn is_overdue(&self) -> bool {
-        self.rentals.values().any(|note| *note == RentalNote::Overdue)
+        self.rentals.values().any(|note| *note == RentalState::Overdue)
     }
 }
 
@@ -173,9 +173,9 @@ pub struct State(pub Option<Car>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Add the car to the fleet.
-    Register(Particulars),
+    Register(CarData),
     /// Add the car, or replace its particulars.
-    Put(Particulars),
+    Put(CarData),
     /// Change particulars of the car.
     Amend {
         /// What the caller expects of the entry.
@@ -200,11 +200,11 @@ pub enum Command {
         block_no: BlockNo,
     },
     /// A rental keeps the car, or keeps it in another way.
-    NoteRental {
+    SetRentalState {
         /// The number of the rental.
         rental_no: RentalNo,
         /// In which way it keeps the car.
-        note: RentalNote,
+        note: RentalState,
     },
     /// A rental does not keep the car any more.
     EndRental {
@@ -217,9 +217,9 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The car was added.
-    Registered(Particulars),
+    Registered(CarData),
     /// Its particulars were changed.
-    Amended(Particulars),
+    Amended(CarData),
     /// It left the fleet.
     Retired,
     /// A block was set.
@@ -239,7 +239,7 @@ pub enum Event {
         /// The number of the rental.
         rental_no: RentalNo,
         /// In which way it keeps the car.
-        note: RentalNote,
+        note: RentalState,
     },
     /// A rental does not keep the car any more.
     RentalEnded {
@@ -285,15 +285,13 @@ impl Rejection {
 pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Event>, Rejection> {
     let Some(car) = &state.0 else {
         return match command {
-            Command::Register(particulars) | Command::Put(particulars) => {
-                Ok(vec![Event::Registered(particulars.clone())])
-            }
+            Command::Register(data) | Command::Put(data) => Ok(vec![Event::Registered(data.clone())]),
             Command::Amend { .. }
             | Command::Check(_)
             | Command::Retire
             | Command::Block { .. }
             | Command::Unblock { .. }
-            | Command::NoteRental { .. }
+            | Command::SetRentalState { .. }
             | Command::EndRental { .. } => Err(Rejection::CarNotFound),
         };
     };
@@ -305,10 +303,10 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
             Err(Rejection::StaleRevision)
         }
         Command::Check(_) => Ok(vec![]),
-        Command::Put(particulars) => Ok(unless(car.particulars == *particulars, Event::Amended(particulars.clone()))),
+        Command::Put(data) => Ok(unless(car.data == *data, Event::Amended(data.clone()))),
         Command::Amend { changes, .. } => {
-            let particulars = changes.applied_to(&car.particulars);
-            Ok(unless(car.particulars == particulars, Event::Amended(particulars)))
+            let data = changes.applied_to(&car.data);
+            Ok(unless(car.data == data, Event::Amended(data)))
         }
         Command::Retire => Ok(unless(car.retired, Event::Retired)),
         Command::Block { block_no, block } => {
@@ -319,7 +317,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
             let event = Event::Unblocked { block_no: block_no.clone() };
             Ok(unless(!car.blocks.contains_key(block_no), event))
         }
-        Command::NoteRental { rental_no, note } => {
+        Command::SetRentalState { rental_no, note } => {
             let event = Event::RentalNoted { rental_no: rental_no.clone(), note: *note };
             Ok(unless(car.rentals.get(rental_no) == Some(note), event))
         }
@@ -336,16 +334,16 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
 /// When the event cannot have happened in this state.
 pub fn evolve(state: State, event: &Event) -> Result<State, CorruptHistory> {
     let Some(mut car) = state.0 else {
-        let Event::Registered(particulars) = event else {
+        let Event::Registered(data) = event else {
             return Err(CorruptHistory { event: "a change", state: "not registered" });
         };
-        let (particulars, blocks, rentals) = (particulars.clone(), BTreeMap::new(), BTreeMap::new());
-        return Ok(State(Some(Car { particulars, revision: 1, retired: false, blocks, rentals })));
+        let (data, blocks, rentals) = (data.clone(), BTreeMap::new(), BTreeMap::new());
+        return Ok(State(Some(Car { data, revision: 1, retired: false, blocks, rentals })));
     };
     match event {
         Event::Registered(_) => return Err(CorruptHistory { event: "registered", state: "registered" }),
-        Event::Amended(particulars) => {
-            car.particulars = particulars.clone();
+        Event::Amended(data) => {
+            car.data = data.clone();
             car.revision += 1;
         }
         Event::Retired => car.retired = true,

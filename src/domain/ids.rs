@@ -60,7 +60,7 @@ macro_rules! number {
                 if text.is_ascii() {
                     return Self::stored(text);
                 }
-                let text = spelling::composed(text);
+                let text = spelling::to_nfc(text);
                 if text.chars().any(spelling::is_invisible) {
                     return Err(InvalidNumber::Invisible);
                 }

@@ -104,7 +104,7 @@ pub enum Command {
         attempt: u32,
     },
     /// The attempt's outcome is unknown.
-    LoseSight {
+    MarkUnknown {
         /// The number of the attempt.
         attempt: u32,
     },
@@ -164,7 +164,7 @@ pub enum Event {
         attempt: u32,
     },
     /// The attempt's outcome is unknown.
-    SightLost {
+    OutcomeUnknown {
         /// The reservation that was to be paid for.
         subject: Subject,
         /// The number of the attempt.
@@ -307,10 +307,10 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
             let payment = awaiting(state, *attempt)?;
             Ok(vec![Event::NotCharged { subject: payment.subject.clone(), attempt: *attempt }])
         }
-        Command::LoseSight { attempt } => {
+        Command::MarkUnknown { attempt } => {
             let payment = awaiting(state, *attempt)?;
             let news = payment.status == Status::Requested;
-            let event = Event::SightLost { subject: payment.subject.clone(), attempt: *attempt };
+            let event = Event::OutcomeUnknown { subject: payment.subject.clone(), attempt: *attempt };
             Ok(if news { vec![event] } else { vec![] })
         }
         Command::Cancel { subject, amount, keep } => cancel(state, subject, *amount, *keep),
@@ -448,7 +448,7 @@ fn progress(mut payment: Payment, event: &Event) -> Result<Payment, CorruptHisto
             Status::Approved { provider_ref: provider_ref.clone() }
         }
         (Event::Approved { .. }, _) => return impossible("approved", "no attempt under way"),
-        (Event::Declined { .. } | Event::NotCharged { .. } | Event::SightLost { .. }, _) if !awaited => {
+        (Event::Declined { .. } | Event::NotCharged { .. } | Event::OutcomeUnknown { .. }, _) if !awaited => {
             return impossible("an answer", "no attempt under way");
         }
         (Event::Declined { .. } | Event::NotCharged { .. }, Status::Cancelled(_))
@@ -457,9 +457,9 @@ fn progress(mut payment: Payment, event: &Event) -> Result<Payment, CorruptHisto
         }
         (Event::Declined { reason, .. }, _) => Status::Declined { reason: reason.clone() },
         (Event::NotCharged { .. }, _) => Status::NotCharged,
-        (Event::SightLost { .. }, Status::Cancelled(_))
+        (Event::OutcomeUnknown { .. }, Status::Cancelled(_))
         | (Event::Cancelled { .. }, Status::Requested | Status::Unknown) => Status::Cancelled(Cancelled::InDoubt),
-        (Event::SightLost { .. }, _) => Status::Unknown,
+        (Event::OutcomeUnknown { .. }, _) => Status::Unknown,
         (Event::Cancelled { .. }, Status::Cancelled(_)) => return impossible("cancelled", "cancelled"),
         (Event::Cancelled { refund, .. }, Status::Approved { .. }) => {
             Status::Cancelled(Cancelled::Charged { refund: *refund, refunded: refund.amount() == 0 })
@@ -481,7 +481,7 @@ impl Event {
             | Event::Approved { subject, .. }
             | Event::Declined { subject, .. }
             | Event::NotCharged { subject, .. }
-            | Event::SightLost { subject, .. }
+            | Event::OutcomeUnknown { subject, .. }
             | Event::Cancelled { subject, .. }
             | Event::Refunded { subject, .. } => subject,
         }

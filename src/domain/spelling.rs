@@ -11,13 +11,13 @@ const BRAILLE_BLANK: char = '\u{2800}';
 
 /// The text in NFC: the spelling in which numbers are kept.
 #[must_use]
-pub fn composed(text: &str) -> Cow<'_, str> {
+pub fn to_nfc(text: &str) -> Cow<'_, str> {
     ComposingNormalizerBorrowed::new_nfc().normalize(text)
 }
 
 /// The text in NFD: the spelling that some systems make of whatever is typed.
 #[must_use]
-pub fn decomposed(text: &str) -> Cow<'_, str> {
+pub fn to_nfd(text: &str) -> Cow<'_, str> {
     DecomposingNormalizerBorrowed::new_nfd().normalize(text)
 }
 
@@ -30,7 +30,7 @@ pub fn is_invisible(c: char) -> bool {
 
 /// Whether nothing of a text can be seen.
 #[must_use]
-pub fn shows_nothing(text: &str) -> bool {
+pub fn is_blank(text: &str) -> bool {
     text.chars().all(|c| c.is_whitespace() || c.is_control() || c == BRAILLE_BLANK || is_invisible(c))
 }
 
@@ -41,10 +41,10 @@ mod tests {
     #[test]
     fn a_plate_has_two_spellings_and_one_composed_one() {
         for spelling in ["99\u{d558}", "99\u{1112}\u{1161}"] {
-            assert_eq!(composed(spelling), "99\u{d558}");
-            assert_eq!(decomposed(spelling), "99\u{1112}\u{1161}");
+            assert_eq!(to_nfc(spelling), "99\u{d558}");
+            assert_eq!(to_nfd(spelling), "99\u{1112}\u{1161}");
         }
-        assert_eq!(composed("\u{212a}IM"), "KIM", "the sign of Kelvin is a K");
+        assert_eq!(to_nfc("\u{212a}IM"), "KIM", "the sign of Kelvin is a K");
     }
 
     #[test]
@@ -77,10 +77,10 @@ mod tests {
     #[test]
     fn a_text_needs_something_that_can_be_seen() {
         for nothing in ["", " \t", "\u{3164}", "\u{200b} \u{a0}", "\u{2800}", "\u{202e}\u{2066}", "\u{115f}\u{1160}"] {
-            assert!(shows_nothing(nothing), "{nothing:?}");
+            assert!(is_blank(nothing), "{nothing:?}");
         }
         for something in ["a", "\u{200b}a", "\u{1f468}\u{200d}\u{1f469}", "\u{d558}"] {
-            assert!(!shows_nothing(something), "{something:?}");
+            assert!(!is_blank(something), "{something:?}");
         }
     }
 }

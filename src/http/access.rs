@@ -32,13 +32,13 @@ pub enum Priority {
     /// Lists and pages.
     List,
     /// Searches, and reading a single thing.
-    Look,
+    Read,
     /// New business: it needs room in the store and leads to further calls.
-    Begin,
+    Create,
     /// Existing business: paying, cancelling, pick-up, return.
-    Settle,
+    Existing,
     /// Calls of operators and of monitoring.
-    Operate,
+    Operations,
 }
 
 impl Priority {
@@ -46,20 +46,20 @@ impl Priority {
     pub const fn shed_rank(self) -> Option<u32> {
         match self {
             Priority::List => Some(0),
-            Priority::Look => Some(1),
-            Priority::Begin => Some(2),
-            Priority::Settle => Some(3),
-            Priority::Operate => None,
+            Priority::Read => Some(1),
+            Priority::Create => Some(2),
+            Priority::Existing => Some(3),
+            Priority::Operations => None,
         }
     }
 
     pub const fn name(self) -> &'static str {
         match self {
             Priority::List => "list",
-            Priority::Look => "read",
-            Priority::Begin => "create",
-            Priority::Settle => "existing",
-            Priority::Operate => "operations",
+            Priority::Read => "read",
+            Priority::Create => "create",
+            Priority::Existing => "existing",
+            Priority::Operations => "operations",
         }
     }
 }
@@ -82,7 +82,7 @@ pub struct Route {
 
 impl Route {
     pub const fn get(template: &'static str, access: Access, name: &'static str) -> Route {
-        let priority = Priority::Look;
+        let priority = Priority::Read;
         Route {
             method: Method::GET,
             template,
@@ -97,7 +97,7 @@ impl Route {
 
     /// With a body, and an `Idempotency-Key` if the caller sends one.
     pub const fn post(template: &'static str, access: Access, name: &'static str) -> Route {
-        let priority = Priority::Settle;
+        let priority = Priority::Existing;
         Route {
             method: Method::POST,
             template,
@@ -112,7 +112,7 @@ impl Route {
 
     /// As [`Route::post`], but the body may be missing.
     pub const fn post_bare(template: &'static str, access: Access, name: &'static str) -> Route {
-        let priority = Priority::Settle;
+        let priority = Priority::Existing;
         Route {
             method: Method::POST,
             template,
@@ -126,7 +126,7 @@ impl Route {
     }
 
     pub const fn patch(template: &'static str, access: Access, name: &'static str) -> Route {
-        let priority = Priority::Settle;
+        let priority = Priority::Existing;
         Route {
             method: Method::PATCH,
             template,
@@ -140,7 +140,7 @@ impl Route {
     }
 
     pub const fn put(template: &'static str, access: Access, name: &'static str) -> Route {
-        let priority = Priority::Settle;
+        let priority = Priority::Existing;
         Route {
             method: Method::PUT,
             template,
@@ -154,7 +154,7 @@ impl Route {
     }
 
     pub const fn delete(template: &'static str, access: Access, name: &'static str) -> Route {
-        let priority = Priority::Settle;
+        let priority = Priority::Existing;
         Route {
             method: Method::DELETE,
             template,
@@ -198,8 +198,8 @@ impl Route {
     }
 
     /// Whether it begins business that the store must keep room for, as against going on with what was begun.
-    pub fn begins_business(&self) -> bool {
-        self.priority == Priority::Begin
+    pub fn creates_business(&self) -> bool {
+        self.priority == Priority::Create
     }
 
     /// Whether it is safe in the sense of RFC 9110: it changes nothing.
@@ -227,7 +227,7 @@ macro_rules! routes {
 }
 
 routes! {
-    RESERVE = Route::post("/v1/reservations", Access::Owner, "reserve").of(Priority::Begin);
+    RESERVE = Route::post("/v1/reservations", Access::Owner, "reserve").of(Priority::Create);
     AVAILABILITY = Route::get("/v1/availability", Access::Public, "findAvailableCars");
     RESERVATION = Route::get("/v1/reservations/{reservationNo}", Access::Owner, "getReservation");
     RESERVATIONS = Route::get("/v1/reservations", Access::Owner, "listReservations").of(Priority::List);
@@ -238,39 +238,39 @@ routes! {
         Route::post_bare("/v1/reservations/{reservationNo}/cancellation", Access::Owner, "cancelReservation");
     CAR = Route::get("/v1/cars/{carNo}", Access::Public, "getCar");
     CARS = Route::get("/v1/cars", Access::Public, "listCars").of(Priority::List);
-    REGISTER_CAR = Route::post("/v1/cars", Access::Admin, "registerCar").of(Priority::Begin);
+    REGISTER_CAR = Route::post("/v1/cars", Access::Admin, "registerCar").of(Priority::Create);
     AMEND_CAR = Route::patch("/v1/cars/{carNo}", Access::Admin, "amendCar");
     RETIRE_CAR = Route::delete("/v1/cars/{carNo}", Access::Admin, "retireCar");
-    BLOCK_CAR = Route::post("/v1/cars/{carNo}/blocks", Access::Admin, "blockCar").of(Priority::Begin);
+    BLOCK_CAR = Route::post("/v1/cars/{carNo}/blocks", Access::Admin, "blockCar").of(Priority::Create);
     UNBLOCK_CAR = Route::delete("/v1/cars/{carNo}/blocks/{blockNo}", Access::Admin, "unblockCar");
     PAYMENT = Route::get("/v1/payments/{paymentNo}", Access::Owner, "getPayment");
     RENTAL = Route::get("/v1/rentals/{rentalNo}", Access::Owner, "getRental");
     PICK_UP = Route::post_bare("/v1/rentals/{rentalNo}/pickup", Access::Admin, "pickUpCar");
     RETURN_CAR = Route::post_bare("/v1/rentals/{rentalNo}/return", Access::Admin, "returnCar");
-    REGISTER_CUSTOMER = Route::post("/v1/customers", Access::Owner, "registerCustomer").of(Priority::Begin);
+    REGISTER_CUSTOMER = Route::post("/v1/customers", Access::Owner, "registerCustomer").of(Priority::Create);
     CUSTOMER = Route::get("/v1/customers/{customerNo}", Access::Owner, "getCustomer");
     ERASE_CUSTOMER = Route::delete("/v1/customers/{customerNo}", Access::Owner, "eraseCustomer");
     MY_PAGE = Route::get("/v1/customers/{customerNo}/page", Access::Owner, "getMyPage").of(Priority::List);
     EVENTS = Route::get("/v1/customers/{customerNo}/events", Access::Owner, "followEvents").of(Priority::List);
     LEDGER = Route::get("/v1/fleet/ledger", Access::Admin, "getFleetLedger").of(Priority::List);
-    PAYMENT_GUARD = Route::get("/v1/admin/payment", Access::Ops, "getPaymentGuard").of(Priority::Operate);
+    PAYMENT_GUARD = Route::get("/v1/admin/payment", Access::Ops, "getPaymentGuard").of(Priority::Operations);
     RECONCILIATION =
-        Route::get("/v1/admin/payment/reconciliation", Access::Ops, "reconcilePayments").of(Priority::Operate);
-    FORCE_BREAKER = Route::post("/v1/admin/payment/breaker", Access::Ops, "forceBreaker").of(Priority::Operate);
+        Route::get("/v1/admin/payment/reconciliation", Access::Ops, "reconcilePayments").of(Priority::Operations);
+    FORCE_BREAKER = Route::post("/v1/admin/payment/breaker", Access::Ops, "forceBreaker").of(Priority::Operations);
     PROVIDER_SETTINGS =
-        Route::get("/v1/admin/payment-provider", Access::Ops, "getProviderSettings").of(Priority::Operate);
+        Route::get("/v1/admin/payment-provider", Access::Ops, "getProviderSettings").of(Priority::Operations);
     CHANGE_PROVIDER_SETTINGS = Route::put("/v1/admin/payment-provider", Access::Ops, "changeProviderSettings")
         .reading(BodyRule::AnyType)
         .unstored()
-        .of(Priority::Operate);
+        .of(Priority::Operations);
     PROVIDER_LEDGER =
-        Route::get("/v1/admin/payment-provider/ledger", Access::Ops, "getProviderLedger").of(Priority::Operate);
-    BACKUP = Route::get("/v1/admin/backup", Access::Ops, "backUp").of(Priority::Operate);
-    FAULT = Route::post("/v1/admin/faults", Access::Ops, "injectFault").of(Priority::Operate);
-    HEALTH = Route::get("/actuator/health", Access::Public, "getHealth").of(Priority::Operate);
-    LIVENESS = Route::get("/actuator/health/liveness", Access::Public, "getLiveness").of(Priority::Operate);
-    READINESS = Route::get("/actuator/health/readiness", Access::Public, "getReadiness").of(Priority::Operate);
-    METRICS = Route::get("/metrics", Access::Ops, "getMetrics").of(Priority::Operate);
+        Route::get("/v1/admin/payment-provider/ledger", Access::Ops, "getProviderLedger").of(Priority::Operations);
+    BACKUP = Route::get("/v1/admin/backup", Access::Ops, "backUp").of(Priority::Operations);
+    FAULT = Route::post("/v1/admin/faults", Access::Ops, "injectFault").of(Priority::Operations);
+    HEALTH = Route::get("/actuator/health", Access::Public, "getHealth").of(Priority::Operations);
+    LIVENESS = Route::get("/actuator/health/liveness", Access::Public, "getLiveness").of(Priority::Operations);
+    READINESS = Route::get("/actuator/health/readiness", Access::Public, "getReadiness").of(Priority::Operations);
+    METRICS = Route::get("/metrics", Access::Ops, "getMetrics").of(Priority::Operations);
     OPENAPI = Route::get("/openapi.json", Access::Public, "getInterfaceDescription");
 }
 

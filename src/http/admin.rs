@@ -1,6 +1,6 @@
 //! The routes of operators: the bulkhead and its breaker, reconciliation, a backup, and injected faults.
 
-use super::Front;
+use super::HttpState;
 use super::access;
 use super::answer::{Answer, Exclusive, LINES};
 use super::endpoint::{Call, Group, Outcome};
@@ -62,24 +62,24 @@ impl GuardDto {
 }
 
 /// Without fault injection the path of faults does not exist.
-pub(super) fn mount(group: Group<Front>, fault_injection: bool) -> Group<Front> {
+pub(super) fn mount(group: Group<HttpState>, fault_injection: bool) -> Group<HttpState> {
     let group = group.on(&access::PAYMENT_GUARD, guard).on(&access::FORCE_BREAKER, force);
     let group = group.on(&access::RECONCILIATION, reconcile).on(&access::BACKUP, backup);
     if fault_injection { group.on(&access::FAULT, fault) } else { group }
 }
 
-async fn guard(front: Arc<Front>, call: Call) -> Outcome {
+async fn guard(front: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     Ok(Answer::ok(&GuardDto::of(&front.service.payment_guard(), &front.service)))
 }
 
-async fn reconcile(front: Arc<Front>, call: Call) -> Outcome {
+async fn reconcile(front: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     Ok(Answer::ok(&ReconciliationDto::of(&front.service.reconcile().await?)).uncached())
 }
 
 /// Streams an archive as it is made. A complete one ends with a trailer; otherwise the body breaks off.
-async fn backup(front: Arc<Front>, call: Call) -> Outcome {
+async fn backup(front: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let pieces = until(front.service.backup()?, front.shutdown.clone());
     let response = warp::reply::stream(Exclusive::new(pieces)).into_response();
@@ -101,7 +101,7 @@ fn until(pieces: Backup, shutdown: CancellationToken) -> Backup {
     stream::unfold(Some((pieces, shutdown)), next).boxed()
 }
 
-async fn force(front: Arc<Front>, call: Call) -> Outcome {
+async fn force(front: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let mut members = Members::parse(&call.body, &["state"])?;
     let mode = members.required("state", |text| match text {
@@ -114,7 +114,7 @@ async fn force(front: Arc<Front>, call: Call) -> Outcome {
     Ok(Answer::ok(&GuardDto::of(&front.service.force_breaker(mode).await, &front.service)))
 }
 
-async fn fault(front: Arc<Front>, call: Call) -> Outcome {
+async fn fault(front: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let mut members = Members::parse(&call.body, &["context", "action"])?;
     let context = members.text("context", 32)?;

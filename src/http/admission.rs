@@ -1,9 +1,9 @@
 //! Which calls are admitted, decided from the head of a request only: rate limit, load shedding, and room in the store.
-//! Outlives the generations that are swapped behind it.
+//! Outlives the instances that are swapped behind it.
 
 use super::access::{Priority, Route};
 use super::problem::Problem;
-use super::rate_limit::{Allowance, RateLimit, RateLimitSettings};
+use super::rate_limit::{RateLimit, RateLimitSettings, RateLimitState};
 use super::shedding::Shedder;
 use super::storage::Storage;
 use std::net::IpAddr;
@@ -28,16 +28,16 @@ impl Admission {
         route: &Route,
         peer: Option<IpAddr>,
         headers: &HeaderMap,
-    ) -> (Result<(), Problem>, Option<Allowance>) {
+    ) -> (Result<(), Problem>, Option<RateLimitState>) {
         // Monitoring must not be cut off by other clients of the same gateway's address.
-        let counted = self.rate_limit.as_ref().filter(|_| route.priority != Priority::Operate);
-        let (within, allowance) = match counted.map(|limit| limit.count(peer, headers)) {
-            Some((within, allowance)) => (within, Some(allowance)),
+        let counted = self.rate_limit.as_ref().filter(|_| route.priority != Priority::Operations);
+        let (within, rate_limit_state) = match counted.map(|limit| limit.count(peer, headers)) {
+            Some((within, rate_limit_state)) => (within, Some(rate_limit_state)),
             None => (Ok(()), None),
         };
         let admitted = within
             .and_then(|()| self.shedder.admit(route.priority))
             .and_then(|()| if route.stored { self.storage.admit(route) } else { Ok(()) });
-        (admitted, allowance)
+        (admitted, rate_limit_state)
     }
 }

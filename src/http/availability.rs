@@ -1,6 +1,6 @@
 //! Which cars are free for a whole period.
 
-use super::Front;
+use super::HttpState;
 use super::access;
 use super::answer::Answer;
 use super::cars::{PageDto, TEXT_CHARS_MAX, cursor};
@@ -36,11 +36,11 @@ impl OfferDto {
     }
 }
 
-pub(super) fn mount(group: Group<Front>) -> Group<Front> {
+pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
     group.on(&access::AVAILABILITY, search)
 }
 
-async fn search(front: Arc<Front>, call: Call) -> Outcome {
+async fn search(front: Arc<HttpState>, call: Call) -> Outcome {
     let query = call.query(&["from", "to", "carClass", "branch", "cursor", "limit"])?;
     let (period, page) = (query.period()?, query.page()?);
     let (car_class, branch) = (query.text("carClass", TEXT_CHARS_MAX)?, query.text("branch", TEXT_CHARS_MAX)?);

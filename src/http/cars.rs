@@ -1,17 +1,17 @@
 //! Cars: the fleet as staff keep it and as everybody may see it.
 
-use super::Front;
+use super::HttpState;
 use super::access;
 use super::answer::Answer;
 use super::endpoint::{Call, Group, Outcome};
 use super::json::Members;
-use super::numbers::Spelled;
+use super::numbers::RawNumber;
 use super::preconditions;
 use super::problem::Problem;
 use super::query::{Query, period};
 use super::values::{MoneyDto, parse_date, render_date, render_instant, segment};
 use crate::actors::api::{BlockView, CarView, InvalidCursor, Listing, ServiceError};
-use crate::domain::fleet::{self, Changes, Particulars, Status};
+use crate::domain::fleet::{self, CarData, Changes, Status};
 use crate::domain::ids::{BlockNo, CarNo};
 use crate::domain::reservation::Block;
 use serde::Serialize;
@@ -54,14 +54,14 @@ pub(super) struct CarDto {
 
 impl CarDto {
     pub(super) fn of(view: &CarView) -> CarDto {
-        let particulars = &view.car.particulars;
+        let data = &view.car.data;
         CarDto {
             car_no: view.car_no.to_string(),
-            model: particulars.model.clone(),
-            car_class: particulars.car_class.clone(),
-            branch: particulars.branch.clone(),
-            daily_rate: particulars.daily_rate.into(),
-            registered_on: render_date(particulars.registered_on),
+            model: data.model.clone(),
+            car_class: data.car_class.clone(),
+            branch: data.branch.clone(),
+            daily_rate: data.daily_rate.into(),
+            registered_on: render_date(data.registered_on),
             status: status_name(view.status),
         }
     }
@@ -104,7 +104,7 @@ pub(super) fn status(query: &Query) -> Result<Option<Status>, Problem> {
     status.map(Some).ok_or_else(refused)
 }
 
-pub(super) fn mount(group: Group<Front>) -> Group<Front> {
+pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
     group
         .on(&access::CAR, one)
         .on(&access::CARS, list)
@@ -115,7 +115,7 @@ pub(super) fn mount(group: Group<Front>) -> Group<Front> {
         .on(&access::UNBLOCK_CAR, unblock)
 }
 
-async fn one(front: Arc<Front>, call: Call) -> Outcome {
+async fn one(front: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let expected = preconditions::of(&call.headers);
     let view = front.service.car(&call.number()?.resolve(&front.service).await?).await?;
@@ -131,7 +131,7 @@ async fn one(front: Arc<Front>, call: Call) -> Outcome {
     }
 }
 
-async fn list(front: Arc<Front>, call: Call) -> Outcome {
+async fn list(front: Arc<HttpState>, call: Call) -> Outcome {
     let query = call.query(&["status", "includeRetired", "cursor", "limit"])?;
     let (status, retired, page) = (status(&query)?, query.flag("includeRetired")?, query.page()?);
     let cursor = cursor(&front, page.cursor.as_deref()).await?;
@@ -140,11 +140,11 @@ async fn list(front: Arc<Front>, call: Call) -> Outcome {
     Ok(Answer::ok(&PageDto::of(listing, |view| CarDto::of(&view))))
 }
 
-async fn register(front: Arc<Front>, call: Call) -> Outcome {
+async fn register(front: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let mut members = Members::parse(&call.body, &CAR)?;
     let car_no = members.number("carNo")?;
-    let particulars = Particulars {
+    let data = CarData {
         model: members.text("model", TEXT_CHARS_MAX)?,
         car_class: members.optional_text("carClass", TEXT_CHARS_MAX)?.unwrap_or_default(),
         branch: members.optional_text("branch", TEXT_CHARS_MAX)?.unwrap_or_default(),
@@ -152,11 +152,11 @@ async fn register(front: Arc<Front>, call: Call) -> Outcome {
         registered_on: members.optional("registeredOn", parse_date)?.unwrap_or_default(),
     };
     members.finish()?;
-    let view = front.service.register_car(car_no.resolve(&front.service).await?, particulars).await?;
+    let view = front.service.register_car(car_no.resolve(&front.service).await?, data).await?;
     Ok(rendered(StatusCode::CREATED, &view).located(&path_of(&view.car_no)))
 }
 
-async fn amend(front: Arc<Front>, call: Call) -> Outcome {
+async fn amend(front: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let car_no = call.number()?;
     let expected = preconditions::needed(&call.headers)?;
@@ -166,14 +166,14 @@ async fn amend(front: Arc<Front>, call: Call) -> Outcome {
     Ok(rendered(StatusCode::OK, &view))
 }
 
-async fn retire(front: Arc<Front>, call: Call) -> Outcome {
+async fn retire(front: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let car_no = call.number()?.resolve(&front.service).await?;
     front.service.retire_car(car_no, preconditions::of(&call.headers)).await?;
     Ok(Answer::no_content())
 }
 
-async fn block(front: Arc<Front>, call: Call) -> Outcome {
+async fn block(front: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let car_no = call.number()?;
     let mut members = Members::parse(&call.body, &["from", "to", "reason"])?;
@@ -190,7 +190,7 @@ async fn block(front: Arc<Front>, call: Call) -> Outcome {
     Ok(Answer::json(StatusCode::CREATED, &BlockDto::of(&block_no, &block)).located(&path))
 }
 
-async fn unblock(front: Arc<Front>, call: Call) -> Outcome {
+async fn unblock(front: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let (car_no, block_no) = (call.number()?, call.number()?.composed()?);
     let car_no = car_no.resolve(&front.service).await?;
@@ -207,9 +207,9 @@ fn path_of(car_no: &CarNo) -> String {
 }
 
 /// The cursor of a list of cars is the last car's number.
-pub(super) async fn cursor(front: &Front, cursor: Option<&str>) -> Result<Option<CarNo>, Problem> {
+pub(super) async fn cursor(front: &HttpState, cursor: Option<&str>) -> Result<Option<CarNo>, Problem> {
     let Some(text) = cursor else { return Ok(None) };
-    let spelled = Spelled::read(text, |_| InvalidCursor.into())?;
+    let spelled = RawNumber::read(text, |_| InvalidCursor.into())?;
     spelled.resolve(&front.service).await.map(Some)
 }
 

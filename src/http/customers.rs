@@ -1,6 +1,6 @@
 //! Customers: registering, reading and erasing them. Personal data is rendered here and on My Page only.
 
-use super::Front;
+use super::HttpState;
 use super::access;
 use super::answer::Answer;
 use super::endpoint::{Call, Group, Outcome};
@@ -10,7 +10,7 @@ use super::values::{render_instant, segment};
 use crate::actors::api::{CustomerView, PersonalData, ServiceError};
 use crate::domain::customer::{self, NAME_CHARS_MAX};
 use crate::domain::ids::CustomerNo;
-use crate::domain::spelling::shows_nothing;
+use crate::domain::spelling::is_blank;
 use serde::Serialize;
 use std::sync::Arc;
 use warp::http::StatusCode;
@@ -45,11 +45,11 @@ impl CustomerDto {
     }
 }
 
-pub(super) fn mount(group: Group<Front>) -> Group<Front> {
+pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
     group.on(&access::REGISTER_CUSTOMER, register).on(&access::CUSTOMER, one).on(&access::ERASE_CUSTOMER, erase)
 }
 
-async fn register(front: Arc<Front>, call: Call) -> Outcome {
+async fn register(front: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let mut members = Members::parse(&call.body, &["customerNo", "name", "phone", "email", "licenceNo"])?;
     let chosen = members.optional_number("customerNo")?;
@@ -85,13 +85,13 @@ async fn register(front: Arc<Front>, call: Call) -> Outcome {
     Ok(answer.located(&path).personal(customer_no.to_string()))
 }
 
-async fn one(front: Arc<Front>, call: Call) -> Outcome {
+async fn one(front: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let customer_no = call.number()?.resolve(&front.service).await?;
     Ok(Answer::ok(&CustomerDto::of(front.service.customer(&customer_no).await?)).uncached())
 }
 
-async fn erase(front: Arc<Front>, call: Call) -> Outcome {
+async fn erase(front: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     front.service.erase_customer(call.number()?.resolve(&front.service).await?).await?;
     Ok(Answer::no_content())
@@ -109,7 +109,7 @@ fn email(members: &mut Members) -> Result<String, Problem> {
     let email = members.text("email", EMAIL_CHARS_MAX)?;
     // Only sending mail could show whether the address exists.
     let plausible = email.split_once('@').is_some_and(|(local, domain)| {
-        !shows_nothing(local) && !shows_nothing(domain) && !domain.contains('@') && !email.contains(char::is_whitespace)
+        !is_blank(local) && !is_blank(domain) && !domain.contains('@') && !email.contains(char::is_whitespace)
     });
     if plausible { Ok(email) } else { Err(members.invalid("email", "it must be a mail address")) }
 }

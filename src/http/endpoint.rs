@@ -8,7 +8,7 @@ use super::admission::Admission;
 use super::answer::Answer;
 use super::body::{self, BodyLimits, BodyStream};
 use super::idempotency::{self, IdempotencyKey, InUse, ResponseStore};
-use super::numbers::{Number, Spelled};
+use super::numbers::{Number, RawNumber};
 use super::problem::Problem;
 use super::query::Query;
 use super::server::Peer;
@@ -61,15 +61,15 @@ pub struct Common {
 impl Common {
     /// Changes run in `changes`, so that a shutdown can wait for them.
     pub fn new(limits: RequestLimits, responses: Arc<dyn ResponseStore>, changes: TaskTracker) -> Arc<Common> {
-        Common::on(limits, Some(responses), changes, Arc::default())
+        Common::with_admission(limits, Some(responses), changes, Arc::default())
     }
 
     /// For routes of which none is keyed.
     pub fn unkeyed(limits: RequestLimits, changes: TaskTracker) -> Arc<Common> {
-        Common::on(limits, None, changes, Arc::default())
+        Common::with_admission(limits, None, changes, Arc::default())
     }
 
-    pub fn on(
+    pub fn with_admission(
         limits: RequestLimits,
         responses: Option<Arc<dyn ResponseStore>>,
         changes: TaskTracker,
@@ -114,11 +114,11 @@ impl Call {
     ///
     /// # Errors
     /// 400 with the code of that kind of number.
-    pub fn number<N: Number>(&self) -> Result<Spelled<N>, Problem> {
+    pub fn number<N: Number>(&self) -> Result<RawNumber<N>, Problem> {
         let invalid = |why: &str| Problem::bad_request(N::CODE, format!("{}: {why}", N::PARAMETER));
         let text = percent_decode_str(self.segment(N::PARAMETER));
         let text = text.decode_utf8().map_err(|_| invalid("it is not UTF-8"))?;
-        Spelled::read(&text, |why| invalid(&why.to_string()))
+        RawNumber::read(&text, |why| invalid(&why.to_string()))
     }
 
     /// A number for what is about to be made: the same whenever the caller repeats the call under its key, and one
@@ -143,7 +143,7 @@ pub type Outcome = Result<Answer, Problem>;
 
 type Handler = Arc<dyn Fn(Call) -> BoxFuture<'static, Outcome> + Send + Sync>;
 
-struct Mounted {
+struct MountedRoute {
     route: &'static Route,
     segments: Vec<Segment>,
     handler: Handler,
@@ -159,7 +159,7 @@ enum Segment {
 pub struct Group<S> {
     common: Arc<Common>,
     state: Arc<S>,
-    mounted: Vec<Mounted>,
+    mounted: Vec<MountedRoute>,
 }
 
 impl<S: Send + Sync + 'static> Group<S> {
@@ -174,10 +174,10 @@ impl<S: Send + Sync + 'static> Group<S> {
         H: Fn(Arc<S>, Call) -> F + Send + Sync + 'static,
         F: Future<Output = Outcome> + Send + 'static,
     {
-        announce(route);
+        init_metrics(route);
         let state = Arc::clone(&self.state);
         let handler: Handler = Arc::new(move |call| handler(Arc::clone(&state), call).boxed());
-        self.mounted.push(Mounted { route, segments: segments_of(route.template), handler });
+        self.mounted.push(MountedRoute { route, segments: segments_of(route.template), handler });
         self
     }
 
@@ -261,9 +261,9 @@ fn matches(template: &[Segment], path: &[&str]) -> bool {
         })
 }
 
-fn find(mounted: &[Mounted], method: &Method, path: &str) -> Result<Matched, Rejection> {
+fn find(mounted: &[MountedRoute], method: &Method, path: &str) -> Result<Matched, Rejection> {
     let segments = split(path).ok_or_else(warp::reject::not_found)?;
-    let fits = |mounted: &&Mounted| mounted.route.answers(method) && matches(&mounted.segments, &segments);
+    let fits = |mounted: &&MountedRoute| mounted.route.answers(method) && matches(&mounted.segments, &segments);
     let mounted = mounted.iter().find(fits).ok_or_else(warp::reject::not_found)?;
     let parameter = |(segment, text): (&Segment, &&str)| match segment {
         Segment::Parameter(name) => Some((*name, (*text).to_owned())),
@@ -301,15 +301,15 @@ async fn answer(
     let route = matched.route;
     // Probes and scrapes would fill the collector with traces that nobody needs.
     let span = match route.priority {
-        Priority::Operate => Span::none(),
-        Priority::List | Priority::Look | Priority::Begin | Priority::Settle => {
+        Priority::Operations => Span::none(),
+        Priority::List | Priority::Read | Priority::Create | Priority::Existing => {
             trace::request(route.method.as_str(), route.template, &HeaderExtractor(&headers))
         }
     };
-    let (admitted, allowance) = common.admission.admit(route, peer.map(|peer| peer.0), &headers);
+    let (admitted, rate_limit_state) = common.admission.admit(route, peer.map(|peer| peer.0), &headers);
     let outcome = match admitted {
         Ok(()) => {
-            let outcome = carry_out(&common, matched, headers, query, body).instrument(span.clone());
+            let outcome = execute(&common, matched, headers, query, body).instrument(span.clone());
             let outcome = AssertUnwindSafe(outcome).catch_unwind().await;
             outcome.unwrap_or_else(|_| Err(panicked(route)))
         }
@@ -319,15 +319,15 @@ async fn answer(
         }
     };
     let mut answer = outcome.unwrap_or_else(Answer::from);
-    if let Some(allowance) = allowance {
-        allowance.tell(&mut answer.headers);
+    if let Some(rate_limit_state) = rate_limit_state {
+        rate_limit_state.tell(&mut answer.headers);
     }
     measure(route.template, route.method.as_str(), &answer, started);
     trace::answered(&span, answer.status.as_u16());
     answer.into_response()
 }
 
-async fn carry_out(
+async fn execute(
     common: &Arc<Common>,
     matched: Matched,
     headers: HeaderMap,
@@ -390,7 +390,7 @@ fn panicked(route: &Route) -> Problem {
 }
 
 /// Creates the series of failures with 0, so that a rate sees the first one.
-fn announce(route: &'static Route) {
+fn init_metrics(route: &'static Route) {
     let (template, method) = (route.template, route.method.as_str());
     for status in ["500", "503"] {
         ::metrics::counter!("rentcar_http_requests_total", "route" => template, "method" => method, "status" => status)

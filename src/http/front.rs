@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FrontSettings {
+pub struct HttpSettings {
     pub requests: RequestLimits,
     pub streams_max: usize,
     /// How often an event stream sends a comment when nothing happens.
@@ -28,9 +28,9 @@ pub struct FrontSettings {
     pub trusted_proxies: usize,
 }
 
-impl Default for FrontSettings {
+impl Default for HttpSettings {
     fn default() -> Self {
-        FrontSettings {
+        HttpSettings {
             requests: RequestLimits::default(),
             streams_max: 1_024,
             keep_alive: Duration::from_secs(15),
@@ -42,9 +42,9 @@ impl Default for FrontSettings {
     }
 }
 
-pub struct Front {
+pub struct HttpState {
     pub service: Arc<Service>,
-    pub settings: FrontSettings,
+    pub settings: HttpSettings,
     /// Ends event streams and readiness.
     pub shutdown: CancellationToken,
     /// The changes under way: close it and wait for it after the server has ended.
@@ -56,18 +56,18 @@ pub struct Front {
     ready: AtomicBool,
 }
 
-impl Front {
+impl HttpState {
     /// Not ready yet.
     pub fn new(
         service: Arc<Service>,
-        settings: FrontSettings,
+        settings: HttpSettings,
         shutdown: CancellationToken,
         measured: Option<PrometheusHandle>,
         admission: Arc<Admission>,
-    ) -> Arc<Front> {
+    ) -> Arc<HttpState> {
         let streams = Arc::new(Semaphore::new(settings.streams_max.min(Semaphore::MAX_PERMITS)));
         let (changes, ready) = (TaskTracker::new(), AtomicBool::new(false));
-        Arc::new(Front { service, settings, shutdown, changes, measured, admission, streams, ready })
+        Arc::new(HttpState { service, settings, shutdown, changes, measured, admission, streams, ready })
     }
 
     pub fn set_ready(&self, ready: bool) {

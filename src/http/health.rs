@@ -1,6 +1,6 @@
 //! Health, liveness and readiness, for people, orchestrators and load balancers.
 
-use super::Front;
+use super::HttpState;
 use super::access;
 use super::answer::Answer;
 use super::endpoint::{Call, Group, Outcome};
@@ -36,11 +36,11 @@ struct DetailsDto {
     message: String,
 }
 
-pub(super) fn mount(group: Group<Front>) -> Group<Front> {
+pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
     group.on(&access::HEALTH, health).on(&access::LIVENESS, liveness).on(&access::READINESS, readiness)
 }
 
-async fn health(front: Arc<Front>, _call: Call) -> Outcome {
+async fn health(front: Arc<HttpState>, _call: Call) -> Outcome {
     let mut components = components(&front);
     let site = &front.settings.site;
     if !site.is_empty() {
@@ -49,18 +49,18 @@ async fn health(front: Arc<Front>, _call: Call) -> Outcome {
     Ok(overall(components))
 }
 
-pub(super) fn components(front: &Front) -> Vec<ComponentHealth> {
+pub(super) fn components(front: &HttpState) -> Vec<ComponentHealth> {
     let mut components = front.service.health();
     front.admission.storage.complete(&mut components);
     components
 }
 
-async fn liveness(front: Arc<Front>, _call: Call) -> Outcome {
+async fn liveness(front: Arc<HttpState>, _call: Call) -> Outcome {
     let stands_still = front.service.health().iter().any(|component| component.name == RUNTIME && !component.up);
-    Ok(probe(!stands_still && !front.admission.storage.wants_a_restart()))
+    Ok(probe(!stands_still && !front.admission.storage.needs_restart()))
 }
 
-async fn readiness(front: Arc<Front>, _call: Call) -> Outcome {
+async fn readiness(front: Arc<HttpState>, _call: Call) -> Outcome {
     Ok(probe(front.is_ready()))
 }
 

@@ -1,6 +1,6 @@
 //! Strict JSON objects: no member twice, none unknown, none of another type. Its messages never contain a value.
 
-use super::numbers::{Number, Spelled};
+use super::numbers::{Number, RawNumber};
 use super::problem::{Problem, plain_name};
 use super::values;
 use crate::domain::money::{Currency, Money};
@@ -186,13 +186,13 @@ impl Members {
     ///
     /// # Errors
     /// 400 `invalid_member`.
-    pub fn optional_number<N: Number>(&mut self, member: &str) -> Result<Option<Spelled<N>>, Problem> {
+    pub fn optional_number<N: Number>(&mut self, member: &str) -> Result<Option<RawNumber<N>>, Problem> {
         let Some(value) = self.take(member) else { return Ok(None) };
         let Json::Text(text) = value else { return Err(self.invalid(member, "it must be a text")) };
-        Spelled::read(&text, |why| self.invalid(member, &why.to_string())).map(Some)
+        RawNumber::read(&text, |why| self.invalid(member, &why.to_string())).map(Some)
     }
 
-    pub fn number<N: Number>(&mut self, member: &str) -> Result<Spelled<N>, Problem> {
+    pub fn number<N: Number>(&mut self, member: &str) -> Result<RawNumber<N>, Problem> {
         self.optional_number(member)?.ok_or_else(|| self.missing(member))
     }
 

@@ -1,12 +1,12 @@
 //! The fleet's ledger as staff see it.
 
-use super::Front;
+use super::HttpState;
 use super::access;
 use super::answer::Answer;
 use super::cars::{BlockDto, CarDto, PageDto, cursor, status};
 use super::endpoint::{Call, Group, Outcome};
 use crate::actors::api::CarView;
-use crate::domain::fleet::RentalNote;
+use crate::domain::fleet::RentalState;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -16,25 +16,25 @@ struct EntryDto {
     #[serde(flatten)]
     car: CarDto,
     blocks: Vec<BlockDto>,
-    rentals: Vec<RentalNoteDto>,
+    rentals: Vec<RentalDto>,
     overdue: bool,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct RentalNoteDto {
+struct RentalDto {
     rental_no: String,
     state: &'static str,
 }
 
 impl EntryDto {
     fn of(view: &CarView) -> EntryDto {
-        let rental = |(rental_no, note): (&crate::domain::ids::RentalNo, &RentalNote)| RentalNoteDto {
+        let rental = |(rental_no, note): (&crate::domain::ids::RentalNo, &RentalState)| RentalDto {
             rental_no: rental_no.to_string(),
             state: match note {
-                RentalNote::Rented => "RENTED",
-                RentalNote::PickedUp => "PICKED_UP",
-                RentalNote::Overdue => "OVERDUE",
+                RentalState::Rented => "RENTED",
+                RentalState::PickedUp => "PICKED_UP",
+                RentalState::Overdue => "OVERDUE",
             },
         };
         EntryDto {
@@ -46,11 +46,11 @@ impl EntryDto {
     }
 }
 
-pub(super) fn mount(group: Group<Front>) -> Group<Front> {
+pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
     group.on(&access::LEDGER, list)
 }
 
-async fn list(front: Arc<Front>, call: Call) -> Outcome {
+async fn list(front: Arc<HttpState>, call: Call) -> Outcome {
     let query = call.query(&["status", "cursor", "limit"])?;
     let (status, page) = (status(&query)?, query.page()?);
     let cursor = cursor(&front, page.cursor.as_deref()).await?;

@@ -1,6 +1,6 @@
 //! The metrics in the text format of Prometheus. `rentcar serve` does the upkeep of the recorder.
 
-use super::Front;
+use super::HttpState;
 use super::answer::Answer;
 use super::endpoint::{Call, Group, Outcome};
 use super::problem::Problem;
@@ -11,11 +11,11 @@ use warp::http::StatusCode;
 
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-pub(super) fn mount(group: Group<Front>) -> Group<Front> {
+pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
     group.on(&access::METRICS, render)
 }
 
-async fn render(front: Arc<Front>, _call: Call) -> Outcome {
+async fn render(front: Arc<HttpState>, _call: Call) -> Outcome {
     let measured = front.measured.as_ref().ok_or_else(Problem::not_found)?;
     Collector::default().collect();
     for component in health::components(&front) {

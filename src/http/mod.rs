@@ -43,6 +43,6 @@ pub mod storage;
 pub mod swappable;
 pub mod values;
 
-pub use front::{Front, FrontSettings};
+pub use front::{HttpSettings, HttpState};
 pub use health::starting;
 pub use routes::routes;

@@ -1,6 +1,6 @@
 //! My Page: a customer's personal data and history, and the same history live.
 
-use super::Front;
+use super::HttpState;
 use super::access;
 use super::answer::{Answer, Exclusive};
 use super::customers::CustomerDto;
@@ -69,11 +69,11 @@ struct MyPageDto {
     last_event_id: String,
 }
 
-pub(super) fn mount(group: Group<Front>) -> Group<Front> {
+pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
     group.on(&access::MY_PAGE, page).on(&access::EVENTS, events)
 }
 
-async fn page(front: Arc<Front>, call: Call) -> Outcome {
+async fn page(front: Arc<HttpState>, call: Call) -> Outcome {
     let page = call.query(&["cursor", "limit"])?.page()?;
     let customer_no: CustomerNo = call.number()?.resolve(&front.service).await?;
     let my_page = front.service.my_page(&customer_no, page.cursor.as_deref(), page.limit).await??;
@@ -88,7 +88,7 @@ async fn page(front: Arc<Front>, call: Call) -> Outcome {
     Ok(Answer::ok(&dto).uncached())
 }
 
-async fn events(front: Arc<Front>, call: Call) -> Outcome {
+async fn events(front: Arc<HttpState>, call: Call) -> Outcome {
     let customer_no = call.number()?;
     let last_event_id = last_event_id(&call)?;
     let customer_no: CustomerNo = customer_no.resolve(&front.service).await?;

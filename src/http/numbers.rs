@@ -18,7 +18,7 @@ pub trait Number: Clone + PartialEq + Send + Sync {
     /// The number of a text from outside, in NFC.
     fn parse_number(text: &str) -> Result<Self, InvalidNumber>;
     /// The number in the spelling of the text, as older versions stored it.
-    fn as_spelled(text: &str) -> Result<Self, InvalidNumber>;
+    fn verbatim(text: &str) -> Result<Self, InvalidNumber>;
     /// Whether something is stored under it, in this very spelling.
     fn is_known<'a>(&'a self, service: &'a Service) -> Known<'a>;
 }
@@ -31,7 +31,7 @@ macro_rules! number {
             fn parse_number(text: &str) -> Result<Self, InvalidNumber> {
                 <$type>::parse(text)
             }
-            fn as_spelled(text: &str) -> Result<Self, InvalidNumber> {
+            fn verbatim(text: &str) -> Result<Self, InvalidNumber> {
                 <$type>::stored(text)
             }
             fn is_known<'a>(&'a self, service: &'a Service) -> Known<'a> {
@@ -64,24 +64,24 @@ fn of_reservation(service: &Service, no: Option<ReservationNo>) -> Known<'_> {
 
 /// A number in the spelling of a caller.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Spelled<N> {
+pub struct RawNumber<N> {
     /// The number in NFC, or why there is none.
     composed: Result<N, Problem>,
     /// The spellings under which it may be stored, in the order of look-ups; empty when there is only one.
     spellings: Vec<N>,
 }
 
-impl<N: Number> Spelled<N> {
+impl<N: Number> RawNumber<N> {
     /// The number that `text` spells; `refused` makes the problem for a text that spells none.
     ///
     /// # Errors
-    /// That problem. For a text that an older version could have stored, [`Spelled::resolve`] returns it.
-    pub fn read(text: &str, refused: impl FnOnce(InvalidNumber) -> Problem) -> Result<Spelled<N>, Problem> {
+    /// That problem. For a text that an older version could have stored, [`RawNumber::resolve`] returns it.
+    pub fn read(text: &str, refused: impl FnOnce(InvalidNumber) -> Problem) -> Result<RawNumber<N>, Problem> {
         let composed = N::parse_number(text);
         if text.is_ascii() {
-            return composed.map(|no| Spelled { composed: Ok(no), spellings: vec![] }).map_err(refused);
+            return composed.map(|no| RawNumber { composed: Ok(no), spellings: vec![] }).map_err(refused);
         }
-        let [given, decomposed] = [text, &*spelling::decomposed(text)].map(|text| N::as_spelled(text).ok());
+        let [given, decomposed] = [text, &*spelling::to_nfd(text)].map(|text| N::verbatim(text).ok());
         let mut spellings = Vec::with_capacity(3);
         for spelling in [given, composed.clone().ok(), decomposed].into_iter().flatten() {
             if !spellings.contains(&spelling) {
@@ -89,9 +89,9 @@ impl<N: Number> Spelled<N> {
             }
         }
         match composed {
-            Ok(no) if spellings == [no.clone()] => Ok(Spelled { composed: Ok(no), spellings: vec![] }),
+            Ok(no) if spellings == [no.clone()] => Ok(RawNumber { composed: Ok(no), spellings: vec![] }),
             Err(why) if spellings.is_empty() => Err(refused(why)),
-            composed => Ok(Spelled { composed: composed.map_err(refused), spellings }),
+            composed => Ok(RawNumber { composed: composed.map_err(refused), spellings }),
         }
     }
 
@@ -136,8 +136,8 @@ mod tests {
     const COMPOSED: &str = "99\u{d558}";
     const DECOMPOSED: &str = "99\u{1112}\u{1161}";
 
-    fn read(text: &str) -> Result<Spelled<CarNo>, Problem> {
-        Spelled::read(text, |why| Problem::bad_request(CarNo::CODE, why.to_string()))
+    fn read(text: &str) -> Result<RawNumber<CarNo>, Problem> {
+        RawNumber::read(text, |why| Problem::bad_request(CarNo::CODE, why.to_string()))
     }
 
     fn looked_for(text: &str) -> Vec<String> {
@@ -156,7 +156,10 @@ mod tests {
         assert_eq!(looked_for(COMPOSED), [COMPOSED, DECOMPOSED]);
         assert_eq!(looked_for(DECOMPOSED), [DECOMPOSED, COMPOSED]);
         for text in [COMPOSED, DECOMPOSED] {
-            assert_eq!(read(text).and_then(Spelled::composed), CarNo::parse(COMPOSED).map_err(|_| Problem::internal()));
+            assert_eq!(
+                read(text).and_then(RawNumber::composed),
+                CarNo::parse(COMPOSED).map_err(|_| Problem::internal())
+            );
         }
     }
 

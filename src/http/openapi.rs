@@ -1,6 +1,6 @@
 //! The interface description, which is built into the program.
 
-use super::Front;
+use super::HttpState;
 use super::access;
 use super::answer::{Answer, JSON};
 use super::endpoint::{Call, Group, Outcome};
@@ -9,11 +9,11 @@ use warp::http::StatusCode;
 
 pub const DESCRIPTION: &str = include_str!("../../docs/openapi.json");
 
-pub(super) fn mount(group: Group<Front>) -> Group<Front> {
+pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
     group.on(&access::OPENAPI, describe)
 }
 
-async fn describe(_front: Arc<Front>, _call: Call) -> Outcome {
+async fn describe(_front: Arc<HttpState>, _call: Call) -> Outcome {
     Ok(Answer::text(StatusCode::OK, JSON, DESCRIPTION))
 }
 

@@ -1,6 +1,6 @@
 //! Payments as they are read.
 
-use super::Front;
+use super::HttpState;
 use super::access;
 use super::answer::Answer;
 use super::endpoint::{Call, Group, Outcome};
@@ -55,11 +55,11 @@ pub(super) fn status_name(payment: Option<&Payment>) -> &'static str {
     }
 }
 
-pub(super) fn mount(group: Group<Front>) -> Group<Front> {
+pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
     group.on(&access::PAYMENT, one)
 }
 
-async fn one(front: Arc<Front>, call: Call) -> Outcome {
+async fn one(front: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let payment_no: PaymentNo = call.number()?.resolve(&front.service).await?;
     let (booking, payment) = front.service.payment(&payment_no).await?;

@@ -1,6 +1,6 @@
 //! Query strings, as strict as bodies: no parameter twice, none unknown.
 
-use super::numbers::{Number, Spelled};
+use super::numbers::{Number, RawNumber};
 use super::problem::{Problem, plain_name};
 use super::values;
 use crate::domain::time::{Period, Timestamp};
@@ -73,10 +73,10 @@ impl Query {
     ///
     /// # Errors
     /// 400 `invalid_query`.
-    pub fn number<N: Number>(&self) -> Result<Spelled<N>, Problem> {
+    pub fn number<N: Number>(&self) -> Result<RawNumber<N>, Problem> {
         let name = N::PARAMETER;
         let text = self.get(name).ok_or_else(|| missing(name))?;
-        Spelled::read(text, |why| Problem::invalid_query(format!("{name}: {why}")))
+        RawNumber::read(text, |why| Problem::invalid_query(format!("{name}: {why}")))
     }
 
     /// `from` and `to`, which must be given.

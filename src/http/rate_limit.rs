@@ -42,7 +42,7 @@ pub struct RateLimit {
 
 /// What a client has left after a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Allowance {
+pub struct RateLimitState {
     settings: RateLimitSettings,
     left: u32,
 }
@@ -59,14 +59,14 @@ impl RateLimit {
     ///
     /// # Errors
     /// 429 beyond the limit; the allowance is then empty.
-    pub fn count(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> (Result<(), Problem>, Allowance) {
+    pub fn count(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> (Result<(), Problem>, RateLimitState) {
         let bucket = self.bucket(client(peer, headers, self.settings.proxies));
         match bucket.check() {
-            Ok(state) => (Ok(()), self.allowance(state.remaining_burst_capacity())),
+            Ok(state) => (Ok(()), self.rate_limit_state(state.remaining_burst_capacity())),
             Err(not_until) => {
                 ::metrics::counter!("rentcar_http_requests_rate_limited_total").increment(1);
                 let wait = not_until.wait_time_from(self.clock.now());
-                (Err(too_many(wait)), self.allowance(0))
+                (Err(too_many(wait)), self.rate_limit_state(0))
             }
         }
     }
@@ -77,12 +77,12 @@ impl RateLimit {
         &self.buckets[usize::try_from(hash % BUCKETS as u64).unwrap_or(0)]
     }
 
-    const fn allowance(&self, left: u32) -> Allowance {
-        Allowance { settings: self.settings, left }
+    const fn rate_limit_state(&self, left: u32) -> RateLimitState {
+        RateLimitState { settings: self.settings, left }
     }
 }
 
-impl Allowance {
+impl RateLimitState {
     /// Adds the `RateLimit` and `RateLimit-Policy` headers.
     pub fn tell(self, headers: &mut HeaderMap) {
         let RateLimitSettings { per_second, burst, .. } = self.settings;
@@ -140,12 +140,12 @@ mod tests {
         let (limit, none) = (limit(3, 0), HeaderMap::new());
         let first = address("10.0.0.1");
         for left in [2, 1, 0] {
-            let (admitted, allowance) = limit.count(Some(first), &none);
-            assert_eq!((admitted, allowance.left), (Ok(()), left));
+            let (admitted, rate_limit_state) = limit.count(Some(first), &none);
+            assert_eq!((admitted, rate_limit_state.left), (Ok(()), left));
         }
-        let (refused, allowance) = limit.count(Some(first), &none);
+        let (refused, rate_limit_state) = limit.count(Some(first), &none);
         let problem = refused.unwrap_err();
-        assert_eq!((problem.status.as_u16(), problem.code, allowance.left), (429, "rate_limited", 0));
+        assert_eq!((problem.status.as_u16(), problem.code, rate_limit_state.left), (429, "rate_limited", 0));
         assert!(problem.retry_after_ms.is_some_and(|ms| ms <= 1_000));
         // Of many others hardly any shares the bucket.
         let served = (0..=255).filter(|n| limit.count(Some(address(&format!("10.0.1.{n}"))), &none).0.is_ok()).count();

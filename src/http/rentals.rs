@@ -1,6 +1,6 @@
 //! Rentals: read by customers, picked up and returned by staff.
 
-use super::Front;
+use super::HttpState;
 use super::access;
 use super::answer::Answer;
 use super::endpoint::{Call, Group, Outcome};
@@ -55,11 +55,11 @@ impl RentalDto {
     }
 }
 
-pub(super) fn mount(group: Group<Front>) -> Group<Front> {
+pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
     group.on(&access::RENTAL, one).on(&access::PICK_UP, pick_up).on(&access::RETURN_CAR, return_car)
 }
 
-async fn one(front: Arc<Front>, call: Call) -> Outcome {
+async fn one(front: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let rental_no: RentalNo = call.number()?.resolve(&front.service).await?;
     let rental = match front.service.rental(&rental_no).await {
@@ -69,7 +69,7 @@ async fn one(front: Arc<Front>, call: Call) -> Outcome {
     Ok(Answer::ok(&RentalDto::of(&rental)))
 }
 
-async fn pick_up(front: Arc<Front>, call: Call) -> Outcome {
+async fn pick_up(front: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let rental_no = call.number()?;
     Members::none(&call.body)?;
@@ -77,7 +77,7 @@ async fn pick_up(front: Arc<Front>, call: Call) -> Outcome {
     Ok(Answer::ok(&RentalDto::of(&front.service.pick_up(rental_no).await?)))
 }
 
-async fn return_car(front: Arc<Front>, call: Call) -> Outcome {
+async fn return_car(front: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let rental_no = call.number()?;
     Members::none(&call.body)?;
@@ -86,7 +86,7 @@ async fn return_car(front: Arc<Front>, call: Call) -> Outcome {
 }
 
 /// The rental of a confirmed reservation whose policy has not made it yet.
-async fn expected(front: &Front, rental_no: &RentalNo) -> Result<Rental, Problem> {
+async fn expected(front: &HttpState, rental_no: &RentalNo) -> Result<Rental, Problem> {
     let not_found = || Problem::from(ServiceError::from(Rejection::RentalNotFound));
     let reservation_no = rental_no.reservation().ok_or_else(not_found)?;
     let view = match front.service.reservation(&reservation_no).await {

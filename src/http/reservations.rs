@@ -1,6 +1,6 @@
 //! Reservations: holding a car, paying for it, cancelling.
 
-use super::Front;
+use super::HttpState;
 use super::access;
 use super::answer::Answer;
 use super::cars::PageDto;
@@ -11,9 +11,9 @@ use super::problem::{Problem, retry_after_seconds};
 use super::query::period;
 use super::values::{MoneyDto, render_instant, segment};
 use crate::actors::api::{PaymentMeans, PaymentResult, ReservationView, ReserveRequest, ServiceError};
-use crate::domain::cancellation::{Quote, Settlement};
+use crate::domain::cancellation::{CancellationOutcome, Quote};
 use crate::domain::ids::{CustomerNo, ReservationNo};
-use crate::domain::reservation::{Basis, Rejection, Status};
+use crate::domain::reservation::{DayCounting, Rejection, Status};
 use serde::Serialize;
 use std::sync::Arc;
 use warp::http::StatusCode;
@@ -59,13 +59,13 @@ struct SettlementDto {
     refund_pending: Option<bool>,
 }
 
-impl From<Settlement> for SettlementDto {
-    fn from(settlement: Settlement) -> SettlementDto {
+impl From<CancellationOutcome> for SettlementDto {
+    fn from(settlement: CancellationOutcome) -> SettlementDto {
         match settlement {
-            Settlement::Known(Quote { fee, refund }) => {
+            CancellationOutcome::Known(Quote { fee, refund }) => {
                 SettlementDto { fee: Some(fee.into()), refund: Some(refund.into()), refund_pending: None }
             }
-            Settlement::Pending => SettlementDto { refund_pending: Some(true), ..SettlementDto::default() },
+            CancellationOutcome::Pending => SettlementDto { refund_pending: Some(true), ..SettlementDto::default() },
         }
     }
 }
@@ -155,7 +155,7 @@ fn hold_until(status: &Status) -> Option<String> {
     }
 }
 
-pub(super) fn mount(group: Group<Front>) -> Group<Front> {
+pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
     group
         .on(&access::RESERVE, reserve)
         .on(&access::RESERVATION, one)
@@ -165,7 +165,7 @@ pub(super) fn mount(group: Group<Front>) -> Group<Front> {
         .on(&access::CANCEL, cancel)
 }
 
-async fn reserve(front: Arc<Front>, call: Call) -> Outcome {
+async fn reserve(front: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let mut members = Members::parse(&call.body, &RESERVATION)?;
     let (car_no, customer_no) = (members.number("carNo")?, members.number("customerNo")?);
@@ -185,13 +185,13 @@ async fn reserve(front: Arc<Front>, call: Call) -> Outcome {
         customer_no: customer_no.resolve(service).await?,
         period,
         means,
-        basis: Basis::Hours,
+        basis: DayCounting::Hours,
     };
     let result = service.reserve(request).await;
     settled(&front, StatusCode::CREATED, result).await
 }
 
-async fn pay(front: Arc<Front>, call: Call) -> Outcome {
+async fn pay(front: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let reservation_no = call.number()?;
     let means = means(Members::parse(&call.body, &MEANS)?)?;
@@ -200,14 +200,14 @@ async fn pay(front: Arc<Front>, call: Call) -> Outcome {
     settled(&front, StatusCode::OK, result).await
 }
 
-async fn one(front: Arc<Front>, call: Call) -> Outcome {
+async fn one(front: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let reservation_no = call.number()?.resolve(&front.service).await?;
     let view = front.service.reservation(&reservation_no).await?;
     Ok(Answer::ok(&ReservationDto::of(&view)))
 }
 
-async fn list(front: Arc<Front>, call: Call) -> Outcome {
+async fn list(front: Arc<HttpState>, call: Call) -> Outcome {
     let query = call.query(&["customerNo", "cursor", "limit"])?;
     let (customer_no, page) = (query.number::<CustomerNo>()?, query.page()?);
     let customer_no = customer_no.resolve(&front.service).await?;
@@ -215,7 +215,7 @@ async fn list(front: Arc<Front>, call: Call) -> Outcome {
     Ok(Answer::ok(&PageDto::of(listing, |view| ReservationDto::of(&view))))
 }
 
-async fn preview(front: Arc<Front>, call: Call) -> Outcome {
+async fn preview(front: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let reservation_no = call.number()?.resolve(&front.service).await?;
     let (view, settlement) = front.service.cancellation_quote(&reservation_no).await?;
@@ -226,7 +226,7 @@ async fn preview(front: Arc<Front>, call: Call) -> Outcome {
     }))
 }
 
-async fn cancel(front: Arc<Front>, call: Call) -> Outcome {
+async fn cancel(front: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let reservation_no = call.number()?;
     Members::none(&call.body)?;
@@ -236,7 +236,7 @@ async fn cancel(front: Arc<Front>, call: Call) -> Outcome {
 
 /// The answer after an attempt to pay; `done` is its status if the reservation is paid.
 async fn settled(
-    front: &Front,
+    front: &HttpState,
     done: StatusCode,
     result: Result<(ReservationView, PaymentResult), ServiceError>,
 ) -> Outcome {
@@ -274,7 +274,7 @@ fn rendered(done: StatusCode, view: &ReservationView, payment: &PaymentResult) -
 }
 
 /// The hold outlives a declined payment: the problem says how to try again.
-async fn declined(front: &Front, reservation_no: ReservationNo, reason: String) -> Problem {
+async fn declined(front: &HttpState, reservation_no: ReservationNo, reason: String) -> Problem {
     let view = front.service.reservation(&reservation_no).await;
     let this = path_of(&reservation_no);
     let problem: Problem = ServiceError::PaymentDeclined { reservation_no, reason }.into();

@@ -2,7 +2,7 @@
 
 use super::access::Route;
 use super::endpoint::{Common, Group, fallback};
-use super::front::Front;
+use super::front::HttpState;
 use super::idempotency::ResponseStore;
 use super::{
     access, admin, availability, cars, customers, health, ledger, legacy, metrics, my_page, openapi, payments,
@@ -15,7 +15,7 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 /// All routes as one filter, which answers every request; with those of the sandbox provider if it is inside.
-pub fn routes(front: &Arc<Front>, sandbox: Option<Sandbox>) -> BoxedFilter<(Response,)> {
+pub fn routes(front: &Arc<HttpState>, sandbox: Option<Sandbox>) -> BoxedFilter<(Response,)> {
     let common = common(front);
     let native = native(Group::new(&common, front));
     let legacy = legacy::mount(Group::new(&common, front));
@@ -34,13 +34,18 @@ pub fn routes(front: &Arc<Front>, sandbox: Option<Sandbox>) -> BoxedFilter<(Resp
     }
 }
 
-fn common(front: &Front) -> Arc<Common> {
+fn common(front: &HttpState) -> Arc<Common> {
     let responses: Arc<dyn ResponseStore> = Arc::clone(&front.service) as _;
-    Common::on(front.settings.requests.clone(), Some(responses), front.changes.clone(), Arc::clone(&front.admission))
+    Common::with_admission(
+        front.settings.requests.clone(),
+        Some(responses),
+        front.changes.clone(),
+        Arc::clone(&front.admission),
+    )
 }
 
 /// The native routes and those of operators, the most frequent first, since the first match answers.
-fn native(group: Group<Front>) -> Group<Front> {
+fn native(group: Group<HttpState>) -> Group<HttpState> {
     let fault_injection = group.state().settings.fault_injection;
     let group = [
         reservations::mount,

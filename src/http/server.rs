@@ -6,7 +6,7 @@ use super::body::BodyLimits;
 use super::endpoint::measure;
 use super::host;
 use super::problem::Problem;
-use super::stall::StallGuard;
+use super::stall::WriteTimeout;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -190,7 +190,7 @@ where
             let _ = stream.set_nodelay(true);
             let gauge = ::metrics::gauge!("rentcar_http_connections");
             gauge.increment(1.0);
-            let io = TokioIo::new(StallGuard::new(stream, limits.write_stall_max));
+            let io = TokioIo::new(WriteTimeout::new(stream, limits.write_stall_max));
             let mut builder = http1::Builder::new();
             builder
                 .timer(TokioTimer::new())

@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn the_least_urgent_go_first() {
         let shedder = Shedder::default();
-        let all = [Priority::List, Priority::Look, Priority::Begin, Priority::Settle, Priority::Operate];
+        let all = [Priority::List, Priority::Read, Priority::Create, Priority::Existing, Priority::Operations];
         let shares = |pressure| {
             shedder.set(pressure);
             all.map(|priority| shed(&shedder, priority))

@@ -9,16 +9,16 @@ use tokio::time::{Instant, Sleep, sleep};
 
 /// A stream whose writes fail once they have made no progress for a while.
 #[derive(Debug)]
-pub struct StallGuard<T> {
+pub struct WriteTimeout<T> {
     stream: T,
     stall_max: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     waiting: bool,
 }
 
-impl<T> StallGuard<T> {
-    pub fn new(stream: T, stall_max: Duration) -> StallGuard<T> {
-        StallGuard { stream, stall_max, timer: None, waiting: false }
+impl<T> WriteTimeout<T> {
+    pub fn new(stream: T, stall_max: Duration) -> WriteTimeout<T> {
+        WriteTimeout { stream, stall_max, timer: None, waiting: false }
     }
 
     fn guard<R>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
@@ -36,13 +36,13 @@ impl<T> StallGuard<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for StallGuard<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for WriteTimeout<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for StallGuard<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.guard(cx, polled)
@@ -80,7 +80,7 @@ mod tests {
     #[tokio::test]
     async fn a_write_that_nobody_reads_fails_in_time() {
         let (ours, _theirs) = tokio::io::duplex(16);
-        let mut guarded = StallGuard::new(ours, Duration::from_millis(20));
+        let mut guarded = WriteTimeout::new(ours, Duration::from_millis(20));
         let error = guarded.write_all(&[0; 64]).await.expect_err("nobody reads");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }

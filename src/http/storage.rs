@@ -1,5 +1,5 @@
 //! What admission must know of the store: whether the journal takes changes, and whether there is room for new business.
-//! Outlives the generations; they and the watch of the disk set it. Never reads a disk itself.
+//! Outlives the instances; they and the watch of the disk set it. Never reads a disk itself.
 
 use super::access::Route;
 use super::problem::Problem;
@@ -15,58 +15,58 @@ const FULL_RETRY_MS: u64 = 30_000;
 pub const JOURNAL: &str = "journal";
 
 #[derive(Debug, Default)]
-struct Told {
+struct Status {
     outage: Option<String>,
-    restart_helps: bool,
-    no_room: Option<String>,
+    needs_restart: bool,
+    full: Option<String>,
 }
 
 #[derive(Debug, Default)]
-pub struct Storage(RwLock<Told>);
+pub struct Storage(RwLock<Status>);
 
 impl Storage {
-    fn tell(&self, change: impl FnOnce(&mut Told)) {
+    fn tell(&self, change: impl FnOnce(&mut Status)) {
         change(&mut self.0.write());
     }
 
-    fn ask<T>(&self, question: impl FnOnce(&Told) -> T) -> T {
+    fn ask<T>(&self, question: impl FnOnce(&Status) -> T) -> T {
         question(&self.0.read())
     }
 
     /// The journal has failed, for this reason, and is being opened again.
-    pub fn out(&self, reason: &str) {
-        self.tell(|told| told.outage = Some(reason.to_owned()));
+    pub fn set_failed(&self, reason: &str) {
+        self.tell(|status| status.outage = Some(reason.to_owned()));
     }
 
     /// Only a restart of the process can open the journal again.
-    pub fn beyond_this_process(&self) {
-        self.tell(|told| told.restart_helps = true);
+    pub fn set_needs_restart(&self) {
+        self.tell(|status| status.needs_restart = true);
     }
 
     /// The journal takes changes again.
-    pub fn back(&self) {
-        self.tell(|told| (told.outage, told.restart_helps) = (None, false));
+    pub fn set_recovered(&self) {
+        self.tell(|status| (status.outage, status.needs_restart) = (None, false));
     }
 
     /// `None` when there is room for new business; otherwise why not, in a sentence for operators.
     pub fn set_room(&self, none_because: Option<String>) {
-        self.tell(|told| told.no_room = none_because);
+        self.tell(|status| status.full = none_because);
     }
 
     /// Whether only a restart of the process helps.
-    pub fn wants_a_restart(&self) -> bool {
-        self.ask(|told| told.restart_helps)
+    pub fn needs_restart(&self) -> bool {
+        self.ask(|status| status.needs_restart)
     }
 
     pub(super) fn admit(&self, route: &Route) -> Result<(), Problem> {
-        self.ask(|told| {
-            if told.outage.is_some() {
+        self.ask(|status| {
+            if status.outage.is_some() {
                 let detail =
                     "the journal takes no changes at the moment and is being opened again; nothing was changed";
                 let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "journal_unavailable", detail);
                 return Err(problem.retrying(REOPENING_RETRY_MS));
             }
-            if told.no_room.is_some() && route.begins_business() {
+            if status.full.is_some() && route.creates_business() {
                 let detail = "there is hardly any room left to keep new business in; what is under way goes on";
                 let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "storage_full", detail);
                 return Err(problem.retrying(FULL_RETRY_MS));
@@ -77,8 +77,8 @@ impl Storage {
 
     /// Adds what is known here to the components of the service.
     pub(super) fn complete(&self, components: &mut Vec<ComponentHealth>) {
-        self.ask(|told| {
-            if let Some(reason) = &told.outage {
+        self.ask(|status| {
+            if let Some(reason) = &status.outage {
                 for journal in components.iter_mut().filter(|component| component.name == JOURNAL) {
                     journal.up = false;
                     journal.detail.clone_from(reason);
@@ -86,9 +86,9 @@ impl Storage {
             }
             components.push(ComponentHealth {
                 name: "storage".to_owned(),
-                up: told.no_room.is_none(),
+                up: status.full.is_none(),
                 essential: false,
-                detail: told.no_room.clone().unwrap_or_default(),
+                detail: status.full.clone().unwrap_or_default(),
             });
         });
     }

@@ -37,7 +37,7 @@ pub fn check_text(text: &str, chars_max: usize) -> Result<(), String> {
         Err(format!("it may have {chars_max} characters at most"))
     } else if text.chars().any(char::is_control) {
         Err("it must not have control characters".to_owned())
-    } else if spelling::shows_nothing(text) {
+    } else if spelling::is_blank(text) {
         Err("nothing of it can be seen; it must have a visible character".to_owned())
     } else {
         Ok(())

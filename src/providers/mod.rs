@@ -112,7 +112,7 @@ pub enum FoundRefund {
 
 /// The most entries that are asked for at once: as many of the longest are below 64 KiB, the most that
 /// [`remote::RemoteProvider`] reads of an answer.
-pub const RECORD_PAGE_LEN_MAX: usize = 50;
+pub const LEDGER_PAGE_LEN_MAX: usize = 50;
 
 /// Which way money moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -140,8 +140,8 @@ pub struct LedgerEntry {
 
 /// A part of the provider's own record, oldest entry first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordPage {
-    /// At most [`RECORD_PAGE_LEN_MAX`], in the order in which the money moved.
+pub struct LedgerPage {
+    /// At most [`LEDGER_PAGE_LEN_MAX`], in the order in which the money moved.
     pub items: Vec<LedgerEntry>,
     /// Where the next page begins, in the provider's words; none when there is no more now.
     pub next: Option<Arc<str>>,
@@ -180,9 +180,9 @@ pub trait PaymentProvider: Send + Sync + 'static {
     fn look_up_refund<'a>(&'a self, idempotency_key: &'a str) -> BoxFuture<'a, Result<FoundRefund, ProviderError>>;
 
     /// A page of its own record of the money that it has moved, from where an earlier page ended or from the
-    /// beginning: at most `limit` entries, and never more than [`RECORD_PAGE_LEN_MAX`]. Entries are only ever added, at
+    /// beginning: at most `limit` entries, and never more than [`LEDGER_PAGE_LEN_MAX`]. Entries are only ever added, at
     /// the end, so that the same place may be read again later.
-    fn record<'a>(&'a self, cursor: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<RecordPage, ProviderError>>;
+    fn record<'a>(&'a self, cursor: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<LedgerPage, ProviderError>>;
 }
 
 #[cfg(test)]

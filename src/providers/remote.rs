@@ -8,7 +8,7 @@ use super::wire::{
     RefundFound, says_not_done, says_refused,
 };
 use super::{
-    Charge, ChargeOutcome, Found, FoundRefund, PaymentProvider, ProviderError, RECORD_PAGE_LEN_MAX, RecordPage, Refund,
+    Charge, ChargeOutcome, Found, FoundRefund, LEDGER_PAGE_LEN_MAX, LedgerPage, PaymentProvider, ProviderError, Refund,
     RefundDone,
 };
 use crate::trace;
@@ -29,7 +29,7 @@ const KEY_ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remov
 /// How long the client waits and how many idle connections it keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct RemoteConfig {
+pub struct RemoteSettings {
     /// How long a connection may take to come about.
     pub connect_ms_max: u64,
     /// How long a call may take in all, connecting included; then its outcome is unknown.
@@ -41,7 +41,7 @@ pub struct RemoteConfig {
     pub idle_ms_max: u64,
 }
 
-impl Default for RemoteConfig {
+impl Default for RemoteSettings {
     fn default() -> Self {
         Self { connect_ms_max: 1_000, call_ms_max: 10_000, idle_connections_max: 64, idle_ms_max: 4_000 }
     }
@@ -73,7 +73,7 @@ impl RemoteProvider {
     ///
     /// # Errors
     /// When the URL is not a plain `http` URL without credentials, query and fragment.
-    pub fn new(url: &str, config: RemoteConfig) -> Result<Self, RemoteError> {
+    pub fn new(url: &str, config: RemoteSettings) -> Result<Self, RemoteError> {
         let base = base(url)?;
         let client = Client::builder()
             .connect_timeout(Duration::from_millis(config.connect_ms_max))
@@ -208,8 +208,8 @@ impl PaymentProvider for RemoteProvider {
         })
     }
 
-    fn record<'a>(&'a self, cursor: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<RecordPage, ProviderError>> {
-        let limit = limit.min(RECORD_PAGE_LEN_MAX);
+    fn record<'a>(&'a self, cursor: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<LedgerPage, ProviderError>> {
+        let limit = limit.min(LEDGER_PAGE_LEN_MAX);
         let mut address = format!("{}?limit={limit}", self.address("ledger", None));
         if let Some(cursor) = cursor {
             address = format!("{address}&cursor={}", utf8_percent_encode(cursor, KEY_ESCAPED));
@@ -217,7 +217,7 @@ impl PaymentProvider for RemoteProvider {
         let request = self.client.get(address);
         Box::pin(async move {
             let body: LedgerBody = self.order(request).await?;
-            RecordPage::try_from(body).map_err(|error| ProviderError::Unknown(error.to_string()))
+            LedgerPage::try_from(body).map_err(|error| ProviderError::Unknown(error.to_string()))
         })
     }
 }

@@ -2,8 +2,8 @@
 //! the domain: what comes in is checked on its way to a domain type. Does no IO. Nothing that holds a payment
 //! token can be printed.
 
-use super::sandbox::LedgerPage;
-use super::{Charge, ChargeOutcome, Found, FoundRefund, Kind, LedgerEntry, RecordPage, Refund, RefundDone};
+use super::sandbox::LedgerSlice;
+use super::{Charge, ChargeOutcome, Found, FoundRefund, Kind, LedgerEntry, LedgerPage, Refund, RefundDone};
 use crate::domain::ids::ReservationNo;
 use crate::domain::money::{Currency, Money};
 use crate::domain::time::Timestamp;
@@ -340,8 +340,8 @@ pub struct LedgerBody {
     next_cursor: Option<String>,
 }
 
-impl From<LedgerPage> for LedgerBody {
-    fn from(page: LedgerPage) -> Self {
+impl From<LedgerSlice> for LedgerBody {
+    fn from(page: LedgerSlice) -> Self {
         Self {
             items: page.items.into_iter().map(LedgerItem::from).collect(),
             next_cursor: page.next.map(|next| next.to_string()),
@@ -349,7 +349,7 @@ impl From<LedgerPage> for LedgerBody {
     }
 }
 
-impl TryFrom<LedgerBody> for RecordPage {
+impl TryFrom<LedgerBody> for LedgerPage {
     type Error = InvalidMember;
 
     fn try_from(body: LedgerBody) -> Result<Self, InvalidMember> {
@@ -368,7 +368,7 @@ pub struct ProblemFound<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::RECORD_PAGE_LEN_MAX;
+    use super::super::LEDGER_PAGE_LEN_MAX;
     use super::*;
 
     #[test]
@@ -380,10 +380,10 @@ mod tests {
             amount: Money::new(Money::AMOUNT_MAX, Currency::KRW).unwrap(),
             at: Timestamp::from_millis(1).unwrap(),
         };
-        let page = LedgerPage { items: vec![entry; RECORD_PAGE_LEN_MAX], next: Some(u64::MAX) };
+        let page = LedgerSlice { items: vec![entry; LEDGER_PAGE_LEN_MAX], next: Some(u64::MAX) };
         let answer = serde_json::to_vec(&LedgerBody::from(page.clone())).unwrap();
         assert!(answer.len() <= 64 * 1024, "{} bytes", answer.len());
-        let read = RecordPage::try_from(serde_json::from_slice::<LedgerBody>(&answer).unwrap()).unwrap();
+        let read = LedgerPage::try_from(serde_json::from_slice::<LedgerBody>(&answer).unwrap()).unwrap();
         assert_eq!(read.items, page.items);
         assert_eq!(read.next.as_deref(), Some("18446744073709551615"));
     }

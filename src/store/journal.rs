@@ -96,7 +96,7 @@ pub struct StoredEvent {
 
 /// An event with its place in the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recorded {
+pub struct CommittedEvent {
     /// The shard that holds the event.
     pub shard: ShardId,
     /// Its position in the shard, from 1 on, without gaps.
@@ -273,7 +273,7 @@ pub trait Journal: Send + Sync + 'static {
     fn watch(&self, shard: ShardId) -> tokio::sync::watch::Receiver<u64>;
 
     /// Up to `limit` events after position `after`: fewer when they are large, none only at the head.
-    fn read(&self, shard: ShardId, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<Recorded>, ReadError>>;
+    fn read(&self, shard: ShardId, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<CommittedEvent>, ReadError>>;
 
     /// The body of a document, or `None` when there is none.
     fn document<'a>(&'a self, kind: &'static str, key: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, ReadError>>;

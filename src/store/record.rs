@@ -1,13 +1,13 @@
 //! All that a journal stores as records of one type, for export, backup and import. Serves no request.
 
-use super::journal::{CommandRecord, Context, Progress, ReadError, Recorded, ShardId, Timer};
+use super::journal::{CommandRecord, CommittedEvent, Context, Progress, ReadError, ShardId, Timer};
 use bytes::Bytes;
 use std::io;
 
 /// One record of a journal: `Epoch` is that of a shard's owner, `Index` a look-up entry, `Timer` one that is set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
-    Event(Recorded),
+    Event(CommittedEvent),
     Epoch { shard: ShardId, epoch: u64 },
     Document { kind: String, key: String, body: Bytes },
     Index { index: String, key: String, value: String },

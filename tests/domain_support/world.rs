@@ -8,7 +8,7 @@ use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use rentcar::domain::invariants::{self as must, Violation};
 use rentcar::domain::money::Money;
 use rentcar::domain::payment::{Outstanding, Payment};
-use rentcar::domain::reservation::{Basis, Booking, Status, Terms};
+use rentcar::domain::reservation::{Booking, DayCounting, Status, Terms};
 use rentcar::domain::time::{DAY_MS, Timestamp};
 use rentcar::domain::{Subject, fleet, payment, rental, reservation};
 use rentcar::store::document::Causes;
@@ -22,7 +22,7 @@ pub enum Step {
     Reserve { car: u8, from: u8, days: u8 },
     Pay { reservation: u8 },
     Provider { call: u8, verdict: Verdict, answers: bool },
-    LoseSight { call: u8 },
+    MarkUnknown { call: u8 },
     Inquire { reservation: u8 },
     Refund { reservation: u8, answers: bool },
     TimerGoesOff { reservation: u8 },
@@ -144,8 +144,8 @@ impl World {
         for car_no in CARS {
             let reservation::Car { model, car_class, branch, daily_rate, .. } = car(1, 45_000);
             let registered_on = 20_260_101;
-            let particulars = fleet::Particulars { model, car_class, branch, daily_rate, registered_on };
-            world.ledger(car_no, &fleet::Command::Register(particulars), None);
+            let data = fleet::CarData { model, car_class, branch, daily_rate, registered_on };
+            world.ledger(car_no, &fleet::Command::Register(data), None);
         }
         world.run_policy(6, usize::MAX);
         world
@@ -210,7 +210,7 @@ impl World {
         match step {
             Step::Reserve { car, from, days } => self.reserve(car, from, days),
             Step::Provider { call, verdict, answers } => self.provider_works(call, verdict, answers),
-            Step::LoseSight { call } => self.lose_sight(call),
+            Step::MarkUnknown { call } => self.lose_sight(call),
             Step::Retire { car } => {
                 let _ = self.calendar(CARS[usize::from(car) % CARS.len()], &reservation::Command::Retire, None);
             }
@@ -266,7 +266,7 @@ impl World {
             }
             Step::Reserve { .. }
             | Step::Provider { .. }
-            | Step::LoseSight { .. }
+            | Step::MarkUnknown { .. }
             | Step::Retire { .. }
             | Step::Policy { .. }
             | Step::ThrowBack { .. }
@@ -286,7 +286,8 @@ impl World {
         let today = (self.now.as_millis() - START_MS) / DAY_MS + 1;
         let from = today + i64::from(from % 8);
         let period = days(from, from + 1 + i64::from(length % 3));
-        let _ = self.calendar(car_no, &reservation::Command::Reserve { subject, period, basis: Basis::Hours }, None);
+        let _ =
+            self.calendar(car_no, &reservation::Command::Reserve { subject, period, basis: DayCounting::Hours }, None);
     }
 
     fn pay(&mut self, booking: &Booking) {
@@ -315,7 +316,7 @@ impl World {
             self.calls.remove(usize::from(call) % self.calls.len());
         let verdict = self.provider.charge(&key, amount, verdict);
         let command = match verdict {
-            _ if !answers && !must_answer => payment::Command::LoseSight { attempt },
+            _ if !answers && !must_answer => payment::Command::MarkUnknown { attempt },
             Verdict::Approved => payment::Command::Approve { attempt, provider_ref: format!("ref-{key}") },
             Verdict::Declined => payment::Command::Decline { attempt, reason: "no".to_owned() },
         };
@@ -326,7 +327,7 @@ impl World {
     fn lose_sight(&mut self, call: u8) {
         let Some(call) = self.calls.get(usize::from(call) % self.calls.len().max(1)) else { return };
         let (subject, attempt) = (call.subject.clone(), call.attempt);
-        let _ = self.payment(&subject, &payment::Command::LoseSight { attempt }, None);
+        let _ = self.payment(&subject, &payment::Command::MarkUnknown { attempt }, None);
     }
 
     fn inquire(&mut self, subject: &Subject) {
@@ -473,11 +474,11 @@ impl World {
             }
             return;
         }
-        let note = |note| fleet::Command::NoteRental { rental_no: rental_no.clone(), note };
+        let note = |note| fleet::Command::SetRentalState { rental_no: rental_no.clone(), note };
         let command = match event {
-            rental::Event::Rented { .. } => note(fleet::RentalNote::Rented),
-            rental::Event::PickedUp { .. } => note(fleet::RentalNote::PickedUp),
-            rental::Event::Overdue { .. } => note(fleet::RentalNote::Overdue),
+            rental::Event::Rented { .. } => note(fleet::RentalState::Rented),
+            rental::Event::PickedUp { .. } => note(fleet::RentalState::PickedUp),
+            rental::Event::Overdue { .. } => note(fleet::RentalState::Overdue),
             rental::Event::Returned { .. } | rental::Event::Cancelled { .. } => {
                 fleet::Command::EndRental { rental_no: rental_no.clone() }
             }
@@ -487,7 +488,7 @@ impl World {
 
     fn reservation_follows_fleet(&mut self, car_no: &str, cause: &Cause) {
         let Some(entry) = self.ledger.state(car_no).0 else { return };
-        let fleet::Particulars { model, car_class, branch, daily_rate, .. } = entry.particulars;
+        let fleet::CarData { model, car_class, branch, daily_rate, .. } = entry.data;
         let known = reservation::Car { revision: entry.revision, model, car_class, branch, daily_rate };
         self.calendar(car_no, &reservation::Command::Enrol(known), Some(cause)).expect("news is taken");
     }

@@ -5,7 +5,7 @@ use super::common::process::{Options, TestServer, rentcar};
 use super::common::{Api, SOON, eventually};
 use super::support::{age, older, report};
 use rentcar::store::schema::{self, DOCUMENT_KINDS};
-use rentcar::store::sled::{SledJournal, SledOptions};
+use rentcar::store::sled::{SledJournal, SledSettings};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::io::Write;
 use std::path::Path;
@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 
 /// Opens the store of a server that has ended.
 fn open(data: &Path) -> SledJournal {
-    SledJournal::open(data, &SledOptions::new(&schema::ALL.map(|context| (context, 16)))).unwrap()
+    SledJournal::open(data, &SledSettings::new(&schema::ALL.map(|context| (context, 16)))).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,13 +3,13 @@
 
 use super::service_support::{START_MS, settings};
 use rentcar::actors::api::{PaymentMeans, PersonalData, ReserveRequest};
-use rentcar::actors::app::{App, Foundation, StartError};
+use rentcar::actors::app::{App, Ports, StartError};
 use rentcar::actors::policies::POLICIES;
 use rentcar::actors::runtime::{Clock, ManualClock};
-use rentcar::domain::fleet::Particulars;
+use rentcar::domain::fleet::CarData;
 use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use rentcar::domain::money::{Currency, Money};
-use rentcar::domain::reservation::{Basis, Terms};
+use rentcar::domain::reservation::{DayCounting, Terms};
 use rentcar::domain::time::{HOUR_MS, Period, Timestamp};
 use rentcar::providers::sandbox::{Sandbox, SettingsPatch};
 use rentcar::store::document::StateDocument;
@@ -21,7 +21,7 @@ use rentcar::store::replay::{Report, Subscription, replay};
 use rentcar::store::schema::customer::KEY_KIND;
 use rentcar::store::schema::reservation::RESERVATION_KIND;
 use rentcar::store::schema::{self, DOCUMENT_KINDS, DocumentKind};
-use rentcar::store::sled::{OpenError, SledJournal, SledOptions, SyncLog};
+use rentcar::store::sled::{OpenError, SledJournal, SledSettings, SyncLog};
 use rentcar::store::stored_schema::SCHEMA_KIND;
 use rentcar::store::view_store::ViewStore;
 use std::collections::BTreeMap;
@@ -51,13 +51,13 @@ fn shards() -> Vec<(Context, u16)> {
     schema::ALL.into_iter().map(|context| (context, SHARDS)).collect()
 }
 
-pub fn sled_options() -> SledOptions {
-    SledOptions { cache_bytes: 16 * 1024 * 1024, ..SledOptions::new(&shards()) }
+pub fn sled_options() -> SledSettings {
+    SledSettings { cache_bytes: 16 * 1024 * 1024, ..SledSettings::new(&shards()) }
 }
 
 pub fn on_disk(path: &Path, sync: Option<SyncLog>) -> Store {
     let options = sled_options();
-    let options = SledOptions { sync: sync.unwrap_or(options.sync.clone()), ..options };
+    let options = SledSettings { sync: sync.unwrap_or(options.sync.clone()), ..options };
     let begun = Instant::now();
     let journal = loop {
         match SledJournal::open(path, &options) {
@@ -100,8 +100,8 @@ pub async fn start(store: &Store, down: bool) -> Result<(App, Sandbox), StartErr
     sandbox.change(&SettingsPatch { down: Some(down), ..SettingsPatch::default() }).unwrap();
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(START_MS));
     let (journal, views) = (Arc::clone(&store.journal), Arc::clone(&store.views));
-    let foundation = Foundation { journal, views, clock, provider: Arc::new(sandbox.clone()) };
-    Ok((App::start(foundation, settings(Terms::default(), false)).await?, sandbox))
+    let ports = Ports { journal, views, clock, provider: Arc::new(sandbox.clone()) };
+    Ok((App::start(ports, settings(Terms::default(), false)).await?, sandbox))
 }
 
 /// Starts the contexts and stops them again.
@@ -122,7 +122,7 @@ pub fn request(no: &str, car: &str, from_hours: i64, paid: bool) -> ReserveReque
         customer_no: CustomerNo::parse("kim").unwrap(),
         period: Period::new(at(from_hours), at(from_hours + 24)).unwrap(),
         means: paid.then(|| PaymentMeans { method: "card".into(), token: "tok".into() }),
-        basis: Basis::Hours,
+        basis: DayCounting::Hours,
     }
 }
 
@@ -134,8 +134,8 @@ pub async fn tell_story(store: &Store) {
     for no in ["car1", "car2", "car3"] {
         let daily_rate = Money::new(10_000, Currency::KRW).unwrap();
         let (model, car_class, branch) = ("Avante".to_owned(), "compact".to_owned(), "Seoul".to_owned());
-        let particulars = Particulars { model, car_class, branch, daily_rate, registered_on: 0 };
-        service.register_car(car_no(no), particulars).await.unwrap();
+        let data = CarData { model, car_class, branch, daily_rate, registered_on: 0 };
+        service.register_car(car_no(no), data).await.unwrap();
     }
     for no in ["kim", "lee"] {
         let data = PersonalData { name: no.into(), phone: "1".into(), email: "k@x".into(), licence_no: None };

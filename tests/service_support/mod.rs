@@ -3,16 +3,16 @@
 #![allow(dead_code, reason = "not every test file uses all of it")]
 
 use rentcar::actors::api::{PaymentMeans, ReserveRequest};
-use rentcar::actors::app::{App, AppSettings, Foundation};
-use rentcar::actors::bulkhead::BulkheadConfig;
+use rentcar::actors::app::{App, AppSettings, Ports};
+use rentcar::actors::bulkhead::BulkheadSettings;
 use rentcar::actors::payment::unsettled::UnsettledSettings;
 use rentcar::actors::runtime::{Clock, ContextLimits, ManualClock};
 use rentcar::actors::service::{Service, ServiceSettings};
-use rentcar::domain::fleet::Particulars;
+use rentcar::domain::fleet::CarData;
 use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use rentcar::domain::money::{Currency, Money};
 use rentcar::domain::payment;
-use rentcar::domain::reservation::{Basis, Terms};
+use rentcar::domain::reservation::{DayCounting, Terms};
 use rentcar::domain::time::{HOUR_MS, Period, Timestamp};
 use rentcar::providers::sandbox::Sandbox;
 use rentcar::store::journal::Journal;
@@ -44,7 +44,7 @@ pub fn settings(terms: Terms, retry_deferred: bool) -> AppSettings {
     };
     AppSettings {
         service,
-        bulkhead: BulkheadConfig::default(),
+        bulkhead: BulkheadSettings::default(),
         provider_timeout: Duration::from_secs(10),
         retry_deferred,
         unsettled: UnsettledSettings::default(),
@@ -68,13 +68,9 @@ impl World {
         let views: Arc<dyn ViewStore> = Arc::new(MemoryViews::default());
         let clock = Arc::new(ManualClock::at(START_MS));
         let sandbox = Sandbox::new();
-        let foundation = Foundation {
-            journal,
-            views: Arc::clone(&views),
-            clock: clock.clone(),
-            provider: Arc::new(sandbox.clone()),
-        };
-        let app = App::start(foundation, settings(terms, true)).await.unwrap();
+        let ports =
+            Ports { journal, views: Arc::clone(&views), clock: clock.clone(), provider: Arc::new(sandbox.clone()) };
+        let app = App::start(ports, settings(terms, true)).await.unwrap();
         World { app, clock, sandbox, journal: memory, views }
     }
 
@@ -84,7 +80,7 @@ impl World {
 
     pub async fn car(&self, no: &str) -> CarNo {
         let car_no = CarNo::parse(no).unwrap();
-        self.service().register_car(car_no.clone(), particulars(10_000)).await.unwrap();
+        self.service().register_car(car_no.clone(), data(10_000)).await.unwrap();
         car_no
     }
 
@@ -110,12 +106,12 @@ pub fn request(car_no: &CarNo, period: Period) -> ReserveRequest {
         customer_no: CustomerNo::parse("kim").unwrap(),
         period,
         means: Some(card()),
-        basis: Basis::Hours,
+        basis: DayCounting::Hours,
     }
 }
 
-pub fn particulars(rate: u64) -> Particulars {
-    Particulars {
+pub fn data(rate: u64) -> CarData {
+    CarData {
         model: "Avante".to_owned(),
         car_class: "compact".to_owned(),
         branch: "Seoul".to_owned(),

@@ -8,7 +8,7 @@ use rentcar::actors::api::{PaymentMeans, ReservationView, ReserveRequest, Servic
 use rentcar::actors::runtime::Clock;
 use rentcar::actors::service::Service;
 use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
-use rentcar::domain::reservation::{Basis, Rejection, Status};
+use rentcar::domain::reservation::{DayCounting, Rejection, Status};
 use rentcar::domain::time::{DAY_MS, HOUR_MS, Period, Timestamp};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -163,7 +163,7 @@ impl Customer {
         let since_ms = self.now_ms();
         let customer_no = self.no.clone();
         let request =
-            ReserveRequest { reservation_no: Some(no), car_no, customer_no, period, means, basis: Basis::Hours };
+            ReserveRequest { reservation_no: Some(no), car_no, customer_no, period, means, basis: DayCounting::Hours };
         match self.service.reserve(request).await {
             Ok((view, _)) => self.told(at, &view),
             // The hold stays; until when, nobody has said.

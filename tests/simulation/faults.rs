@@ -8,11 +8,11 @@ use futures_util::future::BoxFuture;
 use rentcar::actors::runtime::Clock;
 use rentcar::providers::sandbox::{Sandbox, SettingsPatch};
 use rentcar::providers::{
-    Charge, ChargeOutcome, Found, FoundRefund, PaymentProvider, ProviderError, RecordPage, Refund, RefundDone,
+    Charge, ChargeOutcome, Found, FoundRefund, LedgerPage, PaymentProvider, ProviderError, Refund, RefundDone,
 };
 use rentcar::store::journal::{
-    Append, AppendError, CommandRecord, Context, Documents, IndexEntry, Journal, Ownership, Progress, ReadError,
-    Recorded, ShardId, Timer,
+    Append, AppendError, CommandRecord, CommittedEvent, Context, Documents, IndexEntry, Journal, Ownership, Progress,
+    ReadError, ShardId, Timer,
 };
 use rentcar::store::memory::MemoryJournal;
 use rentcar::store::schema;
@@ -171,7 +171,7 @@ impl Journal for FaultyJournal {
         self.inner.watch(shard)
     }
 
-    fn read(&self, shard: ShardId, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<Recorded>, ReadError>> {
+    fn read(&self, shard: ShardId, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<CommittedEvent>, ReadError>> {
         self.inner.read(shard, after, limit)
     }
 
@@ -369,7 +369,7 @@ impl PaymentProvider for SimProvider {
         })
     }
 
-    fn record<'a>(&'a self, cursor: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<RecordPage, ProviderError>> {
+    fn record<'a>(&'a self, cursor: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<LedgerPage, ProviderError>> {
         self.sandbox.record(cursor, limit)
     }
 }

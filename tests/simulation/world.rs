@@ -7,14 +7,14 @@ use super::faults::{FaultyJournal, Mood, SimClock, SimProvider};
 use super::model::{Model, NO_SHOW_GRACE_MS};
 use super::trace::Trace;
 use rentcar::actors::api::ServiceError;
-use rentcar::actors::app::{App, AppSettings, Foundation};
-use rentcar::actors::bulkhead::BulkheadConfig;
+use rentcar::actors::app::{App, AppSettings, Ports};
+use rentcar::actors::bulkhead::BulkheadSettings;
 use rentcar::actors::payment::unsettled::UnsettledSettings;
 use rentcar::actors::policies::POLICIES;
 use rentcar::actors::runtime::{Clock, ContextLimits, entropy};
 use rentcar::actors::service::{FaultAction, Service, ServiceSettings};
 use rentcar::actors::views::rebuild;
-use rentcar::domain::fleet::{self, Particulars};
+use rentcar::domain::fleet::{self, CarData};
 use rentcar::domain::ids::{CarNo, CustomerNo};
 use rentcar::domain::money::{Currency, Money};
 use rentcar::domain::reservation::{Booking, Rejection, Status, Terms};
@@ -104,7 +104,7 @@ impl World {
         let service = Arc::clone(&app.service);
         if life == 0 {
             for car_no in &self.town.cars {
-                service.register_car(car_no.clone(), particulars()).await.map_err(|error| format!("a car: {error}"))?;
+                service.register_car(car_no.clone(), data()).await.map_err(|error| format!("a car: {error}"))?;
             }
             self.all_calendars_know_their_cars(&service).await?;
         }
@@ -147,7 +147,7 @@ impl World {
     }
 
     async fn start(&self) -> Result<App, String> {
-        let foundation = Foundation {
+        let ports = Ports {
             journal: self.journal.clone(),
             views: Arc::clone(&self.views),
             clock: self.town.clock.clone(),
@@ -168,13 +168,13 @@ impl World {
         };
         let settings = AppSettings {
             service,
-            bulkhead: BulkheadConfig::default(),
+            bulkhead: BulkheadSettings::default(),
             provider_timeout: Duration::from_secs(3),
             retry_deferred: true,
             unsettled: UnsettledSettings::default(),
             limits: ContextLimits::default(),
         };
-        App::start(foundation, settings).await.map_err(|error| error.to_string())
+        App::start(ports, settings).await.map_err(|error| error.to_string())
     }
 
     async fn all_calendars_know_their_cars(&self, service: &Service) -> Result<(), String> {
@@ -325,8 +325,8 @@ impl World {
 
 const CONTEXTS: [&str; 6] = ["reservation", "payment", "rental", "fleet", "customer", "views"];
 
-fn particulars() -> Particulars {
-    Particulars {
+fn data() -> CarData {
+    CarData {
         model: "Avante".to_owned(),
         car_class: "compact".to_owned(),
         branch: "Seoul".to_owned(),

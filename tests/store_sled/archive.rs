@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use rentcar::store::archive::{Backup, BrokenOff, CopyError, ImportError, Summary, backup, copy, export, import};
 use rentcar::store::journal::{Journal, StoredEvent};
 use rentcar::store::memory::MemoryJournal;
-use rentcar::store::sled::{OpenError, SledJournal, SledOptions};
+use rentcar::store::sled::{OpenError, SledJournal, SledSettings};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -112,7 +112,7 @@ async fn the_wrong_archive_or_target_is_refused_before_anything_is_written() {
     }
     let version = archive.replacen("\"version\":2", "\"version\":3", 1);
     assert!(matches!(refusal(&version, &target), ImportError::Version { found: 3 }));
-    let other = SledOptions::new(&SHARDS[..1]);
+    let other = SledSettings::new(&SHARDS[..1]);
     assert!(matches!(import(archive.as_bytes(), &target, &other, |_| {}), Err(ImportError::Shards { .. })));
     assert!(!target.exists());
     drop(open(&target));
@@ -192,7 +192,7 @@ async fn a_backup_waits_for_who_fetches_and_is_broken_off_when_the_journal_is_cl
                     if flag.load(Ordering::SeqCst) { Err(io::Error::other("no disk")) } else { file.sync_data() }
                 },
             );
-        let journal = SledJournal::open(directory.path(), &SledOptions { sync, ..options() }).unwrap();
+        let journal = SledJournal::open(directory.path(), &SledSettings { sync, ..options() }).unwrap();
         let journal = Arc::new(journal);
         enlarge(&journal, LARGE_BYTES).await;
         let mut backup = back_up(&journal);

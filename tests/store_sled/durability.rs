@@ -3,7 +3,7 @@
 use super::{CARS, SHARD, append, open, options};
 use bytes::Bytes;
 use rentcar::store::journal::{AppendError, CommandRecord, Journal, Progress, ReadError};
-use rentcar::store::sled::{Release, SledJournal, SledOptions};
+use rentcar::store::sled::{Release, SledJournal, SledSettings};
 use rentcar::store::view_store::ViewStore;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,7 @@ fn failing(path: &std::path::Path) -> (SledJournal, Arc<AtomicBool>) {
             if flag.load(Ordering::SeqCst) { Err(io::Error::other("no disk")) } else { file.sync_data() }
         },
     );
-    (SledJournal::open(path, &SledOptions { sync, ..options() }).unwrap(), fails)
+    (SledJournal::open(path, &SledSettings { sync, ..options() }).unwrap(), fails)
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn a_sync_that_fails_while_a_checkpoint_is_written_is_not_made_good_by_a_l
         file.sync_data()
     });
     // One checkpoint of so many pieces that it is synced before its end.
-    let options = SledOptions { sync, checkpoint_bytes: 6 * 1024 * 1024, ..options() };
+    let options = SledSettings { sync, checkpoint_bytes: 6 * 1024 * 1024, ..options() };
     let journal = SledJournal::open(directory.path(), &options).unwrap();
     let epoch = journal.own(SHARD).await.unwrap().epoch;
     let payload = Bytes::from(vec![b'x'; 32 * 1024]);
@@ -125,7 +125,7 @@ fn slow(path: &std::path::Path, queue_len_max: usize) -> Slow {
         ends.1.recv().ok();
         file.sync_data()
     });
-    let options = SledOptions { sync, queue_len_max, ..options() };
+    let options = SledSettings { sync, queue_len_max, ..options() };
     Slow { journal: Arc::new(SledJournal::open(path, &options).unwrap()), begun, go_on }
 }
 

@@ -14,20 +14,20 @@ use rentcar::store::journal::{
     Append, Cause, CommandRecord, Context, DocumentWrite, IndexWrite, Journal, Progress, ShardId, StoredEvent,
     TimerWrite,
 };
-use rentcar::store::sled::{SledJournal, SledOptions};
+use rentcar::store::sled::{SledJournal, SledSettings};
 use std::path::Path;
 
 const CARS: Context = Context("cars");
 const SHARDS: [(Context, u16); 2] = [(CARS, 2), (Context("payment"), 1)];
 const SHARD: ShardId = ShardId { context: CARS, number: 1 };
 
-fn options() -> SledOptions {
-    SledOptions { cache_bytes: 16 * 1024 * 1024, ..SledOptions::new(&SHARDS) }
+fn options() -> SledSettings {
+    SledSettings { cache_bytes: 16 * 1024 * 1024, ..SledSettings::new(&SHARDS) }
 }
 
 /// With a checkpoint after every append, so that every event is in a frame of its own.
-fn unjoined() -> SledOptions {
-    SledOptions { checkpoint_bytes: 1, ..options() }
+fn unjoined() -> SledSettings {
+    SledSettings { checkpoint_bytes: 1, ..options() }
 }
 
 fn open(path: &Path) -> SledJournal {
@@ -64,7 +64,7 @@ async fn fill(path: &Path, count: u64) {
     fill_with(path, options(), count).await;
 }
 
-async fn fill_with(path: &Path, options: SledOptions, count: u64) {
+async fn fill_with(path: &Path, options: SledSettings, count: u64) {
     let journal = SledJournal::open(path, &options).unwrap();
     let epoch = journal.own(SHARD).await.unwrap().epoch;
     for head in 0..count {

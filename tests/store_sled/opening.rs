@@ -2,11 +2,11 @@
 
 use super::{CARS, SHARDS, assert_filled, fill, fill_with, open, options, tamper, unjoined};
 use rentcar::store::journal::Context;
-use rentcar::store::sled::{FORMAT, OpenError, SledJournal, SledOptions};
+use rentcar::store::sled::{FORMAT, OpenError, SledJournal, SledSettings};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-fn refusal(path: &Path, options: &SledOptions) -> OpenError {
+fn refusal(path: &Path, options: &SledSettings) -> OpenError {
     match SledJournal::open(path, options) {
         Ok(_) => panic!("it was opened"),
         Err(error) => error,
@@ -48,10 +48,10 @@ fn other_shard_counts_are_refused_and_another_order_is_not() {
     let directory = tempfile::tempdir().unwrap();
     drop(open(directory.path()));
     for other in [vec![(CARS, 3), SHARDS[1]], vec![SHARDS[0]], vec![SHARDS[0], (Context("pay"), 1)]] {
-        let error = refusal(directory.path(), &SledOptions::new(&other));
+        let error = refusal(directory.path(), &SledSettings::new(&other));
         assert!(matches!(error, OpenError::Shards { .. }), "{error}");
     }
-    let reordered = SledOptions::new(&[SHARDS[1], SHARDS[0]]);
+    let reordered = SledSettings::new(&[SHARDS[1], SHARDS[0]]);
     drop(SledJournal::open(directory.path(), &reordered).unwrap());
 }
 
@@ -70,7 +70,7 @@ fn a_directory_of_something_else_is_refused_and_left_alone() {
 fn nothing_is_created_where_only_opening_was_asked_for() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data");
-    let options = SledOptions { create: false, ..options() };
+    let options = SledSettings { create: false, ..options() };
     assert!(matches!(refusal(&path, &options), OpenError::Missing(_)));
     assert!(!path.exists());
 }

@@ -2,7 +2,7 @@
 //! out what comes of them. It never calls the provider, so that no message waits for a call.
 
 use super::breaker::{BreakerState, Verdict};
-use super::handle::{BulkheadHandle, Deferred, Message, Permit, Reply, Shared, Standing, rejections_total};
+use super::handle::{BulkheadHandle, Deferred, Message, Permit, Reply, Shared, Snapshot, rejections_total};
 use super::limiter::{Effect, Lane, Limiter, Reason, Waiter};
 use super::status::BulkheadStatus;
 use crate::actors::runtime::entropy;
@@ -57,14 +57,14 @@ impl Meters {
             in_flight: metrics::gauge!("rentcar_bulkhead_in_flight"),
             queued: metrics::gauge!("rentcar_bulkhead_queue_length"),
             charge_seconds: metrics::histogram!("rentcar_provider_call_duration_seconds", "kind" => Lane::Charge.name()),
-            settle_seconds: metrics::histogram!("rentcar_provider_call_duration_seconds", "kind" => Lane::Settle.name()),
+            settle_seconds: metrics::histogram!("rentcar_provider_call_duration_seconds", "kind" => Lane::Background.name()),
         }
     }
 
     fn call(&self, lane: Lane, elapsed: Duration) {
         match lane {
             Lane::Charge => self.charge_seconds.record(elapsed.as_secs_f64()),
-            Lane::Settle => self.settle_seconds.record(elapsed.as_secs_f64()),
+            Lane::Background => self.settle_seconds.record(elapsed.as_secs_f64()),
         }
     }
 
@@ -105,12 +105,12 @@ impl State {
             next_probe_at_ms: breaker.next_probe_at_ms(),
             retry_after_ms: self.limiter.retry_after_ms(now_ms),
         };
-        self.shared.publish(Standing {
+        self.shared.publish(Snapshot {
             status,
-            spell: breaker.spell(),
-            settle_latency: self.limiter.latency(Lane::Settle),
+            generation: breaker.generation(),
+            background_latency: self.limiter.latency(Lane::Background),
             charge_latency: self.limiter.latency(Lane::Charge),
-            settle_queued: self.limiter.settle_queued(),
+            background_queued: self.limiter.background_queued(),
         });
         self.meters.show(&status);
         if self.shown != status.state {

@@ -6,7 +6,7 @@
 //! each with a deadline; all of them succeeding closes it, one of them failing opens it again. A declined payment
 //! is a success here: the provider did its work.
 
-use super::config::BreakerConfig;
+use super::config::BreakerSettings;
 use super::window::Window;
 use serde::{Deserialize, Serialize};
 
@@ -54,18 +54,18 @@ pub enum Verdict {
 
 /// The right to make one call; hand it back with [`Breaker::report`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ticket {
+pub struct BreakerPermit {
     /// The spell of one state in which it was given; results from earlier spells no longer count.
-    spell: u64,
+    generation: u64,
     /// Its number among the probes of a half-open spell.
     probe: Option<u64>,
 }
 
-impl Ticket {
+impl BreakerPermit {
     /// The spell of one state in which it was given.
     #[must_use]
-    pub const fn spell(self) -> u64 {
-        self.spell
+    pub const fn generation(self) -> u64 {
+        self.generation
     }
 }
 
@@ -104,10 +104,10 @@ enum Phase {
 /// The breaker; its caller tells it the time with every call.
 #[derive(Debug)]
 pub struct Breaker {
-    config: BreakerConfig,
+    config: BreakerSettings,
     mode: Mode,
     phase: Phase,
-    spell: u64,
+    generation: u64,
     /// How often it has opened without closing in between.
     openings: u32,
     /// The latest present it was told, so that a clock that goes back does no harm.
@@ -117,9 +117,9 @@ pub struct Breaker {
 impl Breaker {
     /// A closed breaker that knows of no calls.
     #[must_use]
-    pub fn new(config: BreakerConfig) -> Self {
+    pub fn new(config: BreakerSettings) -> Self {
         let phase = Phase::Closed { window: Window::default() };
-        Self { config, mode: Mode::Auto, phase, spell: 0, openings: 0, now_ms: i64::MIN }
+        Self { config, mode: Mode::Auto, phase, generation: 0, openings: 0, now_ms: i64::MIN }
     }
 
     /// The state as of the last call of a method that takes the time.
@@ -136,8 +136,8 @@ impl Breaker {
 
     /// The number of the present spell of one state.
     #[must_use]
-    pub fn spell(&self) -> u64 {
-        self.spell
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// When it opened; `None` while it is closed. Failed probes in between do not change it.
@@ -177,7 +177,7 @@ impl Breaker {
         match &self.phase {
             Phase::Open { opened_at_ms, until_ms } if *until_ms <= self.now_ms => {
                 let opened_at_ms = *opened_at_ms;
-                self.spell += 1;
+                self.generation += 1;
                 self.phase = Phase::HalfOpen { opened_at_ms, out: Vec::new(), succeeded: 0, given: 0 };
             }
             Phase::HalfOpen { out, .. } if out.iter().any(|probe| probe.deadline_ms < self.now_ms) => {
@@ -191,7 +191,7 @@ impl Breaker {
     ///
     /// # Errors
     /// When none may be made, with the time after which it makes sense to ask again.
-    pub fn try_acquire(&mut self, now_ms: i64, jitter: f64) -> Result<Ticket, Refused> {
+    pub fn try_acquire(&mut self, now_ms: i64, jitter: f64) -> Result<BreakerPermit, Refused> {
         self.refusal(now_ms, jitter).map_or(Ok(()), Err)?;
         let deadline_ms = self.now_ms.saturating_add(self.config.probe_ms_max);
         let probe = match (self.mode, &mut self.phase) {
@@ -203,7 +203,7 @@ impl Breaker {
             }
             (_, Phase::Closed { .. } | Phase::Open { .. } | Phase::HalfOpen { .. }) => None,
         };
-        Ok(Ticket { spell: self.spell, probe })
+        Ok(BreakerPermit { generation: self.generation, probe })
     }
 
     /// Why no call may be made now, if none may. Takes nothing.
@@ -226,9 +226,9 @@ impl Breaker {
     }
 
     /// Takes the result of a call into account. `jitter` is 0 to 1.
-    pub fn report(&mut self, ticket: Ticket, verdict: Verdict, elapsed_ms: i64, now_ms: i64, jitter: f64) {
+    pub fn report(&mut self, ticket: BreakerPermit, verdict: Verdict, elapsed_ms: i64, now_ms: i64, jitter: f64) {
         self.tick(now_ms, jitter);
-        if self.mode != Mode::Auto || ticket.spell != self.spell {
+        if self.mode != Mode::Auto || ticket.generation != self.generation {
             return;
         }
         let slow = elapsed_ms >= self.config.slow_call_ms;
@@ -237,7 +237,7 @@ impl Breaker {
             (Phase::Closed { window }, Verdict::Success | Verdict::Failure) => {
                 let failed = verdict == Verdict::Failure;
                 window.add(self.now_ms, failed, slow, self.config.window_calls_max, self.config.window_ms_max);
-                if too_bad(window, &self.config) {
+                if should_open(window, &self.config) {
                     self.open(jitter);
                 }
             }
@@ -276,7 +276,7 @@ impl Breaker {
     }
 
     fn close(&mut self) {
-        self.spell += 1;
+        self.generation += 1;
         self.openings = 0;
         self.phase = Phase::Closed { window: Window::default() };
     }
@@ -285,7 +285,7 @@ impl Breaker {
         let until_ms = self.now_ms.saturating_add(self.open_ms(jitter));
         // What the operator wants to know is since when payments are held up, not when it was last tried.
         let opened_at_ms = self.opened_at_ms().unwrap_or(self.now_ms);
-        self.spell += 1;
+        self.generation += 1;
         self.openings = self.openings.saturating_add(1);
         self.phase = Phase::Open { opened_at_ms, until_ms };
     }
@@ -306,7 +306,7 @@ impl Breaker {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a window has at most 10,000 calls")]
-fn too_bad(window: &Window, config: &BreakerConfig) -> bool {
+fn should_open(window: &Window, config: &BreakerSettings) -> bool {
     let calls = window.calls();
     let share = |count: usize| count as f64 / calls.max(1) as f64;
     calls >= config.calls_min

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// When the breaker opens, for how long, and how it tries again.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct BreakerConfig {
+pub struct BreakerSettings {
     /// How many of the latest calls count.
     pub window_calls_max: usize,
     /// How long a call counts.
@@ -28,7 +28,7 @@ pub struct BreakerConfig {
     pub probe_ms_max: i64,
 }
 
-impl Default for BreakerConfig {
+impl Default for BreakerSettings {
     fn default() -> Self {
         Self {
             window_calls_max: 40,
@@ -48,7 +48,7 @@ impl Default for BreakerConfig {
 /// The limit on concurrent charges following what the provider can really do.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct AdaptiveConfig {
+pub struct AdaptiveSettings {
     /// Whether the limit moves at all; otherwise it stays at `concurrency_max`.
     pub enabled: bool,
     /// The lowest limit; `concurrency_max` if that is lower.
@@ -63,7 +63,7 @@ pub struct AdaptiveConfig {
     pub quick_ms_max: i64,
 }
 
-impl Default for AdaptiveConfig {
+impl Default for AdaptiveSettings {
     fn default() -> Self {
         Self { enabled: true, concurrency_min: 4, concurrency_start: 8, tolerance: 1.5, quick_ms_max: 1_000 }
     }
@@ -72,7 +72,7 @@ impl Default for AdaptiveConfig {
 /// How many calls may be under way, how many may wait, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct BulkheadConfig {
+pub struct BulkheadSettings {
     /// The most charges under way at once.
     pub concurrency_max: usize,
     /// The most refunds and look-ups under way at once. A quarter of what charges may use is theirs alone, on top of
@@ -93,12 +93,12 @@ pub struct BulkheadConfig {
     /// The longest time after which a caller is asked to come back.
     pub retry_after_ms_max: i64,
     /// When the circuit breaker opens, and how it closes again.
-    pub breaker: BreakerConfig,
+    pub breaker: BreakerSettings,
     /// How the limit on charges follows what the provider can take.
-    pub adaptive: AdaptiveConfig,
+    pub adaptive: AdaptiveSettings,
 }
 
-impl Default for BulkheadConfig {
+impl Default for BulkheadSettings {
     fn default() -> Self {
         Self {
             concurrency_max: 16,
@@ -109,8 +109,8 @@ impl Default for BulkheadConfig {
             permit_ms_max: 30_000,
             backlog_len_max: 2_048,
             retry_after_ms_max: 30_000,
-            breaker: BreakerConfig::default(),
-            adaptive: AdaptiveConfig::default(),
+            breaker: BreakerSettings::default(),
+            adaptive: AdaptiveSettings::default(),
         }
     }
 }
@@ -120,7 +120,7 @@ impl Default for BulkheadConfig {
 #[error("{0}")]
 pub struct InvalidBulkhead(&'static str);
 
-impl BulkheadConfig {
+impl BulkheadSettings {
     /// Refuses settings with which nothing would ever pass, or nothing would ever be bounded.
     ///
     /// # Errors
@@ -175,20 +175,20 @@ mod tests {
 
     #[test]
     fn the_defaults_are_acceptable() {
-        assert_eq!(BulkheadConfig::default().check(), Ok(()));
+        assert_eq!(BulkheadSettings::default().check(), Ok(()));
     }
 
     #[test]
     fn settings_that_let_nothing_pass_are_refused() {
-        assert!(BulkheadConfig { concurrency_max: 0, ..BulkheadConfig::default() }.check().is_err());
-        let breaker = BreakerConfig { failure_rate_max: f64::NAN, ..BreakerConfig::default() };
-        assert!(BulkheadConfig { breaker, ..BulkheadConfig::default() }.check().is_err());
+        assert!(BulkheadSettings { concurrency_max: 0, ..BulkheadSettings::default() }.check().is_err());
+        let breaker = BreakerSettings { failure_rate_max: f64::NAN, ..BreakerSettings::default() };
+        assert!(BulkheadSettings { breaker, ..BulkheadSettings::default() }.check().is_err());
     }
 
     #[test]
     fn an_unknown_setting_is_refused() {
-        assert!(serde_json::from_str::<BulkheadConfig>(r#"{"concurrency":3}"#).is_err());
-        let config: BulkheadConfig = serde_json::from_str(r#"{"breaker":{"probes_max":1}}"#).unwrap();
+        assert!(serde_json::from_str::<BulkheadSettings>(r#"{"concurrency":3}"#).is_err());
+        let config: BulkheadSettings = serde_json::from_str(r#"{"breaker":{"probes_max":1}}"#).unwrap();
         assert_eq!(config.breaker.probes_max, 1);
     }
 }

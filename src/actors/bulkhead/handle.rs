@@ -3,7 +3,7 @@
 //! the actor, so that the next one counts the calls that are still under way, and hears of their end.
 
 use super::breaker::{BreakerState, Mode, Verdict};
-use super::config::BulkheadConfig;
+use super::config::BulkheadSettings;
 use super::latency::LatencyEstimate;
 use super::limiter::{Admitted, Lane, Reason};
 use super::status::{BulkheadStatus, DOWN_RETRY_AFTER_MS};
@@ -68,24 +68,24 @@ fn millis(duration: Duration) -> i64 {
 
 /// What the actor shows of itself.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Standing {
+pub(super) struct Snapshot {
     pub(super) status: BulkheadStatus,
     /// The breaker's spell.
-    pub(super) spell: u64,
+    pub(super) generation: u64,
     pub(super) charge_latency: LatencyEstimate,
-    pub(super) settle_latency: LatencyEstimate,
-    pub(super) settle_queued: usize,
+    pub(super) background_latency: LatencyEstimate,
+    pub(super) background_queued: usize,
 }
 
-impl Standing {
+impl Snapshot {
     fn down() -> Self {
         let latency = LatencyEstimate::default();
         Self {
             status: BulkheadStatus::down(),
-            spell: 0,
+            generation: 0,
             charge_latency: latency,
-            settle_latency: latency,
-            settle_queued: 0,
+            background_latency: latency,
+            background_queued: 0,
         }
     }
 }
@@ -93,12 +93,12 @@ impl Standing {
 /// What the handles and the actor have in common.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) config: BulkheadConfig,
+    pub(super) config: BulkheadSettings,
     pub(super) clock: Clock,
     actor: Mutex<Option<ActorRef<Message>>>,
     /// Requests in the mailbox, which ractor neither bounds nor counts.
     backlog: AtomicUsize,
-    standing: Mutex<Standing>,
+    snapshot: Mutex<Snapshot>,
     /// The permits that are out: their lanes, and when they were given. As many as there are places, and for a moment
     /// after a restart as many again.
     out: Mutex<BTreeMap<u64, (Lane, i64)>>,
@@ -126,12 +126,12 @@ impl Shared {
         self.actor.lock().clone()
     }
 
-    pub(super) fn publish(&self, standing: Standing) {
-        *self.standing.lock() = standing;
+    pub(super) fn publish(&self, snapshot: Snapshot) {
+        *self.snapshot.lock() = snapshot;
     }
 
-    fn standing(&self) -> Standing {
-        *self.standing.lock()
+    fn snapshot(&self) -> Snapshot {
+        *self.snapshot.lock()
     }
 
     fn out(&self) -> MutexGuard<'_, BTreeMap<u64, (Lane, i64)>> {
@@ -200,15 +200,15 @@ pub struct BulkheadHandle(Arc<Shared>);
 
 impl BulkheadHandle {
     /// A handle without an actor: everybody is deferred until a supervisor has started one by
-    /// [`BulkheadHandle::child_start`]. The settings are not checked here; see [`BulkheadConfig::check`].
+    /// [`BulkheadHandle::child_start`]. The settings are not checked here; see [`BulkheadSettings::check`].
     #[must_use]
-    pub fn new(config: BulkheadConfig) -> Self {
+    pub fn new(config: BulkheadSettings) -> Self {
         Self(Arc::new(Shared {
             config,
             clock: Clock::start(),
             actor: Mutex::new(None),
             backlog: AtomicUsize::new(0),
-            standing: Mutex::new(Standing::down()),
+            snapshot: Mutex::new(Snapshot::down()),
             out: Mutex::default(),
             actors: AtomicU64::new(0),
             mode: Mutex::new(Mode::Auto),
@@ -227,13 +227,13 @@ impl BulkheadHandle {
     pub async fn enter(&self, lane: Lane, deadline: Instant) -> Result<Permit, Deferred> {
         let wait = deadline.saturating_duration_since(Instant::now());
         if wait.is_zero() {
-            return Err(self.sent_away(lane, Reason::Expired));
+            return Err(self.sent_away(lane, Reason::Deadline));
         }
         let wait = wait.min(Duration::from_millis(match lane {
             Lane::Charge => self.0.config.queue_wait_ms_max,
-            Lane::Settle => self.0.config.background_wait_ms_max,
+            Lane::Background => self.0.config.background_wait_ms_max,
         }));
-        let Some(admission) = Admission::take(&self.0) else { return Err(self.sent_away(lane, Reason::Backlog)) };
+        let Some(admission) = Admission::take(&self.0) else { return Err(self.sent_away(lane, Reason::MailboxFull)) };
         let Some(actor) = self.0.actor() else { return Err(self.sent_away(lane, Reason::Down)) };
         let (reply, answer) = oneshot::channel();
         let until_ms = self.0.clock.now_ms().saturating_add(millis(wait));
@@ -245,7 +245,7 @@ impl BulkheadHandle {
             Ok(Ok(Ok(permit))) => Ok(permit.accepted()),
             Ok(Ok(Err(deferred))) => Err(deferred),
             Ok(Err(_)) => Err(self.sent_away(lane, Reason::Down)),
-            Err(_) => Err(self.sent_away(lane, Reason::Backlog)),
+            Err(_) => Err(self.sent_away(lane, Reason::MailboxFull)),
         }
     }
 
@@ -265,7 +265,7 @@ impl BulkheadHandle {
         if !self.0.actor().as_ref().is_some_and(alive) {
             return BulkheadStatus::down();
         }
-        let mut status = self.0.standing().status;
+        let mut status = self.0.snapshot().status;
         if let (BreakerState::Open, Some(at_ms)) = (status.state, status.next_probe_at_ms) {
             let left_ms = at_ms.saturating_sub(self.0.clock.now_ms()).max(0).unsigned_abs();
             status.retry_after_ms = left_ms.max(DOWN_RETRY_AFTER_MS);
@@ -276,7 +276,7 @@ impl BulkheadHandle {
     /// Whether no call would pass now: forced open by an operator, or open and not yet due for a probe. An open breaker
     /// that is due for a probe needs a caller to become half-open, so it does not count.
     #[must_use]
-    pub fn is_shut(&self) -> bool {
+    pub fn rejects_calls(&self) -> bool {
         let status = self.status();
         match status.state {
             BreakerState::Closed | BreakerState::HalfOpen | BreakerState::ForcedClosed => false,
@@ -302,13 +302,13 @@ impl BulkheadHandle {
     /// and from the calls that are under way. `None` when it would not be made at once.
     #[must_use]
     pub fn refund_expected_ms(&self) -> Option<u64> {
-        let standing = self.0.standing();
+        let snapshot = self.0.snapshot();
         let status = self.status();
         let passing = status.up && matches!(status.state, BreakerState::Closed | BreakerState::ForcedClosed);
         let oldest_ms = self.0.oldest_ms().unsigned_abs();
         // Before the first refund charges say how the provider is.
-        let known_ms = standing.settle_latency.known_ms().or(standing.charge_latency.known_ms()).unwrap_or(0);
-        (passing && standing.settle_queued == 0).then_some(known_ms.max(oldest_ms))
+        let known_ms = snapshot.background_latency.known_ms().or(snapshot.charge_latency.known_ms()).unwrap_or(0);
+        (passing && snapshot.background_queued == 0).then_some(known_ms.max(oldest_ms))
     }
 
     /// After how long it makes sense to try again now, in milliseconds, jittered: at least a second.
@@ -365,11 +365,11 @@ impl Permit {
     /// one more than the provider is to be tried with.
     #[must_use]
     pub fn is_void(&self) -> bool {
-        let standing = self.shared.standing();
-        match standing.status.state {
+        let snapshot = self.shared.snapshot();
+        match snapshot.status.state {
             BreakerState::Closed | BreakerState::ForcedClosed => false,
             BreakerState::ForcedOpen => true,
-            BreakerState::Open | BreakerState::HalfOpen => standing.spell != self.admitted.ticket.spell(),
+            BreakerState::Open | BreakerState::HalfOpen => snapshot.generation != self.admitted.ticket.generation(),
         }
     }
 

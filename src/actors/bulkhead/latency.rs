@@ -45,8 +45,8 @@ impl LatencyEstimate {
 
 /// Those who were turned away and have not come back yet: a leaky bucket that empties as fast as calls can be made.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Turns {
-    away: f64,
+pub struct VirtualQueue {
+    queued: f64,
     at_ms: i64,
 }
 
@@ -55,16 +55,16 @@ pub struct Turns {
     clippy::cast_possible_truncation,
     reason = "numbers of customers and times in milliseconds are far below 2^53"
 )]
-impl Turns {
-    /// Turns one more away while `ahead` are before it and `limit` calls of `service_ms` run at once; returns after how
+impl VirtualQueue {
+    /// Enqueues one more away while `ahead` are before it and `limit` calls of `service_ms` run at once; returns after how
     /// many milliseconds its turn comes.
-    pub fn send_away(&mut self, ahead: usize, limit: usize, service_ms: i64, now_ms: i64) -> i64 {
+    pub fn enqueue(&mut self, ahead: usize, limit: usize, service_ms: i64, now_ms: i64) -> i64 {
         let turn_ms = (service_ms.max(0) as f64).max(CROWDED_SERVICE_MS_MIN) / limit.max(1) as f64;
         let passed_ms = now_ms.saturating_sub(self.at_ms).max(0) as f64;
-        self.away = (self.away - passed_ms / turn_ms).max(0.0);
+        self.queued = (self.queued - passed_ms / turn_ms).max(0.0);
         self.at_ms = now_ms;
-        let wait_ms = (ahead as f64 + self.away) * turn_ms;
-        self.away += 1.0;
+        let wait_ms = (ahead as f64 + self.queued) * turn_ms;
+        self.queued += 1.0;
         wait_ms as i64
     }
 }
@@ -89,20 +89,20 @@ mod tests {
 
     #[test]
     fn those_who_are_sent_away_come_back_one_after_the_other() {
-        let mut turns = Turns::default();
-        let waits: Vec<i64> = (0..100).map(|_| turns.send_away(8, 8, 2_000, 0)).collect();
+        let mut turns = VirtualQueue::default();
+        let waits: Vec<i64> = (0..100).map(|_| turns.enqueue(8, 8, 2_000, 0)).collect();
         assert_eq!((waits[0], waits[1], waits[99]), (2_000, 2_250, 2_000 + 99 * 250));
         // Ten seconds later forty of them have had their turn.
-        assert_eq!(turns.send_away(8, 8, 2_000, 10_000), 2_000 + 60 * 250);
+        assert_eq!(turns.enqueue(8, 8, 2_000, 10_000), 2_000 + 60 * 250);
         // A provider that has become quick serves all of them at once.
-        assert_eq!(turns.send_away(8, 8, 5, 12_000), 200);
+        assert_eq!(turns.enqueue(8, 8, 5, 12_000), 200);
     }
 
     #[test]
     fn a_clock_that_goes_back_does_no_harm() {
-        let mut turns = Turns::default();
-        turns.send_away(0, 1, 1_000, i64::MAX);
-        assert_eq!(turns.send_away(0, 1, 1_000, i64::MIN), 1_000);
-        assert_eq!(turns.send_away(0, 0, i64::MIN, 0), 0);
+        let mut turns = VirtualQueue::default();
+        turns.enqueue(0, 1, 1_000, i64::MAX);
+        assert_eq!(turns.enqueue(0, 1, 1_000, i64::MIN), 1_000);
+        assert_eq!(turns.enqueue(0, 0, i64::MIN, 0), 0);
     }
 }

@@ -6,30 +6,30 @@
 //! leave no time for that. What was tried out above the start is forgotten as soon as it is no longer used: it says
 //! nothing of the provider as it will be when the next rush comes (as after idle times in RFC 7661).
 
-use super::config::AdaptiveConfig;
+use super::config::AdaptiveSettings;
 
 /// What is left of the limit after it shrank.
 const SHRINK: f64 = 0.8;
 /// The half-life of the quickest call: after so long without a quicker one it counts as twice as slow. It is long:
 /// while calls queue at the provider all of them are slow, and that must not become the baseline.
-const FORGET_MS: f64 = 600_000.0;
+const BASELINE_HALF_LIFE_MS: f64 = 600_000.0;
 /// The factor by which the baseline rises with every call at the lowest limit: calls that are slow even then are not
 /// slow because of their number.
-const FORGET_AT_FLOOR: f64 = 1.25;
+const BASELINE_RISE_AT_FLOOR: f64 = 1.25;
 /// A difference below this never counts as queueing at the provider, in milliseconds.
-const NOISE_MS: f64 = 50.0;
+const TOLERANCE_MS: f64 = 50.0;
 /// A call that is quicker than this never counts as queued at the provider, in milliseconds: on busy processors it
 /// rather waited here, and a lower limit would not help.
-const CALM_MS: f64 = 250.0;
+const UNCONGESTED_MS: f64 = 250.0;
 /// How long the limit may go unused before what is above the start is forgotten.
 const UNUSED_MS_MAX: i64 = 1_000;
 
 #[derive(Debug)]
 pub struct Limit {
-    config: AdaptiveConfig,
+    config: AdaptiveSettings,
     ceiling: usize,
     current: f64,
-    quickest_ms: Option<f64>,
+    baseline_ms: Option<f64>,
     observed_at_ms: i64,
     shrunk_at_ms: Option<i64>,
     /// When as many calls as it allows were last under way.
@@ -44,9 +44,9 @@ pub struct Limit {
 )]
 impl Limit {
     #[must_use]
-    pub fn new(config: AdaptiveConfig, ceiling: usize) -> Self {
+    pub fn new(config: AdaptiveSettings, ceiling: usize) -> Self {
         let current = config.concurrency_start.min(ceiling) as f64;
-        Self { config, ceiling, current, quickest_ms: None, observed_at_ms: 0, shrunk_at_ms: None, used_at_ms: 0 }
+        Self { config, ceiling, current, baseline_ms: None, observed_at_ms: 0, shrunk_at_ms: None, used_at_ms: 0 }
     }
 
     /// How many may be under way now, at least one.
@@ -67,10 +67,11 @@ impl Limit {
     /// Learns from a call that was answered after `elapsed_ms`, with `in_flight` under way until then.
     pub fn observe(&mut self, elapsed_ms: i64, in_flight: usize, now_ms: i64) {
         let elapsed = elapsed_ms.max(0) as f64;
-        let quickest = self.quickest_ms.map_or(elapsed, |quickest| (quickest * self.forgetting(now_ms)).min(elapsed));
-        self.quickest_ms = Some(quickest);
+        let baseline =
+            self.baseline_ms.map_or(elapsed, |baseline| (baseline * self.baseline_rise(now_ms)).min(elapsed));
+        self.baseline_ms = Some(baseline);
         self.observed_at_ms = now_ms;
-        if elapsed > (quickest * self.config.tolerance + NOISE_MS).max(CALM_MS) {
+        if elapsed > (baseline * self.config.tolerance + TOLERANCE_MS).max(UNCONGESTED_MS) {
             // Calls that were sent before the limit shrank say nothing about the new one.
             if self.shrunk_at_ms.is_none_or(|at_ms| now_ms.saturating_sub(at_ms) >= elapsed_ms) {
                 self.current = (self.current * SHRINK).max(self.floor());
@@ -92,10 +93,10 @@ impl Limit {
     }
 
     /// The factor by which the baseline has risen since the last call.
-    fn forgetting(&self, now_ms: i64) -> f64 {
+    fn baseline_rise(&self, now_ms: i64) -> f64 {
         let idle_ms = now_ms.saturating_sub(self.observed_at_ms).max(0) as f64;
         let at_floor = self.current <= self.floor();
-        (idle_ms / FORGET_MS).exp2() * if at_floor { FORGET_AT_FLOOR } else { 1.0 }
+        (idle_ms / BASELINE_HALF_LIFE_MS).exp2() * if at_floor { BASELINE_RISE_AT_FLOOR } else { 1.0 }
     }
 }
 
@@ -107,7 +108,7 @@ mod tests {
     /// Keeps as many calls under way as the limit allows, at a provider that serves `capacity` at once, each for
     /// `service_ms`; answers the limit after every call.
     fn simulate(start: usize, capacity: usize, service_ms: i64, calls: usize) -> Vec<usize> {
-        let config = AdaptiveConfig { concurrency_start: start, ..AdaptiveConfig::default() };
+        let config = AdaptiveSettings { concurrency_start: start, ..AdaptiveSettings::default() };
         let mut limit = Limit::new(config, 64);
         // Each server's time of becoming free, and each call's end and begin, the earliest on top.
         let mut servers: BinaryHeap<std::cmp::Reverse<i64>> = (0..capacity).map(|_| std::cmp::Reverse(0)).collect();
@@ -131,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_provider_that_has_become_slower_for_good_is_used_in_full_again() {
-        let mut limit = Limit::new(AdaptiveConfig::default(), 16);
+        let mut limit = Limit::new(AdaptiveSettings::default(), 16);
         for n in 0..10 {
             limit.observe(200, 16, n * 20);
         }
@@ -152,7 +153,7 @@ mod tests {
     #[test]
     fn what_was_tried_out_is_forgotten_when_it_is_not_used() {
         let tried_out = || {
-            let mut limit = Limit::new(AdaptiveConfig::default(), 16);
+            let mut limit = Limit::new(AdaptiveSettings::default(), 16);
             for n in 0..200 {
                 limit.observe(5, 16, n);
             }
@@ -189,7 +190,7 @@ mod tests {
 
     #[test]
     fn calls_that_wait_for_our_own_processors_do_not_lower_it() {
-        let mut limit = Limit::new(AdaptiveConfig::default(), 16);
+        let mut limit = Limit::new(AdaptiveSettings::default(), 16);
         for n in 0..200 {
             limit.observe(1 + 200 * (n % 2), 16, n * 10);
         }
@@ -200,7 +201,7 @@ mod tests {
 
     #[test]
     fn it_never_leaves_its_bounds() {
-        let mut limit = Limit::new(AdaptiveConfig::default(), 16);
+        let mut limit = Limit::new(AdaptiveSettings::default(), 16);
         limit.observe(1, 16, 0);
         for n in 1..200_i64 {
             limit.observe(n * 1_000, 16, n * 1_000_000);
@@ -214,7 +215,7 @@ mod tests {
 
     #[test]
     fn switched_off_it_does_not_move() {
-        let mut limit = Limit::new(AdaptiveConfig { enabled: false, ..AdaptiveConfig::default() }, 16);
+        let mut limit = Limit::new(AdaptiveSettings { enabled: false, ..AdaptiveSettings::default() }, 16);
         limit.observe(1, 16, 0);
         limit.observe(100_000, 16, 100_000);
         assert_eq!(limit.get(), 16);

@@ -5,9 +5,9 @@
 //! for settling only. While the breaker is half-open, settling gets the first probe and then leaves the others to
 //! charges for a while, so that neither lane waits for the other for ever.
 
-use super::breaker::{Breaker, BreakerState, Mode, Ticket, Verdict};
-use super::config::BulkheadConfig;
-use super::latency::{LatencyEstimate, Turns};
+use super::breaker::{Breaker, BreakerPermit, BreakerState, Mode, Verdict};
+use super::config::BulkheadSettings;
+use super::latency::{LatencyEstimate, VirtualQueue};
 use super::limit::Limit;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -24,19 +24,19 @@ pub enum Lane {
     /// A new charge.
     Charge,
     /// A refund or a look-up: what settles a payment that exists. It has places of its own.
-    Settle,
+    Background,
 }
 
 impl Lane {
     /// Both lanes.
-    pub const ALL: [Lane; 2] = [Self::Charge, Self::Settle];
+    pub const ALL: [Lane; 2] = [Self::Charge, Self::Background];
 
     /// Its name in metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Charge => "charge",
-            Self::Settle => "background",
+            Self::Background => "background",
         }
     }
 }
@@ -51,9 +51,9 @@ pub enum Reason {
     /// No place became free in time.
     QueueTimeout,
     /// The caller's own deadline had passed already.
-    Expired,
+    Deadline,
     /// Too many messages wait in the actor's mailbox.
-    Backlog,
+    MailboxFull,
     /// The bulkhead is being restarted.
     Down,
 }
@@ -61,7 +61,7 @@ pub enum Reason {
 impl Reason {
     /// All reasons.
     pub const ALL: [Reason; 6] =
-        [Self::Breaker, Self::QueueFull, Self::QueueTimeout, Self::Expired, Self::Backlog, Self::Down];
+        [Self::Breaker, Self::QueueFull, Self::QueueTimeout, Self::Deadline, Self::MailboxFull, Self::Down];
 
     /// Its name in metrics.
     #[must_use]
@@ -70,8 +70,8 @@ impl Reason {
             Self::Breaker => "breaker",
             Self::QueueFull => "queue_full",
             Self::QueueTimeout => "queue_timeout",
-            Self::Expired => "deadline",
-            Self::Backlog => "mailbox_full",
+            Self::Deadline => "deadline",
+            Self::MailboxFull => "mailbox_full",
             Self::Down => "down",
         }
     }
@@ -91,7 +91,7 @@ pub struct Admitted {
     /// Whose places it uses.
     pub lane: Lane,
     /// The breaker's permission, which goes back to it with the outcome.
-    pub ticket: Ticket,
+    pub ticket: BreakerPermit,
     /// How long it should take, in milliseconds.
     pub expected_ms: i64,
 }
@@ -118,7 +118,7 @@ struct Waiting<W> {
 struct Out {
     lane: Lane,
     /// None when it was given by a limiter before this one, whose breaker is not this one's.
-    ticket: Option<Ticket>,
+    ticket: Option<BreakerPermit>,
     begun_ms: i64,
 }
 
@@ -138,14 +138,14 @@ impl<W> Default for Places<W> {
 /// The permits that are out, the queue of each lane, the limit and the breaker.
 #[derive(Debug)]
 pub struct Limiter<W> {
-    config: BulkheadConfig,
+    config: BulkheadSettings,
     breaker: Breaker,
     limit: Limit,
     charge: Places<W>,
     settle: Places<W>,
     out: BTreeMap<u64, Out>,
     next_id: u64,
-    turns: Turns,
+    turns: VirtualQueue,
     /// The latest present it was told.
     now_ms: i64,
     /// When a charge last asked to enter.
@@ -157,14 +157,18 @@ pub struct Limiter<W> {
 impl<W: Waiter> Limiter<W> {
     /// A limiter with empty queues and a closed breaker.
     #[must_use]
-    pub fn new(config: BulkheadConfig) -> Self {
+    pub fn new(config: BulkheadSettings) -> Self {
         Self::after(config, 0, [])
     }
 
     /// The limiter that follows on another one: with the calls that are still under way, each with its lane and its
     /// begin, and with ids from `first_id` on, which must be higher than any before.
     #[must_use]
-    pub fn after(config: BulkheadConfig, first_id: u64, under_way: impl IntoIterator<Item = (u64, Lane, i64)>) -> Self {
+    pub fn after(
+        config: BulkheadSettings,
+        first_id: u64,
+        under_way: impl IntoIterator<Item = (u64, Lane, i64)>,
+    ) -> Self {
         let mut limiter = Self {
             breaker: Breaker::new(config.breaker),
             limit: Limit::new(config.adaptive, config.concurrency_max),
@@ -172,7 +176,7 @@ impl<W: Waiter> Limiter<W> {
             settle: Places::default(),
             out: BTreeMap::new(),
             next_id: first_id,
-            turns: Turns::default(),
+            turns: VirtualQueue::default(),
             now_ms: i64::MIN,
             charge_asked_at_ms: i64::MIN,
             settle_probed: None,
@@ -246,7 +250,7 @@ impl<W: Waiter> Limiter<W> {
         self.now_ms = self.now_ms.max(now_ms);
         self.revoke(now_ms, jitter, &mut effects);
         self.breaker.tick(now_ms, jitter);
-        for lane in [Lane::Settle, Lane::Charge] {
+        for lane in [Lane::Background, Lane::Charge] {
             self.expire(lane, now_ms, jitter, &mut effects);
             self.admit(lane, now_ms, jitter, &mut effects);
         }
@@ -289,7 +293,7 @@ impl<W: Waiter> Limiter<W> {
 
     /// How many refunds and look-ups wait for a place.
     #[must_use]
-    pub fn settle_queued(&self) -> usize {
+    pub fn background_queued(&self) -> usize {
         self.settle.queue.len()
     }
 
@@ -304,7 +308,7 @@ impl<W: Waiter> Limiter<W> {
     pub fn latency(&self, lane: Lane) -> LatencyEstimate {
         match lane {
             Lane::Charge => self.charge.latency,
-            Lane::Settle => self.settle.latency,
+            Lane::Background => self.settle.latency,
         }
     }
 
@@ -317,7 +321,7 @@ impl<W: Waiter> Limiter<W> {
                     return 0;
                 }
                 let mut turns = self.turns;
-                turns.send_away(self.ahead(), self.limit.get(), self.service_ms(now_ms), now_ms)
+                turns.enqueue(self.ahead(), self.limit.get(), self.service_ms(now_ms), now_ms)
             }
             BreakerState::Open => self.breaker.next_probe_at_ms().unwrap_or(now_ms).saturating_sub(now_ms),
             BreakerState::ForcedOpen => self.config.breaker.open_ms_max,
@@ -328,7 +332,7 @@ impl<W: Waiter> Limiter<W> {
     fn places(&mut self, lane: Lane) -> &mut Places<W> {
         match lane {
             Lane::Charge => &mut self.charge,
-            Lane::Settle => &mut self.settle,
+            Lane::Background => &mut self.settle,
         }
     }
 
@@ -343,7 +347,7 @@ impl<W: Waiter> Limiter<W> {
         let room = charges + settling < limit + share;
         match lane {
             Lane::Charge => charges < limit && room,
-            Lane::Settle => {
+            Lane::Background => {
                 let own = settling < share;
                 let lent = room && self.charge.queue.is_empty() && settling < self.config.background_concurrency_max;
                 (own || lent) && !self.charges_come_first(now_ms)
@@ -355,7 +359,7 @@ impl<W: Waiter> Limiter<W> {
     fn charges_come_first(&self, now_ms: i64) -> bool {
         self.breaker.state() == BreakerState::HalfOpen
             && self.config.breaker.probes_max > 1
-            && self.settle_probed.is_some_and(|(spell, _)| spell == self.breaker.spell())
+            && self.settle_probed.is_some_and(|(generation, _)| generation == self.breaker.generation())
             && now_ms < self.charges_come_first_until_ms()
     }
 
@@ -400,7 +404,7 @@ impl<W: Waiter> Limiter<W> {
                 // No customer waits for a refund, so it may wait for the next probe, or for the end of this one.
                 Some(refused) => {
                     let trying = self.breaker.state() == BreakerState::HalfOpen;
-                    lane == Lane::Settle && (trying || now_ms.saturating_add(refused.retry_after_ms) < until_ms)
+                    lane == Lane::Background && (trying || now_ms.saturating_add(refused.retry_after_ms) < until_ms)
                 }
             };
             if stays {
@@ -420,15 +424,16 @@ impl<W: Waiter> Limiter<W> {
         }
     }
 
-    fn begin(&mut self, lane: Lane, ticket: Ticket, now_ms: i64) -> Admitted {
+    fn begin(&mut self, lane: Lane, ticket: BreakerPermit, now_ms: i64) -> Admitted {
         let expected_ms = self.latency(lane).expected_ms(self.oldest_ms(now_ms));
         let id = self.next_id;
         self.next_id += 1;
         self.out.insert(id, Out { lane, ticket: Some(ticket), begun_ms: now_ms });
         self.places(lane).in_flight += 1;
-        if lane == Lane::Settle && self.breaker.state() == BreakerState::HalfOpen {
-            let spell = self.breaker.spell();
-            self.settle_probed = self.settle_probed.filter(|(known, _)| *known == spell).or(Some((spell, now_ms)));
+        if lane == Lane::Background && self.breaker.state() == BreakerState::HalfOpen {
+            let generation = self.breaker.generation();
+            self.settle_probed =
+                self.settle_probed.filter(|(known, _)| *known == generation).or(Some((generation, now_ms)));
         }
         Admitted { id, lane, ticket, expected_ms }
     }
@@ -449,16 +454,16 @@ impl<W: Waiter> Limiter<W> {
         self.charge.queue.len() + self.charge.in_flight
     }
 
-    /// Turns a caller away for at least `wait_ms`; a charge also until its turn comes after those turned away before.
+    /// Sends a caller away for at least `wait_ms`; a charge also until its turn comes after those turned away before.
     fn defer(&mut self, lane: Lane, who: W, reason: Reason, wait_ms: i64, now_ms: i64, jitter: f64) -> Effect<W> {
         let turn_ms = match lane {
             Lane::Charge => {
                 let service_ms = self.service_ms(now_ms);
                 // When the breaker lets calls pass again, nothing is queued before those who come back.
                 let ahead = if reason == Reason::Breaker { 0 } else { self.ahead() };
-                self.turns.send_away(ahead, self.limit.get(), service_ms, now_ms)
+                self.turns.enqueue(ahead, self.limit.get(), service_ms, now_ms)
             }
-            Lane::Settle => 0,
+            Lane::Background => 0,
         };
         Effect::Defer(who, self.bounded(wait_ms.saturating_add(turn_ms), jitter), lane, reason)
     }

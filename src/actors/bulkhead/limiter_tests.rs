@@ -11,11 +11,11 @@ impl Waiter for u32 {
 const GONE: u32 = u32::MAX;
 
 fn limiter() -> Limiter<u32> {
-    Limiter::new(BulkheadConfig {
+    Limiter::new(BulkheadSettings {
         concurrency_max: 2,
         background_concurrency_max: 1,
         queue_len_max: 2,
-        ..BulkheadConfig::default()
+        ..BulkheadSettings::default()
     })
 }
 
@@ -61,12 +61,12 @@ fn refunds_pass_while_charges_wait() {
     for who in 1..=4 {
         limiter.enter(Lane::Charge, who, 800, 0, 0.0);
     }
-    assert_eq!(admitted(&limiter.enter(Lane::Settle, 9, 800, 0, 0.0)), [9]);
+    assert_eq!(admitted(&limiter.enter(Lane::Background, 9, 800, 0, 0.0)), [9]);
 }
 
 #[test]
 fn without_a_queue_a_free_place_is_still_given() {
-    let mut limiter: Limiter<u32> = Limiter::new(BulkheadConfig { queue_len_max: 0, ..BulkheadConfig::default() });
+    let mut limiter: Limiter<u32> = Limiter::new(BulkheadSettings { queue_len_max: 0, ..BulkheadSettings::default() });
     assert_eq!(admitted(&limiter.enter(Lane::Charge, 1, 0, 0, 0.0)), [1]);
 }
 

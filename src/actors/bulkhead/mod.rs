@@ -16,7 +16,7 @@ mod status;
 mod window;
 
 pub use breaker::{BreakerState, Mode};
-pub use config::{AdaptiveConfig, BreakerConfig, BulkheadConfig, InvalidBulkhead};
+pub use config::{AdaptiveSettings, BreakerSettings, BulkheadSettings, InvalidBulkhead};
 pub use handle::{BulkheadHandle, Deferred, Outcome, Permit};
 pub use limiter::Lane;
 pub use status::BulkheadStatus;

@@ -2,12 +2,12 @@
 //! intent journaled first. What it cannot finish, the settle timer finishes; it never charges a second time while
 //! the outcome of the first is unknown.
 
-mod again;
+mod retry;
 
 use super::Payments;
 use super::deferred::DeferredPayments;
 use super::in_flight::{AlreadyInFlight, InFlightPayment, InFlightPayments, Work};
-use super::not_found_retries::{Disputes, NotFoundRetries};
+use super::not_found_retries::{MismatchRetries, NotFoundRetries};
 use super::order::Order;
 use crate::actors::api::{PaymentMeans, ServiceError};
 use crate::actors::bulkhead::{BulkheadHandle, Lane, Outcome, Permit};
@@ -75,7 +75,7 @@ pub struct Cashier {
     in_flight: Arc<InFlightPayments>,
     deferred: Arc<DeferredPayments>,
     not_found_retries: Mutex<NotFoundRetries>,
-    disputes: Mutex<Disputes>,
+    disputes: Mutex<MismatchRetries>,
     pub(super) tasks: TaskTracker,
 }
 
@@ -92,7 +92,7 @@ impl Cashier {
     ) -> Arc<Self> {
         let (in_flight, tasks) = (InFlightPayments::new(Arc::clone(&deferred)), TaskTracker::new());
         let not_found_retries = Mutex::new(NotFoundRetries::new(call_timeout.min(SETTLE_AFTER_MAX)));
-        let disputes = Mutex::new(Disputes::new(DISPUTED));
+        let disputes = Mutex::new(MismatchRetries::new(DISPUTED));
         Arc::new(Cashier {
             payments,
             journal,
@@ -325,7 +325,7 @@ impl Cashier {
             Err(ProviderError::Unknown(why)) => {
                 lock(&self.not_found_retries).forget(payment_no);
                 tracing::warn!(%payment_no, why, "charge outcome unknown");
-                (Command::LoseSight { attempt }, deferred)
+                (Command::MarkUnknown { attempt }, deferred)
             }
         };
         match self.tell(payment_no, news).await {
@@ -360,7 +360,7 @@ impl Cashier {
             payment.as_ref().map(|payment| &payment.status),
             Some(Status::Cancelled(Cancelled::Charged { refunded: false, .. }))
         );
-        if !due || wait_max.is_zero() || self.guard.is_shut() {
+        if !due || wait_max.is_zero() || self.guard.rejects_calls() {
             return Ok(payment);
         }
         let expected_ms = self.guard.refund_expected_ms().filter(|ms| *ms <= REFUND_QUICK_MS);
@@ -396,7 +396,8 @@ impl Cashier {
         let Some(payment) = payment else { return Ok(()) };
         let Some(outstanding) = payment.outstanding() else { return Ok(()) };
         let deadline = Instant::now() + self.call_timeout;
-        let permit = self.guard.enter(Lane::Settle, deadline).await.map_err(|_| retry("the provider is guarded"))?;
+        let permit =
+            self.guard.enter(Lane::Background, deadline).await.map_err(|_| retry("the provider is guarded"))?;
         let news = match outstanding {
             Outstanding::Charge => self.inquire(payment_no, &payment, permit).await?,
             Outstanding::Refund(amount) => self.refund(payment_no, &payment, amount, permit).await?,

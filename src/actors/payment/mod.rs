@@ -35,7 +35,7 @@ impl Entity for Payments {
             Command::Approve { .. } => "approve",
             Command::Decline { .. } => "decline",
             Command::NotCharged { .. } => "not charged",
-            Command::LoseSight { .. } => "lose sight",
+            Command::MarkUnknown { .. } => "lose sight",
             Command::Cancel { .. } => "cancel",
             Command::RefundDone { .. } => "refund done",
         }
@@ -127,7 +127,7 @@ mod tests {
         let cancel = Command::Cancel { subject, amount: won(1_000), keep: won(100) };
         let approve = |attempt| Command::Approve { attempt, provider_ref: "ch_1".to_owned() };
         let (lost, declined) =
-            (Command::LoseSight { attempt: 1 }, Command::Decline { attempt: 1, reason: "no".to_owned() });
+            (Command::MarkUnknown { attempt: 1 }, Command::Decline { attempt: 1, reason: "no".to_owned() });
         let refunded = Command::RefundDone { provider_ref: "re_1".to_owned() };
         let (since, stays, ends) = (|later| vec![Some(AT_MS + later)], Vec::new, || vec![None]);
         let again = [request.clone(), lost.clone(), declined, request.clone(), approve(2)];

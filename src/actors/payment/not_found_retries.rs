@@ -49,12 +49,12 @@ impl NotFoundRetries {
 /// Payments on which the provider's record and ours disagree. A person has to resolve them, so the provider is seldom
 /// asked again.
 #[derive(Debug)]
-pub(super) struct Disputes {
+pub(super) struct MismatchRetries {
     again: Backoff,
     open: HashMap<PaymentNo, (u32, Instant)>,
 }
 
-impl Disputes {
+impl MismatchRetries {
     pub(super) fn new(again: Backoff) -> Self {
         Self { again, open: HashMap::new() }
     }
@@ -128,7 +128,8 @@ mod tests {
 
     #[test]
     fn a_dispute_is_left_alone_for_longer_each_time() {
-        let (mut disputes, start, a) = (Disputes::new(Backoff::new(60_000, 3_600_000)), Instant::now(), no("pay-a"));
+        let (mut disputes, start, a) =
+            (MismatchRetries::new(Backoff::new(60_000, 3_600_000)), Instant::now(), no("pay-a"));
         assert_eq!(disputes.left(&a, start), None);
         let first = disputes.note(&a, start);
         assert!(first >= 45 * SECOND && disputes.left(&a, start) == Some(first));

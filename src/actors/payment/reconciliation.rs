@@ -18,7 +18,7 @@ use crate::domain::money::Money;
 use crate::domain::payment::{Outstanding, Payment};
 use crate::domain::reconciliation::{Finding, Moved, Movement, compare};
 use crate::providers::{
-    Found, FoundRefund, Kind, LedgerEntry, PaymentProvider, ProviderError, RECORD_PAGE_LEN_MAX, RecordPage,
+    Found, FoundRefund, Kind, LEDGER_PAGE_LEN_MAX, LedgerEntry, LedgerPage, PaymentProvider, ProviderError,
 };
 use crate::store::journal::{Journal, ReadError};
 use crate::store::schema::payment::STATE_KIND;
@@ -209,7 +209,7 @@ impl Reconciler {
 
     async fn ask<T>(&self, call: impl Future<Output = Result<T, ProviderError>>) -> Result<T, ReconcileError> {
         self.pause().await;
-        if self.guard.as_ref().is_some_and(BulkheadHandle::is_shut) {
+        if self.guard.as_ref().is_some_and(BulkheadHandle::rejects_calls) {
             return Err(ReconcileError::Guarded);
         }
         Ok(within(self.call_timeout, call).await?)
@@ -272,7 +272,7 @@ static NOTHING: Moved = Moved { charges: Vec::new(), refunds: Vec::new() };
 
 #[derive(Default)]
 struct Record {
-    moved: HashMap<ReservationNo, Entry>,
+    moved: HashMap<ReservationNo, ReservationMovements>,
     charges: u64,
     refunds: u64,
     /// Where the page begins that was the last one.
@@ -282,7 +282,7 @@ struct Record {
 }
 
 #[derive(Default)]
-struct Entry {
+struct ReservationMovements {
     moved: Moved,
     /// Whether a payment of ours belongs to it.
     met: bool,
@@ -292,8 +292,8 @@ impl Record {
     /// Reads from where it ended last to the present end of the record.
     async fn read_on(&mut self, by: &Reconciler, progress: Progress<'_>) -> Result<(), ReconcileError> {
         loop {
-            let page = by.ask(by.provider.record(self.cursor.as_deref(), RECORD_PAGE_LEN_MAX)).await?;
-            let RecordPage { items, next } = page;
+            let page = by.ask(by.provider.record(self.cursor.as_deref(), LEDGER_PAGE_LEN_MAX)).await?;
+            let LedgerPage { items, next } = page;
             let stands_still = items.is_empty() || next == self.cursor;
             let len = items.len();
             for entry in items.into_iter().skip(self.taken) {

@@ -155,13 +155,13 @@ impl UnsettledMonitor {
     }
 }
 
-struct Watchman {
+struct UnsettledScanner {
     journal: Arc<dyn Journal>,
     clock: Arc<dyn Clock>,
     unsettled_monitor: Arc<UnsettledMonitor>,
 }
 
-impl Watchman {
+impl UnsettledScanner {
     async fn look(&self) -> Result<UnsettledCounts, ReadError> {
         let (mut unsettled, mut after, mut read) = (UnsettledCounts::default(), None::<Timer>, 0);
         while read < TIMERS_MAX {
@@ -183,7 +183,7 @@ impl Watchman {
     }
 }
 
-impl Recurring for Watchman {
+impl Recurring for UnsettledScanner {
     fn turn(&self) -> BoxFuture<'_, Duration> {
         Box::pin(async {
             let begun = Instant::now();
@@ -197,7 +197,7 @@ impl Recurring for Watchman {
 }
 
 pub fn part(journal: &Arc<dyn Journal>, clock: &Arc<dyn Clock>, unsettled_monitor: &Arc<UnsettledMonitor>) -> Part {
-    let watchman = Watchman {
+    let watchman = UnsettledScanner {
         journal: Arc::clone(journal),
         clock: Arc::clone(clock),
         unsettled_monitor: Arc::clone(unsettled_monitor),

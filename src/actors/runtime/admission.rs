@@ -1,20 +1,20 @@
-//! Bounded permits, since mailboxes are not bounded: every question holds one of its context, its shard and its
-//! entity from before it is sent until it is answered or dropped. Refuses at once and never queues.
+//! Admission control, since mailboxes are unbounded: every ask holds a permit of its context, of its shard and of its
+//! entity from before it is sent until it is answered or dropped. Rejects at once and never queues.
 
 use super::metric;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// Who asks.
+/// The priority of an ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// Somebody outside, who can be turned away.
+    /// From outside the service; can be rejected.
     External,
-    /// The service itself, finishing what it has begun; a reserve is kept for it.
+    /// From the service itself, to finish work that it has begun; has a reserve of permits.
     Internal,
 }
 
-/// Counts what is under way in one scope, up to a bound, with a reserve for the service itself.
+/// A counting semaphore of one scope, with a reserve for the service itself. Never waits.
 #[derive(Debug)]
 pub(super) struct Gate {
     count: AtomicU32,
@@ -23,7 +23,7 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// With the bound for asks from outside and what the service itself may have on top.
+    /// `reserve` is what the service itself may have on top of `external_max`.
     pub(super) fn new(external_max: u32, reserve: u32) -> Self {
         Self { count: AtomicU32::new(0), external_max, internal_max: external_max.saturating_add(reserve) }
     }
@@ -34,7 +34,7 @@ impl Gate {
             Class::External => self.external_max,
             Class::Internal => self.internal_max,
         };
-        // Adding first and taking back may refuse one too many for a moment at the bound, never admit one.
+        // At the bound, adding first and taking back may reject one ask too many, but never admits one.
         if self.count.fetch_add(1, Ordering::Relaxed) < max {
             return true;
         }
@@ -42,18 +42,17 @@ impl Gate {
         false
     }
 
-    /// Returns a permit.
     pub(super) fn leave(&self) {
         self.count.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// How many permits are out.
+    /// The permits in use.
     pub(super) fn count(&self) -> u32 {
         self.count.load(Ordering::Relaxed)
     }
 }
 
-/// Where a permit was refused.
+/// The level at which a permit was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
     Context,
@@ -77,7 +76,7 @@ pub(super) fn rejections_total(context: &'static str, scope: Scope) -> metrics::
     metrics::counter!(metric::ADMISSION_REJECTIONS, "context" => context, "scope" => scope.name())
 }
 
-/// The gate of a shard, and a count of everything it ever admitted, which serves as its clock for idleness.
+/// The gate of a shard, and the number of asks it ever admitted, which is the logical clock for idleness.
 #[derive(Debug)]
 pub(super) struct ShardGate {
     gate: Gate,
@@ -89,13 +88,12 @@ impl ShardGate {
         Self { gate: Gate::new(external_max, reserve), admitted: AtomicU64::new(0) }
     }
 
-    /// How many questions this shard has admitted so far.
     pub(super) fn admitted(&self) -> u64 {
         self.admitted.load(Ordering::Relaxed)
     }
 }
 
-/// The gate of an entity, and when it was last asked something, by its shard's count of admitted questions.
+/// The gate of an entity, and its last use by the shard's count of admitted asks.
 #[derive(Debug)]
 pub(super) struct EntityGate {
     gate: Gate,
@@ -107,7 +105,7 @@ impl EntityGate {
         Self { gate: Gate::new(external_max, reserve), used_at: AtomicU64::new(0) }
     }
 
-    /// Whether somebody asks it now.
+    /// Whether an ask is in flight.
     pub(super) fn is_busy(&self) -> bool {
         self.gate.count() > 0
     }
@@ -117,7 +115,7 @@ impl EntityGate {
     }
 }
 
-/// The permits of one question; returned when dropped.
+/// The permits of one ask; dropping returns them.
 pub(super) struct Permit {
     context: Arc<Gate>,
     shard: Arc<ShardGate>,
@@ -125,7 +123,6 @@ pub(super) struct Permit {
 }
 
 impl Permit {
-    /// Takes the permits of the context and of the shard.
     pub(super) fn enter(context: &Arc<Gate>, shard: &Arc<ShardGate>, class: Class) -> Result<Self, Scope> {
         if !context.enter(class) {
             return Err(Scope::Context);
@@ -137,7 +134,7 @@ impl Permit {
         Ok(Self { context: Arc::clone(context), shard: Arc::clone(shard), entity: None })
     }
 
-    /// Takes the permit of an entity, in place of that of an earlier incarnation, and marks it as in use.
+    /// Takes the permit of an entity, in place of that of an earlier incarnation, and records the use.
     pub(super) fn enter_entity(&mut self, entity: &Arc<EntityGate>, class: Class) -> bool {
         if !entity.gate.enter(class) {
             return false;

@@ -1,5 +1,5 @@
-//! One question and its one answer: what the caller says beside the command, and both ends of its way. A question that is dropped anywhere on its way answers itself, and says truthfully whether
-//! anything can have been done.
+//! One ask and its one answer: the options of the caller, and both ends of the channel. An ask that is dropped anywhere
+//! answers itself, with an error that says whether anything can have been done.
 
 use super::admission::{Class, EntityGate, Permit};
 use super::cell::{ABANDONED, APPENDING, BEGUN, Cell, QUEUED, Waiting};
@@ -14,46 +14,46 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::Span;
 
-/// The caller's name for a command, so that the same command gets the same answer again.
+/// An idempotency key: a command with the same id gets the recorded answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandId {
     /// Unique among the commands of all contexts.
     pub id: Arc<str>,
-    /// Until when the answer is remembered, in milliseconds since the epoch.
+    /// Until when the answer is recorded, in milliseconds since the epoch.
     pub expires_ms: i64,
 }
 
-/// What the caller says beside the command.
+/// The options of an ask.
 #[derive(Debug, Clone)]
 pub struct Ask {
-    /// Work that has not begun by then is not begun, and nobody waits any longer.
+    /// Work that has not begun by then is not begun, and the caller stops waiting.
     pub deadline: Instant,
-    /// Who asks.
+    /// Internal asks have a reserve of permits.
     pub class: Class,
-    /// The event of another shard that led to the command; repeats of it are dropped.
+    /// The event of another shard that led to the command; a repeat is not decided again.
     pub cause: Option<Cause>,
-    /// The caller's name for the command.
+    /// With an id, a repeat gets the recorded answer.
     pub command_id: Option<CommandId>,
 }
 
 impl Ask {
-    /// From outside, to be answered within `timeout`.
+    /// An ask from outside, with a deadline `timeout` from now.
     pub fn external(timeout: Duration) -> Self {
         Self { deadline: Instant::now() + timeout, class: Class::External, cause: None, command_id: None }
     }
 
-    /// From the service itself, to be answered within `timeout`.
+    /// An ask of the service itself, with a deadline `timeout` from now.
     pub fn internal(timeout: Duration) -> Self {
         Self { class: Class::Internal, ..Self::external(timeout) }
     }
 
-    /// With the event that led to the command.
+    /// Sets the event that led to the command.
     #[must_use]
     pub fn caused_by(self, cause: Cause) -> Self {
         Self { cause: Some(cause), ..self }
     }
 
-    /// With the caller's name for the command, remembered until `expires_ms`.
+    /// Sets the id of the command; its answer is recorded until `expires_ms`.
     #[must_use]
     pub fn identified(self, id: impl Into<Arc<str>>, expires_ms: i64) -> Self {
         Self { command_id: Some(CommandId { id: id.into(), expires_ms }), ..self }
@@ -63,19 +63,19 @@ impl Ask {
 /// Why there is no answer. Only `Unknown` leaves open whether the command was carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
-    /// Too much is waiting already: nothing was done.
+    /// A bound of asks in flight is reached: nothing was done.
     #[error("overloaded, to be tried again in {retry_after_ms} ms")]
     Overloaded {
         /// How long to wait, in milliseconds.
         retry_after_ms: u64,
     },
-    /// The context or the shard is down, or the command cannot be carried out now: nothing was done.
+    /// The context or the shard is down, or the entity cannot be loaded or written now: nothing was done.
     #[error("unavailable, to be tried again in {retry_after_ms} ms")]
     Unavailable {
         /// How long to wait, in milliseconds.
         retry_after_ms: u64,
     },
-    /// The entity has failed too often and is left alone for a while: nothing was done.
+    /// The entity has failed too often and is in quarantine: nothing was done.
     #[error("quarantined, to be tried again in {retry_after_ms} ms")]
     Quarantined {
         /// How long to wait, in milliseconds.
@@ -84,21 +84,21 @@ pub enum AskError {
     /// The deadline passed before the work was begun: nothing was done.
     #[error("the deadline passed before the work was begun")]
     Expired,
-    /// Nobody can tell whether it was done.
+    /// The command may or may not have been carried out.
     #[error("the outcome is unknown")]
     Unknown,
 }
 
-/// What a command led to, and, when it changed something, where its last event stands.
+/// The reply or rejection and, when the command changed something, the shard and position of its last event.
 pub type Answer<E> = (Result<<E as Entity>::Reply, <E as Entity>::Rejection>, Option<(ShardId, u64)>);
 pub(super) type Outcome<E> = Result<Answer<E>, AskError>;
 
-/// The caller's end: waits for the answer, but no longer than until the deadline.
+/// The caller's end: waits for the answer until the deadline.
 pub(super) struct Waiter<'a, E: Entity> {
     cell: Arc<Cell<Outcome<E>>>,
     deadline: Instant,
     waiting: &'a Waiting<Outcome<E>>,
-    /// Its place among those who wait, once it does.
+    /// Its slot in `waiting`, from the first poll on.
     place: Option<usize>,
 }
 
@@ -134,12 +134,12 @@ impl<E: Entity> Drop for Waiter<'_, E> {
         if let Some(place) = self.place {
             self.waiting.leave(place);
         }
-        // Whoever asked has gone: what has not begun need not be begun.
+        // The caller has gone: work that has not begun need not begin.
         self.cell.step(QUEUED, ABANDONED);
     }
 }
 
-/// The answering end; carries the permits, which are returned before the caller learns the answer.
+/// The answering end; holds the permits, which are returned before the caller gets the answer.
 pub(super) struct Port<E: Entity> {
     cell: Arc<Cell<Outcome<E>>>,
     permit: Option<Permit>,
@@ -147,7 +147,7 @@ pub(super) struct Port<E: Entity> {
 }
 
 impl<E: Entity> Port<E> {
-    /// Both ends of a question that is to be answered by `deadline`.
+    /// Both ends of an ask.
     pub(super) fn new(
         permit: Permit,
         retry_after_ms: u64,
@@ -159,27 +159,26 @@ impl<E: Entity> Port<E> {
         (port, Waiter { cell, deadline, waiting, place: None })
     }
 
-    /// The permits, to be extended on the way.
+    /// The permits, to add that of the entity.
     pub(super) fn permit_mut(&mut self) -> Option<&mut Permit> {
         self.permit.as_mut()
     }
 
-    /// Begins the work, unless nobody waits for it any longer.
+    /// Begins the work; `false` when the caller has given up.
     pub(super) fn begin(&self) -> bool {
         self.cell.step(QUEUED, BEGUN)
     }
 
-    /// From here on, giving up means that nobody knows.
+    /// From here on, a drop or a timeout means [`AskError::Unknown`].
     pub(super) fn appending(&self) {
         self.cell.step(BEGUN, APPENDING);
     }
 
-    /// Answers.
     pub(super) fn answer(mut self, outcome: Outcome<E>) {
         self.put(outcome);
     }
 
-    /// Answers that nothing was done because of the state of things.
+    /// Answers [`AskError::Unavailable`].
     pub(super) fn unavailable(self) {
         let retry_after_ms = self.retry_after_ms;
         self.answer(Err(AskError::Unavailable { retry_after_ms }));
@@ -207,19 +206,16 @@ impl<E: Entity> Drop for Port<E> {
 
 /// A command on its way to its entity.
 pub(super) struct Envelope<E: Entity> {
-    /// The command.
     pub(super) command: E::Command,
-    /// What the caller said beside it.
     pub(super) ask: Ask,
-    /// Where the answer goes.
     pub(super) port: Port<E>,
-    /// The entity that it is for, once it is on its way to it.
+    /// The entity that it is for, once it is known to be live.
     pub(super) slot: Option<Arc<Slot<E>>>,
-    /// The step that it belongs to.
+    /// The caller's trace span.
     pub(super) span: Span,
 }
 
-/// A live entity: the actor that it has for now, and its bounds.
+/// A live entity: the actor that serves it now, and its gate.
 pub(super) struct Slot<E: Entity> {
     pub(super) key: Arc<str>,
     pub(super) actor: ActorRef<Envelope<E>>,
@@ -227,7 +223,7 @@ pub(super) struct Slot<E: Entity> {
 }
 
 impl<E: Entity> Envelope<E> {
-    /// Begins the work, or gives the question up: nobody waits, or it is too late.
+    /// Begins the work; `None` when the deadline has passed or the caller has given up.
     pub(super) fn begin(self) -> Option<Self> {
         if Instant::now() >= self.ask.deadline {
             self.port.answer(Err(AskError::Expired));

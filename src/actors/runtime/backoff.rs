@@ -1,10 +1,10 @@
-//! How long to wait before trying again: growing to a bound, with jitter so that many do not come back at once.
-//! Pure but for the jitter; waits for nothing itself.
+//! Exponential backoff with an upper bound and jitter, so that many callers do not retry at once. Pure except for the
+//! jitter; only computes the waits.
 
 use super::entropy;
 use std::time::Duration;
 
-/// Waits that double from attempt to attempt.
+/// Waits that double with every attempt, up to a bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Backoff {
@@ -15,25 +15,25 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// From the first wait to the longest.
+    /// Both in milliseconds.
     pub const fn new(first_ms: u64, wait_ms_max: u64) -> Self {
         Self { first_ms, wait_ms_max }
     }
 
-    /// The wait before attempt number `attempt`, counted from 0, without jitter.
+    /// The wait before attempt `attempt`, counted from 0, without jitter.
     pub fn wait_exact(&self, attempt: u32) -> Duration {
         let factor = 1_u64.checked_shl(attempt.min(63)).unwrap_or(u64::MAX);
         Duration::from_millis(self.first_ms.max(1).saturating_mul(factor).min(self.wait_ms_max.max(1)))
     }
 
-    /// The wait before attempt number `attempt`, counted from 0: between 75 % and 100 % of the exact one.
+    /// The wait before attempt `attempt`, counted from 0: between 75 % and 100 % of the exact one.
     pub fn wait(&self, attempt: u32) -> Duration {
         let exact = self.wait_exact(attempt);
         exact.mul_f64(0.75 + 0.25 * entropy::unit())
     }
 }
 
-/// A duration as whole milliseconds for an answer: at least 1.
+/// Whole milliseconds, at least 1.
 pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
 }

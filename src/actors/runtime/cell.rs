@@ -1,6 +1,6 @@
-//! The cell in which an answer comes back, and who waits for one, so that nobody waits past a deadline. Almost every answer
-//! comes long before, so that a timer for each would be set and taken back in vain, under a lock that all workers share: here
-//! those who ask a shard stand in one table, and whoever is late is woken by a look at it now and then.
+//! The answer cell, and the table of waiting callers, so that no caller waits past its deadline. Almost every answer comes
+//! long before it, and a timer per ask would be set and cancelled for nothing, under a lock that all workers share. So the
+//! callers of a shard are in one table, which is scanned periodically for those whose deadline has passed.
 
 use futures_util::task::AtomicWaker;
 use parking_lot::{Mutex, MutexGuard};
@@ -16,7 +16,7 @@ pub(super) const APPENDING: u8 = 2;
 pub(super) const ANSWERED: u8 = 3;
 pub(super) const ABANDONED: u8 = 4;
 
-/// A one-shot channel that also knows how far the work has come, in one allocation.
+/// A one-shot channel with the stage of the work, in one allocation.
 pub(super) struct Cell<T> {
     stage: AtomicU8,
     answer: Mutex<Option<T>>,
@@ -32,7 +32,6 @@ impl<T> Cell<T> {
         self.stage.load(Ordering::Acquire)
     }
 
-    /// Who is to be woken from now on.
     pub(super) fn register(&self, waker: &Waker) {
         self.waker.register(waker);
     }
@@ -54,13 +53,13 @@ impl<T> Cell<T> {
         self.answer.lock().take()
     }
 
-    /// Has the caller look whether its deadline has passed.
+    /// Makes the caller check its deadline.
     pub(super) fn wake(&self) {
         self.waker.wake();
     }
 }
 
-/// Those who wait for an answer from one shard. As many as its permits at the most.
+/// The callers that wait for a shard; the permits of the shard bound them.
 pub(super) struct Waiting<T>(Mutex<Slab<(Instant, Arc<Cell<T>>)>>);
 
 impl<T> Default for Waiting<T> {
@@ -74,7 +73,7 @@ impl<T> Waiting<T> {
         self.0.lock()
     }
 
-    /// From now on it is woken once `deadline` has passed; answers its place, by which it [leaves](Self::leave).
+    /// The cell is woken once `deadline` has passed; returns the place to [leave](Self::leave).
     pub(super) fn enter(&self, deadline: Instant, cell: &Arc<Cell<T>>) -> usize {
         self.table().insert((deadline, Arc::clone(cell)))
     }
@@ -83,7 +82,7 @@ impl<T> Waiting<T> {
         drop(self.table().try_remove(place));
     }
 
-    /// Wakes whoever is late; answers whether anybody waits.
+    /// Wakes the callers whose deadline has passed; returns whether anybody waits.
     pub(super) fn wake_late(&self, now: Instant) -> bool {
         let (late, anybody) = {
             let table = self.table();

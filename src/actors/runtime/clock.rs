@@ -1,22 +1,22 @@
-//! Time as data: the only place of the runtime that reads the wall clock.
+//! The wall clock as a trait. Nothing else in the runtime reads it.
 
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Tells what time it is, in milliseconds since the epoch.
+/// A wall clock that never goes back.
 pub trait Clock: Send + Sync + 'static {
-    /// Now; never before an earlier answer of the same clock.
+    /// Milliseconds since the epoch; never less than an earlier value of the same clock.
     fn now_ms(&self) -> i64;
 }
 
-/// The machine's clock. It jumps forward with the machine's; while that one is behind, because it was set back, this one
-/// goes on at half its pace until it is caught up with: it never goes back, and nothing that waits for it is stuck.
+/// The machine's clock, made monotonic. It jumps forward with the machine's clock; after that was set back, it advances at
+/// half speed until the machine's clock has caught up, so that nothing that waits for a time is stuck.
 #[derive(Debug)]
 pub struct SystemClock {
-    /// What it last moved to, and when that was.
+    /// The latest time shown, and when it was reached.
     latest: Mutex<(i64, Instant)>,
-    /// What it last moved to, for those who ask within the same millisecond: almost everybody, when many ask.
+    /// The latest time shown, readable without the lock: under load most calls fall into the same millisecond.
     shown_ms: AtomicI64,
 }
 
@@ -32,7 +32,7 @@ fn wall_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// What the clock shows, `elapsed_ms` after it showed `latest_ms`, when the machine's shows `wall_ms`.
+/// The time shown `elapsed_ms` after `latest_ms`, when the machine's clock shows `wall_ms`.
 fn shown_ms(latest_ms: i64, elapsed_ms: i64, wall_ms: i64) -> i64 {
     wall_ms.max(latest_ms.saturating_add(elapsed_ms / 2))
 }
@@ -46,7 +46,7 @@ impl Clock for SystemClock {
         let mut latest = self.latest.lock();
         let elapsed_ms = i64::try_from(latest.1.elapsed().as_millis()).unwrap_or(i64::MAX);
         let now_ms = shown_ms(latest.0, elapsed_ms, wall_ms);
-        // Not at every question: two that follow each other within a millisecond must not keep it from moving.
+        // Only when it advances: calls within a millisecond would otherwise reset the base, and a lagging clock would stop.
         if now_ms > latest.0 {
             *latest = (now_ms, Instant::now());
             self.shown_ms.store(now_ms, Ordering::Release);
@@ -55,24 +55,24 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that moves when it is told to, for tests and simulations.
+/// A clock that only moves when told to, for tests and simulations.
 #[derive(Debug, Default)]
 pub struct ManualClock {
     now_ms: AtomicI64,
 }
 
 impl ManualClock {
-    /// A clock that shows this time.
+    /// Starts at this time, in milliseconds since the epoch.
     pub fn at(now_ms: i64) -> Self {
         Self { now_ms: AtomicI64::new(now_ms) }
     }
 
-    /// Moves on.
+    /// Advances the clock.
     pub fn advance_ms(&self, by_ms: u32) {
         self.now_ms.fetch_add(i64::from(by_ms), Ordering::Relaxed);
     }
 
-    /// Moves to a time, unless that lies in the past of this clock.
+    /// Sets the time, in milliseconds since the epoch; an earlier time than now is ignored.
     pub fn set_ms(&self, now_ms: i64) {
         self.now_ms.fetch_max(now_ms, Ordering::Relaxed);
     }

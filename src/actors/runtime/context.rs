@@ -1,5 +1,5 @@
-//! Puts a context together: one supervised subtree of shards, timers and followers, and the handle that others
-//! ask it by. The handle exists before anything is started, so that contexts can know each other.
+//! Builds a context: a supervised subtree of shards, timers and followers, and a handle to ask it. The handle exists before
+//! anything is started, so that contexts can refer to each other.
 
 use super::clock::Clock;
 use super::deadlines::Deadlines;
@@ -21,19 +21,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a context is made of.
+/// The parts and the configuration of a context.
 pub struct ContextSpec<E: Entity> {
     /// The behaviour of its entities.
     pub entity: Arc<E>,
-    /// Where everything is kept.
+    /// Holds the shards of the context.
     pub journal: Arc<dyn Journal>,
-    /// What time it is.
+    /// The time of decisions and of due timers.
     pub clock: Arc<dyn Clock>,
-    /// Its bounds.
+    /// The limits of the context and of all its actors.
     pub limits: ContextLimits,
-    /// Who is told of its due timers; may be given later.
+    /// Handles its due timers; may be set later, by [`ContextPart::with_timers`].
     pub timers: Option<Arc<dyn TimerHandler>>,
-    /// What it follows; may be given later.
+    /// May be extended later, by [`ContextPart::with_subscriptions`].
     pub subscriptions: Vec<Subscription>,
 }
 
@@ -43,28 +43,28 @@ pub struct ContextPart<E: Entity> {
     spec: ContextSpec<E>,
 }
 
-/// The handle of a context, and the context itself to be started.
+/// Returns the handle of a context, and the context itself to be started.
 pub fn context<E: Entity>(spec: ContextSpec<E>) -> (ContextHandle<E>, ContextPart<E>) {
     let core = Arc::new(Core::new(spec.journal.shard_count(E::CONTEXT), spec.limits.clone()));
     (ContextHandle::new(Arc::clone(&core)), ContextPart { core, spec })
 }
 
 impl<E: Entity> ContextPart<E> {
-    /// With somebody who is told of its due timers.
+    /// Sets the handler of due timers.
     #[must_use]
     pub fn with_timers(mut self, handler: Arc<dyn TimerHandler>) -> Self {
         self.spec.timers = Some(handler);
         self
     }
 
-    /// With more subscriptions.
+    /// Adds subscriptions.
     #[must_use]
     pub fn with_subscriptions(mut self, subscriptions: impl IntoIterator<Item = Subscription>) -> Self {
         self.spec.subscriptions.extend(subscriptions);
         self
     }
 
-    /// As a part of a system, named after the context.
+    /// Makes a part of a system, named after the context.
     pub fn part(self) -> Part {
         let Self { core, spec } = self;
         let name = E::CONTEXT.0;
@@ -94,7 +94,7 @@ impl<E: Entity> ContextPart<E> {
     }
 }
 
-/// A part that only follows others, such as a read model: one follower per source shard of each subscription.
+/// A part of followers only, such as a read model: one follower per source shard of each subscription.
 pub fn followers_part(
     name: &'static str,
     journal: &Arc<dyn Journal>,
@@ -118,14 +118,14 @@ pub fn followers_part(
 }
 
 fn supervisor(children: Vec<ChildSpec>, limits: RestartLimits, board: &Arc<Board>) -> SupervisorSpec {
-    // A shard, the timers and each follower fail by themselves: nobody else need be restarted.
+    // Shards, timers and followers do not depend on each other: one-for-one restarts are enough.
     SupervisorSpec { children, limits, board: Arc::clone(board) }
 }
 
 /// How many stuck handlers are named in a component's detail.
 const STUCK_SHOWN_MAX: usize = 3;
 
-/// The children that do not run, and the handlers that do not end. What waits for the journal is the journal's trouble.
+/// The children that do not run and the stuck handlers, except those that wait for the journal, which has its own component.
 fn troubles(board: &Board, watches: &[Arc<Watch>]) -> String {
     let down = board.children().into_iter().filter(|child| !child.up);
     let mut words: Vec<String> = down.map(|child| format!("{} {}", child.name, child.detail)).collect();
@@ -177,8 +177,8 @@ fn timers<E: Entity>(
     })
 }
 
-/// What sets the metrics of these subscriptions: also while their followers do not run, since then they lag. Those of one
-/// name are one subscription to several contexts.
+/// Functions that set the lag metrics, also while the followers do not run, since then they lag. Subscriptions of one name
+/// are one subscription to several contexts.
 fn lag_gauges(clock: &Arc<dyn Clock>, subscriptions: &[Subscription]) -> Vec<Arc<dyn Fn() + Send + Sync>> {
     let mut by_name: BTreeMap<String, Vec<Subscription>> = BTreeMap::new();
     for subscription in subscriptions {

@@ -1,4 +1,4 @@
-//! Wakes those who wait for an answer once their deadlines have passed.
+//! Wakes the callers of a context whose deadlines have passed.
 
 use super::entity::Entity;
 use super::recurring::Recurring;
@@ -9,12 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How much later than at its deadline somebody may be woken,
+/// How long after its deadline a caller may be woken,
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// and who has come after a time when nobody waited.
+/// or a caller that began to wait when nobody else did.
 const LOOK_EVERY_IDLE: Duration = Duration::from_millis(250);
 
-/// Wakes those who wait in the shards of a context when their deadlines have passed.
 pub(super) struct Deadlines<E: Entity>(pub(super) Arc<Core<E>>);
 
 impl<E: Entity> Recurring for Deadlines<E> {

@@ -1,5 +1,5 @@
-//! The state document of an entity: its state, and which events of other shards have been applied to it already.
-//! Pure; a rebuild folds events with the same functions.
+//! The state document of an entity: its state, and which events of other shards have been applied to it. Pure; a rebuild
+//! folds events with the same functions.
 
 use super::entity::{CorruptHistory, Derived, Entity};
 use crate::store::codec::CodecError;
@@ -13,16 +13,16 @@ pub enum FoldError {
     /// The event or the document cannot be decoded or encoded.
     #[error(transparent)]
     Codec(#[from] CodecError),
-    /// The event is impossible.
+    /// The event is impossible in the state.
     #[error(transparent)]
     Corrupt(#[from] CorruptHistory),
 }
 
-/// What the runtime keeps of one entity.
+/// The decoded state document of one entity.
 pub struct StateDocument<E: Entity> {
-    /// The entity's state.
+    /// After [`Entity::derive`] has tidied it.
     pub state: E::State,
-    /// Which events of other shards are in it.
+    /// Which events of other shards have been applied.
     pub causes: Causes,
 }
 
@@ -33,13 +33,13 @@ impl<E: Entity> Clone for StateDocument<E> {
 }
 
 impl<E: Entity> StateDocument<E> {
-    /// The document of an entity to which nothing has happened; it is never stored.
+    /// The document of an entity without events; it is never stored.
     pub fn initial(entity: &E, key: &str) -> Self {
         Self { state: entity.initial(key), causes: Causes::default() }
     }
 
-    /// The document after one more stored event of this entity, tidied as the runtime tidies it, and what else is
-    /// derived from the event.
+    /// The document after one more stored event of this entity, tidied as the runtime does it, and the other data derived
+    /// from the event.
     ///
     /// # Errors
     /// When the event cannot be decoded, or is impossible in this state.
@@ -53,7 +53,7 @@ impl<E: Entity> StateDocument<E> {
         Ok((self, derived))
     }
 
-    /// The body to store. Equal documents give equal bytes.
+    /// Equal documents give equal bytes.
     ///
     /// # Errors
     /// When the state cannot be encoded.
@@ -61,7 +61,7 @@ impl<E: Entity> StateDocument<E> {
         document::StateDocument::encode(&self.causes, &entity.encode_state(&self.state)?)
     }
 
-    /// The document of a stored body.
+    /// The inverse of [`encode`](Self::encode).
     ///
     /// # Errors
     /// When the bytes are not a document.

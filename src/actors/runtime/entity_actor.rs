@@ -1,5 +1,5 @@
-//! The actor around an entity: load, decide, append, evolve, reply, one command at a time. Holds no rule of its
-//! own; its state changes only after the append is durable.
+//! The actor of an entity: load, decide, evolve, append, reply, one command at a time. Has no rules of its own; its state
+//! changes only after the append is durable.
 
 use super::ask::{AskError, Envelope, Port, Slot};
 use super::clock::Clock;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tracing::Instrument as _;
 
-/// What the entities of one shard share under one epoch.
+/// Shared by the entities of one shard under one epoch.
 pub(super) struct EntityEnv<E: Entity> {
     pub(super) core: Arc<Core<E>>,
     pub(super) entity: Arc<E>,
@@ -26,13 +26,13 @@ pub(super) struct EntityEnv<E: Entity> {
     pub(super) writer: ShardWriter,
 }
 
-/// Why a command could not be carried out; nothing was done.
+/// Why a command was not carried out; nothing was done.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    /// The journal does not answer: not the entity's fault.
+    /// The journal cannot be read: no failure of the entity.
     #[error("the journal cannot be read: {0}")]
     Journal(String),
-    /// The entity itself is in trouble; it is restarted, and quarantined if that does not help.
+    /// The entity failed; it is restarted, and quarantined after repeated failures.
     #[error("{0}")]
     Entity(String),
 }
@@ -52,14 +52,12 @@ impl From<ReadError> for Failure {
     }
 }
 
-/// A decision with everything it changes.
 struct Decision<E: Entity> {
     document: StateDocument<E>,
     reply: E::Reply,
     draft: Draft,
 }
 
-/// What becomes of a command.
 enum Step<E: Entity> {
     Answer(Result<E::Reply, E::Rejection>),
     Append(Box<Decision<E>>),
@@ -75,14 +73,14 @@ impl<E: Entity> EntityActor<E> {
 
 pub(super) struct EntityState<E: Entity> {
     env: Arc<EntityEnv<E>>,
-    /// The entity that has the actor for now; another one may get it while nobody asks for this one.
+    /// The entity that the actor serves now; an idle entity may lose its actor to another one.
     slot: Option<Arc<Slot<E>>>,
     key: Arc<str>,
-    /// Loaded at the first command, and anew after a command that could not be carried out to its end.
+    /// Loaded at the first command, and again after a command that failed.
     document: Option<StateDocument<E>>,
 }
 
-/// Counts the live entities by what lives and dies with each of them, however it ends.
+/// Keeps the count of live entities right, however the actor ends.
 impl<E: Entity> Drop for EntityState<E> {
     fn drop(&mut self) {
         self.env.core.live.fetch_sub(1, Ordering::Relaxed);
@@ -112,7 +110,7 @@ impl<E: Entity> Actor for EntityActor<E> {
         let Some(envelope) = envelope.begin() else { return Ok(()) };
         state.serve(envelope.slot.as_ref());
         if state.env.writer.has_failed() {
-            // What is known here may be out of date: not even a look at it is given.
+            // The state may be out of date: not even reads are answered.
             envelope.port.unavailable();
             return Ok(());
         }
@@ -148,7 +146,7 @@ fn give_up<E: Entity>(key: &str, port: Port<E>, failure: Failure) -> Result<(), 
 }
 
 impl<E: Entity> EntityState<E> {
-    /// Forgets the entity that it served before, if this is another one.
+    /// Drops the state of the entity served before, if this is another one.
     fn serve(&mut self, slot: Option<&Arc<Slot<E>>>) {
         let Some(slot) = slot else { return };
         if !self.slot.as_ref().is_some_and(|known| Arc::ptr_eq(known, slot)) {
@@ -167,7 +165,7 @@ impl<E: Entity> EntityState<E> {
         match step {
             Step::Answer(outcome) => envelope.port.answer(Ok((outcome, None))),
             Step::Append(decision) => {
-                // From here on it waits for the journal, which has its own bound.
+                // From here on it waits for the journal, which has its own time limit.
                 under_way.turns_into(Kind::Journal);
                 self.append(*decision, envelope.port).await;
             }
@@ -175,7 +173,7 @@ impl<E: Entity> EntityState<E> {
         Ok(())
     }
 
-    /// Everything up to the append. Changes nothing but what is loaded.
+    /// Everything before the append. Writes nothing.
     async fn step(&mut self, envelope: &Envelope<E>) -> Result<Step<E>, Failure> {
         if self.document.is_none() {
             self.document = Some(self.load().await?);
@@ -183,8 +181,8 @@ impl<E: Entity> EntityState<E> {
         if let Some(answer) = self.repeated(envelope).await? {
             return Ok(Step::Answer(Ok(answer)));
         }
-        // Taken out and changed in place, since nobody can look at it meanwhile: a copy of it for every command would
-        // be dear. It comes back when the change is durable; until then nothing is loaded.
+        // Taken out and changed in place: a copy per command would be expensive. It is put back when the change is durable;
+        // after a failure the state is loaded again.
         let Some(document) = self.document.take() else {
             return Err(Failure::Entity("the state is not loaded".to_owned()));
         };
@@ -210,7 +208,7 @@ impl<E: Entity> EntityState<E> {
         }
     }
 
-    /// The answer to a command that has been carried out before.
+    /// The answer to a repeated command, by its cause or its id.
     async fn repeated(&self, envelope: &Envelope<E>) -> Result<Option<E::Reply>, Failure> {
         if let (Some(cause), Some(document)) = (&envelope.ask.cause, &self.document)
             && document.causes.covers(cause)
@@ -226,8 +224,8 @@ impl<E: Entity> EntityState<E> {
         }
     }
 
-    /// The answer that was given. Another version of the program may have recorded it in another shape; then it is made
-    /// anew, as for a command that is known by its cause.
+    /// The recorded answer. If another version of the program wrote it in another format, the answer is made again from the
+    /// state, as for a command with a known cause.
     fn recorded_answer(&self, record: &CommandRecord, command: &E::Command) -> Result<E::Reply, Failure> {
         let entity = &self.env.entity;
         match (entity.decode_answer(&record.answer), &self.document) {

@@ -1,5 +1,4 @@
-//! Chance as one place: whatever draws at random here draws from this, so that a simulation can repeat a run. Not
-//! for secrets.
+//! The one source of randomness of the runtime, so that a simulation can repeat a run. Not for secrets.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -9,12 +8,12 @@ thread_local! {
     static SEEDED: RefCell<Option<StdRng>> = const { RefCell::new(None) };
 }
 
-/// From now on this thread draws what the seed says, and nothing else: for simulations on one thread.
+/// Makes all later values on this thread depend on the seed only: for simulations on one thread.
 pub fn seed(seed: u64) {
     SEEDED.set(Some(StdRng::seed_from_u64(seed)));
 }
 
-/// A number from 0 to 1, exclusive of 1.
+/// A number in `[0, 1)`.
 #[must_use]
 pub fn unit() -> f64 {
     SEEDED.with_borrow_mut(|seeded| seeded.as_mut().map(StdRng::random)).unwrap_or_else(rand::random)

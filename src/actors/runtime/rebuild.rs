@@ -10,8 +10,8 @@ use super::document::{FoldError, StateDocument};
 use super::entity::{Derived, Entity, entity_hash};
 use crate::store::codec::CodecError;
 use crate::store::journal::{
-    APPEND_BYTES_MAX, APPEND_ITEMS_MAX, Append, AppendError, DOCUMENT_BYTES_MAX, DocumentWrite, IndexWrite, Journal,
-    Ownership, READ_ROWS_MAX, ReadError, Recorded, ShardId, TimerWrite,
+    APPEND_BYTES_MAX, APPEND_ITEMS_MAX, Append, AppendError, CommittedEvent, DOCUMENT_BYTES_MAX, DocumentWrite,
+    IndexWrite, Journal, Ownership, READ_ROWS_MAX, ReadError, ShardId, TimerWrite,
 };
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
@@ -93,7 +93,7 @@ impl<E: Entity> Folded<E> {
         Self { document, documents: BTreeMap::new(), index: BTreeMap::new(), timers: BTreeMap::new() }
     }
 
-    fn fold(mut self, entity: &E, recorded: &Recorded) -> Result<Self, FoldError> {
+    fn fold(mut self, entity: &E, recorded: &CommittedEvent) -> Result<Self, FoldError> {
         let (document, derived) = self.document.fold(entity, &recorded.event.entity, &recorded.event)?;
         self.document = document;
         let Derived { documents, index, timers } = derived;

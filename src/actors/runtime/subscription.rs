@@ -3,7 +3,7 @@
 
 use super::limits::FollowerLimits;
 use super::watch::{Kind, Watch};
-use crate::store::journal::{Context, Journal, Recorded, ShardId};
+use crate::store::journal::{CommittedEvent, Context, Journal, ShardId};
 use futures_util::future::{BoxFuture, pending};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
@@ -59,10 +59,10 @@ pub trait Subscriber: Send + Sync + 'static {
 
     /// Handles events in order, none twice in a row; answers the position up to which all are handled, which
     /// is also remembered by the subscriber itself. Less than the last one means: again from there, later.
-    fn handle(&self, shard: ShardId, batch: Vec<Recorded>) -> BoxFuture<'_, Result<u64, HandlerError>>;
+    fn handle(&self, shard: ShardId, batch: Vec<CommittedEvent>) -> BoxFuture<'_, Result<u64, HandlerError>>;
 
     /// What is notified when somebody waits for everything to be handled, if anybody ever does.
-    fn hurried(&self) -> Option<&Notify> {
+    fn urgent(&self) -> Option<&Notify> {
         None
     }
 
@@ -302,15 +302,15 @@ async fn wake(follower: ActorRef<FollowerMessage>, seed: FollowerSeed, mut told:
                     }
                 };
                 drop(timeout(poll, woken).await);
-                let hurried = async {
-                    match seed.subscription.subscriber.hurried() {
-                        Some(hurried) => hurried.notified().await,
+                let urgent = async {
+                    match seed.subscription.subscriber.urgent() {
+                        Some(urgent) => urgent.notified().await,
                         None => pending().await,
                     }
                 };
                 let earliest = looked_at + linger;
                 if Instant::now() < earliest {
-                    drop(timeout_at(earliest, hurried).await);
+                    drop(timeout_at(earliest, urgent).await);
                 }
             }
         }

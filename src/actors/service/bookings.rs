@@ -7,7 +7,7 @@ use crate::actors::payment::order::Order;
 use crate::actors::payment::unconfirmed::give_back;
 use crate::actors::reservation::Reply;
 use crate::domain::Subject;
-use crate::domain::cancellation::Settlement;
+use crate::domain::cancellation::CancellationOutcome;
 use crate::domain::ids::{RentalNo, ReservationNo};
 use crate::domain::payment::{self, Outstanding};
 use crate::domain::rental::{self, Rental};
@@ -108,7 +108,7 @@ impl Service {
         };
         let command = Command::Reserve { subject, period: request.period, basis: request.basis };
         let no = request.car_no.as_str();
-        let reply = ask(&self.parts.calendars, no, command, self.outside("reserve", no)).await;
+        let reply = ask(&self.parts.calendars, no, command, self.external_ask("reserve", no)).await;
         if matches!(reply, Err(ServiceError::Unknown)) {
             keep_until_known(claim);
         }
@@ -196,7 +196,7 @@ impl Service {
     async fn confirm(&self, booking: Booking) -> Result<(ReservationView, PaymentResult)> {
         let (subject, price) = (booking.subject.clone(), booking.price);
         let confirm = Command::Confirm { reservation_no: subject.reservation_no.clone() };
-        let confirmed = ask(&self.parts.calendars, subject.car_no.as_str(), confirm, self.inside()).await;
+        let confirmed = ask(&self.parts.calendars, subject.car_no.as_str(), confirm, self.internal_ask()).await;
         let refusal = match confirmed {
             Ok(reply) => {
                 let booking = reply.booking.unwrap_or(booking);
@@ -212,7 +212,7 @@ impl Service {
             Err(_) => return self.deferred(booking, super::RETRY_MS).await,
         };
         let (cashier, journal) = (&self.parts.cashier, &*self.parts.journal);
-        if let Err(error) = give_back(cashier, journal, &subject, price, self.inside()).await {
+        if let Err(error) = give_back(cashier, journal, &subject, price, self.internal_ask()).await {
             tracing::warn!(reservation_no = %subject.reservation_no, %error, "refund left to the policy");
         }
         Err(refusal.into())
@@ -222,7 +222,7 @@ impl Service {
     async fn rent(&self, subject: &Subject, period: Period) {
         let rent = rental::Command::Rent { subject: subject.clone(), period };
         let rental_no = subject.reservation_no.rental();
-        if let Err(error) = ask(&self.parts.rentals, rental_no.as_str(), rent, self.inside()).await {
+        if let Err(error) = ask(&self.parts.rentals, rental_no.as_str(), rent, self.internal_ask()).await {
             tracing::info!(%rental_no, %error, "rental will follow later");
         }
     }
@@ -231,12 +231,15 @@ impl Service {
     ///
     /// # Errors
     /// When there is no such reservation, or it can no longer be cancelled.
-    pub async fn cancellation_quote(&self, reservation_no: &ReservationNo) -> Result<(ReservationView, Settlement)> {
+    pub async fn cancellation_quote(
+        &self,
+        reservation_no: &ReservationNo,
+    ) -> Result<(ReservationView, CancellationOutcome)> {
         let booking = self.booking(reservation_no).await?.ok_or(Rejection::ReservationNotFound)?;
         booking.may_be_cancelled(self.now())?;
         let quote = booking.cancellation_quote(&self.settings.terms.cancellation, self.now());
         let view = self.view(booking).await?;
-        let settlement = Settlement::of(quote, view.payment.as_ref());
+        let settlement = CancellationOutcome::of(quote, view.payment.as_ref());
         Ok((view, settlement))
     }
 
@@ -251,17 +254,18 @@ impl Service {
         } else {
             let no = known.subject.car_no.as_str();
             let command = Command::Cancel { reservation_no: reservation_no.clone() };
-            let asked = ask(&self.parts.calendars, no, command, self.outside("cancel", reservation_no.as_str())).await;
+            let asked =
+                ask(&self.parts.calendars, no, command, self.external_ask("cancel", reservation_no.as_str())).await;
             self.of_a_known_one(&reservation_no, asked).await?
         };
         let quote = booking.cancellation_quote(&self.settings.terms.cancellation, self.now());
         let (subject, price) = (&booking.subject, booking.price);
         let wait = Duration::from_millis(super::STEP_MS);
-        if let Err(error) = self.parts.cashier.cancel(subject, price, quote.fee, self.inside(), wait).await {
+        if let Err(error) = self.parts.cashier.cancel(subject, price, quote.fee, self.internal_ask(), wait).await {
             tracing::info!(%reservation_no, %error, "payment will be cancelled later");
         }
         let rental_no = reservation_no.rental();
-        match ask(&self.parts.rentals, rental_no.as_str(), rental::Command::Cancel, self.inside()).await {
+        match ask(&self.parts.rentals, rental_no.as_str(), rental::Command::Cancel, self.internal_ask()).await {
             // An unpaid reservation has no rental.
             Ok(_) | Err(ServiceError::Rental(_)) => {}
             Err(error) => tracing::info!(%rental_no, %error, "rental will be cancelled later"),
@@ -303,12 +307,14 @@ impl Service {
         let reservation_no = rental.subject.reservation_no.clone();
         let command = Command::PickUp { reservation_no };
         let car_no = rental.subject.car_no.as_str();
-        let reply = ask(&self.parts.calendars, car_no, command, self.outside("pickup", rental_no.as_str())).await?;
+        let reply =
+            ask(&self.parts.calendars, car_no, command, self.external_ask("pickup", rental_no.as_str())).await?;
         let at = match reply.booking.map(|booking| booking.status) {
             Some(Status::Confirmed { picked_up_at: Some(at) }) => at,
             Some(_) | None => self.now(),
         };
-        let noted = ask(&self.parts.rentals, rental_no.as_str(), rental::Command::PickUp { at }, self.inside()).await;
+        let noted =
+            ask(&self.parts.rentals, rental_no.as_str(), rental::Command::PickUp { at }, self.internal_ask()).await;
         match noted {
             // A policy has noted it already.
             Ok(_) | Err(ServiceError::Rental(rental::Rejection::AlreadyPickedUp)) => self.rental(&rental_no).await,
@@ -326,7 +332,7 @@ impl Service {
         let booking = self.booking(&reservation_no).await?.ok_or(not_found.clone())?;
         let Status::Confirmed { .. } = booking.status else { return Err(not_found.into()) };
         let rent = rental::Command::Rent { subject: booking.subject, period: booking.period };
-        let rental = ask(&self.parts.rentals, rental_no.as_str(), rent, self.inside()).await?;
+        let rental = ask(&self.parts.rentals, rental_no.as_str(), rent, self.internal_ask()).await?;
         Ok(rental.ok_or(not_found)?)
     }
 
@@ -337,11 +343,13 @@ impl Service {
     pub async fn return_car(&self, rental_no: RentalNo) -> Result<Rental> {
         self.rental(&rental_no).await?;
         let key = rental_no.as_str();
-        let rental = ask(&self.parts.rentals, key, rental::Command::Return, self.outside("return", key)).await?;
+        let rental = ask(&self.parts.rentals, key, rental::Command::Return, self.external_ask("return", key)).await?;
         let rental = rental.ok_or(rental::Rejection::RentalNotFound)?;
         let reservation_no = rental.subject.reservation_no.clone();
         let complete = Command::Complete { reservation_no };
-        if let Err(error) = ask(&self.parts.calendars, rental.subject.car_no.as_str(), complete, self.inside()).await {
+        if let Err(error) =
+            ask(&self.parts.calendars, rental.subject.car_no.as_str(), complete, self.internal_ask()).await
+        {
             tracing::info!(%rental_no, %error, "reservation will be completed later");
         }
         Ok(rental)

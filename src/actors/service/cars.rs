@@ -4,7 +4,7 @@ use super::{Result, Service, ask};
 use crate::actors::api::{BlockView, CarView, ServiceError};
 use crate::actors::fleet::enrolment;
 use crate::actors::runtime::Ask;
-use crate::domain::fleet::{self, Changes, Expected, Particulars};
+use crate::domain::fleet::{self, CarData, Changes, Expected};
 use crate::domain::ids::{BlockNo, CarNo};
 use crate::domain::reservation::{self, Block};
 use crate::store::journal::{ShardId, shard_of};
@@ -15,16 +15,16 @@ impl Service {
     ///
     /// # Errors
     /// When it is already there, or the fleet is down.
-    pub async fn register_car(&self, car_no: CarNo, particulars: Particulars) -> Result<CarView> {
-        self.tell_ledger(car_no, fleet::Command::Register(particulars), "register").await
+    pub async fn register_car(&self, car_no: CarNo, data: CarData) -> Result<CarView> {
+        self.tell_ledger(car_no, fleet::Command::Register(data), "register").await
     }
 
     /// Adds a car to the fleet, or replaces its particulars.
     ///
     /// # Errors
     /// When it has left the fleet, or the fleet is down.
-    pub async fn put_car(&self, car_no: CarNo, particulars: Particulars) -> Result<CarView> {
-        self.tell_ledger(car_no, fleet::Command::Put(particulars), "put").await
+    pub async fn put_car(&self, car_no: CarNo, data: CarData) -> Result<CarView> {
+        self.tell_ledger(car_no, fleet::Command::Put(data), "put").await
     }
 
     /// Changes particulars of a car that is as the caller expects.
@@ -37,11 +37,11 @@ impl Service {
 
     async fn tell_ledger(&self, car_no: CarNo, command: fleet::Command, step: &str) -> Result<CarView> {
         let no = car_no.as_str();
-        let car = ask(&self.parts.ledger, no, command, self.outside(step, no)).await?;
+        let car = ask(&self.parts.ledger, no, command, self.external_ask(step, no)).await?;
         let car = car.ok_or(fleet::Rejection::CarNotFound)?;
         // So that the car can be booked as soon as the caller knows of it; the policy does it otherwise.
         let enrol = reservation::Command::Enrol(enrolment(&car));
-        if let Err(error) = ask(&self.parts.calendars, no, enrol, self.inside()).await {
+        if let Err(error) = ask(&self.parts.calendars, no, enrol, self.internal_ask()).await {
             tracing::info!(%car_no, %error, "calendar will learn of the car later");
         }
         Ok(self.car_view(car_no, car))
@@ -60,7 +60,7 @@ impl Service {
         expected: Option<Expected>,
     ) -> Result<()> {
         let no = car_no.as_str();
-        let question = self.outside(step, no);
+        let question = self.external_ask(step, no);
         let command = match expected {
             // A command that was carried out under this id has changed the car itself: it gets its recorded answer.
             Some(expected) if !self.is_done(&question).await? => {
@@ -90,7 +90,8 @@ impl Service {
     /// when the fleet is down.
     pub async fn retire_car(&self, car_no: CarNo, expected: Option<Expected>) -> Result<()> {
         self.ask_calendar(&car_no, reservation::Command::Retire, "retire", expected).await?;
-        if let Err(error) = ask(&self.parts.ledger, car_no.as_str(), fleet::Command::Retire, self.inside()).await {
+        if let Err(error) = ask(&self.parts.ledger, car_no.as_str(), fleet::Command::Retire, self.internal_ask()).await
+        {
             tracing::info!(%car_no, %error, "ledger will learn of the retirement later");
         }
         Ok(())

@@ -33,7 +33,7 @@ impl Service {
         let (sealed, key) = seal::seal(&customer_no, &data).map_err(damaged)?;
         let no = customer_no.as_str();
         let command = Command::Register { sealed, key };
-        match ask(&self.parts.customers, no, command, self.outside("register", no)).await? {
+        match ask(&self.parts.customers, no, command, self.external_ask("register", no)).await? {
             Some(Customer::Registered { at, .. } | Customer::Closed { at, .. }) => {
                 Ok(CustomerView { customer_no, registered_at: at, data })
             }
@@ -49,16 +49,16 @@ impl Service {
     /// When there is no such customer, a booking lives or money is unsettled, or that cannot be found out now.
     pub async fn erase_customer(&self, customer_no: CustomerNo) -> Result<()> {
         let no = customer_no.as_str();
-        let closed = ask(&self.parts.customers, no, Command::Close, self.outside("close", no)).await?;
+        let closed = ask(&self.parts.customers, no, Command::Close, self.external_ask("close", no)).await?;
         let Some(Customer::Closed { closed_at, .. }) = closed else { return Ok(()) };
         if let Err(refusal) = self.nothing_is_left(&customer_no).await {
             let reopen = Command::Reopen { closed_at };
-            if let Err(error) = ask(&self.parts.customers, no, reopen, self.inside()).await {
+            if let Err(error) = ask(&self.parts.customers, no, reopen, self.internal_ask()).await {
                 tracing::warn!(%error, "customer will be reopened later");
             }
             return Err(refusal);
         }
-        ask(&self.parts.customers, no, Command::Erase { closed_at }, self.outside("erase", no)).await?;
+        ask(&self.parts.customers, no, Command::Erase { closed_at }, self.external_ask("erase", no)).await?;
         Ok(())
     }
 

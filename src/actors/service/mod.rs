@@ -7,7 +7,7 @@ mod bookings;
 mod cars;
 mod customers;
 mod operation;
-mod read_lane;
+mod read_limiter;
 mod reading;
 mod unpaid;
 
@@ -31,7 +31,7 @@ use crate::domain::reservation::Terms;
 use crate::domain::time::Timestamp;
 use crate::store::journal::{CommandRecord, Journal, ReadError};
 use bookings::NumberLocks;
-use read_lane::ReadLane;
+use read_limiter::ReadLimiter;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -100,7 +100,7 @@ pub struct Service {
     serials: AtomicU64,
     numbers: NumberLocks,
     pending_holds: Arc<PendingHolds>,
-    read_lane: ReadLane,
+    read_limiter: ReadLimiter,
     /// The one backup that may be under way.
     backup: Arc<Semaphore>,
     system: OnceLock<Arc<System>>,
@@ -112,9 +112,9 @@ impl Service {
     pub fn new(parts: Parts, settings: ServiceSettings) -> Arc<Service> {
         let serials = AtomicU64::new(parts.last_serial);
         let (numbers, pending_holds) = (NumberLocks::default(), Arc::default());
-        let read_lane = ReadLane::new(settings.read_wait);
+        let read_limiter = ReadLimiter::new(settings.read_wait);
         let (backup, system) = (Arc::new(Semaphore::new(1)), OnceLock::new());
-        Arc::new(Service { parts, settings, serials, numbers, pending_holds, read_lane, backup, system })
+        Arc::new(Service { parts, settings, serials, numbers, pending_holds, read_limiter, backup, system })
     }
 
     /// Sets the system that runs the service, which health and the fault hook need.
@@ -154,7 +154,7 @@ impl Service {
 
     /// Asks for a step that the caller wants: without the internal reserve, within the request's time, and named after
     /// the request if it has a name.
-    fn outside(&self, step: &str, key: &str) -> Ask {
+    fn external_ask(&self, step: &str, key: &str) -> Ask {
         let ask = Ask::external(self.settings.request_timeout);
         match CALLER_KEY.try_with(Arc::clone) {
             Ok(name) => {
@@ -166,7 +166,7 @@ impl Service {
 
     /// Asks for a step that completes a request: with the internal reserve, and for a short time, since a policy would
     /// take the step anyway.
-    fn inside(&self) -> Ask {
+    fn internal_ask(&self) -> Ask {
         Ask::internal(Duration::from_millis(STEP_MS).min(self.settings.request_timeout))
     }
 }

@@ -1,7 +1,7 @@
 //! Reads. A thing is read by its number as committed, so that a writer always sees what it wrote; lists come from the
 //! read models, after waiting a moment for them to catch up. No read sends a message to an entity.
 
-use super::read_lane::{Reading, Turn};
+use super::read_limiter::{ReadPermit, Reading};
 use super::{Result, Service};
 use crate::actors::api::{
     CarView, CustomerView, InvalidCursor, Listing, LiveEntry, MyPage, Numbered, Offer, ReservationView, ServiceError,
@@ -10,7 +10,7 @@ use crate::actors::committed::{booking, committed};
 use crate::actors::customer::Customers;
 use crate::actors::fleet::Ledger;
 use crate::actors::rental::Rentals;
-use crate::actors::views::feed::Seen;
+use crate::actors::views::feed::SeenPositions;
 use crate::actors::views::{FreeCar, List};
 use crate::domain::ids::{CarNo, CustomerNo, PaymentNo, RentalNo, ReservationNo};
 use crate::domain::payment::Payment;
@@ -140,10 +140,10 @@ impl Service {
     }
 
     /// Waits for the read models to have what is committed now, at most `view_wait` of the settings, and for a turn.
-    async fn read_models(&self, reading: Reading) -> Result<Turn<'_>> {
-        self.read_lane.check(reading)?;
+    async fn read_models(&self, reading: Reading) -> Result<ReadPermit<'_>> {
+        self.read_limiter.check(reading)?;
         self.parts.views.catch_up(self.settings.view_wait).await;
-        self.read_lane.enter(reading).await
+        self.read_limiter.enter(reading).await
     }
 
     /// The cars after a number whose status is wanted. Which cars there are is read from the read models, and each of
@@ -294,11 +294,11 @@ impl Service {
     ///
     /// # Errors
     /// When nothing at all is known of the customer: not registered, not erased, and no history.
-    async fn person(&self, customer_no: &CustomerNo, seen: &Seen) -> Result<(Option<CustomerView>, bool)> {
+    async fn person(&self, customer_no: &CustomerNo, seen: &SeenPositions) -> Result<(Option<CustomerView>, bool)> {
         match self.customer(customer_no).await {
             Ok(customer) => Ok((Some(customer), false)),
             Err(ServiceError::Customer(customer::Rejection::CustomerErased)) => Ok((None, true)),
-            Err(ServiceError::Customer(_)) if *seen != Seen::default() => Ok((None, false)),
+            Err(ServiceError::Customer(_)) if *seen != SeenPositions::default() => Ok((None, false)),
             Err(error) => Err(error),
         }
     }
@@ -333,7 +333,7 @@ impl Service {
         customer_no: &CustomerNo,
         last_event_id: Option<&str>,
     ) -> Result<Cursored<BoxStream<'static, LiveEntry>>> {
-        let after = match last_event_id.map(Seen::parse).transpose() {
+        let after = match last_event_id.map(SeenPositions::parse).transpose() {
             Ok(after) => after,
             Err(invalid) => return Ok(Err(invalid)),
         };

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 /// A hold is counted here for at least this long after it was made, so that the read models can lag by as much.
-const LATELY: Duration = Duration::from_secs(1);
+const RECENT: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 struct Counts(HashMap<CustomerNo, usize>);
@@ -42,23 +42,23 @@ impl Counts {
 /// The holds that are being made, and those that were made recently, whatever came of them. Bounded by the requests
 /// under way and those of the last two seconds.
 #[derive(Default)]
-struct Known {
+struct HoldCounts {
     pending_holds: Counts,
     /// Those since `since`, and those in the second before.
     made: [Counts; 2],
     since: Option<Instant>,
 }
 
-impl Known {
+impl HoldCounts {
     /// Drops the counts that are too old.
     fn turn(&mut self) {
         let now = Instant::now();
         let elapsed = self.since.map_or(Duration::MAX, |since| now - since);
-        if elapsed < LATELY {
+        if elapsed < RECENT {
             return;
         }
         let [last, _] = std::mem::take(&mut self.made);
-        if elapsed < LATELY * 2 {
+        if elapsed < RECENT * 2 {
             self.made[1] = last;
         }
         self.since = Some(now);
@@ -67,32 +67,32 @@ impl Known {
 
 #[derive(Default)]
 pub(super) struct PendingHolds {
-    known: Mutex<Known>,
+    known: Mutex<HoldCounts>,
     ended: Notify,
 }
 
 /// A hold that is being made, until it is dropped; from then on it counts as made recently.
-pub(super) struct Claim {
+pub(super) struct PendingHold {
     pending_holds: Arc<PendingHolds>,
     customer_no: CustomerNo,
     /// How many are being made for the customer, with this one.
     count: usize,
     /// How many were made for the customer recently, which may be missing in the read models.
-    lately: usize,
+    recent: usize,
 }
 
 impl PendingHolds {
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, HoldCounts> {
         let mut known = self.known.lock();
         known.turn();
         known
     }
 
-    fn claim(self: &Arc<Self>, customer_no: &CustomerNo) -> Claim {
+    fn claim(self: &Arc<Self>, customer_no: &CustomerNo) -> PendingHold {
         let mut known = self.lock();
-        let lately = known.made.iter().map(|made| made.of(customer_no)).sum();
+        let recent = known.made.iter().map(|made| made.of(customer_no)).sum();
         let count = known.pending_holds.add(customer_no);
-        Claim { pending_holds: Arc::clone(self), customer_no: customer_no.clone(), count, lately }
+        PendingHold { pending_holds: Arc::clone(self), customer_no: customer_no.clone(), count, recent }
     }
 }
 
@@ -111,7 +111,7 @@ impl PendingHolds {
     }
 }
 
-impl Drop for Claim {
+impl Drop for PendingHold {
     fn drop(&mut self) {
         let mut known = self.pending_holds.lock();
         known.pending_holds.take_away(&self.customer_no);
@@ -126,7 +126,7 @@ impl Service {
     ///
     /// # Errors
     /// `TooManyUnpaidHolds`.
-    pub(super) async fn may_hold(&self, customer_no: &CustomerNo) -> Result<Option<Claim>> {
+    pub(super) async fn may_hold(&self, customer_no: &CustomerNo) -> Result<Option<PendingHold>> {
         let max = self.settings.unpaid_holds_max;
         if *customer_no == CustomerNo::anonymous() {
             return Ok(None);
@@ -136,7 +136,7 @@ impl Service {
             return Ok(Some(claim));
         }
         let count = || self.parts.views.unpaid(customer_no, max) + claim.count;
-        if count() + claim.lately > max {
+        if count() + claim.recent > max {
             self.parts.views.catch_up(self.settings.view_wait).await;
             if count() > max {
                 return Err(ServiceError::TooManyUnpaidHolds { max });
@@ -156,17 +156,17 @@ mod tests {
         // Each check is a claim too, and counts as made recently.
         let look = |text| {
             let claim = pending_holds.claim(&no(text));
-            (claim.count, claim.lately)
+            (claim.count, claim.recent)
         };
         let first = pending_holds.claim(&no("a"));
         assert_eq!((look("a"), look("b")), ((2, 0), (1, 0)));
         drop(first);
         assert_eq!((look("a"), look("b")), ((1, 2), (1, 1)));
-        tokio::time::advance(LATELY).await;
+        tokio::time::advance(RECENT).await;
         assert_eq!([look("a"), look("a")], [(1, 3), (1, 4)], "of this second and of the one before");
-        tokio::time::advance(LATELY).await;
+        tokio::time::advance(RECENT).await;
         assert_eq!(look("a"), (1, 2));
-        tokio::time::advance(LATELY * 2).await;
+        tokio::time::advance(RECENT * 2).await;
         let known = pending_holds.lock();
         assert!(known.pending_holds.0.is_empty() && known.made.iter().all(|made| made.0.is_empty()), "nothing is left");
     }

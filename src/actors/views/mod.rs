@@ -15,13 +15,13 @@ pub use serials::List;
 
 use super::runtime::{HandlerError, Subscriber};
 use crate::domain::ids::{CarNo, CustomerNo};
-use crate::store::journal::{Context, Journal, ReadError, Recorded, ShardId};
+use crate::store::journal::{CommittedEvent, Context, Journal, ReadError, ShardId};
 use crate::store::schema;
 use crate::store::view_store::{RowWrite, Scan, ViewStore};
-use feed::Seen;
+use feed::SeenPositions;
 use futures_util::future::BoxFuture;
-use projection::{News, Projection, Summary};
-use rows::Place;
+use projection::{FeedUpdate, Projection, Summary};
+use rows::EventPosition;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,8 +49,8 @@ pub struct Views {
     positions: HashMap<ShardId, AtomicU64>,
     moved: Notify,
     /// Notified when a reader waits for the rows.
-    hurried: Notify,
-    fed: broadcast::Sender<News>,
+    urgent: Notify,
+    fed: broadcast::Sender<FeedUpdate>,
     unpaid: UnpaidHolds,
 }
 
@@ -80,10 +80,10 @@ impl Views {
         }
         let unpaid = UnpaidHolds::load(&*store)?;
         let (fed, _) = broadcast::channel(FED_KEPT_MAX);
-        Ok(Arc::new(Views { store, journal, positions, moved: Notify::new(), hurried: Notify::new(), fed, unpaid }))
+        Ok(Arc::new(Views { store, journal, positions, moved: Notify::new(), urgent: Notify::new(), fed, unpaid }))
     }
 
-    fn project(&self, shard: ShardId, batch: &[Recorded]) -> Result<u64, ReadError> {
+    fn project(&self, shard: ShardId, batch: &[CommittedEvent]) -> Result<u64, ReadError> {
         let from = self.store.position(shard)?;
         let Some(position) = batch.last().map(|last| last.position).filter(|last| *last > from) else {
             return Ok(from);
@@ -102,7 +102,7 @@ impl Views {
 
     /// Publishes that the rows of a shard go up to a position. The news of feeds is sent before, so that whoever sees
     /// the position has got the news.
-    fn tell(&self, shard: ShardId, position: u64, fed: Vec<News>) {
+    fn tell(&self, shard: ShardId, position: u64, fed: Vec<FeedUpdate>) {
         // It may fail when nobody listens, which is fine: who subscribes from now on finds the rows.
         if self.fed.receiver_count() > 0 {
             for news in fed {
@@ -125,7 +125,7 @@ impl Views {
         let deadline = Instant::now() + wait;
         while !behind.is_empty() {
             let moved = self.moved.notified();
-            self.hurried.notify_waiters();
+            self.urgent.notify_waiters();
             behind.retain(|(shard, head)| self.position(*shard) < *head);
             if !behind.is_empty() && tokio::time::timeout_at(deadline, moved).await.is_err() {
                 return false;
@@ -136,7 +136,7 @@ impl Views {
 
     /// The heads of all shards that have feeds, read until two reads agree, so that they are of one moment and every
     /// event in them has its causes in them too. After [`LOOKS_MAX`] reads the last one is taken as it is.
-    fn committed(&self) -> Seen {
+    fn committed(&self) -> SeenPositions {
         let mut committed = self.heads();
         for _ in 1..LOOKS_MAX {
             let before = std::mem::replace(&mut committed, self.heads());
@@ -147,18 +147,18 @@ impl Views {
         committed
     }
 
-    fn heads(&self) -> Seen {
-        let mut heads = Seen::default();
+    fn heads(&self) -> SeenPositions {
+        let mut heads = SeenPositions::default();
         for shard in self.positions.keys().filter(|shard| shard.context != schema::FLEET) {
             // What is in the rows is committed, even before its head is published.
             let position = self.position(*shard).max(*self.journal.watch(*shard).borrow());
-            heads.note(Place { context: rows::place_of_context(shard.context), shard: shard.number, position });
+            heads.note(EventPosition { context: rows::place_of_context(shard.context), shard: shard.number, position });
         }
         heads
     }
 
-    fn have(&self, committed: &Seen) -> bool {
-        let shard = |place: Place| {
+    fn have(&self, committed: &SeenPositions) -> bool {
+        let shard = |place: EventPosition| {
             let context = schema::ALL.get(usize::from(place.context))?;
             Some(ShardId { context: *context, number: place.shard })
         };
@@ -226,9 +226,9 @@ fn damaged(error: impl std::fmt::Display) -> ReadError {
 }
 
 /// The read models as a subscriber of the contexts in [`FOLLOWED`].
-pub struct Follower(pub Arc<Views>);
+pub struct ViewsSubscriber(pub Arc<Views>);
 
-impl Subscriber for Follower {
+impl Subscriber for ViewsSubscriber {
     fn name(&self) -> &'static str {
         "views"
     }
@@ -238,11 +238,11 @@ impl Subscriber for Follower {
         Box::pin(std::future::ready(position))
     }
 
-    fn hurried(&self) -> Option<&Notify> {
-        Some(&self.0.hurried)
+    fn urgent(&self) -> Option<&Notify> {
+        Some(&self.0.urgent)
     }
 
-    fn handle(&self, shard: ShardId, batch: Vec<Recorded>) -> BoxFuture<'_, Result<u64, HandlerError>> {
+    fn handle(&self, shard: ShardId, batch: Vec<CommittedEvent>) -> BoxFuture<'_, Result<u64, HandlerError>> {
         let position = self.0.project(shard, &batch).map_err(|error| HandlerError::Retry(error.to_string()));
         Box::pin(std::future::ready(position))
     }

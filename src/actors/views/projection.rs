@@ -3,22 +3,22 @@
 //! several events of a batch change is read, decoded and encoded once.
 
 use super::damaged;
-use super::feed::entry::{Entry, Kind};
-use super::feed::moment::Moment;
-use super::rows::{self, Place};
+use super::feed::entry::{FeedRow, Kind};
+use super::feed::feed_time::FeedTime;
+use super::rows::{self, EventPosition};
 use super::serials::{Block, List};
 use super::slot::Slot;
 use crate::domain::ids::{CarNo, CustomerNo};
-use crate::domain::spelling::composed;
+use crate::domain::spelling::to_nfc;
 use crate::domain::time::Timestamp;
 use crate::domain::{Subject, fleet, payment, rental, reservation};
-use crate::store::journal::{ReadError, Recorded, ShardId};
+use crate::store::journal::{CommittedEvent, ReadError, ShardId};
 use crate::store::schema;
 use crate::store::view_store::{RowWrite, ViewStore};
 use std::collections::BTreeMap;
 
 /// Whose feed has grown, and where.
-pub type News = (CustomerNo, Place);
+pub type FeedUpdate = (CustomerNo, EventPosition);
 
 /// The rows that a batch of events of one shard changes, over those that are stored.
 pub struct Projection<'a> {
@@ -32,7 +32,7 @@ pub struct Projection<'a> {
     blocks: BTreeMap<(List, Vec<u8>), Block>,
     summary: Summary,
     stored_summary: Summary,
-    fed: Vec<News>,
+    fed: Vec<FeedUpdate>,
 }
 
 struct CarSlot {
@@ -62,7 +62,7 @@ pub struct Summary {
     /// How many reservations, payments, rentals or cars come from it.
     pub count: u64,
     /// The latest moment of an entry.
-    latest: Moment,
+    latest: FeedTime,
 }
 
 impl Summary {
@@ -70,7 +70,7 @@ impl Summary {
         let number = |at: usize| bytes.get(at..at + 8).and_then(|number| <[u8; 8]>::try_from(number).ok());
         match (number(0), number(8), bytes.len()) {
             (Some(count), Some(latest), 16) => {
-                let latest = Moment::from_bytes(latest).ok_or_else(|| damaged("a summary without a moment"))?;
+                let latest = FeedTime::from_bytes(latest).ok_or_else(|| damaged("a summary without a moment"))?;
                 Ok(Summary { count: u64::from_be_bytes(count), latest })
             }
             _ => Err(damaged("a summary of another length")),
@@ -101,7 +101,7 @@ impl<'a> Projection<'a> {
         })
     }
 
-    pub fn into_writes(self) -> Result<(Vec<RowWrite>, Vec<News>), ReadError> {
+    pub fn into_writes(self) -> Result<(Vec<RowWrite>, Vec<FeedUpdate>), ReadError> {
         let mut writes = self.new;
         let mut write = |table, key, value| writes.push(RowWrite { table, key, value });
         for (car_no, CarSlot { stored_at, key, slot, changed }) in self.slots {
@@ -133,10 +133,10 @@ impl<'a> Projection<'a> {
         Ok((writes, self.fed))
     }
 
-    pub fn take(&mut self, recorded: &Recorded) -> Result<(), ReadError> {
+    pub fn take(&mut self, recorded: &CommittedEvent) -> Result<(), ReadError> {
         let (tag, payload) = (&*recorded.event.tag, &*recorded.event.payload);
         let at = Timestamp::from_millis(recorded.event.at_ms).unwrap_or(Timestamp::MIN);
-        let place = Place { context: self.context, shard: self.shard.number, position: recorded.position };
+        let place = EventPosition { context: self.context, shard: self.shard.number, position: recorded.position };
         if self.shard.context == schema::RESERVATION {
             let event = schema::reservation::decode(tag, payload).map_err(damaged)?;
             self.slot(&recorded.event.entity, &event)?;
@@ -171,7 +171,7 @@ impl<'a> Projection<'a> {
         known.changed |= known.slot.apply(event);
         if let reservation::Event::Enrolled(car) = event {
             // In NFC, so that a search finds branch and class in any spelling.
-            known.key = rows::slot_key(&composed(&car.branch), &composed(&car.car_class), &car_no);
+            known.key = rows::slot_key(&to_nfc(&car.branch), &to_nfc(&car.car_class), &car_no);
         }
         Ok(())
     }
@@ -188,18 +188,23 @@ impl<'a> Projection<'a> {
         Ok(CarSlot { stored_at, key, slot, changed: false })
     }
 
-    fn reservation(&mut self, event: &reservation::Event, at: Timestamp, place: Place) -> Result<(), ReadError> {
+    fn reservation(
+        &mut self,
+        event: &reservation::Event,
+        at: Timestamp,
+        place: EventPosition,
+    ) -> Result<(), ReadError> {
         let Some(subject) = event.subject() else { return Ok(()) };
-        let of = |kind| Entry::new(kind, subject);
+        let of = |kind| FeedRow::new(kind, subject);
         let entry = match event {
             reservation::Event::Held { period, price, .. } => {
                 self.unpaid(subject, true);
                 self.list(List::Reservations, subject)?;
-                Entry { period: Some(*period), amount: Some(*price), ..of(Kind::Held) }
+                FeedRow { period: Some(*period), amount: Some(*price), ..of(Kind::Held) }
             }
             reservation::Event::Confirmed { period, .. } => {
                 self.unpaid(subject, false);
-                Entry { period: Some(*period), ..of(Kind::Confirmed) }
+                FeedRow { period: Some(*period), ..of(Kind::Confirmed) }
             }
             reservation::Event::Expired { .. } => {
                 self.unpaid(subject, false);
@@ -207,11 +212,11 @@ impl<'a> Projection<'a> {
             }
             reservation::Event::Cancelled { quote, .. } => {
                 self.unpaid(subject, false);
-                Entry { amount: Some(quote.fee), ..of(Kind::Cancelled) }
+                FeedRow { amount: Some(quote.fee), ..of(Kind::Cancelled) }
             }
             reservation::Event::PickedUp { .. } => of(Kind::PickedUp),
             reservation::Event::Completed { .. } => of(Kind::Completed),
-            reservation::Event::NoShow { quote, .. } => Entry { amount: Some(quote.fee), ..of(Kind::NoShow) },
+            reservation::Event::NoShow { quote, .. } => FeedRow { amount: Some(quote.fee), ..of(Kind::NoShow) },
             reservation::Event::Enrolled(_)
             | reservation::Event::Retired
             | reservation::Event::Blocked { .. }
@@ -220,29 +225,29 @@ impl<'a> Projection<'a> {
         self.feed(&subject.customer_no, entry, at, place)
     }
 
-    fn payment(&mut self, event: payment::Event, at: Timestamp, place: Place) -> Result<(), ReadError> {
+    fn payment(&mut self, event: payment::Event, at: Timestamp, place: EventPosition) -> Result<(), ReadError> {
         let subject = event.subject().clone();
         self.list(List::Payments, &subject)?;
-        let of = |kind| Entry::new(kind, &subject);
+        let of = |kind| FeedRow::new(kind, &subject);
         let entry = match event {
-            payment::Event::Requested { amount, .. } => Entry { amount: Some(amount), ..of(Kind::PaymentRequested) },
-            payment::Event::Approved { amount, .. } => Entry { amount: Some(amount), ..of(Kind::PaymentApproved) },
-            payment::Event::Declined { reason, .. } => Entry { note: Some(reason), ..of(Kind::PaymentDeclined) },
+            payment::Event::Requested { amount, .. } => FeedRow { amount: Some(amount), ..of(Kind::PaymentRequested) },
+            payment::Event::Approved { amount, .. } => FeedRow { amount: Some(amount), ..of(Kind::PaymentApproved) },
+            payment::Event::Declined { reason, .. } => FeedRow { note: Some(reason), ..of(Kind::PaymentDeclined) },
             payment::Event::NotCharged { .. } => of(Kind::PaymentNotCharged),
-            payment::Event::SightLost { .. } => of(Kind::PaymentUnknown),
-            payment::Event::Cancelled { refund, .. } => Entry { amount: Some(refund), ..of(Kind::PaymentCancelled) },
-            payment::Event::Refunded { amount, .. } => Entry { amount: Some(amount), ..of(Kind::PaymentRefunded) },
+            payment::Event::OutcomeUnknown { .. } => of(Kind::PaymentUnknown),
+            payment::Event::Cancelled { refund, .. } => FeedRow { amount: Some(refund), ..of(Kind::PaymentCancelled) },
+            payment::Event::Refunded { amount, .. } => FeedRow { amount: Some(amount), ..of(Kind::PaymentRefunded) },
         };
         self.feed(&subject.customer_no, entry, at, place)
     }
 
-    fn rental(&mut self, event: &rental::Event, at: Timestamp, place: Place) -> Result<(), ReadError> {
+    fn rental(&mut self, event: &rental::Event, at: Timestamp, place: EventPosition) -> Result<(), ReadError> {
         let subject = event.subject();
-        let of = |kind| Entry::new(kind, subject);
+        let of = |kind| FeedRow::new(kind, subject);
         let entry = match event {
             rental::Event::Rented { period, .. } => {
                 self.list(List::Rentals, subject)?;
-                Entry { period: Some(*period), ..of(Kind::Rented) }
+                FeedRow { period: Some(*period), ..of(Kind::Rented) }
             }
             rental::Event::PickedUp { .. } => of(Kind::RentalPickedUp),
             rental::Event::Returned { .. } => of(Kind::RentalReturned),
@@ -262,11 +267,11 @@ impl<'a> Projection<'a> {
     fn feed(
         &mut self,
         customer_no: &CustomerNo,
-        mut entry: Entry,
+        mut entry: FeedRow,
         at: Timestamp,
-        place: Place,
+        place: EventPosition,
     ) -> Result<(), ReadError> {
-        self.summary.latest = self.summary.latest.max(Moment::new(at, entry.kind.step()));
+        self.summary.latest = self.summary.latest.max(FeedTime::new(at, entry.kind.step()));
         let row = entry.to_bytes(at, self.summary.latest)?;
         self.put(rows::FEED, rows::feed_key(customer_no, place), row);
         self.fed.push((customer_no.clone(), place));

@@ -28,7 +28,7 @@ pub const TABLES: [&str; 8] = [LAYOUT, CARS, FEED, UNPAID, SLOTS, SLOT_KEYS, SER
 
 /// Where an event is stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct EventPosition {
     /// The index of the context in [`schema::ALL`].
     pub context: u8,
     pub shard: u16,
@@ -43,7 +43,7 @@ pub fn place_of_context(context: Context) -> u8 {
 
 const PLACE_BYTES: usize = 11;
 
-impl Place {
+impl EventPosition {
     fn write(self, key: &mut Vec<u8>) {
         key.push(self.context);
         key.extend_from_slice(&self.shard.to_be_bytes());
@@ -51,15 +51,15 @@ impl Place {
     }
 
     /// The place that a key ends with.
-    pub fn at_end_of(key: &[u8]) -> Option<Place> {
+    pub fn at_end_of(key: &[u8]) -> Option<EventPosition> {
         let (_, place) = key.split_last_chunk::<PLACE_BYTES>()?;
         let (&context, rest) = place.split_first()?;
         let (shard, position) = rest.split_first_chunk::<2>()?;
         let position = position.try_into().ok()?;
-        Some(Place { context, shard: u16::from_be_bytes(*shard), position: u64::from_be_bytes(position) })
+        Some(EventPosition { context, shard: u16::from_be_bytes(*shard), position: u64::from_be_bytes(position) })
     }
 
-    pub fn same_shard(self, other: Place) -> bool {
+    pub fn same_shard(self, other: EventPosition) -> bool {
         (self.context, self.shard) == (other.context, other.shard)
     }
 }
@@ -82,14 +82,14 @@ pub fn context_prefix(customer_no: &CustomerNo, context: u8) -> Vec<u8> {
     key
 }
 
-pub fn shard_prefix(customer_no: &CustomerNo, place: Place) -> Vec<u8> {
+pub fn shard_prefix(customer_no: &CustomerNo, place: EventPosition) -> Vec<u8> {
     let mut key = key_of(customer_no.as_str(), PLACE_BYTES);
     key.push(place.context);
     key.extend_from_slice(&place.shard.to_be_bytes());
     key
 }
 
-pub fn feed_key(customer_no: &CustomerNo, place: Place) -> Vec<u8> {
+pub fn feed_key(customer_no: &CustomerNo, place: EventPosition) -> Vec<u8> {
     let mut key = key_of(customer_no.as_str(), PLACE_BYTES);
     place.write(&mut key);
     key
@@ -142,11 +142,11 @@ mod tests {
     #[test]
     fn the_place_of_an_entry_is_read_from_its_key_and_entries_of_a_shard_are_in_order() {
         let customer_no = CustomerNo::parse("kim").unwrap();
-        let place = Place { context: 2, shard: 259, position: 70_000 };
+        let place = EventPosition { context: 2, shard: 259, position: 70_000 };
         let key = feed_key(&customer_no, place);
-        assert_eq!(Place::at_end_of(&key), Some(place));
+        assert_eq!(EventPosition::at_end_of(&key), Some(place));
         assert!(key.starts_with(&shard_prefix(&customer_no, place)));
-        assert!(key < feed_key(&customer_no, Place { position: 70_001, ..place }));
+        assert!(key < feed_key(&customer_no, EventPosition { position: 70_001, ..place }));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::{Views, car_no, damaged, rows};
 use crate::actors::api::{InvalidCursor, Listing};
 use crate::domain::ids::CarNo;
 use crate::domain::money::Money;
-use crate::domain::spelling::composed;
+use crate::domain::spelling::to_nfc;
 use crate::domain::time::{Period, Timestamp};
 use crate::store::journal::ReadError;
 use crate::store::view_store::Scan;
@@ -37,7 +37,7 @@ impl Views {
         cursor: Option<&CarNo>,
         limit: usize,
     ) -> Result<Result<Listing<FreeCar>, InvalidCursor>, ReadError> {
-        let (branch, car_class) = (branch.map(composed), car_class.map(composed));
+        let (branch, car_class) = (branch.map(to_nfc), car_class.map(to_nfc));
         let (branch, car_class) = (branch.as_deref(), car_class.as_deref());
         // Keys begin with the branch: a search for a class without a branch scans the class in each branch in turn.
         let class_everywhere = car_class.filter(|_| branch.is_none());

@@ -2,7 +2,7 @@
 
 use super::{Rejection, Terms};
 use crate::domain::Subject;
-use crate::domain::cancellation::{CancellationPolicy, Quote};
+use crate::domain::cancellation::{CancellationTerms, Quote};
 use crate::domain::money::Money;
 use crate::domain::time::{Period, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -181,7 +181,7 @@ impl Booking {
 
     /// What cancelling it at `now` would cost and give back: nothing either way while it is unpaid.
     #[must_use]
-    pub fn cancellation_quote(&self, policy: &CancellationPolicy, now: Timestamp) -> Quote {
+    pub fn cancellation_quote(&self, policy: &CancellationTerms, now: Timestamp) -> Quote {
         match self.status {
             Status::Confirmed { .. } => policy.quote(self.price, self.period.from(), now),
             Status::Cancelled { quote, .. } | Status::NoShow { quote, .. } => quote,

@@ -1,6 +1,6 @@
 //! What a calendar makes of a command: whether it is free, and what may become of a booking. Changes nothing.
 
-use super::{Basis, Block, Car, Command, Event, Rejection, State, Status, Terms};
+use super::{Block, Car, Command, DayCounting, Event, Rejection, State, Status, Terms};
 use crate::domain::Subject;
 use crate::domain::cancellation::Quote;
 use crate::domain::ids::{BlockNo, ReservationNo};
@@ -80,7 +80,7 @@ fn reserve(
     state: &State,
     subject: &Subject,
     period: &Period,
-    basis: Basis,
+    basis: DayCounting,
     terms: &Terms,
     now: Timestamp,
 ) -> Result<Vec<Event>, Rejection> {
@@ -89,7 +89,7 @@ fn reserve(
         return if same { Ok(vec![]) } else { Err(Rejection::ReservationNoTaken) };
     }
     let car = for_rent(state, terms, now)?;
-    if basis == Basis::Hours && period.from() < now.saturating_add_millis(-terms.past_tolerance_ms) {
+    if basis == DayCounting::Hours && period.from() < now.saturating_add_millis(-terms.past_tolerance_ms) {
         return Err(Rejection::PeriodInPast);
     }
     if basis.exceeds(period, terms.period_days_max) {

@@ -12,7 +12,7 @@ pub use decide::decide;
 pub use evolve::evolve;
 
 use super::Subject;
-use super::cancellation::{CancellationPolicy, Quote};
+use super::cancellation::{CancellationTerms, Quote};
 use super::ids::{BlockNo, ReservationNo};
 use super::money::Money;
 use super::pricing::Pricing;
@@ -37,7 +37,7 @@ pub struct Terms {
     /// How days are counted.
     pub pricing: Pricing,
     /// What cancelling costs.
-    pub cancellation: CancellationPolicy,
+    pub cancellation: CancellationTerms,
     /// How long after the end of its period a paid reservation that was never picked up is a no-show, in milliseconds.
     pub no_show_grace_ms: i64,
     /// The part of the price that a no-show costs, in percent (0 to 100).
@@ -52,7 +52,7 @@ impl Default for Terms {
             period_days_max: 366,
             bookings_max: 200,
             pricing: Pricing::default(),
-            cancellation: CancellationPolicy::default(),
+            cancellation: CancellationTerms::default(),
             no_show_grace_ms: 60 * MINUTE_MS,
             no_show_fee_percent: 100,
         }
@@ -100,7 +100,7 @@ pub struct State {
 
 /// How the days of a reservation are counted, and when it may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Basis {
+pub enum DayCounting {
     /// In days of 24 hours, from now on.
     Hours,
     /// In days of a calendar, which may lie in the past (the legacy API only). Whoever knows the calendar has counted
@@ -108,13 +108,13 @@ pub enum Basis {
     CalendarDays(u64),
 }
 
-impl Basis {
+impl DayCounting {
     /// The days that a period is charged for, at least one.
     #[must_use]
     pub fn days(self, period: &Period, pricing: &Pricing) -> u64 {
         match self {
-            Basis::Hours => pricing.days(period),
-            Basis::CalendarDays(days) => days.max(1),
+            DayCounting::Hours => pricing.days(period),
+            DayCounting::CalendarDays(days) => days.max(1),
         }
     }
 
@@ -122,8 +122,8 @@ impl Basis {
     #[must_use]
     fn exceeds(self, period: &Period, days_max: i64) -> bool {
         match self {
-            Basis::Hours => period.millis() > days_max.saturating_mul(DAY_MS),
-            Basis::CalendarDays(days) => i64::try_from(days).map_or(true, |days| days > days_max),
+            DayCounting::Hours => period.millis() > days_max.saturating_mul(DAY_MS),
+            DayCounting::CalendarDays(days) => i64::try_from(days).map_or(true, |days| days > days_max),
         }
     }
 }
@@ -161,7 +161,7 @@ pub enum Command {
         /// The period to reserve.
         period: Period,
         /// How its days are counted, and whether it may begin in the past.
-        basis: Basis,
+        basis: DayCounting,
     },
     /// The reservation's payment is approved.
     Confirm {

@@ -4,12 +4,12 @@ use super::hal::{self, PageRequest};
 use super::members::{Members, required};
 use super::{CARS, Legacy, days, rows};
 use crate::actors::api::{CarView, ServiceError};
-use crate::domain::fleet::{self, Particulars};
+use crate::domain::fleet::{self, CarData};
 use crate::domain::ids::CarNo;
 use crate::domain::money::Money;
 use crate::http::answer::Answer;
 use crate::http::endpoint::{Call, Outcome};
-use crate::http::numbers::Spelled;
+use crate::http::numbers::RawNumber;
 use crate::http::problem::Problem;
 use jiff::civil::Date;
 use warp::http::StatusCode;
@@ -19,7 +19,7 @@ const MODEL_UNKNOWN: &str = "unspecified";
 
 #[derive(Debug, PartialEq)]
 struct Post {
-    car_no: Spelled<CarNo>,
+    car_no: RawNumber<CarNo>,
     rate: Option<Money>,
     registered_on: Option<Date>,
 }
@@ -37,10 +37,10 @@ impl Post {
     }
 
     /// The particulars after the request: what it leaves out stays as it is.
-    fn particulars(&self, known: Option<Particulars>) -> Result<Particulars, Problem> {
+    fn data(&self, known: Option<CarData>) -> Result<CarData, Problem> {
         let registered_on = self.registered_on.map(days::number);
         let Some(known) = known else {
-            return Ok(Particulars {
+            return Ok(CarData {
                 model: MODEL_UNKNOWN.to_owned(),
                 car_class: String::new(),
                 branch: String::new(),
@@ -49,7 +49,7 @@ impl Post {
             });
         };
         let daily_rate = self.rate.unwrap_or(known.daily_rate);
-        Ok(Particulars { daily_rate, registered_on: registered_on.unwrap_or(known.registered_on), ..known })
+        Ok(CarData { daily_rate, registered_on: registered_on.unwrap_or(known.registered_on), ..known })
     }
 }
 
@@ -62,12 +62,12 @@ pub(super) async fn put(legacy: Legacy, call: Call) -> Outcome {
     let post = Post::read(&call.body)?;
     let car_no = post.car_no.clone().resolve(&legacy.service).await?;
     let known = match legacy.service.car(&car_no).await {
-        Ok(view) => Some(view.car.particulars),
+        Ok(view) => Some(view.car.data),
         Err(ServiceError::Fleet(fleet::Rejection::CarNotFound)) => None,
         Err(error) => return Err(error.into()),
     };
-    let particulars = post.particulars(known)?;
-    let view = legacy.service.put_car(car_no, particulars).await?;
+    let data = post.data(known)?;
+    let view = legacy.service.put_car(car_no, data).await?;
     Ok(one(&legacy, &call, &view, StatusCode::CREATED).located(&hal::item_path(CARS, view.car_no.as_str())))
 }
 
@@ -99,19 +99,19 @@ mod tests {
         let post = read(&json!({"carNo": "test", "rentalAmt": "10000", "procStatus": "WAITING",
             "carRegDt": "20200701", "colour": ["ignored"]}))
         .expect("legible");
-        let particulars = post.particulars(None).expect("complete");
-        assert_eq!(Some(particulars.daily_rate), Money::new(10_000, Currency::KRW));
-        assert_eq!((particulars.registered_on, particulars.model.as_str()), (20_200_701, MODEL_UNKNOWN));
+        let data = post.data(None).expect("complete");
+        assert_eq!(Some(data.daily_rate), Money::new(10_000, Currency::KRW));
+        assert_eq!((data.registered_on, data.model.as_str()), (20_200_701, MODEL_UNKNOWN));
     }
 
     #[test]
     fn what_a_request_leaves_out_stays_as_it_is() {
         let first = read(&json!({"carNo": "test", "rentalAmt": 1, "carRegDt": "20200701"})).expect("legible");
-        let mut known = first.particulars(None).expect("complete");
+        let mut known = first.data(None).expect("complete");
         known.model = "Ioniq 5".to_owned();
         let again = read(&json!({"carNo": "test"})).expect("legible");
-        assert_eq!(again.particulars(Some(known.clone())), Ok(known));
-        assert_eq!(again.particulars(None).expect_err("no rate").code, "invalid_member");
+        assert_eq!(again.data(Some(known.clone())), Ok(known));
+        assert_eq!(again.data(None).expect_err("no rate").code, "invalid_member");
     }
 
     #[test]

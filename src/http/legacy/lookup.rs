@@ -6,7 +6,7 @@ use crate::domain::ids::{PaymentNo, RentalNo, ReservationNo};
 use crate::domain::payment;
 use crate::domain::reservation::Rejection;
 use crate::http::endpoint::Call;
-use crate::http::numbers::{Number, Spelled};
+use crate::http::numbers::{Number, RawNumber};
 use crate::http::problem::Problem;
 use percent_encoding::percent_decode_str;
 
@@ -25,8 +25,8 @@ pub(super) struct LastUse {
 #[derive(Debug, Default)]
 pub(super) struct Names {
     /// Its label or number.
-    pub(super) resrv_no: Option<Spelled<ReservationNo>>,
-    pub(super) paymt_no: Option<Spelled<PaymentNo>>,
+    pub(super) resrv_no: Option<RawNumber<ReservationNo>>,
+    pub(super) paymt_no: Option<RawNumber<PaymentNo>>,
     /// Its serial.
     pub(super) id: Option<u64>,
 }
@@ -159,7 +159,7 @@ impl Legacy {
 
     /// The number that a text spells; `None` when it is no number of that kind.
     async fn spelled<N: Number>(&self, text: &str) -> Result<Option<N>, Problem> {
-        let Ok(spelled) = Spelled::read(text, |_| not_found()) else { return Ok(None) };
+        let Ok(spelled) = RawNumber::read(text, |_| not_found()) else { return Ok(None) };
         let known = spelled.known(&self.service).await?;
         Ok(known.or(spelled.composed().ok()))
     }

@@ -4,7 +4,7 @@
 use super::days;
 use crate::domain::money::{Currency, Money};
 use crate::http::json::Json;
-use crate::http::numbers::{Number, Spelled};
+use crate::http::numbers::{Number, RawNumber};
 use crate::http::problem::{Problem, plain_name};
 use crate::suggestion::nearest;
 use jiff::civil::Date;
@@ -54,9 +54,9 @@ impl Members {
     }
 
     /// A member as one of the domain's numbers.
-    pub(super) fn no<N: Number>(&self, name: &'static str) -> Result<Option<Spelled<N>>, Problem> {
+    pub(super) fn no<N: Number>(&self, name: &'static str) -> Result<Option<RawNumber<N>>, Problem> {
         let Some(text) = self.text(name)? else { return Ok(None) };
-        Spelled::read(&text, |why| refusal(N::CODE, name, &why.to_string())).map(Some)
+        RawNumber::read(&text, |why| refusal(N::CODE, name, &why.to_string())).map(Some)
     }
 
     pub(super) fn whole(&self, name: &'static str) -> Result<Option<u64>, Problem> {

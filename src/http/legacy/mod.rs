@@ -21,7 +21,7 @@ mod rentals;
 mod reservations;
 mod rows;
 
-use super::Front;
+use super::HttpState;
 use super::access::{Access, Priority, Route};
 use super::answer::Answer;
 use super::endpoint::{Call, Group, Outcome};
@@ -58,7 +58,7 @@ macro_rules! routes {
 routes! {
     ROOT = Route::get("/", Access::Public, "legacyRoot");
     LIST_CARS = Route::get("/carManagements", Access::Public, "legacyListCars").of(Priority::List);
-    PUT_CAR = Route::post("/carManagements", Access::Admin, "legacyPutCar").of(Priority::Begin);
+    PUT_CAR = Route::post("/carManagements", Access::Admin, "legacyPutCar").of(Priority::Create);
     GET_CAR = Route::get("/carManagements/{carNo}", Access::Public, "legacyGetCar");
     LIST_RESERVATIONS = Route::get("/carReservations", Access::Admin, "legacyListReservations").of(Priority::List);
     // It reserves or cancels, depending on the body, which is not read yet; so it has the priority of a cancellation.
@@ -75,7 +75,7 @@ routes! {
     GET_MY_PAGE = Route::get("/myPages/{key}", Access::Owner, "legacyGetMyPage");
 }
 
-pub(super) fn mount(group: Group<Front>) -> Group<Front> {
+pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
     group
         .on(&ROOT, with(root))
         .on(&LIST_CARS, with(cars::list))
@@ -95,7 +95,7 @@ pub(super) fn mount(group: Group<Front>) -> Group<Front> {
         .on(&GET_MY_PAGE, with(read_models::get_my_page))
 }
 
-fn with<F>(handler: fn(Legacy, Call) -> F) -> impl Fn(Arc<Front>, Call) -> F + Send + Sync + 'static
+fn with<F>(handler: fn(Legacy, Call) -> F) -> impl Fn(Arc<HttpState>, Call) -> F + Send + Sync + 'static
 where
     F: Future<Output = Outcome> + Send + 'static,
 {

@@ -7,9 +7,9 @@ use super::members::{Members, invalid_date, invalid_proc_status, required};
 use super::{Legacy, RESERVATIONS, days, numbering, rows};
 use crate::actors::api::{PaymentResult, ReservationView, ReserveRequest, ServiceError};
 use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
-use crate::domain::reservation::{Basis, Rejection, Status};
+use crate::domain::reservation::{DayCounting, Rejection, Status};
 use crate::http::endpoint::{Call, Outcome};
-use crate::http::numbers::Spelled;
+use crate::http::numbers::RawNumber;
 use crate::http::problem::Problem;
 use jiff::tz::TimeZone;
 use warp::http::StatusCode;
@@ -17,10 +17,10 @@ use warp::http::StatusCode;
 /// A request to reserve, with numbers in the caller's spelling.
 #[derive(Debug)]
 struct Asked {
-    label: Option<Spelled<ReservationNo>>,
-    car_no: Spelled<CarNo>,
+    label: Option<RawNumber<ReservationNo>>,
+    car_no: RawNumber<CarNo>,
     /// `None` for an anonymous booking.
-    customer_no: Option<Spelled<CustomerNo>>,
+    customer_no: Option<RawNumber<CustomerNo>>,
     days: Days,
 }
 
@@ -63,7 +63,7 @@ fn read(body: &[u8], zone: &TimeZone) -> Result<Wish, Problem> {
     }
 }
 
-fn asked(members: &Members, label: Option<Spelled<ReservationNo>>, zone: &TimeZone) -> Result<Asked, Problem> {
+fn asked(members: &Members, label: Option<RawNumber<ReservationNo>>, zone: &TimeZone) -> Result<Asked, Problem> {
     let rental_day = members.required("rentalDt", members.date("rentalDt")?)?;
     let return_day = members.required("returnDt", members.date("returnDt")?)?;
     let days = days::days(rental_day, return_day, zone).map_err(|why| match why {
@@ -132,7 +132,7 @@ impl Legacy {
             customer_no: wanted.customer_no,
             period: wanted.days.period,
             means: Some(Legacy::means()),
-            basis: Basis::CalendarDays(wanted.days.count),
+            basis: DayCounting::CalendarDays(wanted.days.count),
         };
         let reserved = self.service.reserve(request).await;
         self.or_under_way(&reservation_no, reserved).await

@@ -146,12 +146,12 @@ pub(super) fn my_page(view: &ReservationView, zone: &TimeZone) -> Row {
 }
 
 pub(super) fn car(view: &CarView) -> Row {
-    let particulars = &view.car.particulars;
+    let data = &view.car.data;
     let mut row = Row::new();
     put(&mut row, "carNo", view.car_no.as_str());
-    put(&mut row, "rentalAmt", particulars.daily_rate.amount());
+    put(&mut row, "rentalAmt", data.daily_rate.amount());
     put(&mut row, "procStatus", car_word(view.status));
-    let registered = (particulars.registered_on > 0).then(|| format!("{:08}", particulars.registered_on));
+    let registered = (data.registered_on > 0).then(|| format!("{:08}", data.registered_on));
     put(&mut row, "carRegDt", registered);
     row
 }
@@ -159,13 +159,13 @@ pub(super) fn car(view: &CarView) -> Row {
 /// A car with the rentals that keep it.
 pub(super) fn car_information(view: &CarView) -> Row {
     let mut row = car(view);
-    put(&mut row, "model", view.car.particulars.model.as_str());
+    put(&mut row, "model", view.car.data.model.as_str());
     put(&mut row, "rentalCount", view.car.rentals.len());
     let listed = view.car.rentals.iter().take(RENTALS_LISTED_MAX).map(|(rental_no, note)| {
         let word = match note {
-            fleet::RentalNote::Rented => "RENTED",
-            fleet::RentalNote::PickedUp => "PICKED_UP",
-            fleet::RentalNote::Overdue => "OVERDUE",
+            fleet::RentalState::Rented => "RENTED",
+            fleet::RentalState::PickedUp => "PICKED_UP",
+            fleet::RentalState::Overdue => "OVERDUE",
         };
         let reservation_no = rental_no.reservation();
         let resrv_no = reservation_no.as_ref().map(numbering::label);

@@ -11,23 +11,23 @@ pub const CALLS_MAX: usize = 10_000;
 
 /// Clones share one gate.
 #[derive(Clone, Default)]
-pub struct Gate(Arc<Mutex<Places>>);
+pub struct ConcurrencyLimit(Arc<Mutex<Slots>>);
 
 #[derive(Default)]
-struct Places {
+struct Slots {
     /// 0: no limit.
     limit: usize,
     busy: usize,
-    waiting: VecDeque<oneshot::Sender<Place>>,
+    waiting: VecDeque<oneshot::Sender<Slot>>,
 }
 
-impl Places {
+impl Slots {
     fn has_room(&self) -> bool {
         self.limit == 0 || self.busy < self.limit
     }
 
     /// Takes the free places for those who wait longest. Who has stopped waiting is passed over.
-    fn admit(&mut self) -> Vec<oneshot::Sender<Place>> {
+    fn admit(&mut self) -> Vec<oneshot::Sender<Slot>> {
         let mut admitted = Vec::new();
         while self.has_room() {
             let Some(waiter) = self.waiting.pop_front() else { break };
@@ -41,9 +41,9 @@ impl Places {
 }
 
 /// A place inside, given back when it is dropped.
-pub struct Place(Gate);
+pub struct Slot(ConcurrencyLimit);
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         let admitted = {
             let mut places = self.0.lock();
@@ -54,15 +54,15 @@ impl Drop for Place {
     }
 }
 
-impl Gate {
-    fn lock(&self) -> MutexGuard<'_, Places> {
+impl ConcurrencyLimit {
+    fn lock(&self) -> MutexGuard<'_, Slots> {
         self.0.lock()
     }
 
     /// Called without the lock: a place whose receiver is gone comes back through `drop`, which takes the lock.
-    fn tell(&self, admitted: Vec<oneshot::Sender<Place>>) {
+    fn tell(&self, admitted: Vec<oneshot::Sender<Slot>>) {
         for waiter in admitted {
-            let _ = waiter.send(Place(self.clone()));
+            let _ = waiter.send(Slot(self.clone()));
         }
     }
 
@@ -77,7 +77,7 @@ impl Gate {
     }
 
     /// A place, once there is one; `None` when [`CALLS_MAX`] calls are here already.
-    pub async fn enter(&self) -> Option<Place> {
+    pub async fn enter(&self) -> Option<Slot> {
         let turn = {
             let mut places = self.lock();
             if places.busy + places.waiting.len() >= CALLS_MAX {
@@ -96,7 +96,7 @@ impl Gate {
             }
         };
         match turn {
-            None => Some(Place(self.clone())),
+            None => Some(Slot(self.clone())),
             Some(turn) => turn.await.ok(),
         }
     }
@@ -109,7 +109,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_next_in_line_enters_when_a_place_is_given_back() {
-        let gate = Gate::default();
+        let gate = ConcurrencyLimit::default();
         gate.set_limit(1);
         let first = gate.enter().await.unwrap();
         let mut second = Box::pin(gate.enter());
@@ -124,7 +124,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_gives_up_waiting_leaves_no_gap() {
-        let gate = Gate::default();
+        let gate = ConcurrencyLimit::default();
         gate.set_limit(1);
         let first = gate.enter().await.unwrap();
         let mut second = Box::pin(gate.enter());
@@ -137,7 +137,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_raised_limit_admits_those_who_wait() {
-        let gate = Gate::default();
+        let gate = ConcurrencyLimit::default();
         gate.set_limit(1);
         let _first = gate.enter().await.unwrap();
         let mut second = Box::pin(gate.enter());

@@ -16,7 +16,7 @@ pub const PAGE_LEN_MAX: usize = 1000;
 
 /// A part of the ledger, oldest entry first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LedgerPage {
+pub struct LedgerSlice {
     pub items: Vec<LedgerEntry>,
     /// Where the next page begins, if there is more now.
     pub next: Option<u64>,
@@ -157,11 +157,11 @@ impl Ledger {
     }
 
     /// Up to `limit` entries (at most [`PAGE_LEN_MAX`]) from a place that an earlier page named, or from 0.
-    pub fn page(&self, from: u64, limit: usize) -> LedgerPage {
+    pub fn page(&self, from: u64, limit: usize) -> LedgerSlice {
         let from = usize::try_from(from).unwrap_or(usize::MAX).min(self.entries.len());
         let to = from.saturating_add(limit.clamp(1, PAGE_LEN_MAX)).min(self.entries.len());
         let items = self.entries.get(from..to).unwrap_or_default().to_vec();
-        LedgerPage { items, next: (to < self.entries.len()).then_some(to as u64) }
+        LedgerSlice { items, next: (to < self.entries.len()).then_some(to as u64) }
     }
 
     fn nothing_under_way(&self, kind: Kind, key: &str) -> Result<(), SandboxError> {

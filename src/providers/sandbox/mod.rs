@@ -14,16 +14,16 @@ mod ledger;
 mod settings;
 
 pub use gate::CALLS_MAX;
-pub use ledger::{LedgerPage, PAGE_LEN_DEFAULT, PAGE_LEN_MAX};
+pub use ledger::{LedgerSlice, PAGE_LEN_DEFAULT, PAGE_LEN_MAX};
 pub use settings::{CAPACITY_MAX, InvalidSettings, LATENCY_MS_MAX, Settings, SettingsPatch};
 
 use super::{
-    Charge, ChargeOutcome, Found, FoundRefund, Kind, PaymentProvider, ProviderError, RECORD_PAGE_LEN_MAX, RecordPage,
+    Charge, ChargeOutcome, Found, FoundRefund, Kind, LEDGER_PAGE_LEN_MAX, LedgerPage, PaymentProvider, ProviderError,
     Refund, RefundDone,
 };
 use crate::domain::time::Timestamp;
 use futures_util::future::BoxFuture;
-use gate::{Gate, Place};
+use gate::{ConcurrencyLimit, Slot};
 use ledger::Ledger;
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
@@ -86,7 +86,7 @@ impl From<SandboxError> for ProviderError {
 
 struct Inner {
     settings: watch::Sender<Settings>,
-    gate: Gate,
+    gate: ConcurrencyLimit,
     ledger: Mutex<Ledger>,
 }
 
@@ -124,7 +124,7 @@ impl Inner {
     }
 
     /// Waits for a place and then for the latency, following changes of the settings.
-    async fn serve(&self) -> Result<Place, SandboxError> {
+    async fn serve(&self) -> Result<Slot, SandboxError> {
         let mut settings = self.settings.subscribe();
         let mut down = self.settings.subscribe();
         let place = tokio::select! {
@@ -184,7 +184,7 @@ impl Sandbox {
     #[must_use]
     pub fn new() -> Self {
         let settings = watch::Sender::new(Settings::default());
-        Self(Arc::new(Inner { settings, gate: Gate::default(), ledger: Mutex::default() }))
+        Self(Arc::new(Inner { settings, gate: ConcurrencyLimit::default(), ledger: Mutex::default() }))
     }
 
     #[must_use]
@@ -211,7 +211,7 @@ impl Sandbox {
 
     /// Up to `limit` entries of its record (at most [`PAGE_LEN_MAX`]), from where an earlier page ended, or from 0.
     #[must_use]
-    pub fn ledger(&self, from: u64, limit: usize) -> LedgerPage {
+    pub fn ledger(&self, from: u64, limit: usize) -> LedgerSlice {
         self.0.ledger().page(from, limit)
     }
 
@@ -259,12 +259,12 @@ impl PaymentProvider for Sandbox {
     }
 
     /// Past its settings, as its ledger is over HTTP: what it has done can be seen even while it misbehaves.
-    fn record<'a>(&'a self, cursor: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<RecordPage, ProviderError>> {
+    fn record<'a>(&'a self, cursor: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<LedgerPage, ProviderError>> {
         Box::pin(async move {
             let foreign = |_| ProviderError::Refused("the cursor is not one that this record gave".to_owned());
             let from = cursor.map_or(Ok(0), str::parse).map_err(foreign)?;
-            let page = self.ledger(from, limit.min(RECORD_PAGE_LEN_MAX));
-            Ok(RecordPage { items: page.items, next: page.next.map(|next| next.to_string().into()) })
+            let page = self.ledger(from, limit.min(LEDGER_PAGE_LEN_MAX));
+            Ok(LedgerPage { items: page.items, next: page.next.map(|next| next.to_string().into()) })
         })
     }
 }

@@ -43,7 +43,7 @@ struct Piece {
 }
 
 struct Pieces {
-    /// Dropped before the last piece is sent, so that the next backup can begin when this one has ended.
+    /// Dropped before the stream ends, hence the first field: the next backup can begin as soon as a client sees the end.
     held: Option<Box<dyn Send>>,
     journal: Arc<dyn Journal>,
     to: Sender<Piece>,

@@ -1,7 +1,7 @@
 //! Converts records to lines of an archive and back. The field names are part of the format and do not change within a
 //! version.
 
-use super::super::journal::{Cause, CommandRecord, Context, Progress, Recorded, ShardId, StoredEvent, Timer};
+use super::super::journal::{Cause, CommandRecord, CommittedEvent, Context, Progress, ShardId, StoredEvent, Timer};
 use super::super::record::Record;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -93,8 +93,8 @@ fn shard_line(shard: ShardId) -> ShardLine {
     ShardLine { context: shard.context.0.to_owned(), shard: shard.number }
 }
 
-fn event_line(recorded: Recorded, data: Option<serde_json::Value>) -> Line {
-    let Recorded { shard, position, event } = recorded;
+fn event_line(recorded: CommittedEvent, data: Option<serde_json::Value>) -> Line {
+    let CommittedEvent { shard, position, event } = recorded;
     Line::Event {
         shard: shard_line(shard),
         position,
@@ -160,7 +160,7 @@ pub(super) fn record(line: Line, context: impl Fn(&str) -> Option<Context>) -> R
                 position: cause.position,
             });
             let event = StoredEvent { entity: entity.into(), at_ms, cause, tag: tag.into(), payload: bytes(&payload)? };
-            Record::Event(Recorded { shard: shard(of)?, position, event })
+            Record::Event(CommittedEvent { shard: shard(of)?, position, event })
         }
         Line::Epoch { shard: of, epoch } => Record::Epoch { shard: shard(of)?, epoch },
         Line::Document { document, key, body } => Record::Document { kind: document, key, body: bytes(&body)? },

@@ -1,7 +1,7 @@
 //! Imports an archive into a new store, completely or not at all. The archive is untrusted.
 
 use super::super::record::Record;
-use super::super::sled::{Importer, OpenError, PutError, SledOptions};
+use super::super::sled::{Importer, OpenError, PutError, SledSettings};
 use super::line::{self, Line};
 use super::write::hex;
 use super::{ARCHIVE_VERSION, FORMAT, LINE_BYTES_MAX, PROGRESS_EVERY, Summary, is_readable};
@@ -95,7 +95,7 @@ fn list<'a>(shards: impl Iterator<Item = (&'a str, u16)>) -> String {
     named.join(", ")
 }
 
-fn check_header<R: BufRead>(lines: &mut Lines<R>, options: &SledOptions) -> Result<(), ImportError> {
+fn check_header<R: BufRead>(lines: &mut Lines<R>, options: &SledSettings) -> Result<(), ImportError> {
     let header = lines.next().map_err(ImportError::of_header)?;
     let Some(Line::Header { format, version, shards }) = header else { return Err(ImportError::NotAnArchive) };
     if format != FORMAT {
@@ -119,7 +119,7 @@ fn check_header<R: BufRead>(lines: &mut Lines<R>, options: &SledOptions) -> Resu
 pub fn import(
     input: impl BufRead,
     target: &Path,
-    options: &SledOptions,
+    options: &SledSettings,
     mut progress: impl FnMut(u64),
 ) -> Result<Summary, ImportError> {
     let mut lines = Lines::of(input);

@@ -1,8 +1,8 @@
 //! The journal port in memory.
 
 use super::super::journal::{
-    Append, AppendError, CommandRecord, Context, Documents, IndexEntry, Journal, Ownership, Progress, READ_ROWS_MAX,
-    ReadError, Recorded, ShardId, Timer,
+    Append, AppendError, CommandRecord, CommittedEvent, Context, Documents, IndexEntry, Journal, Ownership, Progress,
+    READ_ROWS_MAX, ReadError, ShardId, Timer,
 };
 use super::{MemoryJournal, lock};
 use bytes::Bytes;
@@ -33,12 +33,13 @@ impl Journal for MemoryJournal {
         self.inner.shards.get(&shard).map_or_else(|| watch::channel(0).1, |shard| shard.head.subscribe())
     }
 
-    fn read(&self, id: ShardId, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<Recorded>, ReadError>> {
+    fn read(&self, id: ShardId, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<CommittedEvent>, ReadError>> {
         let Some(shard) = self.inner.shards.get(&id) else { return ready(Vec::new()) };
         let state = lock(&shard.state);
         let first = usize::try_from(after).unwrap_or(usize::MAX).min(state.events.len());
         let events = state.events[first..].iter().take(limit.min(READ_ROWS_MAX));
-        let recorded = |(position, event): (u64, &_)| Recorded { shard: id, position, event: Clone::clone(event) };
+        let recorded =
+            |(position, event): (u64, &_)| CommittedEvent { shard: id, position, event: Clone::clone(event) };
         ready((after.saturating_add(1)..).zip(events).map(recorded).collect())
     }
 

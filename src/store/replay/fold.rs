@@ -5,7 +5,7 @@ use super::{Progress, Walk};
 use crate::domain::invariants::Violation;
 use crate::store::document::{Causes, StateDocument};
 use crate::store::journal::shard_of;
-use crate::store::journal::{READ_ROWS_MAX, ReadError, Recorded, ShardId};
+use crate::store::journal::{CommittedEvent, READ_ROWS_MAX, ReadError, ShardId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ pub(super) async fn fold<A: Aggregate>(
 
 fn step<A: Aggregate>(
     entry: Option<Entry<A::State>>,
-    recorded: &Recorded,
+    recorded: &CommittedEvent,
     shard_count: u16,
 ) -> Result<(Entry<A::State>, A::Event), String> {
     if shard_of(&recorded.event.entity, shard_count) != recorded.shard.number {

@@ -5,7 +5,7 @@ use super::aggregate::{Aggregate, Calendar, Customer};
 use super::{Bookings, Walk, as_far_as_possible};
 use crate::domain::invariants::Violation;
 use crate::domain::reservation::Booking;
-use crate::store::journal::{Context, READ_ROWS_MAX, ReadError, Recorded};
+use crate::store::journal::{CommittedEvent, Context, READ_ROWS_MAX, ReadError};
 use crate::store::schema::customer::KEY_KIND;
 use crate::store::schema::reservation::RESERVATION_KIND;
 use crate::store::schema::{self, ReservationDocument};
@@ -22,7 +22,7 @@ impl Walk<'_> {
         kind: &'static str,
         present: u64,
         context: Context,
-        name_of: impl Fn(&Recorded) -> Option<Arc<str>>,
+        name_of: impl Fn(&CommittedEvent) -> Option<Arc<str>>,
     ) -> Result<(), ReadError> {
         if self.count(kind).await? <= present {
             return Ok(());
@@ -70,7 +70,7 @@ impl Walk<'_> {
     }
 
     pub(super) async fn left_over_reservations(&mut self, present: u64) -> Result<(), ReadError> {
-        let name_of = |recorded: &Recorded| {
+        let name_of = |recorded: &CommittedEvent| {
             let event = Calendar::decode(&recorded.event.tag, &recorded.event.payload).ok()?;
             event.subject().map(|subject| subject.reservation_no.as_str().into())
         };

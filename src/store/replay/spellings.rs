@@ -2,7 +2,7 @@
 //! stored under it; only a person can tell what was meant.
 
 use super::Walk;
-use crate::domain::spelling::{composed, decomposed, is_invisible};
+use crate::domain::spelling::{is_invisible, to_nfc, to_nfd};
 use std::collections::HashMap;
 
 /// The numbers seen so far that have more than one spelling, by their kind and NFC.
@@ -20,11 +20,11 @@ impl Walk<'_> {
         if number.is_ascii() {
             return;
         }
-        let (composed, invisible) = (composed(number), number.chars().any(is_invisible));
-        if !invisible && composed == decomposed(number) {
+        let (to_nfc, invisible) = (to_nfc(number), number.chars().any(is_invisible));
+        if !invisible && to_nfc == to_nfd(number) {
             return;
         }
-        let known = self.spellings.entry((kind, composed.into_owned())).or_default();
+        let known = self.spellings.entry((kind, to_nfc.into_owned())).or_default();
         if known.iter().any(|spelling| spelling == number) {
             return;
         }

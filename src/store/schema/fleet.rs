@@ -4,7 +4,7 @@ use super::wire::{
     Encoded, MoneyV1, PeriodV1, StateError, Text, block_no, invalid, json_instant, json_money, read, read_state,
     rental_no, unknown_tag, write, write_state,
 };
-use crate::domain::fleet::{Event, Particulars, RentalNote, State};
+use crate::domain::fleet::{CarData, Event, RentalState, State};
 use crate::domain::reservation::Block;
 use crate::store::codec::CodecError;
 use bytes::Bytes;
@@ -64,21 +64,21 @@ struct RentalEndedV1<'a> {
     rental_no: Text<'a>,
 }
 
-impl<'a> From<&'a Particulars> for ParticularsV1<'a> {
-    fn from(particulars: &'a Particulars) -> Self {
+impl<'a> From<&'a CarData> for ParticularsV1<'a> {
+    fn from(data: &'a CarData) -> Self {
         ParticularsV1 {
-            model: (&particulars.model).into(),
-            car_class: (&particulars.car_class).into(),
-            branch: (&particulars.branch).into(),
-            daily_rate: (&particulars.daily_rate).into(),
-            registered_on: particulars.registered_on,
+            model: (&data.model).into(),
+            car_class: (&data.car_class).into(),
+            branch: (&data.branch).into(),
+            daily_rate: (&data.daily_rate).into(),
+            registered_on: data.registered_on,
         }
     }
 }
 
 impl ParticularsV1<'_> {
-    fn particulars(self) -> Result<Particulars, CodecError> {
-        Ok(Particulars {
+    fn data(self) -> Result<CarData, CodecError> {
+        Ok(CarData {
             model: self.model.into_owned(),
             car_class: self.car_class.into_owned(),
             branch: self.branch.into_owned(),
@@ -88,19 +88,19 @@ impl ParticularsV1<'_> {
     }
 }
 
-const fn note_name(note: RentalNote) -> &'static str {
+const fn note_name(note: RentalState) -> &'static str {
     match note {
-        RentalNote::Rented => "rented",
-        RentalNote::PickedUp => "picked_up",
-        RentalNote::Overdue => "overdue",
+        RentalState::Rented => "rented",
+        RentalState::PickedUp => "picked_up",
+        RentalState::Overdue => "overdue",
     }
 }
 
-fn note(name: &str) -> Result<RentalNote, CodecError> {
+fn note(name: &str) -> Result<RentalState, CodecError> {
     match name {
-        "rented" => Ok(RentalNote::Rented),
-        "picked_up" => Ok(RentalNote::PickedUp),
-        "overdue" => Ok(RentalNote::Overdue),
+        "rented" => Ok(RentalState::Rented),
+        "picked_up" => Ok(RentalState::PickedUp),
+        "overdue" => Ok(RentalState::Overdue),
         _ => Err(invalid("a note of a rental")),
     }
 }
@@ -108,8 +108,8 @@ fn note(name: &str) -> Result<RentalNote, CodecError> {
 /// Encodes in the newest version.
 pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
     match event {
-        Event::Registered(particulars) => write(REGISTERED_V1, &ParticularsV1::from(particulars)),
-        Event::Amended(particulars) => write(AMENDED_V1, &ParticularsV1::from(particulars)),
+        Event::Registered(data) => write(REGISTERED_V1, &ParticularsV1::from(data)),
+        Event::Amended(data) => write(AMENDED_V1, &ParticularsV1::from(data)),
         Event::Retired => write(RETIRED_V1, &RetiredV1 {}),
         Event::Blocked { block_no, block } => write(
             BLOCKED_V1,
@@ -136,8 +136,8 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
 /// When the tag is not known, the bytes are not its body, or a value is not one of the domain.
 pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
     Ok(match tag {
-        REGISTERED_V1 => Event::Registered(read::<ParticularsV1>(payload)?.particulars()?),
-        AMENDED_V1 => Event::Amended(read::<ParticularsV1>(payload)?.particulars()?),
+        REGISTERED_V1 => Event::Registered(read::<ParticularsV1>(payload)?.data()?),
+        AMENDED_V1 => Event::Amended(read::<ParticularsV1>(payload)?.data()?),
         RETIRED_V1 => read::<RetiredV1>(payload).map(|RetiredV1 {}| Event::Retired)?,
         BLOCKED_V1 => {
             let wire: BlockedV1 = read(payload)?;
@@ -157,12 +157,12 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
 #[must_use]
 pub fn json(event: &Event) -> Value {
     match event {
-        Event::Registered(particulars) | Event::Amended(particulars) => json!({
-            "model": particulars.model,
-            "carClass": particulars.car_class,
-            "branch": particulars.branch,
-            "dailyRate": json_money(&particulars.daily_rate),
-            "registeredOn": particulars.registered_on,
+        Event::Registered(data) | Event::Amended(data) => json!({
+            "model": data.model,
+            "carClass": data.car_class,
+            "branch": data.branch,
+            "dailyRate": json_money(&data.daily_rate),
+            "registeredOn": data.registered_on,
         }),
         Event::Retired => json!({}),
         Event::Blocked { block_no, block } => json!({

@@ -93,7 +93,7 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
         Event::NotCharged { subject, attempt } => {
             write(NOT_CHARGED_V1, &AttemptV1 { subject: subject.into(), attempt: *attempt })
         }
-        Event::SightLost { subject, attempt } => {
+        Event::OutcomeUnknown { subject, attempt } => {
             write(SIGHT_LOST_V1, &AttemptV1 { subject: subject.into(), attempt: *attempt })
         }
         Event::Cancelled { subject, amount, refund } => {
@@ -131,7 +131,7 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
         }
         SIGHT_LOST_V1 => {
             let AttemptV1 { subject, attempt } = read(payload)?;
-            Event::SightLost { subject: subject.subject()?, attempt }
+            Event::OutcomeUnknown { subject: subject.subject()?, attempt }
         }
         CANCELLED_V1 => {
             let CancelledV1 { subject, amount, refund } = read(payload)?;
@@ -154,7 +154,7 @@ pub fn json(event: &Event) -> Value {
             json!({ "amount": json_money(amount), "attempt": attempt, "providerRef": provider_ref })
         }
         Event::Declined { attempt, reason, .. } => json!({ "attempt": attempt, "reason": reason }),
-        Event::NotCharged { attempt, .. } | Event::SightLost { attempt, .. } => json!({ "attempt": attempt }),
+        Event::NotCharged { attempt, .. } | Event::OutcomeUnknown { attempt, .. } => json!({ "attempt": attempt }),
         Event::Cancelled { amount, refund, .. } => {
             json!({ "amount": json_money(amount), "refund": json_money(refund) })
         }

@@ -1,11 +1,11 @@
-//! The journal on one machine: commits go to a log of our own, and the state behind it is kept in sled.
+//! The journal on one machine: commits go to a write-ahead log of our own, and the state is an LSM tree stored in sled.
 //!
-//! `engine` commits, keeps and finds; `integrity` tells what the disk may have lost, and who may open a directory; `tools`
-//! looks through a whole store for export, backup and `verify`. Readers never see what is not durable, and never wait for a
-//! commit. The exception is how far subscriptions have come, which is allowed to be lost.
+//! `engine` commits and reads; `integrity` locks and checks the directory and detects what the disk has lost; `tools` reads
+//! or fills a whole store for export, backup, `verify` and import. Readers see durable data only, except for the progress
+//! of subscriptions and the read models, which may be lost; they never wait for a commit.
 //!
-//! sled calls itself beta. So every frame and block carries a checksum, a start that finds heads and frames disagreeing
-//! is refused, and `check` and `archive` can look through everything. This adapter never repairs.
+//! sled calls itself beta. So every frame and block carries a checksum, a start refuses a store whose heads and frames
+//! disagree, and `check` and `archive` can read everything. This adapter never repairs.
 
 mod engine;
 mod integrity;
@@ -40,32 +40,30 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How long a store that could not be opened may take to end.
+/// How long closing a refused store is waited for.
 const END_WAIT: Duration = Duration::from_secs(5);
 
-/// How a store is opened.
 #[derive(Clone)]
-pub struct SledOptions {
+pub struct SledSettings {
     /// The most memory that sled's page cache takes, in bytes.
     pub cache_bytes: u64,
-    /// The contexts with their numbers of shards, fixed when the store is created.
+    /// The contexts with their shard counts, fixed when the store is created.
     pub shards: Vec<(Context, u16)>,
     /// Whether a store is created where there is none.
     pub create: bool,
-    /// The most appends that may wait for the committer.
+    /// The most jobs that may wait for the committer.
     pub queue_len_max: usize,
     /// The most bytes that may wait for the committer.
     pub queue_bytes_max: usize,
-    /// How many bytes of changes are gathered in memory before they are written to sled. Up to twice as many are in
-    /// memory while that is under way.
+    /// The size of the memtable, in bytes, at which a checkpoint writes it to sled. While it is being written, the next
+    /// memtable may grow to twice this size before commits stall.
     pub checkpoint_bytes: usize,
-    /// How files are made durable: `File::sync_data`, unless a test wants it to fail or to wait.
+    /// How files are made durable: `File::sync_data`, unless a test makes it fail or wait.
     pub sync: SyncLog,
 }
 
-impl SledOptions {
-    /// Options with these contexts and numbers of shards: 128 MiB of cache, a queue of at most 8192 appends and 64 MiB,
-    /// and checkpoints of 64 MiB.
+impl SledSettings {
+    /// 128 MiB of cache, a queue of at most 8192 jobs and 64 MiB, and checkpoints of 64 MiB.
     #[must_use]
     pub fn new(shards: &[(Context, u16)]) -> Self {
         Self {
@@ -84,11 +82,11 @@ impl SledOptions {
     }
 }
 
-/// The journal on sled. Dropping it commits what was enqueued and releases the directory.
+/// Dropping the journal commits what was enqueued and releases the directory.
 pub struct SledJournal {
     core: Arc<Core>,
     committer: Mutex<Option<JoinHandle<()>>>,
-    /// How many events had been acknowledged when it was opened, as far as is noted.
+    /// The acknowledged count when the store was opened.
     acknowledged: u64,
 }
 
@@ -96,70 +94,70 @@ impl SledJournal {
     /// Opens the store in a directory, or creates it there. Blocks for as long as reading the log takes.
     ///
     /// # Errors
-    /// When another process holds it, or when what is there is not a whole store of this format and these shards;
+    /// When another process has it locked, or the directory is not a complete store of a known format with these shards;
     /// nothing is overwritten then.
-    pub fn open(path: &Path, options: &SledOptions) -> Result<Self, OpenError> {
+    pub fn open(path: &Path, options: &SledSettings) -> Result<Self, OpenError> {
         let configured = Shards::new(&options.shards).map_err(OpenError::Options)?;
         let opened = catch_panic(|| open::open_or_create(path, &configured, options.cache_bytes, options.create, true));
         let opened = opened.unwrap_or_else(|panicked| Err(panicked.while_opening(path)))?;
         let journal = Self::start(opened, options)?;
         if let Err(error) = journal.prove() {
-            // What was refused is left as it was found.
+            // Failed, so that closing writes no checkpoint: a refused store is left as it is.
             journal.core.fail("the store was refused");
-            // Not by dropping it: what sled does at its end may fail as well.
+            // Not by dropping it: closing sled may fail as well.
             journal.release().block(END_WAIT);
             return Err(error);
         }
         Ok(journal)
     }
 
-    /// Opens a store to look at it, even when its heads and events disagree; every append is refused.
+    /// Opens a store for reading, even when its heads and events disagree; every append is refused.
     ///
     /// # Errors
-    /// As [`Self::open`], but for damage that sled itself can live with. Nothing is created.
-    pub fn inspect(path: &Path, options: &SledOptions) -> Result<Self, OpenError> {
+    /// As [`Self::open`], except that heads and events may disagree. Creates no store.
+    pub fn inspect(path: &Path, options: &SledSettings) -> Result<Self, OpenError> {
         let configured = Shards::new(&options.shards).map_err(OpenError::Options)?;
         let opened = catch_panic(|| open::open_or_create(path, &configured, options.cache_bytes, false, false));
         let opened = opened.unwrap_or_else(|panicked| Err(panicked.while_opening(path)))?;
-        let mark = AcknowledgedCount::open(path).map_err(|error| OpenError::io(path, error))?;
-        let parts = (opened.shards, opened.heads, opened.state, opened.settled);
+        let acknowledged_count = AcknowledgedCount::open(path).map_err(|error| OpenError::io(path, error))?;
+        let parts = (opened.shards, opened.heads, opened.state, opened.persisted);
         let core = Core::new(Shared::new(Arc::new(opened.database)), parts, options.bounds());
-        Ok(Self::reading(core, "the journal is open for inspection only", mark.noted()))
+        Ok(Self::reading(core, "the journal is open for inspection only", acknowledged_count.noted()))
     }
 
-    /// A journal that nobody appends to, for this reason.
+    /// A read-only journal, which refuses appends for this reason.
     fn reading(core: Arc<Core>, why: &str, acknowledged: u64) -> Self {
         core.queue.close(why);
         core.finished.send_replace(true);
         Self { core, committer: Mutex::new(None), acknowledged }
     }
 
-    /// Compares what is there with what was acknowledged, and shows that the disk takes a write.
+    /// Compares the events with the acknowledged count, and checks that the disk takes a write.
     fn prove(&self) -> Result<(), OpenError> {
         let core = &self.core;
         let found = core.heads.values().map(|head| *head.borrow()).sum();
-        // Nobody has let go of it yet.
+        // Cannot fail: nothing has released the store yet.
         let Ok(database) = core.database() else { return Ok(()) };
         if self.acknowledged > found {
             let (path, kept) = (database.directory.path().to_path_buf(), database.directory.kept_log());
             return Err(OpenError::Lost { path, acknowledged: self.acknowledged, found, kept });
         }
-        // Nobody is served from a disk that takes no writes. It also makes the disk empty its own cache: what was read
-        // before is durable from now on.
+        // Do not serve from a disk that takes no writes. The sync also flushes the disk's own cache: what was read before is
+        // durable from now on.
         database.describe(&core.shards)?;
         database.directory.mark_current()?;
         database.directory.forget_kept_log()
     }
 
-    fn start(opened: Opened, options: &SledOptions) -> Result<Self, OpenError> {
-        let Opened { database, shards, state, heads, settled, last_record } = opened;
+    fn start(opened: Opened, options: &SledSettings) -> Result<Self, OpenError> {
+        let Opened { database, shards, state, heads, persisted, last_record } = opened;
         let database = Arc::new(database);
         let path = database.directory.path().to_path_buf();
         let shared = Shared::new(Arc::clone(&database));
-        let core = Core::new(shared, (shards, heads.clone(), state, settled), options.bounds());
+        let core = Core::new(shared, (shards, heads.clone(), state, persisted), options.bounds());
         let io = |error| OpenError::io(&path, error);
-        let mark = AcknowledgedCount::open(&path).map_err(io)?;
-        let acknowledged = mark.noted();
+        let acknowledged_count = AcknowledgedCount::open(&path).map_err(io)?;
+        let acknowledged = acknowledged_count.noted();
         let log = Log::open(&path, last_record).map_err(io)?;
         let writer = Writer { core: Arc::clone(&core), files: log.files(), sync: Arc::clone(&options.sync) };
         let threads = Threads::start(&writer).map_err(io)?;
@@ -170,29 +168,27 @@ impl SledJournal {
             log,
             threads,
             writer,
-            mark,
+            acknowledged_count,
         };
         let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || committer.run());
         let thread = thread.map_err(io)?;
         Ok(Self { core, committer: Mutex::new(Some(thread)), acknowledged })
     }
 
-    /// Waits until the journal has ended: failed, or closed with everything done.
+    /// Waits until the journal has failed, or is closed and has committed everything.
     pub async fn ended(&self) {
         // The sender lives as long as this journal.
         drop(self.core.finished.subscribe().wait_for(|finished| *finished).await);
     }
 
-    /// Lets go of the directory although others still hold this journal or its read models: they are refused from now
-    /// on.
+    /// Releases the directory although others still have handles of this journal or of its read models; these refuse from
+    /// now on.
     pub fn release(&self) -> Release {
         self.core.queue.close("the journal is closed");
         let thread = self.committer.lock().take();
         release::release(&self.core.database, thread)
     }
 
-    /// The read models kept beside the journal.
-    ///
     /// # Errors
     /// When an interrupted removal of all rows cannot be finished.
     pub fn views(&self) -> Result<SledViews, ReadError> {
@@ -205,7 +201,7 @@ impl Drop for SledJournal {
         self.core.queue.close("the journal is closed");
         let thread = self.committer.lock().take();
         if let Some(thread) = thread {
-            // A panic of the committer was reported as a failure of the journal already.
+            // A panic of the committer has already failed the journal.
             drop(thread.join());
         }
     }
@@ -226,8 +222,8 @@ mod tests {
 
     pub(super) const SHARD: ShardId = ShardId { context: Context("cars"), number: 1 };
 
-    pub(super) fn options() -> SledOptions {
-        SledOptions::new(&[(Context("cars"), 2), (Context("payment"), 1)])
+    pub(super) fn options() -> SledSettings {
+        SledSettings::new(&[(Context("cars"), 2), (Context("payment"), 1)])
     }
 
     pub(super) fn append(epoch: u64, head: u64) -> Append {
@@ -276,14 +272,14 @@ mod tests {
         rows.map(Result::unwrap).filter(|(key, _)| !is_event(key)).map(|(key, value)| (key, Some(value))).collect()
     }
 
-    /// The same store as the first version of this program would have written it.
+    /// The same store as format 1 has it.
     fn plain_copy(journal: &SledJournal) -> tempfile::TempDir {
         let directory = tempfile::tempdir().unwrap();
         let db = ::sled::Config::new().path(directory.path()).flush_every_ms(None).open().unwrap();
         let (tree, views) = (db.open_tree("journal").unwrap(), db.open_tree("views").unwrap());
         let mut description = journal.core.shards.encode();
         let end = description.len() - 4;
-        // The version stands behind the magic.
+        // The version follows the magic bytes.
         let version = description.windows(2).position(|two| two == FORMAT.to_be_bytes()).unwrap();
         description[version..version + 2].copy_from_slice(&directory::PLAIN_FORMAT.to_be_bytes());
         let crc = crc32fast::hash(&description[..end]).to_be_bytes();
@@ -334,7 +330,7 @@ mod tests {
     #[test]
     fn what_is_read_is_the_same_before_during_and_after_checkpoints_and_merges() {
         let directory = tempfile::tempdir().unwrap();
-        let options = SledOptions { checkpoint_bytes: 2_000, ..options() };
+        let options = SledSettings { checkpoint_bytes: 2_000, ..options() };
         let journal = SledJournal::open(directory.path(), &options).unwrap();
         let count = 300;
         wait(async {
@@ -351,7 +347,7 @@ mod tests {
             }
             assert_eq!(journal.forget_commands(200, 200).await, Ok(200));
         });
-        // Runs were merged: there are far fewer than checkpoints.
+        // Compactions ran: there are far fewer sorted runs than checkpoints.
         let begun = Instant::now();
         while journal.core.state.runs() > 40 {
             assert!(begun.elapsed() < Duration::from_secs(30), "{} runs", journal.core.state.runs());
@@ -362,7 +358,7 @@ mod tests {
         drop(journal);
         let journal = SledJournal::open(directory.path(), &options).unwrap();
         assert_eq!(all(&journal), before);
-        // Nothing lies outside sled's log, where it would not be synced.
+        // No value is in a blob file outside sled's log, which is not synced.
         assert_eq!(std::fs::read_dir(directory.path().join("blobs")).unwrap().count(), 0);
         assert!(crate::store::check::check(&journal, |_| {}).unwrap().is_clean());
     }

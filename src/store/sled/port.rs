@@ -1,10 +1,10 @@
-//! The journal port on sled: checks bounds and encodes on the caller's side, then enqueues for the committer.
+//! The journal port on sled: checks limits and encodes on the caller's thread, then enqueues for the committer.
 
 use super::engine::Core;
 use super::{SledJournal, catch_panic};
 use crate::store::journal::{
-    Append, AppendError, CommandRecord, Context, Documents, IndexEntry, Journal, Ownership, Progress, ReadError,
-    Recorded, ShardId, Timer,
+    Append, AppendError, CommandRecord, CommittedEvent, Context, Documents, IndexEntry, Journal, Ownership, Progress,
+    ReadError, ShardId, Timer,
 };
 use crate::store::record::Snapshot;
 use crate::store::sled::engine::keys::{self, ShardCode};
@@ -17,7 +17,7 @@ use futures_util::future::{self, BoxFuture};
 use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 
-/// Reads of more rows than this leave the worker thread.
+/// Reads of more rows than this run on a blocking thread.
 const INLINE_ROWS_MAX: usize = 256;
 
 impl Core {
@@ -25,7 +25,7 @@ impl Core {
         self.shards.code(shard).ok_or_else(|| AppendError::Invalid(format!("there is no shard {shard}")))
     }
 
-    /// Checks an append by itself and encodes it; answers roughly how many bytes it has, too.
+    /// Checks and encodes an append without looking at stored state; also returns roughly how many bytes it has.
     fn prepare(&self, append: Append) -> Result<(Prepared, usize), AppendError> {
         let bytes = bounds::append(&append).map_err(AppendError::Invalid)?;
         let shard = self.code(append.shard)?;
@@ -56,7 +56,6 @@ impl Core {
         Ok((prepared, bytes))
     }
 
-    /// Enqueues a job and answers what to wait for.
     fn submit<T: Send + 'static>(
         &self,
         bytes: usize,
@@ -79,7 +78,7 @@ fn refused<T: Send + 'static>(refusal: AppendError) -> BoxFuture<'static, Result
 }
 
 impl SledJournal {
-    /// Reads on this thread when that is short, else on one that may block.
+    /// Runs short reads on this thread and others on a blocking thread.
     async fn run<T: Send + 'static>(
         &self,
         rows: usize,
@@ -120,7 +119,7 @@ impl Journal for SledJournal {
         self.core.heads.get(&shard).map_or_else(|| watch::channel(0).1, watch::Sender::subscribe)
     }
 
-    fn read(&self, shard: ShardId, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<Recorded>, ReadError>> {
+    fn read(&self, shard: ShardId, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<CommittedEvent>, ReadError>> {
         self.run(limit, move |core| core.read_events(shard, after, limit)).boxed()
     }
 

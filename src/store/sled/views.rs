@@ -1,5 +1,5 @@
-//! Read models beside the journal, in the same state but not in its log: after a crash rows and positions are as the last
-//! checkpoint left them, together, and follow the journal again from there.
+//! Read models in the same state as the journal but not in its log: after a crash rows and positions are those of the last
+//! checkpoint, and the followers go on from there.
 
 use super::engine::{Core, keys};
 use crate::store::journal::{DOCUMENT_BYTES_MAX, KEY_BYTES_MAX, READ_ROWS_MAX, ReadError, ShardId};
@@ -13,17 +13,15 @@ use std::time::{Duration, Instant};
 
 const ROWS: u8 = b'v';
 const POSITIONS: u8 = b'p';
-/// Stands while all rows are being removed, so that an interrupted removal is finished at the next start.
+/// A marker while all rows are being removed, so that the next start finishes an interrupted removal.
 const CLEARING: &[u8] = &[keys::VIEWS, b'c'];
-/// How many rows are removed in one batch.
 const CLEAR_ROWS: usize = 1000;
-/// So many times what a checkpoint is made of may be in memory before changes have to wait.
+/// Changes wait while the memtable has more than this many times `checkpoint_bytes`,
 const BEHIND_MAX: usize = 4;
-/// For how long; a thread is held up meanwhile, which only happens when the disk is far behind.
+/// for this long at most. The thread blocks, which happens only when the disk is far behind.
 const BEHIND_WAIT: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
-/// Read models on sled.
 pub struct SledViews {
     core: Arc<Core>,
 }
@@ -56,15 +54,15 @@ impl SledViews {
         Ok(views)
     }
 
-    /// Takes changes in, unless nobody writes what is in memory already.
+    /// Puts changes into the memtable, or fails when checkpoints are too far behind.
     fn put(&self, changes: Vec<Change>) -> Result<(), ReadError> {
-        // Whoever has let go of the store takes nothing in.
+        // A released store takes no changes.
         self.core.database()?;
         let begun = Instant::now();
         loop {
             let bytes = self.core.state.bytes();
             if bytes > self.core.checkpoint_bytes {
-                // A full queue will have it looked at anyway.
+                // With a full queue the committer looks anyway.
                 drop(self.core.queue.push(Job::Look, 0));
             }
             if bytes <= self.core.checkpoint_bytes.saturating_mul(BEHIND_MAX) {
@@ -78,7 +76,7 @@ impl SledViews {
         }
     }
 
-    /// Removes everything that begins with `prefix`, a bounded batch at a time.
+    /// Removes all keys with the prefix, in bounded batches.
     fn remove_all(&self, prefix: u8) -> Result<(), ReadError> {
         loop {
             let rows = self.core.rows(&Range::prefix(vec![keys::VIEWS, prefix]))?.take(CLEAR_ROWS);
@@ -102,7 +100,7 @@ impl ViewStore for SledViews {
         let end = keys::end_of(&first);
         let after = scan.after.as_ref().map(|after| row_key(table, after));
         let (from, to) = match after {
-            // Before or after everything with the prefix: then the prefix alone bounds, or nothing is left.
+            // `after` is outside the prefix: either nothing is left, or only the prefix bounds the scan.
             Some(after) if scan.reverse && after <= first => return Ok(Rows::new()),
             Some(after) if !scan.reverse && after >= end => return Ok(Rows::new()),
             Some(after) if scan.reverse => (Bound::Included(first), Bound::Excluded(after.min(end))),

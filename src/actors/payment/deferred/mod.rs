@@ -2,8 +2,8 @@
 //! they are kept in memory only, bounded in number and in time, never stored and never logged. A restart forgets
 //! them, and the customers then pay through the link that they were given.
 
-mod agenda;
 mod retrier;
+mod retry_queue;
 
 pub use retrier::part;
 
@@ -11,8 +11,8 @@ use super::order::Order;
 use crate::actors::api::PaymentMeans;
 use crate::actors::runtime::{Clock, entropy};
 use crate::domain::ids::PaymentNo;
-use agenda::Agenda;
 use parking_lot::Mutex;
+use retry_queue::RetryQueue;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -25,7 +25,7 @@ const RESUMED_MS: u64 = 2_000;
 /// What is remembered, shared by the cashier, who learns what becomes of payments, and the retrier.
 pub struct DeferredPayments {
     is_on: bool,
-    agenda: Mutex<Agenda>,
+    retry_queue: Mutex<RetryQueue>,
     clock: Arc<dyn Clock>,
 }
 
@@ -34,8 +34,8 @@ impl DeferredPayments {
     #[must_use]
     pub fn new(is_on: bool, attempt: Duration, clock: Arc<dyn Clock>) -> Arc<DeferredPayments> {
         let attempt_ms = i64::try_from(attempt.as_millis()).unwrap_or(i64::MAX);
-        let agenda = Agenda::new(if is_on { PAYMENTS_MAX } else { 0 }, attempt_ms);
-        Arc::new(DeferredPayments { is_on, agenda: Mutex::new(agenda), clock })
+        let retry_queue = RetryQueue::new(if is_on { PAYMENTS_MAX } else { 0 }, attempt_ms);
+        Arc::new(DeferredPayments { is_on, retry_queue: Mutex::new(retry_queue), clock })
     }
 
     #[must_use]
@@ -45,60 +45,60 @@ impl DeferredPayments {
 
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.with(|agenda| agenda.waiting())
+        self.with(|retry_queue| retry_queue.waiting())
     }
 
     pub(super) fn note(&self, order: &Order) {
         let now_ms = self.clock.now_ms();
-        self.with(|agenda| agenda.note(order, now_ms));
+        self.with(|retry_queue| retry_queue.note(order, now_ms));
     }
 
     pub(super) fn order(&self, payment_no: &PaymentNo) -> Option<Order> {
-        self.with(|agenda| agenda.order(payment_no))
+        self.with(|retry_queue| retry_queue.order(payment_no))
     }
 
     pub(super) fn called(&self, payment_no: &PaymentNo, means: &PaymentMeans) {
-        self.with(|agenda| agenda.called(payment_no, means));
+        self.with(|retry_queue| retry_queue.called(payment_no, means));
     }
 
     pub(super) fn put_off(&self, payment_no: &PaymentNo, wait_ms: u64) {
         let (wait, jitter, now) = (Duration::from_millis(wait_ms), entropy::unit(), Instant::now());
-        self.with(|agenda| agenda.put_off(payment_no, wait, jitter, now));
+        self.with(|retry_queue| retry_queue.put_off(payment_no, wait, jitter, now));
     }
 
     pub(super) fn resume(&self, payment_no: &PaymentNo) {
         let (wait, jitter, now) = (Duration::from_millis(RESUMED_MS), entropy::unit(), Instant::now());
-        self.with(|agenda| agenda.resume(payment_no, wait, jitter, now));
+        self.with(|retry_queue| retry_queue.resume(payment_no, wait, jitter, now));
     }
 
     pub(super) fn declined(&self, payment_no: &PaymentNo) {
-        self.with(|agenda| agenda.declined(payment_no));
+        self.with(|retry_queue| retry_queue.declined(payment_no));
     }
 
     pub(super) fn forget(&self, payment_no: &PaymentNo) {
-        self.with(|agenda| drop(agenda.forget(payment_no)));
+        self.with(|retry_queue| drop(retry_queue.forget(payment_no)));
     }
 
     pub(super) fn next(&self) -> Option<PaymentNo> {
         let (now, now_ms) = (Instant::now(), self.clock.now_ms());
-        self.with(|agenda| agenda.next(now, now_ms))
+        self.with(|retry_queue| retry_queue.next(now, now_ms))
     }
 
-    pub(super) fn forget_those_who_run_out(&self) {
+    pub(super) fn remove_expired(&self) {
         let now_ms = self.clock.now_ms();
-        self.with(|agenda| agenda.forget_those_who_run_out(now_ms));
+        self.with(|retry_queue| retry_queue.remove_expired(now_ms));
     }
 
     pub(super) fn close(&self) {
-        self.with(Agenda::close);
+        self.with(RetryQueue::close);
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut Agenda) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut RetryQueue) -> T) -> T {
         // Locks, also after a panic of another holder: nothing here is left half done by a panic.
-        let mut agenda = self.agenda.lock();
-        let before = agenda.waiting();
-        let done = act(&mut agenda);
-        let waiting = agenda.waiting();
+        let mut retry_queue = self.retry_queue.lock();
+        let before = retry_queue.waiting();
+        let done = act(&mut retry_queue);
+        let waiting = retry_queue.waiting();
         if waiting != before {
             #[allow(clippy::cast_precision_loss, reason = "far fewer than 2^53 are remembered")]
             metrics::gauge!("rentcar_deferred_payments").set(waiting as f64);

@@ -26,9 +26,9 @@ struct Retries {
 
 impl Retries {
     fn begin_those_due(self: &Arc<Self>) {
-        self.cashier.deferred().forget_those_who_run_out();
+        self.cashier.deferred().remove_expired();
         // While the bulkhead is shut, payments that are due stay due: each attempt would only be turned away.
-        while !self.cashier.guard().is_shut() {
+        while !self.cashier.guard().rejects_calls() {
             let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return };
             let one_more = |left: usize| left.checked_sub(1);
             if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
@@ -37,7 +37,7 @@ impl Retries {
             let Some(payment_no) = self.cashier.deferred().next() else { return };
             let retries = Arc::clone(self);
             self.cashier.tasks.spawn(async move {
-                let outcome = outcome(&retries.cashier.charge_again(&payment_no).await);
+                let outcome = outcome(&retries.cashier.retry_charge(&payment_no).await);
                 drop(place);
                 if let Some(outcome) = outcome {
                     tracing::info!(%payment_no, outcome, "deferred payment retried");

@@ -7,7 +7,7 @@ mod parking;
 use super::limits::PolicyLimits;
 use super::metric;
 use super::subscription::{HandlerError, Subscriber};
-use crate::store::journal::{Cause, Journal, Progress, Recorded, ShardId};
+use crate::store::journal::{Cause, CommittedEvent, Journal, Progress, ShardId};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
 use parking::Parking;
@@ -29,10 +29,10 @@ pub trait EventHandler: Send + Sync + 'static {
     /// What the event is for: the key of the entity that will be asked, or whatever else must see its events in
     /// order. `None` when the event is of no interest. The same entity must always have the same target, and one
     /// event may lead to one command for it, because a repeat is recognised by the position of its cause.
-    fn target(&self, event: &Recorded) -> Option<String>;
+    fn target(&self, event: &CommittedEvent) -> Option<String>;
 
     /// Handles an event. May be called again with the same event, even after it has answered `Ok`.
-    fn handle(&self, event: &Recorded, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>>;
+    fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>>;
 }
 
 /// A [`Subscriber`] around an [`EventHandler`].
@@ -106,7 +106,7 @@ impl Policy {
         Ok(())
     }
 
-    async fn handle_one(&self, event: &Recorded) -> Result<(), HandlerError> {
+    async fn handle_one(&self, event: &CommittedEvent) -> Result<(), HandlerError> {
         let cause = Cause {
             subscription: Arc::clone(&self.name),
             context: Arc::from(event.shard.context.0),
@@ -118,7 +118,7 @@ impl Policy {
     }
 
     /// Handles the events of one target in order, as far as they can be handled.
-    async fn handle_group(&self, target: String, events: Vec<Recorded>) -> GroupOutcome {
+    async fn handle_group(&self, target: String, events: Vec<CommittedEvent>) -> GroupOutcome {
         for (index, event) in events.iter().enumerate() {
             if let Err(error) = self.handle_one(event).await {
                 let left = events.iter().skip(index).map(|event| event.position).collect();
@@ -128,11 +128,11 @@ impl Policy {
         GroupOutcome { target, left: Vec::new(), error: None }
     }
 
-    async fn handle_batch(&self, shard: ShardId, batch: Vec<Recorded>) -> Result<u64, HandlerError> {
+    async fn handle_batch(&self, shard: ShardId, batch: Vec<CommittedEvent>) -> Result<u64, HandlerError> {
         let mut parking = self.shard(shard)?.lock().await;
         let Some(last) = batch.last().map(|event| event.position) else { return Ok(parking.position()) };
         let mut handled = last;
-        let mut groups: BTreeMap<String, Vec<Recorded>> = BTreeMap::new();
+        let mut groups: BTreeMap<String, Vec<CommittedEvent>> = BTreeMap::new();
         for event in batch {
             let Some(target) = self.handler.target(&event) else { continue };
             if !parking.is_parked(&target) {
@@ -238,7 +238,7 @@ impl Subscriber for Policy {
         self.load(shard).boxed()
     }
 
-    fn handle(&self, shard: ShardId, batch: Vec<Recorded>) -> BoxFuture<'_, Result<u64, HandlerError>> {
+    fn handle(&self, shard: ShardId, batch: Vec<CommittedEvent>) -> BoxFuture<'_, Result<u64, HandlerError>> {
         self.handle_batch(shard, batch).boxed()
     }
 

@@ -1,7 +1,7 @@
 //! An entry of a feed as its row keeps it: the moment it counts for, and what happened.
 
 use super::super::damaged;
-use super::moment::Moment;
+use super::feed_time::FeedTime;
 use crate::actors::api::FeedEntry;
 use crate::domain::Subject;
 use crate::domain::ids::{CarNo, ReservationNo};
@@ -85,7 +85,7 @@ impl Kind {
 
 /// An event as a customer sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct FeedRow {
     /// By how much the event is older than the moment it counts for, in milliseconds; set when the row is made.
     pub older_by_ms: i64,
     pub kind: Kind,
@@ -96,10 +96,10 @@ pub struct Entry {
     pub note: Option<String>,
 }
 
-impl Entry {
-    pub fn new(kind: Kind, subject: &Subject) -> Entry {
+impl FeedRow {
+    pub fn new(kind: Kind, subject: &Subject) -> FeedRow {
         let (reservation_no, car_no) = (subject.reservation_no.clone(), subject.car_no.clone());
-        Entry { older_by_ms: 0, kind, reservation_no, car_no, period: None, amount: None, note: None }
+        FeedRow { older_by_ms: 0, kind, reservation_no, car_no, period: None, amount: None, note: None }
     }
 
     /// The row of an event of `at` that counts for the moment `counts_for`: the later one of its own and those of the
@@ -107,28 +107,28 @@ impl Entry {
     ///
     /// # Errors
     /// When it cannot be encoded.
-    pub fn to_bytes(&mut self, at: Timestamp, counts_for: Moment) -> Result<Vec<u8>, ReadError> {
+    pub fn to_bytes(&mut self, at: Timestamp, counts_for: FeedTime) -> Result<Vec<u8>, ReadError> {
         self.older_by_ms = counts_for.instant().millis_since(at);
         let entry = codec::to_bytes(self).map_err(damaged)?;
         Ok([&counts_for.to_bytes(), &entry[..]].concat())
     }
 
-    pub fn from_bytes(bytes: &[u8]) -> Result<(Moment, Entry), ReadError> {
+    pub fn from_bytes(bytes: &[u8]) -> Result<(FeedTime, FeedRow), ReadError> {
         let counts_for = counts_for(bytes)?;
         Ok((counts_for, codec::from_bytes(bytes.get(8..).unwrap_or_default()).map_err(damaged)?))
     }
 
-    fn at(&self, counts_for: Moment) -> Timestamp {
+    fn at(&self, counts_for: FeedTime) -> Timestamp {
         counts_for.instant().saturating_add_millis(-self.older_by_ms)
     }
 
     /// The moment of the event itself. When the clock has stepped back, it is before that of an earlier event of its
     /// shard.
-    pub fn moment(&self, counts_for: Moment) -> Moment {
-        Moment::new(self.at(counts_for), self.kind.step())
+    pub fn feed_time(&self, counts_for: FeedTime) -> FeedTime {
+        FeedTime::new(self.at(counts_for), self.kind.step())
     }
 
-    pub fn shown(self, counts_for: Moment) -> FeedEntry {
+    pub fn shown(self, counts_for: FeedTime) -> FeedEntry {
         FeedEntry {
             at: self.at(counts_for),
             kind: self.kind.name().to_owned(),
@@ -145,7 +145,7 @@ impl Entry {
 ///
 /// # Errors
 /// When the row is no entry.
-pub fn counts_for(bytes: &[u8]) -> Result<Moment, ReadError> {
-    let moment = bytes.first_chunk().and_then(|moment| Moment::from_bytes(*moment));
-    moment.ok_or_else(|| damaged("an entry without a moment"))
+pub fn counts_for(bytes: &[u8]) -> Result<FeedTime, ReadError> {
+    let feed_time = bytes.first_chunk().and_then(|feed_time| FeedTime::from_bytes(*feed_time));
+    feed_time.ok_or_else(|| damaged("an entry without a moment"))
 }

@@ -5,8 +5,8 @@
 //! Clocks may step back, so an event counts as no older than the one before it in its shard; but it waits for events
 //! of its own booking that lead to it and are behind others in another shard.
 
-use super::super::rows::Place;
-use super::moment::Moment;
+use super::super::rows::EventPosition;
+use super::feed_time::FeedTime;
 use crate::domain::ids::ReservationNo;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
@@ -24,14 +24,14 @@ const AT_ONCE_MS: i64 = 1_000;
 pub struct Step {
     pub reservation_no: ReservationNo,
     /// Its own moment, not raised to that of the event before it.
-    pub moment: Moment,
-    pub place: Place,
+    pub feed_time: FeedTime,
+    pub place: EventPosition,
 }
 
 impl Step {
     fn leads_to(&self, other: &Step) -> bool {
-        let apart_ms = other.moment.instant().millis_since(self.moment.instant());
-        if apart_ms.abs() > AT_ONCE_MS { apart_ms > 0 } else { self.moment.step() < other.moment.step() }
+        let apart_ms = other.feed_time.instant().millis_since(self.feed_time.instant());
+        if apart_ms.abs() > AT_ONCE_MS { apart_ms > 0 } else { self.feed_time.step() < other.feed_time.step() }
     }
 }
 
@@ -39,10 +39,10 @@ impl Step {
 #[derive(Default)]
 pub struct Merge {
     /// The start places of the shards that are not open yet.
-    unopened: Vec<Place>,
+    unopened: Vec<EventPosition>,
     lanes: Vec<Lane>,
     /// The next event of each lane, by the moment it counts for.
-    heads: BinaryHeap<Reverse<(Moment, Place, usize)>>,
+    heads: BinaryHeap<Reverse<(FeedTime, EventPosition, usize)>>,
     /// All that is kept, by booking.
     kept: BTreeSet<Step>,
     steps_per_read: usize,
@@ -50,15 +50,15 @@ pub struct Merge {
 
 struct Lane {
     /// Up to where it has been read.
-    read_to: Place,
+    read_to: EventPosition,
     /// The latest moment of a step so far.
-    latest: Moment,
+    latest: FeedTime,
     ahead: VecDeque<Step>,
 }
 
 impl Merge {
     /// What comes after each of these places, of which no two are of the same shard.
-    pub fn after(places: Vec<Place>) -> Merge {
+    pub fn after(places: Vec<EventPosition>) -> Merge {
         let steps_per_read = (STEPS_KEPT_MAX / places.len().max(1)).clamp(1, STEPS_PER_READ_MAX);
         Merge { unopened: places, steps_per_read, ..Merge::default() }
     }
@@ -67,9 +67,9 @@ impl Merge {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn open<E>(&mut self, read: impl FnOnce(Place, usize) -> Result<Vec<Step>, E>) -> Result<bool, E> {
+    pub fn open<E>(&mut self, read: impl FnOnce(EventPosition, usize) -> Result<Vec<Step>, E>) -> Result<bool, E> {
         let Some(read_to) = self.unopened.pop() else { return Ok(false) };
-        self.lanes.push(Lane { read_to, latest: Moment::default(), ahead: VecDeque::new() });
+        self.lanes.push(Lane { read_to, latest: FeedTime::default(), ahead: VecDeque::new() });
         self.advance(self.lanes.len() - 1, read)?;
         Ok(true)
     }
@@ -79,7 +79,10 @@ impl Merge {
     ///
     /// # Errors
     /// When `read` has failed; what follows is then undefined.
-    pub fn pop<E>(&mut self, read: impl FnOnce(Place, usize) -> Result<Vec<Step>, E>) -> Result<Option<Place>, E> {
+    pub fn pop<E>(
+        &mut self,
+        read: impl FnOnce(EventPosition, usize) -> Result<Vec<Step>, E>,
+    ) -> Result<Option<EventPosition>, E> {
         let mut waiting = Vec::new();
         let free = loop {
             match self.heads.pop() {
@@ -101,13 +104,17 @@ impl Merge {
     /// Whether the next event of a lane is the effect of one that is still ahead in another shard.
     fn waits(&self, index: usize) -> bool {
         let Some(step) = self.lanes.get(index).and_then(|lane| lane.ahead.front()) else { return false };
-        let first = Step { moment: Moment::default(), place: Place::default(), ..step.clone() };
+        let first = Step { feed_time: FeedTime::default(), place: EventPosition::default(), ..step.clone() };
         let mut of_its_booking =
             self.kept.range(first..).take_while(|other| other.reservation_no == step.reservation_no);
         of_its_booking.any(|other| !other.place.same_shard(step.place) && other.leads_to(step))
     }
 
-    fn advance<E>(&mut self, index: usize, read: impl FnOnce(Place, usize) -> Result<Vec<Step>, E>) -> Result<(), E> {
+    fn advance<E>(
+        &mut self,
+        index: usize,
+        read: impl FnOnce(EventPosition, usize) -> Result<Vec<Step>, E>,
+    ) -> Result<(), E> {
         let Some(lane) = self.lanes.get_mut(index) else { return Ok(()) };
         if lane.ahead.is_empty() {
             lane.ahead = read(lane.read_to, self.steps_per_read)?.into();
@@ -116,7 +123,7 @@ impl Merge {
         }
         // A lane that is at its end is not read again; what comes from now on is news.
         if let Some(step) = lane.ahead.front() {
-            lane.latest = lane.latest.max(step.moment);
+            lane.latest = lane.latest.max(step.feed_time);
             self.heads.push(Reverse((lane.latest, step.place, index)));
         }
         Ok(())
@@ -158,25 +165,25 @@ mod tests {
         };
         let lanes = shards.iter().zip(0..).map(|(steps, shard)| (shard, lane(shard, steps))).collect();
         let told = told(&lanes, &BTreeMap::new());
-        told.into_iter().map(|step| (step.reservation_no.to_string(), step.moment.step())).collect()
+        told.into_iter().map(|step| (step.reservation_no.to_string(), step.feed_time.step())).collect()
     }
 
     fn step(reservation_no: &str, at_ms: i64, step: u8, shard: u16, position: u64) -> Step {
         Step {
             reservation_no: ReservationNo::parse(reservation_no).unwrap(),
-            moment: Moment::new(Timestamp::from_millis(at_ms).unwrap(), step),
-            place: Place { context: 0, shard, position },
+            feed_time: FeedTime::new(Timestamp::from_millis(at_ms).unwrap(), step),
+            place: EventPosition { context: 0, shard, position },
         }
     }
 
     fn told(lanes: &BTreeMap<u16, Vec<Step>>, seen: &BTreeMap<u16, usize>) -> Vec<Step> {
-        let read = |after: Place, limit: usize| -> Result<Vec<Step>, Infallible> {
+        let read = |after: EventPosition, limit: usize| -> Result<Vec<Step>, Infallible> {
             let steps = lanes[&after.shard].iter().filter(|step| step.place.position > after.position);
             Ok(steps.take(limit).cloned().collect())
         };
         let start = |shard: &u16| {
             let position = seen.get(shard).map_or(0, |seen| 10 * *seen as u64);
-            Place { context: 0, shard: *shard, position }
+            EventPosition { context: 0, shard: *shard, position }
         };
         let mut merge = Merge::after(lanes.keys().map(start).collect());
         while merge.open(read).unwrap() {}

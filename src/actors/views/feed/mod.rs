@@ -8,22 +8,22 @@
 //! of an effect may be there before those of its cause in another shard, so it waits a moment for all of them.
 
 pub mod entry;
+pub mod feed_time;
 mod merge;
-pub mod moment;
 mod pages;
 mod seen;
 
-pub use seen::Seen;
+pub use seen::SeenPositions;
 
-use super::projection::News;
-use super::rows::{self, Place};
+use super::projection::FeedUpdate;
+use super::rows::{self, EventPosition};
 use super::{Views, damaged};
 use crate::actors::api::{FeedEntry, InvalidCursor, Listing, LiveEntry};
 use crate::domain::ids::{CustomerNo, ReservationNo};
 use crate::store::journal::ReadError;
 use crate::store::schema;
 use crate::store::view_store::Scan;
-use entry::{Entry, Kind};
+use entry::{FeedRow, Kind};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use merge::{Merge, Step};
 use pages::{Backwards, Timed, cursor, parse_cursor, timed};
@@ -96,8 +96,8 @@ impl Views {
     ///
     /// # Errors
     /// When the rows cannot be read.
-    pub fn seen(&self, customer_no: &CustomerNo) -> Result<Seen, ReadError> {
-        let mut seen = Seen::default();
+    pub fn seen(&self, customer_no: &CustomerNo) -> Result<SeenPositions, ReadError> {
+        let mut seen = SeenPositions::default();
         let mut before = None;
         while let Some((_, last)) = self.last_of_shard(customer_no, None, before)? {
             seen.note(last);
@@ -112,7 +112,7 @@ impl Views {
         &self,
         customer_no: &CustomerNo,
         context: Option<u8>,
-        before: Option<Place>,
+        before: Option<EventPosition>,
     ) -> Result<Option<Timed>, ReadError> {
         let prefix = match context {
             Some(context) => rows::context_prefix(customer_no, context),
@@ -124,7 +124,12 @@ impl Views {
     }
 
     /// The customer's places in a shard after a place, with their times.
-    fn places_after(&self, customer_no: &CustomerNo, place: Place, limit: usize) -> Result<Vec<Timed>, ReadError> {
+    fn places_after(
+        &self,
+        customer_no: &CustomerNo,
+        place: EventPosition,
+        limit: usize,
+    ) -> Result<Vec<Timed>, ReadError> {
         let prefix = rows::shard_prefix(customer_no, place);
         let after = Some(rows::feed_key(customer_no, place));
         let rows = self.store.scan(rows::FEED, &Scan { prefix, after, reverse: false, limit })?;
@@ -135,37 +140,37 @@ impl Views {
     fn steps_after(
         &self,
         customer_no: &CustomerNo,
-        place: Place,
+        place: EventPosition,
         limit: usize,
-        until: &Seen,
+        until: &SeenPositions,
     ) -> Result<Vec<Step>, ReadError> {
         let prefix = rows::shard_prefix(customer_no, place);
         let after = Some(rows::feed_key(customer_no, place));
         let rows = self.store.scan(rows::FEED, &Scan { prefix, after, reverse: false, limit })?;
         let steps = rows.iter().map(|(key, value)| {
-            let (counts_for, entry) = Entry::from_bytes(value)?;
-            let place = Place::at_end_of(key).ok_or_else(|| damaged("an entry without a place"))?;
-            Ok(Step { moment: entry.moment(counts_for), place, reservation_no: entry.reservation_no })
+            let (counts_for, entry) = FeedRow::from_bytes(value)?;
+            let place = EventPosition::at_end_of(key).ok_or_else(|| damaged("an entry without a place"))?;
+            Ok(Step { feed_time: entry.feed_time(counts_for), place, reservation_no: entry.reservation_no })
         });
         steps.take_while(|step| step.as_ref().map_or(true, |step| until.covers(step.place))).collect()
     }
 
-    fn entry_at(&self, customer_no: &CustomerNo, place: Place) -> Result<FeedEntry, ReadError> {
+    fn entry_at(&self, customer_no: &CustomerNo, place: EventPosition) -> Result<FeedEntry, ReadError> {
         let entry = self.store.get(rows::FEED, &rows::feed_key(customer_no, place))?;
-        let (counts_for, entry) = Entry::from_bytes(&entry.ok_or_else(|| damaged("a place without an entry"))?)?;
+        let (counts_for, entry) = FeedRow::from_bytes(&entry.ok_or_else(|| damaged("a place without an entry"))?)?;
         Ok(entry.shown(counts_for))
     }
 
     /// Everything after `seen`, then live, until it is dropped or the rows cannot be read.
-    pub fn live(self: &Arc<Self>, customer_no: &CustomerNo, seen: Seen) -> BoxStream<'static, LiveEntry> {
+    pub fn live(self: &Arc<Self>, customer_no: &CustomerNo, seen: SeenPositions) -> BoxStream<'static, LiveEntry> {
         let reader = Reader {
             views: Arc::clone(self),
             customer_no: customer_no.clone(),
             // Subscribed before the first read, so that nothing can fall between the two.
             news: self.fed.subscribe(),
             seen,
-            heard: Seen::default(),
-            until: Seen::default(),
+            heard: SeenPositions::default(),
+            until: SeenPositions::default(),
             ahead: Merge::default(),
             behind: true,
             reads: 0,
@@ -178,13 +183,13 @@ impl Views {
 struct Reader {
     views: Arc<Views>,
     customer_no: CustomerNo,
-    news: broadcast::Receiver<News>,
+    news: broadcast::Receiver<FeedUpdate>,
     /// What has been sent; never what has only been read.
-    seen: Seen,
+    seen: SeenPositions,
     /// Up to where there is something to send, in the shards that are known to have news.
-    heard: Seen,
+    heard: SeenPositions,
     /// Up to where `ahead` goes: what was committed at one moment.
-    until: Seen,
+    until: SeenPositions,
     /// What has been found and not sent yet.
     ahead: Merge,
     /// Whether every shard has to be looked through after that, because news may have been missed.
@@ -236,7 +241,7 @@ impl Reader {
         true
     }
 
-    fn hear(&mut self, (customer_no, place): &News) {
+    fn hear(&mut self, (customer_no, place): &FeedUpdate) {
         if *customer_no == self.customer_no && !self.seen.covers(*place) {
             self.heard.note(*place);
         }
@@ -290,8 +295,8 @@ impl Reader {
         }
     }
 
-    fn seen_of(&self, place: Place) -> Place {
-        Place { position: self.seen.of_shard(place), ..place }
+    fn seen_of(&self, place: EventPosition) -> EventPosition {
+        EventPosition { position: self.seen.of_shard(place), ..place }
     }
 
     /// Reads do not await, so a long feed would keep a worker thread to itself.

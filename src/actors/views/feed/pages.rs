@@ -1,11 +1,11 @@
 //! A customer's entries, the newest first, merged from all shards that have any. Within a shard the entries' moments
-//! never decrease (see [`super::entry::Entry::to_bytes`]), so that where a page begins is found in each shard by its
+//! never decrease (see [`super::entry::FeedRow::to_bytes`]), so that where a page begins is found in each shard by its
 //! time and place alone.
 
-use super::super::rows::{self, Place};
+use super::super::rows::{self, EventPosition};
 use super::super::{Views, damaged};
-use super::entry::{Entry, counts_for};
-use super::moment::Moment;
+use super::entry::{FeedRow, counts_for};
+use super::feed_time::FeedTime;
 use crate::domain::ids::CustomerNo;
 use crate::domain::time::Timestamp;
 use crate::store::journal::ReadError;
@@ -16,7 +16,7 @@ use std::collections::{BinaryHeap, VecDeque};
 const ENTRIES_PER_READ_MAX: usize = 64;
 
 /// A place with the moment its entry counts for.
-pub type Timed = (Moment, Place);
+pub type Timed = (FeedTime, EventPosition);
 
 /// Entries of one customer, the newest first.
 pub struct Backwards<'a> {
@@ -59,15 +59,15 @@ impl<'a> Backwards<'a> {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn next(&mut self) -> Result<Option<(Timed, Entry)>, ReadError> {
+    pub fn next(&mut self) -> Result<Option<(Timed, FeedRow)>, ReadError> {
         let Some((timed, lane)) = self.heads.pop() else { return Ok(None) };
         let Some((_, bytes)) = self.lanes.get_mut(lane).and_then(VecDeque::pop_front) else { return Ok(None) };
         self.advance(lane, timed.1)?;
-        Ok(Some((timed, Entry::from_bytes(&bytes)?.1)))
+        Ok(Some((timed, FeedRow::from_bytes(&bytes)?.1)))
     }
 
     /// Puts the first entry of a lane among the heads, reading those before a place when there is none left.
-    fn advance(&mut self, index: usize, before: Place) -> Result<(), ReadError> {
+    fn advance(&mut self, index: usize, before: EventPosition) -> Result<(), ReadError> {
         let Some(lane) = self.lanes.get_mut(index) else { return Ok(()) };
         if lane.is_empty() {
             let prefix = rows::shard_prefix(self.customer_no, before);
@@ -92,8 +92,8 @@ impl Views {
         customer_no: &CustomerNo,
         (newest_at, newest): Timed,
         before: Option<Timed>,
-    ) -> Result<Option<Place>, ReadError> {
-        let behind_newest = Place { position: newest.position.saturating_add(1), ..newest };
+    ) -> Result<Option<EventPosition>, ReadError> {
+        let behind_newest = EventPosition { position: newest.position.saturating_add(1), ..newest };
         let Some((at, place)) = before else { return Ok(Some(behind_newest)) };
         if place.same_shard(newest) {
             return Ok(Some(place));
@@ -105,18 +105,18 @@ impl Views {
         let (mut low, mut high) = (0, newest.position);
         while high - low > 1 {
             let middle = u64::midpoint(low, high);
-            match self.first_from(customer_no, Place { position: middle, ..newest })? {
+            match self.first_from(customer_no, EventPosition { position: middle, ..newest })? {
                 Some((found_at, found)) if found.position < high && (found_at, found) < (at, place) => {
                     low = found.position;
                 }
                 Some(_) | None => high = middle,
             }
         }
-        Ok((low > 0).then_some(Place { position: high, ..newest }))
+        Ok((low > 0).then_some(EventPosition { position: high, ..newest }))
     }
 
-    fn first_from(&self, customer_no: &CustomerNo, place: Place) -> Result<Option<Timed>, ReadError> {
-        let before = Place { position: place.position.saturating_sub(1), ..place };
+    fn first_from(&self, customer_no: &CustomerNo, place: EventPosition) -> Result<Option<Timed>, ReadError> {
+        let before = EventPosition { position: place.position.saturating_sub(1), ..place };
         Ok(self.places_after(customer_no, before, 1)?.first().copied())
     }
 }
@@ -130,13 +130,13 @@ pub fn cursor((at, place): Timed) -> String {
 pub fn parse_cursor(cursor: &str) -> Option<Timed> {
     let mut parts = cursor.split('-');
     let at = Timestamp::from_millis(parts.next()?.parse().ok()?)?;
-    let at = Moment::new(at, parts.next()?.parse().ok()?);
+    let at = FeedTime::new(at, parts.next()?.parse().ok()?);
     let context = parts.next()?.parse().ok()?;
     let shard = parts.next()?.parse().ok()?;
     let position = parts.next()?.parse().ok()?;
-    parts.next().is_none().then_some((at, Place { context, shard, position }))
+    parts.next().is_none().then_some((at, EventPosition { context, shard, position }))
 }
 
 pub fn timed(key: &[u8], value: &[u8]) -> Result<Timed, ReadError> {
-    Ok((counts_for(value)?, Place::at_end_of(key).ok_or_else(|| damaged("an entry without a place"))?))
+    Ok((counts_for(value)?, EventPosition::at_end_of(key).ok_or_else(|| damaged("an entry without a place"))?))
 }

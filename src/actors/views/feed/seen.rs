@@ -7,7 +7,7 @@
 //! context gets ids of about 16,000 characters. The service accepts them, but a gateway with a lower bound on the
 //! head of a request must be configured for them, or fewer shards be chosen.
 
-use super::super::rows::Place;
+use super::super::rows::EventPosition;
 use crate::actors::api::{EVENT_ID_CHARS_MAX, InvalidCursor};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -21,9 +21,9 @@ const CHECKSUM_BYTES: usize = 4;
 
 /// Up to where a reader has seen each shard.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Seen(BTreeMap<(u8, u16), u64>);
+pub struct SeenPositions(BTreeMap<(u8, u16), u64>);
 
-impl fmt::Display for Seen {
+impl fmt::Display for SeenPositions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             return f.write_str(NOTHING);
@@ -32,35 +32,35 @@ impl fmt::Display for Seen {
     }
 }
 
-impl Seen {
+impl SeenPositions {
     /// The id that a text is.
     ///
     /// # Errors
     /// When it is none of ours.
-    pub fn parse(text: &str) -> Result<Seen, InvalidCursor> {
+    pub fn parse(text: &str) -> Result<SeenPositions, InvalidCursor> {
         if text == NOTHING {
-            return Ok(Seen::default());
+            return Ok(SeenPositions::default());
         }
         if text.len() > EVENT_ID_CHARS_MAX {
             return Err(InvalidCursor);
         }
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidCursor)?;
-        let seen = Seen::from_bytes(&bytes).ok_or(InvalidCursor)?;
+        let seen = SeenPositions::from_bytes(&bytes).ok_or(InvalidCursor)?;
         // Each id has one form only; this refuses all others, such as numbers with leading zeros.
         if !seen.0.is_empty() && seen.to_bytes() == bytes { Ok(seen) } else { Err(InvalidCursor) }
     }
 
-    pub(in super::super) fn covers(&self, place: Place) -> bool {
+    pub(in super::super) fn covers(&self, place: EventPosition) -> bool {
         place.position <= self.of_shard(place)
     }
 
     /// The last position seen of a place's shard; 0 when there is none.
-    pub(in super::super) fn of_shard(&self, place: Place) -> u64 {
+    pub(in super::super) fn of_shard(&self, place: EventPosition) -> u64 {
         self.0.get(&(place.context, place.shard)).copied().unwrap_or(0)
     }
 
     /// The event there, and everything before it in its shard, has been seen.
-    pub(in super::super) fn note(&mut self, place: Place) {
+    pub(in super::super) fn note(&mut self, place: EventPosition) {
         let position = self.0.entry((place.context, place.shard)).or_default();
         *position = (*position).max(place.position);
     }
@@ -70,13 +70,13 @@ impl Seen {
     }
 
     /// The last place seen of each shard.
-    pub(in super::super) fn places(&self) -> impl Iterator<Item = Place> {
-        self.0.iter().map(|(&(context, shard), &position)| Place { context, shard, position })
+    pub(in super::super) fn places(&self) -> impl Iterator<Item = EventPosition> {
+        self.0.iter().map(|(&(context, shard), &position)| EventPosition { context, shard, position })
     }
 
     /// Removes the shards of which the other has seen as much.
-    pub(super) fn forget(&mut self, other: &Seen) {
-        self.0.retain(|&(context, shard), &mut position| !other.covers(Place { context, shard, position }));
+    pub(super) fn forget(&mut self, other: &SeenPositions) {
+        self.0.retain(|&(context, shard), &mut position| !other.covers(EventPosition { context, shard, position }));
     }
 
     fn to_bytes(&self) -> Vec<u8> {
@@ -100,7 +100,7 @@ impl Seen {
         bytes
     }
 
-    fn from_bytes(bytes: &[u8]) -> Option<Seen> {
+    fn from_bytes(bytes: &[u8]) -> Option<SeenPositions> {
         let (bytes, checksum) = bytes.split_last_chunk::<CHECKSUM_BYTES>()?;
         if crc32fast::hash(bytes) != u32::from_be_bytes(*checksum) {
             return None;
@@ -119,7 +119,7 @@ impl Seen {
                 expected = u64::from(shard) + 1;
             }
         }
-        Some(Seen(seen))
+        Some(SeenPositions(seen))
     }
 }
 
@@ -159,26 +159,26 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn everywhere(shards: u16, position: u64) -> Seen {
+    fn everywhere(shards: u16, position: u64) -> SeenPositions {
         let places = (0..3).flat_map(|context| (0..shards).map(move |shard| ((context, shard), position)));
-        Seen(places.collect())
+        SeenPositions(places.collect())
     }
 
     #[test]
     fn an_event_id_reads_back_as_it_was_written() {
-        let mut seen = Seen::default();
-        assert_eq!(Seen::parse(&seen.to_string()), Ok(seen.clone()));
-        seen.note(Place { context: 0, shard: 3, position: 17 });
-        seen.note(Place { context: 1, shard: 5, position: u64::MAX });
-        seen.note(Place { context: 1, shard: u16::MAX, position: 300 });
-        assert_eq!(Seen::parse(&seen.to_string()), Ok(seen));
+        let mut seen = SeenPositions::default();
+        assert_eq!(SeenPositions::parse(&seen.to_string()), Ok(seen.clone()));
+        seen.note(EventPosition { context: 0, shard: 3, position: 17 });
+        seen.note(EventPosition { context: 1, shard: 5, position: u64::MAX });
+        seen.note(EventPosition { context: 1, shard: u16::MAX, position: 300 });
+        assert_eq!(SeenPositions::parse(&seen.to_string()), Ok(seen));
     }
 
     #[test]
     fn an_event_id_keeps_its_form() {
-        let mut seen = Seen::default();
-        seen.note(Place { context: 0, shard: 3, position: 17 });
-        seen.note(Place { context: 1, shard: 5, position: 300 });
+        let mut seen = SeenPositions::default();
+        seen.note(EventPosition { context: 0, shard: 3, position: 17 });
+        seen.note(EventPosition { context: 1, shard: 5, position: 300 });
         let bytes = [1, 0, 1, 3, 17, 1, 1, 5, 0xac, 2];
         let whole = [&bytes[..], &crc32fast::hash(&bytes).to_be_bytes()].concat();
         assert_eq!(seen.to_string(), URL_SAFE_NO_PAD.encode(whole));
@@ -188,7 +188,7 @@ mod tests {
     fn every_id_of_ours_is_short_enough_to_be_taken_back() {
         let longest = everywhere(1024, (1 << 42) - 1);
         assert!(longest.to_string().len() <= EVENT_ID_CHARS_MAX, "{}", longest.to_string().len());
-        assert_eq!(Seen::parse(&longest.to_string()), Ok(longest));
+        assert_eq!(SeenPositions::parse(&longest.to_string()), Ok(longest));
         assert!(everywhere(1024, 2_000_000).to_string().len() < 16_500);
         assert!(everywhere(16, 30_000_000_000).to_string().len() < 500);
     }
@@ -199,7 +199,7 @@ mod tests {
             let whole = [bytes, &crc32fast::hash(bytes).to_be_bytes()].concat();
             URL_SAFE_NO_PAD.encode(whole)
         };
-        assert!(Seen::parse(&sealed(&[1, 0, 1, 3, 17])).is_ok());
+        assert!(SeenPositions::parse(&sealed(&[1, 0, 1, 3, 17])).is_ok());
         let odd: [&[u8]; 9] = [
             &[],
             &[1],
@@ -214,7 +214,7 @@ mod tests {
         let odd = odd.iter().map(|bytes| sealed(bytes));
         let texts = ["", "x", "00", "0.3.17_1.5.2", "-1", "AQ==", "é", "never given"].map(str::to_owned);
         for bad in odd.chain(texts).chain(["A".repeat(EVENT_ID_CHARS_MAX), "A".repeat(EVENT_ID_CHARS_MAX + 1)]) {
-            assert_eq!(Seen::parse(&bad), Err(InvalidCursor), "{bad}");
+            assert_eq!(SeenPositions::parse(&bad), Err(InvalidCursor), "{bad}");
         }
     }
 
@@ -224,14 +224,14 @@ mod tests {
             parts in proptest::collection::btree_map((0_u8..5, 0_u16..1024), 1_u64.., 1..60),
             at in any::<proptest::sample::Index>(),
         ) {
-            let seen = Seen(parts);
+            let seen = SeenPositions(parts);
             let text = seen.to_string();
-            prop_assert_eq!(Seen::parse(&text), Ok(seen));
+            prop_assert_eq!(SeenPositions::parse(&text), Ok(seen));
             let at = at.index(text.len());
-            prop_assert_eq!(Seen::parse(&text[..at]), Err(InvalidCursor));
+            prop_assert_eq!(SeenPositions::parse(&text[..at]), Err(InvalidCursor));
             let other = if &text[at..=at] == "A" { "B" } else { "A" };
             let mutilated = format!("{}{other}{}", &text[..at], &text[at + 1..]);
-            prop_assert_eq!(Seen::parse(&mutilated), Err(InvalidCursor));
+            prop_assert_eq!(SeenPositions::parse(&mutilated), Err(InvalidCursor));
         }
     }
 }

@@ -1,4 +1,4 @@
-use super::moment::Moment;
+use super::feed_time::FeedTime;
 use super::*;
 use crate::domain::Subject;
 use crate::domain::ids::CarNo;
@@ -34,12 +34,12 @@ impl World {
     }
 
     /// Lets something happen that counts for a time, and names it after its place.
-    fn happens(&self, customer_no: &CustomerNo, place: Place, counts_for_ms: i64) {
+    fn happens(&self, customer_no: &CustomerNo, place: EventPosition, counts_for_ms: i64) {
         self.takes(customer_no, place, Kind::Held, counts_for_ms);
     }
 
     /// The row of a step comes.
-    fn takes(&self, customer_no: &CustomerNo, place: Place, kind: Kind, counts_for_ms: i64) {
+    fn takes(&self, customer_no: &CustomerNo, place: EventPosition, kind: Kind, counts_for_ms: i64) {
         let counts_for = Timestamp::from_millis(counts_for_ms).expect("an instant");
         let subject = Subject {
             reservation_no: ReservationNo::parse("r1").expect("a number"),
@@ -47,8 +47,8 @@ impl World {
             customer_no: customer_no.clone(),
             car_no: CarNo::parse("car01").expect("a number"),
         };
-        let mut entry = Entry { note: Some(name(place)), ..Entry::new(kind, &subject) };
-        let value = Some(entry.to_bytes(counts_for, Moment::new(counts_for, kind.step())).expect("fits"));
+        let mut entry = FeedRow { note: Some(name(place)), ..FeedRow::new(kind, &subject) };
+        let value = Some(entry.to_bytes(counts_for, FeedTime::new(counts_for, kind.step())).expect("fits"));
         let rows = vec![RowWrite { table: rows::FEED, key: rows::feed_key(customer_no, place), value }];
         let shard = shard_of(place);
         self.store.apply(shard, place.position, rows).expect("memory");
@@ -56,7 +56,7 @@ impl World {
     }
 
     /// The next step in the shard of its context is committed; its row will come.
-    async fn commits(&self, kind: Kind) -> (Place, Kind) {
+    async fn commits(&self, kind: Kind) -> (EventPosition, Kind) {
         let context = schema::ALL.into_iter().find(|context| kind.name().starts_with(context.0)).expect("a context");
         let shard = ShardId { context, number: 3 };
         let owned = self.journal.own(shard).await.expect("memory");
@@ -78,11 +78,11 @@ impl World {
             command: None,
         };
         let position = self.journal.append(append).await.expect("memory");
-        (Place { context: rows::place_of_context(context), shard: shard.number, position }, kind)
+        (EventPosition { context: rows::place_of_context(context), shard: shard.number, position }, kind)
     }
 
     /// The rows of these steps come.
-    fn rows_come(&self, steps: &[(Place, Kind)]) {
+    fn rows_come(&self, steps: &[(EventPosition, Kind)]) {
         for (place, kind) in steps {
             self.takes(&self.customer_no, *place, *kind, STILL_MS);
         }
@@ -94,7 +94,7 @@ impl World {
         for position in 1..=60_u64 {
             for context in 0..3 {
                 for shard in 0..SHARDS {
-                    let place = Place { context, shard, position: position * 3 };
+                    let place = EventPosition { context, shard, position: position * 3 };
                     let ahead = i64::try_from((position / 7 + u64::from(shard)) % 3).unwrap() * 50;
                     let at = 1_800_000_000_000 + i64::try_from(position * 100).unwrap() + ahead;
                     self.happens(&self.customer_no, place, at);
@@ -106,17 +106,17 @@ impl World {
         names
     }
 
-    async fn read(&self, seen: Seen, count: usize) -> Vec<LiveEntry> {
+    async fn read(&self, seen: SeenPositions, count: usize) -> Vec<LiveEntry> {
         let told = self.views.live(&self.customer_no, seen).take(count).collect();
         tokio::time::timeout(SOON, told).await.expect("all of it is told")
     }
 }
 
-fn shard_of(place: Place) -> ShardId {
+fn shard_of(place: EventPosition) -> ShardId {
     ShardId { context: schema::ALL[usize::from(place.context)], number: place.shard }
 }
 
-fn name(place: Place) -> String {
+fn name(place: EventPosition) -> String {
     format!("{}-{}-{}", place.context, place.shard, place.position)
 }
 
@@ -131,11 +131,11 @@ async fn a_long_history_is_told_whole_and_once_wherever_it_is_cut() {
     let world = World::new();
     let names = world.long_history();
     let mut cuts = [1, 2, 500, 1_000, 3, 128, 129].into_iter().cycle();
-    let (mut told, mut seen) = (Vec::new(), Seen::default());
+    let (mut told, mut seen) = (Vec::new(), SeenPositions::default());
     while told.len() < names.len() {
         let count = cuts.next().unwrap().min(names.len() - told.len());
         told.extend(world.read(seen, count).await);
-        seen = Seen::parse(&told[told.len() - 1].id).expect("an id of ours");
+        seen = SeenPositions::parse(&told[told.len() - 1].id).expect("an id of ours");
     }
     assert_eq!(kinds(&told), names);
     assert_eq!(world.views.seen(&world.customer_no).expect("memory"), seen);
@@ -147,15 +147,15 @@ async fn a_long_history_is_told_whole_and_once_wherever_it_is_cut() {
 async fn an_id_covers_what_has_been_told_and_nothing_else() {
     let world = World::new();
     world.long_history();
-    let whole = world.read(Seen::default(), 400).await;
+    let whole = world.read(SeenPositions::default(), 400).await;
     let mut told = BTreeSet::new();
     for live in &whole {
         told.insert(live.entry.note.clone().unwrap());
-        let seen = Seen::parse(&live.id).expect("an id of ours");
+        let seen = SeenPositions::parse(&live.id).expect("an id of ours");
         for context in 0..3 {
             for shard in 0..SHARDS {
                 for position in (3..=180).step_by(3) {
-                    let place = Place { context, shard, position };
+                    let place = EventPosition { context, shard, position };
                     assert_eq!(seen.covers(place), told.contains(&name(place)), "{place:?} in {}", live.id);
                 }
             }
@@ -168,7 +168,7 @@ async fn what_happens_during_a_long_catch_up_is_told_too() {
     let world = World::new();
     let mut names = world.long_history();
     let other = CustomerNo::parse("kimberley").expect("a number");
-    let mut live = world.views.live(&world.customer_no, Seen::default());
+    let mut live = world.views.live(&world.customer_no, SeenPositions::default());
     let mut told = Vec::new();
     for round in 0..10_u64 {
         for _ in 0..100 {
@@ -176,7 +176,7 @@ async fn what_happens_during_a_long_catch_up_is_told_too() {
         }
         // More than the reader's news can remember, of this customer and of another.
         for position in 0..300 {
-            let place = Place { context: 1, shard: 3, position: 1_000 + round * 300 + position };
+            let place = EventPosition { context: 1, shard: 3, position: 1_000 + round * 300 + position };
             for customer_no in [&other, &world.customer_no] {
                 world.happens(customer_no, place, 1_700_000_000_000);
             }
@@ -189,7 +189,7 @@ async fn what_happens_during_a_long_catch_up_is_told_too() {
     names.sort_unstable();
     assert_eq!(kinds(&told), names);
     assert!(std::iter::repeat_with(|| live.next().now_or_never()).take(50).all(|told| told.is_none()));
-    let last = Place { context: 2, shard: 7, position: 9_999 };
+    let last = EventPosition { context: 2, shard: 7, position: 9_999 };
     world.happens(&world.customer_no, last, 1_700_000_000_000);
     assert_eq!(live.next().await.expect("news").entry.note, Some(name(last)));
 }
@@ -217,7 +217,7 @@ async fn steps_that_are_committed_together_are_told_in_their_order_whichever_row
     for steps in STEPS_AT_ONCE {
         for [first, second, third] in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
             let world = World::new();
-            let mut live = world.views.live(&world.customer_no, Seen::default());
+            let mut live = world.views.live(&world.customer_no, SeenPositions::default());
             assert!(live.next().now_or_never().is_none());
             let mut committed = Vec::new();
             for kind in steps {
@@ -241,7 +241,7 @@ async fn steps_that_are_committed_together_are_told_in_their_order_whichever_row
 #[tokio::test(start_paused = true)]
 async fn what_is_committed_while_a_stream_waits_is_told_after_what_it_follows_from() {
     let world = World::new();
-    let mut live = world.views.live(&world.customer_no, Seen::default());
+    let mut live = world.views.live(&world.customer_no, SeenPositions::default());
     assert!(live.next().now_or_never().is_none());
     let held = world.commits(Kind::Held).await;
     let requested = world.commits(Kind::PaymentRequested).await;
@@ -261,7 +261,7 @@ async fn what_is_committed_while_a_stream_waits_is_told_after_what_it_follows_fr
 #[tokio::test(start_paused = true)]
 async fn rows_that_do_not_come_hold_up_the_others_for_a_moment_only() {
     let world = World::new();
-    let mut live = world.views.live(&world.customer_no, Seen::default());
+    let mut live = world.views.live(&world.customer_no, SeenPositions::default());
     assert!(live.next().now_or_never().is_none());
     let (approved, rented) = (world.commits(Kind::PaymentApproved).await, world.commits(Kind::Rented).await);
     world.rows_come(&[rented]);
@@ -284,7 +284,7 @@ async fn others_get_their_turn_while_a_long_history_is_told() {
             tokio::task::yield_now().await;
         }
     });
-    assert_eq!(world.read(Seen::default(), count).await.len(), count);
+    assert_eq!(world.read(SeenPositions::default(), count).await.len(), count);
     assert!(turns.load(std::sync::atomic::Ordering::Relaxed) >= count / READS_PER_TURN);
     other.abort();
 }
@@ -293,7 +293,7 @@ async fn others_get_their_turn_while_a_long_history_is_told() {
 fn pages_have_every_entry_once_the_newest_first_wherever_they_are_cut() {
     let world = World::new();
     let names = world.long_history();
-    world.happens(&CustomerNo::parse("ki").expect("a number"), Place { context: 0, shard: 0, position: 1 }, 1);
+    world.happens(&CustomerNo::parse("ki").expect("a number"), EventPosition { context: 0, shard: 0, position: 1 }, 1);
     for sizes in [[1, 2, 3], [200, 7, 64], [2_000, 880, 1_000], [3_000, 1, 1]] {
         let (mut shown, mut next, mut sizes) = (Vec::new(), None, sizes.into_iter().cycle());
         loop {
@@ -324,7 +324,7 @@ fn a_page_begins_where_the_last_one_ended_whatever_happens_between() {
     let (_, cursor) = page(None);
     let (second, _) = page(cursor.as_deref());
     for (shard, position) in [(1, 500), (5, 501), (900, 1)] {
-        world.happens(&world.customer_no, Place { context: 1, shard, position }, 1_900_000_000_000);
+        world.happens(&world.customer_no, EventPosition { context: 1, shard, position }, 1_900_000_000_000);
     }
     assert_eq!(page(cursor.as_deref()).0, second);
     assert_eq!(page(None).0[0].note, Some("1-900-1".to_owned()));
@@ -335,7 +335,7 @@ fn a_customers_reservations_are_the_entries_that_made_them() {
     let world = World::new();
     for (context, positions) in [(0, 1..40), (1, 1..5)] {
         for position in positions {
-            world.happens(&world.customer_no, Place { context, shard: 3, position }, 1_800_000_000_000);
+            world.happens(&world.customer_no, EventPosition { context, shard: 3, position }, 1_800_000_000_000);
         }
     }
     let (mut count, mut cursor) = (0, None);

@@ -1,8 +1,8 @@
-//! The committer: one thread that makes everything durable. It drains what waits, appends one record to the log, syncs
-//! it, puts the changes into the state, publishes the new heads, and only then answers everybody.
+//! The committer: one thread that does group commits. It drains the queue, appends one record to the log, syncs it, puts the
+//! changes into the state, publishes the new heads, and only then replies to the callers.
 //!
-//! After the first failure to write it refuses everything: what the disk holds is then unknown, and only opening
-//! the store again can tell. Never retries a failed fsync, which would succeed without having written anything.
+//! After the first failure to write it refuses everything: what is on disk is then unknown until the store is opened again.
+//! Never retries a failed fsync, which would succeed without having written anything.
 
 use super::Core;
 use super::checkpoint::{Task, Threads, Writer};
@@ -17,22 +17,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::Span;
 
-/// The most that is committed at once, so that nobody waits long for a stranger's work.
+/// The bounds of one commit, so that no caller waits long for the work of others.
 const COMMIT: Bounds = Bounds { len_max: 1024, bytes_max: 8 * 1024 * 1024 };
 
-/// After so long without a job, what has changed is written to sled although it is not much yet.
+/// After so long without a job, a checkpoint is written although the memtable is not full,
 const IDLE: Duration = Duration::from_secs(5);
-/// But not less than this share of what a checkpoint is made of,
+/// if it has at least `checkpoint_bytes` divided by this,
 const IDLE_SHARE: usize = 64;
-/// unless the log has so many files: every start begins one.
+/// or the log has more files than this: every start begins one.
 const FILES_MAX: usize = 8;
-/// How long a commit is put off at most because a checkpoint is behind, as long as that still helps.
+/// The longest delay of a commit while a checkpoint is behind, before commits stall completely.
 const SLOWED_MAX: Duration = Duration::from_millis(10);
-/// How often it is looked whether a checkpoint has come to its end.
+/// How often it is checked whether the checkpoint has ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
-/// The next commit begins so long after one of so many jobs at the earliest: where many are busy, it is better made
-/// together with more, since a sync costs the processor as much as some jobs do.
+/// After a commit of so many jobs the next one begins so long after it at the earliest: under load a larger group is better,
+/// since a sync costs as much processor time as several jobs.
 const PACE: [(usize, Duration); 2] = [(24, Duration::from_millis(1)), (12, Duration::from_micros(500))];
 
 fn pace(jobs: usize) -> Duration {
@@ -46,10 +46,10 @@ pub(crate) struct Committer {
     pub log: Log,
     pub threads: Threads,
     pub writer: Writer,
-    pub mark: AcknowledgedCount,
+    pub acknowledged_count: AcknowledgedCount,
 }
 
-/// Says that the committer has ended, also when that is by a panic.
+/// Reports that the committer has ended, also by a panic.
 struct PanicGuard(Arc<Core>);
 
 impl Drop for PanicGuard {
@@ -81,7 +81,7 @@ impl Committer {
         drop(panic_guard);
     }
 
-    /// Has what has changed written to sled when it is much, and goes slower when that is behind.
+    /// Starts a checkpoint when one is due; a write stall delays the commit while the last one is not written yet.
     fn checkpoint(&self, idle: bool) {
         let enough = self.core.checkpoint_bytes;
         let bytes = self.core.state.bytes();
@@ -115,18 +115,18 @@ impl Committer {
         true
     }
 
-    /// Has everything written to sled that was committed, unless what was set aside before is not written yet.
+    /// Starts a checkpoint of everything committed, unless the last one is not written yet.
     fn checkpoint_now(&self) -> Begun {
         let is_frozen = self.core.state.is_frozen();
         match (self.begin_checkpoint(), is_frozen) {
             (true, _) => Begun::UpTo(self.log.last()),
             (false, true) => Begun::NotYet,
-            // Nobody but the committer sets anything aside, so there was nothing to write.
+            // Only the committer freezes the memtable, so it was empty.
             (false, false) => Begun::UpTo(0),
         }
     }
 
-    /// Writes everything to sled, so that the next start has nothing to read from the log.
+    /// Writes a last checkpoint, so that the next start has no log to replay.
     fn end(self) {
         let Self { core, log, threads, writer, trees, .. } = self;
         drop(threads);
@@ -159,7 +159,7 @@ impl Committer {
         let (answers, checkpoints) = (std::mem::take(&mut commit.answers), std::mem::take(&mut commit.checkpoints));
         let written = failed.map_or_else(|| self.write(commit, &traced), Err);
         if let Err(why) = &written {
-            // Before the answers, so that whoever is answered finds the journal refusing.
+            // Before the replies, so that callers find the journal failed.
             self.core.fail(why);
         }
         for settle in answers {
@@ -167,7 +167,7 @@ impl Committer {
         }
         if written.is_ok() {
             for reply in checkpoints {
-                // Whoever has stopped waiting does not care.
+                // A caller that has stopped waiting is ignored.
                 let _ = reply.try_send(self.checkpoint_now());
             }
         }
@@ -192,8 +192,8 @@ impl Committer {
         self.log.sync(&*self.writer.sync).map_err(|error| format!("the log cannot be synced: {error}"))?;
         drop(syncing);
         histogram!("rentcar_journal_fsync_duration_seconds").record(begun.elapsed().as_secs_f64());
-        // Only a safeguard for later starts: what is durable is acknowledged even when this cannot be noted.
-        if let Err(error) = self.mark.note(self.shards.values().map(|state| state.head).sum()) {
+        // Only a safeguard for later starts: a failure here does not fail the commit, which is durable.
+        if let Err(error) = self.acknowledged_count.note(self.shards.values().map(|state| state.head).sum()) {
             tracing::debug!(%error, "acknowledged count not written");
         }
         self.core.state.put(commit.writes);

@@ -1,4 +1,4 @@
-//! sled's handles of an open store.
+//! The sled handles of an open store.
 
 use super::keys;
 use super::meta::{self, Shards};
@@ -9,14 +9,14 @@ use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long sled's own lock is waited for: a store closed in this process lets go of it a moment later.
+/// How long sled's own lock is waited for: after a close in this process it is released with some delay.
 const SLED_LOCK_WAIT: Duration = Duration::from_secs(3);
 
 /// The handles of an open store. The last one dropped releases the directory.
 pub(crate) struct Database {
     pub db: ::sled::Db,
     pub trees: Trees,
-    /// Dropped last: by then sled has let go of its files.
+    /// The last field, so that the lock is released after sled has closed its files.
     pub directory: Directory,
 }
 
@@ -35,7 +35,6 @@ fn open_sled(path: &Path, cache_bytes: u64) -> Result<::sled::Db, OpenError> {
 }
 
 impl Database {
-    /// Opens sled in a directory that this process holds.
     pub(crate) fn open(directory: Directory, cache_bytes: u64) -> Result<Self, OpenError> {
         let path = directory.path();
         let db = open_sled(path, cache_bytes)?;
@@ -52,13 +51,12 @@ impl Database {
         OpenError::sled(self.path(), error)
     }
 
-    /// Writes what the store is, durably; not yet that it is complete.
+    /// Durably writes the description of the store, without marking it as complete.
     pub(crate) fn describe(&self, shards: &Shards) -> Result<(), OpenError> {
         self.trees.plain.insert([keys::META], shards.encode()).map_err(|error| self.error(error))?;
         self.make_durable(File::sync_all).map_err(|error| self.state_error(error))
     }
 
-    /// What went wrong with the state.
     pub(crate) fn state_error(&self, error: StateError) -> OpenError {
         match error {
             StateError::Sled(error) => self.error(error),
@@ -67,19 +65,19 @@ impl Database {
         }
     }
 
-    /// The file that sled keeps it in.
+    /// A handle of sled's log file, to sync it.
     pub(crate) fn file(&self) -> Result<File, StateError> {
         let opened = File::options().read(true).write(true).open(self.directory.database_file());
         opened.map_err(StateError::NotDurable)
     }
 
-    /// Has everything written that sled holds back, and synced by `sync`.
+    /// Flushes sled, which does not fsync, and syncs its file with `sync`.
     pub(crate) fn make_durable(&self, sync: impl FnOnce(&File) -> std::io::Result<()>) -> Result<(), StateError> {
         self.db.flush()?;
         sync(&self.file()?).map_err(StateError::NotDurable)
     }
 
-    /// The store's shards, if they are those configured, in any order.
+    /// The store's shards; they must be the configured ones, in any order.
     pub(crate) fn recognise(&self, configured: &Shards) -> Result<Shards, OpenError> {
         let bytes = self.trees.plain.get([keys::META]).map_err(|error| self.error(error))?;
         let bytes = bytes.ok_or_else(|| OpenError::damaged(self.path(), "its description is missing"))?;
@@ -94,7 +92,7 @@ impl Database {
         })
     }
 
-    /// Where the read models of a store of format 1 were kept; they are made anew from the events.
+    /// Drops the read models of a store of format 1; they are rebuilt from the events.
     pub(crate) fn drop_old_views(&self) -> Result<(), OpenError> {
         self.db.drop_tree("views").map(drop).map_err(|error| self.error(error))
     }

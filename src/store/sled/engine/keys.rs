@@ -1,5 +1,5 @@
-//! The keys of everything that is stored. A first byte tells what a key is of; numbers
-//! are big-endian so that keys sort as their numbers do; texts end in NUL, which no text contains.
+//! The keys of everything that is stored. The first byte is the table; numbers are big-endian, so that keys sort by them; a
+//! text that is not the last part ends in NUL, which no text contains.
 //!
 //! | key | value |
 //! | --- | --- |
@@ -15,7 +15,7 @@
 //! | `p` subscription NUL context shard | position, memo |
 //! | `V` … | the read models (`views`) |
 //!
-//! Frames of events are written to sled as they are, everything else in the runs of the `state`.
+//! Frames of events are plain keys in sled, everything else is in the sorted runs of the `state`.
 
 use crate::store::cursor::{Cursor, Short};
 
@@ -31,7 +31,7 @@ pub(crate) const EXPIRIES: u8 = b'x';
 pub(crate) const PROGRESS: u8 = b'p';
 pub(crate) const VIEWS: u8 = b'V';
 
-/// A shard as keys name it: the place of its context in the store's list, and its number.
+/// A shard as keys name it: the index of its context in the store's list, and its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ShardCode {
     pub context: u8,
@@ -45,12 +45,12 @@ impl ShardCode {
     }
 }
 
-/// Signed times in an order that bytes keep.
+/// An encoding of signed times that sorts as they do.
 pub(crate) fn sortable(ms: i64) -> [u8; 8] {
     (ms.cast_unsigned() ^ (1 << 63)).to_be_bytes()
 }
 
-/// The time that [`sortable`] made bytes of.
+/// The inverse of [`sortable`].
 pub(crate) fn unsortable(bits: u64) -> i64 {
     (bits ^ (1 << 63)).cast_signed()
 }
@@ -75,7 +75,7 @@ pub(crate) fn head_value(head: u64, epoch: u64) -> Vec<u8> {
     join(&[&head.to_be_bytes(), &epoch.to_be_bytes()])
 }
 
-/// A named key of documents or of an index; with an empty key, the prefix of all of that name.
+/// The key of a document or an index entry; with an empty `key`, the prefix of all of that name.
 pub(crate) fn named(table: u8, name: &str, key: &str) -> Vec<u8> {
     join(&[&[table], name.as_bytes(), &[0], key.as_bytes()])
 }
@@ -110,7 +110,7 @@ pub(crate) fn progress(subscription: &str, shard: ShardCode) -> Vec<u8> {
     join(&[&[PROGRESS], subscription.as_bytes(), &[0], &shard.bytes()])
 }
 
-/// The first key after all that begin with `prefix`, whose last byte is never 255 here.
+/// The first key after all that begin with `prefix`; empty when there is none.
 pub(crate) fn end_of(prefix: &[u8]) -> Vec<u8> {
     let mut end = prefix.to_vec();
     while let Some(last) = end.pop() {
@@ -145,7 +145,7 @@ fn rest<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], Short> {
     cursor.take(cursor.left())
 }
 
-/// The first position of a frame's key, and its shard.
+/// The shard and the first position in a frame's key.
 pub(crate) fn parse_frame(key: &[u8]) -> Result<(ShardCode, u64), Short> {
     let mut cursor = after_table(key)?;
     let parsed = (shard(&mut cursor)?, cursor.u64()?);

@@ -1,4 +1,4 @@
-//! The one record that describes the store: its format and its shards, fixed when it was created.
+//! The record that describes the store: its format and its shards, which are fixed when it is created.
 
 use super::keys::ShardCode;
 use crate::store::bounds;
@@ -7,10 +7,9 @@ use crate::store::journal::{Context, ShardId};
 use crate::store::sled::integrity::directory::FORMAT;
 
 const MAGIC: &[u8] = b"RENTCAR\0";
-/// The most contexts that a store may have.
 const CONTEXTS_MAX: usize = 64;
 
-/// The contexts of a store with their numbers of shards; a context's place here is its code in keys.
+/// The contexts of a store with their shard counts; keys name a context by its index here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Shards(Vec<(Context, u16)>);
 
@@ -51,7 +50,7 @@ impl Shards {
         self.shard(code).map(|_| code)
     }
 
-    /// The shard of a code, if the store has it.
+    /// `None` when the store has no such shard.
     pub(crate) fn shard(&self, code: ShardCode) -> Option<ShardId> {
         let &(context, count) = self.0.get(usize::from(code.context))?;
         (code.number < count).then_some(ShardId { context, number: code.number })
@@ -60,7 +59,7 @@ impl Shards {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = [MAGIC, &FORMAT.to_be_bytes()].concat();
         for (context, count) in &self.0 {
-            // Names were checked to be far shorter than 256 bytes.
+            // `new` has checked that names have at most 64 bytes.
             out.push(u8::try_from(context.0.len()).unwrap_or(u8::MAX));
             out.extend_from_slice(context.0.as_bytes());
             out.extend_from_slice(&count.to_be_bytes());
@@ -71,7 +70,6 @@ impl Shards {
     }
 }
 
-/// What the store says of itself.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stored {
     pub format: u16,
@@ -94,7 +92,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Stored, Short> {
 }
 
 impl Stored {
-    /// The configured shards in the order of the store, if they are the same.
+    /// The configured shards in the order of the store, or `None` when they differ.
     pub(crate) fn matching(&self, configured: &Shards) -> Option<Shards> {
         if self.contexts.len() != configured.0.len() {
             return None;
@@ -106,7 +104,7 @@ impl Stored {
     }
 }
 
-/// A list of contexts as a person reads it.
+/// For messages.
 pub(crate) fn list<'a>(contexts: impl Iterator<Item = (&'a str, u16)>) -> String {
     let mut named: Vec<_> = contexts.map(|(name, count)| format!("{name}={count}")).collect();
     named.sort();

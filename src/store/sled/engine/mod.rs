@@ -1,7 +1,7 @@
-//! What commits, keeps and finds. Jobs are committed in groups by one thread (`committer`): one record of the log (`wal`),
-//! one sync, and only then is what it changes in the `state`, where readers find it. Checkpoints write the state to sled
-//! (`checkpoint`), after which the log begins anew. A start takes what the last checkpoint wrote, and what the log has
-//! beyond that (`open`).
+//! Commits and reads. One thread (`committer`) commits jobs in groups: one record of the write-ahead log (`wal`), one sync,
+//! and only then are the changes in the `state`, where readers find them. A checkpoint (`checkpoint`) writes the memtable to
+//! sled and releases the log files that it makes obsolete. A start loads the last checkpoint and replays the log from there
+//! (`open`).
 
 pub(crate) mod checkpoint;
 pub(crate) mod committer;
@@ -33,7 +33,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// What the journal, its committer and its readers share.
+/// Shared by the journal, its threads and its readers.
 pub(crate) struct Core {
     pub(crate) database: Arc<Shared>,
     pub(crate) shards: Shards,
@@ -41,7 +41,7 @@ pub(crate) struct Core {
     pub(crate) recent: HashMap<ShardCode, Recent>,
     pub(crate) queue: Queue<Job>,
     pub(crate) state: State,
-    pub(crate) settled: PersistedHeads,
+    pub(crate) persisted: PersistedHeads,
     pub(crate) checkpoint_bytes: usize,
     pub(crate) failure: Mutex<Option<String>>,
     pub(crate) finished: watch::Sender<bool>,
@@ -50,7 +50,7 @@ pub(crate) struct Core {
 impl Core {
     pub(crate) fn new(
         database: Arc<Shared>,
-        (shards, heads, state, settled): (Shards, ShardStates, State, PersistedHeads),
+        (shards, heads, state, persisted): (Shards, ShardStates, State, PersistedHeads),
         (bounds, checkpoint_bytes): (Bounds, usize),
     ) -> Arc<Self> {
         let head = |code: &ShardCode| heads.get(code).map_or(0, |state| state.head);
@@ -61,24 +61,23 @@ impl Core {
             shards,
             queue: Queue::new(bounds),
             state,
-            settled,
+            persisted,
             checkpoint_bytes,
             failure: Mutex::new(None),
             finished: watch::Sender::new(false),
         })
     }
 
-    /// The handles of sled, for one read.
+    /// Hold the handles for one read only: they keep the directory locked.
     pub(crate) fn database(&self) -> Result<Arc<Database>, ReadError> {
         self.database.get()
     }
 
-    /// Why the journal has failed, if it has.
     pub(crate) fn failed(&self) -> Option<String> {
         self.failure.lock().clone()
     }
 
-    /// Goes into the failed state, in which everything is refused. The first reason stays.
+    /// From now on every job is refused. The first reason stays.
     pub(crate) fn fail(&self, why: &str) {
         self.failure.lock().get_or_insert_with(|| why.to_owned());
         for job in self.queue.fail(&format!("the journal has failed: {why}")) {
@@ -86,7 +85,7 @@ impl Core {
         }
     }
 
-    /// Tells readers of the durable head of a shard.
+    /// Publishes the durable head of a shard.
     pub(crate) fn publish(&self, code: ShardCode, head: u64) {
         if let Some(sender) = self.shards.shard(code).and_then(|shard| self.heads.get(&shard)) {
             sender.send_if_modified(|published| std::mem::replace(published, head) != head);

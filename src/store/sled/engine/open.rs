@@ -1,5 +1,5 @@
-//! How a store is opened or created: what is there is looked at before anything is written, and a start on
-//! something that is not whole is refused. Never repairs.
+//! Opens or creates a store. Everything is checked before anything is written, and an incomplete or damaged store is
+//! refused. Never repairs.
 
 use super::database::Database;
 use super::keys::{self, ShardCode};
@@ -14,26 +14,25 @@ use crate::store::sled::integrity::directory::{Contents, Directory, OpenError};
 use crate::store::sled::integrity::page_cache;
 use std::path::Path;
 
-/// A store as it was found: what sled has, and what the log has beyond that.
+/// A store as it was found: the last checkpoint, and the log replayed from there.
 pub(crate) struct Opened {
     pub database: Database,
     pub shards: Shards,
     pub state: State,
-    /// The heads and epochs of all shards.
+    /// After the replay of the log.
     pub heads: ShardStates,
-    pub settled: PersistedHeads,
+    pub persisted: PersistedHeads,
     /// The number of the last record of the log.
     pub last_record: u64,
 }
 
-/// What is wrong with the heads and events of a store.
 struct Heads<'a> {
     database: &'a Database,
     state: &'a State,
 }
 
 impl Heads<'_> {
-    /// The head and epoch of a shard; 0 where there is none, nothing where it is unreadable.
+    /// 0 for a shard without an entry, `None` when the entry is malformed.
     fn of(&self, shard: ShardCode) -> Result<Option<ShardState>, OpenError> {
         let value = self.state.get(&self.database.trees, &keys::head(shard));
         let value = value.map_err(|error| OpenError::damaged(self.database.path(), error.to_string()))?;
@@ -58,14 +57,14 @@ impl Heads<'_> {
 }
 
 impl Opened {
-    /// Compares every head with the first and the last frame in sled, and with every frame in the log.
+    /// Compares every head with the first and the last frame in sled and with every frame replayed from the log.
     fn check(&self) -> Result<(), OpenError> {
         let Self { database, state, .. } = self;
         let heads = Heads { database, state };
         for (shard, code) in self.shards.all() {
             let damaged = |what: String| heads.damaged(shard, &what);
-            let (settled, head) = (self.settled.of(code), self.heads.get(&code).map_or(0, |state| state.head));
-            let frames = database.trees.plain.range(keys::events(code)..=keys::frame(code, settled));
+            let (persisted, head) = (self.persisted.of(code), self.heads.get(&code).map_or(0, |state| state.head));
+            let frames = database.trees.plain.range(keys::events(code)..=keys::frame(code, persisted));
             let (mut next, mut frames) = (1, frames);
             if let Some(first) = frames.next() {
                 let first = first.map_err(|error| database.error(error))?;
@@ -73,12 +72,12 @@ impl Opened {
                 let last = last.unwrap_or_else(|| first.clone());
                 let start = Frame::open(&first.1).map_err(|error| damaged(error.to_string()))?.first();
                 let end = Frame::open(&last.1).map_err(|error| damaged(error.to_string()))?.last();
-                if start != 1 || end != settled {
-                    return Err(damaged(format!("its events are {start} to {end}, but should be 1 to {settled}")));
+                if start != 1 || end != persisted {
+                    return Err(damaged(format!("its events are {start} to {end}, but should be 1 to {persisted}")));
                 }
                 next = end + 1;
-            } else if settled > 0 {
-                return Err(damaged(format!("its head is {settled}, but it has no events")));
+            } else if persisted > 0 {
+                return Err(damaged(format!("its head is {persisted}, but it has no events")));
             }
             let in_memory = state.in_memory(&Range::prefix(keys::events(code)));
             for row in rows(in_memory) {
@@ -89,11 +88,11 @@ impl Opened {
                 }
                 next = frame.last() + 1;
             }
-            let leftover = keys::frame(code, settled + 1)..keys::end_of(&keys::events(code));
+            let leftover = keys::frame(code, persisted + 1)..keys::end_of(&keys::events(code));
             let beyond =
                 database.trees.plain.range(leftover).next().transpose().map_err(|error| database.error(error))?;
-            // A checkpoint that did not come to its end had written what is in the log as well.
-            if next != head + 1 || (beyond.is_some() && head == settled) {
+            // Frames beyond are fine if the log has them too: an interrupted checkpoint had written them.
+            if next != head + 1 || (beyond.is_some() && head == persisted) {
                 return Err(damaged(format!("its head is {head}, but its last event is {}", next - 1)));
             }
         }
@@ -101,12 +100,12 @@ impl Opened {
     }
 }
 
-/// The heads and epochs of all shards as a state has them.
+/// The heads and epochs of all shards in a state.
 pub(crate) fn heads(database: &Database, state: &State, shards: &Shards) -> Result<ShardStates, OpenError> {
     Heads { database, state }.all(shards, true)
 }
 
-/// Opens the store in a directory, or creates it there. With `whole`, heads and events must agree.
+/// With `whole`, heads and events must agree.
 pub(crate) fn open_or_create(
     path: &Path,
     configured: &Shards,
@@ -128,15 +127,15 @@ pub(crate) fn open_or_create(
     let shards = database.recognise(configured)?;
     database.drop_old_views()?;
     let (state, watermark) = State::load(&database.trees).map_err(|error| database.state_error(error))?;
-    let settled = Heads { database: &database, state: &state }.all(&shards, whole)?;
-    let settled = PersistedHeads::new(settled.into_iter().map(|(shard, state)| (shard, state.head)));
+    let persisted = Heads { database: &database, state: &state }.all(&shards, whole)?;
+    let persisted = PersistedHeads::new(persisted.into_iter().map(|(shard, state)| (shard, state.head)));
     let last_record = wal::read(path, watermark, |entries| state.put(entries.into_iter().map(Change::from).collect()))
         .map_err(|error| match error {
             LogError::Io(error) => OpenError::io(path, error),
             damage @ LogError::Damaged { .. } => OpenError::damaged(path, damage.to_string()),
         })?;
     let heads = Heads { database: &database, state: &state }.all(&shards, whole)?;
-    let opened = Opened { database, shards, state, heads, settled, last_record };
+    let opened = Opened { database, shards, state, heads, persisted, last_record };
     if whole {
         opened.check()?;
     }

@@ -1,4 +1,4 @@
-//! Up to where the events of each shard are in sled.
+//! The last position of each shard whose events are in sled.
 
 use super::keys::ShardCode;
 use parking_lot::RwLock;
@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The heads of all shards as of the last checkpoint.
+/// The heads of all shards at the last checkpoint.
 pub(crate) struct PersistedHeads(RwLock<HashMap<ShardCode, Arc<AtomicU64>>>);
 
 impl PersistedHeads {

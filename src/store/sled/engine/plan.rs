@@ -1,5 +1,5 @@
-//! What one commit will write: it takes jobs one after the other, checks each against the heads and epochs as the
-//! jobs before it leave them, and gathers the keys with their new values. Writes nothing itself.
+//! Plans one commit: takes jobs one after the other, checks each against the heads and epochs that the jobs before it leave,
+//! and collects keys with their new values. Writes nothing itself.
 
 use super::keys::{self, ShardCode};
 use super::state::{Change, Merge, Range, State, StateError, Trees};
@@ -15,29 +15,27 @@ use tracing::Span;
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, AppendError>>;
 
-/// A timer as it will be stored.
 pub(crate) struct TimerChange {
     pub entity: Arc<str>,
     pub name: Arc<str>,
     pub due_ms: Option<i64>,
 }
 
-/// An append whose parts are encoded already, on the caller's side.
+/// An append that the caller's thread has encoded.
 pub(crate) struct Prepared {
     pub shard: ShardCode,
     pub epoch: u64,
     pub expected_head: u64,
     pub envelopes: Vec<Vec<u8>>,
-    /// The same events as they came.
+    /// The same events, not encoded, for the cache of recent ones.
     pub events: Vec<StoredEvent>,
     pub writes: Vec<(Vec<u8>, Option<Bytes>)>,
     pub timers: Vec<TimerChange>,
     pub command: Option<CommandRecord>,
 }
 
-/// What the committer is asked to do.
 pub(crate) enum Job {
-    /// With the step that it belongs to.
+    /// With the span of the caller.
     Append(Prepared, Reply<u64>, Span),
     Own(ShardCode, Reply<Ownership>),
     RecordCommand {
@@ -55,14 +53,14 @@ pub(crate) enum Job {
         value: Vec<u8>,
         reply: Reply<()>,
     },
-    /// Nothing, only that the committer looks whether it is time for a checkpoint.
+    /// Only wakes the committer, so that it checks whether a checkpoint is due.
     Look,
-    /// A checkpoint of everything that was committed before, whether it is time for one or not.
+    /// A checkpoint of everything committed before, whether it is due or not.
     Checkpoint(SyncSender<Begun>),
 }
 
 impl Job {
-    /// The step that it belongs to, where somebody collects steps.
+    /// The span of the caller, if traces are collected.
     pub(crate) fn span(&self) -> Option<Span> {
         match self {
             Job::Append(_, _, span) => Some(span.clone()).filter(|span| !span.is_disabled()),
@@ -76,20 +74,20 @@ impl Job {
     }
 }
 
-/// What became of the wish for a checkpoint.
+/// The reply to [`Job::Checkpoint`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Begun {
-    /// Once the log is in the state up to this record, everything is that was committed before.
+    /// Everything committed before is persisted once the watermark has reached this record.
     UpTo(u64),
-    /// The last one is not written yet.
+    /// The checkpoint before it is still being written.
     NotYet,
 }
 
 impl Job {
-    /// Answers that nothing was written.
+    /// Replies that nothing was written.
     pub(crate) fn refuse(self, why: &str) {
         let error = AppendError::Unavailable(why.to_owned());
-        // Whoever has stopped waiting does not care.
+        // A caller that has stopped waiting is ignored.
         match self {
             Self::Append(_, reply, _) => drop(reply.send(Err(error))),
             Self::Own(_, reply) => drop(reply.send(Err(error))),
@@ -101,7 +99,7 @@ impl Job {
     }
 }
 
-/// An answer that waits for the commit; it is told why the commit failed, if it did.
+/// Sends a reply after the commit; the argument is the reason if the commit failed.
 pub(crate) type Settle = Box<dyn FnOnce(Option<&str>) + Send>;
 
 fn settle<T: Send + 'static>(reply: Reply<T>, result: Result<T, AppendError>) -> Settle {
@@ -115,14 +113,13 @@ fn settle<T: Send + 'static>(reply: Reply<T>, result: Result<T, AppendError>) ->
     })
 }
 
-/// The head and the epoch of a shard.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct ShardState {
     pub head: u64,
     pub epoch: u64,
 }
 
-/// The shards as the last commit left them; owned by the committer.
+/// The shards after the last commit; owned by the committer.
 pub(crate) type ShardStates = HashMap<ShardCode, ShardState>;
 
 struct NewEvents {
@@ -131,7 +128,7 @@ struct NewEvents {
     events: Vec<StoredEvent>,
 }
 
-/// What is stored, as the last commit left it.
+/// The stored data after the last commit.
 pub(crate) struct Stored<'a> {
     pub state: &'a State,
     pub trees: &'a Trees,
@@ -147,7 +144,6 @@ impl Stored<'_> {
     }
 }
 
-/// See the module.
 pub(crate) struct Plan<'a> {
     stored: &'a Stored<'a>,
     shards: &'a mut ShardStates,
@@ -162,15 +158,14 @@ pub(crate) struct Plan<'a> {
     appends: usize,
 }
 
-/// A commit that is ready to be written.
 pub(crate) struct Commit {
-    /// Keys with their new values; later ones of the same key win.
+    /// For one key, the last change wins.
     pub writes: Vec<Change>,
-    /// Whether somebody was promised that it will be durable.
+    /// Whether a job requires a sync before its reply.
     pub durable: bool,
     pub heads: Vec<(ShardCode, u64)>,
     pub answers: Vec<Settle>,
-    /// Who wants a checkpoint afterwards.
+    /// Replies to those who asked for a checkpoint.
     pub checkpoints: Vec<SyncSender<Begun>>,
     pub appends: usize,
     /// The events of each shard with the position of the first.
@@ -198,12 +193,12 @@ impl<'a> Plan<'a> {
         self.writes.push(Change { key, value: value.map(Bytes::from), is_new: false });
     }
 
-    /// Puts what is not stored yet.
+    /// For a key that is not stored yet; see [`Change::is_new`].
     fn put_new(&mut self, key: Vec<u8>, value: Vec<u8>) {
         self.writes.push(Change { key, value: Some(Bytes::from(value)), is_new: true });
     }
 
-    /// Takes a job into the commit. An error is the store's and spoils the whole commit.
+    /// Adds a job. An error means that the store cannot be read, and fails the whole commit.
     pub(crate) fn add(&mut self, job: Job) -> Result<(), StateError> {
         match job {
             Job::Append(append, reply, _) => {
@@ -274,7 +269,7 @@ impl<'a> Plan<'a> {
         Ok(head)
     }
 
-    /// The due time of a timer as this commit leaves it so far.
+    /// The due time of a timer, with the changes of this commit so far.
     fn due(&self, reverse: &[u8]) -> Result<Option<i64>, StateError> {
         if let Some(due_ms) = self.timers.get(reverse) {
             return Ok(*due_ms);
@@ -304,7 +299,7 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    /// A command's record as this commit leaves it so far.
+    /// A command record, with the changes of this commit so far.
     fn command(&self, id: &Arc<str>) -> Result<Option<CommandRecord>, StateError> {
         if let Some(record) = self.commands.get(id) {
             return Ok(record.clone());
@@ -345,7 +340,7 @@ impl<'a> Plan<'a> {
             }
             let (key, _) = entry?;
             let Ok((_, id)) = keys::parse_expiry(&key) else { continue };
-            // A record that this very commit renews keeps its place; its old expiry is gone already.
+            // This commit has replaced the record, and has already removed the old expiry.
             if self.commands.contains_key(id.as_str()) {
                 continue;
             }
@@ -357,7 +352,7 @@ impl<'a> Plan<'a> {
         Ok(forgotten)
     }
 
-    /// Ends the plan: frames and heads are made of everything together.
+    /// Adds the frames and heads of all jobs together.
     pub(crate) fn finish(mut self) -> Commit {
         let mut events = Vec::with_capacity(self.events.len());
         for (shard, new) in std::mem::take(&mut self.events) {
@@ -384,7 +379,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// A stored command record; `None` when it is not one.
+/// `None` when the stored value is malformed.
 pub(crate) fn parse_command(id: &str, value: &[u8]) -> Option<CommandRecord> {
     let (expires, answer) = keys::parse_numbered(value).ok()?;
     let answer = Bytes::copy_from_slice(answer);

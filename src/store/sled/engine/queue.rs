@@ -1,12 +1,11 @@
-//! The bounded queue in front of the committer. Enqueuing is synchronous, so the order of calls is the order of
-//! commits; whoever finds it full is refused at once. Never waits on the caller's side.
+//! The bounded queue in front of the committer. Enqueuing is synchronous, so that jobs are committed in the order of the
+//! calls; a full queue refuses at once. Callers never block.
 
 use crate::store::journal::AppendError;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// How much may wait.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     pub len_max: usize,
@@ -52,8 +51,8 @@ impl<J> Queue<J> {
         Ok(())
     }
 
-    /// Waits for jobs and takes as many as the bounds of one commit allow: none when there was none for so long, `None`
-    /// when closed and empty.
+    /// Waits for jobs and takes as many as `commit` allows, at least one. Returns an empty list when none came within `idle`,
+    /// and `None` when the queue is closed and empty.
     pub(crate) fn take(&self, commit: Bounds, idle: Duration) -> Option<Vec<J>> {
         let mut state = self.lock();
         while state.jobs.is_empty() {
@@ -80,13 +79,13 @@ impl<J> Queue<J> {
         self.lock().jobs.len()
     }
 
-    /// Refuses everything from now on for this reason, unless there is one already; what waits is still done.
+    /// Refuses new jobs from now on; queued ones are still done. The first reason stays.
     pub(crate) fn close(&self, why: &str) {
         self.lock().closed.get_or_insert_with(|| why.to_owned());
         self.filled.notify_all();
     }
 
-    /// Refuses everything from now on and hands back what waits.
+    /// Refuses new jobs from now on and returns the queued ones.
     pub(crate) fn fail(&self, why: &str) -> Vec<J> {
         let mut state = self.lock();
         state.closed = Some(why.to_owned());
@@ -95,7 +94,7 @@ impl<J> Queue<J> {
         state.jobs.drain(..).map(|(job, _)| job).collect()
     }
 
-    /// Why everything is refused, if it is.
+    /// Why new jobs are refused, or `None` while they are taken.
     pub(crate) fn closed(&self) -> Option<String> {
         self.lock().closed.clone()
     }

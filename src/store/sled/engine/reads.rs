@@ -1,5 +1,5 @@
-//! Reads of what is durable. They block only as long as sled's cache or the page cache takes, and never wait for a
-//! commit: what it changes is in the state when it is durable.
+//! Reads of committed data. They block only for reads of the disk and short locks, and never wait for a commit: its changes
+//! reach the state when they are durable.
 
 use super::Core;
 use super::database::Database;
@@ -9,13 +9,13 @@ use super::plan::parse_command;
 use super::state::{Range, StateError, rows};
 use crate::store::frame::Frame;
 use crate::store::journal::{
-    CommandRecord, Context, Documents, IndexEntry, Progress, READ_ROWS_MAX, ReadError, Recorded, ShardId, Timer,
+    CommandRecord, CommittedEvent, Context, Documents, IndexEntry, Progress, READ_ROWS_MAX, ReadError, ShardId, Timer,
 };
 use bytes::Bytes;
 use std::ops::Bound;
 use std::sync::Arc;
 
-/// The most bytes of payloads that one read of events answers; at least one event is always answered.
+/// The most bytes of payloads that one read of events returns; at least one event is always returned.
 const READ_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 fn damaged(what: impl Into<String>) -> ReadError {
@@ -31,7 +31,6 @@ impl Core {
         Ok(self.state.get(&self.database()?.trees, key)?)
     }
 
-    /// The rows of a range, in its order.
     pub(crate) fn rows(
         &self,
         range: &Range,
@@ -40,8 +39,13 @@ impl Core {
         Ok(rows(merge).map(|row| row.map_err(ReadError::from)))
     }
 
-    /// Events after `after`, up to the durable head and not beyond.
-    pub(crate) fn read_events(&self, shard: ShardId, after: u64, limit: usize) -> Result<Vec<Recorded>, ReadError> {
+    /// Events after `after`, up to the durable head.
+    pub(crate) fn read_events(
+        &self,
+        shard: ShardId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<CommittedEvent>, ReadError> {
         let Some(code) = self.shards.code(shard) else { return Ok(Vec::new()) };
         let head = self.heads.get(&shard).map_or(0, |head| *head.borrow());
         let limit = limit.min(READ_ROWS_MAX);
@@ -66,7 +70,7 @@ impl Core {
                 }
                 position = at;
                 bytes += event.payload.len();
-                found.push(Recorded { shard, position, event });
+                found.push(CommittedEvent { shard, position, event });
                 if found.len() == limit || position == head || bytes >= READ_BYTES_MAX {
                     return Ok(found);
                 }
@@ -171,27 +175,26 @@ impl Core {
     }
 }
 
-/// The frames of a shard in memory and in sled.
 impl Core {
-    /// Frames from the one that holds position `after + 1` to the one that begins at `to`, with the positions in their
-    /// keys.
+    /// The frames, in memory and in sled, from the one with position `after + 1` to the one that begins at `to`, with the
+    /// positions in their keys.
     pub(crate) fn frames(
         &self,
         database: &Database,
         shard: ShardCode,
         (after, to): (u64, u64),
     ) -> impl Iterator<Item = Result<(u64, Bytes), StateError>> + use<> {
-        let settled = || Bound::Included(keys::frame(shard, self.settled.of(shard)));
+        let persisted = || Bound::Included(keys::frame(shard, self.persisted.of(shard)));
         let begin = Bound::Included(keys::frame(shard, 0));
         let before = Range::up(begin.clone(), Bound::Included(keys::frame(shard, after.saturating_add(1)))).down();
-        let first = self.state.scan_frames(&database.trees, &before, settled).next();
+        let first = self.state.scan_frames(&database.trees, &before, persisted).next();
         let from = match &first {
             Some(Ok((key, _))) => Bound::Included(key.clone()),
             Some(Err(_)) | None => begin,
         };
         let failed = first.and_then(Result::err);
         let range = Range::up(from, Bound::Included(keys::frame(shard, to)));
-        let rest = self.state.scan_frames(&database.trees, &range, settled);
+        let rest = self.state.scan_frames(&database.trees, &range, persisted);
         let frames = rows(rest).map(|row| {
             let (key, value) = row?;
             Ok((keys::parse_frame(&key).map_or(0, |(_, first)| first), value))

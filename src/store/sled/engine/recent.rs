@@ -1,24 +1,23 @@
-//! The newest events of each shard as they were appended, so that whoever follows closely need not have them decoded from
-//! what was stored. Bounded; what is older is read from the store.
+//! A bounded cache of the newest events of each shard, so that followers that keep up need not decode them. Older events
+//! are read from the store.
 
-use crate::store::journal::{Recorded, ShardId, StoredEvent};
+use crate::store::journal::{CommittedEvent, ShardId, StoredEvent};
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 
-/// The most bytes of a shard's events that are kept, roughly.
+/// Roughly the most bytes that a shard's cache takes.
 const BYTES_MAX: usize = 256 * 1024;
-/// What an event takes beside its payload, roughly.
+/// Roughly what an event takes beside its payload.
 const EVENT_BYTES: usize = 192;
 
 #[derive(Default)]
 struct Kept {
-    /// The position of the first event that is kept.
+    /// The position of the oldest cached event.
     first: u64,
     events: VecDeque<StoredEvent>,
     bytes: usize,
 }
 
-/// See the module.
 #[derive(Default)]
 pub(crate) struct Recent(Mutex<Kept>);
 
@@ -31,7 +30,7 @@ impl Recent {
         self.0.lock()
     }
 
-    /// Takes durable events in, which follow those before.
+    /// Adds durable events; the cache is emptied when they do not follow its last one.
     pub(crate) fn push(&self, first: u64, events: Vec<StoredEvent>) {
         let mut kept = self.kept();
         if kept.first + kept.events.len() as u64 != first {
@@ -47,8 +46,8 @@ impl Recent {
         }
     }
 
-    /// Up to `limit` events after a position, and not beyond `head`; `None` when the first of them is not kept.
-    pub(crate) fn read(&self, shard: ShardId, after: u64, head: u64, limit: usize) -> Option<Vec<Recorded>> {
+    /// Up to `limit` events after a position and up to `head`; `None` when the first of them is not cached.
+    pub(crate) fn read(&self, shard: ShardId, after: u64, head: u64, limit: usize) -> Option<Vec<CommittedEvent>> {
         let kept = self.kept();
         let skip = (after + 1).checked_sub(kept.first).and_then(|skip| usize::try_from(skip).ok())?;
         if skip >= kept.events.len() {
@@ -56,7 +55,7 @@ impl Recent {
         }
         let wanted = usize::try_from(head.saturating_sub(after)).unwrap_or(usize::MAX).min(limit);
         let numbered = (after + 1..).zip(kept.events.range(skip..)).take(wanted);
-        Some(numbered.map(|(position, event)| Recorded { shard, position, event: event.clone() }).collect())
+        Some(numbered.map(|(position, event)| CommittedEvent { shard, position, event: event.clone() }).collect())
     }
 }
 

@@ -1,9 +1,9 @@
-//! Fills an empty directory with the records of another store. The directory says that it is incomplete until
-//! everything is durable, so that a cut-short import is never taken for a store. Serves no reads.
+//! Fills an empty directory with the records of another store. The directory is marked as incomplete until everything is
+//! durable, so that an interrupted import is never taken for a store. Serves no reads.
 
-use crate::store::journal::{Context, Recorded, ShardId};
+use crate::store::journal::{CommittedEvent, Context, ShardId};
 use crate::store::record::Record;
-use crate::store::sled::SledOptions;
+use crate::store::sled::SledSettings;
 use crate::store::sled::engine::database::Database;
 use crate::store::sled::engine::keys::{self, ShardCode};
 use crate::store::sled::engine::meta::Shards;
@@ -14,23 +14,20 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
 
-/// How many bytes are gathered before they are written.
+/// The size of a batch of frames.
 const BATCH_BYTES: usize = 1024 * 1024;
-/// How many bytes of everything else are gathered before they are written as one run.
+/// The size at which all other records are written as one sorted run.
 const RUN_BYTES: usize = 64 * 1024 * 1024;
 
-/// Why a record was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum PutError {
-    /// It cannot follow what was put before, or breaks a bound.
+    /// It leaves a gap, exceeds a bound, or names an unknown shard.
     #[error("{0}")]
     Refused(String),
-    /// The store cannot be written.
     #[error("the store cannot be written: {0}")]
     Failed(String),
 }
 
-/// A store that is being filled.
 pub struct Importer {
     database: Database,
     state: State,
@@ -44,11 +41,11 @@ pub struct Importer {
 }
 
 impl Importer {
-    /// Takes hold of an empty or new directory.
+    /// Locks an empty or new directory.
     ///
     /// # Errors
     /// When it is not empty, in use, or cannot be written.
-    pub fn create(path: &Path, options: &SledOptions) -> Result<Self, OpenError> {
+    pub fn create(path: &Path, options: &SledSettings) -> Result<Self, OpenError> {
         let shards = Shards::new(&options.shards).map_err(OpenError::Options)?;
         let (directory, contents) = Directory::hold(path, true)?;
         if contents == Contents::Store {
@@ -71,7 +68,6 @@ impl Importer {
         })
     }
 
-    /// The configured context of a name.
     pub fn context(&self, name: &str) -> Option<Context> {
         self.shards.contexts().iter().map(|(context, _)| *context).find(|context| context.0 == name)
     }
@@ -109,7 +105,7 @@ impl Importer {
         self.database.trees.plain.apply_batch(batch).map_err(|error| PutError::Failed(error.to_string()))
     }
 
-    fn put_event(&mut self, recorded: &Recorded) -> Result<(), PutError> {
+    fn put_event(&mut self, recorded: &CommittedEvent) -> Result<(), PutError> {
         let code = self.code(recorded.shard)?;
         let expected = self.heads.get(&code).copied().unwrap_or(0) + 1;
         if recorded.position != expected {
@@ -135,10 +131,7 @@ impl Importer {
         Ok(())
     }
 
-    /// Puts a record. Events come shard by shard, in order.
-    ///
-    /// # Errors
-    /// When it breaks a bound, leaves a gap, is of a shard that there is not, or cannot be written.
+    /// The events of a shard must come one after the other and in order.
     pub fn put(&mut self, record: Record) -> Result<(), PutError> {
         let refused = PutError::Refused;
         match record {
@@ -182,10 +175,10 @@ impl Importer {
         }
     }
 
-    /// Makes everything durable and says that the store is complete.
+    /// Makes everything durable and marks the store as complete.
     ///
     /// # Errors
-    /// When it cannot be written; the directory then stays incomplete.
+    /// When it cannot be written; the directory then stays marked as incomplete.
     pub fn finish(mut self) -> Result<(), PutError> {
         let failed = |error: OpenError| PutError::Failed(error.to_string());
         self.write_frames()?;

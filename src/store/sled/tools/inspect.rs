@@ -1,4 +1,4 @@
-//! Looks at stored keys and values one by one and compares what is kept twice, for `check`. Never writes.
+//! Checks stored keys and values one by one, and records that are stored twice against each other, for `check`. Never writes.
 
 use crate::store::check::{Finding, PROGRESS_EVERY, Report};
 use crate::store::journal::{ReadError, ShardId};
@@ -8,7 +8,6 @@ use crate::store::sled::engine::keys::{self, ShardCode};
 use crate::store::sled::engine::plan::parse_command;
 use crate::store::sled::engine::state::Range;
 
-/// What a look at one pair says.
 enum Verdict {
     Fine,
     Malformed,
@@ -35,7 +34,7 @@ impl Core {
         self.shards.shard(code).is_some()
     }
 
-    /// Whether `key` has this value; the counterpart of a pair that is kept twice.
+    /// Whether the counterpart under `key` exists and matches.
     fn counterpart(&self, key: &[u8], matches: impl Fn(&[u8]) -> bool) -> Result<Verdict, ReadError> {
         let stored = self.get(key)?;
         Ok(if stored.is_some_and(|value| matches(&value)) { Verdict::Fine } else { Verdict::Dangling })
@@ -88,7 +87,7 @@ impl Core {
 }
 
 impl SledJournal {
-    /// All shards with their heads as they are stored; unreadable ones are 0 and reported as malformed elsewhere.
+    /// The stored head of each shard; an unreadable one is 0 here and reported as malformed elsewhere.
     pub(crate) fn stored_heads(&self) -> Result<Vec<(ShardId, u64)>, ReadError> {
         let head = |(shard, code)| {
             let stored = self.core.get(&keys::head(code))?;
@@ -98,7 +97,7 @@ impl SledJournal {
         self.core.shards.all().map(head).collect()
     }
 
-    /// Hands every stored frame of a shard to `visit`, with the position in its key, unopened.
+    /// Passes every stored frame of a shard to `visit`, still encoded, with the position in its key.
     pub(crate) fn for_each_frame(&self, shard: ShardId, mut visit: impl FnMut(u64, &[u8])) -> Result<(), ReadError> {
         let Some(code) = self.core.shards.code(shard) else { return Ok(()) };
         let database = self.core.database()?;
@@ -109,12 +108,12 @@ impl SledJournal {
         Ok(())
     }
 
-    /// How many events had been acknowledged when the store was opened, as far as is noted.
+    /// The acknowledged count when the store was opened.
     pub(crate) fn acknowledged(&self) -> u64 {
         self.acknowledged
     }
 
-    /// Looks at everything but the events.
+    /// Checks everything but the events.
     pub(crate) fn check_records(&self, report: &mut Report, progress: &mut impl FnMut(u64)) -> Result<(), ReadError> {
         for (table, name) in TABLES {
             for row in self.core.rows(&Range::prefix(vec![table]))? {
@@ -134,7 +133,7 @@ impl SledJournal {
         self.check_strangers(report)
     }
 
-    /// Keys of no table and events of no shard: nothing that this program would have written.
+    /// Finds keys of no table and events of no shard, which this program never writes.
     fn check_strangers(&self, report: &mut Report) -> Result<(), ReadError> {
         let known = |key: &[u8]| match key.first() {
             Some(&keys::META) => key.len() == 1,

@@ -1,4 +1,4 @@
-//! What looks through a whole store, or fills one: export and backup (`raw`, `snapshot`), `verify` (`inspect`), `import`.
+//! Reads or fills a whole store: export and backup (`raw`, `snapshot`), `verify` (`inspect`), `import`.
 
 pub(crate) mod import;
 mod inspect;

@@ -1,8 +1,8 @@
-//! Everything in the store, record by record, for export and backup. Streams: the memory it takes does not grow with
-//! the store. Meant for a store that nobody appends to meanwhile, or for a snapshot, and never writes.
+//! Streams everything in the store, record by record, for export and backup; memory does not grow with the store. For a
+//! snapshot, or a store that nobody appends to meanwhile. Never writes.
 
 use crate::store::frame::Frame;
-use crate::store::journal::{Context, Progress, ReadError, Recorded, ShardId, Timer};
+use crate::store::journal::{CommittedEvent, Context, Progress, ReadError, ShardId, Timer};
 use crate::store::record::{Record, Snapshot, VisitError};
 use crate::store::sled::SledJournal;
 use crate::store::sled::engine::Core;
@@ -30,7 +30,7 @@ impl Core {
         self.shards.shard(code).ok_or_else(|| malformed(what))
     }
 
-    /// The record of a key and its value; frames, due times and expiries have none of their own.
+    /// `None` for frames, due times and expiries, which are no records of their own.
     fn record(&self, key: &[u8], value: &[u8]) -> Result<Option<Record>, ReadError> {
         let record = match key.first() {
             Some(&keys::HEADS) => {
@@ -67,7 +67,7 @@ impl Core {
         Ok(Some(record))
     }
 
-    /// Hands every event of a shard up to its head to `visitor`, in order.
+    /// Passes every event of a shard up to its head to `visitor`, in order.
     fn visit_events(
         &self,
         database: &Database,
@@ -85,7 +85,7 @@ impl Core {
                     return Err(damaged(format!("shard {shard}: position {} is missing", last + 1)).into());
                 }
                 last = position;
-                visitor(Record::Event(Recorded { shard, position, event }))?;
+                visitor(Record::Event(CommittedEvent { shard, position, event }))?;
             }
         }
         if last != head {
@@ -101,7 +101,7 @@ impl Snapshot for SledJournal {
     }
 
     fn visit(&self, visitor: &mut dyn FnMut(Record) -> io::Result<()>) -> Result<(), VisitError> {
-        // Whoever lets go of the store waits for the visitor to give up, and not for what a row holds of it.
+        // Held for the whole visit: releasing the store waits until the visitor has ended.
         let database = self.core.database()?;
         for shard in self.core.shards.all() {
             self.core.visit_events(&database, shard, visitor)?;

@@ -1,7 +1,7 @@
-//! The store as it was after one commit, while commits go on: what a checkpoint wrote. Its runs never change, and stay for
-//! as long as somebody reads them; frames of events and the plain keys of a store of format 1 never change either. So a
-//! snapshot is a checkpoint's runs, held, with the heads that stand in them, and takes no room but that of runs that merges
-//! have replaced meanwhile: as much as the state at most. Copies nothing and holds up nobody.
+//! A snapshot of the store after one commit, while commits go on: what a checkpoint has written. Sorted runs are immutable
+//! and stay for as long as they are referenced; frames of events and the plain keys of a store of format 1 do not change
+//! either. So a snapshot is a reference to a checkpoint's runs with the heads in them. It copies nothing and blocks nobody;
+//! the only extra space is that of runs that compactions replace meanwhile, at most as much as the state takes.
 
 use crate::store::journal::ReadError;
 use crate::store::sled::SledJournal;
@@ -15,16 +15,16 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-/// How often it is looked whether a checkpoint can begin, and whether it is written.
+/// How often it is checked whether a checkpoint can begin, and whether it is written.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 impl Core {
-    /// Has a checkpoint written of everything that is committed now, and answers what it wrote, or what a later one did.
+    /// Has a checkpoint of everything committed so far written; returns the state that it or a later one wrote.
     pub(crate) fn snapshot(&self) -> Result<SledJournal, ReadError> {
         let wanted = self.begin_checkpoint()?;
         loop {
             let (state, reached) = self.state.written();
-            // Only then: a checkpoint that failed has failed the journal.
+            // After the read: a failed checkpoint has failed the journal by then.
             self.goes_on()?;
             if reached >= wanted {
                 return self.as_of(state);
@@ -33,11 +33,11 @@ impl Core {
         }
     }
 
-    /// Answers up to where the log must be in the state for the checkpoint to be written.
+    /// Returns the watermark that the state has to reach.
     fn begin_checkpoint(&self) -> Result<u64, ReadError> {
         loop {
             let (reply, begun) = sync_channel(1);
-            // A full queue drops it, and has room again in a moment.
+            // A full queue drops the job; it is tried again.
             drop(self.queue.push(Job::Checkpoint(reply), 0));
             if let Ok(Begun::UpTo(record)) = begun.recv() {
                 return Ok(record);
@@ -51,13 +51,13 @@ impl Core {
         self.failed().or_else(|| self.queue.closed()).map_or(Ok(()), |why| Err(ReadError::Unavailable(why)))
     }
 
-    /// A journal with this state, of the same database, so that it is let go together with this one.
+    /// A read-only journal with this state on the same database, so that both are released together.
     fn as_of(&self, state: State) -> Result<SledJournal, ReadError> {
         let heads = open::heads(&*self.database()?, &state, &self.shards);
         let heads = heads.map_err(|error| ReadError::Damaged(error.to_string()))?;
-        let settled = PersistedHeads::new(heads.iter().map(|(shard, state)| (*shard, state.head)));
+        let persisted = PersistedHeads::new(heads.iter().map(|(shard, state)| (*shard, state.head)));
         let acknowledged = heads.values().map(|state| state.head).sum();
-        let parts = (self.shards.clone(), heads, state, settled);
+        let parts = (self.shards.clone(), heads, state, persisted);
         let core = Core::new(Arc::clone(&self.database), parts, (Bounds { len_max: 0, bytes_max: 0 }, 0));
         Ok(SledJournal::reading(core, "a snapshot takes no appends", acknowledged))
     }
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
     use crate::store::journal::{Context, DocumentWrite, Journal, ShardId};
     use crate::store::record::{Record, Snapshot};
-    use crate::store::sled::SledOptions;
+    use crate::store::sled::SledSettings;
     use crate::store::sled::tests::{SHARD, append, filled, options, wait};
     use std::io;
     use std::path::Path;
@@ -80,7 +80,7 @@ mod tests {
 
     /// A journal that writes a checkpoint every few appends.
     fn restless(path: &Path) -> SledJournal {
-        SledJournal::open(path, &SledOptions { checkpoint_bytes: 4_000, ..options() }).unwrap()
+        SledJournal::open(path, &SledSettings { checkpoint_bytes: 4_000, ..options() }).unwrap()
     }
 
     fn records(snapshot: &dyn Snapshot) -> Vec<Record> {
@@ -93,8 +93,8 @@ mod tests {
         records
     }
 
-    /// Appends in pairs, first to one shard and then to the other, until told to stop; tells how many pairs are
-    /// acknowledged. Some of what it writes is removed again.
+    /// Appends in pairs, first to one shard and then to the other, until told to stop; counts the acknowledged pairs. Some of
+    /// what it writes is removed again.
     fn append_pairs(journal: &SledJournal, acknowledged: &AtomicU64, stop: &AtomicBool) {
         wait(async {
             let (first, second) = (journal.own(SHARD).await.unwrap(), journal.own(OTHER).await.unwrap());
@@ -123,7 +123,7 @@ mod tests {
         });
     }
 
-    /// Tells them to stop, also when the test fails.
+    /// Sets the flag when dropped, also when the test fails.
     struct Stop<'a>(&'a AtomicBool);
 
     impl Drop for Stop<'_> {
@@ -132,7 +132,7 @@ mod tests {
         }
     }
 
-    /// Whether these are the records of one moment, at which so many pairs were acknowledged at least.
+    /// The records must be those of one moment, at which at least so many pairs were acknowledged.
     fn assert_one_moment(records: &[Record], acknowledged: u64) {
         let events = |shard| {
             let of_it = |record: &&Record| matches!(record, Record::Event(event) if event.shard == shard);
@@ -241,7 +241,7 @@ mod tests {
             let is_checkpoint = std::thread::current().name() == Some("checkpoint");
             if is_checkpoint { Err(io::Error::other("no disk")) } else { file.sync_data() }
         });
-        let journal = SledJournal::open(directory.path(), &SledOptions { sync, ..options() }).unwrap();
+        let journal = SledJournal::open(directory.path(), &SledSettings { sync, ..options() }).unwrap();
         let owned = wait(journal.own(SHARD)).unwrap();
         wait(journal.append(append(owned.epoch, 0))).unwrap();
         let Err(error) = journal.snapshot() else { panic!("it tells of what is not durable") };
@@ -252,7 +252,7 @@ mod tests {
         wait(journal.close()).unwrap();
         let Err(error) = journal.snapshot() else { panic!("it is closed") };
         assert!(error.to_string().contains("closed"), "{error}");
-        // What was taken before can be read until the files are let go, and holds nobody up who lets go of them.
+        // An earlier snapshot can be read until the files are released, and does not block their release.
         assert!(!records(&*snapshot).is_empty());
         let release = journal.release();
         release.block(SOON);

@@ -1,4 +1,4 @@
-//! The events of a checkpoint: small frames of a shard are joined to larger ones on their way to sled.
+//! The events of a checkpoint: small frames of a shard are joined to larger ones.
 
 use super::throttle::Progress;
 use super::{Writer, unwritable};
@@ -8,12 +8,11 @@ use crate::store::sled::engine::keys::{self, ShardCode};
 use crate::store::sled::engine::state::{Frozen, Range, Throttled};
 use bytes::Bytes;
 
-/// A joined frame takes no further events once it has this many bytes.
+/// The target size of a joined frame.
 const JOINED_BYTES: usize = 6 * 1024;
-/// How many leftovers are removed at once.
 const REMOVED_AT_ONCE: usize = 256;
 
-/// Events of one shard that go into one frame.
+/// Frames of one shard that become one frame.
 #[derive(Default)]
 struct Joining {
     frames: Vec<Bytes>,
@@ -21,7 +20,7 @@ struct Joining {
 }
 
 impl Writer {
-    /// Writes the events, joined to larger frames; answers the last position of each shard.
+    /// Returns the last position of each shard.
     pub(super) fn write_frames(
         &self,
         database: &Database,
@@ -67,9 +66,9 @@ impl Writer {
         Ok(heads)
     }
 
-    /// Removes frames that a checkpoint wrote which did not come to its end: they would overlap with those to come.
+    /// Removes the frames of an interrupted checkpoint, which would overlap the new ones.
     fn remove_leftovers(&self, database: &Database, shard: ShardCode) -> ::sled::Result<()> {
-        let from = keys::frame(shard, self.core.settled.of(shard) + 1);
+        let from = keys::frame(shard, self.core.persisted.of(shard) + 1);
         let to = keys::end_of(&keys::events(shard));
         loop {
             let leftovers = database.trees.plain.range(from.clone()..to.clone()).keys().take(REMOVED_AT_ONCE);

@@ -1,5 +1,5 @@
-//! Checkpoints: what has changed since the last one goes from memory to sled, and the log is made shorter. A checkpoint that
-//! fails fails the journal; what it began is overwritten by the next one.
+//! Checkpoints write the frozen memtable to sled and release the log files that it makes obsolete. A failed checkpoint fails
+//! the journal; after the next start another one overwrites what it began.
 
 mod frames;
 mod threads;
@@ -16,10 +16,9 @@ use std::sync::Arc;
 use std::time::Instant;
 use throttle::{MERGE_PAUSES, PAUSES, Progress, Throttle};
 
-/// What is to be written.
 pub(crate) struct Task {
     pub frozen: Frozen,
-    /// The number of the last record of the log that is in it.
+    /// The number of the last log record in it.
     pub watermark: u64,
 }
 
@@ -27,7 +26,6 @@ fn unwritable(error: impl std::fmt::Display) -> String {
     format!("the state cannot be written: {error}")
 }
 
-/// Writes checkpoints.
 #[derive(Clone)]
 pub(crate) struct Writer {
     pub core: Arc<Core>,
@@ -36,7 +34,6 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Writes what was frozen.
     pub(crate) fn write(&self, task: Task) -> Result<(), String> {
         let Task { frozen, watermark } = task;
         let begun = Instant::now();
@@ -52,7 +49,7 @@ impl Writer {
         let written = self.core.state.checkpoint(&database.trees, rest, watermark, &mut throttled, || {
             database.make_durable(&*self.sync)?;
             for (shard, head) in &heads {
-                self.core.settled.set(*shard, *head);
+                self.core.persisted.set(*shard, *head);
             }
             Ok(())
         });
@@ -66,7 +63,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Merges and tidies until there is nothing left to do.
+    /// Compacts sorted runs and removes dead ones until nothing is left to do.
     fn merge(&self, go_on: &impl Fn() -> bool) -> Result<(), String> {
         let database = self.core.database().map_err(|error| error.to_string())?;
         let mut throttle = Throttle::new((&self.core, &self.sync), &database, &MERGE_PAUSES).map_err(unwritable)?;

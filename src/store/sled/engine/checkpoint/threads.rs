@@ -1,5 +1,5 @@
-//! The threads beside the committer: one writes checkpoints, one merges runs and removes what they left, one makes the next
-//! file of the log. A thread that panics fails the journal.
+//! The threads beside the committer: one writes checkpoints, one compacts sorted runs and removes dead ones, one preallocates
+//! log files. A panic in one of the first two fails the journal.
 
 use super::{Task, Writer};
 use crate::store::sled::engine::Core;
@@ -9,21 +9,19 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// By how much those of the threads are nicer that nobody waits for: where there are not processors enough for all, others
-/// get about three times their share.
+/// The nice value added to background threads. With too few processors, others get about three times their share.
 const NICER: i32 = 5;
-/// How often it is looked whether there is something to merge or to remove, when nobody says so.
+/// How often it is checked without a signal whether there is something to compact or to remove.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Lowers the priority of the present thread.
 pub(crate) fn lower_priority() {
-    // On Linux this is about the thread alone. Whoever may not do it goes on as before.
+    // On Linux this applies to the calling thread only. Without the right to do it the thread keeps its priority.
     if let Err(error) = rustix::process::nice(NICER) {
         tracing::debug!(%error, "priority of a background thread not lowered");
     }
 }
 
-/// The threads. They end when this is dropped, the one that writes after what it was given.
+/// Dropping this ends the threads; a checkpoint that was handed over is still written.
 pub(crate) struct Threads {
     tasks: Option<SyncSender<Task>>,
     merges: Option<SyncSender<()>>,
@@ -53,15 +51,15 @@ impl Threads {
         Ok(Self { tasks: Some(tasks), merges: Some(merges), files: Some(files), handles })
     }
 
-    /// Hands a task over; there is never more than one, since nothing is frozen while something is.
+    /// Never blocks: there is at most one task, since only one memtable is frozen at a time.
     pub(crate) fn write(&self, task: Task) {
         if let Some(tasks) = &self.tasks {
-            // Nobody takes it when the thread has ended, which the journal has failed of by then.
+            // Fails only when the thread has ended, and then the journal has failed already.
             drop(tasks.send(task));
         }
     }
 
-    /// Has the next file of the log made.
+    /// Asks for the next log file to be preallocated.
     pub(crate) fn prepare(&self) {
         if let Some(files) = &self.files {
             match files.try_send(()) {
@@ -80,7 +78,7 @@ impl Drop for Threads {
     }
 }
 
-/// Fails the journal when the thread ends by a panic.
+/// Fails the journal when its thread panics.
 struct PanicGuard<'a>(&'a Core, &'static str);
 
 impl Drop for PanicGuard<'_> {
@@ -121,7 +119,7 @@ fn merge_all(writer: &Writer, told: &Receiver<()>) {
 
 fn prepare_all(files: &Files, wanted: &Receiver<()>) {
     while wanted.recv().is_ok() {
-        // Who writes the log makes it when it is needed, and fails if that is impossible then.
+        // The committer then creates the file when it needs it, and fails if that is still impossible.
         if let Err(error) = files.prepare() {
             tracing::warn!(%error, "next log file not preallocated");
         }

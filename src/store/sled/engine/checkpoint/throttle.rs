@@ -1,5 +1,5 @@
-//! How fast a checkpoint or a compaction is written: with pauses, so that others have the processor, and synced piece by
-//! piece, so that the log's syncs never wait for one of everything. The further behind its time it is, the shorter the pauses.
+//! Throttles checkpoints and compactions: pauses leave the processor to others, and a sync after every few pieces keeps the
+//! log's syncs from waiting for one large sync. The further the work is behind schedule, the shorter the pauses.
 
 use crate::store::sled::engine::Core;
 use crate::store::sled::engine::database::Database;
@@ -9,25 +9,22 @@ use std::cell::Cell;
 use std::fs::File;
 use std::time::{Duration, Instant};
 
-/// After so long at work there is a pause,
+/// A pause comes after so much work,
 const PAUSE_AFTER: Duration = Duration::from_millis(1);
-/// and this is the longest one.
+/// and is at most this long.
 const PAUSE_MAX: Duration = Duration::from_millis(20);
-/// How many times as long as the work before it a pause is: that of work which is in time, of work that lags by a step, and
-/// so on; beyond them there is none. A checkpoint has seconds, and merges have minutes.
+/// The length of a pause as a multiple of the work before it: on schedule, one step behind, and so on; beyond the last one
+/// there is no pause. A checkpoint has seconds, compactions have minutes.
 pub(super) const PAUSES: [u32; 3] = [4, 2, 1];
 pub(super) const MERGE_PAUSES: [u32; 5] = [16, 8, 4, 2, 1];
-/// The hundredths of a step.
+/// The size of a step, in percent.
 const LAG_STEP: usize = 5;
-/// A checkpoint is to be written when the next one has come together to this many hundredths: whoever commits is held up
-/// when it is not there by then.
+/// A checkpoint should be written when the active memtable is full to this percentage; once that one is full, commits are
+/// delayed.
 const WRITTEN_BY: usize = 75;
-/// So many pieces, of some 6 KiB each, are synced at once.
+/// A sync comes after so many pieces of some 6 KiB.
 const SYNCED_AT_ONCE: u32 = 128;
 
-/// Lets others have the processor most of the time: what is written here has its time, and hurries only when it is urgent.
-///
-/// And has it synced piece by piece, since the log's syncs would have to wait for one of everything at the end.
 pub(super) struct Throttle<'a> {
     core: &'a Core,
     sync: &'a SyncLog,
@@ -47,12 +44,12 @@ impl<'a> Throttle<'a> {
         Ok(Self { core, sync, file, pauses, begun: Instant::now(), unsynced: 0 })
     }
 
-    /// After a piece of work that lags by so many hundredths behind its time.
+    /// Call after each piece of work; `lag` returns how far it is behind schedule, in percent.
     pub(super) fn take(&mut self, lag: impl FnOnce() -> usize) -> Result<(), StateError> {
         self.unsynced += 1;
         if self.unsynced >= SYNCED_AT_ONCE {
             self.unsynced = 0;
-            // Never tried again: a second sync would succeed without having written anything.
+            // Never retried: a second sync would succeed without having written anything.
             (self.sync)(&self.file).map_err(StateError::NotDurable)?;
         }
         self.pause(lag);
@@ -72,7 +69,6 @@ impl<'a> Throttle<'a> {
     }
 }
 
-/// How far a checkpoint has come.
 pub(super) struct Progress {
     all: u64,
     done: Cell<u64>,
@@ -87,8 +83,8 @@ impl Progress {
         self.done.set(self.done.get() + 1);
     }
 
-    /// By how many hundredths it lags behind its time, when the next one has come together to so many bytes of those that
-    /// it is written at.
+    /// How far the checkpoint is behind schedule, in percent, when the active memtable has `bytes` of the `enough` that make
+    /// it full.
     pub(super) fn lag(&self, bytes: usize, enough: usize) -> usize {
         let done = usize::try_from(self.done.get() * 100 / self.all.max(1)).unwrap_or(100);
         let due = bytes.saturating_mul(100 * 100 / WRITTEN_BY) / enough.max(1);

@@ -1,32 +1,31 @@
-//! A block: a sorted piece of a run in one stored value, since a value of some kilobytes costs hardly more than one of a
-//! hundred bytes.
+//! A block: consecutive entries of a sorted run in one sled value, since a value of some kilobytes costs hardly more than
+//! one of a hundred bytes.
 //!
-//! Entries one after the other, each as varints: how many bytes of the key before it shares, how many of its own follow,
-//! the length of its value plus one (0 stands for a removal); then those bytes of the key, and the value. Every 16th
-//! entry shares nothing, and its offset stands in a table behind the entries (u32, little-endian), followed by the
-//! table's length (u32) and the CRC-32 of everything before.
+//! The entries, each as varints: how many bytes of the previous key it shares, how many of its own follow, the length of its
+//! value plus one (0 is a tombstone); then those bytes of the key, and the value. Every 16th entry is a restart point: it
+//! shares nothing, and its offset is in a table after the entries (u32, little-endian), followed by the table's length
+//! (u32) and the CRC-32 of everything before.
 
 use super::range::Range;
 use bytes::Bytes;
 use std::cmp::Ordering;
 use std::ops::Bound;
 
-/// A block takes no further entry once it has this many bytes: a page of sled's has up to 20 of them, and one of more
-/// than 128 KiB would go to a file of its own, which sled does not sync.
+/// The target size of a block. A page of sled has up to 20 of them, and sled would write a page of more than 128 KiB to a
+/// file of its own, which it does not sync.
 pub(super) const BLOCK_BYTES: usize = 6 * 1024;
 const RESTART_EVERY: usize = 16;
 const CRC_BYTES: usize = 4;
 const OFFSET_BYTES: usize = 4;
 
-/// A key with its value, or with `None` where it was removed.
+/// A key with its value; `None` is a tombstone.
 pub(crate) type Entry = (Vec<u8>, Option<Bytes>);
 
-/// What a layer knows of a key.
+/// What one layer says about a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Known<V> {
-    /// Its value.
     Value(V),
-    /// That it was removed, whatever older layers say.
+    /// A tombstone, which hides older layers.
     Removed,
 }
 
@@ -47,7 +46,6 @@ impl<V> Known<V> {
     }
 }
 
-/// The bytes are not a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a block of the state is damaged")]
 pub(crate) struct Damaged;
@@ -74,7 +72,6 @@ fn varint(bytes: &[u8], at: &mut usize) -> Result<usize, Damaged> {
     Err(Damaged)
 }
 
-/// A block being made.
 #[derive(Default)]
 pub(super) struct Builder {
     bytes: Vec<u8>,
@@ -84,7 +81,7 @@ pub(super) struct Builder {
 }
 
 impl Builder {
-    /// Adds an entry, whose key comes after all before.
+    /// Keys must be added in ascending order.
     pub(super) fn add(&mut self, key: &[u8], value: Option<&[u8]>) {
         let restart = self.entries.is_multiple_of(RESTART_EVERY);
         let shared = if restart {
@@ -107,13 +104,13 @@ impl Builder {
         self.entries == 0
     }
 
-    /// Whether a further entry of this size has to go into the next block.
+    /// Whether this entry has to go into the next block.
     pub(super) fn is_full(&self, key: &[u8], value: Option<&[u8]>) -> bool {
         let more = key.len() + value.map_or(0, <[u8]>::len);
         !self.is_empty() && self.bytes.len() + more > BLOCK_BYTES
     }
 
-    /// Ends the block; the builder is empty afterwards.
+    /// Returns the block and empties the builder.
     pub(super) fn finish(&mut self) -> Vec<u8> {
         let mut out = std::mem::take(&mut self.bytes);
         for restart in &self.restarts {
@@ -177,7 +174,7 @@ impl<'a> Block<'a> {
         usize::try_from(u32::from_le_bytes(bytes)).map_err(|_| Damaged)
     }
 
-    /// Where to begin to look for a key: the last restart whose key is not after it; `None` when all keys are.
+    /// The offset at which the search for a key begins: the last restart point not after it; `None` when all are after it.
     fn seek(&self, wanted: &[u8]) -> Result<Option<usize>, Damaged> {
         let (mut low, mut high) = (0, self.restarts.len() / OFFSET_BYTES);
         while low < high {
@@ -188,7 +185,7 @@ impl<'a> Block<'a> {
         low.checked_sub(1).map(|place| self.restart(place)).transpose()
     }
 
-    /// Goes on to the next entry, whose key is put together in `key`.
+    /// Decodes the entry at `at`, and turns the previous key in `key` into its own.
     fn next(&self, at: &mut usize, key: &mut Vec<u8>) -> Result<Option<(usize, usize)>, Damaged> {
         let raw = self.raw(at)?;
         if raw.shared > key.len() {
@@ -199,7 +196,7 @@ impl<'a> Block<'a> {
         Ok(raw.value)
     }
 
-    /// What the block knows of a key.
+    /// `None` when the block has no entry of the key.
     pub(super) fn get(&self, wanted: &[u8]) -> Result<Option<Known<&'a [u8]>>, Damaged> {
         let Some(mut at) = self.seek(wanted)? else { return Ok(None) };
         let mut key = Vec::with_capacity(wanted.len() + 16);
@@ -214,7 +211,7 @@ impl<'a> Block<'a> {
         Ok(None)
     }
 
-    /// The entries in a range, in the order of their keys, and whether there may be more of them in the next block.
+    /// The entries in a range, in ascending order, and whether the next block may have more of them.
     pub(super) fn entries(&self, range: &Range) -> Result<(Vec<Entry>, bool), Damaged> {
         let mut at = match &range.from {
             Bound::Included(from) | Bound::Excluded(from) => self.seek(from)?.unwrap_or(0),
@@ -233,7 +230,7 @@ impl<'a> Block<'a> {
         Ok((found, true))
     }
 
-    /// Whether a range may go on in the block before this one.
+    /// Whether the block before this one may have entries of the range.
     pub(super) fn has_more_below(&self, range: &Range) -> Result<bool, Damaged> {
         let mut key = Vec::new();
         self.next(&mut 0, &mut key)?;

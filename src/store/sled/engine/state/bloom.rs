@@ -1,13 +1,12 @@
-//! Which keys a run certainly does not have. Ten bits a key keep false hits below one in a hundred.
+//! A Bloom filter per sorted run. Ten bits per key keep the false positives below 1 %.
 
 const BITS_PER_KEY: usize = 10;
 const PROBES: u64 = 7;
 
-/// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Bloom(Box<[u64]>);
 
-/// A hash that is part of the stored format: FNV-1a over the bytes, mixed once more.
+/// Part of the stored format: FNV-1a over the bytes and a final mix.
 pub(super) fn hash(key: &[u8]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in key {
@@ -19,13 +18,12 @@ pub(super) fn hash(key: &[u8]) -> u64 {
 }
 
 impl Bloom {
-    /// With room for so many keys, and none of them yet.
+    /// An empty filter for so many keys.
     pub(super) fn with_room(keys: u64) -> Self {
         let bits = usize::try_from(keys).unwrap_or(usize::MAX).saturating_mul(BITS_PER_KEY);
         Self(vec![0; bits.div_ceil(64).max(1)].into())
     }
 
-    /// With one more key, of this hash.
     pub(super) fn add(&mut self, hash: u64) {
         for bit in self.bits(hash) {
             let (word, mask) = place(bit);
@@ -39,7 +37,7 @@ impl Bloom {
         (0..PROBES).map(move |probe| hash.wrapping_add(probe.wrapping_mul(step)) % bits)
     }
 
-    /// Whether a key of this hash may be there.
+    /// `false` means that no key of this hash was added.
     pub(super) fn may_hold(&self, hash: u64) -> bool {
         self.bits(hash).all(|bit| {
             let (word, mask) = place(bit);
@@ -51,7 +49,7 @@ impl Bloom {
         self.0.iter().flat_map(|word| word.to_le_bytes()).collect()
     }
 
-    /// From what [`bytes`](Self::bytes) made; `None` when it cannot have been that.
+    /// The inverse of [`bytes`](Self::bytes); `None` for an invalid length.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (words, rest) = bytes.as_chunks::<8>();
         let whole = !words.is_empty() && rest.is_empty();

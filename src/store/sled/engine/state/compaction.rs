@@ -1,8 +1,8 @@
-//! Merges: runs of one level become one of the next, so that whoever looks something up has few to ask.
+//! Compactions merge the sorted runs of one level into one of the next, so that a lookup reads few runs.
 //!
-//! There may be one merge of each level under way, since those of higher levels take long and newer runs come together
-//! meanwhile. They are carried on piece by piece, always the one that lags most behind its time: it should be through when
-//! there are half as many new runs of its level. So work is spread over the time that there is for it.
+//! One compaction per level may be in progress, since those of higher levels take long and new runs appear meanwhile. They
+//! advance in small pieces, always the one that is furthest behind schedule: it should be done when its level has half as
+//! many new runs. So the work is spread over the time available.
 
 use super::range::{Direction, Range};
 use super::run::{Run, Writer};
@@ -10,35 +10,35 @@ use super::scan::{Merge, stored};
 use super::{State, StateError, Trees, Written};
 use std::sync::Arc;
 
-/// So many runs of one level become one of the next.
+/// How many runs of one level become one of the next, at least.
 const FANOUT: usize = 8;
-/// When so many new ones of the level have come, a merge should be through.
+/// A compaction should be done when its level has so many new runs.
 const THROUGH_BY: usize = FANOUT / 2;
-/// After so many blocks that were written, [twice as many](super::REMOVED_AT_ONCE) of dead runs are removed: as many die as
-/// are written, and removing one takes longer, since it has to be read for it.
+/// After so many written blocks, [twice as many](super::REMOVED_AT_ONCE) blocks of dead runs are removed. As many blocks become
+/// obsolete as are written, and removing one takes longer, since sled reads it first.
 const REMOVED_AFTER: u32 = 32;
 
-/// Called after each piece, with the hundredths that the merge lags behind its time.
+/// Called after each piece with how far the compaction is behind schedule, in percent.
 pub(crate) type Throttled<'a> = dyn FnMut(usize) -> Result<(), StateError> + 'a;
 
-/// One merge that is under way.
+/// One compaction in progress.
 struct UnderWay {
     level: u8,
-    /// The numbers of the runs that are merged.
+    /// The numbers of the input runs.
     merged: Vec<u64>,
-    /// How many entries they have.
+    /// How many entries the input runs have.
     all: u64,
     rest: Merge,
     writer: Writer,
 }
 
 impl UnderWay {
-    /// Begins with neighbouring runs of one level; `is_oldest` says whether there is nothing below them.
+    /// Begins with adjacent runs of one level; `is_oldest` says that no layer is below them.
     fn begin(group: &[Arc<Run>], is_oldest: bool, state: &State, trees: &Trees) -> Self {
         let level = group.first().map_or(0, |run| run.description.level);
         let everything = Range::all();
         let sources = group.iter().filter_map(|run| stored(&trees.runs, run, &everything));
-        // A removal is needed as long as there is something below that it hides.
+        // A tombstone is needed as long as a layer below may have the key.
         let rest = Merge::new(sources, Direction::Up).with_removals(!is_oldest);
         let all = group.iter().map(|run| run.description.entries).sum();
         let writer = Writer::new(&trees.runs, (state.next_id(), level.saturating_add(1)), all);
@@ -46,7 +46,7 @@ impl UnderWay {
         Self { level, merged, all, rest, writer }
     }
 
-    /// By how many hundredths it lags behind its time.
+    /// How far it is behind schedule, in percent.
     fn lag(&self, runs: &[Arc<Run>]) -> usize {
         let of_level = runs.iter().filter(|run| run.description.level == self.level).count();
         let come = of_level.saturating_sub(self.merged.len());
@@ -54,7 +54,7 @@ impl UnderWay {
         (come * 100 / THROUGH_BY).saturating_sub(done)
     }
 
-    /// Writes the next block; answers whether there was one.
+    /// Writes the next block; returns whether there was one.
     fn step(&mut self) -> Result<bool, StateError> {
         for entry in self.rest.by_ref() {
             if self.writer.add(entry?)? {
@@ -65,18 +65,18 @@ impl UnderWay {
     }
 }
 
-/// See the module. What of it is under way when it is dropped is found to belong to nobody at the next start.
+/// The compactions in progress. The blocks of one that is dropped unfinished are removed after the next start.
 #[derive(Default)]
 pub(crate) struct Merges {
-    /// The lowest level first.
+    /// Sorted by level, the lowest first.
     under_way: Vec<UnderWay>,
-    /// How many blocks were written since some were removed.
+    /// Blocks written since the last removal.
     written: u32,
 }
 
 impl Merges {
-    /// Carries on for a piece what lags most, and removes some of what dead runs left; answers whether there was anything
-    /// to do.
+    /// Advances the compaction that is furthest behind, and removes some blocks of dead runs; returns whether there was
+    /// anything to do.
     pub(crate) fn step(
         &mut self,
         state: &State,
@@ -87,7 +87,7 @@ impl Merges {
         let runs = state.layers().runs;
         self.begin(&runs, state, trees);
         let lags = self.under_way.iter().map(|merge| merge.lag(&runs));
-        // Of several that lag alike the first, which is the one of the lowest level.
+        // Of several that lag alike the first, which has the lowest level.
         let Some((lag, at)) = lags.zip(0..).min_by_key(|(lag, _)| std::cmp::Reverse(*lag)) else {
             let removed = state.tidy(trees)?;
             throttled(0)?;
@@ -108,7 +108,7 @@ impl Merges {
         Ok(true)
     }
 
-    /// Begins to merge where there are many runs of a level.
+    /// Starts a compaction for each level that has enough runs.
     fn begin(&mut self, runs: &[Arc<Run>], state: &State, trees: &Trees) {
         let mut end = 0;
         for group in runs.chunk_by(|one, other| one.description.level == other.description.level) {
@@ -132,10 +132,9 @@ mod tests {
     use bytes::Bytes;
     use std::cell::Cell;
 
-    /// How many blocks a checkpoint of the test takes.
+    /// Blocks per checkpoint in the test.
     const BLOCKS: u32 = 40;
 
-    /// A state with what it is written to.
     struct Tested {
         state: State,
         trees: Trees,
@@ -152,7 +151,7 @@ mod tests {
             format!("key{block:04}of{checkpoint:04}").into_bytes()
         }
 
-        /// Writes keys that are new and one that all checkpoints change, and removes one of the checkpoint before.
+        /// Writes new keys and one that every checkpoint changes, and removes one key of the checkpoint before.
         fn checkpoint(&self) {
             let number = self.checkpoints.replace(self.checkpoints.get() + 1);
             let value = Bytes::from(vec![0; BLOCK_BYTES]);
@@ -179,12 +178,12 @@ mod tests {
             self.state.layers().runs.iter().filter(|run| run.description.level == level).count()
         }
 
-        /// How many dead runs have left something.
+        /// Dead runs that still have stored blocks.
         fn dead(&self) -> usize {
             self.state.obsolete.lock().len()
         }
 
-        /// Whether everything is found that should be and nothing else, of so many checkpoints.
+        /// Everything that so many checkpoints wrote must be found, and nothing else.
         fn assert_whole(&self, checkpoints: u32) {
             let get = |key: &[u8]| self.state.get(&self.trees, key).unwrap();
             assert_eq!(get(b"last"), Some(Bytes::from((checkpoints - 1).to_string())));
@@ -200,7 +199,7 @@ mod tests {
 
     #[test]
     fn what_is_written_while_a_long_merge_is_under_way_is_merged_meanwhile() {
-        // Not `temporary`: that lies in memory, and stays there when the test is killed.
+        // Not sled's `temporary`: it is in memory, and stays there when the test is killed.
         let directory = tempfile::tempdir().unwrap();
         let db = ::sled::open(directory.path()).unwrap();
         let trees = Trees { plain: db.open_tree("plain").unwrap(), runs: db.open_tree("runs").unwrap() };
@@ -211,8 +210,8 @@ mod tests {
             tested.merge(&mut || {});
         }
         tested.checkpoint();
-        // Now merges follow of the first and of the second level. Twice as many blocks are merged as are written, and it
-        // ends even when merges do not keep up with that.
+        // Now the first and the second level are compacted. Twice as many blocks are compacted as written, and the test ends
+        // even when compactions do not keep up.
         let (mut breaths, mut most, mut most_dead) = (0, 0, 0);
         tested.merge(&mut || {
             breaths += 1;

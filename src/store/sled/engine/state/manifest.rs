@@ -1,5 +1,5 @@
-//! Which runs there are, and up to where the log is in them: one small value that is written when everything it speaks
-//! of is.
+//! The manifest: which sorted runs there are, and the watermark of the log. One small value, written after the runs that it
+//! names.
 
 use super::StateError;
 use super::block::Damaged;
@@ -9,12 +9,10 @@ use crate::store::cursor::{Cursor, Short};
 const KEY: &[u8] = b"m";
 const LAYOUT: u8 = 1;
 
-/// See the module.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Manifest {
-    /// The number of the last entry of the log that is in the runs.
+    /// The number of the last log record that is in the runs.
     pub watermark: u64,
-    /// The number of the next run.
     pub next_id: u64,
     /// The newest first.
     pub runs: Vec<Description>,

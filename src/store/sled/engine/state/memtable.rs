@@ -1,4 +1,4 @@
-//! What has changed since the last checkpoint, in memory and in the order of the keys.
+//! The memtable: the changes since the last checkpoint, in memory and ordered by key.
 
 use super::block::{Entry, Known};
 use super::range::Direction;
@@ -10,21 +10,20 @@ use std::collections::btree_map::Entry as MapEntry;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What an entry takes in memory beside its bytes, roughly.
+/// Roughly what an entry takes in memory beside its bytes.
 const ENTRY_BYTES: usize = 96;
-/// So many entries are written under one lock: a reader would rather turn for a moment than be put to sleep and woken.
+/// How many entries are written under one lock: so few that a waiting reader can spin instead of being parked.
 const ENTRIES_PER_LOCK: usize = 8;
-/// So many are given back at once.
+/// How many entries are freed at once.
 const ENTRIES_AT_ONCE: usize = 256;
 
-/// A change of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Change {
     pub key: Vec<u8>,
-    /// The new value, or `None` where it is removed.
+    /// The new value, or `None` for a tombstone.
     pub value: Option<Bytes>,
-    /// Whether nothing has been stored under the key before. When it is removed again before a checkpoint, nothing is
-    /// left of it: what comes and goes would otherwise fill the state with removals, and scans with passing them over.
+    /// Whether the key is known not to be stored. If it is removed again before a checkpoint, no tombstone is needed:
+    /// short-lived keys would otherwise fill the state with tombstones that every scan has to skip.
     pub is_new: bool,
 }
 
@@ -41,7 +40,6 @@ struct Held {
 
 type Map = BTreeMap<Vec<u8>, Held>;
 
-/// See the module.
 #[derive(Default)]
 pub(super) struct Memtable {
     map: RwLock<Map>,
@@ -57,7 +55,7 @@ impl Memtable {
         self.map.read()
     }
 
-    /// Roughly how much memory it takes.
+    /// Roughly.
     pub(super) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -66,17 +64,15 @@ impl Memtable {
         self.read().is_empty()
     }
 
-    /// How many keys have changed.
     pub(super) fn count(&self) -> usize {
         self.read().len()
     }
 
-    /// What is known of a key.
     pub(super) fn get(&self, key: &[u8]) -> Option<Known<Bytes>> {
         self.read().get(key).map(|held| Known::of(held.value.clone()))
     }
 
-    /// Takes changes in; later ones of the same key win.
+    /// For one key, the last change wins.
     pub(super) fn put(&self, changes: Vec<Change>) {
         let mut changes = changes.into_iter().peekable();
         while changes.peek().is_some() {
@@ -106,7 +102,7 @@ impl Memtable {
         }
     }
 
-    /// Gives its memory back in pieces.
+    /// Frees the memory in pieces.
     pub(super) fn let_go(self, throttled: &mut Throttled<'_>) -> Result<(), StateError> {
         let mut map = self.map.into_inner();
         while !map.is_empty() {
@@ -118,7 +114,7 @@ impl Memtable {
         Ok(())
     }
 
-    /// Up to `limit` entries between two bounds, from the first or from the last.
+    /// Up to `limit` entries between two bounds, from the first or from the last one.
     pub(super) fn page(
         &self,
         (from, to): (&Bound<Vec<u8>>, &Bound<Vec<u8>>),
@@ -135,7 +131,6 @@ impl Memtable {
     }
 }
 
-/// A bound as it is looked up by.
 pub(super) fn slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
     match bound {
         Bound::Included(key) => Bound::Included(key),

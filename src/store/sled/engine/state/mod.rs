@@ -1,12 +1,12 @@
-//! The state behind the journal: everything under its key, in layers. What has changed since the last checkpoint is in
-//! memory; a checkpoint writes it to sled as a run of sorted blocks, and runs are merged when there are many.
+//! The state: an LSM tree in sled. The changes since the last checkpoint are in the memtable; a checkpoint writes it to sled as
+//! a sorted run of blocks, and compactions merge runs when there are many.
 //!
 //! sled takes some ten microseconds for every key, and hardly more for a value of 6 KiB than for one of a hundred bytes.
-//! So keys are packed, and written once in a while and in their order, not one by one as they change. Newer layers win:
-//! the memtable, the one being written, the runs from the newest to the oldest, and at the bottom the plain keys of a
-//! store of format 1.
+//! So keys are packed into blocks and written in order at checkpoints, not one by one as they change. Newer layers win: the
+//! memtable, the frozen one, the runs from the newest to the oldest, and at the bottom the plain keys of a store of
+//! format 1.
 //!
-//! Nothing here is durable by itself: what a checkpoint has not written yet is in the log (`wal`).
+//! The memtable is not durable by itself: its changes are in the log (`wal`).
 
 mod block;
 mod bloom;
@@ -37,31 +37,27 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The value of a key.
 pub(crate) type Value = Bytes;
 
-/// How long those are waited for who still read what has been written,
+/// How long readers of a written memtable are waited for,
 const READERS_MAX: Duration = Duration::from_secs(1);
-/// and how often it is looked whether they are through.
+/// and how often it is checked whether they are done.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
-/// How many stored pieces of a dead run are removed at once.
+/// How many blocks of a dead run are removed at once.
 const REMOVED_AT_ONCE: usize = 64;
 
-/// Why the state cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StateError {
-    /// sled's reason.
     #[error(transparent)]
     Sled(#[from] ::sled::Error),
-    /// A block is not what was written.
     #[error(transparent)]
     Damaged(#[from] Damaged),
-    /// What was written may not be there after a power cut.
+    /// A sync failed: what was written may be lost in a power failure.
     #[error("not durable: {0}")]
     NotDurable(std::io::Error),
 }
 
-/// Called between two pieces of long work, which an error ends.
+/// Called between the pieces of long work; an error ends the work.
 pub(crate) type Throttled<'a> = dyn FnMut() -> Result<(), StateError> + 'a;
 
 impl From<StateError> for ReadError {
@@ -74,17 +70,16 @@ impl From<StateError> for ReadError {
     }
 }
 
-/// The trees that the state is kept in.
 #[derive(Clone)]
 pub(crate) struct Trees {
     /// Frames of events, and the plain keys of a store of format 1.
     pub plain: ::sled::Tree,
-    /// The runs and their manifest.
+    /// The sorted runs and their manifest.
     pub runs: ::sled::Tree,
 }
 
 impl Trees {
-    /// Whether there is anything in the plain tree but frames of events and the description of the store.
+    /// Whether the plain tree has more than frames of events and the store's description.
     fn has_plain(&self) -> Result<bool, StateError> {
         let (events, meta) = ([keys::EVENTS], [keys::META]);
         let around = [
@@ -104,13 +99,13 @@ impl Trees {
 #[derive(Clone)]
 struct Layers {
     active: Arc<Memtable>,
-    /// What a checkpoint is writing.
+    /// The memtable that a checkpoint is writing.
     frozen: Option<Arc<Memtable>>,
     /// The newest first.
     runs: Arc<[Arc<Run>]>,
 }
 
-/// See the module. Without the trees, so that a store can be let go while others still hold this.
+/// Has no handle of sled, so that a store can be released while others still hold this.
 pub(crate) struct State {
     layers: RwLock<Layers>,
     obsolete: ObsoleteTables,
@@ -119,23 +114,22 @@ pub(crate) struct State {
     has_plain: bool,
 }
 
-/// What was frozen, to be written.
+/// An immutable memtable, to be written by a checkpoint.
 pub(crate) struct Frozen(Arc<Memtable>);
 
 impl Frozen {
-    /// Its entries in a range, in the order of their keys.
+    /// The entries in a range, tombstones included, in ascending order.
     pub(crate) fn entries(&self, range: &Range) -> Merge {
         let source = memory(Arc::clone(&self.0), range);
         Merge::new([source], Direction::Up).with_removals(true)
     }
 
-    /// How many there are.
     pub(crate) fn count(&self) -> u64 {
         self.0.count() as u64
     }
 
-    /// Gives its memory back in pieces. Whoever still reads it is waited for: the last one would give all of it back at
-    /// once, and everybody would wait for that.
+    /// Frees the memory in pieces. Waits for its readers, [for a while](READERS_MAX): the last one would free all of it at once,
+    /// and everybody would wait for that.
     pub(crate) fn let_go(self, throttled: &mut Throttled<'_>) -> Result<(), StateError> {
         let (mut shared, begun) = (self.0, Instant::now());
         while begun.elapsed() < READERS_MAX {
@@ -150,8 +144,8 @@ impl Frozen {
 }
 
 impl State {
-    /// The state as the last checkpoint left it, and up to where the log is in it. What a checkpoint or a merge began and
-    /// did not finish is only removed by [`tidy`](Self::tidy).
+    /// The state after the last checkpoint, and its watermark. Blocks of an unfinished checkpoint or compaction are removed by
+    /// [`tidy`](Self::tidy) later.
     pub(crate) fn load(trees: &Trees) -> Result<(Self, u64), StateError> {
         let manifest = Manifest::load(&trees.runs)?;
         let obsolete = ObsoleteTables::default();
@@ -175,13 +169,11 @@ impl State {
         self.layers.read().clone()
     }
 
-    /// Takes changes in.
     pub(crate) fn put(&self, changes: Vec<Change>) {
-        // Under the lock, so that nothing goes into a memtable that is being written already.
+        // Under the lock, so that no change goes into a frozen memtable.
         self.layers.read().active.put(changes);
     }
 
-    /// The value of a key.
     pub(crate) fn get(&self, trees: &Trees, key: &[u8]) -> Result<Option<Value>, StateError> {
         let layers = self.layers();
         if let Some(known) = layers.active.get(key) {
@@ -204,7 +196,7 @@ impl State {
         Ok(trees.plain.get(key)?.map(|value| Bytes::copy_from_slice(&value)))
     }
 
-    /// The entries of a range, removals left out.
+    /// The entries of a range, without tombstones.
     pub(crate) fn scan(&self, trees: &Trees, range: &Range) -> Merge {
         let Layers { active, frozen, runs } = self.layers();
         let memory = |table| memory(table, range);
@@ -214,51 +206,55 @@ impl State {
         Merge::new(sources, range.direction)
     }
 
-    /// The entries of a range that no checkpoint has written yet.
+    /// The entries of a range that are not persisted yet, without tombstones.
     pub(crate) fn in_memory(&self, range: &Range) -> Merge {
         let Layers { active, frozen, .. } = self.layers();
         let memory = |table| memory(table, range);
         Merge::new([memory(active)].into_iter().chain(frozen.map(memory)), range.direction)
     }
 
-    /// The frames of events of a range, which are in memory or under plain keys; of those under plain keys only up to
-    /// `settled`, which is asked after the layers were looked at.
-    pub(crate) fn scan_frames(&self, trees: &Trees, range: &Range, settled: impl FnOnce() -> Bound<Vec<u8>>) -> Merge {
+    /// The frames of events in a range, from the memtables and the plain keys; plain keys only up to `persisted`, which is called
+    /// after the memtables were taken.
+    pub(crate) fn scan_frames(
+        &self,
+        trees: &Trees,
+        range: &Range,
+        persisted: impl FnOnce() -> Bound<Vec<u8>>,
+    ) -> Merge {
         let Layers { active, frozen, .. } = self.layers();
         let memory = |table| memory(table, range);
-        // Only now: what is no longer in memory here is settled by then.
-        let plain = plain(&trees.plain, &range.clone().until(settled()));
+        // Only now: frames that are no longer in these memtables are persisted by now.
+        let plain = plain(&trees.plain, &range.clone().until(persisted()));
         Merge::new([memory(active)].into_iter().chain(frozen.map(memory)).chain(plain), range.direction)
     }
 
-    /// Roughly how much memory the changes since the last checkpoint take, those that are being written left out.
+    /// Roughly the size of the active memtable; the frozen one is not counted.
     pub(crate) fn bytes(&self) -> usize {
         self.layers.read().active.bytes()
     }
 
-    /// How many runs there are.
+    /// The number of sorted runs.
     pub(crate) fn runs(&self) -> usize {
         self.layers().runs.len()
     }
 
-    /// Whether a run is one of those that are read.
     #[cfg(test)]
     pub(crate) fn has_run(&self, id: u64) -> bool {
         self.layers().runs.iter().any(|run| run.description.id == id)
     }
 
-    /// The numbers of all runs of which anything is stored.
+    /// The numbers of all runs with stored blocks or filters, dead ones included.
     #[cfg(test)]
     pub(crate) fn stored_runs(trees: &Trees) -> Vec<u64> {
         run::stored(&trees.runs).unwrap()
     }
 
-    /// Whether a checkpoint is being written.
+    /// Whether a checkpoint is being written: there is a frozen memtable.
     pub(crate) fn is_frozen(&self) -> bool {
         self.layers.read().frozen.is_some()
     }
 
-    /// Sets aside what has changed, to be written; nothing when there is nothing, or the last one is not written yet.
+    /// Freezes the active memtable for a checkpoint; `None` when it is empty or the last one is not written yet.
     pub(crate) fn freeze(&self) -> Option<Frozen> {
         let mut layers = self.layers.write();
         if layers.frozen.is_some() || layers.active.is_empty() {
@@ -269,10 +265,10 @@ impl State {
         Some(Frozen(frozen))
     }
 
-    /// The state as the last checkpoint left it, and up to where the log is in it. It can be read as it is for as long
-    /// as it is held, whatever is written and merged meanwhile: so long nothing of its runs is removed.
+    /// The state after the last checkpoint, and its watermark. It does not change while it is held: its runs are not removed,
+    /// whatever checkpoints and compactions do meanwhile.
     pub(crate) fn written(&self) -> (Self, u64) {
-        // So that nothing is being published now.
+        // Held, so that nothing is published meanwhile.
         let Published { watermark, next_id } = *self.published();
         let layers = Layers { active: Arc::default(), frozen: None, runs: self.layers().runs };
         let published = Mutex::new(Published { watermark, next_id });
@@ -290,8 +286,8 @@ impl State {
         self.published.lock()
     }
 
-    /// Writes a run of what was frozen, of which `entries` are left, no more than so many, and makes it the newest one:
-    /// from then on the log is in the state up to `watermark`.
+    /// Writes `entries` of the frozen memtable, given with an upper bound of their number, as the newest run. From then on the
+    /// log is persisted up to `watermark`.
     pub(crate) fn checkpoint(
         &self,
         trees: &Trees,
@@ -311,7 +307,7 @@ impl State {
         self.publish(trees, Written { run, replaced: Vec::new() }, Some(watermark), make_durable)
     }
 
-    /// Puts a written run into the manifest, in place of those it was merged from, and has it read when that is durable.
+    /// Puts a new run into the manifest, in place of the runs that it replaces; it is read once the manifest is durable.
     fn publish(
         &self,
         trees: &Trees,
@@ -319,7 +315,7 @@ impl State {
         watermark: Option<u64>,
         make_durable: impl FnOnce() -> Result<(), StateError>,
     ) -> Result<(), StateError> {
-        // Held until it is read, so that a checkpoint and a merge do not undo each other.
+        // Held to the end, so that a checkpoint and a compaction do not overwrite each other's manifest.
         let mut published = self.published();
         let mut runs = self.layers().runs.to_vec();
         let replaced = |run: &Arc<Run>| written.replaced.contains(&run.description.id);
@@ -333,7 +329,7 @@ impl State {
         let manifest = Manifest { watermark: reached, next_id: published.next_id, runs: descriptions };
         manifest.store(&trees.runs)?;
         make_durable()?;
-        // Not before: who asks for what is written must not be told of what is not.
+        // Only now: `written` must not return a watermark that is not durable.
         published.watermark = reached;
         let mut layers = self.layers.write();
         layers.runs = runs.into();
@@ -347,7 +343,7 @@ impl State {
         Ok(())
     }
 
-    /// Removes some of what dead runs left; answers whether there was any.
+    /// Removes some blocks of a dead run; returns whether there was one.
     fn tidy(&self, trees: &Trees) -> Result<bool, StateError> {
         let Some(id) = self.obsolete.lock().last().copied() else {
             return Ok(false);
@@ -359,21 +355,21 @@ impl State {
     }
 }
 
-/// A run that is written and not read yet.
+/// A run that is written but not in the manifest yet.
 struct Written {
-    /// None when there was nothing to be written.
+    /// `None` when there were no entries.
     run: Option<Arc<Run>>,
-    /// The numbers of the runs it was merged from; none for a checkpoint's.
+    /// The input runs of a compaction; empty for a checkpoint.
     replaced: Vec<u64>,
 }
 
-/// What the manifest says beside the runs.
+/// The manifest without the runs.
 struct Published {
     watermark: u64,
     next_id: u64,
 }
 
-/// What sled could not do, for who reads.
+/// The error of a read that sled could not do.
 #[allow(clippy::needless_pass_by_value, reason = "it stands in map_err")]
 pub(crate) fn failed(error: ::sled::Error) -> ReadError {
     match error {

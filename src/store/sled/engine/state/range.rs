@@ -1,15 +1,13 @@
-//! Which keys are read, and in which order.
+//! A range of keys and a direction.
 
 use std::ops::Bound;
 
-/// From the first key to the last, or from the last to the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
     Up,
     Down,
 }
 
-/// The keys to read.
 #[derive(Debug, Clone)]
 pub(crate) struct Range {
     pub from: Bound<Vec<u8>>,
@@ -18,29 +16,27 @@ pub(crate) struct Range {
 }
 
 impl Range {
-    /// All keys between two bounds, in their order.
+    /// Ascending.
     pub(crate) fn up(from: Bound<Vec<u8>>, to: Bound<Vec<u8>>) -> Self {
         Self { from, to, direction: Direction::Up }
     }
 
-    /// All keys, in their order.
     pub(crate) fn all() -> Self {
         Self::up(Bound::Unbounded, Bound::Unbounded)
     }
 
-    /// All keys that begin so, in their order.
     pub(crate) fn prefix(prefix: Vec<u8>) -> Self {
         let end = super::super::keys::end_of(&prefix);
         let to = if end.is_empty() { Bound::Unbounded } else { Bound::Excluded(end) };
         Self::up(Bound::Included(prefix), to)
     }
 
-    /// The same from the last key to the first.
+    /// The same range in descending order.
     pub(crate) fn down(self) -> Self {
         Self { direction: Direction::Down, ..self }
     }
 
-    /// Not beyond `to`.
+    /// The range cut off at `to`.
     pub(super) fn until(self, to: Bound<Vec<u8>>) -> Self {
         let sooner = match (&to, &self.to) {
             (Bound::Unbounded, _) => false,
@@ -50,7 +46,7 @@ impl Range {
         if sooner { Self { to, ..self } } else { self }
     }
 
-    /// Whether there can be no key, which maps of the standard library and of sled take for a mistake.
+    /// Whether no key can be in the range. Such bounds must not reach `BTreeMap::range`, which panics on them, nor sled.
     pub(super) fn is_empty(&self) -> bool {
         match (&self.from, &self.to) {
             (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
@@ -59,7 +55,7 @@ impl Range {
         }
     }
 
-    /// What is left after this key.
+    /// Continues after `key`, in the direction of the range.
     pub(super) fn go_on_after(&mut self, key: &[u8]) {
         match self.direction {
             Direction::Up => self.from = Bound::Excluded(key.to_vec()),

@@ -1,5 +1,5 @@
-//! A run: entries in the order of their keys, cut into blocks, which never changes. Its blocks are in sled under the
-//! run's number and their first keys; what it is made of stands in the manifest.
+//! A sorted run (SSTable): an immutable sequence of entries in key order, in blocks. Its blocks are in sled under the run's
+//! number and their first keys; the manifest describes it.
 
 use super::block::{BLOCK_BYTES, Block, Builder, Damaged, Entry, Known};
 use super::bloom::{self, Bloom};
@@ -15,14 +15,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const BLOCKS: u8 = b'b';
 const BLOOMS: u8 = b'f';
 
-/// The numbers of runs whose last reader has gone, and whose blocks can be removed.
+/// The numbers of runs without readers, whose blocks can be removed.
 pub(super) type ObsoleteTables = Arc<Mutex<Vec<u64>>>;
 
-/// What the manifest says of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Description {
     pub id: u64,
-    /// 0 for a checkpoint's, one more than theirs for one that was merged from others.
+    /// 0 for a checkpoint; a compaction's is one more than that of its input.
     pub level: u8,
     pub entries: u64,
     pub first: Vec<u8>,
@@ -50,7 +49,7 @@ impl Description {
     }
 }
 
-/// See the module. Dropping the last handle of a run that was retired lets its blocks be removed.
+/// Dropping the last reference to a retired run makes its blocks removable.
 pub(super) struct Run {
     pub description: Description,
     bloom: Bloom,
@@ -79,13 +78,12 @@ fn block_key(id: u64, first: &[u8]) -> Vec<u8> {
     key
 }
 
-/// How many bytes of a filter of so many go into one value: few as in a block, for the same reason, and more only when
-/// there would be more values than places in their keys.
+/// The size of the pieces in which a filter is stored: that of a block, or larger if a `u16` could not number the pieces.
 fn filter_piece(bytes: usize) -> usize {
     BLOCK_BYTES.max(bytes.div_ceil(usize::from(u16::MAX)))
 }
 
-/// The number of the run that a key of sled's belongs to.
+/// The number of the run in a sled key.
 fn owner(key: &[u8]) -> Option<u64> {
     let number = key.get(1..9)?.try_into().ok()?;
     Some(u64::from_be_bytes(number))
@@ -96,7 +94,6 @@ impl Run {
         Arc::new(Self { description, bloom, obsolete: Arc::clone(obsolete), retired: false.into() })
     }
 
-    /// A run of the manifest.
     pub(super) fn load(
         tree: &::sled::Tree,
         description: Description,
@@ -110,7 +107,7 @@ impl Run {
         Ok(Self::new(description, bloom, obsolete))
     }
 
-    /// The run is in no manifest any more.
+    /// Call it once the manifest no longer has the run.
     pub(super) fn retire(&self) {
         self.retired.store(true, Ordering::Release);
     }
@@ -120,7 +117,7 @@ impl Run {
         (key.first() == Some(&BLOCKS) && owner(&key) == Some(self.description.id)).then(|| (key.to_vec(), value))
     }
 
-    /// What it knows of a key.
+    /// `None` when the run has no entry of the key.
     pub(super) fn get(&self, tree: &::sled::Tree, key: &[u8], hash: u64) -> Result<Option<Known<Bytes>>, StateError> {
         let Description { id, first, last, .. } = &self.description;
         if key < first.as_slice() || key > last.as_slice() || !self.bloom.may_hold(hash) {
@@ -133,7 +130,7 @@ impl Run {
         Ok(found.map(|known| known.map(Bytes::copy_from_slice)))
     }
 
-    /// The first block of a range, or the one that follows the last one read, with its key.
+    /// The next block of a range after `last`, with its sled key; the first one with `None`.
     pub(super) fn next_block(
         &self,
         tree: &::sled::Tree,
@@ -172,8 +169,8 @@ impl Run {
     }
 }
 
-/// A run that is being written. Nobody finds it before it stands in the manifest, so that each block is written by itself:
-/// sled holds up every reader while it applies a batch, and from the first batch on every reader takes a lock.
+/// A run that is being written. It is invisible until it is in the manifest, so blocks are inserted one by one and not in
+/// batches: sled blocks every reader while it applies a batch, and from the first batch on every reader takes a lock.
 pub(super) struct Writer {
     tree: ::sled::Tree,
     id: u64,
@@ -187,7 +184,6 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// With room for `entries_max` entries.
     pub(super) fn new(tree: &::sled::Tree, (id, level): (u64, u8), entries_max: u64) -> Self {
         Self {
             tree: tree.clone(),
@@ -195,7 +191,7 @@ impl Writer {
             level,
             block: Builder::default(),
             block_first: Vec::new(),
-            // Not from a list of all hashes at the end: a run of many gigabytes would take hundreds of megabytes for that.
+            // Sized in advance: collecting all hashes of a run of many gigabytes would take hundreds of megabytes.
             bloom: Bloom::with_room(entries_max),
             count: 0,
             first: None,
@@ -203,7 +199,7 @@ impl Writer {
         }
     }
 
-    /// Takes an entry, whose key is greater than all before it; answers whether a block was written.
+    /// Keys must be added in ascending order. Returns whether a block was written.
     pub(super) fn add(&mut self, (key, value): Entry) -> Result<bool, StateError> {
         let is_full = self.block.is_full(&key, value.as_deref());
         if is_full {
@@ -225,7 +221,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes what is left; nothing when there were no entries. `breathe` is called after each piece.
+    /// Writes the last block and the filter; `None` when there were no entries. `throttled` is called after each piece.
     pub(super) fn finish(
         mut self,
         obsolete: &ObsoleteTables,
@@ -245,7 +241,7 @@ impl Writer {
     }
 }
 
-/// Removes up to `limit` stored pieces of a run; answers how many.
+/// Removes up to `limit` blocks and pieces of the filter; returns how many.
 pub(super) fn remove(tree: &::sled::Tree, id: u64, limit: usize) -> Result<usize, StateError> {
     let mut count = 0;
     for table in [BLOCKS, BLOOMS] {
@@ -257,7 +253,7 @@ pub(super) fn remove(tree: &::sled::Tree, id: u64, limit: usize) -> Result<usize
     Ok(count)
 }
 
-/// The numbers of all runs of which anything is stored.
+/// The numbers of all runs with stored blocks or filters.
 pub(super) fn stored(tree: &::sled::Tree) -> Result<Vec<u64>, StateError> {
     let mut found = Vec::new();
     for table in [BLOCKS, BLOOMS] {
@@ -280,7 +276,7 @@ mod tests {
     #[test]
     fn a_filter_of_any_size_has_places_for_all_its_pieces() {
         assert_eq!(filter_piece(1), BLOCK_BYTES);
-        // The filters of the largest runs that are thinkable: of a thousand million keys.
+        // The last is the filter of 1,000 million keys.
         for bytes in [BLOCK_BYTES * 65_535, BLOCK_BYTES * 65_535 + 1, 1_250_000_000] {
             let piece = filter_piece(bytes);
             assert!(bytes.div_ceil(piece) <= 65_535 && piece < 128 * 1024, "{bytes}: {piece}");

@@ -1,5 +1,5 @@
-//! Reading a range of keys over all layers: of several entries with one key the newest counts, and a removal hides what
-//! is below it.
+//! Scans a range of keys over all layers with a merging iterator: of several entries with one key the newest wins, and a
+//! tombstone hides the layers below.
 
 use super::block::{Block, Entry};
 use super::memtable::{Memtable, slice};
@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// How many entries of a memtable are copied at once: few at first, since many scans want only one.
+/// How many entries of a memtable are copied at once: few at first, since many scans need only one.
 const PAGES: std::ops::RangeInclusive<usize> = 4..=256;
 
 /// One layer of a scan.
@@ -36,7 +36,7 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// The next entries in the order of the scan; none at the end.
+    /// The next entries in the direction of the scan; empty at the end.
     fn more(&mut self) -> Result<VecDeque<Entry>, StateError> {
         match self {
             Self::Memory { table, rest, page } => {
@@ -82,7 +82,7 @@ impl Source {
     }
 }
 
-/// A source for the entries of a run in a range; nothing when it has none.
+/// `None` when the run has no key in the range.
 pub(super) fn stored(tree: &::sled::Tree, run: &Arc<Run>, range: &Range) -> Option<Source> {
     let (first, last) = (&run.description.first, &run.description.last);
     let apart = range.ends_before(first) || range.begins_after(last);
@@ -91,25 +91,24 @@ pub(super) fn stored(tree: &::sled::Tree, run: &Arc<Run>, range: &Range) -> Opti
     (!apart && !range.is_empty()).then(source)
 }
 
-/// A source for the entries of a memtable in a range.
 pub(super) fn memory(table: Arc<Memtable>, range: &Range) -> Source {
     Source::Memory { table, rest: range.clone(), page: *PAGES.start() }
 }
 
-/// A source for the rows of a plain tree in a range.
+/// `None` when the range is empty.
 pub(super) fn plain(tree: &::sled::Tree, range: &Range) -> Option<Source> {
     let rows = || tree.range::<&[u8], _>((slice(&range.from), slice(&range.to)));
     (!range.is_empty()).then(|| Source::Plain { rows: rows(), direction: range.direction })
 }
 
-/// Entries of several sources, the newest source first.
+/// A merging iterator over sources, the newest one first.
 pub(crate) struct Merge {
     sources: Vec<(Source, VecDeque<Entry>)>,
     direction: Direction,
-    /// Whether removals are shown.
+    /// Whether tombstones are returned.
     removals: bool,
     failed: bool,
-    /// How many entries were taken from the sources.
+    /// Entries taken from the sources, hidden ones included.
     taken: u64,
 }
 
@@ -119,12 +118,11 @@ impl Merge {
         Self { sources, direction, removals: false, failed: false, taken: 0 }
     }
 
-    /// Shows removals too, which runs need that are merged above others.
+    /// Returns tombstones too, if so wanted: a compaction above other layers has to keep them.
     pub(super) fn with_removals(self, removals: bool) -> Self {
         Self { removals, ..self }
     }
 
-    /// How many entries were taken from the sources, those included that are not shown.
     pub(super) fn taken(&self) -> u64 {
         self.taken
     }
@@ -184,7 +182,7 @@ impl Iterator for Merge {
     }
 }
 
-/// The rows of a scan that are there.
+/// The entries without tombstones.
 pub(crate) fn rows(merge: Merge) -> impl Iterator<Item = Result<(Vec<u8>, Value), StateError>> {
     merge.filter_map(|entry| match entry {
         Ok((key, value)) => value.map(|value| Ok((key, value))),

@@ -1,9 +1,9 @@
-//! The log in front of the state: every commit is appended to a file and synced there, and the state follows in its own
-//! time. So a commit costs one write and one sync of a file that already has its length, whatever it changes.
+//! The write-ahead log: every commit is appended to a file and synced there; the state is persisted later, by checkpoints.
+//! So a commit costs one write and one sync of a preallocated file, whatever it changes.
 //!
-//! The log is a row of files of one length, `journal/00000001.log` and so on, written one after the other. They are filled
-//! with zeros before they are used, since a sync that must also make a new length durable takes half as long again, and
-//! those that a checkpoint has made superfluous are used anew. A start reads what the last checkpoint does not have.
+//! The log is a sequence of files, `journal/00000001.log` and so on, written one after the other. They are filled with zeros
+//! before they are used, since a sync that also has to make a new length durable takes half as long again. Files that a
+//! checkpoint has made obsolete are reused. A start replays the records after the last checkpoint's watermark.
 
 mod read;
 mod record;
@@ -21,20 +21,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How files are made durable; tests put failures and delays here.
+/// How files are made durable; tests inject failures and delays here.
 pub type SyncLog = Arc<dyn Fn(&File) -> io::Result<()> + Send + Sync>;
 
-/// The bytes of a file of the log: more than the largest commit by far.
+/// The size of a log file: far more than most commits; a larger commit gets a larger file.
 pub(crate) const FILE_BYTES: u64 = 16 * 1024 * 1024;
-/// Of the first file after a start, which may never need more.
+/// The size of the first file after a start, which may never need more.
 const FIRST_FILE_BYTES: u64 = 1024 * 1024;
-/// So many files are kept to be used anew: about as many as a checkpoint makes superfluous where many are busy, since
-/// filling one with zeros costs as much as writing it.
+/// How many obsolete files are kept for reuse: about as many as a checkpoint makes obsolete under load, since filling one
+/// with zeros costs as much as writing it.
 const SPARES_MAX: usize = 16;
-/// After so many bytes of a file the next one is made ready.
+/// After so many bytes of a file the next one is preallocated.
 const NEXT_AFTER: u64 = 128 * 1024;
 const ZEROS: usize = 256 * 1024;
-/// The longest pause while a file is filled, so that it is there in time.
+/// The longest pause while a file is filled, so that it is ready in time.
 const PAUSE_MAX: Duration = Duration::from_millis(5);
 const SPARE: &str = "spare";
 
@@ -42,7 +42,7 @@ fn place(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:08}.log"))
 }
 
-/// The numbers of the files that are there, in their order.
+/// The numbers of the log files, in ascending order.
 fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
     let mut found = Vec::new();
     let entries = match fs::read_dir(folder) {
@@ -61,8 +61,8 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Synced piece by piece, so that syncs of other files do not wait for all of it, and with pauses as long as the work
-/// unless somebody waits for it.
+/// Syncs in pieces, so that syncs of other files do not wait for all of it, and pauses as long as it works unless somebody
+/// waits for the file.
 fn filled_with_zeros(path: &Path, bytes: u64, hurried: bool) -> io::Result<()> {
     let file = File::create(path)?;
     let (zeros, mut at) = (vec![0; ZEROS], 0);
@@ -79,24 +79,24 @@ fn filled_with_zeros(path: &Path, bytes: u64, hurried: bool) -> io::Result<()> {
     file.sync_all()
 }
 
-/// A file that is complete, or the one being written.
+/// A file that is full, or the one being written.
 struct Part {
     number: u64,
     /// The number of its first record.
     first: u64,
 }
 
-/// The file that comes next, made before it is needed. A start that finds it takes it for one without a record.
+/// The preallocated next file. A start takes it for a file without records.
 struct Ready {
     number: u64,
     file: File,
 }
 
-/// Which files there are; shared by who writes the log, who makes it shorter and who makes the next file.
+/// The files of the log; shared by the committer, the checkpoints and the thread that preallocates files.
 pub(crate) struct Files {
     folder: PathBuf,
     parts: Mutex<Vec<Part>>,
-    /// Locked while it is made: whoever needs it sooner waits for it.
+    /// Locked while the file is being made: the committer waits if it needs it sooner.
     ready: Mutex<Option<Ready>>,
 }
 
@@ -105,7 +105,7 @@ impl Files {
         self.parts.lock()
     }
 
-    /// How many files the next start would read.
+    /// How many files a start would read.
     pub(crate) fn len(&self) -> usize {
         self.parts().len()
     }
@@ -118,7 +118,7 @@ impl Files {
         self.ready.lock()
     }
 
-    /// Makes the next file, so that who writes the log need not wait for it, unless it is there.
+    /// Preallocates the next file, unless it exists, so that the committer need not wait for it.
     pub(crate) fn prepare(&self) -> io::Result<()> {
         let mut ready = self.ready();
         if ready.is_none() {
@@ -129,7 +129,7 @@ impl Files {
         Ok(())
     }
 
-    /// Takes the next file back that was made and is not needed.
+    /// Releases the preallocated file, which is not needed any more.
     pub(crate) fn put_back(&self) -> io::Result<()> {
         match self.ready().take() {
             Some(Ready { number, .. }) => self.let_go(&place(&self.folder, number)),
@@ -137,7 +137,7 @@ impl Files {
         }
     }
 
-    /// Keeps a file to be used anew, or removes it.
+    /// Keeps a file for reuse, or removes it.
     fn let_go(&self, path: &Path) -> io::Result<()> {
         let spare = (0..SPARES_MAX).map(|at| self.spare(at)).find(|spare| !spare.exists());
         match spare.filter(|_| fs::metadata(path).is_ok_and(|data| data.len() == FILE_BYTES)) {
@@ -146,12 +146,12 @@ impl Files {
         }
     }
 
-    /// Lets go of the files whose records are all in the state, which is durable up to record `watermark`.
+    /// Releases the files whose records are all persisted, that is, not after `watermark`.
     pub(crate) fn shorten(&self, watermark: u64) -> io::Result<()> {
         loop {
             let number = {
                 let parts = self.parts();
-                // A file is superfluous when the next one begins no later than after the watermark.
+                // A file is obsolete when the next one begins no later than after the watermark.
                 match parts.as_slice() {
                     [first, second, ..] if second.first <= watermark + 1 => first.number,
                     _ => return Ok(()),
@@ -166,7 +166,7 @@ impl Files {
         self.parts().last().map_or(1, |part| part.number + 1)
     }
 
-    /// A file of this number with so many bytes, made of a spare one where there is one.
+    /// A file of this number with so many bytes; reuses a spare one if there is one.
     fn make(&self, number: u64, bytes: u64, hurried: bool) -> io::Result<File> {
         let path = place(&self.folder, number);
         let spare = (0..SPARES_MAX).map(|at| self.spare(at)).find(|spare| spare.exists());
@@ -175,7 +175,7 @@ impl Files {
         } else {
             let making = self.folder.join("making");
             if let Err(error) = filled_with_zeros(&making, bytes, hurried) {
-                // On a full disk it would only be in the way.
+                // A partial file would only take space on a full disk.
                 drop(fs::remove_file(&making));
                 return Err(error);
             }
@@ -185,9 +185,9 @@ impl Files {
         File::options().read(true).write(true).open(path)
     }
 
-    /// The next file, whose first record is `first`.
+    /// The next file, whose first record has the number `first`.
     fn next(&self, first: u64, bytes: u64) -> io::Result<File> {
-        // Held until the file is known by its number: who makes the next one meanwhile would make this one again.
+        // Held until the file is in the list: a concurrent `prepare` would take the same number.
         let mut ready = self.ready();
         let number = self.next_number();
         let file = match ready.take().filter(|_| bytes <= FILE_BYTES) {
@@ -199,7 +199,7 @@ impl Files {
     }
 }
 
-/// Writes the log. One thread has it.
+/// The writer of the log, used by one thread.
 pub(crate) struct Log {
     files: Arc<Files>,
     file: File,
@@ -210,17 +210,17 @@ pub(crate) struct Log {
     /// The number of the last record that is durable.
     durable: u64,
     buffer: Vec<u8>,
-    /// Whether it was said that the next file will be needed.
+    /// Whether the next file was already asked for.
     wanted: bool,
 }
 
 impl Log {
-    /// Goes on behind record `last` in a new file; what older files hold stays.
+    /// Continues after record `last` in a new file; older files stay until a checkpoint makes them obsolete.
     pub(crate) fn open(directory: &Path, last: u64) -> io::Result<Self> {
         let folder = directory.join(LOG_FOLDER);
         fs::create_dir_all(&folder)?;
         sync_folder(directory)?;
-        // What is there is made superfluous by the next checkpoint, all at once.
+        // The next checkpoint makes all existing files obsolete.
         let parts = numbers(&folder)?.into_iter().map(|number| Part { number, first: last + 1 }).collect();
         let files = Arc::new(Files { folder, parts: Mutex::new(parts), ready: Mutex::default() });
         let file = files.next(last + 1, FIRST_FILE_BYTES)?;
@@ -237,7 +237,7 @@ impl Log {
         self.last
     }
 
-    /// Appends what a commit changes. Durable only after [`sync`](Self::sync).
+    /// Appends one record. It is durable only after [`sync`](Self::sync).
     pub(crate) fn append(&mut self, changes: &[Change]) -> io::Result<()> {
         self.buffer.clear();
         encode(&mut self.buffer, self.last + 1, self.durable, changes);
@@ -252,7 +252,7 @@ impl Log {
         Ok(())
     }
 
-    /// Goes on in the next file. What is in the last one is synced first, since only one file is synced later.
+    /// Switches to the next file. Syncs the current one first, since later syncs cover the new file only.
     fn turn_over(&mut self, needed: u64) -> io::Result<()> {
         self.file.sync_data()?;
         self.file = self.files.next(self.last + 1, FILE_BYTES.max(needed))?;
@@ -260,14 +260,13 @@ impl Log {
         Ok(())
     }
 
-    /// Says once for each file that the next one had better be [made](Files::prepare).
+    /// True once per file, when the next one should be [preallocated](Files::prepare).
     pub(crate) fn wants_next(&mut self) -> bool {
         let wants = self.at >= NEXT_AFTER && !self.wanted;
         self.wanted |= wants;
         wants
     }
 
-    /// Makes everything appended durable.
     pub(crate) fn sync(&mut self, sync: &dyn Fn(&File) -> io::Result<()>) -> io::Result<()> {
         sync(&self.file)?;
         self.durable = self.last;

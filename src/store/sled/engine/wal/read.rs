@@ -1,6 +1,6 @@
-//! Reading the log at a start, and telling its end from damage. Where a process or the power went, the last records
-//! may be torn, and nobody was told of them. But a record says up to where the log was durable when it was written: one
-//! that cannot be read although a later record says that it was durable is damage, and so is a file that is missing.
+//! Replays the log at a start and tells a torn write at its end from damage. After a crash the last records may be torn; none
+//! of them was acknowledged. But each record says up to where the log was durable when it was written: an unreadable record
+//! that a later one says was durable is damage, and so is a missing file.
 
 use super::record::{self, ALIGN};
 use super::{numbers, place};
@@ -10,26 +10,16 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-/// Why the log cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LogError {
-    /// What the operating system says.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// Something that was durable is unreadable or missing.
+    /// A durable record is unreadable or missing; the offset is in bytes.
     #[error("its log `{LOG_FOLDER}/{file}` is unreadable at byte {offset}")]
-    Damaged {
-        /// The name of the file.
-        file: String,
-        /// Where, in bytes.
-        offset: usize,
-    },
+    Damaged { file: String, offset: usize },
 }
 
-/// Reads all records after number `after` in their order; answers the number of the last one.
-///
-/// # Errors
-/// When something that was durable is unreadable or missing.
+/// Passes the records after number `after` to `take`, in order; returns the number of the last one.
 pub(crate) fn read(directory: &Path, after: u64, mut take: impl FnMut(Vec<Entry>)) -> Result<u64, LogError> {
     let folder = directory.join(LOG_FOLDER);
     let mut last = after;
@@ -38,7 +28,7 @@ pub(crate) fn read(directory: &Path, after: u64, mut take: impl FnMut(Vec<Entry>
         let damaged = |offset| LogError::Damaged { file: format!("{number:08}.log"), offset };
         let mut at = 0;
         while let Some(found) = bytes.get(at..).and_then(record::decode) {
-            // Earlier ones are in the state already, or were left in a file that is used anew.
+            // Earlier records are persisted already, or are leftovers in a reused file.
             if found.number > last {
                 if found.number != last + 1 {
                     break;
@@ -55,7 +45,7 @@ pub(crate) fn read(directory: &Path, after: u64, mut take: impl FnMut(Vec<Entry>
     Ok(last)
 }
 
-/// Whether any later record in a file says that record `last + 1` was durable.
+/// Whether a later record in the file says that record `last + 1` was durable.
 fn was_durable_after(bytes: &[u8], from: usize, last: u64) -> bool {
     (from..bytes.len())
         .step_by(ALIGN)
@@ -110,7 +100,7 @@ mod tests {
         let mut log = Log::open(directory.path(), 40).unwrap();
         fill(&mut log, 41..=45, 100, true);
         assert_eq!(read_back(directory.path(), 12).unwrap(), (13..=45).collect::<Vec<_>>());
-        // What is in the state is no longer needed, and its files are used anew.
+        // Persisted records are no longer needed, and their files are reused.
         log.files().shorten(45).unwrap();
         assert_eq!(numbers(&directory.path().join(LOG_FOLDER)).unwrap().len(), 1);
         assert!(read_back(directory.path(), 45).unwrap().is_empty());
@@ -143,7 +133,7 @@ mod tests {
         change(directory.path(), 1, |bytes| bytes[60] ^= 1);
         assert!(matches!(read_back(directory.path(), 0), Err(LogError::Damaged { offset: 0, .. })));
         fs::write(&path, whole).unwrap();
-        // The next life goes on behind the torn end, in a file of its own.
+        // The next start goes on after the torn record, in a file of its own.
         change(directory.path(), 1, |bytes| bytes[torn + 40] ^= 1);
         let mut log = Log::open(directory.path(), 3).unwrap();
         fill(&mut log, 4..=9, 100, true);

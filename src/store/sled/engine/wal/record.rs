@@ -1,9 +1,9 @@
-//! The form of what is written to the log: records, each of which is everything that one commit changed.
+//! The format of the log: records, each with all changes of one commit.
 //!
 //! All numbers are little-endian. A record begins at a multiple of 8 bytes: magic `RWAL`, the CRC-32 of what follows, the
 //! length of the body (u32), the record's number (u64), the number of the last record that was durable when it was
 //! written (u64), and the body. The body is a list of keys and values: the length of the key (u16), the key, the length of
-//! the value (u32, `u32::MAX` for a removal), the value.
+//! the value (u32, `u32::MAX` for a tombstone), the value.
 
 use super::super::state::{Change, Entry};
 use crate::store::cursor::{Cursor, Short};
@@ -14,27 +14,26 @@ pub(super) const HEADER_BYTES: usize = 28;
 pub(super) const ALIGN: usize = 8;
 const REMOVED: u32 = u32::MAX;
 
-/// A record whose checksum is right.
+/// A record with a valid checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Record<'a> {
     pub number: u64,
-    /// The number of the last record that was durable when this one was written.
+    /// The last record that was durable when this one was written.
     pub durable: u64,
     pub body: &'a [u8],
 }
 
-/// What a record with a body of this length takes in a file.
+/// The size in the file of a record with a body of this length.
 pub(super) fn stored_bytes(body_bytes: usize) -> usize {
     (HEADER_BYTES + body_bytes).next_multiple_of(ALIGN)
 }
 
-/// Puts a record at the end of `out`.
 pub(super) fn encode(out: &mut Vec<u8>, number: u64, durable: u64, changes: &[Change]) {
     let begin = out.len();
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&[0; HEADER_BYTES - 4]);
     for Change { key, value, .. } in changes {
-        // Keys and values are far shorter than what these can hold: the port bounds them.
+        // The port bounds keys and values far below these types' limits.
         out.extend_from_slice(&u16::try_from(key.len()).unwrap_or(u16::MAX).to_le_bytes());
         out.extend_from_slice(key);
         let length = value.as_ref().map_or(REMOVED, |value| u32::try_from(value.len()).unwrap_or(REMOVED - 1));
@@ -55,7 +54,7 @@ fn field<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at + N)?.try_into().ok()
 }
 
-/// The record at the beginning of `bytes`, if there is one.
+/// The record at the beginning of `bytes`, or `None` when there is no valid one.
 pub(super) fn decode(bytes: &[u8]) -> Option<Record<'_>> {
     if bytes.get(..4)? != MAGIC {
         return None;
@@ -71,12 +70,10 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Record<'_>> {
 }
 
 impl Record<'_> {
-    /// What it takes in a file.
     pub(super) fn stored_bytes(&self) -> usize {
         stored_bytes(self.body.len())
     }
 
-    /// What the commit changed.
     pub(super) fn entries(&self) -> Result<Vec<Entry>, Short> {
         let (mut cursor, mut entries) = (Cursor::new(self.body), Vec::new());
         while cursor.left() > 0 {

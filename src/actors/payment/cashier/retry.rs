@@ -20,7 +20,7 @@ impl Cashier {
     ///
     /// # Errors
     /// When what is committed cannot be read, or as [`Cashier::charge`].
-    pub(in crate::actors::payment) async fn charge_again(
+    pub(in crate::actors::payment) async fn retry_charge(
         self: &Arc<Self>,
         payment_no: &PaymentNo,
     ) -> Result<Option<Charged>, ServiceError> {

@@ -6,17 +6,17 @@ use crate::domain::time::Timestamp;
 const STEPS: i64 = 16;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Moment(i64);
+pub struct FeedTime(i64);
 
-impl Moment {
+impl FeedTime {
     /// The step of an instant. Steps from 16 on count as 15.
-    pub fn new(at: Timestamp, step: u8) -> Moment {
-        Moment(at.as_millis() * STEPS + i64::from(step).min(STEPS - 1))
+    pub fn new(at: Timestamp, step: u8) -> FeedTime {
+        FeedTime(at.as_millis() * STEPS + i64::from(step).min(STEPS - 1))
     }
 
-    pub fn from_bytes(bytes: [u8; 8]) -> Option<Moment> {
-        let moment = Moment(i64::from_be_bytes(bytes));
-        Timestamp::from_millis(moment.0.div_euclid(STEPS)).map(|_| moment)
+    pub fn from_bytes(bytes: [u8; 8]) -> Option<FeedTime> {
+        let feed_time = FeedTime(i64::from_be_bytes(bytes));
+        Timestamp::from_millis(feed_time.0.div_euclid(STEPS)).map(|_| feed_time)
     }
 
     /// Big-endian, so that the bytes sort as the moments do.
@@ -40,15 +40,15 @@ mod tests {
     #[test]
     fn a_moment_has_the_order_of_its_instant_and_then_of_its_step() {
         let at = |ms| Timestamp::from_millis(ms).unwrap();
-        let order = [(0, 0), (0, 15), (1, 0), (1, 3), (2, 0)].map(|(ms, step)| Moment::new(at(ms), step));
+        let order = [(0, 0), (0, 15), (1, 0), (1, 3), (2, 0)].map(|(ms, step)| FeedTime::new(at(ms), step));
         assert!(order.is_sorted());
-        let last = Moment::new(Timestamp::MAX, 200);
-        for moment in order.into_iter().chain([last]) {
-            assert_eq!(Moment::from_bytes(moment.to_bytes()), Some(moment));
-            assert_eq!(Moment::new(moment.instant(), moment.step()), moment);
+        let last = FeedTime::new(Timestamp::MAX, 200);
+        for feed_time in order.into_iter().chain([last]) {
+            assert_eq!(FeedTime::from_bytes(feed_time.to_bytes()), Some(feed_time));
+            assert_eq!(FeedTime::new(feed_time.instant(), feed_time.step()), feed_time);
         }
         assert_eq!((last.instant(), last.step()), (Timestamp::MAX, 15));
-        assert_eq!(Moment::from_bytes([0xff; 8]), None);
-        assert_eq!(Moment::from_bytes(i64::MAX.to_be_bytes()), None);
+        assert_eq!(FeedTime::from_bytes([0xff; 8]), None);
+        assert_eq!(FeedTime::from_bytes(i64::MAX.to_be_bytes()), None);
     }
 }

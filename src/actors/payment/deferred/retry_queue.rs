@@ -16,7 +16,7 @@ const JITTER_SHARE: f64 = 0.1;
 const AGAIN: Backoff = Backoff::new(1_000, 30_000);
 
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct DeferredPayment {
     order: Order,
     /// How often the provider was called with these means.
     calls: u32,
@@ -27,26 +27,26 @@ pub(super) struct Entry {
 }
 
 #[derive(Debug)]
-pub(super) struct Agenda {
+pub(super) struct RetryQueue {
     payments_max: usize,
     /// How long an attempt may take, in milliseconds.
     attempt_ms: i64,
-    entries: BTreeMap<PaymentNo, Entry>,
+    entries: BTreeMap<PaymentNo, DeferredPayment>,
     due: BTreeSet<(Instant, PaymentNo)>,
     last: BTreeSet<(i64, PaymentNo)>,
 }
 
-impl Agenda {
+impl RetryQueue {
     /// An agenda for at most `payments_max` payments, each attempt of which takes at most `attempt_ms`.
-    pub(super) fn new(payments_max: usize, attempt_ms: i64) -> Agenda {
+    pub(super) fn new(payments_max: usize, attempt_ms: i64) -> RetryQueue {
         let (entries, due, last) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        Agenda { payments_max, attempt_ms, entries, due, last }
+        RetryQueue { payments_max, attempt_ms, entries, due, last }
     }
 
     /// A customer begins to pay: from now on these means are the ones to retry with. Nothing is remembered beyond the
     /// bound, or when the hold ends too soon for an attempt.
     pub(super) fn note(&mut self, order: &Order, now_ms: i64) {
-        self.forget_those_who_run_out(now_ms);
+        self.remove_expired(now_ms);
         let payment_no = order.subject.reservation_no.payment();
         let before = self.forget(&payment_no);
         let last_ms = order.hold_until.as_millis().saturating_sub(self.attempt_ms);
@@ -56,7 +56,7 @@ impl Agenda {
         // The outcome of a call with the same means may still be awaited.
         let calls = before.filter(|before| before.order.means == order.means).map_or(0, |before| before.calls);
         self.last.insert((last_ms, payment_no.clone()));
-        self.entries.insert(payment_no, Entry { order: order.clone(), calls, due: None, last_ms });
+        self.entries.insert(payment_no, DeferredPayment { order: order.clone(), calls, due: None, last_ms });
     }
 
     /// What is to be paid with what, as its customer wanted it last.
@@ -82,7 +82,7 @@ impl Agenda {
         self.due.insert((due, payment_no.clone()));
     }
 
-    /// As [`Agenda::put_off`], unless a retry is set already.
+    /// As [`RetryQueue::put_off`], unless a retry is set already.
     pub(super) fn resume(&mut self, payment_no: &PaymentNo, wait: Duration, jitter: f64, now: Instant) {
         if self.entries.get(payment_no).is_some_and(|entry| entry.due.is_none()) {
             self.put_off(payment_no, wait, jitter, now);
@@ -97,7 +97,7 @@ impl Agenda {
     }
 
     /// Ends the retries of a payment, and returns what was remembered of it.
-    pub(super) fn forget(&mut self, payment_no: &PaymentNo) -> Option<Entry> {
+    pub(super) fn forget(&mut self, payment_no: &PaymentNo) -> Option<DeferredPayment> {
         let entry = self.entries.remove(payment_no)?;
         self.last.remove(&(entry.last_ms, payment_no.clone()));
         if let Some(due) = entry.due {
@@ -108,7 +108,7 @@ impl Agenda {
 
     /// The payment that is to be tried now, if any: the one that has been due for longest.
     pub(super) fn next(&mut self, now: Instant, now_ms: i64) -> Option<PaymentNo> {
-        self.forget_those_who_run_out(now_ms);
+        self.remove_expired(now_ms);
         let (due, payment_no) = self.due.first().filter(|(due, _)| *due <= now).cloned()?;
         self.due.remove(&(due, payment_no.clone()));
         if let Some(entry) = self.entries.get_mut(&payment_no) {
@@ -124,11 +124,11 @@ impl Agenda {
 
     /// Removes all payments, and remembers none from now on.
     pub(super) fn close(&mut self) {
-        *self = Agenda::new(0, self.attempt_ms);
+        *self = RetryQueue::new(0, self.attempt_ms);
     }
 
     /// No secret is kept for longer than it may be of use.
-    pub(super) fn forget_those_who_run_out(&mut self, now_ms: i64) {
+    pub(super) fn remove_expired(&mut self, now_ms: i64) {
         while let Some((_, payment_no)) = self.last.first().filter(|(last_ms, _)| *last_ms <= now_ms).cloned() {
             self.forget(&payment_no);
         }
@@ -136,5 +136,5 @@ impl Agenda {
 }
 
 #[cfg(test)]
-#[path = "agenda_tests.rs"]
+#[path = "retry_queue_tests.rs"]
 mod tests;

@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
 /// How many reads run at once for each processor: more than one, since a read may have to wait for the disk.
-const PLACES_PER_PROCESSOR: usize = 2;
+const READS_PER_PROCESSOR: usize = 2;
 /// The usual time of a read is a moving average, in which the latest one weighs 1/16.
 const SMOOTHING: u64 = 16;
 /// A list may wait four fifths of what a search may, so that lists are shed first.
@@ -35,9 +35,9 @@ impl Reading {
     }
 }
 
-pub(super) struct ReadLane {
-    places: Semaphore,
-    places_max: usize,
+pub(super) struct ReadLimiter {
+    permits: Semaphore,
+    permits_max: usize,
     wait_max: Duration,
     waiting: AtomicUsize,
     /// How long a reading usually takes, in microseconds.
@@ -45,13 +45,13 @@ pub(super) struct ReadLane {
 }
 
 /// A turn, which ends when it is dropped.
-pub(super) struct Turn<'a> {
-    lane: &'a ReadLane,
+pub(super) struct ReadPermit<'a> {
+    lane: &'a ReadLimiter,
     begun: Instant,
-    _place: SemaphorePermit<'a>,
+    _permit: SemaphorePermit<'a>,
 }
 
-impl Drop for Turn<'_> {
+impl Drop for ReadPermit<'_> {
     fn drop(&mut self) {
         self.lane.took(self.begun.elapsed());
     }
@@ -73,19 +73,19 @@ impl Drop for Waiting<'_> {
     }
 }
 
-impl ReadLane {
+impl ReadLimiter {
     /// A lane for the processors of this machine, in which a search waits no longer than `wait_max`.
-    pub(super) fn new(wait_max: Duration) -> ReadLane {
+    pub(super) fn new(wait_max: Duration) -> ReadLimiter {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        ReadLane::with_places(processors * PLACES_PER_PROCESSOR, wait_max)
+        ReadLimiter::with_permits(processors * READS_PER_PROCESSOR, wait_max)
     }
 
-    fn with_places(places_max: usize, wait_max: Duration) -> ReadLane {
-        let (places, waiting, usual_us) = (Semaphore::new(places_max), AtomicUsize::new(0), AtomicU64::new(0));
+    fn with_permits(permits_max: usize, wait_max: Duration) -> ReadLimiter {
+        let (permits, waiting, usual_us) = (Semaphore::new(permits_max), AtomicUsize::new(0), AtomicU64::new(0));
         for reading in [Reading::Search, Reading::List] {
             shed_total(reading).increment(0);
         }
-        ReadLane { places, places_max, wait_max, waiting, usual_us }
+        ReadLimiter { permits, permits_max, wait_max, waiting, usual_us }
     }
 
     /// Whether a reading that comes now would have its turn in time.
@@ -101,16 +101,16 @@ impl ReadLane {
     ///
     /// # Errors
     /// `Overloaded` when it would take too long, at once if that can be foreseen.
-    pub(super) async fn enter(&self, reading: Reading) -> Result<Turn<'_>> {
+    pub(super) async fn enter(&self, reading: Reading) -> Result<ReadPermit<'_>> {
         self.check(reading)?;
         let waiting = Waiting::new(&self.waiting);
         let until = Instant::now() + self.bound(reading);
         // The semaphore is never closed, so the only failure is the timeout.
-        let Ok(Ok(place)) = timeout_at(until, self.places.acquire()).await else {
+        let Ok(Ok(permit)) = timeout_at(until, self.permits.acquire()).await else {
             return Err(turned_away(reading, self.expected()));
         };
         drop(waiting);
-        Ok(Turn { lane: self, begun: Instant::now(), _place: place })
+        Ok(ReadPermit { lane: self, begun: Instant::now(), _permit: permit })
     }
 
     fn bound(&self, reading: Reading) -> Duration {
@@ -123,7 +123,7 @@ impl ReadLane {
     fn expected(&self) -> Duration {
         let waiting = self.waiting.load(Ordering::Relaxed) as u64;
         let usual_us = self.usual_us.load(Ordering::Relaxed);
-        Duration::from_micros(waiting.saturating_mul(usual_us) / self.places_max.max(1) as u64)
+        Duration::from_micros(waiting.saturating_mul(usual_us) / self.permits_max.max(1) as u64)
     }
 
     fn took(&self, time: Duration) {
@@ -153,7 +153,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_would_wait_too_long_is_sent_away_at_once_and_lists_first() {
-        let lane = Arc::new(ReadLane::with_places(1, SECOND));
+        let lane = Arc::new(ReadLimiter::with_permits(1, SECOND));
         lane.usual_us.store(100_000, Ordering::Relaxed);
         let turn = lane.enter(Reading::Search).await.unwrap();
         let waiting: Vec<_> = (0..9)
@@ -175,7 +175,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_longer_than_the_bound_whatever_was_expected() {
-        let lane = ReadLane::with_places(1, SECOND);
+        let lane = ReadLimiter::with_permits(1, SECOND);
         let _turn = lane.enter(Reading::List).await.unwrap();
         let begun = Instant::now();
         assert!(lane.enter(Reading::Search).await.is_err());
@@ -184,7 +184,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_usual_time_follows_what_readings_take() {
-        let lane = ReadLane::with_places(2, SECOND);
+        let lane = ReadLimiter::with_permits(2, SECOND);
         for _ in 0..200 {
             let _turn = lane.enter(Reading::List).await.unwrap();
             tokio::time::sleep(Duration::from_millis(20)).await;

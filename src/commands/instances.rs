@@ -1,20 +1,20 @@
-//! A service that outlives its journal. A generation is everything that is built on one open journal: actors, read
-//! models and routes. When the journal fails, the next generation starts as after a restart of the process, behind the
-//! same listener. Never repairs what is stored. Two generations never have the store at the same time: the lock of the
+//! A service that outlives its journal. An instance is everything that is built on one open journal: actors, read
+//! models and routes. When the journal fails, the next instance starts as after a restart of the process, behind the
+//! same listener. Never repairs what is stored. Two instances never have the store at the same time: the lock of the
 //! data directory prevents that.
 
-use super::settings::{app_settings, front_settings, rate_limit, store_options};
+use super::settings::{app_settings, http_settings, rate_limit, store_options};
 use anyhow::Context as _;
 use metrics::{counter, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
-use rentcar::actors::app::{App, Foundation};
+use rentcar::actors::app::{App, Ports};
 use rentcar::actors::runtime::{Clock, SystemClock};
-use rentcar::config::Config;
+use rentcar::config::Settings;
 use rentcar::http::admission::Admission;
 use rentcar::http::server::Drained;
 use rentcar::http::storage::Storage;
 use rentcar::http::swappable::SwappableService;
-use rentcar::http::{Front, routes};
+use rentcar::http::{HttpState, routes};
 use rentcar::providers::PaymentProvider;
 use rentcar::providers::sandbox::Sandbox;
 use rentcar::store::journal::Journal;
@@ -33,7 +33,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 const LOOK_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// The longest pause between two attempts to open the store.
 const OPEN_PAUSE_MAX: Duration = Duration::from_secs(10);
-/// The drain of a failed generation: what is under way on it can only fail.
+/// The drain of a failed instance: what is under way on it can only fail.
 const FAILED_DRAIN: Duration = Duration::from_secs(2);
 /// How long a failed store may take to end before only another process can help.
 const RELEASE_MAX: Duration = Duration::from_mins(1);
@@ -41,9 +41,9 @@ const RELEASE_MAX: Duration = Duration::from_mins(1);
 const ROOM_EVERY: Duration = Duration::from_secs(1);
 const MIB: u64 = 1024 * 1024;
 
-/// What all generations of a process share.
-pub struct Ground {
-    config: Config,
+/// What all instances of a process share.
+pub struct InstanceSupervisor {
+    config: Settings,
     fault_injection: bool,
     provider: Arc<dyn PaymentProvider>,
     sandbox: Option<Sandbox>,
@@ -54,16 +54,16 @@ pub struct Ground {
 }
 
 /// Everything that is built on one journal.
-pub struct Generation {
+pub struct Instance {
     journal: Arc<SledJournal>,
     app: App,
-    front: Arc<Front>,
+    front: Arc<HttpState>,
     sandbox: Option<Sandbox>,
-    /// Ends readiness and event streams of this generation.
+    /// Ends readiness and event streams of this instance.
     end: CancellationToken,
 }
 
-impl Generation {
+impl Instance {
     pub fn routes(&self) -> BoxedFilter<(Response,)> {
         routes(&self.front, self.sandbox.clone())
     }
@@ -93,44 +93,46 @@ async fn pause(stop: &CancellationToken, pause: &mut Duration, max: Duration) ->
 }
 
 /// Runs work that may block for ever on a dead disk on a thread of its own, which no shutdown of the runtime waits for.
-async fn apart<T: Send + 'static>(work: impl FnOnce() -> anyhow::Result<T> + Send + 'static) -> anyhow::Result<T> {
+async fn on_own_thread<T: Send + 'static>(
+    work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
     let (done, outcome) = tokio::sync::oneshot::channel();
     let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || drop(done.send(work())));
     thread.context("no thread to open the store on")?;
     outcome.await.context("the thread that opens the store has ended")?
 }
 
-impl Ground {
+impl InstanceSupervisor {
     pub fn new(
-        config: Config,
+        config: Settings,
         fault_injection: bool,
         (provider, sandbox): (Arc<dyn PaymentProvider>, Option<Sandbox>),
         metrics: PrometheusHandle,
         stop: CancellationToken,
-    ) -> Ground {
+    ) -> InstanceSupervisor {
         let (clock, admission) = (Arc::new(SystemClock::default()), Arc::new(Admission::new(rate_limit(&config))));
-        Ground { config, fault_injection, provider, sandbox, clock, metrics, admission, stop }
+        InstanceSupervisor { config, fault_injection, provider, sandbox, clock, metrics, admission, stop }
     }
 
     pub fn admission(&self) -> Arc<Admission> {
         Arc::clone(&self.admission)
     }
 
-    /// Opens the store and starts a generation on it.
+    /// Opens the store and starts an instance on it.
     ///
     /// # Errors
     /// When the store cannot be opened or read.
-    pub async fn start(&self) -> anyhow::Result<Generation> {
+    pub async fn start(&self) -> anyhow::Result<Instance> {
         let (data, options) = (self.config.store.data.clone(), store_options(&self.config));
-        let (journal, views) = apart(move || {
+        let (journal, views) = on_own_thread(move || {
             let opened = SledJournal::open(&data, &options);
             let journal = opened.with_context(|| format!("the data directory {} cannot be used", data.display()))?;
             let views = journal.views().context("the read models cannot be opened")?;
             Ok((Arc::new(journal), Arc::new(views)))
         })
         .await?;
-        match self.stand_on(&journal, views).await {
-            Ok(generation) => Ok(generation),
+        match self.start_on(&journal, views).await {
+            Ok(instance) => Ok(instance),
             Err(error) => {
                 let release = journal.release();
                 let _ = tokio::time::timeout(FAILED_DRAIN, done(&release)).await;
@@ -139,26 +141,26 @@ impl Ground {
         }
     }
 
-    async fn stand_on(&self, journal: &Arc<SledJournal>, views: Arc<SledViews>) -> anyhow::Result<Generation> {
+    async fn start_on(&self, journal: &Arc<SledJournal>, views: Arc<SledViews>) -> anyhow::Result<Instance> {
         let (clock, provider) = (Arc::clone(&self.clock), Arc::clone(&self.provider));
-        let foundation = Foundation { journal: Arc::clone(journal) as _, views, clock, provider };
-        let app = App::start(foundation, app_settings(&self.config)).await?;
+        let ports = Ports { journal: Arc::clone(journal) as _, views, clock, provider };
+        let app = App::start(ports, app_settings(&self.config)).await?;
         let end = self.stop.child_token();
-        let settings = front_settings(&self.config, self.fault_injection)?;
+        let settings = http_settings(&self.config, self.fault_injection)?;
         let (metrics, admission) = (Some(self.metrics.clone()), Arc::clone(&self.admission));
-        let front = Front::new(Arc::clone(&app.service), settings, end.clone(), metrics, admission);
+        let front = HttpState::new(Arc::clone(&app.service), settings, end.clone(), metrics, admission);
         front.set_ready(true);
         gauge!("rentcar_journal_up").set(1.0);
-        Ok(Generation { journal: Arc::clone(journal), app, front, sandbox: self.sandbox.clone(), end })
+        Ok(Instance { journal: Arc::clone(journal), app, front, sandbox: self.sandbox.clone(), end })
     }
 
-    /// Runs one generation after the other until told to stop, and then ends the last one.
+    /// Runs one instance after the other until told to stop, and then ends the last one.
     ///
     /// # Errors
-    /// When there is no generation at that moment whose journal could be closed.
-    pub async fn go_on(
+    /// When there is no instance at that moment whose journal could be closed.
+    pub async fn run(
         &self,
-        mut generation: Generation,
+        mut instance: Instance,
         swappable: &SwappableService,
         serving: JoinHandle<Drained>,
     ) -> anyhow::Result<()> {
@@ -166,37 +168,37 @@ impl Ground {
         let closed = loop {
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => break self.close(&generation, serving).await,
-                () = generation.journal.ended() => {}
+                () = self.stop.cancelled() => break self.close(&instance, serving).await,
+                () = instance.journal.ended() => {}
             }
-            match self.renew(&generation).await {
+            match self.restart(&instance).await {
                 Some(next) => {
                     swappable.swap(next.routes());
-                    self.admission.storage.back();
+                    self.admission.storage.set_recovered();
                     counter!("rentcar_journal_recoveries_total").increment(1);
                     tracing::warn!("journal recovered");
-                    generation = next;
+                    instance = next;
                 }
-                None => break self.close(&generation, serving).await,
+                None => break self.close(&instance, serving).await,
             }
         };
         watching.abort();
         closed
     }
 
-    async fn close(&self, generation: &Generation, serving: JoinHandle<Drained>) -> anyhow::Result<()> {
+    async fn close(&self, instance: &Instance, serving: JoinHandle<Drained>) -> anyhow::Result<()> {
         super::log_drained(serving.await?);
-        generation.stop(Duration::from_millis(self.config.server.shutdown_drain_ms).max(Duration::from_secs(1))).await;
-        Ok(generation.journal.close().await?)
+        instance.stop(Duration::from_millis(self.config.server.shutdown_drain_ms).max(Duration::from_secs(1))).await;
+        Ok(instance.journal.close().await?)
     }
 
-    /// The generation after one whose journal has failed; `None` when the process is told to stop before.
-    async fn renew(&self, failed: &Generation) -> Option<Generation> {
+    /// The instance after one whose journal has failed; `None` when the process is told to stop before.
+    async fn restart(&self, failed: &Instance) -> Option<Instance> {
         let why = failed.journal.failure().unwrap_or_default();
         tracing::error!(reason = why, "journal failed, changes are refused until it recovers");
         counter!("rentcar_journal_failures_total").increment(1);
         gauge!("rentcar_journal_up").set(0.0);
-        self.admission.storage.out(&why);
+        self.admission.storage.set_failed(&why);
         failed.front.set_ready(false);
         self.until_the_disk_takes_writes(&why).await?;
         failed.stop(FAILED_DRAIN).await;
@@ -204,24 +206,24 @@ impl Ground {
         let mut next = PAUSE_MIN;
         loop {
             match self.start().await {
-                Ok(generation) => return Some(generation),
+                Ok(instance) => return Some(instance),
                 Err(error) => {
                     tracing::error!(reason = format!("{error:#}"), "journal not recovered, will be retried");
-                    self.admission.storage.out(&format!("{why}; opening it again: {error:#}"));
+                    self.admission.storage.set_failed(&format!("{why}; opening it again: {error:#}"));
                 }
             }
             pause(&self.stop, &mut next, OPEN_PAUSE_MAX).await?;
         }
     }
 
-    /// Meanwhile the failed generation still serves reads from what is committed.
+    /// Meanwhile the failed instance still serves reads from what is committed.
     async fn until_the_disk_takes_writes(&self, why: &str) -> Option<()> {
         let mut next = PAUSE_MIN;
         loop {
             let data = self.config.store.data.clone();
-            let Err(error) = apart(move || Ok(takes_writes(&data)?)).await else { return Some(()) };
+            let Err(error) = on_own_thread(move || Ok(takes_writes(&data)?)).await else { return Some(()) };
             tracing::warn!(reason = format!("{error:#}"), "disk still refuses writes");
-            self.admission.storage.out(&format!("{why}; the disk takes no writes yet: {error:#}"));
+            self.admission.storage.set_failed(&format!("{why}; the disk takes no writes yet: {error:#}"));
             pause(&self.stop, &mut next, LOOK_PAUSE_MAX).await?;
         }
     }
@@ -232,8 +234,8 @@ impl Ground {
             if begun.elapsed() > RELEASE_MAX {
                 self.admission
                     .storage
-                    .out("the failed store does not let go of its files; only a restart of the process helps");
-                self.admission.storage.beyond_this_process();
+                    .set_failed("the failed store does not let go of its files; only a restart of the process helps");
+                self.admission.storage.set_needs_restart();
             }
             pause(&self.stop, &mut PAUSE_MIN.clone(), PAUSE_MIN).await?;
         }
@@ -248,12 +250,12 @@ async fn done(release: &Release) {
 }
 
 /// Keeps the admission informed of free space and scheduling delay, until it is dropped.
-async fn watch(config: Config, admission: Arc<Admission>) {
+async fn watch(config: Settings, admission: Arc<Admission>) {
     let target = Duration::from_millis(config.server.shed_scheduling_delay_ms);
     tokio::join!(watch_room(config, &admission.storage), admission.shedder.watch(target));
 }
 
-async fn watch_room(config: Config, storage: &Storage) {
+async fn watch_room(config: Settings, storage: &Storage) {
     let (data, min) = (config.store.data, config.store.disk_free_mib_min.saturating_mul(MIB));
     loop {
         if let Ok(free) = free_bytes(&data) {
