@@ -122,7 +122,7 @@ async fn main() -> anyhow::Result<()> {
         }
     }
 
-    // The context's actors are killed; supervision brings them back, and the journal what they knew.
+    // The context's actors are killed; the supervisor restarts them, and they load their state from the journal.
     system.control().kill("counter").await?;
     loop {
         match counters.ask("apples", Command::Show, Ask::external(Duration::from_secs(1))).await {

@@ -425,8 +425,11 @@ mod tests {
         assert_eq!(config.payment.bulkhead, BulkheadSettings::default());
         let unsettled = UnsettledSettings::default();
         let seconds = |seconds: u32| Duration::from_secs(seconds.into());
-        assert_eq!(seconds(config.payment.overdue_seconds), unsettled.alarm_after);
-        assert_eq!(seconds(config.payment.lookup_interval_seconds_max), Duration::from_millis(unsettled.ask_ms_max));
+        assert_eq!(seconds(config.payment.overdue_seconds), unsettled.overdue_after);
+        assert_eq!(
+            seconds(config.payment.lookup_interval_seconds_max),
+            Duration::from_millis(unsettled.lookup_interval_ms_max)
+        );
     }
 
     #[test]

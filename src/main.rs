@@ -69,7 +69,7 @@ enum Command {
     Reconcile(reconcile::Options),
     /// Print the settings in force.
     #[command(after_help = help::config())]
-    Settings(serve::Options),
+    Config(serve::Options),
     /// Walk the whole story against a running service and check every outcome.
     #[command(after_help = help::demo())]
     Demo {
@@ -90,7 +90,7 @@ fn main() -> ExitCode {
         Command::Import { data, input } => maintenance::import(&data, input.as_deref()),
         Command::RebuildViews(data) => maintenance::rebuild_views(&data),
         Command::Reconcile(options) => reconcile::run(&options),
-        Command::Settings(options) => serve::print_config(&options),
+        Command::Config(options) => serve::print_config(&options),
         Command::Demo { url } => commands::block_on(commands::demo::run(&url)),
     };
     match done {

@@ -26,7 +26,7 @@ const LAYERS: [(&str, &[&str]); 8] = [
 /// Those who put everything together.
 const ANY: [&str; 4] = ["main", "lib", "config", "commands"];
 
-/// Single ways that are open beside the layers: who, and which path.
+/// Exceptions that are allowed beside the layers: who, and which path.
 const DOORS: [(&str, &str); 7] = [
     // The front door asks the service, in its words, and shows the bulkhead to operators.
     ("src/http/", "actors::api"),
@@ -40,7 +40,7 @@ const DOORS: [(&str, &str); 7] = [
     ("src/http/routes.rs", "providers::sandbox"),
 ];
 
-/// Ways that are closed within or between layers although the layers would allow them: who, which path, and why.
+/// Dependencies that are forbidden although the layers would allow them: who, which path, and why.
 const WALLS: [(&str, &str, &str); 10] = [
     ("src/actors/bulkhead/", "domain", "the bulkhead knows permits and calls, and neither money nor payments"),
     ("src/actors/runtime/", "domain", "the runtime knows no cars, so that another project can use it"),
@@ -257,7 +257,7 @@ fn module_of(path: &str) -> Vec<String> {
     inside.split('/').filter(|part| *part != "mod").map(str::to_owned).collect()
 }
 
-/// Follows one path from a token on, into every branch of a `use` tree; answers where it ends.
+/// Follows one path from a token on, into every branch of a `use` tree; returns where it ends.
 fn follow(
     tokens: &[(usize, String)],
     mut at: usize,

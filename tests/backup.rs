@@ -1,5 +1,5 @@
-//! `rentcar backup`: an archive of a service that goes on. It is what the service held at one moment, with everything that was
-//! acknowledged before; a service that is made of it goes on from there; and one that is not whole is never taken for one.
+//! `rentcar backup`: an archive of a running service. It is a consistent snapshot with everything acknowledged before; a
+//! service restored from it goes on from there; and an incomplete archive is never accepted.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must say so")]
 
 mod common;
@@ -55,7 +55,7 @@ async fn back_up(url: &str, output: &Path) -> Ended {
     end_of(begin_backup(url, output)).await
 }
 
-/// A backup that is whole; answers its lines.
+/// A complete backup; returns its lines.
 async fn whole_backup(url: &str, output: &Path) -> String {
     let ended = back_up(url, output).await;
     assert!(ended.status.success(), "{}", ended.complaint);
@@ -104,7 +104,7 @@ async fn everything_acknowledged_is_there(api: &Api, memories: &[Memory]) {
     checks.buffer_unordered(ASKED_AT_ONCE).collect::<Vec<()>>().await;
 }
 
-/// What an archive says of its own moment: nothing refers to an event that is not in it.
+/// An archive is consistent: nothing in it refers to an event that is not in it.
 fn assert_one_moment(archive: &str) {
     let place = |line: &Value| (line["context"].as_str().unwrap().to_owned(), line["shard"].as_u64().unwrap());
     let (mut heads, lines) = (HashMap::new(), lines(archive));
@@ -125,7 +125,7 @@ fn assert_one_moment(archive: &str) {
     assert!(caused > 20, "hardly anything refers to anything");
 }
 
-/// The service that an archive makes has what was acknowledged before, and takes new bookings.
+/// A service restored from an archive has what was acknowledged before, and takes new bookings.
 async fn goes_on_from(archive: &Path, options: Options, before: &[Memory], cars: &[String]) {
     let restored = TestServer::restored(options, archive).await;
     everything_acknowledged_is_there(&restored, before).await;
@@ -252,7 +252,7 @@ async fn one_backup_is_made_at_a_time_and_whoever_leaves_makes_room() {
     assert!(ended.complaint.contains("another backup is being made: wait"), "{}", ended.complaint);
     assert!(ended.complaint.contains("backup_running"), "{}", ended.complaint);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left of a backup that was refused");
-    // Who does not read holds up nobody who books.
+    // A client that does not read does not block bookings.
     let car_no = server.register_car().await;
     server.reserve(&car_no, &unique("cust"), 1, 2).await;
     drop(first);
@@ -387,7 +387,7 @@ async fn a_backup_that_cannot_be_made_names_the_cause_and_what_to_do() {
     assert_eq!(std::fs::read_to_string(&output).unwrap(), "dear");
     let ended = back_up(&server.url, &folder.path().join("nowhere").join("backup.jsonl")).await;
     assert!(!ended.status.success() && ended.complaint.contains("cannot be created"), "{}", ended.complaint);
-    // What is left of one that was killed is in nobody's way.
+    // Leftovers of a killed backup do not block the next one.
     let second = folder.path().join("second.jsonl");
     std::fs::write(part_of(&second), vec![b'x'; 1_000_000]).unwrap();
     whole_backup(&server.url, &second).await;

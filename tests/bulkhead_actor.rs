@@ -1,4 +1,4 @@
-//! The bulkhead as an actor: places, queue, restarts, and a sandbox provider behind it that is slow or dead.
+//! The bulkhead as an actor: permits, queue, restarts, and a sandbox provider behind it that is slow or dead.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -27,7 +27,6 @@ impl Actor for Keeper {
         Ok((handle, child))
     }
 
-    /// Kills the child.
     async fn handle(&self, _: ActorRef<()>, (): (), state: &mut Self::State) -> Result<(), ActorProcessingErr> {
         state.1.kill();
         Ok(())
@@ -98,7 +97,7 @@ fn charge(number: u32) -> Charge {
     }
 }
 
-/// Pays through the bulkhead; answers whether the provider was called.
+/// Pays through the bulkhead; returns whether the provider was called.
 async fn pay(handle: &BulkheadHandle, sandbox: &Sandbox, number: u32) -> bool {
     let Ok(permit) = handle.enter(Lane::Charge, soon()).await else { return false };
     let answer = sandbox.charge(charge(number)).await;

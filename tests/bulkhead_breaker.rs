@@ -1,4 +1,4 @@
-//! The circuit breaker: examples, and what holds whatever happens.
+//! The circuit breaker: examples, and invariants of any sequence of calls.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! The limiter before the provider: what holds whatever happens, and that neither lane waits for the other for ever.
+//! The limiter in front of the provider: invariants, and no starvation of either lane.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 

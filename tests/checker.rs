@@ -1,9 +1,9 @@
-//! The judge of the power cuts has teeth: what must never happen does not get past it.
+//! Tests of the checker: it finds whatever must never happen.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must say so")]
 
 mod common;
 
-use common::checker::{Moved, history_is_sound, money_disagrees, money_moved, no_overlap};
+use common::checker::{ProviderMovements, history_is_sound, money_disagrees, money_moved, no_overlap};
 use common::export::{Event, events};
 use serde_json::{Value, json};
 
@@ -96,14 +96,14 @@ fn a_key_that_moves_money_twice_does_not_pass() {
 fn money_that_does_not_agree_is_told() {
     let reservation = |status: &str| json!({"status": status, "price": {"amount": 5, "currency": "KRW"}});
     let payment = |status: &str, charged: u64, refunded: u64| json!({"status": status, "chargedAmount": charged, "refundedAmount": refunded});
-    let moved = |charged: u64, refunded: u64| Moved { charged, refunded, charges: 1, refunds: 0 };
-    let wrong = |status: &str, payment: &Value, moved: Moved| {
+    let moved = |charged: u64, refunded: u64| ProviderMovements { charged, refunded, charges: 1, refunds: 0 };
+    let wrong = |status: &str, payment: &Value, moved: ProviderMovements| {
         money_disagrees(&reservation(status), Some(payment), moved).is_some()
     };
     assert!(!wrong("CONFIRMED", &payment("APPROVED", 5, 0), moved(5, 0)));
     assert!(!wrong("CANCELLED", &payment("CANCELLED", 5, 5), moved(5, 5)));
-    assert!(wrong("CONFIRMED", &payment("APPROVED", 5, 0), Moved::default()), "charged by our books only");
-    assert!(wrong("CONFIRMED", &payment("APPROVED", 0, 0), Moved::default()), "confirmed and not paid");
+    assert!(wrong("CONFIRMED", &payment("APPROVED", 5, 0), ProviderMovements::default()), "charged by our books only");
+    assert!(wrong("CONFIRMED", &payment("APPROVED", 0, 0), ProviderMovements::default()), "confirmed and not paid");
     assert!(wrong("CANCELLED", &payment("CANCELLED", 5, 0), moved(5, 0)), "not given back");
     assert!(wrong("PAYMENT_PENDING", &payment("UNKNOWN", 0, 0), moved(5, 0)), "taken and not known");
 }

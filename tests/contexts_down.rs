@@ -1,4 +1,4 @@
-//! Contexts that are down or keep dying: reservations go on, reads answer, and everybody catches up.
+//! Contexts that are down or keep failing: reservations and reads go on, and everything catches up.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must say so")]
 
 mod common;

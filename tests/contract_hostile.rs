@@ -1,4 +1,4 @@
-//! Hostile input: always a refusal with a code, never a 5xx, and nothing has changed.
+//! Malicious input: always refused with a code, never a 5xx, and nothing changes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must say so")]
 
 mod common;

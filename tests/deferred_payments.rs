@@ -1,4 +1,4 @@
-//! Whoever is turned away from paying is paid for by the service itself, before the hold runs out and without any further
+//! A payment that was turned away is made by the service itself, before the hold runs out and without any further
 //! request: once, and only as long as it makes sense.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must say so")]
 
@@ -34,7 +34,7 @@ async fn a_retry_was(api: &Api, outcome: &str) {
     eventually(&what, SOON, async || api.get("/metrics").await.expect(200).text.contains(&counted)).await;
 }
 
-/// Reserves with means and is turned away from paying; answers the reservation's number and what was answered.
+/// Reserves with means and is turned away from paying; returns the reservation's number and what was answered.
 async fn turned_away(api: &Api, customer_no: &str, payment: &Value) -> (String, Answer) {
     let mut body = booking(&api.register_car().await, customer_no, &in_days(2), &in_days(3));
     body["payment"] = payment.clone();

@@ -1,4 +1,4 @@
-//! `rentcar demo` walks the story as often as wanted, and says so with its exit code when something is not as told.
+//! `rentcar demo` can be repeated, and its exit code tells when a step does not give the expected result.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must say so")]
 
 mod common;

@@ -1,5 +1,5 @@
 //! All contexts together, in any order of steps, with every step and every policy repeated, delayed and thrown
-//! back: what must be true is true after every step, and in the end everything is settled.
+//! back: the invariants hold after every step, and in the end nothing is pending.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says by a panic what is wrong")]
 

@@ -10,11 +10,11 @@ use proptest::prelude::*;
 use rentcar::domain::cancellation::Quote;
 use rentcar::domain::ids::{CarNo, CustomerNo};
 use rentcar::domain::time::Timestamp;
-use rentcar::domain::{CorruptHistory, Subject, customer, fleet, payment, rental, reservation};
+use rentcar::domain::{BookingRef, CorruptHistory, customer, fleet, payment, rental, reservation};
 use rentcar::store::journal::DOCUMENT_BYTES_MAX;
 use rentcar::store::schema;
 
-fn subjects() -> impl Strategy<Value = Subject> {
+fn subjects() -> impl Strategy<Value = BookingRef> {
     (0..4_u8).prop_map(|number| subject(&format!("r{number}")))
 }
 
@@ -26,7 +26,7 @@ fn reservation_events() -> impl Strategy<Value = reservation::Event> {
     use reservation::Event as E;
     let blocks = || (0..3_u8).prop_map(|number| block_no(&format!("b{number}")));
     prop_oneof![
-        (0..5_u64).prop_map(|revision| E::Enrolled(car(revision, 45_000))),
+        (0..5_u64).prop_map(|revision| E::CarPut(car(revision, 45_000))),
         Just(E::Retired),
         (blocks(), 0..9_i64).prop_map(|(block_no, from)| E::Blocked { block_no, block: block(from, from + 1) }),
         blocks().prop_map(|block_no| E::Unblocked { block_no }),
@@ -225,8 +225,8 @@ proptest! {
 }
 
 /// A subject whose numbers are as long as numbers may be.
-fn longest(number: usize) -> Subject {
-    Subject {
+fn longest(number: usize) -> BookingRef {
+    BookingRef {
         reservation_no: reservation_no(&format!("{}{number:03}", "가".repeat(29))),
         serial: u64::MAX,
         customer_no: CustomerNo::parse(&"가".repeat(32)).unwrap(),
@@ -242,7 +242,7 @@ fn the_fullest_calendar_of_the_longest_numbers_fits_into_its_document() {
         let events = decide(&state, command, &terms, at(0)).unwrap();
         events.iter().fold(state, |state, event| evolve(state, event).unwrap())
     };
-    let mut state = evolve(State::default(), &Event::Enrolled(car(1, 45_000))).unwrap();
+    let mut state = evolve(State::default(), &Event::CarPut(car(1, 45_000))).unwrap();
     for number in 0..CLOSED_KEPT_MAX + terms.bookings_max {
         let from = i64::try_from(number).unwrap();
         let subject = longest(number);

@@ -114,7 +114,7 @@ impl Run {
         assert_eq!(self.tell(command).map(|events| events.len()), expected, "{command:?}");
         if expected.is_ok() {
             if how == Taken::Held {
-                // A reservation is the moment at which blocks that are over are forgotten.
+                // Blocks that are over are dropped at the next reservation.
                 let now = self.model.now;
                 self.model.taken.retain(|_, &mut (_, end, how)| how != Taken::Blocked || now < end);
             }
@@ -162,7 +162,7 @@ impl Run {
         let over_since = self.model.taken.get(name).and_then(|&(_, end, _)| self.model.now.checked_sub(end));
         let over = over_since.is_some();
         let reservation_no = reservation_no(name);
-        // What the model says the step leads to, when it leads anywhere.
+        // The result according to the model, if any.
         let (command, after) = match step {
             Step::Unblock { .. } => {
                 (Command::Unblock { block_no: block_no(name) }, (how == Some(Taken::Blocked)).then_some(None))
@@ -220,7 +220,7 @@ proptest! {
     #[test]
     fn a_taken_period_is_never_given_away_and_a_free_one_never_refused(steps in prop::collection::vec(steps(), 0..150)) {
         let mut run = Run {
-            state: evolve(State::default(), &Event::Enrolled(car(1, 45_000))).unwrap(),
+            state: evolve(State::default(), &Event::CarPut(car(1, 45_000))).unwrap(),
             model: Model::default(),
             terms: Terms { past_tolerance_ms: 0, ..Terms::default() },
             names: vec![],

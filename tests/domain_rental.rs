@@ -1,5 +1,4 @@
-//! What a rental makes of each command in each state: the events that follow, nothing when
-//! it is already so, or the rule that stands against it.
+//! Every command in every state of a rental: the events, no change, or the rule that it breaks.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says by a panic what is wrong")]
 #![allow(clippy::needless_pass_by_value, reason = "a table of literals reads best without borrows")]

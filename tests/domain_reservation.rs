@@ -1,5 +1,4 @@
-//! What a calendar makes of each command in each state: the events that follow, nothing when
-//! it is already so, or the rule that stands against it.
+//! Every command in every state of a calendar: the events, no change, or the rule that it breaks.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says by a panic what is wrong")]
 #![allow(clippy::needless_pass_by_value, reason = "a table of literals reads best without borrows")]
@@ -11,7 +10,7 @@ use rentcar::domain::cancellation::Quote;
 use rentcar::domain::reservation::{Command, DayCounting, Event, Rejection, State, Terms, decide, evolve};
 use rentcar::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS, Period, Timestamp};
 
-/// Given these events and that instant, when this is asked for, then that follows.
+/// Given events and an instant, when a command is decided, then this follows.
 fn check_at(now: Timestamp, given: &[Event], when: &Command, then: Result<Vec<Event>, Rejection>) {
     check_on(&Terms::default(), now, given, when, then);
 }
@@ -29,7 +28,7 @@ fn check(given: &[Event], when: &Command, then: Result<Vec<Event>, Rejection>) {
 }
 
 fn enrolled() -> Event {
-    Event::Enrolled(car(1, 45_000))
+    Event::CarPut(car(1, 45_000))
 }
 
 fn held(no: &str, from: i64, to: i64) -> Event {
@@ -82,10 +81,10 @@ fn of(no: &str) -> [Command; 5] {
 
 #[test]
 fn only_newer_news_of_a_car_is_taken_over() {
-    check(&[], &Command::Enrol(car(1, 45_000)), Ok(vec![enrolled()]));
-    check(&[enrolled()], &Command::Enrol(car(1, 99)), Ok(vec![]));
+    check(&[], &Command::PutCar(car(1, 45_000)), Ok(vec![enrolled()]));
+    check(&[enrolled()], &Command::PutCar(car(1, 99)), Ok(vec![]));
     let newer = car(2, 50_000);
-    check(&[enrolled()], &Command::Enrol(newer.clone()), Ok(vec![Event::Enrolled(newer)]));
+    check(&[enrolled()], &Command::PutCar(newer.clone()), Ok(vec![Event::CarPut(newer)]));
 }
 
 #[test]
@@ -184,7 +183,7 @@ fn from_the_end_of_its_period_on_a_reservation_can_be_neither_paid_nor_cancelled
     }
     check_at(last, &paid, &pick_up, Ok(vec![Event::PickedUp { subject: subject("r1"), at: last }]));
     check_at(last, &pending, &confirm, Ok(vec![confirmed("r1", 1, 2)]));
-    // An approval that is learnt too late closes the reservation unpaid.
+    // An approval that arrives too late closes the reservation unpaid.
     check_at(end, &pending, &confirm, Ok(vec![Event::Expired { subject: subject("r1"), at: end }]));
     let out = [&paid[..], &[picked_up("r1")]].concat();
     check_at(end, &out, &cancel, Err(Rejection::ReservationClosed));
@@ -258,7 +257,7 @@ fn a_car_is_handed_over_to_whom_it_belongs_now() {
     let at_day = |day: i64| at(day * DAY_MS + MINUTE_MS);
     let handed_over = |no, at| Ok(vec![Event::PickedUp { subject: subject(no), at }]);
     let not_available = || Err(Rejection::CarNotAvailable);
-    // In another's period, whether that one comes or not; in a block that has begun; before an unpaid hold.
+    // In the period of another reservation, picked up or not; in a block that has begun; before an unpaid hold.
     for (day, no, then) in [
         (1, "r1", handed_over("r1", at_day(1))),
         (1, "r2", not_available()),
@@ -313,7 +312,7 @@ fn calendar_days_are_charged_as_they_are_counted_however_many_hours_they_have() 
         let [Event::Held { price, .. }] = events[..] else { panic!("{events:?}") };
         Ok(price)
     };
-    let Event::Enrolled(rate) = enrolled() else { panic!("not enrolled") };
+    let Event::CarPut(rate) = enrolled() else { panic!("not enrolled") };
     let times = |days: u64| Ok(rate.daily_rate.times(days).unwrap());
     assert_eq!(price(25, DayCounting::Hours), times(2));
     assert_eq!(price(25, DayCounting::CalendarDays(1)), times(1));
@@ -326,7 +325,7 @@ fn calendar_days_are_charged_as_they_are_counted_however_many_hours_they_have() 
 
 #[test]
 fn a_price_that_money_cannot_be_is_refused() {
-    let dear = Event::Enrolled(car(1, rentcar::domain::money::Money::AMOUNT_MAX));
+    let dear = Event::CarPut(car(1, rentcar::domain::money::Money::AMOUNT_MAX));
     check(&[dear], &reserve("r1", 1, 3), Err(Rejection::PriceTooLarge));
 }
 
@@ -429,8 +428,8 @@ fn a_closed_reservation_stays_closed() {
 
 #[test]
 fn whoever_has_seen_an_older_revision_of_the_car_is_refused_whatever_is_asked() {
-    let as_of = |revision, command: &Command| Command::AsOf { revision, command: Box::new(command.clone()) };
-    let given = [enrolled(), blocked("b1", 1, 2), Event::Enrolled(car(2, 50_000))];
+    let as_of = |revision, command: &Command| Command::IfVersion { revision, command: Box::new(command.clone()) };
+    let given = [enrolled(), blocked("b1", 1, 2), Event::CarPut(car(2, 50_000))];
     for (command, then) in [
         (Command::Retire, Event::Retired),
         (set_block("b2", 3, 4), blocked("b2", 3, 4)),

@@ -1,4 +1,4 @@
-//! Erasing a customer: nobody is erased who could not be told any more about a booking that lives or money that moves.
+//! Erasing a customer: refused while a booking is live or money is outstanding.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on ends here")]
 

@@ -1,4 +1,4 @@
-//! The front door over real sockets, with toy handlers in the place of the service.
+//! The HTTP server over real sockets, with stub handlers instead of the service.
 
 mod http_support;
 

@@ -1,4 +1,4 @@
-//! The interface description is whole: it parses, names every operation once, and refers to nothing that is missing; and
+//! The interface description is complete: it parses, names every operation once, and has no dangling references; and
 //! docs/api.md names the same calls.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must say so")]
 

@@ -1,4 +1,4 @@
-//! What every adapter of the journal port promises, checked against each of them with the same tests.
+//! The conformance tests of the journal port, run against every adapter.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -184,7 +184,7 @@ async fn an_append_without_events_is_fenced_and_refused_on_another_head_like_any
     }
     let current = journal.own(SHARD).await.unwrap().epoch;
     assert_eq!(journal.append(derived(old, 1, "second")).await, Err(AppendError::Fenced { current }));
-    // One part beyond a bound spoils the rest.
+    // One part beyond a bound fails the whole append.
     let body = Some(Bytes::from(vec![0; DOCUMENT_BYTES_MAX + 1]));
     let large = DocumentWrite { kind: "car", key: "large".into(), body };
     let documents = [derived(current, 1, "second").documents, vec![large]].concat();

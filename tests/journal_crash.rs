@@ -31,7 +31,7 @@ fn shard(number: u16) -> ShardId {
 
 fn open(directory: &Path) -> SledJournal {
     let shards = [(CARS, SHARDS)];
-    // Checkpoints are under way all the time, so that kills meet them.
+    // Checkpoints run all the time, so that kills hit them.
     let options =
         SledSettings { cache_bytes: 16 * 1024 * 1024, checkpoint_bytes: 4 * 1024, ..SledSettings::new(&shards) };
     SledJournal::open(directory, &options).unwrap()
@@ -87,7 +87,7 @@ async fn last_round(journal: &SledJournal, shard: ShardId, head: u64) -> u64 {
     last.last().map_or(0, |recorded| round_of(&recorded.event))
 }
 
-/// Appends to a shard for ever and says what was acknowledged.
+/// Appends to a shard forever and says what was acknowledged.
 async fn load(journal: Arc<SledJournal>, shard: ShardId) {
     let owner = journal.own(shard).await.unwrap();
     let (mut head, mut round) = (owner.head, last_round(&journal, shard, owner.head).await);
@@ -131,12 +131,12 @@ fn parse_ack(line: &str) -> Option<(u16, u64)> {
     (words.next() == Some(".")).then_some(parsed)
 }
 
-/// Kills a child after `acks_min` acknowledgements and answers the last acknowledged head of each shard.
+/// Kills a child after `acks_min` acknowledgements and returns the last acknowledged head of each shard.
 fn kill_after(directory: &Path, acks_min: u64) -> HashMap<u16, u64> {
     kill_when(directory, |acks| acks >= acks_min)
 }
 
-/// Kills a child when it is time, by the number of its acknowledgements, and answers the last acknowledged head of each
+/// Kills a child when it is time, by the number of its acknowledgements, and returns the last acknowledged head of each
 /// shard.
 fn kill_when(directory: &Path, is_time: impl Fn(u64) -> bool) -> HashMap<u16, u64> {
     let mut child = start_child(directory);

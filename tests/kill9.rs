@@ -1,14 +1,14 @@
 //! Mixed load, a power cut at a random moment, a restart on the same store: nothing acknowledged is lost, nothing
 //! happens twice, and the money is where the provider says it is.
 //!
-//! `RENTCAR_KILL9_ROUNDS` says how many power cuts (5 unless told otherwise; 200 is the full proof, best with
+//! `RENTCAR_KILL9_ROUNDS` says how many power cuts (5 by default; 200 is the full proof, best with
 //! `cargo test --release`), `RENTCAR_KILL9_SEED` repeats a run.
 #![allow(clippy::print_stdout, reason = "the figures of a long run are worth reading")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must say so")]
 
 mod common;
 
-use common::checker::{self, Moved};
+use common::checker::{self, ProviderMovements};
 use common::load::{Customer, Known, Memory, Told};
 use common::scripted_provider::{Script, ScriptedProvider, Step};
 use common::{Api, Options, Provider, TestServer, eventually, path, provider_settings};
@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 const CUSTOMERS: usize = 12;
 /// How many new cars each round has.
 const CARS: usize = 10;
-/// How long after a restart everything that was under way may take to be settled.
+/// How long after a restart everything in flight may take to be resolved.
 const SETTLED_WITHIN: Duration = Duration::from_mins(2);
 /// After how many power cuts a new store begins: everything is looked at after each, which takes longer as it grows.
 const ROUNDS_PER_STORE: usize = 50;
@@ -65,7 +65,7 @@ fn mood(round: u64) -> Value {
     })
 }
 
-/// Runs the load, kills the server in the middle of it, and answers what the customers remember.
+/// Runs the load, kills the server in the middle of it, and returns what the customers remember.
 async fn load_until_the_power_is_cut(server: &mut TestServer, rng: &mut StdRng) -> Told {
     let mut cars = vec![];
     for _ in 0..CARS {
@@ -115,7 +115,7 @@ async fn ask_again(api: &Api, memories: &mut [Memory], rng: &mut StdRng) -> usiz
     asked
 }
 
-/// Waits until our books and the provider's agree about every reservation; answers the reservations.
+/// Waits until our books and the provider's agree about every reservation; returns the reservations.
 async fn settled(api: &Api, provider: &Provider, memories: &[Memory]) -> Vec<Value> {
     let mut reservations: HashMap<String, Value> = HashMap::new();
     let mut open: HashSet<&str> = memories.iter().map(|memory| memory.reservation_no.as_str()).collect();
@@ -142,10 +142,11 @@ async fn settled(api: &Api, provider: &Provider, memories: &[Memory]) -> Vec<Val
 }
 
 /// A reservation with what is still wrong with it.
-async fn look(api: &Api, reservation_no: &str, moved: Moved) -> (Option<Value>, Option<String>) {
+async fn look(api: &Api, reservation_no: &str, moved: ProviderMovements) -> (Option<Value>, Option<String>) {
     let answer = api.get(&path("/v1/reservations/{}", reservation_no)).await;
     if answer.status == 404 {
-        let wrong = (moved != Moved::default()).then(|| format!("{reservation_no} is paid and does not exist"));
+        let wrong =
+            (moved != ProviderMovements::default()).then(|| format!("{reservation_no} is paid and does not exist"));
         return (None, wrong);
     }
     let reservation = answer.expect(200).json;
@@ -166,7 +167,7 @@ async fn look(api: &Api, reservation_no: &str, moved: Moved) -> (Option<Value>, 
     (Some(reservation), wrong)
 }
 
-/// The store as it lies there is sound, by its own word and by the judge's, and has all that was acknowledged; answers
+/// The store is sound, by `verify` and by the independent checker, and has all that was acknowledged; answers
 /// how many events it has.
 async fn the_store_is_sound(server: &TestServer, memories: &[Memory]) -> usize {
     let (status, _, log) = server.run(&["verify"]).await;
@@ -181,7 +182,7 @@ async fn the_store_is_sound(server: &TestServer, memories: &[Memory]) -> usize {
     events.len()
 }
 
-/// Cuts the power again and again under one store, and looks at everything each time; answers how many reservations and
+/// Kills the server again and again on one store, and checks everything each time; returns how many reservations and
 /// events there were.
 async fn cut_the_power(rounds: Range<u64>, rng: &mut StdRng) -> (usize, usize) {
     let provider = Provider::start().await;

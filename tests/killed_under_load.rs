@@ -2,8 +2,8 @@
 //! answer is the right one, and soon after the last kill every record agrees with what was acknowledged. Then the
 //! same with Payment and Reservation, whose callers may be put off but never told anything wrong.
 //!
-//! `RENTCAR_KILLED_SECONDS` says for how long they are killed (5 unless told otherwise; 60 is the full proof),
-//! `RENTCAR_KILLED_SEED` repeats the moments of a run.
+//! `RENTCAR_KILLED_SECONDS` says for how long they are killed (5 by default; 60 is the full proof),
+//! `RENTCAR_KILLED_SEED` repeats the kill times of a run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must say so")]
 #![allow(clippy::print_stdout, reason = "a run says how to repeat it")]
 
@@ -87,7 +87,7 @@ impl Customer {
         self
     }
 
-    /// Asks until the answer is a final one; how often that may be needed is the bar.
+    /// Retries until the answer is final; the number of attempts is bounded.
     async fn post(&mut self, address: &str, body: &serde_json::Value) -> Answer {
         let (key, begun) = (unique("key"), Instant::now());
         loop {
@@ -144,7 +144,7 @@ impl Customer {
         }
     }
 
-    /// A period that somebody has is refused, however dead the ledger and the lists are.
+    /// A taken period is refused even while the ledger and the read models are down.
     async fn is_refused_what_is_taken(&mut self) {
         let Some(taken) = self.some() else { return };
         let body = hold(&taken.car_no, &self.number, &in_days(2 * taken.day), &in_days(2 * taken.day + 1));
@@ -165,7 +165,7 @@ impl Customer {
         if live.is_empty() { None } else { Some(live[self.rng.random_range(0..live.len())].clone()) }
     }
 
-    /// What must be readable whoever is dead; and what a customer was told is so.
+    /// What must be readable whichever context is dead, and as the customer was told.
     async fn read(&mut self) {
         let addresses = [
             path("/v1/customers/{}/page", &self.number),
@@ -185,7 +185,7 @@ impl Customer {
         }
     }
 
-    /// What does not agree with what was acknowledged.
+    /// Differences from what was acknowledged.
     async fn disagreement(&self) -> Option<String> {
         let listed = self.api.all(&format!("/v1/reservations?customerNo={}&limit=200", self.number)).await;
         let by_no: HashMap<&str, &serde_json::Value> =
@@ -252,7 +252,7 @@ async fn disagreement(server: &TestServer, customers: &[Customer]) -> Option<Str
     None
 }
 
-/// Kills a context again and again; answers how often.
+/// Kills a context again and again; returns how often.
 async fn kill_again_and_again(api: Api, context: &'static str, mut rng: StdRng, stop: Arc<AtomicBool>) -> usize {
     let mut kills = 0;
     while !stop.load(Ordering::Relaxed) {

@@ -10,10 +10,10 @@ use serde_json::json;
 use std::collections::HashSet;
 use std::time::Duration;
 
-/// A moment in which nothing may come.
+/// How long it is checked that nothing comes.
 const QUIET: Duration = Duration::from_millis(700);
 
-/// What a paid reservation tells, at the least.
+/// The events of a paid reservation, at least.
 const OF_A_BOOKING: [&str; 4] = ["reservation.held", "payment.approved", "reservation.confirmed", "rental.rented"];
 
 /// Reads until all of these kinds have come for a reservation.
@@ -135,7 +135,7 @@ async fn the_stream_resumes_after_any_event_without_a_gap_and_without_a_repeat()
         let rest = resumed.take(whole.len() - seen, SOON).await;
         let rest_of_whole: HashSet<_> = ids(&whole[seen..]).into_iter().collect();
         let resumed_ids: HashSet<_> = ids(&rest).into_iter().collect();
-        // Events of different contexts may change places between two readings, so what counts is what comes.
+        // Events of different contexts may be reordered between two reads, so only the set of events is compared.
         assert_eq!(contents(&rest), contents(&whole[seen..]), "after {seen}: {resumed_ids:?} {rest_of_whole:?}");
     }
     let last = &whole[whole.len() - 1];
@@ -189,7 +189,7 @@ async fn the_stream_resumes_across_a_restart() {
     server.terminate().await;
 }
 
-/// Contents of events, whatever their order and their ids.
+/// The contents of events, without order and ids.
 fn contents(events: &[Event]) -> Vec<String> {
     let mut all: Vec<_> = events.iter().map(|event| event.data.to_string()).collect();
     all.sort_unstable();

@@ -2,7 +2,7 @@
 //! payment is lost, and everything is known in the end without anybody's help, although the service is killed while it
 //! is finding out.
 //!
-//! `RENTCAR_LOST_ANSWERS` says how many charges (100 unless told otherwise; 1,000 is the full proof).
+//! `RENTCAR_LOST_ANSWERS` says how many charges (100 by default; 1,000 is the full proof).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must say so")]
 
 mod common;
@@ -31,7 +31,7 @@ async fn let_everybody_through(api: &Api) {
     api.post("/v1/admin/payment/breaker", &json!({"state": "FORCED_CLOSED"})).await.expect(200);
 }
 
-/// Reserves and pays; answers the numbers. Whoever was sent away without a call pays again.
+/// Reserves and pays; returns the numbers. A customer who was turned away without a call pays again.
 async fn pay_without_an_answer(api: &Api, provider: &Provider, cars: &[String], numbers: &[String]) {
     let customer_no = api.register_customer().await;
     let payers = futures_util::stream::iter(numbers.iter().enumerate()).map(|(at, number)| {

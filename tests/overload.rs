@@ -2,7 +2,8 @@
 //! seconds for each. Everybody is answered in time, the others notice nothing, and in the end everybody has paid once.
 //!
 //! The short form runs as it is, in a debug build with fewer customers. `RENTCAR_OVERLOAD_SECONDS` says how long the
-//! provider stays slow (8 strictly, 4 otherwise). How long search, My Page and cancellation may take is compared with their time on the idle service:
+//! provider stays slow (8 strictly, 4 otherwise). How long search, My Page and cancellation may take is compared with their
+//! time on the idle service:
 //! twice as long at the 99th percentile in a release build (`cargo test --release --test overload`). A debug build
 //! spends the processors on itself, so there the bars have floors, and only answers that wait for something are found
 //! out; `RENTCAR_OVERLOAD_STRICT=1` takes the floors away.
@@ -26,11 +27,11 @@ fn customers_in_the_rush() -> usize {
 /// Within which time everybody is answered, and those who are to pay later: strictly, and in a debug build.
 const ANSWERED_WITHIN: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(8)];
 const DEFERRED_WITHIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
-/// How often each of the onlookers asks.
+/// How often each observer asks.
 const PROBE_EVERY: Duration = Duration::from_millis(15);
 /// How long the idle service is watched.
 const IDLE: Duration = Duration::from_secs(3);
-/// What is never taken for a slow answer in a debug build.
+/// Answers below this are never slow in a debug build.
 const DEBUG_FLOOR: Duration = Duration::from_millis(1_500);
 /// How long the customers who follow their Retry-After may take in all, once the provider is well.
 const PAID_WITHIN: Duration = Duration::from_mins(3);
@@ -55,7 +56,7 @@ fn p99(mut times: Vec<Duration>) -> Duration {
     times[(times.len() * 99).div_ceil(100) - 1]
 }
 
-/// What an onlooker has seen.
+/// The measurements of an observer.
 #[derive(Default)]
 struct Seen {
     search: Vec<Duration>,
@@ -63,14 +64,14 @@ struct Seen {
     cancellation: Vec<Duration>,
 }
 
-/// Three onlookers who know nothing of the rush: each asks, waits for the answer, and asks again.
+/// Three observers beside the burst: each asks, waits for the answer, and asks again.
 struct Onlookers {
     tasks: JoinSet<Seen>,
     stop: Arc<AtomicBool>,
 }
 
 impl Onlookers {
-    /// They look until they are stopped, or until there is nothing left to cancel.
+    /// They ask until they are stopped, or until there is nothing left to cancel.
     fn begin(api: &Api, customer_no: &str, to_cancel: Vec<String>) -> Onlookers {
         let (mut tasks, stop) = (JoinSet::new(), Arc::new(AtomicBool::new(false)));
         let search = format!("/v1/availability?from={}&to={}", in_days(3), in_days(4));
@@ -146,7 +147,7 @@ impl Customer {
     }
 }
 
-/// Comes back whenever it is asked to, until the reservation is paid; answers how often.
+/// Comes back whenever it is asked to, until the reservation is paid; returns how often.
 async fn pay_later(api: &Api, mut answer: Answer, until: Instant) -> u32 {
     let pay = answer.text_at("/links/pay");
     let mut times = 0;

@@ -137,7 +137,7 @@ async fn an_approval_learnt_after_the_end_of_the_period_is_refunded_in_full() {
         let (service, request) = (std::sync::Arc::clone(&world.app.service), request(&car_no, world.period(0, 1)));
         async move { service.reserve(request).await }
     });
-    eventually("the provider is asked", || async { world.service().payment_guard().in_flight > 0 }).await;
+    eventually("the provider is asked", || async { world.service().bulkhead_status().in_flight > 0 }).await;
     world.clock.advance_ms(HOUR);
     let answer = paying.await.unwrap();
     assert_eq!(answer.err(), Some(ServiceError::Reservation(Rejection::ReservationClosed)));
@@ -157,7 +157,7 @@ async fn an_approval_learnt_after_the_end_of_the_period_is_refunded_in_full() {
     world.stop().await;
 }
 
-/// A paid reservation whose customer does not come; answers its number once it is completed.
+/// A paid reservation whose customer does not come; returns its number once it is completed.
 async fn no_show(world: &World, car_no: &CarNo) -> ReservationNo {
     let no = world.paid(car_no, 0, 3).await;
     eventually("the ledger has the rental", || async {

@@ -2,9 +2,9 @@
 //! calls, everybody is answered at once and keeps the car, the provider is tried with a few calls per open period and
 //! no more, and once it is back the payments are made.
 //!
-//! Between the service and `rentcar provider` stands a counter of our own, which forwards whole connections, notes when
-//! a call comes in, and can refuse connections as a dead process does. So the calls are counted where the provider is,
-//! by something that knows nothing of the service. The service has its default settings.
+//! Between the service and `rentcar provider` is a counting proxy, which forwards whole connections, records when a call
+//! comes in, and can refuse connections as a dead process does. So calls are counted at the provider, independently of the
+//! service. The service has its default settings.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must say so")]
 
 mod common;
@@ -29,7 +29,7 @@ const AT_ONCE: Duration = if cfg!(debug_assertions) { Duration::from_millis(500)
 /// How many customers want to pay at the same time.
 const CUSTOMERS: usize = 24;
 
-/// Stands before the provider and counts.
+/// The counting proxy in front of the provider.
 struct Counter {
     address: String,
     /// When each call came in: every request, whatever its kind.
@@ -104,7 +104,7 @@ async fn forward(stream: TcpStream, target: String, calls: Arc<Mutex<Vec<Instant
     }
 }
 
-/// A server, a provider, and a crowd that wants to pay.
+/// A server, a provider, and many customers with reservations to pay.
 struct Scene {
     server: TestServer,
     provider: Provider,
@@ -122,7 +122,7 @@ impl Scene {
         let server = TestServer::with(Options { provider: Some(provider_url), ..Options::default() }).await;
         let mut scene = Scene { server, provider, counter, to_pay: vec![], paid: 0 };
         let cars = futures_util::future::join_all((0..4).map(|_| scene.server.register_car())).await;
-        // So that the breaker has seen the provider well.
+        // So that the breaker has recorded successful calls.
         for day in 1..=3 {
             scene.server.reserve(&cars[0], &unique("cust"), 100 + 2 * day, 101 + 2 * day).await;
             scene.paid += 1;
@@ -150,7 +150,7 @@ impl Scene {
         self.provider.put("/settings", &provider_settings(changes)).await.expect(200);
     }
 
-    /// So many customers try to pay, one after the other for each of them; answers how long the slowest took.
+    /// So many customers try to pay, one after the other for each of them; returns how long the slowest took.
     async fn crowd_pays(&mut self) -> Duration {
         let to_pay: Vec<String> = self.to_pay.iter().take(CUSTOMERS).cloned().collect();
         let answers = futures_util::future::join_all(to_pay.iter().map(|pay| timed_pay(&self.server, pay))).await;
@@ -161,7 +161,7 @@ impl Scene {
         answers.iter().map(|(_, took)| *took).max().unwrap_or_default()
     }
 
-    /// The crowd presses on until the breaker is open; answers how many calls that took.
+    /// The customers retry until the breaker is open; returns how many calls that took.
     async fn breaker_opens(&mut self) -> usize {
         let before = self.counter.count();
         let begun = Instant::now();
@@ -172,7 +172,7 @@ impl Scene {
         self.counter.count() - before
     }
 
-    /// The crowd presses on through some open periods: everybody is answered at once, and the provider left alone.
+    /// The customers retry through some open periods: everybody is answered at once, and the provider gets few calls.
     async fn stays_open_for(&mut self, time: Duration) {
         let (begun, first_call) = (Instant::now(), self.counter.count());
         let (mut slowest, mut next_probe, mut periods) = (Duration::ZERO, Value::Null, 0);

@@ -1,8 +1,7 @@
-//! A payment provider that loses answers, is slow, flaps, refuses, does things twice or too late, and answers
-//! nonsense: whatever it does to a charge, the car stays held, the outcome is known in the end, nobody is charged
-//! twice, and our books are the provider's.
+//! A payment provider that loses answers, is slow, flaps, refuses, charges twice or too late, and answers nonsense: the car
+//! stays held, the outcome is known in the end, nobody is charged twice, and our books agree with the provider's.
 //!
-//! `RENTCAR_FAULTS_CHARGES` says how many charges the mix has (60 unless told otherwise), `RENTCAR_FAULTS_SEED`
+//! `RENTCAR_FAULTS_CHARGES` says how many charges the mix has (60 by default), `RENTCAR_FAULTS_SEED`
 //! repeats a run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must say so")]
 
@@ -62,7 +61,7 @@ impl World {
     }
 }
 
-/// Reserves and pays: 201, or 202 and the car is held; answers the reservation's number.
+/// Reserves and pays: 201, or 202 and the car is held; returns the reservation's number.
 async fn reserve(api: &Api, car_no: &str, customer_no: &str, day: i64) -> String {
     let reservation_no = unique("res");
     let mut body = booking(car_no, customer_no, &in_days(day), &in_days(day + 1));

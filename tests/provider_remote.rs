@@ -1,4 +1,4 @@
-//! The client against the provider's process over a socket: what is certain is told, what is not is unknown.
+//! The client against the provider's process over a socket: certain outcomes are reported, all others are unknown.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 

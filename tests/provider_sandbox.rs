@@ -1,4 +1,4 @@
-//! The sandbox provider in process: money moves once per key, and misbehaviour is exactly what was asked for.
+//! The sandbox provider in process: money moves once per key, and injected faults are exactly those asked for.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! Many customers want the same car for the same period: exactly one gets it.
+//! Many customers reserve the same car for the same period concurrently: exactly one gets it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must say so")]
 
 mod common;
@@ -13,7 +13,7 @@ const ROUNDS: i64 = 200;
 /// How many cars take turns, so that no calendar is filled.
 const CARS: usize = 8;
 
-/// Asks until there is a definite answer: to be turned away for a moment is none.
+/// Retries until there is a definite answer; a rejection under load is none.
 async fn race(api: Api, car_no: String, from: String, to: String) -> bool {
     let body = hold(&car_no, &unique("cust"), &from, &to);
     loop {

@@ -1,4 +1,4 @@
-//! What an entity promises to those who ask it.
+//! The guarantees of an entity to its callers.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
 mod runtime_support;

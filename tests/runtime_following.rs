@@ -1,4 +1,4 @@
-//! What timers and subscriptions promise: at least once, in order, and nobody is held up by another.
+//! The guarantees of timers and subscriptions: at least once, in order, and no target blocks another.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
 mod runtime_support;
@@ -102,7 +102,7 @@ async fn a_timer_that_could_not_be_served_is_served_again_also_after_a_restart()
     panic!("the timer stays set");
 }
 
-/// Fails for ever for some, is too early a few times for others, and counts.
+/// Fails forever for some, is too early a few times for others, and counts.
 struct Picky {
     handle: ContextHandle<Stock>,
     /// How often it is too early.
@@ -326,7 +326,7 @@ async fn following_beside(journal: &Arc<MemoryJournal>, retry: Backoff) -> Besid
     let policy = Policy::new("forward", Arc::clone(&shared), SOURCE, handler, PolicyLimits::default());
     let follower = FollowerLimits { poll_ms: 5, retry, ..FollowerLimits::default() };
     let subscription = Subscription::new(&*shared, SOURCE, Arc::clone(&policy) as _, follower);
-    let subscription = subscription.asking([world.handle.taken()]);
+    let subscription = subscription.asking([world.handle.ownership_changes()]);
     let clock = Arc::clone(&world.clock) as Arc<dyn Clock>;
     let part = followers_part("forwarding", &shared, &clock, std::slice::from_ref(&subscription), restarts());
     let followers = System::start(vec![part]).await.unwrap();

@@ -1,4 +1,4 @@
-//! What does not end is noticed, named without its key, and dealt with; its neighbours are not disturbed.
+//! Stuck handlers are detected, reported without their key, and killed; other entities are not affected.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
 mod runtime_support;
@@ -102,14 +102,14 @@ async fn a_timer_that_hangs_is_named_and_given_up() {
 fn a_runtime_that_does_not_turn_is_noticed_from_outside_and_turns_again() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let world = Arc::new(runtime.block_on(World::start(impatient())));
-    assert!(world.system.turns());
+    assert!(world.system.is_responsive());
     runtime.spawn({
         let world = Arc::clone(&world);
         async move { world.ask("a", Command::Block(8_000)).await }
     });
     let noticed = |wanted: bool| {
         for _ in 0..400 {
-            if world.system.turns() == wanted {
+            if world.system.is_responsive() == wanted {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(50));

@@ -1,4 +1,4 @@
-//! What supervision promises: what fails comes back, what keeps failing is down for a while, the rest lives on.
+//! The guarantees of supervision: a failed child is restarted, one that keeps failing is down for a while, the others live on.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
 mod runtime_support;

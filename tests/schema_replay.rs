@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 const SHARDS: u16 = 3;
 
-/// Everything of one entity that goes into an append beside its events.
+/// Everything in an append of one entity but its events.
 #[derive(Default)]
 struct Beside {
     documents: Vec<DocumentWrite>,

@@ -1,4 +1,4 @@
-//! The contexts together, in memory, without the front door.
+//! All contexts together, in memory, without the HTTP server.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on ends here")]
 

@@ -1,4 +1,4 @@
-//! What is settled with the provider after the call itself: charges without an answer, and refunds that it refuses.
+//! What is resolved with the provider after the call itself: charges of unknown outcome, and refunds that it refuses.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
 
@@ -55,7 +55,7 @@ enum Road {
     Silent,
 }
 
-/// A sandbox at the end of a road, counting what it is asked.
+/// A sandbox behind an unreliable connection; counts the calls that it gets.
 struct Provider {
     sandbox: Sandbox,
     road: Road,
@@ -192,8 +192,8 @@ impl World {
             terms: Terms::default(),
             request_timeout: Duration::from_secs(10),
             payment_wait: Duration::from_secs(5),
-            view_wait: Duration::from_secs(5),
-            read_wait: Duration::from_secs(5),
+            view_freshness_wait: Duration::from_secs(5),
+            read_queue_wait: Duration::from_secs(5),
             unpaid_holds_max: 0,
         };
         let breaker = BreakerSettings { open_ms_min: 500, open_ms_max: 1_000, ..BreakerSettings::default() };
@@ -203,7 +203,7 @@ impl World {
             bulkhead,
             provider_timeout: CALL,
             retry_deferred: true,
-            unsettled: UnsettledSettings { ask_ms_max: ASK_MS_MAX, ..UnsettledSettings::default() },
+            unsettled: UnsettledSettings { lookup_interval_ms_max: ASK_MS_MAX, ..UnsettledSettings::default() },
             limits: ContextLimits::default(),
         };
         change(&mut settings);
@@ -326,7 +326,7 @@ async fn refunds_that_the_provider_refuses_stay_owed_and_keep_no_customer_from_p
     for no in &paid {
         assert!(matches!(second.payment(no).await.outstanding(), Some(Outstanding::Refund(_))));
     }
-    assert_eq!(second.service().payment_guard().state, BreakerState::Closed);
+    assert_eq!(second.service().bulkhead_status().state, BreakerState::Closed);
     assert_eq!(second.reserve(2).await.1, PaymentResult::Approved);
     assert_eq!(provider.refunds(), DAYS, "asked again rarely, however often somebody cancels");
     second.stop().await;

@@ -1,6 +1,6 @@
-//! Ten times the load that the service can bear, from customers who do not slow down when it does. What is taken is
-//! answered, the rest is turned away at once, the least urgent first; useful work goes on as at the peak, memory stays
-//! where it is, and soon after the rush everything is as before.
+//! Ten times the load that the service sustains, as an open loop. Admitted requests are answered, the others are rejected at
+//! once, the least urgent first; the goodput stays as at the peak, memory does not grow, and soon after the overload
+//! everything is as before.
 //!
 //! Everybody looks for a car in one city in a week in which all are taken, which is what a search costs most; who books
 //! does so in another city, so that the same search costs the same all along. The bars are those of

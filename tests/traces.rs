@@ -86,7 +86,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// A provider process with a scripted road in front of it.
+/// A provider process behind a scripted proxy.
 async fn provider(steps: &[Step]) -> (Process, ScriptedProvider, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let mut command = rentcar();

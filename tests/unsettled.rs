@@ -36,7 +36,7 @@ async fn payment_health(api: &Api) -> (Value, String) {
     (payment["status"].clone(), payment["details"]["message"].as_str().unwrap_or_default().to_owned())
 }
 
-/// Waits until the alarm tells of one payment, in all places; answers since when the oldest is unsettled.
+/// Waits until all sources report the alarm for one payment; returns since when the oldest is unsettled.
 async fn alarmed(api: &Api, count: &str, [metric_name, overdue_metric]: [&str; 2], words: &str) -> String {
     eventually(&format!("the alarm about {words}"), SOON, async || {
         let guard = api.get("/v1/admin/payment").await.expect(200).json;

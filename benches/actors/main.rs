@@ -126,7 +126,8 @@ const LIVE_IN_SHARD: usize = 64;
 /// document, and another one is stopped for it.
 async fn activations(count: usize) -> anyhow::Result<f64> {
     let adders = Adders::start(LIVE_IN_SHARD).await?;
-    // Four times as many as can live at all (on their way out included), and always asked in the same order: none lives when its turn comes.
+    // Four times as many as can be live (stopping ones included), always asked in the same order: none is live when its
+    // turn comes.
     let many = usize::from(rentcar::SHARDS) * LIVE_IN_SHARD * 8;
     work::asks(adders.ways(many, Kind::Add), 1, u64::try_from(many)?).await?;
     let before = adders.activated();

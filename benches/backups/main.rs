@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 const COMMAND: &str = "cargo bench --bench backups";
 /// The two sides, the one of interest first.
 const SIDES: [&str; 2] = ["with backups", "without"];
-/// How often it is looked whether a backup has ended.
+/// How often it is checked whether a backup has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// How much is measured.
@@ -75,7 +75,7 @@ impl Backups {
         backup.stderr(Stdio::null()).spawn().unwrap()
     }
 
-    /// The same file again and again; answers how long each one took that came to its end.
+    /// The same file again and again; returns how long each one took that came to its end.
     fn run(&self) -> Vec<Duration> {
         let mut took = vec![];
         while !self.stop.load(Ordering::Relaxed) {

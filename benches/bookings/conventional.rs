@@ -37,7 +37,6 @@ pub enum Style {
     OneStatement,
 }
 
-/// See the module.
 pub struct Conventional {
     pool: Pool,
     style: Style,

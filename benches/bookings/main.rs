@@ -114,7 +114,7 @@ impl Bench<'_> {
         (samples, self.scene.tally().since(before))
     }
 
-    /// Each customer asks as soon as the last is answered; answers how many were, a second.
+    /// Each customer asks as soon as the last is answered; returns how many were, a second.
     async fn closed(&mut self, wanted: Wanted, connections: usize, length: Duration) -> f64 {
         let (spent, synced) = (Spent::until_now(&self.server.processes()), self.syncs().await);
         let (samples, tally) = self.drive(Pace::AsAnswered, connections, length).await;

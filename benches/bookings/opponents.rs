@@ -1,4 +1,4 @@
-//! Who takes bookings, each as a process of its own, started anew for every round.
+//! Who takes bookings, each as a process of its own, started again for every round.
 
 use crate::common::Api;
 use crate::common::process::Process;
@@ -117,7 +117,6 @@ impl Grounds {
 }
 
 impl Running {
-    /// Host and port.
     pub fn address(&self) -> String {
         self.process.url().trim_start_matches("http://").to_owned()
     }

@@ -28,11 +28,11 @@ pub const DAILY_RATE: u64 = 10_000;
 
 /// Who keeps the bookings.
 pub trait Ledger: Send + Sync + 'static {
-    /// Takes a booking with its payment and its rental, all or nothing; answers the price.
+    /// Takes a booking with its payment and its rental, all or nothing; returns the price.
     fn book(&self, booking: &Booking) -> impl Future<Output = Result<u64, Problem>> + Send;
 }
 
-/// Nobody: what the stack can do at most.
+/// No storage: the upper bound of the stack.
 pub struct Echo;
 
 impl Ledger for Echo {

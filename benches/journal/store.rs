@@ -36,7 +36,7 @@ struct Owned {
     head: u64,
 }
 
-/// Opens the journal on disk, and nothing else; answers how long that took.
+/// Opens the journal on disk, and nothing else; returns how long that took.
 pub fn open_sled(path: &Path, syncs: &Arc<AtomicU64>) -> anyhow::Result<(SledJournal, Duration)> {
     let mut options = SledSettings::new(&SHARDS);
     let counted = Arc::clone(syncs);

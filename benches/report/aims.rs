@@ -1,4 +1,4 @@
-//! What is aimed at, beside what was measured. A figure that nobody has measured is not met.
+//! The targets, beside what was measured. A figure that nobody has measured is not met.
 
 use crate::results::{Results, Row};
 use std::fmt::Write as _;
@@ -14,13 +14,11 @@ pub enum Side {
 
 /// A bound of one figure.
 pub struct Aim {
-    /// In words.
     pub what: &'static str,
     /// The benchmark that finds it.
     pub bench: &'static str,
     /// The case that it finds.
     pub case: &'static str,
-    /// On which side.
     pub side: Side,
     /// What is not to be passed.
     pub bound: f64,
@@ -39,11 +37,9 @@ const fn aim(
     Aim { what, bench, case, side, bound, unit }
 }
 
-/// Ratios.
 const TIMES: &str = "×";
 const MS: &str = "ms";
 
-/// All of them.
 pub const AIMS: [Aim; 14] = [
     aim(
         "Bookings at 256 connections, times the conventional service",

@@ -1,4 +1,4 @@
-//! What keeps a figure from being larger, told from who was busy while it was taken.
+//! The bottleneck behind each figure, from who was busy while it was measured.
 
 use crate::results::Results;
 use crate::tables::{distinct, shown};
@@ -34,7 +34,6 @@ pub struct Load {
 }
 
 impl Load {
-    /// What binds.
     pub fn verdict(&self) -> &'static str {
         let syncing = self.syncs.zip(self.disk).is_some_and(|(syncs, disk)| syncs >= SYNCING_MIN * disk);
         let ours = self.server + self.client;

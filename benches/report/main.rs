@@ -54,7 +54,7 @@ fn main() -> anyhow::Result<()> {
 
 fn write(all: &[Results], place: &Path) -> anyhow::Result<()> {
     let plots = place.join("benchmarks");
-    // Plots of an older report would stay for ever.
+    // Plots of an older report would stay forever.
     if plots.exists() {
         std::fs::remove_dir_all(&plots)?;
     }

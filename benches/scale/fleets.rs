@@ -58,7 +58,7 @@ pub async fn measure(plan: &Plan, grounds: &Grounds, found: &mut Found, cars: us
     found.note(&format!("{name}, entities live after them"), RENTCAR, "count", server.metric(LIVE).await);
 }
 
-/// Has customers book until enough entities live, and hardly more; answers how many do. The server counts them now and
+/// Has customers book until enough entities live, and hardly more; returns how many do. The server counts them now and
 /// then only, so that each time so many are booked as are surely needed: a booking enlivens a calendar and a car of the
 /// ledger, and a payment and a rental as long as few of these live.
 async fn enliven(plan: &Plan, server: &Server, customers: &Arc<dyn Script>) -> f64 {

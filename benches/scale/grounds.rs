@@ -1,5 +1,5 @@
-//! The data directories: one for each fleet as it was registered, which nobody books in, and copies of them for whoever
-//! measures.
+//! The data directories: one for each fleet as it was registered, which nobody books in, and copies of them for the
+//! measurements.
 
 use crate::service::server::{Server, copy};
 use std::path::{Path, PathBuf};

@@ -55,7 +55,7 @@ pub struct Plan {
     events: usize,
     /// How many cars they are about.
     history_cars: usize,
-    /// For how long customers book until it is looked again how many events there are.
+    /// For how long customers book until it is checked again how many events there are.
     look_every: Duration,
     readers: usize,
     requests_each: u64,

@@ -1,8 +1,8 @@
-//! Half an hour of load below the peak: whether memory, latency and disk stay as they are. The real program, asked over
-//! HTTP at a rate that does not depend on how it answers, at 70 % of the peak that it sustains first, for long enough that
-//! work in the background is part of it. Customers book a car for a day and later give it back, so that calendars stay as
-//! full as they are; the payment provider is a process of its own, since the sandbox inside keeps its record in the
-//! server's memory for ever.
+//! A soak test, half an hour of load below the peak: whether memory, latency and disk usage stay stable. The real
+//! program, asked over HTTP at a rate that does not depend on how it answers, at 70 % of the peak that it sustains
+//! first, for long enough that work in the background is part of it. Customers book a car for a day and later give it
+//! back, so that calendars stay as full as they are; the payment provider is a process of its own, since the sandbox
+//! inside keeps its record in the server's memory forever.
 //!
 //! `RENTCAR_BENCH_SOAK_SECONDS` (1,800), `RENTCAR_BENCH_PEAK_SECONDS` (60), `RENTCAR_BENCH_CARS` (10,000) change it;
 //! `RENTCAR_BENCH_DIR` (/var/tmp) must be on the disk that is to be measured.
@@ -38,7 +38,7 @@ const SHARE: f64 = 0.7;
 const WINDOW_MAX: Duration = Duration::from_secs(10);
 /// The fewest windows: two for each of the sixths that are compared.
 const WINDOWS_MIN: u32 = 12;
-/// For how long customers book until it is looked again whether enough bookings stand.
+/// For how long customers book until it is checked again whether enough bookings stand.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// How much is measured.

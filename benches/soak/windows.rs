@@ -30,7 +30,6 @@ struct Look {
     disk_mb: f64,
 }
 
-/// All of them.
 pub struct Windows {
     each: Duration,
     all: Vec<Window>,

@@ -43,7 +43,7 @@ pub struct Series {
 pub struct Row {
     /// What was measured.
     pub case: String,
-    /// Who was measured: `rentcar`, or whoever was measured beside it.
+    /// Who was measured: `rentcar`, or an opponent.
     pub opponent: String,
     /// `1/s`, `ns`, `ms`, `s`, `bytes`, `MB`, `%`, `count`, or `ratio` (see [`Results::compare`]).
     pub unit: String,
@@ -98,7 +98,7 @@ impl Results {
         self.add(&format!("{case}: {our} / {their}"), our, "ratio", &ratios);
     }
 
-    /// Writes the file and answers where it is.
+    /// Writes the file and returns where it is.
     ///
     /// # Errors
     /// When the file cannot be written.

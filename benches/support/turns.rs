@@ -40,7 +40,7 @@ pub async fn take_turns(
         return Ok(());
     }
     let mut figures = vec![Vec::with_capacity(ROUNDS); opponents.len()];
-    // The round 0 warms up whoever needs it and is not noted; a fast run has no other.
+    // Round 0 is the warm-up and is not recorded; a fast run has no other.
     for round in 0..=mode.pick(ROUNDS, 0) {
         for turn in 0..opponents.len() {
             let who = (round + turn) % opponents.len();

@@ -83,17 +83,17 @@ fn spec<E: Entity>(entity: E, ports: &Ports, limits: &ContextLimits) -> ContextS
 
 /// The most payments, and the most rentals, of a shard that stay in memory. Each gets a few commands within a moment
 /// and then none for days, while cars get commands again and again.
-const BRIEF_MAX: usize = 256;
+const SHORT_LIVED_ENTITIES_MAX: usize = 256;
 
-fn brief(limits: &ContextLimits) -> ContextLimits {
-    ContextLimits { live_entities_max: limits.live_entities_max.min(BRIEF_MAX), ..limits.clone() }
+fn short_lived(limits: &ContextLimits) -> ContextLimits {
+    ContextLimits { live_entities_max: limits.live_entities_max.min(SHORT_LIVED_ENTITIES_MAX), ..limits.clone() }
 }
 
-/// Settle timers run at once, and are retried with growing pauses up to `ask_ms_max`, for ever.
+/// Settle timers run at once, and are retried with growing pauses up to `lookup_interval_ms_max`, for ever.
 fn payment_limits(limits: &ContextLimits, unsettled: &UnsettledSettings) -> ContextLimits {
-    let retry = Backoff::new(limits.timers.retry.first_ms, unsettled.ask_ms_max);
+    let retry = Backoff::new(limits.timers.retry.first_ms, unsettled.lookup_interval_ms_max);
     let timers = TimerLimits { retry, due_ahead_ms: i64::MAX, ..limits.timers };
-    ContextLimits { timers, ..brief(limits) }
+    ContextLimits { timers, ..short_lived(limits) }
 }
 
 impl App {
@@ -107,15 +107,15 @@ impl App {
         migrate(&*ports.journal, &terms).await?;
         let (calendars, calendars_part) = context(spec(Calendars { terms }, &ports, limits));
         let (payments, payments_part) = context(spec(Payments, &ports, &payment_limits(limits, &settings.unsettled)));
-        let (rentals, rentals_part) = context(spec(Rentals, &ports, &brief(limits)));
+        let (rentals, rentals_part) = context(spec(Rentals, &ports, &short_lived(limits)));
         let (ledger, ledger_part) = context(spec(Ledger, &ports, limits));
         let (customers, customers_part) = context(spec(Customers, &ports, limits));
-        let guard = BulkheadHandle::new(settings.bulkhead);
+        let bulkhead = BulkheadHandle::new(settings.bulkhead);
         let Ports { journal, views, clock, provider } = ports;
         let (timeout, retries) = (settings.provider_timeout, settings.retry_deferred);
-        let deferred = DeferredPayments::new(retries, guard.queue_wait() + timeout, Arc::clone(&clock));
-        let reconciler = Reconciler::new(Arc::clone(&journal), Arc::clone(&provider), Some(guard.clone()), timeout);
-        let cashier = Cashier::new(payments, Arc::clone(&journal), provider, guard.clone(), timeout, deferred);
+        let deferred = DeferredPayments::new(retries, bulkhead.queue_wait() + timeout, Arc::clone(&clock));
+        let reconciler = Reconciler::new(Arc::clone(&journal), Arc::clone(&provider), Some(bulkhead.clone()), timeout);
+        let cashier = Cashier::new(payments, Arc::clone(&journal), provider, bulkhead.clone(), timeout, deferred);
         let targets = Targets {
             calendars: calendars.clone(),
             rentals: rentals.clone(),
@@ -127,9 +127,9 @@ impl App {
         let views = Views::open(views, Arc::clone(&journal)).map_err(ServiceError::from)?;
         let last_serial = last_serial(&*journal).await?;
         let policies = |of| policies(&targets, of);
-        let start_guard = guard.child_start();
+        let start_bulkhead = bulkhead.child_start();
         let mut parts = vec![
-            Part::simple(ChildSpec::new(schema::PAYMENT.0, "bulkhead", "bulkhead", start_guard)),
+            Part::simple(ChildSpec::new(schema::PAYMENT.0, "bulkhead", "bulkhead", start_bulkhead)),
             calendars_part
                 .with_timers(Arc::new(BookingTimer(targets.clone())))
                 .with_subscriptions(policies(schema::RESERVATION))

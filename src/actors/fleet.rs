@@ -14,7 +14,7 @@ pub struct Ledger;
 
 /// What the calendar must know of a car.
 #[must_use]
-pub fn enrolment(car: &Car) -> reservation::Car {
+pub fn car_for_calendar(car: &Car) -> reservation::Car {
     reservation::Car {
         revision: car.revision,
         model: car.data.model.clone(),

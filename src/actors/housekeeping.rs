@@ -28,7 +28,7 @@ impl Housekeeper {
 }
 
 impl Recurring for Housekeeper {
-    fn turn(&self) -> BoxFuture<'_, Duration> {
+    fn run_once(&self) -> BoxFuture<'_, Duration> {
         Box::pin(async {
             self.forget().await;
             EVERY

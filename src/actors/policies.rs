@@ -5,7 +5,7 @@
 use super::api::ServiceError;
 use super::committed::{booking, committed};
 use super::customer::Customers;
-use super::fleet::{Ledger, enrolment};
+use super::fleet::{Ledger, car_for_calendar};
 use super::payment::cashier::Cashier;
 use super::payment::unconfirmed::give_back;
 use super::rental::Rentals;
@@ -44,8 +44,13 @@ pub struct Targets {
 
 impl Targets {
     /// They change when a shard of one of these contexts is owned again.
-    fn taken(&self) -> [watch::Receiver<u64>; 4] {
-        [self.calendars.taken(), self.rentals.taken(), self.ledger.taken(), self.cashier.taken()]
+    fn ownership_changes(&self) -> [watch::Receiver<u64>; 4] {
+        [
+            self.calendars.ownership_changes(),
+            self.rentals.ownership_changes(),
+            self.ledger.ownership_changes(),
+            self.cashier.ownership_changes(),
+        ]
     }
 }
 
@@ -72,7 +77,7 @@ fn lookup_failed(error: AskError) -> HandlerError {
 }
 
 /// A payment that refuses to be cancelled will refuse again: that needs a person, not a retry.
-fn settled(outcome: Result<(), ServiceError>, reservation_no: &ReservationNo) -> Result<(), HandlerError> {
+fn unless_rejected(outcome: Result<(), ServiceError>, reservation_no: &ReservationNo) -> Result<(), HandlerError> {
     match outcome {
         Ok(()) => Ok(()),
         Err(ServiceError::Payment(refusal)) => {
@@ -136,7 +141,7 @@ impl EventHandler for ReservationFollowsPayment {
             if send(&self.0.calendars, subject.car_no.as_str(), confirm, cause).await?.is_err() {
                 let ask = Ask::internal(Duration::from_millis(ASK_MS));
                 let given = give_back(&self.0.cashier, &*self.0.journal, &subject, amount, ask).await;
-                settled(given, &subject.reservation_no)?;
+                unless_rejected(given, &subject.reservation_no)?;
             }
             Ok(())
         })
@@ -165,7 +170,7 @@ impl EventHandler for PaymentFollowsReservation {
                 reservation::Event::NoShow { quote, .. } if quote.refund.amount() == 0 => return Ok(()),
                 reservation::Event::Cancelled { subject, quote, .. }
                 | reservation::Event::NoShow { subject, quote, .. } => (subject, Some(quote.fee)),
-                reservation::Event::Enrolled(_)
+                reservation::Event::CarPut(_)
                 | reservation::Event::Retired
                 | reservation::Event::Blocked { .. }
                 | reservation::Event::Unblocked { .. }
@@ -183,7 +188,7 @@ impl EventHandler for PaymentFollowsReservation {
             let keep = keep.unwrap_or(Money::zero(amount.currency()));
             let ask = Ask::internal(Duration::from_millis(ASK_MS)).caused_by(cause);
             let cancelled = self.0.cashier.cancel(&subject, amount, keep, ask, Duration::ZERO).await;
-            settled(cancelled.map(drop), &subject.reservation_no)
+            unless_rejected(cancelled.map(drop), &subject.reservation_no)
         })
     }
 }
@@ -213,7 +218,7 @@ impl EventHandler for RentalFollowsReservation {
                     (subject, rental::Command::Cancel)
                 }
                 reservation::Event::PickedUp { subject, at } => (subject, rental::Command::PickUp { at }),
-                reservation::Event::Enrolled(_)
+                reservation::Event::CarPut(_)
                 | reservation::Event::Retired
                 | reservation::Event::Blocked { .. }
                 | reservation::Event::Unblocked { .. }
@@ -308,7 +313,7 @@ impl EventHandler for LedgerFollowsReservation {
                 reservation::Event::Blocked { block_no, block } => fleet::Command::Block { block_no, block },
                 reservation::Event::Unblocked { block_no } => fleet::Command::Unblock { block_no },
                 reservation::Event::Retired => fleet::Command::Retire,
-                reservation::Event::Enrolled(_)
+                reservation::Event::CarPut(_)
                 | reservation::Event::Held { .. }
                 | reservation::Event::Confirmed { .. }
                 | reservation::Event::Expired { .. }
@@ -339,7 +344,8 @@ impl EventHandler for ReservationFollowsFleet {
             // The latest entry may be newer than the event: the calendar ignores the older revisions that follow.
             let state = committed(&*self.0.journal, &Ledger, &car_no).await.map_err(retry)?;
             let Some(car) = state.and_then(|state| state.0) else { return Err(park("the car has no entry")) };
-            let _ = send(&self.0.calendars, &car_no, reservation::Command::Enrol(enrolment(&car)), cause).await?;
+            let _ =
+                send(&self.0.calendars, &car_no, reservation::Command::PutCar(car_for_calendar(&car)), cause).await?;
             Ok(())
         })
     }
@@ -406,7 +412,8 @@ pub fn policies(targets: &Targets, of: Context) -> Vec<Subscription> {
     let subscribe = |spec: &PolicySpec| {
         let (journal, handler) = (Arc::clone(&targets.journal), (spec.handler)(targets.clone()));
         let policy = Policy::new(spec.name, journal, spec.source, handler, PolicyLimits::default());
-        Subscription::new(&*targets.journal, spec.source, policy, FollowerLimits::default()).asking(targets.taken())
+        Subscription::new(&*targets.journal, spec.source, policy, FollowerLimits::default())
+            .asking(targets.ownership_changes())
     };
     POLICIES.iter().filter(|spec| spec.target == of).map(subscribe).collect()
 }

@@ -34,11 +34,11 @@ impl Entity for Calendars {
 
     fn command_name(&self, command: &Command) -> &'static str {
         match command {
-            Command::Enrol(_) => "enrol",
+            Command::PutCar(_) => "enrol",
             Command::Retire => "retire",
             Command::Block { .. } => "block",
             Command::Unblock { .. } => "unblock",
-            Command::AsOf { command, .. } => self.command_name(command),
+            Command::IfVersion { command, .. } => self.command_name(command),
             Command::Reserve { .. } => "reserve",
             Command::Confirm { .. } => "confirm",
             Command::Expire { .. } => "expire",
@@ -126,7 +126,7 @@ impl Entity for Calendars {
 
 fn reservation_of(command: &Command) -> Option<&ReservationNo> {
     match command {
-        Command::AsOf { command, .. } => reservation_of(command),
+        Command::IfVersion { command, .. } => reservation_of(command),
         Command::Reserve { subject, .. } => Some(&subject.reservation_no),
         Command::Confirm { reservation_no }
         | Command::Expire { reservation_no }
@@ -134,7 +134,7 @@ fn reservation_of(command: &Command) -> Option<&ReservationNo> {
         | Command::PickUp { reservation_no }
         | Command::Complete { reservation_no }
         | Command::CompleteNoShow { reservation_no } => Some(reservation_no),
-        Command::Enrol(_) | Command::Retire | Command::Block { .. } | Command::Unblock { .. } => None,
+        Command::PutCar(_) | Command::Retire | Command::Block { .. } | Command::Unblock { .. } => None,
     }
 }
 

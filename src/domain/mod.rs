@@ -36,7 +36,7 @@ pub struct CorruptHistory {
 
 /// What a payment or a rental is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Subject {
+pub struct BookingRef {
     /// The reservation's number. A calendar checks only that it is unique for its car; the service looks it up before.
     pub reservation_no: ReservationNo,
     /// Its place in the order in which all reservations were made, from 1 on; the numeric id of the legacy API.

@@ -5,7 +5,7 @@
 //! under the same key, so that a late arrival can never charge twice. Knows no card data.
 
 use super::money::Money;
-use super::{CorruptHistory, Subject};
+use super::{BookingRef, CorruptHistory};
 use serde::{Deserialize, Serialize};
 
 /// The most declined attempts of one payment.
@@ -61,7 +61,7 @@ pub enum Cancelled {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payment {
     /// The reservation that is paid for.
-    pub subject: Subject,
+    pub subject: BookingRef,
     /// The price of the reservation; every attempt is over all of it.
     pub amount: Money,
     /// The number of the attempt, from 1 on; 0 before the first.
@@ -80,7 +80,7 @@ pub enum Command {
     /// Intend to charge.
     Request {
         /// The reservation that is paid for.
-        subject: Subject,
+        subject: BookingRef,
         /// The price of the reservation; a payment that exists keeps its own amount.
         amount: Money,
     },
@@ -111,7 +111,7 @@ pub enum Command {
     /// Charge nothing more, and give back what was charged above `keep`.
     Cancel {
         /// The reservation that is paid for.
-        subject: Subject,
+        subject: BookingRef,
         /// The price of the reservation.
         amount: Money,
         /// The fee that is kept.
@@ -130,7 +130,7 @@ pub enum Event {
     /// A charge is intended.
     Requested {
         /// The reservation that is paid for.
-        subject: Subject,
+        subject: BookingRef,
         /// The price of the reservation; a payment that exists keeps its own amount.
         amount: Money,
         /// The number of the attempt.
@@ -139,7 +139,7 @@ pub enum Event {
     /// Money was taken. After a cancellation everything goes back.
     Approved {
         /// The reservation that is paid for.
-        subject: Subject,
+        subject: BookingRef,
         /// The price of the reservation; a payment that exists keeps its own amount.
         amount: Money,
         /// The number of the attempt.
@@ -150,7 +150,7 @@ pub enum Event {
     /// The attempt was declined.
     Declined {
         /// The reservation that was to be paid for.
-        subject: Subject,
+        subject: BookingRef,
         /// The number of the attempt.
         attempt: u32,
         /// In the provider's words, of which [`PROVIDER_TEXT_BYTES_MAX`] bytes are kept.
@@ -159,21 +159,21 @@ pub enum Event {
     /// Nothing happened at the provider.
     NotCharged {
         /// The reservation that was to be paid for.
-        subject: Subject,
+        subject: BookingRef,
         /// The number of the attempt.
         attempt: u32,
     },
     /// The attempt's outcome is unknown.
     OutcomeUnknown {
         /// The reservation that was to be paid for.
-        subject: Subject,
+        subject: BookingRef,
         /// The number of the attempt.
         attempt: u32,
     },
     /// Nothing more will be charged.
     Cancelled {
         /// The reservation that was to be paid for.
-        subject: Subject,
+        subject: BookingRef,
         /// The price of the reservation.
         amount: Money,
         /// What goes back of what was charged, so far as that is known.
@@ -182,7 +182,7 @@ pub enum Event {
     /// The provider has given the refund.
     Refunded {
         /// The reservation that is paid for.
-        subject: Subject,
+        subject: BookingRef,
         /// The amount of the refund.
         amount: Money,
         /// The provider's own number.
@@ -318,10 +318,10 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
     }
 }
 
-fn request(state: &State, subject: &Subject, amount: Money) -> Result<Vec<Event>, Rejection> {
+fn request(state: &State, subject: &BookingRef, amount: Money) -> Result<Vec<Event>, Rejection> {
     let requested = |attempt, amount| vec![Event::Requested { subject: subject.clone(), amount, attempt }];
     let Some(payment) = &state.0 else { return Ok(requested(1, amount)) };
-    own(payment, subject)?;
+    check_subject(payment, subject)?;
     match &payment.status {
         Status::Requested | Status::Unknown => Err(Rejection::PaymentUnderWay),
         Status::NotCharged => Ok(requested(payment.attempt, payment.amount)),
@@ -334,7 +334,7 @@ fn request(state: &State, subject: &Subject, amount: Money) -> Result<Vec<Event>
 
 /// Whether the payment is that of the subject. Another reservation of the same number (of another car, say) must
 /// not pass for paid because this one is.
-fn own(payment: &Payment, subject: &Subject) -> Result<(), Rejection> {
+fn check_subject(payment: &Payment, subject: &BookingRef) -> Result<(), Rejection> {
     if payment.subject == *subject { Ok(()) } else { Err(Rejection::PaymentNotFound) }
 }
 
@@ -381,11 +381,11 @@ fn awaiting(state: &State, attempt: u32) -> Result<&Payment, Rejection> {
     }
 }
 
-fn cancel(state: &State, subject: &Subject, amount: Money, keep: Money) -> Result<Vec<Event>, Rejection> {
+fn cancel(state: &State, subject: &BookingRef, amount: Money, keep: Money) -> Result<Vec<Event>, Rejection> {
     let nothing = Money::zero(amount.currency());
     let cancelled = |amount, refund| vec![Event::Cancelled { subject: subject.clone(), amount, refund }];
     let Some(payment) = &state.0 else { return Ok(cancelled(amount, nothing)) };
-    own(payment, subject)?;
+    check_subject(payment, subject)?;
     Ok(match &payment.status {
         Status::Approved { .. } => cancelled(payment.amount, payment.amount.minus(keep).unwrap_or(nothing)),
         Status::Requested | Status::Unknown | Status::NotCharged | Status::Declined { .. } => {
@@ -475,7 +475,7 @@ fn progress(mut payment: Payment, event: &Event) -> Result<Payment, CorruptHisto
 impl Event {
     /// What the payment is for.
     #[must_use]
-    pub fn subject(&self) -> &Subject {
+    pub fn subject(&self) -> &BookingRef {
         match self {
             Event::Requested { subject, .. }
             | Event::Approved { subject, .. }

@@ -19,7 +19,7 @@ pub struct Movement {
 
 /// What the provider's record says of one reservation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Moved {
+pub struct ProviderMovements {
     /// From the customer.
     pub charges: Vec<Movement>,
     /// Back to the customer.
@@ -99,7 +99,7 @@ pub struct Finding {
 /// The differences between a payment as committed and the provider's record of its reservation. `known` says whether
 /// the reservation is known here, which it may be without its payment.
 #[must_use]
-pub fn compare(no: &ReservationNo, payment: Option<&Payment>, known: bool, moved: &Moved) -> Vec<Finding> {
+pub fn compare(no: &ReservationNo, payment: Option<&Payment>, known: bool, moved: &ProviderMovements) -> Vec<Finding> {
     let finding = |(difference, here, there)| Finding { payment_no: no.payment(), difference, here, there };
     let currency = |moved: &[Movement]| moved.first().map(|movement| movement.amount.currency());
     let currency = payment
@@ -120,7 +120,7 @@ pub fn compare(no: &ReservationNo, payment: Option<&Payment>, known: bool, moved
 
 type Found = Vec<(Difference, Money, Money)>;
 
-fn unknown(currency: Currency, moved: &Moved) -> Found {
+fn unknown(currency: Currency, moved: &ProviderMovements) -> Found {
     let there = if moved.charges.is_empty() { &moved.refunds } else { &moved.charges };
     if there.is_empty() {
         return vec![];
@@ -129,40 +129,40 @@ fn unknown(currency: Currency, moved: &Moved) -> Found {
 }
 
 /// What is due by our record under a key: a movement that must be there, or one that may be there already.
-enum Due {
+enum Expectation {
     Made(String, Money),
     Awaited(String, Money),
     Nothing,
 }
 
-impl Due {
+impl Expectation {
     fn is_under(&self, key: &str) -> bool {
         match self {
-            Due::Made(due, _) | Due::Awaited(due, _) => due == key,
-            Due::Nothing => false,
+            Expectation::Made(due, _) | Expectation::Awaited(due, _) => due == key,
+            Expectation::Nothing => false,
         }
     }
 }
 
-fn due_charge(payment: Option<&Payment>) -> Due {
-    let Some(payment) = payment else { return Due::Nothing };
+fn due_charge(payment: Option<&Payment>) -> Expectation {
+    let Some(payment) = payment else { return Expectation::Nothing };
     match &payment.status {
         Status::Approved { .. } | Status::Cancelled(Cancelled::Charged { .. }) => {
-            Due::Made(payment.charge_key(), payment.amount)
+            Expectation::Made(payment.charge_key(), payment.amount)
         }
         Status::Requested | Status::Unknown | Status::Cancelled(Cancelled::InDoubt) => {
-            Due::Awaited(payment.charge_key(), payment.amount)
+            Expectation::Awaited(payment.charge_key(), payment.amount)
         }
-        Status::NotCharged | Status::Declined { .. } | Status::Cancelled(Cancelled::Uncharged) => Due::Nothing,
+        Status::NotCharged | Status::Declined { .. } | Status::Cancelled(Cancelled::Uncharged) => Expectation::Nothing,
     }
 }
 
-fn due_refund(payment: Option<&Payment>) -> Due {
-    let Some(payment) = payment else { return Due::Nothing };
+fn due_refund(payment: Option<&Payment>) -> Expectation {
+    let Some(payment) = payment else { return Expectation::Nothing };
     match (&payment.status, payment.outstanding()) {
-        (_, Some(Outstanding::Refund(refund))) => Due::Awaited(payment.refund_key(), refund),
+        (_, Some(Outstanding::Refund(refund))) => Expectation::Awaited(payment.refund_key(), refund),
         (Status::Cancelled(Cancelled::Charged { refund, refunded: true }), _) if refund.amount() > 0 => {
-            Due::Made(payment.refund_key(), *refund)
+            Expectation::Made(payment.refund_key(), *refund)
         }
         (
             Status::Requested
@@ -172,26 +172,26 @@ fn due_refund(payment: Option<&Payment>) -> Due {
             | Status::Approved { .. }
             | Status::Cancelled(_),
             _,
-        ) => Due::Nothing,
+        ) => Expectation::Nothing,
     }
 }
 
 /// Missing or different, where our record says what there must be.
 fn missing(
-    due: &Due,
+    due: &Expectation,
     moved: &[Movement],
     not_found: Difference,
     differ: Difference,
 ) -> Option<(Difference, Money, Money)> {
-    let (Due::Made(key, amount) | Due::Awaited(key, amount)) = due else { return None };
+    let (Expectation::Made(key, amount) | Expectation::Awaited(key, amount)) = due else { return None };
     match (moved.iter().find(|movement| *movement.key == **key), due) {
         (Some(movement), _) if movement.amount != *amount => Some((differ, *amount, movement.amount)),
-        (None, Due::Made(..)) => Some((not_found, *amount, Money::zero(amount.currency()))),
-        (Some(_), _) | (None, Due::Awaited(..) | Due::Nothing) => None,
+        (None, Expectation::Made(..)) => Some((not_found, *amount, Money::zero(amount.currency()))),
+        (Some(_), _) | (None, Expectation::Awaited(..) | Expectation::Nothing) => None,
     }
 }
 
-fn charges(payment: Option<&Payment>, currency: Currency, moved: &Moved) -> Found {
+fn charges(payment: Option<&Payment>, currency: Currency, moved: &ProviderMovements) -> Found {
     let due = due_charge(payment);
     let mut found: Found = missing(&due, &moved.charges, Difference::ChargeNotFound, Difference::ChargeAmountsDiffer)
         .into_iter()
@@ -206,7 +206,7 @@ fn charges(payment: Option<&Payment>, currency: Currency, moved: &Moved) -> Foun
     found
 }
 
-fn refunds(payment: Option<&Payment>, currency: Currency, moved: &Moved) -> Found {
+fn refunds(payment: Option<&Payment>, currency: Currency, moved: &ProviderMovements) -> Found {
     let due = due_refund(payment);
     let (taken, given) = (total(&moved.charges, currency), total(&moved.refunds, currency));
     if !moved.refunds.is_empty() && taken.minus(given).is_none() {
@@ -229,7 +229,7 @@ fn total(moved: &[Movement], currency: Currency) -> Money {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Subject;
+    use super::super::BookingRef;
     use super::super::ids::{CarNo, CustomerNo};
     use super::*;
     use Difference as D;
@@ -246,7 +246,7 @@ mod tests {
 
     fn payment(status: Status) -> Payment {
         let car_no = CarNo::parse("car01").unwrap();
-        let subject = Subject { reservation_no: no(), serial: 1, customer_no: CustomerNo::anonymous(), car_no };
+        let subject = BookingRef { reservation_no: no(), serial: 1, customer_no: CustomerNo::anonymous(), car_no };
         Payment { subject, amount: won(PRICE), attempt: 2, status }
     }
 
@@ -264,7 +264,7 @@ mod tests {
 
     /// Ours in the given state beside the provider's charges and refunds: the differences, with both amounts.
     fn check(ours: Option<Status>, charges: &[(&str, u64)], refunds: &[(&str, u64)], then: &[(Difference, u64, u64)]) {
-        let moved = Moved { charges: movements(charges), refunds: movements(refunds) };
+        let moved = ProviderMovements { charges: movements(charges), refunds: movements(refunds) };
         let found = compare(&no(), ours.map(payment).as_ref(), true, &moved);
         let found: Vec<_> =
             found.iter().map(|found| (found.difference, found.here.amount(), found.there.amount())).collect();
@@ -322,7 +322,7 @@ mod tests {
         }
         let euros = Money::new(PRICE, Currency::parse("EUR").unwrap()).unwrap();
         let charges = vec![Movement { key: OURS.0.into(), amount: euros }];
-        let moved = Moved { charges, refunds: vec![] };
+        let moved = ProviderMovements { charges, refunds: vec![] };
         let found = compare(&no(), Some(&payment(approved())), true, &moved);
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].difference, found[0].there), (D::ChargeAmountsDiffer, euros));
@@ -354,18 +354,18 @@ mod tests {
 
     #[test]
     fn money_moved_for_a_reservation_that_is_not_known_here_is_found() {
-        let moved = Moved { charges: movements(&[("k", 5)]), refunds: vec![] };
+        let moved = ProviderMovements { charges: movements(&[("k", 5)]), refunds: vec![] };
         let found = compare(&no(), None, false, &moved);
         assert_eq!(found.len(), 1);
         let Finding { payment_no, difference, here, there } = &found[0];
         assert_eq!((payment_no.as_str(), *difference), ("pay-r1", D::ReservationUnknown));
         assert_eq!((*here, *there), (won(0), won(5)));
-        assert!(compare(&no(), None, false, &Moved::default()).is_empty());
+        assert!(compare(&no(), None, false, &ProviderMovements::default()).is_empty());
     }
 
     #[test]
     fn sums_beyond_what_money_can_be_stay_at_its_bound() {
-        let moved = Moved { charges: movements(&[("a", Money::AMOUNT_MAX), ("b", 1)]), refunds: vec![] };
+        let moved = ProviderMovements { charges: movements(&[("a", Money::AMOUNT_MAX), ("b", 1)]), refunds: vec![] };
         assert_eq!(compare(&no(), None, false, &moved)[0].there.amount(), Money::AMOUNT_MAX);
     }
 }

@@ -1,7 +1,7 @@
 //! The rental of a paid reservation: handed over, returned, or cancelled before.
 
 use super::time::{Period, Timestamp};
-use super::{CorruptHistory, Subject};
+use super::{BookingRef, CorruptHistory};
 use serde::{Deserialize, Serialize};
 
 /// How far a rental has come.
@@ -34,7 +34,7 @@ pub enum Status {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rental {
     /// The reservation, its customer and its car.
-    pub subject: Subject,
+    pub subject: BookingRef,
     /// The period that was reserved.
     pub period: Period,
     /// How far it has come; `Returned` and `Cancelled` are final.
@@ -51,7 +51,7 @@ pub enum Command {
     /// The reservation is paid: the car is rented.
     Rent {
         /// The reservation, its customer and its car.
-        subject: Subject,
+        subject: BookingRef,
         /// The period that was reserved.
         period: Period,
     },
@@ -74,35 +74,35 @@ pub enum Event {
     /// The car is rented.
     Rented {
         /// The reservation, its customer and its car.
-        subject: Subject,
+        subject: BookingRef,
         /// The period that was reserved.
         period: Period,
     },
     /// The car was handed over.
     PickedUp {
         /// The reservation, its customer and its car.
-        subject: Subject,
+        subject: BookingRef,
         /// When it happened, by the clock of the service.
         at: Timestamp,
     },
     /// The car came back.
     Returned {
         /// The reservation, its customer and its car.
-        subject: Subject,
+        subject: BookingRef,
         /// When it happened, by the clock of the service.
         at: Timestamp,
     },
     /// The rental was cancelled.
     Cancelled {
         /// The reservation, its customer and its car.
-        subject: Subject,
+        subject: BookingRef,
         /// When it happened, by the clock of the service.
         at: Timestamp,
     },
     /// The car should have been back.
     Overdue {
         /// The reservation, its customer and its car.
-        subject: Subject,
+        subject: BookingRef,
         /// When it happened, by the clock of the service.
         at: Timestamp,
     },
@@ -236,7 +236,7 @@ pub fn evolve(state: State, event: &Event) -> Result<State, CorruptHistory> {
 impl Event {
     /// What the rental is about.
     #[must_use]
-    pub fn subject(&self) -> &Subject {
+    pub fn subject(&self) -> &BookingRef {
         match self {
             Event::Rented { subject, .. }
             | Event::PickedUp { subject, .. }

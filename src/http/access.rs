@@ -253,7 +253,7 @@ routes! {
     MY_PAGE = Route::get("/v1/customers/{customerNo}/page", Access::Owner, "getMyPage").of(Priority::List);
     EVENTS = Route::get("/v1/customers/{customerNo}/events", Access::Owner, "followEvents").of(Priority::List);
     LEDGER = Route::get("/v1/fleet/ledger", Access::Admin, "getFleetLedger").of(Priority::List);
-    PAYMENT_GUARD = Route::get("/v1/admin/payment", Access::Ops, "getPaymentGuard").of(Priority::Operations);
+    PAYMENT_OPERATION = Route::get("/v1/admin/payment", Access::Ops, "getPaymentGuard").of(Priority::Operations);
     RECONCILIATION =
         Route::get("/v1/admin/payment/reconciliation", Access::Ops, "reconcilePayments").of(Priority::Operations);
     FORCE_BREAKER = Route::post("/v1/admin/payment/breaker", Access::Ops, "forceBreaker").of(Priority::Operations);

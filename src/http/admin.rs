@@ -21,7 +21,7 @@ use warp::http::header::CONTENT_TYPE;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct GuardDto {
+struct BulkheadDto {
     state: BreakerState,
     up: bool,
     in_flight: usize,
@@ -38,11 +38,11 @@ struct GuardDto {
     refunds_overdue: u64,
 }
 
-impl GuardDto {
-    fn of(status: &BulkheadStatus, service: &Service) -> GuardDto {
+impl BulkheadDto {
+    fn of(status: &BulkheadStatus, service: &Service) -> BulkheadDto {
         let unsettled = service.unsettled();
         let instant = |at_ms: Option<i64>| at_ms.and_then(Timestamp::from_millis).map(render_instant);
-        GuardDto {
+        BulkheadDto {
             state: status.state,
             up: status.up,
             in_flight: status.in_flight,
@@ -53,24 +53,24 @@ impl GuardDto {
             deferred: service.payments_deferred(),
             unknown: unsettled.unknown.count,
             unknown_since: instant(unsettled.unknown.since_ms),
-            unknown_overdue: unsettled.unknown.late,
+            unknown_overdue: unsettled.unknown.overdue,
             refunds_pending: unsettled.refunds.count,
             refunds_pending_since: instant(unsettled.refunds.since_ms),
-            refunds_overdue: unsettled.refunds.late,
+            refunds_overdue: unsettled.refunds.overdue,
         }
     }
 }
 
 /// Without fault injection the path of faults does not exist.
 pub(super) fn mount(group: Group<HttpState>, fault_injection: bool) -> Group<HttpState> {
-    let group = group.on(&access::PAYMENT_GUARD, guard).on(&access::FORCE_BREAKER, force);
+    let group = group.on(&access::PAYMENT_OPERATION, guard).on(&access::FORCE_BREAKER, force);
     let group = group.on(&access::RECONCILIATION, reconcile).on(&access::BACKUP, backup);
     if fault_injection { group.on(&access::FAULT, fault) } else { group }
 }
 
 async fn guard(front: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
-    Ok(Answer::ok(&GuardDto::of(&front.service.payment_guard(), &front.service)))
+    Ok(Answer::ok(&BulkheadDto::of(&front.service.bulkhead_status(), &front.service)))
 }
 
 async fn reconcile(front: Arc<HttpState>, call: Call) -> Outcome {
@@ -111,7 +111,7 @@ async fn force(front: Arc<HttpState>, call: Call) -> Outcome {
         _ => Err("it must be FORCED_OPEN, FORCED_CLOSED or AUTO"),
     })?;
     members.finish()?;
-    Ok(Answer::ok(&GuardDto::of(&front.service.force_breaker(mode).await, &front.service)))
+    Ok(Answer::ok(&BulkheadDto::of(&front.service.force_breaker(mode).await, &front.service)))
 }
 
 async fn fault(front: Arc<HttpState>, call: Call) -> Outcome {

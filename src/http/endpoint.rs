@@ -7,7 +7,7 @@ use super::access::{Priority, Route, admit};
 use super::admission::Admission;
 use super::answer::Answer;
 use super::body::{self, BodyLimits, BodyStream};
-use super::idempotency::{self, IdempotencyKey, InUse, ResponseStore};
+use super::idempotency::{self, IdempotencyKey, InFlightCalls, ResponseStore};
 use super::numbers::{Number, RawNumber};
 use super::problem::Problem;
 use super::query::Query;
@@ -52,7 +52,7 @@ impl Default for RequestLimits {
 pub struct Common {
     limits: RequestLimits,
     responses: Option<Arc<dyn ResponseStore>>,
-    in_use: Arc<InUse>,
+    in_flight: Arc<InFlightCalls>,
     permits: Arc<Semaphore>,
     changes: TaskTracker,
     admission: Arc<Admission>,
@@ -76,7 +76,7 @@ impl Common {
         admission: Arc<Admission>,
     ) -> Arc<Common> {
         let permits = Arc::new(Semaphore::new(limits.changes_max.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Common { limits, responses, in_use: Arc::default(), permits, changes, admission })
+        Arc::new(Common { limits, responses, in_flight: Arc::default(), permits, changes, admission })
     }
 }
 
@@ -374,7 +374,7 @@ async fn change(
         outcome.unwrap_or_else(|_| Err(panicked(route)))
     };
     let (Some(keyed), Some(responses)) = (keyed, &common.responses) else { return run(call).await };
-    let _claim = common.in_use.claim(&keyed)?;
+    let _claim = common.in_flight.claim(&keyed)?;
     if let Some(answer) = idempotency::recorded(responses.as_ref(), &keyed).await? {
         return Ok(answer);
     }

@@ -14,7 +14,7 @@ const HOST_BYTES_MAX: usize = 260;
 ///
 /// # Errors
 /// 400 `invalid_host`: HTTP/1.1 without one, or any version with two or with an invalid one.
-pub(super) fn settle<B>(request: &mut Request<B>) -> Result<(), Problem> {
+pub(super) fn validate<B>(request: &mut Request<B>) -> Result<(), Problem> {
     let mut given = request.headers().get_all(HOST).iter();
     let legal = match (given.next(), given.next()) {
         (None, _) => request.version() < Version::HTTP_11,
@@ -75,12 +75,12 @@ fn is_name(name: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn settled(version: Version, target: &str, hosts: &[&[u8]]) -> Result<Option<String>, &'static str> {
+    fn validated(version: Version, target: &str, hosts: &[&[u8]]) -> Result<Option<String>, &'static str> {
         let mut request = Request::builder().version(version).uri(target).body(()).expect("a request");
         for host in hosts {
             request.headers_mut().append(HOST, HeaderValue::from_bytes(host).expect("a value"));
         }
-        settle(&mut request).map_err(|problem| problem.code)?;
+        validate(&mut request).map_err(|problem| problem.code)?;
         Ok(request.headers().get(HOST).and_then(|host| host.to_str().ok()).map(str::to_owned))
     }
 
@@ -125,23 +125,23 @@ mod tests {
 
     #[test]
     fn only_an_old_request_needs_no_host_and_none_may_have_two_or_one_that_is_none() {
-        assert_eq!(settled(Version::HTTP_10, "/", &[]), Ok(None));
-        assert_eq!(settled(Version::HTTP_11, "/", &[]), Err("invalid_host"));
+        assert_eq!(validated(Version::HTTP_10, "/", &[]), Ok(None));
+        assert_eq!(validated(Version::HTTP_11, "/", &[]), Err("invalid_host"));
         for version in [Version::HTTP_10, Version::HTTP_11] {
-            assert_eq!(settled(version, "/", &[b"a"]), Ok(Some("a".to_owned())));
-            assert_eq!(settled(version, "/", &[b""]), Ok(Some(String::new())));
+            assert_eq!(validated(version, "/", &[b"a"]), Ok(Some("a".to_owned())));
+            assert_eq!(validated(version, "/", &[b""]), Ok(Some(String::new())));
             let wrong: [&[&[u8]]; 5] = [&[b"a", b"a"], &[b"a", b"b"], &[b"", b"a"], &[b"a b"], &[b"\xff"]];
             for hosts in wrong {
-                assert_eq!(settled(version, "/", hosts), Err("invalid_host"), "{hosts:?}");
+                assert_eq!(validated(version, "/", hosts), Err("invalid_host"), "{hosts:?}");
             }
         }
     }
 
     #[test]
     fn a_target_in_absolute_form_says_the_host_itself() {
-        assert_eq!(settled(Version::HTTP_11, "http://b:81/x", &[b"a"]), Ok(Some("b:81".to_owned())));
-        assert_eq!(settled(Version::HTTP_10, "http://b/x", &[]), Ok(Some("b".to_owned())));
-        assert_eq!(settled(Version::HTTP_11, "http://b/x", &[]), Err("invalid_host"), "it needs a Host all the same");
-        assert_eq!(settled(Version::HTTP_11, "http://user@b/x", &[b"b"]), Err("invalid_host"));
+        assert_eq!(validated(Version::HTTP_11, "http://b:81/x", &[b"a"]), Ok(Some("b:81".to_owned())));
+        assert_eq!(validated(Version::HTTP_10, "http://b/x", &[]), Ok(Some("b".to_owned())));
+        assert_eq!(validated(Version::HTTP_11, "http://b/x", &[]), Err("invalid_host"), "it needs a Host all the same");
+        assert_eq!(validated(Version::HTTP_11, "http://user@b/x", &[b"b"]), Err("invalid_host"));
     }
 }

@@ -85,24 +85,24 @@ impl IdempotencyKey {
 
 /// The calls in flight, by their ids; bounded by the requests in flight.
 #[derive(Debug, Default)]
-pub struct InUse(Mutex<HashMap<Hash, Hash>>);
+pub struct InFlightCalls(Mutex<HashMap<Hash, Hash>>);
 
 #[derive(Debug)]
-pub struct Claim {
-    in_use: Arc<InUse>,
+pub struct InFlightCall {
+    in_flight: Arc<InFlightCalls>,
     id: Hash,
 }
 
-impl Drop for Claim {
+impl Drop for InFlightCall {
     fn drop(&mut self) {
-        self.in_use.0.lock().remove(&self.id);
+        self.in_flight.0.lock().remove(&self.id);
     }
 }
 
-impl InUse {
+impl InFlightCalls {
     /// # Errors
     /// 409 while the same call is in flight, 422 while it is with another body.
-    pub fn claim(self: &Arc<InUse>, keyed: &IdempotencyKey) -> Result<Claim, Problem> {
+    pub fn claim(self: &Arc<InFlightCalls>, keyed: &IdempotencyKey) -> Result<InFlightCall, Problem> {
         let mut claimed = self.0.lock();
         match claimed.get(&keyed.id) {
             Some(fingerprint) if *fingerprint != keyed.fingerprint => Err(reused()),
@@ -112,7 +112,7 @@ impl InUse {
             }
             None => {
                 claimed.insert(keyed.id, keyed.fingerprint);
-                Ok(Claim { in_use: Arc::clone(self), id: keyed.id })
+                Ok(InFlightCall { in_flight: Arc::clone(self), id: keyed.id })
             }
         }
     }
@@ -260,13 +260,13 @@ mod tests {
 
     #[test]
     fn a_call_under_way_is_claimed_until_it_ends() {
-        let in_use = Arc::new(InUse::default());
+        let in_flight = Arc::new(InFlightCalls::default());
         let first = keyed("k-1", "a").expect("legal").expect("a key");
         let other = keyed("k-1", "b").expect("legal").expect("a key");
-        let claim = in_use.claim(&first).expect("free");
-        assert_eq!(in_use.claim(&first).expect_err("taken").code, "idempotency_key_in_use");
-        assert_eq!(in_use.claim(&other).expect_err("taken").code, "idempotency_key_reused");
+        let claim = in_flight.claim(&first).expect("free");
+        assert_eq!(in_flight.claim(&first).expect_err("taken").code, "idempotency_key_in_use");
+        assert_eq!(in_flight.claim(&other).expect_err("taken").code, "idempotency_key_reused");
         drop(claim);
-        assert!(in_use.claim(&first).is_ok());
+        assert!(in_flight.claim(&first).is_ok());
     }
 }

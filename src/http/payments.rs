@@ -4,7 +4,7 @@ use super::HttpState;
 use super::access;
 use super::answer::Answer;
 use super::endpoint::{Call, Group, Outcome};
-use crate::domain::Subject;
+use crate::domain::BookingRef;
 use crate::domain::ids::PaymentNo;
 use crate::domain::money::Money;
 use crate::domain::payment::{Payment, Status};
@@ -27,7 +27,7 @@ struct PaymentDto {
 }
 
 impl PaymentDto {
-    fn of(subject: &Subject, amount: Money, payment: Option<&Payment>) -> PaymentDto {
+    fn of(subject: &BookingRef, amount: Money, payment: Option<&Payment>) -> PaymentDto {
         let amount_of = |part: fn(&Payment) -> Money| payment.map_or(0, |payment| part(payment).amount());
         PaymentDto {
             payment_no: subject.reservation_no.payment().to_string(),
@@ -74,7 +74,7 @@ mod tests {
     use crate::domain::payment::Cancelled;
 
     fn check(status: Status, name: &str, charged: u64, refunded: u64) {
-        let subject = Subject {
+        let subject = BookingRef {
             reservation_no: ReservationNo::parse("r1").expect("a number"),
             serial: 1,
             customer_no: CustomerNo::anonymous(),

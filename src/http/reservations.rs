@@ -188,7 +188,7 @@ async fn reserve(front: Arc<HttpState>, call: Call) -> Outcome {
         basis: DayCounting::Hours,
     };
     let result = service.reserve(request).await;
-    settled(&front, StatusCode::CREATED, result).await
+    payment_answer(&front, StatusCode::CREATED, result).await
 }
 
 async fn pay(front: Arc<HttpState>, call: Call) -> Outcome {
@@ -197,7 +197,7 @@ async fn pay(front: Arc<HttpState>, call: Call) -> Outcome {
     let means = means(Members::parse(&call.body, &MEANS)?)?;
     let reservation_no = reservation_no.resolve(&front.service).await?;
     let result = front.service.pay(reservation_no, means).await;
-    settled(&front, StatusCode::OK, result).await
+    payment_answer(&front, StatusCode::OK, result).await
 }
 
 async fn one(front: Arc<HttpState>, call: Call) -> Outcome {
@@ -235,13 +235,13 @@ async fn cancel(front: Arc<HttpState>, call: Call) -> Outcome {
 }
 
 /// The answer after an attempt to pay; `done` is its status if the reservation is paid.
-async fn settled(
+async fn payment_answer(
     front: &HttpState,
     done: StatusCode,
     result: Result<(ReservationView, PaymentResult), ServiceError>,
 ) -> Outcome {
     let (view, payment) = match result {
-        Ok(settled) => settled,
+        Ok(payment_answer) => payment_answer,
         Err(ServiceError::PaymentDeclined { reservation_no, reason }) => {
             return Err(declined(front, reservation_no, reason).await);
         }

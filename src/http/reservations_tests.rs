@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::Subject;
+use crate::domain::BookingRef;
 use crate::domain::ids::CarNo;
 use crate::domain::money::{Currency, Money};
 use crate::domain::reservation::Booking;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 fn view(status: impl FnOnce(Timestamp) -> Status) -> ReservationView {
     let from = Timestamp::from_millis(20_000 * DAY_MS).expect("within bounds");
     let number = |text| ReservationNo::parse(text).expect("a number");
-    let subject = Subject {
+    let subject = BookingRef {
         reservation_no: number("res-1"),
         serial: 1,
         customer_no: CustomerNo::parse("c-1").expect("a number"),

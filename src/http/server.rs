@@ -177,7 +177,7 @@ where
         let service = service_fn(move |mut request: Request<Incoming>| {
             let mut service = service.clone();
             async move {
-                if let Err(problem) = host::settle(&mut request) {
+                if let Err(problem) = host::validate(&mut request) {
                     return Ok(turned_away(request, problem).await);
                 }
                 request.extensions_mut().insert(peer);

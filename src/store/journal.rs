@@ -130,7 +130,7 @@ pub struct IndexWrite {
 /// A durable timer of an entity set (replacing one of the same name) or, with no due time, cancelled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimerWrite {
-    /// The entity that will be told; it lives in the shard of the append.
+    /// The entity that owns the timer; it is in the shard of the append.
     pub entity: Arc<str>,
     /// The name of the timer within the entity.
     pub name: Arc<str>,

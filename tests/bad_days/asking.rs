@@ -1,4 +1,4 @@
-//! The commands that ask a running service, where there is none: an address that is none, nobody there, or somebody else.
+//! The commands that call a running service, without one: an invalid address, nobody listening, or another program.
 
 use super::{run, tried};
 use crate::common::Provider;
@@ -9,7 +9,7 @@ use std::net::TcpListener;
 /// The commands that ask a service, up to its address.
 const ASKING: [&[&str]; 3] = [&["demo", "--url"], &["reconcile", "--service"], &["reconcile", "--url"]];
 
-/// A program that answers whatever it is asked with these bytes, for as long as the test runs; answers its address.
+/// A program that answers whatever it is asked with these bytes, for as long as the test runs; returns its address.
 fn program(answer: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

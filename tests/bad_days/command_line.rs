@@ -16,7 +16,7 @@ fn unread() -> Stdio {
     writer.into()
 }
 
-/// Runs a command whose standard output nobody reads; answers its exit code and what it said on standard error.
+/// Runs a command whose standard output nobody reads; returns its exit code and what it said on standard error.
 #[track_caller]
 fn without_a_reader(command: &mut Command) -> (Option<i32>, String) {
     let output = command.stdin(Stdio::null()).stdout(unread()).stderr(Stdio::piped()).spawn().unwrap();

@@ -1,6 +1,6 @@
 //! A full disk: refused with 503, nothing acknowledged is lost, and once there is room the service is back by itself.
 //!
-//! `RENTCAR_FULL_DISK_ROUNDS` says how many times the disk fills under load (1 unless told otherwise).
+//! `RENTCAR_FULL_DISK_ROUNDS` says how many times the disk fills under load (1 by default).
 
 use super::{Run, on};
 use crate::common::load::{Customer, Known, Memory, Told};
@@ -86,7 +86,7 @@ async fn everything_acknowledged_is_there(server: &TestServer, memories: &[Memor
     }
 }
 
-/// Fills the disk under load and makes room again; answers what people were told meanwhile.
+/// Fills the disk under load and makes room again; returns what people were told meanwhile.
 async fn a_round(server: &TestServer, disk: &SmallDisk, round: u64) -> Told {
     let mut cars = vec![];
     for _ in 0..6 {

@@ -1,4 +1,4 @@
-//! kill -9 at moments when nobody is asked anything: during the start, the end, an import, a rebuild.
+//! kill -9 while no request is served: during the start, the shutdown, an import, a rebuild.
 
 use super::{Run, all_there, compare, on, serve_refused, with_bookings};
 use crate::common::Api;

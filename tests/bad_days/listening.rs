@@ -1,4 +1,4 @@
-//! Where to listen, in all the ways in which people say it, and what they are told when it is not possible.
+//! Listen addresses in all their forms, and the message when one cannot be used.
 
 use super::{Run, run};
 use crate::common::process::rentcar;

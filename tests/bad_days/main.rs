@@ -83,7 +83,7 @@ impl Run {
         std::fs::read_to_string(self.outputs.path().join("err")).unwrap_or_default()
     }
 
-    /// Waits for the ready line and answers where it listens.
+    /// Waits for the ready line and returns where it listens.
     #[track_caller]
     fn ready(&mut self) -> String {
         wait_until("the process is ready", || {
@@ -101,7 +101,6 @@ impl Run {
         assert!(sent.unwrap().success(), "no signal was sent");
     }
 
-    /// Waits for its end.
     #[track_caller]
     fn ended(mut self) -> Ended {
         let mut status = None;
@@ -112,7 +111,7 @@ impl Run {
         Ended { status: status.unwrap(), out: self.out(), err: self.err() }
     }
 
-    /// Ends it as a power cut would.
+    /// Kills it with SIGKILL.
     fn kill9(mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -226,7 +225,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// What people were told: reservations by number, as they were answered last.
+/// The acknowledged reservations by number, as they were answered last.
 type Acknowledged = HashMap<String, Value>;
 
 /// A server with some bookings, and what was acknowledged.
@@ -236,7 +235,7 @@ async fn with_bookings(cars: usize, bookings_per_car: i64) -> (TestServer, Ackno
     (server, acknowledged)
 }
 
-/// Books cars and answers what was acknowledged.
+/// Books cars and returns what was acknowledged.
 async fn book(api: &Api, cars: usize, bookings_per_car: i64) -> Acknowledged {
     let mut acknowledged = Acknowledged::new();
     let customer_no = api.register_customer().await;

@@ -1,4 +1,4 @@
-//! Settings: where they come from, which goes over which, and how a person is told of one that cannot be right.
+//! Settings: their sources, their precedence, and the message for an invalid one.
 
 use super::{Run, run, tried};
 use crate::common::process::rentcar;

@@ -1,4 +1,4 @@
-//! The independent judge: knows answers, the provider's own record and exported lines, and none of our code.
+//! An independent checker: knows answers, the provider's own record and exported lines, and none of our code.
 
 use super::export::Event;
 use super::{amount, millis};
@@ -7,22 +7,18 @@ use std::collections::{HashMap, HashSet};
 
 /// What the provider's own record says of one reservation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Moved {
-    /// The sum of charges.
+pub struct ProviderMovements {
     pub charged: u64,
-    /// The sum of refunds.
     pub refunded: u64,
-    /// How many charges.
     pub charges: usize,
-    /// How many refunds.
     pub refunds: usize,
 }
 
 /// The provider's record by reservation; no idempotency key may have moved money twice.
 #[track_caller]
-pub fn money_moved(ledger: &[Value]) -> HashMap<String, Moved> {
+pub fn money_moved(ledger: &[Value]) -> HashMap<String, ProviderMovements> {
     let mut by_key: HashMap<(String, String), usize> = HashMap::new();
-    let mut moved: HashMap<String, Moved> = HashMap::new();
+    let mut moved: HashMap<String, ProviderMovements> = HashMap::new();
     for entry in ledger {
         let (kind, key) = (entry["kind"].as_str().unwrap(), entry["idempotencyKey"].as_str().unwrap());
         let times = by_key.entry((kind.to_owned(), key.to_owned())).or_default();
@@ -46,8 +42,8 @@ pub fn money_moved(ledger: &[Value]) -> HashMap<String, Moved> {
 }
 
 /// What is wrong with the money of a reservation, given its own answer, its payment's and the provider's record.
-/// It may be wrong for a moment while something is being settled; then it is asked again.
-pub fn money_disagrees(reservation: &Value, payment: Option<&Value>, moved: Moved) -> Option<String> {
+/// It may be wrong for a moment while an outcome or a refund is pending; then it is checked again.
+pub fn money_disagrees(reservation: &Value, payment: Option<&Value>, moved: ProviderMovements) -> Option<String> {
     let (status, price) = (reservation["status"].as_str().unwrap_or_default(), amount(&reservation["price"]));
     let (charged, refunded, payment_status) = match payment {
         None => (0, 0, ""),
@@ -94,7 +90,7 @@ pub fn no_overlap(reservations: &[Value]) {
     }
 }
 
-/// A live booking in the judge's own calendar.
+/// A live booking in the checker's own calendar.
 struct Booked {
     from: i64,
     to: i64,
@@ -161,7 +157,7 @@ impl Judge {
 }
 
 /// Positions without gaps, no overlap at any moment of the history, nothing twice, nothing confirmed without a
-/// payment; answers which reservations were ever held, so that the caller can tell whether it is the whole history.
+/// payment; returns which reservations were ever held, so that the caller can tell whether it is the whole history.
 #[track_caller]
 pub fn history_is_sound(events: &[Event]) -> HashSet<String> {
     let mut judge = Judge::default();

@@ -10,24 +10,18 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// How much of a request or an answer is shown when a test fails.
 const SHOWN_CHARS_MAX: usize = 600;
 
-/// A client of one server.
 #[derive(Clone)]
 pub struct Api {
     client: reqwest::Client,
-    /// Where the server listens.
     pub url: String,
 }
 
-/// An answer, whole.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// Its status.
     pub status: u16,
-    /// Its headers.
     pub headers: HeaderMap,
     /// Its body as JSON; `null` when it is not JSON.
     pub json: Value,
-    /// Its body.
     pub text: String,
     request: String,
 }
@@ -84,7 +78,6 @@ impl Answer {
         number.unwrap_or_else(|| panic!("no number at {pointer}: {}", self.story()))
     }
 
-    /// The items of a list.
     #[track_caller]
     pub fn items(&self) -> &[Value] {
         let items = self.json["items"].as_array();
@@ -101,7 +94,6 @@ impl Answer {
 /// What a request carries beside its address.
 #[derive(Debug, Clone, Default)]
 pub struct Extra<'a> {
-    /// Headers.
     pub headers: &'a [(&'a str, &'a str)],
     /// A body that is sent as it is, with this content type if any.
     pub raw: Option<(&'a str, Vec<u8>)>,
@@ -124,17 +116,14 @@ impl Api {
         self.url.trim_start_matches("http://")
     }
 
-    /// GET.
     pub async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path, None, Extra::default()).await
     }
 
-    /// POST of a JSON document.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         self.send(Method::POST, path, Some(body), Extra::default()).await
     }
 
-    /// POST without a body.
     pub async fn post_empty(&self, path: &str) -> Answer {
         self.send(Method::POST, path, None, Extra::default()).await
     }
@@ -145,7 +134,6 @@ impl Api {
         self.send(Method::POST, path, Some(body), Extra { headers: &headers, raw: None }).await
     }
 
-    /// PUT of a JSON document.
     pub async fn put(&self, path: &str, body: &Value) -> Answer {
         self.send(Method::PUT, path, Some(body), Extra::default()).await
     }
@@ -162,7 +150,6 @@ impl Api {
         self.send(method, path, body, Extra { headers: &[header], raw: None }).await
     }
 
-    /// DELETE.
     pub async fn delete(&self, path: &str) -> Answer {
         self.send(Method::DELETE, path, None, Extra::default()).await
     }

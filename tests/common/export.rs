@@ -2,20 +2,14 @@
 
 use serde_json::Value;
 
-/// An event as exported.
 #[derive(Debug, Clone)]
 pub struct Event {
-    /// The context.
     pub context: String,
-    /// The shard within it.
     pub shard: u64,
-    /// The position within the shard.
     pub position: u64,
     /// The entity whose history it is part of.
     pub entity: String,
-    /// Its type tag.
     pub tag: String,
-    /// Its body.
     pub data: Value,
 }
 

@@ -1,4 +1,4 @@
-//! The beginnings of stories: cars, customers and reservations with numbers that nobody else uses.
+//! Fixtures: cars, customers and reservations with unique numbers.
 
 use super::SOON;
 use super::client::{Answer, Api};
@@ -10,12 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What a day costs in these tests, in won.
 pub const DAILY_RATE: u64 = 10_000;
 
-/// Seconds in a day.
 pub const DAY: i64 = 86_400;
-/// Seconds in an hour.
 pub const HOUR: i64 = 3_600;
 
-/// A number that nobody else uses.
+/// A unique number.
 pub fn unique(prefix: &str) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let run = std::process::id();
@@ -41,19 +39,16 @@ pub fn millis(text: &str) -> i64 {
     instant.as_millisecond()
 }
 
-/// The body that registers a car.
 pub fn car(car_no: &str) -> Value {
     json!({"carNo": car_no, "model": "Ioniq 5", "dailyRate": {"amount": DAILY_RATE, "currency": "KRW"},
            "carClass": "compact", "branch": "seoul", "registeredOn": "2020-07-01"})
 }
 
-/// The body that registers a customer.
 pub fn customer(customer_no: &str) -> Value {
     json!({"customerNo": customer_no, "name": "Kim Minji", "phone": "+82-10-1234-5678",
            "email": "minji@example.com", "licenceNo": "11-22-333333-44"})
 }
 
-/// A way to pay.
 pub fn means() -> Value {
     json!({"method": "card", "token": "tok_visa"})
 }
@@ -85,21 +80,19 @@ pub fn provider_settings(changes: &Value) -> Value {
 }
 
 impl Api {
-    /// A new car.
     pub async fn register_car(&self) -> String {
         let car_no = unique("car");
         self.post("/v1/cars", &car(&car_no)).await.expect(201);
         car_no
     }
 
-    /// A new customer.
     pub async fn register_customer(&self) -> String {
         let customer_no = unique("cust");
         self.post("/v1/customers", &customer(&customer_no)).await.expect(201);
         customer_no
     }
 
-    /// A paid reservation of a car for days from now; answers what the service did.
+    /// A paid reservation of a car for days from now; returns what the service did.
     pub async fn reserve(&self, car_no: &str, customer_no: &str, from_day: i64, to_day: i64) -> Answer {
         let body = booking(car_no, customer_no, &in_days(from_day), &in_days(to_day));
         let answer = self.post("/v1/reservations", &body).await.expect(201);
@@ -115,12 +108,11 @@ impl Api {
         answer
     }
 
-    /// The reservation as it is now.
     pub async fn reservation(&self, reservation_no: &str) -> Answer {
         self.get(&path("/v1/reservations/{}", reservation_no)).await.expect(200)
     }
 
-    /// Waits until the rental of a paid reservation can be read; answers its number.
+    /// Waits until the rental of a paid reservation can be read; returns its number.
     pub async fn rental_of(&self, reservation_no: &str) -> String {
         let mut rental_no = String::new();
         eventually("the rental of a paid reservation exists", SOON, async || {

@@ -1,4 +1,4 @@
-//! Mixed load, and a memory of what was acknowledged and of what nobody knows.
+//! Mixed load, and a record of what was acknowledged and of what is unknown.
 
 use super::client::{Api, Extra};
 use super::{Answer, DAILY_RATE, means, path, unique};
@@ -19,13 +19,9 @@ pub enum Known {
     Refused,
     /// 202, or 402: held and not paid.
     Held,
-    /// Paid.
     Confirmed,
-    /// Handed over.
     PickedUp,
-    /// Returned.
     Returned,
-    /// Cancelled.
     Cancelled,
 }
 
@@ -34,9 +30,7 @@ pub enum Known {
 pub enum Tried {
     /// Paying, within the reservation or later.
     Pay,
-    /// Cancelling.
     Cancel,
-    /// Taking the car back.
     Return,
 }
 
@@ -45,13 +39,9 @@ pub enum Tried {
 pub struct Memory {
     /// Its number, which the customer chose.
     pub reservation_no: String,
-    /// The request that makes it.
     pub body: Value,
-    /// The key of that request.
     pub key: String,
-    /// What was acknowledged.
     pub known: Known,
-    /// What is in doubt.
     pub tried: BTreeSet<Tried>,
     /// When the hold ends, if it was told.
     pub hold_until_ms: Option<i64>,
@@ -123,9 +113,7 @@ pub struct Customer {
 pub struct Told {
     /// What is remembered of reservations.
     pub memories: Vec<Memory>,
-    /// The cars that were acknowledged.
     pub registered: Vec<String>,
-    /// How many answers came.
     pub answers: usize,
 }
 
@@ -160,7 +148,7 @@ impl Customer {
             assert_ne!(answer.status, 500, "{}", answer.story());
             return Some(answer);
         }
-        // The server is gone; somebody will say so. Until then, no busy waiting.
+        // The server is gone; do not spin until the test notices it.
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         None
     }

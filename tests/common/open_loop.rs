@@ -1,6 +1,5 @@
-//! Load at a rate that does not depend on how fast it is answered, from connections that speak just enough HTTP to cost
-//! next to nothing. A request's time counts from when it was due, so that a slow answer is not forgiven to those behind
-//! it (coordinated omission).
+//! An open-loop load generator: the rate does not depend on the answers, and the connections speak just enough HTTP to cost
+//! little. A request's time counts from when it was due, which avoids coordinated omission.
 
 use std::io;
 use std::sync::Arc;
@@ -26,7 +25,6 @@ pub trait Script: Send + Sync + 'static {
 /// What became of a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Sample {
-    /// Its kind.
     pub kind: usize,
     /// The status of the answer; none when there was no answer, or it was not even sent.
     pub status: Option<u16>,
@@ -37,7 +35,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Whether it was turned away at the door.
+    /// Whether it was shed: 503.
     pub fn was_shed(&self) -> bool {
         self.status == Some(503)
     }
@@ -48,12 +46,10 @@ impl Sample {
     }
 }
 
-/// A GET.
 pub fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: rentcar\r\n\r\n")
 }
 
-/// A POST of JSON.
 pub fn post(path: &str, body: &str) -> String {
     let length = body.len();
     format!(
@@ -72,7 +68,7 @@ pub enum Pace {
     Each(u64),
 }
 
-/// Asks for so long over so many connections; answers what became of it all.
+/// Asks for so long over so many connections; returns what became of it all.
 pub async fn drive(
     address: &str,
     script: &Arc<dyn Script>,
@@ -113,7 +109,7 @@ pub async fn drive_telling(
     workers.join_all().await;
 }
 
-/// Connected before the clock runs: what is measured is answers, and a crowd at the door may have to knock twice.
+/// Connects before the clock runs, since answers are measured and connecting may need a second attempt under load.
 async fn connected(address: &str, script: &Arc<dyn Script>, connections: usize) -> Vec<Worker> {
     let mut ready = Vec::with_capacity(connections);
     for _ in 0..connections {

@@ -15,7 +15,6 @@ const EXIT_WITHIN: Duration = Duration::from_secs(40);
 /// How much of a process's log is shown when a test fails.
 const LOG_TAIL_BYTES: usize = 6_000;
 
-/// How a server is started.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// With `--fault-injection`.
@@ -85,18 +84,16 @@ impl Process {
         panic!("the process was not ready ({status:?}):\n{}", tail(&log));
     }
 
-    /// Where it listens.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Its number.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     fn kill9(&mut self) {
-        // On Unix this is SIGKILL.
+        // SIGKILL on Unix.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -175,7 +172,7 @@ impl TestServer {
         server
     }
 
-    /// A server on what an archive holds, which was imported and found to be sound.
+    /// A server on an archive that was imported and verified.
     pub async fn restored(options: Options, archive: &Path) -> TestServer {
         let directory = tempfile::tempdir().unwrap();
         let mut server = TestServer { options, directory, process: None, api: Api::at("http://127.0.0.1:0") };
@@ -212,14 +209,14 @@ impl TestServer {
         self.restart().await;
     }
 
-    /// Ends the server as a power cut would.
+    /// Kills the server with SIGKILL.
     pub fn kill9(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill9();
         }
     }
 
-    /// Ends the server politely and checks that it says so.
+    /// Stops the server gracefully and checks that it reports it.
     pub async fn terminate(&mut self) {
         self.end_with("TERM").await;
     }
@@ -236,17 +233,14 @@ impl TestServer {
         assert_eq!(status.code(), Some(0), "after SIG{signal}:\n{}", tail(&process.log));
     }
 
-    /// The store's directory.
     pub fn data(&self) -> PathBuf {
         self.directory.path().join("data")
     }
 
-    /// The process's number.
     pub fn pid(&self) -> u32 {
         self.process.as_ref().unwrap().child.id()
     }
 
-    /// What the server has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
@@ -256,7 +250,7 @@ impl TestServer {
         self.api.clone()
     }
 
-    /// Runs another subcommand on the store and answers its exit status, standard output and standard error.
+    /// Runs another subcommand on the store and returns its exit status, standard output and standard error.
     pub async fn run(&self, arguments: &[&str]) -> (ExitStatus, Vec<u8>, String) {
         let mut command = rentcar();
         command.args(arguments).arg("--data").arg(self.data()).current_dir(self.directory.path());
@@ -296,7 +290,6 @@ impl Provider {
         Provider { process, api, _directory: directory }
     }
 
-    /// Where it listens.
     pub fn url(&self) -> &str {
         &self.process.url
     }

@@ -1,5 +1,5 @@
-//! A payment provider on a road that can be scripted: real TCP on loopback in front of the real `rentcar provider`,
-//! which does what a script says with each charge. Everything else, look-ups above all, passes untouched.
+//! A scripted TCP proxy on loopback in front of the real `rentcar provider`: it does with each charge what a script says.
+//! Everything else, look-ups above all, passes unchanged.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -77,7 +77,7 @@ struct Road {
     traceparents: Mutex<Vec<String>>,
 }
 
-/// The road, for as long as this lives.
+/// The proxy; it stops when this is dropped.
 pub struct ScriptedProvider {
     url: String,
     road: Arc<Road>,
@@ -128,7 +128,6 @@ impl ScriptedProvider {
         ScriptedProvider { url, road, listening }
     }
 
-    /// Where it listens.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -166,7 +165,7 @@ impl Road {
         }
     }
 
-    /// Does what a step says; answers whether the connection goes on.
+    /// Does what a step says; returns whether the connection goes on.
     async fn take(self: &Arc<Self>, step: Step, request: Request, stream: &mut TcpStream) -> bool {
         match step {
             Step::Well => {}
@@ -206,7 +205,7 @@ impl Road {
     }
 }
 
-/// Gives no answer, or half of one, to a charge that was carried out; answers whether the connection goes on.
+/// Gives no answer, or half of one, to a charge that was carried out; returns whether the connection goes on.
 async fn spoil(step: Step, stream: &mut TcpStream, answered: &Answered) -> bool {
     match step {
         Step::Lose => {

@@ -6,7 +6,6 @@ use serde_json::Value;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// One event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     /// Its `id:`.

@@ -5,7 +5,7 @@
 use rentcar::domain::ids::{BlockNo, CarNo, CustomerNo, ReservationNo};
 use rentcar::domain::money::{Currency, Money};
 use rentcar::domain::time::{DAY_MS, Period, Timestamp};
-use rentcar::domain::{Subject, reservation};
+use rentcar::domain::{BookingRef, reservation};
 
 /// The instant the tests begin at: 2026-01-01T00:00:00Z.
 pub const START_MS: i64 = 1_767_225_600_000;
@@ -32,8 +32,8 @@ pub fn block_no(no: &str) -> BlockNo {
 }
 
 /// A subject with the serial 7, of customer `c1` and car `12가3456`.
-pub fn subject(no: &str) -> Subject {
-    Subject {
+pub fn subject(no: &str) -> BookingRef {
+    BookingRef {
         reservation_no: reservation_no(no),
         serial: 7,
         customer_no: CustomerNo::parse("c1").unwrap(),

@@ -1,5 +1,5 @@
-//! A payment provider as the outside world has them: it may approve, decline, fail, answer late, or take the money
-//! and lose the answer. It does one thing per key, once.
+//! A simulated payment provider: it may approve, decline, fail, answer late, or charge and lose the answer. It is idempotent
+//! per key.
 
 use rentcar::domain::money::Money;
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// The same key has the same answer for ever, whatever would be said of a new one.
+    /// The same key has the same answer forever, whatever would be said of a new one.
     pub fn charge(&mut self, key: &str, amount: Money, verdict: Verdict) -> Verdict {
         self.charges.entry(key.to_owned()).or_insert((verdict, amount)).0
     }

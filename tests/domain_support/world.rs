@@ -1,6 +1,6 @@
-//! All contexts driven by the policies of the real system, without actors, stores or clocks: every step is chosen
-//! from outside, in any order, any number of times. Policies read the contexts' events in order from a position
-//! that may be thrown back, and repeats are dropped by their cause, as the runtime does it.
+//! All contexts driven by the real policies, without actors, stores or clocks: the test chooses every step, in any order and
+//! any number of times. Policies read the contexts' events in order from a position that may be reset, and repeats are
+//! dropped by their cause, as in the runtime.
 
 use super::provider::{Provider, Verdict};
 use super::{START_MS, at, car, days, won};
@@ -10,7 +10,7 @@ use rentcar::domain::money::Money;
 use rentcar::domain::payment::{Outstanding, Payment};
 use rentcar::domain::reservation::{Booking, DayCounting, Status, Terms};
 use rentcar::domain::time::{DAY_MS, Timestamp};
-use rentcar::domain::{Subject, fleet, payment, rental, reservation};
+use rentcar::domain::{BookingRef, fleet, payment, rental, reservation};
 use rentcar::store::document::Causes;
 use rentcar::store::journal::{Cause, Context};
 use rentcar::store::schema;
@@ -92,7 +92,7 @@ impl<S: Clone + Default + std::fmt::Debug, E: Clone + std::fmt::Debug> Keeper<S,
 
 /// A charge on its way to the provider.
 struct Call {
-    subject: Subject,
+    subject: BookingRef,
     attempt: u32,
     key: String,
     amount: Money,
@@ -170,7 +170,7 @@ impl World {
 
     fn payment(
         &mut self,
-        subject: &Subject,
+        subject: &BookingRef,
         command: &payment::Command,
         cause: Option<&Cause>,
     ) -> Result<Vec<payment::Event>, payment::Rejection> {
@@ -180,7 +180,7 @@ impl World {
 
     fn rental(
         &mut self,
-        subject: &Subject,
+        subject: &BookingRef,
         command: &rental::Command,
         cause: Option<&Cause>,
     ) -> Result<Vec<rental::Event>, rental::Rejection> {
@@ -277,7 +277,7 @@ impl World {
     fn reserve(&mut self, car: u8, from: u8, length: u8) {
         let serial = u64::try_from(self.bookings.len()).unwrap() + 1;
         let car_no = CARS[usize::from(car) % CARS.len()];
-        let subject = Subject {
+        let subject = BookingRef {
             reservation_no: ReservationNo::parse(&format!("r{serial:03}")).unwrap(),
             serial,
             customer_no: CustomerNo::parse("c1").unwrap(),
@@ -330,7 +330,7 @@ impl World {
         let _ = self.payment(&subject, &payment::Command::MarkUnknown { attempt }, None);
     }
 
-    fn inquire(&mut self, subject: &Subject) {
+    fn inquire(&mut self, subject: &BookingRef) {
         let Some(payment) = self.payment_of(&subject.reservation_no).0 else { return };
         if payment.outstanding() != Some(Outstanding::Charge) {
             return;
@@ -347,7 +347,7 @@ impl World {
         self.payment(subject, &command, None).expect("its outcome was outstanding");
     }
 
-    fn refund(&mut self, subject: &Subject, answers: bool) {
+    fn refund(&mut self, subject: &BookingRef, answers: bool) {
         let Some(payment) = self.payment_of(&subject.reservation_no).0 else { return };
         if let Some(Outstanding::Refund(amount)) = payment.outstanding() {
             self.provider.refund(&payment.refund_key(), amount);
@@ -490,7 +490,7 @@ impl World {
         let Some(entry) = self.ledger.state(car_no).0 else { return };
         let fleet::CarData { model, car_class, branch, daily_rate, .. } = entry.data;
         let known = reservation::Car { revision: entry.revision, model, car_class, branch, daily_rate };
-        self.calendar(car_no, &reservation::Command::Enrol(known), Some(cause)).expect("news is taken");
+        self.calendar(car_no, &reservation::Command::PutCar(known), Some(cause)).expect("news is taken");
     }
 
     /// Lets everything come to its end: calls arrive, holds run out, policies catch up, refunds are given.

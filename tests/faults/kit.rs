@@ -1,4 +1,4 @@
-//! Builds the library of `shim.rs`, starts servers with it, and tells it what to do.
+//! Builds the library of `shim.rs`, starts servers with it, and controls it.
 
 use crate::common::{Options, TestServer};
 use std::fs::File;
@@ -9,9 +9,8 @@ use std::process::Command;
 /// The error that a disk gives that cannot write.
 const EIO: u32 = 5;
 
-/// A server whose disk and clock are ours.
+/// A server whose disk and clock the test controls.
 pub struct Faults {
-    /// The server.
     pub server: TestServer,
     control: File,
     directory: tempfile::TempDir,
@@ -29,14 +28,14 @@ fn build(directory: &Path) -> PathBuf {
 }
 
 impl Faults {
-    /// A server that is well so far.
+    /// A server without faults so far.
     pub async fn start(options: Options) -> Faults {
         let directory = tempfile::tempdir().unwrap();
         let library = build(directory.path());
         let control_path = directory.path().join("control");
         std::fs::write(&control_path, [0; 64]).unwrap();
         let control = File::options().write(true).read(true).open(&control_path).unwrap();
-        // The store is made first, so that what the disk has of it can be kept beside.
+        // The store is created first, so that its files can be copied to the shadow.
         let mut server = TestServer::with(options.clone()).await;
         server.terminate().await;
         let disk = directory.path().join("disk");
@@ -67,7 +66,7 @@ impl Faults {
         u32::from_le_bytes(bytes)
     }
 
-    /// What could not be synced is gone as soon as memory forgets it.
+    /// Unsynced pages are lost as soon as they are evicted from the page cache.
     pub fn failed_pages_are_lost(&self) {
         self.control.write_all_at(&1_u32.to_le_bytes(), 16).unwrap();
     }
@@ -77,7 +76,7 @@ impl Faults {
         self.control.write_all_at(&ms.to_le_bytes(), 0).unwrap();
     }
 
-    /// Kills the server and takes away what was not on the disk.
+    /// Kills the server and discards what was not on the disk.
     pub async fn power_cut(&mut self) {
         self.server.kill9();
         std::fs::copy(self.directory.path().join("disk/db"), self.server.data().join("db")).unwrap();

@@ -1,7 +1,7 @@
-//! A disk whose syncs fail and a clock that jumps, through the real binary: a library between it and the system does as
-//! it is told (`shim.rs`). Nobody is told that something is done which the disk has not got, also not later.
+//! A disk whose syncs fail and a clock that jumps, with the real binary and a preloaded library (`shim.rs`) between it and the
+//! system. Nothing is acknowledged, then or later, that is not on the disk.
 //!
-//! `RENTCAR_FSYNC_ROUNDS` says how many times syncs fail under load (2 unless told otherwise); every second time the power
+//! `RENTCAR_FSYNC_ROUNDS` says how many times syncs fail under load (2 by default); every second time the power
 //! is cut afterwards, and what was never synced is gone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must say so")]
 #![allow(clippy::print_stdout, reason = "the figures of a long run are worth reading")]
@@ -35,7 +35,7 @@ async fn everything_acknowledged_is_there(server: &TestServer, told: &Told) {
     }
 }
 
-/// Lets customers be busy while something happens; answers what they were told.
+/// Lets customers be busy while something happens; returns what they were told.
 async fn under_load(server: &TestServer, seed: u64, happens: impl AsyncFnOnce()) -> Told {
     let mut cars = vec![];
     for _ in 0..6 {

@@ -1,11 +1,11 @@
-//! A library that stands between the program and its disk and clock: built by `kit.rs`, loaded with `LD_PRELOAD`.
-//! It does as the words in a file of 64 bytes say, which both sides map or write:
+//! A library between the program and its disk and clock: built by `kit.rs`, loaded with `LD_PRELOAD`. A file of 64 bytes,
+//! which both sides map or write, controls it:
 //! 0: i64, milliseconds to add to the wall clock; 8: u32, the error that every sync below the directory fails with, or 0;
-//! 12: u32, how many syncs have failed; 16: u32, whether pages whose sync failed are lost when memory forgets them.
+//! 12: u32, how many syncs have failed; 16: u32, whether pages whose sync failed are lost when they are evicted.
 //!
-//! What the disk has is kept beside: after a good sync the written pages are copied to the file's double in
-//! `FAULTS_DISK`; after a failed one they are taken for clean, as Linux does, and never reach the disk. When the program
-//! tells the system to forget what memory has (`posix_fadvise`), the file shows what its double has.
+//! The contents of the disk are kept in a shadow file: a successful sync copies the written pages to the shadow in
+//! `FAULTS_DISK`; after a failed one they count as clean, as on Linux, and never reach the disk. When the program evicts the
+//! page cache (`posix_fadvise`), the file gets the contents of its shadow.
 #![allow(clippy::all, clippy::pedantic, missing_docs, reason = "it speaks to the operating system and to nobody else")]
 
 use std::collections::{BTreeSet, HashMap};
@@ -79,7 +79,7 @@ impl Control {
     }
 }
 
-/// Only the log is doubled: it is the one file whose bytes are what was acknowledged.
+/// Only the log has a shadow file: its bytes are what was acknowledged.
 fn doubled(name: &str) -> bool {
     name == "db"
 }
@@ -121,7 +121,7 @@ pub extern "C" fn pwrite64(fd: c_int, from: *const c_void, len: usize, offset: i
     written
 }
 
-/// Stands among the written pages of a file for a failure that a sync of the whole file has yet to report.
+/// A marker among the written pages of a file: a sync of the whole file still has to report a failure.
 const UNREPORTED: i64 = -1;
 
 fn fail(control: &Control, error: u32) -> c_int {
@@ -130,7 +130,7 @@ fn fail(control: &Control, error: u32) -> c_int {
     -1
 }
 
-/// A sync of a whole file, which may fail; what was written before it is then taken for clean, as Linux does.
+/// A sync of a whole file, which may fail; the pages written before it then count as clean, as on Linux.
 fn sync(fd: c_int, real: impl FnOnce() -> c_int) -> c_int {
     let Some((control, name)) = control().and_then(|control| Some((control, control.name(fd)?))) else { return real() };
     // Taken before the outcome is known: what is written meanwhile is not part of this sync.

@@ -1,4 +1,4 @@
-//! A front door with toy handlers, and a caller that can misbehave.
+//! The HTTP server with stub handlers, and a client that can misbehave.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "everything here is a test's")]
 
@@ -30,7 +30,7 @@ use tokio_util::task::TaskTracker;
 use warp::Filter;
 use warp::http::StatusCode;
 
-/// Longer than anything here takes, so that a failure is a failure and not a wait for ever.
+/// Longer than anything here takes, so that a failure is a failure and not a wait forever.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 static ECHO: Route = Route::post("/echo", Access::Public, "echo");
@@ -43,7 +43,7 @@ static SLOW: Route = Route::post_bare("/slow", Access::Public, "slow");
 static SLOW_READ: Route = Route::get("/slow", Access::Public, "slowRead");
 static PERSON: Route = Route::post("/person", Access::Public, "person");
 
-/// What the toy handlers share.
+/// Shared by the stub handlers.
 pub struct Toy {
     /// How many slow calls have begun.
     pub entered: AtomicUsize,
@@ -54,7 +54,6 @@ pub struct Toy {
 }
 
 impl Toy {
-    /// What has been recorded.
     pub fn records(&self) -> Vec<CommandRecord> {
         self.records.lock().unwrap().values().cloned().collect()
     }
@@ -119,7 +118,6 @@ async fn person(_toy: Arc<Toy>, call: Call) -> Outcome {
     Ok(Answer::json(StatusCode::CREATED, &document).personal("person-1".to_owned()))
 }
 
-/// A front door that is open.
 pub struct SwappableService {
     pub address: SocketAddr,
     pub toy: Arc<Toy>,
@@ -256,7 +254,6 @@ impl Connection {
     }
 }
 
-/// An answer.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
@@ -285,7 +282,7 @@ impl Reply {
     }
 }
 
-/// Waits for a condition, but not for ever.
+/// Waits for a condition, but not forever.
 pub async fn eventually<F: Future<Output = bool>>(condition: impl Fn() -> F) {
     let waiting = async {
         while !condition().await {

@@ -1,4 +1,4 @@
-//! A store whose documents another version of the program has derived: the start makes everything that is derived anew
+//! A store whose documents another version of the program has derived: the start rebuilds all derived data
 //! from the events, tells how far it has come, and can be cut off anywhere.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -294,7 +294,7 @@ async fn an_entity_that_meets_another_schema_in_spite_of_the_record_says_so() {
     let number = schema::reservation::STATE_SCHEMA;
     let said = format!("the document has the state schema {}, not {number}", number - 1);
     assert!(!log.lines(&["entity failed", &said, "rentcar verify"]).is_empty(), "{}", log.text());
-    // And whoever reads past the actors is told the same.
+    // Reads that bypass the actors fail in the same way.
     let read = app.service.reservation(&ReservationNo::parse("held").unwrap()).await;
     assert!(read.is_err());
     let verified = report(&*store.journal).await;

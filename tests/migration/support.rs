@@ -35,13 +35,11 @@ const FREE_WITHIN: Duration = Duration::from_secs(10);
 
 pub const SHARDS: u16 = 2;
 
-/// Where a store is.
 pub enum Place {
     Memory(Arc<MemoryJournal>, Arc<MemoryViews>),
     Disk(tempfile::TempDir),
 }
 
-/// An open store.
 pub struct Store {
     pub journal: Arc<dyn Journal>,
     pub views: Arc<dyn ViewStore>,

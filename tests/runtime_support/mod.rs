@@ -1,4 +1,4 @@
-//! A toy context for the runtime's tests: a ledger of stocks. Each test crate uses a part of it.
+//! An example context for the runtime's tests: a ledger of stocks. Each test crate uses a part of it.
 #![allow(dead_code, reason = "every test crate compiles this file and uses another part of it")]
 
 use bytes::Bytes;

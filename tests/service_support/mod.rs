@@ -1,4 +1,4 @@
-//! The contexts together, in memory, without the front door, under a clock that goes on only when it is told to.
+//! All contexts together, in memory, without the HTTP server, with a manual clock.
 
 #![allow(dead_code, reason = "not every test file uses all of it")]
 
@@ -38,8 +38,8 @@ pub fn settings(terms: Terms, retry_deferred: bool) -> AppSettings {
         terms,
         request_timeout: Duration::from_secs(10),
         payment_wait: Duration::from_secs(5),
-        view_wait: Duration::from_secs(5),
-        read_wait: Duration::from_secs(5),
+        view_freshness_wait: Duration::from_secs(5),
+        read_queue_wait: Duration::from_secs(5),
         unpaid_holds_max: 0,
     };
     AppSettings {

@@ -1,4 +1,4 @@
-//! A customer who does one thing after the other, remembers every answer and complains when one cannot be.
+//! A customer who makes one request after the other, remembers every answer and reports an impossible one.
 
 use super::dice::Dice;
 use super::faults::SimClock;
@@ -48,7 +48,7 @@ fn is_no_refusal(error: &ServiceError) -> bool {
 }
 
 impl Customer {
-    /// Goes on until the town stops.
+    /// Goes on until the simulation stops.
     pub async fn live(mut self) -> Complaint {
         while !self.town.stop.load(Ordering::Relaxed) {
             sleep(Duration::from_millis(self.dice.below(700))).await;

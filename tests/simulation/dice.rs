@@ -1,4 +1,4 @@
-//! Dice that fall as the seed says.
+//! Seeded random numbers.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -9,7 +9,7 @@ use std::sync::Mutex;
 pub struct Dice(StdRng);
 
 impl Dice {
-    /// The dice of one part of the world, which do not depend on how often others throw theirs.
+    /// The random numbers of one part of the simulation, which do not depend on how many others draw.
     pub fn of(seed: u64, part: u64) -> Dice {
         Dice(StdRng::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(part)))
     }
@@ -28,8 +28,8 @@ impl Dice {
     }
 }
 
-/// Dice for each occasion: how they fall depends on what they are thrown for and on how often that was before, not on
-/// what else is going on at the same moment.
+/// Random numbers per occasion: they depend on what they are drawn for and on how often that was before, not on what else
+/// happens at the same moment.
 pub struct Fate {
     seed: u64,
     times: Mutex<HashMap<String, u64>>,

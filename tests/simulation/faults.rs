@@ -1,5 +1,5 @@
-//! What surrounds the service in a simulation: a clock, a journal and a provider, all of which can misbehave, each by
-//! the dice of the seed.
+//! The environment of the service in a simulation: a clock, a journal and a provider, all of which can fail, as the seed
+//! says.
 
 use super::dice::{Dice, Fate};
 use super::trace::Trace;
@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-/// The wall clock of a simulation: follows the paused time of the runtime, from life to life, and may jump forwards.
+/// The wall clock of a simulation: follows the paused time of the runtime, from start to start, and may jump forwards.
 pub struct SimClock {
     base_ms: AtomicI64,
     since: Mutex<Option<Instant>>,
@@ -34,12 +34,12 @@ impl SimClock {
         Arc::new(SimClock { base_ms: AtomicI64::new(now_ms), since: Mutex::new(None) })
     }
 
-    /// A new life begins, on a runtime of its own.
+    /// The service starts, on a runtime of its own.
     pub fn begin(&self) {
         *self.since.lock().unwrap() = Some(Instant::now());
     }
 
-    /// The life is over; the next begins so much later.
+    /// The service has ended; it starts again so much later.
     pub fn end(&self, gap_ms: i64) {
         let now_ms = self.now_ms();
         *self.since.lock().unwrap() = None;
@@ -58,7 +58,7 @@ impl Clock for SimClock {
     }
 }
 
-/// A journal on which nobody can rely, except for what it has promised.
+/// An unreliable journal that still keeps the port's contract.
 pub struct FaultyJournal {
     inner: Arc<MemoryJournal>,
     fate: Fate,
@@ -110,7 +110,7 @@ impl FaultyJournal {
         self.inner.append(append)
     }
 
-    /// The dice for an occasion, which never fall badly in peace.
+    /// The random numbers for an occasion; they choose no fault once faults have ended.
     fn dice(&self, occasion: &str) -> Option<Dice> {
         self.faulty.load(Ordering::Relaxed).then(|| self.fate.dice(occasion))
     }
@@ -280,7 +280,7 @@ impl Mood {
     }
 }
 
-/// The provider: the sandbox keeps the books, the mood decides what comes of a call.
+/// The provider: the sandbox keeps the books, the mood decides the outcome of a call.
 pub struct SimProvider {
     pub sandbox: Sandbox,
     mood: Mutex<Mood>,
@@ -299,7 +299,7 @@ impl SimProvider {
         *self.mood.lock().unwrap() = mood;
     }
 
-    /// A call arrives, or does not; with its dice.
+    /// Whether a call arrives, with its random numbers.
     async fn arrive(&self, what: &str) -> Result<(Mood, Dice), ProviderError> {
         let mood = *self.mood.lock().unwrap();
         let mut dice = self.fate.dice(what);

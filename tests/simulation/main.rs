@@ -1,8 +1,8 @@
-//! A seeded simulation: the whole service but its front door and disk, in paused time on one thread, with misfortunes of
-//! every kind, and a model beside it.
+//! A seeded deterministic simulation: the whole service without its HTTP server and disk, in paused time on one thread, with
+//! faults of every kind, checked against a model.
 //!
-//! `RENTCAR_SIM_SEEDS` says how many seeds are lived through (1,000 unless told otherwise), `RENTCAR_SIM_FIRST` which is
-//! the first of them (another one every day unless told otherwise, so that what has been tried grows), and
+//! `RENTCAR_SIM_SEEDS` says how many seeds are run (1,000 by default), `RENTCAR_SIM_FIRST` which is
+//! the first of them (another one every day by default, so that what has been tried grows), and
 //! `RENTCAR_SIM_SEED` replays one of them aloud, with what the service logs.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test that cannot go on must say so")]
 
@@ -31,7 +31,7 @@ fn first_of_today() -> u64 {
     UNIX_EPOCH.elapsed().unwrap().as_secs() / DAY.as_secs() * SEEDS
 }
 
-/// Lives through a seed on a thread of its own, whose randomness nobody else uses.
+/// Runs a seed on a thread of its own, whose randomness nobody else uses.
 fn live_alone(seed: u64, aloud: bool) -> Result<world::Outcome, String> {
     let life = move || {
         let logged = tracing_subscriber::fmt().without_time().with_ansi(false).with_writer(std::io::stdout);

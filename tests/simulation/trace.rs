@@ -1,4 +1,4 @@
-//! What happened, in order: as a fingerprint, by which two runs of a seed are compared, and as text when one is replayed.
+//! The trace of a run: a fingerprint, by which two runs of a seed are compared, and text when one is replayed.
 
 use rentcar::actors::runtime::Clock;
 use std::hash::{DefaultHasher, Hash, Hasher};

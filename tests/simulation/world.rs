@@ -1,5 +1,5 @@
-//! One world: some lives of the service, each ended by a crash but the last, with misfortunes all along; then peace,
-//! and everything has to be right.
+//! One run of a seed: several starts of the service, each but the last ended by a crash, with faults all along; then the
+//! faults end and everything has to become consistent.
 
 use super::customer::{Customer, Town};
 use super::dice::{Dice, Fate};
@@ -39,10 +39,10 @@ const CUSTOMERS: u64 = 5;
 const HOLD_MS: i64 = 8_000;
 /// While everything is looked at, nothing may end by itself.
 const QUIET_MS: i64 = 10_000;
-/// How long everything may take to come right once the misfortunes are over.
+/// How long everything may take to become consistent once the faults have ended.
 const PEACE_MS_MAX: i64 = 300_000;
 
-/// What a world leaves behind.
+/// The result of a run.
 pub struct Outcome {
     pub steps: u64,
     pub fingerprint: u64,
@@ -58,7 +58,7 @@ struct World {
     town: Arc<Town>,
 }
 
-/// Lives through a seed.
+/// Runs a seed.
 pub fn live(seed: u64, aloud: bool) -> Result<Outcome, String> {
     entropy::seed(seed);
     let mut dice = Dice::of(seed, 0);
@@ -162,8 +162,8 @@ impl World {
             },
             request_timeout: Duration::from_secs(5),
             payment_wait: Duration::from_millis(2_500),
-            view_wait: Duration::from_millis(250),
-            read_wait: Duration::from_secs(1),
+            view_freshness_wait: Duration::from_millis(250),
+            read_queue_wait: Duration::from_secs(1),
             unpaid_holds_max: 0,
         };
         let settings = AppSettings {
@@ -191,7 +191,7 @@ impl World {
         Err("the cars are not offered".to_owned())
     }
 
-    /// Some seconds of one misfortune after the other.
+    /// Some seconds of one fault after the other.
     async fn misfortunes(&self, service: &Service, dice: &mut Dice) -> Result<(), String> {
         let end_ms = self.town.clock.now_ms() + 3_000 + i64::try_from(dice.below(9_000)).unwrap();
         while self.town.clock.now_ms() < end_ms {
@@ -303,7 +303,7 @@ impl World {
         down.map_or(Ok(()), |component| Err(format!("{} is down: {}", component.name, component.detail)))
     }
 
-    /// The journal itself: a replay agrees, nothing is left over, and read models made anew are the same.
+    /// The journal itself: a replay agrees, nothing is left over, and rebuilt read models are the same.
     async fn the_store_is_sound(&self) -> Result<(), String> {
         let fail = |error: &dyn std::fmt::Display| error.to_string();
         let views = Arc::clone(&self.views);

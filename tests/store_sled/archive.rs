@@ -1,4 +1,4 @@
-//! Archives: the way there and back, of a store at rest and of one that goes on, and everything that is refused.
+//! Archives: round trips of a stopped and of a running store, and everything that is refused.
 
 use super::{SHARD, SHARDS, append, assert_filled, fill, open, options};
 use bytes::Bytes;

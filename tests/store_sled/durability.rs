@@ -106,7 +106,7 @@ async fn eventually_done(release: &Release) {
     tokio::time::timeout(Duration::from_secs(20), done).await.unwrap();
 }
 
-/// A journal whose syncs wait for a word each, and which says when one has begun.
+/// A journal whose syncs wait to be released, and which reports when one has begun.
 struct Slow {
     /// Dropped first, so that the journal finds nobody to wait for when it is dropped.
     go_on: mpsc::Sender<()>,

@@ -1,5 +1,5 @@
-//! What only the store on disk does: opening and refusing to open, failing, keeping readers from what is not
-//! durable, archives and verification.
+//! What is specific to the store on disk: opening and refusals, failures, durability of what readers see, archives and
+//! verification.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -92,7 +92,7 @@ async fn assert_filled(path: &Path, count: u64) {
     assert!(journal.own(SHARD).await.unwrap().epoch > 2);
 }
 
-/// Changes the tree of a closed store behind its back.
+/// Changes sled's tree of a closed store directly.
 fn tamper(path: &Path, change: impl FnOnce(&sled::Tree)) {
     let config = || sled::Config::new().path(path).flush_every_ms(None).open();
     let begun = std::time::Instant::now();

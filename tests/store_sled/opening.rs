@@ -1,4 +1,4 @@
-//! Opening, and refusing to open with a clear word.
+//! Opening, and refusals with a clear message.
 
 use super::{CARS, SHARDS, assert_filled, fill, fill_with, open, options, tamper, unjoined};
 use rentcar::store::journal::Context;

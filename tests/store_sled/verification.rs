@@ -1,4 +1,4 @@
-//! The mechanical check finds what was changed behind the store's back.
+//! The physical check finds data that was changed outside the program.
 
 use super::{SHARD, fill, fill_with, open, options, tamper, unjoined};
 use rentcar::store::check::{Finding, check};

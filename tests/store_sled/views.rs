@@ -1,4 +1,4 @@
-//! Read models, the same for both stores of views.
+//! Read models, with the same tests for both adapters of the view store.
 
 use super::{SHARD, open};
 use rentcar::store::journal::{DOCUMENT_BYTES_MAX, ShardId};

@@ -12,7 +12,6 @@ use tokio::sync::oneshot;
 /// How many asks may wait at an actor, more than ever do; tells are not bounded at all.
 const MAILBOX_LEN_MAX: usize = 1 << 16;
 
-/// An actor of actix.
 #[derive(Clone)]
 pub struct Actix(Addr<Adder>);
 
@@ -48,7 +47,7 @@ impl Actor for Adder {
 
     fn stopped(&mut self, _context: &mut Self::Context) {
         if let Some(ended) = self.ended.take() {
-            // Whoever has stopped waiting need not be told.
+            // A caller that has stopped waiting is ignored.
             let _ = ended.send(());
         }
     }

@@ -6,7 +6,6 @@ use kameo::error::Infallible;
 use kameo::mailbox;
 use kameo::message::{Context, Message};
 
-/// An actor of kameo.
 #[derive(Clone)]
 pub struct Kameo(ActorRef<Adder>);
 

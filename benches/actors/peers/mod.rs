@@ -1,4 +1,4 @@
-//! Those who are measured beside our runtime, all with the same work: an actor that adds numbers up. It is told a
+//! The libraries that are measured beside our runtime, all with the same work: an actor that adds numbers up. It is told a
 //! number, or asked with one, and then answers with that number and the total so far, which the one who asks verifies.
 //! All mailboxes are unbounded, as ractor's are, and no ask has a timeout, which is the leanest form of each.
 
@@ -15,7 +15,6 @@ pub use tokio::Channel;
 use anyhow::ensure;
 use std::future::Future;
 
-/// What an actor answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answer {
     /// The number it was asked with.

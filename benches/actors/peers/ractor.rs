@@ -5,7 +5,6 @@ use anyhow::bail;
 use ractor::rpc::CallResult;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
-/// An actor of ractor.
 #[derive(Clone)]
 pub struct Ractor(ActorRef<Message>);
 

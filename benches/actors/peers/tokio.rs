@@ -25,7 +25,7 @@ async fn add_up(mut messages: mpsc::UnboundedReceiver<Message>) {
             Message::Tell(number) => total += number,
             Message::Ask(number, reply) => {
                 total += number;
-                // Whoever has stopped waiting need not be answered.
+                // A caller that has stopped waiting is ignored.
                 let _ = reply.send(Answer { number, total });
             }
         }

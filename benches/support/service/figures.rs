@@ -7,13 +7,9 @@ use std::time::Duration;
 #[allow(clippy::struct_field_names, reason = "a unit stands behind each figure")]
 #[derive(Debug, Clone, Copy)]
 pub struct Latency {
-    /// Half.
     pub p50_ms: f64,
-    /// 99 of 100.
     pub p99_ms: f64,
-    /// 999 of 1,000.
     pub p999_ms: f64,
-    /// All.
     pub max_ms: f64,
 }
 

@@ -15,7 +15,7 @@ pub const BRANCHES: usize = 20;
 pub const CLASSES: [&str; 5] = ["compact", "midsize", "electric", "suv", "van"];
 /// How many register cars at the same time.
 const CONNECTIONS: usize = 64;
-/// How often it is looked how many there are.
+/// How often it is checked how many there are.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// The branch of a number.
@@ -61,7 +61,7 @@ impl Script for Registrar {
     }
 }
 
-/// Registers the cars from 0 on and waits until everybody knows them. Answers how many were registered in a second.
+/// Registers the cars from 0 on and waits until everybody knows them. Returns how many were registered in a second.
 ///
 /// # Panics
 /// When a car is refused, or an answer does not come.

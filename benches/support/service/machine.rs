@@ -1,4 +1,4 @@
-//! What binds a figure: how much of the processors who took, and how often the disk can sync.
+//! What limits a figure: who used how much of the processors, and how often the disk can sync.
 
 use std::fs::File;
 use std::io::Write as _;

@@ -20,7 +20,6 @@ impl Progress {
         Progress { what: what.to_owned(), begun: now, told: now }
     }
 
-    /// How far it is.
     pub fn at(&mut self, done: impl std::fmt::Display) {
         if self.told.elapsed() >= EVERY {
             self.told = Instant::now();

@@ -16,7 +16,7 @@ pub const SETTINGS: [(&str, &str); 6] = [
     ("RENTCAR__PAYMENT__BULKHEAD__QUEUE_LEN_MAX", "512"),
     ("RENTCAR__PAYMENT__BULKHEAD__QUEUE_WAIT_MS_MAX", "2000"),
 ];
-/// How long a start may take: one that makes the read models of a long history anew takes its time.
+/// How long a start may take: rebuilding the read models of a long history takes long.
 const READY_WITHIN: Duration = Duration::from_mins(15);
 /// How long the followers may take to catch up.
 const CAUGHT_UP_WITHIN: Duration = Duration::from_mins(15);
@@ -57,17 +57,14 @@ impl Server {
         self.ready_after.as_secs_f64()
     }
 
-    /// A client of it.
     pub fn api(&self) -> Api {
         Api::at(self.process.url())
     }
 
-    /// Host and port.
     pub fn address(&self) -> String {
         self.process.url().trim_start_matches("http://").to_owned()
     }
 
-    /// The number of its process.
     pub fn pid(&self) -> u32 {
         self.process.pid()
     }
@@ -77,7 +74,7 @@ impl Server {
         metric(&self.api(), name).await
     }
 
-    /// Waits until all who follow what is written have seen all of it. Answers how long that took, in seconds.
+    /// Waits until all who follow what is written have seen all of it. Returns how long that took, in seconds.
     pub async fn caught_up(&self) -> f64 {
         let begun = Instant::now();
         let (api, mut done) = (self.api(), Duration::ZERO);
@@ -93,7 +90,6 @@ impl Server {
         done.as_secs_f64()
     }
 
-    /// Ends it politely.
     pub fn end(mut self) {
         assert!(self.process.signal("TERM").success(), "the server did not end well");
     }

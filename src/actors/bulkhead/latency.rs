@@ -89,20 +89,20 @@ mod tests {
 
     #[test]
     fn those_who_are_sent_away_come_back_one_after_the_other() {
-        let mut turns = VirtualQueue::default();
-        let waits: Vec<i64> = (0..100).map(|_| turns.enqueue(8, 8, 2_000, 0)).collect();
+        let mut queue = VirtualQueue::default();
+        let waits: Vec<i64> = (0..100).map(|_| queue.enqueue(8, 8, 2_000, 0)).collect();
         assert_eq!((waits[0], waits[1], waits[99]), (2_000, 2_250, 2_000 + 99 * 250));
         // Ten seconds later forty of them have had their turn.
-        assert_eq!(turns.enqueue(8, 8, 2_000, 10_000), 2_000 + 60 * 250);
+        assert_eq!(queue.enqueue(8, 8, 2_000, 10_000), 2_000 + 60 * 250);
         // A provider that has become quick serves all of them at once.
-        assert_eq!(turns.enqueue(8, 8, 5, 12_000), 200);
+        assert_eq!(queue.enqueue(8, 8, 5, 12_000), 200);
     }
 
     #[test]
     fn a_clock_that_goes_back_does_no_harm() {
-        let mut turns = VirtualQueue::default();
-        turns.enqueue(0, 1, 1_000, i64::MAX);
-        assert_eq!(turns.enqueue(0, 1, 1_000, i64::MIN), 1_000);
-        assert_eq!(turns.enqueue(0, 0, i64::MIN, 0), 0);
+        let mut queue = VirtualQueue::default();
+        queue.enqueue(0, 1, 1_000, i64::MAX);
+        assert_eq!(queue.enqueue(0, 1, 1_000, i64::MIN), 1_000);
+        assert_eq!(queue.enqueue(0, 0, i64::MIN, 0), 0);
     }
 }

@@ -142,10 +142,10 @@ pub struct Limiter<W> {
     breaker: Breaker,
     limit: Limit,
     charge: Places<W>,
-    settle: Places<W>,
+    background: Places<W>,
     out: BTreeMap<u64, Out>,
     next_id: u64,
-    turns: VirtualQueue,
+    queue: VirtualQueue,
     /// The latest present it was told.
     now_ms: i64,
     /// When a charge last asked to enter.
@@ -173,10 +173,10 @@ impl<W: Waiter> Limiter<W> {
             breaker: Breaker::new(config.breaker),
             limit: Limit::new(config.adaptive, config.concurrency_max),
             charge: Places::default(),
-            settle: Places::default(),
+            background: Places::default(),
             out: BTreeMap::new(),
             next_id: first_id,
-            turns: VirtualQueue::default(),
+            queue: VirtualQueue::default(),
             now_ms: i64::MIN,
             charge_asked_at_ms: i64::MIN,
             settle_probed: None,
@@ -266,9 +266,9 @@ impl<W: Waiter> Limiter<W> {
     /// When [`Limiter::tick`] should be called next, if nothing else happens.
     #[must_use]
     pub fn wake_at_ms(&self) -> Option<i64> {
-        let queues = self.charge.queue.iter().chain(&self.settle.queue).map(|waiting| waiting.until_ms);
+        let queues = self.charge.queue.iter().chain(&self.background.queue).map(|waiting| waiting.until_ms);
         let lives = self.out.values().map(|out| out.begun_ms.saturating_add(self.config.permit_ms_max));
-        let waits_for_charges = self.breaker.state() == BreakerState::HalfOpen && !self.settle.queue.is_empty();
+        let waits_for_charges = self.breaker.state() == BreakerState::HalfOpen && !self.background.queue.is_empty();
         let share = waits_for_charges.then(|| self.charges_come_first_until_ms()).filter(|at_ms| *at_ms > self.now_ms);
         queues.chain(lives).chain(share).chain(self.breaker.wake_at_ms()).min()
     }
@@ -282,19 +282,19 @@ impl<W: Waiter> Limiter<W> {
     /// How many calls are under way.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.charge.in_flight + self.settle.in_flight
+        self.charge.in_flight + self.background.in_flight
     }
 
     /// How many wait for a place.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.charge.queue.len() + self.settle.queue.len()
+        self.charge.queue.len() + self.background.queue.len()
     }
 
     /// How many refunds and look-ups wait for a place.
     #[must_use]
     pub fn background_queued(&self) -> usize {
-        self.settle.queue.len()
+        self.background.queue.len()
     }
 
     /// How many calls may be under way at present.
@@ -308,7 +308,7 @@ impl<W: Waiter> Limiter<W> {
     pub fn latency(&self, lane: Lane) -> LatencyEstimate {
         match lane {
             Lane::Charge => self.charge.latency,
-            Lane::Background => self.settle.latency,
+            Lane::Background => self.background.latency,
         }
     }
 
@@ -320,8 +320,8 @@ impl<W: Waiter> Limiter<W> {
                 if self.charge.queue.len() < self.config.queue_len_max {
                     return 0;
                 }
-                let mut turns = self.turns;
-                turns.enqueue(self.ahead(), self.limit.get(), self.service_ms(now_ms), now_ms)
+                let mut queue = self.queue;
+                queue.enqueue(self.ahead(), self.limit.get(), self.service_ms(now_ms), now_ms)
             }
             BreakerState::Open => self.breaker.next_probe_at_ms().unwrap_or(now_ms).saturating_sub(now_ms),
             BreakerState::ForcedOpen => self.config.breaker.open_ms_max,
@@ -332,7 +332,7 @@ impl<W: Waiter> Limiter<W> {
     fn places(&mut self, lane: Lane) -> &mut Places<W> {
         match lane {
             Lane::Charge => &mut self.charge,
-            Lane::Background => &mut self.settle,
+            Lane::Background => &mut self.background,
         }
     }
 
@@ -342,14 +342,14 @@ impl<W: Waiter> Limiter<W> {
     }
 
     fn has_place(&self, lane: Lane, now_ms: i64) -> bool {
-        let (charges, settling) = (self.charge.in_flight, self.settle.in_flight);
+        let (charges, background) = (self.charge.in_flight, self.background.in_flight);
         let (limit, share) = (self.limit.get(), self.settle_share());
-        let room = charges + settling < limit + share;
+        let room = charges + background < limit + share;
         match lane {
             Lane::Charge => charges < limit && room,
             Lane::Background => {
-                let own = settling < share;
-                let lent = room && self.charge.queue.is_empty() && settling < self.config.background_concurrency_max;
+                let own = background < share;
+                let lent = room && self.charge.queue.is_empty() && background < self.config.background_concurrency_max;
                 (own || lent) && !self.charges_come_first(now_ms)
             }
         }
@@ -461,7 +461,7 @@ impl<W: Waiter> Limiter<W> {
                 let service_ms = self.service_ms(now_ms);
                 // When the breaker lets calls pass again, nothing is queued before those who come back.
                 let ahead = if reason == Reason::Breaker { 0 } else { self.ahead() };
-                self.turns.enqueue(ahead, self.limit.get(), service_ms, now_ms)
+                self.queue.enqueue(ahead, self.limit.get(), service_ms, now_ms)
             }
             Lane::Background => 0,
         };

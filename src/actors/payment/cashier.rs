@@ -13,7 +13,7 @@ use crate::actors::api::{PaymentMeans, ServiceError};
 use crate::actors::bulkhead::{BulkheadHandle, Lane, Outcome, Permit};
 use crate::actors::committed::committed;
 use crate::actors::runtime::{Ask, Backoff, ContextHandle, HandlerError, TimerHandler};
-use crate::domain::Subject;
+use crate::domain::BookingRef;
 use crate::domain::ids::PaymentNo;
 use crate::domain::money::Money;
 use crate::domain::payment::{Cancelled, Command, Outstanding, Payment, Rejection, Status};
@@ -36,7 +36,7 @@ const ASK_MS: u64 = 5_000;
 /// When to ask again about a payment that is under way, in milliseconds.
 const UNDER_WAY_RETRY_MS: u64 = 2_000;
 /// How long a payment that was held up on its way to the bulkhead still waits there for a place.
-const PLACE_WAIT_MIN: Duration = Duration::from_millis(150);
+const ENTER_WAIT_MIN: Duration = Duration::from_millis(150);
 /// Refunds that should take longer than this are not waited for.
 const REFUND_QUICK_MS: u64 = 100;
 /// Quick refunds are waited for within these bounds, since they may turn out not to be quick.
@@ -70,7 +70,7 @@ pub struct Cashier {
     payments: ContextHandle<Payments>,
     journal: Arc<dyn Journal>,
     provider: Arc<dyn PaymentProvider>,
-    guard: BulkheadHandle,
+    bulkhead: BulkheadHandle,
     call_timeout: Duration,
     in_flight: Arc<InFlightPayments>,
     deferred: Arc<DeferredPayments>,
@@ -86,7 +86,7 @@ impl Cashier {
         payments: ContextHandle<Payments>,
         journal: Arc<dyn Journal>,
         provider: Arc<dyn PaymentProvider>,
-        guard: BulkheadHandle,
+        bulkhead: BulkheadHandle,
         call_timeout: Duration,
         deferred: Arc<DeferredPayments>,
     ) -> Arc<Self> {
@@ -97,7 +97,7 @@ impl Cashier {
             payments,
             journal,
             provider,
-            guard,
+            bulkhead,
             call_timeout,
             in_flight,
             deferred,
@@ -109,13 +109,13 @@ impl Cashier {
 
     /// Changes when a shard of the Payment context begins to take commands.
     #[must_use]
-    pub fn taken(&self) -> watch::Receiver<u64> {
-        self.payments.taken()
+    pub fn ownership_changes(&self) -> watch::Receiver<u64> {
+        self.payments.ownership_changes()
     }
 
     #[must_use]
-    pub fn guard(&self) -> &BulkheadHandle {
-        &self.guard
+    pub fn bulkhead(&self) -> &BulkheadHandle {
+        &self.bulkhead
     }
 
     #[must_use]
@@ -158,7 +158,7 @@ impl Cashier {
         let hand = match self.in_flight.take(&payment_no, Work::Charge) {
             Ok(hand) => hand,
             Err(in_hand) => {
-                let Some(hand) = self.take_after(in_hand, &payment_no, asked_at + wait).await else {
+                let Some(hand) = self.take_when_free(in_hand, &payment_no, asked_at + wait).await else {
                     return Ok(under_way);
                 };
                 let payment = self.committed(&payment_no).await?;
@@ -169,10 +169,10 @@ impl Cashier {
             }
         };
         let (expects, expected) = oneshot::channel();
-        let place_by = (asked_at + self.guard.queue_wait()).max(Instant::now() + PLACE_WAIT_MIN);
-        let place_by = place_by.min(asked_at + wait);
+        let enter_by = (asked_at + self.bulkhead.queue_wait()).max(Instant::now() + ENTER_WAIT_MIN);
+        let enter_by = enter_by.min(asked_at + wait);
         let mut work =
-            self.tasks.spawn(Arc::clone(self).attempt(hand, order, place_by, expects).instrument(trace::current()));
+            self.tasks.spawn(Arc::clone(self).attempt(hand, order, enter_by, expects).instrument(trace::current()));
         let within = async {
             tokio::select! {
                 biased;
@@ -196,7 +196,7 @@ impl Cashier {
 
     /// Takes the payment after another charge of it has ended. `None` when that takes too long, when the payment is
     /// being settled, which may take longer than a caller waits, or while retries are off.
-    async fn take_after(
+    async fn take_when_free(
         &self,
         mut in_hand: AlreadyInFlight,
         payment_no: &PaymentNo,
@@ -217,10 +217,11 @@ impl Cashier {
         self: Arc<Self>,
         hand: InFlightPayment,
         order: Order,
-        place_by: Instant,
+        enter_by: Instant,
         expects: oneshot::Sender<Duration>,
     ) -> Result<Charged, ServiceError> {
-        let charged = match self.guard.enter(Lane::Charge, place_by).instrument(trace::step("bulkhead: enter")).await {
+        let charged = match self.bulkhead.enter(Lane::Charge, enter_by).instrument(trace::step("bulkhead: enter")).await
+        {
             Ok(permit) => {
                 // It fails when the caller no longer waits, which is fine.
                 let _ = expects.send(permit.expected());
@@ -231,9 +232,9 @@ impl Cashier {
         match &charged {
             Ok(Charged::Deferred { retry_after_ms })
             | Err(ServiceError::Unavailable { retry_after_ms, .. } | ServiceError::Overloaded { retry_after_ms }) => {
-                self.deferred.put_off(&hand.payment_no, *retry_after_ms);
+                self.deferred.reschedule(&hand.payment_no, *retry_after_ms);
             }
-            // What became of the payment has been noted by `tell`, or is not known.
+            // What became of the payment has been noted by `send`, or is not known.
             Ok(Charged::Approved | Charged::Declined { .. }) | Err(ServiceError::Unknown | ServiceError::Read(_)) => {}
             Err(_) => self.deferred.forget(&hand.payment_no),
         }
@@ -247,7 +248,7 @@ impl Cashier {
         permit: Permit,
     ) -> Result<Charged, ServiceError> {
         let Order { subject, amount, means, .. } = order;
-        let requested = self.tell(payment_no, Command::Request { subject, amount }).await;
+        let requested = self.send(payment_no, Command::Request { subject, amount }).await;
         let payment = match requested {
             Ok(Some(payment)) if payment.status == Status::Requested => payment,
             Ok(payment) => {
@@ -305,7 +306,7 @@ impl Cashier {
             answer
         };
         let attempt = payment.attempt;
-        let deferred = Charged::Deferred { retry_after_ms: self.guard.retry_after_ms() };
+        let deferred = Charged::Deferred { retry_after_ms: self.bulkhead.retry_after_ms() };
         let (news, charged) = match answer {
             Ok(ChargeOutcome::Approved { provider_ref }) => {
                 (Command::Approve { attempt, provider_ref: provider_ref.to_string() }, Charged::Approved)
@@ -328,7 +329,7 @@ impl Cashier {
                 (Command::MarkUnknown { attempt }, deferred)
             }
         };
-        match self.tell(payment_no, news).await {
+        match self.send(payment_no, news).await {
             // The customer cancelled meanwhile: the settle timer gives the money back.
             Ok(Some(Payment { status: Status::Cancelled(_), .. })) => Err(Rejection::PaymentCancelled.into()),
             Ok(_) => Ok(charged),
@@ -347,7 +348,7 @@ impl Cashier {
     /// When the payment context is down.
     pub async fn cancel(
         self: &Arc<Self>,
-        subject: &Subject,
+        subject: &BookingRef,
         amount: Money,
         keep: Money,
         ask: Ask,
@@ -360,10 +361,10 @@ impl Cashier {
             payment.as_ref().map(|payment| &payment.status),
             Some(Status::Cancelled(Cancelled::Charged { refunded: false, .. }))
         );
-        if !due || wait_max.is_zero() || self.guard.rejects_calls() {
+        if !due || wait_max.is_zero() || self.bulkhead.rejects_calls() {
             return Ok(payment);
         }
-        let expected_ms = self.guard.refund_expected_ms().filter(|ms| *ms <= REFUND_QUICK_MS);
+        let expected_ms = self.bulkhead.refund_expected_ms().filter(|ms| *ms <= REFUND_QUICK_MS);
         // Begun at once, waited for or not: left to the timers, of which only some run at a time, a rush of refunds
         // would only grow. The bulkhead bounds how many queue.
         let (cashier, no) = (Arc::clone(self), payment_no.clone());
@@ -397,20 +398,20 @@ impl Cashier {
         let Some(outstanding) = payment.outstanding() else { return Ok(()) };
         let deadline = Instant::now() + self.call_timeout;
         let permit =
-            self.guard.enter(Lane::Background, deadline).await.map_err(|_| retry("the provider is guarded"))?;
+            self.bulkhead.enter(Lane::Background, deadline).await.map_err(|_| retry("the provider is guarded"))?;
         let news = match outstanding {
-            Outstanding::Charge => self.inquire(payment_no, &payment, permit).await?,
+            Outstanding::Charge => self.look_up_outcome(payment_no, &payment, permit).await?,
             Outstanding::Refund(amount) => self.refund(payment_no, &payment, amount, permit).await?,
         };
         lock(&self.not_found_retries).forget(payment_no);
         lock(&self.disputes).forget(payment_no);
-        match self.tell(payment_no, news).await {
+        match self.send(payment_no, news).await {
             Ok(_) | Err(ServiceError::Payment(_)) => Ok(()),
             Err(error) => Err(retry(error)),
         }
     }
 
-    async fn inquire(
+    async fn look_up_outcome(
         &self,
         payment_no: &PaymentNo,
         payment: &Payment,
@@ -471,7 +472,7 @@ impl Cashier {
         disputed(lock(&self.disputes).note(payment_no, Instant::now()))
     }
 
-    async fn tell(&self, payment_no: &PaymentNo, command: Command) -> Result<Option<Payment>, ServiceError> {
+    async fn send(&self, payment_no: &PaymentNo, command: Command) -> Result<Option<Payment>, ServiceError> {
         self.tell_with(payment_no, command, Ask::internal(Duration::from_millis(ASK_MS))).await
     }
 
@@ -486,7 +487,7 @@ impl Cashier {
         match payment.as_ref().map(|payment| &payment.status) {
             Some(Status::Approved { .. } | Status::Cancelled(_)) => self.deferred.forget(payment_no),
             Some(Status::Declined { .. }) => self.deferred.declined(payment_no),
-            Some(Status::NotCharged) => self.deferred.put_off(payment_no, self.guard.retry_after_ms()),
+            Some(Status::NotCharged) => self.deferred.reschedule(payment_no, self.bulkhead.retry_after_ms()),
             Some(Status::Requested | Status::Unknown) | None => {}
         }
         Ok(payment)

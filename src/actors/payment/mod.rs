@@ -99,7 +99,7 @@ impl Entity for Payments {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Subject;
+    use crate::domain::BookingRef;
     use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
     use crate::domain::money::{Currency, Money};
 
@@ -121,7 +121,7 @@ mod tests {
     fn the_settle_timer_says_since_when_a_payment_is_unsettled() {
         let reservation_no = ReservationNo::parse("r1").unwrap();
         let car_no = CarNo::parse("car01").unwrap();
-        let subject = Subject { reservation_no, serial: 1, customer_no: CustomerNo::anonymous(), car_no };
+        let subject = BookingRef { reservation_no, serial: 1, customer_no: CustomerNo::anonymous(), car_no };
         let won = |amount| Money::new(amount, Currency::KRW).unwrap();
         let request = Command::Request { subject: subject.clone(), amount: won(1_000) };
         let cancel = Command::Cancel { subject, amount: won(1_000), keep: won(100) };

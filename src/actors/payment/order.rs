@@ -1,12 +1,12 @@
 use crate::actors::api::PaymentMeans;
-use crate::domain::Subject;
+use crate::domain::BookingRef;
 use crate::domain::money::Money;
 use crate::domain::time::Timestamp;
 
 /// What a customer wants to pay, and with what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
-    pub subject: Subject,
+    pub subject: BookingRef,
     /// The price that was fixed with the reservation.
     pub amount: Money,
     pub means: PaymentMeans,

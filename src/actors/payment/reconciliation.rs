@@ -16,7 +16,7 @@ use crate::actors::runtime::StateDocument;
 use crate::domain::ids::ReservationNo;
 use crate::domain::money::Money;
 use crate::domain::payment::{Outstanding, Payment};
-use crate::domain::reconciliation::{Finding, Moved, Movement, compare};
+use crate::domain::reconciliation::{Finding, Movement, ProviderMovements, compare};
 use crate::providers::{
     Found, FoundRefund, Kind, LEDGER_PAGE_LEN_MAX, LedgerEntry, LedgerPage, PaymentProvider, ProviderError,
 };
@@ -97,7 +97,7 @@ pub struct Reconciler {
     journal: Arc<dyn Journal>,
     provider: Arc<dyn PaymentProvider>,
     /// What guards the provider, where a service uses it meanwhile.
-    guard: Option<BulkheadHandle>,
+    bulkhead: Option<BulkheadHandle>,
     call_timeout: Duration,
     running: Mutex<()>,
 }
@@ -108,10 +108,10 @@ impl Reconciler {
     pub fn new(
         journal: Arc<dyn Journal>,
         provider: Arc<dyn PaymentProvider>,
-        guard: Option<BulkheadHandle>,
+        bulkhead: Option<BulkheadHandle>,
         call_timeout: Duration,
     ) -> Reconciler {
-        Reconciler { journal, provider, guard, call_timeout, running: Mutex::new(()) }
+        Reconciler { journal, provider, bulkhead, call_timeout, running: Mutex::new(()) }
     }
 
     /// Compares everything once.
@@ -173,7 +173,7 @@ impl Reconciler {
     }
 
     /// What still differs of a reservation that seemed to.
-    async fn look_again(&self, no: &ReservationNo, moved: &Moved) -> Result<Vec<Finding>, ReconcileError> {
+    async fn look_again(&self, no: &ReservationNo, moved: &ProviderMovements) -> Result<Vec<Finding>, ReconcileError> {
         for _ in 0..LOOKS_MAX {
             let ours = self.ours(no).await?;
             let theirs = self.theirs(ours.payment.as_ref(), moved).await?;
@@ -192,8 +192,12 @@ impl Reconciler {
     }
 
     /// What the provider answers for the keys of the payment, and for those of its record.
-    async fn theirs(&self, payment: Option<&Payment>, moved: &Moved) -> Result<Moved, ReconcileError> {
-        let mut theirs = Moved::default();
+    async fn theirs(
+        &self,
+        payment: Option<&Payment>,
+        moved: &ProviderMovements,
+    ) -> Result<ProviderMovements, ReconcileError> {
+        let mut theirs = ProviderMovements::default();
         for (key, recorded) in by_key(&moved.charges, payment.map(Payment::charge_key)) {
             if let Found::Charged { amount, .. } = self.ask(self.provider.look_up(&key)).await? {
                 theirs.charges.extend(stood_by(&key, recorded, amount));
@@ -209,14 +213,14 @@ impl Reconciler {
 
     async fn ask<T>(&self, call: impl Future<Output = Result<T, ProviderError>>) -> Result<T, ReconcileError> {
         self.pause().await;
-        if self.guard.as_ref().is_some_and(BulkheadHandle::rejects_calls) {
+        if self.bulkhead.as_ref().is_some_and(BulkheadHandle::rejects_calls) {
             return Err(ReconcileError::Guarded);
         }
         Ok(within(self.call_timeout, call).await?)
     }
 
     async fn pause(&self) {
-        if self.guard.is_some() {
+        if self.bulkhead.is_some() {
             tokio::time::sleep(PAUSE).await;
         }
     }
@@ -231,7 +235,7 @@ struct Ours {
 }
 
 impl Ours {
-    fn compared(&self, no: &ReservationNo, moved: &Moved) -> Vec<Finding> {
+    fn compared(&self, no: &ReservationNo, moved: &ProviderMovements) -> Vec<Finding> {
         compare(no, self.payment.as_ref(), self.known, moved)
     }
 }
@@ -268,7 +272,7 @@ fn suspect(suspects: &mut Vec<ReservationNo>, no: &ReservationNo, report: &mut R
     }
 }
 
-static NOTHING: Moved = Moved { charges: Vec::new(), refunds: Vec::new() };
+static NOTHING: ProviderMovements = ProviderMovements { charges: Vec::new(), refunds: Vec::new() };
 
 #[derive(Default)]
 struct Record {
@@ -283,7 +287,7 @@ struct Record {
 
 #[derive(Default)]
 struct ReservationMovements {
-    moved: Moved,
+    moved: ProviderMovements,
     /// Whether a payment of ours belongs to it.
     met: bool,
 }
@@ -330,12 +334,12 @@ impl Record {
         self.charges.saturating_add(self.refunds)
     }
 
-    fn moved(&self, no: &ReservationNo) -> &Moved {
+    fn moved(&self, no: &ReservationNo) -> &ProviderMovements {
         self.moved.get(no).map_or(&NOTHING, |entry| &entry.moved)
     }
 
     /// As [`Record::moved`], and notes that a payment of ours belongs to it.
-    fn meet(&mut self, no: &ReservationNo) -> &Moved {
+    fn meet(&mut self, no: &ReservationNo) -> &ProviderMovements {
         self.moved.get_mut(no).map_or(&NOTHING, |entry| {
             entry.met = true;
             &entry.moved

@@ -4,7 +4,7 @@ use super::cashier::Cashier;
 use crate::actors::api::ServiceError;
 use crate::actors::committed::booking;
 use crate::actors::runtime::Ask;
-use crate::domain::Subject;
+use crate::domain::BookingRef;
 use crate::domain::money::Money;
 use crate::domain::reservation::Status;
 use crate::store::journal::Journal;
@@ -20,7 +20,7 @@ use std::time::Duration;
 pub async fn give_back(
     cashier: &Arc<Cashier>,
     journal: &dyn Journal,
-    subject: &Subject,
+    subject: &BookingRef,
     amount: Money,
     ask: Ask,
 ) -> Result<(), ServiceError> {

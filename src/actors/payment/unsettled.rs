@@ -29,14 +29,14 @@ const PAGE_LEN: usize = 500;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnsettledSettings {
     /// The longest pause before the provider is asked again about one of them, in milliseconds.
-    pub ask_ms_max: u64,
+    pub lookup_interval_ms_max: u64,
     /// After how long one of them raises the alarm.
-    pub alarm_after: Duration,
+    pub overdue_after: Duration,
 }
 
 impl Default for UnsettledSettings {
     fn default() -> Self {
-        Self { ask_ms_max: 60_000, alarm_after: Duration::from_mins(5) }
+        Self { lookup_interval_ms_max: 60_000, overdue_after: Duration::from_mins(5) }
     }
 }
 
@@ -46,20 +46,20 @@ pub struct Unsettled {
     /// Since when the oldest is, in milliseconds since the epoch.
     pub since_ms: Option<i64>,
     /// How many of them are for longer than the alarm allows.
-    pub late: u64,
+    pub overdue: u64,
 }
 
 impl Unsettled {
-    fn note(&mut self, since_ms: i64, late: bool) {
+    fn note(&mut self, since_ms: i64, overdue: bool) {
         self.count = self.count.saturating_add(1);
-        self.late = self.late.saturating_add(u64::from(late));
+        self.overdue = self.overdue.saturating_add(u64::from(overdue));
         self.since_ms = Some(self.since_ms.map_or(since_ms, |oldest_ms| oldest_ms.min(since_ms)));
     }
 
     fn alarm(&self, what: &str, now_ms: i64) -> Option<String> {
-        let since_ms = self.since_ms.filter(|_| self.late > 0)?;
+        let since_ms = self.since_ms.filter(|_| self.overdue > 0)?;
         let seconds = now_ms.saturating_sub(since_ms).max(0) / 1_000;
-        Some(format!("{} {what} for too long, the oldest for {seconds} s", self.late))
+        Some(format!("{} {what} for too long, the oldest for {seconds} s", self.overdue))
     }
 }
 
@@ -76,7 +76,7 @@ impl UnsettledCounts {
     /// Takes in a payment that is unsettled since then. An attempt that may still be under way is not unknown yet.
     fn note(&mut self, payment: &Payment, since_ms: i64, now_ms: i64, bounds: Bounds) {
         let age_ms = now_ms.saturating_sub(since_ms);
-        let late = age_ms > bounds.alarm_ms;
+        let overdue = age_ms > bounds.alarm_ms;
         let is_unknown = match &payment.status {
             Status::Unknown | Status::Cancelled(Cancelled::InDoubt) => true,
             Status::Requested
@@ -87,9 +87,9 @@ impl UnsettledCounts {
         };
         match payment.outstanding() {
             Some(Outstanding::Charge) if is_unknown || age_ms > bounds.call_ms => {
-                self.unknown.note(since_ms, late);
+                self.unknown.note(since_ms, overdue);
             }
-            Some(Outstanding::Refund(_)) => self.refunds.note(since_ms, late),
+            Some(Outstanding::Refund(_)) => self.refunds.note(since_ms, overdue),
             Some(Outstanding::Charge) | None => {}
         }
     }
@@ -105,9 +105,9 @@ impl UnsettledCounts {
     fn publish(&self) {
         let number = |count: u64| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
         gauge!("rentcar_payments_unknown").set(number(self.unknown.count));
-        gauge!("rentcar_payments_unknown_overdue").set(number(self.unknown.late));
+        gauge!("rentcar_payments_unknown_overdue").set(number(self.unknown.overdue));
         gauge!("rentcar_refunds_pending").set(number(self.refunds.count));
-        gauge!("rentcar_refunds_overdue").set(number(self.refunds.late));
+        gauge!("rentcar_refunds_overdue").set(number(self.refunds.overdue));
     }
 }
 
@@ -130,7 +130,7 @@ impl UnsettledMonitor {
     #[must_use]
     pub fn new(settings: &UnsettledSettings, call_timeout: Duration) -> Arc<UnsettledMonitor> {
         let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        let bounds = Bounds { call_ms: ms(call_timeout), alarm_ms: ms(settings.alarm_after) };
+        let bounds = Bounds { call_ms: ms(call_timeout), alarm_ms: ms(settings.overdue_after) };
         Arc::new(UnsettledMonitor { bounds, seen: watch::Sender::new(UnsettledCounts::default()) })
     }
 
@@ -143,10 +143,10 @@ impl UnsettledMonitor {
     fn tell(&self, unsettled: UnsettledCounts) {
         let before = self.seen.send_replace(unsettled);
         unsettled.publish();
-        let late = |unsettled: &UnsettledCounts| unsettled.unknown.late.saturating_add(unsettled.refunds.late);
-        match (late(&before), late(&unsettled)) {
+        let overdue = |unsettled: &UnsettledCounts| unsettled.unknown.overdue.saturating_add(unsettled.refunds.overdue);
+        match (overdue(&before), overdue(&unsettled)) {
             (0, 1..) => {
-                let (unknown, refunds) = (unsettled.unknown.late, unsettled.refunds.late);
+                let (unknown, refunds) = (unsettled.unknown.overdue, unsettled.refunds.overdue);
                 tracing::error!(unknown, refunds, "payments or refunds overdue, still asking the provider");
             }
             (1.., 0) => tracing::info!("no payment or refund is overdue any more"),
@@ -162,7 +162,7 @@ struct UnsettledScanner {
 }
 
 impl UnsettledScanner {
-    async fn look(&self) -> Result<UnsettledCounts, ReadError> {
+    async fn scan(&self) -> Result<UnsettledCounts, ReadError> {
         let (mut unsettled, mut after, mut read) = (UnsettledCounts::default(), None::<Timer>, 0);
         while read < TIMERS_MAX {
             let page = self.journal.due_timers(schema::PAYMENT, i64::MAX, after.as_ref(), PAGE_LEN).await?;
@@ -184,10 +184,10 @@ impl UnsettledScanner {
 }
 
 impl Recurring for UnsettledScanner {
-    fn turn(&self) -> BoxFuture<'_, Duration> {
+    fn run_once(&self) -> BoxFuture<'_, Duration> {
         Box::pin(async {
             let begun = Instant::now();
-            match self.look().await {
+            match self.scan().await {
                 Ok(unsettled) => self.unsettled_monitor.tell(unsettled),
                 Err(error) => tracing::warn!(%error, "unsettled payments not looked at, will be tried again"),
             }
@@ -208,7 +208,7 @@ pub fn part(journal: &Arc<dyn Journal>, clock: &Arc<dyn Clock>, unsettled_monito
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Subject;
+    use crate::domain::BookingRef;
     use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
     use crate::domain::money::{Currency, Money};
 
@@ -218,7 +218,7 @@ mod tests {
     fn payment(status: Status) -> Payment {
         let reservation_no = ReservationNo::parse("r1").unwrap();
         let car_no = CarNo::parse("car01").unwrap();
-        let subject = Subject { reservation_no, serial: 1, customer_no: CustomerNo::anonymous(), car_no };
+        let subject = BookingRef { reservation_no, serial: 1, customer_no: CustomerNo::anonymous(), car_no };
         Payment { subject, amount: Money::new(1_000, Currency::KRW).unwrap(), attempt: 1, status }
     }
 
@@ -229,7 +229,7 @@ mod tests {
             unsettled.note(&payment(status.clone()), NOW_MS - age_ms, NOW_MS, BOUNDS);
         }
         let UnsettledCounts { unknown, refunds } = unsettled;
-        assert_eq!([unknown.count, refunds.count, unknown.late, refunds.late], then, "{given:?}");
+        assert_eq!([unknown.count, refunds.count, unknown.overdue, refunds.overdue], then, "{given:?}");
         unsettled
     }
 

@@ -17,7 +17,7 @@ const LOOK_EVERY_IDLE: Duration = Duration::from_millis(250);
 pub(super) struct Deadlines<E: Entity>(pub(super) Arc<Core<E>>);
 
 impl<E: Entity> Recurring for Deadlines<E> {
-    fn turn(&self) -> BoxFuture<'_, Duration> {
+    fn run_once(&self) -> BoxFuture<'_, Duration> {
         let now = Instant::now();
         let waiting = self.0.shards.iter().filter(|shard| shard.waiting.wake_late(now)).count();
         future::ready(if waiting > 0 { LOOK_EVERY } else { LOOK_EVERY_IDLE }).boxed()

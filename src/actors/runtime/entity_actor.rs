@@ -166,7 +166,7 @@ impl<E: Entity> EntityState<E> {
             Step::Answer(outcome) => envelope.port.answer(Ok((outcome, None))),
             Step::Append(decision) => {
                 // From here on it waits for the journal, which has its own time limit.
-                under_way.turns_into(Kind::Journal);
+                under_way.becomes(Kind::Journal);
                 self.append(*decision, envelope.port).await;
             }
         }

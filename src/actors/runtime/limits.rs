@@ -1,46 +1,46 @@
-//! Every bound of a context in one place, named with its unit last.
+//! The limits of a context and of what runs in it; names end in their unit.
 
 use super::backoff::Backoff;
 use serde::Deserialize;
 
-/// The bounds of a context.
+/// The limits of a context.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ContextLimits {
-    /// How many asks from outside may be under way or waiting in the whole context.
+    /// The most asks from outside in flight in the whole context.
     pub in_flight_max: u32,
-    /// How many asks of the service itself may be on top of that, in the context and in each shard.
+    /// How many asks of the service itself may be in flight on top of that, in the context and in each shard.
     pub internal_reserve: u32,
-    /// How many asks from outside may be under way or waiting in one shard.
+    /// The most asks from outside in flight in one shard.
     pub shard_in_flight_max: u32,
-    /// How many asks from outside may be under way or waiting at one entity.
+    /// The most asks from outside in flight at one entity.
     pub entity_in_flight_max: u32,
-    /// How many asks of the service itself may be on top of that.
+    /// How many asks of the service itself may be in flight at one entity on top of that.
     pub entity_internal_reserve: u32,
-    /// How many entities may live in one shard.
+    /// The most live entities in one shard; those on their way out come on top.
     pub live_entities_max: usize,
-    /// After how long without a message an entity is stopped.
+    /// After how long without an ask an entity is passivated, roughly.
     pub entity_idle_ms: u64,
     /// After how many failures within `failure_window_ms` an entity is quarantined.
     pub failures_max: u32,
-    /// How long a failure counts.
+    /// How long a failure of an entity counts.
     pub failure_window_ms: u64,
-    /// For how long an entity is quarantined.
+    /// For how long an entity is quarantined; grows while it keeps failing.
     pub quarantine: Backoff,
-    /// What a refused caller is told to wait.
+    /// How long a rejected caller is told to wait.
     pub retry_after_ms: u64,
-    /// How long to wait before a shard is taken again after the journal refused.
+    /// The wait before a shard is acquired again after the journal refused.
     pub reload: Backoff,
-    /// After how long an append, or taking a shard over, counts as of unknown outcome.
+    /// The timeout of an append, whose outcome is unknown then, and of acquiring a shard, which is tried again then.
     pub append_ms_max: u64,
-    /// After how long an entity's command, or the journal, counts as stuck and is named. An entity
-    /// that has not even reached its append after twice as long is killed and started anew.
+    /// After how long a command or a call of the journal counts as stuck and is logged. An entity that has not reached its
+    /// append after twice as long is killed; the next ask starts it again.
     pub stuck_ms_max: u64,
-    /// For how long a stopping shard waits for its entities to finish.
+    /// The most time for draining the entities of a stopping shard.
     pub drain_ms_max: u64,
-    /// How the actors directly below the context are restarted.
+    /// For the actors directly below the context's supervisor.
     pub restart: RestartLimits,
-    /// How timers are served.
+    /// For the timers of the context.
     pub timers: TimerLimits,
 }
 
@@ -68,17 +68,17 @@ impl Default for ContextLimits {
     }
 }
 
-/// How often a supervised child may fail, and what happens then.
+/// The restart intensity of a supervised child, and what happens beyond it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RestartLimits {
-    /// How many restarts within `window_ms` are borne.
+    /// The most restarts within `window_ms`.
     pub restarts_max: u32,
     /// How long a restart counts.
     pub window_ms: u64,
-    /// The wait before each restart.
+    /// The wait before each restart; grows with the restarts within the window.
     pub restart: Backoff,
-    /// For how long the child is down once it has failed more often than that.
+    /// For how long the child stays down once it has failed more often than that.
     pub down: Backoff,
     /// How long a child that is asked to stop may take.
     pub stop_ms_max: u64,
@@ -102,18 +102,18 @@ impl Default for RestartLimits {
 pub struct TimerLimits {
     /// How often the journal is asked for due timers.
     pub poll_ms: u64,
-    /// How many timers are served at once.
+    /// How many timers are handled at the same time.
     pub concurrency_max: usize,
-    /// How many new due timers are taken up in one round.
+    /// The most due timers that are handled in one round.
     pub batch_len_max: usize,
-    /// How many timers that stay set are remembered, so that they wait before they are served again.
+    /// How many timers that stay set are tracked, so that each backs off by itself.
     pub tried_len_max: usize,
-    /// How long one timer may take to be served.
+    /// The timeout of handling one timer.
     pub handler_ms_max: u64,
-    /// The wait before a timer that stays set is served again.
+    /// The wait before a timer that stays set is handled again.
     pub retry: Backoff,
-    /// How far ahead of the clock a timer counts as due. A context whose timers are always to be served lets them say
-    /// since when they are set.
+    /// How far ahead of the clock a timer counts as due. With the largest value every timer that is set is handled, and its due
+    /// time can record when it was set.
     pub due_ahead_ms: i64,
 }
 
@@ -137,14 +137,14 @@ impl Default for TimerLimits {
 pub struct FollowerLimits {
     /// How many events are read at once.
     pub batch_len_max: usize,
-    /// How often the source is looked at when nobody woke the follower.
+    /// How often the source is polled without a wake-up.
     pub poll_ms: u64,
-    /// How soon after the last look the next one comes at the earliest, so that many events are handled at once when
-    /// many come. Whoever is in a hurry is not kept waiting.
+    /// The shortest time between two reads of the source, so that events are handled in batches under load.
+    /// [`Subscriber::urgent`](super::Subscriber::urgent) cuts it short.
     pub linger_ms: u64,
-    /// How long one batch may take to be handled.
+    /// The timeout of handling one batch.
     pub handler_ms_max: u64,
-    /// The wait before an event that could not be handled is tried again.
+    /// The wait before an event that could not be handled is retried.
     pub retry: Backoff,
 }
 
@@ -160,15 +160,15 @@ impl Default for FollowerLimits {
     }
 }
 
-/// How a policy hands events on.
+/// The limits of a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PolicyLimits {
-    /// How many targets of one source shard are served at once.
+    /// How many targets of one source shard are handled at the same time.
     pub concurrency_max: usize,
-    /// How many events of one source shard may be parked; when they are more, the subscription waits.
+    /// The most parked events of one source shard; beyond it the subscription waits.
     pub parked_len_max: usize,
-    /// The wait before a parked target is tried again.
+    /// The wait before a parked target is retried.
     pub parked_retry: Backoff,
 }
 

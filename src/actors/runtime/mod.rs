@@ -1,8 +1,8 @@
 //! The actor runtime on ractor.
 //!
-//! A context says what its entities are ([`Entity`]) and gets actors that keep them: sharded, event-sourced,
-//! started on demand and stopped when idle, supervised, bounded everywhere. README.md beside this file is the
-//! guide. Nothing here knows a domain, a wire format or a storage engine.
+//! A context implements [`Entity`] and gets actors for its entities: sharded, event-sourced, activated on demand, passivated
+//! when idle, supervised, and bounded everywhere. README.md beside this file is the guide. Nothing here knows a domain, a
+//! wire format or a storage engine.
 
 #![warn(missing_docs)]
 

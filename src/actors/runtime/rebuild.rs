@@ -1,10 +1,10 @@
-//! Makes everything that is derived of a context anew from its events: state documents, further documents, look-up
-//! entries and timers. Done before anything is started, one shard after the other, so that one shard's entities are in
-//! memory at a time; it can be cut off anywhere and begun again. Writes only what differs, and never an event.
+//! Rebuilds all derived data of a context from its events: state documents, further documents, look-up entries and timers.
+//! Runs before anything is started, shard by shard, so that the entities of one shard are in memory at a time; it can be
+//! interrupted anywhere and started again. Writes only what differs, and never an event.
 //!
-//! It is not done for each entity when it is asked for: its events lie among those of its whole shard, all of which would
-//! have to be read for it; what is read past the actors would meet what is not rebuilt yet; and who should be woken by a
-//! timer that is not set will not ask.
+//! A lazy rebuild at the first ask would not do: the events of an entity are among those of its whole shard, all of which
+//! would have to be read; reads that bypass the actors would find documents that are not rebuilt; and an entity whose timer is
+//! missing would never be woken.
 
 use super::document::{FoldError, StateDocument};
 use super::entity::{Derived, Entity, entity_hash};
@@ -17,42 +17,42 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// How many events are read at once, and after how many entities others get their turn.
+/// How many events are read at once, and after how many entities the task yields.
 const PAGE_LEN: usize = 1_000;
-/// The most bytes that are gathered for one append. A single write may come on top, and far more may be appended.
+/// An append is flushed beyond this size. One more write may come on top, which `APPEND_BYTES_MAX` leaves room for.
 const PIECE_BYTES_MAX: usize = APPEND_BYTES_MAX / 4;
 
 /// How much has been rebuilt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rebuilt {
-    /// Events that were read.
+    /// Events read so far.
     pub events: u64,
-    /// Entities that are as their events say.
+    /// Entities whose derived data is right now.
     pub entities: u64,
-    /// Entities that were left as they are, since their events are impossible or come to too much.
+    /// Entities left as they are, since their history is corrupt or a document would be too large.
     pub failed: u64,
-    /// Documents, look-up entries and timers that were not as they should be.
+    /// Documents, look-up entries and timers that differed.
     pub written: u64,
 }
 
-/// Why a rebuild did not come to its end; the next one begins again.
+/// Why a rebuild was interrupted; the next one starts from the beginning.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RebuildError {
-    /// What is stored cannot be read.
+    /// The journal cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// What was made anew cannot be stored.
+    /// The journal cannot be written, or somebody else has acquired a shard.
     #[error(transparent)]
     Append(#[from] AppendError),
 }
 
-/// Told again and again of the shard that is being rebuilt, and how much has been done of all shards.
+/// Called repeatedly with the shard that is being rebuilt and the totals of all shards so far.
 pub type Progress<'a> = &'a mut (dyn FnMut(ShardId, &Rebuilt) + Send);
 
-/// Rebuilds a context. Takes over each of its shards that has events, so nobody else may have them.
+/// Rebuilds a context. Acquires each of its shards that has events, so nobody else may own them.
 ///
 /// # Errors
-/// When the journal cannot be read or written, or somebody else takes a shard over.
+/// When the journal cannot be read or written, or somebody else acquires a shard.
 pub async fn rebuild<E: Entity>(
     journal: &dyn Journal,
     entity: &E,
@@ -73,10 +73,10 @@ pub async fn rebuild<E: Entity>(
     Ok(rebuilt)
 }
 
-/// A timer's entity and name.
+/// Entity and name of a timer.
 type TimerName = (Arc<str>, Arc<str>);
 
-/// What the events of one entity come to: of everything beside the state, the last word on each key.
+/// The derived data of one entity: beside the state, the last write to each key.
 struct Folded<E: Entity> {
     document: StateDocument<E>,
     documents: BTreeMap<(&'static str, Arc<str>), Option<Bytes>>,
@@ -84,7 +84,7 @@ struct Folded<E: Entity> {
     timers: BTreeMap<TimerName, Option<i64>>,
 }
 
-/// The entities of a shard; nothing where one cannot be rebuilt.
+/// The entities of a shard; `None` for one that cannot be rebuilt.
 type Entities<E> = BTreeMap<Arc<str>, Option<Folded<E>>>;
 
 impl<E: Entity> Folded<E> {
@@ -103,7 +103,7 @@ impl<E: Entity> Folded<E> {
         Ok(self)
     }
 
-    /// Ends it with the state document, if everything may be stored.
+    /// Adds the state document; fails when a document is too large.
     fn finish(mut self, entity: &E, key: &Arc<str>) -> Result<Self, CodecError> {
         let body = self.document.encode(entity)?;
         self.documents.insert((E::STATE_KIND, Arc::clone(key)), Some(body));
@@ -115,7 +115,7 @@ impl<E: Entity> Folded<E> {
     }
 }
 
-/// A shard that is being rebuilt.
+/// The rebuild of one shard.
 struct Pass<'a, 'p, E> {
     journal: &'a dyn Journal,
     entity: &'a E,
@@ -132,7 +132,7 @@ impl<E: Entity> Pass<'_, '_, E> {
 
     async fn tell(&mut self) {
         (self.progress)(self.shard, &self.rebuilt);
-        // Reading and comparing may never wait for anything.
+        // Reading and comparing may never await anything.
         tokio::task::yield_now().await;
     }
 
@@ -191,7 +191,6 @@ impl<E: Entity> Pass<'_, '_, E> {
     }
 }
 
-/// The timers of a shard that are set.
 async fn timers_of(journal: &dyn Journal, shard: ShardId) -> Result<HashMap<TimerName, i64>, ReadError> {
     let mut timers = HashMap::new();
     let mut last: Option<TimerName> = None;
@@ -204,7 +203,7 @@ async fn timers_of(journal: &dyn Journal, shard: ShardId) -> Result<HashMap<Time
     }
 }
 
-/// What differs, on its way to the journal in pieces.
+/// Collects the writes that differ and appends them in pieces.
 struct Pieces<'a> {
     journal: &'a dyn Journal,
     shard: ShardId,
@@ -249,7 +248,7 @@ impl<'a> Pieces<'a> {
         Ok(())
     }
 
-    /// Takes what differs of one entity; the timers that it has a word on are not among those that are `set` any more.
+    /// Adds the writes of one entity that differ; removes the timers that it names from `set`.
     async fn put<E: Entity>(
         &mut self,
         folded: Folded<E>,

@@ -1,5 +1,5 @@
-//! Work that comes again and again, as a supervised part of the system. A turn that fails is told by the work itself;
-//! one that panics is started anew as any other part is.
+//! Recurring tasks as supervised parts of the system. A task reports its own failures; one that panics is restarted like any
+//! other part.
 
 use super::supervisor::ChildSpec;
 use super::system::Part;
@@ -8,44 +8,43 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Work that comes again and again.
+/// A recurring task.
 pub trait Recurring: Send + Sync + 'static {
-    /// Does it once, and answers after which pause it comes again. The first turn comes at the start.
-    fn turn(&self) -> BoxFuture<'_, Duration>;
+    /// Runs once and returns the pause until the next run. The first run is at the start.
+    fn run_once(&self) -> BoxFuture<'_, Duration>;
 }
 
 struct Worker;
 
-struct Turn;
+struct Due;
 
 impl Actor for Worker {
-    type Msg = Turn;
+    type Msg = Due;
     type State = Arc<dyn Recurring>;
     type Arguments = Arc<dyn Recurring>;
 
     async fn pre_start(
         &self,
-        myself: ActorRef<Turn>,
+        myself: ActorRef<Due>,
         work: Arc<dyn Recurring>,
     ) -> Result<Arc<dyn Recurring>, ActorProcessingErr> {
-        drop(myself.send_message(Turn));
+        drop(myself.send_message(Due));
         Ok(work)
     }
 
     async fn handle(
         &self,
-        myself: ActorRef<Turn>,
-        Turn: Turn,
+        myself: ActorRef<Due>,
+        Due: Due,
         work: &mut Arc<dyn Recurring>,
     ) -> Result<(), ActorProcessingErr> {
-        let pause = work.turn().await;
-        // Ends by itself once the actor is gone.
-        myself.send_after(pause, || Turn);
+        let pause = work.run_once().await;
+        // Has no effect once the actor has ended.
+        myself.send_after(pause, || Due);
         Ok(())
     }
 }
 
-/// The work as a child of a supervisor.
 pub(super) fn recurring_child(
     context: &'static str,
     kind: &'static str,
@@ -61,7 +60,7 @@ pub(super) fn recurring_child(
     })
 }
 
-/// The work as a part of a system.
+/// A part of a system that runs only this task.
 pub fn recurring_part(name: &'static str, work: Arc<dyn Recurring>) -> Part {
     Part::simple(recurring_child(name, name, name, work))
 }

@@ -1,5 +1,5 @@
-//! The way from a key to its entity: which shard it lives in, and straight to its mailbox when it is alive.
-//! Decides nothing about entities; whatever is not alive is the shard actor's business.
+//! Routes an ask to its entity: picks the shard and sends directly to the mailbox of a live entity. Entities that are not
+//! live are left to the shard's actor.
 
 use super::admission::{Permit, Scope, rejections_total};
 use super::ask::{Answer, Ask, AskError, Envelope, Port};
@@ -13,8 +13,8 @@ use std::sync::atomic::Ordering;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// The way to ask the entities of a context; cheap to clone, and good for as long as the process lives, whether
-/// the context is up or down.
+/// Asks the entities of a context. Cheap to clone, and valid for as long as the process lives, whether the context is up or
+/// down.
 pub struct ContextHandle<E: Entity> {
     core: Arc<Core<E>>,
 }
@@ -30,7 +30,7 @@ impl<E: Entity> ContextHandle<E> {
         Self { core }
     }
 
-    /// Asks the entity of a key. The inner result is the entity's answer.
+    /// Asks the entity with this key. The inner result is the entity's answer.
     ///
     /// # Errors
     /// When there is no answer; see [`AskError`] for what that says about the command.
@@ -43,7 +43,7 @@ impl<E: Entity> ContextHandle<E> {
         self.ask_at(key, command, ask).await.map(|(outcome, _)| outcome)
     }
 
-    /// Like [`ask`](Self::ask), and says where the last event of the command stands, if it changed something.
+    /// Like [`ask`](Self::ask), and also returns the position of the command's last event, if it changed something.
     ///
     /// # Errors
     /// When there is no answer.
@@ -78,29 +78,29 @@ impl<E: Entity> ContextHandle<E> {
                 Ok(()) | Err(_) => Ok((waiter, None)),
             }
         })?;
-        // Not alive, or on its way out: the shard starts it.
+        // Not live, or stopping: the shard starts the entity.
         if let Some(envelope) = undelivered {
             shard.tell(ShardMessage::Route { key: Arc::from(key), envelope });
         }
         waiter.await
     }
 
-    /// Changes whenever a shard begins to take questions, for those who wait for that.
-    pub fn taken(&self) -> watch::Receiver<u64> {
-        self.core.taken.subscribe()
+    /// Changes whenever a shard has been acquired and takes asks, for those who wait for that.
+    pub fn ownership_changes(&self) -> watch::Receiver<u64> {
+        self.core.ownership_changes.subscribe()
     }
 
-    /// How many entities of this context live now.
+    /// The live entities of this context.
     pub fn live_entities(&self) -> usize {
         self.core.live.load(Ordering::Relaxed)
     }
 
-    /// How many questions are waiting or under way.
+    /// The asks in flight.
     pub fn in_flight(&self) -> u32 {
         self.core.gate.count()
     }
 
-    /// How many shards there are, and how many of them take questions now.
+    /// The number of shards, and how many of them take asks now.
     pub fn shards_up(&self) -> (usize, usize) {
         let up = self.core.shards.iter().filter(|shard| shard.is_up()).count();
         (self.core.shards.len(), up)

@@ -1,4 +1,4 @@
-//! What all who ask a context and the actors of its shards share; it outlives the actors. Decides nothing.
+//! Shared by the callers of a context and the actors of its shards; outlives the actors. Decides nothing.
 
 use super::admission::{Gate, ShardGate};
 use super::ask::{Envelope, Outcome, Slot};
@@ -16,57 +16,53 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// What a shard is told.
+/// The messages of a shard's actor.
 pub(super) enum ShardMessage<E: Entity> {
-    /// A question for an entity that is not known to live.
+    /// An ask for an entity that is not known to be live.
     Route { key: Arc<str>, envelope: Envelope<E> },
-    /// The writer of this generation can no longer be trusted.
+    /// The writer of this generation has failed.
     Failed { generation: u64, unknown: bool },
-    /// Take the shard.
+    /// Acquire the shard.
     Own { generation: u64 },
-    /// Look after idle entities and gauges.
+    /// Passivate idle entities and update gauges.
     Tick,
-    /// End entities that are [overdue](ShardCore::overdue).
+    /// Kill entities that are [overdue](ShardCore::overdue).
     EndOverdue,
-    /// Finish what is there, as far as that can be done in time, then stop.
+    /// Drain until then, then stop.
     Close { until: Instant },
 }
 
 pub(super) type Table<E> = HashMap<Arc<str>, Arc<Slot<E>>>;
 
-/// What everybody who asks and the shard's actor share; outlives the actor.
 pub(super) struct ShardCore<E: Entity> {
     pub(super) id: ShardId,
-    /// The gate of its context.
     pub(super) context_gate: Arc<Gate>,
     pub(super) gate: Arc<ShardGate>,
-    /// Who waits for its answers.
     pub(super) waiting: Waiting<Outcome<E>>,
-    /// What its entities have under way.
     pub(super) watch: Arc<Watch>,
-    /// Whether the shard is owned and takes questions.
+    /// Whether the shard is owned and takes asks.
     pub(super) serving: AtomicBool,
     actor: RwLock<Option<ActorRef<ShardMessage<E>>>>,
     table: RwLock<Table<E>>,
 }
 
 impl<E: Entity> ShardCore<E> {
-    /// Reads the table; only for a moment, never across a wait.
+    /// Reads the table of live entities, under its lock: never await inside.
     pub(super) fn look<T>(&self, reader: impl FnOnce(&Table<E>) -> T) -> T {
         reader(&self.table.read())
     }
 
-    /// Changes the table; only the shard's actor does.
+    /// Changes the table; only the shard's actor calls this.
     pub(super) fn change<T>(&self, writer: impl FnOnce(&mut Table<E>) -> T) -> T {
         writer(&mut self.table.write())
     }
 
-    /// Makes a new incarnation of the shard's actor known.
+    /// Sets the new incarnation of the shard's actor.
     pub(super) fn install(&self, actor: ActorRef<ShardMessage<E>>) {
         *self.actor.write() = Some(actor);
     }
 
-    /// Sends to the shard's actor. A message that does not arrive is dropped, and a question in it thereby answered as
+    /// Sends to the shard's actor. A message that cannot be sent is dropped, and an ask in it thereby answered as
     /// unavailable.
     pub(super) fn tell(&self, message: ShardMessage<E>) {
         let actor = self.actor.read();
@@ -75,7 +71,7 @@ impl<E: Entity> ShardCore<E> {
         }
     }
 
-    /// The entities that have had twice the time after which they count as stuck.
+    /// The entities that have been busy for twice `stuck_ms_max`, waits for the journal excluded.
     pub(super) fn overdue(&self, limits: &ContextLimits) -> impl Iterator<Item = Stuck> + use<E> {
         let given = Duration::from_millis(limits.stuck_ms_max).saturating_mul(2);
         let stuck = self.watch.stuck().into_iter();
@@ -90,15 +86,15 @@ impl<E: Entity> ShardCore<E> {
     }
 }
 
-/// What all handles of a context and all its actors share.
+/// Shared by all handles and actors of a context.
 pub(super) struct Core<E: Entity> {
     pub(super) gate: Arc<Gate>,
     pub(super) limits: ContextLimits,
     pub(super) live: AtomicUsize,
-    /// Each by itself, so that whoever asks in one does not wait for the memory of its neighbours.
+    /// Allocated one by one, so that callers of different shards do not share cache lines.
     pub(super) shards: Box<[Arc<ShardCore<E>>]>,
-    /// How often a shard has been taken.
-    pub(super) taken: watch::Sender<u64>,
+    /// How often a shard has been acquired.
+    pub(super) ownership_changes: watch::Sender<u64>,
     pub(super) shard_count: u16,
 }
 
@@ -120,6 +116,6 @@ impl<E: Entity> Core<E> {
             table: RwLock::new(HashMap::new()),
         };
         let shards = (0..shard_count).map(|number| Arc::new(shard(number))).collect();
-        Self { gate, live: AtomicUsize::new(0), shards, taken: watch::Sender::new(0), shard_count, limits }
+        Self { gate, live: AtomicUsize::new(0), shards, ownership_changes: watch::Sender::new(0), shard_count, limits }
     }
 }

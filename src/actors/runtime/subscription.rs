@@ -1,5 +1,5 @@
-//! The one subscription loop: a follower reads one shard of another context in order, from the subscriber's own
-//! position on, for ever. Wake-ups are hints, polling is the guarantee. Decides nothing about events.
+//! The subscription loop: a follower reads one shard of another context in order, from the subscriber's own position on.
+//! Wake-ups are hints, polling is the guarantee. Decides nothing about events.
 
 use super::limits::FollowerLimits;
 use super::watch::{Kind, Watch};
@@ -16,63 +16,63 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
-/// How many batches a follower handles before it looks at its mailbox again.
+/// How many batches a follower handles before it returns to its mailbox.
 const BATCHES_MAX: usize = 16;
 
-/// The wait before something is tried again that will not take long.
+/// The wait of [`HandlerError::not_yet`].
 const SHORTLY: Duration = Duration::from_millis(500);
 
-/// Why an event was not handled, or a timer not served.
+/// Why an event or a timer was not handled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HandlerError {
-    /// Whatever is needed is down: the position stays before the event, which is tried again.
+    /// A dependency is down: the position stays before the event, which is retried.
     #[error("to be tried again: {0}")]
     Retry(String),
-    /// The event itself cannot be handled: its target is parked, the others go on.
+    /// The event itself cannot be handled: its target is parked, and others go on.
     #[error("to be parked: {0}")]
     Park(String),
-    /// Nothing is wrong, it is only too early. A timer comes again after the wait, without a warning and without
-    /// waiting longer each time; an event is tried again as after [`HandlerError::Retry`].
+    /// It is too early, which is no failure. A timer is handled again after `wait`, without a warning and without backoff; an
+    /// event is retried as after [`HandlerError::Retry`].
     #[error("not before {wait:?}: {reason}")]
     NotYet {
-        /// What it is too early for.
+        /// For the debug log.
         reason: String,
-        /// For how long.
+        /// Until the next attempt.
         wait: Duration,
     },
 }
 
 impl HandlerError {
-    /// Too early for something that will not take long.
+    /// [`HandlerError::NotYet`] with a wait of half a second.
     pub fn not_yet(reason: impl Into<String>) -> Self {
         Self::NotYet { reason: reason.into(), wait: SHORTLY }
     }
 }
 
-/// Somebody who follows a context.
+/// A consumer of the events of a context.
 pub trait Subscriber: Send + Sync + 'static {
-    /// Its permanent name: positions and causes are stored under it.
+    /// Permanent: positions and causes are stored under it.
     fn name(&self) -> &str;
 
-    /// The last position of a shard that has been handled. Asked once whenever a follower starts.
+    /// The last handled position of a shard. Called once when a follower starts.
     fn position(&self, shard: ShardId) -> BoxFuture<'_, Result<u64, HandlerError>>;
 
-    /// Handles events in order, none twice in a row; answers the position up to which all are handled, which
-    /// is also remembered by the subscriber itself. Less than the last one means: again from there, later.
+    /// Handles events in order, none twice in a row; returns the position up to which all are handled, which the subscriber
+    /// also saves by itself. If it is less than the last one, the rest is retried later.
     fn handle(&self, shard: ShardId, batch: Vec<CommittedEvent>) -> BoxFuture<'_, Result<u64, HandlerError>>;
 
-    /// What is notified when somebody waits for everything to be handled, if anybody ever does.
+    /// Notified when somebody waits until all events are handled; cuts [`FollowerLimits::linger_ms`] short.
     fn urgent(&self) -> Option<&Notify> {
         None
     }
 
-    /// Called in every round, also when there is nothing new, to see to what was put off.
+    /// Called in every round, also without new events, for deferred work.
     fn tend(&self, shard: ShardId) -> BoxFuture<'_, Result<(), HandlerError>> {
         let _ = shard;
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Called when a follower stops in order, to save what was not worth saving so far.
+    /// Called when a follower stops orderly, to save a position that was not saved yet.
     fn leave(&self, shard: ShardId) -> BoxFuture<'_, Result<(), HandlerError>> {
         let _ = shard;
         Box::pin(std::future::ready(Ok(())))
@@ -84,12 +84,12 @@ pub trait Subscriber: Send + Sync + 'static {
 pub struct Lag {
     /// Events that are durable but not handled, in all shards.
     pub events: u64,
-    /// The age of the oldest of them, in milliseconds.
+    /// The age of the oldest of them, in milliseconds; 0 when there is none.
     pub oldest_ms: i64,
 }
 
 impl Lag {
-    /// Of two that go by one name.
+    /// The lag of two subscriptions of one name.
     #[must_use]
     pub fn and(self, other: Lag) -> Lag {
         Lag { events: self.events.saturating_add(other.events), oldest_ms: self.oldest_ms.max(other.oldest_ms) }
@@ -99,10 +99,9 @@ impl Lag {
 #[derive(Debug)]
 struct ShardLag {
     head: watch::Receiver<u64>,
-    /// Up to where its follower has handled events; [`u64::MAX`] before it has said so.
+    /// The last handled position; [`u64::MAX`] before the follower has reported one.
     handled: AtomicU64,
-    /// When the oldest event not handled was decided, or seen first while no follower reads it; `i64::MAX` when there is
-    /// none.
+    /// When the oldest unhandled event was decided, or first seen while no follower reads; `i64::MAX` when there is none.
     oldest_at_ms: AtomicI64,
 }
 
@@ -123,19 +122,19 @@ impl ShardLag {
     }
 }
 
-/// What a context is subscribed to: a source, and who follows it. Cheap to clone.
+/// A source context and its subscriber. Cheap to clone.
 #[derive(Clone)]
 pub struct Subscription {
     source: Context,
     subscriber: Arc<dyn Subscriber>,
     limits: FollowerLimits,
-    /// Tell when a shard of a context that is asked has come back.
+    /// Change when a shard of a context that the subscriber asks has been acquired.
     asked: Vec<watch::Receiver<u64>>,
     lags: Arc<[ShardLag]>,
 }
 
 impl Subscription {
-    /// Of a source whose number of shards the journal knows.
+    /// `journal` holds the shards of `source`.
     pub fn new(
         journal: &dyn Journal,
         source: Context,
@@ -151,9 +150,9 @@ impl Subscription {
         Self { source, subscriber, limits, asked: Vec::new(), lags }
     }
 
-    /// Whose subscriber asks contexts, given as what [`ContextHandle::taken`](super::ContextHandle::taken) answers. What
-    /// could not be handled because they were down is tried again as soon as they are back, and not after its wait,
-    /// which has grown meanwhile.
+    /// Names the contexts that the subscriber asks, by
+    /// [`ContextHandle::ownership_changes`](super::ContextHandle::ownership_changes). Events that failed because these were
+    /// down are retried as soon as they are back, before the backoff ends.
     #[must_use]
     pub fn asking(self, contexts: impl IntoIterator<Item = watch::Receiver<u64>>) -> Self {
         Self { asked: contexts.into_iter().collect(), ..self }
@@ -164,17 +163,17 @@ impl Subscription {
         self.subscriber.name()
     }
 
-    /// How far it is behind what is durable now, whether its followers run or not.
+    /// How far it is behind the durable heads, whether its followers run or not.
     pub fn lag(&self, now_ms: i64) -> Lag {
         self.lags.iter().map(|shard| shard.at(now_ms)).fold(Lag::default(), Lag::and)
     }
 
-    /// After how long a call of the subscriber counts as stuck: well before it is given up.
+    /// After how long a call of the subscriber counts as stuck: half of its timeout.
     pub(super) fn stuck_after(&self) -> Duration {
         Duration::from_millis(self.limits.handler_ms_max / 2)
     }
 
-    /// The shards it follows.
+    /// The shards of the source.
     pub(super) fn shards(&self) -> impl Iterator<Item = ShardId> + use<> {
         let (context, count) = (self.source, u16::try_from(self.lags.len()).unwrap_or(u16::MAX));
         (0..count).map(move |number| ShardId { context, number })
@@ -187,7 +186,6 @@ impl Subscription {
     }
 }
 
-/// What a follower is made of.
 #[derive(Clone)]
 pub(super) struct FollowerSeed {
     pub(super) subscription: Subscription,
@@ -202,17 +200,17 @@ pub(super) enum FollowerMessage {
 
 pub(super) struct FollowerState {
     seed: FollowerSeed,
-    /// Up to where events are handled; unknown before the subscriber has said so.
+    /// The last handled position; `None` before the subscriber was asked for it.
     position: Option<u64>,
     attempt: u32,
-    /// Tells the task beside the actor when to wake it again.
+    /// Tells the wake-up task when to wake the actor again.
     next: watch::Sender<(Next, u64)>,
     _waker: AbortOnDropHandle<()>,
 }
 
 pub(super) struct Follower;
 
-/// When to look again.
+/// When the next round begins.
 #[derive(Debug, Clone, Copy)]
 enum Next {
     Now,
@@ -260,7 +258,7 @@ impl Actor for Follower {
 
     async fn post_stop(&self, _: ActorRef<Self::Msg>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
         let shard = state.seed.shard;
-        if let Err(reason) = state.guarded(|subscriber| subscriber.leave(shard)).await {
+        if let Err(reason) = state.call(|subscriber| subscriber.leave(shard)).await {
             tracing::debug!(%shard, reason, "follower stopped without saving its position");
         }
         Ok(())
@@ -277,14 +275,14 @@ impl Actor for Follower {
     }
 }
 
-/// Wakes a follower whenever it has said when to, for as long as it lives.
+/// Wakes a follower as it asks for, for as long as it lives.
 async fn wake(follower: ActorRef<FollowerMessage>, seed: FollowerSeed, mut told: watch::Receiver<(Next, u64)>) {
     let limits = seed.subscription.limits;
     let (poll, linger) = (Duration::from_millis(limits.poll_ms.max(1)), Duration::from_millis(limits.linger_ms));
     let mut head = seed.journal.watch(seed.shard);
     let mut asked = seed.subscription.asked.clone();
     loop {
-        // Before the look: who comes back during it may have been missed there.
+        // Before the round: a context that comes back during it may have been missed.
         asked.iter_mut().for_each(watch::Receiver::mark_unchanged);
         let looked_at = Instant::now();
         if follower.send_message(FollowerMessage::Look).is_err() || told.changed().await.is_err() {
@@ -295,7 +293,7 @@ async fn wake(follower: ActorRef<FollowerMessage>, seed: FollowerSeed, mut told:
             Next::Now => {}
             Next::After(wait) => drop(timeout(wait, one_is_back(&mut asked)).await),
             Next::WhenWoken => {
-                // Late or lost word of a new head costs no more than one poll.
+                // A late or lost notification costs no more than one poll interval.
                 let woken = async {
                     if head.wait_for(|&head| head > handled).await.is_err() {
                         pending::<()>().await;
@@ -317,7 +315,7 @@ async fn wake(follower: ActorRef<FollowerMessage>, seed: FollowerSeed, mut told:
     }
 }
 
-/// Waits until a shard of one of the contexts has been taken.
+/// Waits until a shard of one of the contexts has been acquired.
 async fn one_is_back(asked: &mut [watch::Receiver<u64>]) {
     let mut changes: FuturesUnordered<_> = asked.iter_mut().map(watch::Receiver::changed).collect();
     while let Some(changed) = changes.next().await {
@@ -329,15 +327,15 @@ async fn one_is_back(asked: &mut [watch::Receiver<u64>]) {
 }
 
 impl FollowerState {
-    /// Handles what is there, up to a bound.
+    /// Handles what is there, up to [`BATCHES_MAX`] batches.
     async fn round(&mut self) -> Result<Next, String> {
         let (shard, limits) = (self.seed.shard, self.seed.subscription.limits);
         let mut position = match self.position {
             Some(position) => position,
-            None => self.guarded(|subscriber| subscriber.position(shard)).await?,
+            None => self.call(|subscriber| subscriber.position(shard)).await?,
         };
         self.position = Some(position);
-        self.guarded(|subscriber| subscriber.tend(shard)).await?;
+        self.call(|subscriber| subscriber.tend(shard)).await?;
         for _ in 0..BATCHES_MAX {
             let batch = self.seed.journal.read(shard, position, limits.batch_len_max.max(1)).await;
             let batch = batch.map_err(|error| error.to_string())?;
@@ -346,8 +344,8 @@ impl FollowerState {
                 return Ok(Next::WhenWoken);
             };
             let times: Vec<(u64, i64)> = batch.iter().map(|event| (event.position, event.event.at_ms)).collect();
-            let handled = self.guarded(|subscriber| subscriber.handle(shard, batch)).await;
-            // What could not be handled is noted, too.
+            let handled = self.call(|subscriber| subscriber.handle(shard, batch)).await;
+            // The lag is recorded also after a failure.
             position = handled.as_ref().map_or(position, |handled| (*handled).clamp(position, last));
             self.position = Some(position);
             let oldest = times.iter().find(|(at, _)| *at > position).map_or(i64::MAX, |(_, ms)| *ms);
@@ -356,7 +354,7 @@ impl FollowerState {
             if position < last {
                 return Err("not everything was handled".to_owned());
             }
-            // What has come meanwhile waits for others, to be handled together.
+            // Events that have come meanwhile are left for the next batch.
             if times.len() < limits.batch_len_max {
                 return Ok(Next::WhenWoken);
             }
@@ -364,8 +362,8 @@ impl FollowerState {
         Ok(Next::Now)
     }
 
-    /// Calls the subscriber; a panic or a hanging call is a reason to try again, not to lose the follower.
-    async fn guarded<'a, T>(
+    /// Calls the subscriber; a panic or a timeout is an error to retry and does not end the follower.
+    async fn call<'a, T>(
         &'a self,
         call: impl FnOnce(&'a dyn Subscriber) -> BoxFuture<'a, Result<T, HandlerError>>,
     ) -> Result<T, String> {

@@ -1,5 +1,5 @@
-//! The whole: a root supervisor over parts that are started in order and stopped in the reverse order. The
-//! process lives whatever happens to them; what is down says so here.
+//! The system: a root supervisor over parts that are started in order and stopped in reverse order. The process lives on
+//! whatever happens to a part; health reports the parts that are down.
 
 use super::limits::RestartLimits;
 use super::supervisor::{Board, ChildSpec, ControlError, Supervisor, SupervisorMessage, SupervisorSpec};
@@ -11,34 +11,34 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// How long an intervention may take to be answered.
+/// The timeout of a command of an operator.
 const CONTROL_WAIT: Duration = Duration::from_secs(10);
 
-/// What health says about one part.
+/// The health of one part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Component {
-    /// The part's name.
+    /// The name of the part.
     pub name: String,
-    /// Whether it does what it is there for.
+    /// Whether the part works.
     pub up: bool,
-    /// More about it, for people.
+    /// For people.
     pub detail: String,
 }
 
-/// A supervised part of the system with its own word on its health.
+/// A supervised part of the system that reports its own health.
 pub struct Part {
-    /// How it is started and stopped.
+    /// Starts and stops the part.
     pub child: ChildSpec,
-    /// What it says about its health while it runs.
+    /// Called only while the part runs.
     pub health: Arc<dyn Fn() -> Component + Send + Sync>,
-    /// What its handlers have under way.
+    /// Watched for stuck handlers.
     pub watches: Vec<Arc<Watch>>,
-    /// Called again and again, whether the part runs or not, to set metrics that nothing else would set.
+    /// Called periodically, whether the part runs or not, to update metrics.
     pub gauges: Vec<Arc<dyn Fn() + Send + Sync>>,
 }
 
 impl Part {
-    /// A part that is well whenever it runs.
+    /// A part that is healthy whenever it runs.
     pub fn simple(child: ChildSpec) -> Self {
         let name = child.name.to_string();
         let health = move || Component { name: name.clone(), up: true, detail: "running".to_owned() };
@@ -46,14 +46,14 @@ impl Part {
     }
 }
 
-/// Intervenes in the running system, for maintenance and for fault injection. Cheap to clone.
+/// Stops, starts and kills parts of a running system, for maintenance and fault injection. Cheap to clone.
 #[derive(Clone)]
 pub struct Control {
     root: ActorRef<SupervisorMessage>,
 }
 
 impl Control {
-    /// Kills a part; supervision brings it back.
+    /// Kills a part; the supervisor restarts it.
     ///
     /// # Errors
     /// When there is no such part, or the system has ended.
@@ -62,7 +62,7 @@ impl Control {
         self.tell(|done| SupervisorMessage::Kill { name, done }).await
     }
 
-    /// Stops a part and keeps it stopped until it is started.
+    /// Stops a part until it is started again.
     ///
     /// # Errors
     /// When there is no such part, or the system has ended.
@@ -104,18 +104,18 @@ pub struct System {
 }
 
 impl System {
-    /// Starts the parts in this order. A part that cannot be started is tried again, like one that has failed.
+    /// Starts the parts in this order. A part that cannot be started is retried, like one that has failed.
     ///
     /// # Errors
-    /// When not even the root can be started.
+    /// When the root supervisor cannot be started.
     pub async fn start(parts: Vec<Part>) -> Result<Self, SpawnErr> {
         Self::start_with(parts, RestartLimits::default()).await
     }
 
-    /// The same with other bounds for restarting whole parts.
+    /// Like [`start`](Self::start), with other limits for the restarts of whole parts.
     ///
     /// # Errors
-    /// When not even the root can be started.
+    /// When the root supervisor cannot be started.
     pub async fn start_with(parts: Vec<Part>, limits: RestartLimits) -> Result<Self, SpawnErr> {
         let board = Arc::new(Board::default());
         let health = parts.iter().map(|part| (Arc::clone(&part.child.name), Arc::clone(&part.health))).collect();
@@ -127,7 +127,7 @@ impl System {
         Ok(Self { root, board, health, watchdog })
     }
 
-    /// What every part says, or why it does not run, in the order in which they were given.
+    /// The health of every part, in the order of their start; one that does not run is down with the reason.
     pub fn health(&self) -> Vec<Component> {
         let component =
             |(name, health): &(Arc<str>, Arc<dyn Fn() -> Component + Send + Sync>)| match self.board.child(name) {
@@ -138,23 +138,23 @@ impl System {
         self.health.iter().map(component).collect()
     }
 
-    /// Whether the asynchronous runtime turns: work that is due is begun.
-    pub fn turns(&self) -> bool {
-        self.watchdog.turns()
+    /// Whether tokio's workers make progress: `false` when the runtime is stalled.
+    pub fn is_responsive(&self) -> bool {
+        self.watchdog.is_responsive()
     }
 
-    /// What has been under way for too long, whoever does it.
+    /// The stuck handlers of all parts.
     pub fn stuck(&self) -> Vec<Stuck> {
         self.watchdog.stuck()
     }
 
-    /// The way to intervene.
+    /// A handle to stop, start and kill parts.
     pub fn control(&self) -> Control {
         Control { root: self.root.clone() }
     }
 
-    /// Stops everything in reverse order, letting each part finish what it has; what still runs after `deadline`
-    /// is killed. Answers whether everything ended in time.
+    /// Drains and stops all parts in reverse order; what still runs after `deadline` is killed. Returns whether everything ended
+    /// in time.
     pub async fn shutdown(&self, deadline: Duration) -> bool {
         let until = Instant::now() + deadline;
         let (done, told) = oneshot::channel();

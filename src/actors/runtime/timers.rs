@@ -1,6 +1,6 @@
-//! Durable timers: asks the journal which are due and tells whoever handles them. A timer is done when it is no
-//! longer set, which the handler's command brings about; until then it is served again, later and later, and
-//! however many they are each gets its turn. Sets and cancels nothing itself.
+//! Durable timers: polls the journal for due ones and calls the handler. A timer is done when it is no longer set, which the
+//! handler's command has to bring about; until then it is handled again, with backoff, and every timer gets its turn however
+//! many there are. Sets and cancels nothing itself.
 
 use super::backoff::Backoff;
 use super::clock::Clock;
@@ -18,12 +18,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-/// How many timers that wait are read over in one round, so that a round does not take long however many they are.
+/// The most timers read in one round, those that are backing off included, so that a round stays short.
 const ROWS_MAX: usize = 4_096;
 
-/// Told of due timers, at least once each.
+/// Handles due timers, each at least once.
 pub trait TimerHandler: Send + Sync + 'static {
-    /// A timer is due. `Ok` means that it has been seen to; if it is still set then, it comes again.
+    /// Handles a due timer. It is handled again as long as it stays set, also after `Ok`.
     fn due(&self, timer: Timer) -> BoxFuture<'_, Result<(), HandlerError>>;
 }
 
@@ -33,42 +33,42 @@ fn key_of(timer: &Timer) -> TimerKey {
     (Arc::clone(&timer.entity), Arc::clone(&timer.name), timer.due_ms)
 }
 
-/// How a timer that may still be set was served.
+/// The result for a timer that may still be set.
 #[derive(Debug, Clone, Copy)]
 enum Served {
-    /// Seen to; if it is still set, it waits longer each time.
+    /// Handled; backs off if it is still set.
     SeenTo,
-    /// Not; it waits longer each time.
+    /// Failed; backs off.
     Failed,
-    /// It was too early, and will not be after this wait.
+    /// Too early until this wait is over.
     TooEarly(Duration),
 }
 
 #[derive(Debug)]
 struct Waiting {
-    /// How often it was served and stayed set.
+    /// How often it was handled and stayed set.
     attempt: u32,
     next: Instant,
-    /// The lap in which it was last found set.
+    /// The last pass that found it set.
     lap: u64,
 }
 
-/// Whether timers of a lap could not be remembered, and what became of them.
+/// Whether a pass had timers that could not be tracked, and their worst result.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Crowd {
     #[default]
     None,
-    /// They were seen to, so that most of them are no longer set.
+    /// All were handled, so that most of them are no longer set.
     SeenTo,
-    /// Some will surely come again.
+    /// Some failed and will come again.
     Failed,
 }
 
-/// The timers that were served and may still be set.
+/// The timers that were handled and may still be set.
 ///
-/// They are read in laps, each from the first timer that is due to the last one. Whoever is not met in a lap is no
-/// longer set. Those that cannot be remembered are served once per lap: the lap after one with such timers does not
-/// begin before a timer would be served for the second time, and when they fail, later and later.
+/// Timers are read in passes ("laps"), each from the first due timer to the last one. A tracked timer that a pass does not
+/// meet is no longer set. Timers beyond `len_max` are not tracked and are handled once per pass: after a pass with such
+/// timers the next one begins no earlier than after the first retry wait, and later and later while they fail.
 #[derive(Debug)]
 struct Tried {
     len_max: usize,
@@ -77,9 +77,9 @@ struct Tried {
     lap: u64,
     lap_begun: Instant,
     crowd: Crowd,
-    /// How many laps in a row had timers that failed and could not be remembered.
+    /// How many passes in a row had untracked timers that failed.
     crowded_laps: u32,
-    /// When the next lap may begin.
+    /// When the next pass may begin.
     next_lap: Instant,
 }
 
@@ -89,7 +89,7 @@ impl Tried {
         Self { len_max, retry, timers, lap: 0, lap_begun: now, crowd: Crowd::None, crowded_laps: 0, next_lap: now }
     }
 
-    /// Begins a lap, unless it is too early for it.
+    /// Begins a pass, unless it is too early.
     fn begin_lap(&mut self, now: Instant) -> bool {
         if now < self.next_lap {
             return false;
@@ -99,7 +99,7 @@ impl Tried {
         true
     }
 
-    /// Forgets the timers that the lap has not met.
+    /// Drops the timers that the pass has not met.
     fn end_lap(&mut self) {
         let lap = self.lap;
         self.timers.retain(|_, waiting| waiting.lap == lap);
@@ -111,7 +111,7 @@ impl Tried {
         }
     }
 
-    /// A timer is set; answers whether it is to be served now.
+    /// Records that a timer is set; returns whether it is to be handled now.
     fn meet(&mut self, timer: &Timer, now: Instant) -> bool {
         let lap = self.lap;
         self.timers.get_mut(&key_of(timer)).is_none_or(|waiting| {
@@ -140,7 +140,6 @@ impl Tried {
     }
 }
 
-/// What a timer actor is made of.
 #[derive(Clone)]
 pub(super) struct TimerSeed {
     pub(super) context: Context,
@@ -158,7 +157,7 @@ pub(super) enum TimerMessage {
 pub(super) struct TimerState {
     seed: TimerSeed,
     tried: Tried,
-    /// Up to where this lap has read; `None` between two laps.
+    /// The last timer read in this pass; `None` between two passes.
     read_to: Option<Timer>,
     next: AbortOnDropHandle<()>,
 }
@@ -211,7 +210,7 @@ fn poll_after(myself: &ActorRef<TimerMessage>, wait: Duration) -> AbortOnDropHan
 }
 
 impl TimerState {
-    /// Reads on in this lap, or begins the next one, and serves what is due.
+    /// Continues the pass, or begins the next one, and handles due timers.
     async fn poll(&mut self) {
         if self.read_to.is_none() && !self.tried.begin_lap(Instant::now()) {
             return;
@@ -229,7 +228,7 @@ impl TimerState {
         }
     }
 
-    /// As many of the next timers as are served in one round, and whether they are the last of this lap.
+    /// The timers to handle in this round, and whether they are the last of this pass.
     async fn read_due(&mut self) -> (Vec<Timer>, bool) {
         let TimerSeed { context, journal, clock, limits, .. } = &self.seed;
         let len_max = limits.batch_len_max.clamp(1, READ_ROWS_MAX);
@@ -263,11 +262,10 @@ impl TimerState {
     }
 }
 
-/// Serves a timer; whether that did what it should shows in whether it is still set.
 async fn serve(seed: &TimerSeed, timer: Timer) -> (Timer, Served) {
     let limit = Duration::from_millis(seed.limits.handler_ms_max);
     let _under_way = seed.watch.begin(Kind::Timer, "a due timer", &timer.entity);
-    // One timer whose handler panics must not hold up the others.
+    // A panic of one handler must not affect the other timers.
     let handled = AssertUnwindSafe(seed.handler.due(timer.clone())).catch_unwind();
     let reason = match tokio::time::timeout(limit, handled).await {
         Ok(Ok(Ok(()))) => return (timer, Served::SeenTo),

@@ -1,6 +1,5 @@
-//! What handlers have under way, so that one that does not end is noticed from outside and named: by a digest of its
-//! entity and the name of its command, never by anything personal. Only remembers; who is stuck is dealt with by
-//! whoever owns the handler.
+//! Registers running handlers, so that stuck ones are noticed from outside and named: by a digest of the entity's key and the
+//! name of the command, never by personal data. Only records; the owner of a handler decides what to do.
 
 use super::entity::entity_hash;
 use parking_lot::{Mutex, MutexGuard};
@@ -10,24 +9,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// What a handler is.
+/// The kind of a handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// An entity that loads or decides.
     Entity,
     /// The journal, which has been asked to make something durable.
     Journal,
-    /// Whoever is told of a due timer.
+    /// The handler of a due timer.
     Timer,
-    /// Whoever follows a shard.
+    /// The subscriber that a follower calls.
     Follower,
 }
 
 impl Kind {
-    /// All of them.
+    /// In the order of declaration.
     pub const ALL: [Self; 4] = [Self::Entity, Self::Journal, Self::Timer, Self::Follower];
 
-    /// Its name in metrics and logs.
+    /// As in metrics and logs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Entity => "entity",
@@ -38,22 +37,22 @@ impl Kind {
     }
 }
 
-/// Something that has been under way for too long.
+/// A handler that has been running for too long.
 #[derive(Debug, Clone)]
 pub struct Stuck {
-    /// What it is.
+    /// Waiting for the journal is a kind of its own.
     pub kind: Kind,
-    /// The context it belongs to.
+    /// The context that it belongs to.
     pub context: &'static str,
-    /// The shard or the follower it belongs to.
+    /// The shard or the follower that it belongs to.
     pub scope: Arc<str>,
-    /// What it does.
+    /// The name of the command, or what else it does.
     pub name: &'static str,
-    /// The entity it is done for.
+    /// The entity; empty for a handler without one.
     pub(super) key: Arc<str>,
-    /// For how long.
+    /// How long it has been running.
     pub since: Duration,
-    /// Which one it is, within the process.
+    /// Unique within the process.
     pub(super) id: u64,
 }
 
@@ -76,19 +75,19 @@ struct Beat {
     since: Instant,
 }
 
-/// What is under way, in any order, and how much ever was.
+/// The running handlers, in any order, and how many ever began.
 #[derive(Debug, Default)]
 struct Beats {
     beats: Slab<Beat>,
     begun: u64,
 }
 
-/// Watches number what they see from here on, so that no two of a process give the same number.
+/// The first id of the next watch, so that ids are unique within the process.
 static NEXT_NUMBERS: AtomicU64 = AtomicU64::new(0);
-/// More than one watch sees in a process's life.
+/// The ids reserved for each watch: more than it can ever use.
 const NUMBERS: u64 = 1 << 44;
 
-/// What the handlers of one shard, of the timers or of one follower have under way.
+/// The running handlers of one shard, of the timers or of one follower.
 #[derive(Debug)]
 pub struct Watch {
     context: &'static str,
@@ -99,13 +98,12 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Of handlers that should end within `limit`.
+    /// Handlers count as stuck after `limit`.
     pub(super) fn new(context: &'static str, scope: impl Into<Arc<str>>, limit: Duration) -> Arc<Self> {
         let numbers = NEXT_NUMBERS.fetch_add(NUMBERS, Ordering::Relaxed);
         Arc::new(Self { context, scope: scope.into(), limit, numbers, under_way: Mutex::default() })
     }
 
-    /// The context it belongs to.
     pub(super) fn context(&self) -> &'static str {
         self.context
     }
@@ -114,7 +112,7 @@ impl Watch {
         self.under_way.lock()
     }
 
-    /// Something begins; it ends when what is answered is dropped, however that comes about.
+    /// Registers a handler until the returned guard is dropped.
     pub(super) fn begin(self: &Arc<Self>, kind: Kind, name: &'static str, key: &Arc<str>) -> UnderWay {
         let (key, since) = (Arc::clone(key), Instant::now());
         let mut under_way = self.beats();
@@ -124,7 +122,7 @@ impl Watch {
         UnderWay { watch: Arc::clone(self), place }
     }
 
-    /// What should have ended by now, the oldest first.
+    /// The stuck handlers, the oldest first.
     pub(super) fn stuck(&self) -> Vec<Stuck> {
         let now = Instant::now();
         let stuck = |(_, beat): (usize, &Beat)| {
@@ -145,7 +143,7 @@ impl Watch {
     }
 }
 
-/// Something under way.
+/// The guard of a running handler.
 #[derive(Debug)]
 pub(super) struct UnderWay {
     watch: Arc<Watch>,
@@ -153,8 +151,8 @@ pub(super) struct UnderWay {
 }
 
 impl UnderWay {
-    /// It goes on as something else, whose time begins now.
-    pub(super) fn turns_into(&self, kind: Kind) {
+    /// Changes the kind and restarts the time.
+    pub(super) fn becomes(&self, kind: Kind) {
         if let Some(beat) = self.watch.beats().beats.get_mut(self.place) {
             (beat.kind, beat.since) = (kind, Instant::now());
         }
@@ -179,7 +177,7 @@ mod tests {
         let stuck = watch.stuck();
         let text = stuck[0].to_string();
         assert!(text.starts_with("entity in count at shard-3 (entity ") && !text.contains("kim"), "{text}");
-        under_way.turns_into(Kind::Journal);
+        under_way.becomes(Kind::Journal);
         assert_eq!(watch.stuck()[0].kind, Kind::Journal);
         drop(under_way);
         assert!(watch.stuck().is_empty());

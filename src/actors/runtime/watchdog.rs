@@ -1,5 +1,5 @@
-//! A thread of its own that looks whether handlers end and whether the asynchronous runtime turns at all. It is no
-//! task, so that it still looks when every worker is blocked. Notices, names and counts; ends nothing itself.
+//! A thread that detects stuck handlers and a stalled tokio runtime. It is no task, so that it still runs when every worker is
+//! blocked. Logs and counts; ends nothing itself.
 
 use super::metric;
 use super::watch::{Kind, Stuck, Watch};
@@ -9,17 +9,17 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio_util::task::AbortOnDropHandle;
 
-/// How often it looks, and how often the runtime shows that it turns.
+/// The interval of the checks, and of the runtime's heartbeat.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// After how long without a sign the runtime counts as standing still.
+/// After how long without a heartbeat the runtime counts as stalled.
 const STILL_AFTER: Duration = Duration::from_secs(5);
 
-/// What the thread and those who ask share.
+/// Shared by the thread and the handle.
 struct Seen {
     watches: Vec<Arc<Watch>>,
     gauges: Vec<Arc<dyn Fn() + Send + Sync>>,
     begun: Instant,
-    /// When the runtime last turned, in milliseconds after `begun`.
+    /// The last heartbeat of the runtime, in milliseconds after `begun`.
     turned_ms: AtomicU64,
     still: AtomicBool,
 }
@@ -33,7 +33,7 @@ impl Seen {
         self.watches.iter().flat_map(|watch| watch.stuck()).collect()
     }
 
-    /// One look; `known` are those that were named before.
+    /// One check; `known` has the ids that were logged before.
     fn look(&self, known: &mut HashSet<u64>) {
         let stuck = self.stuck();
         for new in stuck.iter().filter(|stuck| !known.contains(&stuck.id)) {
@@ -59,14 +59,14 @@ impl Seen {
     }
 }
 
-/// The thread's handle; it ends soon after this is dropped.
+/// The handle of the thread, which ends soon after this is dropped.
 pub(super) struct Watchdog {
     seen: Arc<Seen>,
     _turning: AbortOnDropHandle<()>,
 }
 
 impl Watchdog {
-    /// Starts to look. A process that cannot have one thread more goes on without being watched.
+    /// Starts the thread. If that fails, the process goes on unwatched.
     pub(super) fn start(watches: Vec<Arc<Watch>>, gauges: Vec<Arc<dyn Fn() + Send + Sync>>) -> Self {
         let (turned_ms, still) = (AtomicU64::new(0), AtomicBool::new(false));
         let seen = Arc::new(Seen { watches, gauges, begun: Instant::now(), turned_ms, still });
@@ -86,12 +86,11 @@ impl Watchdog {
         Self { seen, _turning: AbortOnDropHandle::new(turning) }
     }
 
-    /// Whether the runtime turns.
-    pub(super) fn turns(&self) -> bool {
+    /// `false` while the runtime is stalled.
+    pub(super) fn is_responsive(&self) -> bool {
         !self.seen.still.load(Ordering::Relaxed)
     }
 
-    /// What is stuck now.
     pub(super) fn stuck(&self) -> Vec<Stuck> {
         self.seen.stuck()
     }

@@ -1,6 +1,6 @@
-//! The one way from the entities of a shard to its journal: knows the epoch and the next head, so that many
-//! entities append at the same time and still stand in one order. Decides nothing; after the first failure it
-//! refuses everything, because the head it knows may be wrong, and its shard takes a new one.
+//! The writer of a shard: all its entities append through it. It knows the epoch and the next head, so that concurrent appends
+//! have one order. After the first failure it refuses everything, since its head may be wrong, and the shard acquires itself
+//! again with a new writer.
 
 use crate::store::journal::{
     Append, AppendError, CommandRecord, DOCUMENT_BYTES_MAX, DocumentWrite, EVENT_BYTES_MAX, IndexWrite, Journal,
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tracing::Instrument as _;
 
-/// Everything that one decision changes; where it goes is the writer's business.
+/// Everything that one decision changes; the writer adds shard, epoch and head.
 pub(super) struct Draft {
     pub(super) events: Vec<StoredEvent>,
     pub(super) documents: Vec<DocumentWrite>,
@@ -22,7 +22,7 @@ pub(super) struct Draft {
     pub(super) command: Option<CommandRecord>,
 }
 
-/// Told of the first failure.
+/// Called at the first failure.
 pub(super) type OnFailure = Box<dyn Fn(&AppendError) + Send + Sync>;
 
 /// Appends to one shard under one epoch.
@@ -37,7 +37,6 @@ pub(super) struct ShardWriter {
 }
 
 impl ShardWriter {
-    /// For an owned shard.
     pub(super) fn new(
         journal: Arc<dyn Journal>,
         shard: ShardId,
@@ -49,17 +48,15 @@ impl ShardWriter {
         Self { journal, shard, epoch, head, failed: AtomicBool::new(false), on_failure, append_ms_max }
     }
 
-    /// The shard it appends to.
     pub(super) fn shard(&self) -> ShardId {
         self.shard
     }
 
-    /// Whether it refuses everything by now.
     pub(super) fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Acquire)
     }
 
-    /// Refuses everything from now on. The first call tells the shard.
+    /// Refuses everything from now on. The first call notifies the shard.
     pub(super) fn fail(&self, error: &AppendError) {
         if !self.failed.swap(true, Ordering::AcqRel) {
             (self.on_failure)(error);
@@ -70,13 +67,13 @@ impl ShardWriter {
         self.head.lock()
     }
 
-    /// Appends, and answers the position of the last event.
+    /// Returns the position of the last event.
     pub(super) async fn append(&self, draft: Draft) -> Result<u64, AppendError> {
         check(&draft)?;
         let count = draft.events.len() as u64;
         let span = trace::step("journal: append");
         let (sent, expected) = {
-            // Calling the journal under the lock makes the order of heads the order of appends.
+            // The journal is called under the lock, so that appends have the order of their heads.
             let mut head = self.head();
             if self.has_failed() {
                 return Err(AppendError::Unavailable("the shard is being reloaded".to_owned()));
@@ -92,13 +89,13 @@ impl ShardWriter {
         let outcome = outcome.unwrap_or_else(|_| Err(AppendError::Unknown("no answer in time".to_owned())));
         if let Err(error) = &outcome {
             trace::failed(&span);
-            self.settle(error, expected, count);
+            self.after_failed_append(error, expected, count);
         }
         outcome
     }
 
-    /// A refused append took its place for nothing; if it was the last one, the place is free again.
-    fn settle(&self, error: &AppendError, expected: u64, count: u64) {
+    /// After an invalid append that was the last one, its positions are free again; any other failure fails the writer.
+    fn after_failed_append(&self, error: &AppendError, expected: u64, count: u64) {
         let mut head = self.head();
         if matches!(error, AppendError::Invalid(_)) && *head == expected + count {
             *head = expected;
@@ -114,8 +111,8 @@ impl ShardWriter {
     }
 }
 
-/// An append whose entity ended before it was answered may or may not become durable: whoever loads the entity
-/// again must not read its state before that is settled, so the shard is taken anew, which settles it.
+/// An append whose entity ended before the reply may or may not become durable. The entity must not be loaded again before
+/// that is decided, so the shard is acquired again, which decides it.
 struct Abandoned<'a> {
     writer: &'a ShardWriter,
     armed: bool,
@@ -129,7 +126,7 @@ impl Drop for Abandoned<'_> {
     }
 }
 
-/// What breaks a bound is refused before it takes a place in the order, where it would spoil those behind it.
+/// An append beyond a bound is refused before it gets positions: later appends would fail with it.
 fn check(draft: &Draft) -> Result<(), AppendError> {
     if let Some(event) = draft.events.iter().find(|event| event.payload.len() > EVENT_BYTES_MAX) {
         return Err(AppendError::Invalid(format!("an event {} has too many bytes", event.tag)));

@@ -6,7 +6,7 @@ use crate::actors::payment::cashier::Charged;
 use crate::actors::payment::order::Order;
 use crate::actors::payment::unconfirmed::give_back;
 use crate::actors::reservation::Reply;
-use crate::domain::Subject;
+use crate::domain::BookingRef;
 use crate::domain::cancellation::CancellationOutcome;
 use crate::domain::ids::{RentalNo, ReservationNo};
 use crate::domain::payment::{self, Outstanding};
@@ -100,7 +100,7 @@ impl Service {
     async fn hold(&self, reservation_no: ReservationNo, request: &ReserveRequest) -> Result<Booking> {
         let claim = self.may_hold(&request.customer_no).await?;
         self.may_book(&request.customer_no).await?;
-        let subject = Subject {
+        let subject = BookingRef {
             reservation_no,
             serial: self.next_serial(),
             customer_no: request.customer_no.clone(),
@@ -219,7 +219,7 @@ impl Service {
     }
 
     /// Makes the rental now, so that the caller finds it; a policy would make it a moment later.
-    async fn rent(&self, subject: &Subject, period: Period) {
+    async fn rent(&self, subject: &BookingRef, period: Period) {
         let rent = rental::Command::Rent { subject: subject.clone(), period };
         let rental_no = subject.reservation_no.rental();
         if let Err(error) = ask(&self.parts.rentals, rental_no.as_str(), rent, self.internal_ask()).await {

@@ -2,7 +2,7 @@
 
 use super::{Result, Service, ask};
 use crate::actors::api::{BlockView, CarView, ServiceError};
-use crate::actors::fleet::enrolment;
+use crate::actors::fleet::car_for_calendar;
 use crate::actors::runtime::Ask;
 use crate::domain::fleet::{self, CarData, Changes, Expected};
 use crate::domain::ids::{BlockNo, CarNo};
@@ -40,7 +40,7 @@ impl Service {
         let car = ask(&self.parts.ledger, no, command, self.external_ask(step, no)).await?;
         let car = car.ok_or(fleet::Rejection::CarNotFound)?;
         // So that the car can be booked as soon as the caller knows of it; the policy does it otherwise.
-        let enrol = reservation::Command::Enrol(enrolment(&car));
+        let enrol = reservation::Command::PutCar(car_for_calendar(&car));
         if let Err(error) = ask(&self.parts.calendars, no, enrol, self.internal_ask()).await {
             tracing::info!(%car_no, %error, "calendar will learn of the car later");
         }
@@ -67,7 +67,7 @@ impl Service {
                 let check = fleet::Command::Check(expected);
                 let seen = ask(&self.parts.ledger, no, check, Ask::external(self.settings.request_timeout)).await?;
                 let revision = seen.ok_or(fleet::Rejection::CarNotFound)?.revision;
-                reservation::Command::AsOf { revision, command: Box::new(command) }
+                reservation::Command::IfVersion { revision, command: Box::new(command) }
             }
             Some(_) | None => command,
         };
@@ -154,6 +154,6 @@ impl Service {
             }
         };
         // The calendar has decided; after the wait the ledger follows by its policy.
-        let _ = tokio::time::timeout(self.settings.view_wait, shown).await;
+        let _ = tokio::time::timeout(self.settings.view_freshness_wait, shown).await;
     }
 }

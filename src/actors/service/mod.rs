@@ -60,9 +60,9 @@ pub struct ServiceSettings {
     /// How long a request waits for a payment.
     pub payment_wait: Duration,
     /// How long a read of a list waits for the read models.
-    pub view_wait: Duration,
+    pub view_freshness_wait: Duration,
     /// How long a search may have to wait for its turn; a list four fifths of it.
-    pub read_wait: Duration,
+    pub read_queue_wait: Duration,
     /// How many cars one customer may hold without paying; 0 for any number.
     pub unpaid_holds_max: usize,
 }
@@ -112,7 +112,7 @@ impl Service {
     pub fn new(parts: Parts, settings: ServiceSettings) -> Arc<Service> {
         let serials = AtomicU64::new(parts.last_serial);
         let (numbers, pending_holds) = (NumberLocks::default(), Arc::default());
-        let read_limiter = ReadLimiter::new(settings.read_wait);
+        let read_limiter = ReadLimiter::new(settings.read_queue_wait);
         let (backup, system) = (Arc::new(Semaphore::new(1)), OnceLock::new());
         Arc::new(Service { parts, settings, serials, numbers, pending_holds, read_limiter, backup, system })
     }

@@ -77,7 +77,7 @@ impl Service {
             essential: true,
             detail: failure.or_else(|| self.journal_stuck()).unwrap_or_default(),
         };
-        let turns = self.system.get().is_none_or(|system| system.turns());
+        let turns = self.system.get().is_none_or(|system| system.is_responsive());
         let detail = if turns { String::new() } else { "every worker is blocked".to_owned() };
         let runtime = ComponentHealth { name: "runtime".to_owned(), up: turns, essential: true, detail };
         let mut components = vec![journal, runtime];
@@ -135,8 +135,8 @@ impl Service {
 
     /// The status of the bulkhead.
     #[must_use]
-    pub fn payment_guard(&self) -> BulkheadStatus {
-        self.parts.cashier.guard().status()
+    pub fn bulkhead_status(&self) -> BulkheadStatus {
+        self.parts.cashier.bulkhead().status()
     }
 
     /// How many deferred payments wait for a retry.
@@ -172,6 +172,6 @@ impl Service {
             BreakerMode::ForcedClosed => Mode::ForcedClosed,
             BreakerMode::Auto => Mode::Auto,
         };
-        self.parts.cashier.guard().force(mode).await
+        self.parts.cashier.bulkhead().force(mode).await
     }
 }

@@ -139,10 +139,10 @@ impl Service {
         CarView { car_no, car, status }
     }
 
-    /// Waits for the read models to have what is committed now, at most `view_wait` of the settings, and for a turn.
+    /// Waits for the read models to have what is committed now, at most `view_freshness_wait` of the settings, and for a turn.
     async fn read_models(&self, reading: Reading) -> Result<ReadPermit<'_>> {
         self.read_limiter.check(reading)?;
-        self.parts.views.catch_up(self.settings.view_wait).await;
+        self.parts.views.catch_up(self.settings.view_freshness_wait).await;
         self.read_limiter.enter(reading).await
     }
 
@@ -337,7 +337,7 @@ impl Service {
             Ok(after) => after,
             Err(invalid) => return Ok(Err(invalid)),
         };
-        self.parts.views.catch_up(self.settings.view_wait).await;
+        self.parts.views.catch_up(self.settings.view_freshness_wait).await;
         let seen = self.parts.views.seen(customer_no)?;
         self.person(customer_no, &seen).await?;
         Ok(Ok(self.parts.views.live(customer_no, after.unwrap_or(seen))))

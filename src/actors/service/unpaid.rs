@@ -51,7 +51,7 @@ struct HoldCounts {
 
 impl HoldCounts {
     /// Drops the counts that are too old.
-    fn turn(&mut self) {
+    fn rotate(&mut self) {
         let now = Instant::now();
         let elapsed = self.since.map_or(Duration::MAX, |since| now - since);
         if elapsed < RECENT {
@@ -84,7 +84,7 @@ pub(super) struct PendingHold {
 impl PendingHolds {
     fn lock(&self) -> MutexGuard<'_, HoldCounts> {
         let mut known = self.known.lock();
-        known.turn();
+        known.rotate();
         known
     }
 
@@ -137,7 +137,7 @@ impl Service {
         }
         let count = || self.parts.views.unpaid(customer_no, max) + claim.count;
         if count() + claim.recent > max {
-            self.parts.views.catch_up(self.settings.view_wait).await;
+            self.parts.views.catch_up(self.settings.view_freshness_wait).await;
             if count() > max {
                 return Err(ServiceError::TooManyUnpaidHolds { max });
             }

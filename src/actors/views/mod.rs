@@ -50,7 +50,7 @@ pub struct Views {
     moved: Notify,
     /// Notified when a reader waits for the rows.
     urgent: Notify,
-    fed: broadcast::Sender<FeedUpdate>,
+    updates: broadcast::Sender<FeedUpdate>,
     unpaid: UnpaidHolds,
 }
 
@@ -79,8 +79,8 @@ impl Views {
             store.apply(ShardId { context: FOLLOWED[0], number: 0 }, 0, vec![row])?;
         }
         let unpaid = UnpaidHolds::load(&*store)?;
-        let (fed, _) = broadcast::channel(FED_KEPT_MAX);
-        Ok(Arc::new(Views { store, journal, positions, moved: Notify::new(), urgent: Notify::new(), fed, unpaid }))
+        let (updates, _) = broadcast::channel(FED_KEPT_MAX);
+        Ok(Arc::new(Views { store, journal, positions, moved: Notify::new(), urgent: Notify::new(), updates, unpaid }))
     }
 
     fn project(&self, shard: ShardId, batch: &[CommittedEvent]) -> Result<u64, ReadError> {
@@ -92,21 +92,21 @@ impl Views {
         for recorded in batch.iter().filter(|recorded| recorded.position > from) {
             projection.take(recorded)?;
         }
-        let (writes, fed) = projection.into_writes()?;
+        let (writes, updates) = projection.into_writes()?;
         let unpaid = UnpaidHolds::changes(&writes);
         self.store.apply(shard, position, writes)?;
         self.unpaid.take(unpaid);
-        self.tell(shard, position, fed);
+        self.tell(shard, position, updates);
         Ok(position)
     }
 
     /// Publishes that the rows of a shard go up to a position. The news of feeds is sent before, so that whoever sees
     /// the position has got the news.
-    fn tell(&self, shard: ShardId, position: u64, fed: Vec<FeedUpdate>) {
+    fn tell(&self, shard: ShardId, position: u64, updates: Vec<FeedUpdate>) {
         // It may fail when nobody listens, which is fine: who subscribes from now on finds the rows.
-        if self.fed.receiver_count() > 0 {
-            for news in fed {
-                drop(self.fed.send(news));
+        if self.updates.receiver_count() > 0 {
+            for news in updates {
+                drop(self.updates.send(news));
             }
         }
         if let Some(known) = self.positions.get(&shard) {
@@ -157,7 +157,7 @@ impl Views {
         heads
     }
 
-    fn have(&self, committed: &SeenPositions) -> bool {
+    fn covers(&self, committed: &SeenPositions) -> bool {
         let shard = |place: EventPosition| {
             let context = schema::ALL.get(usize::from(place.context))?;
             Some(ShardId { context: *context, number: place.shard })

@@ -7,11 +7,11 @@ use super::feed::entry::{FeedRow, Kind};
 use super::feed::feed_time::FeedTime;
 use super::rows::{self, EventPosition};
 use super::serials::{Block, List};
-use super::slot::Slot;
+use super::slot::Availability;
 use crate::domain::ids::{CarNo, CustomerNo};
 use crate::domain::spelling::to_nfc;
 use crate::domain::time::Timestamp;
-use crate::domain::{Subject, fleet, payment, rental, reservation};
+use crate::domain::{BookingRef, fleet, payment, rental, reservation};
 use crate::store::journal::{CommittedEvent, ReadError, ShardId};
 use crate::store::schema;
 use crate::store::view_store::{RowWrite, ViewStore};
@@ -32,14 +32,14 @@ pub struct Projection<'a> {
     blocks: BTreeMap<(List, Vec<u8>), Block>,
     summary: Summary,
     stored_summary: Summary,
-    fed: Vec<FeedUpdate>,
+    updates: Vec<FeedUpdate>,
 }
 
 struct CarSlot {
     /// The key under which it is stored; `None` when it is not stored yet.
     stored_at: Option<Vec<u8>>,
     key: Vec<u8>,
-    slot: Slot,
+    slot: Availability,
     changed: bool,
 }
 
@@ -97,7 +97,7 @@ impl<'a> Projection<'a> {
             blocks: BTreeMap::new(),
             summary,
             stored_summary: summary,
-            fed: Vec::new(),
+            updates: Vec::new(),
         })
     }
 
@@ -130,7 +130,7 @@ impl<'a> Projection<'a> {
             let key = rows::summary_key(self.context, self.shard.number);
             write(rows::SHARDS, key, Some(self.summary.to_bytes()));
         }
-        Ok((writes, self.fed))
+        Ok((writes, self.updates))
     }
 
     pub fn take(&mut self, recorded: &CommittedEvent) -> Result<(), ReadError> {
@@ -169,7 +169,7 @@ impl<'a> Projection<'a> {
         }
         let Some(known) = self.slots.get_mut(&car_no) else { return Ok(()) };
         known.changed |= known.slot.apply(event);
-        if let reservation::Event::Enrolled(car) = event {
+        if let reservation::Event::CarPut(car) = event {
             // In NFC, so that a search finds branch and class in any spelling.
             known.key = rows::slot_key(&to_nfc(&car.branch), &to_nfc(&car.car_class), &car_no);
         }
@@ -180,8 +180,8 @@ impl<'a> Projection<'a> {
         let stored_at = self.store.get(rows::SLOT_KEYS, car_no.as_str().as_bytes())?;
         let stored = stored_at.as_ref().map(|key| self.store.get(rows::SLOTS, key)).transpose()?.flatten();
         let slot = match (stored, event) {
-            (Some(bytes), _) => Slot::from_bytes(&bytes).map_err(damaged)?,
-            (None, reservation::Event::Enrolled(car)) => Slot::new(car),
+            (Some(bytes), _) => Availability::from_bytes(&bytes).map_err(damaged)?,
+            (None, reservation::Event::CarPut(car)) => Availability::new(car),
             (None, _) => return Err(damaged("an event of a car that was never enrolled")),
         };
         let key = stored_at.clone().unwrap_or_default();
@@ -217,7 +217,7 @@ impl<'a> Projection<'a> {
             reservation::Event::PickedUp { .. } => of(Kind::PickedUp),
             reservation::Event::Completed { .. } => of(Kind::Completed),
             reservation::Event::NoShow { quote, .. } => FeedRow { amount: Some(quote.fee), ..of(Kind::NoShow) },
-            reservation::Event::Enrolled(_)
+            reservation::Event::CarPut(_)
             | reservation::Event::Retired
             | reservation::Event::Blocked { .. }
             | reservation::Event::Unblocked { .. } => return Ok(()),
@@ -274,7 +274,7 @@ impl<'a> Projection<'a> {
         self.summary.latest = self.summary.latest.max(FeedTime::new(at, entry.kind.step()));
         let row = entry.to_bytes(at, self.summary.latest)?;
         self.put(rows::FEED, rows::feed_key(customer_no, place), row);
-        self.fed.push((customer_no.clone(), place));
+        self.updates.push((customer_no.clone(), place));
         Ok(())
     }
 
@@ -283,7 +283,7 @@ impl<'a> Projection<'a> {
     }
 
     /// Adds a reservation to those that are held and not paid, or takes it away.
-    fn unpaid(&mut self, subject: &Subject, held: bool) {
+    fn unpaid(&mut self, subject: &BookingRef, held: bool) {
         let key = rows::unpaid_key(&subject.customer_no, &subject.reservation_no);
         let before = self.unpaid.get(&key).copied();
         let after = match (before, held) {
@@ -296,7 +296,7 @@ impl<'a> Projection<'a> {
     }
 
     /// Adds a reservation to a list of the legacy API, unless it is in it.
-    fn list(&mut self, list: List, subject: &Subject) -> Result<(), ReadError> {
+    fn list(&mut self, list: List, subject: &BookingRef) -> Result<(), ReadError> {
         let key = (list, Block::key(list, subject.serial, self.shard.number));
         let (mut block, changed) = match self.blocks.get(&key) {
             Some(block) => (*block, true),

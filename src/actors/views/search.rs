@@ -1,6 +1,6 @@
 //! Search by period: the cars that are free, in the order of branch, class and number.
 
-use super::slot::{self, Slot};
+use super::slot::{self, Availability};
 use super::{Views, car_no, damaged, rows};
 use crate::actors::api::{InvalidCursor, Listing};
 use crate::domain::ids::CarNo;
@@ -94,7 +94,7 @@ impl Views {
 
 fn free_car(key: &[u8], value: &[u8]) -> Result<FreeCar, ReadError> {
     let (branch, car_class, no) = parts(key)?;
-    let Slot { model, daily_rate, .. } = Slot::from_bytes(value).map_err(damaged)?;
+    let Availability { model, daily_rate, .. } = Availability::from_bytes(value).map_err(damaged)?;
     let (car_class, branch) = (car_class.to_owned(), branch.to_owned());
     Ok(FreeCar { car_no: car_no(no)?, model, car_class, branch, daily_rate })
 }

@@ -51,7 +51,7 @@ struct Rest {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slot {
+pub struct Availability {
     pub model: String,
     pub daily_rate: Money,
     retired: bool,
@@ -60,16 +60,16 @@ pub struct Slot {
     blocks: BTreeMap<BlockNo, Period>,
 }
 
-impl Slot {
-    pub fn new(car: &Car) -> Slot {
+impl Availability {
+    pub fn new(car: &Car) -> Availability {
         let (model, daily_rate) = (car.model.clone(), car.daily_rate);
-        Slot { model, daily_rate, retired: false, booked: Vec::new(), blocks: BTreeMap::new() }
+        Availability { model, daily_rate, retired: false, booked: Vec::new(), blocks: BTreeMap::new() }
     }
 
     /// Applies an event of the car's calendar, and returns whether it has changed anything.
     pub fn apply(&mut self, event: &Event) -> bool {
         match event {
-            Event::Enrolled(car) => (self.model, self.daily_rate) = (car.model.clone(), car.daily_rate),
+            Event::CarPut(car) => (self.model, self.daily_rate) = (car.model.clone(), car.daily_rate),
             Event::Retired => self.retired = true,
             Event::Blocked { block_no, block } => drop(self.blocks.insert(block_no.clone(), block.period)),
             Event::Unblocked { block_no } => return self.blocks.remove(block_no).is_some(),
@@ -130,7 +130,7 @@ impl Slot {
         Ok(bytes)
     }
 
-    pub fn from_bytes(bytes: &[u8]) -> Result<Slot, InvalidSlot> {
+    pub fn from_bytes(bytes: &[u8]) -> Result<Availability, InvalidSlot> {
         let intervals = Intervals::of(bytes).ok_or(InvalidSlot::Intervals)?;
         let (serials, rest) = intervals.split_behind().ok_or(InvalidSlot::Intervals)?;
         let Rest { model, daily_rate, blocks } = codec::from_bytes(rest)?;
@@ -151,7 +151,7 @@ impl Slot {
             return Err(InvalidSlot::Intervals);
         }
         let blocks = blocks.into_iter().zip(periods.into_iter().skip(booked.len())).collect();
-        Ok(Slot { model, daily_rate, retired: intervals.retired, booked, blocks })
+        Ok(Availability { model, daily_rate, retired: intervals.retired, booked, blocks })
     }
 }
 
@@ -209,7 +209,7 @@ fn instants([from, to]: &Interval) -> (i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Subject;
+    use crate::domain::BookingRef;
     use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
     use crate::domain::money::Currency;
     use crate::domain::reservation::Block;
@@ -233,8 +233,8 @@ mod tests {
         }
     }
 
-    fn subject(serial: u64) -> Subject {
-        Subject {
+    fn subject(serial: u64) -> BookingRef {
+        BookingRef {
             reservation_no: ReservationNo::parse(&format!("r{serial}")).unwrap(),
             serial,
             customer_no: CustomerNo::parse("kim").unwrap(),
@@ -247,15 +247,15 @@ mod tests {
         Event::Held { subject: subject(serial), period, price, at, hold_until }
     }
 
-    fn slot(events: &[Event]) -> Slot {
-        let mut slot = Slot::new(&car());
+    fn slot(events: &[Event]) -> Availability {
+        let mut slot = Availability::new(&car());
         for event in events {
             slot.apply(event);
         }
         slot
     }
 
-    fn free(slot: &Slot, from: i64, to: i64, now: i64) -> bool {
+    fn free(slot: &Availability, from: i64, to: i64, now: i64) -> bool {
         is_free(&slot.to_bytes().unwrap(), &period(from, to), time(now)).unwrap()
     }
 
@@ -297,7 +297,7 @@ mod tests {
     fn a_row_that_is_cut_off_is_none() {
         let bytes = slot(&[held(1, 10, 20), held(2, 20, 30)]).to_bytes().unwrap();
         for end in 0..bytes.len() {
-            assert!(Slot::from_bytes(&bytes[..end]).is_err(), "{end}");
+            assert!(Availability::from_bytes(&bytes[..end]).is_err(), "{end}");
         }
         assert!(is_free(&bytes[..HEADER_BYTES + 2 * INTERVAL_BYTES - 1], &period(1, 2), time(0)).is_none());
     }
@@ -309,7 +309,7 @@ mod tests {
             steps in proptest::collection::vec((0_u64..12, 0_u8..4), 0..40),
             last in 0..=Timestamp::MAX.as_millis(),
         ) {
-            let (mut whole, mut cut) = (Slot::new(&car()), Slot::new(&car()));
+            let (mut whole, mut cut) = (Availability::new(&car()), Availability::new(&car()));
             for (serial, what) in steps {
                 let subject = subject(serial);
                 let event = match what {
@@ -318,7 +318,7 @@ mod tests {
                     _ => Event::Completed { subject, at: time(last) },
                 };
                 whole.apply(&event);
-                cut = Slot::from_bytes(&cut.to_bytes().unwrap()).unwrap();
+                cut = Availability::from_bytes(&cut.to_bytes().unwrap()).unwrap();
                 cut.apply(&event);
                 prop_assert_eq!(&whole, &cut);
                 prop_assert_eq!(whole.to_bytes().unwrap(), cut.to_bytes().unwrap());

@@ -1,7 +1,7 @@
 //! One reservation in a calendar: how far it has come, what it costs to end it, and what can be done with it at a time.
 
 use super::{Rejection, Terms};
-use crate::domain::Subject;
+use crate::domain::BookingRef;
 use crate::domain::cancellation::{CancellationTerms, Quote};
 use crate::domain::money::Money;
 use crate::domain::time::{Period, Timestamp};
@@ -58,7 +58,7 @@ impl Status {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Booking {
     /// Its number, its customer and its car.
-    pub subject: Subject,
+    pub subject: BookingRef,
     /// The period that was reserved; [`Booking::occupied`] says how long the car is really taken.
     pub period: Period,
     /// What it costs, fixed when it was made.

@@ -1,7 +1,7 @@
 //! What a calendar makes of a command: whether it is free, and what may become of a booking. Changes nothing.
 
 use super::{Block, Car, Command, DayCounting, Event, Rejection, State, Status, Terms};
-use crate::domain::Subject;
+use crate::domain::BookingRef;
 use crate::domain::cancellation::Quote;
 use crate::domain::ids::{BlockNo, ReservationNo};
 use crate::domain::time::{Period, Timestamp};
@@ -12,9 +12,9 @@ use crate::domain::time::{Period, Timestamp};
 /// The rule that the command would break.
 pub fn decide(state: &State, command: &Command, terms: &Terms, now: Timestamp) -> Result<Vec<Event>, Rejection> {
     match command {
-        Command::Enrol(car) => {
+        Command::PutCar(car) => {
             let known = state.car.as_ref().is_some_and(|known| known.revision >= car.revision);
-            Ok(if known { vec![] } else { vec![Event::Enrolled(car.clone())] })
+            Ok(if known { vec![] } else { vec![Event::CarPut(car.clone())] })
         }
         Command::Retire => retire(state),
         Command::Block { block_no, block } => set_block(state, block_no, block, terms, now),
@@ -22,10 +22,10 @@ pub fn decide(state: &State, command: &Command, terms: &Terms, now: Timestamp) -
             let known = state.blocks.contains_key(block_no).then_some(());
             known.ok_or(Rejection::BlockNotFound).map(|()| vec![Event::Unblocked { block_no: block_no.clone() }])
         }
-        Command::AsOf { revision, .. } if state.car.as_ref().is_some_and(|car| car.revision > *revision) => {
+        Command::IfVersion { revision, .. } if state.car.as_ref().is_some_and(|car| car.revision > *revision) => {
             Err(Rejection::StaleRevision)
         }
-        Command::AsOf { command, .. } => decide(state, command, terms, now),
+        Command::IfVersion { command, .. } => decide(state, command, terms, now),
         Command::Reserve { subject, period, basis } => reserve(state, subject, period, *basis, terms, now),
         Command::Confirm { reservation_no } => confirm(state, reservation_no, now),
         Command::Expire { reservation_no } => expire(state, reservation_no, now),
@@ -78,7 +78,7 @@ fn set_block(
 
 fn reserve(
     state: &State,
-    subject: &Subject,
+    subject: &BookingRef,
     period: &Period,
     basis: DayCounting,
     terms: &Terms,

@@ -1,7 +1,7 @@
 //! What a calendar is after an event. Refuses nothing; meets the impossible with [`CorruptHistory`].
 
 use super::{Booking, CLOSED_KEPT_MAX, Event, State, Status};
-use crate::domain::{CorruptHistory, Subject};
+use crate::domain::{BookingRef, CorruptHistory};
 
 /// The calendar after an event.
 ///
@@ -9,7 +9,7 @@ use crate::domain::{CorruptHistory, Subject};
 /// When the event cannot have happened in this state.
 pub fn evolve(mut state: State, event: &Event) -> Result<State, CorruptHistory> {
     match event {
-        Event::Enrolled(car) => state.car = Some(car.clone()),
+        Event::CarPut(car) => state.car = Some(car.clone()),
         Event::Retired => state.retired = true,
         Event::Blocked { block_no, block } => {
             state.blocks.insert(block_no.clone(), block.clone());
@@ -68,7 +68,7 @@ const fn is_waiting(status: Status) -> bool {
 /// The live booking that `event` is about, if its status is one in which the event can have happened.
 fn advance<'a>(
     state: &'a mut State,
-    subject: &Subject,
+    subject: &BookingRef,
     event: &'static str,
     legal: impl Fn(Status) -> bool,
 ) -> Result<&'a mut Booking, CorruptHistory> {
@@ -77,7 +77,7 @@ fn advance<'a>(
     if legal(booking.status) { Ok(booking) } else { Err(CorruptHistory { event, state: "another status" }) }
 }
 
-fn remember_closed(state: &mut State, subject: &Subject) {
+fn remember_closed(state: &mut State, subject: &BookingRef) {
     if let Some(booking) = state.bookings.remove(&subject.reservation_no) {
         if state.closed.len() >= CLOSED_KEPT_MAX {
             state.closed.pop_front();

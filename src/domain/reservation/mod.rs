@@ -11,7 +11,7 @@ pub use booking::{Booking, Status};
 pub use decide::decide;
 pub use evolve::evolve;
 
-use super::Subject;
+use super::BookingRef;
 use super::cancellation::{CancellationTerms, Quote};
 use super::ids::{BlockNo, ReservationNo};
 use super::money::Money;
@@ -132,7 +132,7 @@ impl DayCounting {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Take over what the fleet says of the car.
-    Enrol(Car),
+    PutCar(Car),
     /// Take the car out of service.
     Retire,
     /// Keep the car from being booked for a period.
@@ -148,7 +148,7 @@ pub enum Command {
         block_no: BlockNo,
     },
     /// Another command, unless the calendar has heard of a later revision of the car than the caller has seen.
-    AsOf {
+    IfVersion {
         /// The revision of the ledger's entry that the caller has seen.
         revision: u64,
         /// The command to carry out then.
@@ -157,7 +157,7 @@ pub enum Command {
     /// Hold the car for a customer.
     Reserve {
         /// The reservation's number and serial, its customer and its car.
-        subject: Subject,
+        subject: BookingRef,
         /// The period to reserve.
         period: Period,
         /// How its days are counted, and whether it may begin in the past.
@@ -199,7 +199,7 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The car became known, or changed.
-    Enrolled(Car),
+    CarPut(Car),
     /// The car left the fleet.
     Retired,
     /// A block was set.
@@ -217,7 +217,7 @@ pub enum Event {
     /// The car is held.
     Held {
         /// The reservation's number and serial, its customer and its car.
-        subject: Subject,
+        subject: BookingRef,
         /// The period to reserve.
         period: Period,
         /// What it costs, fixed from now on.
@@ -230,21 +230,21 @@ pub enum Event {
     /// The reservation is paid.
     Confirmed {
         /// The reservation, its customer and its car.
-        subject: Subject,
+        subject: BookingRef,
         /// For which period, so that a rental can follow from this event alone.
         period: Period,
     },
     /// The hold ran out.
     Expired {
         /// The reservation, its customer and its car.
-        subject: Subject,
+        subject: BookingRef,
         /// When it happened, by the clock of the service.
         at: Timestamp,
     },
     /// The customer cancelled.
     Cancelled {
         /// The reservation, its customer and its car.
-        subject: Subject,
+        subject: BookingRef,
         /// When it happened, by the clock of the service.
         at: Timestamp,
         /// What is kept and what is given back.
@@ -253,21 +253,21 @@ pub enum Event {
     /// The car was handed over.
     PickedUp {
         /// The reservation, its customer and its car.
-        subject: Subject,
+        subject: BookingRef,
         /// When it happened, by the clock of the service.
         at: Timestamp,
     },
     /// The car came back.
     Completed {
         /// The reservation, its customer and its car.
-        subject: Subject,
+        subject: BookingRef,
         /// When it happened, by the clock of the service.
         at: Timestamp,
     },
     /// Nobody came for the car, and the reservation is completed as a no-show.
     NoShow {
         /// The reservation, its customer and its car.
-        subject: Subject,
+        subject: BookingRef,
         /// When it happened, by the clock of the service.
         at: Timestamp,
         /// What is kept and what is given back.
@@ -411,7 +411,7 @@ impl State {
 impl Event {
     /// The reservation that the event is about, if it is about one.
     #[must_use]
-    pub fn subject(&self) -> Option<&Subject> {
+    pub fn subject(&self) -> Option<&BookingRef> {
         match self {
             Event::Held { subject, .. }
             | Event::Confirmed { subject, .. }
@@ -420,7 +420,7 @@ impl Event {
             | Event::PickedUp { subject, .. }
             | Event::Completed { subject, .. }
             | Event::NoShow { subject, .. } => Some(subject),
-            Event::Enrolled(_) | Event::Retired | Event::Blocked { .. } | Event::Unblocked { .. } => None,
+            Event::CarPut(_) | Event::Retired | Event::Blocked { .. } | Event::Unblocked { .. } => None,
         }
     }
 }

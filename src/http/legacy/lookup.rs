@@ -15,7 +15,7 @@ const UNDER_WAY_RETRY_MS: u64 = 1_000;
 
 /// The last use of a label.
 #[derive(Debug)]
-pub(super) struct LastUse {
+pub(super) struct LatestReservation {
     /// Which it is, from 1 on.
     pub(super) usage: u32,
     pub(super) view: ReservationView,
@@ -23,7 +23,7 @@ pub(super) struct LastUse {
 
 /// What may name a reservation in a request; the first that is given counts.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(super) struct Lookup {
     /// Its label or number.
     pub(super) resrv_no: Option<RawNumber<ReservationNo>>,
     pub(super) paymt_no: Option<RawNumber<PaymentNo>>,
@@ -85,14 +85,14 @@ impl Legacy {
     }
 
     /// The last reservation of a label, if there is one.
-    pub(super) async fn last_use(&self, label: &ReservationNo) -> Result<Option<LastUse>, Problem> {
+    pub(super) async fn last_use(&self, label: &ReservationNo) -> Result<Option<LatestReservation>, Problem> {
         let mut last = None;
         for usage in 1..=numbering::USES_MAX {
             let Some(number) = numbering::number(label, usage) else { break };
             let Some(view) = if_known(self.service.reservation(&number).await)? else { break };
             // A label is used again only after its reservation is closed, so a live one is the last.
             let live = view.booking.status.is_live();
-            last = Some(LastUse { usage, view });
+            last = Some(LatestReservation { usage, view });
             if live {
                 break;
             }
@@ -101,8 +101,8 @@ impl Legacy {
     }
 
     /// The reservation that a request names; `None` when it names none.
-    pub(super) async fn named(&self, names: Names) -> Result<Option<ReservationView>, Problem> {
-        let Names { resrv_no, paymt_no, id } = names;
+    pub(super) async fn named(&self, names: Lookup) -> Result<Option<ReservationView>, Problem> {
+        let Lookup { resrv_no, paymt_no, id } = names;
         if let Some(label) = resrv_no {
             let label = label.resolve(&self.service).await?;
             return self.last_use(&label).await?.map(|last| Some(last.view)).ok_or_else(not_found);

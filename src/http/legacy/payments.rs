@@ -1,7 +1,7 @@
 //! `/payments`: paying a reservation that waits for it, and cancelling what was paid.
 
 use super::hal::PageRequest;
-use super::lookup::{Kind, Names, is_paid};
+use super::lookup::{Kind, Lookup, is_paid};
 use super::members::{Members, invalid_proc_status, required};
 use super::{Legacy, PAYMENTS, rows};
 use crate::actors::api::{PaymentResult, ServiceError};
@@ -11,20 +11,20 @@ use crate::http::problem::Problem;
 use warp::http::StatusCode;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wish {
+enum Command {
     Pay,
     Cancel,
 }
 
-fn read(body: &[u8]) -> Result<(Wish, Names), Problem> {
+fn read(body: &[u8]) -> Result<(Command, Lookup), Problem> {
     let members = Members::parse(body)?;
     members.check(&["paymtDt", "paymtCncleDt", "rentalDt", "returnDt"], &["paymtAmt", "rentalAmt"])?;
     let wish = match members.text("procStatus")?.as_deref() {
-        Some("PAID") => Wish::Pay,
-        Some("PAYMENT_CANCELED") => Wish::Cancel,
+        Some("PAID") => Command::Pay,
+        Some("PAYMENT_CANCELED") => Command::Cancel,
         Some(_) | None => return Err(invalid_proc_status("PAID or PAYMENT_CANCELED")),
     };
-    let names = Names { resrv_no: members.no("resrvNo")?, paymt_no: members.no("paymtNo")?, id: members.whole("id")? };
+    let names = Lookup { resrv_no: members.no("resrvNo")?, paymt_no: members.no("paymtNo")?, id: members.whole("id")? };
     Ok((wish, names))
 }
 
@@ -33,12 +33,12 @@ pub(super) async fn post(legacy: Legacy, call: Call) -> Outcome {
     let view = required("resrvNo", legacy.named(names).await?)?;
     let number = view.booking.subject.reservation_no.clone();
     let (view, result) = match wish {
-        Wish::Pay if is_paid(&view) => (view, PaymentResult::Approved),
-        Wish::Pay => {
+        Command::Pay if is_paid(&view) => (view, PaymentResult::Approved),
+        Command::Pay => {
             let paid = legacy.service.pay(number.clone(), Legacy::means()).await;
             legacy.or_under_way(&number, paid).await?
         }
-        Wish::Cancel => (legacy.service.cancel(number).await?, PaymentResult::NotAttempted),
+        Command::Cancel => (legacy.service.cancel(number).await?, PaymentResult::NotAttempted),
     };
     Ok(legacy.changed(&call, PAYMENTS, rows::payment, &view, &result))
 }
@@ -62,14 +62,14 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn outcome(body: &Value) -> Result<Wish, &'static str> {
+    fn outcome(body: &Value) -> Result<Command, &'static str> {
         read(body.to_string().as_bytes()).map(|(wish, _)| wish).map_err(|problem| problem.code)
     }
 
     #[test]
     fn the_status_says_what_is_wanted_and_another_is_refused() {
-        assert_eq!(outcome(&json!({"resrvNo": "r1", "procStatus": "PAID"})), Ok(Wish::Pay));
-        assert_eq!(outcome(&json!({"resrvNo": "r1", "procStatus": "PAYMENT_CANCELED"})), Ok(Wish::Cancel));
+        assert_eq!(outcome(&json!({"resrvNo": "r1", "procStatus": "PAID"})), Ok(Command::Pay));
+        assert_eq!(outcome(&json!({"resrvNo": "r1", "procStatus": "PAYMENT_CANCELED"})), Ok(Command::Cancel));
         for bad in [json!({}), json!({"procStatus": "paid"}), json!({"procStatus": "RESERVED"})] {
             assert_eq!(outcome(&bad), Err("invalid_proc_status"), "{bad}");
         }
@@ -81,6 +81,6 @@ mod tests {
         assert_eq!(outcome(&with("paymtDt", json!("20200231"))), Err("invalid_date"));
         assert_eq!(outcome(&with("paymtAmt", json!("much"))), Err("invalid_member"));
         assert_eq!(outcome(&with("id", json!("x"))), Err("invalid_member"));
-        assert_eq!(outcome(&with("other", json!({"any": "thing"}))), Ok(Wish::Pay));
+        assert_eq!(outcome(&with("other", json!({"any": "thing"}))), Ok(Command::Pay));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::days::{Days, NoPeriod};
 use super::hal::PageRequest;
-use super::lookup::{Kind, LastUse, Names};
+use super::lookup::{Kind, LatestReservation, Lookup};
 use super::members::{Members, invalid_date, invalid_proc_status, required};
 use super::{Legacy, RESERVATIONS, days, numbering, rows};
 use crate::actors::api::{PaymentResult, ReservationView, ReserveRequest, ServiceError};
@@ -16,7 +16,7 @@ use warp::http::StatusCode;
 
 /// A request to reserve, with numbers in the caller's spelling.
 #[derive(Debug)]
-struct Asked {
+struct LegacyRequest {
     label: Option<RawNumber<ReservationNo>>,
     car_no: RawNumber<CarNo>,
     /// `None` for an anonymous booking.
@@ -26,7 +26,7 @@ struct Asked {
 
 /// A request to reserve, with numbers as the service knows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Wanted {
+struct ResolvedRequest {
     label: ReservationNo,
     car_no: CarNo,
     customer_no: CustomerNo,
@@ -34,14 +34,14 @@ struct Wanted {
 }
 
 #[derive(Debug)]
-enum Wish {
-    Reserve(Asked),
-    Cancel(Names),
+enum Command {
+    Reserve(LegacyRequest),
+    Cancel(Lookup),
 }
 
 /// What is to be done about a wish to reserve.
 #[derive(Debug, PartialEq, Eq)]
-enum Step {
+enum Action {
     Reserve(ReservationNo),
     /// It is reserved already, but waits for its payment.
     Pay,
@@ -51,19 +51,23 @@ enum Step {
     Refuse,
 }
 
-fn read(body: &[u8], zone: &TimeZone) -> Result<Wish, Problem> {
+fn read(body: &[u8], zone: &TimeZone) -> Result<Command, Problem> {
     let members = Members::parse(body)?;
     members.check(&["resrvDt", "resrvCncleDt", "paymtDt", "rentalDt", "returnDt"], &["rentalAmt", "paymtAmt"])?;
     let label = members.no("resrvNo")?;
     let id = members.whole("id")?;
     match members.text("procStatus")?.as_deref() {
-        Some("RESERVATION_CANCELED") => Ok(Wish::Cancel(Names { resrv_no: label, paymt_no: None, id })),
-        Some("RESERVED") | None => asked(&members, label, zone).map(Wish::Reserve),
+        Some("RESERVATION_CANCELED") => Ok(Command::Cancel(Lookup { resrv_no: label, paymt_no: None, id })),
+        Some("RESERVED") | None => asked(&members, label, zone).map(Command::Reserve),
         Some(_) => Err(invalid_proc_status("RESERVED or RESERVATION_CANCELED")),
     }
 }
 
-fn asked(members: &Members, label: Option<RawNumber<ReservationNo>>, zone: &TimeZone) -> Result<Asked, Problem> {
+fn asked(
+    members: &Members,
+    label: Option<RawNumber<ReservationNo>>,
+    zone: &TimeZone,
+) -> Result<LegacyRequest, Problem> {
     let rental_day = members.required("rentalDt", members.date("rentalDt")?)?;
     let return_day = members.required("returnDt", members.date("returnDt")?)?;
     let days = days::days(rental_day, return_day, zone).map_err(|why| match why {
@@ -72,33 +76,33 @@ fn asked(members: &Members, label: Option<RawNumber<ReservationNo>>, zone: &Time
         NoPeriod::NoReturnDay => invalid_date("returnDt"),
     })?;
     let car_no = members.required("carNo", members.no("carNo")?)?;
-    Ok(Asked { label, car_no, customer_no: members.no("custNo")?, days })
+    Ok(LegacyRequest { label, car_no, customer_no: members.no("custNo")?, days })
 }
 
 /// What is to be done when `last` is the last use of the label. A repeat of a live or completed reservation changes
 /// nothing; a label whose reservation was cancelled or has expired is free again, as every label of the old service was.
-fn step(last: Option<&LastUse>, wanted: &Wanted) -> Step {
+fn step(last: Option<&LatestReservation>, wanted: &ResolvedRequest) -> Action {
     let label = &wanted.label;
-    let Some(LastUse { usage, view }) = last else { return Step::Reserve(label.clone()) };
+    let Some(LatestReservation { usage, view }) = last else { return Action::Reserve(label.clone()) };
     let booking = &view.booking;
     let same = booking.subject.car_no == wanted.car_no
         && booking.subject.customer_no == wanted.customer_no
         && booking.period == wanted.days.period;
     let again = || {
         let number = if *usage < numbering::USES_MAX { numbering::number(label, usage + 1) } else { None };
-        number.map_or(Step::Refuse, Step::Reserve)
+        number.map_or(Action::Refuse, Action::Reserve)
     };
     match booking.status {
-        Status::PaymentPending { .. } if same => Step::Pay,
-        Status::Confirmed { .. } | Status::Completed { .. } | Status::NoShow { .. } if same => Step::Leave,
-        Status::PaymentPending { .. } | Status::Confirmed { .. } => Step::Refuse,
+        Status::PaymentPending { .. } if same => Action::Pay,
+        Status::Confirmed { .. } | Status::Completed { .. } | Status::NoShow { .. } if same => Action::Leave,
+        Status::PaymentPending { .. } | Status::Confirmed { .. } => Action::Refuse,
         Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. } | Status::NoShow { .. } => again(),
     }
 }
 
 impl Legacy {
-    async fn wanted(&self, call: &Call, asked: Asked) -> Result<Wanted, Problem> {
-        Ok(Wanted {
+    async fn wanted(&self, call: &Call, asked: LegacyRequest) -> Result<ResolvedRequest, Problem> {
+        Ok(ResolvedRequest {
             label: match asked.label {
                 Some(label) => label.resolve(&self.service).await?,
                 None => call.new_number("res-")?,
@@ -112,17 +116,17 @@ impl Legacy {
         })
     }
 
-    async fn reserve(&self, wanted: Wanted) -> Result<(ReservationView, PaymentResult), Problem> {
+    async fn reserve(&self, wanted: ResolvedRequest) -> Result<(ReservationView, PaymentResult), Problem> {
         let last = self.last_use(&wanted.label).await?;
         let reservation_no = match (step(last.as_ref(), &wanted), last) {
-            (Step::Reserve(number), _) => number,
-            (Step::Pay, Some(last)) => {
+            (Action::Reserve(number), _) => number,
+            (Action::Pay, Some(last)) => {
                 let number = last.view.booking.subject.reservation_no;
                 let paid = self.service.pay(number.clone(), Legacy::means()).await;
                 return self.or_under_way(&number, paid).await;
             }
-            (Step::Leave, Some(last)) => return Ok((last.view, PaymentResult::NotAttempted)),
-            (Step::Pay | Step::Leave | Step::Refuse, _) => {
+            (Action::Leave, Some(last)) => return Ok((last.view, PaymentResult::NotAttempted)),
+            (Action::Pay | Action::Leave | Action::Refuse, _) => {
                 return Err(ServiceError::from(Rejection::ReservationNoTaken).into());
             }
         };
@@ -141,8 +145,8 @@ impl Legacy {
 
 pub(super) async fn post(legacy: Legacy, call: Call) -> Outcome {
     let (view, result) = match read(&call.body, &legacy.zone)? {
-        Wish::Reserve(asked) => legacy.reserve(legacy.wanted(&call, asked).await?).await?,
-        Wish::Cancel(names) => {
+        Command::Reserve(asked) => legacy.reserve(legacy.wanted(&call, asked).await?).await?,
+        Command::Cancel(names) => {
             let view = required("resrvNo", legacy.named(names).await?)?;
             let view = legacy.service.cancel(view.booking.subject.reservation_no).await?;
             (view, PaymentResult::NotAttempted)
@@ -165,14 +169,14 @@ pub(super) async fn get(legacy: Legacy, call: Call) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Subject;
+    use crate::domain::BookingRef;
     use crate::domain::cancellation::Quote;
     use crate::domain::money::{Currency, Money};
     use crate::domain::reservation::Booking;
     use crate::domain::time::{DAY_MS, Timestamp};
     use serde_json::{Value, json};
 
-    fn outcome(body: &Value) -> Result<Wish, &'static str> {
+    fn outcome(body: &Value) -> Result<Command, &'static str> {
         let zone = TimeZone::get("Asia/Seoul").expect("bundled");
         read(body.to_string().as_bytes(), &zone).map_err(|problem| problem.code)
     }
@@ -185,22 +189,22 @@ mod tests {
         body
     }
 
-    fn asked() -> Asked {
+    fn asked() -> LegacyRequest {
         match outcome(&body(&json!({}))) {
-            Ok(Wish::Reserve(asked)) => asked,
+            Ok(Command::Reserve(asked)) => asked,
             other => panic!("{other:?}"),
         }
     }
 
-    fn wanted() -> Wanted {
-        let Asked { label, car_no, days, .. } = asked();
+    fn wanted() -> ResolvedRequest {
+        let LegacyRequest { label, car_no, days, .. } = asked();
         let label = label.expect("given").composed().expect("a number");
         let car_no = car_no.composed().expect("a number");
-        Wanted { label, car_no, customer_no: CustomerNo::anonymous(), days }
+        ResolvedRequest { label, car_no, customer_no: CustomerNo::anonymous(), days }
     }
 
-    fn used(usage: u32, status: Status, wanted: &Wanted) -> LastUse {
-        let subject = Subject {
+    fn used(usage: u32, status: Status, wanted: &ResolvedRequest) -> LatestReservation {
+        let subject = BookingRef {
             reservation_no: ReservationNo::parse("r1").expect("a number"),
             serial: 1,
             customer_no: wanted.customer_no.clone(),
@@ -208,7 +212,7 @@ mod tests {
         };
         let (price, made_at) = (Money::zero(Currency::KRW), Timestamp::MIN);
         let booking = Booking { subject, period: wanted.days.period, price, made_at, status };
-        LastUse { usage, view: ReservationView { booking, payment: None, rental: None } }
+        LatestReservation { usage, view: ReservationView { booking, payment: None, rental: None } }
     }
 
     #[test]
@@ -240,14 +244,14 @@ mod tests {
         other.customer_no = CustomerNo::parse("cus01").expect("a number");
         let hold_until = Timestamp::MAX;
         for (status, expected) in [
-            (Status::Confirmed { picked_up_at: None }, Step::Leave),
-            (Status::PaymentPending { hold_until }, Step::Pay),
+            (Status::Confirmed { picked_up_at: None }, Action::Leave),
+            (Status::PaymentPending { hold_until }, Action::Pay),
         ] {
             let last = used(1, status, &wanted);
             assert_eq!(step(Some(&last), &wanted), expected);
-            assert_eq!(step(Some(&last), &other), Step::Refuse);
+            assert_eq!(step(Some(&last), &other), Action::Refuse);
         }
-        assert_eq!(step(None, &wanted), Step::Reserve(wanted.label.clone()));
+        assert_eq!(step(None, &wanted), Action::Reserve(wanted.label.clone()));
     }
 
     #[test]
@@ -256,7 +260,7 @@ mod tests {
         let nothing = Money::zero(Currency::KRW);
         let cancelled = Status::Cancelled { at: Timestamp::MIN, quote: Quote { fee: nothing, refund: nothing } };
         let next = numbering::number(&wanted.label, 2).expect("short enough");
-        assert_eq!(step(Some(&used(1, cancelled, &wanted)), &wanted), Step::Reserve(next));
-        assert_eq!(step(Some(&used(numbering::USES_MAX, cancelled, &wanted)), &wanted), Step::Refuse);
+        assert_eq!(step(Some(&used(1, cancelled, &wanted)), &wanted), Action::Reserve(next));
+        assert_eq!(step(Some(&used(numbering::USES_MAX, cancelled, &wanted)), &wanted), Action::Refuse);
     }
 }

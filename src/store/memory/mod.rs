@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tables::{Commands, Tables};
 use tokio::sync::{oneshot, watch};
 
-/// Ignores poisoning: no panic leaves the data half changed.
+/// Locks without poisoning: no panic leaves the data half changed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock()
 }

@@ -4,7 +4,7 @@ use super::wire::{
     Encoded, PeriodV1, StateError, SubjectV1, instant, json_instant, json_subject, read, read_state, unknown_tag,
     write, write_state,
 };
-use crate::domain::Subject;
+use crate::domain::BookingRef;
 use crate::domain::rental::{Event, State};
 use crate::domain::time::Timestamp;
 use crate::store::codec::CodecError;
@@ -43,8 +43,9 @@ struct StepV1<'a> {
 
 /// Encodes in the newest version.
 pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
-    let step =
-        |tag, subject: &Subject, at: Timestamp| write(tag, &StepV1 { subject: subject.into(), at_ms: at.as_millis() });
+    let step = |tag, subject: &BookingRef, at: Timestamp| {
+        write(tag, &StepV1 { subject: subject.into(), at_ms: at.as_millis() })
+    };
     match event {
         Event::Rented { subject, period } => {
             write(RENTED_V1, &RentedV1 { subject: subject.into(), period: period.into() })

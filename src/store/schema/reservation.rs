@@ -4,7 +4,7 @@ use super::wire::{
     Encoded, MoneyV1, PeriodV1, StateError, SubjectV1, Text, block_no, instant, json_instant, json_money, json_subject,
     read, read_state, unknown_tag, write, write_state,
 };
-use crate::domain::Subject;
+use crate::domain::BookingRef;
 use crate::domain::cancellation::Quote;
 use crate::domain::ids::CarNo;
 use crate::domain::reservation::{Block, Booking, Car, Event, State};
@@ -51,7 +51,7 @@ pub const STATE_SCHEMA: u16 = 2;
 pub const RESERVATION_SCHEMA: u16 = 1;
 
 #[derive(Serialize, Deserialize)]
-struct EnrolledV1<'a> {
+struct CarPutV1<'a> {
     revision: u64,
     model: Text<'a>,
     car_class: Text<'a>,
@@ -108,9 +108,9 @@ struct StepV1<'a> {
 /// Encodes in the newest version.
 pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
     match event {
-        Event::Enrolled(car) => write(
+        Event::CarPut(car) => write(
             ENROLLED_V1,
-            &EnrolledV1 {
+            &CarPutV1 {
                 revision: car.revision,
                 model: (&car.model).into(),
                 car_class: (&car.car_class).into(),
@@ -159,7 +159,7 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
 /// When the tag is not known, the bytes are not its body, or a value is not one of the domain.
 pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
     match tag {
-        ENROLLED_V1 => read::<EnrolledV1>(payload)?.event(),
+        ENROLLED_V1 => read::<CarPutV1>(payload)?.event(),
         RETIRED_V1 => read::<RetiredV1>(payload).map(|RetiredV1 {}| Event::Retired),
         BLOCKED_V1 => read::<BlockedV1>(payload)?.event(),
         UNBLOCKED_V1 => {
@@ -195,9 +195,9 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
     }
 }
 
-impl EnrolledV1<'_> {
+impl CarPutV1<'_> {
     fn event(self) -> Result<Event, CodecError> {
-        Ok(Event::Enrolled(Car {
+        Ok(Event::CarPut(Car {
             revision: self.revision,
             model: self.model.into_owned(),
             car_class: self.car_class.into_owned(),
@@ -227,12 +227,12 @@ impl HeldV1<'_> {
 }
 
 impl<'a> QuotedV1<'a> {
-    fn new(subject: &'a Subject, at: Timestamp, quote: &Quote) -> Self {
+    fn new(subject: &'a BookingRef, at: Timestamp, quote: &Quote) -> Self {
         let (fee, refund) = ((&quote.fee).into(), (&quote.refund).into());
         QuotedV1 { subject: subject.into(), at_ms: at.as_millis(), fee, refund }
     }
 
-    fn parts(self) -> Result<(Subject, Timestamp, Quote), CodecError> {
+    fn parts(self) -> Result<(BookingRef, Timestamp, Quote), CodecError> {
         let quote = Quote { fee: self.fee.money()?, refund: self.refund.money()? };
         Ok((self.subject.subject()?, instant(self.at_ms)?, quote))
     }
@@ -241,7 +241,7 @@ impl<'a> QuotedV1<'a> {
 #[must_use]
 pub fn json(event: &Event) -> Value {
     match event {
-        Event::Enrolled(car) => json!({
+        Event::CarPut(car) => json!({
             "revision": car.revision,
             "model": car.model,
             "carClass": car.car_class,

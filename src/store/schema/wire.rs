@@ -1,7 +1,7 @@
 //! What the stored forms of all contexts share. The structs named `…V1` are frozen: their bytes are in journals, so they
 //! are never changed, only succeeded by a `…V2`. They contain no types of the domain.
 
-use crate::domain::Subject;
+use crate::domain::BookingRef;
 use crate::domain::ids::{BlockNo, CarNo, CustomerNo, InvalidNumber, RentalNo, ReservationNo};
 use crate::domain::money::{Currency, Money};
 use crate::domain::time::{Period, Timestamp};
@@ -41,8 +41,8 @@ pub(super) struct PeriodV1 {
     pub(super) to_ms: i64,
 }
 
-impl<'a> From<&'a Subject> for SubjectV1<'a> {
-    fn from(subject: &'a Subject) -> Self {
+impl<'a> From<&'a BookingRef> for SubjectV1<'a> {
+    fn from(subject: &'a BookingRef) -> Self {
         SubjectV1 {
             reservation_no: subject.reservation_no.as_str().into(),
             serial: subject.serial,
@@ -53,8 +53,8 @@ impl<'a> From<&'a Subject> for SubjectV1<'a> {
 }
 
 impl SubjectV1<'_> {
-    pub(super) fn subject(&self) -> Result<Subject, CodecError> {
-        Ok(Subject {
+    pub(super) fn subject(&self) -> Result<BookingRef, CodecError> {
+        Ok(BookingRef {
             reservation_no: number(ReservationNo::stored(&self.reservation_no))?,
             serial: self.serial,
             customer_no: number(CustomerNo::stored(&self.customer_no))?,
@@ -185,7 +185,7 @@ pub(super) fn json_money(money: &Money) -> Value {
 }
 
 /// The members of a subject, and then those of `more`, in one object.
-pub(super) fn json_subject(subject: &Subject, more: Value) -> Value {
+pub(super) fn json_subject(subject: &BookingRef, more: Value) -> Value {
     let mut object = json!({
         "reservationNo": subject.reservation_no.as_str(),
         "serial": subject.serial,

@@ -35,7 +35,7 @@ impl Cashier {
         }
         match self.committed(payment_no).await?.map(|payment| payment.status) {
             Some(Status::Requested | Status::Unknown) => {
-                self.deferred.put_off(payment_no, UNSETTLED_RETRY_MS);
+                self.deferred.reschedule(payment_no, UNSETTLED_RETRY_MS);
                 return Ok(None);
             }
             Some(Status::Approved { .. } | Status::Cancelled(_)) => {
@@ -45,7 +45,7 @@ impl Cashier {
             Some(Status::NotCharged | Status::Declined { .. }) | None => {}
         }
         let (nobody_waits, _) = oneshot::channel();
-        let place_by = Instant::now() + self.guard.queue_wait();
-        Arc::clone(self).attempt(hand, order, place_by, nobody_waits).await.map(Some)
+        let enter_by = Instant::now() + self.bulkhead.queue_wait();
+        Arc::clone(self).attempt(hand, order, enter_by, nobody_waits).await.map(Some)
     }
 }

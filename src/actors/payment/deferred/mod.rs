@@ -61,9 +61,9 @@ impl DeferredPayments {
         self.with(|retry_queue| retry_queue.called(payment_no, means));
     }
 
-    pub(super) fn put_off(&self, payment_no: &PaymentNo, wait_ms: u64) {
+    pub(super) fn reschedule(&self, payment_no: &PaymentNo, wait_ms: u64) {
         let (wait, jitter, now) = (Duration::from_millis(wait_ms), entropy::unit(), Instant::now());
-        self.with(|retry_queue| retry_queue.put_off(payment_no, wait, jitter, now));
+        self.with(|retry_queue| retry_queue.reschedule(payment_no, wait, jitter, now));
     }
 
     pub(super) fn resume(&self, payment_no: &PaymentNo) {

@@ -28,7 +28,7 @@ impl Retries {
     fn begin_those_due(self: &Arc<Self>) {
         self.cashier.deferred().remove_expired();
         // While the bulkhead is shut, payments that are due stay due: each attempt would only be turned away.
-        while !self.cashier.guard().rejects_calls() {
+        while !self.cashier.bulkhead().rejects_calls() {
             let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return };
             let one_more = |left: usize| left.checked_sub(1);
             if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
@@ -55,7 +55,7 @@ impl Retries {
 struct Retrier(Arc<Retries>);
 
 impl Recurring for Retrier {
-    fn turn(&self) -> BoxFuture<'_, Duration> {
+    fn run_once(&self) -> BoxFuture<'_, Duration> {
         self.0.left.store(RETRIES_EACH_TIME, Ordering::Relaxed);
         self.0.begin_those_due();
         Box::pin(std::future::ready(EVERY))

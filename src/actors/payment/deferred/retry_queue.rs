@@ -72,7 +72,7 @@ impl RetryQueue {
     }
 
     /// It is tried again after `wait`. `jitter` is 0 to 1.
-    pub(super) fn put_off(&mut self, payment_no: &PaymentNo, wait: Duration, jitter: f64, now: Instant) {
+    pub(super) fn reschedule(&mut self, payment_no: &PaymentNo, wait: Duration, jitter: f64, now: Instant) {
         let Some(entry) = self.entries.get_mut(payment_no) else { return };
         let least = entry.calls.checked_sub(1).map_or(Duration::ZERO, |calls| AGAIN.wait_exact(calls));
         let due = now + wait.max(least).mul_f64(1.0 + JITTER_SHARE * jitter.clamp(0.0, 1.0));
@@ -82,10 +82,10 @@ impl RetryQueue {
         self.due.insert((due, payment_no.clone()));
     }
 
-    /// As [`RetryQueue::put_off`], unless a retry is set already.
+    /// As [`RetryQueue::reschedule`], unless a retry is set already.
     pub(super) fn resume(&mut self, payment_no: &PaymentNo, wait: Duration, jitter: f64, now: Instant) {
         if self.entries.get(payment_no).is_some_and(|entry| entry.due.is_none()) {
-            self.put_off(payment_no, wait, jitter, now);
+            self.reschedule(payment_no, wait, jitter, now);
         }
     }
 

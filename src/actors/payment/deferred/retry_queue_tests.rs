@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::Subject;
+use crate::domain::BookingRef;
 use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use crate::domain::money::{Currency, Money};
 use crate::domain::time::Timestamp;
@@ -14,7 +14,7 @@ fn means(token: &str) -> PaymentMeans {
 }
 
 fn order(no: &str, token: &str, hold_until_ms: i64) -> Order {
-    let subject = Subject {
+    let subject = BookingRef {
         reservation_no: ReservationNo::parse(no).unwrap(),
         serial: 1,
         customer_no: CustomerNo::parse("kim").unwrap(),
@@ -36,7 +36,7 @@ fn retry_queue() -> (RetryQueue, Instant) {
 /// Pays in vain: turned away without a call, and told to come back.
 fn turned_away(retry_queue: &mut RetryQueue, no: &str, wait: Duration, now: Instant) {
     retry_queue.note(&order(no, "tok", HOLD_UNTIL_MS), 0);
-    retry_queue.put_off(&pay(no), wait, 0.0, now);
+    retry_queue.reschedule(&pay(no), wait, 0.0, now);
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn those_who_are_due_come_one_after_the_other_and_nobody_before_his_time() {
     let came: Vec<_> = std::iter::from_fn(|| retry_queue.next(due, 0)).collect();
     assert_eq!(came, [pay("b"), pay("a")]);
     assert_eq!(retry_queue.waiting(), 1, "whoever is under way does not wait");
-    retry_queue.put_off(&pay("a"), SECOND, 0.0, due);
+    retry_queue.reschedule(&pay("a"), SECOND, 0.0, due);
     assert_eq!(retry_queue.next(due + SECOND, 0), Some(pay("a")));
 }
 
@@ -58,7 +58,7 @@ fn those_who_are_due_come_one_after_the_other_and_nobody_before_his_time() {
 fn jitter_lengthens_a_wait_by_a_tenth_at_most() {
     let (mut retry_queue, start) = retry_queue();
     retry_queue.note(&order("a", "tok", HOLD_UNTIL_MS), 0);
-    retry_queue.put_off(&pay("a"), 10 * SECOND, 1.0, start);
+    retry_queue.reschedule(&pay("a"), 10 * SECOND, 1.0, start);
     assert_eq!(retry_queue.next(start + 10 * SECOND, 0), None);
     assert_eq!(retry_queue.next(start + 11 * SECOND, 0), Some(pay("a")));
 }
@@ -84,7 +84,7 @@ fn a_hold_that_ends_before_an_attempt_would_is_forgotten() {
     turned_away(&mut retry_queue, "a", SECOND, start);
     let last_ms = HOLD_UNTIL_MS - ATTEMPT_MS;
     retry_queue.note(&order("b", "tok", HOLD_UNTIL_MS + 1), last_ms - 1);
-    retry_queue.put_off(&pay("b"), SECOND, 0.0, start);
+    retry_queue.reschedule(&pay("b"), SECOND, 0.0, start);
     assert_eq!(retry_queue.next(start + SECOND, last_ms), Some(pay("b")));
     assert_eq!((retry_queue.waiting(), retry_queue.order(&pay("a"))), (0, None));
     retry_queue.note(&order("c", "tok", HOLD_UNTIL_MS), last_ms);
@@ -123,7 +123,7 @@ fn a_payment_that_keeps_failing_at_the_provider_is_tried_less_and_less_often() {
     turned_away(&mut retry_queue, "a", SECOND, start);
     for seconds in [1, 2, 4, 8, 16, 30, 30] {
         retry_queue.called(&pay("a"), &means("tok"));
-        retry_queue.put_off(&pay("a"), SECOND, 0.0, start);
+        retry_queue.reschedule(&pay("a"), SECOND, 0.0, start);
         let due = start + seconds * SECOND;
         assert_eq!(retry_queue.next(due - Duration::from_millis(1), 0), None, "after {seconds} s");
         assert_eq!(retry_queue.next(due, 0), Some(pay("a")), "after {seconds} s");

@@ -1,6 +1,6 @@
-//! A policy turns the events of one context into commands for another: in order for each target, many targets at
-//! once, and with a place to park the targets whose events cannot be handled, so that they hold up nobody else.
-//! Delivers at least once; the target drops repeats by their cause.
+//! A policy turns the events of one context into commands for another: in order for each target, and concurrently for many
+//! targets. A target whose event cannot be handled is parked, so that it does not block the others. Delivery is at least
+//! once; the target drops repeats by their cause.
 
 mod parking;
 
@@ -19,44 +19,44 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// So many events that are of no interest may be passed over without remembering it, and for so long: they are passed
-/// over again after a crash.
+/// The position after skipped events, which are of no interest, is saved after so many of them, or after so long: after a
+/// crash they are skipped again.
 const UNSAVED_MAX: u64 = 256;
 const UNSAVED_FOR: Duration = Duration::from_secs(1);
 
-/// What a policy does with an event.
+/// The behaviour of a policy.
 pub trait EventHandler: Send + Sync + 'static {
-    /// What the event is for: the key of the entity that will be asked, or whatever else must see its events in
-    /// order. `None` when the event is of no interest. The same entity must always have the same target, and one
-    /// event may lead to one command for it, because a repeat is recognised by the position of its cause.
+    /// The target of the event: the key of the entity that will be asked, or another key whose events must be handled in
+    /// order. `None` when the event is of no interest. An entity must always have the same target, and one event may lead
+    /// to one command for it only, since repeats are recognised by the position of their cause.
     fn target(&self, event: &CommittedEvent) -> Option<String>;
 
     /// Handles an event. May be called again with the same event, even after it has answered `Ok`.
     fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>>;
 }
 
-/// A [`Subscriber`] around an [`EventHandler`].
+/// A [`Subscriber`] that runs an [`EventHandler`].
 pub struct Policy {
     name: Arc<str>,
     journal: Arc<dyn Journal>,
     handler: Arc<dyn EventHandler>,
     limits: PolicyLimits,
-    /// One per source shard; its follower is the only one that locks it for long.
+    /// One per source shard; only its follower holds the lock for long.
     shards: Vec<Mutex<Parking>>,
     parked_len: Vec<AtomicUsize>,
     source: &'static str,
 }
 
-/// How far the events of one target came.
+/// The result for the events of one target.
 struct GroupOutcome {
     target: String,
-    /// The events not handled, and why.
+    /// The positions that were not handled.
     left: Vec<u64>,
     error: Option<HandlerError>,
 }
 
 impl Policy {
-    /// Under a permanent name, following `source` in `journal`, where its position is kept as well.
+    /// `name` is permanent: `journal` stores the positions under it.
     pub fn new(
         name: impl Into<Arc<str>>,
         journal: Arc<dyn Journal>,
@@ -77,7 +77,7 @@ impl Policy {
         })
     }
 
-    /// How many events are parked, in all shards.
+    /// The parked events of all shards.
     pub fn parked_len(&self) -> usize {
         self.parked_len.iter().map(|len| len.load(Ordering::Relaxed)).sum()
     }
@@ -117,7 +117,7 @@ impl Policy {
         handled.unwrap_or_else(|_| Err(HandlerError::Park("the handler panicked".to_owned())))
     }
 
-    /// Handles the events of one target in order, as far as they can be handled.
+    /// Handles the events of one target in order, up to the first that fails.
     async fn handle_group(&self, target: String, events: Vec<CommittedEvent>) -> GroupOutcome {
         for (index, event) in events.iter().enumerate() {
             if let Err(error) = self.handle_one(event).await {
@@ -138,7 +138,7 @@ impl Policy {
             if !parking.is_parked(&target) {
                 groups.entry(target).or_default().push(event);
             } else if !parking.park(&target, event.position) {
-                // No more room: this event and everything after it waits.
+                // The parking is full: this event and all later ones wait.
                 handled = event.position - 1;
                 break;
             }
@@ -151,7 +151,7 @@ impl Policy {
         let concurrency = self.limits.concurrency_max.max(1);
         let outcomes: Vec<GroupOutcome> = stream::iter(groups).map(run).buffer_unordered(concurrency).collect().await;
         for outcome in outcomes {
-            if let Some(stays_before) = self.settle(shard, &mut parking, outcome) {
+            if let Some(stays_before) = self.conclude(shard, &mut parking, outcome) {
                 handled = handled.min(stays_before - 1);
             }
         }
@@ -159,8 +159,8 @@ impl Policy {
         Ok(handled)
     }
 
-    /// Parks what cannot be handled; answers the first event that the position must stay before.
-    fn settle(&self, shard: ShardId, parking: &mut Parking, outcome: GroupOutcome) -> Option<u64> {
+    /// Parks events that cannot be handled; returns the first one that must be retried, before which the position stays.
+    fn conclude(&self, shard: ShardId, parking: &mut Parking, outcome: GroupOutcome) -> Option<u64> {
         let (subscription, first) = (&*self.name, *outcome.left.first()?);
         match outcome.error? {
             HandlerError::Retry(reason) | HandlerError::NotYet { reason, .. } => {
@@ -176,7 +176,7 @@ impl Policy {
         }
     }
 
-    /// Saves what was passed over, if that is `old` enough.
+    /// Saves the position after skipped events, if they were skipped at least `old` ago.
     async fn save_passed(&self, shard: ShardId, old: Duration) -> Result<(), HandlerError> {
         let mut parking = self.shard(shard)?.lock().await;
         match parking.passed() {
@@ -185,7 +185,7 @@ impl Policy {
         }
     }
 
-    /// Tries the parked targets whose wait is over.
+    /// Retries the parked targets that are due.
     async fn tend_parked(&self, shard: ShardId) -> Result<(), HandlerError> {
         self.save_passed(shard, UNSAVED_FOR).await?;
         let mut parking = self.shard(shard)?.lock().await;

@@ -1,5 +1,5 @@
-//! Which events of one source shard are parked, by target. Pure; what it remembers across restarts is a list of
-//! positions, because the events themselves are in the journal.
+//! The parked events of one source shard, by target. Pure. Only their positions are persisted, since the events themselves
+//! are in the journal.
 
 use crate::actors::runtime::backoff::Backoff;
 use crate::store::codec::{self, CodecError};
@@ -8,26 +8,25 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use tokio::time::Instant;
 
-/// What one parked event takes in the memo at most, beside its target.
+/// The most bytes of a position in the memo.
 const POSITION_BYTES: usize = 9;
-/// What is kept free in the memo for the lengths of its parts.
+/// The most bytes of the two lengths of a target in the memo.
 const TARGET_BYTES: usize = 18;
 
 #[derive(Debug, Default)]
 struct Parked {
-    /// In ascending order.
+    /// Ascending.
     positions: Vec<u64>,
     attempt: u32,
     next: Option<Instant>,
 }
 
-/// The parked events of one source shard.
 #[derive(Debug)]
 pub(super) struct Parking {
     len_max: usize,
     retry: Backoff,
     position: u64,
-    /// What was passed over since then, and since when.
+    /// The last skipped position after `position`, and when skipping began.
     passed: Option<(u64, Instant)>,
     targets: BTreeMap<String, Parked>,
 }
@@ -37,13 +36,13 @@ impl Parking {
         Self { len_max, retry, position: 0, passed: None, targets: BTreeMap::new() }
     }
 
-    /// Events up to a position are of no interest, which need not be saved at once.
+    /// Skips events of no interest up to `position`, without saving that yet.
     pub(super) fn pass(&mut self, position: u64, now: Instant) {
         let since = self.passed.map_or(now, |(_, since)| since);
         self.passed = Some((position, since));
     }
 
-    /// Up to where events were passed over without saving it, and since when.
+    /// The last skipped position that is not saved, and when skipping began.
     pub(super) fn passed(&self) -> Option<(u64, Instant)> {
         self.passed
     }
@@ -58,7 +57,6 @@ impl Parking {
         self.passed = None;
     }
 
-    /// How many events are parked.
     pub(super) fn len(&self) -> usize {
         self.targets.values().map(|parked| parked.positions.len()).sum()
     }
@@ -74,7 +72,7 @@ impl Parking {
         self.targets.iter().map(one).sum()
     }
 
-    /// Parks an event, unless there is no room. An event that is parked already stays so.
+    /// Returns `false` when there is no room. Parking an event twice has no effect.
     pub(super) fn park(&mut self, target: &str, position: u64) -> bool {
         if self.targets.get(target).is_some_and(|parked| parked.positions.binary_search(&position).is_ok()) {
             return true;
@@ -89,12 +87,12 @@ impl Parking {
         true
     }
 
-    /// The first event of a parked target.
+    /// The position of the first parked event of a target.
     pub(super) fn first(&self, target: &str) -> Option<u64> {
         self.targets.get(target)?.positions.first().copied()
     }
 
-    /// An event has been handled after all; the target is free once none is left.
+    /// The event has been handled; the target is free once no event is left.
     pub(super) fn unpark(&mut self, target: &str, position: u64) {
         let Some(parked) = self.targets.get_mut(target) else { return };
         parked.positions.retain(|&other| other != position);
@@ -104,7 +102,7 @@ impl Parking {
         }
     }
 
-    /// The target has failed once more.
+    /// The target has failed again: its wait grows.
     pub(super) fn wait(&mut self, target: &str, now: Instant) {
         if let Some(parked) = self.targets.get_mut(target) {
             parked.next = Some(now + self.retry.wait(parked.attempt));
@@ -112,20 +110,19 @@ impl Parking {
         }
     }
 
-    /// The target could not be asked, which is no failure of its own: it waits no longer for that each time.
+    /// The target could not be asked, which is no failure of the target: its wait does not grow.
     pub(super) fn wait_shortly(&mut self, target: &str, now: Instant) {
         if let Some(parked) = self.targets.get_mut(target) {
             parked.next = Some(now + self.retry.wait(0));
         }
     }
 
-    /// The targets whose wait is over.
     pub(super) fn due(&self, now: Instant) -> Vec<String> {
         let due = |parked: &Parked| parked.next.is_none_or(|next| next <= now);
         self.targets.iter().filter(|(_, parked)| due(parked)).map(|(target, _)| target.clone()).collect()
     }
 
-    /// What is remembered across restarts.
+    /// The memo that is persisted.
     pub(super) fn encode(&self) -> Result<Bytes, CodecError> {
         if self.targets.is_empty() {
             return Ok(Bytes::new());
@@ -135,7 +132,7 @@ impl Parking {
         codec::to_bytes(&parked)
     }
 
-    /// Starts from what was remembered.
+    /// Restores a persisted memo and position.
     pub(super) fn restore(&mut self, progress: &Progress) -> Result<(), CodecError> {
         let parked: Vec<(String, Vec<u64>)> =
             if progress.memo.is_empty() { Vec::new() } else { codec::from_bytes(&progress.memo)? };

@@ -1,4 +1,4 @@
-//! The shard's mailbox and what it does with each message.
+//! The shard's actor: its messages and how it handles them.
 
 use super::super::metric;
 use super::passivation::{self, Candidate, IDLE_TICKS, IdleClock};
@@ -22,10 +22,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-/// How long a starting shard waits for the journal; its siblings start after it.
+/// How long a starting shard waits for the journal, since its siblings start after it.
 const OWN_AT_START_MS_MAX: u64 = 1_000;
 
-/// What a shard is made of.
 pub(in crate::actors::runtime) struct ShardSeed<E: Entity> {
     pub(in crate::actors::runtime) core: Arc<Core<E>>,
     pub(in crate::actors::runtime) number: usize,
@@ -46,10 +45,10 @@ impl<E: Entity> Clone for ShardSeed<E> {
     }
 }
 
-/// An entity on its way out, with the questions that came since.
+/// A stopping entity, with the asks that came since.
 struct Leaving<E: Entity> {
     cell: ActorCell,
-    /// Whether it was killed because it did not end: nobody knows when it will.
+    /// Whether it was killed as stuck: nobody waits for its end.
     stuck: bool,
     waiting: Vec<Envelope<E>>,
 }
@@ -57,18 +56,18 @@ struct Leaving<E: Entity> {
 pub(in crate::actors::runtime) struct ShardState<E: Entity> {
     seed: ShardSeed<E>,
     myself: ActorRef<ShardMessage<E>>,
-    /// What new entities are given; `None` while the shard is not owned.
+    /// Shared by the entities; `None` while the shard is not owned.
     env: Option<Arc<EntityEnv<E>>>,
-    /// Counts the writers, so that a late word about an old one is recognised.
+    /// The number of the present writer, so that late messages about an old one are ignored.
     generation: u64,
     attempt: u32,
     owned_at: Instant,
-    /// Whom each entity's actor serves.
+    /// The key that each actor serves.
     keys: HashMap<ActorId, Arc<str>>,
-    /// Actors that serve nobody, to be given to the next entities: starting one takes ten times as long.
+    /// A pool of actors without an entity: reusing one is ten times as fast as starting one.
     spares: Vec<ActorRef<Envelope<E>>>,
     leaving: BTreeMap<Arc<str>, Leaving<E>>,
-    /// Entities of earlier writers that have not ended yet.
+    /// Actors of earlier writers that have not ended yet, with the time at which they are killed.
     retired: Vec<(Instant, ActorCell)>,
     quarantine: Quarantine,
     idle_clock: IdleClock,
@@ -83,7 +82,7 @@ impl<E: Entity> ShardActor<E> {
     }
 }
 
-/// Counters that have not counted yet are there with 0, so that a rate over them is one from the beginning.
+/// Registers the counters with 0, so that a rate over them is right from the first increment on.
 fn announce_counters(context: &'static str) {
     for kind in ["entity", "shard"] {
         metrics::counter!(metric::ACTOR_RESTARTS, "context" => context, "kind" => kind).increment(0);
@@ -112,7 +111,7 @@ impl<E: Entity> Actor for ShardActor<E> {
         shard.serving.store(false, Ordering::Release);
         shard.change(HashMap::clear);
         shard.install(state.myself.clone());
-        // A journal that does not answer is not this actor's failure: it goes on trying.
+        // A journal that does not answer is no failure of this actor, which keeps trying.
         state.own(OWN_AT_START_MS_MAX).await;
         state.publish();
         announce_counters(E::CONTEXT.0);
@@ -202,7 +201,7 @@ impl<E: Entity> ShardState<E> {
         envelope.port.answer(Err(AskError::Overloaded { retry_after_ms }));
     }
 
-    /// Brings a question to its entity, which is started if need be.
+    /// Routes an ask to its entity, which is started if necessary.
     async fn route(&mut self, key: Arc<str>, envelope: Envelope<E>) {
         let Some(env) = self.env.clone() else { return envelope.port.unavailable() };
         if self.leaving.contains_key(&key) {
@@ -242,13 +241,13 @@ impl<E: Entity> ShardState<E> {
         }
         envelope.slot = Some(Arc::clone(slot));
         if let Err(MessagingErr::SendErr(envelope)) = slot.actor.send_message(envelope) {
-            // It has just ended, and the word of it is on its way.
+            // The actor has just ended; its supervision event is on the way.
             self.leave(key, slot.actor.get_cell());
             self.keep(key, envelope);
         }
     }
 
-    /// Takes an entity out of the table; whoever asks for it waits until it has ended.
+    /// Takes an entity out of the table; asks for it wait until it has ended.
     fn leave(&mut self, key: &Arc<str>, cell: ActorCell) {
         self.shard().change(|table| table.remove(key));
         self.leaving.insert(Arc::clone(key), Leaving { cell, stuck: false, waiting: Vec::new() });
@@ -265,22 +264,22 @@ impl<E: Entity> ShardState<E> {
         }
     }
 
-    /// Takes their actors from those asked longest ago when too many live; says whether one more may.
+    /// Passivates the least recently used entities when too many are live; returns whether one more may be.
     fn make_room(&mut self) -> bool {
         let live_max = self.limits().live_entities_max.max(1);
         if self.spares.is_empty() && self.keys.len() - self.leaving.len().min(self.keys.len()) >= live_max {
-            // A few at once, so that the search is not made for each.
+            // A few at once, so that the search is amortised.
             let keys = passivation::least_recent(self.candidates(), live_max / 16 + 1);
             self.take_actors(&keys);
         }
         !self.spares.is_empty() || self.keys.len() < live_max.saturating_mul(2)
     }
 
-    /// Takes the actors from entities that nobody is asking: everything of them is in the journal.
+    /// Passivates idle entities and keeps their actors for reuse: all state is in the journal.
     fn take_actors(&mut self, keys: &[Arc<str>]) {
-        let mut taken = 0;
+        let mut ownership_changes = 0;
         for key in keys {
-            // Whoever asks enters the gate and sends while the table is held, so that nothing is on its way.
+            // Callers enter the gate and send under the lock of the table: an idle entity has no message in its mailbox.
             let slot = self.shard().change(|table| {
                 let is_idle = table.get(key).is_some_and(|slot| !slot.gate.is_busy());
                 if is_idle { table.remove(key) } else { None }
@@ -288,10 +287,10 @@ impl<E: Entity> ShardState<E> {
             let Some(slot) = slot else { continue };
             self.keys.remove(&slot.actor.get_id());
             self.spares.push(slot.actor.clone());
-            taken += 1;
+            ownership_changes += 1;
         }
         metrics::counter!(metric::ENTITY_PASSIVATIONS, "context" => E::CONTEXT.0, "reason" => "capacity")
-            .increment(taken);
+            .increment(ownership_changes);
     }
 
     fn candidates(&self) -> Vec<Candidate> {
@@ -307,14 +306,14 @@ impl<E: Entity> ShardState<E> {
         for key in keys {
             let Some(slot) = self.shard().look(|table| table.get(key).cloned()) else { continue };
             self.leave(key, slot.actor.get_cell());
-            // What was sent before this is still handled; later sends come back to their senders.
+            // Messages sent before this are still handled; later sends fail.
             drop(slot.actor.drain());
         }
         metrics::counter!(metric::ENTITY_PASSIVATIONS, "context" => E::CONTEXT.0, "reason" => reason)
             .increment(keys.len() as u64);
     }
 
-    /// Stops the actors that serve nobody.
+    /// Stops the pooled actors.
     fn let_spares_go(&mut self) {
         let overdue = Instant::now() + Duration::from_millis(self.limits().append_ms_max);
         for spare in self.spares.drain(..) {
@@ -323,7 +322,7 @@ impl<E: Entity> ShardState<E> {
         }
     }
 
-    /// An entity has ended.
+    /// Handles the end of an entity's actor.
     async fn gone(&mut self, who: &ActorCell, failed: bool) {
         self.retired.retain(|(_, cell)| cell.get_id() != who.get_id());
         self.spares.retain(|spare| spare.get_id() != who.get_id());
@@ -340,7 +339,7 @@ impl<E: Entity> ShardState<E> {
             && let Some(leaving) = self.leaving.remove(&key)
         {
             for envelope in leaving.waiting {
-                // Boxed, because routing may start an entity, and that future is large.
+                // Boxed: routing may start an entity, and that future is large.
                 Box::pin(self.route(Arc::clone(&key), envelope)).await;
             }
         }
@@ -355,7 +354,7 @@ impl<E: Entity> ShardState<E> {
         }
     }
 
-    /// Lets go of everything that hangs on the present writer, and takes the shard anew.
+    /// Retires the present writer with its entities, and acquires the shard again.
     async fn reload(&mut self, unknown: bool) {
         self.shard().serving.store(false, Ordering::Release);
         self.env = None;
@@ -379,13 +378,13 @@ impl<E: Entity> ShardState<E> {
         let leaving = std::mem::take(&mut self.leaving);
         self.keys.clear();
         let overdue = Instant::now() + Duration::from_millis(self.limits().append_ms_max);
-        // In an order of their own, so that a simulation can repeat it.
+        // In a fixed order, so that a simulation can repeat it.
         for slot in slots.into_iter().collect::<BTreeMap<_, _>>().into_values() {
             drop(slot.actor.drain());
             self.retired.push((overdue, slot.actor.get_cell()));
         }
         self.let_spares_go();
-        // The questions kept for them answer themselves when dropped.
+        // The asks that waited for them answer themselves when dropped.
         self.retired.extend(leaving.into_values().map(|leaving| (overdue, leaving.cell)));
     }
 
@@ -429,13 +428,12 @@ impl<E: Entity> ShardState<E> {
         }));
         self.owned_at = Instant::now();
         self.shard().serving.store(true, Ordering::Release);
-        self.seed.core.taken.send_modify(|taken| *taken += 1);
+        self.seed.core.ownership_changes.send_modify(|ownership_changes| *ownership_changes += 1);
         tracing::debug!(shard = %id, epoch = owned.epoch, head = owned.head, "shard acquired");
     }
 
-    /// Kills the entities that have been stuck for as long again as it takes to be noticed. One that hangs ends at
-    /// once and is started again by the next question; one that blocks its thread ends when it lets go, and nobody
-    /// waits for it.
+    /// Kills the [overdue](ShardCore::overdue) entities. One that hangs at an await ends at once, and the next ask starts it
+    /// again; one that blocks its thread ends when it returns, and nobody waits for it.
     fn end_overdue(&mut self) {
         for stuck in self.shard().overdue(self.limits()) {
             let Some(slot) = self.shard().look(|table| table.get(&stuck.key).cloned()) else { continue };
@@ -471,11 +469,11 @@ impl<E: Entity> ShardState<E> {
         metrics::gauge!(metric::ENTITIES_LIVE, "context" => context).set(core.live.load(Ordering::Relaxed) as f64);
     }
 
-    /// Takes no more questions and waits until those there are answered.
+    /// Takes no more asks and drains those in flight.
     async fn close(&mut self, until: Instant) {
         self.shard().serving.store(false, Ordering::Release);
         let until = until.min(Instant::now() + Duration::from_millis(self.limits().drain_ms_max));
-        // Twice: questions kept for an entity on its way out start it once more.
+        // Twice: asks that waited for a stopping entity start it once more.
         for _ in 0..2 {
             let mut keys: Vec<_> = self.shard().look(|table| table.keys().cloned().collect());
             keys.sort_unstable();

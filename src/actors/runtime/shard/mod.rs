@@ -1,5 +1,5 @@
-//! The actor of a shard: owns it in the journal, starts its entities at their first message, stops them when
-//! nobody asks, and takes the shard anew when the journal refuses. Never looks into a command or an answer.
+//! The actor of a shard: owns it in the journal, activates entities at their first message, passivates idle ones, and
+//! acquires the shard again when the journal refuses. Never inspects a command or an answer.
 
 mod actor;
 mod overdue;

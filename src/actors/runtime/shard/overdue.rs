@@ -1,5 +1,5 @@
-//! Looks from outside whether entities end, and has their shards end those that do not. Shards that looked themselves would
-//! each be woken for it every second, though there is hardly ever anything to see.
+//! Finds overdue entities and has their shards kill them. One task per context does that, since a timer per shard would wake
+//! every shard each second, mostly for nothing.
 
 use crate::actors::runtime::entity::Entity;
 use crate::actors::runtime::recurring::Recurring;
@@ -9,11 +9,10 @@ use futures_util::future::{self, BoxFuture};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Looks at the shards of a context.
 pub(in crate::actors::runtime) struct Overdue<E: Entity>(pub(in crate::actors::runtime) Arc<Core<E>>);
 
 impl<E: Entity> Recurring for Overdue<E> {
-    fn turn(&self) -> BoxFuture<'_, Duration> {
+    fn run_once(&self) -> BoxFuture<'_, Duration> {
         let limits = &self.0.limits;
         for shard in self.0.shards.iter().filter(|shard| shard.overdue(limits).next().is_some()) {
             shard.tell(ShardMessage::EndOverdue);

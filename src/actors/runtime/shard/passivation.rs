@@ -1,6 +1,5 @@
-//! Which entities of a shard are stopped: those nobody has asked for a while, and, when there are too many, those
-//! asked longest ago. Pure: "when" is the shard's count of admitted questions, so that no clock is read per
-//! question.
+//! Which entities of a shard are passivated: idle ones, and the least recently used ones when too many are live. Pure: time is
+//! the shard's count of admitted asks, so that no clock is read per ask.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,21 +10,20 @@ pub(super) const IDLE_TICKS: usize = 4;
 /// A live entity as passivation sees it.
 pub(super) struct Candidate {
     pub(super) key: Arc<str>,
-    /// The shard's count when it was last asked something.
+    /// The shard's count at the last ask.
     pub(super) used_at: u64,
-    /// Whether a question is waiting or under way.
+    /// Whether an ask is in flight.
     pub(super) busy: bool,
 }
 
-/// Remembers the shard's count at the last ticks.
+/// The shard's count at the last ticks.
 #[derive(Debug, Default)]
 pub(super) struct IdleClock {
     counts: VecDeque<u64>,
 }
 
 impl IdleClock {
-    /// A tick with the shard's count at it; answers the count before which an entity is idle, if enough time has
-    /// passed to say so.
+    /// Records the count at a tick. An entity last used before the returned count is idle; `None` during the first ticks.
     pub(super) fn tick(&mut self, count: u64) -> Option<u64> {
         self.counts.push_back(count);
         if self.counts.len() <= IDLE_TICKS {
@@ -35,12 +33,12 @@ impl IdleClock {
     }
 }
 
-/// The entities not asked anything since the count stood at `before`.
+/// The entities without an ask since the count was `before`.
 pub(super) fn idle(candidates: Vec<Candidate>, before: u64) -> Vec<Arc<str>> {
     candidates.into_iter().filter(|one| !one.busy && one.used_at < before).map(|one| one.key).collect()
 }
 
-/// The `count` entities that are not busy and were asked longest ago, in no particular order.
+/// The `count` least recently used entities that are not busy, in no particular order.
 pub(super) fn least_recent(candidates: Vec<Candidate>, count: usize) -> Vec<Arc<str>> {
     let mut free: Vec<_> = candidates.into_iter().filter(|one| !one.busy).collect();
     if count < free.len() {

@@ -1,5 +1,5 @@
-//! When an entity that fails is left alone: after some failures within a window, for a while that grows as long
-//! as it does not recover. Pure: time is an argument.
+//! Quarantine of failing entities: after some failures within a window, for a time that grows as long as the entity does not
+//! recover. Pure: time is an argument.
 
 use crate::actors::runtime::backoff::{Backoff, millis};
 use std::collections::HashMap;
@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The most entities of one shard whose failures are remembered. Beyond it, a failing entity is only restarted.
+/// The most failing entities of one shard that are tracked. Beyond it, a failing entity is only restarted.
 const TROUBLES_MAX: usize = 4_096;
 
 #[derive(Debug)]
 struct Trouble {
     failures: u32,
     window_ends: Instant,
-    /// How often it has been quarantined without recovering.
+    /// Quarantines in a row without recovery.
     level: u32,
     until: Option<Instant>,
 }
@@ -34,7 +34,7 @@ impl Quarantine {
         Self { failures_max: failures_max.max(1), window, backoff, troubles: HashMap::new() }
     }
 
-    /// Notes a failure; says for how long the entity is quarantined now, if it is.
+    /// Records a failure; returns for how long the entity is quarantined now, if it is.
     pub(super) fn failed(&mut self, key: &Arc<str>, now: Instant) -> Option<Duration> {
         if !self.troubles.contains_key(key) && self.troubles.len() >= TROUBLES_MAX {
             self.tidy(now);
@@ -49,7 +49,7 @@ impl Quarantine {
             *trouble = Trouble { failures: 0, window_ends, level: 0, until: None };
         }
         trouble.failures += 1;
-        // An entity that comes out of quarantine has one chance.
+        // After a quarantine the first failure leads to the next one.
         if trouble.failures < self.failures_max && trouble.level == 0 {
             return None;
         }
@@ -61,13 +61,13 @@ impl Quarantine {
         Some(wait)
     }
 
-    /// For how many milliseconds an entity is still quarantined.
+    /// How long an entity is still quarantined, or `None`.
     pub(super) fn remaining_ms(&self, key: &str, now: Instant) -> Option<u64> {
         let until = self.troubles.get(key)?.until?;
         (until > now).then(|| millis(until - now))
     }
 
-    /// Forgets what no longer counts.
+    /// Drops entries whose window has ended.
     pub(super) fn tidy(&mut self, now: Instant) {
         self.troubles.retain(|_, trouble| trouble.window_ends > now);
     }

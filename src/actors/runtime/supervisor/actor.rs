@@ -1,4 +1,4 @@
-//! The supervisor's mailbox and what it does with each message.
+//! The supervisor's actor: its messages and how it handles them.
 
 use super::super::metric;
 use super::board::ChildStatus;
@@ -9,48 +9,45 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// How long a killed child may take to be gone: it only has to reach its next await.
+/// How long the end of a killed child is waited for: it only has to reach its next await.
 const KILL_WAIT: Duration = Duration::from_secs(1);
 
-/// Where the outcome of an intervention goes.
+/// The reply to a command of an operator.
 pub type Done = oneshot::Sender<Result<(), ControlError>>;
 
-/// What a supervisor is told.
+/// The messages of a supervisor.
 pub enum SupervisorMessage {
     /// Stop a child and leave it stopped.
     Hold {
-        /// The child.
         name: String,
-        /// Told when it is stopped.
+        /// Sent once it has stopped.
         done: Done,
     },
-    /// Kill a child; it is started again at once, and its end is not counted as a failure of its own.
+    /// Kill a child; it is restarted after the shortest wait, and its end does not count as a failure.
     Kill {
-        /// The child.
         name: String,
-        /// Told when it is gone.
+        /// Sent once it has ended, or after a second.
         done: Done,
     },
-    /// Start a child that is held or down, and forget its past failures.
+    /// Start a child that is held or down, and clear its restart history.
     Resume {
-        /// The child.
         name: String,
-        /// Told when it has been started.
+        /// Sent once it has been started.
         done: Done,
     },
     /// The wait before a restart is over.
     #[doc(hidden)]
     Start {
-        /// The child's number.
+        /// The child's index.
         index: usize,
-        /// Which of its waits.
+        /// Which of its waits; an outdated one is ignored.
         generation: u64,
     },
     /// Stop the children in reverse order, then end.
     Shutdown {
-        /// When whatever still runs is killed.
+        /// When children that still run are killed.
         until: Instant,
-        /// Told when all are stopped.
+        /// Sent once all have stopped.
         done: Option<oneshot::Sender<()>>,
     },
 }
@@ -71,7 +68,7 @@ struct Child {
     history: RestartHistory,
     generation: u64,
     restarts: u64,
-    /// Whether its end was asked for: what somebody else did to it says nothing about its health.
+    /// Whether an operator killed it, which does not count as a failure.
     killed: bool,
 }
 
@@ -100,7 +97,7 @@ impl Child {
         ChildStatus { name, up, detail, restarts: self.restarts }
     }
 
-    /// Stops it, with force once its time is over.
+    /// Stops it; kills it at `until`.
     async fn stop(&mut self, until: Instant) {
         self.generation += 1;
         self.killed = false;
@@ -114,10 +111,10 @@ impl Child {
     }
 }
 
-/// The actor.
+/// A one-for-one supervisor.
 pub struct Supervisor;
 
-/// What the actor keeps.
+/// The state of a [`Supervisor`].
 pub struct SupervisorState {
     spec: SupervisorSpec,
     myself: ActorRef<SupervisorMessage>,
@@ -163,7 +160,7 @@ impl Actor for Supervisor {
                 state.shutdown(until).await;
                 myself.stop(Some("shut down".to_owned()));
                 if let Some(done) = done {
-                    // Whoever has stopped waiting need not be told.
+                    // A caller that has stopped waiting is ignored.
                     let _: Result<(), ()> = done.send(());
                 }
             }
@@ -218,7 +215,7 @@ impl SupervisorState {
         }
     }
 
-    /// A child has ended: one of ours, unless it was stopped on purpose.
+    /// Handles the end of an actor; a child that was stopped on purpose is no longer registered.
     fn ended(&mut self, who: &ActorCell, reason: &str) {
         let ours = |child: &Child| child.cell.as_ref().is_some_and(|cell| cell.get_id() == who.get_id());
         if let Some(index) = self.children.iter().position(ours)
@@ -253,7 +250,7 @@ impl SupervisorState {
         self.myself.send_after(wait, move || SupervisorMessage::Start { index, generation });
     }
 
-    /// The wait of a child is over, unless somebody has decided otherwise since.
+    /// Starts a child whose wait is over, unless an operator has intervened since.
     async fn due(&mut self, index: usize, generation: u64) {
         let Some(child) = self.children.get_mut(index) else { return };
         let waiting = matches!(child.phase, Phase::Restarting | Phase::Down { .. });
@@ -282,7 +279,7 @@ impl SupervisorState {
             child.killed = true;
             tracing::warn!(child = name, "child killed on request");
             cell.kill();
-            // The word of its end arrives as a supervision event and leads to a restart.
+            // Its end arrives as a supervision event and leads to a restart.
             drop(cell.wait(Some(KILL_WAIT)).await);
         }
         Ok(())

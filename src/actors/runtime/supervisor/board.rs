@@ -1,35 +1,34 @@
-//! What a supervisor says about its children, to be read at any time without asking it. Written by the
-//! supervisor only.
+//! The status of a supervisor's children, readable at any time without asking it. Only the supervisor writes it.
 
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// A child as its supervisor sees it.
+/// The status of a child.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChildStatus {
-    /// Its name.
+    /// Unique within the supervisor.
     pub name: Arc<str>,
     /// Whether it runs.
     pub up: bool,
     /// Why it does not run, or `running`.
     pub detail: String,
-    /// How often it has been started again.
+    /// Restarts since the supervisor started.
     pub restarts: u64,
 }
 
-/// The children of one supervisor.
+/// The status of all children of one supervisor.
 #[derive(Debug, Default)]
 pub struct Board {
     children: Mutex<Vec<ChildStatus>>,
 }
 
 impl Board {
-    /// A copy of what is known now, in the order of the children; empty before the supervisor has started.
+    /// A copy, in the order of the children; empty before the supervisor has started.
     pub fn children(&self) -> Vec<ChildStatus> {
         self.children.lock().clone()
     }
 
-    /// What is known of one child.
+    /// The status of one child; `None` when there is no such child.
     pub fn child(&self, name: &str) -> Option<ChildStatus> {
         let children = self.children.lock();
         children.iter().find(|child| &*child.name == name).cloned()

@@ -1,5 +1,5 @@
-//! Supervision, which ractor leaves to us: a child that ends is restarted alone (one-for-one); how soon, and when a child
-//! that keeps failing is left down for a while. Knows nothing of what its children do.
+//! One-for-one supervision, which ractor does not provide: a child that ends is restarted alone, with backoff; one that
+//! exceeds its restart intensity is down for a while. Knows nothing of what its children do.
 
 mod actor;
 mod board;
@@ -14,23 +14,23 @@ use ractor::{Actor, ActorCell, SpawnErr};
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// Starts a child linked to the supervisor whose cell it is given.
+/// Starts a child that is linked to the given supervisor.
 pub type StartFn = Arc<dyn Fn(ActorCell) -> BoxFuture<'static, Result<ActorCell, SpawnErr>> + Send + Sync>;
-/// Asks a child to finish what it has and to end by an instant; does not wait for it.
+/// Asks a child to drain and to end by an instant; does not wait for it.
 pub type StopFn = Arc<dyn Fn(&ActorCell, Instant) + Send + Sync>;
 
-/// A child that is to run for as long as its supervisor does.
+/// A permanent child: it is restarted whenever it ends.
 #[derive(Clone)]
 pub struct ChildSpec {
-    /// Its name, unique within the supervisor.
+    /// Unique within the supervisor.
     pub name: Arc<str>,
-    /// The context it belongs to, for metrics and logs.
+    /// For metrics and logs.
     pub context: Arc<str>,
-    /// What it is, for metrics and logs.
+    /// For metrics: shard, timers, follower and so on.
     pub kind: &'static str,
-    /// Starts it.
+    /// Called for the first start and every restart.
     pub start: StartFn,
-    /// Asks it to stop.
+    /// Called for an orderly stop.
     pub stop: StopFn,
 }
 
@@ -40,18 +40,18 @@ impl ChildSpec {
     where
         F: Fn(ActorCell) -> BoxFuture<'static, Result<ActorCell, SpawnErr>> + Send + Sync + 'static,
     {
-        // A child that has ended already cannot be drained, which is just as well.
+        // Draining fails when the child has ended already.
         let stop: StopFn = Arc::new(|cell, _| drop(cell.drain()));
         Self { name: name.into(), context: context.into(), kind, start: Arc::new(start), stop }
     }
 
-    /// Stopped in its own way.
+    /// Replaces the way in which it is stopped.
     #[must_use]
     pub fn stopped_by(self, stop: impl Fn(&ActorCell, Instant) + Send + Sync + 'static) -> Self {
         Self { stop: Arc::new(stop), ..self }
     }
 
-    /// A whole subtree as a child: a supervisor with its own children.
+    /// A subtree as a child: a supervisor with its own children.
     pub fn supervisor(context: impl Into<Arc<str>>, name: impl Into<Arc<str>>, spec: SupervisorSpec) -> Self {
         let start = move |supervisor: ActorCell| -> BoxFuture<'static, Result<ActorCell, SpawnErr>> {
             let spec = spec.clone();
@@ -66,21 +66,21 @@ impl ChildSpec {
     }
 }
 
-/// What a supervisor is made of.
+/// The children and the limits of a supervisor.
 #[derive(Clone)]
 pub struct SupervisorSpec {
-    /// The children in the order in which they are started; they are stopped in the reverse order.
+    /// Started in this order and stopped in the reverse one.
     pub children: Vec<ChildSpec>,
-    /// How often each child may fail, and what happens then.
+    /// Counted for each child by itself.
     pub limits: RestartLimits,
-    /// Where the state of the children can be seen.
+    /// Where the supervisor writes the status of its children.
     pub board: Arc<Board>,
 }
 
 /// Why a child was not held, killed or resumed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
-    /// There is no child of this name.
+    /// No child has this name.
     #[error("there is no child {0}")]
     Unknown(String),
     /// The supervisor has ended or does not answer.

@@ -1,25 +1,24 @@
-//! When a child that has ended is started again. Pure: time is an argument.
+//! When a child that has ended is restarted. Pure: time is an argument.
 
 use crate::actors::runtime::limits::RestartLimits;
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What to do about a child that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Start it again after this long.
+    /// Restart it after this wait.
     Restart(Duration),
-    /// It has failed too often: leave it down for this long.
+    /// It has exceeded its restart intensity: leave it down for this long.
     Down(Duration),
 }
 
-/// The failures of one child that still count.
+/// The failures of one child within the window.
 #[derive(Debug)]
 pub(super) struct RestartHistory {
     limits: RestartLimits,
     failures: VecDeque<Instant>,
-    /// How often it has been down without staying up for a window since.
+    /// How often in a row it has been down without staying up for a window.
     downs: u32,
     down_until: Option<Instant>,
 }
@@ -29,7 +28,6 @@ impl RestartHistory {
         Self { limits, failures: VecDeque::new(), downs: 0, down_until: None }
     }
 
-    /// The child has ended.
     pub(super) fn failed(&mut self, now: Instant) -> Verdict {
         let window = Duration::from_millis(self.limits.window_ms);
         while self.failures.front().is_some_and(|&at| at + window <= now) {
@@ -50,12 +48,11 @@ impl RestartHistory {
         Verdict::Down(wait)
     }
 
-    /// The child was ended by somebody else, which says nothing about it: it comes back after the shortest wait.
+    /// An operator killed the child, which is no failure: it is restarted after the shortest wait.
     pub(super) fn excused(&self) -> Verdict {
         Verdict::Restart(self.limits.restart.wait(0))
     }
 
-    /// Somebody has decided that the past does not count.
     pub(super) fn forget(&mut self) {
         *self = Self::new(self.limits);
     }

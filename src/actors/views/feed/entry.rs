@@ -3,7 +3,7 @@
 use super::super::damaged;
 use super::feed_time::FeedTime;
 use crate::actors::api::FeedEntry;
-use crate::domain::Subject;
+use crate::domain::BookingRef;
 use crate::domain::ids::{CarNo, ReservationNo};
 use crate::domain::money::Money;
 use crate::domain::time::{Period, Timestamp};
@@ -97,7 +97,7 @@ pub struct FeedRow {
 }
 
 impl FeedRow {
-    pub fn new(kind: Kind, subject: &Subject) -> FeedRow {
+    pub fn new(kind: Kind, subject: &BookingRef) -> FeedRow {
         let (reservation_no, car_no) = (subject.reservation_no.clone(), subject.car_no.clone());
         FeedRow { older_by_ms: 0, kind, reservation_no, car_no, period: None, amount: None, note: None }
     }

@@ -21,15 +21,15 @@ const AT_ONCE_MS: i64 = 1_000;
 
 /// An event of a booking: when it happened and where it is stored. Ordered by booking first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Step {
+pub struct MergeEvent {
     pub reservation_no: ReservationNo,
     /// Its own moment, not raised to that of the event before it.
     pub feed_time: FeedTime,
     pub place: EventPosition,
 }
 
-impl Step {
-    fn leads_to(&self, other: &Step) -> bool {
+impl MergeEvent {
+    fn leads_to(&self, other: &MergeEvent) -> bool {
         let apart_ms = other.feed_time.instant().millis_since(self.feed_time.instant());
         if apart_ms.abs() > AT_ONCE_MS { apart_ms > 0 } else { self.feed_time.step() < other.feed_time.step() }
     }
@@ -44,7 +44,7 @@ pub struct Merge {
     /// The next event of each lane, by the moment it counts for.
     heads: BinaryHeap<Reverse<(FeedTime, EventPosition, usize)>>,
     /// All that is kept, by booking.
-    kept: BTreeSet<Step>,
+    kept: BTreeSet<MergeEvent>,
     steps_per_read: usize,
 }
 
@@ -53,7 +53,7 @@ struct Lane {
     read_to: EventPosition,
     /// The latest moment of a step so far.
     latest: FeedTime,
-    ahead: VecDeque<Step>,
+    ahead: VecDeque<MergeEvent>,
 }
 
 impl Merge {
@@ -67,7 +67,10 @@ impl Merge {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn open<E>(&mut self, read: impl FnOnce(EventPosition, usize) -> Result<Vec<Step>, E>) -> Result<bool, E> {
+    pub fn open<E>(
+        &mut self,
+        read: impl FnOnce(EventPosition, usize) -> Result<Vec<MergeEvent>, E>,
+    ) -> Result<bool, E> {
         let Some(read_to) = self.unopened.pop() else { return Ok(false) };
         self.lanes.push(Lane { read_to, latest: FeedTime::default(), ahead: VecDeque::new() });
         self.advance(self.lanes.len() - 1, read)?;
@@ -81,7 +84,7 @@ impl Merge {
     /// When `read` has failed; what follows is then undefined.
     pub fn pop<E>(
         &mut self,
-        read: impl FnOnce(EventPosition, usize) -> Result<Vec<Step>, E>,
+        read: impl FnOnce(EventPosition, usize) -> Result<Vec<MergeEvent>, E>,
     ) -> Result<Option<EventPosition>, E> {
         let mut waiting = Vec::new();
         let free = loop {
@@ -104,7 +107,7 @@ impl Merge {
     /// Whether the next event of a lane is the effect of one that is still ahead in another shard.
     fn waits(&self, index: usize) -> bool {
         let Some(step) = self.lanes.get(index).and_then(|lane| lane.ahead.front()) else { return false };
-        let first = Step { feed_time: FeedTime::default(), place: EventPosition::default(), ..step.clone() };
+        let first = MergeEvent { feed_time: FeedTime::default(), place: EventPosition::default(), ..step.clone() };
         let mut of_its_booking =
             self.kept.range(first..).take_while(|other| other.reservation_no == step.reservation_no);
         of_its_booking.any(|other| !other.place.same_shard(step.place) && other.leads_to(step))
@@ -113,7 +116,7 @@ impl Merge {
     fn advance<E>(
         &mut self,
         index: usize,
-        read: impl FnOnce(EventPosition, usize) -> Result<Vec<Step>, E>,
+        read: impl FnOnce(EventPosition, usize) -> Result<Vec<MergeEvent>, E>,
     ) -> Result<(), E> {
         let Some(lane) = self.lanes.get_mut(index) else { return Ok(()) };
         if lane.ahead.is_empty() {
@@ -168,16 +171,16 @@ mod tests {
         told.into_iter().map(|step| (step.reservation_no.to_string(), step.feed_time.step())).collect()
     }
 
-    fn step(reservation_no: &str, at_ms: i64, step: u8, shard: u16, position: u64) -> Step {
-        Step {
+    fn step(reservation_no: &str, at_ms: i64, step: u8, shard: u16, position: u64) -> MergeEvent {
+        MergeEvent {
             reservation_no: ReservationNo::parse(reservation_no).unwrap(),
             feed_time: FeedTime::new(Timestamp::from_millis(at_ms).unwrap(), step),
             place: EventPosition { context: 0, shard, position },
         }
     }
 
-    fn told(lanes: &BTreeMap<u16, Vec<Step>>, seen: &BTreeMap<u16, usize>) -> Vec<Step> {
-        let read = |after: EventPosition, limit: usize| -> Result<Vec<Step>, Infallible> {
+    fn told(lanes: &BTreeMap<u16, Vec<MergeEvent>>, seen: &BTreeMap<u16, usize>) -> Vec<MergeEvent> {
+        let read = |after: EventPosition, limit: usize| -> Result<Vec<MergeEvent>, Infallible> {
             let steps = lanes[&after.shard].iter().filter(|step| step.place.position > after.position);
             Ok(steps.take(limit).cloned().collect())
         };
@@ -273,10 +276,10 @@ mod tests {
                 };
                 (*shard, steps.iter().zip((10..).step_by(10)).map(step).collect())
             };
-            let lanes: BTreeMap<u16, Vec<Step>> = shards.iter().map(lane).collect();
+            let lanes: BTreeMap<u16, Vec<MergeEvent>> = shards.iter().map(lane).collect();
             let whole = told(&lanes, &BTreeMap::new());
             for (shard, steps) in &lanes {
-                let of_shard: Vec<&Step> = whole.iter().filter(|step| step.place.shard == *shard).collect();
+                let of_shard: Vec<&MergeEvent> = whole.iter().filter(|step| step.place.shard == *shard).collect();
                 prop_assert_eq!(of_shard, steps.iter().collect::<Vec<_>>());
             }
             // A reader that resumes after any of them gets the others, in whatever order.

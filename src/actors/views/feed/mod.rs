@@ -25,7 +25,7 @@ use crate::store::schema;
 use crate::store::view_store::Scan;
 use entry::{FeedRow, Kind};
 use futures_util::stream::{self, BoxStream, StreamExt};
-use merge::{Merge, Step};
+use merge::{Merge, MergeEvent};
 use pages::{Backwards, Timed, cursor, parse_cursor, timed};
 use std::sync::Arc;
 use std::time::Duration;
@@ -143,14 +143,14 @@ impl Views {
         place: EventPosition,
         limit: usize,
         until: &SeenPositions,
-    ) -> Result<Vec<Step>, ReadError> {
+    ) -> Result<Vec<MergeEvent>, ReadError> {
         let prefix = rows::shard_prefix(customer_no, place);
         let after = Some(rows::feed_key(customer_no, place));
         let rows = self.store.scan(rows::FEED, &Scan { prefix, after, reverse: false, limit })?;
         let steps = rows.iter().map(|(key, value)| {
             let (counts_for, entry) = FeedRow::from_bytes(value)?;
             let place = EventPosition::at_end_of(key).ok_or_else(|| damaged("an entry without a place"))?;
-            Ok(Step { feed_time: entry.feed_time(counts_for), place, reservation_no: entry.reservation_no })
+            Ok(MergeEvent { feed_time: entry.feed_time(counts_for), place, reservation_no: entry.reservation_no })
         });
         steps.take_while(|step| step.as_ref().map_or(true, |step| until.covers(step.place))).collect()
     }
@@ -167,7 +167,7 @@ impl Views {
             views: Arc::clone(self),
             customer_no: customer_no.clone(),
             // Subscribed before the first read, so that nothing can fall between the two.
-            news: self.fed.subscribe(),
+            news: self.updates.subscribe(),
             seen,
             heard: SeenPositions::default(),
             until: SeenPositions::default(),
@@ -253,7 +253,7 @@ impl Reader {
         self.until = self.views.committed();
         let deadline = Instant::now() + GATHERED_WITHIN;
         loop {
-            let ends = self.views.have(&self.until) || Instant::now() >= deadline;
+            let ends = self.views.covers(&self.until) || Instant::now() >= deadline;
             // Read after the check of the rows: the news of a row is sent before its position is published.
             loop {
                 match self.news.try_recv() {

@@ -1,6 +1,6 @@
 use super::feed_time::FeedTime;
 use super::*;
-use crate::domain::Subject;
+use crate::domain::BookingRef;
 use crate::domain::ids::CarNo;
 use crate::domain::time::Timestamp;
 use crate::store::journal::{Append, Journal, ShardId, StoredEvent};
@@ -41,7 +41,7 @@ impl World {
     /// The row of a step comes.
     fn takes(&self, customer_no: &CustomerNo, place: EventPosition, kind: Kind, counts_for_ms: i64) {
         let counts_for = Timestamp::from_millis(counts_for_ms).expect("an instant");
-        let subject = Subject {
+        let subject = BookingRef {
             reservation_no: ReservationNo::parse("r1").expect("a number"),
             serial: 1,
             customer_no: customer_no.clone(),

@@ -162,8 +162,8 @@ impl Committer {
             // Before the replies, so that callers find the journal failed.
             self.core.fail(why);
         }
-        for settle in answers {
-            settle(written.as_ref().err().map(String::as_str));
+        for complete in answers {
+            complete(written.as_ref().err().map(String::as_str));
         }
         if written.is_ok() {
             for reply in checkpoints {

@@ -100,9 +100,9 @@ impl Job {
 }
 
 /// Sends a reply after the commit; the argument is the reason if the commit failed.
-pub(crate) type Settle = Box<dyn FnOnce(Option<&str>) + Send>;
+pub(crate) type Completion = Box<dyn FnOnce(Option<&str>) + Send>;
 
-fn settle<T: Send + 'static>(reply: Reply<T>, result: Result<T, AppendError>) -> Settle {
+fn completion<T: Send + 'static>(reply: Reply<T>, result: Result<T, AppendError>) -> Completion {
     Box::new(move |failed| {
         let answer = match (failed, result) {
             (None, result) => result,
@@ -152,7 +152,7 @@ pub(crate) struct Plan<'a> {
     timers: HashMap<Vec<u8>, Option<i64>>,
     commands: HashMap<Arc<str>, Option<CommandRecord>>,
     touched: HashSet<ShardCode>,
-    answers: Vec<Settle>,
+    answers: Vec<Completion>,
     checkpoints: Vec<SyncSender<Begun>>,
     durable: bool,
     appends: usize,
@@ -164,7 +164,7 @@ pub(crate) struct Commit {
     /// Whether a job requires a sync before its reply.
     pub durable: bool,
     pub heads: Vec<(ShardCode, u64)>,
-    pub answers: Vec<Settle>,
+    pub answers: Vec<Completion>,
     /// Replies to those who asked for a checkpoint.
     pub checkpoints: Vec<SyncSender<Begun>>,
     pub appends: usize,
@@ -206,7 +206,7 @@ impl<'a> Plan<'a> {
                     Ok(()) => Ok(self.append(append)?),
                     Err(refusal) => Err(refusal),
                 };
-                self.answers.push(settle(reply, result));
+                self.answers.push(completion(reply, result));
             }
             Job::Own(shard, reply) => {
                 let state = self.shards.entry(shard).or_default();
@@ -214,19 +214,19 @@ impl<'a> Plan<'a> {
                 let ownership = Ownership { epoch: state.epoch, head: state.head };
                 self.touched.insert(shard);
                 self.durable = true;
-                self.answers.push(settle(reply, Ok(ownership)));
+                self.answers.push(completion(reply, Ok(ownership)));
             }
             Job::RecordCommand { record, now_ms, reply } => {
                 let first = self.record_command(record, now_ms)?;
-                self.answers.push(settle(reply, Ok(first)));
+                self.answers.push(completion(reply, Ok(first)));
             }
             Job::ForgetCommands { now_ms, limit, reply } => {
                 let forgotten = self.forget_commands(now_ms, limit)?;
-                self.answers.push(settle(reply, Ok(forgotten)));
+                self.answers.push(completion(reply, Ok(forgotten)));
             }
             Job::SaveProgress { key, value, reply } => {
                 self.put(key, Some(value));
-                self.answers.push(settle(reply, Ok(())));
+                self.answers.push(completion(reply, Ok(())));
             }
             Job::Look => {}
             Job::Checkpoint(reply) => self.checkpoints.push(reply),

@@ -1,4 +1,4 @@
-//! A sorted run (SSTable): an immutable sequence of entries in key order, in blocks. Its blocks are in sled under the run's
+//! A sorted run: an immutable sequence of entries in key order, in blocks. Its blocks are in sled under the run's
 //! number and their first keys; the manifest describes it.
 
 use super::block::{BLOCK_BYTES, Block, Builder, Damaged, Entry, Known};
