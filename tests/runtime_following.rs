@@ -326,7 +326,7 @@ async fn following_beside(journal: &Arc<MemoryJournal>, retry: Backoff) -> Besid
     let policy = Policy::new("forward", Arc::clone(&shared), SOURCE, handler, PolicyLimits::default());
     let follower = FollowerLimits { poll_ms: 5, retry, ..FollowerLimits::default() };
     let subscription = Subscription::new(&*shared, SOURCE, Arc::clone(&policy) as _, follower);
-    let subscription = subscription.asking([world.handle.ownership_changes()]);
+    let subscription = subscription.depends_on([world.handle.ownership_changes()]);
     let clock = Arc::clone(&world.clock) as Arc<dyn Clock>;
     let part = followers_part("forwarding", &shared, &clock, std::slice::from_ref(&subscription), restarts());
     let followers = System::start(vec![part]).await.unwrap();

@@ -4,7 +4,7 @@
 mod runtime_support;
 
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
-use rentcar::actors::runtime::supervisor::{Board, Supervisor, SupervisorMessage};
+use rentcar::actors::runtime::supervisor::{StatusBoard, Supervisor, SupervisorMessage};
 use rentcar::actors::runtime::{AskError, Backoff, ChildSpec, ControlError, Part, RestartLimits, SupervisorSpec};
 use runtime_support::{Command, World, eventually, limits, restarts};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -62,8 +62,8 @@ impl Probe {
     }
 }
 
-async fn supervise(probes: &[&Arc<Probe>]) -> (ActorRef<SupervisorMessage>, Arc<Board>) {
-    let board = Arc::new(Board::default());
+async fn supervise(probes: &[&Arc<Probe>]) -> (ActorRef<SupervisorMessage>, Arc<StatusBoard>) {
+    let board = Arc::new(StatusBoard::default());
     let children = probes.iter().enumerate().map(|(n, probe)| probe.child(&format!("child-{n}"))).collect();
     let limits = RestartLimits {
         restarts_max: 2,

@@ -413,7 +413,7 @@ pub fn policies(targets: &Targets, of: Context) -> Vec<Subscription> {
         let (journal, handler) = (Arc::clone(&targets.journal), (spec.handler)(targets.clone()));
         let policy = Policy::new(spec.name, journal, spec.source, handler, PolicyLimits::default());
         Subscription::new(&*targets.journal, spec.source, policy, FollowerLimits::default())
-            .asking(targets.ownership_changes())
+            .depends_on(targets.ownership_changes())
     };
     POLICIES.iter().filter(|spec| spec.target == of).map(subscribe).collect()
 }

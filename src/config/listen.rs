@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 pub const HOST_DEFAULT: &str = "127.0.0.1";
 
-/// `HOST:PORT`, or `:PORT` or `PORT` for [`HOST_DEFAULT`]. The host may be a name, and port 0 takes a free one.
+/// `HOST:PORT`, or `:PORT` or `PORT` for `127.0.0.1`. The host may be a name, and port 0 takes a free one.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Listen {

@@ -9,7 +9,7 @@ use super::problem::Problem;
 use super::reconciliation::ReconciliationDto;
 use super::values::render_instant;
 use crate::actors::bulkhead::{BreakerState, BulkheadStatus};
-use crate::actors::service::{Backup, BreakerMode, BrokenOff, FaultAction, Service, UnknownContext};
+use crate::actors::service::{Backup, BreakerMode, FaultAction, Interrupted, Service, UnknownContext};
 use crate::domain::time::Timestamp;
 use futures_util::stream::{self, StreamExt};
 use serde::Serialize;
@@ -95,7 +95,7 @@ fn until(pieces: Backup, shutdown: CancellationToken) -> Backup {
         tokio::select! {
             biased;
             piece = pieces.next() => Some((piece?, Some((pieces, shutdown)))),
-            () = shutdown.cancelled() => Some((Err(BrokenOff), None)),
+            () = shutdown.cancelled() => Some((Err(Interrupted), None)),
         }
     };
     stream::unfold(Some((pieces, shutdown)), next).boxed()

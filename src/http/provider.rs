@@ -26,7 +26,7 @@ use warp::reply::Response;
 
 /// How long the caller of a lost answer waits before it gets an error: longer than a client should wait, so that the
 /// client runs into its own timeout, as with a real lost answer.
-const LOST_ANSWER: Duration = Duration::from_secs(60);
+const LOST_ANSWER: Duration = Duration::from_mins(1);
 
 static SETTINGS: Route = Route::get("/settings", Access::Ops, "getSettings");
 static CHANGE_SETTINGS: Route = Route::put("/settings", Access::Ops, "changeSettings").reading(BodyRule::AnyType);

@@ -63,12 +63,12 @@ impl Report {
 }
 
 /// The check of one shard: the position that has to come next.
-struct Walk {
+struct ShardCheck {
     shard: ShardId,
     next: u64,
 }
 
-impl Walk {
+impl ShardCheck {
     fn frame(&mut self, first: u64, value: &[u8], report: &mut Report) {
         let shard = self.shard;
         if first != self.next {
@@ -107,7 +107,7 @@ fn look_through(journal: &SledJournal, mut progress: impl FnMut(u64)) -> Result<
     let mut report = Report::default();
     let mut found = 0;
     for (shard, head) in journal.stored_heads()? {
-        let mut walk = Walk { shard, next: 1 };
+        let mut walk = ShardCheck { shard, next: 1 };
         let mut told = 0;
         journal.for_each_frame(shard, |first, value| {
             walk.frame(first, value, &mut report);

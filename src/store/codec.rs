@@ -21,7 +21,7 @@ pub enum CodecError {
     Decode(String),
     /// This many bytes follow the decoded value.
     #[error("{0} bytes are left over")]
-    LeftOver(usize),
+    TrailingBytes(usize),
 }
 
 fn configuration() -> bincode::config::Configuration<
@@ -47,7 +47,7 @@ pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
         .map_err(|error| CodecError::Decode(error.to_string()))?;
     match bytes.len() - read {
         0 => Ok(value),
-        left_over => Err(CodecError::LeftOver(left_over)),
+        left_over => Err(CodecError::TrailingBytes(left_over)),
     }
 }
 
@@ -67,7 +67,7 @@ mod tests {
         let bytes = to_bytes(&("car01".to_owned(), 7_u64)).unwrap();
         let mut longer = bytes.to_vec();
         longer.push(0);
-        assert_eq!(from_bytes::<(String, u64)>(&longer), Err(CodecError::LeftOver(1)));
+        assert_eq!(from_bytes::<(String, u64)>(&longer), Err(CodecError::TrailingBytes(1)));
         for end in 0..bytes.len() {
             assert!(from_bytes::<(String, u64)>(&bytes[..end]).is_err(), "{end}");
         }

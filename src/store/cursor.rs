@@ -2,7 +2,7 @@
 
 /// The bytes end within a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Short;
+pub(super) struct UnexpectedEnd;
 
 /// The unread rest of the bytes.
 pub(super) struct Cursor<'a>(&'a [u8]);
@@ -16,39 +16,39 @@ impl<'a> Cursor<'a> {
         self.0.len()
     }
 
-    pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], Short> {
-        let (taken, rest) = self.0.split_at_checked(count).ok_or(Short)?;
+    pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], UnexpectedEnd> {
+        let (taken, rest) = self.0.split_at_checked(count).ok_or(UnexpectedEnd)?;
         self.0 = rest;
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Short> {
-        let (taken, rest) = self.0.split_first_chunk::<N>().ok_or(Short)?;
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], UnexpectedEnd> {
+        let (taken, rest) = self.0.split_first_chunk::<N>().ok_or(UnexpectedEnd)?;
         self.0 = rest;
         Ok(*taken)
     }
 
-    pub(super) fn u8(&mut self) -> Result<u8, Short> {
+    pub(super) fn u8(&mut self) -> Result<u8, UnexpectedEnd> {
         self.array().map(u8::from_be_bytes)
     }
 
-    pub(super) fn u16(&mut self) -> Result<u16, Short> {
+    pub(super) fn u16(&mut self) -> Result<u16, UnexpectedEnd> {
         self.array().map(u16::from_be_bytes)
     }
 
-    pub(super) fn u32(&mut self) -> Result<u32, Short> {
+    pub(super) fn u32(&mut self) -> Result<u32, UnexpectedEnd> {
         self.array().map(u32::from_be_bytes)
     }
 
-    pub(super) fn u64(&mut self) -> Result<u64, Short> {
+    pub(super) fn u64(&mut self) -> Result<u64, UnexpectedEnd> {
         self.array().map(u64::from_be_bytes)
     }
 
-    pub(super) fn i64(&mut self) -> Result<i64, Short> {
+    pub(super) fn i64(&mut self) -> Result<i64, UnexpectedEnd> {
         self.array().map(i64::from_be_bytes)
     }
 
-    pub(super) fn count(&mut self) -> Result<usize, Short> {
-        usize::try_from(self.u32()?).map_err(|_| Short)
+    pub(super) fn count(&mut self) -> Result<usize, UnexpectedEnd> {
+        usize::try_from(self.u32()?).map_err(|_| UnexpectedEnd)
     }
 }

@@ -6,7 +6,7 @@
 
 use super::bounds;
 use super::codec;
-use super::cursor::{Cursor, Short};
+use super::cursor::{Cursor, UnexpectedEnd};
 use super::journal::{Cause, EVENT_BYTES_MAX, StoredEvent};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -17,9 +17,9 @@ const LAYOUT: u8 = 1;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
     #[error("the event is cut short")]
-    Short,
+    UnexpectedEnd,
     #[error("{0} bytes follow the event")]
-    LeftOver(usize),
+    TrailingBytes(usize),
     /// The magic bytes are missing.
     #[error("there is no event here")]
     Magic,
@@ -36,9 +36,9 @@ pub enum EnvelopeError {
     Malformed(String),
 }
 
-impl From<Short> for EnvelopeError {
-    fn from(_: Short) -> Self {
-        Self::Short
+impl From<UnexpectedEnd> for EnvelopeError {
+    fn from(_: UnexpectedEnd) -> Self {
+        Self::UnexpectedEnd
     }
 }
 
@@ -90,7 +90,7 @@ fn text(bytes: &[u8]) -> Result<Arc<str>, EnvelopeError> {
     std::str::from_utf8(bytes).map(Arc::from).map_err(|_| EnvelopeError::Malformed("a text is not UTF-8".to_owned()))
 }
 
-fn take_short(cursor: &mut Cursor<'_>) -> Result<Arc<str>, EnvelopeError> {
+fn take_u8_prefixed(cursor: &mut Cursor<'_>) -> Result<Arc<str>, EnvelopeError> {
     let length = usize::from(cursor.u8()?);
     text(cursor.take(length)?)
 }
@@ -99,8 +99,8 @@ fn take_cause(cursor: &mut Cursor<'_>) -> Result<Option<Cause>, EnvelopeError> {
     match cursor.u8()? {
         0 => Ok(None),
         1 => Ok(Some(Cause {
-            subscription: take_short(cursor)?,
-            context: take_short(cursor)?,
+            subscription: take_u8_prefixed(cursor)?,
+            context: take_u8_prefixed(cursor)?,
             shard: cursor.u16()?,
             position: cursor.u64()?,
         })),
@@ -111,7 +111,7 @@ fn take_cause(cursor: &mut Cursor<'_>) -> Result<Option<Cause>, EnvelopeError> {
 /// # Errors
 /// When `bytes` are anything but one envelope. Never panics.
 pub fn decode(bytes: &[u8]) -> Result<StoredEvent, EnvelopeError> {
-    let (content, crc) = bytes.split_last_chunk::<4>().ok_or(EnvelopeError::Short)?;
+    let (content, crc) = bytes.split_last_chunk::<4>().ok_or(EnvelopeError::UnexpectedEnd)?;
     let mut cursor = Cursor::new(content);
     if cursor.take(MAGIC.len())? != MAGIC {
         return Err(EnvelopeError::Magic);
@@ -128,7 +128,7 @@ pub fn decode(bytes: &[u8]) -> Result<StoredEvent, EnvelopeError> {
         codec::CODEC => {}
         other => return Err(EnvelopeError::Codec(other)),
     }
-    let tag = take_short(&mut cursor)?;
+    let tag = take_u8_prefixed(&mut cursor)?;
     let entity_len = usize::from(cursor.u16()?);
     let entity = text(cursor.take(entity_len)?)?;
     let at_ms = cursor.i64()?;
@@ -139,7 +139,7 @@ pub fn decode(bytes: &[u8]) -> Result<StoredEvent, EnvelopeError> {
     }
     let payload = Bytes::copy_from_slice(cursor.take(payload_len)?);
     if cursor.left() != 0 {
-        return Err(EnvelopeError::LeftOver(cursor.left()));
+        return Err(EnvelopeError::TrailingBytes(cursor.left()));
     }
     let event = StoredEvent { entity, at_ms, cause, tag, payload };
     bounds::event(&event).map_err(EnvelopeError::Malformed)?;

@@ -4,7 +4,7 @@
 //! All numbers are big-endian: magic `RF`, layout 1, first position (u64), count (u32), then per event its length
 //! (u32) and its envelope, and at the end the CRC32 of all before. A frame never spans two shards and has no gaps.
 
-use super::cursor::{Cursor, Short};
+use super::cursor::{Cursor, UnexpectedEnd};
 use super::envelope::{self, EnvelopeError};
 use super::journal::StoredEvent;
 
@@ -17,7 +17,7 @@ const LAYOUT: u8 = 1;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     #[error("the frame is cut short")]
-    Short,
+    UnexpectedEnd,
     /// The magic bytes are missing, a position is out of range, or bytes follow the last event.
     #[error("there is no frame here")]
     Malformed,
@@ -30,9 +30,9 @@ pub enum FrameError {
     Event { position: u64, error: EnvelopeError },
 }
 
-impl From<Short> for FrameError {
-    fn from(_: Short) -> Self {
-        Self::Short
+impl From<UnexpectedEnd> for FrameError {
+    fn from(_: UnexpectedEnd) -> Self {
+        Self::UnexpectedEnd
     }
 }
 
@@ -108,7 +108,7 @@ pub struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     pub fn open(bytes: &'a [u8]) -> Result<Self, FrameError> {
-        let (content, crc) = bytes.split_last_chunk::<4>().ok_or(FrameError::Short)?;
+        let (content, crc) = bytes.split_last_chunk::<4>().ok_or(FrameError::UnexpectedEnd)?;
         let mut cursor = Cursor::new(content);
         if cursor.take(MAGIC.len())? != MAGIC {
             return Err(FrameError::Malformed);

@@ -1,8 +1,8 @@
 //! A customer who makes one request after the other, remembers every answer and reports an impossible one.
 
-use super::dice::Dice;
 use super::faults::SimClock;
 use super::model::{Known, Memory, Model, Tried};
+use super::rng::Rng;
 use super::trace::Trace;
 use rentcar::actors::api::{PaymentMeans, ReservationView, ReserveRequest, ServiceError};
 use rentcar::actors::runtime::Clock;
@@ -29,7 +29,7 @@ pub struct Town {
 
 pub struct Customer {
     pub no: CustomerNo,
-    pub dice: Dice,
+    pub rng: Rng,
     pub town: Arc<Town>,
     pub service: Arc<Service>,
 }
@@ -51,8 +51,8 @@ impl Customer {
     /// Goes on until the simulation stops.
     pub async fn live(mut self) -> Complaint {
         while !self.town.stop.load(Ordering::Relaxed) {
-            sleep(Duration::from_millis(self.dice.below(700))).await;
-            match self.dice.below(100) {
+            sleep(Duration::from_millis(self.rng.below(700))).await;
+            match self.rng.below(100) {
                 0..40 => self.reserve().await?,
                 40..56 => self.pay().await?,
                 56..68 => self.cancel().await?,
@@ -87,16 +87,16 @@ impl Customer {
     /// One of some days, the same for everybody, or a few hours from the beginning, so that cancelling costs, or some
     /// seconds from now on, so that periods end.
     fn period(&mut self) -> Period {
-        let from = match self.dice.below(9) {
+        let from = match self.rng.below(9) {
             0 => 3 * HOUR_MS,
             8 => {
-                let (from, ms) = (self.now_ms(), 1_000 + i64::try_from(self.dice.below(30_000)).unwrap());
+                let (from, ms) = (self.now_ms(), 1_000 + i64::try_from(self.rng.below(30_000)).unwrap());
                 let at = |ms| Timestamp::from_millis(ms).unwrap();
                 return Period::new(at(from), at(from + ms)).unwrap();
             }
             day => (1 + i64::try_from(day).unwrap()) * DAY_MS,
         };
-        let days = 1 + i64::try_from(self.dice.below(2)).unwrap();
+        let days = 1 + i64::try_from(self.rng.below(2)).unwrap();
         let at = |ms: i64| Timestamp::from_millis(self.town.begun_ms + ms).unwrap();
         Period::new(at(from), at(from + days * DAY_MS)).unwrap()
     }
@@ -107,7 +107,7 @@ impl Customer {
         if mine.is_empty() {
             return None;
         }
-        let at = self.dice.one_of(&mine);
+        let at = self.rng.one_of(&mine);
         Some((at, self.town.model.get(at)))
     }
 
@@ -146,9 +146,9 @@ impl Customer {
     async fn reserve(&mut self) -> Complaint {
         let number = self.town.reservations.fetch_add(1, Ordering::Relaxed);
         let no = ReservationNo::parse(&format!("res-{number}")).unwrap();
-        let (car_no, period) = (self.dice.one_of(&(0..self.town.cars.len()).collect::<Vec<_>>()), self.period());
+        let (car_no, period) = (self.rng.one_of(&(0..self.town.cars.len()).collect::<Vec<_>>()), self.period());
         let car_no = self.town.cars[car_no].clone();
-        let means = self.dice.happens(0.7).then(Self::means);
+        let means = self.rng.happens(0.7).then(Self::means);
         let tried = Tried { pay: means.is_some(), ..Tried::default() };
         let at = self.town.model.remember(Memory {
             no: no.clone(),

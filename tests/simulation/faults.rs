@@ -1,7 +1,7 @@
 //! The environment of the service in a simulation: a clock, a journal and a provider, all of which can fail, as the seed
 //! says.
 
-use super::dice::{Dice, Fate};
+use super::rng::{Fate, Rng};
 use super::trace::Trace;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -111,8 +111,8 @@ impl FaultyJournal {
     }
 
     /// The random numbers for an occasion; they choose no fault once faults have ended.
-    fn dice(&self, occasion: &str) -> Option<Dice> {
-        self.faulty.load(Ordering::Relaxed).then(|| self.fate.dice(occasion))
+    fn rng(&self, occasion: &str) -> Option<Rng> {
+        self.faulty.load(Ordering::Relaxed).then(|| self.fate.rng(occasion))
     }
 }
 
@@ -121,7 +121,7 @@ impl Journal for FaultyJournal {
         let what: Vec<String> = append.events.iter().map(|event| format!("{} {}", event.tag, event.entity)).collect();
         let place = format!("{}/{} after {}", append.shard.context.0, append.shard.number, append.expected_head);
         let note = |fate: &str| self.trace.note(&format!("append {place}: {} ({fate})", what.join(", ")));
-        let (fate, slow_ms) = self.dice(&place).map_or((100, 0), |mut dice| (dice.below(100), dice.below(300)));
+        let (fate, slow_ms) = self.rng(&place).map_or((100, 0), |mut rng| (rng.below(100), rng.below(300)));
         match fate {
             0 => {
                 note("refused");
@@ -157,7 +157,7 @@ impl Journal for FaultyJournal {
 
     fn own(&self, shard: ShardId) -> BoxFuture<'_, Result<Ownership, AppendError>> {
         let occasion = format!("own {}/{}", shard.context.0, shard.number);
-        if self.dice(&occasion).is_some_and(|mut dice| dice.happens(0.02)) {
+        if self.rng(&occasion).is_some_and(|mut rng| rng.happens(0.02)) {
             return Box::pin(async { Err(AppendError::Unavailable("simulated".to_owned())) });
         }
         self.inner.own(shard)
@@ -238,7 +238,7 @@ impl Journal for FaultyJournal {
         progress: Progress,
     ) -> BoxFuture<'a, Result<(), AppendError>> {
         let occasion = format!("{subscription} {}/{}", shard.context.0, shard.number);
-        if self.dice(&occasion).is_some_and(|mut dice| dice.happens(0.05)) {
+        if self.rng(&occasion).is_some_and(|mut rng| rng.happens(0.05)) {
             return Box::pin(async { Err(AppendError::Unavailable("simulated".to_owned())) });
         }
         self.inner.save_progress(subscription, shard, progress)
@@ -255,7 +255,7 @@ impl Journal for FaultyJournal {
 
 /// How the provider behaves.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Mood {
+pub struct FaultMode {
     pub down: bool,
     pub latency_ms: u64,
     pub fails: f64,
@@ -266,16 +266,16 @@ pub struct Mood {
     pub late: f64,
 }
 
-impl Mood {
-    pub fn by(dice: &mut Dice) -> Mood {
-        let calm = Mood { latency_ms: dice.below(50), ..Mood::default() };
-        match dice.below(6) {
+impl FaultMode {
+    pub fn by(rng: &mut Rng) -> FaultMode {
+        let calm = FaultMode { latency_ms: rng.below(50), ..FaultMode::default() };
+        match rng.below(6) {
             0 => calm,
-            1 => Mood { down: true, ..calm },
-            2 => Mood { fails: 0.5, loses_answers: 0.2, ..calm },
-            3 => Mood { loses_answers: 0.6, duplicates: 0.3, ..calm },
-            4 => Mood { late: 0.5, declines: 0.2, ..calm },
-            _ => Mood { latency_ms: 200 + dice.below(4_000), declines: 0.3, loses_answers: 0.1, ..calm },
+            1 => FaultMode { down: true, ..calm },
+            2 => FaultMode { fails: 0.5, loses_answers: 0.2, ..calm },
+            3 => FaultMode { loses_answers: 0.6, duplicates: 0.3, ..calm },
+            4 => FaultMode { late: 0.5, declines: 0.2, ..calm },
+            _ => FaultMode { latency_ms: 200 + rng.below(4_000), declines: 0.3, loses_answers: 0.1, ..calm },
         }
     }
 }
@@ -283,32 +283,32 @@ impl Mood {
 /// The provider: the sandbox keeps the books, the mood decides the outcome of a call.
 pub struct SimProvider {
     pub sandbox: Sandbox,
-    mood: Mutex<Mood>,
+    fault_mode: Mutex<FaultMode>,
     fate: Fate,
     trace: Arc<Trace>,
 }
 
 impl SimProvider {
     pub fn new(fate: Fate, trace: Arc<Trace>) -> Arc<SimProvider> {
-        let (sandbox, mood) = (Sandbox::new(), Mutex::new(Mood::default()));
-        Arc::new(SimProvider { sandbox, mood, fate, trace })
+        let (sandbox, fault_mode) = (Sandbox::new(), Mutex::new(FaultMode::default()));
+        Arc::new(SimProvider { sandbox, fault_mode, fate, trace })
     }
 
-    pub fn set(&self, mood: Mood) {
-        self.trace.note(&format!("provider {mood:?}"));
-        *self.mood.lock().unwrap() = mood;
+    pub fn set(&self, fault_mode: FaultMode) {
+        self.trace.note(&format!("provider {fault_mode:?}"));
+        *self.fault_mode.lock().unwrap() = fault_mode;
     }
 
     /// Whether a call arrives, with its random numbers.
-    async fn arrive(&self, what: &str) -> Result<(Mood, Dice), ProviderError> {
-        let mood = *self.mood.lock().unwrap();
-        let mut dice = self.fate.dice(what);
+    async fn arrive(&self, what: &str) -> Result<(FaultMode, Rng), ProviderError> {
+        let fault_mode = *self.fault_mode.lock().unwrap();
+        let mut rng = self.fate.rng(what);
         self.trace.note(&format!("provider is asked to {what}"));
-        sleep(Duration::from_millis(mood.latency_ms)).await;
-        if mood.down || dice.happens(mood.fails) {
+        sleep(Duration::from_millis(fault_mode.latency_ms)).await;
+        if fault_mode.down || rng.happens(fault_mode.fails) {
             return Err(ProviderError::NotDone("simulated".to_owned()));
         }
-        Ok((mood, dice))
+        Ok((fault_mode, rng))
     }
 
     fn decide(&self, declines: bool) {
@@ -325,10 +325,10 @@ fn lost<T>() -> Result<T, ProviderError> {
 impl PaymentProvider for SimProvider {
     fn charge(&self, charge: Charge) -> BoxFuture<'_, Result<ChargeOutcome, ProviderError>> {
         Box::pin(async move {
-            let (mood, mut dice) = self.arrive(&format!("charge {}", charge.idempotency_key)).await?;
-            self.decide(dice.happens(mood.declines));
-            if dice.happens(mood.late) {
-                let (sandbox, late_ms) = (self.sandbox.clone(), dice.below(1_500));
+            let (fault_mode, mut rng) = self.arrive(&format!("charge {}", charge.idempotency_key)).await?;
+            self.decide(rng.happens(fault_mode.declines));
+            if rng.happens(fault_mode.late) {
+                let (sandbox, late_ms) = (self.sandbox.clone(), rng.below(1_500));
                 self.trace.note(&format!("the order arrives {late_ms} ms later"));
                 tokio::spawn(async move {
                     sleep(Duration::from_millis(late_ms)).await;
@@ -336,22 +336,22 @@ impl PaymentProvider for SimProvider {
                 });
                 return lost();
             }
-            if dice.happens(mood.duplicates) {
+            if rng.happens(fault_mode.duplicates) {
                 let _ = self.sandbox.serve_charge(charge.clone()).await;
             }
             let outcome = self.sandbox.serve_charge(charge).await?;
-            if dice.happens(mood.loses_answers) { lost() } else { Ok(outcome) }
+            if rng.happens(fault_mode.loses_answers) { lost() } else { Ok(outcome) }
         })
     }
 
     fn refund(&self, refund: Refund) -> BoxFuture<'_, Result<RefundDone, ProviderError>> {
         Box::pin(async move {
-            let (mood, mut dice) = self.arrive(&format!("refund {}", refund.idempotency_key)).await?;
-            if dice.happens(mood.duplicates) {
+            let (fault_mode, mut rng) = self.arrive(&format!("refund {}", refund.idempotency_key)).await?;
+            if rng.happens(fault_mode.duplicates) {
                 let _ = self.sandbox.serve_refund(refund.clone()).await;
             }
             let done = self.sandbox.serve_refund(refund).await?;
-            if dice.happens(mood.loses_answers) { lost() } else { Ok(done) }
+            if rng.happens(fault_mode.loses_answers) { lost() } else { Ok(done) }
         })
     }
 

@@ -7,9 +7,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test that cannot go on must say so")]
 
 mod customer;
-mod dice;
 mod faults;
 mod model;
+mod rng;
 mod trace;
 mod world;
 

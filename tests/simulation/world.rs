@@ -2,9 +2,9 @@
 //! faults end and everything has to become consistent.
 
 use super::customer::{Customer, Town};
-use super::dice::{Dice, Fate};
-use super::faults::{FaultyJournal, Mood, SimClock, SimProvider};
+use super::faults::{FaultMode, FaultyJournal, SimClock, SimProvider};
 use super::model::{Model, NO_SHOW_GRACE_MS};
+use super::rng::{Fate, Rng};
 use super::trace::Trace;
 use rentcar::actors::api::ServiceError;
 use rentcar::actors::app::{App, AppSettings, Ports};
@@ -61,7 +61,7 @@ struct World {
 /// Runs a seed.
 pub fn live(seed: u64, aloud: bool) -> Result<Outcome, String> {
     entropy::seed(seed);
-    let mut dice = Dice::of(seed, 0);
+    let mut rng = Rng::of(seed, 0);
     let clock = SimClock::at(BEGUN_MS);
     let trace = Trace::new(clock.clone(), aloud);
     let shards: Vec<_> = schema::ALL.into_iter().map(|context| (context, 2)).collect();
@@ -79,12 +79,12 @@ pub fn live(seed: u64, aloud: bool) -> Result<Outcome, String> {
     let journal = FaultyJournal::new(Arc::clone(&memory), Fate::of(seed), Arc::clone(&trace));
     let provider = SimProvider::new(Fate::of(seed), Arc::clone(&trace));
     let world = World { seed, memory, journal, views: Arc::new(MemoryViews::default()), provider, town };
-    let lives = 1 + dice.below(3);
+    let lives = 1 + rng.below(3);
     for life in 0..lives {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let ended = runtime.block_on(world.one_life(life, life + 1 == lives, &mut dice));
+        let ended = runtime.block_on(world.one_life(life, life + 1 == lives, &mut rng));
         // Paused time is told on its runtime only.
-        let gap_ms = i64::try_from(dice.below(5_000)).unwrap();
+        let gap_ms = i64::try_from(rng.below(5_000)).unwrap();
         runtime.block_on(async { world.town.clock.end(gap_ms) });
         // With the runtime everything that was under way is gone at once, as in a crash.
         drop(runtime);
@@ -96,7 +96,7 @@ pub fn live(seed: u64, aloud: bool) -> Result<Outcome, String> {
 }
 
 impl World {
-    async fn one_life(&self, life: u64, last: bool, dice: &mut Dice) -> Result<(), String> {
+    async fn one_life(&self, life: u64, last: bool, rng: &mut Rng) -> Result<(), String> {
         self.town.clock.begin();
         self.journal.faulty.store(life > 0, Ordering::Relaxed);
         self.town.trace.note(&format!("life {life} begins"));
@@ -112,11 +112,11 @@ impl World {
         let mut customers = JoinSet::new();
         for n in 0..CUSTOMERS {
             let no = CustomerNo::parse(&format!("cust-{n}")).unwrap();
-            let (dice, town, service) =
-                (Dice::of(self.seed, 1_000 * life + 100 + n), Arc::clone(&self.town), Arc::clone(&service));
-            customers.spawn(Customer { no, dice, town, service }.live());
+            let (rng, town, service) =
+                (Rng::of(self.seed, 1_000 * life + 100 + n), Arc::clone(&self.town), Arc::clone(&service));
+            customers.spawn(Customer { no, rng, town, service }.live());
         }
-        let misfortunes = self.misfortunes(&service, dice);
+        let misfortunes = self.misfortunes(&service, rng);
         tokio::pin!(misfortunes);
         loop {
             tokio::select! {
@@ -131,7 +131,7 @@ impl World {
         self.town.stop.store(true, Ordering::Relaxed);
         self.town.trace.note("peace");
         self.journal.faulty.store(false, Ordering::Relaxed);
-        self.provider.set(Mood::default());
+        self.provider.set(FaultMode::default());
         for context in CONTEXTS {
             service.fault(context, FaultAction::Start).await.map_err(|error| error.to_string())?;
         }
@@ -192,21 +192,21 @@ impl World {
     }
 
     /// Some seconds of one fault after the other.
-    async fn misfortunes(&self, service: &Service, dice: &mut Dice) -> Result<(), String> {
-        let end_ms = self.town.clock.now_ms() + 3_000 + i64::try_from(dice.below(9_000)).unwrap();
+    async fn misfortunes(&self, service: &Service, rng: &mut Rng) -> Result<(), String> {
+        let end_ms = self.town.clock.now_ms() + 3_000 + i64::try_from(rng.below(9_000)).unwrap();
         while self.town.clock.now_ms() < end_ms {
-            sleep(Duration::from_millis(100 + dice.below(1_200))).await;
-            let context = dice.one_of(&CONTEXTS);
-            let action = match dice.below(10) {
+            sleep(Duration::from_millis(100 + rng.below(1_200))).await;
+            let context = rng.one_of(&CONTEXTS);
+            let action = match rng.below(10) {
                 0..4 => {
-                    self.provider.set(Mood::by(dice));
+                    self.provider.set(FaultMode::by(rng));
                     continue;
                 }
                 4..7 => FaultAction::Kill,
                 7 => FaultAction::Stop,
                 8 => FaultAction::Start,
                 _ => {
-                    let by_ms = i64::try_from(dice.below(3_000)).unwrap();
+                    let by_ms = i64::try_from(rng.below(3_000)).unwrap();
                     self.town.trace.note(&format!("the clock jumps by {by_ms} ms"));
                     self.town.clock.jump(by_ms);
                     continue;

@@ -3,7 +3,7 @@
 use super::{SHARD, SHARDS, append, assert_filled, fill, open, options};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use rentcar::store::archive::{Backup, BrokenOff, CopyError, ImportError, Summary, backup, copy, export, import};
+use rentcar::store::archive::{Backup, CopyError, ImportError, Interrupted, Summary, backup, copy, export, import};
 use rentcar::store::journal::{Journal, StoredEvent};
 use rentcar::store::memory::MemoryJournal;
 use rentcar::store::sled::{OpenError, SledJournal, SledSettings};
@@ -142,7 +142,7 @@ fn back_up(journal: &Arc<SledJournal>) -> Backup {
 }
 
 /// What comes until the end, and whether that is the true one.
-async fn fetched(mut backup: Backup) -> (String, Result<(), BrokenOff>) {
+async fn fetched(mut backup: Backup) -> (String, Result<(), Interrupted>) {
     let mut archive = Vec::new();
     let all = async {
         while let Some(piece) = backup.next().await {
@@ -205,7 +205,7 @@ async fn a_backup_waits_for_who_fetches_and_is_broken_off_when_the_journal_is_cl
             journal.close().await.unwrap();
         }
         let (rest, ended) = fetched(backup).await;
-        assert_eq!(ended, Err(BrokenOff), "whether it fails: {fails}");
+        assert_eq!(ended, Err(Interrupted), "whether it fails: {fails}");
         let archive = String::from_utf8(first.to_vec()).unwrap() + &rest;
         assert!(archive.len() < LARGE_BYTES, "it was not made far ahead of who fetches it: {}", archive.len());
         let target = directory.path().join("new");
@@ -251,7 +251,7 @@ async fn what_a_backup_holds_is_free_when_its_end_has_come_and_when_nobody_fetch
 #[tokio::test]
 async fn a_journal_that_keeps_no_snapshots_says_so_by_breaking_off() {
     let (archive, ended) = fetched(backup(MemoryJournal::new(&SHARDS), render, ()).unwrap()).await;
-    assert_eq!((archive.as_str(), ended), ("", Err(BrokenOff)));
+    assert_eq!((archive.as_str(), ended), ("", Err(Interrupted)));
 }
 
 #[tokio::test]

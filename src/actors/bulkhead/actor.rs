@@ -177,7 +177,7 @@ impl Actor for BulkheadActor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         let now_ms = state.shared.clock.now_ms();
-        let jitter = entropy::unit();
+        let jitter = entropy::random_unit();
         let mut told = None;
         let effects = match message {
             Message::Enter { lane, until_ms, reply, admission } => {

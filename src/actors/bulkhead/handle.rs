@@ -316,7 +316,7 @@ impl BulkheadHandle {
     pub fn retry_after_ms(&self) -> u64 {
         let retry_after_ms = self.status().retry_after_ms.max(DOWN_RETRY_AFTER_MS);
         // Up to 50 % longer, so that not all come back at once.
-        let jittered = Duration::from_millis(retry_after_ms).mul_f64(1.0 + entropy::unit() / 2.0);
+        let jittered = Duration::from_millis(retry_after_ms).mul_f64(1.0 + entropy::random_unit() / 2.0);
         u64::try_from(jittered.as_millis())
             .unwrap_or(u64::MAX)
             .min(self.0.config.retry_after_ms_max.max(1_000).unsigned_abs())

@@ -16,20 +16,20 @@ pub enum Class {
 
 /// A counting semaphore of one scope, with a reserve for the service itself. Never waits.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct AdmissionLimit {
     count: AtomicU32,
     external_max: u32,
     internal_max: u32,
 }
 
-impl Gate {
+impl AdmissionLimit {
     /// `reserve` is what the service itself may have on top of `external_max`.
     pub(super) fn new(external_max: u32, reserve: u32) -> Self {
         Self { count: AtomicU32::new(0), external_max, internal_max: external_max.saturating_add(reserve) }
     }
 
-    /// Takes a permit, to be returned with [`Gate::leave`].
-    pub(super) fn enter(&self, class: Class) -> bool {
+    /// Takes a permit, to be returned with [`AdmissionLimit::release`].
+    pub(super) fn acquire(&self, class: Class) -> bool {
         let max = match class {
             Class::External => self.external_max,
             Class::Internal => self.internal_max,
@@ -38,11 +38,11 @@ impl Gate {
         if self.count.fetch_add(1, Ordering::Relaxed) < max {
             return true;
         }
-        self.leave();
+        self.release();
         false
     }
 
-    pub(super) fn leave(&self) {
+    pub(super) fn release(&self) {
         self.count.fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -79,13 +79,13 @@ pub(super) fn rejections_total(context: &'static str, scope: Scope) -> metrics::
 /// The gate of a shard, and the number of asks it ever admitted, which is the logical clock for idleness.
 #[derive(Debug)]
 pub(super) struct ShardGate {
-    gate: Gate,
+    gate: AdmissionLimit,
     admitted: AtomicU64,
 }
 
 impl ShardGate {
     pub(super) fn new(external_max: u32, reserve: u32) -> Self {
-        Self { gate: Gate::new(external_max, reserve), admitted: AtomicU64::new(0) }
+        Self { gate: AdmissionLimit::new(external_max, reserve), admitted: AtomicU64::new(0) }
     }
 
     pub(super) fn admitted(&self) -> u64 {
@@ -95,14 +95,14 @@ impl ShardGate {
 
 /// The gate of an entity, and its last use by the shard's count of admitted asks.
 #[derive(Debug)]
-pub(super) struct EntityGate {
-    gate: Gate,
+pub(super) struct EntityLimit {
+    gate: AdmissionLimit,
     used_at: AtomicU64,
 }
 
-impl EntityGate {
+impl EntityLimit {
     pub(super) fn new(external_max: u32, reserve: u32) -> Self {
-        Self { gate: Gate::new(external_max, reserve), used_at: AtomicU64::new(0) }
+        Self { gate: AdmissionLimit::new(external_max, reserve), used_at: AtomicU64::new(0) }
     }
 
     /// Whether an ask is in flight.
@@ -117,32 +117,32 @@ impl EntityGate {
 
 /// The permits of one ask; dropping returns them.
 pub(super) struct Permit {
-    context: Arc<Gate>,
+    context: Arc<AdmissionLimit>,
     shard: Arc<ShardGate>,
-    entity: Option<Arc<EntityGate>>,
+    entity: Option<Arc<EntityLimit>>,
 }
 
 impl Permit {
-    pub(super) fn enter(context: &Arc<Gate>, shard: &Arc<ShardGate>, class: Class) -> Result<Self, Scope> {
-        if !context.enter(class) {
+    pub(super) fn acquire(context: &Arc<AdmissionLimit>, shard: &Arc<ShardGate>, class: Class) -> Result<Self, Scope> {
+        if !context.acquire(class) {
             return Err(Scope::Context);
         }
-        if !shard.gate.enter(class) {
-            context.leave();
+        if !shard.gate.acquire(class) {
+            context.release();
             return Err(Scope::Shard);
         }
         Ok(Self { context: Arc::clone(context), shard: Arc::clone(shard), entity: None })
     }
 
     /// Takes the permit of an entity, in place of that of an earlier incarnation, and records the use.
-    pub(super) fn enter_entity(&mut self, entity: &Arc<EntityGate>, class: Class) -> bool {
-        if !entity.gate.enter(class) {
+    pub(super) fn enter_entity(&mut self, entity: &Arc<EntityLimit>, class: Class) -> bool {
+        if !entity.gate.acquire(class) {
             return false;
         }
         let admitted = self.shard.admitted.fetch_add(1, Ordering::Relaxed);
         entity.used_at.store(admitted, Ordering::Relaxed);
         if let Some(earlier) = self.entity.replace(Arc::clone(entity)) {
-            earlier.gate.leave();
+            earlier.gate.release();
         }
         true
     }
@@ -151,10 +151,10 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(entity) = &self.entity {
-            entity.gate.leave();
+            entity.gate.release();
         }
-        self.shard.gate.leave();
-        self.context.leave();
+        self.shard.gate.release();
+        self.context.release();
     }
 }
 
@@ -164,14 +164,14 @@ mod tests {
 
     #[test]
     fn the_reserve_admits_the_service_itself_when_outsiders_are_turned_away() {
-        let gate = Gate::new(2, 1);
-        assert!(gate.enter(Class::External) && gate.enter(Class::External));
-        assert!(!gate.enter(Class::External));
-        assert!(gate.enter(Class::Internal));
-        assert!(!gate.enter(Class::Internal));
-        gate.leave();
-        assert!(!gate.enter(Class::External), "the reserve is not for outsiders");
-        assert!(gate.enter(Class::Internal));
+        let gate = AdmissionLimit::new(2, 1);
+        assert!(gate.acquire(Class::External) && gate.acquire(Class::External));
+        assert!(!gate.acquire(Class::External));
+        assert!(gate.acquire(Class::Internal));
+        assert!(!gate.acquire(Class::Internal));
+        gate.release();
+        assert!(!gate.acquire(Class::External), "the reserve is not for outsiders");
+        assert!(gate.acquire(Class::Internal));
         assert_eq!(gate.count(), 3);
     }
 }

@@ -1,8 +1,8 @@
 //! One ask and its one answer: the options of the caller, and both ends of the channel. An ask that is dropped anywhere
 //! answers itself, with an error that says whether anything can have been done.
 
-use super::admission::{Class, EntityGate, Permit};
-use super::cell::{ABANDONED, APPENDING, BEGUN, Cell, QUEUED, Waiting};
+use super::admission::{Class, EntityLimit, Permit};
+use super::cell::{ABANDONED, APPENDING, BEGUN, QUEUED, ResponseCell, Waiting};
 use super::entity::Entity;
 use crate::store::journal::{Cause, ShardId};
 use ractor::ActorRef;
@@ -94,15 +94,15 @@ pub type Answer<E> = (Result<<E as Entity>::Reply, <E as Entity>::Rejection>, Op
 pub(super) type Outcome<E> = Result<Answer<E>, AskError>;
 
 /// The caller's end: waits for the answer until the deadline.
-pub(super) struct Waiter<'a, E: Entity> {
-    cell: Arc<Cell<Outcome<E>>>,
+pub(super) struct ResponseFuture<'a, E: Entity> {
+    cell: Arc<ResponseCell<Outcome<E>>>,
     deadline: Instant,
     waiting: &'a Waiting<Outcome<E>>,
     /// Its slot in `waiting`, from the first poll on.
     place: Option<usize>,
 }
 
-impl<E: Entity> Future for Waiter<'_, E> {
+impl<E: Entity> Future for ResponseFuture<'_, E> {
     type Output = Outcome<E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Self::Output> {
@@ -120,7 +120,7 @@ impl<E: Entity> Future for Waiter<'_, E> {
     }
 }
 
-impl<E: Entity> Waiter<'_, E> {
+impl<E: Entity> ResponseFuture<'_, E> {
     fn give_up(&self) -> Outcome<E> {
         if self.cell.step(QUEUED, ABANDONED) {
             return Err(AskError::Expired);
@@ -129,7 +129,7 @@ impl<E: Entity> Waiter<'_, E> {
     }
 }
 
-impl<E: Entity> Drop for Waiter<'_, E> {
+impl<E: Entity> Drop for ResponseFuture<'_, E> {
     fn drop(&mut self) {
         if let Some(place) = self.place {
             self.waiting.leave(place);
@@ -140,23 +140,23 @@ impl<E: Entity> Drop for Waiter<'_, E> {
 }
 
 /// The answering end; holds the permits, which are returned before the caller gets the answer.
-pub(super) struct Port<E: Entity> {
-    cell: Arc<Cell<Outcome<E>>>,
+pub(super) struct Responder<E: Entity> {
+    cell: Arc<ResponseCell<Outcome<E>>>,
     permit: Option<Permit>,
     retry_after_ms: u64,
 }
 
-impl<E: Entity> Port<E> {
+impl<E: Entity> Responder<E> {
     /// Both ends of an ask.
     pub(super) fn new(
         permit: Permit,
         retry_after_ms: u64,
         deadline: Instant,
         waiting: &Waiting<Outcome<E>>,
-    ) -> (Self, Waiter<'_, E>) {
-        let cell = Cell::new();
+    ) -> (Self, ResponseFuture<'_, E>) {
+        let cell = ResponseCell::new();
         let port = Self { cell: Arc::clone(&cell), permit: Some(permit), retry_after_ms };
-        (port, Waiter { cell, deadline, waiting, place: None })
+        (port, ResponseFuture { cell, deadline, waiting, place: None })
     }
 
     /// The permits, to add that of the entity.
@@ -190,7 +190,7 @@ impl<E: Entity> Port<E> {
     }
 }
 
-impl<E: Entity> Drop for Port<E> {
+impl<E: Entity> Drop for Responder<E> {
     fn drop(&mut self) {
         if self.permit.is_none() {
             return;
@@ -208,7 +208,7 @@ impl<E: Entity> Drop for Port<E> {
 pub(super) struct Envelope<E: Entity> {
     pub(super) command: E::Command,
     pub(super) ask: Ask,
-    pub(super) port: Port<E>,
+    pub(super) port: Responder<E>,
     /// The entity that it is for, once it is known to be live.
     pub(super) slot: Option<Arc<Slot<E>>>,
     /// The caller's trace span.
@@ -219,7 +219,7 @@ pub(super) struct Envelope<E: Entity> {
 pub(super) struct Slot<E: Entity> {
     pub(super) key: Arc<str>,
     pub(super) actor: ActorRef<Envelope<E>>,
-    pub(super) gate: Arc<EntityGate>,
+    pub(super) gate: Arc<EntityLimit>,
 }
 
 impl<E: Entity> Envelope<E> {

@@ -29,7 +29,7 @@ impl Backoff {
     /// The wait before attempt `attempt`, counted from 0: between 75 % and 100 % of the exact one.
     pub fn wait(&self, attempt: u32) -> Duration {
         let exact = self.wait_exact(attempt);
-        exact.mul_f64(0.75 + 0.25 * entropy::unit())
+        exact.mul_f64(0.75 + 0.25 * entropy::random_unit())
     }
 }
 

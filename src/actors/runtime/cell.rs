@@ -17,13 +17,13 @@ pub(super) const ANSWERED: u8 = 3;
 pub(super) const ABANDONED: u8 = 4;
 
 /// A one-shot channel with the stage of the work, in one allocation.
-pub(super) struct Cell<T> {
+pub(super) struct ResponseCell<T> {
     stage: AtomicU8,
     answer: Mutex<Option<T>>,
     waker: AtomicWaker,
 }
 
-impl<T> Cell<T> {
+impl<T> ResponseCell<T> {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self { stage: AtomicU8::new(QUEUED), answer: Mutex::new(None), waker: AtomicWaker::new() })
     }
@@ -60,7 +60,7 @@ impl<T> Cell<T> {
 }
 
 /// The callers that wait for a shard; the permits of the shard bound them.
-pub(super) struct Waiting<T>(Mutex<Slab<(Instant, Arc<Cell<T>>)>>);
+pub(super) struct Waiting<T>(Mutex<Slab<(Instant, Arc<ResponseCell<T>>)>>);
 
 impl<T> Default for Waiting<T> {
     fn default() -> Self {
@@ -69,12 +69,12 @@ impl<T> Default for Waiting<T> {
 }
 
 impl<T> Waiting<T> {
-    fn table(&self) -> MutexGuard<'_, Slab<(Instant, Arc<Cell<T>>)>> {
+    fn table(&self) -> MutexGuard<'_, Slab<(Instant, Arc<ResponseCell<T>>)>> {
         self.0.lock()
     }
 
     /// The cell is woken once `deadline` has passed; returns the place to [leave](Self::leave).
-    pub(super) fn enter(&self, deadline: Instant, cell: &Arc<Cell<T>>) -> usize {
+    pub(super) fn enter(&self, deadline: Instant, cell: &Arc<ResponseCell<T>>) -> usize {
         self.table().insert((deadline, Arc::clone(cell)))
     }
 

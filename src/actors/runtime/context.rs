@@ -11,7 +11,7 @@ use super::router::ContextHandle;
 use super::shard::{Overdue, ShardActor, ShardSeed};
 use super::shard_core::{Core, ShardMessage};
 use super::subscription::{Follower, FollowerSeed, Lag, Subscription};
-use super::supervisor::{Board, ChildSpec, SupervisorSpec};
+use super::supervisor::{ChildSpec, StatusBoard, SupervisorSpec};
 use super::system::{Component, Part};
 use super::timers::{TimerActor, TimerHandler, TimerSeed};
 use super::watch::{Kind, Watch};
@@ -77,16 +77,16 @@ impl<E: Entity> ContextPart<E> {
         children.extend(spec.timers.clone().map(|handler| timers(&spec, handler, &mut watches)));
         children.extend(followers(name, &spec.journal, &spec.subscriptions, &mut watches));
         let gauges = lag_gauges(&spec.clock, &spec.subscriptions);
-        let board = Arc::new(Board::default());
+        let board = Arc::new(StatusBoard::default());
         let supervisor = supervisor(children, spec.limits.restart, &board);
         let handle = ContextHandle::new(core);
         let watched = watches.clone();
         let health = move || {
             let (shards, shards_up) = handle.shards_up();
             let mut detail = format!("{shards_up} of {shards} shards up");
-            let troubles = troubles(&board, &watched);
-            if !troubles.is_empty() {
-                detail = format!("{detail}; {troubles}");
+            let problems = problems(&board, &watched);
+            if !problems.is_empty() {
+                detail = format!("{detail}; {problems}");
             }
             Component { name: name.to_owned(), up: shards_up == shards, detail }
         };
@@ -105,19 +105,19 @@ pub fn followers_part(
     let mut watches = Vec::new();
     let children = followers(name, journal, subscriptions, &mut watches);
     let gauges = lag_gauges(clock, subscriptions);
-    let board = Arc::new(Board::default());
+    let board = Arc::new(StatusBoard::default());
     let supervisor = supervisor(children, limits, &board);
     let watched = watches.clone();
     let health = move || {
         let up = board.children().iter().all(|child| child.up);
-        let troubles = troubles(&board, &watched);
-        let detail = if troubles.is_empty() { "following".to_owned() } else { troubles };
+        let problems = problems(&board, &watched);
+        let detail = if problems.is_empty() { "following".to_owned() } else { problems };
         Component { name: name.to_owned(), up, detail }
     };
     Part { child: ChildSpec::supervisor(name, name, supervisor), health: Arc::new(health), watches, gauges }
 }
 
-fn supervisor(children: Vec<ChildSpec>, limits: RestartLimits, board: &Arc<Board>) -> SupervisorSpec {
+fn supervisor(children: Vec<ChildSpec>, limits: RestartLimits, board: &Arc<StatusBoard>) -> SupervisorSpec {
     // Shards, timers and followers do not depend on each other: one-for-one restarts are enough.
     SupervisorSpec { children, limits, board: Arc::clone(board) }
 }
@@ -126,7 +126,7 @@ fn supervisor(children: Vec<ChildSpec>, limits: RestartLimits, board: &Arc<Board
 const STUCK_SHOWN_MAX: usize = 3;
 
 /// The children that do not run and the stuck handlers, except those that wait for the journal, which has its own component.
-fn troubles(board: &Board, watches: &[Arc<Watch>]) -> String {
+fn problems(board: &StatusBoard, watches: &[Arc<Watch>]) -> String {
     let down = board.children().into_iter().filter(|child| !child.up);
     let mut words: Vec<String> = down.map(|child| format!("{} {}", child.name, child.detail)).collect();
     let stuck = watches.iter().flat_map(|watch| watch.stuck()).filter(|stuck| stuck.kind != Kind::Journal);

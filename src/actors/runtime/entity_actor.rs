@@ -1,13 +1,13 @@
 //! The actor of an entity: load, decide, evolve, append, reply, one command at a time. Has no rules of its own; its state
 //! changes only after the append is durable.
 
-use super::ask::{AskError, Envelope, Port, Slot};
+use super::ask::{AskError, Envelope, Responder, Slot};
 use super::clock::Clock;
 use super::document::StateDocument;
 use super::entity::{Derived, Entity, entity_hash};
 use super::shard_core::Core;
 use super::watch::Kind;
-use super::writer::{Draft, ShardWriter};
+use super::writer::{PendingAppend, ShardWriter};
 use crate::store::codec::CodecError;
 use crate::store::journal::{AppendError, CommandRecord, DocumentWrite, Journal, ReadError, StoredEvent};
 use crate::trace;
@@ -55,7 +55,7 @@ impl From<ReadError> for Failure {
 struct Decision<E: Entity> {
     document: StateDocument<E>,
     reply: E::Reply,
-    draft: Draft,
+    draft: PendingAppend,
 }
 
 enum Step<E: Entity> {
@@ -130,7 +130,7 @@ impl<E: Entity> Actor for EntityActor<E> {
     }
 }
 
-fn give_up<E: Entity>(key: &str, port: Port<E>, failure: Failure) -> Result<(), ActorProcessingErr> {
+fn give_up<E: Entity>(key: &str, port: Responder<E>, failure: Failure) -> Result<(), ActorProcessingErr> {
     port.unavailable();
     let context = E::CONTEXT.0;
     match failure {
@@ -266,10 +266,10 @@ impl<E: Entity> EntityState<E> {
             }
             None => None,
         };
-        Ok(Decision { document, reply, draft: Draft { events: stored, documents, index, timers, command } })
+        Ok(Decision { document, reply, draft: PendingAppend { events: stored, documents, index, timers, command } })
     }
 
-    async fn append(&mut self, decision: Decision<E>, port: Port<E>) {
+    async fn append(&mut self, decision: Decision<E>, port: Responder<E>) {
         port.appending();
         let writer = &self.env.writer;
         match writer.append(decision.draft).await {

@@ -64,7 +64,7 @@ pub async fn rebuild<E: Entity>(
         let head = *journal.watch(shard).borrow();
         if head > 0 {
             let owned = journal.own(shard).await?;
-            let mut pass = Pass { journal, entity, shard, rebuilt, progress };
+            let mut pass = ShardRebuild { journal, entity, shard, rebuilt, progress };
             let entities = pass.fold(owned.head).await?;
             pass.write(owned, entities).await?;
             rebuilt = pass.rebuilt;
@@ -77,7 +77,7 @@ pub async fn rebuild<E: Entity>(
 type TimerName = (Arc<str>, Arc<str>);
 
 /// The derived data of one entity: beside the state, the last write to each key.
-struct Folded<E: Entity> {
+struct DerivedData<E: Entity> {
     document: StateDocument<E>,
     documents: BTreeMap<(&'static str, Arc<str>), Option<Bytes>>,
     index: BTreeMap<(&'static str, Arc<str>), Option<Arc<str>>>,
@@ -85,9 +85,9 @@ struct Folded<E: Entity> {
 }
 
 /// The entities of a shard; `None` for one that cannot be rebuilt.
-type Entities<E> = BTreeMap<Arc<str>, Option<Folded<E>>>;
+type Entities<E> = BTreeMap<Arc<str>, Option<DerivedData<E>>>;
 
-impl<E: Entity> Folded<E> {
+impl<E: Entity> DerivedData<E> {
     fn initial(entity: &E, key: &str) -> Self {
         let document = StateDocument::initial(entity, key);
         Self { document, documents: BTreeMap::new(), index: BTreeMap::new(), timers: BTreeMap::new() }
@@ -116,7 +116,7 @@ impl<E: Entity> Folded<E> {
 }
 
 /// The rebuild of one shard.
-struct Pass<'a, 'p, E> {
+struct ShardRebuild<'a, 'p, E> {
     journal: &'a dyn Journal,
     entity: &'a E,
     shard: ShardId,
@@ -124,7 +124,7 @@ struct Pass<'a, 'p, E> {
     progress: &'p mut (dyn FnMut(ShardId, &Rebuilt) + Send),
 }
 
-impl<E: Entity> Pass<'_, '_, E> {
+impl<E: Entity> ShardRebuild<'_, '_, E> {
     fn give_up(&mut self, key: &str, reason: &dyn std::fmt::Display) {
         self.rebuilt.failed += 1;
         tracing::error!(shard = %self.shard, entity = %entity_hash(key), %reason, "entity not rebuilt");
@@ -147,7 +147,7 @@ impl<E: Entity> Pass<'_, '_, E> {
             position = last.position;
             for recorded in &page {
                 let key = &recorded.event.entity;
-                let initial = || Some(Folded::initial(self.entity, key));
+                let initial = || Some(DerivedData::initial(self.entity, key));
                 let slot = entities.entry(Arc::clone(key)).or_insert_with(initial);
                 match slot.take().map(|folded| folded.fold(self.entity, recorded)) {
                     Some(Ok(folded)) => *slot = Some(folded),
@@ -163,7 +163,7 @@ impl<E: Entity> Pass<'_, '_, E> {
 
     async fn write(&mut self, owned: Ownership, entities: Entities<E>) -> Result<(), RebuildError> {
         let mut timers = timers_of(self.journal, self.shard).await?;
-        let mut pieces = Pieces::new(self.journal, self.shard, owned);
+        let mut pieces = AppendBatcher::new(self.journal, self.shard, owned);
         for (place, (key, folded)) in (1..).zip(entities) {
             match folded.map(|folded| folded.finish(self.entity, &key)) {
                 Some(Ok(folded)) => {
@@ -204,7 +204,7 @@ async fn timers_of(journal: &dyn Journal, shard: ShardId) -> Result<HashMap<Time
 }
 
 /// Collects the writes that differ and appends them in pieces.
-struct Pieces<'a> {
+struct AppendBatcher<'a> {
     journal: &'a dyn Journal,
     shard: ShardId,
     owned: Ownership,
@@ -220,7 +220,7 @@ fn empty(shard: ShardId, owned: Ownership) -> Append {
     Append { shard, epoch, expected_head, events: Vec::new(), documents, index, timers, command: None }
 }
 
-impl<'a> Pieces<'a> {
+impl<'a> AppendBatcher<'a> {
     fn new(journal: &'a dyn Journal, shard: ShardId, owned: Ownership) -> Self {
         Self { journal, shard, owned, piece: empty(shard, owned), items: 0, bytes: 0, written: 0 }
     }
@@ -251,7 +251,7 @@ impl<'a> Pieces<'a> {
     /// Adds the writes of one entity that differ; removes the timers that it names from `set`.
     async fn put<E: Entity>(
         &mut self,
-        folded: Folded<E>,
+        folded: DerivedData<E>,
         set: &mut HashMap<TimerName, i64>,
     ) -> Result<(), RebuildError> {
         for ((kind, key), body) in folded.documents {

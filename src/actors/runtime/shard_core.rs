@@ -1,6 +1,6 @@
 //! Shared by the callers of a context and the actors of its shards; outlives the actors. Decides nothing.
 
-use super::admission::{Gate, ShardGate};
+use super::admission::{AdmissionLimit, ShardGate};
 use super::ask::{Envelope, Outcome, Slot};
 use super::cell::Waiting;
 use super::entity::Entity;
@@ -36,7 +36,7 @@ pub(super) type Table<E> = HashMap<Arc<str>, Arc<Slot<E>>>;
 
 pub(super) struct ShardCore<E: Entity> {
     pub(super) id: ShardId,
-    pub(super) context_gate: Arc<Gate>,
+    pub(super) context_gate: Arc<AdmissionLimit>,
     pub(super) gate: Arc<ShardGate>,
     pub(super) waiting: Waiting<Outcome<E>>,
     pub(super) watch: Arc<Watch>,
@@ -88,7 +88,7 @@ impl<E: Entity> ShardCore<E> {
 
 /// Shared by all handles and actors of a context.
 pub(super) struct Core<E: Entity> {
-    pub(super) gate: Arc<Gate>,
+    pub(super) gate: Arc<AdmissionLimit>,
     pub(super) limits: ContextLimits,
     pub(super) live: AtomicUsize,
     /// Allocated one by one, so that callers of different shards do not share cache lines.
@@ -100,7 +100,7 @@ pub(super) struct Core<E: Entity> {
 
 impl<E: Entity> Core<E> {
     pub(super) fn new(shard_count: u16, limits: ContextLimits) -> Self {
-        let gate = Arc::new(Gate::new(limits.in_flight_max, limits.internal_reserve));
+        let gate = Arc::new(AdmissionLimit::new(limits.in_flight_max, limits.internal_reserve));
         let shard = |number| ShardCore {
             id: ShardId { context: E::CONTEXT, number },
             context_gate: Arc::clone(&gate),

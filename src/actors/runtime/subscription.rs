@@ -67,7 +67,7 @@ pub trait Subscriber: Send + Sync + 'static {
     }
 
     /// Called in every round, also without new events, for deferred work.
-    fn tend(&self, shard: ShardId) -> BoxFuture<'_, Result<(), HandlerError>> {
+    fn on_round(&self, shard: ShardId) -> BoxFuture<'_, Result<(), HandlerError>> {
         let _ = shard;
         Box::pin(std::future::ready(Ok(())))
     }
@@ -154,7 +154,7 @@ impl Subscription {
     /// [`ContextHandle::ownership_changes`](super::ContextHandle::ownership_changes). Events that failed because these were
     /// down are retried as soon as they are back, before the backoff ends.
     #[must_use]
-    pub fn asking(self, contexts: impl IntoIterator<Item = watch::Receiver<u64>>) -> Self {
+    pub fn depends_on(self, contexts: impl IntoIterator<Item = watch::Receiver<u64>>) -> Self {
         Self { asked: contexts.into_iter().collect(), ..self }
     }
 
@@ -291,7 +291,7 @@ async fn wake(follower: ActorRef<FollowerMessage>, seed: FollowerSeed, mut told:
         let (next, handled) = *told.borrow_and_update();
         match next {
             Next::Now => {}
-            Next::After(wait) => drop(timeout(wait, one_is_back(&mut asked)).await),
+            Next::After(wait) => drop(timeout(wait, any_ownership_change(&mut asked)).await),
             Next::WhenWoken => {
                 // A late or lost notification costs no more than one poll interval.
                 let woken = async {
@@ -316,7 +316,7 @@ async fn wake(follower: ActorRef<FollowerMessage>, seed: FollowerSeed, mut told:
 }
 
 /// Waits until a shard of one of the contexts has been acquired.
-async fn one_is_back(asked: &mut [watch::Receiver<u64>]) {
+async fn any_ownership_change(asked: &mut [watch::Receiver<u64>]) {
     let mut changes: FuturesUnordered<_> = asked.iter_mut().map(watch::Receiver::changed).collect();
     while let Some(changed) = changes.next().await {
         if changed.is_ok() {
@@ -335,7 +335,7 @@ impl FollowerState {
             None => self.call(|subscriber| subscriber.position(shard)).await?,
         };
         self.position = Some(position);
-        self.call(|subscriber| subscriber.tend(shard)).await?;
+        self.call(|subscriber| subscriber.on_round(shard)).await?;
         for _ in 0..BATCHES_MAX {
             let batch = self.seed.journal.read(shard, position, limits.batch_len_max.max(1)).await;
             let batch = batch.map_err(|error| error.to_string())?;

@@ -2,7 +2,7 @@
 //! whatever happens to a part; health reports the parts that are down.
 
 use super::limits::RestartLimits;
-use super::supervisor::{Board, ChildSpec, ControlError, Supervisor, SupervisorMessage, SupervisorSpec};
+use super::supervisor::{ChildSpec, ControlError, StatusBoard, Supervisor, SupervisorMessage, SupervisorSpec};
 use super::watch::{Stuck, Watch};
 use super::watchdog::Watchdog;
 use ractor::{Actor, ActorRef, SpawnErr};
@@ -98,7 +98,7 @@ type Health = Vec<(Arc<str>, Arc<dyn Fn() -> Component + Send + Sync>)>;
 /// A running system.
 pub struct System {
     root: ActorRef<SupervisorMessage>,
-    board: Arc<Board>,
+    board: Arc<StatusBoard>,
     health: Health,
     watchdog: Watchdog,
 }
@@ -117,7 +117,7 @@ impl System {
     /// # Errors
     /// When the root supervisor cannot be started.
     pub async fn start_with(parts: Vec<Part>, limits: RestartLimits) -> Result<Self, SpawnErr> {
-        let board = Arc::new(Board::default());
+        let board = Arc::new(StatusBoard::default());
         let health = parts.iter().map(|part| (Arc::clone(&part.child.name), Arc::clone(&part.health))).collect();
         let watches = parts.iter().flat_map(|part| part.watches.iter().cloned()).collect();
         let watchdog = Watchdog::start(watches, parts.iter().flat_map(|part| part.gauges.iter().cloned()).collect());

@@ -37,7 +37,7 @@ fn key_of(timer: &Timer) -> TimerKey {
 #[derive(Debug, Clone, Copy)]
 enum Served {
     /// Handled; backs off if it is still set.
-    SeenTo,
+    Handled,
     /// Failed; backs off.
     Failed,
     /// Too early until this wait is over.
@@ -50,16 +50,16 @@ struct Waiting {
     attempt: u32,
     next: Instant,
     /// The last pass that found it set.
-    lap: u64,
+    pass: u64,
 }
 
 /// Whether a pass had timers that could not be tracked, and their worst result.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Crowd {
+enum Untracked {
     #[default]
     None,
     /// All were handled, so that most of them are no longer set.
-    SeenTo,
+    Handled,
     /// Some failed and will come again.
     Failed,
 }
@@ -70,23 +70,32 @@ enum Crowd {
 /// meet is no longer set. Timers beyond `len_max` are not tracked and are handled once per pass: after a pass with such
 /// timers the next one begins no earlier than after the first retry wait, and later and later while they fail.
 #[derive(Debug)]
-struct Tried {
+struct RetryTracker {
     len_max: usize,
     retry: Backoff,
     timers: HashMap<TimerKey, Waiting>,
-    lap: u64,
+    pass: u64,
     lap_begun: Instant,
-    crowd: Crowd,
+    crowd: Untracked,
     /// How many passes in a row had untracked timers that failed.
-    crowded_laps: u32,
+    untracked_passes: u32,
     /// When the next pass may begin.
     next_lap: Instant,
 }
 
-impl Tried {
+impl RetryTracker {
     fn new(len_max: usize, retry: Backoff, now: Instant) -> Self {
         let timers = HashMap::new();
-        Self { len_max, retry, timers, lap: 0, lap_begun: now, crowd: Crowd::None, crowded_laps: 0, next_lap: now }
+        Self {
+            len_max,
+            retry,
+            timers,
+            pass: 0,
+            lap_begun: now,
+            crowd: Untracked::None,
+            untracked_passes: 0,
+            next_lap: now,
+        }
     }
 
     /// Begins a pass, unless it is too early.
@@ -94,49 +103,49 @@ impl Tried {
         if now < self.next_lap {
             return false;
         }
-        self.lap += 1;
+        self.pass += 1;
         self.lap_begun = now;
         true
     }
 
     /// Drops the timers that the pass has not met.
     fn end_lap(&mut self) {
-        let lap = self.lap;
-        self.timers.retain(|_, waiting| waiting.lap == lap);
+        let pass = self.pass;
+        self.timers.retain(|_, waiting| waiting.pass == pass);
         let crowd = std::mem::take(&mut self.crowd);
-        let laps = if crowd == Crowd::Failed { self.crowded_laps } else { 0 };
-        self.crowded_laps = if crowd == Crowd::Failed { laps.saturating_add(1) } else { 0 };
-        if crowd != Crowd::None {
-            self.next_lap = self.lap_begun + self.retry.wait(laps);
+        let passes = if crowd == Untracked::Failed { self.untracked_passes } else { 0 };
+        self.untracked_passes = if crowd == Untracked::Failed { passes.saturating_add(1) } else { 0 };
+        if crowd != Untracked::None {
+            self.next_lap = self.lap_begun + self.retry.wait(passes);
         }
     }
 
     /// Records that a timer is set; returns whether it is to be handled now.
-    fn meet(&mut self, timer: &Timer, now: Instant) -> bool {
-        let lap = self.lap;
+    fn observe(&mut self, timer: &Timer, now: Instant) -> bool {
+        let pass = self.pass;
         self.timers.get_mut(&key_of(timer)).is_none_or(|waiting| {
-            waiting.lap = lap;
+            waiting.pass = pass;
             waiting.next <= now
         })
     }
 
     fn note(&mut self, timer: &Timer, served: Served, now: Instant) {
-        let (key, lap) = (key_of(timer), self.lap);
+        let (key, pass) = (key_of(timer), self.pass);
         let before = self.timers.get(&key).map(|waiting| waiting.attempt);
         if before.is_none() && self.timers.len() >= self.len_max {
             let crowd = match served {
-                Served::SeenTo => Crowd::SeenTo,
-                Served::Failed | Served::TooEarly(_) => Crowd::Failed,
+                Served::Handled => Untracked::Handled,
+                Served::Failed | Served::TooEarly(_) => Untracked::Failed,
             };
             self.crowd = self.crowd.max(crowd);
             return;
         }
         let attempt = before.unwrap_or(0);
         let (attempt, next) = match served {
-            Served::SeenTo | Served::Failed => (attempt.saturating_add(1), now + self.retry.wait(attempt)),
+            Served::Handled | Served::Failed => (attempt.saturating_add(1), now + self.retry.wait(attempt)),
             Served::TooEarly(wait) => (attempt, now + wait),
         };
-        self.timers.insert(key, Waiting { attempt, next, lap });
+        self.timers.insert(key, Waiting { attempt, next, pass });
     }
 }
 
@@ -156,7 +165,7 @@ pub(super) enum TimerMessage {
 
 pub(super) struct TimerState {
     seed: TimerSeed,
-    tried: Tried,
+    tried: RetryTracker,
     /// The last timer read in this pass; `None` between two passes.
     read_to: Option<Timer>,
     next: AbortOnDropHandle<()>,
@@ -174,7 +183,7 @@ impl Actor for TimerActor {
         myself: ActorRef<Self::Msg>,
         seed: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
-        let tried = Tried::new(seed.limits.tried_len_max, seed.limits.retry, Instant::now());
+        let tried = RetryTracker::new(seed.limits.tried_len_max, seed.limits.retry, Instant::now());
         let next = poll_after(&myself, Duration::ZERO);
         Ok(TimerState { seed, tried, read_to: None, next })
     }
@@ -249,7 +258,7 @@ impl TimerState {
                     return (due, false);
                 }
                 self.read_to = Some(timer.clone());
-                if self.tried.meet(&timer, now) {
+                if self.tried.observe(&timer, now) {
                     due.push(timer);
                 }
             }
@@ -268,7 +277,7 @@ async fn serve(seed: &TimerSeed, timer: Timer) -> (Timer, Served) {
     // A panic of one handler must not affect the other timers.
     let handled = AssertUnwindSafe(seed.handler.due(timer.clone())).catch_unwind();
     let reason = match tokio::time::timeout(limit, handled).await {
-        Ok(Ok(Ok(()))) => return (timer, Served::SeenTo),
+        Ok(Ok(Ok(()))) => return (timer, Served::Handled),
         Ok(Ok(Err(HandlerError::NotYet { reason, wait }))) => {
             tracing::debug!(shard = %timer.shard, timer = %timer.name, reason, ?wait, "timer deferred");
             return (timer, Served::TooEarly(wait));

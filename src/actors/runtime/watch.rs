@@ -67,7 +67,7 @@ impl fmt::Display for Stuck {
 }
 
 #[derive(Debug)]
-struct Beat {
+struct RunningHandler {
     id: u64,
     kind: Kind,
     name: &'static str,
@@ -77,8 +77,8 @@ struct Beat {
 
 /// The running handlers, in any order, and how many ever began.
 #[derive(Debug, Default)]
-struct Beats {
-    beats: Slab<Beat>,
+struct RunningHandlers {
+    handlers: Slab<RunningHandler>,
     begun: u64,
 }
 
@@ -94,7 +94,7 @@ pub struct Watch {
     scope: Arc<str>,
     limit: Duration,
     numbers: u64,
-    under_way: Mutex<Beats>,
+    under_way: Mutex<RunningHandlers>,
 }
 
 impl Watch {
@@ -108,36 +108,36 @@ impl Watch {
         self.context
     }
 
-    fn beats(&self) -> MutexGuard<'_, Beats> {
+    fn handlers(&self) -> MutexGuard<'_, RunningHandlers> {
         self.under_way.lock()
     }
 
     /// Registers a handler until the returned guard is dropped.
-    pub(super) fn begin(self: &Arc<Self>, kind: Kind, name: &'static str, key: &Arc<str>) -> UnderWay {
+    pub(super) fn begin(self: &Arc<Self>, kind: Kind, name: &'static str, key: &Arc<str>) -> HandlerGuard {
         let (key, since) = (Arc::clone(key), Instant::now());
-        let mut under_way = self.beats();
+        let mut under_way = self.handlers();
         under_way.begun += 1;
         let id = self.numbers + under_way.begun;
-        let place = under_way.beats.insert(Beat { id, kind, name, key, since });
-        UnderWay { watch: Arc::clone(self), place }
+        let place = under_way.handlers.insert(RunningHandler { id, kind, name, key, since });
+        HandlerGuard { watch: Arc::clone(self), place }
     }
 
     /// The stuck handlers, the oldest first.
     pub(super) fn stuck(&self) -> Vec<Stuck> {
         let now = Instant::now();
-        let stuck = |(_, beat): (usize, &Beat)| {
-            let since = now.saturating_duration_since(beat.since);
+        let stuck = |(_, handler): (usize, &RunningHandler)| {
+            let since = now.saturating_duration_since(handler.since);
             (since >= self.limit).then(|| Stuck {
-                kind: beat.kind,
+                kind: handler.kind,
                 context: self.context,
                 scope: Arc::clone(&self.scope),
-                name: beat.name,
-                key: Arc::clone(&beat.key),
+                name: handler.name,
+                key: Arc::clone(&handler.key),
                 since,
-                id: beat.id,
+                id: handler.id,
             })
         };
-        let mut all: Vec<Stuck> = self.beats().beats.iter().filter_map(stuck).collect();
+        let mut all: Vec<Stuck> = self.handlers().handlers.iter().filter_map(stuck).collect();
         all.sort_by_key(|stuck| std::cmp::Reverse(stuck.since));
         all
     }
@@ -145,23 +145,23 @@ impl Watch {
 
 /// The guard of a running handler.
 #[derive(Debug)]
-pub(super) struct UnderWay {
+pub(super) struct HandlerGuard {
     watch: Arc<Watch>,
     place: usize,
 }
 
-impl UnderWay {
+impl HandlerGuard {
     /// Changes the kind and restarts the time.
     pub(super) fn becomes(&self, kind: Kind) {
-        if let Some(beat) = self.watch.beats().beats.get_mut(self.place) {
-            (beat.kind, beat.since) = (kind, Instant::now());
+        if let Some(handler) = self.watch.handlers().handlers.get_mut(self.place) {
+            (handler.kind, handler.since) = (kind, Instant::now());
         }
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for HandlerGuard {
     fn drop(&mut self) {
-        drop(self.watch.beats().beats.try_remove(self.place));
+        drop(self.watch.handlers().handlers.try_remove(self.place));
     }
 }
 

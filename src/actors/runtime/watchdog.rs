@@ -15,16 +15,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const STILL_AFTER: Duration = Duration::from_secs(5);
 
 /// Shared by the thread and the handle.
-struct Seen {
+struct Shared {
     watches: Vec<Arc<Watch>>,
     gauges: Vec<Arc<dyn Fn() + Send + Sync>>,
     begun: Instant,
     /// The last heartbeat of the runtime, in milliseconds after `begun`.
-    turned_ms: AtomicU64,
-    still: AtomicBool,
+    heartbeat_ms: AtomicU64,
+    stalled: AtomicBool,
 }
 
-impl Seen {
+impl Shared {
     fn now_ms(&self) -> u64 {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -34,7 +34,7 @@ impl Seen {
     }
 
     /// One check; `known` has the ids that were logged before.
-    fn look(&self, known: &mut HashSet<u64>) {
+    fn check(&self, known: &mut HashSet<u64>) {
         let stuck = self.stuck();
         for new in stuck.iter().filter(|stuck| !known.contains(&stuck.id)) {
             tracing::error!(context = new.context, kind = new.kind.name(), handler = %new, "handler stuck");
@@ -48,28 +48,28 @@ impl Seen {
                 metrics::gauge!(metric::HANDLERS_STUCK, "context" => context, "kind" => kind.name()).set(count as f64);
             }
         }
-        let still_ms = self.now_ms().saturating_sub(self.turned_ms.load(Ordering::Relaxed));
-        let still = Duration::from_millis(still_ms) >= STILL_AFTER;
-        if still && !self.still.swap(still, Ordering::Relaxed) {
+        let still_ms = self.now_ms().saturating_sub(self.heartbeat_ms.load(Ordering::Relaxed));
+        let stalled = Duration::from_millis(still_ms) >= STILL_AFTER;
+        if stalled && !self.stalled.swap(stalled, Ordering::Relaxed) {
             tracing::error!(still_ms, "runtime stalled, every worker is blocked");
         }
-        self.still.store(still, Ordering::Relaxed);
-        metrics::gauge!(metric::RUNTIME_STALLED).set(if still { 1.0 } else { 0.0 });
+        self.stalled.store(stalled, Ordering::Relaxed);
+        metrics::gauge!(metric::RUNTIME_STALLED).set(if stalled { 1.0 } else { 0.0 });
         self.gauges.iter().for_each(|measure| measure());
     }
 }
 
 /// The handle of the thread, which ends soon after this is dropped.
 pub(super) struct Watchdog {
-    seen: Arc<Seen>,
+    seen: Arc<Shared>,
     _turning: AbortOnDropHandle<()>,
 }
 
 impl Watchdog {
     /// Starts the thread. If that fails, the process goes on unwatched.
     pub(super) fn start(watches: Vec<Arc<Watch>>, gauges: Vec<Arc<dyn Fn() + Send + Sync>>) -> Self {
-        let (turned_ms, still) = (AtomicU64::new(0), AtomicBool::new(false));
-        let seen = Arc::new(Seen { watches, gauges, begun: Instant::now(), turned_ms, still });
+        let (heartbeat_ms, stalled) = (AtomicU64::new(0), AtomicBool::new(false));
+        let seen = Arc::new(Shared { watches, gauges, begun: Instant::now(), heartbeat_ms, stalled });
         let watched = Arc::downgrade(&seen);
         if let Err(error) = std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || run(&watched)) {
             tracing::error!(%error, "watchdog not started");
@@ -78,7 +78,7 @@ impl Watchdog {
             let seen = Arc::clone(&seen);
             async move {
                 loop {
-                    seen.turned_ms.store(seen.now_ms(), Ordering::Relaxed);
+                    seen.heartbeat_ms.store(seen.now_ms(), Ordering::Relaxed);
                     tokio::time::sleep(LOOK_EVERY).await;
                 }
             }
@@ -88,7 +88,7 @@ impl Watchdog {
 
     /// `false` while the runtime is stalled.
     pub(super) fn is_responsive(&self) -> bool {
-        !self.seen.still.load(Ordering::Relaxed)
+        !self.seen.stalled.load(Ordering::Relaxed)
     }
 
     pub(super) fn stuck(&self) -> Vec<Stuck> {
@@ -96,10 +96,10 @@ impl Watchdog {
     }
 }
 
-fn run(watched: &Weak<Seen>) {
+fn run(watched: &Weak<Shared>) {
     let mut known = HashSet::new();
     while let Some(seen) = watched.upgrade() {
-        seen.look(&mut known);
+        seen.check(&mut known);
         drop(seen);
         std::thread::sleep(LOOK_EVERY);
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tracing::Instrument as _;
 
 /// Everything that one decision changes; the writer adds shard, epoch and head.
-pub(super) struct Draft {
+pub(super) struct PendingAppend {
     pub(super) events: Vec<StoredEvent>,
     pub(super) documents: Vec<DocumentWrite>,
     pub(super) index: Vec<IndexWrite>,
@@ -68,7 +68,7 @@ impl ShardWriter {
     }
 
     /// Returns the position of the last event.
-    pub(super) async fn append(&self, draft: Draft) -> Result<u64, AppendError> {
+    pub(super) async fn append(&self, draft: PendingAppend) -> Result<u64, AppendError> {
         check(&draft)?;
         let count = draft.events.len() as u64;
         let span = trace::step("journal: append");
@@ -105,8 +105,8 @@ impl ShardWriter {
         self.fail(error);
     }
 
-    fn addressed(&self, draft: Draft, expected_head: u64) -> Append {
-        let Draft { events, documents, index, timers, command } = draft;
+    fn addressed(&self, draft: PendingAppend, expected_head: u64) -> Append {
+        let PendingAppend { events, documents, index, timers, command } = draft;
         Append { shard: self.shard, epoch: self.epoch, expected_head, events, documents, index, timers, command }
     }
 }
@@ -127,7 +127,7 @@ impl Drop for Abandoned<'_> {
 }
 
 /// An append beyond a bound is refused before it gets positions: later appends would fail with it.
-fn check(draft: &Draft) -> Result<(), AppendError> {
+fn check(draft: &PendingAppend) -> Result<(), AppendError> {
     if let Some(event) = draft.events.iter().find(|event| event.payload.len() > EVENT_BYTES_MAX) {
         return Err(AppendError::Invalid(format!("an event {} has too many bytes", event.tag)));
     }

@@ -13,7 +13,7 @@ mod unpaid;
 
 pub use super::payment::reconciliation::{ReconcileError, Report};
 pub use super::payment::unsettled::{Unsettled, UnsettledCounts};
-pub use crate::store::archive::{Backup, BrokenOff};
+pub use crate::store::archive::{Backup, Interrupted};
 pub use operation::{BackupError, BreakerMode, ComponentHealth, FaultAction, UnknownContext};
 
 use super::api::{ANSWER_KEPT_MS, ServiceError};

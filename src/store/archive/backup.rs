@@ -18,9 +18,9 @@ const PIECE_BYTES: usize = 32 * 1024;
 /// How many pieces may wait for the client.
 const PIECES_MAX: usize = 4;
 /// A client that takes nothing for so long is cut off, since its snapshot keeps obsolete sorted runs on disk.
-const FETCHED_WITHIN: Duration = Duration::from_mins(1);
+const CLIENT_TIMEOUT: Duration = Duration::from_mins(1);
 /// How often a full channel is tried again.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// After so long at work the thread pauses,
 const WORK: Duration = Duration::from_millis(1);
 /// this many times as long as it worked,
@@ -31,27 +31,27 @@ const PAUSE_MAX: Duration = Duration::from_millis(50);
 /// The archive ends before its trailer: the service is stopping, the client was too slow, the journal has failed or cannot
 /// be read. The log has the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the backup was broken off before its end")]
-pub struct BrokenOff;
+#[error("the backup was interrupted before its end")]
+pub struct Interrupted;
 
 /// The pieces of an archive; an error is the last item.
-pub type Backup = BoxStream<'static, Result<Bytes, BrokenOff>>;
+pub type Backup = BoxStream<'static, Result<Bytes, Interrupted>>;
 
-struct Piece {
+struct Chunk {
     bytes: Bytes,
     is_last: bool,
 }
 
-struct Pieces {
+struct Chunks {
     /// Dropped before the stream ends, hence the first field: the next backup can begin as soon as a client sees the end.
-    held: Option<Box<dyn Send>>,
+    guard: Option<Box<dyn Send>>,
     journal: Arc<dyn Journal>,
-    to: Sender<Piece>,
-    piece: Vec<u8>,
+    to: Sender<Chunk>,
+    chunk: Vec<u8>,
     begun: Instant,
 }
 
-impl Pieces {
+impl Chunks {
     /// Fails when the client has gone or the journal has failed.
     fn goes_on(&self) -> io::Result<()> {
         if self.to.is_closed() {
@@ -60,21 +60,21 @@ impl Pieces {
         self.journal.failure().map_or(Ok(()), |why| Err(io::Error::other(why)))
     }
 
-    fn hand_over(&mut self, is_last: bool) -> io::Result<()> {
-        let bytes = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE_BYTES)).into();
-        let (mut piece, begun) = (Piece { bytes, is_last }, Instant::now());
+    fn send_chunk(&mut self, is_last: bool) -> io::Result<()> {
+        let bytes = std::mem::replace(&mut self.chunk, Vec::with_capacity(PIECE_BYTES)).into();
+        let (mut chunk, begun) = (Chunk { bytes, is_last }, Instant::now());
         loop {
             self.goes_on()?;
-            match self.to.try_send(piece) {
+            match self.to.try_send(chunk) {
                 Ok(()) => break,
-                Err(TrySendError::Full(back) | TrySendError::Closed(back)) => piece = back,
+                Err(TrySendError::Full(back) | TrySendError::Closed(back)) => chunk = back,
             }
-            if begun.elapsed() > FETCHED_WITHIN {
+            if begun.elapsed() > CLIENT_TIMEOUT {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "it is fetched too slowly"));
             }
-            std::thread::sleep(LOOK_AGAIN);
+            std::thread::sleep(POLL_INTERVAL);
         }
-        if begun.elapsed() > LOOK_AGAIN {
+        if begun.elapsed() > POLL_INTERVAL {
             // Waiting for the client counts as a pause.
             self.begun = Instant::now();
         }
@@ -92,11 +92,11 @@ impl Pieces {
     }
 }
 
-impl Write for Pieces {
+impl Write for Chunks {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.piece.extend_from_slice(bytes);
-        if self.piece.len() >= PIECE_BYTES {
-            self.hand_over(false)?;
+        self.chunk.extend_from_slice(bytes);
+        if self.chunk.len() >= PIECE_BYTES {
+            self.send_chunk(false)?;
         }
         self.pause()?;
         Ok(bytes.len())
@@ -108,15 +108,15 @@ impl Write for Pieces {
     }
 }
 
-fn write(mut pieces: Pieces, render: impl Fn(&StoredEvent) -> Option<serde_json::Value>) -> Result<(), ExportError> {
+fn write(mut chunks: Chunks, render: impl Fn(&StoredEvent) -> Option<serde_json::Value>) -> Result<(), ExportError> {
     let begun = Instant::now();
-    pieces.goes_on()?;
-    let snapshot = pieces.journal.snapshot()?;
+    chunks.goes_on()?;
+    let snapshot = chunks.journal.snapshot()?;
     let taken = begun.elapsed();
-    pieces.begun = Instant::now();
-    let summary = export(&*snapshot, &mut pieces, render, |_| {})?;
-    drop((snapshot, pieces.held.take()));
-    pieces.hand_over(true)?;
+    chunks.begun = Instant::now();
+    let summary = export(&*snapshot, &mut chunks, render, |_| {})?;
+    drop((snapshot, chunks.guard.take()));
+    chunks.send_chunk(true)?;
     let (events, records) = (summary.events, summary.records);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     metrics::gauge!("rentcar_backup_last_success_timestamp_seconds").set(now.as_secs_f64());
@@ -130,18 +130,18 @@ fn write(mut pieces: Pieces, render: impl Fn(&StoredEvent) -> Option<serde_json:
     Ok(())
 }
 
-fn pieces(received: Receiver<Piece>) -> impl Stream<Item = Result<Bytes, BrokenOff>> {
+fn chunks(received: Receiver<Chunk>) -> impl Stream<Item = Result<Bytes, Interrupted>> {
     stream::unfold(Some(received), |received| async move {
         let mut received = received?;
         Some(match received.recv().await {
-            Some(Piece { bytes, is_last }) => (Ok(bytes), (!is_last).then_some(received)),
-            None => (Err(BrokenOff), None),
+            Some(Chunk { bytes, is_last }) => (Ok(bytes), (!is_last).then_some(received)),
+            None => (Err(Interrupted), None),
         })
     })
 }
 
 /// Starts an archive of everything that is acknowledged now. It is cut off when the journal fails or is closed, or the
-/// stream is dropped. `held` is dropped when the snapshot has been read.
+/// stream is dropped. `guard` is dropped when the snapshot has been read.
 ///
 /// `render` makes the readable form of an event, if it knows its tag.
 ///
@@ -150,14 +150,14 @@ fn pieces(received: Receiver<Piece>) -> impl Stream<Item = Result<Bytes, BrokenO
 pub fn backup(
     journal: Arc<dyn Journal>,
     render: impl Fn(&StoredEvent) -> Option<serde_json::Value> + Send + 'static,
-    held: impl Send + 'static,
+    guard: impl Send + 'static,
 ) -> Result<Backup, ReadError> {
     if let Some(why) = journal.failure() {
         return Err(ReadError::Unavailable(why));
     }
     let (to, received) = channel(PIECES_MAX);
-    let (piece, held) = (Vec::with_capacity(PIECE_BYTES), Some(Box::new(held) as Box<dyn Send>));
-    let out = Pieces { held, journal, to, piece, begun: Instant::now() };
+    let (chunk, guard) = (Vec::with_capacity(PIECE_BYTES), Some(Box::new(guard) as Box<dyn Send>));
+    let out = Chunks { guard, journal, to, chunk, begun: Instant::now() };
     let work = move || {
         lower_priority();
         match write(out, render) {
@@ -168,5 +168,5 @@ pub fn backup(
     };
     let thread = std::thread::Builder::new().name("backup".to_owned()).spawn(work);
     thread.map_err(|error| ReadError::Unavailable(format!("there is no thread for a backup: {error}")))?;
-    Ok(pieces(received).boxed())
+    Ok(chunks(received).boxed())
 }

@@ -10,7 +10,7 @@ mod line;
 mod read;
 mod write;
 
-pub use backup::{Backup, BrokenOff, backup};
+pub use backup::{Backup, Interrupted, backup};
 pub use copy::{CopyError, copy};
 pub use read::{ImportError, import};
 pub use write::{ExportError, export};

@@ -67,7 +67,7 @@ struct Shard {
 type Job = Box<dyn FnOnce(&Inner) + Send>;
 
 #[derive(Default)]
-struct Gate {
+struct PausedChanges {
     paused: bool,
     waiting: VecDeque<Job>,
 }
@@ -80,7 +80,7 @@ struct Inner {
     commands: Commands,
     progress: Mutex<HashMap<(String, ShardId), Progress>>,
     paused: AtomicBool,
-    gate: Mutex<Gate>,
+    gate: Mutex<PausedChanges>,
     fails: AtomicBool,
     hangs: AtomicBool,
     failure: Mutex<Option<AppendError>>,
@@ -204,7 +204,7 @@ impl Inner {
     }
 
     /// The failure that a test has injected, once.
-    fn asked_failure(&self) -> Result<(), AppendError> {
+    fn injected_failure(&self) -> Result<(), AppendError> {
         if !self.fails.load(Ordering::SeqCst) {
             return Ok(());
         }
@@ -222,7 +222,7 @@ impl Inner {
         if append.expected_head != state.head() {
             return Err(AppendError::Conflict { expected: append.expected_head, actual: state.head() });
         }
-        self.asked_failure()?;
+        self.injected_failure()?;
         state.events.extend(append.events);
         for write in append.timers {
             state.set_timer(write);

@@ -3,7 +3,7 @@
 //! the policies or the provider still have to do.
 
 use super::aggregate::{Calendar, Car, Payment, Rental};
-use super::{Stop, Walk};
+use super::{Replay, Stop};
 use crate::domain::ids::{CarNo, ReservationNo};
 use crate::domain::invariants::{self as must, Violation};
 use crate::domain::reservation::{Booking, Status};
@@ -15,13 +15,13 @@ use crate::store::schema::rental::OVERDUE_TIMER;
 use crate::store::schema::reservation::RESERVATION_KIND;
 
 /// An entity must be stored under its own number.
-fn own_number(walk: &mut Walk<'_>, key: &str, number: &str) {
+fn own_number(walk: &mut Replay<'_>, key: &str, number: &str) {
     if key != number {
         walk.report.violation(Violation::new("entities_bear_their_numbers", &key, format!("it is about {number}")));
     }
 }
 
-pub(super) async fn calendar(walk: &mut Walk<'_>, key: &str, state: &reservation::State) -> Result<(), Stop> {
+pub(super) async fn calendar(walk: &mut Replay<'_>, key: &str, state: &reservation::State) -> Result<(), Stop> {
     let Ok(car_no) = CarNo::stored(key) else {
         walk.report.violation(Violation::new("entities_bear_their_numbers", &key, "it is not a car's number"));
         return Ok(());
@@ -38,7 +38,7 @@ pub(super) async fn calendar(walk: &mut Walk<'_>, key: &str, state: &reservation
     Ok(())
 }
 
-async fn booking_of(walk: &mut Walk<'_>, reservation_no: &ReservationNo) -> Result<Option<Booking>, Stop> {
+async fn booking_of(walk: &mut Replay<'_>, reservation_no: &ReservationNo) -> Result<Option<Booking>, Stop> {
     if !walk.knows(RESERVATION_KIND) {
         return Err(Stop::OtherSchema);
     }
@@ -46,7 +46,7 @@ async fn booking_of(walk: &mut Walk<'_>, reservation_no: &ReservationNo) -> Resu
     Ok(body.and_then(|body| ReservationDocument::decode(&body).ok()).map(|document| document.booking))
 }
 
-impl Walk<'_> {
+impl Replay<'_> {
     /// Checks a reservation, live or closed, against its payment and its rental.
     pub(super) async fn booking(&mut self, booking: &Booking) -> Result<(), Stop> {
         self.report.check(must::quote_adds_up(booking));
@@ -105,7 +105,7 @@ fn behind(
     }
 }
 
-pub(super) async fn payment(walk: &mut Walk<'_>, key: &str, state: &payments::State) -> Result<(), Stop> {
+pub(super) async fn payment(walk: &mut Replay<'_>, key: &str, state: &payments::State) -> Result<(), Stop> {
     let Some(payment) = &state.0 else { return Ok(()) };
     own_number(walk, key, payment.subject.reservation_no.payment().as_str());
     walk.report.check(must::money_conserved(payment));
@@ -122,7 +122,7 @@ pub(super) async fn payment(walk: &mut Walk<'_>, key: &str, state: &payments::St
     Ok(())
 }
 
-pub(super) async fn rental(walk: &mut Walk<'_>, key: &str, state: &rentals::State) -> Result<(), Stop> {
+pub(super) async fn rental(walk: &mut Replay<'_>, key: &str, state: &rentals::State) -> Result<(), Stop> {
     let Some(rental) = &state.0 else { return Ok(()) };
     let subject = &rental.subject;
     own_number(walk, key, subject.reservation_no.rental().as_str());
@@ -143,7 +143,7 @@ pub(super) async fn rental(walk: &mut Walk<'_>, key: &str, state: &rentals::Stat
     Ok(())
 }
 
-pub(super) async fn car(walk: &mut Walk<'_>, key: &str, state: &fleet::State) -> Result<(), Stop> {
+pub(super) async fn car(walk: &mut Replay<'_>, key: &str, state: &fleet::State) -> Result<(), Stop> {
     let (Ok(car_no), Some(car)) = (CarNo::stored(key), &state.0) else { return Ok(()) };
     walk.note_spelling("car", key);
     for rental_no in car.rentals.keys() {
@@ -162,7 +162,7 @@ pub(super) async fn car(walk: &mut Walk<'_>, key: &str, state: &fleet::State) ->
     Ok(())
 }
 
-pub(super) async fn customer(walk: &mut Walk<'_>, key: &str, state: &customers::State) -> Result<(), Stop> {
+pub(super) async fn customer(walk: &mut Replay<'_>, key: &str, state: &customers::State) -> Result<(), Stop> {
     let kept = walk.journal.document(KEY_KIND, key).await?.is_some();
     walk.keys += u64::from(kept);
     walk.note_spelling("customer", key);

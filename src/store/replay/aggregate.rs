@@ -1,7 +1,7 @@
 //! The five contexts as the replay sees them: how events are decoded and folded, and what is checked of one entity. Pure
 //! except for reading documents of other contexts.
 
-use super::{Stop, Walk, across};
+use super::{Replay, Stop, across};
 use crate::domain::{CorruptHistory, customer, fleet, payment, rental, reservation};
 use crate::store::codec::CodecError;
 use crate::store::journal::Context;
@@ -18,7 +18,7 @@ pub(super) trait Aggregate {
     fn evolve(state: Self::State, event: &Self::Event) -> Result<Self::State, CorruptHistory>;
     fn encode_state(state: &Self::State) -> Result<Bytes, CodecError>;
     fn decode_state(body: &[u8]) -> Result<Self::State, StateError>;
-    async fn check(walk: &mut Walk<'_>, key: &str, state: &Self::State) -> Result<(), Stop>;
+    async fn check(walk: &mut Replay<'_>, key: &str, state: &Self::State) -> Result<(), Stop>;
 }
 
 macro_rules! aggregate {
@@ -47,7 +47,7 @@ macro_rules! aggregate {
                 schema::$module::decode_state(body)
             }
 
-            async fn check(walk: &mut Walk<'_>, key: &str, state: &Self::State) -> Result<(), Stop> {
+            async fn check(walk: &mut Replay<'_>, key: &str, state: &Self::State) -> Result<(), Stop> {
                 $check(walk, key, state).await
             }
         }

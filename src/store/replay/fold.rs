@@ -1,7 +1,7 @@
 //! Replays one shard and compares the result with the state documents.
 
 use super::aggregate::Aggregate;
-use super::{Progress, Walk};
+use super::{Progress, Replay};
 use crate::domain::invariants::Violation;
 use crate::store::document::{Causes, StateDocument};
 use crate::store::journal::shard_of;
@@ -23,7 +23,7 @@ pub(super) type Entities<S> = BTreeMap<Arc<str>, Entry<S>>;
 /// Folds the events of a shard. An entity with a corrupt history is reported and left out; `seen` gets every event with the
 /// state after it.
 pub(super) async fn fold<A: Aggregate>(
-    walk: &mut Walk<'_>,
+    walk: &mut Replay<'_>,
     shard: ShardId,
     mut seen: impl FnMut(&A::State, &A::Event),
 ) -> Result<Entities<A::State>, ReadError> {
@@ -85,7 +85,7 @@ fn step<A: Aggregate>(
 
 /// Compares the state documents with the replay if they have this program's schema version; returns how many there are.
 pub(super) async fn compare<A: Aggregate>(
-    walk: &mut Walk<'_>,
+    walk: &mut Replay<'_>,
     entities: &Entities<A::State>,
 ) -> Result<u64, ReadError> {
     let (mut present, is_current) = (0, walk.is_current(A::CONTEXT));

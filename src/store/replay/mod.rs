@@ -9,7 +9,7 @@
 mod across;
 mod aggregate;
 mod fold;
-mod left_over;
+mod orphans;
 mod spellings;
 
 use super::document::StateDocument;
@@ -124,7 +124,7 @@ fn as_far_as_possible(outcome: Result<(), Stop>) -> Result<(), ReadError> {
 }
 
 /// One replay of the whole store.
-struct Walk<'a> {
+struct Replay<'a> {
     journal: &'a dyn Journal,
     report: Report,
     progress: &'a mut (dyn FnMut(Progress) + Send),
@@ -137,7 +137,7 @@ struct Walk<'a> {
     spellings: Spellings,
 }
 
-impl Walk<'_> {
+impl Replay<'_> {
     /// Whether the documents of a kind have this program's schema version.
     fn knows(&self, kind: &str) -> bool {
         self.schemas.iter().filter(|stored| stored.kind.name == kind).all(|stored| stored.compared().is_eq())
@@ -149,7 +149,7 @@ impl Walk<'_> {
     }
 
     /// Reports, once per kind, documents with another schema version.
-    fn tell_schemas(&mut self) {
+    fn report_schemas(&mut self) {
         for StoredSchema { kind, number, .. } in self.schemas.clone() {
             match number.cmp(&kind.schema) {
                 Ordering::Equal => {}
@@ -195,8 +195,8 @@ impl Walk<'_> {
             let after = last.as_ref().map(|(entity, name)| (&**entity, &**name));
             let page = self.journal.timers(shard, after, READ_ROWS_MAX).await?;
             for timer in &page {
-                let at_home = shard_of(&timer.entity, shard_count) == shard.number;
-                if !at_home || self.journal.document(A::STATE_KIND, &timer.entity).await?.is_none() {
+                let in_own_shard = shard_of(&timer.entity, shard_count) == shard.number;
+                if !in_own_shard || self.journal.document(A::STATE_KIND, &timer.entity).await?.is_none() {
                     let detail = format!("the timer {} in shard {shard} is of no entity there", timer.name);
                     self.report.violation(Violation::new("timers_have_entities", &timer.entity, detail));
                 }
@@ -235,9 +235,9 @@ impl Walk<'_> {
             }
         }
         if A::CONTEXT == schema::RESERVATION {
-            self.left_over_reservations(reservations).await?;
+            self.orphan_reservations(reservations).await?;
         }
-        self.left_over(A::STATE_KIND, present, A::CONTEXT, |recorded| Some(Arc::clone(&recorded.event.entity))).await
+        self.orphans(A::STATE_KIND, present, A::CONTEXT, |recorded| Some(Arc::clone(&recorded.event.entity))).await
     }
 
     async fn subscription(&mut self, subscription: Subscription) -> Result<(), ReadError> {
@@ -269,21 +269,22 @@ pub async fn replay(
 ) -> Result<Report, ReadError> {
     let (report, heads, schemas) = (Report::default(), BTreeMap::new(), stored_schemas(journal).await?);
     let spellings = Spellings::default();
-    let mut walk = Walk { journal, report, progress, schemas, heads, timers: None, keys: 0, spellings };
-    walk.tell_schemas();
-    walk.context::<Calendar>(|bookings, state, event| {
-        if let Some(booking) = event.subject().and_then(|subject| state.booking(&subject.reservation_no)) {
-            bookings.insert(booking.subject.reservation_no.as_str().into(), booking.clone());
-        }
-    })
-    .await?;
-    walk.context::<Payment>(|_, _, _| {}).await?;
-    walk.context::<Rental>(|_, _, _| {}).await?;
-    walk.context::<Car>(|_, _, _| {}).await?;
-    walk.context::<Customer>(|_, _, _| {}).await?;
-    walk.left_over_keys().await?;
+    let mut replay = Replay { journal, report, progress, schemas, heads, timers: None, keys: 0, spellings };
+    replay.report_schemas();
+    replay
+        .context::<Calendar>(|bookings, state, event| {
+            if let Some(booking) = event.subject().and_then(|subject| state.booking(&subject.reservation_no)) {
+                bookings.insert(booking.subject.reservation_no.as_str().into(), booking.clone());
+            }
+        })
+        .await?;
+    replay.context::<Payment>(|_, _, _| {}).await?;
+    replay.context::<Rental>(|_, _, _| {}).await?;
+    replay.context::<Car>(|_, _, _| {}).await?;
+    replay.context::<Customer>(|_, _, _| {}).await?;
+    replay.orphan_keys().await?;
     for subscription in subscriptions {
-        walk.subscription(*subscription).await?;
+        replay.subscription(*subscription).await?;
     }
-    Ok(walk.report)
+    Ok(replay.report)
 }

@@ -31,7 +31,7 @@ use engine::meta::Shards;
 use engine::open::{self, Opened};
 use engine::queue::Bounds;
 use engine::release::{self, Shared};
-use engine::wal::Log;
+use engine::wal::Wal;
 use integrity::acknowledged_count::AcknowledgedCount;
 use parking_lot::Mutex;
 use std::fs::File;
@@ -41,7 +41,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How long closing a refused store is waited for.
-const END_WAIT: Duration = Duration::from_secs(5);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
 pub struct SledSettings {
@@ -101,11 +101,11 @@ impl SledJournal {
         let opened = catch_panic(|| open::open_or_create(path, &configured, options.cache_bytes, options.create, true));
         let opened = opened.unwrap_or_else(|panicked| Err(panicked.while_opening(path)))?;
         let journal = Self::start(opened, options)?;
-        if let Err(error) = journal.prove() {
+        if let Err(error) = journal.verify_on_open() {
             // Failed, so that closing writes no checkpoint: a refused store is left as it is.
             journal.core.fail("the store was refused");
             // Not by dropping it: closing sled may fail as well.
-            journal.release().block(END_WAIT);
+            journal.release().block(CLOSE_TIMEOUT);
             return Err(error);
         }
         Ok(journal)
@@ -122,31 +122,31 @@ impl SledJournal {
         let acknowledged_count = AcknowledgedCount::open(path).map_err(|error| OpenError::io(path, error))?;
         let parts = (opened.shards, opened.heads, opened.state, opened.persisted);
         let core = Core::new(Shared::new(Arc::new(opened.database)), parts, options.bounds());
-        Ok(Self::reading(core, "the journal is open for inspection only", acknowledged_count.noted()))
+        Ok(Self::read_only(core, "the journal is open for inspection only", acknowledged_count.noted()))
     }
 
     /// A read-only journal, which refuses appends for this reason.
-    fn reading(core: Arc<Core>, why: &str, acknowledged: u64) -> Self {
+    fn read_only(core: Arc<Core>, why: &str, acknowledged: u64) -> Self {
         core.queue.close(why);
         core.finished.send_replace(true);
         Self { core, committer: Mutex::new(None), acknowledged }
     }
 
     /// Compares the events with the acknowledged count, and checks that the disk takes a write.
-    fn prove(&self) -> Result<(), OpenError> {
+    fn verify_on_open(&self) -> Result<(), OpenError> {
         let core = &self.core;
         let found = core.heads.values().map(|head| *head.borrow()).sum();
         // Cannot fail: nothing has released the store yet.
         let Ok(database) = core.database() else { return Ok(()) };
         if self.acknowledged > found {
-            let (path, kept) = (database.directory.path().to_path_buf(), database.directory.kept_log());
+            let (path, kept) = (database.directory.path().to_path_buf(), database.directory.log_copy());
             return Err(OpenError::Lost { path, acknowledged: self.acknowledged, found, kept });
         }
         // Do not serve from a disk that takes no writes. The sync also flushes the disk's own cache: what was read before is
         // durable from now on.
-        database.describe(&core.shards)?;
+        database.write_metadata(&core.shards)?;
         database.directory.mark_current()?;
-        database.directory.forget_kept_log()
+        database.directory.remove_log_copy()
     }
 
     fn start(opened: Opened, options: &SledSettings) -> Result<Self, OpenError> {
@@ -158,7 +158,7 @@ impl SledJournal {
         let io = |error| OpenError::io(&path, error);
         let acknowledged_count = AcknowledgedCount::open(&path).map_err(io)?;
         let acknowledged = acknowledged_count.noted();
-        let log = Log::open(&path, last_record).map_err(io)?;
+        let log = Wal::open(&path, last_record).map_err(io)?;
         let writer = Writer { core: Arc::clone(&core), files: log.files(), sync: Arc::clone(&options.sync) };
         let threads = Threads::start(&writer).map_err(io)?;
         let committer = Committer {

@@ -8,7 +8,7 @@ use crate::store::journal::{
 };
 use crate::store::record::Snapshot;
 use crate::store::sled::engine::keys::{self, ShardCode};
-use crate::store::sled::engine::plan::{Job, Prepared, Reply, TimerChange};
+use crate::store::sled::engine::plan::{EncodedAppend, Job, Reply, TimerChange};
 use crate::store::{bounds, envelope};
 use crate::trace;
 use bytes::Bytes;
@@ -26,7 +26,7 @@ impl Core {
     }
 
     /// Checks and encodes an append without looking at stored state; also returns roughly how many bytes it has.
-    fn prepare(&self, append: Append) -> Result<(Prepared, usize), AppendError> {
+    fn prepare(&self, append: Append) -> Result<(EncodedAppend, usize), AppendError> {
         let bytes = bounds::append(&append).map_err(AppendError::Invalid)?;
         let shard = self.code(append.shard)?;
         let encode = |event| {
@@ -43,7 +43,7 @@ impl Core {
             (keys::named(keys::INDEX, write.index, &write.key), value)
         });
         let timers = append.timers.into_iter();
-        let prepared = Prepared {
+        let prepared = EncodedAppend {
             shard,
             epoch: append.epoch,
             expected_head: append.expected_head,

@@ -20,7 +20,7 @@ const CLEAR_ROWS: usize = 1000;
 const BEHIND_MAX: usize = 4;
 /// for this long at most. The thread blocks, which happens only when the disk is far behind.
 const BEHIND_WAIT: Duration = Duration::from_secs(1);
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 pub struct SledViews {
     core: Arc<Core>,
@@ -63,7 +63,7 @@ impl SledViews {
             let bytes = self.core.state.bytes();
             if bytes > self.core.checkpoint_bytes {
                 // With a full queue the committer looks anyway.
-                drop(self.core.queue.push(Job::Look, 0));
+                drop(self.core.queue.push(Job::Wake, 0));
             }
             if bytes <= self.core.checkpoint_bytes.saturating_mul(BEHIND_MAX) {
                 self.core.state.put(changes);
@@ -72,7 +72,7 @@ impl SledViews {
             if begun.elapsed() > BEHIND_WAIT {
                 return Err(ReadError::Unavailable("earlier changes are still being written".to_owned()));
             }
-            std::thread::sleep(LOOK_AGAIN);
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 

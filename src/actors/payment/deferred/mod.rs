@@ -62,12 +62,12 @@ impl DeferredPayments {
     }
 
     pub(super) fn reschedule(&self, payment_no: &PaymentNo, wait_ms: u64) {
-        let (wait, jitter, now) = (Duration::from_millis(wait_ms), entropy::unit(), Instant::now());
+        let (wait, jitter, now) = (Duration::from_millis(wait_ms), entropy::random_unit(), Instant::now());
         self.with(|retry_queue| retry_queue.reschedule(payment_no, wait, jitter, now));
     }
 
     pub(super) fn resume(&self, payment_no: &PaymentNo) {
-        let (wait, jitter, now) = (Duration::from_millis(RESUMED_MS), entropy::unit(), Instant::now());
+        let (wait, jitter, now) = (Duration::from_millis(RESUMED_MS), entropy::random_unit(), Instant::now());
         self.with(|retry_queue| retry_queue.resume(payment_no, wait, jitter, now));
     }
 

@@ -151,8 +151,8 @@ impl Policy {
         let concurrency = self.limits.concurrency_max.max(1);
         let outcomes: Vec<GroupOutcome> = stream::iter(groups).map(run).buffer_unordered(concurrency).collect().await;
         for outcome in outcomes {
-            if let Some(stays_before) = self.conclude(shard, &mut parking, outcome) {
-                handled = handled.min(stays_before - 1);
+            if let Some(retry_from) = self.conclude(shard, &mut parking, outcome) {
+                handled = handled.min(retry_from - 1);
             }
         }
         self.save(shard, handled, &mut parking).await?;
@@ -207,7 +207,7 @@ impl Policy {
                         }
                         HandlerError::Retry(reason) | HandlerError::NotYet { reason, .. } => {
                             tracing::debug!(subscription, %shard, position, reason, "parked event deferred");
-                            parking.wait_shortly(&target, now);
+                            parking.retry_soon(&target, now);
                         }
                     }
                     break;
@@ -242,7 +242,7 @@ impl Subscriber for Policy {
         self.handle_batch(shard, batch).boxed()
     }
 
-    fn tend(&self, shard: ShardId) -> BoxFuture<'_, Result<(), HandlerError>> {
+    fn on_round(&self, shard: ShardId) -> BoxFuture<'_, Result<(), HandlerError>> {
         self.tend_parked(shard).boxed()
     }
 

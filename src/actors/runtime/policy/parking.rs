@@ -111,7 +111,7 @@ impl Parking {
     }
 
     /// The target could not be asked, which is no failure of the target: its wait does not grow.
-    pub(super) fn wait_shortly(&mut self, target: &str, now: Instant) {
+    pub(super) fn retry_soon(&mut self, target: &str, now: Instant) {
         if let Some(parked) = self.targets.get_mut(target) {
             parked.next = Some(now + self.retry.wait(0));
         }
@@ -200,7 +200,7 @@ mod tests {
         let (mut parking, mut now) = (parking(), Instant::now());
         assert!(parking.park("a", 1));
         for _ in 0..10 {
-            parking.wait_shortly("a", now);
+            parking.retry_soon("a", now);
             now += std::time::Duration::from_millis(100);
             assert_eq!(parking.due(now), ["a"]);
         }

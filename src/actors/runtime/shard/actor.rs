@@ -3,7 +3,7 @@
 use super::super::metric;
 use super::passivation::{self, Candidate, IDLE_TICKS, IdleClock};
 use super::quarantine::Quarantine;
-use crate::actors::runtime::admission::{EntityGate, Scope, rejections_total};
+use crate::actors::runtime::admission::{EntityLimit, Scope, rejections_total};
 use crate::actors::runtime::ask::{AskError, Envelope, Slot};
 use crate::actors::runtime::clock::Clock;
 use crate::actors::runtime::entity::{Entity, entity_hash};
@@ -65,8 +65,8 @@ pub(in crate::actors::runtime) struct ShardState<E: Entity> {
     /// The key that each actor serves.
     keys: HashMap<ActorId, Arc<str>>,
     /// A pool of actors without an entity: reusing one is ten times as fast as starting one.
-    spares: Vec<ActorRef<Envelope<E>>>,
-    leaving: BTreeMap<Arc<str>, Leaving<E>>,
+    pool: Vec<ActorRef<Envelope<E>>>,
+    stopping: BTreeMap<Arc<str>, Leaving<E>>,
     /// Actors of earlier writers that have not ended yet, with the time at which they are killed.
     retired: Vec<(Instant, ActorCell)>,
     quarantine: Quarantine,
@@ -178,8 +178,8 @@ impl<E: Entity> ShardState<E> {
             attempt: 0,
             owned_at: Instant::now(),
             keys: HashMap::new(),
-            spares: Vec::new(),
-            leaving: BTreeMap::new(),
+            pool: Vec::new(),
+            stopping: BTreeMap::new(),
             retired: Vec::new(),
             quarantine,
             idle_clock: IdleClock::default(),
@@ -204,7 +204,7 @@ impl<E: Entity> ShardState<E> {
     /// Routes an ask to its entity, which is started if necessary.
     async fn route(&mut self, key: Arc<str>, envelope: Envelope<E>) {
         let Some(env) = self.env.clone() else { return envelope.port.unavailable() };
-        if self.leaving.contains_key(&key) {
+        if self.stopping.contains_key(&key) {
             return self.keep(&key, envelope);
         }
         if let Some(retry_after_ms) = self.quarantine.remaining_ms(&key, Instant::now()) {
@@ -213,10 +213,10 @@ impl<E: Entity> ShardState<E> {
         if let Some(slot) = self.shard().look(|table| table.get(&key).cloned()) {
             return self.deliver(&key, &slot, envelope);
         }
-        if !self.make_room() {
+        if !self.evict_if_full() {
             return self.overloaded(envelope, Scope::Shard);
         }
-        let actor = match self.spares.pop() {
+        let actor = match self.pool.pop() {
             Some(actor) => actor,
             None => match Actor::spawn_linked(None, EntityActor::<E>::new(), env, self.myself.get_cell()).await {
                 Ok((actor, _)) => actor,
@@ -227,7 +227,7 @@ impl<E: Entity> ShardState<E> {
             },
         };
         let limits = self.limits();
-        let gate = Arc::new(EntityGate::new(limits.entity_in_flight_max, limits.entity_internal_reserve));
+        let gate = Arc::new(EntityLimit::new(limits.entity_in_flight_max, limits.entity_internal_reserve));
         let slot = Arc::new(Slot { key: Arc::clone(&key), actor, gate });
         self.keys.insert(slot.actor.get_id(), Arc::clone(&key));
         self.shard().change(|table| table.insert(Arc::clone(&key), Arc::clone(&slot)));
@@ -250,29 +250,29 @@ impl<E: Entity> ShardState<E> {
     /// Takes an entity out of the table; asks for it wait until it has ended.
     fn leave(&mut self, key: &Arc<str>, cell: ActorCell) {
         self.shard().change(|table| table.remove(key));
-        self.leaving.insert(Arc::clone(key), Leaving { cell, stuck: false, waiting: Vec::new() });
+        self.stopping.insert(Arc::clone(key), Leaving { cell, stuck: false, waiting: Vec::new() });
     }
 
     fn keep(&mut self, key: &Arc<str>, envelope: Envelope<E>) {
         let limits = self.limits();
         let waiting_max = limits.entity_in_flight_max.saturating_add(limits.entity_internal_reserve) as usize;
-        match self.leaving.get_mut(key) {
-            Some(leaving) if leaving.stuck => envelope.port.unavailable(),
-            Some(leaving) if leaving.waiting.len() < waiting_max => leaving.waiting.push(envelope),
+        match self.stopping.get_mut(key) {
+            Some(stopping) if stopping.stuck => envelope.port.unavailable(),
+            Some(stopping) if stopping.waiting.len() < waiting_max => stopping.waiting.push(envelope),
             Some(_) => self.overloaded(envelope, Scope::Entity),
             None => envelope.port.unavailable(),
         }
     }
 
     /// Passivates the least recently used entities when too many are live; returns whether one more may be.
-    fn make_room(&mut self) -> bool {
+    fn evict_if_full(&mut self) -> bool {
         let live_max = self.limits().live_entities_max.max(1);
-        if self.spares.is_empty() && self.keys.len() - self.leaving.len().min(self.keys.len()) >= live_max {
+        if self.pool.is_empty() && self.keys.len() - self.stopping.len().min(self.keys.len()) >= live_max {
             // A few at once, so that the search is amortised.
             let keys = passivation::least_recent(self.candidates(), live_max / 16 + 1);
             self.take_actors(&keys);
         }
-        !self.spares.is_empty() || self.keys.len() < live_max.saturating_mul(2)
+        !self.pool.is_empty() || self.keys.len() < live_max.saturating_mul(2)
     }
 
     /// Passivates idle entities and keeps their actors for reuse: all state is in the journal.
@@ -286,7 +286,7 @@ impl<E: Entity> ShardState<E> {
             });
             let Some(slot) = slot else { continue };
             self.keys.remove(&slot.actor.get_id());
-            self.spares.push(slot.actor.clone());
+            self.pool.push(slot.actor.clone());
             ownership_changes += 1;
         }
         metrics::counter!(metric::ENTITY_PASSIVATIONS, "context" => E::CONTEXT.0, "reason" => "capacity")
@@ -314,18 +314,18 @@ impl<E: Entity> ShardState<E> {
     }
 
     /// Stops the pooled actors.
-    fn let_spares_go(&mut self) {
+    fn stop_pooled(&mut self) {
         let overdue = Instant::now() + Duration::from_millis(self.limits().append_ms_max);
-        for spare in self.spares.drain(..) {
-            drop(spare.drain());
-            self.retired.push((overdue, spare.get_cell()));
+        for pooled in self.pool.drain(..) {
+            drop(pooled.drain());
+            self.retired.push((overdue, pooled.get_cell()));
         }
     }
 
     /// Handles the end of an entity's actor.
     async fn gone(&mut self, who: &ActorCell, failed: bool) {
         self.retired.retain(|(_, cell)| cell.get_id() != who.get_id());
-        self.spares.retain(|spare| spare.get_id() != who.get_id());
+        self.pool.retain(|pooled| pooled.get_id() != who.get_id());
         let Some(key) = self.keys.remove(&who.get_id()) else { return };
         self.shard().change(|table| {
             if table.get(&key).is_some_and(|slot| slot.actor.get_id() == who.get_id()) {
@@ -335,10 +335,10 @@ impl<E: Entity> ShardState<E> {
         if failed {
             self.failed(&key);
         }
-        if self.leaving.get(&key).is_some_and(|leaving| leaving.cell.get_id() == who.get_id())
-            && let Some(leaving) = self.leaving.remove(&key)
+        if self.stopping.get(&key).is_some_and(|stopping| stopping.cell.get_id() == who.get_id())
+            && let Some(stopping) = self.stopping.remove(&key)
         {
-            for envelope in leaving.waiting {
+            for envelope in stopping.waiting {
                 // Boxed: routing may start an entity, and that future is large.
                 Box::pin(self.route(Arc::clone(&key), envelope)).await;
             }
@@ -375,7 +375,7 @@ impl<E: Entity> ShardState<E> {
 
     fn retire(&mut self) {
         let slots = self.shard().change(std::mem::take);
-        let leaving = std::mem::take(&mut self.leaving);
+        let stopping = std::mem::take(&mut self.stopping);
         self.keys.clear();
         let overdue = Instant::now() + Duration::from_millis(self.limits().append_ms_max);
         // In a fixed order, so that a simulation can repeat it.
@@ -383,9 +383,9 @@ impl<E: Entity> ShardState<E> {
             drop(slot.actor.drain());
             self.retired.push((overdue, slot.actor.get_cell()));
         }
-        self.let_spares_go();
+        self.stop_pooled();
         // The asks that waited for them answer themselves when dropped.
-        self.retired.extend(leaving.into_values().map(|leaving| (overdue, leaving.cell)));
+        self.retired.extend(stopping.into_values().map(|stopping| (overdue, stopping.cell)));
     }
 
     fn own_later(&mut self) {
@@ -440,8 +440,8 @@ impl<E: Entity> ShardState<E> {
             tracing::error!(context = stuck.context, handler = %stuck, "stuck entity killed");
             slot.actor.kill();
             self.leave(&stuck.key, slot.actor.get_cell());
-            if let Some(leaving) = self.leaving.get_mut(&stuck.key) {
-                leaving.stuck = true;
+            if let Some(stopping) = self.stopping.get_mut(&stuck.key) {
+                stopping.stuck = true;
             }
             self.failed(&stuck.key);
         }
@@ -451,7 +451,7 @@ impl<E: Entity> ShardState<E> {
         if let Some(before) = self.idle_clock.tick(self.shard().gate.admitted()) {
             let keys = passivation::idle(self.candidates(), before);
             self.passivate(&keys, "idle");
-            self.let_spares_go();
+            self.stop_pooled();
         }
         let now = Instant::now();
         self.quarantine.tidy(now);
@@ -478,8 +478,8 @@ impl<E: Entity> ShardState<E> {
             let mut keys: Vec<_> = self.shard().look(|table| table.keys().cloned().collect());
             keys.sort_unstable();
             self.passivate(&keys, "shutdown");
-            self.let_spares_go();
-            let cells: Vec<_> = self.leaving.values().map(|leaving| leaving.cell.clone()).collect();
+            self.stop_pooled();
+            let cells: Vec<_> = self.stopping.values().map(|stopping| stopping.cell.clone()).collect();
             let retired: Vec<_> = self.retired.drain(..).map(|(_, cell)| cell).collect();
             for cell in cells.into_iter().chain(retired) {
                 drop(cell.wait(Some(until.saturating_duration_since(Instant::now()))).await);

@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The most failing entities of one shard that are tracked. Beyond it, a failing entity is only restarted.
-const TROUBLES_MAX: usize = 4_096;
+const TRACKED_MAX: usize = 4_096;
 
 #[derive(Debug)]
-struct Trouble {
+struct FailureRecord {
     failures: u32,
     window_ends: Instant,
     /// Quarantines in a row without recovery.
@@ -25,28 +25,28 @@ pub(super) struct Quarantine {
     failures_max: u32,
     window: Duration,
     backoff: Backoff,
-    troubles: HashMap<Arc<str>, Trouble>,
+    problems: HashMap<Arc<str>, FailureRecord>,
 }
 
 impl Quarantine {
     pub(super) fn new(failures_max: u32, window_ms: u64, backoff: Backoff) -> Self {
         let window = Duration::from_millis(window_ms);
-        Self { failures_max: failures_max.max(1), window, backoff, troubles: HashMap::new() }
+        Self { failures_max: failures_max.max(1), window, backoff, problems: HashMap::new() }
     }
 
     /// Records a failure; returns for how long the entity is quarantined now, if it is.
     pub(super) fn failed(&mut self, key: &Arc<str>, now: Instant) -> Option<Duration> {
-        if !self.troubles.contains_key(key) && self.troubles.len() >= TROUBLES_MAX {
+        if !self.problems.contains_key(key) && self.problems.len() >= TRACKED_MAX {
             self.tidy(now);
-            if self.troubles.len() >= TROUBLES_MAX {
+            if self.problems.len() >= TRACKED_MAX {
                 return None;
             }
         }
         let window_ends = now + self.window;
-        let fresh = Trouble { failures: 0, window_ends, level: 0, until: None };
-        let trouble = self.troubles.entry(Arc::clone(key)).or_insert(fresh);
+        let fresh = FailureRecord { failures: 0, window_ends, level: 0, until: None };
+        let trouble = self.problems.entry(Arc::clone(key)).or_insert(fresh);
         if now >= trouble.window_ends {
-            *trouble = Trouble { failures: 0, window_ends, level: 0, until: None };
+            *trouble = FailureRecord { failures: 0, window_ends, level: 0, until: None };
         }
         trouble.failures += 1;
         // After a quarantine the first failure leads to the next one.
@@ -63,13 +63,13 @@ impl Quarantine {
 
     /// How long an entity is still quarantined, or `None`.
     pub(super) fn remaining_ms(&self, key: &str, now: Instant) -> Option<u64> {
-        let until = self.troubles.get(key)?.until?;
+        let until = self.problems.get(key)?.until?;
         (until > now).then(|| millis(until - now))
     }
 
     /// Drops entries whose window has ended.
     pub(super) fn tidy(&mut self, now: Instant) {
-        self.troubles.retain(|_, trouble| trouble.window_ends > now);
+        self.problems.retain(|_, trouble| trouble.window_ends > now);
     }
 }
 
@@ -103,6 +103,6 @@ mod tests {
         assert_eq!(quarantine.failed(&key, start), None);
         assert_eq!(quarantine.failed(&key, start + ms(1_000)), None);
         quarantine.tidy(start + ms(5_000));
-        assert!(quarantine.troubles.is_empty());
+        assert!(quarantine.problems.is_empty());
     }
 }

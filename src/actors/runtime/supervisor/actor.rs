@@ -2,7 +2,7 @@
 
 use super::super::metric;
 use super::board::ChildStatus;
-use super::restart::{RestartHistory, Verdict};
+use super::restart::{Decision, RestartHistory};
 use super::{ChildSpec, ControlError, SupervisorSpec};
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::time::Duration;
@@ -19,18 +19,21 @@ pub type Done = oneshot::Sender<Result<(), ControlError>>;
 pub enum SupervisorMessage {
     /// Stop a child and leave it stopped.
     Hold {
+        /// The name of the child.
         name: String,
         /// Sent once it has stopped.
         done: Done,
     },
     /// Kill a child; it is restarted after the shortest wait, and its end does not count as a failure.
     Kill {
+        /// The name of the child.
         name: String,
         /// Sent once it has ended, or after a second.
         done: Done,
     },
     /// Start a child that is held or down, and clear its restart history.
     Resume {
+        /// The name of the child.
         name: String,
         /// Sent once it has been started.
         done: Done,
@@ -233,14 +236,14 @@ impl SupervisorState {
         child.generation += 1;
         let (context, name) = (child.spec.context.clone(), child.spec.name.clone());
         let killed = std::mem::take(&mut child.killed);
-        let verdict = if killed { child.history.excused() } else { child.history.failed(now) };
+        let verdict = if killed { child.history.restart_uncounted() } else { child.history.failed(now) };
         let wait = match verdict {
-            Verdict::Restart(wait) => {
+            Decision::Restart(wait) => {
                 child.phase = Phase::Restarting;
                 tracing::warn!(%context, child = %name, reason, ?wait, "child restarting");
                 wait
             }
-            Verdict::Down(wait) => {
+            Decision::Down(wait) => {
                 child.phase = Phase::Down { until: now + wait };
                 tracing::error!(%context, child = %name, reason, ?wait, "child down");
                 wait
@@ -288,7 +291,7 @@ impl SupervisorState {
     async fn resume(&mut self, name: &str) -> Result<(), ControlError> {
         let index = self.find(name)?;
         let Some(child) = self.children.get_mut(index) else { return Ok(()) };
-        child.history.forget();
+        child.history.reset();
         if child.cell.is_none() && !self.stopping {
             child.generation += 1;
             child.phase = Phase::Restarting;

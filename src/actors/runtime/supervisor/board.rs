@@ -18,11 +18,11 @@ pub struct ChildStatus {
 
 /// The status of all children of one supervisor.
 #[derive(Debug, Default)]
-pub struct Board {
+pub struct StatusBoard {
     children: Mutex<Vec<ChildStatus>>,
 }
 
-impl Board {
+impl StatusBoard {
     /// A copy, in the order of the children; empty before the supervisor has started.
     pub fn children(&self) -> Vec<ChildStatus> {
         self.children.lock().clone()

@@ -6,7 +6,7 @@ mod board;
 mod restart;
 
 pub use actor::{Supervisor, SupervisorMessage};
-pub use board::{Board, ChildStatus};
+pub use board::{ChildStatus, StatusBoard};
 
 use super::limits::RestartLimits;
 use futures_util::future::BoxFuture;
@@ -74,7 +74,7 @@ pub struct SupervisorSpec {
     /// Counted for each child by itself.
     pub limits: RestartLimits,
     /// Where the supervisor writes the status of its children.
-    pub board: Arc<Board>,
+    pub board: Arc<StatusBoard>,
 }
 
 /// Why a child was not held, killed or resumed.

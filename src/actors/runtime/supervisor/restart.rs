@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Decision {
     /// Restart it after this wait.
     Restart(Duration),
     /// It has exceeded its restart intensity: leave it down for this long.
@@ -28,7 +28,7 @@ impl RestartHistory {
         Self { limits, failures: VecDeque::new(), downs: 0, down_until: None }
     }
 
-    pub(super) fn failed(&mut self, now: Instant) -> Verdict {
+    pub(super) fn failed(&mut self, now: Instant) -> Decision {
         let window = Duration::from_millis(self.limits.window_ms);
         while self.failures.front().is_some_and(|&at| at + window <= now) {
             self.failures.pop_front();
@@ -39,21 +39,21 @@ impl RestartHistory {
         if self.failures.len() < self.limits.restarts_max as usize {
             let attempt = u32::try_from(self.failures.len()).unwrap_or(u32::MAX);
             self.failures.push_back(now);
-            return Verdict::Restart(self.limits.restart.wait(attempt));
+            return Decision::Restart(self.limits.restart.wait(attempt));
         }
         let wait = self.limits.down.wait(self.downs);
         self.failures.clear();
         self.downs = self.downs.saturating_add(1);
         self.down_until = Some(now + wait);
-        Verdict::Down(wait)
+        Decision::Down(wait)
     }
 
     /// An operator killed the child, which is no failure: it is restarted after the shortest wait.
-    pub(super) fn excused(&self) -> Verdict {
-        Verdict::Restart(self.limits.restart.wait(0))
+    pub(super) fn restart_uncounted(&self) -> Decision {
+        Decision::Restart(self.limits.restart.wait(0))
     }
 
-    pub(super) fn forget(&mut self) {
+    pub(super) fn reset(&mut self) {
         *self = Self::new(self.limits);
     }
 }
@@ -76,13 +76,13 @@ mod tests {
     #[test]
     fn more_failures_than_borne_take_the_child_down_and_a_relapse_for_longer() {
         let (mut history, start) = (history(), Instant::now());
-        assert!(matches!(history.failed(start), Verdict::Restart(_)));
-        assert!(matches!(history.failed(start), Verdict::Restart(_)));
-        let Verdict::Down(first) = history.failed(start) else { panic!("still restarted") };
+        assert!(matches!(history.failed(start), Decision::Restart(_)));
+        assert!(matches!(history.failed(start), Decision::Restart(_)));
+        let Decision::Down(first) = history.failed(start) else { panic!("still restarted") };
         let again = start + first;
         history.failed(again);
         history.failed(again);
-        let Verdict::Down(second) = history.failed(again) else { panic!("still restarted") };
+        let Decision::Down(second) = history.failed(again) else { panic!("still restarted") };
         assert!(second > first, "{first:?} {second:?}");
     }
 
@@ -90,16 +90,18 @@ mod tests {
     fn an_end_that_was_asked_for_is_never_held_against_the_child() {
         let (mut history, start) = (history(), Instant::now());
         for _ in 0..100 {
-            assert!(matches!(history.excused(), Verdict::Restart(wait) if wait <= Duration::from_millis(10)));
+            assert!(
+                matches!(history.restart_uncounted(), Decision::Restart(wait) if wait <= Duration::from_millis(10))
+            );
         }
-        assert!(matches!(history.failed(start), Verdict::Restart(_)));
+        assert!(matches!(history.failed(start), Decision::Restart(_)));
     }
 
     #[test]
     fn failures_that_are_far_apart_are_borne_for_ever() {
         let (mut history, mut now) = (history(), Instant::now());
         for _ in 0..20 {
-            assert!(matches!(history.failed(now), Verdict::Restart(_)));
+            assert!(matches!(history.failed(now), Decision::Restart(_)));
             now += Duration::from_millis(600);
         }
     }

@@ -40,7 +40,7 @@ const READS_PER_TURN: usize = 64;
 const GATHERED_WITHIN: Duration = Duration::from_millis(200);
 /// How often it checks whether they have come. It does not hurry the followers, which make rows for many events at
 /// once.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// How many entries of its own context a reservation has, about.
 const ENTRIES_OF_A_RESERVATION: usize = 3;
 
@@ -265,7 +265,7 @@ impl Reader {
             if ends {
                 return;
             }
-            sleep(LOOK_AGAIN).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 

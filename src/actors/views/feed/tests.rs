@@ -267,7 +267,7 @@ async fn rows_that_do_not_come_hold_up_the_others_for_a_moment_only() {
     world.rows_come(&[rented]);
     let begun = Instant::now();
     told(&mut live, &[Kind::Rented]).await;
-    assert!(begun.elapsed() < GATHERED_WITHIN + 2 * LOOK_AGAIN, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < GATHERED_WITHIN + 2 * POLL_INTERVAL, "{:?}", begun.elapsed());
     world.rows_come(&[approved]);
     told(&mut live, &[Kind::PaymentApproved]).await;
 }

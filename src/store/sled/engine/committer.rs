@@ -6,10 +6,10 @@
 
 use super::Core;
 use super::checkpoint::{Task, Threads, Writer};
-use super::plan::{Begun, Commit, Job, Plan, ShardStates, Stored};
+use super::plan::{CheckpointReply, Commit, Job, Plan, ShardStates, Stored};
 use super::queue::Bounds;
 use super::state::Trees;
-use super::wal::Log;
+use super::wal::Wal;
 use crate::store::sled::integrity::acknowledged_count::AcknowledgedCount;
 use crate::trace;
 use metrics::{counter, gauge, histogram};
@@ -27,23 +27,23 @@ const IDLE_SHARE: usize = 64;
 /// or the log has more files than this: every start begins one.
 const FILES_MAX: usize = 8;
 /// The longest delay of a commit while a checkpoint is behind, before commits stall completely.
-const SLOWED_MAX: Duration = Duration::from_millis(10);
+const DELAY_MAX: Duration = Duration::from_millis(10);
 /// How often it is checked whether the checkpoint has ended.
-const LOOK_AGAIN: Duration = Duration::from_millis(1);
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// After a commit of so many jobs the next one begins so long after it at the earliest: under load a larger group is better,
 /// since a sync costs as much processor time as several jobs.
-const PACE: [(usize, Duration); 2] = [(24, Duration::from_millis(1)), (12, Duration::from_micros(500))];
+const COMMIT_SPACING: [(usize, Duration); 2] = [(24, Duration::from_millis(1)), (12, Duration::from_micros(500))];
 
 fn pace(jobs: usize) -> Duration {
-    PACE.iter().find(|(busy, _)| jobs >= *busy).map_or(Duration::ZERO, |(_, pace)| *pace)
+    COMMIT_SPACING.iter().find(|(busy, _)| jobs >= *busy).map_or(Duration::ZERO, |(_, pace)| *pace)
 }
 
 pub(crate) struct Committer {
     pub core: Arc<Core>,
     pub trees: Trees,
     pub shards: ShardStates,
-    pub log: Log,
+    pub log: Wal,
     pub threads: Threads,
     pub writer: Writer,
     pub acknowledged_count: AcknowledgedCount,
@@ -96,12 +96,12 @@ impl Committer {
         }
         let begun = Instant::now();
         let over = u32::try_from((bytes - enough.min(bytes)) * 16 / enough.max(1)).unwrap_or(16).min(16);
-        std::thread::sleep(SLOWED_MAX * over / 16);
+        std::thread::sleep(DELAY_MAX * over / 16);
         while self.core.state.bytes() >= enough.saturating_mul(2)
             && self.core.state.is_frozen()
             && self.core.failed().is_none()
         {
-            std::thread::sleep(LOOK_AGAIN);
+            std::thread::sleep(POLL_INTERVAL);
         }
         histogram!("rentcar_journal_write_stall_seconds").record(begun.elapsed().as_secs_f64());
         if self.core.state.bytes() >= enough.saturating_mul(2) {
@@ -116,13 +116,13 @@ impl Committer {
     }
 
     /// Starts a checkpoint of everything committed, unless the last one is not written yet.
-    fn checkpoint_now(&self) -> Begun {
+    fn checkpoint_now(&self) -> CheckpointReply {
         let is_frozen = self.core.state.is_frozen();
         match (self.begin_checkpoint(), is_frozen) {
-            (true, _) => Begun::UpTo(self.log.last()),
-            (false, true) => Begun::NotYet,
+            (true, _) => CheckpointReply::Watermark(self.log.last()),
+            (false, true) => CheckpointReply::Busy,
             // Only the committer freezes the memtable, so it was empty.
-            (false, false) => Begun::UpTo(0),
+            (false, false) => CheckpointReply::Watermark(0),
         }
     }
 
@@ -131,7 +131,7 @@ impl Committer {
         let Self { core, log, threads, writer, trees, .. } = self;
         drop(threads);
         drop(trees);
-        if let Err(error) = writer.files.put_back() {
+        if let Err(error) = writer.files.release_preallocated() {
             tracing::warn!(%error, "obsolete log file not removed");
         }
         if core.failed().is_none()
@@ -179,7 +179,7 @@ impl Committer {
             return Ok(());
         }
         self.log.append(&commit.writes).map_err(|error| format!("the log cannot be written: {error}"))?;
-        if self.log.wants_next() {
+        if self.log.should_preallocate() {
             self.threads.prepare();
         }
         if !commit.durable {

@@ -52,7 +52,7 @@ impl Database {
     }
 
     /// Durably writes the description of the store, without marking it as complete.
-    pub(crate) fn describe(&self, shards: &Shards) -> Result<(), OpenError> {
+    pub(crate) fn write_metadata(&self, shards: &Shards) -> Result<(), OpenError> {
         self.trees.plain.insert([keys::META], shards.encode()).map_err(|error| self.error(error))?;
         self.make_durable(File::sync_all).map_err(|error| self.state_error(error))
     }
@@ -78,7 +78,7 @@ impl Database {
     }
 
     /// The store's shards; they must be the configured ones, in any order.
-    pub(crate) fn recognise(&self, configured: &Shards) -> Result<Shards, OpenError> {
+    pub(crate) fn read_metadata(&self, configured: &Shards) -> Result<Shards, OpenError> {
         let bytes = self.trees.plain.get([keys::META]).map_err(|error| self.error(error))?;
         let bytes = bytes.ok_or_else(|| OpenError::damaged(self.path(), "its description is missing"))?;
         let stored = meta::decode(&bytes).map_err(|_| OpenError::damaged(self.path(), "its description is damaged"))?;

@@ -17,7 +17,7 @@
 //!
 //! Frames of events are plain keys in sled, everything else is in the sorted runs of the `state`.
 
-use crate::store::cursor::{Cursor, Short};
+use crate::store::cursor::{Cursor, UnexpectedEnd};
 
 pub(crate) const META: u8 = b'm';
 pub(crate) const EVENTS: u8 = b'e';
@@ -122,55 +122,55 @@ pub(crate) fn end_of(prefix: &[u8]) -> Vec<u8> {
     end
 }
 
-fn text(bytes: &[u8]) -> Result<String, Short> {
-    String::from_utf8(bytes.to_vec()).map_err(|_| Short)
+fn text(bytes: &[u8]) -> Result<String, UnexpectedEnd> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| UnexpectedEnd)
 }
 
-fn split(bytes: &[u8]) -> Result<(String, &[u8]), Short> {
-    let end = bytes.iter().position(|&byte| byte == 0).ok_or(Short)?;
+fn split(bytes: &[u8]) -> Result<(String, &[u8]), UnexpectedEnd> {
+    let end = bytes.iter().position(|&byte| byte == 0).ok_or(UnexpectedEnd)?;
     Ok((text(&bytes[..end])?, &bytes[end + 1..]))
 }
 
-fn shard(cursor: &mut Cursor<'_>) -> Result<ShardCode, Short> {
+fn shard(cursor: &mut Cursor<'_>) -> Result<ShardCode, UnexpectedEnd> {
     Ok(ShardCode { context: cursor.u8()?, number: cursor.u16()? })
 }
 
-fn after_table(key: &[u8]) -> Result<Cursor<'_>, Short> {
+fn after_table(key: &[u8]) -> Result<Cursor<'_>, UnexpectedEnd> {
     let mut cursor = Cursor::new(key);
     cursor.u8()?;
     Ok(cursor)
 }
 
-fn rest<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], Short> {
+fn rest<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], UnexpectedEnd> {
     cursor.take(cursor.left())
 }
 
 /// The shard and the first position in a frame's key.
-pub(crate) fn parse_frame(key: &[u8]) -> Result<(ShardCode, u64), Short> {
+pub(crate) fn parse_frame(key: &[u8]) -> Result<(ShardCode, u64), UnexpectedEnd> {
     let mut cursor = after_table(key)?;
     let parsed = (shard(&mut cursor)?, cursor.u64()?);
-    if cursor.left() == 0 { Ok(parsed) } else { Err(Short) }
+    if cursor.left() == 0 { Ok(parsed) } else { Err(UnexpectedEnd) }
 }
 
-pub(crate) fn parse_head(key: &[u8]) -> Result<ShardCode, Short> {
+pub(crate) fn parse_head(key: &[u8]) -> Result<ShardCode, UnexpectedEnd> {
     let mut cursor = after_table(key)?;
     let parsed = shard(&mut cursor)?;
-    if cursor.left() == 0 { Ok(parsed) } else { Err(Short) }
+    if cursor.left() == 0 { Ok(parsed) } else { Err(UnexpectedEnd) }
 }
 
-pub(crate) fn parse_head_value(value: &[u8]) -> Result<(u64, u64), Short> {
+pub(crate) fn parse_head_value(value: &[u8]) -> Result<(u64, u64), UnexpectedEnd> {
     let mut cursor = Cursor::new(value);
     let parsed = (cursor.u64()?, cursor.u64()?);
-    if cursor.left() == 0 { Ok(parsed) } else { Err(Short) }
+    if cursor.left() == 0 { Ok(parsed) } else { Err(UnexpectedEnd) }
 }
 
-pub(crate) fn parse_named(key: &[u8]) -> Result<(String, String), Short> {
-    let (name, rest) = split(key.get(1..).ok_or(Short)?)?;
+pub(crate) fn parse_named(key: &[u8]) -> Result<(String, String), UnexpectedEnd> {
+    let (name, rest) = split(key.get(1..).ok_or(UnexpectedEnd)?)?;
     Ok((name, text(rest)?))
 }
 
 /// A timer's key: shard, due time, entity, name.
-pub(crate) fn parse_timer(key: &[u8]) -> Result<(ShardCode, i64, String, String), Short> {
+pub(crate) fn parse_timer(key: &[u8]) -> Result<(ShardCode, i64, String, String), UnexpectedEnd> {
     let mut cursor = after_table(key)?;
     let context = cursor.u8()?;
     let due_ms = unsortable(cursor.u64()?);
@@ -179,27 +179,27 @@ pub(crate) fn parse_timer(key: &[u8]) -> Result<(ShardCode, i64, String, String)
     Ok((shard, due_ms, entity, text(name)?))
 }
 
-pub(crate) fn parse_timer_due(key: &[u8]) -> Result<(ShardCode, String, String), Short> {
+pub(crate) fn parse_timer_due(key: &[u8]) -> Result<(ShardCode, String, String), UnexpectedEnd> {
     let mut cursor = after_table(key)?;
     let shard = shard(&mut cursor)?;
     let (entity, name) = split(rest(&mut cursor)?)?;
     Ok((shard, entity, text(name)?))
 }
 
-pub(crate) fn parse_command(key: &[u8]) -> Result<String, Short> {
-    text(key.get(1..).ok_or(Short)?)
+pub(crate) fn parse_command(key: &[u8]) -> Result<String, UnexpectedEnd> {
+    text(key.get(1..).ok_or(UnexpectedEnd)?)
 }
 
-pub(crate) fn parse_expiry(key: &[u8]) -> Result<(i64, String), Short> {
+pub(crate) fn parse_expiry(key: &[u8]) -> Result<(i64, String), UnexpectedEnd> {
     let mut cursor = after_table(key)?;
     Ok((unsortable(cursor.u64()?), text(rest(&mut cursor)?)?))
 }
 
-pub(crate) fn parse_progress(key: &[u8]) -> Result<(String, ShardCode), Short> {
-    let (subscription, rest) = split(key.get(1..).ok_or(Short)?)?;
+pub(crate) fn parse_progress(key: &[u8]) -> Result<(String, ShardCode), UnexpectedEnd> {
+    let (subscription, rest) = split(key.get(1..).ok_or(UnexpectedEnd)?)?;
     let mut cursor = Cursor::new(rest);
     let shard = shard(&mut cursor)?;
-    if cursor.left() == 0 { Ok((subscription, shard)) } else { Err(Short) }
+    if cursor.left() == 0 { Ok((subscription, shard)) } else { Err(UnexpectedEnd) }
 }
 
 /// A number in front of a body: the values of command records and of progress.
@@ -207,7 +207,7 @@ pub(crate) fn numbered(number: u64, body: &[u8]) -> Vec<u8> {
     join(&[&number.to_be_bytes(), body])
 }
 
-pub(crate) fn parse_numbered(value: &[u8]) -> Result<(u64, &[u8]), Short> {
+pub(crate) fn parse_numbered(value: &[u8]) -> Result<(u64, &[u8]), UnexpectedEnd> {
     let mut cursor = Cursor::new(value);
     Ok((cursor.u64()?, rest(&mut cursor)?))
 }

@@ -2,7 +2,7 @@
 
 use super::keys::ShardCode;
 use crate::store::bounds;
-use crate::store::cursor::{Cursor, Short};
+use crate::store::cursor::{Cursor, UnexpectedEnd};
 use crate::store::journal::{Context, ShardId};
 use crate::store::sled::integrity::directory::FORMAT;
 
@@ -76,16 +76,16 @@ pub(crate) struct Stored {
     pub contexts: Vec<(String, u16)>,
 }
 
-pub(crate) fn decode(bytes: &[u8]) -> Result<Stored, Short> {
-    let (content, crc) = bytes.split_last_chunk::<4>().ok_or(Short)?;
+pub(crate) fn decode(bytes: &[u8]) -> Result<Stored, UnexpectedEnd> {
+    let (content, crc) = bytes.split_last_chunk::<4>().ok_or(UnexpectedEnd)?;
     let mut cursor = Cursor::new(content);
     if crc32fast::hash(content) != u32::from_be_bytes(*crc) || cursor.take(MAGIC.len())? != MAGIC {
-        return Err(Short);
+        return Err(UnexpectedEnd);
     }
     let mut stored = Stored { format: cursor.u16()?, contexts: Vec::new() };
     while cursor.left() > 0 {
         let length = usize::from(cursor.u8()?);
-        let name = String::from_utf8(cursor.take(length)?.to_vec()).map_err(|_| Short)?;
+        let name = String::from_utf8(cursor.take(length)?.to_vec()).map_err(|_| UnexpectedEnd)?;
         stored.contexts.push((name, cursor.u16()?));
     }
     Ok(stored)

@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 use persisted_heads::PersistedHeads;
 use plan::{Job, ShardStates};
 use queue::{Bounds, Queue};
-use recent::Recent;
+use recent::EventCache;
 use release::Shared;
 use state::State;
 use std::collections::HashMap;
@@ -38,7 +38,7 @@ pub(crate) struct Core {
     pub(crate) database: Arc<Shared>,
     pub(crate) shards: Shards,
     pub(crate) heads: HashMap<ShardId, watch::Sender<u64>>,
-    pub(crate) recent: HashMap<ShardCode, Recent>,
+    pub(crate) recent: HashMap<ShardCode, EventCache>,
     pub(crate) queue: Queue<Job>,
     pub(crate) state: State,
     pub(crate) persisted: PersistedHeads,
@@ -57,7 +57,7 @@ impl Core {
         Arc::new(Self {
             database,
             heads: shards.all().map(|(shard, code)| (shard, watch::Sender::new(head(&code)))).collect(),
-            recent: shards.all().map(|(_, code)| (code, Recent::default())).collect(),
+            recent: shards.all().map(|(_, code)| (code, EventCache::default())).collect(),
             shards,
             queue: Queue::new(bounds),
             state,

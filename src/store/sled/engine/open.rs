@@ -42,10 +42,10 @@ impl Heads<'_> {
         })
     }
 
-    fn all(&self, shards: &Shards, whole: bool) -> Result<ShardStates, OpenError> {
+    fn all(&self, shards: &Shards, strict: bool) -> Result<ShardStates, OpenError> {
         let one = |(shard, code): (ShardId, ShardCode)| match self.of(code)? {
             Some(state) => Ok((code, state)),
-            None if whole => Err(self.damaged(shard, "its head is unreadable")),
+            None if strict => Err(self.damaged(shard, "its head is unreadable")),
             None => Ok((code, ShardState::default())),
         };
         shards.all().map(one).collect()
@@ -105,38 +105,38 @@ pub(crate) fn heads(database: &Database, state: &State, shards: &Shards) -> Resu
     Heads { database, state }.all(shards, true)
 }
 
-/// With `whole`, heads and events must agree.
+/// With `strict`, heads and events must agree.
 pub(crate) fn open_or_create(
     path: &Path,
     configured: &Shards,
     cache_bytes: u64,
     create: bool,
-    whole: bool,
+    strict: bool,
 ) -> Result<Opened, OpenError> {
-    let (directory, contents) = Directory::hold(path, create)?;
+    let (directory, contents) = Directory::lock(path, create)?;
     let is_new = contents == Contents::Nothing;
     if !is_new {
         page_cache::evict(path).map_err(|error| OpenError::io(path, error))?;
-        directory.look_at_log()?;
+        directory.check_sled_log()?;
     }
     let database = Database::open(directory, cache_bytes)?;
     if is_new {
-        database.describe(configured)?;
+        database.write_metadata(configured)?;
         database.directory.mark_complete()?;
     }
-    let shards = database.recognise(configured)?;
+    let shards = database.read_metadata(configured)?;
     database.drop_old_views()?;
     let (state, watermark) = State::load(&database.trees).map_err(|error| database.state_error(error))?;
-    let persisted = Heads { database: &database, state: &state }.all(&shards, whole)?;
+    let persisted = Heads { database: &database, state: &state }.all(&shards, strict)?;
     let persisted = PersistedHeads::new(persisted.into_iter().map(|(shard, state)| (shard, state.head)));
     let last_record = wal::read(path, watermark, |entries| state.put(entries.into_iter().map(Change::from).collect()))
         .map_err(|error| match error {
             LogError::Io(error) => OpenError::io(path, error),
             damage @ LogError::Damaged { .. } => OpenError::damaged(path, damage.to_string()),
         })?;
-    let heads = Heads { database: &database, state: &state }.all(&shards, whole)?;
+    let heads = Heads { database: &database, state: &state }.all(&shards, strict)?;
     let opened = Opened { database, shards, state, heads, persisted, last_record };
-    if whole {
+    if strict {
         opened.check()?;
     }
     Ok(opened)

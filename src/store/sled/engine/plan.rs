@@ -2,7 +2,7 @@
 //! and collects keys with their new values. Writes nothing itself.
 
 use super::keys::{self, ShardCode};
-use super::state::{Change, Merge, Range, State, StateError, Trees};
+use super::state::{Change, MergeIterator, Range, State, StateError, Trees};
 use crate::store::frame;
 use crate::store::journal::{AppendError, CommandRecord, Ownership, StoredEvent};
 use bytes::Bytes;
@@ -22,7 +22,7 @@ pub(crate) struct TimerChange {
 }
 
 /// An append that the caller's thread has encoded.
-pub(crate) struct Prepared {
+pub(crate) struct EncodedAppend {
     pub shard: ShardCode,
     pub epoch: u64,
     pub expected_head: u64,
@@ -36,7 +36,7 @@ pub(crate) struct Prepared {
 
 pub(crate) enum Job {
     /// With the span of the caller.
-    Append(Prepared, Reply<u64>, Span),
+    Append(EncodedAppend, Reply<u64>, Span),
     Own(ShardCode, Reply<Ownership>),
     RecordCommand {
         record: CommandRecord,
@@ -54,9 +54,9 @@ pub(crate) enum Job {
         reply: Reply<()>,
     },
     /// Only wakes the committer, so that it checks whether a checkpoint is due.
-    Look,
+    Wake,
     /// A checkpoint of everything committed before, whether it is due or not.
-    Checkpoint(SyncSender<Begun>),
+    Checkpoint(SyncSender<CheckpointReply>),
 }
 
 impl Job {
@@ -68,7 +68,7 @@ impl Job {
             | Job::RecordCommand { .. }
             | Job::ForgetCommands { .. }
             | Job::SaveProgress { .. }
-            | Job::Look
+            | Job::Wake
             | Job::Checkpoint(_) => None,
         }
     }
@@ -76,11 +76,11 @@ impl Job {
 
 /// The reply to [`Job::Checkpoint`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Begun {
+pub(crate) enum CheckpointReply {
     /// Everything committed before is persisted once the watermark has reached this record.
-    UpTo(u64),
+    Watermark(u64),
     /// The checkpoint before it is still being written.
-    NotYet,
+    Busy,
 }
 
 impl Job {
@@ -94,7 +94,7 @@ impl Job {
             Self::RecordCommand { reply, .. } => drop(reply.send(Err(error))),
             Self::ForgetCommands { reply, .. } => drop(reply.send(Err(error))),
             Self::SaveProgress { reply, .. } => drop(reply.send(Err(error))),
-            Self::Look | Self::Checkpoint(_) => {}
+            Self::Wake | Self::Checkpoint(_) => {}
         }
     }
 }
@@ -139,7 +139,7 @@ impl Stored<'_> {
         self.state.get(self.trees, key)
     }
 
-    fn scan(&self, range: &Range) -> Merge {
+    fn scan(&self, range: &Range) -> MergeIterator {
         self.state.scan(self.trees, range)
     }
 }
@@ -151,9 +151,9 @@ pub(crate) struct Plan<'a> {
     events: HashMap<ShardCode, NewEvents>,
     timers: HashMap<Vec<u8>, Option<i64>>,
     commands: HashMap<Arc<str>, Option<CommandRecord>>,
-    touched: HashSet<ShardCode>,
+    dirty_shards: HashSet<ShardCode>,
     answers: Vec<Completion>,
-    checkpoints: Vec<SyncSender<Begun>>,
+    checkpoints: Vec<SyncSender<CheckpointReply>>,
     durable: bool,
     appends: usize,
 }
@@ -166,7 +166,7 @@ pub(crate) struct Commit {
     pub heads: Vec<(ShardCode, u64)>,
     pub answers: Vec<Completion>,
     /// Replies to those who asked for a checkpoint.
-    pub checkpoints: Vec<SyncSender<Begun>>,
+    pub checkpoints: Vec<SyncSender<CheckpointReply>>,
     pub appends: usize,
     /// The events of each shard with the position of the first.
     pub events: Vec<(ShardCode, u64, Vec<StoredEvent>)>,
@@ -181,7 +181,7 @@ impl<'a> Plan<'a> {
             events: HashMap::new(),
             timers: HashMap::new(),
             commands: HashMap::new(),
-            touched: HashSet::new(),
+            dirty_shards: HashSet::new(),
             answers: Vec::new(),
             checkpoints: Vec::new(),
             durable: false,
@@ -212,7 +212,7 @@ impl<'a> Plan<'a> {
                 let state = self.shards.entry(shard).or_default();
                 state.epoch += 1;
                 let ownership = Ownership { epoch: state.epoch, head: state.head };
-                self.touched.insert(shard);
+                self.dirty_shards.insert(shard);
                 self.durable = true;
                 self.answers.push(completion(reply, Ok(ownership)));
             }
@@ -228,13 +228,13 @@ impl<'a> Plan<'a> {
                 self.put(key, Some(value));
                 self.answers.push(completion(reply, Ok(())));
             }
-            Job::Look => {}
+            Job::Wake => {}
             Job::Checkpoint(reply) => self.checkpoints.push(reply),
         }
         Ok(())
     }
 
-    fn check(&self, append: &Prepared) -> Result<(), AppendError> {
+    fn check(&self, append: &EncodedAppend) -> Result<(), AppendError> {
         let state = self.shards.get(&append.shard).copied().unwrap_or_default();
         if append.epoch != state.epoch {
             return Err(AppendError::Fenced { current: state.epoch });
@@ -245,7 +245,7 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    fn append(&mut self, append: Prepared) -> Result<u64, StateError> {
+    fn append(&mut self, append: EncodedAppend) -> Result<u64, StateError> {
         let shard = append.shard;
         for timer in &append.timers {
             self.change_timer(shard, timer)?;
@@ -263,7 +263,7 @@ impl<'a> Plan<'a> {
             new.events.extend(append.events);
         }
         self.shards.entry(shard).or_default().head = head;
-        self.touched.insert(shard);
+        self.dirty_shards.insert(shard);
         self.durable = true;
         self.appends += 1;
         Ok(head)
@@ -361,8 +361,8 @@ impl<'a> Plan<'a> {
             }
             events.push((shard, new.first, new.events));
         }
-        let mut heads = Vec::with_capacity(self.touched.len());
-        for shard in std::mem::take(&mut self.touched) {
+        let mut heads = Vec::with_capacity(self.dirty_shards.len());
+        for shard in std::mem::take(&mut self.dirty_shards) {
             let state = self.shards.get(&shard).copied().unwrap_or_default();
             self.put(keys::head(shard), Some(keys::head_value(state.head, state.epoch)));
             heads.push((shard, state.head));

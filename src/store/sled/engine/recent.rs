@@ -11,7 +11,7 @@ const BYTES_MAX: usize = 256 * 1024;
 const EVENT_BYTES: usize = 192;
 
 #[derive(Default)]
-struct Kept {
+struct CachedEvents {
     /// The position of the oldest cached event.
     first: u64,
     events: VecDeque<StoredEvent>,
@@ -19,14 +19,14 @@ struct Kept {
 }
 
 #[derive(Default)]
-pub(crate) struct Recent(Mutex<Kept>);
+pub(crate) struct EventCache(Mutex<CachedEvents>);
 
 fn size(event: &StoredEvent) -> usize {
     EVENT_BYTES + event.payload.len()
 }
 
-impl Recent {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+impl EventCache {
+    fn kept(&self) -> MutexGuard<'_, CachedEvents> {
         self.0.lock()
     }
 
@@ -34,7 +34,7 @@ impl Recent {
     pub(crate) fn push(&self, first: u64, events: Vec<StoredEvent>) {
         let mut kept = self.kept();
         if kept.first + kept.events.len() as u64 != first {
-            *kept = Kept { first, ..Kept::default() };
+            *kept = CachedEvents { first, ..CachedEvents::default() };
         }
         kept.bytes += events.iter().map(size).sum::<usize>();
         kept.events.extend(events);
@@ -78,13 +78,13 @@ mod tests {
         (0..count).map(event).collect()
     }
 
-    fn positions(recent: &Recent, after: u64, head: u64, limit: usize) -> Option<Vec<u64>> {
+    fn positions(recent: &EventCache, after: u64, head: u64, limit: usize) -> Option<Vec<u64>> {
         recent.read(SHARD, after, head, limit).map(|found| found.iter().map(|event| event.position).collect())
     }
 
     #[test]
     fn the_newest_are_kept_and_the_oldest_go_first() {
-        let recent = Recent::default();
+        let recent = EventCache::default();
         assert_eq!(positions(&recent, 0, 9, 9), None);
         recent.push(5, events(3, 10));
         recent.push(8, events(2, 10));

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How often it is checked whether the last read has ended.
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// The handles of an open store, until they are released.
 pub(crate) struct Shared(RwLock<Option<Arc<Database>>>);
@@ -24,7 +24,7 @@ impl Shared {
     /// Hold the handles for one read only.
     pub(crate) fn get(&self) -> Result<Arc<Database>, ReadError> {
         let database = self.0.read().clone();
-        database.ok_or_else(|| ReadError::Unavailable("the journal has let go of its files".to_owned()))
+        database.ok_or_else(|| ReadError::Unavailable("the journal has released its files".to_owned()))
     }
 
     fn take(&self) -> Option<Arc<Database>> {
@@ -46,7 +46,7 @@ impl Release {
     pub(crate) fn block(&self, wait: Duration) {
         let begun = Instant::now();
         while !self.is_done() && begun.elapsed() < wait {
-            std::thread::sleep(LOOK_AGAIN);
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 }
@@ -65,7 +65,7 @@ pub(crate) fn release(shared: &Arc<Shared>, committer: Option<JoinHandle<()>>) -
                 Ok(database) => end(database),
                 Err(in_use) => {
                     left = Some(in_use);
-                    std::thread::sleep(LOOK_AGAIN);
+                    std::thread::sleep(POLL_INTERVAL);
                 }
             }
         }

@@ -9,14 +9,14 @@ use std::path::Path;
 use std::sync::Once;
 
 thread_local! {
-    static QUIET: Cell<bool> = const { Cell::new(false) };
+    static SUPPRESSED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The first line of a caught panic's message.
 #[derive(Debug)]
-pub(crate) struct Panicked(pub String);
+pub(crate) struct CaughtPanic(pub String);
 
-impl Panicked {
+impl CaughtPanic {
     pub(crate) fn while_opening(self, path: &Path) -> OpenError {
         OpenError::damaged(path, format!("sled cannot read what it wrote ({})", self.0))
     }
@@ -30,26 +30,26 @@ impl Panicked {
 fn install() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
-        let loud = take_hook();
+        let previous_hook = take_hook();
         set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
-            if !QUIET.get() {
-                loud(info);
+            if !SUPPRESSED.get() {
+                previous_hook(info);
             }
         }));
     });
 }
 
 /// Runs `work` and returns an error if it panics on this thread.
-pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
+pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, CaughtPanic> {
     install();
-    let before = QUIET.replace(true);
+    let before = SUPPRESSED.replace(true);
     let done = catch_unwind(AssertUnwindSafe(work));
-    QUIET.set(before);
+    SUPPRESSED.set(before);
     done.map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         // Shortened: sled's messages contain whole pages.
-        Panicked(text.unwrap_or_default().lines().next().unwrap_or_default().chars().take(200).collect())
+        CaughtPanic(text.unwrap_or_default().lines().next().unwrap_or_default().chars().take(200).collect())
     })
 }
 
@@ -60,8 +60,8 @@ mod tests {
     #[test]
     fn a_panic_becomes_an_error_with_the_first_line_of_what_it_said() {
         assert_eq!(catch_panic(|| 7).unwrap(), 7);
-        let Panicked(said) = catch_panic(|| panic!("page {}\n[1, 2, 3]", 9)).unwrap_err();
+        let CaughtPanic(said) = catch_panic(|| panic!("page {}\n[1, 2, 3]", 9)).unwrap_err();
         assert_eq!(said, "page 9");
-        assert!(!QUIET.get());
+        assert!(!SUPPRESSED.get());
     }
 }

@@ -6,7 +6,7 @@
 //! leftovers of an interrupted creation are removed.
 
 use super::acknowledged_count::COUNT_FILE;
-use super::sled_log_check::{self, Look};
+use super::sled_log_check::{self, LogCheck};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -145,7 +145,7 @@ pub(crate) struct Directory {
 
 impl Directory {
     /// Checks and locks a directory.
-    pub(crate) fn hold(path: &Path, create: bool) -> Result<(Self, Contents), OpenError> {
+    pub(crate) fn lock(path: &Path, create: bool) -> Result<(Self, Contents), OpenError> {
         let contents = look(path)?;
         if contents == Contents::Nothing {
             if !create {
@@ -193,16 +193,16 @@ impl Directory {
     }
 
     /// Checks sled's log before sled opens it: refuses one that is certainly damaged, and copies one that may be.
-    pub(crate) fn look_at_log(&self) -> Result<(), OpenError> {
+    pub(crate) fn check_sled_log(&self) -> Result<(), OpenError> {
         let (path, log) = (self.path(), self.path.join(DB_FILE));
         match sled_log_check::look(path, &log).map_err(|error| OpenError::io(path, error))? {
-            Look::Sound => Ok(()),
-            Look::Damaged { offset } => {
+            LogCheck::Ok => Ok(()),
+            LogCheck::Corrupt { offset } => {
                 Err(OpenError::damaged(path, format!("its file `db` is unreadable at byte {offset}")))
             }
             // An earlier copy is never replaced: sled may have overwritten parts of the log since.
-            Look::Doubtful if self.kept_log() => Ok(()),
-            Look::Doubtful => {
+            LogCheck::Suspect if self.log_copy() => Ok(()),
+            LogCheck::Suspect => {
                 let (new, kept) = (self.path.join("db.kept.new"), self.path.join(KEPT_FILE));
                 let keep = || fs::copy(&log, &new).and_then(|_| fs::rename(&new, kept));
                 keep().map_err(|error| OpenError::io(path, error))
@@ -210,12 +210,12 @@ impl Directory {
         }
     }
 
-    pub(crate) fn kept_log(&self) -> bool {
+    pub(crate) fn log_copy(&self) -> bool {
         self.path.join(KEPT_FILE).exists()
     }
 
     /// Removes the copy of the log, once no event is missing.
-    pub(crate) fn forget_kept_log(&self) -> Result<(), OpenError> {
+    pub(crate) fn remove_log_copy(&self) -> Result<(), OpenError> {
         match fs::remove_file(self.path.join(KEPT_FILE)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(OpenError::io(&self.path, error)),
             Ok(()) | Err(_) => Ok(()),

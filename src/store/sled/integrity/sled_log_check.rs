@@ -19,14 +19,14 @@ const CAP: u8 = 2;
 const LAST_KIND: u8 = 11;
 
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Look {
+pub(crate) enum LogCheck {
     /// No damage was found.
-    Sound,
+    Ok,
     /// Something unreadable is before something readable, in the newest part. Damage, or writes that reached the file out of
     /// order when the process was killed.
-    Doubtful,
+    Suspect,
     /// Something unreadable, at a byte offset, in a part that had been written completely.
-    Damaged { offset: u64 },
+    Corrupt { offset: u64 },
 }
 
 #[derive(Clone, Copy)]
@@ -82,7 +82,7 @@ fn entry(rest: &[u8], wanted: impl Fn(u64) -> bool) -> Option<Entry> {
 }
 
 /// The offset at which a segment becomes unreadable although one of its own entries follows.
-fn hole(segment: &[u8], own: u64, newest: u64) -> Option<usize> {
+fn corrupt_offset(segment: &[u8], own: u64, newest: u64) -> Option<usize> {
     let mut at = HEADER_BYTES;
     while let Some(found) = entry(&segment[at.min(segment.len())..], |number| number == own) {
         if found.kind == CAP {
@@ -126,7 +126,7 @@ fn replayed_from(directory: &Path) -> io::Result<u64> {
 }
 
 /// Checks the segments that sled will replay, one at a time.
-pub(crate) fn look(directory: &Path, file: &Path) -> io::Result<Look> {
+pub(crate) fn look(directory: &Path, file: &Path) -> io::Result<LogCheck> {
     let segment_bytes = SEGMENT_BYTES as u64;
     let whole = |lsn: u64| lsn / segment_bytes * segment_bytes;
     let (from, log) = (whole(replayed_from(directory)?), File::open(file)?);
@@ -146,13 +146,13 @@ pub(crate) fn look(directory: &Path, file: &Path) -> io::Result<Look> {
             }
         }
         let own = segment.lsn / segment_bytes;
-        let Some(at) = hole(&bytes[..read], own, newest.max(own + 1)) else { continue };
+        let Some(at) = corrupt_offset(&bytes[..read], own, newest.max(own + 1)) else { continue };
         if segment.lsn < whole(stable) {
-            return Ok(Look::Damaged { offset: segment.offset + at as u64 });
+            return Ok(LogCheck::Corrupt { offset: segment.offset + at as u64 });
         }
         doubtful = true;
     }
-    Ok(if doubtful { Look::Doubtful } else { Look::Sound })
+    Ok(if doubtful { LogCheck::Suspect } else { LogCheck::Ok })
 }
 
 #[cfg(test)]
@@ -174,7 +174,7 @@ mod tests {
         directory
     }
 
-    fn looked_at(directory: &Path, change: impl FnOnce(&mut Vec<u8>)) -> Look {
+    fn looked_at(directory: &Path, change: impl FnOnce(&mut Vec<u8>)) -> LogCheck {
         let file = directory.join("changed");
         let mut bytes = fs::read(directory.join("db")).unwrap();
         change(&mut bytes);
@@ -185,19 +185,19 @@ mod tests {
     #[test]
     fn what_sled_wrote_is_sound_also_when_it_was_cut_or_never_came_to_its_end() {
         let directory = log(12);
-        assert_eq!(looked_at(directory.path(), |_| {}), Look::Sound);
-        assert_eq!(looked_at(directory.path(), |log| log.truncate(log.len() - 1000)), Look::Sound);
-        assert_eq!(looked_at(directory.path(), |log| log.truncate(10)), Look::Sound);
-        assert_eq!(looked_at(directory.path(), Vec::clear), Look::Sound);
+        assert_eq!(looked_at(directory.path(), |_| {}), LogCheck::Ok);
+        assert_eq!(looked_at(directory.path(), |log| log.truncate(log.len() - 1000)), LogCheck::Ok);
+        assert_eq!(looked_at(directory.path(), |log| log.truncate(10)), LogCheck::Ok);
+        assert_eq!(looked_at(directory.path(), Vec::clear), LogCheck::Ok);
     }
 
     #[test]
     fn a_changed_byte_is_damage_where_sled_had_come_further_and_doubtful_where_not() {
         let directory = log(12);
         let long_ago = looked_at(directory.path(), |log| log[3 * SEGMENT_BYTES + 200_000] ^= 1);
-        assert!(matches!(long_ago, Look::Damaged { offset } if offset > 3 * SEGMENT_BYTES as u64), "{long_ago:?}");
+        assert!(matches!(long_ago, LogCheck::Corrupt { offset } if offset > 3 * SEGMENT_BYTES as u64), "{long_ago:?}");
         let small = log(1);
-        assert_eq!(looked_at(small.path(), |log| log[5_000] ^= 1), Look::Doubtful);
+        assert_eq!(looked_at(small.path(), |log| log[5_000] ^= 1), LogCheck::Suspect);
     }
 
     #[test]
@@ -211,7 +211,7 @@ mod tests {
             log[to..4 * SEGMENT_BYTES].copy_from_slice(&source[from..]);
             log.truncate(9 * SEGMENT_BYTES);
         };
-        assert_ne!(looked_at(directory.path(), |log| log[3 * SEGMENT_BYTES + 300_000] ^= 1), Look::Sound);
-        assert_eq!(looked_at(directory.path(), anew), Look::Sound);
+        assert_ne!(looked_at(directory.path(), |log| log[3 * SEGMENT_BYTES + 300_000] ^= 1), LogCheck::Ok);
+        assert_eq!(looked_at(directory.path(), anew), LogCheck::Ok);
     }
 }

@@ -47,13 +47,13 @@ impl Importer {
     /// When it is not empty, in use, or cannot be written.
     pub fn create(path: &Path, options: &SledSettings) -> Result<Self, OpenError> {
         let shards = Shards::new(&options.shards).map_err(OpenError::Options)?;
-        let (directory, contents) = Directory::hold(path, true)?;
+        let (directory, contents) = Directory::lock(path, true)?;
         if contents == Contents::Store {
             return Err(OpenError::Occupied(path.to_path_buf()));
         }
         directory.mark_importing()?;
         let database = Database::open(directory, options.cache_bytes)?;
-        database.describe(&shards)?;
+        database.write_metadata(&shards)?;
         let unreadable = |error: StateError| OpenError::damaged(path, error.to_string());
         let (state, _) = State::load(&database.trees).map_err(unreadable)?;
         Ok(Self {

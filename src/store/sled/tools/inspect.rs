@@ -9,7 +9,7 @@ use crate::store::sled::engine::plan::parse_command;
 use crate::store::sled::engine::state::Range;
 
 enum Verdict {
-    Fine,
+    Valid,
     Malformed,
     Dangling,
 }
@@ -26,7 +26,7 @@ const TABLES: [(u8, &str); 8] = [
 ];
 
 fn fine(right: bool) -> Verdict {
-    if right { Verdict::Fine } else { Verdict::Malformed }
+    if right { Verdict::Valid } else { Verdict::Malformed }
 }
 
 impl Core {
@@ -37,7 +37,7 @@ impl Core {
     /// Whether the counterpart under `key` exists and matches.
     fn counterpart(&self, key: &[u8], matches: impl Fn(&[u8]) -> bool) -> Result<Verdict, ReadError> {
         let stored = self.get(key)?;
-        Ok(if stored.is_some_and(|value| matches(&value)) { Verdict::Fine } else { Verdict::Dangling })
+        Ok(if stored.is_some_and(|value| matches(&value)) { Verdict::Valid } else { Verdict::Dangling })
     }
 
     fn inspect(&self, table: u8, key: &[u8], value: &[u8]) -> Result<Verdict, ReadError> {
@@ -124,17 +124,17 @@ impl SledJournal {
                 }
                 let escaped = || key.escape_ascii().to_string();
                 match self.core.inspect(table, &key, &value)? {
-                    Verdict::Fine => {}
+                    Verdict::Valid => {}
                     Verdict::Malformed => report.add(Finding::Malformed { table: name, key: escaped() }),
                     Verdict::Dangling => report.add(Finding::Dangling { table: name, key: escaped() }),
                 }
             }
         }
-        self.check_strangers(report)
+        self.check_unknown_keys(report)
     }
 
     /// Finds keys of no table and events of no shard, which this program never writes.
-    fn check_strangers(&self, report: &mut Report) -> Result<(), ReadError> {
+    fn check_unknown_keys(&self, report: &mut Report) -> Result<(), ReadError> {
         let known = |key: &[u8]| match key.first() {
             Some(&keys::META) => key.len() == 1,
             Some(&keys::VIEWS) => true,
@@ -142,16 +142,16 @@ impl SledJournal {
             Some(first) => TABLES.iter().any(|(table, _)| table == first),
             None => false,
         };
-        let mut strange = |key: &[u8]| {
+        let mut unknown = |key: &[u8]| {
             if !known(key) {
                 report.add(Finding::Malformed { table: "key", key: key.escape_ascii().to_string() });
             }
         };
         for key in self.core.database()?.trees.plain.iter().keys() {
-            strange(&key.map_err(crate::store::sled::engine::state::failed)?);
+            unknown(&key.map_err(crate::store::sled::engine::state::failed)?);
         }
         for row in self.core.rows(&Range::all())? {
-            strange(&row?.0);
+            unknown(&row?.0);
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use crate::store::sled::SledJournal;
 use crate::store::sled::engine::Core;
 use crate::store::sled::engine::open;
 use crate::store::sled::engine::persisted_heads::PersistedHeads;
-use crate::store::sled::engine::plan::{Begun, Job};
+use crate::store::sled::engine::plan::{CheckpointReply, Job};
 use crate::store::sled::engine::queue::Bounds;
 use crate::store::sled::engine::state::State;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 /// How often it is checked whether a checkpoint can begin, and whether it is written.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 impl Core {
     /// Has a checkpoint of everything committed so far written; returns the state that it or a later one wrote.
@@ -25,11 +25,11 @@ impl Core {
         loop {
             let (state, reached) = self.state.written();
             // After the read: a failed checkpoint has failed the journal by then.
-            self.goes_on()?;
+            self.check_running()?;
             if reached >= wanted {
-                return self.as_of(state);
+                return self.at_checkpoint(state);
             }
-            std::thread::sleep(LOOK_AGAIN);
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 
@@ -39,27 +39,27 @@ impl Core {
             let (reply, begun) = sync_channel(1);
             // A full queue drops the job; it is tried again.
             drop(self.queue.push(Job::Checkpoint(reply), 0));
-            if let Ok(Begun::UpTo(record)) = begun.recv() {
+            if let Ok(CheckpointReply::Watermark(record)) = begun.recv() {
                 return Ok(record);
             }
-            self.goes_on()?;
-            std::thread::sleep(LOOK_AGAIN);
+            self.check_running()?;
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 
-    fn goes_on(&self) -> Result<(), ReadError> {
+    fn check_running(&self) -> Result<(), ReadError> {
         self.failed().or_else(|| self.queue.closed()).map_or(Ok(()), |why| Err(ReadError::Unavailable(why)))
     }
 
     /// A read-only journal with this state on the same database, so that both are released together.
-    fn as_of(&self, state: State) -> Result<SledJournal, ReadError> {
+    fn at_checkpoint(&self, state: State) -> Result<SledJournal, ReadError> {
         let heads = open::heads(&*self.database()?, &state, &self.shards);
         let heads = heads.map_err(|error| ReadError::Damaged(error.to_string()))?;
         let persisted = PersistedHeads::new(heads.iter().map(|(shard, state)| (*shard, state.head)));
         let acknowledged = heads.values().map(|state| state.head).sum();
         let parts = (self.shards.clone(), heads, state, persisted);
         let core = Core::new(Arc::clone(&self.database), parts, (Bounds { len_max: 0, bytes_max: 0 }, 0));
-        Ok(SledJournal::reading(core, "a snapshot takes no appends", acknowledged))
+        Ok(SledJournal::read_only(core, "a snapshot takes no appends", acknowledged))
     }
 }
 
@@ -211,14 +211,14 @@ mod tests {
         let gone = |run: &&u64| !journal.core.state.has_run(**run);
         while held.iter().filter(gone).count() == 0 {
             assert!(begun.elapsed() < SOON, "nothing was merged");
-            std::thread::sleep(LOOK_AGAIN);
+            std::thread::sleep(POLL_INTERVAL);
         }
         assert!(held.iter().all(|run| stored().contains(run)), "nothing of a snapshot is removed");
         assert_eq!(records(&snapshot), before);
         drop(snapshot);
         while held.iter().filter(gone).any(|run| stored().contains(run)) {
             assert!(begun.elapsed() < SOON, "what merges replaced is still there");
-            std::thread::sleep(LOOK_AGAIN);
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 

@@ -14,7 +14,7 @@ const REMOVED_AT_ONCE: usize = 256;
 
 /// Frames of one shard that become one frame.
 #[derive(Default)]
-struct Joining {
+struct PendingFrame {
     frames: Vec<Bytes>,
     bytes: usize,
 }
@@ -28,9 +28,9 @@ impl Writer {
         progress: &Progress,
         throttled: &mut Throttled<'_>,
     ) -> Result<Vec<(ShardCode, u64)>, String> {
-        let (mut heads, mut joining): (Vec<(ShardCode, u64)>, _) = (Vec::new(), Joining::default());
-        let join = |shard: ShardCode, joining: &mut Joining| {
-            let frames = std::mem::take(joining).frames;
+        let (mut heads, mut pending): (Vec<(ShardCode, u64)>, _) = (Vec::new(), PendingFrame::default());
+        let join = |shard: ShardCode, pending: &mut PendingFrame| {
+            let frames = std::mem::take(pending).frames;
             let opened = frames.iter().map(|frame| Frame::open(frame)).collect::<Result<Vec<_>, _>>();
             let opened = opened.map_err(|error| format!("events in memory are damaged: {error}"))?;
             let (Some(first), Some(last)) = (opened.first(), opened.last()) else { return Ok(0) };
@@ -45,29 +45,29 @@ impl Writer {
             let Some(value) = value else { continue };
             let known = heads.last().map(|(known, _)| *known);
             if let Some(known) = known
-                && (known != shard || joining.bytes + value.len() > JOINED_BYTES)
+                && (known != shard || pending.bytes + value.len() > JOINED_BYTES)
             {
-                let head = join(known, &mut joining)?;
+                let head = join(known, &mut pending)?;
                 throttled().map_err(unwritable)?;
                 if let Some(last) = heads.last_mut() {
                     last.1 = head;
                 }
             }
             if known != Some(shard) {
-                self.remove_leftovers(database, shard).map_err(unwritable)?;
+                self.remove_orphaned_frames(database, shard).map_err(unwritable)?;
                 heads.push((shard, 0));
             }
-            joining.bytes += value.len();
-            joining.frames.push(value);
+            pending.bytes += value.len();
+            pending.frames.push(value);
         }
         if let Some((shard, head)) = heads.last_mut() {
-            *head = join(*shard, &mut joining)?;
+            *head = join(*shard, &mut pending)?;
         }
         Ok(heads)
     }
 
     /// Removes the frames of an interrupted checkpoint, which would overlap the new ones.
-    fn remove_leftovers(&self, database: &Database, shard: ShardCode) -> ::sled::Result<()> {
+    fn remove_orphaned_frames(&self, database: &Database, shard: ShardCode) -> ::sled::Result<()> {
         let from = keys::frame(shard, self.core.persisted.of(shard) + 1);
         let to = keys::end_of(&keys::events(shard));
         loop {

@@ -9,8 +9,8 @@ pub(crate) use threads::{Threads, lower_priority};
 
 use super::Core;
 use super::keys;
-use super::state::{Frozen, Merges, Range};
-use super::wal::{Files, SyncLog};
+use super::state::{Compactions, Frozen, Range};
+use super::wal::{SyncLog, WalFiles};
 use metrics::{gauge, histogram};
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,7 +29,7 @@ fn unwritable(error: impl std::fmt::Display) -> String {
 #[derive(Clone)]
 pub(crate) struct Writer {
     pub core: Arc<Core>,
-    pub files: Arc<Files>,
+    pub files: Arc<WalFiles>,
     pub sync: SyncLog,
 }
 
@@ -54,8 +54,8 @@ impl Writer {
             Ok(())
         });
         written.map_err(unwritable)?;
-        frozen.let_go(&mut throttled).map_err(unwritable)?;
-        let shortened = self.files.shorten(watermark);
+        frozen.free_in_pieces(&mut throttled).map_err(unwritable)?;
+        let shortened = self.files.truncate_before(watermark);
         shortened.map_err(|error| format!("the log cannot be made shorter: {error}"))?;
         histogram!("rentcar_journal_checkpoint_duration_seconds").record(begun.elapsed().as_secs_f64());
         #[allow(clippy::cast_precision_loss, reason = "there are some dozens of runs")]
@@ -68,7 +68,7 @@ impl Writer {
         let database = self.core.database().map_err(|error| error.to_string())?;
         let mut throttle = Throttle::new((&self.core, &self.sync), &database, &MERGE_PAUSES).map_err(unwritable)?;
         let mut throttled = |lag| throttle.take(|| lag);
-        let (state, trees, mut merges) = (&self.core.state, &database.trees, Merges::default());
+        let (state, trees, mut merges) = (&self.core.state, &database.trees, Compactions::default());
         let make_durable = || database.make_durable(&*self.sync);
         while go_on() && merges.step(state, trees, &mut throttled, make_durable).map_err(unwritable)? {}
         Ok(())

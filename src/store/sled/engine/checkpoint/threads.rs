@@ -3,7 +3,7 @@
 
 use super::{Task, Writer};
 use crate::store::sled::engine::Core;
-use crate::store::sled::engine::wal::Files;
+use crate::store::sled::engine::wal::WalFiles;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The nice value added to background threads. With too few processors, others get about three times their share.
 const NICER: i32 = 5;
 /// How often it is checked without a signal whether there is something to compact or to remove.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) fn lower_priority() {
     // On Linux this applies to the calling thread only. Without the right to do it the thread keeps its priority.
@@ -105,7 +105,7 @@ fn merge_all(writer: &Writer, told: &Receiver<()>) {
     let _panic_guard = PanicGuard(&writer.core, "the thread of merges panicked");
     let go_on = || writer.core.queue.closed().is_none();
     loop {
-        match told.recv_timeout(LOOK_AGAIN) {
+        match told.recv_timeout(POLL_INTERVAL) {
             Err(RecvTimeoutError::Disconnected) => return,
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}
         }
@@ -117,7 +117,7 @@ fn merge_all(writer: &Writer, told: &Receiver<()>) {
     }
 }
 
-fn prepare_all(files: &Files, wanted: &Receiver<()>) {
+fn prepare_all(files: &WalFiles, wanted: &Receiver<()>) {
     while wanted.recv().is_ok() {
         // The committer then creates the file when it needs it, and fails if that is still impossible.
         if let Err(error) = files.prepare() {

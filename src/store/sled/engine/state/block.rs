@@ -26,18 +26,18 @@ pub(crate) type Entry = (Vec<u8>, Option<Bytes>);
 pub(super) enum Known<V> {
     Value(V),
     /// A tombstone, which hides older layers.
-    Removed,
+    Tombstone,
 }
 
 impl<V> Known<V> {
     pub(super) fn of(value: Option<V>) -> Self {
-        value.map_or(Self::Removed, Self::Value)
+        value.map_or(Self::Tombstone, Self::Value)
     }
 
     pub(super) fn value(self) -> Option<V> {
         match self {
             Self::Value(value) => Some(value),
-            Self::Removed => None,
+            Self::Tombstone => None,
         }
     }
 

@@ -6,7 +6,7 @@
 
 use super::range::{Direction, Range};
 use super::run::{Run, Writer};
-use super::scan::{Merge, stored};
+use super::scan::{MergeIterator, stored};
 use super::{State, StateError, Trees, Written};
 use std::sync::Arc;
 
@@ -22,24 +22,24 @@ const REMOVED_AFTER: u32 = 32;
 pub(crate) type Throttled<'a> = dyn FnMut(usize) -> Result<(), StateError> + 'a;
 
 /// One compaction in progress.
-struct UnderWay {
+struct Compaction {
     level: u8,
     /// The numbers of the input runs.
     merged: Vec<u64>,
     /// How many entries the input runs have.
     all: u64,
-    rest: Merge,
+    rest: MergeIterator,
     writer: Writer,
 }
 
-impl UnderWay {
+impl Compaction {
     /// Begins with adjacent runs of one level; `is_oldest` says that no layer is below them.
     fn begin(group: &[Arc<Run>], is_oldest: bool, state: &State, trees: &Trees) -> Self {
         let level = group.first().map_or(0, |run| run.description.level);
         let everything = Range::all();
         let sources = group.iter().filter_map(|run| stored(&trees.runs, run, &everything));
         // A tombstone is needed as long as a layer below may have the key.
-        let rest = Merge::new(sources, Direction::Up).with_removals(!is_oldest);
+        let rest = MergeIterator::new(sources, Direction::Up).with_tombstones(!is_oldest);
         let all = group.iter().map(|run| run.description.entries).sum();
         let writer = Writer::new(&trees.runs, (state.next_id(), level.saturating_add(1)), all);
         let merged = group.iter().map(|run| run.description.id).collect();
@@ -67,14 +67,14 @@ impl UnderWay {
 
 /// The compactions in progress. The blocks of one that is dropped unfinished are removed after the next start.
 #[derive(Default)]
-pub(crate) struct Merges {
+pub(crate) struct Compactions {
     /// Sorted by level, the lowest first.
-    under_way: Vec<UnderWay>,
+    under_way: Vec<Compaction>,
     /// Blocks written since the last removal.
     written: u32,
 }
 
-impl Merges {
+impl Compactions {
     /// Advances the compaction that is furthest behind, and removes some blocks of dead runs; returns whether there was
     /// anything to do.
     pub(crate) fn step(
@@ -89,20 +89,20 @@ impl Merges {
         let lags = self.under_way.iter().map(|merge| merge.lag(&runs));
         // Of several that lag alike the first, which has the lowest level.
         let Some((lag, at)) = lags.zip(0..).min_by_key(|(lag, _)| std::cmp::Reverse(*lag)) else {
-            let removed = state.tidy(trees)?;
+            let removed = state.remove_obsolete(trees)?;
             throttled(0)?;
             return Ok(removed);
         };
         self.written += 1;
         if self.written >= REMOVED_AFTER {
             self.written = 0;
-            state.tidy(trees)?;
+            state.remove_obsolete(trees)?;
         }
         if self.under_way[at].step()? {
             throttled(lag)?;
             return Ok(true);
         }
-        let UnderWay { merged, writer, .. } = self.under_way.remove(at);
+        let Compaction { merged, writer, .. } = self.under_way.remove(at);
         let run = writer.finish(&state.obsolete, &mut || throttled(lag))?;
         state.publish(trees, Written { run, replaced: merged }, None, make_durable)?;
         Ok(true)
@@ -116,7 +116,7 @@ impl Merges {
             let is_under_way = |level| self.under_way.iter().any(|merge| merge.level == level);
             if group.len() >= FANOUT && group.first().is_some_and(|run| !is_under_way(run.description.level)) {
                 let is_oldest = end == runs.len() && !state.has_plain;
-                self.under_way.push(UnderWay::begin(group, is_oldest, state, trees));
+                self.under_way.push(Compaction::begin(group, is_oldest, state, trees));
             }
         }
         self.under_way.sort_by_key(|merge| merge.level);
@@ -166,7 +166,7 @@ mod tests {
         }
 
         fn merge(&self, throttled: &mut dyn FnMut()) {
-            let (state, trees, mut merges) = (&self.state, &self.trees, Merges::default());
+            let (state, trees, mut merges) = (&self.state, &self.trees, Compactions::default());
             let mut throttled = |_| {
                 throttled();
                 Ok(())
@@ -179,7 +179,7 @@ mod tests {
         }
 
         /// Dead runs that still have stored blocks.
-        fn dead(&self) -> usize {
+        fn obsolete(&self) -> usize {
             self.state.obsolete.lock().len()
         }
 
@@ -219,11 +219,11 @@ mod tests {
                 tested.checkpoint();
             }
             most = most.max(tested.of_level(0));
-            most_dead = most_dead.max(tested.dead());
+            most_dead = most_dead.max(tested.obsolete());
         });
         let meanwhile = tested.checkpoints.get() - square;
         assert!(most < 2 * FANOUT, "{most} of {meanwhile} were waiting");
-        assert!(most_dead <= 2 * FANOUT && tested.dead() == 0, "{most_dead} dead runs were not removed");
+        assert!(most_dead <= 2 * FANOUT && tested.obsolete() == 0, "{most_dead} dead runs were not removed");
         assert!(tested.of_level(2) == 1 && (square / 2..2 * square).contains(&meanwhile), "{meanwhile}");
         tested.assert_whole(square + meanwhile);
         drop(tested);

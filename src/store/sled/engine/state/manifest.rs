@@ -4,7 +4,7 @@
 use super::StateError;
 use super::block::Damaged;
 use super::run::Description;
-use crate::store::cursor::{Cursor, Short};
+use crate::store::cursor::{Cursor, UnexpectedEnd};
 
 const KEY: &[u8] = b"m";
 const LAYOUT: u8 = 1;
@@ -32,20 +32,20 @@ impl Manifest {
         out
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, Short> {
-        let (content, crc) = bytes.split_last_chunk::<4>().ok_or(Short)?;
+    fn decode(bytes: &[u8]) -> Result<Self, UnexpectedEnd> {
+        let (content, crc) = bytes.split_last_chunk::<4>().ok_or(UnexpectedEnd)?;
         let mut cursor = Cursor::new(content);
         if crc32fast::hash(content) != u32::from_be_bytes(*crc) || cursor.u8()? != LAYOUT {
-            return Err(Short);
+            return Err(UnexpectedEnd);
         }
         let (watermark, next_id, count) = (cursor.u64()?, cursor.u64()?, cursor.u32()?);
         let runs = (0..count).map(|_| Description::decode(&mut cursor)).collect::<Result<_, _>>()?;
-        if cursor.left() == 0 { Ok(Self { watermark, next_id, runs }) } else { Err(Short) }
+        if cursor.left() == 0 { Ok(Self { watermark, next_id, runs }) } else { Err(UnexpectedEnd) }
     }
 
     pub(super) fn load(tree: &::sled::Tree) -> Result<Self, StateError> {
         match tree.get(KEY)? {
-            Some(bytes) => Ok(Self::decode(&bytes).map_err(|Short| Damaged)?),
+            Some(bytes) => Ok(Self::decode(&bytes).map_err(|UnexpectedEnd| Damaged)?),
             None => Ok(Self::default()),
         }
     }
@@ -67,6 +67,6 @@ mod tests {
         let mut bytes = manifest.encode();
         assert_eq!(Manifest::decode(&bytes), Ok(manifest));
         bytes[2] ^= 1;
-        assert_eq!(Manifest::decode(&bytes), Err(Short));
+        assert_eq!(Manifest::decode(&bytes), Err(UnexpectedEnd));
     }
 }

@@ -103,7 +103,7 @@ impl Memtable {
     }
 
     /// Frees the memory in pieces.
-    pub(super) fn let_go(self, throttled: &mut Throttled<'_>) -> Result<(), StateError> {
+    pub(super) fn free_in_pieces(self, throttled: &mut Throttled<'_>) -> Result<(), StateError> {
         let mut map = self.map.into_inner();
         while !map.is_empty() {
             for _ in 0..ENTRIES_AT_ONCE {
@@ -153,9 +153,9 @@ mod tests {
         };
         table.put(vec![change(b"new", Some(b"1"), true), change(b"old", Some(b"1"), false)]);
         table.put(vec![change(b"new", Some(b"2"), false), change(b"new", None, false), change(b"old", None, false)]);
-        assert_eq!((table.get(b"new"), table.get(b"old")), (None, Some(Known::Removed)));
+        assert_eq!((table.get(b"new"), table.get(b"old")), (None, Some(Known::Tombstone)));
         table.put(vec![change(b"new", Some(b"3"), false), change(b"new", None, false)]);
-        assert_eq!(table.get(b"new"), Some(Known::Removed), "only who says that it is new is believed");
+        assert_eq!(table.get(b"new"), Some(Known::Tombstone), "only who says that it is new is believed");
         assert_eq!(table.bytes(), 2 * (ENTRY_BYTES + 3));
     }
 }

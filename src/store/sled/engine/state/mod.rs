@@ -18,10 +18,10 @@ mod run;
 mod scan;
 
 pub(crate) use block::Entry;
-pub(crate) use compaction::Merges;
+pub(crate) use compaction::Compactions;
 pub(crate) use memtable::Change;
 pub(crate) use range::Range;
-pub(crate) use scan::{Merge, rows};
+pub(crate) use scan::{MergeIterator, rows};
 
 use super::keys;
 use crate::store::journal::ReadError;
@@ -31,7 +31,7 @@ use manifest::Manifest;
 use memtable::Memtable;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use range::Direction;
-use run::{ObsoleteTables, Run, Writer};
+use run::{ObsoleteRuns, Run, Writer};
 use scan::{memory, plain, stored};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub(crate) type Value = Bytes;
 /// How long readers of a written memtable are waited for,
 const READERS_MAX: Duration = Duration::from_secs(1);
 /// and how often it is checked whether they are done.
-const LOOK_AGAIN: Duration = Duration::from_millis(1);
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 /// How many blocks of a dead run are removed at once.
 const REMOVED_AT_ONCE: usize = 64;
 
@@ -108,7 +108,7 @@ struct Layers {
 /// Has no handle of sled, so that a store can be released while others still hold this.
 pub(crate) struct State {
     layers: RwLock<Layers>,
-    obsolete: ObsoleteTables,
+    obsolete: ObsoleteRuns,
     published: Mutex<Published>,
     /// Whether there are plain keys below the runs.
     has_plain: bool,
@@ -119,9 +119,9 @@ pub(crate) struct Frozen(Arc<Memtable>);
 
 impl Frozen {
     /// The entries in a range, tombstones included, in ascending order.
-    pub(crate) fn entries(&self, range: &Range) -> Merge {
+    pub(crate) fn entries(&self, range: &Range) -> MergeIterator {
         let source = memory(Arc::clone(&self.0), range);
-        Merge::new([source], Direction::Up).with_removals(true)
+        MergeIterator::new([source], Direction::Up).with_tombstones(true)
     }
 
     pub(crate) fn count(&self) -> u64 {
@@ -130,14 +130,14 @@ impl Frozen {
 
     /// Frees the memory in pieces. Waits for its readers, [for a while](READERS_MAX): the last one would free all of it at once,
     /// and everybody would wait for that.
-    pub(crate) fn let_go(self, throttled: &mut Throttled<'_>) -> Result<(), StateError> {
+    pub(crate) fn free_in_pieces(self, throttled: &mut Throttled<'_>) -> Result<(), StateError> {
         let (mut shared, begun) = (self.0, Instant::now());
         while begun.elapsed() < READERS_MAX {
             match Arc::try_unwrap(shared) {
-                Ok(table) => return table.let_go(throttled),
+                Ok(table) => return table.free_in_pieces(throttled),
                 Err(still) => shared = still,
             }
-            std::thread::sleep(LOOK_AGAIN);
+            std::thread::sleep(POLL_INTERVAL);
         }
         Ok(())
     }
@@ -145,10 +145,10 @@ impl Frozen {
 
 impl State {
     /// The state after the last checkpoint, and its watermark. Blocks of an unfinished checkpoint or compaction are removed by
-    /// [`tidy`](Self::tidy) later.
+    /// [`remove_obsolete`](Self::remove_obsolete) later.
     pub(crate) fn load(trees: &Trees) -> Result<(Self, u64), StateError> {
         let manifest = Manifest::load(&trees.runs)?;
-        let obsolete = ObsoleteTables::default();
+        let obsolete = ObsoleteRuns::default();
         let load = |description: &run::Description| Run::load(&trees.runs, description.clone(), &obsolete);
         let runs: Vec<_> = manifest.runs.iter().map(load).collect::<Result<_, _>>()?;
         let mut next_id = manifest.next_id;
@@ -197,20 +197,20 @@ impl State {
     }
 
     /// The entries of a range, without tombstones.
-    pub(crate) fn scan(&self, trees: &Trees, range: &Range) -> Merge {
+    pub(crate) fn scan(&self, trees: &Trees, range: &Range) -> MergeIterator {
         let Layers { active, frozen, runs } = self.layers();
         let memory = |table| memory(table, range);
         let stored = runs.iter().filter_map(|run| stored(&trees.runs, run, range));
         let plain = self.has_plain.then(|| plain(&trees.plain, range)).flatten();
         let sources = [memory(active)].into_iter().chain(frozen.map(memory)).chain(stored).chain(plain);
-        Merge::new(sources, range.direction)
+        MergeIterator::new(sources, range.direction)
     }
 
     /// The entries of a range that are not persisted yet, without tombstones.
-    pub(crate) fn in_memory(&self, range: &Range) -> Merge {
+    pub(crate) fn in_memory(&self, range: &Range) -> MergeIterator {
         let Layers { active, frozen, .. } = self.layers();
         let memory = |table| memory(table, range);
-        Merge::new([memory(active)].into_iter().chain(frozen.map(memory)), range.direction)
+        MergeIterator::new([memory(active)].into_iter().chain(frozen.map(memory)), range.direction)
     }
 
     /// The frames of events in a range, from the memtables and the plain keys; plain keys only up to `persisted`, which is called
@@ -220,12 +220,12 @@ impl State {
         trees: &Trees,
         range: &Range,
         persisted: impl FnOnce() -> Bound<Vec<u8>>,
-    ) -> Merge {
+    ) -> MergeIterator {
         let Layers { active, frozen, .. } = self.layers();
         let memory = |table| memory(table, range);
         // Only now: frames that are no longer in these memtables are persisted by now.
         let plain = plain(&trees.plain, &range.clone().until(persisted()));
-        Merge::new([memory(active)].into_iter().chain(frozen.map(memory)).chain(plain), range.direction)
+        MergeIterator::new([memory(active)].into_iter().chain(frozen.map(memory)).chain(plain), range.direction)
     }
 
     /// Roughly the size of the active memtable; the frozen one is not counted.
@@ -344,12 +344,12 @@ impl State {
     }
 
     /// Removes some blocks of a dead run; returns whether there was one.
-    fn tidy(&self, trees: &Trees) -> Result<bool, StateError> {
+    fn remove_obsolete(&self, trees: &Trees) -> Result<bool, StateError> {
         let Some(id) = self.obsolete.lock().last().copied() else {
             return Ok(false);
         };
         if run::remove(&trees.runs, id, REMOVED_AT_ONCE)? < REMOVED_AT_ONCE {
-            self.obsolete.lock().retain(|grave| *grave != id);
+            self.obsolete.lock().retain(|other| *other != id);
         }
         Ok(true)
     }
@@ -398,7 +398,7 @@ mod tests {
             pieces += 1;
             Ok(())
         };
-        Frozen(table).let_go(&mut throttled).unwrap();
+        Frozen(table).free_in_pieces(&mut throttled).unwrap();
         assert!(pieces > 1 && watched.upgrade().is_none(), "{pieces}");
         reading.join().unwrap();
     }

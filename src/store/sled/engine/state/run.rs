@@ -5,7 +5,7 @@ use super::block::{BLOCK_BYTES, Block, Builder, Damaged, Entry, Known};
 use super::bloom::{self, Bloom};
 use super::range::{Direction, Range};
 use super::{StateError, Throttled};
-use crate::store::cursor::{Cursor, Short};
+use crate::store::cursor::{Cursor, UnexpectedEnd};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::ops::Bound;
@@ -16,7 +16,7 @@ const BLOCKS: u8 = b'b';
 const BLOOMS: u8 = b'f';
 
 /// The numbers of runs without readers, whose blocks can be removed.
-pub(super) type ObsoleteTables = Arc<Mutex<Vec<u64>>>;
+pub(super) type ObsoleteRuns = Arc<Mutex<Vec<u64>>>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Description {
@@ -39,7 +39,7 @@ impl Description {
         }
     }
 
-    pub(super) fn decode(cursor: &mut Cursor<'_>) -> Result<Self, Short> {
+    pub(super) fn decode(cursor: &mut Cursor<'_>) -> Result<Self, UnexpectedEnd> {
         let (id, level, entries) = (cursor.u64()?, cursor.u8()?, cursor.u64()?);
         let mut key = || {
             let length = cursor.count()?;
@@ -53,7 +53,7 @@ impl Description {
 pub(super) struct Run {
     pub description: Description,
     bloom: Bloom,
-    obsolete: ObsoleteTables,
+    obsolete: ObsoleteRuns,
     retired: AtomicBool,
 }
 
@@ -90,14 +90,14 @@ fn owner(key: &[u8]) -> Option<u64> {
 }
 
 impl Run {
-    fn new(description: Description, bloom: Bloom, obsolete: &ObsoleteTables) -> Arc<Self> {
+    fn new(description: Description, bloom: Bloom, obsolete: &ObsoleteRuns) -> Arc<Self> {
         Arc::new(Self { description, bloom, obsolete: Arc::clone(obsolete), retired: false.into() })
     }
 
     pub(super) fn load(
         tree: &::sled::Tree,
         description: Description,
-        obsolete: &ObsoleteTables,
+        obsolete: &ObsoleteRuns,
     ) -> Result<Arc<Self>, StateError> {
         let mut bytes = Vec::new();
         for row in tree.scan_prefix(numbered(BLOOMS, description.id)) {
@@ -224,7 +224,7 @@ impl Writer {
     /// Writes the last block and the filter; `None` when there were no entries. `throttled` is called after each piece.
     pub(super) fn finish(
         mut self,
-        obsolete: &ObsoleteTables,
+        obsolete: &ObsoleteRuns,
         throttled: &mut Throttled<'_>,
     ) -> Result<Option<Arc<Run>>, StateError> {
         let Some(first) = self.first.take() else { return Ok(None) };

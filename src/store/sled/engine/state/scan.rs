@@ -102,7 +102,7 @@ pub(super) fn plain(tree: &::sled::Tree, range: &Range) -> Option<Source> {
 }
 
 /// A merging iterator over sources, the newest one first.
-pub(crate) struct Merge {
+pub(crate) struct MergeIterator {
     sources: Vec<(Source, VecDeque<Entry>)>,
     direction: Direction,
     /// Whether tombstones are returned.
@@ -112,14 +112,14 @@ pub(crate) struct Merge {
     taken: u64,
 }
 
-impl Merge {
+impl MergeIterator {
     pub(super) fn new(sources: impl IntoIterator<Item = Source>, direction: Direction) -> Self {
         let sources = sources.into_iter().map(|source| (source, VecDeque::new())).collect();
         Self { sources, direction, removals: false, failed: false, taken: 0 }
     }
 
     /// Returns tombstones too, if so wanted: a compaction above other layers has to keep them.
-    pub(super) fn with_removals(self, removals: bool) -> Self {
+    pub(super) fn with_tombstones(self, removals: bool) -> Self {
         Self { removals, ..self }
     }
 
@@ -169,7 +169,7 @@ impl Merge {
     }
 }
 
-impl Iterator for Merge {
+impl Iterator for MergeIterator {
     type Item = Result<Entry, StateError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -183,7 +183,7 @@ impl Iterator for Merge {
 }
 
 /// The entries without tombstones.
-pub(crate) fn rows(merge: Merge) -> impl Iterator<Item = Result<(Vec<u8>, Value), StateError>> {
+pub(crate) fn rows(merge: MergeIterator) -> impl Iterator<Item = Result<(Vec<u8>, Value), StateError>> {
     merge.filter_map(|entry| match entry {
         Ok((key, value)) => value.map(|value| Ok((key, value))),
         Err(error) => Some(Err(error)),

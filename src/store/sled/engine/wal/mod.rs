@@ -63,7 +63,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 
 /// Syncs in pieces, so that syncs of other files do not wait for all of it, and pauses as long as it works unless somebody
 /// waits for the file.
-fn filled_with_zeros(path: &Path, bytes: u64, hurried: bool) -> io::Result<()> {
+fn filled_with_zeros(path: &Path, bytes: u64, urgent: bool) -> io::Result<()> {
     let file = File::create(path)?;
     let (zeros, mut at) = (vec![0; ZEROS], 0);
     while at < bytes {
@@ -72,7 +72,7 @@ fn filled_with_zeros(path: &Path, bytes: u64, hurried: bool) -> io::Result<()> {
         file.write_all_at(&zeros[..length], at)?;
         file.sync_data()?;
         at += length as u64;
-        if !hurried {
+        if !urgent {
             std::thread::sleep(begun.elapsed().min(PAUSE_MAX));
         }
     }
@@ -87,20 +87,20 @@ struct Part {
 }
 
 /// The preallocated next file. A start takes it for a file without records.
-struct Ready {
+struct Preallocated {
     number: u64,
     file: File,
 }
 
 /// The files of the log; shared by the committer, the checkpoints and the thread that preallocates files.
-pub(crate) struct Files {
+pub(crate) struct WalFiles {
     folder: PathBuf,
     parts: Mutex<Vec<Part>>,
     /// Locked while the file is being made: the committer waits if it needs it sooner.
-    ready: Mutex<Option<Ready>>,
+    ready: Mutex<Option<Preallocated>>,
 }
 
-impl Files {
+impl WalFiles {
     fn parts(&self) -> MutexGuard<'_, Vec<Part>> {
         self.parts.lock()
     }
@@ -114,7 +114,7 @@ impl Files {
         self.folder.join(format!("{SPARE}{place}"))
     }
 
-    fn ready(&self) -> MutexGuard<'_, Option<Ready>> {
+    fn ready(&self) -> MutexGuard<'_, Option<Preallocated>> {
         self.ready.lock()
     }
 
@@ -124,21 +124,21 @@ impl Files {
         if ready.is_none() {
             let number = self.next_number();
             let file = self.make(number, FILE_BYTES, false)?;
-            *ready = Some(Ready { number, file });
+            *ready = Some(Preallocated { number, file });
         }
         Ok(())
     }
 
     /// Releases the preallocated file, which is not needed any more.
-    pub(crate) fn put_back(&self) -> io::Result<()> {
+    pub(crate) fn release_preallocated(&self) -> io::Result<()> {
         match self.ready().take() {
-            Some(Ready { number, .. }) => self.let_go(&place(&self.folder, number)),
+            Some(Preallocated { number, .. }) => self.recycle_or_remove(&place(&self.folder, number)),
             None => Ok(()),
         }
     }
 
     /// Keeps a file for reuse, or removes it.
-    fn let_go(&self, path: &Path) -> io::Result<()> {
+    fn recycle_or_remove(&self, path: &Path) -> io::Result<()> {
         let spare = (0..SPARES_MAX).map(|at| self.spare(at)).find(|spare| !spare.exists());
         match spare.filter(|_| fs::metadata(path).is_ok_and(|data| data.len() == FILE_BYTES)) {
             Some(spare) => fs::rename(path, spare),
@@ -147,7 +147,7 @@ impl Files {
     }
 
     /// Releases the files whose records are all persisted, that is, not after `watermark`.
-    pub(crate) fn shorten(&self, watermark: u64) -> io::Result<()> {
+    pub(crate) fn truncate_before(&self, watermark: u64) -> io::Result<()> {
         loop {
             let number = {
                 let parts = self.parts();
@@ -157,7 +157,7 @@ impl Files {
                     _ => return Ok(()),
                 }
             };
-            self.let_go(&place(&self.folder, number))?;
+            self.recycle_or_remove(&place(&self.folder, number))?;
             self.parts().remove(0);
         }
     }
@@ -167,14 +167,14 @@ impl Files {
     }
 
     /// A file of this number with so many bytes; reuses a spare one if there is one.
-    fn make(&self, number: u64, bytes: u64, hurried: bool) -> io::Result<File> {
+    fn make(&self, number: u64, bytes: u64, urgent: bool) -> io::Result<File> {
         let path = place(&self.folder, number);
         let spare = (0..SPARES_MAX).map(|at| self.spare(at)).find(|spare| spare.exists());
         if let Some(spare) = spare.filter(|_| bytes <= FILE_BYTES) {
             fs::rename(spare, &path)?;
         } else {
             let making = self.folder.join("making");
-            if let Err(error) = filled_with_zeros(&making, bytes, hurried) {
+            if let Err(error) = filled_with_zeros(&making, bytes, urgent) {
                 // A partial file would only take space on a full disk.
                 drop(fs::remove_file(&making));
                 return Err(error);
@@ -200,8 +200,8 @@ impl Files {
 }
 
 /// The writer of the log, used by one thread.
-pub(crate) struct Log {
-    files: Arc<Files>,
+pub(crate) struct Wal {
+    files: Arc<WalFiles>,
     file: File,
     bytes: u64,
     at: u64,
@@ -214,7 +214,7 @@ pub(crate) struct Log {
     wanted: bool,
 }
 
-impl Log {
+impl Wal {
     /// Continues after record `last` in a new file; older files stay until a checkpoint makes them obsolete.
     pub(crate) fn open(directory: &Path, last: u64) -> io::Result<Self> {
         let folder = directory.join(LOG_FOLDER);
@@ -222,13 +222,13 @@ impl Log {
         sync_folder(directory)?;
         // The next checkpoint makes all existing files obsolete.
         let parts = numbers(&folder)?.into_iter().map(|number| Part { number, first: last + 1 }).collect();
-        let files = Arc::new(Files { folder, parts: Mutex::new(parts), ready: Mutex::default() });
+        let files = Arc::new(WalFiles { folder, parts: Mutex::new(parts), ready: Mutex::default() });
         let file = files.next(last + 1, FIRST_FILE_BYTES)?;
         let bytes = file.metadata()?.len();
         Ok(Self { files, file, bytes, at: 0, last, durable: last, buffer: Vec::new(), wanted: false })
     }
 
-    pub(crate) fn files(&self) -> Arc<Files> {
+    pub(crate) fn files(&self) -> Arc<WalFiles> {
         Arc::clone(&self.files)
     }
 
@@ -244,7 +244,7 @@ impl Log {
         debug_assert_eq!(self.buffer.len() % ALIGN, 0, "records begin at multiples");
         let bytes = self.buffer.len() as u64;
         if self.at + bytes > self.bytes {
-            self.turn_over(bytes)?;
+            self.rotate(bytes)?;
         }
         self.file.write_all_at(&self.buffer, self.at)?;
         self.at += bytes;
@@ -253,15 +253,15 @@ impl Log {
     }
 
     /// Switches to the next file. Syncs the current one first, since later syncs cover the new file only.
-    fn turn_over(&mut self, needed: u64) -> io::Result<()> {
+    fn rotate(&mut self, needed: u64) -> io::Result<()> {
         self.file.sync_data()?;
         self.file = self.files.next(self.last + 1, FILE_BYTES.max(needed))?;
         (self.bytes, self.at, self.wanted) = (self.file.metadata()?.len(), 0, false);
         Ok(())
     }
 
-    /// True once per file, when the next one should be [preallocated](Files::prepare).
-    pub(crate) fn wants_next(&mut self) -> bool {
+    /// True once per file, when the next one should be [preallocated](WalFiles::prepare).
+    pub(crate) fn should_preallocate(&mut self) -> bool {
         let wants = self.at >= NEXT_AFTER && !self.wanted;
         self.wanted |= wants;
         wants
@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn the_next_file_is_made_once_although_two_make_it_at_the_same_time() {
         let directory = tempfile::tempdir().unwrap();
-        let log = Log::open(directory.path(), 0).unwrap();
+        let log = Wal::open(directory.path(), 0).unwrap();
         let (files, done) = (log.files(), AtomicBool::new(false));
         std::thread::scope(|scope| {
             let preparing = scope.spawn(|| {

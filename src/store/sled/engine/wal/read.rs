@@ -54,7 +54,7 @@ fn was_durable_after(bytes: &[u8], from: usize, last: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FILE_BYTES, Log};
+    use super::super::{FILE_BYTES, Wal};
     use super::*;
     use crate::store::sled::engine::state::Change;
     use bytes::Bytes;
@@ -65,7 +65,7 @@ mod tests {
         vec![(n.to_be_bytes().to_vec(), Some(value)).into(), (b"x".to_vec(), None).into()]
     }
 
-    fn fill(log: &mut Log, numbers: std::ops::RangeInclusive<u64>, bytes: usize, synced: bool) {
+    fn fill(log: &mut Wal, numbers: std::ops::RangeInclusive<u64>, bytes: usize, synced: bool) {
         for n in numbers {
             log.append(&entry(n, bytes)).unwrap();
             if synced {
@@ -93,15 +93,15 @@ mod tests {
     #[test]
     fn what_was_written_is_read_over_several_files_and_several_starts() {
         let directory = tempfile::tempdir().unwrap();
-        let mut log = Log::open(directory.path(), 0).unwrap();
+        let mut log = Wal::open(directory.path(), 0).unwrap();
         fill(&mut log, 1..=40, 60_000, true);
         drop(log);
         assert_eq!(read_back(directory.path(), 0).unwrap(), (1..=40).collect::<Vec<_>>());
-        let mut log = Log::open(directory.path(), 40).unwrap();
+        let mut log = Wal::open(directory.path(), 40).unwrap();
         fill(&mut log, 41..=45, 100, true);
         assert_eq!(read_back(directory.path(), 12).unwrap(), (13..=45).collect::<Vec<_>>());
         // Persisted records are no longer needed, and their files are reused.
-        log.files().shorten(45).unwrap();
+        log.files().truncate_before(45).unwrap();
         assert_eq!(numbers(&directory.path().join(LOG_FOLDER)).unwrap().len(), 1);
         assert!(read_back(directory.path(), 45).unwrap().is_empty());
     }
@@ -109,10 +109,10 @@ mod tests {
     #[test]
     fn a_file_that_is_used_anew_ends_where_its_new_records_do() {
         let directory = tempfile::tempdir().unwrap();
-        let mut log = Log::open(directory.path(), 0).unwrap();
+        let mut log = Wal::open(directory.path(), 0).unwrap();
         let bytes = usize::try_from(FILE_BYTES / 4).unwrap();
         fill(&mut log, 1..=6, bytes, true);
-        log.files().shorten(4).unwrap();
+        log.files().truncate_before(4).unwrap();
         fill(&mut log, 7..=11, bytes, true);
         assert_eq!(read_back(directory.path(), 4).unwrap(), (5..=11).collect::<Vec<_>>());
     }
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn a_torn_end_is_an_end_and_a_hole_in_what_was_durable_is_damage() {
         let directory = tempfile::tempdir().unwrap();
-        let mut log = Log::open(directory.path(), 0).unwrap();
+        let mut log = Wal::open(directory.path(), 0).unwrap();
         fill(&mut log, 1..=3, 100, true);
         let torn = usize::try_from(log.at).unwrap();
         fill(&mut log, 4..=5, 100, false);
@@ -135,7 +135,7 @@ mod tests {
         fs::write(&path, whole).unwrap();
         // The next start goes on after the torn record, in a file of its own.
         change(directory.path(), 1, |bytes| bytes[torn + 40] ^= 1);
-        let mut log = Log::open(directory.path(), 3).unwrap();
+        let mut log = Wal::open(directory.path(), 3).unwrap();
         fill(&mut log, 4..=9, 100, true);
         assert_eq!(read_back(directory.path(), 0).unwrap(), (1..=9).collect::<Vec<_>>());
         fs::remove_file(path).unwrap();

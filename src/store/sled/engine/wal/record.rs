@@ -6,17 +6,17 @@
 //! the value (u32, `u32::MAX` for a tombstone), the value.
 
 use super::super::state::{Change, Entry};
-use crate::store::cursor::{Cursor, Short};
+use crate::store::cursor::{Cursor, UnexpectedEnd};
 use bytes::Bytes;
 
 const MAGIC: &[u8; 4] = b"RWAL";
 pub(super) const HEADER_BYTES: usize = 28;
 pub(super) const ALIGN: usize = 8;
-const REMOVED: u32 = u32::MAX;
+const TOMBSTONE: u32 = u32::MAX;
 
 /// A record with a valid checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Record<'a> {
+pub(super) struct WalRecord<'a> {
     pub number: u64,
     /// The last record that was durable when this one was written.
     pub durable: u64,
@@ -36,7 +36,7 @@ pub(super) fn encode(out: &mut Vec<u8>, number: u64, durable: u64, changes: &[Ch
         // The port bounds keys and values far below these types' limits.
         out.extend_from_slice(&u16::try_from(key.len()).unwrap_or(u16::MAX).to_le_bytes());
         out.extend_from_slice(key);
-        let length = value.as_ref().map_or(REMOVED, |value| u32::try_from(value.len()).unwrap_or(REMOVED - 1));
+        let length = value.as_ref().map_or(TOMBSTONE, |value| u32::try_from(value.len()).unwrap_or(TOMBSTONE - 1));
         out.extend_from_slice(&length.to_le_bytes());
         out.extend_from_slice(value.as_deref().unwrap_or_default());
     }
@@ -55,7 +55,7 @@ fn field<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
 }
 
 /// The record at the beginning of `bytes`, or `None` when there is no valid one.
-pub(super) fn decode(bytes: &[u8]) -> Option<Record<'_>> {
+pub(super) fn decode(bytes: &[u8]) -> Option<WalRecord<'_>> {
     if bytes.get(..4)? != MAGIC {
         return None;
     }
@@ -66,23 +66,25 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Record<'_>> {
         return None;
     }
     let (number, durable) = (u64::from_le_bytes(field(bytes, 12)?), u64::from_le_bytes(field(bytes, 20)?));
-    Some(Record { number, durable, body: &bytes[HEADER_BYTES..end] })
+    Some(WalRecord { number, durable, body: &bytes[HEADER_BYTES..end] })
 }
 
-impl Record<'_> {
+impl WalRecord<'_> {
     pub(super) fn stored_bytes(&self) -> usize {
         stored_bytes(self.body.len())
     }
 
-    pub(super) fn entries(&self) -> Result<Vec<Entry>, Short> {
+    pub(super) fn entries(&self) -> Result<Vec<Entry>, UnexpectedEnd> {
         let (mut cursor, mut entries) = (Cursor::new(self.body), Vec::new());
         while cursor.left() > 0 {
             // The cursor reads big-endian numbers.
             let length = usize::from(cursor.u16()?.swap_bytes());
             let key = cursor.take(length)?.to_vec();
             let value = match cursor.u32()?.swap_bytes() {
-                REMOVED => None,
-                length => Some(Bytes::copy_from_slice(cursor.take(usize::try_from(length).map_err(|_| Short)?)?)),
+                TOMBSTONE => None,
+                length => {
+                    Some(Bytes::copy_from_slice(cursor.take(usize::try_from(length).map_err(|_| UnexpectedEnd)?)?))
+                }
             };
             entries.push((key, value));
         }

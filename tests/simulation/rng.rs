@@ -6,12 +6,12 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Mutex;
 
-pub struct Dice(StdRng);
+pub struct Rng(StdRng);
 
-impl Dice {
+impl Rng {
     /// The random numbers of one part of the simulation, which do not depend on how many others draw.
-    pub fn of(seed: u64, part: u64) -> Dice {
-        Dice(StdRng::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(part)))
+    pub fn of(seed: u64, part: u64) -> Rng {
+        Rng(StdRng::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(part)))
     }
 
     pub fn happens(&mut self, rate: f64) -> bool {
@@ -40,12 +40,12 @@ impl Fate {
         Fate { seed, times: Mutex::default() }
     }
 
-    pub fn dice(&self, occasion: &str) -> Dice {
+    pub fn rng(&self, occasion: &str) -> Rng {
         let mut times = self.times.lock().unwrap();
         let times = times.entry(occasion.to_owned()).or_default();
         *times += 1;
         let mut hasher = DefaultHasher::new();
         (self.seed, occasion, *times).hash(&mut hasher);
-        Dice::of(hasher.finish(), 0)
+        Rng::of(hasher.finish(), 0)
     }
 }

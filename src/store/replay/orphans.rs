@@ -2,7 +2,7 @@
 //! of all entities collected to name the orphans.
 
 use super::aggregate::{Aggregate, Calendar, Customer};
-use super::{Bookings, Walk, as_far_as_possible};
+use super::{Bookings, Replay, as_far_as_possible};
 use crate::domain::invariants::Violation;
 use crate::domain::reservation::Booking;
 use crate::store::journal::{CommittedEvent, Context, READ_ROWS_MAX, ReadError};
@@ -14,10 +14,10 @@ use std::sync::Arc;
 
 const PAGE_ROWS: usize = if READ_ROWS_MAX < 1000 { READ_ROWS_MAX } else { 1000 };
 
-impl Walk<'_> {
+impl Replay<'_> {
     /// Reports orphaned documents of a kind, of which `present` are accounted for. `name_of` returns the key of the document
     /// that an event accounts for.
-    pub(super) async fn left_over(
+    pub(super) async fn orphans(
         &mut self,
         kind: &'static str,
         present: u64,
@@ -69,12 +69,12 @@ impl Walk<'_> {
         Ok(present)
     }
 
-    pub(super) async fn left_over_reservations(&mut self, present: u64) -> Result<(), ReadError> {
+    pub(super) async fn orphan_reservations(&mut self, present: u64) -> Result<(), ReadError> {
         let name_of = |recorded: &CommittedEvent| {
             let event = Calendar::decode(&recorded.event.tag, &recorded.event.payload).ok()?;
             event.subject().map(|subject| subject.reservation_no.as_str().into())
         };
-        self.left_over(RESERVATION_KIND, present, Calendar::CONTEXT, name_of).await
+        self.orphans(RESERVATION_KIND, present, Calendar::CONTEXT, name_of).await
     }
 
     async fn reservation_document(&mut self, no: &Arc<str>, booking: &Booking) -> Result<u64, ReadError> {
@@ -108,8 +108,8 @@ impl Walk<'_> {
     }
 
     /// Keys without a customer; those of registered and erased customers are checked with the customers.
-    pub(super) async fn left_over_keys(&mut self) -> Result<(), ReadError> {
+    pub(super) async fn orphan_keys(&mut self) -> Result<(), ReadError> {
         let present = self.keys;
-        self.left_over(KEY_KIND, present, Customer::CONTEXT, |recorded| Some(Arc::clone(&recorded.event.entity))).await
+        self.orphans(KEY_KIND, present, Customer::CONTEXT, |recorded| Some(Arc::clone(&recorded.event.entity))).await
     }
 }
