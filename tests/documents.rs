@@ -250,3 +250,47 @@ fn the_bounds_that_the_comments_of_settings_tell_are_checked_at_the_start() {
     }
     assert!(compared >= 40, "only {compared} bounds were understood");
 }
+
+/// The files and folders that the documents name stand somewhere in the project.
+#[test]
+fn the_files_that_the_documents_name_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut paths, mut waiting) = (vec![], vec![root.to_owned()]);
+    while let Some(folder) = waiting.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = format!("/{}", path.strip_prefix(root).unwrap().display());
+            if path.is_dir() && !["/target", "/.git"].contains(&name.as_str()) {
+                paths.push(format!("{name}/"));
+                waiting.push(path);
+            } else {
+                paths.push(name);
+            }
+        }
+    }
+    let mut documents =
+        vec!["README.md".to_owned(), "ARCHITECTURE.md".to_owned(), "src/actors/runtime/README.md".to_owned()];
+    documents.extend(
+        paths
+            .iter()
+            .filter(|path| path.starts_with("/docs/adr/") && path.ends_with(".md"))
+            .map(|path| path[1..].to_owned()),
+    );
+    assert!(documents.len() > 10, "the documents were not found");
+    let is_path = |word: &&str| {
+        let plain = word.chars().all(|char| char.is_ascii_alphanumeric() || "_-./".contains(char));
+        plain && (word.ends_with(".rs") || (word.ends_with('/') && word.len() > 1))
+    };
+    let exists = |word: &str| paths.iter().any(|path| path.ends_with(&format!("/{word}")));
+    let mut missing = vec![];
+    for name in &documents {
+        let text = document(name);
+        for word in text.split('`').skip(1).step_by(2).filter(is_path) {
+            // What is made by a run, and what is said not to be there yet.
+            if !exists(word) && !["src/cluster/", "target/bench/"].contains(&word) {
+                missing.push(format!("{name}: {word}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
