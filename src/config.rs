@@ -338,7 +338,6 @@ impl Settings {
         jiff::tz::TimeZone::get(zone).map_err(|_| invalid("time.zone", problem()))
     }
 
-    #[must_use]
     pub fn terms(&self) -> Terms {
         let reservation = &self.reservation;
         Terms {

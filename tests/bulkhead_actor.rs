@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
-use rentcar::actors::bulkhead::{BreakerSettings, BreakerState, BulkheadHandle, BulkheadSettings, Lane, Mode, Outcome};
+use rentcar::actors::bulkhead::{BreakerSettings, BreakerState, BulkheadHandle, BulkheadSettings, Lane, Mode, Verdict};
 use rentcar::domain::ids::ReservationNo;
 use rentcar::domain::money::{Currency, Money};
 use rentcar::providers::sandbox::{Sandbox, SettingsPatch};
@@ -101,7 +101,7 @@ fn charge(number: u32) -> Charge {
 async fn pay(handle: &BulkheadHandle, sandbox: &Sandbox, number: u32) -> bool {
     let Ok(permit) = handle.enter(Lane::Charge, soon()).await else { return false };
     let answer = sandbox.charge(charge(number)).await;
-    permit.done(if answer.is_ok() { Outcome::Success } else { Outcome::Failure });
+    permit.done(if answer.is_ok() { Verdict::Success } else { Verdict::Failure });
     true
 }
 
@@ -114,9 +114,9 @@ async fn who_finds_no_place_waits_a_little_and_is_then_deferred() {
     let deferred = handle.enter(Lane::Charge, soon()).await.unwrap_err();
     assert!(begun.elapsed() >= Duration::from_millis(100));
     assert!(deferred.retry_after_ms >= 1_000);
-    let (third, ()) = tokio::join!(handle.enter(Lane::Charge, soon()), async { first.done(Outcome::Success) });
-    third.unwrap().done(Outcome::Success);
-    second.done(Outcome::Success);
+    let (third, ()) = tokio::join!(handle.enter(Lane::Charge, soon()), async { first.done(Verdict::Success) });
+    third.unwrap().done(Verdict::Success);
+    second.done(Verdict::Success);
     until(|| handle.status().in_flight == 0).await;
 }
 
@@ -134,7 +134,7 @@ async fn passes_that_are_dropped_free_their_place_and_count_as_failures() {
     for _ in 0..9 {
         drop(handle.enter(Lane::Charge, soon()).await.unwrap());
     }
-    handle.enter(Lane::Charge, soon()).await.unwrap().done(Outcome::NotCalled);
+    handle.enter(Lane::Charge, soon()).await.unwrap().done(Verdict::NotCalled);
     until(|| handle.status().in_flight == 0).await;
     assert_eq!(handle.status().state, BreakerState::Closed);
     drop(handle.enter(Lane::Charge, soon()).await.unwrap());
@@ -153,8 +153,8 @@ async fn callers_that_give_up_waiting_leave_no_trace() {
         let waiting = handle.enter(Lane::Charge, soon());
         assert!(tokio::time::timeout(Duration::from_millis(1), waiting).await.is_err());
     }
-    first.done(Outcome::Success);
-    second.done(Outcome::Success);
+    first.done(Verdict::Success);
+    second.done(Verdict::Success);
     until(|| handle.status().in_flight == 0 && handle.status().queued == 0).await;
     assert_eq!(handle.status().state, BreakerState::Closed);
 }
@@ -174,9 +174,9 @@ async fn calls_under_way_keep_their_places_over_a_restart() {
     until(|| restarts.load(Ordering::SeqCst) == 1 && handle.status().up).await;
     assert_eq!(handle.status().in_flight, 2, "the provider still has them");
     assert!(handle.enter(Lane::Charge, soon()).await.is_err());
-    old.done(Outcome::Failure);
+    old.done(Verdict::Failure);
     until(|| handle.status().in_flight == 1).await;
-    handle.enter(Lane::Charge, soon()).await.unwrap().done(Outcome::Success);
+    handle.enter(Lane::Charge, soon()).await.unwrap().done(Verdict::Success);
 }
 
 #[tokio::test]
@@ -184,10 +184,10 @@ async fn a_call_that_never_ends_gives_its_place_up() {
     let (handle, _keeper) = start(BulkheadSettings { permit_ms_max: 200, ..small() }).await;
     let lost = handle.enter(Lane::Charge, soon()).await.unwrap();
     until(|| handle.status().in_flight == 0).await;
-    lost.done(Outcome::Success);
+    lost.done(Verdict::Success);
     let next = handle.enter(Lane::Charge, soon()).await.unwrap();
     assert_eq!(handle.status().in_flight, 1, "who comes back too late frees nobody else's place");
-    next.done(Outcome::Success);
+    next.done(Verdict::Success);
 }
 
 #[tokio::test]
@@ -196,7 +196,7 @@ async fn a_pass_from_before_the_breaker_opened_is_void() {
     let early = handle.enter(Lane::Charge, soon()).await.unwrap();
     assert!(!early.is_void());
     for _ in 0..10 {
-        handle.enter(Lane::Charge, soon()).await.unwrap().done(Outcome::Failure);
+        handle.enter(Lane::Charge, soon()).await.unwrap().done(Verdict::Failure);
     }
     until(|| handle.status().state == BreakerState::Open).await;
     assert!(early.is_void());
@@ -212,7 +212,7 @@ async fn a_provider_is_kept_from_everybody_until_it_is_tried_again_and_no_longer
     let (handle, _keeper) = start(BulkheadSettings { breaker, ..small() }).await;
     assert!(!handle.rejects_calls());
     for _ in 0..10 {
-        handle.enter(Lane::Charge, soon()).await.unwrap().done(Outcome::Failure);
+        handle.enter(Lane::Charge, soon()).await.unwrap().done(Verdict::Failure);
     }
     until(|| handle.rejects_calls()).await;
     until(|| !handle.rejects_calls()).await;
@@ -228,10 +228,10 @@ async fn a_refund_is_expected_to_take_as_long_as_the_calls_under_way() {
     let slow = handle.enter(Lane::Charge, soon()).await.unwrap();
     // Well above, because what is known afterwards is rounded and smoothed.
     until(|| handle.refund_expected_ms() > Some(200)).await;
-    slow.done(Outcome::Success);
+    slow.done(Verdict::Success);
     until(|| handle.status().in_flight == 0).await;
     assert!(handle.refund_expected_ms() > Some(100), "what a charge took is what is known");
-    handle.enter(Lane::Background, soon()).await.unwrap().done(Outcome::Success);
+    handle.enter(Lane::Background, soon()).await.unwrap().done(Verdict::Success);
     until(|| handle.status().in_flight == 0).await;
     assert!(handle.refund_expected_ms() < Some(100));
     handle.force(Mode::ForcedOpen).await;

@@ -5,6 +5,7 @@
 use futures_util::future::{BoxFuture, join_all};
 use rentcar::actors::api::{PaymentMeans, PaymentResult, ReserveRequest};
 use rentcar::actors::app::{App, AppSettings, Ports};
+use rentcar::actors::bulkhead::Mode;
 use rentcar::actors::bulkhead::{BreakerSettings, BreakerState, BulkheadHandle, BulkheadSettings};
 use rentcar::actors::payment::Payments;
 use rentcar::actors::payment::cashier::Cashier;
@@ -13,7 +14,7 @@ use rentcar::actors::payment::reconciliation::Reconciler;
 use rentcar::actors::payment::unconfirmed::give_back;
 use rentcar::actors::payment::unsettled::UnsettledSettings;
 use rentcar::actors::runtime::{Ask, ChildSpec, Clock, ContextLimits, ContextSpec, ManualClock, Part, System, context};
-use rentcar::actors::service::{BreakerMode, FaultAction, Service, ServiceSettings};
+use rentcar::actors::service::{FaultAction, Service, ServiceSettings};
 use rentcar::domain::cancellation::CancellationOutcome;
 use rentcar::domain::fleet::CarData;
 use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
@@ -375,12 +376,12 @@ async fn a_charge_that_never_arrived_is_made_again_by_itself_under_the_same_key(
 async fn the_means_that_the_customer_gave_last_are_the_ones_that_are_tried_again() {
     let provider = Provider::new(Road::Open);
     let world = World::start(&journal(), &provider).await;
-    world.service().force_breaker(BreakerMode::ForcedOpen).await;
+    world.service().force_breaker(Mode::ForcedOpen).await;
     let (no, _) = world.reserve(2).await;
     let (_, result) = world.service().pay(no.clone(), means("other")).await.unwrap();
     assert!(matches!(result, PaymentResult::Deferred { .. }), "{result:?}");
     assert_eq!(world.service().payments_deferred(), 1);
-    world.service().force_breaker(BreakerMode::Auto).await;
+    world.service().force_breaker(Mode::Auto).await;
     eventually("it is confirmed", || world.is_confirmed(&no)).await;
     assert_eq!((provider.tokens(), world.service().payments_deferred()), (vec!["other".to_owned()], 0));
     world.stop().await;
@@ -390,13 +391,13 @@ async fn the_means_that_the_customer_gave_last_are_the_ones_that_are_tried_again
 async fn a_cancelled_reservation_is_not_paid_by_itself() {
     let provider = Provider::new(Road::Open);
     let world = World::start(&journal(), &provider).await;
-    world.service().force_breaker(BreakerMode::ForcedOpen).await;
+    world.service().force_breaker(Mode::ForcedOpen).await;
     let (cancelled, _) = world.reserve(2).await;
     let (kept, _) = world.reserve(4).await;
     assert_eq!(world.service().payments_deferred(), 2);
     world.service().cancel(cancelled.clone()).await.unwrap();
     assert_eq!(world.service().payments_deferred(), 1);
-    world.service().force_breaker(BreakerMode::Auto).await;
+    world.service().force_breaker(Mode::Auto).await;
     eventually("the other is confirmed", || world.is_confirmed(&kept)).await;
     assert_eq!(provider.tokens().len(), 1);
     world.stop().await;

@@ -164,7 +164,6 @@ pub struct ReservationView {
 
 impl ReservationView {
     /// What a reservation that has ended without a rental keeps and gives back, so far as it is known.
-    #[must_use]
     pub fn settlement(&self) -> Option<CancellationOutcome> {
         let payment = self.payment.as_ref();
         let nothing = Money::zero(self.booking.price.currency());
@@ -197,7 +196,6 @@ pub struct CarView {
 
 impl CarView {
     /// Which version of the entry it shows.
-    #[must_use]
     pub fn version(&self) -> fleet::Version {
         fleet::Version { revision: self.car.revision, status: self.status }
     }

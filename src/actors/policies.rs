@@ -52,6 +52,13 @@ impl Targets {
             self.cashier.ownership_changes(),
         ]
     }
+
+    async fn apply_to_ledger(&self, car_no: &str, command: fleet::Command, cause: Cause) -> Result<(), HandlerError> {
+        if let Err(refusal) = send(&self.ledger, car_no, command, cause).await? {
+            tracing::warn!(car_no, code = refusal.code(), "change not applied to the ledger");
+        }
+        Ok(())
+    }
 }
 
 /// Sends a command that an event led to. A refusal is an answer: it is returned, not retried.
@@ -118,15 +125,18 @@ fn is_one_of(event: &CommittedEvent, kinds: &[&str]) -> bool {
     kinds.contains(&kind)
 }
 
+/// The target of an event of one of these kinds: what it decodes to, or else the event's own entity, under which `handle`
+/// parks it.
+fn target_of(event: &CommittedEvent, kinds: &[&str], decode: impl FnOnce() -> Option<String>) -> Option<String> {
+    is_one_of(event, kinds).then(|| decode().unwrap_or_else(|| event.event.entity.to_string()))
+}
+
 /// An approved payment confirms its reservation; where the hold is gone, the money goes back.
 struct ReservationFollowsPayment(Targets);
 
 impl EventHandler for ReservationFollowsPayment {
     fn target(&self, event: &CommittedEvent) -> Option<String> {
-        let wanted = is_one_of(event, &["payment.approved"]);
-        // `handle` parks what cannot be decoded, under the event's own entity.
-        let decoded = || payment_event(event).map(|event| event.subject().car_no.to_string());
-        wanted.then(|| decoded().unwrap_or_else(|_| event.event.entity.to_string()))
+        target_of(event, &["payment.approved"], || Some(payment_event(event).ok()?.subject().car_no.to_string()))
     }
 
     fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
@@ -153,12 +163,10 @@ struct PaymentFollowsReservation(Targets);
 
 impl EventHandler for PaymentFollowsReservation {
     fn target(&self, event: &CommittedEvent) -> Option<String> {
-        let wanted = is_one_of(event, &["reservation.cancelled", "reservation.expired", "reservation.no_show"]);
-        let decoded = || {
-            let event = reservation_event(event).ok()?;
-            Some(event.subject()?.reservation_no.payment().to_string())
-        };
-        wanted.then(|| decoded().unwrap_or_else(|| event.event.entity.to_string()))
+        let kinds = ["reservation.cancelled", "reservation.expired", "reservation.no_show"];
+        target_of(event, &kinds, || {
+            Some(reservation_event(event).ok()?.subject()?.reservation_no.payment().to_string())
+        })
     }
 
     fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
@@ -199,12 +207,7 @@ struct RentalFollowsReservation(Targets);
 impl EventHandler for RentalFollowsReservation {
     fn target(&self, event: &CommittedEvent) -> Option<String> {
         let kinds = ["reservation.confirmed", "reservation.cancelled", "reservation.no_show", "reservation.picked_up"];
-        let wanted = is_one_of(event, &kinds);
-        let decoded = || {
-            let event = reservation_event(event).ok()?;
-            Some(event.subject()?.reservation_no.rental().to_string())
-        };
-        wanted.then(|| decoded().unwrap_or_else(|| event.event.entity.to_string()))
+        target_of(event, &kinds, || Some(reservation_event(event).ok()?.subject()?.reservation_no.rental().to_string()))
     }
 
     fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
@@ -248,8 +251,7 @@ struct ReservationFollowsRental(Targets);
 
 impl EventHandler for ReservationFollowsRental {
     fn target(&self, event: &CommittedEvent) -> Option<String> {
-        let decoded = || rental_event(event).map(|event| event.subject().car_no.to_string());
-        is_one_of(event, &["rental.returned"]).then(|| decoded().unwrap_or_else(|_| event.event.entity.to_string()))
+        target_of(event, &["rental.returned"], || Some(rental_event(event).ok()?.subject().car_no.to_string()))
     }
 
     fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
@@ -288,11 +290,7 @@ impl EventHandler for LedgerFollowsRental {
                     fleet::Command::EndRental { rental_no: rental_no.clone() }
                 }
             };
-            let car_no = event.subject().car_no.clone();
-            if let Err(refusal) = send(&self.0.ledger, car_no.as_str(), command, cause).await? {
-                tracing::warn!(%car_no, code = refusal.code(), "rental not applied to the ledger");
-            }
-            Ok(())
+            self.0.apply_to_ledger(event.subject().car_no.as_str(), command, cause).await
         })
     }
 }
@@ -322,10 +320,7 @@ impl EventHandler for LedgerFollowsReservation {
                 | reservation::Event::Completed { .. }
                 | reservation::Event::NoShow { .. } => return Ok(()),
             };
-            if let Err(refusal) = send(&self.0.ledger, &car_no, command, cause).await? {
-                tracing::warn!(%car_no, code = refusal.code(), "calendar change not applied to the ledger");
-            }
-            Ok(())
+            self.0.apply_to_ledger(&car_no, command, cause).await
         })
     }
 }

@@ -74,7 +74,6 @@ impl Quote {
 
 impl CancellationTerms {
     /// What cancelling at `now` costs a customer who paid `price` for a period that begins at `from`.
-    #[must_use]
     pub fn quote(&self, price: Money, from: Timestamp, now: Timestamp) -> Quote {
         let free = from.millis_since(now) >= self.free_until_ms_before;
         Quote::keeping(if free { 0 } else { self.fee_percent }, price)

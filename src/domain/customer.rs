@@ -130,7 +130,6 @@ pub enum Rejection {
 
 impl Rejection {
     /// The permanent machine code.
-    #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
             Rejection::CustomerNotFound => "customer_not_found",

@@ -111,7 +111,6 @@ pub enum Versions {
 
 impl Versions {
     /// Whether `version` is among them.
-    #[must_use]
     pub fn include(&self, version: Version) -> bool {
         match self {
             Versions::Any => true,
@@ -131,7 +130,6 @@ pub struct Expected {
 
 impl Expected {
     /// Whether an entry at `version` is as expected.
-    #[must_use]
     pub fn is_met_by(&self, version: Version) -> bool {
         self.one_of.include(version) && !self.none_of.include(version)
     }
@@ -139,13 +137,11 @@ impl Expected {
 
 impl Car {
     /// Which version the entry is at `now`.
-    #[must_use]
     pub fn version(&self, now: Timestamp) -> Version {
         Version { revision: self.revision, status: self.status(now) }
     }
 
     /// What the car is doing at `now`.
-    #[must_use]
     pub fn status(&self, now: Timestamp) -> Status {
         if self.retired {
             Status::Retired
@@ -159,7 +155,6 @@ impl Car {
     }
 
     /// Whether a rental of it should have ended.
-    #[must_use]
     pub fn is_overdue(&self) -> bool {
         self.rentals.values().any(|note| *note == RentalState::Overdue)
     }
@@ -267,7 +262,6 @@ pub enum Rejection {
 
 impl Rejection {
     /// The permanent machine code.
-    #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
             Rejection::CarNotFound => "car_not_found",

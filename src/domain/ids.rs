@@ -77,7 +77,6 @@ macro_rules! number {
             }
 
             /// The number in its stored spelling.
-            #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -153,13 +152,11 @@ impl ReservationNo {
     pub const CHARS_MAX: usize = NUMBER_CHARS_MAX - PREFIX_BYTES_MAX;
 
     /// The number of this reservation's payment.
-    #[must_use]
     pub fn payment(&self) -> PaymentNo {
         PaymentNo(format!("{PAYMENT_PREFIX}{self}").into())
     }
 
     /// The number of this reservation's rental.
-    #[must_use]
     pub fn rental(&self) -> RentalNo {
         RentalNo(format!("{RENTAL_PREFIX}{self}").into())
     }
@@ -167,7 +164,6 @@ impl ReservationNo {
 
 impl PaymentNo {
     /// The reservation that this pays, if it has the form of a payment's number.
-    #[must_use]
     pub fn reservation(&self) -> Option<ReservationNo> {
         ReservationNo::stored(self.0.strip_prefix(PAYMENT_PREFIX)?).ok()
     }
@@ -175,7 +171,6 @@ impl PaymentNo {
 
 impl RentalNo {
     /// The reservation that this fulfils, if it has the form of a rental's number.
-    #[must_use]
     pub fn reservation(&self) -> Option<ReservationNo> {
         ReservationNo::stored(self.0.strip_prefix(RENTAL_PREFIX)?).ok()
     }

@@ -34,7 +34,6 @@ impl Currency {
     }
 
     /// The three letters.
-    #[must_use]
     pub fn code(&self) -> &str {
         // The constructor admits ASCII only, so the fallback is never taken.
         std::str::from_utf8(&self.0).unwrap_or("XXX")
@@ -81,25 +80,21 @@ impl Money {
     }
 
     /// The amount in minor units.
-    #[must_use]
     pub const fn amount(&self) -> u64 {
         self.amount
     }
 
     /// The currency, in whose minor units the amount is.
-    #[must_use]
     pub const fn currency(&self) -> Currency {
         self.currency
     }
 
     /// `times` times this, or `None` above [`Money::AMOUNT_MAX`].
-    #[must_use]
     pub fn times(&self, times: u64) -> Option<Money> {
         Money::new(self.amount.checked_mul(times)?, self.currency)
     }
 
     /// This less `other`, or `None` when `other` is more or of another currency.
-    #[must_use]
     pub fn minus(&self, other: Money) -> Option<Money> {
         if self.currency != other.currency {
             return None;

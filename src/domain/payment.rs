@@ -215,7 +215,6 @@ pub enum Rejection {
 
 impl Rejection {
     /// The permanent machine code.
-    #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
             Rejection::PaymentNotFound => "payment_not_found",
@@ -239,19 +238,16 @@ pub enum Outstanding {
 
 impl Payment {
     /// The key under which the provider knows the present attempt.
-    #[must_use]
     pub fn charge_key(&self) -> String {
         format!("{}/{}", self.subject.reservation_no.payment(), self.attempt)
     }
 
     /// The key under which the provider knows the refund; there is at most one.
-    #[must_use]
     pub fn refund_key(&self) -> String {
         format!("{}/refund", self.subject.reservation_no.payment())
     }
 
     /// What was taken, so far as it is known.
-    #[must_use]
     pub fn charged(&self) -> Money {
         match &self.status {
             Status::Approved { .. } | Status::Cancelled(Cancelled::Charged { .. }) => self.amount,
@@ -264,7 +260,6 @@ impl Payment {
     }
 
     /// What has gone back.
-    #[must_use]
     pub fn refunded(&self) -> Money {
         match &self.status {
             Status::Cancelled(Cancelled::Charged { refund, refunded: true }) => *refund,
@@ -278,7 +273,6 @@ impl Payment {
     }
 
     /// What is still to be settled with the provider.
-    #[must_use]
     pub fn outstanding(&self) -> Option<Outstanding> {
         match &self.status {
             Status::Requested | Status::Unknown | Status::Cancelled(Cancelled::InDoubt) => Some(Outstanding::Charge),
@@ -474,7 +468,6 @@ fn progress(mut payment: Payment, event: &Event) -> Result<Payment, CorruptHisto
 
 impl Event {
     /// What the payment is for.
-    #[must_use]
     pub fn subject(&self) -> &BookingRef {
         match self {
             Event::Requested { subject, .. }

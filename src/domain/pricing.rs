@@ -20,7 +20,6 @@ impl Default for Pricing {
 
 impl Pricing {
     /// The days charged for a period: 24-hour days begun, a further one only once the grace is used up, at least one.
-    #[must_use]
     pub fn days(&self, period: &Period) -> u64 {
         let charged_ms = (period.millis() - self.grace_ms.clamp(0, DAY_MS - 1)).max(1);
         // A period is positive and shorter than 10,000 years, so neither bound is ever met.
@@ -28,7 +27,6 @@ impl Pricing {
     }
 
     /// The price of a period at a daily rate, or `None` when it is more than money can be.
-    #[must_use]
     pub fn price(&self, period: &Period, daily_rate: Money) -> Option<Money> {
         daily_rate.times(self.days(period))
     }

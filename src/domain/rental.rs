@@ -133,7 +133,6 @@ pub enum Rejection {
 
 impl Rejection {
     /// The permanent machine code.
-    #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
             Rejection::RentalNotFound => "rental_not_found",
@@ -235,7 +234,6 @@ pub fn evolve(state: State, event: &Event) -> Result<State, CorruptHistory> {
 
 impl Event {
     /// What the rental is about.
-    #[must_use]
     pub fn subject(&self) -> &BookingRef {
         match self {
             Event::Rented { subject, .. }

@@ -97,19 +97,16 @@ impl Period {
     }
 
     /// The first instant inside.
-    #[must_use]
     pub const fn from(&self) -> Timestamp {
         self.from
     }
 
     /// The first instant after.
-    #[must_use]
     pub const fn to(&self) -> Timestamp {
         self.to
     }
 
     /// How long it lasts, in milliseconds; always positive.
-    #[must_use]
     pub const fn millis(&self) -> i64 {
         self.to.millis_since(self.from)
     }
@@ -122,13 +119,11 @@ impl Period {
     }
 
     /// Whether the two share an instant.
-    #[must_use]
     pub fn overlaps(&self, other: &Period) -> bool {
         self.from < other.to && other.from < self.to
     }
 
     /// Whether `instant` lies inside.
-    #[must_use]
     pub fn contains(&self, instant: Timestamp) -> bool {
         self.from <= instant && instant < self.to
     }

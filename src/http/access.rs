@@ -81,90 +81,37 @@ pub struct Route {
 }
 
 impl Route {
+    const fn new(method: Method, template: &'static str, access: Access, name: &'static str) -> Route {
+        let (body, priority) = (BodyRule::Required, Priority::Existing);
+        Route { method, template, access, name, body, keyed: false, stored: true, priority }
+    }
+
     pub const fn get(template: &'static str, access: Access, name: &'static str) -> Route {
-        let priority = Priority::Read;
-        Route {
-            method: Method::GET,
-            template,
-            access,
-            name,
-            body: BodyRule::Ignored,
-            keyed: false,
-            stored: false,
-            priority,
-        }
+        Route::new(Method::GET, template, access, name).reading(BodyRule::Ignored).unstored().of(Priority::Read)
     }
 
     /// With a body, and an `Idempotency-Key` if the caller sends one.
     pub const fn post(template: &'static str, access: Access, name: &'static str) -> Route {
-        let priority = Priority::Existing;
-        Route {
-            method: Method::POST,
-            template,
-            access,
-            name,
-            body: BodyRule::Required,
-            keyed: true,
-            stored: true,
-            priority,
-        }
+        let mut route = Route::new(Method::POST, template, access, name);
+        route.keyed = true;
+        route
     }
 
     /// As [`Route::post`], but the body may be missing.
     pub const fn post_bare(template: &'static str, access: Access, name: &'static str) -> Route {
-        let priority = Priority::Existing;
-        Route {
-            method: Method::POST,
-            template,
-            access,
-            name,
-            body: BodyRule::Optional,
-            keyed: true,
-            stored: true,
-            priority,
-        }
+        Route::post(template, access, name).reading(BodyRule::Optional)
     }
 
     pub const fn patch(template: &'static str, access: Access, name: &'static str) -> Route {
-        let priority = Priority::Existing;
-        Route {
-            method: Method::PATCH,
-            template,
-            access,
-            name,
-            body: BodyRule::Required,
-            keyed: false,
-            stored: true,
-            priority,
-        }
+        Route::new(Method::PATCH, template, access, name)
     }
 
     pub const fn put(template: &'static str, access: Access, name: &'static str) -> Route {
-        let priority = Priority::Existing;
-        Route {
-            method: Method::PUT,
-            template,
-            access,
-            name,
-            body: BodyRule::Required,
-            keyed: false,
-            stored: true,
-            priority,
-        }
+        Route::new(Method::PUT, template, access, name)
     }
 
     pub const fn delete(template: &'static str, access: Access, name: &'static str) -> Route {
-        let priority = Priority::Existing;
-        Route {
-            method: Method::DELETE,
-            template,
-            access,
-            name,
-            body: BodyRule::Ignored,
-            keyed: false,
-            stored: true,
-            priority,
-        }
+        Route::new(Method::DELETE, template, access, name).reading(BodyRule::Ignored)
     }
 
     #[must_use]

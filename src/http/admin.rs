@@ -8,8 +8,8 @@ use super::json::Members;
 use super::problem::Problem;
 use super::reconciliation::ReconciliationDto;
 use super::values::render_instant;
-use crate::actors::bulkhead::{BreakerState, BulkheadStatus};
-use crate::actors::service::{Backup, BreakerMode, FaultAction, Interrupted, Service, UnknownContext};
+use crate::actors::bulkhead::{BreakerState, BulkheadStatus, Mode};
+use crate::actors::service::{Backup, FaultAction, Interrupted, Service, UnknownContext};
 use crate::domain::time::Timestamp;
 use futures_util::stream::{self, StreamExt};
 use serde::Serialize;
@@ -105,9 +105,9 @@ async fn force(front: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let mut members = Members::parse(&call.body, &["state"])?;
     let mode = members.required("state", |text| match text {
-        "FORCED_OPEN" => Ok(BreakerMode::ForcedOpen),
-        "FORCED_CLOSED" => Ok(BreakerMode::ForcedClosed),
-        "AUTO" => Ok(BreakerMode::Auto),
+        "FORCED_OPEN" => Ok(Mode::ForcedOpen),
+        "FORCED_CLOSED" => Ok(Mode::ForcedClosed),
+        "AUTO" => Ok(Mode::Auto),
         _ => Err("it must be FORCED_OPEN, FORCED_CLOSED or AUTO"),
     })?;
     members.finish()?;

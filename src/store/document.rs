@@ -29,7 +29,6 @@ pub struct Causes(BTreeMap<(Arc<str>, Arc<str>, u16), u64>);
 
 impl Causes {
     /// Whether a command with this cause, or a later one of the same source, has been applied.
-    #[must_use]
     pub fn covers(&self, cause: &Cause) -> bool {
         // An entity has few sources: a linear search is cheaper than building a key.
         self.0.iter().any(|((subscription, context, shard), position)| {

@@ -164,7 +164,6 @@ pub struct CommandRecord {
 
 impl CommandRecord {
     /// Whether the record must no longer be used, although it may still be stored.
-    #[must_use]
     pub fn has_expired(&self, now_ms: i64) -> bool {
         self.expires_ms <= now_ms
     }

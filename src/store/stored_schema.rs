@@ -24,7 +24,6 @@ pub struct StoredSchema {
 
 impl StoredSchema {
     /// `Less` when the stored version is older than the one that this program knows.
-    #[must_use]
     pub fn compared(&self) -> Ordering {
         self.number.cmp(&self.kind.schema)
     }

@@ -81,6 +81,9 @@ fn no_more_than_two_files_import_each_other_in_a_circle_and_they_are_neighbours(
     assert!(imports.values().map(BTreeSet::len).sum::<usize>() > 500, "the imports were not found");
 }
 
+/// Folders of a few files, which are drawn as a part of their layer.
+const SMALL: [&str; 3] = ["actors/customer", "domain/reservation", "providers/sandbox"];
+
 /// The layer of a file, and the folder within it that it stands in, if it is a large one.
 fn room_of(file: &str) -> (String, String) {
     let path = file.trim_start_matches("src/").trim_end_matches(".rs");
@@ -89,7 +92,6 @@ fn room_of(file: &str) -> (String, String) {
         "main" | "commands" | "config" => "commands_config",
         layer => layer,
     };
-    const SMALL: [&str; 3] = ["actors/customer", "domain/reservation", "providers/sandbox"];
     let folders = parts.len() - 1;
     let depth = if path.starts_with("store/sled/") { folders.min(3) } else { folders.min(2) };
     let folder = if layer == "commands_config" { String::new() } else { parts[..depth].join("/") };

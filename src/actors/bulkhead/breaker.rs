@@ -123,7 +123,6 @@ impl Breaker {
     }
 
     /// The state as of the last call of a method that takes the time.
-    #[must_use]
     pub fn state(&self) -> BreakerState {
         match (self.mode, &self.phase) {
             (Mode::ForcedOpen, _) => BreakerState::ForcedOpen,
@@ -135,13 +134,11 @@ impl Breaker {
     }
 
     /// The number of the present spell of one state.
-    #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
     /// When it opened; `None` while it is closed. Failed probes in between do not change it.
-    #[must_use]
     pub fn opened_at_ms(&self) -> Option<i64> {
         match &self.phase {
             Phase::Closed { .. } => None,
@@ -150,7 +147,6 @@ impl Breaker {
     }
 
     /// When the provider may be tried again, while the breaker is open by itself.
-    #[must_use]
     pub fn next_probe_at_ms(&self) -> Option<i64> {
         match (self.mode, &self.phase) {
             (Mode::Auto, Phase::Open { until_ms, .. }) => Some(*until_ms),
@@ -159,7 +155,6 @@ impl Breaker {
     }
 
     /// When [`Breaker::tick`] should be called next, if nothing else happens.
-    #[must_use]
     pub fn wake_at_ms(&self) -> Option<i64> {
         match (self.mode, &self.phase) {
             (Mode::Auto, Phase::HalfOpen { out, .. }) => out.iter().map(|probe| probe.deadline_ms).min(),

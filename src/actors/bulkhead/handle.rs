@@ -32,18 +32,6 @@ pub struct Deferred {
     pub retry_after_ms: u64,
 }
 
-/// What became of a call. Being slow is found out from the time between [`BulkheadHandle::enter`] and
-/// [`Permit::done`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// The provider answered, be it with a decline.
-    Success,
-    /// The provider did not answer, or said that it could not.
-    Failure,
-    /// The provider was not called after all.
-    NotCalled,
-}
-
 /// Milliseconds since the epoch that never jump: the wall clock at the start, and the time since.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clock {
@@ -250,13 +238,11 @@ impl BulkheadHandle {
     }
 
     /// How long a charge waits for a place at most.
-    #[must_use]
     pub fn queue_wait(&self) -> Duration {
         Duration::from_millis(self.0.config.queue_wait_ms_max)
     }
 
     /// The status as of the actor's last decision. Sends no message and never waits.
-    #[must_use]
     pub fn status(&self) -> BulkheadStatus {
         let alive = |actor: &ActorRef<Message>| match actor.get_status() {
             ActorStatus::Unstarted | ActorStatus::Starting | ActorStatus::Running | ActorStatus::Upgrading => true,
@@ -275,7 +261,6 @@ impl BulkheadHandle {
 
     /// Whether no call would pass now: forced open by an operator, or open and not yet due for a probe. An open breaker
     /// that is due for a probe needs a caller to become half-open, so it does not count.
-    #[must_use]
     pub fn rejects_calls(&self) -> bool {
         let status = self.status();
         match status.state {
@@ -300,7 +285,6 @@ impl BulkheadHandle {
 
     /// How long a refund should take that is asked for now, in milliseconds, as far as is known: from those of late
     /// and from the calls that are under way. `None` when it would not be made at once.
-    #[must_use]
     pub fn refund_expected_ms(&self) -> Option<u64> {
         let snapshot = self.0.snapshot();
         let status = self.status();
@@ -312,7 +296,6 @@ impl BulkheadHandle {
     }
 
     /// After how long it makes sense to try again now, in milliseconds, jittered: at least a second.
-    #[must_use]
     pub fn retry_after_ms(&self) -> u64 {
         let retry_after_ms = self.status().retry_after_ms.max(DOWN_RETRY_AFTER_MS);
         // Up to 50 % longer, so that not all come back at once.
@@ -356,14 +339,12 @@ impl Permit {
     }
 
     /// How long the call should take, as far as is known.
-    #[must_use]
     pub fn expected(&self) -> Duration {
         Duration::from_millis(self.admitted.expected_ms.max(0).unsigned_abs())
     }
 
     /// Whether the breaker has opened since the permit was given: then the call is better not made, since it would be
     /// one more than the provider is to be tried with.
-    #[must_use]
     pub fn is_void(&self) -> bool {
         let snapshot = self.shared.snapshot();
         match snapshot.status.state {
@@ -374,13 +355,9 @@ impl Permit {
     }
 
     /// Reports what became of the call, and frees its place.
-    pub fn done(mut self, outcome: Outcome) {
+    pub fn done(mut self, verdict: Verdict) {
         self.at_drop = None;
-        self.report(match outcome {
-            Outcome::Success => Verdict::Success,
-            Outcome::Failure => Verdict::Failure,
-            Outcome::NotCalled => Verdict::NotCalled,
-        });
+        self.report(verdict);
     }
 
     fn report(&self, verdict: Verdict) {

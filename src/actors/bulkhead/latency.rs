@@ -31,13 +31,11 @@ impl LatencyEstimate {
     }
 
     /// The moving average in milliseconds; `None` before any call has ended.
-    #[must_use]
     pub fn known_ms(&self) -> Option<u64> {
         self.latest_ms.map(|ms| ms as u64)
     }
 
     /// How long the next call should take while the oldest one under way has taken `oldest_ms` so far.
-    #[must_use]
     pub fn expected_ms(&self, oldest_ms: i64) -> i64 {
         (self.latest_ms.unwrap_or(SERVICE_MS_ASSUMED) as i64).max(oldest_ms)
     }

@@ -50,7 +50,6 @@ impl Limit {
     }
 
     /// How many may be under way now, at least one.
-    #[must_use]
     pub fn get(&self) -> usize {
         if self.config.enabled { (self.current as usize).clamp(1, self.ceiling.max(1)) } else { self.ceiling.max(1) }
     }

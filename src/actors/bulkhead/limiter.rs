@@ -264,7 +264,6 @@ impl<W: Waiter> Limiter<W> {
     }
 
     /// When [`Limiter::tick`] should be called next, if nothing else happens.
-    #[must_use]
     pub fn wake_at_ms(&self) -> Option<i64> {
         let queues = self.charge.queue.iter().chain(&self.background.queue).map(|waiting| waiting.until_ms);
         let lives = self.out.values().map(|out| out.begun_ms.saturating_add(self.config.permit_ms_max));
@@ -274,37 +273,31 @@ impl<W: Waiter> Limiter<W> {
     }
 
     /// The breaker, to read its state.
-    #[must_use]
     pub fn breaker(&self) -> &Breaker {
         &self.breaker
     }
 
     /// How many calls are under way.
-    #[must_use]
     pub fn in_flight(&self) -> usize {
         self.charge.in_flight + self.background.in_flight
     }
 
     /// How many wait for a place.
-    #[must_use]
     pub fn queued(&self) -> usize {
         self.charge.queue.len() + self.background.queue.len()
     }
 
     /// How many refunds and look-ups wait for a place.
-    #[must_use]
     pub fn background_queued(&self) -> usize {
         self.background.queue.len()
     }
 
     /// How many calls may be under way at present.
-    #[must_use]
     pub fn limit_total(&self) -> usize {
         self.limit.get() + self.settle_share()
     }
 
     /// The moving average of how long calls of a lane take.
-    #[must_use]
     pub fn latency(&self, lane: Lane) -> LatencyEstimate {
         match lane {
             Lane::Charge => self.charge.latency,
@@ -313,7 +306,6 @@ impl<W: Waiter> Limiter<W> {
     }
 
     /// After how long a charge that came now would be asked to come back, without jitter; 0 when it would not.
-    #[must_use]
     pub fn retry_after_ms(&self, now_ms: i64) -> u64 {
         let wait_ms = match self.breaker.state() {
             BreakerState::Closed | BreakerState::HalfOpen | BreakerState::ForcedClosed => {

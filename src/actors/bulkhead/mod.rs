@@ -15,8 +15,8 @@ pub mod limiter;
 mod status;
 mod window;
 
-pub use breaker::{BreakerState, Mode};
+pub use breaker::{BreakerState, Mode, Verdict};
 pub use config::{AdaptiveSettings, BreakerSettings, BulkheadSettings, InvalidBulkhead};
-pub use handle::{BulkheadHandle, Deferred, Outcome, Permit};
+pub use handle::{BulkheadHandle, Deferred, Permit};
 pub use limiter::Lane;
 pub use status::BulkheadStatus;

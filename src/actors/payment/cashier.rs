@@ -10,7 +10,7 @@ use super::in_flight::{AlreadyInFlight, InFlightPayment, InFlightPayments, Work}
 use super::not_found_retries::{MismatchRetries, NotFoundRetries};
 use super::order::Order;
 use crate::actors::api::{PaymentMeans, ServiceError};
-use crate::actors::bulkhead::{BulkheadHandle, Lane, Outcome, Permit};
+use crate::actors::bulkhead::{BulkheadHandle, Lane, Permit, Verdict};
 use crate::actors::committed::committed;
 use crate::actors::runtime::{Ask, Backoff, ContextHandle, HandlerError, TimerHandler};
 use crate::domain::BookingRef;
@@ -108,17 +108,14 @@ impl Cashier {
     }
 
     /// Changes when a shard of the Payment context begins to take commands.
-    #[must_use]
     pub fn ownership_changes(&self) -> watch::Receiver<u64> {
         self.payments.ownership_changes()
     }
 
-    #[must_use]
     pub fn bulkhead(&self) -> &BulkheadHandle {
         &self.bulkhead
     }
 
-    #[must_use]
     pub fn deferred(&self) -> &DeferredPayments {
         &self.deferred
     }
@@ -131,7 +128,6 @@ impl Cashier {
     }
 
     /// Whether a charge of it is under way in this process.
-    #[must_use]
     pub fn is_in_flight(&self, payment_no: &PaymentNo) -> bool {
         self.in_flight.has(payment_no)
     }
@@ -252,17 +248,17 @@ impl Cashier {
         let payment = match requested {
             Ok(Some(payment)) if payment.status == Status::Requested => payment,
             Ok(payment) => {
-                permit.done(Outcome::NotCalled);
+                permit.done(Verdict::NotCalled);
                 let paid = payment.is_some_and(|payment| matches!(payment.status, Status::Approved { .. }));
                 let retry_after_ms = UNDER_WAY_RETRY_MS;
                 return Ok(if paid { Charged::Approved } else { Charged::Deferred { retry_after_ms } });
             }
             Err(ServiceError::Payment(Rejection::PaymentUnderWay)) => {
-                permit.done(Outcome::NotCalled);
+                permit.done(Verdict::NotCalled);
                 return Ok(Charged::Deferred { retry_after_ms: UNDER_WAY_RETRY_MS });
             }
             Err(error) => {
-                permit.done(Outcome::NotCalled);
+                permit.done(Verdict::NotCalled);
                 return Err(error);
             }
         };
@@ -297,7 +293,7 @@ impl Cashier {
             token: Arc::clone(&means.token),
         };
         let answer = if permit.is_void() {
-            permit.done(Outcome::NotCalled);
+            permit.done(Verdict::NotCalled);
             Err(ProviderError::NotDone("the breaker has opened".to_owned()))
         } else {
             self.deferred.called(payment_no, means);
@@ -504,10 +500,10 @@ pub(super) async fn within<T>(
 }
 
 /// A declined charge and a refused order are answers of a healthy provider.
-fn outcome_of<T>(answer: &Result<T, ProviderError>) -> Outcome {
+fn outcome_of<T>(answer: &Result<T, ProviderError>) -> Verdict {
     match answer {
-        Ok(_) | Err(ProviderError::Refused(_)) => Outcome::Success,
-        Err(ProviderError::NotDone(_) | ProviderError::Unknown(_)) => Outcome::Failure,
+        Ok(_) | Err(ProviderError::Refused(_)) => Verdict::Success,
+        Err(ProviderError::NotDone(_) | ProviderError::Unknown(_)) => Verdict::Failure,
     }
 }
 

@@ -78,13 +78,11 @@ pub struct Report {
 }
 
 impl Report {
-    #[must_use]
     pub fn agrees(&self) -> bool {
         self.findings.is_empty() && self.unexamined == 0
     }
 
     /// How many differences there are, those included that are not listed.
-    #[must_use]
     pub fn differences(&self) -> u64 {
         self.unexamined.saturating_add(u64::try_from(self.findings.len()).unwrap_or(u64::MAX))
     }

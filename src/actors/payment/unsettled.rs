@@ -95,7 +95,6 @@ impl UnsettledCounts {
     }
 
     /// What has been unsettled for too long, in words; empty when nothing has.
-    #[must_use]
     pub fn alarm(&self, now_ms: i64) -> String {
         let unknown = self.unknown.alarm("payments unknown", now_ms);
         let words: Vec<_> = unknown.into_iter().chain(self.refunds.alarm("refunds owed", now_ms)).collect();
@@ -135,7 +134,6 @@ impl UnsettledMonitor {
     }
 
     /// What is unsettled, as of the latest scan.
-    #[must_use]
     pub fn unsettled(&self) -> UnsettledCounts {
         *self.seen.borrow()
     }

@@ -11,7 +11,7 @@ use super::writer::{PendingAppend, ShardWriter};
 use crate::store::codec::CodecError;
 use crate::store::journal::{AppendError, CommandRecord, DocumentWrite, Journal, ReadError, StoredEvent};
 use crate::trace;
-use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -119,15 +119,7 @@ impl<E: Entity> Actor for EntityActor<E> {
         state.carry_out(envelope, name).instrument(span).await
     }
 
-    async fn handle_supervisor_evt(
-        &self,
-        _myself: ActorRef<Self::Msg>,
-        _event: SupervisionEvent,
-        _state: &mut Self::State,
-    ) -> Result<(), ActorProcessingErr> {
-        // The default would stop the actor.
-        Ok(())
-    }
+    ignore_supervision!();
 }
 
 fn give_up<E: Entity>(key: &str, port: Responder<E>, failure: Failure) -> Result<(), ActorProcessingErr> {

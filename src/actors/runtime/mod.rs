@@ -6,6 +6,20 @@
 
 #![warn(missing_docs)]
 
+/// For actors that outlive their children: the default would stop them.
+macro_rules! ignore_supervision {
+    () => {
+        async fn handle_supervisor_evt(
+            &self,
+            _: ractor::ActorRef<Self::Msg>,
+            _: ractor::SupervisionEvent,
+            _: &mut Self::State,
+        ) -> Result<(), ractor::ActorProcessingErr> {
+            Ok(())
+        }
+    };
+}
+
 mod admission;
 mod ask;
 pub mod backoff;

@@ -7,7 +7,7 @@ use crate::store::journal::{CommittedEvent, Context, Journal, ShardId};
 use futures_util::future::{BoxFuture, pending};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -264,15 +264,7 @@ impl Actor for Follower {
         Ok(())
     }
 
-    async fn handle_supervisor_evt(
-        &self,
-        _myself: ActorRef<Self::Msg>,
-        _event: SupervisionEvent,
-        _state: &mut Self::State,
-    ) -> Result<(), ActorProcessingErr> {
-        // The default would stop the actor.
-        Ok(())
-    }
+    ignore_supervision!();
 }
 
 /// Wakes a follower as it asks for, for as long as it lives.

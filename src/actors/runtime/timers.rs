@@ -10,7 +10,7 @@ use super::watch::{Kind, Watch};
 use crate::store::journal::{Context, Journal, READ_ROWS_MAX, Timer};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
-use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -199,15 +199,7 @@ impl Actor for TimerActor {
         Ok(())
     }
 
-    async fn handle_supervisor_evt(
-        &self,
-        _myself: ActorRef<Self::Msg>,
-        _event: SupervisionEvent,
-        _state: &mut Self::State,
-    ) -> Result<(), ActorProcessingErr> {
-        // The default would stop the actor.
-        Ok(())
-    }
+    ignore_supervision!();
 }
 
 fn poll_after(myself: &ActorRef<TimerMessage>, wait: Duration) -> AbortOnDropHandle<()> {

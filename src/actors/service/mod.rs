@@ -14,7 +14,7 @@ mod unpaid;
 pub use super::payment::reconciliation::{ReconcileError, Report};
 pub use super::payment::unsettled::{Unsettled, UnsettledCounts};
 pub use crate::store::archive::{Backup, Interrupted};
-pub use operation::{BackupError, BreakerMode, ComponentHealth, FaultAction, UnknownContext};
+pub use operation::{BackupError, ComponentHealth, FaultAction, UnknownContext};
 
 use super::api::{ANSWER_KEPT_MS, ServiceError};
 use super::customer::Customers;
@@ -124,7 +124,6 @@ impl Service {
     }
 
     /// The present, by the clock of the service.
-    #[must_use]
     pub fn now(&self) -> Timestamp {
         super::reservation::instant(self.parts.clock.now_ms())
     }

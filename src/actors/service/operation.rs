@@ -39,17 +39,6 @@ pub enum FaultAction {
     Start,
 }
 
-/// How an operator may set the breaker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BreakerMode {
-    /// No call passes.
-    ForcedOpen,
-    /// Every call passes that has a place, whatever the provider does.
-    ForcedClosed,
-    /// The breaker decides.
-    Auto,
-}
-
 /// No context has that name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("there is no such context")]
@@ -68,7 +57,6 @@ pub enum BackupError {
 
 impl Service {
     /// The health of every part of the service.
-    #[must_use]
     pub fn health(&self) -> Vec<ComponentHealth> {
         let failure = self.parts.journal.failure();
         let journal = ComponentHealth {
@@ -100,7 +88,6 @@ impl Service {
     }
 
     /// What is unsettled with the payment provider, as of a moment ago.
-    #[must_use]
     pub fn unsettled(&self) -> UnsettledCounts {
         self.parts.unsettled_monitor.unsettled()
     }
@@ -134,13 +121,11 @@ impl Service {
     }
 
     /// The status of the bulkhead.
-    #[must_use]
     pub fn bulkhead_status(&self) -> BulkheadStatus {
         self.parts.cashier.bulkhead().status()
     }
 
     /// How many deferred payments wait for a retry.
-    #[must_use]
     pub fn payments_deferred(&self) -> usize {
         self.parts.cashier.deferred().waiting()
     }
@@ -166,12 +151,7 @@ impl Service {
     }
 
     /// Sets the breaker's mode, which outlives a restart of the bulkhead's actor.
-    pub async fn force_breaker(&self, mode: BreakerMode) -> BulkheadStatus {
-        let mode = match mode {
-            BreakerMode::ForcedOpen => Mode::ForcedOpen,
-            BreakerMode::ForcedClosed => Mode::ForcedClosed,
-            BreakerMode::Auto => Mode::Auto,
-        };
+    pub async fn force_breaker(&self, mode: Mode) -> BulkheadStatus {
         self.parts.cashier.bulkhead().force(mode).await
     }
 }

@@ -48,7 +48,6 @@ pub enum Status {
 
 impl Status {
     /// Whether it keeps others from booking the car.
-    #[must_use]
     pub const fn is_live(&self) -> bool {
         matches!(self, Status::PaymentPending { .. } | Status::Confirmed { .. })
     }
@@ -71,7 +70,6 @@ pub struct Booking {
 
 impl Booking {
     /// The period in which the car is taken by it: from its hand-over if that was early, and until now if it is late.
-    #[must_use]
     pub fn occupied(&self, now: Timestamp) -> Period {
         match self.status {
             Status::Confirmed { picked_up_at: Some(out_since) } => self.period.while_out(out_since, now),
@@ -85,20 +83,17 @@ impl Booking {
     }
 
     /// Whether its customer has the car.
-    #[must_use]
     pub const fn is_out(&self) -> bool {
         matches!(self.status, Status::Confirmed { picked_up_at: Some(_) })
     }
 
     /// Whether its period was over when it was made, as the legacy API allows. Nobody can come for it: it is never a
     /// no-show, and can be paid and cancelled at any time.
-    #[must_use]
     pub fn is_backdated(&self) -> bool {
         self.period.to() <= self.made_at
     }
 
     /// Whether its time is over: from the end of its period on it can be neither paid nor cancelled.
-    #[must_use]
     pub fn is_over(&self, now: Timestamp) -> bool {
         !self.is_backdated() && self.period.to() <= now
     }
@@ -151,7 +146,6 @@ impl Booking {
     }
 
     /// When it becomes a no-show unless its car is picked up before.
-    #[must_use]
     pub fn no_show_at(&self, terms: &Terms) -> Option<Timestamp> {
         match self.status {
             Status::Confirmed { picked_up_at: None } if !self.is_backdated() => {
@@ -167,7 +161,6 @@ impl Booking {
     }
 
     /// The due time of its timer: when its hold ends, or when it becomes a no-show.
-    #[must_use]
     pub fn deadline(&self, terms: &Terms) -> Option<Timestamp> {
         match self.status {
             Status::PaymentPending { hold_until } => Some(hold_until),
@@ -180,7 +173,6 @@ impl Booking {
     }
 
     /// What cancelling it at `now` would cost and give back: nothing either way while it is unpaid.
-    #[must_use]
     pub fn cancellation_quote(&self, policy: &CancellationTerms, now: Timestamp) -> Quote {
         match self.status {
             Status::Confirmed { .. } => policy.quote(self.price, self.period.from(), now),

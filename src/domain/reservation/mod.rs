@@ -342,7 +342,6 @@ pub enum Rejection {
 
 impl Rejection {
     /// The permanent machine code.
-    #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
             Rejection::CarNotFound => "car_not_found",
@@ -371,7 +370,6 @@ impl Rejection {
 
 impl State {
     /// A booking that is live, or among the last [`CLOSED_KEPT_MAX`] closed ones.
-    #[must_use]
     pub fn booking(&self, reservation_no: &ReservationNo) -> Option<&Booking> {
         self.bookings
             .get(reservation_no)
@@ -380,7 +378,6 @@ impl State {
 
     /// Whether the car can be offered for `period`: it is neither booked nor blocked then, and not overdue, since nobody
     /// knows when an overdue car comes back.
-    #[must_use]
     pub fn is_free(&self, period: &Period, now: Timestamp) -> bool {
         let overdue = |booking: &Booking| booking.is_out() && booking.period.to() <= now;
         !self.bookings.values().any(overdue) && !self.is_taken(period, now)
@@ -410,7 +407,6 @@ impl State {
 
 impl Event {
     /// The reservation that the event is about, if it is about one.
-    #[must_use]
     pub fn subject(&self) -> Option<&BookingRef> {
         match self {
             Event::Held { subject, .. }

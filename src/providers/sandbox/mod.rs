@@ -187,7 +187,6 @@ impl Sandbox {
         Self(Arc::new(Inner { settings, gate: ConcurrencyLimit::default(), ledger: Mutex::default() }))
     }
 
-    #[must_use]
     pub fn settings(&self) -> Settings {
         *self.0.settings.borrow()
     }
@@ -210,7 +209,6 @@ impl Sandbox {
     }
 
     /// Up to `limit` entries of its record (at most [`PAGE_LEN_MAX`]), from where an earlier page ended, or from 0.
-    #[must_use]
     pub fn ledger(&self, from: u64, limit: usize) -> LedgerSlice {
         self.0.ledger().page(from, limit)
     }

@@ -71,7 +71,6 @@ pub struct Report {
 
 impl Report {
     /// Whether nothing is wrong. Notes may remain.
-    #[must_use]
     pub fn is_clean(&self) -> bool {
         self.violations_total == 0
     }

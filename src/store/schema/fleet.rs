@@ -1,11 +1,10 @@
 //! The stored forms of ledger entries.
 
 use super::wire::{
-    Encoded, MoneyV1, PeriodV1, StateError, Text, block_no, invalid, json_instant, json_money, read, read_state,
-    rental_no, unknown_tag, write, write_state,
+    BlockedV1, Encoded, MoneyV1, RetiredV1, StateError, Text, UnblockedV1, invalid, json_instant, json_money, read,
+    read_state, rental_no, unknown_tag, write, write_state,
 };
 use crate::domain::fleet::{CarData, Event, RentalState, State};
-use crate::domain::reservation::Block;
 use crate::store::codec::CodecError;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -36,21 +35,6 @@ struct ParticularsV1<'a> {
     branch: Text<'a>,
     daily_rate: MoneyV1,
     registered_on: u32,
-}
-
-#[derive(Serialize, Deserialize)]
-struct RetiredV1 {}
-
-#[derive(Serialize, Deserialize)]
-struct BlockedV1<'a> {
-    block_no: Text<'a>,
-    period: PeriodV1,
-    reason: Text<'a>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct UnblockedV1<'a> {
-    block_no: Text<'a>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -111,15 +95,8 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
         Event::Registered(data) => write(REGISTERED_V1, &ParticularsV1::from(data)),
         Event::Amended(data) => write(AMENDED_V1, &ParticularsV1::from(data)),
         Event::Retired => write(RETIRED_V1, &RetiredV1 {}),
-        Event::Blocked { block_no, block } => write(
-            BLOCKED_V1,
-            &BlockedV1 {
-                block_no: block_no.as_str().into(),
-                period: (&block.period).into(),
-                reason: (&block.reason).into(),
-            },
-        ),
-        Event::Unblocked { block_no } => write(UNBLOCKED_V1, &UnblockedV1 { block_no: block_no.as_str().into() }),
+        Event::Blocked { block_no, block } => write(BLOCKED_V1, &BlockedV1::new(block_no, block)),
+        Event::Unblocked { block_no } => write(UNBLOCKED_V1, &UnblockedV1::new(block_no)),
         Event::RentalNoted { rental_no, note } => write(
             RENTAL_NOTED_V1,
             &RentalNotedV1 { rental_no: rental_no.as_str().into(), note: note_name(*note).into() },
@@ -140,11 +117,10 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
         AMENDED_V1 => Event::Amended(read::<ParticularsV1>(payload)?.data()?),
         RETIRED_V1 => read::<RetiredV1>(payload).map(|RetiredV1 {}| Event::Retired)?,
         BLOCKED_V1 => {
-            let wire: BlockedV1 = read(payload)?;
-            let block = Block { period: wire.period.period()?, reason: wire.reason.into_owned() };
-            Event::Blocked { block_no: block_no(&wire.block_no)?, block }
+            let (block_no, block) = read::<BlockedV1>(payload)?.parts()?;
+            Event::Blocked { block_no, block }
         }
-        UNBLOCKED_V1 => Event::Unblocked { block_no: block_no(&read::<UnblockedV1>(payload)?.block_no)? },
+        UNBLOCKED_V1 => Event::Unblocked { block_no: read::<UnblockedV1>(payload)?.block_no()? },
         RENTAL_NOTED_V1 => {
             let wire: RentalNotedV1 = read(payload)?;
             Event::RentalNoted { rental_no: rental_no(&wire.rental_no)?, note: note(&wire.note)? }

@@ -1,10 +1,9 @@
 //! The stored forms of rentals.
 
 use super::wire::{
-    Encoded, PeriodV1, StateError, SubjectV1, instant, json_instant, json_subject, read, read_state, unknown_tag,
-    write, write_state,
+    Encoded, PeriodV1, StateError, StepV1, SubjectV1, json_instant, json_subject, read, read_state, unknown_tag, write,
+    write_state,
 };
-use crate::domain::BookingRef;
 use crate::domain::rental::{Event, State};
 use crate::domain::time::Timestamp;
 use crate::store::codec::CodecError;
@@ -34,26 +33,17 @@ struct RentedV1<'a> {
     period: PeriodV1,
 }
 
-/// Picked up, returned, cancelled, overdue.
-#[derive(Serialize, Deserialize)]
-struct StepV1<'a> {
-    subject: SubjectV1<'a>,
-    at_ms: i64,
-}
-
 /// Encodes in the newest version.
 pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
-    let step = |tag, subject: &BookingRef, at: Timestamp| {
-        write(tag, &StepV1 { subject: subject.into(), at_ms: at.as_millis() })
-    };
+    let step = |tag, subject, at: &Timestamp| write(tag, &StepV1::new(subject, *at));
     match event {
         Event::Rented { subject, period } => {
             write(RENTED_V1, &RentedV1 { subject: subject.into(), period: period.into() })
         }
-        Event::PickedUp { subject, at } => step(PICKED_UP_V1, subject, *at),
-        Event::Returned { subject, at } => step(RETURNED_V1, subject, *at),
-        Event::Cancelled { subject, at } => step(CANCELLED_V1, subject, *at),
-        Event::Overdue { subject, at } => step(OVERDUE_V1, subject, *at),
+        Event::PickedUp { subject, at } => step(PICKED_UP_V1, subject, at),
+        Event::Returned { subject, at } => step(RETURNED_V1, subject, at),
+        Event::Cancelled { subject, at } => step(CANCELLED_V1, subject, at),
+        Event::Overdue { subject, at } => step(OVERDUE_V1, subject, at),
     }
 }
 
@@ -62,10 +52,7 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
 /// # Errors
 /// When the tag is not known, the bytes are not its body, or a value is not one of the domain.
 pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
-    let step = || {
-        let wire: StepV1 = read(payload)?;
-        Ok::<_, CodecError>((wire.subject.subject()?, instant(wire.at_ms)?))
-    };
+    let step = || read::<StepV1>(payload)?.parts();
     match tag {
         RENTED_V1 => {
             let wire: RentedV1 = read(payload)?;

@@ -1,13 +1,13 @@
 //! The stored forms of the booking calendar.
 
 use super::wire::{
-    Encoded, MoneyV1, PeriodV1, StateError, SubjectV1, Text, block_no, instant, json_instant, json_money, json_subject,
-    read, read_state, unknown_tag, write, write_state,
+    BlockedV1, Encoded, MoneyV1, PeriodV1, RetiredV1, StateError, StepV1, SubjectV1, Text, UnblockedV1, instant,
+    json_instant, json_money, json_subject, read, read_state, unknown_tag, write, write_state,
 };
 use crate::domain::BookingRef;
 use crate::domain::cancellation::Quote;
 use crate::domain::ids::CarNo;
-use crate::domain::reservation::{Block, Booking, Car, Event, State};
+use crate::domain::reservation::{Booking, Car, Event, State};
 use crate::domain::time::Timestamp;
 use crate::store::codec::CodecError;
 use bytes::Bytes;
@@ -60,21 +60,6 @@ struct CarPutV1<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct RetiredV1 {}
-
-#[derive(Serialize, Deserialize)]
-struct BlockedV1<'a> {
-    block_no: Text<'a>,
-    period: PeriodV1,
-    reason: Text<'a>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct UnblockedV1<'a> {
-    block_no: Text<'a>,
-}
-
-#[derive(Serialize, Deserialize)]
 struct HeldV1<'a> {
     subject: SubjectV1<'a>,
     period: PeriodV1,
@@ -98,13 +83,6 @@ struct QuotedV1<'a> {
     refund: MoneyV1,
 }
 
-/// Expired, picked up, completed.
-#[derive(Serialize, Deserialize)]
-struct StepV1<'a> {
-    subject: SubjectV1<'a>,
-    at_ms: i64,
-}
-
 /// Encodes in the newest version.
 pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
     match event {
@@ -119,15 +97,8 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
             },
         ),
         Event::Retired => write(RETIRED_V1, &RetiredV1 {}),
-        Event::Blocked { block_no, block } => write(
-            BLOCKED_V1,
-            &BlockedV1 {
-                block_no: block_no.as_str().into(),
-                period: (&block.period).into(),
-                reason: (&block.reason).into(),
-            },
-        ),
-        Event::Unblocked { block_no } => write(UNBLOCKED_V1, &UnblockedV1 { block_no: block_no.as_str().into() }),
+        Event::Blocked { block_no, block } => write(BLOCKED_V1, &BlockedV1::new(block_no, block)),
+        Event::Unblocked { block_no } => write(UNBLOCKED_V1, &UnblockedV1::new(block_no)),
         Event::Held { subject, period, price, at, hold_until } => write(
             HELD_V1,
             &HeldV1 {
@@ -143,13 +114,9 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
         }
         Event::Cancelled { subject, at, quote } => write(CANCELLED_V1, &QuotedV1::new(subject, *at, quote)),
         Event::NoShow { subject, at, quote } => write(NO_SHOW_V1, &QuotedV1::new(subject, *at, quote)),
-        Event::Expired { subject, at } => write(EXPIRED_V1, &StepV1 { subject: subject.into(), at_ms: at.as_millis() }),
-        Event::PickedUp { subject, at } => {
-            write(PICKED_UP_V1, &StepV1 { subject: subject.into(), at_ms: at.as_millis() })
-        }
-        Event::Completed { subject, at } => {
-            write(COMPLETED_V1, &StepV1 { subject: subject.into(), at_ms: at.as_millis() })
-        }
+        Event::Expired { subject, at } => write(EXPIRED_V1, &StepV1::new(subject, *at)),
+        Event::PickedUp { subject, at } => write(PICKED_UP_V1, &StepV1::new(subject, *at)),
+        Event::Completed { subject, at } => write(COMPLETED_V1, &StepV1::new(subject, *at)),
     }
 }
 
@@ -158,39 +125,26 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
 /// # Errors
 /// When the tag is not known, the bytes are not its body, or a value is not one of the domain.
 pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
+    let step = || read::<StepV1>(payload)?.parts();
+    let quoted = || read::<QuotedV1>(payload)?.parts();
     match tag {
         ENROLLED_V1 => read::<CarPutV1>(payload)?.event(),
         RETIRED_V1 => read::<RetiredV1>(payload).map(|RetiredV1 {}| Event::Retired),
-        BLOCKED_V1 => read::<BlockedV1>(payload)?.event(),
-        UNBLOCKED_V1 => {
-            let wire: UnblockedV1 = read(payload)?;
-            Ok(Event::Unblocked { block_no: block_no(&wire.block_no)? })
+        BLOCKED_V1 => {
+            let (block_no, block) = read::<BlockedV1>(payload)?.parts()?;
+            Ok(Event::Blocked { block_no, block })
         }
+        UNBLOCKED_V1 => Ok(Event::Unblocked { block_no: read::<UnblockedV1>(payload)?.block_no()? }),
         HELD_V1 => read::<HeldV1>(payload)?.event(),
         CONFIRMED_V1 => {
             let wire: ConfirmedV1 = read(payload)?;
             Ok(Event::Confirmed { subject: wire.subject.subject()?, period: wire.period.period()? })
         }
-        CANCELLED_V1 => {
-            let (subject, at, quote) = read::<QuotedV1>(payload)?.parts()?;
-            Ok(Event::Cancelled { subject, at, quote })
-        }
-        NO_SHOW_V1 => {
-            let (subject, at, quote) = read::<QuotedV1>(payload)?.parts()?;
-            Ok(Event::NoShow { subject, at, quote })
-        }
-        EXPIRED_V1 => {
-            let wire: StepV1 = read(payload)?;
-            Ok(Event::Expired { subject: wire.subject.subject()?, at: instant(wire.at_ms)? })
-        }
-        PICKED_UP_V1 => {
-            let wire: StepV1 = read(payload)?;
-            Ok(Event::PickedUp { subject: wire.subject.subject()?, at: instant(wire.at_ms)? })
-        }
-        COMPLETED_V1 => {
-            let wire: StepV1 = read(payload)?;
-            Ok(Event::Completed { subject: wire.subject.subject()?, at: instant(wire.at_ms)? })
-        }
+        CANCELLED_V1 => quoted().map(|(subject, at, quote)| Event::Cancelled { subject, at, quote }),
+        NO_SHOW_V1 => quoted().map(|(subject, at, quote)| Event::NoShow { subject, at, quote }),
+        EXPIRED_V1 => step().map(|(subject, at)| Event::Expired { subject, at }),
+        PICKED_UP_V1 => step().map(|(subject, at)| Event::PickedUp { subject, at }),
+        COMPLETED_V1 => step().map(|(subject, at)| Event::Completed { subject, at }),
         _ => Err(unknown_tag(tag)),
     }
 }
@@ -204,13 +158,6 @@ impl CarPutV1<'_> {
             branch: self.branch.into_owned(),
             daily_rate: self.daily_rate.money()?,
         }))
-    }
-}
-
-impl BlockedV1<'_> {
-    fn event(self) -> Result<Event, CodecError> {
-        let block = Block { period: self.period.period()?, reason: self.reason.into_owned() };
-        Ok(Event::Blocked { block_no: block_no(&self.block_no)?, block })
     }
 }
 

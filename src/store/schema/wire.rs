@@ -4,6 +4,7 @@
 use crate::domain::BookingRef;
 use crate::domain::ids::{BlockNo, CarNo, CustomerNo, InvalidNumber, RentalNo, ReservationNo};
 use crate::domain::money::{Currency, Money};
+use crate::domain::reservation::Block;
 use crate::domain::time::{Period, Timestamp};
 use crate::store::codec::{self, CodecError};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -39,6 +40,60 @@ pub(super) struct MoneyV1 {
 pub(super) struct PeriodV1 {
     pub(super) from_ms: i64,
     pub(super) to_ms: i64,
+}
+
+/// A step of a booking that says no more than when it was made.
+#[derive(Serialize, Deserialize)]
+pub(super) struct StepV1<'a> {
+    subject: SubjectV1<'a>,
+    at_ms: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct RetiredV1 {}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct BlockedV1<'a> {
+    block_no: Text<'a>,
+    period: PeriodV1,
+    reason: Text<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct UnblockedV1<'a> {
+    block_no: Text<'a>,
+}
+
+impl<'a> StepV1<'a> {
+    pub(super) fn new(subject: &'a BookingRef, at: Timestamp) -> Self {
+        StepV1 { subject: subject.into(), at_ms: at.as_millis() }
+    }
+
+    pub(super) fn parts(&self) -> Result<(BookingRef, Timestamp), CodecError> {
+        Ok((self.subject.subject()?, instant(self.at_ms)?))
+    }
+}
+
+impl<'a> BlockedV1<'a> {
+    pub(super) fn new(number: &'a BlockNo, block: &'a Block) -> Self {
+        let (block_no, reason) = (number.as_str().into(), (&block.reason).into());
+        BlockedV1 { block_no, period: (&block.period).into(), reason }
+    }
+
+    pub(super) fn parts(self) -> Result<(BlockNo, Block), CodecError> {
+        let block = Block { period: self.period.period()?, reason: self.reason.into_owned() };
+        Ok((block_no(&self.block_no)?, block))
+    }
+}
+
+impl<'a> UnblockedV1<'a> {
+    pub(super) fn new(block_no: &'a BlockNo) -> Self {
+        UnblockedV1 { block_no: block_no.as_str().into() }
+    }
+
+    pub(super) fn block_no(&self) -> Result<BlockNo, CodecError> {
+        block_no(&self.block_no)
+    }
 }
 
 impl<'a> From<&'a BookingRef> for SubjectV1<'a> {

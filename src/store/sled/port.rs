@@ -124,11 +124,7 @@ impl Journal for SledJournal {
     }
 
     fn document<'a>(&'a self, kind: &'static str, key: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, ReadError>> {
-        async move {
-            let found = self.core.read_document(kind, key)?;
-            Ok(found)
-        }
-        .boxed()
+        future::ready(self.core.read_document(kind, key)).boxed()
     }
 
     fn documents<'a>(
@@ -138,27 +134,15 @@ impl Journal for SledJournal {
         limit: usize,
     ) -> BoxFuture<'a, Result<Documents, ReadError>> {
         let after = after.map(str::to_owned);
-        async move {
-            let found = self.run(limit, move |core| core.read_documents(kind, after.as_deref(), limit)).await?;
-            Ok(found)
-        }
-        .boxed()
+        self.run(limit, move |core| core.read_documents(kind, after.as_deref(), limit)).boxed()
     }
 
     fn lookup<'a>(&'a self, index: &'static str, key: &'a str) -> BoxFuture<'a, Result<Option<Arc<str>>, ReadError>> {
-        async move {
-            let found = self.core.read_index(index, key)?;
-            Ok(found)
-        }
-        .boxed()
+        future::ready(self.core.read_index(index, key)).boxed()
     }
 
     fn last_entry(&self, index: &'static str) -> BoxFuture<'_, Result<Option<IndexEntry>, ReadError>> {
-        async move {
-            let found = self.core.read_last_entry(index)?;
-            Ok(found)
-        }
-        .boxed()
+        future::ready(self.core.read_last_entry(index)).boxed()
     }
 
     fn due_timers(
@@ -169,12 +153,7 @@ impl Journal for SledJournal {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Timer>, ReadError>> {
         let after = after.cloned();
-        async move {
-            let read = move |core: &Core| core.read_due_timers(context, until_ms, after.as_ref(), limit);
-            let found = self.run(limit, read).await?;
-            Ok(found)
-        }
-        .boxed()
+        self.run(limit, move |core| core.read_due_timers(context, until_ms, after.as_ref(), limit)).boxed()
     }
 
     fn timers<'a>(
@@ -184,21 +163,14 @@ impl Journal for SledJournal {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Timer>, ReadError>> {
         let after = after.map(|(entity, name)| (entity.to_owned(), name.to_owned()));
-        async move {
-            let read = move |core: &Core| {
-                core.read_timers(shard, after.as_ref().map(|(entity, name)| (&**entity, &**name)), limit)
-            };
-            self.run(limit, read).await
-        }
-        .boxed()
+        let after = move |core: &Core| {
+            core.read_timers(shard, after.as_ref().map(|(entity, name)| (&**entity, &**name)), limit)
+        };
+        self.run(limit, after).boxed()
     }
 
     fn command<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<CommandRecord>, ReadError>> {
-        async move {
-            let found = self.core.read_command(id)?;
-            Ok(found)
-        }
-        .boxed()
+        future::ready(self.core.read_command(id)).boxed()
     }
 
     fn record_command(&self, record: CommandRecord, now_ms: i64) -> BoxFuture<'_, Result<CommandRecord, AppendError>> {

@@ -38,12 +38,10 @@ impl DeferredPayments {
         Arc::new(DeferredPayments { is_on, retry_queue: Mutex::new(retry_queue), clock })
     }
 
-    #[must_use]
     pub fn is_on(&self) -> bool {
         self.is_on
     }
 
-    #[must_use]
     pub fn waiting(&self) -> usize {
         self.with(|retry_queue| retry_queue.waiting())
     }

@@ -80,8 +80,7 @@ impl Core {
     }
 
     pub(crate) fn read_document(&self, kind: &str, key: &str) -> Result<Option<Bytes>, ReadError> {
-        let stored = self.get(&keys::named(keys::DOCUMENTS, kind, key))?;
-        Ok(stored)
+        self.get(&keys::named(keys::DOCUMENTS, kind, key))
     }
 
     pub(crate) fn read_documents(&self, kind: &str, after: Option<&str>, limit: usize) -> Result<Documents, ReadError> {
