@@ -86,11 +86,11 @@ impl Entity for Counter {
         codec::from_bytes(body)
     }
 
-    fn encode_answer(&self, value: &u64) -> Result<Bytes, CodecError> {
+    fn encode_reply(&self, value: &u64) -> Result<Bytes, CodecError> {
         codec::to_bytes(value)
     }
 
-    fn decode_answer(&self, body: &[u8]) -> Result<u64, CodecError> {
+    fn decode_reply(&self, body: &[u8]) -> Result<u64, CodecError> {
         codec::from_bytes(body)
     }
 }

@@ -11,7 +11,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 /// The target of the spans of whole requests; log lines within one have the trace's id.
 pub const REQUEST: &str = "rentcar::request";
-pub const STEP: &str = "rentcar::step";
+pub const CHILD: &str = "rentcar::step";
 
 /// Whether spans are collected. `enabled!` would not do: the per-layer filters of tracing keep its answer, and would use
 /// it for the next span that is enabled for all of them.
@@ -60,23 +60,23 @@ pub fn current() -> Span {
     if COLLECTED.load(Ordering::Relaxed) { Span::current() } else { Span::none() }
 }
 
-pub fn failed(step: &Span) {
-    if !step.is_disabled() {
-        step.record("otel.status_code", "ERROR");
+pub fn failed(span: &Span) {
+    if !span.is_disabled() {
+        span.record("otel.status_code", "ERROR");
     }
 }
 
 /// A step within `parent`, or none outside of a request.
-pub fn step_of(parent: &Span, name: impl FnOnce() -> String) -> Span {
+pub fn child_span(parent: &Span, name: impl FnOnce() -> String) -> Span {
     if parent.is_disabled() {
         return Span::none();
     }
-    info_span!(target: STEP, parent: parent, "step", otel.name = name(), otel.status_code = Empty)
+    info_span!(target: CHILD, parent: parent, "step", otel.name = name(), otel.status_code = Empty)
 }
 
 /// A step within the present one.
-pub fn step(name: &'static str) -> Span {
-    step_of(&current(), || name.to_owned())
+pub fn span(name: &'static str) -> Span {
+    child_span(&current(), || name.to_owned())
 }
 
 /// A call to another service within the present step.
@@ -85,7 +85,7 @@ pub fn call(name: &'static str) -> Span {
     if parent.is_disabled() {
         return Span::none();
     }
-    info_span!(target: STEP, parent: &parent, "call", otel.name = name, otel.kind = "client", otel.status_code = Empty)
+    info_span!(target: CHILD, parent: &parent, "call", otel.name = name, otel.kind = "client", otel.status_code = Empty)
 }
 
 /// Adds the trace context to a call to another service.

@@ -99,7 +99,7 @@ fn charge(number: u32) -> Charge {
 
 /// Pays through the bulkhead; returns whether the provider was called.
 async fn pay(handle: &BulkheadHandle, sandbox: &Sandbox, number: u32) -> bool {
-    let Ok(permit) = handle.enter(Lane::Charge, soon()).await else { return false };
+    let Ok(permit) = handle.acquire(Lane::Charge, soon()).await else { return false };
     let answer = sandbox.charge(charge(number)).await;
     permit.done(if answer.is_ok() { Verdict::Success } else { Verdict::Failure });
     true
@@ -108,13 +108,13 @@ async fn pay(handle: &BulkheadHandle, sandbox: &Sandbox, number: u32) -> bool {
 #[tokio::test]
 async fn who_finds_no_place_waits_a_little_and_is_then_deferred() {
     let (handle, _keeper) = start(small()).await;
-    let first = handle.enter(Lane::Charge, soon()).await.unwrap();
-    let second = handle.enter(Lane::Charge, soon()).await.unwrap();
+    let first = handle.acquire(Lane::Charge, soon()).await.unwrap();
+    let second = handle.acquire(Lane::Charge, soon()).await.unwrap();
     let begun = Instant::now();
-    let deferred = handle.enter(Lane::Charge, soon()).await.unwrap_err();
+    let deferred = handle.acquire(Lane::Charge, soon()).await.unwrap_err();
     assert!(begun.elapsed() >= Duration::from_millis(100));
     assert!(deferred.retry_after_ms >= 1_000);
-    let (third, ()) = tokio::join!(handle.enter(Lane::Charge, soon()), async { first.done(Verdict::Success) });
+    let (third, ()) = tokio::join!(handle.acquire(Lane::Charge, soon()), async { first.done(Verdict::Success) });
     third.unwrap().done(Verdict::Success);
     second.done(Verdict::Success);
     until(|| handle.status().in_flight == 0).await;
@@ -123,23 +123,23 @@ async fn who_finds_no_place_waits_a_little_and_is_then_deferred() {
 #[tokio::test]
 async fn a_refund_finds_a_place_while_charges_take_all_of_theirs() {
     let (handle, _keeper) = start(small()).await;
-    let _first = handle.enter(Lane::Charge, soon()).await.unwrap();
-    let _second = handle.enter(Lane::Charge, soon()).await.unwrap();
-    assert!(handle.enter(Lane::Background, soon()).await.is_ok());
+    let _first = handle.acquire(Lane::Charge, soon()).await.unwrap();
+    let _second = handle.acquire(Lane::Charge, soon()).await.unwrap();
+    assert!(handle.acquire(Lane::Background, soon()).await.is_ok());
 }
 
 #[tokio::test]
 async fn passes_that_are_dropped_free_their_place_and_count_as_failures() {
     let (handle, _keeper) = start(small()).await;
     for _ in 0..9 {
-        drop(handle.enter(Lane::Charge, soon()).await.unwrap());
+        drop(handle.acquire(Lane::Charge, soon()).await.unwrap());
     }
-    handle.enter(Lane::Charge, soon()).await.unwrap().done(Verdict::NotCalled);
+    handle.acquire(Lane::Charge, soon()).await.unwrap().done(Verdict::NotCalled);
     until(|| handle.status().in_flight == 0).await;
     assert_eq!(handle.status().state, BreakerState::Closed);
-    drop(handle.enter(Lane::Charge, soon()).await.unwrap());
+    drop(handle.acquire(Lane::Charge, soon()).await.unwrap());
     until(|| handle.status().state == BreakerState::Open).await;
-    let deferred = handle.enter(Lane::Charge, soon()).await.unwrap_err();
+    let deferred = handle.acquire(Lane::Charge, soon()).await.unwrap_err();
     assert!(deferred.retry_after_ms >= 1_000);
     assert!(handle.status().next_probe_at_ms > handle.status().opened_at_ms);
 }
@@ -147,10 +147,10 @@ async fn passes_that_are_dropped_free_their_place_and_count_as_failures() {
 #[tokio::test]
 async fn callers_that_give_up_waiting_leave_no_trace() {
     let (handle, _keeper) = start(small()).await;
-    let first = handle.enter(Lane::Charge, soon()).await.unwrap();
-    let second = handle.enter(Lane::Charge, soon()).await.unwrap();
+    let first = handle.acquire(Lane::Charge, soon()).await.unwrap();
+    let second = handle.acquire(Lane::Charge, soon()).await.unwrap();
     for _ in 0..30 {
-        let waiting = handle.enter(Lane::Charge, soon());
+        let waiting = handle.acquire(Lane::Charge, soon());
         assert!(tokio::time::timeout(Duration::from_millis(1), waiting).await.is_err());
     }
     first.done(Verdict::Success);
@@ -162,30 +162,30 @@ async fn callers_that_give_up_waiting_leave_no_trace() {
 #[tokio::test]
 async fn a_deadline_that_has_passed_is_not_waited_for() {
     let (handle, _keeper) = start(small()).await;
-    assert!(handle.enter(Lane::Charge, Instant::now()).await.is_err());
+    assert!(handle.acquire(Lane::Charge, Instant::now()).await.is_err());
 }
 
 #[tokio::test]
 async fn calls_under_way_keep_their_places_over_a_restart() {
     let (handle, keeper, restarts) = start_counted(small()).await;
-    let old = handle.enter(Lane::Charge, soon()).await.unwrap();
-    let _other = handle.enter(Lane::Charge, soon()).await.unwrap();
+    let old = handle.acquire(Lane::Charge, soon()).await.unwrap();
+    let _other = handle.acquire(Lane::Charge, soon()).await.unwrap();
     keeper.send_message(()).unwrap();
     until(|| restarts.load(Ordering::SeqCst) == 1 && handle.status().up).await;
     assert_eq!(handle.status().in_flight, 2, "the provider still has them");
-    assert!(handle.enter(Lane::Charge, soon()).await.is_err());
+    assert!(handle.acquire(Lane::Charge, soon()).await.is_err());
     old.done(Verdict::Failure);
     until(|| handle.status().in_flight == 1).await;
-    handle.enter(Lane::Charge, soon()).await.unwrap().done(Verdict::Success);
+    handle.acquire(Lane::Charge, soon()).await.unwrap().done(Verdict::Success);
 }
 
 #[tokio::test]
 async fn a_call_that_never_ends_gives_its_place_up() {
     let (handle, _keeper) = start(BulkheadSettings { permit_ms_max: 200, ..small() }).await;
-    let lost = handle.enter(Lane::Charge, soon()).await.unwrap();
+    let lost = handle.acquire(Lane::Charge, soon()).await.unwrap();
     until(|| handle.status().in_flight == 0).await;
     lost.done(Verdict::Success);
-    let next = handle.enter(Lane::Charge, soon()).await.unwrap();
+    let next = handle.acquire(Lane::Charge, soon()).await.unwrap();
     assert_eq!(handle.status().in_flight, 1, "who comes back too late frees nobody else's place");
     next.done(Verdict::Success);
 }
@@ -193,10 +193,10 @@ async fn a_call_that_never_ends_gives_its_place_up() {
 #[tokio::test]
 async fn a_pass_from_before_the_breaker_opened_is_void() {
     let (handle, _keeper) = start(small()).await;
-    let early = handle.enter(Lane::Charge, soon()).await.unwrap();
+    let early = handle.acquire(Lane::Charge, soon()).await.unwrap();
     assert!(!early.is_void());
     for _ in 0..10 {
-        handle.enter(Lane::Charge, soon()).await.unwrap().done(Verdict::Failure);
+        handle.acquire(Lane::Charge, soon()).await.unwrap().done(Verdict::Failure);
     }
     until(|| handle.status().state == BreakerState::Open).await;
     assert!(early.is_void());
@@ -212,7 +212,7 @@ async fn a_provider_is_kept_from_everybody_until_it_is_tried_again_and_no_longer
     let (handle, _keeper) = start(BulkheadSettings { breaker, ..small() }).await;
     assert!(!handle.rejects_calls());
     for _ in 0..10 {
-        handle.enter(Lane::Charge, soon()).await.unwrap().done(Verdict::Failure);
+        handle.acquire(Lane::Charge, soon()).await.unwrap().done(Verdict::Failure);
     }
     until(|| handle.rejects_calls()).await;
     until(|| !handle.rejects_calls()).await;
@@ -225,13 +225,13 @@ async fn a_provider_is_kept_from_everybody_until_it_is_tried_again_and_no_longer
 async fn a_refund_is_expected_to_take_as_long_as_the_calls_under_way() {
     let (handle, _keeper) = start(small()).await;
     assert_eq!(handle.refund_expected_ms(), Some(0));
-    let slow = handle.enter(Lane::Charge, soon()).await.unwrap();
+    let slow = handle.acquire(Lane::Charge, soon()).await.unwrap();
     // Well above, because what is known afterwards is rounded and smoothed.
     until(|| handle.refund_expected_ms() > Some(200)).await;
     slow.done(Verdict::Success);
     until(|| handle.status().in_flight == 0).await;
     assert!(handle.refund_expected_ms() > Some(100), "what a charge took is what is known");
-    handle.enter(Lane::Background, soon()).await.unwrap().done(Verdict::Success);
+    handle.acquire(Lane::Background, soon()).await.unwrap().done(Verdict::Success);
     until(|| handle.status().in_flight == 0).await;
     assert!(handle.refund_expected_ms() < Some(100));
     handle.force(Mode::ForcedOpen).await;
@@ -241,7 +241,7 @@ async fn a_refund_is_expected_to_take_as_long_as_the_calls_under_way() {
 #[tokio::test]
 async fn while_there_is_no_actor_everybody_is_deferred() {
     let handle = BulkheadHandle::new(small());
-    assert!(handle.enter(Lane::Charge, soon()).await.unwrap_err().retry_after_ms >= 1_000);
+    assert!(handle.acquire(Lane::Charge, soon()).await.unwrap_err().retry_after_ms >= 1_000);
     assert!(!handle.status().up);
 }
 
@@ -249,13 +249,13 @@ async fn while_there_is_no_actor_everybody_is_deferred() {
 async fn what_an_operator_forces_outlives_a_restart() {
     let (handle, keeper, restarts) = start_counted(small()).await;
     assert_eq!(handle.force(Mode::ForcedOpen).await.state, BreakerState::ForcedOpen);
-    assert!(handle.enter(Lane::Charge, soon()).await.is_err());
+    assert!(handle.acquire(Lane::Charge, soon()).await.is_err());
     keeper.send_message(()).unwrap();
     until(|| restarts.load(Ordering::SeqCst) == 1).await;
-    assert!(handle.enter(Lane::Charge, soon()).await.is_err());
+    assert!(handle.acquire(Lane::Charge, soon()).await.is_err());
     assert_eq!(handle.status().state, BreakerState::ForcedOpen);
     assert_eq!(handle.force(Mode::Auto).await.state, BreakerState::Closed);
-    assert!(handle.enter(Lane::Charge, soon()).await.is_ok());
+    assert!(handle.acquire(Lane::Charge, soon()).await.is_ok());
 }
 
 #[tokio::test]
@@ -330,8 +330,8 @@ async fn a_dead_provider_is_left_alone_and_found_again_when_it_is_back() {
 async fn a_mailbox_that_is_full_defers_at_once() {
     let (handle, _keeper) = start(BulkheadSettings { backlog_len_max: 1, ..small() }).await;
     // On one thread the actor does not run between these two.
-    let (first, second) = tokio::join!(handle.enter(Lane::Charge, soon()), handle.enter(Lane::Charge, soon()));
+    let (first, second) = tokio::join!(handle.acquire(Lane::Charge, soon()), handle.acquire(Lane::Charge, soon()));
     assert!(first.is_ok());
     assert!(second.is_err());
-    assert!(handle.enter(Lane::Charge, soon()).await.is_ok(), "the place in the mailbox is free again");
+    assert!(handle.acquire(Lane::Charge, soon()).await.is_ok(), "the place in the mailbox is free again");
 }

@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use rentcar::actors::bulkhead::breaker::{BreakerState, Mode, Verdict};
-use rentcar::actors::bulkhead::limiter::{Admitted, Effect, Lane, Limiter, Reason, Waiter};
+use rentcar::actors::bulkhead::limiter::{Admitted, Effect, Lane, Limiter, RejectionReason, Waiter};
 use rentcar::actors::bulkhead::{AdaptiveSettings, BreakerSettings, BulkheadSettings};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,13 +34,13 @@ fn config() -> BulkheadSettings {
 fn admitted(effects: &[Effect<Who>]) -> Vec<Admitted> {
     let one = |effect: &Effect<Who>| match effect {
         Effect::Admit(_, admitted) => Some(*admitted),
-        Effect::Defer(..) | Effect::Revoke(_) => None,
+        Effect::Reject(..) | Effect::Revoke(_) => None,
     };
     effects.iter().filter_map(one).collect()
 }
 
 fn enter(limiter: &mut Limiter<Who>, lane: Lane, now_ms: i64) -> Vec<Admitted> {
-    admitted(&limiter.enter(lane, Who(0), now_ms + 5_000, now_ms, 0.0))
+    admitted(&limiter.acquire(lane, Who(0), now_ms + 5_000, now_ms, 0.0))
 }
 
 /// A limiter whose breaker opened at 0, for two seconds.
@@ -48,7 +48,7 @@ fn opened() -> Limiter<Who> {
     let mut limiter = Limiter::new(config());
     for _ in 0..10 {
         let call = enter(&mut limiter, Lane::Charge, 0)[0];
-        limiter.leave(call.id, Verdict::Failure, 1, 0, 0.0);
+        limiter.release(call.id, Verdict::Failure, 1, 0, 0.0);
     }
     assert_eq!(limiter.breaker().state(), BreakerState::Open);
     limiter
@@ -77,9 +77,9 @@ fn a_refund_finds_a_place_however_many_want_to_charge() {
         let refund = enter(&mut limiter, Lane::Background, now_ms);
         assert_eq!(refund.len(), 1, "at {now_ms}");
         refunds += 1;
-        limiter.leave(refund[0].id, Verdict::Success, 1, now_ms, 0.0);
+        limiter.release(refund[0].id, Verdict::Success, 1, now_ms, 0.0);
         let ended = charges.remove(0);
-        charges.extend(admitted(&limiter.leave(ended.id, Verdict::Success, 1, now_ms, 0.0)));
+        charges.extend(admitted(&limiter.release(ended.id, Verdict::Success, 1, now_ms, 0.0)));
         for _ in 0..3 {
             charges.extend(enter(&mut limiter, Lane::Charge, now_ms));
         }
@@ -91,20 +91,20 @@ fn a_refund_finds_a_place_however_many_want_to_charge() {
 #[test]
 fn a_refund_waits_for_the_next_try_and_is_the_first_but_leaves_the_rest_to_charges() {
     let mut limiter = opened();
-    let early = limiter.enter(Lane::Background, Who(3), 1_999, 0, 0.0);
-    assert!(matches!(early[..], [Effect::Defer(Who(3), _, _, Reason::Breaker)]), "it would wait in vain");
-    assert!(limiter.enter(Lane::Background, Who(1), 3_000, 0, 0.0).is_empty(), "it waits");
-    assert!(limiter.enter(Lane::Background, Who(2), 3_000, 0, 0.0).is_empty());
-    let charge = limiter.enter(Lane::Charge, Who(4), 3_000, 1_000, 0.0);
-    assert!(matches!(charge[..], [Effect::Defer(Who(4), _, _, Reason::Breaker)]), "a customer does not wait");
+    let early = limiter.acquire(Lane::Background, Who(3), 1_999, 0, 0.0);
+    assert!(matches!(early[..], [Effect::Reject(Who(3), _, _, RejectionReason::Breaker)]), "it would wait in vain");
+    assert!(limiter.acquire(Lane::Background, Who(1), 3_000, 0, 0.0).is_empty(), "it waits");
+    assert!(limiter.acquire(Lane::Background, Who(2), 3_000, 0, 0.0).is_empty());
+    let charge = limiter.acquire(Lane::Charge, Who(4), 3_000, 1_000, 0.0);
+    assert!(matches!(charge[..], [Effect::Reject(Who(4), _, _, RejectionReason::Breaker)]), "a customer does not wait");
     let first = limiter.tick(2_000, 0.0);
     assert!(matches!(first[..], [Effect::Admit(Who(1), _)]), "{first:?}");
     let charges = [enter(&mut limiter, Lane::Charge, 2_000), enter(&mut limiter, Lane::Charge, 2_000)];
     assert!(charges.iter().all(|charge| charge.len() == 1));
     let lane = |effects: &[Effect<Who>]| admitted(effects).first().map(|admitted| admitted.lane);
-    limiter.leave(admitted(&first)[0].id, Verdict::Success, 1, 2_001, 0.0);
-    limiter.leave(charges[0][0].id, Verdict::Success, 1, 2_001, 0.0);
-    let closed = limiter.leave(charges[1][0].id, Verdict::Success, 1, 2_001, 0.0);
+    limiter.release(admitted(&first)[0].id, Verdict::Success, 1, 2_001, 0.0);
+    limiter.release(charges[0][0].id, Verdict::Success, 1, 2_001, 0.0);
+    let closed = limiter.release(charges[1][0].id, Verdict::Success, 1, 2_001, 0.0);
     assert_eq!((limiter.breaker().state(), lane(&closed)), (BreakerState::Closed, Some(Lane::Background)));
 }
 
@@ -123,8 +123,8 @@ fn those_who_are_sent_away_come_back_one_after_the_other() {
     let mut limiter = Limiter::new(config());
     let mut waits = vec![];
     for _ in 0..1_000 {
-        for effect in limiter.enter(Lane::Charge, Who(0), 500, 0, 0.5) {
-            if let Effect::Defer(_, wait_ms, _, Reason::QueueFull) = effect {
+        for effect in limiter.acquire(Lane::Charge, Who(0), 500, 0, 0.5) {
+            if let Effect::Reject(_, wait_ms, _, RejectionReason::QueueFull) = effect {
                 waits.push(wait_ms);
             }
         }
@@ -178,10 +178,10 @@ impl Model {
                     assert!(self.given.insert(admitted.id), "an id is given once");
                     self.out.insert(admitted.id, (admitted.lane, now_ms));
                     if limiter.breaker().state() == BreakerState::HalfOpen {
-                        *self.probes.entry(admitted.ticket.generation()).or_default() += 1;
+                        *self.probes.entry(admitted.breaker_permit.generation()).or_default() += 1;
                     }
                 }
-                Effect::Defer(who, wait_ms, _, _) => {
+                Effect::Reject(who, wait_ms, _, _) => {
                     assert!(self.waiting.remove(&who).is_some(), "{who:?} was answered already");
                     assert!((1_000..=30_000).contains(&wait_ms), "{wait_ms}");
                 }
@@ -218,7 +218,7 @@ fn run(steps: &[Step]) {
             Step::Enter(lane, wait_ms) => {
                 next += 1;
                 model.waiting.insert(Who(next), now_ms + 1 + wait_ms);
-                limiter.enter(*lane, Who(next), now_ms + 1 + wait_ms, now_ms, 0.3)
+                limiter.acquire(*lane, Who(next), now_ms + 1 + wait_ms, now_ms, 0.3)
             }
             Step::Leave(n, verdict, elapsed_ms) if !model.out.is_empty() => {
                 let id = *model.out.keys().nth(n % model.out.len()).unwrap();
@@ -227,7 +227,7 @@ fn run(steps: &[Step]) {
                 if let (Verdict::NotCalled, Some(probes)) = (verdict, model.probes.get_mut(&generation)) {
                     *probes = probes.saturating_sub(1);
                 }
-                limiter.leave(id, *verdict, *elapsed_ms, now_ms, 0.3)
+                limiter.release(id, *verdict, *elapsed_ms, now_ms, 0.3)
             }
             Step::Leave(..) => continue,
             Step::Wait(ms) => {

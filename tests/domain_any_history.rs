@@ -26,7 +26,7 @@ fn reservation_events() -> impl Strategy<Value = reservation::Event> {
     use reservation::Event as E;
     let blocks = || (0..3_u8).prop_map(|number| block_no(&format!("b{number}")));
     prop_oneof![
-        (0..5_u64).prop_map(|revision| E::CarPut(car(revision, 45_000))),
+        (0..5_u64).prop_map(|revision| E::CarUpserted(car(revision, 45_000))),
         Just(E::Retired),
         (blocks(), 0..9_i64).prop_map(|(block_no, from)| E::Blocked { block_no, block: block(from, from + 1) }),
         blocks().prop_map(|block_no| E::Unblocked { block_no }),
@@ -172,7 +172,7 @@ proptest! {
             payment::Command::Request { subject: subject("r1"), amount: won(1) },
             payment::Command::Approve { attempt: 1, provider_ref: String::new() },
             payment::Command::Cancel { subject: subject("r1"), amount: won(1), keep: won(0) },
-            payment::Command::RefundDone { provider_ref: String::new() },
+            payment::Command::RefundReceipt { provider_ref: String::new() },
         ] {
             let first = payment::decide(&state, &command);
             prop_assert_eq!(payment::decide(&state, &command), first.clone());
@@ -242,7 +242,7 @@ fn the_fullest_calendar_of_the_longest_numbers_fits_into_its_document() {
         let events = decide(&state, command, &terms, at(0)).unwrap();
         events.iter().fold(state, |state, event| evolve(state, event).unwrap())
     };
-    let mut state = evolve(State::default(), &Event::CarPut(car(1, 45_000))).unwrap();
+    let mut state = evolve(State::default(), &Event::CarUpserted(car(1, 45_000))).unwrap();
     for number in 0..CLOSED_KEPT_MAX + terms.bookings_max {
         let from = i64::try_from(number).unwrap();
         let subject = longest(number);

@@ -220,7 +220,7 @@ proptest! {
     #[test]
     fn a_taken_period_is_never_given_away_and_a_free_one_never_refused(steps in prop::collection::vec(steps(), 0..150)) {
         let mut run = Run {
-            state: evolve(State::default(), &Event::CarPut(car(1, 45_000))).unwrap(),
+            state: evolve(State::default(), &Event::CarUpserted(car(1, 45_000))).unwrap(),
             model: Model::default(),
             terms: Terms { past_tolerance_ms: 0, ..Terms::default() },
             names: vec![],

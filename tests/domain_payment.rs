@@ -62,7 +62,7 @@ fn cancel(keep: u64) -> Command {
 }
 
 fn refund_done() -> Command {
-    Command::RefundDone { provider_ref: "re".to_owned() }
+    Command::RefundReceipt { provider_ref: "re".to_owned() }
 }
 
 fn answers(attempt: u32) -> [Command; 4] {
@@ -80,8 +80,8 @@ fn answers_to_what_was_never_asked_are_refused() {
 #[test]
 fn a_charge_under_way_or_of_unknown_outcome_is_not_made_again() {
     check(&[], &request(), Ok(vec![requested(1)]));
-    check(&[requested(1)], &request(), Err(Rejection::PaymentUnderWay));
-    check(&[requested(1), sight_lost(1)], &request(), Err(Rejection::PaymentUnderWay));
+    check(&[requested(1)], &request(), Err(Rejection::PaymentInFlight));
+    check(&[requested(1), sight_lost(1)], &request(), Err(Rejection::PaymentInFlight));
     check(&[requested(1), approved(1)], &request(), Ok(vec![]));
 }
 

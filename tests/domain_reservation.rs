@@ -28,7 +28,7 @@ fn check(given: &[Event], when: &Command, then: Result<Vec<Event>, Rejection>) {
 }
 
 fn enrolled() -> Event {
-    Event::CarPut(car(1, 45_000))
+    Event::CarUpserted(car(1, 45_000))
 }
 
 fn held(no: &str, from: i64, to: i64) -> Event {
@@ -81,10 +81,10 @@ fn of(no: &str) -> [Command; 5] {
 
 #[test]
 fn only_newer_news_of_a_car_is_taken_over() {
-    check(&[], &Command::PutCar(car(1, 45_000)), Ok(vec![enrolled()]));
-    check(&[enrolled()], &Command::PutCar(car(1, 99)), Ok(vec![]));
+    check(&[], &Command::UpsertCar(car(1, 45_000)), Ok(vec![enrolled()]));
+    check(&[enrolled()], &Command::UpsertCar(car(1, 99)), Ok(vec![]));
     let newer = car(2, 50_000);
-    check(&[enrolled()], &Command::PutCar(newer.clone()), Ok(vec![Event::CarPut(newer)]));
+    check(&[enrolled()], &Command::UpsertCar(newer.clone()), Ok(vec![Event::CarUpserted(newer)]));
 }
 
 #[test]
@@ -312,7 +312,7 @@ fn calendar_days_are_charged_as_they_are_counted_however_many_hours_they_have() 
         let [Event::Held { price, .. }] = events[..] else { panic!("{events:?}") };
         Ok(price)
     };
-    let Event::CarPut(rate) = enrolled() else { panic!("not enrolled") };
+    let Event::CarUpserted(rate) = enrolled() else { panic!("not enrolled") };
     let times = |days: u64| Ok(rate.daily_rate.times(days).unwrap());
     assert_eq!(price(25, DayCounting::Hours), times(2));
     assert_eq!(price(25, DayCounting::CalendarDays(1)), times(1));
@@ -325,7 +325,7 @@ fn calendar_days_are_charged_as_they_are_counted_however_many_hours_they_have() 
 
 #[test]
 fn a_price_that_money_cannot_be_is_refused() {
-    let dear = Event::CarPut(car(1, rentcar::domain::money::Money::AMOUNT_MAX));
+    let dear = Event::CarUpserted(car(1, rentcar::domain::money::Money::AMOUNT_MAX));
     check(&[dear], &reserve("r1", 1, 3), Err(Rejection::PriceTooLarge));
 }
 
@@ -429,7 +429,7 @@ fn a_closed_reservation_stays_closed() {
 #[test]
 fn whoever_has_seen_an_older_revision_of_the_car_is_refused_whatever_is_asked() {
     let as_of = |revision, command: &Command| Command::IfVersion { revision, command: Box::new(command.clone()) };
-    let given = [enrolled(), blocked("b1", 1, 2), Event::CarPut(car(2, 50_000))];
+    let given = [enrolled(), blocked("b1", 1, 2), Event::CarUpserted(car(2, 50_000))];
     for (command, then) in [
         (Command::Retire, Event::Retired),
         (set_block("b2", 3, 4), blocked("b2", 3, 4)),

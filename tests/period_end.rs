@@ -149,8 +149,8 @@ async fn an_approval_learnt_after_the_end_of_the_period_is_refunded_in_full() {
     eventually("the payment is cancelled", || async { world.payment(&no).await.outstanding().is_none() }).await;
     let view = world.service().reservation(&no).await.unwrap();
     assert!(matches!(view.booking.status, Status::Expired { .. }), "{view:?}");
-    let Some(CancellationOutcome::Known(Quote { fee, refund })) = view.settlement() else {
-        panic!("{:?}", view.settlement())
+    let Some(CancellationOutcome::Known(Quote { fee, refund })) = view.cancellation_outcome() else {
+        panic!("{:?}", view.cancellation_outcome())
     };
     assert_eq!((fee.amount(), refund), (0, view.booking.price), "the customer is told");
     assert!(view.rental.is_none());
@@ -206,8 +206,8 @@ async fn a_no_show_gets_back_what_its_fee_leaves() {
     eventually("the rest has gone back", || async { refunded().await == 4_000 }).await;
     assert!(matches!(world.payment(&no).await.status, payment::Status::Cancelled(_)));
     let view = world.service().reservation(&no).await.unwrap();
-    let Some(CancellationOutcome::Known(Quote { fee, refund })) = view.settlement() else {
-        panic!("{:?}", view.settlement())
+    let Some(CancellationOutcome::Known(Quote { fee, refund })) = view.cancellation_outcome() else {
+        panic!("{:?}", view.cancellation_outcome())
     };
     assert_eq!((fee.amount(), refund.amount()), (6_000, 4_000));
     world.stop().await;
@@ -242,8 +242,8 @@ async fn a_booking_of_a_past_time_has_an_ordinary_hold_and_is_cancelled_as_ever(
     assert_eq!(world.status(&no).await, Status::Confirmed { picked_up_at: None });
     assert_eq!(world.refused_pick_up(&no).await, Rejection::CarNotAvailable);
     let view = world.service().cancel(no).await.unwrap();
-    let Some(CancellationOutcome::Known(Quote { fee, .. })) = view.settlement() else {
-        panic!("{:?}", view.settlement())
+    let Some(CancellationOutcome::Known(Quote { fee, .. })) = view.cancellation_outcome() else {
+        panic!("{:?}", view.cancellation_outcome())
     };
     assert_eq!(fee.amount(), 1_000);
     let (held, _) = world.service().reserve(backdated(None)).await.unwrap();
@@ -264,11 +264,14 @@ async fn a_cancellation_while_a_charge_is_in_doubt_says_so_and_tells_the_refund_
     let (_, preview) = world.service().cancellation_quote(&no).await.unwrap();
     assert_eq!(preview, CancellationOutcome::Pending, "what was taken is not known");
     let view = world.service().cancel(no.clone()).await.unwrap();
-    assert_eq!(view.settlement(), Some(CancellationOutcome::Pending));
-    assert_eq!(world.service().cancel(no.clone()).await.unwrap().settlement(), Some(CancellationOutcome::Pending));
+    assert_eq!(view.cancellation_outcome(), Some(CancellationOutcome::Pending));
+    assert_eq!(
+        world.service().cancel(no.clone()).await.unwrap().cancellation_outcome(),
+        Some(CancellationOutcome::Pending)
+    );
     let well = SettingsPatch { down: Some(false), lose_answer_rate: Some(0.0), ..SettingsPatch::default() };
     world.sandbox.change(&well).unwrap();
-    let settlement = || async { world.service().reservation(&no).await.unwrap().settlement().unwrap() };
+    let settlement = || async { world.service().reservation(&no).await.unwrap().cancellation_outcome().unwrap() };
     eventually("it is known", || async { settlement().await != CancellationOutcome::Pending }).await;
     let CancellationOutcome::Known(Quote { fee, refund }) = settlement().await else { panic!() };
     assert_eq!((fee.amount(), refund.amount()), (0, 10_000));

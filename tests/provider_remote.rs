@@ -6,7 +6,7 @@ mod provider_support;
 
 use provider_support::{Process, charge, refund, won};
 use rentcar::providers::remote::{RemoteError, RemoteProvider, RemoteSettings};
-use rentcar::providers::{ChargeOutcome, Found, FoundRefund, PaymentProvider, ProviderError};
+use rentcar::providers::{ChargeLookup, ChargeOutcome, PaymentProvider, ProviderError, RefundLookup};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -40,17 +40,17 @@ async fn a_charge_and_its_refund_move_money_once_per_key() {
     let first = client.charge(charge(key, 300)).await.unwrap();
     assert!(matches!(first, ChargeOutcome::Approved { .. }));
     assert_eq!(client.charge(charge(key, 300)).await.unwrap(), first);
-    assert!(matches!(client.look_up(key).await, Ok(Found::Charged { amount, .. }) if amount == won(300)));
+    assert!(matches!(client.look_up(key).await, Ok(ChargeLookup::Charged { amount, .. }) if amount == won(300)));
     let back = client.refund(refund("back", key, 200)).await.unwrap();
     assert_eq!(client.refund(refund("back", key, 200)).await.unwrap(), back);
     assert!(matches!(client.refund(refund("more", key, 101)).await, Err(ProviderError::Refused(_))));
     assert!(
-        matches!(client.look_up_refund("back").await, Ok(FoundRefund::Refunded { amount, .. }) if amount == won(200))
+        matches!(client.look_up_refund("back").await, Ok(RefundLookup::Refunded { amount, .. }) if amount == won(200))
     );
     let refused = Err(ProviderError::Refused("no_such_charge".to_owned()));
     assert_eq!(client.refund(refund("none", "unheard-of", 1)).await, refused);
-    assert_eq!(client.look_up_refund("more").await, Ok(FoundRefund::NotFound));
-    assert_eq!(client.look_up("never").await, Ok(Found::NotFound));
+    assert_eq!(client.look_up_refund("more").await, Ok(RefundLookup::NotFound));
+    assert_eq!(client.look_up("never").await, Ok(ChargeLookup::NotFound));
     assert_eq!(process.sandbox.ledger(0, 10).items.len(), 2);
 }
 
@@ -82,7 +82,7 @@ async fn a_decline_is_an_answer_and_stays_one() {
     assert!(matches!(first, Ok(ChargeOutcome::Declined { .. })));
     process.set(r#"{"declineRate":0}"#);
     assert_eq!(client.charge(charge("k", 1)).await, first);
-    assert!(matches!(client.look_up("k").await, Ok(Found::Declined { .. })));
+    assert!(matches!(client.look_up("k").await, Ok(ChargeLookup::Declined { .. })));
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn a_lost_answer_is_unknown_and_the_look_up_finds_the_charge() {
     let client = impatient(&process.url);
     process.set(r#"{"loseAnswerRate":1}"#);
     assert!(matches!(client.charge(charge("k", 1)).await, Err(ProviderError::Unknown(_))));
-    assert!(matches!(client.look_up("k").await, Ok(Found::Charged { .. })));
+    assert!(matches!(client.look_up("k").await, Ok(ChargeLookup::Charged { .. })));
     assert_eq!(process.sandbox.ledger(0, 10).items.len(), 1);
 }
 
@@ -140,7 +140,7 @@ async fn answers_that_say_nothing_certain_are_unknown() {
         "HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n{\"status\"",
         "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n",
         "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 14\r\n\r\n<html>busy</h>",
-        "HTTP/1.1 404 Not Found\r\ncontent-length: 9\r\n\r\nnot found",
+        "HTTP/1.1 404 Not ChargeLookup\r\ncontent-length: 9\r\n\r\nnot found",
         "HTTP/1.1 307 Temporary Redirect\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n",
     ] {
         let url = canned(answer).await;

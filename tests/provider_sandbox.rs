@@ -6,7 +6,8 @@ use rentcar::domain::ids::ReservationNo;
 use rentcar::domain::money::{Currency, Money};
 use rentcar::providers::sandbox::{Sandbox, SettingsPatch};
 use rentcar::providers::{
-    Charge, ChargeOutcome, Found, FoundRefund, Kind, LEDGER_PAGE_LEN_MAX, PaymentProvider, ProviderError, Refund,
+    Charge, ChargeLookup, ChargeOutcome, Kind, LEDGER_PAGE_LEN_MAX, PaymentProvider, ProviderError, Refund,
+    RefundLookup,
 };
 use std::time::{Duration, Instant};
 
@@ -67,7 +68,7 @@ async fn a_declined_key_stays_declined_and_is_not_in_the_ledger() {
     assert!(matches!(first, Ok(ChargeOutcome::Declined { .. })));
     set(&sandbox, r#"{"declineRate":0}"#);
     assert_eq!(sandbox.charge(charge("k", 100)).await, first);
-    assert!(matches!(sandbox.look_up("k").await, Ok(Found::Declined { .. })));
+    assert!(matches!(sandbox.look_up("k").await, Ok(ChargeLookup::Declined { .. })));
     assert!(sandbox.ledger(0, 10).items.is_empty());
 }
 
@@ -89,8 +90,10 @@ async fn refunds_never_exceed_the_charge() {
     assert!(sandbox.refund(refund("c", "k", 40)).await.is_ok());
     assert!(matches!(sandbox.refund(refund("d", "k", 1)).await, Err(ProviderError::Refused(_))));
     assert!(matches!(sandbox.refund(refund("e", "unheard-of", 1)).await, Err(ProviderError::Refused(_))));
-    assert!(matches!(sandbox.look_up_refund("a").await, Ok(FoundRefund::Refunded { amount, .. }) if amount == won(60)));
-    assert_eq!(sandbox.look_up_refund("b").await, Ok(FoundRefund::NotFound));
+    assert!(
+        matches!(sandbox.look_up_refund("a").await, Ok(RefundLookup::Refunded { amount, .. }) if amount == won(60))
+    );
+    assert_eq!(sandbox.look_up_refund("b").await, Ok(RefundLookup::NotFound));
 }
 
 #[tokio::test]
@@ -98,7 +101,7 @@ async fn a_lost_answer_leaves_the_money_taken() {
     let sandbox = Sandbox::new();
     set(&sandbox, r#"{"loseAnswerRate":1}"#);
     assert!(matches!(sandbox.charge(charge("k", 100)).await, Err(ProviderError::Unknown(_))));
-    assert!(matches!(sandbox.look_up("k").await, Ok(Found::Charged { amount, .. }) if amount == won(100)));
+    assert!(matches!(sandbox.look_up("k").await, Ok(ChargeLookup::Charged { amount, .. }) if amount == won(100)));
 }
 
 #[tokio::test]
@@ -107,7 +110,7 @@ async fn a_failure_says_that_nothing_happened_and_never_lies_about_an_older_char
     sandbox.charge(charge("before", 100)).await.unwrap();
     set(&sandbox, r#"{"failRate":1}"#);
     assert!(matches!(sandbox.charge(charge("k", 100)).await, Err(ProviderError::NotDone(_))));
-    assert_eq!(sandbox.look_up("k").await, Ok(Found::NotFound));
+    assert_eq!(sandbox.look_up("k").await, Ok(ChargeLookup::NotFound));
     assert!(matches!(sandbox.charge(charge("before", 100)).await, Ok(ChargeOutcome::Approved { .. })));
 }
 
@@ -137,7 +140,7 @@ async fn a_call_whose_caller_gave_up_is_carried_out_and_is_never_reported_as_abs
     assert!(given_up.is_err());
     set(&sandbox, r#"{"latencyMs":0}"#);
     until(async || match sandbox.look_up("k").await {
-        Ok(Found::Charged { .. }) => true,
+        Ok(ChargeLookup::Charged { .. }) => true,
         Err(ProviderError::Unknown(_)) => false,
         other => panic!("{other:?}"),
     })

@@ -8,7 +8,8 @@ use rentcar::domain::ids::ReservationNo;
 use rentcar::domain::money::{Currency, Money};
 use rentcar::providers::sandbox::Sandbox;
 use rentcar::providers::{
-    Charge, ChargeOutcome, Found, FoundRefund, LedgerPage, PaymentProvider, ProviderError, Refund, RefundDone,
+    Charge, ChargeLookup, ChargeOutcome, LedgerPage, PaymentProvider, ProviderError, Refund, RefundLookup,
+    RefundReceipt,
 };
 use rentcar::store::memory::MemoryJournal;
 use rentcar::store::schema;
@@ -44,15 +45,15 @@ impl PaymentProvider for Provider {
         self.sandbox.charge(charge)
     }
 
-    fn refund(&self, refund: Refund) -> BoxFuture<'_, Result<RefundDone, ProviderError>> {
+    fn refund(&self, refund: Refund) -> BoxFuture<'_, Result<RefundReceipt, ProviderError>> {
         self.sandbox.refund(refund)
     }
 
-    fn look_up<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Found, ProviderError>> {
+    fn look_up<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<ChargeLookup, ProviderError>> {
         self.sandbox.look_up(key)
     }
 
-    fn look_up_refund<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<FoundRefund, ProviderError>> {
+    fn look_up_refund<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<RefundLookup, ProviderError>> {
         self.sandbox.look_up_refund(key)
     }
 

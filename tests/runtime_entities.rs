@@ -98,7 +98,7 @@ async fn an_answer_that_was_recorded_in_another_shape_is_made_anew() {
     assert_eq!(world.ask("a", Command::Add(3)).await, Ok(Ok(3)));
     let (id, answer) = (Arc::from("command-1"), Bytes::from_static(b"another shape"));
     world.journal.record_command(CommandRecord { id, answer, expires_ms: 1_000_000 }, 0).await.unwrap();
-    let named = ask().identified("command-1", 1_000_000);
+    let named = ask().with_command_id("command-1", 1_000_000);
     assert_eq!(world.handle.ask("a", Command::Add(1), named).await, Ok(Ok(3)));
     assert_eq!(world.decided(), 1);
 }
@@ -120,7 +120,7 @@ async fn a_repeat_of_a_cause_is_answered_without_deciding_again() {
 async fn a_command_of_the_same_name_gets_the_same_answer_until_its_record_expires() {
     let journal = new_journal();
     let first = World::start_on(Arc::clone(&journal), limits(), |_, _, part| part).await;
-    let named = || ask().identified("command-1", 1_000_000);
+    let named = || ask().with_command_id("command-1", 1_000_000);
     assert_eq!(first.handle.ask("a", Command::Add(1), named()).await, Ok(Ok(1)));
     assert_eq!(first.ask("a", Command::Add(5)).await, Ok(Ok(6)));
     assert_eq!(first.handle.ask("a", Command::Add(1), named()).await, Ok(Ok(1)));
@@ -133,7 +133,7 @@ async fn a_command_of_the_same_name_gets_the_same_answer_until_its_record_expire
 #[tokio::test]
 async fn the_name_of_a_command_can_be_used_again_once_its_record_has_expired() {
     let world = World::start(limits()).await;
-    let named = |expires_ms| world.handle.ask("a", Command::Add(1), ask().identified("command-1", expires_ms));
+    let named = |expires_ms| world.handle.ask("a", Command::Add(1), ask().with_command_id("command-1", expires_ms));
     assert_eq!(named(5_000).await, Ok(Ok(1)));
     world.clock.set_ms(4_999);
     assert_eq!(named(9_999).await, Ok(Ok(1)));

@@ -49,7 +49,7 @@ fn reservation_events() -> Vec<reservation::Event> {
     use reservation::Event;
     let quote = Quote { fee: won(9_000), refund: won(81_000) };
     vec![
-        Event::CarPut(car(3, 45_000)),
+        Event::CarUpserted(car(3, 45_000)),
         Event::Retired,
         Event::Blocked { block_no: block_no("b1"), block: block(3, 4) },
         Event::Unblocked { block_no: block_no("b1") },
@@ -233,7 +233,7 @@ fn calendar() -> reservation::State {
         hold_until: at(900_000),
     };
     let events = vec![
-        Event::CarPut(car(3, 45_000)),
+        Event::CarUpserted(car(3, 45_000)),
         Event::Blocked { block_no: block_no("b1"), block: block(3, 4) },
         held("r1", days(1, 2)),
         Event::Expired { subject: subject("r1"), at: at(900_000) },

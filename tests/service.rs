@@ -6,7 +6,7 @@ mod service_support;
 
 use futures_util::StreamExt;
 use rentcar::actors::api::{PaymentResult, PersonalData, ReserveRequest, ServiceError};
-use rentcar::actors::service::{CALLER_KEY, FaultAction};
+use rentcar::actors::service::{COMMAND_ID_PREFIX, FaultAction};
 use rentcar::actors::views::rebuild;
 use rentcar::domain::cancellation::CancellationOutcome;
 use rentcar::domain::fleet::{self, Versions};
@@ -238,7 +238,7 @@ async fn a_block_that_was_set_before_the_process_ended_is_not_refused_because_it
     let set = |name: &'static str| {
         let block_no = BlockNo::parse("b1").unwrap();
         let set = world.service().block_car(car_no.clone(), Some(block_no), block.clone(), Some(expected.clone()));
-        CALLER_KEY.scope(name.into(), set)
+        COMMAND_ID_PREFIX.scope(name.into(), set)
     };
     let first = set("call-1").await.unwrap();
     assert_eq!(world.service().car(&car_no).await.unwrap().status, fleet::Status::Maintenance);

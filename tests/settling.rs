@@ -11,7 +11,7 @@ use rentcar::actors::payment::Payments;
 use rentcar::actors::payment::cashier::Cashier;
 use rentcar::actors::payment::deferred::DeferredPayments;
 use rentcar::actors::payment::reconciliation::Reconciler;
-use rentcar::actors::payment::unconfirmed::give_back;
+use rentcar::actors::payment::unconfirmed::refund_unconfirmed;
 use rentcar::actors::payment::unsettled::UnsettledSettings;
 use rentcar::actors::runtime::{Ask, ChildSpec, Clock, ContextLimits, ContextSpec, ManualClock, Part, System, context};
 use rentcar::actors::service::{FaultAction, Service, ServiceSettings};
@@ -25,7 +25,8 @@ use rentcar::domain::reservation::{self, Terms};
 use rentcar::domain::time::{HOUR_MS, Period, Timestamp};
 use rentcar::providers::sandbox::{Sandbox, SettingsPatch};
 use rentcar::providers::{
-    Charge, ChargeOutcome, Found, FoundRefund, LedgerPage, PaymentProvider, ProviderError, Refund, RefundDone,
+    Charge, ChargeLookup, ChargeOutcome, LedgerPage, PaymentProvider, ProviderError, Refund, RefundLookup,
+    RefundReceipt,
 };
 use rentcar::store::memory::{MemoryJournal, MemoryViews};
 use rentcar::store::schema;
@@ -124,12 +125,12 @@ impl PaymentProvider for Provider {
         })
     }
 
-    fn refund(&self, refund: Refund) -> BoxFuture<'_, Result<RefundDone, ProviderError>> {
+    fn refund(&self, refund: Refund) -> BoxFuture<'_, Result<RefundReceipt, ProviderError>> {
         self.refunds.fetch_add(1, Ordering::SeqCst);
         self.sandbox.refund(refund)
     }
 
-    fn look_up<'a>(&'a self, idempotency_key: &'a str) -> BoxFuture<'a, Result<Found, ProviderError>> {
+    fn look_up<'a>(&'a self, idempotency_key: &'a str) -> BoxFuture<'a, Result<ChargeLookup, ProviderError>> {
         self.asked_at.lock().unwrap().push(tokio::time::Instant::now());
         Box::pin(async move {
             if matches!(self.road, Road::Silent) {
@@ -149,7 +150,7 @@ impl PaymentProvider for Provider {
         })
     }
 
-    fn look_up_refund<'a>(&'a self, idempotency_key: &'a str) -> BoxFuture<'a, Result<FoundRefund, ProviderError>> {
+    fn look_up_refund<'a>(&'a self, idempotency_key: &'a str) -> BoxFuture<'a, Result<RefundLookup, ProviderError>> {
         self.sandbox.look_up_refund(idempotency_key)
     }
 
@@ -527,7 +528,9 @@ async fn late_news_of_an_approval_gives_back_what_the_reservation_does_not_keep_
     // While Payment is down only the calendar hears of the cancellation.
     world.service().fault("payment", FaultAction::Stop).await.unwrap();
     let view = world.service().cancel(cancelled.clone()).await.unwrap();
-    let Some(CancellationOutcome::Known(quote)) = view.settlement() else { panic!("{:?}", view.settlement()) };
+    let Some(CancellationOutcome::Known(quote)) = view.cancellation_outcome() else {
+        panic!("{:?}", view.cancellation_outcome())
+    };
     assert_eq!((quote.fee.amount(), quote.refund.amount()), (RATE / 10, RATE - RATE / 10));
     world.stop().await;
 
@@ -535,7 +538,7 @@ async fn late_news_of_an_approval_gives_back_what_the_reservation_does_not_keep_
     let price = Money::new(RATE, Currency::KRW).unwrap();
     let ask = || Ask::internal(Duration::from_secs(5));
     for subject in [&view.booking.subject, &kept_subject] {
-        give_back(&cashier, &*journal, subject, price, ask()).await.unwrap();
+        refund_unconfirmed(&cashier, &*journal, subject, price, ask()).await.unwrap();
     }
     let owed = cashier.committed(&cancelled.payment()).await.unwrap();
     assert_eq!(owed.as_ref().map(Payment::charged), Some(price));

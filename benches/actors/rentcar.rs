@@ -89,11 +89,11 @@ impl Entity for Adder {
         codec::from_bytes(body)
     }
 
-    fn encode_answer(&self, answer: &(u64, u64)) -> Result<Bytes, CodecError> {
+    fn encode_reply(&self, answer: &(u64, u64)) -> Result<Bytes, CodecError> {
         codec::to_bytes(answer)
     }
 
-    fn decode_answer(&self, body: &[u8]) -> Result<(u64, u64), CodecError> {
+    fn decode_reply(&self, body: &[u8]) -> Result<(u64, u64), CodecError> {
         codec::from_bytes(body)
     }
 }

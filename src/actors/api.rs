@@ -92,7 +92,6 @@ const EXPIRED_RETRY_MS: u64 = 1_000;
 
 impl ServiceError {
     /// Maps an error of the runtime for the caller.
-    #[must_use]
     pub fn not_asked(context: Context, error: AskError) -> ServiceError {
         match error {
             AskError::Overloaded { retry_after_ms } => ServiceError::Overloaded { retry_after_ms },
@@ -164,7 +163,7 @@ pub struct ReservationView {
 
 impl ReservationView {
     /// What a reservation that has ended without a rental keeps and gives back, so far as it is known.
-    pub fn settlement(&self) -> Option<CancellationOutcome> {
+    pub fn cancellation_outcome(&self) -> Option<CancellationOutcome> {
         let payment = self.payment.as_ref();
         let nothing = Money::zero(self.booking.price.currency());
         match self.booking.status {
@@ -302,7 +301,7 @@ pub struct LiveEntry {
 
 /// A page of a list.
 #[derive(Debug, Clone)]
-pub struct Listing<T> {
+pub struct CursorPage<T> {
     /// The items.
     pub items: Vec<T>,
     /// Where the next page begins, if there is one.
@@ -311,7 +310,7 @@ pub struct Listing<T> {
 
 /// A page of a list of the legacy API, which pages by number and shows totals.
 #[derive(Debug, Clone)]
-pub struct Numbered<T> {
+pub struct OffsetPage<T> {
     /// The items with the numeric ids of the legacy API.
     pub items: Vec<(u64, T)>,
     /// How many there are in all.

@@ -13,7 +13,6 @@ use std::sync::Arc;
 pub struct Ledger;
 
 /// What the calendar must know of a car.
-#[must_use]
 pub fn car_for_calendar(car: &Car) -> reservation::Car {
     reservation::Car {
         revision: car.revision,
@@ -79,11 +78,11 @@ impl Entity for Ledger {
         schema::fleet::decode_state(body).map_err(|error| CodecError::Decode(error.to_string()))
     }
 
-    fn encode_answer(&self, answer: &Option<Car>) -> Result<Bytes, CodecError> {
+    fn encode_reply(&self, answer: &Option<Car>) -> Result<Bytes, CodecError> {
         codec::to_bytes(answer)
     }
 
-    fn decode_answer(&self, body: &[u8]) -> Result<Option<Car>, CodecError> {
+    fn decode_reply(&self, body: &[u8]) -> Result<Option<Car>, CodecError> {
         codec::from_bytes(body)
     }
 }

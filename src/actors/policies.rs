@@ -7,7 +7,7 @@ use super::committed::{booking, committed};
 use super::customer::Customers;
 use super::fleet::{Ledger, car_for_calendar};
 use super::payment::cashier::Cashier;
-use super::payment::unconfirmed::give_back;
+use super::payment::unconfirmed::refund_unconfirmed;
 use super::rental::Rentals;
 use super::reservation::Calendars;
 use super::runtime::{
@@ -150,7 +150,7 @@ impl EventHandler for ReservationFollowsPayment {
             let confirm = reservation::Command::Confirm { reservation_no: subject.reservation_no.clone() };
             if send(&self.0.calendars, subject.car_no.as_str(), confirm, cause).await?.is_err() {
                 let ask = Ask::internal(Duration::from_millis(ASK_MS));
-                let given = give_back(&self.0.cashier, &*self.0.journal, &subject, amount, ask).await;
+                let given = refund_unconfirmed(&self.0.cashier, &*self.0.journal, &subject, amount, ask).await;
                 unless_rejected(given, &subject.reservation_no)?;
             }
             Ok(())
@@ -178,7 +178,7 @@ impl EventHandler for PaymentFollowsReservation {
                 reservation::Event::NoShow { quote, .. } if quote.refund.amount() == 0 => return Ok(()),
                 reservation::Event::Cancelled { subject, quote, .. }
                 | reservation::Event::NoShow { subject, quote, .. } => (subject, Some(quote.fee)),
-                reservation::Event::CarPut(_)
+                reservation::Event::CarUpserted(_)
                 | reservation::Event::Retired
                 | reservation::Event::Blocked { .. }
                 | reservation::Event::Unblocked { .. }
@@ -221,7 +221,7 @@ impl EventHandler for RentalFollowsReservation {
                     (subject, rental::Command::Cancel)
                 }
                 reservation::Event::PickedUp { subject, at } => (subject, rental::Command::PickUp { at }),
-                reservation::Event::CarPut(_)
+                reservation::Event::CarUpserted(_)
                 | reservation::Event::Retired
                 | reservation::Event::Blocked { .. }
                 | reservation::Event::Unblocked { .. }
@@ -311,7 +311,7 @@ impl EventHandler for LedgerFollowsReservation {
                 reservation::Event::Blocked { block_no, block } => fleet::Command::Block { block_no, block },
                 reservation::Event::Unblocked { block_no } => fleet::Command::Unblock { block_no },
                 reservation::Event::Retired => fleet::Command::Retire,
-                reservation::Event::CarPut(_)
+                reservation::Event::CarUpserted(_)
                 | reservation::Event::Held { .. }
                 | reservation::Event::Confirmed { .. }
                 | reservation::Event::Expired { .. }
@@ -339,8 +339,8 @@ impl EventHandler for ReservationFollowsFleet {
             // The latest entry may be newer than the event: the calendar ignores the older revisions that follow.
             let state = committed(&*self.0.journal, &Ledger, &car_no).await.map_err(retry)?;
             let Some(car) = state.and_then(|state| state.0) else { return Err(park("the car has no entry")) };
-            let _ =
-                send(&self.0.calendars, &car_no, reservation::Command::PutCar(car_for_calendar(&car)), cause).await?;
+            let _ = send(&self.0.calendars, &car_no, reservation::Command::UpsertCar(car_for_calendar(&car)), cause)
+                .await?;
             Ok(())
         })
     }
@@ -402,7 +402,6 @@ pub const POLICIES: [PolicySpec; 7] = [
 ];
 
 /// The policies that send commands to a context.
-#[must_use]
 pub fn policies(targets: &Targets, of: Context) -> Vec<Subscription> {
     let subscribe = |spec: &PolicySpec| {
         let (journal, handler) = (Arc::clone(&targets.journal), (spec.handler)(targets.clone()));

@@ -71,11 +71,11 @@ impl Entity for Rentals {
         schema::rental::decode_state(body).map_err(|error| CodecError::Decode(error.to_string()))
     }
 
-    fn encode_answer(&self, answer: &Option<Rental>) -> Result<Bytes, CodecError> {
+    fn encode_reply(&self, answer: &Option<Rental>) -> Result<Bytes, CodecError> {
         codec::to_bytes(answer)
     }
 
-    fn decode_answer(&self, body: &[u8]) -> Result<Option<Rental>, CodecError> {
+    fn decode_reply(&self, body: &[u8]) -> Result<Option<Rental>, CodecError> {
         codec::from_bytes(body)
     }
 }

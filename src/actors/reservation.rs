@@ -34,7 +34,7 @@ impl Entity for Calendars {
 
     fn command_name(&self, command: &Command) -> &'static str {
         match command {
-            Command::PutCar(_) => "enrol",
+            Command::UpsertCar(_) => "enrol",
             Command::Retire => "retire",
             Command::Block { .. } => "block",
             Command::Unblock { .. } => "unblock",
@@ -115,11 +115,11 @@ impl Entity for Calendars {
         schema::reservation::decode_state(body).map_err(|error| CodecError::Decode(error.to_string()))
     }
 
-    fn encode_answer(&self, answer: &Reply) -> Result<Bytes, CodecError> {
+    fn encode_reply(&self, answer: &Reply) -> Result<Bytes, CodecError> {
         codec::to_bytes(answer)
     }
 
-    fn decode_answer(&self, body: &[u8]) -> Result<Reply, CodecError> {
+    fn decode_reply(&self, body: &[u8]) -> Result<Reply, CodecError> {
         codec::from_bytes(body)
     }
 }
@@ -134,12 +134,11 @@ fn reservation_of(command: &Command) -> Option<&ReservationNo> {
         | Command::PickUp { reservation_no }
         | Command::Complete { reservation_no }
         | Command::CompleteNoShow { reservation_no } => Some(reservation_no),
-        Command::PutCar(_) | Command::Retire | Command::Block { .. } | Command::Unblock { .. } => None,
+        Command::UpsertCar(_) | Command::Retire | Command::Block { .. } | Command::Unblock { .. } => None,
     }
 }
 
 /// The runtime's milliseconds as the domain's instant.
-#[must_use]
 pub fn instant(now_ms: i64) -> Timestamp {
     Timestamp::from_millis(now_ms).unwrap_or(if now_ms < 0 { Timestamp::MIN } else { Timestamp::MAX })
 }

@@ -61,7 +61,7 @@ fn into_file(url: &ServiceUrl, path: &Path) -> anyhow::Result<Summary> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);
-    let file = hold(&part)?;
+    let file = open_locked(&part)?;
     let fetched = fetch(url, BufWriter::with_capacity(BUFFER_BYTES, &file));
     if fetched.is_err() {
         // The service has sent no archive.
@@ -88,7 +88,7 @@ fn refuse_existing(path: &Path) -> anyhow::Result<()> {
 }
 
 /// Opens and locks the file, and removes what an earlier backup has left in it. Fails while another one writes it.
-fn hold(part: &Path) -> anyhow::Result<File> {
+fn open_locked(part: &Path) -> anyhow::Result<File> {
     let open = File::options().write(true).create(true).truncate(false).mode(OWNER_ONLY).open(part);
     let file = open.with_context(|| format!("{} cannot be created", part.display()))?;
     match file.try_lock() {

@@ -64,7 +64,7 @@ pub fn start(config: &Settings) -> anyhow::Result<Traces> {
         .build();
     global::set_text_map_propagator(TraceContextPropagator::new());
     let ours =
-        Targets::new().with_target(trace::REQUEST, LevelFilter::INFO).with_target(trace::STEP, LevelFilter::INFO);
+        Targets::new().with_target(trace::REQUEST, LevelFilter::INFO).with_target(trace::CHILD, LevelFilter::INFO);
     let spans = tracing_opentelemetry::layer()
         .with_tracer(provider.tracer("rentcar"))
         .with_location(false)
@@ -81,7 +81,7 @@ fn lines<S>(log: &Log, requests: LevelFilter) -> anyhow::Result<Box<dyn Layer<S>
 where
     S: tracing::Subscriber + for<'span> LookupSpan<'span>,
 {
-    let targets = log.targets()?.with_target(trace::REQUEST, requests).with_target(trace::STEP, LevelFilter::OFF);
+    let targets = log.targets()?.with_target(trace::REQUEST, requests).with_target(trace::CHILD, LevelFilter::OFF);
     // A line that cannot be written is lost: reporting that to the same standard error would panic.
     let layer = tracing_subscriber::fmt::layer().log_internal_errors(false).with_writer(std::io::stderr);
     Ok(match log.format {

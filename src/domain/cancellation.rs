@@ -42,11 +42,12 @@ pub enum CancellationOutcome {
 impl CancellationOutcome {
     /// What becomes of a quote in the light of the payment. What was charged without the reservation taking it, as after
     /// a cancellation, goes back as a whole.
-    #[must_use]
     pub fn of(quote: Quote, payment: Option<&Payment>) -> CancellationOutcome {
         let Some(payment) = payment else { return CancellationOutcome::Known(quote) };
         match &payment.status {
-            Status::Requested | Status::Unknown | Status::Cancelled(Cancelled::InDoubt) => CancellationOutcome::Pending,
+            Status::Requested | Status::Unknown | Status::Cancelled(Cancelled::OutcomeUnknown) => {
+                CancellationOutcome::Pending
+            }
             Status::NotCharged | Status::Declined { .. } | Status::Cancelled(Cancelled::Uncharged) => {
                 CancellationOutcome::Known(quote)
             }
@@ -61,7 +62,6 @@ impl CancellationOutcome {
 
 impl Quote {
     /// Keeps a part of what was paid, in percent, and gives the rest back.
-    #[must_use]
     pub fn keeping(percent: u8, paid: Money) -> Quote {
         Quote::of_fee(paid.percent(percent), paid)
     }

@@ -141,7 +141,6 @@ const RENTAL_PREFIX: &str = "rent-";
 
 impl CustomerNo {
     /// The customer of bookings that name none (the legacy API allows it).
-    #[must_use]
     pub fn anonymous() -> Self {
         Self("anonymous".into())
     }

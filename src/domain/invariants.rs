@@ -47,7 +47,7 @@ fn charged(payment: &Payment) -> bool {
         | payment::Status::Unknown
         | payment::Status::NotCharged
         | payment::Status::Declined { .. }
-        | payment::Status::Cancelled(Cancelled::Uncharged | Cancelled::InDoubt) => false,
+        | payment::Status::Cancelled(Cancelled::Uncharged | Cancelled::OutcomeUnknown) => false,
     }
 }
 
@@ -134,7 +134,7 @@ pub fn quote_adds_up(booking: &Booking) -> Result<(), Violation> {
 pub fn money_conserved(payment: &Payment) -> Result<(), Violation> {
     let intended = match &payment.status {
         payment::Status::Cancelled(Cancelled::Charged { refund, .. }) => *refund,
-        payment::Status::Cancelled(Cancelled::Uncharged | Cancelled::InDoubt)
+        payment::Status::Cancelled(Cancelled::Uncharged | Cancelled::OutcomeUnknown)
         | payment::Status::Requested
         | payment::Status::Unknown
         | payment::Status::NotCharged
@@ -224,7 +224,7 @@ pub fn no_show_keeps_its_fee(booking: &Booking, payment: &payment::State) -> Res
     let given_back = match &payment.status {
         payment::Status::Cancelled(Cancelled::Charged { refund, .. }) => refund.amount(),
         payment::Status::Approved { .. } => return Ok(()),
-        payment::Status::Cancelled(Cancelled::Uncharged | Cancelled::InDoubt)
+        payment::Status::Cancelled(Cancelled::Uncharged | Cancelled::OutcomeUnknown)
         | payment::Status::Requested
         | payment::Status::Unknown
         | payment::Status::NotCharged

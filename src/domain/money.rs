@@ -27,7 +27,6 @@ impl Currency {
     pub const KRW: Currency = Currency(*b"KRW");
 
     /// The currency of a code, or `None` unless it is three upper-case ASCII letters.
-    #[must_use]
     pub fn parse(code: &str) -> Option<Currency> {
         let bytes: [u8; 3] = code.as_bytes().try_into().ok()?;
         bytes.iter().all(u8::is_ascii_uppercase).then_some(Currency(bytes))
@@ -68,13 +67,11 @@ impl Money {
     pub const AMOUNT_MAX: u64 = (1 << 53) - 1;
 
     /// An amount of a currency, or `None` above [`Money::AMOUNT_MAX`].
-    #[must_use]
     pub const fn new(amount: u64, currency: Currency) -> Option<Money> {
         if amount > Self::AMOUNT_MAX { None } else { Some(Money { amount, currency }) }
     }
 
     /// An amount of 0.
-    #[must_use]
     pub const fn zero(currency: Currency) -> Money {
         Money { amount: 0, currency }
     }

@@ -47,7 +47,7 @@ pub enum Cancelled {
     /// Nothing was charged.
     Uncharged,
     /// An attempt was under way, and its outcome is not known yet.
-    InDoubt,
+    OutcomeUnknown,
     /// Money was taken; `refund` of it goes back.
     Charged {
         /// What goes back; may be nothing.
@@ -118,7 +118,7 @@ pub enum Command {
         keep: Money,
     },
     /// The provider has given the refund.
-    RefundDone {
+    RefundReceipt {
         /// The provider's own number.
         provider_ref: String,
     },
@@ -198,7 +198,7 @@ pub enum Rejection {
     PaymentNotFound,
     /// An attempt is under way or its outcome is unknown.
     #[error("a payment is under way, and its outcome is not known yet")]
-    PaymentUnderWay,
+    PaymentInFlight,
     /// It was cancelled, so nothing more is charged.
     #[error("the payment was cancelled")]
     PaymentCancelled,
@@ -218,7 +218,7 @@ impl Rejection {
     pub const fn code(&self) -> &'static str {
         match self {
             Rejection::PaymentNotFound => "payment_not_found",
-            Rejection::PaymentUnderWay => "payment_under_way",
+            Rejection::PaymentInFlight => "payment_under_way",
             Rejection::PaymentCancelled => "payment_cancelled",
             Rejection::TooManyAttempts => "too_many_payment_attempts",
             Rejection::AttemptOver => "payment_attempt_over",
@@ -255,7 +255,9 @@ impl Payment {
             | Status::Unknown
             | Status::NotCharged
             | Status::Declined { .. }
-            | Status::Cancelled(Cancelled::Uncharged | Cancelled::InDoubt) => Money::zero(self.amount.currency()),
+            | Status::Cancelled(Cancelled::Uncharged | Cancelled::OutcomeUnknown) => {
+                Money::zero(self.amount.currency())
+            }
         }
     }
 
@@ -275,7 +277,9 @@ impl Payment {
     /// What is still to be settled with the provider.
     pub fn outstanding(&self) -> Option<Outstanding> {
         match &self.status {
-            Status::Requested | Status::Unknown | Status::Cancelled(Cancelled::InDoubt) => Some(Outstanding::Charge),
+            Status::Requested | Status::Unknown | Status::Cancelled(Cancelled::OutcomeUnknown) => {
+                Some(Outstanding::Charge)
+            }
             Status::Cancelled(Cancelled::Charged { refund, refunded: false }) => Some(Outstanding::Refund(*refund)),
             Status::NotCharged
             | Status::Declined { .. }
@@ -308,7 +312,7 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
             Ok(if news { vec![event] } else { vec![] })
         }
         Command::Cancel { subject, amount, keep } => cancel(state, subject, *amount, *keep),
-        Command::RefundDone { provider_ref } => refund_done(state, provider_ref),
+        Command::RefundReceipt { provider_ref } => refund_done(state, provider_ref),
     }
 }
 
@@ -317,7 +321,7 @@ fn request(state: &State, subject: &BookingRef, amount: Money) -> Result<Vec<Eve
     let Some(payment) = &state.0 else { return Ok(requested(1, amount)) };
     check_subject(payment, subject)?;
     match &payment.status {
-        Status::Requested | Status::Unknown => Err(Rejection::PaymentUnderWay),
+        Status::Requested | Status::Unknown => Err(Rejection::PaymentInFlight),
         Status::NotCharged => Ok(requested(payment.attempt, payment.amount)),
         Status::Declined { .. } if payment.attempt >= ATTEMPTS_MAX => Err(Rejection::TooManyAttempts),
         Status::Declined { .. } => Ok(requested(payment.attempt + 1, payment.amount)),
@@ -363,7 +367,9 @@ fn approve(state: &State, attempt: u32, provider_ref: &str) -> Result<Vec<Event>
 fn awaiting(state: &State, attempt: u32) -> Result<&Payment, Rejection> {
     let payment = state.0.as_ref().ok_or(Rejection::PaymentNotFound)?;
     match &payment.status {
-        Status::Requested | Status::Unknown | Status::Cancelled(Cancelled::InDoubt) if payment.attempt == attempt => {
+        Status::Requested | Status::Unknown | Status::Cancelled(Cancelled::OutcomeUnknown)
+            if payment.attempt == attempt =>
+        {
             Ok(payment)
         }
         Status::Requested
@@ -398,7 +404,7 @@ fn refund_done(state: &State, provider_ref: &str) -> Result<Vec<Event>, Rejectio
             provider_ref: kept(provider_ref),
         }]),
         Status::Cancelled(Cancelled::Charged { refunded: true, .. }) => Ok(vec![]),
-        Status::Cancelled(Cancelled::Uncharged | Cancelled::InDoubt)
+        Status::Cancelled(Cancelled::Uncharged | Cancelled::OutcomeUnknown)
         | Status::Requested
         | Status::Unknown
         | Status::NotCharged
@@ -428,14 +434,15 @@ pub fn evolve(state: State, event: &Event) -> Result<State, CorruptHistory> {
 
 fn progress(mut payment: Payment, event: &Event) -> Result<Payment, CorruptHistory> {
     let impossible = |event, state| Err(CorruptHistory { event, state });
-    let awaited = matches!(payment.status, Status::Requested | Status::Unknown | Status::Cancelled(Cancelled::InDoubt));
+    let awaited =
+        matches!(payment.status, Status::Requested | Status::Unknown | Status::Cancelled(Cancelled::OutcomeUnknown));
     payment.status = match (event, payment.status) {
         (Event::Requested { attempt, .. }, Status::NotCharged | Status::Declined { .. }) => {
             payment.attempt = *attempt;
             Status::Requested
         }
         (Event::Requested { .. }, _) => return impossible("requested", "not to be charged"),
-        (Event::Approved { amount, .. }, Status::Cancelled(Cancelled::InDoubt | Cancelled::Uncharged)) => {
+        (Event::Approved { amount, .. }, Status::Cancelled(Cancelled::OutcomeUnknown | Cancelled::Uncharged)) => {
             Status::Cancelled(Cancelled::Charged { refund: *amount, refunded: amount.amount() == 0 })
         }
         (Event::Approved { provider_ref, .. }, Status::Requested | Status::Unknown | Status::NotCharged) => {
@@ -452,7 +459,9 @@ fn progress(mut payment: Payment, event: &Event) -> Result<Payment, CorruptHisto
         (Event::Declined { reason, .. }, _) => Status::Declined { reason: reason.clone() },
         (Event::NotCharged { .. }, _) => Status::NotCharged,
         (Event::OutcomeUnknown { .. }, Status::Cancelled(_))
-        | (Event::Cancelled { .. }, Status::Requested | Status::Unknown) => Status::Cancelled(Cancelled::InDoubt),
+        | (Event::Cancelled { .. }, Status::Requested | Status::Unknown) => {
+            Status::Cancelled(Cancelled::OutcomeUnknown)
+        }
         (Event::OutcomeUnknown { .. }, _) => Status::Unknown,
         (Event::Cancelled { .. }, Status::Cancelled(_)) => return impossible("cancelled", "cancelled"),
         (Event::Cancelled { refund, .. }, Status::Approved { .. }) => {

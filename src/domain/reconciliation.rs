@@ -51,7 +51,6 @@ pub enum Difference {
 
 impl Difference {
     /// The permanent machine code.
-    #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
             Difference::ChargeNotRecorded => "CHARGE_NOT_RECORDED",
@@ -67,7 +66,6 @@ impl Difference {
     }
 
     /// What it means, for a person.
-    #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {
             Difference::ChargeNotRecorded => "the provider has taken money that is not recorded here as charged",
@@ -98,7 +96,6 @@ pub struct Finding {
 
 /// The differences between a payment as committed and the provider's record of its reservation. `known` says whether
 /// the reservation is known here, which it may be without its payment.
-#[must_use]
 pub fn compare(no: &ReservationNo, payment: Option<&Payment>, known: bool, moved: &ProviderMovements) -> Vec<Finding> {
     let finding = |(difference, here, there)| Finding { payment_no: no.payment(), difference, here, there };
     let currency = |moved: &[Movement]| moved.first().map(|movement| movement.amount.currency());
@@ -150,7 +147,7 @@ fn due_charge(payment: Option<&Payment>) -> Expectation {
         Status::Approved { .. } | Status::Cancelled(Cancelled::Charged { .. }) => {
             Expectation::Made(payment.charge_key(), payment.amount)
         }
-        Status::Requested | Status::Unknown | Status::Cancelled(Cancelled::InDoubt) => {
+        Status::Requested | Status::Unknown | Status::Cancelled(Cancelled::OutcomeUnknown) => {
             Expectation::Awaited(payment.charge_key(), payment.amount)
         }
         Status::NotCharged | Status::Declined { .. } | Status::Cancelled(Cancelled::Uncharged) => Expectation::Nothing,
@@ -285,7 +282,7 @@ mod tests {
 
     #[test]
     fn what_is_under_way_may_have_happened_there_or_not() {
-        for status in [Status::Requested, Status::Unknown, Status::Cancelled(Cancelled::InDoubt)] {
+        for status in [Status::Requested, Status::Unknown, Status::Cancelled(Cancelled::OutcomeUnknown)] {
             check(Some(status.clone()), &[], &[], &[]);
             check(Some(status), &[OURS], &[], &[]);
         }

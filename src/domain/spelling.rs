@@ -10,26 +10,22 @@ use std::borrow::Cow;
 const BRAILLE_BLANK: char = '\u{2800}';
 
 /// The text in NFC: the spelling in which numbers are kept.
-#[must_use]
 pub fn to_nfc(text: &str) -> Cow<'_, str> {
     ComposingNormalizerBorrowed::new_nfc().normalize(text)
 }
 
 /// The text in NFD: the spelling that some systems make of whatever is typed.
-#[must_use]
 pub fn to_nfd(text: &str) -> Cow<'_, str> {
     DecomposingNormalizerBorrowed::new_nfd().normalize(text)
 }
 
 /// Whether a character shows nothing by itself (`Default_Ignorable_Code_Point`): zero-width spaces, bidi controls,
 /// variation selectors, and the Hangul fillers, which count as letters.
-#[must_use]
 pub fn is_invisible(c: char) -> bool {
     !c.is_ascii() && CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
 }
 
 /// Whether nothing of a text can be seen.
-#[must_use]
 pub fn is_blank(text: &str) -> bool {
     text.chars().all(|c| c.is_whitespace() || c.is_control() || c == BRAILLE_BLANK || is_invisible(c))
 }

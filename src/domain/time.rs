@@ -35,13 +35,11 @@ impl Timestamp {
     pub const MAX: Timestamp = Timestamp(253_402_214_400_000);
 
     /// The instant `ms` after the epoch, or `None` outside the bounds.
-    #[must_use]
     pub const fn from_millis(ms: i64) -> Option<Timestamp> {
         if ms < Self::MIN.0 || ms > Self::MAX.0 { None } else { Some(Timestamp(ms)) }
     }
 
     /// Milliseconds since the epoch.
-    #[must_use]
     pub const fn as_millis(self) -> i64 {
         self.0
     }
@@ -60,7 +58,6 @@ impl Timestamp {
     }
 
     /// Milliseconds from `earlier` to this instant; negative when `earlier` is later.
-    #[must_use]
     pub const fn millis_since(self, earlier: Timestamp) -> i64 {
         self.0 - earlier.0
     }
@@ -91,7 +88,6 @@ impl TryFrom<UncheckedPeriod> for Period {
 
 impl Period {
     /// The period `[from, to)`, or `None` unless `from < to`.
-    #[must_use]
     pub fn new(from: Timestamp, to: Timestamp) -> Option<Period> {
         (from < to).then_some(Period { from, to })
     }

@@ -10,7 +10,7 @@ use super::preconditions;
 use super::problem::Problem;
 use super::query::{Query, period};
 use super::values::{MoneyDto, parse_date, render_date, render_instant, segment};
-use crate::actors::api::{BlockView, CarView, InvalidCursor, Listing, ServiceError};
+use crate::actors::api::{BlockView, CarView, CursorPage, InvalidCursor, ServiceError};
 use crate::domain::fleet::{self, CarData, Changes, Status};
 use crate::domain::ids::{BlockNo, CarNo};
 use crate::domain::reservation::Block;
@@ -32,7 +32,7 @@ pub(super) struct PageDto<T> {
 }
 
 impl<T> PageDto<T> {
-    pub(super) fn of<V>(listing: Listing<V>, dto: impl FnMut(V) -> T) -> PageDto<T> {
+    pub(super) fn of<V>(listing: CursorPage<V>, dto: impl FnMut(V) -> T) -> PageDto<T> {
         PageDto { items: listing.items.into_iter().map(dto).collect(), next_cursor: listing.next_cursor }
     }
 }

@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::query::Query;
 use super::server::Peer;
 use super::shedding::shed_total;
-use crate::actors::service::CALLER_KEY;
+use crate::actors::service::COMMAND_ID_PREFIX;
 use crate::trace;
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -379,7 +379,7 @@ async fn change(
         return Ok(answer);
     }
     // Its commands are recorded under this key in the appends themselves, in case the process ends before `record`.
-    let answer = CALLER_KEY.scope(keyed.caller_key(), run(call)).await.unwrap_or_else(Answer::from);
+    let answer = COMMAND_ID_PREFIX.scope(keyed.command_id_prefix(), run(call)).await.unwrap_or_else(Answer::from);
     idempotency::record(responses.as_ref(), &keyed, &answer).await;
     Ok(answer)
 }

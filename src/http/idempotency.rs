@@ -74,7 +74,7 @@ impl IdempotencyKey {
     }
 
     /// An id of this call, body included, for the commands that it leads to.
-    pub fn caller_key(&self) -> Arc<str> {
+    pub fn command_id_prefix(&self) -> Arc<str> {
         hex(&hash(&[&self.id, &self.fingerprint])).into()
     }
 

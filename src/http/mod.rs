@@ -38,10 +38,10 @@ mod response_store;
 mod routes;
 pub mod server;
 pub mod shedding;
-pub mod stall;
 pub mod storage;
 pub mod swappable;
 pub mod values;
+pub mod write_timeout;
 
 pub use front::{HttpSettings, HttpState};
 pub use health::starting;

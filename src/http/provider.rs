@@ -5,10 +5,10 @@ use super::access::{self, Access, BodyRule, Route};
 use super::answer::Answer;
 use super::endpoint::{Call, Common, Group, Outcome, RequestLimits, fallback};
 use super::problem::{Problem, plain_name};
-use super::query::PageOf;
+use super::query::PageParams;
 use crate::providers::sandbox::{PAGE_LEN_DEFAULT, PAGE_LEN_MAX, Sandbox, SandboxError, SettingsPatch};
 use crate::providers::wire::{
-    ChargeAnswer, ChargeBody, ChargeFound, INVALID_REQUEST, KEY_NOT_FOUND, LedgerBody, RefundAnswer, RefundBody,
+    ChargeAnswer, ChargeBody, ChargeLookupBody, INVALID_REQUEST, KEY_NOT_FOUND, LedgerBody, RefundAnswer, RefundBody,
     RefundFound,
 };
 use crate::providers::{Charge, Refund};
@@ -50,7 +50,6 @@ pub(super) fn mount(group: Group<Sandbox>) -> Group<Sandbox> {
 }
 
 /// The whole provider at the root, for a process of its own: settings, ledger, charges, refunds and look-ups.
-#[must_use]
 pub fn standalone(sandbox: &Sandbox) -> BoxedFilter<(Response,)> {
     let limits = RequestLimits { answer_max: 2 * LOST_ANSWER, ..RequestLimits::default() };
     let common = Common::unkeyed(limits, TaskTracker::new());
@@ -79,7 +78,7 @@ async fn change(sandbox: Arc<Sandbox>, call: Call) -> Outcome {
 
 async fn ledger(sandbox: Arc<Sandbox>, call: Call) -> Outcome {
     let page = call.query(&["cursor", "limit"]).and_then(|query| query.page_of(PAGE_LEN_DEFAULT, PAGE_LEN_MAX));
-    let PageOf { cursor, limit } = page.map_err(|problem| invalid(problem.detail))?;
+    let PageParams { cursor, limit } = page.map_err(|problem| invalid(problem.detail))?;
     let unknown = |_| invalid("cursor: it is not one that this ledger gave");
     let from = cursor.map_or(Ok(0), |cursor| cursor.parse()).map_err(unknown)?;
     Ok(Answer::ok(&LedgerBody::from(sandbox.ledger(from, limit))))
@@ -105,7 +104,7 @@ async fn refund(sandbox: Arc<Sandbox>, call: Call) -> Outcome {
 
 async fn charge_by_key(sandbox: Arc<Sandbox>, call: Call) -> Outcome {
     match sandbox.serve_look_up(&key(&call)?).await {
-        Ok(found) => found_or_not(ChargeFound::of(found)),
+        Ok(found) => found_or_not(ChargeLookupBody::of(found)),
         Err(error) => Err(refused(error).await),
     }
 }

@@ -16,7 +16,7 @@ const PARAMETERS_MAX: usize = 16;
 pub struct Query(Vec<(String, String)>);
 
 #[derive(Debug, PartialEq, Eq)]
-pub struct PageOf {
+pub struct PageParams {
     /// Not checked here: each list has a form of its own.
     pub cursor: Option<String>,
     pub limit: usize,
@@ -91,7 +91,7 @@ impl Query {
     ///
     /// # Errors
     /// 400 `invalid_query`.
-    pub fn page(&self) -> Result<PageOf, Problem> {
+    pub fn page(&self) -> Result<PageParams, Problem> {
         self.page_of(LIMIT_DEFAULT, LIMIT_MAX)
     }
 
@@ -99,14 +99,14 @@ impl Query {
     ///
     /// # Errors
     /// 400 `invalid_query`.
-    pub fn page_of(&self, limit_default: usize, limit_max: usize) -> Result<PageOf, Problem> {
+    pub fn page_of(&self, limit_default: usize, limit_max: usize) -> Result<PageParams, Problem> {
         let cursor = self.text("cursor", CURSOR_CHARS_MAX)?.map(str::to_owned);
         let limit = match self.get("limit") {
             None => limit_default,
             Some(text) => parse_limit(text, limit_max)
                 .ok_or_else(|| Problem::invalid_query(format!("limit: it must be a number from 1 to {limit_max}")))?,
         };
-        Ok(PageOf { cursor, limit })
+        Ok(PageParams { cursor, limit })
     }
 
     fn instant(&self, name: &str) -> Result<Timestamp, Problem> {
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn a_page_has_fifty_items_unless_told_otherwise() {
         let page = Query::parse("", &["cursor", "limit"]).and_then(|query| query.page()).expect("a page");
-        assert_eq!(page, PageOf { cursor: None, limit: LIMIT_DEFAULT });
+        assert_eq!(page, PageParams { cursor: None, limit: LIMIT_DEFAULT });
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::domain::ids::ReservationNo;
 use crate::domain::{customer, fleet, payment, rental, reservation};
 use warp::http::StatusCode;
 
-const GUARDED_RETRY_MS: u64 = 15_000;
+const BREAKER_RETRY_MS: u64 = 15_000;
 
 impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Problem {
@@ -54,8 +54,8 @@ impl From<ReconcileError> for Problem {
         let unavailable = |code| Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail.clone());
         match error {
             ReconcileError::Running => Problem::new(StatusCode::CONFLICT, "reconciliation_running", detail),
-            ReconcileError::Guarded => unavailable("payment_provider_guarded").retrying(GUARDED_RETRY_MS),
-            ReconcileError::Provider(_) => unavailable("payment_provider_unavailable").retrying(GUARDED_RETRY_MS),
+            ReconcileError::BreakerOpen => unavailable("payment_provider_guarded").retrying(BREAKER_RETRY_MS),
+            ReconcileError::Provider(_) => unavailable("payment_provider_unavailable").retrying(BREAKER_RETRY_MS),
             ReconcileError::TooLong | ReconcileError::TooMany => unavailable("reconciliation_too_long"),
             ReconcileError::Read(read) => ServiceError::Read(read).into(),
         }
@@ -104,7 +104,7 @@ const fn payment_status(rejection: &payment::Rejection) -> StatusCode {
     use payment::Rejection as R;
     match rejection {
         R::PaymentNotFound => StatusCode::NOT_FOUND,
-        R::PaymentUnderWay | R::PaymentCancelled | R::TooManyAttempts | R::AttemptOver | R::NoRefundOutstanding => {
+        R::PaymentInFlight | R::PaymentCancelled | R::TooManyAttempts | R::AttemptOver | R::NoRefundOutstanding => {
             StatusCode::CONFLICT
         }
     }
@@ -166,7 +166,7 @@ mod tests {
         check(reservation::Rejection::PeriodInPast, 400, "period_in_past");
         check(reservation::Rejection::PriceTooLarge, 400, "price_too_large");
         check(reservation::Rejection::CarNotAvailable, 409, "car_not_available");
-        check(payment::Rejection::PaymentUnderWay, 409, "payment_under_way");
+        check(payment::Rejection::PaymentInFlight, 409, "payment_under_way");
         check(rental::Rejection::AlreadyReturned, 409, "rental_already_returned");
         check(customer::Rejection::CustomerAlreadyRegistered, 409, "customer_already_registered");
     }
@@ -195,7 +195,7 @@ mod tests {
             assert_eq!((problem.status.as_u16(), problem.code), (status, code));
         };
         check(ReconcileError::Running, 409, "reconciliation_running");
-        check(ReconcileError::Guarded, 503, "payment_provider_guarded");
+        check(ReconcileError::BreakerOpen, 503, "payment_provider_guarded");
         check(ReconcileError::TooLong, 503, "reconciliation_too_long");
         check(ReconcileError::Read(ReadError::Damaged("page 7".into())), 503, "store_unavailable");
     }

@@ -43,14 +43,14 @@ struct ReservationDto {
     #[serde(skip_serializing_if = "Option::is_none")]
     rental_no: Option<String>,
     #[serde(flatten)]
-    settlement: Option<SettlementDto>,
+    cancellation_outcome: Option<CancellationDto>,
     links: LinksDto,
 }
 
 /// What is kept and given back, or that it is not known yet.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct SettlementDto {
+struct CancellationDto {
     #[serde(skip_serializing_if = "Option::is_none")]
     fee: Option<MoneyDto>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,13 +59,15 @@ struct SettlementDto {
     refund_pending: Option<bool>,
 }
 
-impl From<CancellationOutcome> for SettlementDto {
-    fn from(settlement: CancellationOutcome) -> SettlementDto {
-        match settlement {
+impl From<CancellationOutcome> for CancellationDto {
+    fn from(cancellation_outcome: CancellationOutcome) -> CancellationDto {
+        match cancellation_outcome {
             CancellationOutcome::Known(Quote { fee, refund }) => {
-                SettlementDto { fee: Some(fee.into()), refund: Some(refund.into()), refund_pending: None }
+                CancellationDto { fee: Some(fee.into()), refund: Some(refund.into()), refund_pending: None }
             }
-            CancellationOutcome::Pending => SettlementDto { refund_pending: Some(true), ..SettlementDto::default() },
+            CancellationOutcome::Pending => {
+                CancellationDto { refund_pending: Some(true), ..CancellationDto::default() }
+            }
         }
     }
 }
@@ -96,7 +98,7 @@ struct QuoteDto {
     reservation_no: String,
     status: &'static str,
     #[serde(flatten)]
-    settlement: SettlementDto,
+    cancellation_outcome: CancellationDto,
 }
 
 impl ReservationDto {
@@ -129,7 +131,7 @@ impl ReservationDto {
             },
             payment: PaymentRefDto { payment_no, status: payment_status_name(view.payment.as_ref()) },
             rental_no,
-            settlement: view.settlement().map(SettlementDto::from),
+            cancellation_outcome: view.cancellation_outcome().map(CancellationDto::from),
         }
     }
 }
@@ -218,11 +220,11 @@ async fn list(front: Arc<HttpState>, call: Call) -> Outcome {
 async fn preview(front: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let reservation_no = call.number()?.resolve(&front.service).await?;
-    let (view, settlement) = front.service.cancellation_quote(&reservation_no).await?;
+    let (view, cancellation_outcome) = front.service.cancellation_quote(&reservation_no).await?;
     Ok(Answer::ok(&QuoteDto {
         reservation_no: view.booking.subject.reservation_no.to_string(),
         status: status_name(&view.booking.status),
-        settlement: settlement.into(),
+        cancellation_outcome: cancellation_outcome.into(),
     }))
 }
 

@@ -6,7 +6,7 @@ use super::body::BodyLimits;
 use super::endpoint::measure;
 use super::host;
 use super::problem::Problem;
-use super::stall::WriteTimeout;
+use super::write_timeout::WriteTimeout;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;

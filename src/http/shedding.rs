@@ -23,7 +23,7 @@ const RISE_FACTOR_MAX: f64 = 2.0;
 const FALL_PER_SECOND: f64 = 1.25;
 const CALM: Duration = Duration::from_millis(250);
 /// The highest pressure: of the calls for existing business at least a tenth is always admitted.
-const PRESSURE_MAX: f64 = 3.9;
+const SHED_LEVEL_MAX: f64 = 3.9;
 /// Pressure is shared as thousandths.
 const THOUSANDTHS: u32 = 1_000;
 /// `Retry-After` is spread from one to so many seconds.
@@ -33,7 +33,7 @@ const RETRY_SECONDS_MAX: u64 = 4;
 #[derive(Debug)]
 struct Controller {
     target: Duration,
-    pressure: f64,
+    shed_level: f64,
     /// Since when the delay has been above its target, without [`CALM`] in between.
     above_since: Option<Instant>,
     /// When it was last above it.
@@ -43,7 +43,7 @@ struct Controller {
 
 impl Controller {
     const fn new(target: Duration) -> Controller {
-        Controller { target, pressure: 0.0, above_since: None, above_at: None, measured_at: None }
+        Controller { target, shed_level: 0.0, above_since: None, above_at: None, measured_at: None }
     }
 
     /// The pressure after a delay measured at `now`: 0 sheds nothing, and each whole number one class more.
@@ -55,22 +55,22 @@ impl Controller {
         if wait > self.target {
             let since = *self.above_since.get_or_insert(now);
             self.above_at = Some(now);
-            if self.pressure > 0.0 || now.saturating_duration_since(since) >= GRACE {
+            if self.shed_level > 0.0 || now.saturating_duration_since(since) >= GRACE {
                 let excess = wait.as_secs_f64() / self.target.as_secs_f64() - 1.0;
-                self.pressure += RISE_PER_SECOND * excess.min(RISE_FACTOR_MAX) * passed;
+                self.shed_level += RISE_PER_SECOND * excess.min(RISE_FACTOR_MAX) * passed;
             }
         } else if self.above_at.is_none_or(|above_at| now.saturating_duration_since(above_at) >= CALM) {
             self.above_since = None;
-            self.pressure -= FALL_PER_SECOND * passed;
+            self.shed_level -= FALL_PER_SECOND * passed;
         }
-        self.pressure = self.pressure.clamp(0.0, PRESSURE_MAX);
-        self.pressure
+        self.shed_level = self.shed_level.clamp(0.0, SHED_LEVEL_MAX);
+        self.shed_level
     }
 }
 
 #[derive(Debug, Default)]
 pub struct Shedder {
-    pressure: AtomicU32,
+    shed_level: AtomicU32,
     asked: AtomicU32,
 }
 
@@ -93,21 +93,21 @@ impl Shedder {
         }
     }
 
-    fn set(&self, pressure: f64) {
+    fn set(&self, shed_level: f64) {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is small and not negative")]
-        let thousandths = (pressure * f64::from(THOUSANDTHS)) as u32;
-        if self.pressure.swap(thousandths, Ordering::Relaxed) == 0 && thousandths > 0 {
+        let thousandths = (shed_level * f64::from(THOUSANDTHS)) as u32;
+        if self.shed_level.swap(thousandths, Ordering::Relaxed) == 0 && thousandths > 0 {
             tracing::warn!("overloaded, shedding the least urgent requests");
         }
-        ::metrics::gauge!("rentcar_http_shed_level").set(pressure);
+        ::metrics::gauge!("rentcar_http_shed_level").set(shed_level);
     }
 
     /// # Errors
     /// 503 with `Retry-After`, when a call of this priority is shed.
     pub fn admit(&self, priority: Priority) -> Result<(), Problem> {
-        let pressure = self.pressure.load(Ordering::Relaxed);
-        let Some(rank) = priority.shed_rank().filter(|_| pressure > 0) else { return Ok(()) };
-        let share = pressure.saturating_sub(rank * THOUSANDTHS).min(THOUSANDTHS);
+        let shed_level = self.shed_level.load(Ordering::Relaxed);
+        let Some(rank) = priority.shed_rank().filter(|_| shed_level > 0) else { return Ok(()) };
+        let share = shed_level.saturating_sub(rank * THOUSANDTHS).min(THOUSANDTHS);
         let draw = self.draw();
         if draw >= share {
             return Ok(());
@@ -137,11 +137,11 @@ mod tests {
 
     fn after(controller: &mut Controller, wait: Duration, begun: Instant, from_ms: u64, until_ms: u64) -> f64 {
         let step = u64::try_from(MEASURE_EVERY.as_millis()).unwrap();
-        let mut pressure = controller.pressure;
+        let mut shed_level = controller.shed_level;
         for ms in (from_ms..until_ms).step_by(usize::try_from(step).unwrap()) {
-            pressure = controller.measured(wait, begun + Duration::from_millis(ms));
+            shed_level = controller.measured(wait, begun + Duration::from_millis(ms));
         }
-        pressure
+        shed_level
     }
 
     fn shed(shedder: &Shedder, priority: Priority) -> usize {
@@ -161,7 +161,7 @@ mod tests {
     fn pressure_has_an_end_and_is_gone_soon_after_the_queue_is() {
         let (mut controller, begun) = (Controller::new(TARGET), Instant::now());
         let most = after(&mut controller, 100 * TARGET, begun, 0, 60_000);
-        assert!((most - PRESSURE_MAX).abs() < 1e-9, "{most}");
+        assert!((most - SHED_LEVEL_MAX).abs() < 1e-9, "{most}");
         assert!(after(&mut controller, TARGET / 2, begun, 60_000, 63_500) < f64::EPSILON);
     }
 
@@ -169,8 +169,8 @@ mod tests {
     fn the_least_urgent_go_first() {
         let shedder = Shedder::default();
         let all = [Priority::List, Priority::Read, Priority::Create, Priority::Existing, Priority::Operations];
-        let shares = |pressure| {
-            shedder.set(pressure);
+        let shares = |shed_level| {
+            shedder.set(shed_level);
             all.map(|priority| shed(&shedder, priority))
         };
         assert_eq!(shares(0.0), [0; 5]);
@@ -179,7 +179,7 @@ mod tests {
         assert!(near(half[0], 500) && half[1..] == [0; 4], "{half:?}");
         let more = shares(2.25);
         assert!(more[..2] == [1_000; 2] && near(more[2], 250) && more[3..] == [0; 2], "{more:?}");
-        let most = shares(PRESSURE_MAX);
+        let most = shares(SHED_LEVEL_MAX);
         assert!(most[..3] == [1_000; 3] && near(most[3], 900) && most[4] == 0, "{most:?}");
     }
 

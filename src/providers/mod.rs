@@ -72,14 +72,14 @@ pub enum ChargeOutcome {
 
 /// The money of a refund is on its way.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefundDone {
+pub struct RefundReceipt {
     /// The provider's own name of the refund.
     pub provider_ref: Arc<str>,
 }
 
 /// What the provider knows of a charge's key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub enum ChargeLookup {
     /// The money was taken.
     Charged {
         /// The provider's own name of the charge.
@@ -98,7 +98,7 @@ pub enum Found {
 
 /// What the provider knows of a refund's key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FoundRefund {
+pub enum RefundLookup {
     /// The money went back.
     Refunded {
         /// The provider's own name of the refund.
@@ -125,7 +125,7 @@ pub enum Kind {
 
 /// One movement of money in the provider's own record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LedgerEntry {
+pub struct ProviderLedgerEntry {
     /// The caller's key of the order.
     pub idempotency_key: Arc<str>,
     /// What was paid for.
@@ -142,7 +142,7 @@ pub struct LedgerEntry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerPage {
     /// At most [`LEDGER_PAGE_LEN_MAX`], in the order in which the money moved.
-    pub items: Vec<LedgerEntry>,
+    pub items: Vec<ProviderLedgerEntry>,
     /// Where the next page begins, in the provider's words; none when there is no more now.
     pub next: Option<Arc<str>>,
 }
@@ -171,13 +171,13 @@ pub trait PaymentProvider: Send + Sync + 'static {
 
     /// Gives money back, once per idempotency key, never more than was charged: `Refused` when there is no such
     /// charge, or not so much left of it.
-    fn refund(&self, refund: Refund) -> BoxFuture<'_, Result<RefundDone, ProviderError>>;
+    fn refund(&self, refund: Refund) -> BoxFuture<'_, Result<RefundReceipt, ProviderError>>;
 
     /// What became of the charge with our key. `Unknown` while a call with the key is still under way.
-    fn look_up<'a>(&'a self, idempotency_key: &'a str) -> BoxFuture<'a, Result<Found, ProviderError>>;
+    fn look_up<'a>(&'a self, idempotency_key: &'a str) -> BoxFuture<'a, Result<ChargeLookup, ProviderError>>;
 
     /// What became of the refund with our key. `Unknown` while a call with the key is still under way.
-    fn look_up_refund<'a>(&'a self, idempotency_key: &'a str) -> BoxFuture<'a, Result<FoundRefund, ProviderError>>;
+    fn look_up_refund<'a>(&'a self, idempotency_key: &'a str) -> BoxFuture<'a, Result<RefundLookup, ProviderError>>;
 
     /// A page of its own record of the money that it has moved, from where an earlier page ended or from the
     /// beginning: at most `limit` entries, and never more than [`LEDGER_PAGE_LEN_MAX`]. Entries are only ever added, at

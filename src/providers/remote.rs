@@ -4,12 +4,12 @@
 //! only an answer that can be read, a connection that never came about, and a problem with a code that says so.
 
 use super::wire::{
-    ChargeAnswer, ChargeBody, ChargeFound, KEY_NOT_FOUND, LedgerBody, ProblemFound, RefundAnswer, RefundBody,
+    ChargeAnswer, ChargeBody, ChargeLookupBody, KEY_NOT_FOUND, LedgerBody, ProblemFound, RefundAnswer, RefundBody,
     RefundFound, says_not_done, says_refused,
 };
 use super::{
-    Charge, ChargeOutcome, Found, FoundRefund, LEDGER_PAGE_LEN_MAX, LedgerPage, PaymentProvider, ProviderError, Refund,
-    RefundDone,
+    Charge, ChargeLookup, ChargeOutcome, LEDGER_PAGE_LEN_MAX, LedgerPage, PaymentProvider, ProviderError, Refund,
+    RefundLookup, RefundReceipt,
 };
 use crate::trace;
 use futures_util::future::BoxFuture;
@@ -185,25 +185,25 @@ impl PaymentProvider for RemoteProvider {
         Box::pin(async move { self.order::<ChargeAnswer>(request).await.map(ChargeOutcome::from) })
     }
 
-    fn refund(&self, refund: Refund) -> BoxFuture<'_, Result<RefundDone, ProviderError>> {
+    fn refund(&self, refund: Refund) -> BoxFuture<'_, Result<RefundReceipt, ProviderError>> {
         let request = self.client.post(self.address("refunds", None)).json(&RefundBody::from(refund));
-        Box::pin(async move { self.order::<RefundAnswer>(request).await.map(RefundDone::from) })
+        Box::pin(async move { self.order::<RefundAnswer>(request).await.map(RefundReceipt::from) })
     }
 
-    fn look_up<'a>(&'a self, idempotency_key: &'a str) -> BoxFuture<'a, Result<Found, ProviderError>> {
+    fn look_up<'a>(&'a self, idempotency_key: &'a str) -> BoxFuture<'a, Result<ChargeLookup, ProviderError>> {
         Box::pin(async move {
-            match self.find::<ChargeFound>("charges", idempotency_key).await? {
-                None => Ok(Found::NotFound),
-                Some(found) => Found::try_from(found).map_err(|error| ProviderError::Unknown(error.to_string())),
+            match self.find::<ChargeLookupBody>("charges", idempotency_key).await? {
+                None => Ok(ChargeLookup::NotFound),
+                Some(found) => ChargeLookup::try_from(found).map_err(|error| ProviderError::Unknown(error.to_string())),
             }
         })
     }
 
-    fn look_up_refund<'a>(&'a self, idempotency_key: &'a str) -> BoxFuture<'a, Result<FoundRefund, ProviderError>> {
+    fn look_up_refund<'a>(&'a self, idempotency_key: &'a str) -> BoxFuture<'a, Result<RefundLookup, ProviderError>> {
         Box::pin(async move {
             match self.find::<RefundFound>("refunds", idempotency_key).await? {
-                None => Ok(FoundRefund::NotFound),
-                Some(found) => FoundRefund::try_from(found).map_err(|error| ProviderError::Unknown(error.to_string())),
+                None => Ok(RefundLookup::NotFound),
+                Some(found) => RefundLookup::try_from(found).map_err(|error| ProviderError::Unknown(error.to_string())),
             }
         })
     }

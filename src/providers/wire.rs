@@ -3,7 +3,9 @@
 //! token can be printed.
 
 use super::sandbox::LedgerSlice;
-use super::{Charge, ChargeOutcome, Found, FoundRefund, Kind, LedgerEntry, LedgerPage, Refund, RefundDone};
+use super::{
+    Charge, ChargeLookup, ChargeOutcome, Kind, LedgerPage, ProviderLedgerEntry, Refund, RefundLookup, RefundReceipt,
+};
 use crate::domain::ids::ReservationNo;
 use crate::domain::money::{Currency, Money};
 use crate::domain::time::Timestamp;
@@ -25,13 +27,11 @@ pub const INVALID_REQUEST: &str = "invalid_request";
 
 /// Whether a problem's code is the provider's word that the call did nothing. Any other code, or none, is no such
 /// word, whatever the status.
-#[must_use]
 pub fn says_not_done(code: &str) -> bool {
     matches!(code, "not_done" | "provider_down" | INVALID_REQUEST)
 }
 
 /// Whether a problem's code is the word of a healthy provider that it did nothing, and will not do it.
-#[must_use]
 pub fn says_refused(code: &str) -> bool {
     matches!(code, "no_such_charge" | "refund_above_charge")
 }
@@ -205,30 +205,33 @@ impl From<ChargeAnswer> for ChargeOutcome {
 /// The answer to a look-up of a charge that is known.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "UPPERCASE", rename_all_fields = "camelCase")]
-pub enum ChargeFound {
+pub enum ChargeLookupBody {
     Charged { provider_ref: Arc<str>, amount: MoneyBody },
     Declined { reason: Arc<str> },
 }
 
-impl ChargeFound {
+impl ChargeLookupBody {
     /// The answer, or `None` when nothing was found.
-    #[must_use]
-    pub fn of(found: Found) -> Option<Self> {
+    pub fn of(found: ChargeLookup) -> Option<Self> {
         match found {
-            Found::Charged { provider_ref, amount } => Some(Self::Charged { provider_ref, amount: amount.into() }),
-            Found::Declined { reason } => Some(Self::Declined { reason }),
-            Found::NotFound => None,
+            ChargeLookup::Charged { provider_ref, amount } => {
+                Some(Self::Charged { provider_ref, amount: amount.into() })
+            }
+            ChargeLookup::Declined { reason } => Some(Self::Declined { reason }),
+            ChargeLookup::NotFound => None,
         }
     }
 }
 
-impl TryFrom<ChargeFound> for Found {
+impl TryFrom<ChargeLookupBody> for ChargeLookup {
     type Error = InvalidMember;
 
-    fn try_from(found: ChargeFound) -> Result<Self, InvalidMember> {
+    fn try_from(found: ChargeLookupBody) -> Result<Self, InvalidMember> {
         Ok(match found {
-            ChargeFound::Charged { provider_ref, amount } => Self::Charged { provider_ref, amount: amount.try_into()? },
-            ChargeFound::Declined { reason } => Self::Declined { reason },
+            ChargeLookupBody::Charged { provider_ref, amount } => {
+                Self::Charged { provider_ref, amount: amount.try_into()? }
+            }
+            ChargeLookupBody::Declined { reason } => Self::Declined { reason },
         })
     }
 }
@@ -239,13 +242,13 @@ pub struct RefundAnswer {
     provider_ref: Arc<str>,
 }
 
-impl From<RefundDone> for RefundAnswer {
-    fn from(done: RefundDone) -> Self {
+impl From<RefundReceipt> for RefundAnswer {
+    fn from(done: RefundReceipt) -> Self {
         Self { provider_ref: done.provider_ref }
     }
 }
 
-impl From<RefundAnswer> for RefundDone {
+impl From<RefundAnswer> for RefundReceipt {
     fn from(answer: RefundAnswer) -> Self {
         Self { provider_ref: answer.provider_ref }
     }
@@ -261,16 +264,15 @@ pub struct RefundFound {
 
 impl RefundFound {
     /// The answer, or `None` when nothing was found.
-    #[must_use]
-    pub fn of(found: FoundRefund) -> Option<Self> {
+    pub fn of(found: RefundLookup) -> Option<Self> {
         match found {
-            FoundRefund::Refunded { provider_ref, amount } => Some(Self { provider_ref, amount: amount.into() }),
-            FoundRefund::NotFound => None,
+            RefundLookup::Refunded { provider_ref, amount } => Some(Self { provider_ref, amount: amount.into() }),
+            RefundLookup::NotFound => None,
         }
     }
 }
 
-impl TryFrom<RefundFound> for FoundRefund {
+impl TryFrom<RefundFound> for RefundLookup {
     type Error = InvalidMember;
 
     fn try_from(found: RefundFound) -> Result<Self, InvalidMember> {
@@ -297,8 +299,8 @@ enum KindBody {
     Refund,
 }
 
-impl From<LedgerEntry> for LedgerItem {
-    fn from(entry: LedgerEntry) -> Self {
+impl From<ProviderLedgerEntry> for LedgerItem {
+    fn from(entry: ProviderLedgerEntry) -> Self {
         Self {
             idempotency_key: entry.idempotency_key,
             reservation_no: entry.reservation_no,
@@ -314,7 +316,7 @@ impl From<LedgerEntry> for LedgerItem {
     }
 }
 
-impl TryFrom<LedgerItem> for LedgerEntry {
+impl TryFrom<LedgerItem> for ProviderLedgerEntry {
     type Error = InvalidMember;
 
     fn try_from(item: LedgerItem) -> Result<Self, InvalidMember> {
@@ -353,7 +355,7 @@ impl TryFrom<LedgerBody> for LedgerPage {
     type Error = InvalidMember;
 
     fn try_from(body: LedgerBody) -> Result<Self, InvalidMember> {
-        let items = body.items.into_iter().map(LedgerEntry::try_from).collect::<Result<_, _>>()?;
+        let items = body.items.into_iter().map(ProviderLedgerEntry::try_from).collect::<Result<_, _>>()?;
         Ok(Self { items, next: body.next_cursor.map(Arc::from) })
     }
 }
@@ -373,7 +375,7 @@ mod tests {
 
     #[test]
     fn a_page_of_the_longest_entries_is_below_what_the_client_reads() {
-        let entry = LedgerEntry {
+        let entry = ProviderLedgerEntry {
             idempotency_key: "\u{10000}".repeat(KEY_CHARS_MAX).into(),
             reservation_no: ReservationNo::parse(&"가".repeat(30)).unwrap(),
             kind: Kind::Charge,

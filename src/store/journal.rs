@@ -60,7 +60,6 @@ impl fmt::Display for ShardId {
 
 /// The number of the shard that holds a key: the CRC-32 (IEEE 802.3) of the key's UTF-8 bytes, modulo the number of
 /// shards. It is part of the stored format: another function would look for entities in the wrong shard.
-#[must_use]
 pub fn shard_of(key: &str, shard_count: u16) -> u16 {
     let number = crc32fast::hash(key.as_bytes()) % u32::from(shard_count.max(1));
     u16::try_from(number).unwrap_or(0)

@@ -30,7 +30,6 @@ impl StoredSchema {
 }
 
 /// The record that the documents of a kind have this program's schema version.
-#[must_use]
 pub fn record(kind: &DocumentKind) -> DocumentWrite {
     let body = Some(Bytes::copy_from_slice(&kind.schema.to_le_bytes()));
     DocumentWrite { kind: SCHEMA_KIND, key: kind.name.into(), body }

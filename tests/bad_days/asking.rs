@@ -63,9 +63,9 @@ fn another_program_is_told_from_the_service() {
     let words = ["is not the service of rentcar", "`rentcar serve` says"];
     for answer in [
         &b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 15\r\n\r\n<html>hi</html>"[..],
-        b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 404 Not ChargeLookup\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n{\"openapi\":\"3.1.0\",\"info\":{\"title\":\"x\"}}",
-        b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 302 ChargeLookup\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n",
         b"SSH-2.0-OpenSSH_9.2\r\n",
         b"",
     ] {

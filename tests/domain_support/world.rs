@@ -352,7 +352,7 @@ impl World {
         if let Some(Outstanding::Refund(amount)) = payment.outstanding() {
             self.provider.refund(&payment.refund_key(), amount);
             if answers {
-                let done = payment::Command::RefundDone { provider_ref: "refund".to_owned() };
+                let done = payment::Command::RefundReceipt { provider_ref: "refund".to_owned() };
                 self.payment(subject, &done, None).expect("its refund was outstanding");
             }
         }
@@ -490,7 +490,7 @@ impl World {
         let Some(entry) = self.ledger.state(car_no).0 else { return };
         let fleet::CarData { model, car_class, branch, daily_rate, .. } = entry.data;
         let known = reservation::Car { revision: entry.revision, model, car_class, branch, daily_rate };
-        self.calendar(car_no, &reservation::Command::PutCar(known), Some(cause)).expect("news is taken");
+        self.calendar(car_no, &reservation::Command::UpsertCar(known), Some(cause)).expect("news is taken");
     }
 
     /// Lets everything come to its end: calls arrive, holds run out, policies catch up, refunds are given.

@@ -147,11 +147,11 @@ impl Entity for Stock {
         codec::from_bytes(body)
     }
 
-    fn encode_answer(&self, answer: &i64) -> Result<Bytes, CodecError> {
+    fn encode_reply(&self, answer: &i64) -> Result<Bytes, CodecError> {
         codec::to_bytes(answer)
     }
 
-    fn decode_answer(&self, body: &[u8]) -> Result<i64, CodecError> {
+    fn decode_reply(&self, body: &[u8]) -> Result<i64, CodecError> {
         codec::from_bytes(body)
     }
 }

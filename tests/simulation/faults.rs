@@ -8,7 +8,8 @@ use futures_util::future::BoxFuture;
 use rentcar::actors::runtime::Clock;
 use rentcar::providers::sandbox::{Sandbox, SettingsPatch};
 use rentcar::providers::{
-    Charge, ChargeOutcome, Found, FoundRefund, LedgerPage, PaymentProvider, ProviderError, Refund, RefundDone,
+    Charge, ChargeLookup, ChargeOutcome, LedgerPage, PaymentProvider, ProviderError, Refund, RefundLookup,
+    RefundReceipt,
 };
 use rentcar::store::journal::{
     Append, AppendError, CommandRecord, CommittedEvent, Context, Documents, IndexEntry, Journal, Ownership, Progress,
@@ -344,7 +345,7 @@ impl PaymentProvider for SimProvider {
         })
     }
 
-    fn refund(&self, refund: Refund) -> BoxFuture<'_, Result<RefundDone, ProviderError>> {
+    fn refund(&self, refund: Refund) -> BoxFuture<'_, Result<RefundReceipt, ProviderError>> {
         Box::pin(async move {
             let (fault_mode, mut rng) = self.arrive(&format!("refund {}", refund.idempotency_key)).await?;
             if rng.happens(fault_mode.duplicates) {
@@ -355,14 +356,14 @@ impl PaymentProvider for SimProvider {
         })
     }
 
-    fn look_up<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Found, ProviderError>> {
+    fn look_up<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<ChargeLookup, ProviderError>> {
         Box::pin(async move {
             self.arrive(&format!("look up {key}")).await?;
             Ok(self.sandbox.serve_look_up(key).await?)
         })
     }
 
-    fn look_up_refund<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<FoundRefund, ProviderError>> {
+    fn look_up_refund<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<RefundLookup, ProviderError>> {
         Box::pin(async move {
             self.arrive(&format!("look up refund {key}")).await?;
             Ok(self.sandbox.serve_look_up_refund(key).await?)

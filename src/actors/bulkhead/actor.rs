@@ -2,8 +2,8 @@
 //! out what comes of them. It never calls the provider, so that no message waits for a call.
 
 use super::breaker::{BreakerState, Verdict};
-use super::handle::{BulkheadHandle, Deferred, Message, Permit, Reply, Shared, Snapshot, rejections_total};
-use super::limiter::{Effect, Lane, Limiter, Reason, Waiter};
+use super::handle::{BulkheadHandle, Message, Permit, Rejected, Reply, Shared, Snapshot, rejections_total};
+use super::limiter::{Effect, Lane, Limiter, RejectionReason, Waiter};
 use super::status::BulkheadStatus;
 use crate::actors::runtime::entropy;
 use futures_util::future::BoxFuture;
@@ -42,13 +42,13 @@ struct Meters {
     in_flight: Gauge,
     queued: Gauge,
     charge_seconds: Histogram,
-    settle_seconds: Histogram,
+    background_seconds: Histogram,
 }
 
 impl Meters {
     fn new() -> Self {
         for lane in Lane::ALL {
-            for reason in Reason::ALL {
+            for reason in RejectionReason::ALL {
                 rejections_total(lane, reason).increment(0);
             }
         }
@@ -57,14 +57,14 @@ impl Meters {
             in_flight: metrics::gauge!("rentcar_bulkhead_in_flight"),
             queued: metrics::gauge!("rentcar_bulkhead_queue_length"),
             charge_seconds: metrics::histogram!("rentcar_provider_call_duration_seconds", "kind" => Lane::Charge.name()),
-            settle_seconds: metrics::histogram!("rentcar_provider_call_duration_seconds", "kind" => Lane::Background.name()),
+            background_seconds: metrics::histogram!("rentcar_provider_call_duration_seconds", "kind" => Lane::Background.name()),
         }
     }
 
     fn call(&self, lane: Lane, elapsed: Duration) {
         match lane {
             Lane::Charge => self.charge_seconds.record(elapsed.as_secs_f64()),
-            Lane::Background => self.settle_seconds.record(elapsed.as_secs_f64()),
+            Lane::Background => self.background_seconds.record(elapsed.as_secs_f64()),
         }
     }
 
@@ -120,7 +120,7 @@ impl State {
     }
 
     /// Asks to be woken when the limiter wants it, unless that is going to happen anyway.
-    fn set_alarm(&mut self, myself: &ActorRef<Message>, now_ms: i64) {
+    fn schedule_wake(&mut self, myself: &ActorRef<Message>, now_ms: i64) {
         let Some(at_ms) = self.limiter.wake_at_ms() else { return };
         if self.wake_at_ms.is_some_and(|set_ms| set_ms <= at_ms) {
             return;
@@ -143,9 +143,9 @@ fn carry_out(shared: &Arc<Shared>, effects: Vec<Effect<Reply>>, now_ms: i64) {
                 tracing::error!(id, "provider call never ended, permit released");
                 shared.forget(id);
             }
-            Effect::Defer(reply, retry_after_ms, lane, reason) => {
+            Effect::Reject(reply, retry_after_ms, lane, reason) => {
                 rejections_total(lane, reason).increment(1);
-                let _ = reply.send(Err(Deferred { retry_after_ms }));
+                let _ = reply.send(Err(Rejected { retry_after_ms }));
             }
         }
     }
@@ -166,7 +166,7 @@ impl Actor for BulkheadActor {
         let now_ms = state.shared.clock.now_ms();
         state.limiter.force(state.shared.mode(), now_ms, 0.0);
         state.show(now_ms);
-        state.set_alarm(&myself, now_ms);
+        state.schedule_wake(&myself, now_ms);
         Ok(state)
     }
 
@@ -180,16 +180,16 @@ impl Actor for BulkheadActor {
         let jitter = entropy::random_unit();
         let mut told = None;
         let effects = match message {
-            Message::Enter { lane, until_ms, reply, admission } => {
+            Message::Acquire { lane, until_ms, reply, admission } => {
                 drop(admission);
-                state.limiter.enter(lane, reply, until_ms, now_ms, jitter)
+                state.limiter.acquire(lane, reply, until_ms, now_ms, jitter)
             }
-            Message::Leave { id, lane, verdict, elapsed } => {
+            Message::Release { id, lane, verdict, elapsed } => {
                 if verdict != Verdict::NotCalled {
                     state.meters.call(lane, elapsed);
                 }
                 let elapsed_ms = i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX);
-                state.limiter.leave(id, verdict, elapsed_ms, now_ms, jitter)
+                state.limiter.release(id, verdict, elapsed_ms, now_ms, jitter)
             }
             Message::Force { reply, admission } => {
                 drop(admission);
@@ -207,7 +207,7 @@ impl Actor for BulkheadActor {
         if let Some(reply) = told {
             let _ = reply.send(());
         }
-        state.set_alarm(&myself, now_ms);
+        state.schedule_wake(&myself, now_ms);
         Ok(())
     }
 

@@ -63,7 +63,6 @@ pub struct BreakerPermit {
 
 impl BreakerPermit {
     /// The spell of one state in which it was given.
-    #[must_use]
     pub const fn generation(self) -> u64 {
         self.generation
     }
@@ -71,7 +70,7 @@ impl BreakerPermit {
 
 /// The breaker lets no call pass now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refused {
+pub struct NotPermitted {
     /// How long it makes sense to wait, not below 0.
     pub retry_after_ms: i64,
 }
@@ -116,7 +115,6 @@ pub struct Breaker {
 
 impl Breaker {
     /// A closed breaker that knows of no calls.
-    #[must_use]
     pub fn new(config: BreakerSettings) -> Self {
         let phase = Phase::Closed { window: Window::default() };
         Self { config, mode: Mode::Auto, phase, generation: 0, openings: 0, now_ms: i64::MIN }
@@ -186,7 +184,7 @@ impl Breaker {
     ///
     /// # Errors
     /// When none may be made, with the time after which it makes sense to ask again.
-    pub fn try_acquire(&mut self, now_ms: i64, jitter: f64) -> Result<BreakerPermit, Refused> {
+    pub fn try_acquire(&mut self, now_ms: i64, jitter: f64) -> Result<BreakerPermit, NotPermitted> {
         self.refusal(now_ms, jitter).map_or(Ok(()), Err)?;
         let deadline_ms = self.now_ms.saturating_add(self.config.probe_ms_max);
         let probe = match (self.mode, &mut self.phase) {
@@ -202,7 +200,7 @@ impl Breaker {
     }
 
     /// Why no call may be made now, if none may. Takes nothing.
-    pub fn refusal(&mut self, now_ms: i64, jitter: f64) -> Option<Refused> {
+    pub fn refusal(&mut self, now_ms: i64, jitter: f64) -> Option<NotPermitted> {
         self.tick(now_ms, jitter);
         let retry_after_ms = match (self.mode, &self.phase) {
             (Mode::ForcedClosed, _) | (Mode::Auto, Phase::Closed { .. }) => return None,
@@ -217,13 +215,20 @@ impl Breaker {
                 deadlines.max().map_or(0, |deadline| deadline.saturating_sub(self.now_ms).max(0))
             }
         };
-        Some(Refused { retry_after_ms })
+        Some(NotPermitted { retry_after_ms })
     }
 
     /// Takes the result of a call into account. `jitter` is 0 to 1.
-    pub fn report(&mut self, ticket: BreakerPermit, verdict: Verdict, elapsed_ms: i64, now_ms: i64, jitter: f64) {
+    pub fn report(
+        &mut self,
+        breaker_permit: BreakerPermit,
+        verdict: Verdict,
+        elapsed_ms: i64,
+        now_ms: i64,
+        jitter: f64,
+    ) {
         self.tick(now_ms, jitter);
-        if self.mode != Mode::Auto || ticket.generation != self.generation {
+        if self.mode != Mode::Auto || breaker_permit.generation != self.generation {
             return;
         }
         let slow = elapsed_ms >= self.config.slow_call_ms;
@@ -237,7 +242,9 @@ impl Breaker {
                 }
             }
             (Phase::HalfOpen { out, succeeded, .. }, verdict) => {
-                let Some(place) = out.iter().position(|probe| Some(probe.number) == ticket.probe) else { return };
+                let Some(place) = out.iter().position(|probe| Some(probe.number) == breaker_permit.probe) else {
+                    return;
+                };
                 out.swap_remove(place);
                 match verdict {
                     Verdict::NotCalled => {}

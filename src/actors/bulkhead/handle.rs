@@ -5,7 +5,7 @@
 use super::breaker::{BreakerState, Mode, Verdict};
 use super::config::BulkheadSettings;
 use super::latency::LatencyEstimate;
-use super::limiter::{Admitted, Lane, Reason};
+use super::limiter::{Admitted, Lane, RejectionReason};
 use super::status::{BulkheadStatus, DOWN_RETRY_AFTER_MS};
 use crate::actors::runtime::entropy;
 use parking_lot::{Mutex, MutexGuard};
@@ -27,7 +27,7 @@ const FORCE_MS_MAX: u64 = 1_000;
 /// The caller was turned away: the provider cannot be called now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the payment provider cannot be called now; try again in {retry_after_ms} ms")]
-pub struct Deferred {
+pub struct Rejected {
     /// After how long it makes sense to try again: at least a second.
     pub retry_after_ms: u64,
 }
@@ -147,26 +147,26 @@ impl Shared {
     }
 }
 
-/// The reply to [`Message::Enter`].
-pub(super) type Reply = oneshot::Sender<Result<Permit, Deferred>>;
+/// The reply to [`Message::Acquire`].
+pub(super) type Reply = oneshot::Sender<Result<Permit, Rejected>>;
 
 #[derive(Debug)]
 pub(super) enum Message {
     /// A caller wants to make a call.
-    Enter { lane: Lane, until_ms: i64, reply: Reply, admission: Admission },
+    Acquire { lane: Lane, until_ms: i64, reply: Reply, admission: MailboxPermit },
     /// A call has ended. At most as many of these as there are permits.
-    Leave { id: u64, lane: Lane, verdict: Verdict, elapsed: Duration },
+    Release { id: u64, lane: Lane, verdict: Verdict, elapsed: Duration },
     /// An operator has set another mode.
-    Force { reply: oneshot::Sender<()>, admission: Admission },
+    Force { reply: oneshot::Sender<()>, admission: MailboxPermit },
     /// The time has come for which [`Limiter::wake_at_ms`](super::limiter::Limiter::wake_at_ms) asked.
     Wake,
 }
 
 /// A place in the actor's mailbox, given back when the message is handled or lost.
 #[derive(Debug)]
-pub(super) struct Admission(Arc<Shared>);
+pub(super) struct MailboxPermit(Arc<Shared>);
 
-impl Admission {
+impl MailboxPermit {
     fn take(shared: &Arc<Shared>) -> Option<Self> {
         if shared.backlog.fetch_add(1, Ordering::Relaxed) < shared.config.backlog_len_max {
             return Some(Self(Arc::clone(shared)));
@@ -176,7 +176,7 @@ impl Admission {
     }
 }
 
-impl Drop for Admission {
+impl Drop for MailboxPermit {
     fn drop(&mut self) {
         self.0.backlog.fetch_sub(1, Ordering::Relaxed);
     }
@@ -189,7 +189,6 @@ pub struct BulkheadHandle(Arc<Shared>);
 impl BulkheadHandle {
     /// A handle without an actor: everybody is deferred until a supervisor has started one by
     /// [`BulkheadHandle::child_start`]. The settings are not checked here; see [`BulkheadSettings::check`].
-    #[must_use]
     pub fn new(config: BulkheadSettings) -> Self {
         Self(Arc::new(Shared {
             config,
@@ -212,28 +211,30 @@ impl BulkheadHandle {
     ///
     /// # Errors
     /// When there is none to be had in that time.
-    pub async fn enter(&self, lane: Lane, deadline: Instant) -> Result<Permit, Deferred> {
+    pub async fn acquire(&self, lane: Lane, deadline: Instant) -> Result<Permit, Rejected> {
         let wait = deadline.saturating_duration_since(Instant::now());
         if wait.is_zero() {
-            return Err(self.sent_away(lane, Reason::Deadline));
+            return Err(self.record_rejection(lane, RejectionReason::Deadline));
         }
         let wait = wait.min(Duration::from_millis(match lane {
             Lane::Charge => self.0.config.queue_wait_ms_max,
             Lane::Background => self.0.config.background_wait_ms_max,
         }));
-        let Some(admission) = Admission::take(&self.0) else { return Err(self.sent_away(lane, Reason::MailboxFull)) };
-        let Some(actor) = self.0.actor() else { return Err(self.sent_away(lane, Reason::Down)) };
+        let Some(admission) = MailboxPermit::take(&self.0) else {
+            return Err(self.record_rejection(lane, RejectionReason::MailboxFull));
+        };
+        let Some(actor) = self.0.actor() else { return Err(self.record_rejection(lane, RejectionReason::Down)) };
         let (reply, answer) = oneshot::channel();
         let until_ms = self.0.clock.now_ms().saturating_add(millis(wait));
-        if actor.send_message(Message::Enter { lane, until_ms, reply, admission }).is_err() {
-            return Err(self.sent_away(lane, Reason::Down));
+        if actor.send_message(Message::Acquire { lane, until_ms, reply, admission }).is_err() {
+            return Err(self.record_rejection(lane, RejectionReason::Down));
         }
         // A permit that arrives too late is dropped unused, and its place is free again.
         match tokio::time::timeout(wait + Duration::from_millis(ANSWER_GRACE_MS), answer).await {
             Ok(Ok(Ok(permit))) => Ok(permit.accepted()),
             Ok(Ok(Err(deferred))) => Err(deferred),
-            Ok(Err(_)) => Err(self.sent_away(lane, Reason::Down)),
-            Err(_) => Err(self.sent_away(lane, Reason::MailboxFull)),
+            Ok(Err(_)) => Err(self.record_rejection(lane, RejectionReason::Down)),
+            Err(_) => Err(self.record_rejection(lane, RejectionReason::MailboxFull)),
         }
     }
 
@@ -274,7 +275,7 @@ impl BulkheadHandle {
     pub async fn force(&self, mode: Mode) -> BulkheadStatus {
         *self.0.mode.lock() = mode;
         tracing::warn!(?mode, "payment breaker mode set by an operator");
-        if let (Some(admission), Some(actor)) = (Admission::take(&self.0), self.0.actor()) {
+        if let (Some(admission), Some(actor)) = (MailboxPermit::take(&self.0), self.0.actor()) {
             let (reply, answer) = oneshot::channel();
             if actor.send_message(Message::Force { reply, admission }).is_ok() {
                 let _ = tokio::time::timeout(Duration::from_millis(FORCE_MS_MAX), answer).await;
@@ -305,13 +306,13 @@ impl BulkheadHandle {
             .min(self.0.config.retry_after_ms_max.max(1_000).unsigned_abs())
     }
 
-    fn sent_away(&self, lane: Lane, reason: Reason) -> Deferred {
+    fn record_rejection(&self, lane: Lane, reason: RejectionReason) -> Rejected {
         rejections_total(lane, reason).increment(1);
-        Deferred { retry_after_ms: self.retry_after_ms() }
+        Rejected { retry_after_ms: self.retry_after_ms() }
     }
 }
 
-pub(super) fn rejections_total(lane: Lane, reason: Reason) -> metrics::Counter {
+pub(super) fn rejections_total(lane: Lane, reason: RejectionReason) -> metrics::Counter {
     metrics::counter!("rentcar_bulkhead_rejections_total", "kind" => lane.name(), "reason" => reason.name())
 }
 
@@ -350,7 +351,9 @@ impl Permit {
         match snapshot.status.state {
             BreakerState::Closed | BreakerState::ForcedClosed => false,
             BreakerState::ForcedOpen => true,
-            BreakerState::Open | BreakerState::HalfOpen => snapshot.generation != self.admitted.ticket.generation(),
+            BreakerState::Open | BreakerState::HalfOpen => {
+                snapshot.generation != self.admitted.breaker_permit.generation()
+            }
         }
     }
 
@@ -365,7 +368,7 @@ impl Permit {
         self.shared.forget(id);
         // Without an actor there is nothing to report to: the next one starts with the permits that are still out.
         if let Some(actor) = self.shared.actor() {
-            let _ = actor.send_message(Message::Leave { id, lane, verdict, elapsed });
+            let _ = actor.send_message(Message::Release { id, lane, verdict, elapsed });
         }
     }
 }

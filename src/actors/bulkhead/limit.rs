@@ -43,7 +43,6 @@ pub struct Limit {
     reason = "limits are at most 10,000 and never negative; durations are far below 2^53 ms"
 )]
 impl Limit {
-    #[must_use]
     pub fn new(config: AdaptiveSettings, ceiling: usize) -> Self {
         let current = config.concurrency_start.min(ceiling) as f64;
         Self { config, ceiling, current, baseline_ms: None, observed_at_ms: 0, shrunk_at_ms: None, used_at_ms: 0 }

@@ -16,7 +16,7 @@ const RETRY_AFTER_MS_MIN: i64 = 1_000;
 /// By how much jitter lengthens the time after which a caller is asked to come back, as a share of it.
 const JITTER_SHARE: f64 = 0.25;
 /// The share of settling is the limit on charges divided by this.
-const SETTLE_SHARE: usize = 4;
+const BACKGROUND_SHARE: usize = 4;
 
 /// Which places a call uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,6 @@ impl Lane {
     pub const ALL: [Lane; 2] = [Self::Charge, Self::Background];
 
     /// Its name in metrics.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Charge => "charge",
@@ -43,7 +42,7 @@ impl Lane {
 
 /// Why a caller was turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
+pub enum RejectionReason {
     /// The breaker is open, or all probes of a half-open one are out.
     Breaker,
     /// All places are taken and the queue is full.
@@ -58,13 +57,12 @@ pub enum Reason {
     Down,
 }
 
-impl Reason {
+impl RejectionReason {
     /// All reasons.
-    pub const ALL: [Reason; 6] =
+    pub const ALL: [RejectionReason; 6] =
         [Self::Breaker, Self::QueueFull, Self::QueueTimeout, Self::Deadline, Self::MailboxFull, Self::Down];
 
     /// Its name in metrics.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Breaker => "breaker",
@@ -91,7 +89,7 @@ pub struct Admitted {
     /// Whose places it uses.
     pub lane: Lane,
     /// The breaker's permission, which goes back to it with the outcome.
-    pub ticket: BreakerPermit,
+    pub breaker_permit: BreakerPermit,
     /// How long it should take, in milliseconds.
     pub expected_ms: i64,
 }
@@ -102,7 +100,7 @@ pub enum Effect<W> {
     /// The caller may make its call.
     Admit(W, Admitted),
     /// The caller may not, and should come back after so many milliseconds.
-    Defer(W, u64, Lane, Reason),
+    Reject(W, u64, Lane, RejectionReason),
     /// The permit of this id was out for too long, and its place is free again.
     Revoke(u64),
 }
@@ -115,21 +113,21 @@ struct Waiting<W> {
 
 /// A call under way.
 #[derive(Debug, Clone, Copy)]
-struct Out {
+struct InFlightCall {
     lane: Lane,
     /// None when it was given by a limiter before this one, whose breaker is not this one's.
-    ticket: Option<BreakerPermit>,
+    breaker_permit: Option<BreakerPermit>,
     begun_ms: i64,
 }
 
 #[derive(Debug)]
-struct Places<W> {
+struct LaneState<W> {
     in_flight: usize,
     queue: VecDeque<Waiting<W>>,
     latency: LatencyEstimate,
 }
 
-impl<W> Default for Places<W> {
+impl<W> Default for LaneState<W> {
     fn default() -> Self {
         Self { in_flight: 0, queue: VecDeque::new(), latency: LatencyEstimate::default() }
     }
@@ -141,9 +139,9 @@ pub struct Limiter<W> {
     config: BulkheadSettings,
     breaker: Breaker,
     limit: Limit,
-    charge: Places<W>,
-    background: Places<W>,
-    out: BTreeMap<u64, Out>,
+    charge: LaneState<W>,
+    background: LaneState<W>,
+    out: BTreeMap<u64, InFlightCall>,
     next_id: u64,
     queue: VirtualQueue,
     /// The latest present it was told.
@@ -151,19 +149,17 @@ pub struct Limiter<W> {
     /// When a charge last asked to enter.
     charge_asked_at_ms: i64,
     /// The half-open spell in which settling last had a probe, and when it had its first one.
-    settle_probed: Option<(u64, i64)>,
+    background_probed: Option<(u64, i64)>,
 }
 
 impl<W: Waiter> Limiter<W> {
     /// A limiter with empty queues and a closed breaker.
-    #[must_use]
     pub fn new(config: BulkheadSettings) -> Self {
         Self::after(config, 0, [])
     }
 
     /// The limiter that follows on another one: with the calls that are still under way, each with its lane and its
     /// begin, and with ids from `first_id` on, which must be higher than any before.
-    #[must_use]
     pub fn after(
         config: BulkheadSettings,
         first_id: u64,
@@ -172,75 +168,75 @@ impl<W: Waiter> Limiter<W> {
         let mut limiter = Self {
             breaker: Breaker::new(config.breaker),
             limit: Limit::new(config.adaptive, config.concurrency_max),
-            charge: Places::default(),
-            background: Places::default(),
+            charge: LaneState::default(),
+            background: LaneState::default(),
             out: BTreeMap::new(),
             next_id: first_id,
             queue: VirtualQueue::default(),
             now_ms: i64::MIN,
             charge_asked_at_ms: i64::MIN,
-            settle_probed: None,
+            background_probed: None,
             config,
         };
         for (id, lane, begun_ms) in under_way {
-            limiter.out.insert(id, Out { lane, ticket: None, begun_ms });
-            limiter.places(lane).in_flight += 1;
+            limiter.out.insert(id, InFlightCall { lane, breaker_permit: None, begun_ms });
+            limiter.lane_state(lane).in_flight += 1;
         }
         limiter
     }
 
     /// A caller wants to make a call, and would wait for a place until `until_ms`.
-    pub fn enter(&mut self, lane: Lane, who: W, until_ms: i64, now_ms: i64, jitter: f64) -> Vec<Effect<W>> {
+    pub fn acquire(&mut self, lane: Lane, who: W, until_ms: i64, now_ms: i64, jitter: f64) -> Vec<Effect<W>> {
         let mut effects = self.tick(now_ms, jitter);
         if lane == Lane::Charge {
             self.charge_asked_at_ms = self.charge_asked_at_ms.max(now_ms);
             if let Some(refused) = self.breaker.refusal(now_ms, jitter) {
-                effects.push(self.defer(lane, who, Reason::Breaker, refused.retry_after_ms, now_ms, jitter));
+                effects.push(self.defer(lane, who, RejectionReason::Breaker, refused.retry_after_ms, now_ms, jitter));
                 return effects;
             }
         }
         let queue_len_max = self.config.queue_len_max;
-        let free = self.has_place(lane, now_ms);
-        let places = self.places(lane);
+        let free = self.has_permit(lane, now_ms);
+        let lane_state = self.lane_state(lane);
         // A caller that can be admitted at once passes through the queue, even if its length is 0.
-        if places.queue.len() >= queue_len_max && !(free && places.queue.is_empty()) {
-            places.queue.retain(|waiting| !waiting.who.is_gone());
-            if places.queue.len() >= queue_len_max {
-                effects.push(self.defer(lane, who, Reason::QueueFull, 0, now_ms, jitter));
+        if lane_state.queue.len() >= queue_len_max && !(free && lane_state.queue.is_empty()) {
+            lane_state.queue.retain(|waiting| !waiting.who.is_gone());
+            if lane_state.queue.len() >= queue_len_max {
+                effects.push(self.defer(lane, who, RejectionReason::QueueFull, 0, now_ms, jitter));
                 return effects;
             }
         }
-        places.queue.push_back(Waiting { who, until_ms });
+        lane_state.queue.push_back(Waiting { who, until_ms });
         self.admit(lane, now_ms, jitter, &mut effects);
         effects
     }
 
     /// A call has ended, or was not made after all. One that is not known, because it had its place for too long,
     /// changes nothing.
-    pub fn leave(&mut self, id: u64, verdict: Verdict, elapsed_ms: i64, now_ms: i64, jitter: f64) -> Vec<Effect<W>> {
+    pub fn release(&mut self, id: u64, verdict: Verdict, elapsed_ms: i64, now_ms: i64, jitter: f64) -> Vec<Effect<W>> {
         if let Some(out) = self.out.remove(&id) {
             self.ended(out, verdict, elapsed_ms, now_ms, jitter);
         }
         self.tick(now_ms, jitter)
     }
 
-    fn ended(&mut self, out: Out, verdict: Verdict, elapsed_ms: i64, now_ms: i64, jitter: f64) {
+    fn ended(&mut self, out: InFlightCall, verdict: Verdict, elapsed_ms: i64, now_ms: i64, jitter: f64) {
         let oldest_ms = self.oldest_ms(now_ms);
-        let places = self.places(out.lane);
-        let in_flight = places.in_flight;
-        places.in_flight = in_flight.saturating_sub(1);
+        let lane_state = self.lane_state(out.lane);
+        let in_flight = lane_state.in_flight;
+        lane_state.in_flight = in_flight.saturating_sub(1);
         // A failure says how long calls take only when it took longer than they do.
-        let slower = elapsed_ms > places.latency.expected_ms(oldest_ms);
+        let slower = elapsed_ms > lane_state.latency.expected_ms(oldest_ms);
         match verdict {
-            Verdict::Success => places.latency.learn(elapsed_ms),
-            Verdict::Failure if slower => places.latency.learn(elapsed_ms),
+            Verdict::Success => lane_state.latency.learn(elapsed_ms),
+            Verdict::Failure if slower => lane_state.latency.learn(elapsed_ms),
             Verdict::Failure | Verdict::NotCalled => {}
         }
         if out.lane == Lane::Charge && verdict == Verdict::Success {
             self.limit.observe(elapsed_ms, in_flight, now_ms);
         }
-        if let Some(ticket) = out.ticket {
-            self.breaker.report(ticket, verdict, elapsed_ms, now_ms, jitter);
+        if let Some(breaker_permit) = out.breaker_permit {
+            self.breaker.report(breaker_permit, verdict, elapsed_ms, now_ms, jitter);
         }
     }
 
@@ -294,7 +290,7 @@ impl<W: Waiter> Limiter<W> {
 
     /// How many calls may be under way at present.
     pub fn limit_total(&self) -> usize {
-        self.limit.get() + self.settle_share()
+        self.limit.get() + self.background_share()
     }
 
     /// The moving average of how long calls of a lane take.
@@ -321,7 +317,7 @@ impl<W: Waiter> Limiter<W> {
         self.bounded(wait_ms, 0.0)
     }
 
-    fn places(&mut self, lane: Lane) -> &mut Places<W> {
+    fn lane_state(&mut self, lane: Lane) -> &mut LaneState<W> {
         match lane {
             Lane::Charge => &mut self.charge,
             Lane::Background => &mut self.background,
@@ -329,13 +325,13 @@ impl<W: Waiter> Limiter<W> {
     }
 
     /// The places that are for settling only.
-    fn settle_share(&self) -> usize {
-        (self.limit.get() / SETTLE_SHARE).clamp(1, self.config.background_concurrency_max.max(1))
+    fn background_share(&self) -> usize {
+        (self.limit.get() / BACKGROUND_SHARE).clamp(1, self.config.background_concurrency_max.max(1))
     }
 
-    fn has_place(&self, lane: Lane, now_ms: i64) -> bool {
+    fn has_permit(&self, lane: Lane, now_ms: i64) -> bool {
         let (charges, background) = (self.charge.in_flight, self.background.in_flight);
-        let (limit, share) = (self.limit.get(), self.settle_share());
+        let (limit, share) = (self.limit.get(), self.background_share());
         let room = charges + background < limit + share;
         match lane {
             Lane::Charge => charges < limit && room,
@@ -351,18 +347,18 @@ impl<W: Waiter> Limiter<W> {
     fn charges_come_first(&self, now_ms: i64) -> bool {
         self.breaker.state() == BreakerState::HalfOpen
             && self.config.breaker.probes_max > 1
-            && self.settle_probed.is_some_and(|(generation, _)| generation == self.breaker.generation())
+            && self.background_probed.is_some_and(|(generation, _)| generation == self.breaker.generation())
             && now_ms < self.charges_come_first_until_ms()
     }
 
     fn charges_come_first_until_ms(&self) -> i64 {
-        let probed_at_ms = self.settle_probed.map_or(i64::MIN, |(_, at_ms)| at_ms);
+        let probed_at_ms = self.background_probed.map_or(i64::MIN, |(_, at_ms)| at_ms);
         self.charge_asked_at_ms.max(probed_at_ms).saturating_add(self.config.breaker.probe_ms_max)
     }
 
     fn revoke(&mut self, now_ms: i64, jitter: f64, effects: &mut Vec<Effect<W>>) {
         let life_ms = self.config.permit_ms_max;
-        let too_long = |out: &Out| now_ms.saturating_sub(out.begun_ms) >= life_ms;
+        let too_long = |out: &InFlightCall| now_ms.saturating_sub(out.begun_ms) >= life_ms;
         let ids: Vec<u64> = self.out.iter().filter(|(_, out)| too_long(out)).map(|(id, _)| *id).collect();
         for id in ids {
             if let Some(out) = self.out.remove(&id) {
@@ -373,26 +369,26 @@ impl<W: Waiter> Limiter<W> {
     }
 
     fn expire(&mut self, lane: Lane, now_ms: i64, jitter: f64, effects: &mut Vec<Effect<W>>) {
-        if self.places(lane).queue.iter().all(|waiting| waiting.until_ms > now_ms) {
+        if self.lane_state(lane).queue.iter().all(|waiting| waiting.until_ms > now_ms) {
             return;
         }
-        let queue = std::mem::take(&mut self.places(lane).queue);
+        let queue = std::mem::take(&mut self.lane_state(lane).queue);
         let (expired, waiting) = queue.into_iter().partition::<VecDeque<_>, _>(|waiting| waiting.until_ms <= now_ms);
-        self.places(lane).queue = waiting;
+        self.lane_state(lane).queue = waiting;
         for gone in expired {
-            effects.push(self.defer(lane, gone.who, Reason::QueueTimeout, 0, now_ms, jitter));
+            effects.push(self.defer(lane, gone.who, RejectionReason::QueueTimeout, 0, now_ms, jitter));
         }
     }
 
     /// Admits callers from the head of the queue while there are places; turns them away when the breaker refuses.
     fn admit(&mut self, lane: Lane, now_ms: i64, jitter: f64, effects: &mut Vec<Effect<W>>) {
-        while let Some(until_ms) = self.places(lane).queue.front().map(|first| first.until_ms) {
+        while let Some(until_ms) = self.lane_state(lane).queue.front().map(|first| first.until_ms) {
             let refused = self.breaker.refusal(now_ms, jitter);
             if lane == Lane::Charge && refused.is_none() {
                 self.limit.begin(self.charge.in_flight, now_ms);
             }
             let stays = match refused {
-                None => !self.has_place(lane, now_ms),
+                None => !self.has_permit(lane, now_ms),
                 // No customer waits for a refund, so it may wait for the next probe, or for the end of this one.
                 Some(refused) => {
                     let trying = self.breaker.state() == BreakerState::HalfOpen;
@@ -402,32 +398,32 @@ impl<W: Waiter> Limiter<W> {
             if stays {
                 return;
             }
-            let Some(next) = self.places(lane).queue.pop_front() else { return };
+            let Some(next) = self.lane_state(lane).queue.pop_front() else { return };
             if next.who.is_gone() {
                 continue;
             }
             match refused.map_or_else(|| self.breaker.try_acquire(now_ms, jitter), Err) {
-                Ok(ticket) => effects.push(Effect::Admit(next.who, self.begin(lane, ticket, now_ms))),
+                Ok(breaker_permit) => effects.push(Effect::Admit(next.who, self.begin(lane, breaker_permit, now_ms))),
                 Err(refused) => {
                     let wait_ms = refused.retry_after_ms;
-                    effects.push(self.defer(lane, next.who, Reason::Breaker, wait_ms, now_ms, jitter));
+                    effects.push(self.defer(lane, next.who, RejectionReason::Breaker, wait_ms, now_ms, jitter));
                 }
             }
         }
     }
 
-    fn begin(&mut self, lane: Lane, ticket: BreakerPermit, now_ms: i64) -> Admitted {
+    fn begin(&mut self, lane: Lane, breaker_permit: BreakerPermit, now_ms: i64) -> Admitted {
         let expected_ms = self.latency(lane).expected_ms(self.oldest_ms(now_ms));
         let id = self.next_id;
         self.next_id += 1;
-        self.out.insert(id, Out { lane, ticket: Some(ticket), begun_ms: now_ms });
-        self.places(lane).in_flight += 1;
+        self.out.insert(id, InFlightCall { lane, breaker_permit: Some(breaker_permit), begun_ms: now_ms });
+        self.lane_state(lane).in_flight += 1;
         if lane == Lane::Background && self.breaker.state() == BreakerState::HalfOpen {
             let generation = self.breaker.generation();
-            self.settle_probed =
-                self.settle_probed.filter(|(known, _)| *known == generation).or(Some((generation, now_ms)));
+            self.background_probed =
+                self.background_probed.filter(|(known, _)| *known == generation).or(Some((generation, now_ms)));
         }
-        Admitted { id, lane, ticket, expected_ms }
+        Admitted { id, lane, breaker_permit, expected_ms }
     }
 
     /// How long the oldest call has been under way.
@@ -447,17 +443,25 @@ impl<W: Waiter> Limiter<W> {
     }
 
     /// Sends a caller away for at least `wait_ms`; a charge also until its turn comes after those turned away before.
-    fn defer(&mut self, lane: Lane, who: W, reason: Reason, wait_ms: i64, now_ms: i64, jitter: f64) -> Effect<W> {
+    fn defer(
+        &mut self,
+        lane: Lane,
+        who: W,
+        reason: RejectionReason,
+        wait_ms: i64,
+        now_ms: i64,
+        jitter: f64,
+    ) -> Effect<W> {
         let turn_ms = match lane {
             Lane::Charge => {
                 let service_ms = self.service_ms(now_ms);
                 // When the breaker lets calls pass again, nothing is queued before those who come back.
-                let ahead = if reason == Reason::Breaker { 0 } else { self.ahead() };
+                let ahead = if reason == RejectionReason::Breaker { 0 } else { self.ahead() };
                 self.queue.enqueue(ahead, self.limit.get(), service_ms, now_ms)
             }
             Lane::Background => 0,
         };
-        Effect::Defer(who, self.bounded(wait_ms.saturating_add(turn_ms), jitter), lane, reason)
+        Effect::Reject(who, self.bounded(wait_ms.saturating_add(turn_ms), jitter), lane, reason)
     }
 
     /// A time to come back after: lengthened by the jitter, within its bounds. A turn beyond the upper bound becomes a

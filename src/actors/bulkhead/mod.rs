@@ -17,6 +17,6 @@ mod window;
 
 pub use breaker::{BreakerState, Mode, Verdict};
 pub use config::{AdaptiveSettings, BreakerSettings, BulkheadSettings, InvalidBulkhead};
-pub use handle::{BulkheadHandle, Deferred, Permit};
+pub use handle::{BulkheadHandle, Permit, Rejected};
 pub use limiter::Lane;
 pub use status::BulkheadStatus;

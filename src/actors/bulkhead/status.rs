@@ -30,7 +30,6 @@ pub struct BulkheadStatus {
 
 impl BulkheadStatus {
     /// A bulkhead that has not been started, or that has come down.
-    #[must_use]
     pub const fn down() -> Self {
         Self {
             state: BreakerState::Closed,

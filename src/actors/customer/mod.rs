@@ -88,11 +88,11 @@ impl Entity for Customers {
         schema::customer::decode_state(body).map_err(|error| CodecError::Decode(error.to_string()))
     }
 
-    fn encode_answer(&self, answer: &Option<Customer>) -> Result<Bytes, CodecError> {
+    fn encode_reply(&self, answer: &Option<Customer>) -> Result<Bytes, CodecError> {
         codec::to_bytes(answer)
     }
 
-    fn decode_answer(&self, body: &[u8]) -> Result<Option<Customer>, CodecError> {
+    fn decode_reply(&self, body: &[u8]) -> Result<Option<Customer>, CodecError> {
         codec::from_bytes(body)
     }
 }

@@ -17,7 +17,7 @@ use crate::domain::BookingRef;
 use crate::domain::ids::PaymentNo;
 use crate::domain::money::Money;
 use crate::domain::payment::{Cancelled, Command, Outstanding, Payment, Rejection, Status};
-use crate::providers::{Charge, ChargeOutcome, Found, PaymentProvider, ProviderError, Refund};
+use crate::providers::{Charge, ChargeLookup, ChargeOutcome, PaymentProvider, ProviderError, Refund};
 use crate::store::journal::{Journal, Timer};
 use crate::store::schema;
 use crate::trace;
@@ -34,7 +34,7 @@ use tracing::Instrument as _;
 /// How long a message to a payment may take, in milliseconds.
 const ASK_MS: u64 = 5_000;
 /// When to ask again about a payment that is under way, in milliseconds.
-const UNDER_WAY_RETRY_MS: u64 = 2_000;
+const IN_FLIGHT_RETRY_MS: u64 = 2_000;
 /// How long a payment that was held up on its way to the bulkhead still waits there for a place.
 const ENTER_WAIT_MIN: Duration = Duration::from_millis(150);
 /// Refunds that should take longer than this are not waited for.
@@ -52,7 +52,7 @@ const REFUND_WAIT_FACTOR: u64 = 4;
 /// carried out without anybody asking again.
 const SETTLE_AFTER_MAX: Duration = Duration::from_secs(2);
 /// The pauses before the provider is asked again about a payment on which its record and ours disagree.
-const DISPUTED: Backoff = Backoff::new(60_000, 3_600_000);
+const MISMATCH_BACKOFF: Backoff = Backoff::new(60_000, 3_600_000);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Charged {
@@ -75,13 +75,12 @@ pub struct Cashier {
     in_flight: Arc<InFlightPayments>,
     deferred: Arc<DeferredPayments>,
     not_found_retries: Mutex<NotFoundRetries>,
-    disputes: Mutex<MismatchRetries>,
+    mismatches: Mutex<MismatchRetries>,
     pub(super) tasks: TaskTracker,
 }
 
 impl Cashier {
     /// A cashier for a provider whose calls are given up after `call_timeout`.
-    #[must_use]
     pub fn new(
         payments: ContextHandle<Payments>,
         journal: Arc<dyn Journal>,
@@ -92,7 +91,7 @@ impl Cashier {
     ) -> Arc<Self> {
         let (in_flight, tasks) = (InFlightPayments::new(Arc::clone(&deferred)), TaskTracker::new());
         let not_found_retries = Mutex::new(NotFoundRetries::new(call_timeout.min(SETTLE_AFTER_MAX)));
-        let disputes = Mutex::new(MismatchRetries::new(DISPUTED));
+        let mismatches = Mutex::new(MismatchRetries::new(MISMATCH_BACKOFF));
         Arc::new(Cashier {
             payments,
             journal,
@@ -102,7 +101,7 @@ impl Cashier {
             in_flight,
             deferred,
             not_found_retries,
-            disputes,
+            mismatches,
             tasks,
         })
     }
@@ -149,7 +148,7 @@ impl Cashier {
         wait: Duration,
     ) -> Result<Charged, ServiceError> {
         let payment_no = order.subject.reservation_no.payment();
-        let under_way = Charged::Deferred { retry_after_ms: UNDER_WAY_RETRY_MS };
+        let under_way = Charged::Deferred { retry_after_ms: IN_FLIGHT_RETRY_MS };
         self.deferred.note(&order);
         let hand = match self.in_flight.take(&payment_no, Work::Charge) {
             Ok(hand) => hand,
@@ -183,7 +182,7 @@ impl Cashier {
             Ok(Ok(Ok(charged))) => charged,
             Ok(Err(expected)) => {
                 let expected_ms = u64::try_from(expected.as_millis()).unwrap_or(u64::MAX);
-                Ok(Charged::Deferred { retry_after_ms: expected_ms.max(UNDER_WAY_RETRY_MS) })
+                Ok(Charged::Deferred { retry_after_ms: expected_ms.max(IN_FLIGHT_RETRY_MS) })
             }
             // The task panicked or takes longer: the settle timer or the task itself records the outcome.
             Ok(Ok(Err(_))) | Err(_) => Ok(under_way),
@@ -216,15 +215,15 @@ impl Cashier {
         enter_by: Instant,
         expects: oneshot::Sender<Duration>,
     ) -> Result<Charged, ServiceError> {
-        let charged = match self.bulkhead.enter(Lane::Charge, enter_by).instrument(trace::step("bulkhead: enter")).await
-        {
-            Ok(permit) => {
-                // It fails when the caller no longer waits, which is fine.
-                let _ = expects.send(permit.expected());
-                self.charge_in_flight(&hand.payment_no, order, permit).await
-            }
-            Err(deferred) => Ok(Charged::Deferred { retry_after_ms: deferred.retry_after_ms }),
-        };
+        let charged =
+            match self.bulkhead.acquire(Lane::Charge, enter_by).instrument(trace::span("bulkhead: enter")).await {
+                Ok(permit) => {
+                    // It fails when the caller no longer waits, which is fine.
+                    let _ = expects.send(permit.expected());
+                    self.charge_in_flight(&hand.payment_no, order, permit).await
+                }
+                Err(deferred) => Ok(Charged::Deferred { retry_after_ms: deferred.retry_after_ms }),
+            };
         match &charged {
             Ok(Charged::Deferred { retry_after_ms })
             | Err(ServiceError::Unavailable { retry_after_ms, .. } | ServiceError::Overloaded { retry_after_ms }) => {
@@ -250,12 +249,12 @@ impl Cashier {
             Ok(payment) => {
                 permit.done(Verdict::NotCalled);
                 let paid = payment.is_some_and(|payment| matches!(payment.status, Status::Approved { .. }));
-                let retry_after_ms = UNDER_WAY_RETRY_MS;
+                let retry_after_ms = IN_FLIGHT_RETRY_MS;
                 return Ok(if paid { Charged::Approved } else { Charged::Deferred { retry_after_ms } });
             }
-            Err(ServiceError::Payment(Rejection::PaymentUnderWay)) => {
+            Err(ServiceError::Payment(Rejection::PaymentInFlight)) => {
                 permit.done(Verdict::NotCalled);
-                return Ok(Charged::Deferred { retry_after_ms: UNDER_WAY_RETRY_MS });
+                return Ok(Charged::Deferred { retry_after_ms: IN_FLIGHT_RETRY_MS });
             }
             Err(error) => {
                 permit.done(Verdict::NotCalled);
@@ -331,7 +330,7 @@ impl Cashier {
             Ok(_) => Ok(charged),
             Err(error) => {
                 tracing::warn!(%payment_no, %error, "charge outcome not recorded, it will be looked up");
-                Ok(Charged::Deferred { retry_after_ms: UNDER_WAY_RETRY_MS })
+                Ok(Charged::Deferred { retry_after_ms: IN_FLIGHT_RETRY_MS })
             }
         }
     }
@@ -386,21 +385,21 @@ impl Cashier {
         let Ok(_hand) = self.in_flight.take(payment_no, Work::Settle) else {
             return Err(HandlerError::not_yet("the payment is in hand"));
         };
-        if let Some(wait) = lock(&self.disputes).left(payment_no, Instant::now()) {
-            return Err(disputed(wait));
+        if let Some(wait) = lock(&self.mismatches).left(payment_no, Instant::now()) {
+            return Err(mismatched(wait));
         }
         let payment = self.committed(payment_no).await.map_err(retry)?;
         let Some(payment) = payment else { return Ok(()) };
         let Some(outstanding) = payment.outstanding() else { return Ok(()) };
         let deadline = Instant::now() + self.call_timeout;
         let permit =
-            self.bulkhead.enter(Lane::Background, deadline).await.map_err(|_| retry("the provider is guarded"))?;
+            self.bulkhead.acquire(Lane::Background, deadline).await.map_err(|_| retry("the provider is guarded"))?;
         let news = match outstanding {
             Outstanding::Charge => self.look_up_outcome(payment_no, &payment, permit).await?,
             Outstanding::Refund(amount) => self.refund(payment_no, &payment, amount, permit).await?,
         };
         lock(&self.not_found_retries).forget(payment_no);
-        lock(&self.disputes).forget(payment_no);
+        lock(&self.mismatches).forget(payment_no);
         match self.send(payment_no, news).await {
             Ok(_) | Err(ServiceError::Payment(_)) => Ok(()),
             Err(error) => Err(retry(error)),
@@ -418,16 +417,16 @@ impl Cashier {
         permit.done(outcome_of(&answer));
         let attempt = payment.attempt;
         match answer.map_err(retry)? {
-            Found::Charged { amount, .. } if amount != payment.amount => {
+            ChargeLookup::Charged { amount, .. } if amount != payment.amount => {
                 let (charged, due) = (amount.amount(), payment.amount.amount());
                 tracing::error!(%payment_no, charged, due, "provider charged another amount, a person must see to it");
-                Err(self.dispute(payment_no))
+                Err(self.note_mismatch(payment_no))
             }
-            Found::Charged { provider_ref, .. } => {
+            ChargeLookup::Charged { provider_ref, .. } => {
                 Ok(Command::Approve { attempt, provider_ref: provider_ref.to_string() })
             }
-            Found::Declined { reason } => Ok(Command::Decline { attempt, reason: reason.to_string() }),
-            Found::NotFound => {
+            ChargeLookup::Declined { reason } => Ok(Command::Decline { attempt, reason: reason.to_string() }),
+            ChargeLookup::NotFound => {
                 let wait = lock(&self.not_found_retries).not_found(payment_no, asked_at, Instant::now());
                 let too_early = |wait| {
                     let reason = "the provider knows nothing of the charge so far".to_owned();
@@ -454,18 +453,18 @@ impl Cashier {
         let answer = self.calling("provider: refund", self.provider.refund(refund)).await;
         permit.done(outcome_of(&answer));
         match answer {
-            Ok(done) => Ok(Command::RefundDone { provider_ref: done.provider_ref.to_string() }),
+            Ok(done) => Ok(Command::RefundReceipt { provider_ref: done.provider_ref.to_string() }),
             Err(ProviderError::Refused(why)) => {
                 metrics::counter!("rentcar_refunds_rejected_total").increment(1);
                 tracing::error!(%payment_no, why, "refund rejected by the provider, a person must see to it");
-                Err(self.dispute(payment_no))
+                Err(self.note_mismatch(payment_no))
             }
             Err(error @ (ProviderError::NotDone(_) | ProviderError::Unknown(_))) => Err(retry(error)),
         }
     }
 
-    fn dispute(&self, payment_no: &PaymentNo) -> HandlerError {
-        disputed(lock(&self.disputes).note(payment_no, Instant::now()))
+    fn note_mismatch(&self, payment_no: &PaymentNo) -> HandlerError {
+        mismatched(lock(&self.mismatches).note(payment_no, Instant::now()))
     }
 
     async fn send(&self, payment_no: &PaymentNo, command: Command) -> Result<Option<Payment>, ServiceError> {
@@ -512,7 +511,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock()
 }
 
-fn disputed(wait: Duration) -> HandlerError {
+fn mismatched(wait: Duration) -> HandlerError {
     HandlerError::NotYet { reason: "the provider's books and ours disagree".to_owned(), wait }
 }
 

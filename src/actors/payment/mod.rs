@@ -37,7 +37,7 @@ impl Entity for Payments {
             Command::NotCharged { .. } => "not charged",
             Command::MarkUnknown { .. } => "lose sight",
             Command::Cancel { .. } => "cancel",
-            Command::RefundDone { .. } => "refund done",
+            Command::RefundReceipt { .. } => "refund done",
         }
     }
 
@@ -87,11 +87,11 @@ impl Entity for Payments {
         schema::payment::decode_state(body).map_err(|error| CodecError::Decode(error.to_string()))
     }
 
-    fn encode_answer(&self, answer: &Option<Payment>) -> Result<Bytes, CodecError> {
+    fn encode_reply(&self, answer: &Option<Payment>) -> Result<Bytes, CodecError> {
         codec::to_bytes(answer)
     }
 
-    fn decode_answer(&self, body: &[u8]) -> Result<Option<Payment>, CodecError> {
+    fn decode_reply(&self, body: &[u8]) -> Result<Option<Payment>, CodecError> {
         codec::from_bytes(body)
     }
 }
@@ -128,7 +128,7 @@ mod tests {
         let approve = |attempt| Command::Approve { attempt, provider_ref: "ch_1".to_owned() };
         let (lost, declined) =
             (Command::MarkUnknown { attempt: 1 }, Command::Decline { attempt: 1, reason: "no".to_owned() });
-        let refunded = Command::RefundDone { provider_ref: "re_1".to_owned() };
+        let refunded = Command::RefundReceipt { provider_ref: "re_1".to_owned() };
         let (since, stays, ends) = (|later| vec![Some(AT_MS + later)], Vec::new, || vec![None]);
         let again = [request.clone(), lost.clone(), declined, request.clone(), approve(2)];
         check(&again, &[since(0), stays(), ends(), since(3), ends()]);

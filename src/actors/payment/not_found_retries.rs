@@ -128,14 +128,14 @@ mod tests {
 
     #[test]
     fn a_dispute_is_left_alone_for_longer_each_time() {
-        let (mut disputes, start, a) =
+        let (mut mismatches, start, a) =
             (MismatchRetries::new(Backoff::new(60_000, 3_600_000)), Instant::now(), no("pay-a"));
-        assert_eq!(disputes.left(&a, start), None);
-        let first = disputes.note(&a, start);
-        assert!(first >= 45 * SECOND && disputes.left(&a, start) == Some(first));
-        assert_eq!(disputes.left(&a, start + first), None);
-        assert!(disputes.note(&a, start + first) >= 90 * SECOND);
-        disputes.forget(&a);
-        assert_eq!(disputes.left(&a, start), None);
+        assert_eq!(mismatches.left(&a, start), None);
+        let first = mismatches.note(&a, start);
+        assert!(first >= 45 * SECOND && mismatches.left(&a, start) == Some(first));
+        assert_eq!(mismatches.left(&a, start + first), None);
+        assert!(mismatches.note(&a, start + first) >= 90 * SECOND);
+        mismatches.forget(&a);
+        assert_eq!(mismatches.left(&a, start), None);
     }
 }

@@ -18,7 +18,8 @@ use crate::domain::money::Money;
 use crate::domain::payment::{Outstanding, Payment};
 use crate::domain::reconciliation::{Finding, Movement, ProviderMovements, compare};
 use crate::providers::{
-    Found, FoundRefund, Kind, LEDGER_PAGE_LEN_MAX, LedgerEntry, LedgerPage, PaymentProvider, ProviderError,
+    ChargeLookup, Kind, LEDGER_PAGE_LEN_MAX, LedgerPage, PaymentProvider, ProviderError, ProviderLedgerEntry,
+    RefundLookup,
 };
 use crate::store::journal::{Journal, ReadError};
 use crate::store::schema::payment::STATE_KIND;
@@ -47,7 +48,7 @@ pub enum ReconcileError {
     Running,
     /// The breaker keeps everybody from the provider.
     #[error("the payment provider is left alone at the moment, because it fails or is slow")]
-    Guarded,
+    BreakerOpen,
     #[error("the payments could not be compared in time")]
     TooLong,
     #[error("the provider's record has more than {MOVEMENTS_MAX} movements")]
@@ -102,7 +103,6 @@ pub struct Reconciler {
 
 impl Reconciler {
     /// A reconciler whose calls to the provider are given up after `call_timeout`.
-    #[must_use]
     pub fn new(
         journal: Arc<dyn Journal>,
         provider: Arc<dyn PaymentProvider>,
@@ -197,12 +197,12 @@ impl Reconciler {
     ) -> Result<ProviderMovements, ReconcileError> {
         let mut theirs = ProviderMovements::default();
         for (key, recorded) in by_key(&moved.charges, payment.map(Payment::charge_key)) {
-            if let Found::Charged { amount, .. } = self.ask(self.provider.look_up(&key)).await? {
+            if let ChargeLookup::Charged { amount, .. } = self.ask(self.provider.look_up(&key)).await? {
                 theirs.charges.extend(stood_by(&key, recorded, amount));
             }
         }
         for (key, recorded) in by_key(&moved.refunds, payment.map(Payment::refund_key)) {
-            if let FoundRefund::Refunded { amount, .. } = self.ask(self.provider.look_up_refund(&key)).await? {
+            if let RefundLookup::Refunded { amount, .. } = self.ask(self.provider.look_up_refund(&key)).await? {
                 theirs.refunds.extend(stood_by(&key, recorded, amount));
             }
         }
@@ -212,7 +212,7 @@ impl Reconciler {
     async fn ask<T>(&self, call: impl Future<Output = Result<T, ProviderError>>) -> Result<T, ReconcileError> {
         self.pause().await;
         if self.bulkhead.as_ref().is_some_and(BulkheadHandle::rejects_calls) {
-            return Err(ReconcileError::Guarded);
+            return Err(ReconcileError::BreakerOpen);
         }
         Ok(within(self.call_timeout, call).await?)
     }
@@ -315,7 +315,7 @@ impl Record {
         }
     }
 
-    fn take(&mut self, entry: LedgerEntry) -> Result<(), ReconcileError> {
+    fn take(&mut self, entry: ProviderLedgerEntry) -> Result<(), ReconcileError> {
         if self.len() >= u64::try_from(MOVEMENTS_MAX).unwrap_or(u64::MAX) {
             return Err(ReconcileError::TooMany);
         }

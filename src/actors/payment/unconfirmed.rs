@@ -17,7 +17,7 @@ use std::time::Duration;
 ///
 /// # Errors
 /// When the payment context is down, or the reservation cannot be read.
-pub async fn give_back(
+pub async fn refund_unconfirmed(
     cashier: &Arc<Cashier>,
     journal: &dyn Journal,
     subject: &BookingRef,

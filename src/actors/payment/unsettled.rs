@@ -56,7 +56,7 @@ impl Unsettled {
         self.since_ms = Some(self.since_ms.map_or(since_ms, |oldest_ms| oldest_ms.min(since_ms)));
     }
 
-    fn alarm(&self, what: &str, now_ms: i64) -> Option<String> {
+    fn overdue_detail(&self, what: &str, now_ms: i64) -> Option<String> {
         let since_ms = self.since_ms.filter(|_| self.overdue > 0)?;
         let seconds = now_ms.saturating_sub(since_ms).max(0) / 1_000;
         Some(format!("{} {what} for too long, the oldest for {seconds} s", self.overdue))
@@ -76,9 +76,9 @@ impl UnsettledCounts {
     /// Takes in a payment that is unsettled since then. An attempt that may still be under way is not unknown yet.
     fn note(&mut self, payment: &Payment, since_ms: i64, now_ms: i64, bounds: Bounds) {
         let age_ms = now_ms.saturating_sub(since_ms);
-        let overdue = age_ms > bounds.alarm_ms;
+        let overdue = age_ms > bounds.overdue_ms;
         let is_unknown = match &payment.status {
-            Status::Unknown | Status::Cancelled(Cancelled::InDoubt) => true,
+            Status::Unknown | Status::Cancelled(Cancelled::OutcomeUnknown) => true,
             Status::Requested
             | Status::NotCharged
             | Status::Declined { .. }
@@ -95,9 +95,9 @@ impl UnsettledCounts {
     }
 
     /// What has been unsettled for too long, in words; empty when nothing has.
-    pub fn alarm(&self, now_ms: i64) -> String {
-        let unknown = self.unknown.alarm("payments unknown", now_ms);
-        let words: Vec<_> = unknown.into_iter().chain(self.refunds.alarm("refunds owed", now_ms)).collect();
+    pub fn overdue_detail(&self, now_ms: i64) -> String {
+        let unknown = self.unknown.overdue_detail("payments unknown", now_ms);
+        let words: Vec<_> = unknown.into_iter().chain(self.refunds.overdue_detail("refunds owed", now_ms)).collect();
         words.join("; ")
     }
 
@@ -114,7 +114,7 @@ impl UnsettledCounts {
 struct Bounds {
     /// How long an attempt may be under way.
     call_ms: i64,
-    alarm_ms: i64,
+    overdue_ms: i64,
 }
 
 /// What the latest scan has found.
@@ -126,10 +126,9 @@ pub struct UnsettledMonitor {
 
 impl UnsettledMonitor {
     /// Before the first scan. A charge counts as under way for `call_timeout`.
-    #[must_use]
     pub fn new(settings: &UnsettledSettings, call_timeout: Duration) -> Arc<UnsettledMonitor> {
         let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        let bounds = Bounds { call_ms: ms(call_timeout), alarm_ms: ms(settings.overdue_after) };
+        let bounds = Bounds { call_ms: ms(call_timeout), overdue_ms: ms(settings.overdue_after) };
         Arc::new(UnsettledMonitor { bounds, seen: watch::Sender::new(UnsettledCounts::default()) })
     }
 
@@ -210,7 +209,7 @@ mod tests {
     use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
     use crate::domain::money::{Currency, Money};
 
-    const BOUNDS: Bounds = Bounds { call_ms: 10_000, alarm_ms: 300_000 };
+    const BOUNDS: Bounds = Bounds { call_ms: 10_000, overdue_ms: 300_000 };
     const NOW_MS: i64 = 1_800_000_000_000;
 
     fn payment(status: Status) -> Payment {
@@ -240,17 +239,17 @@ mod tests {
     fn an_attempt_is_unknown_when_it_is_said_so_or_can_be_under_way_no_longer() {
         check(&[(Status::Requested, 10_000)], [0; 4]);
         check(&[(Status::Requested, 10_001)], [1, 0, 0, 0]);
-        check(&[(Status::Unknown, 0), (Status::Cancelled(Cancelled::InDoubt), 0)], [2, 0, 0, 0]);
+        check(&[(Status::Unknown, 0), (Status::Cancelled(Cancelled::OutcomeUnknown), 0)], [2, 0, 0, 0]);
         check(&[(Status::NotCharged, 900_000), (Status::Cancelled(Cancelled::Uncharged), 900_000)], [0; 4]);
     }
 
     #[test]
     fn what_is_unsettled_for_longer_than_allowed_raises_the_alarm() {
-        assert_eq!(check(&[(Status::Unknown, 300_000), (owed(), 300_000)], [1, 1, 0, 0]).alarm(NOW_MS), "");
+        assert_eq!(check(&[(Status::Unknown, 300_000), (owed(), 300_000)], [1, 1, 0, 0]).overdue_detail(NOW_MS), "");
         let unsettled = check(&[(Status::Unknown, 5), (Status::Unknown, 412_000), (owed(), 300_001)], [2, 1, 1, 1]);
         assert_eq!(unsettled.unknown.since_ms, Some(NOW_MS - 412_000));
         let words = "1 payments unknown for too long, the oldest for 412 s; \
                      1 refunds owed for too long, the oldest for 300 s";
-        assert_eq!(unsettled.alarm(NOW_MS), words);
+        assert_eq!(unsettled.overdue_detail(NOW_MS), words);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// The priority of an ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
+pub enum AskOrigin {
     /// From outside the service; can be rejected.
     External,
     /// From the service itself, to finish work that it has begun; has a reserve of permits.
@@ -29,10 +29,10 @@ impl AdmissionLimit {
     }
 
     /// Takes a permit, to be returned with [`AdmissionLimit::release`].
-    pub(super) fn acquire(&self, class: Class) -> bool {
+    pub(super) fn acquire(&self, class: AskOrigin) -> bool {
         let max = match class {
-            Class::External => self.external_max,
-            Class::Internal => self.internal_max,
+            AskOrigin::External => self.external_max,
+            AskOrigin::Internal => self.internal_max,
         };
         // At the bound, adding first and taking back may reject one ask too many, but never admits one.
         if self.count.fetch_add(1, Ordering::Relaxed) < max {
@@ -78,12 +78,12 @@ pub(super) fn rejections_total(context: &'static str, scope: Scope) -> metrics::
 
 /// The gate of a shard, and the number of asks it ever admitted, which is the logical clock for idleness.
 #[derive(Debug)]
-pub(super) struct ShardGate {
+pub(super) struct ShardLimit {
     gate: AdmissionLimit,
     admitted: AtomicU64,
 }
 
-impl ShardGate {
+impl ShardLimit {
     pub(super) fn new(external_max: u32, reserve: u32) -> Self {
         Self { gate: AdmissionLimit::new(external_max, reserve), admitted: AtomicU64::new(0) }
     }
@@ -118,12 +118,16 @@ impl EntityLimit {
 /// The permits of one ask; dropping returns them.
 pub(super) struct Permit {
     context: Arc<AdmissionLimit>,
-    shard: Arc<ShardGate>,
+    shard: Arc<ShardLimit>,
     entity: Option<Arc<EntityLimit>>,
 }
 
 impl Permit {
-    pub(super) fn acquire(context: &Arc<AdmissionLimit>, shard: &Arc<ShardGate>, class: Class) -> Result<Self, Scope> {
+    pub(super) fn acquire(
+        context: &Arc<AdmissionLimit>,
+        shard: &Arc<ShardLimit>,
+        class: AskOrigin,
+    ) -> Result<Self, Scope> {
         if !context.acquire(class) {
             return Err(Scope::Context);
         }
@@ -135,7 +139,7 @@ impl Permit {
     }
 
     /// Takes the permit of an entity, in place of that of an earlier incarnation, and records the use.
-    pub(super) fn enter_entity(&mut self, entity: &Arc<EntityLimit>, class: Class) -> bool {
+    pub(super) fn acquire_entity(&mut self, entity: &Arc<EntityLimit>, class: AskOrigin) -> bool {
         if !entity.gate.acquire(class) {
             return false;
         }
@@ -165,13 +169,13 @@ mod tests {
     #[test]
     fn the_reserve_admits_the_service_itself_when_outsiders_are_turned_away() {
         let gate = AdmissionLimit::new(2, 1);
-        assert!(gate.acquire(Class::External) && gate.acquire(Class::External));
-        assert!(!gate.acquire(Class::External));
-        assert!(gate.acquire(Class::Internal));
-        assert!(!gate.acquire(Class::Internal));
+        assert!(gate.acquire(AskOrigin::External) && gate.acquire(AskOrigin::External));
+        assert!(!gate.acquire(AskOrigin::External));
+        assert!(gate.acquire(AskOrigin::Internal));
+        assert!(!gate.acquire(AskOrigin::Internal));
         gate.release();
-        assert!(!gate.acquire(Class::External), "the reserve is not for outsiders");
-        assert!(gate.acquire(Class::Internal));
+        assert!(!gate.acquire(AskOrigin::External), "the reserve is not for outsiders");
+        assert!(gate.acquire(AskOrigin::Internal));
         assert_eq!(gate.count(), 3);
     }
 }

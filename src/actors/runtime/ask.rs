@@ -1,7 +1,7 @@
 //! One ask and its one answer: the options of the caller, and both ends of the channel. An ask that is dropped anywhere
 //! answers itself, with an error that says whether anything can have been done.
 
-use super::admission::{Class, EntityLimit, Permit};
+use super::admission::{AskOrigin, EntityLimit, Permit};
 use super::cell::{ABANDONED, APPENDING, BEGUN, QUEUED, ResponseCell, Waiting};
 use super::entity::Entity;
 use crate::store::journal::{Cause, ShardId};
@@ -29,7 +29,7 @@ pub struct Ask {
     /// Work that has not begun by then is not begun, and the caller stops waiting.
     pub deadline: Instant,
     /// Internal asks have a reserve of permits.
-    pub class: Class,
+    pub class: AskOrigin,
     /// The event of another shard that led to the command; a repeat is not decided again.
     pub cause: Option<Cause>,
     /// With an id, a repeat gets the recorded answer.
@@ -39,12 +39,12 @@ pub struct Ask {
 impl Ask {
     /// An ask from outside, with a deadline `timeout` from now.
     pub fn external(timeout: Duration) -> Self {
-        Self { deadline: Instant::now() + timeout, class: Class::External, cause: None, command_id: None }
+        Self { deadline: Instant::now() + timeout, class: AskOrigin::External, cause: None, command_id: None }
     }
 
     /// An ask of the service itself, with a deadline `timeout` from now.
     pub fn internal(timeout: Duration) -> Self {
-        Self { class: Class::Internal, ..Self::external(timeout) }
+        Self { class: AskOrigin::Internal, ..Self::external(timeout) }
     }
 
     /// Sets the event that led to the command.
@@ -55,7 +55,7 @@ impl Ask {
 
     /// Sets the id of the command; its answer is recorded until `expires_ms`.
     #[must_use]
-    pub fn identified(self, id: impl Into<Arc<str>>, expires_ms: i64) -> Self {
+    pub fn with_command_id(self, id: impl Into<Arc<str>>, expires_ms: i64) -> Self {
         Self { command_id: Some(CommandId { id: id.into(), expires_ms }), ..self }
     }
 }
@@ -155,8 +155,8 @@ impl<E: Entity> Responder<E> {
         waiting: &Waiting<Outcome<E>>,
     ) -> (Self, ResponseFuture<'_, E>) {
         let cell = ResponseCell::new();
-        let port = Self { cell: Arc::clone(&cell), permit: Some(permit), retry_after_ms };
-        (port, ResponseFuture { cell, deadline, waiting, place: None })
+        let responder = Self { cell: Arc::clone(&cell), permit: Some(permit), retry_after_ms };
+        (responder, ResponseFuture { cell, deadline, waiting, place: None })
     }
 
     /// The permits, to add that of the entity.
@@ -205,30 +205,30 @@ impl<E: Entity> Drop for Responder<E> {
 }
 
 /// A command on its way to its entity.
-pub(super) struct Envelope<E: Entity> {
+pub(super) struct EntityMessage<E: Entity> {
     pub(super) command: E::Command,
     pub(super) ask: Ask,
-    pub(super) port: Responder<E>,
+    pub(super) responder: Responder<E>,
     /// The entity that it is for, once it is known to be live.
-    pub(super) slot: Option<Arc<Slot<E>>>,
+    pub(super) slot: Option<Arc<LiveEntity<E>>>,
     /// The caller's trace span.
     pub(super) span: Span,
 }
 
 /// A live entity: the actor that serves it now, and its gate.
-pub(super) struct Slot<E: Entity> {
+pub(super) struct LiveEntity<E: Entity> {
     pub(super) key: Arc<str>,
-    pub(super) actor: ActorRef<Envelope<E>>,
+    pub(super) actor: ActorRef<EntityMessage<E>>,
     pub(super) gate: Arc<EntityLimit>,
 }
 
-impl<E: Entity> Envelope<E> {
+impl<E: Entity> EntityMessage<E> {
     /// Begins the work; `None` when the deadline has passed or the caller has given up.
     pub(super) fn begin(self) -> Option<Self> {
         if Instant::now() >= self.ask.deadline {
-            self.port.answer(Err(AskError::Expired));
+            self.responder.answer(Err(AskError::Expired));
             return None;
         }
-        self.port.begin().then_some(self)
+        self.responder.begin().then_some(self)
     }
 }

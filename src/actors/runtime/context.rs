@@ -8,7 +8,7 @@ use super::limits::{ContextLimits, RestartLimits};
 use super::metric;
 use super::recurring::recurring_child;
 use super::router::ContextHandle;
-use super::shard::{Overdue, ShardActor, ShardSeed};
+use super::shard::{ShardActor, ShardSeed, StuckEntities};
 use super::shard_core::{Core, ShardMessage};
 use super::subscription::{Follower, FollowerSeed, Lag, Subscription};
 use super::supervisor::{ChildSpec, StatusBoard, SupervisorSpec};
@@ -69,7 +69,7 @@ impl<E: Entity> ContextPart<E> {
         let Self { core, spec } = self;
         let name = E::CONTEXT.0;
         let deadlines = recurring_child(name, "deadlines", "deadlines", Arc::new(Deadlines(Arc::clone(&core))));
-        let overdue = recurring_child(name, "overdue", "overdue", Arc::new(Overdue(Arc::clone(&core))));
+        let overdue = recurring_child(name, "overdue", "overdue", Arc::new(StuckEntities(Arc::clone(&core))));
         // The first to start and the last to stop.
         let mut children = vec![deadlines, overdue];
         children.extend((0..core.shards.len()).map(|number| shard(&core, &spec, number)));

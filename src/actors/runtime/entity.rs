@@ -126,13 +126,13 @@ pub trait Entity: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the answer cannot be encoded.
-    fn encode_answer(&self, answer: &Self::Reply) -> Result<Bytes, CodecError>;
+    fn encode_reply(&self, answer: &Self::Reply) -> Result<Bytes, CodecError>;
 
     /// The answer in a command record. If this fails, [`reply`](Self::reply) makes the answer again.
     ///
     /// # Errors
     /// When the bytes are not an answer.
-    fn decode_answer(&self, body: &[u8]) -> Result<Self::Reply, CodecError>;
+    fn decode_reply(&self, body: &[u8]) -> Result<Self::Reply, CodecError>;
 }
 
 /// A short digest for logs, since keys can name people.

@@ -1,7 +1,7 @@
 //! The actor of an entity: load, decide, evolve, append, reply, one command at a time. Has no rules of its own; its state
 //! changes only after the append is durable.
 
-use super::ask::{AskError, Envelope, Responder, Slot};
+use super::ask::{AskError, EntityMessage, LiveEntity, Responder};
 use super::clock::Clock;
 use super::document::StateDocument;
 use super::entity::{Derived, Entity, entity_hash};
@@ -74,7 +74,7 @@ impl<E: Entity> EntityActor<E> {
 pub(super) struct EntityState<E: Entity> {
     env: Arc<EntityEnv<E>>,
     /// The entity that the actor serves now; an idle entity may lose its actor to another one.
-    slot: Option<Arc<Slot<E>>>,
+    slot: Option<Arc<LiveEntity<E>>>,
     key: Arc<str>,
     /// Loaded at the first command, and again after a command that failed.
     document: Option<StateDocument<E>>,
@@ -88,7 +88,7 @@ impl<E: Entity> Drop for EntityState<E> {
 }
 
 impl<E: Entity> Actor for EntityActor<E> {
-    type Msg = Envelope<E>;
+    type Msg = EntityMessage<E>;
     type State = EntityState<E>;
     type Arguments = Arc<EntityEnv<E>>;
 
@@ -111,19 +111,19 @@ impl<E: Entity> Actor for EntityActor<E> {
         state.serve(envelope.slot.as_ref());
         if state.env.writer.has_failed() {
             // The state may be out of date: not even reads are answered.
-            envelope.port.unavailable();
+            envelope.responder.unavailable();
             return Ok(());
         }
         let name = state.env.entity.command_name(&envelope.command);
-        let span = trace::step_of(&envelope.span, || format!("{}: {name}", E::CONTEXT.0));
+        let span = trace::child_span(&envelope.span, || format!("{}: {name}", E::CONTEXT.0));
         state.carry_out(envelope, name).instrument(span).await
     }
 
     ignore_supervision!();
 }
 
-fn give_up<E: Entity>(key: &str, port: Responder<E>, failure: Failure) -> Result<(), ActorProcessingErr> {
-    port.unavailable();
+fn give_up<E: Entity>(key: &str, responder: Responder<E>, failure: Failure) -> Result<(), ActorProcessingErr> {
+    responder.unavailable();
     let context = E::CONTEXT.0;
     match failure {
         Failure::Journal(reason) => {
@@ -139,7 +139,7 @@ fn give_up<E: Entity>(key: &str, port: Responder<E>, failure: Failure) -> Result
 
 impl<E: Entity> EntityState<E> {
     /// Drops the state of the entity served before, if this is another one.
-    fn serve(&mut self, slot: Option<&Arc<Slot<E>>>) {
+    fn serve(&mut self, slot: Option<&Arc<LiveEntity<E>>>) {
         let Some(slot) = slot else { return };
         if !self.slot.as_ref().is_some_and(|known| Arc::ptr_eq(known, slot)) {
             (self.key, self.document) = (Arc::clone(&slot.key), None);
@@ -147,26 +147,26 @@ impl<E: Entity> EntityState<E> {
         }
     }
 
-    async fn carry_out(&mut self, envelope: Envelope<E>, name: &'static str) -> Result<(), ActorProcessingErr> {
+    async fn carry_out(&mut self, envelope: EntityMessage<E>, name: &'static str) -> Result<(), ActorProcessingErr> {
         let watch = &self.env.core.shards[usize::from(self.env.writer.shard().number)].watch;
         let under_way = watch.begin(Kind::Entity, name, &self.key);
         let step = match self.step(&envelope).await {
             Ok(step) => step,
-            Err(failure) => return give_up(&self.key, envelope.port, failure),
+            Err(failure) => return give_up(&self.key, envelope.responder, failure),
         };
         match step {
-            Step::Answer(outcome) => envelope.port.answer(Ok((outcome, None))),
+            Step::Answer(outcome) => envelope.responder.answer(Ok((outcome, None))),
             Step::Append(decision) => {
                 // From here on it waits for the journal, which has its own time limit.
                 under_way.becomes(Kind::Journal);
-                self.append(*decision, envelope.port).await;
+                self.append(*decision, envelope.responder).await;
             }
         }
         Ok(())
     }
 
     /// Everything before the append. Writes nothing.
-    async fn step(&mut self, envelope: &Envelope<E>) -> Result<Step<E>, Failure> {
+    async fn step(&mut self, envelope: &EntityMessage<E>) -> Result<Step<E>, Failure> {
         if self.document.is_none() {
             self.document = Some(self.load().await?);
         }
@@ -201,7 +201,7 @@ impl<E: Entity> EntityState<E> {
     }
 
     /// The answer to a repeated command, by its cause or its id.
-    async fn repeated(&self, envelope: &Envelope<E>) -> Result<Option<E::Reply>, Failure> {
+    async fn repeated(&self, envelope: &EntityMessage<E>) -> Result<Option<E::Reply>, Failure> {
         if let (Some(cause), Some(document)) = (&envelope.ask.cause, &self.document)
             && document.causes.covers(cause)
         {
@@ -210,7 +210,7 @@ impl<E: Entity> EntityState<E> {
         let Some(command) = &envelope.ask.command_id else { return Ok(None) };
         match self.env.journal.command(&command.id).await? {
             Some(record) if !record.has_expired(self.env.clock.now_ms()) => {
-                self.recorded_answer(&record, &envelope.command).map(Some)
+                self.recorded_reply(&record, &envelope.command).map(Some)
             }
             Some(_) | None => Ok(None),
         }
@@ -218,9 +218,9 @@ impl<E: Entity> EntityState<E> {
 
     /// The recorded answer. If another version of the program wrote it in another format, the answer is made again from the
     /// state, as for a command with a known cause.
-    fn recorded_answer(&self, record: &CommandRecord, command: &E::Command) -> Result<E::Reply, Failure> {
+    fn recorded_reply(&self, record: &CommandRecord, command: &E::Command) -> Result<E::Reply, Failure> {
         let entity = &self.env.entity;
-        match (entity.decode_answer(&record.answer), &self.document) {
+        match (entity.decode_reply(&record.answer), &self.document) {
             (Ok(answer), _) => Ok(answer),
             (Err(_), Some(document)) => Ok(entity.reply(&document.state, command, &[])),
             (Err(error), None) => Err(error.into()),
@@ -230,7 +230,7 @@ impl<E: Entity> EntityState<E> {
     fn decision(
         &self,
         mut document: StateDocument<E>,
-        envelope: &Envelope<E>,
+        envelope: &EntityMessage<E>,
         events: &[E::Event],
         now_ms: i64,
     ) -> Result<Decision<E>, Failure> {
@@ -254,28 +254,28 @@ impl<E: Entity> EntityState<E> {
         let command = match &envelope.ask.command_id {
             Some(id) => {
                 let (id, expires_ms) = (Arc::clone(&id.id), id.expires_ms);
-                Some(CommandRecord { id, answer: entity.encode_answer(&reply)?, expires_ms })
+                Some(CommandRecord { id, answer: entity.encode_reply(&reply)?, expires_ms })
             }
             None => None,
         };
         Ok(Decision { document, reply, draft: PendingAppend { events: stored, documents, index, timers, command } })
     }
 
-    async fn append(&mut self, decision: Decision<E>, port: Responder<E>) {
-        port.appending();
+    async fn append(&mut self, decision: Decision<E>, responder: Responder<E>) {
+        responder.appending();
         let writer = &self.env.writer;
         match writer.append(decision.draft).await {
             Ok(position) => {
                 self.document = Some(decision.document);
-                port.answer(Ok((Ok(decision.reply), Some((writer.shard(), position)))));
+                responder.answer(Ok((Ok(decision.reply), Some((writer.shard(), position)))));
             }
             Err(AppendError::Unknown(reason)) => {
                 tracing::error!(shard = %writer.shard(), %reason, "append outcome unknown");
-                port.answer(Err(AskError::Unknown));
+                responder.answer(Err(AskError::Unknown));
             }
             Err(error) => {
                 tracing::warn!(shard = %writer.shard(), %error, "append rejected");
-                port.unavailable();
+                responder.unavailable();
             }
         }
     }

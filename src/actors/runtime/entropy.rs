@@ -14,7 +14,6 @@ pub fn seed(seed: u64) {
 }
 
 /// A number in `[0, 1)`.
-#[must_use]
 pub fn random_unit() -> f64 {
     SEEDED.with_borrow_mut(|seeded| seeded.as_mut().map(StdRng::random)).unwrap_or_else(rand::random)
 }

@@ -47,7 +47,7 @@ mod watch;
 mod watchdog;
 mod writer;
 
-pub use admission::Class;
+pub use admission::AskOrigin;
 pub use ask::{Answer, Ask, AskError, CommandId};
 pub use backoff::Backoff;
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -2,7 +2,7 @@
 //! live are left to the shard's actor.
 
 use super::admission::{Permit, Scope, rejections_total};
-use super::ask::{Answer, Ask, AskError, Envelope, Responder};
+use super::ask::{Answer, Ask, AskError, EntityMessage, Responder};
 use super::entity::Entity;
 use super::shard_core::{Core, ShardMessage};
 use crate::store::journal::shard_of;
@@ -63,14 +63,14 @@ impl<E: Entity> ContextHandle<E> {
             AskError::Overloaded { retry_after_ms }
         };
         let class = ask.class;
-        let mut permit = Permit::acquire(&shard.context_gate, &shard.gate, class).map_err(overloaded)?;
+        let mut permit = Permit::acquire(&shard.context_limit, &shard.gate, class).map_err(overloaded)?;
         let (waiter, undelivered) = shard.look(|table| {
             let slot = table.get(key);
-            if slot.is_some_and(|slot| !permit.enter_entity(&slot.gate, class)) {
+            if slot.is_some_and(|slot| !permit.acquire_entity(&slot.gate, class)) {
                 return Err(overloaded(Scope::Entity));
             }
-            let (port, waiter) = Responder::new(permit, retry_after_ms, deadline, &shard.waiting);
-            let envelope = Envelope { command, ask, port, slot: slot.cloned(), span: trace::current() };
+            let (responder, waiter) = Responder::new(permit, retry_after_ms, deadline, &shard.waiting);
+            let envelope = EntityMessage { command, ask, responder, slot: slot.cloned(), span: trace::current() };
             let Some(slot) = slot else { return Ok((waiter, Some(envelope))) };
             match slot.actor.send_message(envelope) {
                 Err(MessagingErr::SendErr(envelope)) => Ok((waiter, Some(envelope))),

@@ -1,7 +1,7 @@
 //! Shared by the callers of a context and the actors of its shards; outlives the actors. Decides nothing.
 
-use super::admission::{AdmissionLimit, ShardGate};
-use super::ask::{Envelope, Outcome, Slot};
+use super::admission::{AdmissionLimit, ShardLimit};
+use super::ask::{EntityMessage, LiveEntity, Outcome};
 use super::cell::Waiting;
 use super::entity::Entity;
 use super::limits::ContextLimits;
@@ -19,7 +19,7 @@ use tokio::time::Instant;
 /// The messages of a shard's actor.
 pub(super) enum ShardMessage<E: Entity> {
     /// An ask for an entity that is not known to be live.
-    Route { key: Arc<str>, envelope: Envelope<E> },
+    Route { key: Arc<str>, envelope: EntityMessage<E> },
     /// The writer of this generation has failed.
     Failed { generation: u64, unknown: bool },
     /// Acquire the shard.
@@ -27,17 +27,17 @@ pub(super) enum ShardMessage<E: Entity> {
     /// Passivate idle entities and update gauges.
     Tick,
     /// Kill entities that are [overdue](ShardCore::overdue).
-    EndOverdue,
+    KillStuck,
     /// Drain until then, then stop.
     Close { until: Instant },
 }
 
-pub(super) type Table<E> = HashMap<Arc<str>, Arc<Slot<E>>>;
+pub(super) type Table<E> = HashMap<Arc<str>, Arc<LiveEntity<E>>>;
 
 pub(super) struct ShardCore<E: Entity> {
     pub(super) id: ShardId,
-    pub(super) context_gate: Arc<AdmissionLimit>,
-    pub(super) gate: Arc<ShardGate>,
+    pub(super) context_limit: Arc<AdmissionLimit>,
+    pub(super) gate: Arc<ShardLimit>,
     pub(super) waiting: Waiting<Outcome<E>>,
     pub(super) watch: Arc<Watch>,
     /// Whether the shard is owned and takes asks.
@@ -103,8 +103,8 @@ impl<E: Entity> Core<E> {
         let gate = Arc::new(AdmissionLimit::new(limits.in_flight_max, limits.internal_reserve));
         let shard = |number| ShardCore {
             id: ShardId { context: E::CONTEXT, number },
-            context_gate: Arc::clone(&gate),
-            gate: Arc::new(ShardGate::new(limits.shard_in_flight_max, limits.internal_reserve)),
+            context_limit: Arc::clone(&gate),
+            gate: Arc::new(ShardLimit::new(limits.shard_in_flight_max, limits.internal_reserve)),
             waiting: Waiting::default(),
             watch: Watch::new(
                 E::CONTEXT.0,

@@ -68,7 +68,7 @@ impl Control {
     /// When there is no such part, or the system has ended.
     pub async fn stop(&self, name: &str) -> Result<(), ControlError> {
         let name = name.to_owned();
-        self.tell(|done| SupervisorMessage::Hold { name, done }).await
+        self.tell(|done| SupervisorMessage::Stop { name, done }).await
     }
 
     /// Starts a part that is stopped or down.
@@ -77,7 +77,7 @@ impl Control {
     /// When there is no such part, or the system has ended.
     pub async fn start(&self, name: &str) -> Result<(), ControlError> {
         let name = name.to_owned();
-        self.tell(|done| SupervisorMessage::Resume { name, done }).await
+        self.tell(|done| SupervisorMessage::Restart { name, done }).await
     }
 
     async fn tell(

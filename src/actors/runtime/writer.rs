@@ -71,7 +71,7 @@ impl ShardWriter {
     pub(super) async fn append(&self, draft: PendingAppend) -> Result<u64, AppendError> {
         check(&draft)?;
         let count = draft.events.len() as u64;
-        let span = trace::step("journal: append");
+        let span = trace::span("journal: append");
         let (sent, expected) = {
             // The journal is called under the lock, so that appends have the order of their heads.
             let mut head = self.head();

@@ -4,7 +4,7 @@ use super::{Result, Service, ask, fresh_reservation_no};
 use crate::actors::api::{PaymentMeans, PaymentResult, ReservationView, ReserveRequest, ServiceError};
 use crate::actors::payment::cashier::Charged;
 use crate::actors::payment::order::Order;
-use crate::actors::payment::unconfirmed::give_back;
+use crate::actors::payment::unconfirmed::refund_unconfirmed;
 use crate::actors::reservation::Reply;
 use crate::domain::BookingRef;
 use crate::domain::cancellation::CancellationOutcome;
@@ -212,7 +212,7 @@ impl Service {
             Err(_) => return self.deferred(booking, super::RETRY_MS).await,
         };
         let (cashier, journal) = (&self.parts.cashier, &*self.parts.journal);
-        if let Err(error) = give_back(cashier, journal, &subject, price, self.internal_ask()).await {
+        if let Err(error) = refund_unconfirmed(cashier, journal, &subject, price, self.internal_ask()).await {
             tracing::warn!(reservation_no = %subject.reservation_no, %error, "refund left to the policy");
         }
         Err(refusal.into())
@@ -239,8 +239,8 @@ impl Service {
         booking.may_be_cancelled(self.now())?;
         let quote = booking.cancellation_quote(&self.settings.terms.cancellation, self.now());
         let view = self.view(booking).await?;
-        let settlement = CancellationOutcome::of(quote, view.payment.as_ref());
-        Ok((view, settlement))
+        let cancellation_outcome = CancellationOutcome::of(quote, view.payment.as_ref());
+        Ok((view, cancellation_outcome))
     }
 
     /// Cancels a reservation, its payment and its rental; a second time it stays as it is.

@@ -23,7 +23,7 @@ impl Service {
     ///
     /// # Errors
     /// When it has left the fleet, or the fleet is down.
-    pub async fn put_car(&self, car_no: CarNo, data: CarData) -> Result<CarView> {
+    pub async fn upsert_car(&self, car_no: CarNo, data: CarData) -> Result<CarView> {
         self.tell_ledger(car_no, fleet::Command::Put(data), "put").await
     }
 
@@ -40,7 +40,7 @@ impl Service {
         let car = ask(&self.parts.ledger, no, command, self.external_ask(step, no)).await?;
         let car = car.ok_or(fleet::Rejection::CarNotFound)?;
         // So that the car can be booked as soon as the caller knows of it; the policy does it otherwise.
-        let enrol = reservation::Command::PutCar(car_for_calendar(&car));
+        let enrol = reservation::Command::UpsertCar(car_for_calendar(&car));
         if let Err(error) = ask(&self.parts.calendars, no, enrol, self.internal_ask()).await {
             tracing::info!(%car_no, %error, "calendar will learn of the car later");
         }

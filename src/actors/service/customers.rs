@@ -2,7 +2,7 @@
 
 use super::reading::damaged;
 use super::{Result, Service, ask};
-use crate::actors::api::{CustomerView, Listing, PersonalData, ServiceError};
+use crate::actors::api::{CursorPage, CustomerView, PersonalData, ServiceError};
 use crate::actors::committed::committed;
 use crate::actors::customer::{Customers, seal};
 use crate::actors::views::VIEWS;
@@ -76,7 +76,7 @@ impl Service {
         let mut cursor: Option<String> = None;
         loop {
             let page = self.parts.views.reservations_of(customer_no, cursor.as_deref(), BOOKINGS_PER_READ)?;
-            let Listing { items, next_cursor } = page.map_err(damaged)?;
+            let CursorPage { items, next_cursor } = page.map_err(damaged)?;
             for reservation_no in items {
                 let view = self.reservation(&reservation_no).await?;
                 let unsettled = view.payment.as_ref().is_some_and(|payment| payment.outstanding().is_some());

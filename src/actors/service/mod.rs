@@ -47,7 +47,7 @@ const STEP_MS: u64 = 1_000;
 
 tokio::task_local! {
     /// The caller's name for the request under way, if it gave one: the same name never does anything twice.
-    pub static CALLER_KEY: Arc<str>;
+    pub static COMMAND_ID_PREFIX: Arc<str>;
 }
 
 /// What the answers depend on beside the state.
@@ -108,7 +108,6 @@ pub struct Service {
 
 impl Service {
     /// A service that has no system yet: see [`Service::attach`].
-    #[must_use]
     pub fn new(parts: Parts, settings: ServiceSettings) -> Arc<Service> {
         let serials = AtomicU64::new(parts.last_serial);
         let (numbers, pending_holds) = (NumberLocks::default(), Arc::default());
@@ -155,10 +154,11 @@ impl Service {
     /// the request if it has a name.
     fn external_ask(&self, step: &str, key: &str) -> Ask {
         let ask = Ask::external(self.settings.request_timeout);
-        match CALLER_KEY.try_with(Arc::clone) {
-            Ok(name) => {
-                ask.identified(format!("{name}/{step}/{key}"), self.parts.clock.now_ms().saturating_add(ANSWER_KEPT_MS))
-            }
+        match COMMAND_ID_PREFIX.try_with(Arc::clone) {
+            Ok(name) => ask.with_command_id(
+                format!("{name}/{step}/{key}"),
+                self.parts.clock.now_ms().saturating_add(ANSWER_KEPT_MS),
+            ),
             Err(_) => ask,
         }
     }

@@ -77,12 +77,12 @@ impl Service {
                 detail: component.detail,
             }));
         }
-        let alarm = self.unsettled().alarm(self.parts.clock.now_ms());
+        let overdue_detail = self.unsettled().overdue_detail(self.parts.clock.now_ms());
         // Payment with an alarm is still up: it goes on serving.
         if let Some(payment) = components.iter_mut().find(|component| component.name == schema::PAYMENT.0)
-            && !alarm.is_empty()
+            && !overdue_detail.is_empty()
         {
-            payment.detail = format!("{}; {alarm}", payment.detail);
+            payment.detail = format!("{}; {overdue_detail}", payment.detail);
         }
         components
     }

@@ -19,18 +19,18 @@ const LIST_FIFTHS: u32 = 4;
 const RETRY_MS_MIN: u64 = 1_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(super) enum ReadKind {
     /// A search by period.
     Search,
     /// A list or a page.
     List,
 }
 
-impl Reading {
+impl ReadKind {
     const fn name(self) -> &'static str {
         match self {
-            Reading::Search => "search",
-            Reading::List => "list",
+            ReadKind::Search => "search",
+            ReadKind::List => "list",
         }
     }
 }
@@ -46,14 +46,14 @@ pub(super) struct ReadLimiter {
 
 /// A turn, which ends when it is dropped.
 pub(super) struct ReadPermit<'a> {
-    lane: &'a ReadLimiter,
+    limiter: &'a ReadLimiter,
     begun: Instant,
     _permit: SemaphorePermit<'a>,
 }
 
 impl Drop for ReadPermit<'_> {
     fn drop(&mut self) {
-        self.lane.took(self.begun.elapsed());
+        self.limiter.took(self.begun.elapsed());
     }
 }
 
@@ -82,7 +82,7 @@ impl ReadLimiter {
 
     fn with_permits(permits_max: usize, wait_max: Duration) -> ReadLimiter {
         let (permits, waiting, usual_us) = (Semaphore::new(permits_max), AtomicUsize::new(0), AtomicU64::new(0));
-        for reading in [Reading::Search, Reading::List] {
+        for reading in [ReadKind::Search, ReadKind::List] {
             shed_total(reading).increment(0);
         }
         ReadLimiter { permits, permits_max, wait_max, waiting, usual_us }
@@ -92,7 +92,7 @@ impl ReadLimiter {
     ///
     /// # Errors
     /// `Overloaded` when it would not.
-    pub(super) fn check(&self, reading: Reading) -> Result<()> {
+    pub(super) fn check(&self, reading: ReadKind) -> Result<()> {
         let expected = self.expected();
         if expected <= self.bound(reading) { Ok(()) } else { Err(turned_away(reading, expected)) }
     }
@@ -101,7 +101,7 @@ impl ReadLimiter {
     ///
     /// # Errors
     /// `Overloaded` when it would take too long, at once if that can be foreseen.
-    pub(super) async fn enter(&self, reading: Reading) -> Result<ReadPermit<'_>> {
+    pub(super) async fn acquire(&self, reading: ReadKind) -> Result<ReadPermit<'_>> {
         self.check(reading)?;
         let waiting = Waiting::new(&self.waiting);
         let until = Instant::now() + self.bound(reading);
@@ -110,13 +110,13 @@ impl ReadLimiter {
             return Err(turned_away(reading, self.expected()));
         };
         drop(waiting);
-        Ok(ReadPermit { lane: self, begun: Instant::now(), _permit: permit })
+        Ok(ReadPermit { limiter: self, begun: Instant::now(), _permit: permit })
     }
 
-    fn bound(&self, reading: Reading) -> Duration {
+    fn bound(&self, reading: ReadKind) -> Duration {
         match reading {
-            Reading::Search => self.wait_max,
-            Reading::List => self.wait_max / 5 * LIST_FIFTHS,
+            ReadKind::Search => self.wait_max,
+            ReadKind::List => self.wait_max / 5 * LIST_FIFTHS,
         }
     }
 
@@ -134,11 +134,11 @@ impl ReadLimiter {
     }
 }
 
-fn shed_total(reading: Reading) -> metrics::Counter {
+fn shed_total(reading: ReadKind) -> metrics::Counter {
     metrics::counter!("rentcar_reads_shed_total", "read" => reading.name())
 }
 
-fn turned_away(reading: Reading, expected: Duration) -> ServiceError {
+fn turned_away(reading: ReadKind, expected: Duration) -> ServiceError {
     shed_total(reading).increment(1);
     let expected_ms = u64::try_from(expected.as_millis()).unwrap_or(u64::MAX);
     ServiceError::Overloaded { retry_after_ms: expected_ms.max(RETRY_MS_MIN) }
@@ -153,43 +153,43 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_would_wait_too_long_is_sent_away_at_once_and_lists_first() {
-        let lane = Arc::new(ReadLimiter::with_permits(1, SECOND));
-        lane.usual_us.store(100_000, Ordering::Relaxed);
-        let turn = lane.enter(Reading::Search).await.unwrap();
+        let limiter = Arc::new(ReadLimiter::with_permits(1, SECOND));
+        limiter.usual_us.store(100_000, Ordering::Relaxed);
+        let turn = limiter.acquire(ReadKind::Search).await.unwrap();
         let waiting: Vec<_> = (0..9)
             .map(|_| {
-                let lane = Arc::clone(&lane);
-                tokio::spawn(async move { lane.enter(Reading::Search).await.map(drop).is_ok() })
+                let limiter = Arc::clone(&limiter);
+                tokio::spawn(async move { limiter.acquire(ReadKind::Search).await.map(drop).is_ok() })
             })
             .collect();
         tokio::task::yield_now().await;
-        assert_eq!(lane.expected(), 9 * SECOND / 10);
-        assert!(matches!(lane.check(Reading::List), Err(ServiceError::Overloaded { .. })));
-        lane.check(Reading::Search).unwrap();
+        assert_eq!(limiter.expected(), 9 * SECOND / 10);
+        assert!(matches!(limiter.check(ReadKind::List), Err(ServiceError::Overloaded { .. })));
+        limiter.check(ReadKind::Search).unwrap();
         drop(turn);
         for waiting in waiting {
             assert!(waiting.await.unwrap(), "whoever waits has a turn");
         }
-        assert_eq!(lane.waiting.load(Ordering::Relaxed), 0);
+        assert_eq!(limiter.waiting.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_longer_than_the_bound_whatever_was_expected() {
-        let lane = ReadLimiter::with_permits(1, SECOND);
-        let _turn = lane.enter(Reading::List).await.unwrap();
+        let limiter = ReadLimiter::with_permits(1, SECOND);
+        let _turn = limiter.acquire(ReadKind::List).await.unwrap();
         let begun = Instant::now();
-        assert!(lane.enter(Reading::Search).await.is_err());
+        assert!(limiter.acquire(ReadKind::Search).await.is_err());
         assert!(begun.elapsed() >= SECOND && begun.elapsed() < 2 * SECOND);
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_usual_time_follows_what_readings_take() {
-        let lane = ReadLimiter::with_permits(2, SECOND);
+        let limiter = ReadLimiter::with_permits(2, SECOND);
         for _ in 0..200 {
-            let _turn = lane.enter(Reading::List).await.unwrap();
+            let _turn = limiter.acquire(ReadKind::List).await.unwrap();
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let usual_us = lane.usual_us.load(Ordering::Relaxed);
+        let usual_us = limiter.usual_us.load(Ordering::Relaxed);
         assert!((19_000..=21_500).contains(&usual_us), "{usual_us}");
     }
 }

@@ -1,10 +1,11 @@
 //! Reads. A thing is read by its number as committed, so that a writer always sees what it wrote; lists come from the
 //! read models, after waiting a moment for them to catch up. No read sends a message to an entity.
 
-use super::read_limiter::{ReadPermit, Reading};
+use super::read_limiter::{ReadKind, ReadPermit};
 use super::{Result, Service};
 use crate::actors::api::{
-    CarView, CustomerView, InvalidCursor, Listing, LiveEntry, MyPage, Numbered, Offer, ReservationView, ServiceError,
+    CarView, CursorPage, CustomerView, InvalidCursor, LiveEntry, MyPage, Offer, OffsetPage, ReservationView,
+    ServiceError,
 };
 use crate::actors::committed::{booking, committed};
 use crate::actors::customer::Customers;
@@ -140,10 +141,10 @@ impl Service {
     }
 
     /// Waits for the read models to have what is committed now, at most `view_freshness_wait` of the settings, and for a turn.
-    async fn read_models(&self, reading: Reading) -> Result<ReadPermit<'_>> {
+    async fn read_models(&self, reading: ReadKind) -> Result<ReadPermit<'_>> {
         self.read_limiter.check(reading)?;
         self.parts.views.catch_up(self.settings.view_freshness_wait).await;
-        self.read_limiter.enter(reading).await
+        self.read_limiter.acquire(reading).await
     }
 
     /// The cars after a number whose status is wanted. Which cars there are is read from the read models, and each of
@@ -156,8 +157,8 @@ impl Service {
         wanted: impl Fn(fleet::Status) -> bool,
         cursor: Option<&CarNo>,
         limit: usize,
-    ) -> Result<Listing<CarView>> {
-        let _turn = self.read_models(Reading::List).await?;
+    ) -> Result<CursorPage<CarView>> {
+        let _turn = self.read_models(ReadKind::List).await?;
         let mut items: Vec<CarView> = Vec::new();
         let mut after = cursor.cloned();
         let mut read = limit + 1;
@@ -170,10 +171,10 @@ impl Service {
             if items.len() > limit {
                 items.truncate(limit);
                 let next_cursor = items.last().map(|last| last.car_no.to_string());
-                return Ok(Listing { items, next_cursor });
+                return Ok(CursorPage { items, next_cursor });
             }
             if exhausted {
-                return Ok(Listing { items, next_cursor: None });
+                return Ok(CursorPage { items, next_cursor: None });
             }
             // If few of them are wanted, the next read is larger.
             read = (read * 2).min(CARS_PER_READ);
@@ -186,7 +187,7 @@ impl Service {
     /// # Errors
     /// When they cannot be read.
     pub async fn cars_numbered(&self, skip: u64, size: usize) -> Result<(Vec<CarView>, u64)> {
-        let _turn = self.read_models(Reading::List).await?;
+        let _turn = self.read_models(ReadKind::List).await?;
         let (numbers, total) = self.parts.views.cars_numbered(skip, size).await?;
         Ok((self.car_views(numbers).await?, total))
     }
@@ -210,8 +211,8 @@ impl Service {
         branch: Option<&str>,
         cursor: Option<&CarNo>,
         limit: usize,
-    ) -> Result<Cursored<Listing<Offer>>> {
-        let _turn = self.read_models(Reading::Search).await?;
+    ) -> Result<Cursored<CursorPage<Offer>>> {
+        let _turn = self.read_models(ReadKind::Search).await?;
         let free = self.parts.views.free_cars(&period, self.now(), car_class, branch, cursor, limit).await?;
         Ok(free.map(|free| {
             let offer = |FreeCar { car_no, model, car_class, branch, daily_rate }: FreeCar| {
@@ -219,7 +220,7 @@ impl Service {
                 let price = self.settings.terms.pricing.price(&period, daily_rate)?;
                 Some(Offer { car_no, model, car_class, branch, daily_rate, price })
             };
-            Listing { items: free.items.into_iter().filter_map(offer).collect(), next_cursor: free.next_cursor }
+            CursorPage { items: free.items.into_iter().filter_map(offer).collect(), next_cursor: free.next_cursor }
         }))
     }
 
@@ -247,30 +248,30 @@ impl Service {
         customer_no: &CustomerNo,
         cursor: Option<&str>,
         limit: usize,
-    ) -> Result<Cursored<Listing<ReservationView>>> {
-        let _turn = self.read_models(Reading::List).await?;
+    ) -> Result<Cursored<CursorPage<ReservationView>>> {
+        let _turn = self.read_models(ReadKind::List).await?;
         match self.parts.views.reservations_of(customer_no, cursor, limit)? {
             Err(invalid) => Ok(Err(invalid)),
-            Ok(page) => Ok(Ok(Listing { items: self.views(page.items).await?, next_cursor: page.next_cursor })),
+            Ok(page) => Ok(Ok(CursorPage { items: self.views(page.items).await?, next_cursor: page.next_cursor })),
         }
     }
 
     /// A page of a list of the legacy API.
-    async fn numbered(&self, list: List, skip: u64, size: usize) -> Result<Numbered<ReservationView>> {
-        let _turn = self.read_models(Reading::List).await?;
+    async fn numbered(&self, list: List, skip: u64, size: usize) -> Result<OffsetPage<ReservationView>> {
+        let _turn = self.read_models(ReadKind::List).await?;
         let (serials, total) = self.parts.views.serials(list, skip, size).await?;
         let mut items = Vec::with_capacity(serials.len());
         for serial in serials {
             items.push((serial, self.reservation_by_serial(serial).await?));
         }
-        Ok(Numbered { items, total })
+        Ok(OffsetPage { items, total })
     }
 
     /// All reservations, in the order in which they were made.
     ///
     /// # Errors
     /// When they cannot be read.
-    pub async fn reservations_numbered(&self, skip: u64, size: usize) -> Result<Numbered<ReservationView>> {
+    pub async fn reservations_numbered(&self, skip: u64, size: usize) -> Result<OffsetPage<ReservationView>> {
         self.numbered(List::Reservations, skip, size).await
     }
 
@@ -278,7 +279,7 @@ impl Service {
     ///
     /// # Errors
     /// When they cannot be read.
-    pub async fn payments_numbered(&self, skip: u64, size: usize) -> Result<Numbered<ReservationView>> {
+    pub async fn payments_numbered(&self, skip: u64, size: usize) -> Result<OffsetPage<ReservationView>> {
         self.numbered(List::Payments, skip, size).await
     }
 
@@ -286,7 +287,7 @@ impl Service {
     ///
     /// # Errors
     /// When they cannot be read.
-    pub async fn rentals_numbered(&self, skip: u64, size: usize) -> Result<Numbered<ReservationView>> {
+    pub async fn rentals_numbered(&self, skip: u64, size: usize) -> Result<OffsetPage<ReservationView>> {
         self.numbered(List::Rentals, skip, size).await
     }
 
@@ -313,7 +314,7 @@ impl Service {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Cursored<MyPage>> {
-        let _turn = self.read_models(Reading::List).await?;
+        let _turn = self.read_models(ReadKind::List).await?;
         // Read before the entries, so that an entry that comes between the two is told twice rather than never.
         let seen = self.parts.views.seen(customer_no)?;
         let (customer, erased) = self.person(customer_no, &seen).await?;

@@ -1,13 +1,13 @@
 //! The read models: My Page, the ledger, search by period, and the lists of the legacy API. They follow the
 //! journal, answer while every writer is down, and can be thrown away and rebuilt.
 
+mod availability;
 pub mod feed;
 mod projection;
 pub mod rebuild;
 mod rows;
 mod search;
 mod serials;
-mod slot;
 mod unpaid;
 
 pub use search::FreeCar;
@@ -152,7 +152,7 @@ impl Views {
         for shard in self.positions.keys().filter(|shard| shard.context != schema::FLEET) {
             // What is in the rows is committed, even before its head is published.
             let position = self.position(*shard).max(*self.journal.watch(*shard).borrow());
-            heads.note(EventPosition { context: rows::place_of_context(shard.context), shard: shard.number, position });
+            heads.note(EventPosition { context: rows::context_index(shard.context), shard: shard.number, position });
         }
         heads
     }
@@ -197,7 +197,7 @@ impl Views {
             yield_now().await;
         }
         scan.limit = size;
-        Ok((self.car_numbers(&scan)?, self.total(rows::place_of_context(schema::FLEET))?))
+        Ok((self.car_numbers(&scan)?, self.total(rows::context_index(schema::FLEET))?))
     }
 
     fn car_numbers(&self, scan: &Scan) -> Result<Vec<CarNo>, ReadError> {

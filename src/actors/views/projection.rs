@@ -2,12 +2,12 @@
 //! parallel, and every row is a function of those events alone, so that a rebuild gives the same bytes. A row that
 //! several events of a batch change is read, decoded and encoded once.
 
+use super::availability::Availability;
 use super::damaged;
 use super::feed::entry::{FeedRow, Kind};
 use super::feed::feed_time::FeedTime;
 use super::rows::{self, EventPosition};
-use super::serials::{Block, List};
-use super::slot::Availability;
+use super::serials::{List, SerialBitmap};
 use crate::domain::ids::{CarNo, CustomerNo};
 use crate::domain::spelling::to_nfc;
 use crate::domain::time::Timestamp;
@@ -27,15 +27,15 @@ pub struct Projection<'a> {
     context: u8,
     /// Rows that are written without having been read.
     new: Vec<RowWrite>,
-    slots: BTreeMap<CarNo, CarSlot>,
+    slots: BTreeMap<CarNo, CarAvailability>,
     unpaid: BTreeMap<Vec<u8>, Unpaid>,
-    blocks: BTreeMap<(List, Vec<u8>), Block>,
+    blocks: BTreeMap<(List, Vec<u8>), SerialBitmap>,
     summary: Summary,
     stored_summary: Summary,
     updates: Vec<FeedUpdate>,
 }
 
-struct CarSlot {
+struct CarAvailability {
     /// The key under which it is stored; `None` when it is not stored yet.
     stored_at: Option<Vec<u8>>,
     key: Vec<u8>,
@@ -84,7 +84,7 @@ impl Summary {
 
 impl<'a> Projection<'a> {
     pub fn new(store: &'a dyn ViewStore, shard: ShardId) -> Result<Self, ReadError> {
-        let context = rows::place_of_context(shard.context);
+        let context = rows::context_index(shard.context);
         let summary = store.get(rows::SHARDS, &rows::summary_key(context, shard.number))?;
         let summary = summary.map_or(Ok(Summary::default()), |bytes| Summary::from_bytes(&bytes))?;
         Ok(Projection {
@@ -104,7 +104,7 @@ impl<'a> Projection<'a> {
     pub fn into_writes(self) -> Result<(Vec<RowWrite>, Vec<FeedUpdate>), ReadError> {
         let mut writes = self.new;
         let mut write = |table, key, value| writes.push(RowWrite { table, key, value });
-        for (car_no, CarSlot { stored_at, key, slot, changed }) in self.slots {
+        for (car_no, CarAvailability { stored_at, key, slot, changed }) in self.slots {
             if !changed {
                 continue;
             }
@@ -169,23 +169,23 @@ impl<'a> Projection<'a> {
         }
         let Some(known) = self.slots.get_mut(&car_no) else { return Ok(()) };
         known.changed |= known.slot.apply(event);
-        if let reservation::Event::CarPut(car) = event {
+        if let reservation::Event::CarUpserted(car) = event {
             // In NFC, so that a search finds branch and class in any spelling.
             known.key = rows::slot_key(&to_nfc(&car.branch), &to_nfc(&car.car_class), &car_no);
         }
         Ok(())
     }
 
-    fn stored_slot(&self, car_no: &CarNo, event: &reservation::Event) -> Result<CarSlot, ReadError> {
+    fn stored_slot(&self, car_no: &CarNo, event: &reservation::Event) -> Result<CarAvailability, ReadError> {
         let stored_at = self.store.get(rows::SLOT_KEYS, car_no.as_str().as_bytes())?;
         let stored = stored_at.as_ref().map(|key| self.store.get(rows::SLOTS, key)).transpose()?.flatten();
         let slot = match (stored, event) {
             (Some(bytes), _) => Availability::from_bytes(&bytes).map_err(damaged)?,
-            (None, reservation::Event::CarPut(car)) => Availability::new(car),
+            (None, reservation::Event::CarUpserted(car)) => Availability::new(car),
             (None, _) => return Err(damaged("an event of a car that was never enrolled")),
         };
         let key = stored_at.clone().unwrap_or_default();
-        Ok(CarSlot { stored_at, key, slot, changed: false })
+        Ok(CarAvailability { stored_at, key, slot, changed: false })
     }
 
     fn reservation(
@@ -217,7 +217,7 @@ impl<'a> Projection<'a> {
             reservation::Event::PickedUp { .. } => of(Kind::PickedUp),
             reservation::Event::Completed { .. } => of(Kind::Completed),
             reservation::Event::NoShow { quote, .. } => FeedRow { amount: Some(quote.fee), ..of(Kind::NoShow) },
-            reservation::Event::CarPut(_)
+            reservation::Event::CarUpserted(_)
             | reservation::Event::Retired
             | reservation::Event::Blocked { .. }
             | reservation::Event::Unblocked { .. } => return Ok(()),
@@ -297,12 +297,12 @@ impl<'a> Projection<'a> {
 
     /// Adds a reservation to a list of the legacy API, unless it is in it.
     fn list(&mut self, list: List, subject: &BookingRef) -> Result<(), ReadError> {
-        let key = (list, Block::key(list, subject.serial, self.shard.number));
+        let key = (list, SerialBitmap::key(list, subject.serial, self.shard.number));
         let (mut block, changed) = match self.blocks.get(&key) {
             Some(block) => (*block, true),
             None => match self.store.get(rows::SERIALS, &key.1)? {
-                Some(bytes) => (Block::from_bytes(&bytes)?, false),
-                None => (Block::empty(), false),
+                Some(bytes) => (SerialBitmap::from_bytes(&bytes)?, false),
+                None => (SerialBitmap::empty(), false),
             },
         };
         let is_new = block.add(subject.serial);

@@ -36,12 +36,12 @@ pub struct EventPosition {
 }
 
 /// The index of a context in [`schema::ALL`].
-pub fn place_of_context(context: Context) -> u8 {
+pub fn context_index(context: Context) -> u8 {
     let place = schema::ALL.iter().position(|other| *other == context);
     place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX)
 }
 
-const PLACE_BYTES: usize = 11;
+const POSITION_BYTES: usize = 11;
 
 impl EventPosition {
     fn write(self, key: &mut Vec<u8>) {
@@ -52,7 +52,7 @@ impl EventPosition {
 
     /// The place that a key ends with.
     pub fn at_end_of(key: &[u8]) -> Option<EventPosition> {
-        let (_, place) = key.split_last_chunk::<PLACE_BYTES>()?;
+        let (_, place) = key.split_last_chunk::<POSITION_BYTES>()?;
         let (&context, rest) = place.split_first()?;
         let (shard, position) = rest.split_first_chunk::<2>()?;
         let position = position.try_into().ok()?;
@@ -83,14 +83,14 @@ pub fn context_prefix(customer_no: &CustomerNo, context: u8) -> Vec<u8> {
 }
 
 pub fn shard_prefix(customer_no: &CustomerNo, place: EventPosition) -> Vec<u8> {
-    let mut key = key_of(customer_no.as_str(), PLACE_BYTES);
+    let mut key = key_of(customer_no.as_str(), POSITION_BYTES);
     key.push(place.context);
     key.extend_from_slice(&place.shard.to_be_bytes());
     key
 }
 
 pub fn feed_key(customer_no: &CustomerNo, place: EventPosition) -> Vec<u8> {
-    let mut key = key_of(customer_no.as_str(), PLACE_BYTES);
+    let mut key = key_of(customer_no.as_str(), POSITION_BYTES);
     place.write(&mut key);
     key
 }

@@ -1,8 +1,8 @@
 //! Search by period: the cars that are free, in the order of branch, class and number.
 
-use super::slot::{self, Availability};
+use super::availability::{self, Availability};
 use super::{Views, car_no, damaged, rows};
-use crate::actors::api::{InvalidCursor, Listing};
+use crate::actors::api::{CursorPage, InvalidCursor};
 use crate::domain::ids::CarNo;
 use crate::domain::money::Money;
 use crate::domain::spelling::to_nfc;
@@ -36,7 +36,7 @@ impl Views {
         branch: Option<&str>,
         cursor: Option<&CarNo>,
         limit: usize,
-    ) -> Result<Result<Listing<FreeCar>, InvalidCursor>, ReadError> {
+    ) -> Result<Result<CursorPage<FreeCar>, InvalidCursor>, ReadError> {
         let (branch, car_class) = (branch.map(to_nfc), car_class.map(to_nfc));
         let (branch, car_class) = (branch.as_deref(), car_class.as_deref());
         // Keys begin with the branch: a search for a class without a branch scans the class in each branch in turn.
@@ -50,7 +50,7 @@ impl Views {
         let mut scan = Scan { prefix, after, reverse: false, limit: SLOTS_PER_READ.min(limit + 1) };
         if let Some(car_class) = class_everywhere {
             let first = if scan.after.is_some() { scan.after.clone() } else { self.first_slot(None)? };
-            let Some(first) = first else { return Ok(Ok(Listing { items: Vec::new(), next_cursor: None })) };
+            let Some(first) = first else { return Ok(Ok(CursorPage { items: Vec::new(), next_cursor: None })) };
             scan.prefix = rows::slot_prefix(parts(&first)?.0, Some(car_class));
         }
         let mut items: Vec<FreeCar> = Vec::new();
@@ -58,10 +58,12 @@ impl Views {
             let rows = self.store.scan(rows::SLOTS, &scan)?;
             let exhausted = rows.len() < scan.limit;
             for (key, value) in rows {
-                if slot::is_free(&value, period, now).ok_or_else(|| damaged("a slot's intervals are malformed"))? {
+                if availability::is_free(&value, period, now)
+                    .ok_or_else(|| damaged("a slot's intervals are malformed"))?
+                {
                     if items.len() == limit {
                         let next_cursor = items.last().map(|last| last.car_no.to_string());
-                        return Ok(Ok(Listing { items, next_cursor }));
+                        return Ok(Ok(CursorPage { items, next_cursor }));
                     }
                     items.push(free_car(&key, &value)?);
                 }
@@ -72,7 +74,7 @@ impl Views {
                 match class_everywhere.map(|car_class| self.next_branch(&scan.prefix, car_class)).transpose()?.flatten()
                 {
                     Some(prefix) => (scan.prefix, scan.after) = (prefix, None),
-                    None => return Ok(Ok(Listing { items, next_cursor: None })),
+                    None => return Ok(Ok(CursorPage { items, next_cursor: None })),
                 }
             }
             // A long search must not keep a worker thread to itself.

@@ -32,18 +32,18 @@ impl List {
     /// The context whose events make the list.
     fn context(self) -> u8 {
         match self {
-            List::Reservations => rows::place_of_context(crate::store::schema::RESERVATION),
-            List::Payments => rows::place_of_context(crate::store::schema::PAYMENT),
-            List::Rentals => rows::place_of_context(crate::store::schema::RENTAL),
+            List::Reservations => rows::context_index(crate::store::schema::RESERVATION),
+            List::Payments => rows::context_index(crate::store::schema::PAYMENT),
+            List::Rentals => rows::context_index(crate::store::schema::RENTAL),
         }
     }
 }
 
 /// A bitmap of the serials of a block, or of a shard's part of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Block([u8; BLOCK_BYTES]);
+pub struct SerialBitmap([u8; BLOCK_BYTES]);
 
-impl Block {
+impl SerialBitmap {
     /// The key of a serial's block in a list, as far as it comes from a shard.
     pub fn key(list: List, serial: u64, shard: u16) -> Vec<u8> {
         let mut key = Vec::with_capacity(11);
@@ -59,12 +59,12 @@ impl Block {
         number.ok_or_else(|| damaged("a block of serials without a number"))
     }
 
-    pub const fn empty() -> Block {
-        Block([0; BLOCK_BYTES])
+    pub const fn empty() -> SerialBitmap {
+        SerialBitmap([0; BLOCK_BYTES])
     }
 
-    pub fn from_bytes(bytes: &[u8]) -> Result<Block, ReadError> {
-        bytes.try_into().map(Block).map_err(|_| damaged("a block of serials of another length"))
+    pub fn from_bytes(bytes: &[u8]) -> Result<SerialBitmap, ReadError> {
+        bytes.try_into().map(SerialBitmap).map_err(|_| damaged("a block of serials of another length"))
     }
 
     pub fn to_bytes(self) -> Vec<u8> {
@@ -80,7 +80,7 @@ impl Block {
         is_new
     }
 
-    fn join(&mut self, other: Block) {
+    fn join(&mut self, other: SerialBitmap) {
         self.0.iter_mut().zip(other.0).for_each(|(byte, other)| *byte |= other);
     }
 
@@ -106,7 +106,7 @@ impl Page {
         self.serials.len() >= self.size
     }
 
-    fn take(&mut self, number: u64, block: &Block) {
+    fn take(&mut self, number: u64, block: &SerialBitmap) {
         let count = block.count();
         if self.skip >= count {
             self.skip -= count;
@@ -127,12 +127,12 @@ impl Views {
         let mut page = Page { skip: skip.min(SKIP_MAX), size, serials: Vec::new() };
         let mut scan = Scan { prefix: vec![list.byte()], limit: BLOCKS_PER_READ, ..Scan::default() };
         // The rows of a block's shards are next to each other.
-        let mut joined: Option<(u64, Block)> = None;
+        let mut joined: Option<(u64, SerialBitmap)> = None;
         while !page.is_full() {
             let rows = self.store.scan(SERIALS, &scan)?;
             let exhausted = rows.len() < scan.limit;
             for (key, value) in rows {
-                let (number, block) = (Block::number(&key)?, Block::from_bytes(&value)?);
+                let (number, block) = (SerialBitmap::number(&key)?, SerialBitmap::from_bytes(&value)?);
                 match &mut joined {
                     Some((same, joined)) if *same == number => joined.join(block),
                     other => {
@@ -169,12 +169,14 @@ mod tests {
     #[tokio::test]
     async fn pages_have_every_serial_once_in_order_whatever_shards_they_come_from() {
         let serials: Vec<u64> = (1..=3_000).filter(|serial| serial % 3 > 0).chain([u64::MAX / 2, u64::MAX]).collect();
-        let mut blocks: BTreeMap<Vec<u8>, Block> = BTreeMap::new();
+        let mut blocks: BTreeMap<Vec<u8>, SerialBitmap> = BTreeMap::new();
         for (index, serial) in (0_u16..).zip(&serials) {
-            let block = blocks.entry(Block::key(List::Payments, *serial, index % 300)).or_insert(Block::empty());
+            let block =
+                blocks.entry(SerialBitmap::key(List::Payments, *serial, index % 300)).or_insert(SerialBitmap::empty());
             assert!(block.add(*serial) && !block.add(*serial));
         }
-        let row = |(key, block): (Vec<u8>, Block)| RowWrite { table: SERIALS, key, value: Some(block.to_bytes()) };
+        let row =
+            |(key, block): (Vec<u8>, SerialBitmap)| RowWrite { table: SERIALS, key, value: Some(block.to_bytes()) };
         let store = Arc::new(MemoryViews::default());
         let views = Views::open(store.clone(), MemoryJournal::new(&[])).unwrap();
         let shard = ShardId { context: Context("payment"), number: 0 };

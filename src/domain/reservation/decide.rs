@@ -12,9 +12,9 @@ use crate::domain::time::{Period, Timestamp};
 /// The rule that the command would break.
 pub fn decide(state: &State, command: &Command, terms: &Terms, now: Timestamp) -> Result<Vec<Event>, Rejection> {
     match command {
-        Command::PutCar(car) => {
+        Command::UpsertCar(car) => {
             let known = state.car.as_ref().is_some_and(|known| known.revision >= car.revision);
-            Ok(if known { vec![] } else { vec![Event::CarPut(car.clone())] })
+            Ok(if known { vec![] } else { vec![Event::CarUpserted(car.clone())] })
         }
         Command::Retire => retire(state),
         Command::Block { block_no, block } => set_block(state, block_no, block, terms, now),

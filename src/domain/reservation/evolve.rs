@@ -9,7 +9,7 @@ use crate::domain::{BookingRef, CorruptHistory};
 /// When the event cannot have happened in this state.
 pub fn evolve(mut state: State, event: &Event) -> Result<State, CorruptHistory> {
     match event {
-        Event::CarPut(car) => state.car = Some(car.clone()),
+        Event::CarUpserted(car) => state.car = Some(car.clone()),
         Event::Retired => state.retired = true,
         Event::Blocked { block_no, block } => {
             state.blocks.insert(block_no.clone(), block.clone());

@@ -110,7 +110,6 @@ pub enum DayCounting {
 
 impl DayCounting {
     /// The days that a period is charged for, at least one.
-    #[must_use]
     pub fn days(self, period: &Period, pricing: &Pricing) -> u64 {
         match self {
             DayCounting::Hours => pricing.days(period),
@@ -119,7 +118,6 @@ impl DayCounting {
     }
 
     /// Whether a period lasts longer than so many days.
-    #[must_use]
     fn exceeds(self, period: &Period, days_max: i64) -> bool {
         match self {
             DayCounting::Hours => period.millis() > days_max.saturating_mul(DAY_MS),
@@ -132,7 +130,7 @@ impl DayCounting {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Take over what the fleet says of the car.
-    PutCar(Car),
+    UpsertCar(Car),
     /// Take the car out of service.
     Retire,
     /// Keep the car from being booked for a period.
@@ -199,7 +197,7 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The car became known, or changed.
-    CarPut(Car),
+    CarUpserted(Car),
     /// The car left the fleet.
     Retired,
     /// A block was set.
@@ -416,7 +414,7 @@ impl Event {
             | Event::PickedUp { subject, .. }
             | Event::Completed { subject, .. }
             | Event::NoShow { subject, .. } => Some(subject),
-            Event::CarPut(_) | Event::Retired | Event::Blocked { .. } | Event::Unblocked { .. } => None,
+            Event::CarUpserted(_) | Event::Retired | Event::Blocked { .. } | Event::Unblocked { .. } => None,
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::http::problem::Problem;
 use percent_encoding::percent_decode_str;
 
 /// The `Retry-After` of a request that met another attempt to pay, in milliseconds.
-const UNDER_WAY_RETRY_MS: u64 = 1_000;
+const IN_FLIGHT_RETRY_MS: u64 = 1_000;
 
 /// The last use of a label.
 #[derive(Debug)]
@@ -71,12 +71,12 @@ impl Legacy {
         outcome: Result<(ReservationView, PaymentResult), ServiceError>,
     ) -> Result<(ReservationView, PaymentResult), Problem> {
         match outcome {
-            Err(ServiceError::Payment(payment::Rejection::PaymentUnderWay)) => {
+            Err(ServiceError::Payment(payment::Rejection::PaymentInFlight)) => {
                 let view = self.service.reservation(number).await?;
                 let result = if is_paid(&view) {
                     PaymentResult::Approved
                 } else {
-                    PaymentResult::Deferred { retry_after_ms: UNDER_WAY_RETRY_MS }
+                    PaymentResult::Deferred { retry_after_ms: IN_FLIGHT_RETRY_MS }
                 };
                 Ok((view, result))
             }

@@ -26,7 +26,7 @@ use super::access::{Access, Priority, Route};
 use super::answer::Answer;
 use super::endpoint::{Call, Group, Outcome};
 use super::problem::retry_after_seconds;
-use crate::actors::api::{Numbered, PaymentMeans, PaymentResult, ReservationView};
+use crate::actors::api::{OffsetPage, PaymentMeans, PaymentResult, ReservationView};
 use crate::actors::service::Service;
 use hal::{Base, PageRequest, Resource};
 use jiff::tz::TimeZone;
@@ -156,7 +156,7 @@ impl Legacy {
         resource: Resource,
         asked: PageRequest,
         render: Render,
-        numbered: &Numbered<ReservationView>,
+        numbered: &OffsetPage<ReservationView>,
     ) -> Answer {
         let base = self.base(call);
         let row =

@@ -6,7 +6,9 @@ use super::SandboxError;
 use crate::domain::ids::ReservationNo;
 use crate::domain::money::Money;
 use crate::domain::time::Timestamp;
-use crate::providers::{Charge, ChargeOutcome, Found, FoundRefund, Kind, LedgerEntry, Refund, RefundDone};
+use crate::providers::{
+    Charge, ChargeLookup, ChargeOutcome, Kind, ProviderLedgerEntry, Refund, RefundLookup, RefundReceipt,
+};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -17,7 +19,7 @@ pub const PAGE_LEN_MAX: usize = 1000;
 /// A part of the ledger, oldest entry first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerSlice {
-    pub items: Vec<LedgerEntry>,
+    pub items: Vec<ProviderLedgerEntry>,
     /// Where the next page begins, if there is more now.
     pub next: Option<u64>,
 }
@@ -32,12 +34,12 @@ struct Charged {
 struct Refunded {
     charge_key: Arc<str>,
     amount: Money,
-    done: RefundDone,
+    done: RefundReceipt,
 }
 
 #[derive(Default)]
 pub struct Ledger {
-    entries: Vec<LedgerEntry>,
+    entries: Vec<ProviderLedgerEntry>,
     charges: HashMap<Arc<str>, Charged>,
     refunds: HashMap<Arc<str>, Refunded>,
     under_way: HashMap<(Kind, Arc<str>), usize>,
@@ -77,7 +79,7 @@ impl Ledger {
         let outcome = if declined {
             ChargeOutcome::Declined { reason: "card_declined".into() }
         } else {
-            let entry = self.enter(Kind::Charge, &charge.idempotency_key, &charge.reservation_no, charge.amount, at);
+            let entry = self.acquire(Kind::Charge, &charge.idempotency_key, &charge.reservation_no, charge.amount, at);
             ChargeOutcome::Approved { provider_ref: format!("ch_{entry}").into() }
         };
         let charged = Charged {
@@ -94,7 +96,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the key was used for another order.
-    pub fn refunded_before(&self, refund: &Refund) -> Result<Option<RefundDone>, SandboxError> {
+    pub fn refunded_before(&self, refund: &Refund) -> Result<Option<RefundReceipt>, SandboxError> {
         let Some(before) = self.refunds.get(&refund.idempotency_key) else { return Ok(None) };
         if before.amount != refund.amount || before.charge_key != refund.charge_key {
             return Err(SandboxError::KeyReused);
@@ -106,7 +108,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When there is no such charge, or not so much of it is left.
-    pub fn refund(&mut self, refund: &Refund, at: Timestamp) -> Result<RefundDone, SandboxError> {
+    pub fn refund(&mut self, refund: &Refund, at: Timestamp) -> Result<RefundReceipt, SandboxError> {
         let charged = self
             .charges
             .get_mut(&refund.charge_key)
@@ -118,8 +120,8 @@ impl Ledger {
             return Err(SandboxError::RefundAboveCharge);
         }
         charged.refunded = refunded;
-        let entry = self.enter(Kind::Refund, &refund.idempotency_key, &refund.reservation_no, refund.amount, at);
-        let done = RefundDone { provider_ref: format!("re_{entry}").into() };
+        let entry = self.acquire(Kind::Refund, &refund.idempotency_key, &refund.reservation_no, refund.amount, at);
+        let done = RefundReceipt { provider_ref: format!("re_{entry}").into() };
         let refunded =
             Refunded { charge_key: Arc::clone(&refund.charge_key), amount: refund.amount, done: done.clone() };
         self.refunds.insert(Arc::clone(&refund.idempotency_key), refunded);
@@ -130,14 +132,14 @@ impl Ledger {
     ///
     /// # Errors
     /// While nothing has happened and a call with the key is under way.
-    pub fn find(&self, key: &str) -> Result<Found, SandboxError> {
+    pub fn find(&self, key: &str) -> Result<ChargeLookup, SandboxError> {
         match self.charges.get(key) {
-            None => self.nothing_under_way(Kind::Charge, key).map(|()| Found::NotFound),
+            None => self.nothing_under_way(Kind::Charge, key).map(|()| ChargeLookup::NotFound),
             Some(charged) => Ok(match &charged.outcome {
                 ChargeOutcome::Approved { provider_ref } => {
-                    Found::Charged { provider_ref: Arc::clone(provider_ref), amount: charged.amount }
+                    ChargeLookup::Charged { provider_ref: Arc::clone(provider_ref), amount: charged.amount }
                 }
-                ChargeOutcome::Declined { reason } => Found::Declined { reason: Arc::clone(reason) },
+                ChargeOutcome::Declined { reason } => ChargeLookup::Declined { reason: Arc::clone(reason) },
             }),
         }
     }
@@ -146,10 +148,10 @@ impl Ledger {
     ///
     /// # Errors
     /// While nothing has happened and a call with the key is under way.
-    pub fn find_refund(&self, key: &str) -> Result<FoundRefund, SandboxError> {
+    pub fn find_refund(&self, key: &str) -> Result<RefundLookup, SandboxError> {
         match self.refunds.get(key) {
-            None => self.nothing_under_way(Kind::Refund, key).map(|()| FoundRefund::NotFound),
-            Some(refunded) => Ok(FoundRefund::Refunded {
+            None => self.nothing_under_way(Kind::Refund, key).map(|()| RefundLookup::NotFound),
+            Some(refunded) => Ok(RefundLookup::Refunded {
                 provider_ref: Arc::clone(&refunded.done.provider_ref),
                 amount: refunded.amount,
             }),
@@ -169,9 +171,9 @@ impl Ledger {
     }
 
     /// Appends an entry and returns its number, from 1 on.
-    fn enter(&mut self, kind: Kind, key: &Arc<str>, no: &ReservationNo, amount: Money, at: Timestamp) -> usize {
+    fn acquire(&mut self, kind: Kind, key: &Arc<str>, no: &ReservationNo, amount: Money, at: Timestamp) -> usize {
         let (idempotency_key, reservation_no) = (Arc::clone(key), no.clone());
-        self.entries.push(LedgerEntry { idempotency_key, reservation_no, kind, amount, at });
+        self.entries.push(ProviderLedgerEntry { idempotency_key, reservation_no, kind, amount, at });
         self.entries.len()
     }
 }

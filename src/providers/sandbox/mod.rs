@@ -9,21 +9,21 @@
 //! charges and refunds, not look-ups; `declineRate` charges; none of them reading its record. `failRate` does not
 //! apply to a key that has led to something, because a failure says that nothing happened.
 
-mod gate;
+mod concurrency_limit;
 mod ledger;
 mod settings;
 
-pub use gate::CALLS_MAX;
+pub use concurrency_limit::CALLS_MAX;
 pub use ledger::{LedgerSlice, PAGE_LEN_DEFAULT, PAGE_LEN_MAX};
 pub use settings::{CAPACITY_MAX, InvalidSettings, LATENCY_MS_MAX, Settings, SettingsPatch};
 
 use super::{
-    Charge, ChargeOutcome, Found, FoundRefund, Kind, LEDGER_PAGE_LEN_MAX, LedgerPage, PaymentProvider, ProviderError,
-    Refund, RefundDone,
+    Charge, ChargeLookup, ChargeOutcome, Kind, LEDGER_PAGE_LEN_MAX, LedgerPage, PaymentProvider, ProviderError, Refund,
+    RefundLookup, RefundReceipt,
 };
 use crate::domain::time::Timestamp;
+use concurrency_limit::{ConcurrencyLimit, ConcurrencyPermit};
 use futures_util::future::BoxFuture;
-use gate::{ConcurrencyLimit, Slot};
 use ledger::Ledger;
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
@@ -58,7 +58,6 @@ pub enum SandboxError {
 
 impl SandboxError {
     /// Its permanent code.
-    #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
             Self::Down => "provider_down",
@@ -124,13 +123,13 @@ impl Inner {
     }
 
     /// Waits for a place and then for the latency, following changes of the settings.
-    async fn serve(&self) -> Result<Slot, SandboxError> {
+    async fn serve(&self) -> Result<ConcurrencyPermit, SandboxError> {
         let mut settings = self.settings.subscribe();
         let mut down = self.settings.subscribe();
         let place = tokio::select! {
             biased;
             _ = down.wait_for(|settings| settings.down) => return Err(SandboxError::Down),
-            place = self.gate.enter() => place.ok_or(SandboxError::Busy)?,
+            place = self.gate.acquire() => place.ok_or(SandboxError::Busy)?,
         };
         let begun = Instant::now();
         loop {
@@ -164,7 +163,7 @@ impl Inner {
         if happens(settings.lose_answer_rate) { Err(SandboxError::AnswerLost) } else { Ok(outcome) }
     }
 
-    async fn refund(&self, refund: Refund) -> Result<RefundDone, SandboxError> {
+    async fn refund(&self, refund: Refund) -> Result<RefundReceipt, SandboxError> {
         let _place = self.serve().await?;
         let settings = *self.settings.borrow();
         let done = {
@@ -181,7 +180,6 @@ impl Inner {
 
 impl Sandbox {
     /// A provider that is well and has moved no money yet.
-    #[must_use]
     pub fn new() -> Self {
         let settings = watch::Sender::new(Settings::default());
         Self(Arc::new(Inner { settings, gate: ConcurrencyLimit::default(), ledger: Mutex::default() }))
@@ -222,18 +220,18 @@ impl Sandbox {
     }
 
     /// Goes on when the caller stops waiting.
-    pub async fn serve_refund(&self, refund: Refund) -> Result<RefundDone, SandboxError> {
+    pub async fn serve_refund(&self, refund: Refund) -> Result<RefundReceipt, SandboxError> {
         let call = self.0.under_way(Kind::Refund, &refund.idempotency_key);
         let task = tokio::spawn(async move { call.inner.refund(refund).await });
         task.await.unwrap_or(Err(SandboxError::AnswerLost))
     }
 
-    pub async fn serve_look_up(&self, key: &str) -> Result<Found, SandboxError> {
+    pub async fn serve_look_up(&self, key: &str) -> Result<ChargeLookup, SandboxError> {
         let _place = self.0.serve().await?;
         self.0.ledger().find(key)
     }
 
-    pub async fn serve_look_up_refund(&self, key: &str) -> Result<FoundRefund, SandboxError> {
+    pub async fn serve_look_up_refund(&self, key: &str) -> Result<RefundLookup, SandboxError> {
         let _place = self.0.serve().await?;
         self.0.ledger().find_refund(key)
     }
@@ -244,15 +242,15 @@ impl PaymentProvider for Sandbox {
         Box::pin(async move { Ok(self.serve_charge(charge).await?) })
     }
 
-    fn refund(&self, refund: Refund) -> BoxFuture<'_, Result<RefundDone, ProviderError>> {
+    fn refund(&self, refund: Refund) -> BoxFuture<'_, Result<RefundReceipt, ProviderError>> {
         Box::pin(async move { Ok(self.serve_refund(refund).await?) })
     }
 
-    fn look_up<'a>(&'a self, idempotency_key: &'a str) -> BoxFuture<'a, Result<Found, ProviderError>> {
+    fn look_up<'a>(&'a self, idempotency_key: &'a str) -> BoxFuture<'a, Result<ChargeLookup, ProviderError>> {
         Box::pin(async move { Ok(self.serve_look_up(idempotency_key).await?) })
     }
 
-    fn look_up_refund<'a>(&'a self, idempotency_key: &'a str) -> BoxFuture<'a, Result<FoundRefund, ProviderError>> {
+    fn look_up_refund<'a>(&'a self, idempotency_key: &'a str) -> BoxFuture<'a, Result<RefundLookup, ProviderError>> {
         Box::pin(async move { Ok(self.serve_look_up_refund(idempotency_key).await?) })
     }
 

@@ -94,7 +94,6 @@ pub struct MemoryJournal {
 
 impl MemoryJournal {
     /// `shards` are the contexts with their shard counts.
-    #[must_use]
     pub fn new(shards: &[(Context, u16)]) -> Arc<Self> {
         let all = shards.iter().flat_map(|&(context, count)| (0..count).map(move |number| ShardId { context, number }));
         let empty = |id| (id, Shard { state: Mutex::default(), head: watch::Sender::new(0) });

@@ -2,7 +2,7 @@
 //! come last: it may have another schema version, which ends the check. A violation must never occur; a note is work that
 //! the policies or the provider still have to do.
 
-use super::aggregate::{Calendar, Car, Payment, Rental};
+use super::replayed_entity::{Calendar, Car, Payment, Rental};
 use super::{Replay, Stop};
 use crate::domain::ids::{CarNo, ReservationNo};
 use crate::domain::invariants::{self as must, Violation};

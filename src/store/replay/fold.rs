@@ -1,6 +1,6 @@
 //! Replays one shard and compares the result with the state documents.
 
-use super::aggregate::Aggregate;
+use super::replayed_entity::ReplayedEntity;
 use super::{Progress, Replay};
 use crate::domain::invariants::Violation;
 use crate::store::document::{Causes, StateDocument};
@@ -22,7 +22,7 @@ pub(super) type Entities<S> = BTreeMap<Arc<str>, Entry<S>>;
 
 /// Folds the events of a shard. An entity with a corrupt history is reported and left out; `seen` gets every event with the
 /// state after it.
-pub(super) async fn fold<A: Aggregate>(
+pub(super) async fn fold<A: ReplayedEntity>(
     walk: &mut Replay<'_>,
     shard: ShardId,
     mut seen: impl FnMut(&A::State, &A::Event),
@@ -66,7 +66,7 @@ pub(super) async fn fold<A: Aggregate>(
     Ok(entities)
 }
 
-fn step<A: Aggregate>(
+fn step<A: ReplayedEntity>(
     entry: Option<Entry<A::State>>,
     recorded: &CommittedEvent,
     shard_count: u16,
@@ -84,7 +84,7 @@ fn step<A: Aggregate>(
 }
 
 /// Compares the state documents with the replay if they have this program's schema version; returns how many there are.
-pub(super) async fn compare<A: Aggregate>(
+pub(super) async fn compare<A: ReplayedEntity>(
     walk: &mut Replay<'_>,
     entities: &Entities<A::State>,
 ) -> Result<u64, ReadError> {
@@ -104,7 +104,7 @@ pub(super) async fn compare<A: Aggregate>(
     Ok(present)
 }
 
-fn same<A: Aggregate>(entry: &Entry<A::State>, body: &[u8]) -> Result<(), String> {
+fn same<A: ReplayedEntity>(entry: &Entry<A::State>, body: &[u8]) -> Result<(), String> {
     let document = StateDocument::decode(body).map_err(|error| error.to_string())?;
     let state = A::decode_state(document.state).map_err(|error| error.to_string())?;
     if state != entry.state {

@@ -7,9 +7,9 @@
 //! derived data of their context.
 
 mod across;
-mod aggregate;
 mod fold;
 mod orphans;
+mod replayed_entity;
 mod spellings;
 
 use super::document::StateDocument;
@@ -18,7 +18,7 @@ use super::schema;
 use super::stored_schema::{StoredSchema, stored_schemas};
 use crate::domain::invariants::Violation;
 use crate::domain::reservation::Booking;
-use aggregate::{Aggregate, Calendar, Car, Customer, Payment, Rental};
+use replayed_entity::{Calendar, Car, Customer, Payment, Rental, ReplayedEntity};
 use spellings::Spellings;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
@@ -166,7 +166,7 @@ impl Replay<'_> {
     }
 
     /// The stored state of an entity of any context. An unreadable one is reported by its own context.
-    async fn state<A: Aggregate>(&mut self, key: &str) -> Result<A::State, Stop> {
+    async fn state<A: ReplayedEntity>(&mut self, key: &str) -> Result<A::State, Stop> {
         if !self.knows(A::STATE_KIND) {
             return Err(Stop::OtherSchema);
         }
@@ -183,7 +183,7 @@ impl Replay<'_> {
     }
 
     /// Reads the timers of a shard and checks that each belongs to an entity of it.
-    async fn list_timers<A: Aggregate>(&mut self, shard: ShardId) -> Result<(), ReadError> {
+    async fn list_timers<A: ReplayedEntity>(&mut self, shard: ShardId) -> Result<(), ReadError> {
         self.timers = None;
         if !self.is_current(A::CONTEXT) {
             return Ok(());
@@ -218,7 +218,7 @@ impl Replay<'_> {
     }
 
     /// Checks one context. `latest` collects the reservations of a shard from its events.
-    async fn context<A: Aggregate>(
+    async fn context<A: ReplayedEntity>(
         &mut self,
         mut latest: impl FnMut(&mut Bookings, &A::State, &A::Event),
     ) -> Result<(), ReadError> {

@@ -1,7 +1,7 @@
 //! Orphaned documents: no event accounts for them. Documents are counted first; only when there are too many are the keys
 //! of all entities collected to name the orphans.
 
-use super::aggregate::{Aggregate, Calendar, Customer};
+use super::replayed_entity::{Calendar, Customer, ReplayedEntity};
 use super::{Bookings, Replay, as_far_as_possible};
 use crate::domain::invariants::Violation;
 use crate::domain::reservation::Booking;

@@ -70,7 +70,6 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
 }
 
 /// Encrypted data stays encrypted, as hexadecimal digits.
-#[must_use]
 pub fn json(event: &Event) -> Value {
     match event {
         Event::Registered { sealed, at, key: _ } => {

@@ -130,7 +130,6 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
     })
 }
 
-#[must_use]
 pub fn json(event: &Event) -> Value {
     match event {
         Event::Registered(data) | Event::Amended(data) => json!({

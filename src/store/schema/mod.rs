@@ -67,7 +67,6 @@ pub const DOCUMENT_KINDS: [DocumentKind; 6] = [
 pub const SERIAL_INDEX: &str = "reservation-serial";
 
 /// A serial as the key of [`SERIAL_INDEX`]: 20 digits, so that the order of keys is the order of serials.
-#[must_use]
 pub fn serial_key(serial: u64) -> String {
     format!("{serial:020}")
 }
@@ -86,7 +85,6 @@ fn interned(tag: &'static str) -> Arc<str> {
 
 /// A readable rendering of an event of any context: camelCase members, instants as RFC 3339, money as amount and
 /// currency. `None` when the tag is unknown or the body does not match it.
-#[must_use]
 pub fn to_json(tag: &str, payload: &[u8]) -> Option<serde_json::Value> {
     match tag.split_once('.')?.0 {
         "reservation" => reservation::decode(tag, payload).ok().map(|event| reservation::json(&event)),

@@ -14,13 +14,13 @@ const REQUESTED_V1: &str = "payment.requested.v1";
 const APPROVED_V1: &str = "payment.approved.v1";
 const DECLINED_V1: &str = "payment.declined.v1";
 const NOT_CHARGED_V1: &str = "payment.not_charged.v1";
-const SIGHT_LOST_V1: &str = "payment.sight_lost.v1";
+const OUTCOME_UNKNOWN_V1: &str = "payment.sight_lost.v1";
 const CANCELLED_V1: &str = "payment.cancelled.v1";
 const REFUNDED_V1: &str = "payment.refunded.v1";
 
 /// Every tag of this context, old versions included.
 pub const TAGS: &[&str] =
-    &[REQUESTED_V1, APPROVED_V1, DECLINED_V1, NOT_CHARGED_V1, SIGHT_LOST_V1, CANCELLED_V1, REFUNDED_V1];
+    &[REQUESTED_V1, APPROVED_V1, DECLINED_V1, NOT_CHARGED_V1, OUTCOME_UNKNOWN_V1, CANCELLED_V1, REFUNDED_V1];
 
 /// The kind of the state documents; their key is the payment's number.
 pub const STATE_KIND: &str = "payment";
@@ -94,7 +94,7 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
             write(NOT_CHARGED_V1, &AttemptV1 { subject: subject.into(), attempt: *attempt })
         }
         Event::OutcomeUnknown { subject, attempt } => {
-            write(SIGHT_LOST_V1, &AttemptV1 { subject: subject.into(), attempt: *attempt })
+            write(OUTCOME_UNKNOWN_V1, &AttemptV1 { subject: subject.into(), attempt: *attempt })
         }
         Event::Cancelled { subject, amount, refund } => {
             write(CANCELLED_V1, &CancelledV1 { subject: subject.into(), amount: amount.into(), refund: refund.into() })
@@ -129,7 +129,7 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
             let AttemptV1 { subject, attempt } = read(payload)?;
             Event::NotCharged { subject: subject.subject()?, attempt }
         }
-        SIGHT_LOST_V1 => {
+        OUTCOME_UNKNOWN_V1 => {
             let AttemptV1 { subject, attempt } = read(payload)?;
             Event::OutcomeUnknown { subject: subject.subject()?, attempt }
         }
@@ -146,7 +146,6 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
     })
 }
 
-#[must_use]
 pub fn json(event: &Event) -> Value {
     let more = match event {
         Event::Requested { amount, attempt, .. } => json!({ "amount": json_money(amount), "attempt": attempt }),

@@ -66,7 +66,6 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
     }
 }
 
-#[must_use]
 pub fn json(event: &Event) -> Value {
     let more = match event {
         Event::Rented { period, .. } => {

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-const ENROLLED_V1: &str = "reservation.enrolled.v1";
+const CAR_UPSERTED_V1: &str = "reservation.enrolled.v1";
 const RETIRED_V1: &str = "reservation.retired.v1";
 const BLOCKED_V1: &str = "reservation.blocked.v1";
 const UNBLOCKED_V1: &str = "reservation.unblocked.v1";
@@ -28,7 +28,7 @@ const NO_SHOW_V1: &str = "reservation.no_show.v1";
 
 /// Every tag of this context, old versions included.
 pub const TAGS: &[&str] = &[
-    ENROLLED_V1,
+    CAR_UPSERTED_V1,
     RETIRED_V1,
     BLOCKED_V1,
     UNBLOCKED_V1,
@@ -51,7 +51,7 @@ pub const STATE_SCHEMA: u16 = 2;
 pub const RESERVATION_SCHEMA: u16 = 1;
 
 #[derive(Serialize, Deserialize)]
-struct CarPutV1<'a> {
+struct CarUpsertedV1<'a> {
     revision: u64,
     model: Text<'a>,
     car_class: Text<'a>,
@@ -86,9 +86,9 @@ struct QuotedV1<'a> {
 /// Encodes in the newest version.
 pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
     match event {
-        Event::CarPut(car) => write(
-            ENROLLED_V1,
-            &CarPutV1 {
+        Event::CarUpserted(car) => write(
+            CAR_UPSERTED_V1,
+            &CarUpsertedV1 {
                 revision: car.revision,
                 model: (&car.model).into(),
                 car_class: (&car.car_class).into(),
@@ -128,7 +128,7 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
     let step = || read::<StepV1>(payload)?.parts();
     let quoted = || read::<QuotedV1>(payload)?.parts();
     match tag {
-        ENROLLED_V1 => read::<CarPutV1>(payload)?.event(),
+        CAR_UPSERTED_V1 => read::<CarUpsertedV1>(payload)?.event(),
         RETIRED_V1 => read::<RetiredV1>(payload).map(|RetiredV1 {}| Event::Retired),
         BLOCKED_V1 => {
             let (block_no, block) = read::<BlockedV1>(payload)?.parts()?;
@@ -149,9 +149,9 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
     }
 }
 
-impl CarPutV1<'_> {
+impl CarUpsertedV1<'_> {
     fn event(self) -> Result<Event, CodecError> {
-        Ok(Event::CarPut(Car {
+        Ok(Event::CarUpserted(Car {
             revision: self.revision,
             model: self.model.into_owned(),
             car_class: self.car_class.into_owned(),
@@ -185,10 +185,9 @@ impl<'a> QuotedV1<'a> {
     }
 }
 
-#[must_use]
 pub fn json(event: &Event) -> Value {
     match event {
-        Event::CarPut(car) => json!({
+        Event::CarUpserted(car) => json!({
             "revision": car.revision,
             "model": car.model,
             "carClass": car.car_class,

@@ -64,7 +64,6 @@ pub struct SledSettings {
 
 impl SledSettings {
     /// 128 MiB of cache, a queue of at most 8192 jobs and 64 MiB, and checkpoints of 64 MiB.
-    #[must_use]
     pub fn new(shards: &[(Context, u16)]) -> Self {
         Self {
             cache_bytes: 128 * 1024 * 1024,

@@ -31,7 +31,6 @@ pub struct DeferredPayments {
 
 impl DeferredPayments {
     /// Remembers, if `is_on`, payments of which an attempt takes at most `attempt`.
-    #[must_use]
     pub fn new(is_on: bool, attempt: Duration, clock: Arc<dyn Clock>) -> Arc<DeferredPayments> {
         let attempt_ms = i64::try_from(attempt.as_millis()).unwrap_or(i64::MAX);
         let retry_queue = RetryQueue::new(if is_on { PAYMENTS_MAX } else { 0 }, attempt_ms);

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 const EVERY: Duration = Duration::from_millis(200);
 /// How many retries are under way at once: half of the fewest places that the bulkhead has by default, so that
 /// customers who wait for an answer keep theirs.
-const RETRIES_UNDER_WAY_MAX: usize = 2;
+const RETRIES_IN_FLIGHT_MAX: usize = 2;
 /// How many retries begin each time: 50 a second, so that after a rush they do not keep the service from those who come
 /// now. In the 15 minutes of a hold that is more than are remembered.
 const RETRIES_EACH_TIME: usize = 10;
@@ -86,7 +86,7 @@ pub fn part(cashier: &Arc<Cashier>) -> Part {
     for outcome in [APPROVED, DECLINED, DEFERRED, FAILED] {
         retries_total(outcome).increment(0);
     }
-    let (cashier, places) = (Arc::clone(cashier), Arc::new(Semaphore::new(RETRIES_UNDER_WAY_MAX)));
+    let (cashier, places) = (Arc::clone(cashier), Arc::new(Semaphore::new(RETRIES_IN_FLIGHT_MAX)));
     recurring_part(
         "deferred-payments",
         Arc::new(Retrier(Arc::new(Retries { cashier, places, left: AtomicUsize::new(0) }))),

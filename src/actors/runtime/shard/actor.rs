@@ -4,7 +4,7 @@ use super::super::metric;
 use super::passivation::{self, Candidate, IDLE_TICKS, IdleClock};
 use super::quarantine::Quarantine;
 use crate::actors::runtime::admission::{EntityLimit, Scope, rejections_total};
-use crate::actors::runtime::ask::{AskError, Envelope, Slot};
+use crate::actors::runtime::ask::{AskError, EntityMessage, LiveEntity};
 use crate::actors::runtime::clock::Clock;
 use crate::actors::runtime::entity::{Entity, entity_hash};
 use crate::actors::runtime::entity_actor::{EntityActor, EntityEnv};
@@ -50,7 +50,7 @@ struct Leaving<E: Entity> {
     cell: ActorCell,
     /// Whether it was killed as stuck: nobody waits for its end.
     stuck: bool,
-    waiting: Vec<Envelope<E>>,
+    waiting: Vec<EntityMessage<E>>,
 }
 
 pub(in crate::actors::runtime) struct ShardState<E: Entity> {
@@ -65,7 +65,7 @@ pub(in crate::actors::runtime) struct ShardState<E: Entity> {
     /// The key that each actor serves.
     keys: HashMap<ActorId, Arc<str>>,
     /// A pool of actors without an entity: reusing one is ten times as fast as starting one.
-    pool: Vec<ActorRef<Envelope<E>>>,
+    pool: Vec<ActorRef<EntityMessage<E>>>,
     stopping: BTreeMap<Arc<str>, Leaving<E>>,
     /// Actors of earlier writers that have not ended yet, with the time at which they are killed.
     retired: Vec<(Instant, ActorCell)>,
@@ -139,7 +139,7 @@ impl<E: Entity> Actor for ShardActor<E> {
             }
             ShardMessage::Failed { .. } | ShardMessage::Own { .. } => {}
             ShardMessage::Tick => state.tick(),
-            ShardMessage::EndOverdue => state.end_overdue(),
+            ShardMessage::KillStuck => state.kill_stuck(),
             ShardMessage::Close { until } => {
                 state.close(until).await;
                 myself.stop(Some("closed".to_owned()));
@@ -195,20 +195,20 @@ impl<E: Entity> ShardState<E> {
         &self.seed.core.shards[self.seed.number]
     }
 
-    fn overloaded(&self, envelope: Envelope<E>, scope: Scope) {
+    fn overloaded(&self, envelope: EntityMessage<E>, scope: Scope) {
         rejections_total(E::CONTEXT.0, scope).increment(1);
         let retry_after_ms = self.limits().retry_after_ms;
-        envelope.port.answer(Err(AskError::Overloaded { retry_after_ms }));
+        envelope.responder.answer(Err(AskError::Overloaded { retry_after_ms }));
     }
 
     /// Routes an ask to its entity, which is started if necessary.
-    async fn route(&mut self, key: Arc<str>, envelope: Envelope<E>) {
-        let Some(env) = self.env.clone() else { return envelope.port.unavailable() };
+    async fn route(&mut self, key: Arc<str>, envelope: EntityMessage<E>) {
+        let Some(env) = self.env.clone() else { return envelope.responder.unavailable() };
         if self.stopping.contains_key(&key) {
             return self.keep(&key, envelope);
         }
         if let Some(retry_after_ms) = self.quarantine.remaining_ms(&key, Instant::now()) {
-            return envelope.port.answer(Err(AskError::Quarantined { retry_after_ms }));
+            return envelope.responder.answer(Err(AskError::Quarantined { retry_after_ms }));
         }
         if let Some(slot) = self.shard().look(|table| table.get(&key).cloned()) {
             return self.deliver(&key, &slot, envelope);
@@ -222,21 +222,21 @@ impl<E: Entity> ShardState<E> {
                 Ok((actor, _)) => actor,
                 Err(error) => {
                     tracing::warn!(shard = %self.shard().id, %error, "entity not started");
-                    return envelope.port.unavailable();
+                    return envelope.responder.unavailable();
                 }
             },
         };
         let limits = self.limits();
         let gate = Arc::new(EntityLimit::new(limits.entity_in_flight_max, limits.entity_internal_reserve));
-        let slot = Arc::new(Slot { key: Arc::clone(&key), actor, gate });
+        let slot = Arc::new(LiveEntity { key: Arc::clone(&key), actor, gate });
         self.keys.insert(slot.actor.get_id(), Arc::clone(&key));
         self.shard().change(|table| table.insert(Arc::clone(&key), Arc::clone(&slot)));
         self.deliver(&key, &slot, envelope);
     }
 
-    fn deliver(&mut self, key: &Arc<str>, slot: &Arc<Slot<E>>, mut envelope: Envelope<E>) {
+    fn deliver(&mut self, key: &Arc<str>, slot: &Arc<LiveEntity<E>>, mut envelope: EntityMessage<E>) {
         let class = envelope.ask.class;
-        if !envelope.port.permit_mut().is_none_or(|permit| permit.enter_entity(&slot.gate, class)) {
+        if !envelope.responder.permit_mut().is_none_or(|permit| permit.acquire_entity(&slot.gate, class)) {
             return self.overloaded(envelope, Scope::Entity);
         }
         envelope.slot = Some(Arc::clone(slot));
@@ -253,14 +253,14 @@ impl<E: Entity> ShardState<E> {
         self.stopping.insert(Arc::clone(key), Leaving { cell, stuck: false, waiting: Vec::new() });
     }
 
-    fn keep(&mut self, key: &Arc<str>, envelope: Envelope<E>) {
+    fn keep(&mut self, key: &Arc<str>, envelope: EntityMessage<E>) {
         let limits = self.limits();
         let waiting_max = limits.entity_in_flight_max.saturating_add(limits.entity_internal_reserve) as usize;
         match self.stopping.get_mut(key) {
-            Some(stopping) if stopping.stuck => envelope.port.unavailable(),
+            Some(stopping) if stopping.stuck => envelope.responder.unavailable(),
             Some(stopping) if stopping.waiting.len() < waiting_max => stopping.waiting.push(envelope),
             Some(_) => self.overloaded(envelope, Scope::Entity),
-            None => envelope.port.unavailable(),
+            None => envelope.responder.unavailable(),
         }
     }
 
@@ -294,7 +294,7 @@ impl<E: Entity> ShardState<E> {
     }
 
     fn candidates(&self) -> Vec<Candidate> {
-        let candidate = |(key, slot): (&Arc<str>, &Arc<Slot<E>>)| Candidate {
+        let candidate = |(key, slot): (&Arc<str>, &Arc<LiveEntity<E>>)| Candidate {
             key: Arc::clone(key),
             used_at: slot.gate.used_at(),
             busy: slot.gate.is_busy(),
@@ -434,7 +434,7 @@ impl<E: Entity> ShardState<E> {
 
     /// Kills the [overdue](ShardCore::overdue) entities. One that hangs at an await ends at once, and the next ask starts it
     /// again; one that blocks its thread ends when it returns, and nobody waits for it.
-    fn end_overdue(&mut self) {
+    fn kill_stuck(&mut self) {
         for stuck in self.shard().overdue(self.limits()) {
             let Some(slot) = self.shard().look(|table| table.get(&stuck.key).cloned()) else { continue };
             tracing::error!(context = stuck.context, handler = %stuck, "stuck entity killed");
@@ -454,7 +454,7 @@ impl<E: Entity> ShardState<E> {
             self.stop_pooled();
         }
         let now = Instant::now();
-        self.quarantine.tidy(now);
+        self.quarantine.prune(now);
         for (_, cell) in self.retired.extract_if(.., |(overdue, _)| *overdue <= now) {
             cell.kill();
         }

@@ -2,9 +2,9 @@
 //! acquires the shard again when the journal refuses. Never inspects a command or an answer.
 
 mod actor;
-mod overdue;
 mod passivation;
 mod quarantine;
+mod stuck_entities;
 
 pub(super) use actor::{ShardActor, ShardSeed};
-pub(super) use overdue::Overdue;
+pub(super) use stuck_entities::StuckEntities;

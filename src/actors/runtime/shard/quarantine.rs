@@ -37,7 +37,7 @@ impl Quarantine {
     /// Records a failure; returns for how long the entity is quarantined now, if it is.
     pub(super) fn failed(&mut self, key: &Arc<str>, now: Instant) -> Option<Duration> {
         if !self.problems.contains_key(key) && self.problems.len() >= TRACKED_MAX {
-            self.tidy(now);
+            self.prune(now);
             if self.problems.len() >= TRACKED_MAX {
                 return None;
             }
@@ -68,7 +68,7 @@ impl Quarantine {
     }
 
     /// Drops entries whose window has ended.
-    pub(super) fn tidy(&mut self, now: Instant) {
+    pub(super) fn prune(&mut self, now: Instant) {
         self.problems.retain(|_, trouble| trouble.window_ends > now);
     }
 }
@@ -102,7 +102,7 @@ mod tests {
         let (key, start): (Arc<str>, _) = ("k".into(), Instant::now());
         assert_eq!(quarantine.failed(&key, start), None);
         assert_eq!(quarantine.failed(&key, start + ms(1_000)), None);
-        quarantine.tidy(start + ms(5_000));
+        quarantine.prune(start + ms(5_000));
         assert!(quarantine.problems.is_empty());
     }
 }

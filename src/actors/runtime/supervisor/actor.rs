@@ -18,7 +18,7 @@ pub type Done = oneshot::Sender<Result<(), ControlError>>;
 /// The messages of a supervisor.
 pub enum SupervisorMessage {
     /// Stop a child and leave it stopped.
-    Hold {
+    Stop {
         /// The name of the child.
         name: String,
         /// Sent once it has stopped.
@@ -32,7 +32,7 @@ pub enum SupervisorMessage {
         done: Done,
     },
     /// Start a child that is held or down, and clear its restart history.
-    Resume {
+    Restart {
         /// The name of the child.
         name: String,
         /// Sent once it has been started.
@@ -60,7 +60,7 @@ enum Phase {
     Up,
     Restarting,
     Down { until: Instant },
-    Held,
+    StoppedByOperator,
     Stopped,
 }
 
@@ -93,7 +93,7 @@ impl Child {
                 let left_s = until.saturating_duration_since(Instant::now()).as_secs();
                 format!("down after failing too often, tried again within {} s", left_s + 1)
             }
-            Phase::Held => "stopped on request".to_owned(),
+            Phase::StoppedByOperator => "stopped on request".to_owned(),
             Phase::Stopped => "stopped".to_owned(),
         };
         let (name, up) = (self.spec.name.clone(), self.phase == Phase::Up);
@@ -155,9 +155,9 @@ impl Actor for Supervisor {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            SupervisorMessage::Hold { name, done } => drop(done.send(state.hold(&name).await)),
+            SupervisorMessage::Stop { name, done } => drop(done.send(state.stop_child(&name).await)),
             SupervisorMessage::Kill { name, done } => drop(done.send(state.kill(&name).await)),
-            SupervisorMessage::Resume { name, done } => drop(done.send(state.resume(&name).await)),
+            SupervisorMessage::Restart { name, done } => drop(done.send(state.restart_child(&name).await)),
             SupervisorMessage::Start { index, generation } => state.due(index, generation).await,
             SupervisorMessage::Shutdown { until, done } => {
                 state.shutdown(until).await;
@@ -265,10 +265,10 @@ impl SupervisorState {
         self.start(index).await;
     }
 
-    async fn hold(&mut self, name: &str) -> Result<(), ControlError> {
+    async fn stop_child(&mut self, name: &str) -> Result<(), ControlError> {
         let (index, until) = (self.find(name)?, self.stop_by());
         if let Some(child) = self.children.get_mut(index) {
-            child.phase = Phase::Held;
+            child.phase = Phase::StoppedByOperator;
             child.stop(until).await;
             tracing::warn!(context = %child.spec.context, child = name, "child stopped on request");
         }
@@ -288,7 +288,7 @@ impl SupervisorState {
         Ok(())
     }
 
-    async fn resume(&mut self, name: &str) -> Result<(), ControlError> {
+    async fn restart_child(&mut self, name: &str) -> Result<(), ControlError> {
         let index = self.find(name)?;
         let Some(child) = self.children.get_mut(index) else { return Ok(()) };
         child.history.reset();

@@ -12,9 +12,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 
 /// The most steps that are kept of all shards together, as long as there are fewer shards than that.
-pub const STEPS_KEPT_MAX: usize = 4_096;
+pub const EVENTS_KEPT_MAX: usize = 4_096;
 /// The most steps of a shard that are read at once.
-const STEPS_PER_READ_MAX: usize = 128;
+const EVENTS_PER_READ_MAX: usize = 128;
 /// Events of a booking that are no farther apart than this are ordered by cause and effect and not by their times:
 /// contexts write in parallel, and a client waits for none of them.
 const AT_ONCE_MS: i64 = 1_000;
@@ -40,7 +40,7 @@ impl MergeEvent {
 pub struct Merge {
     /// The start places of the shards that are not open yet.
     unopened: Vec<EventPosition>,
-    lanes: Vec<Lane>,
+    cursors: Vec<ShardCursor>,
     /// The next event of each lane, by the moment it counts for.
     heads: BinaryHeap<Reverse<(FeedTime, EventPosition, usize)>>,
     /// All that is kept, by booking.
@@ -48,7 +48,7 @@ pub struct Merge {
     steps_per_read: usize,
 }
 
-struct Lane {
+struct ShardCursor {
     /// Up to where it has been read.
     read_to: EventPosition,
     /// The latest moment of a step so far.
@@ -59,7 +59,7 @@ struct Lane {
 impl Merge {
     /// What comes after each of these places, of which no two are of the same shard.
     pub fn after(places: Vec<EventPosition>) -> Merge {
-        let steps_per_read = (STEPS_KEPT_MAX / places.len().max(1)).clamp(1, STEPS_PER_READ_MAX);
+        let steps_per_read = (EVENTS_KEPT_MAX / places.len().max(1)).clamp(1, EVENTS_PER_READ_MAX);
         Merge { unopened: places, steps_per_read, ..Merge::default() }
     }
 
@@ -72,8 +72,8 @@ impl Merge {
         read: impl FnOnce(EventPosition, usize) -> Result<Vec<MergeEvent>, E>,
     ) -> Result<bool, E> {
         let Some(read_to) = self.unopened.pop() else { return Ok(false) };
-        self.lanes.push(Lane { read_to, latest: FeedTime::default(), ahead: VecDeque::new() });
-        self.advance(self.lanes.len() - 1, read)?;
+        self.cursors.push(ShardCursor { read_to, latest: FeedTime::default(), ahead: VecDeque::new() });
+        self.advance(self.cursors.len() - 1, read)?;
         Ok(true)
     }
 
@@ -97,7 +97,7 @@ impl Merge {
         // When clocks step back, events may wait for each other in a cycle; then the oldest goes first.
         let Some(Reverse((_, place, index))) = free.or_else(|| waiting.next()) else { return Ok(None) };
         self.heads.extend(waiting);
-        if let Some(step) = self.lanes.get_mut(index).and_then(|lane| lane.ahead.pop_front()) {
+        if let Some(step) = self.cursors.get_mut(index).and_then(|lane| lane.ahead.pop_front()) {
             self.kept.remove(&step);
         }
         self.advance(index, read)?;
@@ -106,7 +106,7 @@ impl Merge {
 
     /// Whether the next event of a lane is the effect of one that is still ahead in another shard.
     fn waits(&self, index: usize) -> bool {
-        let Some(step) = self.lanes.get(index).and_then(|lane| lane.ahead.front()) else { return false };
+        let Some(step) = self.cursors.get(index).and_then(|lane| lane.ahead.front()) else { return false };
         let first = MergeEvent { feed_time: FeedTime::default(), place: EventPosition::default(), ..step.clone() };
         let mut of_its_booking =
             self.kept.range(first..).take_while(|other| other.reservation_no == step.reservation_no);
@@ -118,7 +118,7 @@ impl Merge {
         index: usize,
         read: impl FnOnce(EventPosition, usize) -> Result<Vec<MergeEvent>, E>,
     ) -> Result<(), E> {
-        let Some(lane) = self.lanes.get_mut(index) else { return Ok(()) };
+        let Some(lane) = self.cursors.get_mut(index) else { return Ok(()) };
         if lane.ahead.is_empty() {
             lane.ahead = read(lane.read_to, self.steps_per_read)?.into();
             lane.read_to = lane.ahead.back().map_or(lane.read_to, |step| step.place);
@@ -134,7 +134,7 @@ impl Merge {
 
     #[cfg(test)]
     pub fn kept(&self) -> usize {
-        assert_eq!(self.kept.len(), self.lanes.iter().map(|lane| lane.ahead.len()).sum::<usize>());
+        assert_eq!(self.kept.len(), self.cursors.iter().map(|lane| lane.ahead.len()).sum::<usize>());
         self.kept.len()
     }
 }
@@ -156,8 +156,8 @@ mod tests {
             let step = |(at, position): (&i64, u64)| step(&format!("r{shard}-{position}"), *at, 0, shard, position);
             times.iter().zip((10..).step_by(10)).map(step).collect()
         };
-        let lanes = shards.iter().map(|(shard, times)| (*shard, lane(*shard, times))).collect();
-        told(&lanes, seen).into_iter().map(|step| (step.place.shard, step.place.position)).collect()
+        let cursors = shards.iter().map(|(shard, times)| (*shard, lane(*shard, times))).collect();
+        told(&cursors, seen).into_iter().map(|step| (step.place.shard, step.place.position)).collect()
     }
 
     /// Merges shards whose events are steps of bookings, each with its time and its place in a booking's life.
@@ -166,8 +166,8 @@ mod tests {
             let step = |(&(no, at, of), position): (&(&str, i64, u8), u64)| step(no, at, of, shard, position);
             steps.iter().zip(1..).map(step).collect()
         };
-        let lanes = shards.iter().zip(0..).map(|(steps, shard)| (shard, lane(shard, steps))).collect();
-        let told = told(&lanes, &BTreeMap::new());
+        let cursors = shards.iter().zip(0..).map(|(steps, shard)| (shard, lane(shard, steps))).collect();
+        let told = told(&cursors, &BTreeMap::new());
         told.into_iter().map(|step| (step.reservation_no.to_string(), step.feed_time.step())).collect()
     }
 
@@ -179,21 +179,21 @@ mod tests {
         }
     }
 
-    fn told(lanes: &BTreeMap<u16, Vec<MergeEvent>>, seen: &BTreeMap<u16, usize>) -> Vec<MergeEvent> {
+    fn told(cursors: &BTreeMap<u16, Vec<MergeEvent>>, seen: &BTreeMap<u16, usize>) -> Vec<MergeEvent> {
         let read = |after: EventPosition, limit: usize| -> Result<Vec<MergeEvent>, Infallible> {
-            let steps = lanes[&after.shard].iter().filter(|step| step.place.position > after.position);
+            let steps = cursors[&after.shard].iter().filter(|step| step.place.position > after.position);
             Ok(steps.take(limit).cloned().collect())
         };
         let start = |shard: &u16| {
             let position = seen.get(shard).map_or(0, |seen| 10 * *seen as u64);
             EventPosition { context: 0, shard: *shard, position }
         };
-        let mut merge = Merge::after(lanes.keys().map(start).collect());
+        let mut merge = Merge::after(cursors.keys().map(start).collect());
         while merge.open(read).unwrap() {}
         let mut told = Vec::new();
         while let Some(place) = merge.pop(read).unwrap() {
-            assert!(merge.kept() <= STEPS_KEPT_MAX, "{}", merge.kept());
-            told.push(lanes[&place.shard].iter().find(|step| step.place == place).unwrap().clone());
+            assert!(merge.kept() <= EVENTS_KEPT_MAX, "{}", merge.kept());
+            told.push(cursors[&place.shard].iter().find(|step| step.place == place).unwrap().clone());
         }
         told
     }
@@ -276,9 +276,9 @@ mod tests {
                 };
                 (*shard, steps.iter().zip((10..).step_by(10)).map(step).collect())
             };
-            let lanes: BTreeMap<u16, Vec<MergeEvent>> = shards.iter().map(lane).collect();
-            let whole = told(&lanes, &BTreeMap::new());
-            for (shard, steps) in &lanes {
+            let cursors: BTreeMap<u16, Vec<MergeEvent>> = shards.iter().map(lane).collect();
+            let whole = told(&cursors, &BTreeMap::new());
+            for (shard, steps) in &cursors {
                 let of_shard: Vec<&MergeEvent> = whole.iter().filter(|step| step.place.shard == *shard).collect();
                 prop_assert_eq!(of_shard, steps.iter().collect::<Vec<_>>());
             }
@@ -288,7 +288,7 @@ mod tests {
             for step in before {
                 *seen.entry(step.place.shard).or_default() += 1;
             }
-            let mut rest = told(&lanes, &seen);
+            let mut rest = told(&cursors, &seen);
             let mut after = after.to_vec();
             rest.sort_unstable();
             after.sort_unstable();

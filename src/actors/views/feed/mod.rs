@@ -18,7 +18,7 @@ pub use seen::SeenPositions;
 use super::projection::FeedUpdate;
 use super::rows::{self, EventPosition};
 use super::{Views, damaged};
-use crate::actors::api::{FeedEntry, InvalidCursor, Listing, LiveEntry};
+use crate::actors::api::{CursorPage, FeedEntry, InvalidCursor, LiveEntry};
 use crate::domain::ids::{CustomerNo, ReservationNo};
 use crate::store::journal::ReadError;
 use crate::store::schema;
@@ -26,7 +26,7 @@ use crate::store::view_store::Scan;
 use entry::{FeedRow, Kind};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use merge::{Merge, MergeEvent};
-use pages::{Backwards, Timed, cursor, parse_cursor, timed};
+use pages::{ReverseMerge, Timed, cursor, parse_cursor, timed};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
@@ -60,7 +60,7 @@ impl Views {
         let Ok(before) = cursor.map(|cursor| parse_cursor(cursor).ok_or(InvalidCursor)).transpose() else {
             return Ok(Err(InvalidCursor));
         };
-        let mut entries = Backwards::of(self, customer_no, None, before, limit)?;
+        let mut entries = ReverseMerge::of(self, customer_no, None, before, limit)?;
         let page = page(limit, || Ok(entries.next()?.map(|(timed, entry)| (timed, entry.shown(timed.0)))))?;
         Ok(Ok((page.items, page.next_cursor)))
     }
@@ -74,13 +74,13 @@ impl Views {
         customer_no: &CustomerNo,
         cursor: Option<&str>,
         limit: usize,
-    ) -> Result<Result<Listing<ReservationNo>, InvalidCursor>, ReadError> {
+    ) -> Result<Result<CursorPage<ReservationNo>, InvalidCursor>, ReadError> {
         let Ok(before) = cursor.map(|cursor| parse_cursor(cursor).ok_or(InvalidCursor)).transpose() else {
             return Ok(Err(InvalidCursor));
         };
-        let context = rows::place_of_context(schema::RESERVATION);
+        let context = rows::context_index(schema::RESERVATION);
         let expected = limit * ENTRIES_OF_A_RESERVATION;
-        let mut entries = Backwards::of(self, customer_no, Some(context), before, expected)?;
+        let mut entries = ReverseMerge::of(self, customer_no, Some(context), before, expected)?;
         let next_held = || {
             while let Some((timed, entry)) = entries.next()? {
                 if entry.kind == Kind::Held {
@@ -124,7 +124,7 @@ impl Views {
     }
 
     /// The customer's places in a shard after a place, with their times.
-    fn places_after(
+    fn positions_after(
         &self,
         customer_no: &CustomerNo,
         place: EventPosition,
@@ -137,7 +137,7 @@ impl Views {
     }
 
     /// The customer's steps in a shard after a place, as far as `until` covers them.
-    fn steps_after(
+    fn events_after(
         &self,
         customer_no: &CustomerNo,
         place: EventPosition,
@@ -212,7 +212,7 @@ impl Reader {
         loop {
             self.give_way().await;
             let (views, customer_no, until) = (&self.views, &self.customer_no, &self.until);
-            if let Some(place) = self.ahead.pop(|after, limit| views.steps_after(customer_no, after, limit, until))? {
+            if let Some(place) = self.ahead.pop(|after, limit| views.events_after(customer_no, after, limit, until))? {
                 let entry = views.entry_at(customer_no, place)?;
                 self.seen.note(place);
                 return Ok(Some(LiveEntry { id: self.seen.to_string(), entry }));
@@ -288,7 +288,7 @@ impl Reader {
         self.heard.forget(&self.until);
         loop {
             let (views, customer_no, until) = (&self.views, &self.customer_no, &self.until);
-            if !self.ahead.open(|after, limit| views.steps_after(customer_no, after, limit, until))? {
+            if !self.ahead.open(|after, limit| views.events_after(customer_no, after, limit, until))? {
                 return Ok(());
             }
             self.give_way().await;
@@ -312,16 +312,16 @@ impl Reader {
 fn page<T>(
     limit: usize,
     mut next: impl FnMut() -> Result<Option<(Timed, T)>, ReadError>,
-) -> Result<Listing<T>, ReadError> {
+) -> Result<CursorPage<T>, ReadError> {
     let (mut items, mut last) = (Vec::new(), None);
     while let Some((timed, item)) = next()? {
         if items.len() == limit {
-            return Ok(Listing { items, next_cursor: last.map(cursor) });
+            return Ok(CursorPage { items, next_cursor: last.map(cursor) });
         }
         items.push(item);
         last = Some(timed);
     }
-    Ok(Listing { items, next_cursor: None })
+    Ok(CursorPage { items, next_cursor: None })
 }
 
 #[cfg(test)]

@@ -19,16 +19,16 @@ const ENTRIES_PER_READ_MAX: usize = 64;
 pub type Timed = (FeedTime, EventPosition);
 
 /// Entries of one customer, the newest first.
-pub struct Backwards<'a> {
+pub struct ReverseMerge<'a> {
     views: &'a Views,
     customer_no: &'a CustomerNo,
-    lanes: Vec<VecDeque<(Timed, Vec<u8>)>>,
+    cursors: Vec<VecDeque<(Timed, Vec<u8>)>>,
     /// The newest of each shard, with its lane.
     heads: BinaryHeap<(Timed, usize)>,
     per_read: usize,
 }
 
-impl<'a> Backwards<'a> {
+impl<'a> ReverseMerge<'a> {
     /// The entries of a context, or of all, that are older than `before`. `expected` is about how many will be taken.
     ///
     /// # Errors
@@ -47,8 +47,8 @@ impl<'a> Backwards<'a> {
             last = views.last_of_shard(customer_no, context, Some(newest.1))?;
         }
         let per_read = (2 * expected / starts.len().max(1)).clamp(2, ENTRIES_PER_READ_MAX);
-        let lanes = vec![VecDeque::new(); starts.len()];
-        let mut entries = Backwards { views, customer_no, lanes, heads: BinaryHeap::new(), per_read };
+        let cursors = vec![VecDeque::new(); starts.len()];
+        let mut entries = ReverseMerge { views, customer_no, cursors, heads: BinaryHeap::new(), per_read };
         for (lane, start) in starts.into_iter().enumerate() {
             entries.advance(lane, start)?;
         }
@@ -61,14 +61,14 @@ impl<'a> Backwards<'a> {
     /// When it cannot be read.
     pub fn next(&mut self) -> Result<Option<(Timed, FeedRow)>, ReadError> {
         let Some((timed, lane)) = self.heads.pop() else { return Ok(None) };
-        let Some((_, bytes)) = self.lanes.get_mut(lane).and_then(VecDeque::pop_front) else { return Ok(None) };
+        let Some((_, bytes)) = self.cursors.get_mut(lane).and_then(VecDeque::pop_front) else { return Ok(None) };
         self.advance(lane, timed.1)?;
         Ok(Some((timed, FeedRow::from_bytes(&bytes)?.1)))
     }
 
     /// Puts the first entry of a lane among the heads, reading those before a place when there is none left.
     fn advance(&mut self, index: usize, before: EventPosition) -> Result<(), ReadError> {
-        let Some(lane) = self.lanes.get_mut(index) else { return Ok(()) };
+        let Some(lane) = self.cursors.get_mut(index) else { return Ok(()) };
         if lane.is_empty() {
             let prefix = rows::shard_prefix(self.customer_no, before);
             let after = Some(rows::feed_key(self.customer_no, before));
@@ -117,7 +117,7 @@ impl Views {
 
     fn first_from(&self, customer_no: &CustomerNo, place: EventPosition) -> Result<Option<Timed>, ReadError> {
         let before = EventPosition { position: place.position.saturating_sub(1), ..place };
-        Ok(self.places_after(customer_no, before, 1)?.first().copied())
+        Ok(self.positions_after(customer_no, before, 1)?.first().copied())
     }
 }
 

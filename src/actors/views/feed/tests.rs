@@ -78,7 +78,7 @@ impl World {
             command: None,
         };
         let position = self.journal.append(append).await.expect("memory");
-        (EventPosition { context: rows::place_of_context(context), shard: shard.number, position }, kind)
+        (EventPosition { context: rows::context_index(context), shard: shard.number, position }, kind)
     }
 
     /// The rows of these steps come.
@@ -213,7 +213,7 @@ async fn told(live: &mut BoxStream<'static, LiveEntry>, kinds: &[Kind]) {
 
 #[tokio::test(start_paused = true)]
 async fn steps_that_are_committed_together_are_told_in_their_order_whichever_rows_come_first() {
-    let contexts = [schema::RESERVATION, schema::PAYMENT, schema::RENTAL].map(rows::place_of_context);
+    let contexts = [schema::RESERVATION, schema::PAYMENT, schema::RENTAL].map(rows::context_index);
     for steps in STEPS_AT_ONCE {
         for [first, second, third] in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
             let world = World::new();

@@ -188,7 +188,7 @@ impl Committer {
         }
         let begun = Instant::now();
         let syncing: Vec<Span> =
-            traced.iter().map(|span| trace::step_of(span, || "journal: sync".to_owned())).collect();
+            traced.iter().map(|span| trace::child_span(span, || "journal: sync".to_owned())).collect();
         self.log.sync(&*self.writer.sync).map_err(|error| format!("the log cannot be synced: {error}"))?;
         drop(syncing);
         histogram!("rentcar_journal_fsync_duration_seconds").record(begun.elapsed().as_secs_f64());

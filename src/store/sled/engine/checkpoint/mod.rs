@@ -14,7 +14,7 @@ use super::wal::{SyncLog, WalFiles};
 use metrics::{gauge, histogram};
 use std::sync::Arc;
 use std::time::Instant;
-use throttle::{MERGE_PAUSES, PAUSES, Progress, Throttle};
+use throttle::{COMPACTION_PAUSES, PAUSES, Progress, Throttle};
 
 pub(crate) struct Task {
     pub frozen: Frozen,
@@ -66,11 +66,12 @@ impl Writer {
     /// Compacts sorted runs and removes dead ones until nothing is left to do.
     fn merge(&self, go_on: &impl Fn() -> bool) -> Result<(), String> {
         let database = self.core.database().map_err(|error| error.to_string())?;
-        let mut throttle = Throttle::new((&self.core, &self.sync), &database, &MERGE_PAUSES).map_err(unwritable)?;
+        let mut throttle =
+            Throttle::new((&self.core, &self.sync), &database, &COMPACTION_PAUSES).map_err(unwritable)?;
         let mut throttled = |lag| throttle.take(|| lag);
-        let (state, trees, mut merges) = (&self.core.state, &database.trees, Compactions::default());
+        let (state, trees, mut compactions) = (&self.core.state, &database.trees, Compactions::default());
         let make_durable = || database.make_durable(&*self.sync);
-        while go_on() && merges.step(state, trees, &mut throttled, make_durable).map_err(unwritable)? {}
+        while go_on() && compactions.step(state, trees, &mut throttled, make_durable).map_err(unwritable)? {}
         Ok(())
     }
 }

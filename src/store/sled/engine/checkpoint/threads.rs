@@ -24,7 +24,7 @@ pub(crate) fn lower_priority() {
 /// Dropping this ends the threads; a checkpoint that was handed over is still written.
 pub(crate) struct Threads {
     tasks: Option<SyncSender<Task>>,
-    merges: Option<SyncSender<()>>,
+    compactions: Option<SyncSender<()>>,
     files: Option<SyncSender<()>>,
     handles: Vec<JoinHandle<()>>,
 }
@@ -32,15 +32,15 @@ pub(crate) struct Threads {
 impl Threads {
     pub(crate) fn start(writer: &Writer) -> std::io::Result<Self> {
         let (tasks, given) = sync_channel(1);
-        let (merges, told) = sync_channel(1);
+        let (compactions, told) = sync_channel(1);
         let (for_writing, for_merging) = (writer.clone(), writer.clone());
         let (files, wanted) = sync_channel(1);
-        let tell = merges.clone();
+        let tell = compactions.clone();
         let spawn = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let write = spawn("checkpoint").spawn(move || write_all(&for_writing, &given, &tell))?;
         let merge = spawn("merge").spawn(move || {
             lower_priority();
-            merge_all(&for_merging, &told);
+            compact_all(&for_merging, &told);
         })?;
         let next = Arc::clone(&writer.files);
         let prepare = spawn("log-files").spawn(move || {
@@ -48,7 +48,7 @@ impl Threads {
             prepare_all(&next, &wanted);
         })?;
         let handles = vec![write, merge, prepare];
-        Ok(Self { tasks: Some(tasks), merges: Some(merges), files: Some(files), handles })
+        Ok(Self { tasks: Some(tasks), compactions: Some(compactions), files: Some(files), handles })
     }
 
     /// Never blocks: there is at most one task, since only one memtable is frozen at a time.
@@ -71,7 +71,7 @@ impl Threads {
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        (self.tasks, self.merges, self.files) = (None, None, None);
+        (self.tasks, self.compactions, self.files) = (None, None, None);
         for handle in self.handles.drain(..) {
             drop(handle.join());
         }
@@ -89,19 +89,19 @@ impl Drop for PanicGuard<'_> {
     }
 }
 
-fn write_all(writer: &Writer, given: &Receiver<Task>, merges: &SyncSender<()>) {
+fn write_all(writer: &Writer, given: &Receiver<Task>, compactions: &SyncSender<()>) {
     let _panic_guard = PanicGuard(&writer.core, "the thread of checkpoints panicked");
     while let Ok(task) = given.recv() {
         if let Err(why) = writer.write(task) {
             return writer.core.fail(&why);
         }
-        match merges.try_send(()) {
+        match compactions.try_send(()) {
             Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => {}
         }
     }
 }
 
-fn merge_all(writer: &Writer, told: &Receiver<()>) {
+fn compact_all(writer: &Writer, told: &Receiver<()>) {
     let _panic_guard = PanicGuard(&writer.core, "the thread of merges panicked");
     let go_on = || writer.core.queue.closed().is_none();
     loop {

@@ -16,7 +16,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(20);
 /// The length of a pause as a multiple of the work before it: on schedule, one step behind, and so on; beyond the last one
 /// there is no pause. A checkpoint has seconds, compactions have minutes.
 pub(super) const PAUSES: [u32; 3] = [4, 2, 1];
-pub(super) const MERGE_PAUSES: [u32; 5] = [16, 8, 4, 2, 1];
+pub(super) const COMPACTION_PAUSES: [u32; 5] = [16, 8, 4, 2, 1];
 /// The size of a step, in percent.
 const LAG_STEP: usize = 5;
 /// A checkpoint should be written when the active memtable is full to this percentage; once that one is full, commits are

@@ -9,13 +9,13 @@ use futures_util::future::{self, BoxFuture};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(in crate::actors::runtime) struct Overdue<E: Entity>(pub(in crate::actors::runtime) Arc<Core<E>>);
+pub(in crate::actors::runtime) struct StuckEntities<E: Entity>(pub(in crate::actors::runtime) Arc<Core<E>>);
 
-impl<E: Entity> Recurring for Overdue<E> {
+impl<E: Entity> Recurring for StuckEntities<E> {
     fn run_once(&self) -> BoxFuture<'_, Duration> {
         let limits = &self.0.limits;
         for shard in self.0.shards.iter().filter(|shard| shard.overdue(limits).next().is_some()) {
-            shard.tell(ShardMessage::EndOverdue);
+            shard.tell(ShardMessage::KillStuck);
         }
         future::ready(Duration::from_millis((limits.stuck_ms_max / 4).clamp(5, 1_000))).boxed()
     }

@@ -8,7 +8,7 @@ use crate::store::journal::Context;
 use crate::store::schema::{self, StateError};
 use bytes::Bytes;
 
-pub(super) trait Aggregate {
+pub(super) trait ReplayedEntity {
     const CONTEXT: Context;
     const STATE_KIND: &'static str;
     type State: Default + Clone + PartialEq;
@@ -25,7 +25,7 @@ macro_rules! aggregate {
     ($name:ident, $module:ident, $context:ident, $check:path) => {
         pub(super) struct $name;
 
-        impl Aggregate for $name {
+        impl ReplayedEntity for $name {
             const CONTEXT: Context = schema::$context;
             const STATE_KIND: &'static str = schema::$module::STATE_KIND;
             type State = $module::State;

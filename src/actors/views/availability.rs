@@ -21,7 +21,7 @@ type Interval = [[u8; INSTANT_BYTES]; 2];
 const SERIAL_BYTES: usize = 8;
 
 #[derive(Debug, thiserror::Error)]
-pub enum InvalidSlot {
+pub enum InvalidAvailability {
     #[error("a slot's intervals are malformed")]
     Intervals,
     /// More bookings or blocks than a `u16` counts.
@@ -69,7 +69,7 @@ impl Availability {
     /// Applies an event of the car's calendar, and returns whether it has changed anything.
     pub fn apply(&mut self, event: &Event) -> bool {
         match event {
-            Event::CarPut(car) => (self.model, self.daily_rate) = (car.model.clone(), car.daily_rate),
+            Event::CarUpserted(car) => (self.model, self.daily_rate) = (car.model.clone(), car.daily_rate),
             Event::Retired => self.retired = true,
             Event::Blocked { block_no, block } => drop(self.blocks.insert(block_no.clone(), block.period)),
             Event::Unblocked { block_no } => return self.blocks.remove(block_no).is_some(),
@@ -102,9 +102,9 @@ impl Availability {
         self.booked.binary_search_by_key(&serial, |booked| booked.serial)
     }
 
-    pub fn to_bytes(&self) -> Result<Vec<u8>, InvalidSlot> {
+    pub fn to_bytes(&self) -> Result<Vec<u8>, InvalidAvailability> {
         let (out, kept): (Vec<&Booked>, Vec<&Booked>) = self.booked.iter().partition(|booked| booked.out);
-        let count = |count: usize| u16::try_from(count).map_err(|_| InvalidSlot::TooMany);
+        let count = |count: usize| u16::try_from(count).map_err(|_| InvalidAvailability::TooMany);
         let intervals = self.booked.len() + self.blocks.len();
         let rest = Rest {
             model: self.model.clone(),
@@ -130,16 +130,16 @@ impl Availability {
         Ok(bytes)
     }
 
-    pub fn from_bytes(bytes: &[u8]) -> Result<Availability, InvalidSlot> {
-        let intervals = Intervals::of(bytes).ok_or(InvalidSlot::Intervals)?;
-        let (serials, rest) = intervals.split_behind().ok_or(InvalidSlot::Intervals)?;
+    pub fn from_bytes(bytes: &[u8]) -> Result<Availability, InvalidAvailability> {
+        let intervals = Intervals::of(bytes).ok_or(InvalidAvailability::Intervals)?;
+        let (serials, rest) = intervals.split_behind().ok_or(InvalidAvailability::Intervals)?;
         let Rest { model, daily_rate, blocks } = codec::from_bytes(rest)?;
         let periods = intervals.all.iter().map(|interval| {
             let (from, to) = instants(interval);
             let instant = Timestamp::from_millis;
             Period::new(instant(from)?, instant(to)?)
         });
-        let periods = periods.collect::<Option<Vec<Period>>>().ok_or(InvalidSlot::Intervals)?;
+        let periods = periods.collect::<Option<Vec<Period>>>().ok_or(InvalidAvailability::Intervals)?;
         let booked = serials.iter().zip(&periods).enumerate().map(|(index, (serial, period))| Booked {
             serial: u64::from_be_bytes(*serial),
             period: *period,
@@ -148,7 +148,7 @@ impl Availability {
         let mut booked: Vec<Booked> = booked.collect();
         booked.sort_unstable_by_key(|booked| booked.serial);
         if blocks.len() + booked.len() != periods.len() {
-            return Err(InvalidSlot::Intervals);
+            return Err(InvalidAvailability::Intervals);
         }
         let blocks = blocks.into_iter().zip(periods.into_iter().skip(booked.len())).collect();
         Ok(Availability { model, daily_rate, retired: intervals.retired, booked, blocks })

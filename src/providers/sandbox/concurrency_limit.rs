@@ -18,7 +18,7 @@ struct Slots {
     /// 0: no limit.
     limit: usize,
     busy: usize,
-    waiting: VecDeque<oneshot::Sender<Slot>>,
+    waiting: VecDeque<oneshot::Sender<ConcurrencyPermit>>,
 }
 
 impl Slots {
@@ -27,7 +27,7 @@ impl Slots {
     }
 
     /// Takes the free places for those who wait longest. Who has stopped waiting is passed over.
-    fn admit(&mut self) -> Vec<oneshot::Sender<Slot>> {
+    fn admit(&mut self) -> Vec<oneshot::Sender<ConcurrencyPermit>> {
         let mut admitted = Vec::new();
         while self.has_room() {
             let Some(waiter) = self.waiting.pop_front() else { break };
@@ -41,9 +41,9 @@ impl Slots {
 }
 
 /// A place inside, given back when it is dropped.
-pub struct Slot(ConcurrencyLimit);
+pub struct ConcurrencyPermit(ConcurrencyLimit);
 
-impl Drop for Slot {
+impl Drop for ConcurrencyPermit {
     fn drop(&mut self) {
         let admitted = {
             let mut places = self.0.lock();
@@ -60,9 +60,9 @@ impl ConcurrencyLimit {
     }
 
     /// Called without the lock: a place whose receiver is gone comes back through `drop`, which takes the lock.
-    fn tell(&self, admitted: Vec<oneshot::Sender<Slot>>) {
+    fn tell(&self, admitted: Vec<oneshot::Sender<ConcurrencyPermit>>) {
         for waiter in admitted {
-            let _ = waiter.send(Slot(self.clone()));
+            let _ = waiter.send(ConcurrencyPermit(self.clone()));
         }
     }
 
@@ -77,7 +77,7 @@ impl ConcurrencyLimit {
     }
 
     /// A place, once there is one; `None` when [`CALLS_MAX`] calls are here already.
-    pub async fn enter(&self) -> Option<Slot> {
+    pub async fn acquire(&self) -> Option<ConcurrencyPermit> {
         let turn = {
             let mut places = self.lock();
             if places.busy + places.waiting.len() >= CALLS_MAX {
@@ -96,7 +96,7 @@ impl ConcurrencyLimit {
             }
         };
         match turn {
-            None => Some(Slot(self.clone())),
+            None => Some(ConcurrencyPermit(self.clone())),
             Some(turn) => turn.await.ok(),
         }
     }
@@ -111,9 +111,9 @@ mod tests {
     async fn the_next_in_line_enters_when_a_place_is_given_back() {
         let gate = ConcurrencyLimit::default();
         gate.set_limit(1);
-        let first = gate.enter().await.unwrap();
-        let mut second = Box::pin(gate.enter());
-        let mut third = Box::pin(gate.enter());
+        let first = gate.acquire().await.unwrap();
+        let mut second = Box::pin(gate.acquire());
+        let mut third = Box::pin(gate.acquire());
         assert!(second.as_mut().now_or_never().is_none());
         assert!(third.as_mut().now_or_never().is_none());
         drop(first);
@@ -126,21 +126,21 @@ mod tests {
     async fn who_gives_up_waiting_leaves_no_gap() {
         let gate = ConcurrencyLimit::default();
         gate.set_limit(1);
-        let first = gate.enter().await.unwrap();
-        let mut second = Box::pin(gate.enter());
+        let first = gate.acquire().await.unwrap();
+        let mut second = Box::pin(gate.acquire());
         assert!(second.as_mut().now_or_never().is_none());
         drop(first);
         // The place was sent to the second, who has not looked yet and never will.
         drop(second);
-        assert!(gate.enter().now_or_never().flatten().is_some());
+        assert!(gate.acquire().now_or_never().flatten().is_some());
     }
 
     #[tokio::test]
     async fn a_raised_limit_admits_those_who_wait() {
         let gate = ConcurrencyLimit::default();
         gate.set_limit(1);
-        let _first = gate.enter().await.unwrap();
-        let mut second = Box::pin(gate.enter());
+        let _first = gate.acquire().await.unwrap();
+        let mut second = Box::pin(gate.acquire());
         assert!(second.as_mut().now_or_never().is_none());
         gate.set_limit(0);
         assert!(second.now_or_never().flatten().is_some());
