@@ -69,9 +69,10 @@ impl<E: Entity> ContextPart<E> {
         let Self { core, spec } = self;
         let name = E::CONTEXT.0;
         let deadlines = recurring_child(name, "deadlines", "deadlines", Arc::new(Deadlines(Arc::clone(&core))));
-        let overdue = recurring_child(name, "overdue", "overdue", Arc::new(StuckEntities(Arc::clone(&core))));
+        let stuck_entities =
+            recurring_child(name, "stuck-entities", "stuck-entities", Arc::new(StuckEntities(Arc::clone(&core))));
         // The first to start and the last to stop.
-        let mut children = vec![deadlines, overdue];
+        let mut children = vec![deadlines, stuck_entities];
         children.extend((0..core.shards.len()).map(|number| shard(&core, &spec, number)));
         let mut watches: Vec<Arc<Watch>> = core.shards.iter().map(|shard| Arc::clone(&shard.watch)).collect();
         children.extend(spec.timers.clone().map(|handler| timers(&spec, handler, &mut watches)));

@@ -26,7 +26,7 @@ pub(super) enum ShardMessage<E: Entity> {
     Own { generation: u64 },
     /// Passivate idle entities and update gauges.
     Tick,
-    /// Kill entities that are [overdue](ShardCore::overdue).
+    /// Kill entities that are [stuck](ShardCore::stuck_entities).
     KillStuck,
     /// Drain until then, then stop.
     Close { until: Instant },
@@ -72,7 +72,7 @@ impl<E: Entity> ShardCore<E> {
     }
 
     /// The entities that have been busy for twice `stuck_ms_max`, waits for the journal excluded.
-    pub(super) fn overdue(&self, limits: &ContextLimits) -> impl Iterator<Item = Stuck> + use<E> {
+    pub(super) fn stuck_entities(&self, limits: &ContextLimits) -> impl Iterator<Item = Stuck> + use<E> {
         let given = Duration::from_millis(limits.stuck_ms_max).saturating_mul(2);
         let stuck = self.watch.stuck().into_iter();
         stuck.filter(move |stuck| stuck.kind == Kind::Entity && stuck.since >= given)

@@ -432,10 +432,10 @@ impl<E: Entity> ShardState<E> {
         tracing::debug!(shard = %id, epoch = owned.epoch, head = owned.head, "shard acquired");
     }
 
-    /// Kills the [overdue](ShardCore::overdue) entities. One that hangs at an await ends at once, and the next ask starts it
+    /// Kills the [stuck](ShardCore::stuck_entities) entities. One that hangs at an await ends at once, and the next ask starts it
     /// again; one that blocks its thread ends when it returns, and nobody waits for it.
     fn kill_stuck(&mut self) {
-        for stuck in self.shard().overdue(self.limits()) {
+        for stuck in self.shard().stuck_entities(self.limits()) {
             let Some(slot) = self.shard().look(|table| table.get(&stuck.key).cloned()) else { continue };
             tracing::error!(context = stuck.context, handler = %stuck, "stuck entity killed");
             slot.actor.kill();
