@@ -61,16 +61,16 @@ async fn its_record_is_read_page_by_page_and_what_is_added_is_found_at_the_end()
     for number in 0..3 {
         client.charge(charge(&format!("k{number}"), 300)).await.unwrap();
     }
-    let first = client.record(None, 2).await.unwrap();
+    let first = client.ledger_page(None, 2).await.unwrap();
     assert_eq!(first.items, process.sandbox.ledger(0, 2).items);
-    let last = client.record(first.next.as_deref(), 2).await.unwrap();
+    let last = client.ledger_page(first.next.as_deref(), 2).await.unwrap();
     assert_eq!((last.items.len(), &last.next), (1, &None));
     client.refund(refund("back", "k0", 200)).await.unwrap();
-    let again = client.record(first.next.as_deref(), 2).await.unwrap();
+    let again = client.ledger_page(first.next.as_deref(), 2).await.unwrap();
     assert_eq!(again.items, process.sandbox.ledger(2, 2).items);
-    assert!(matches!(client.record(Some("a&b"), 2).await, Err(ProviderError::NotDone(_))));
+    assert!(matches!(client.ledger_page(Some("a&b"), 2).await, Err(ProviderError::NotDone(_))));
     let nonsense = canned("HTTP/1.1 200 OK\r\ncontent-length: 12\r\n\r\n{\"items\":[1}").await;
-    assert!(matches!(impatient(&nonsense).record(None, 2).await, Err(ProviderError::Unknown(_))));
+    assert!(matches!(impatient(&nonsense).ledger_page(None, 2).await, Err(ProviderError::Unknown(_))));
 }
 
 #[tokio::test]

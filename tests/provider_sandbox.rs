@@ -187,7 +187,7 @@ async fn its_record_is_read_page_by_page_even_while_it_is_down() {
     set(&sandbox, r#"{"down":true,"latencyMs":600000}"#);
     let (mut entries, mut cursor, mut pages) = (vec![], None, 0);
     loop {
-        let page = sandbox.record(cursor.as_deref(), usize::MAX).await.unwrap();
+        let page = sandbox.ledger_page(cursor.as_deref(), usize::MAX).await.unwrap();
         assert!(page.items.len() <= LEDGER_PAGE_LEN_MAX);
         (entries, pages) = ([entries, page.items].concat(), pages + 1);
         cursor = page.next;
@@ -197,5 +197,5 @@ async fn its_record_is_read_page_by_page_even_while_it_is_down() {
     }
     assert_eq!((entries.len(), pages), (121, 3));
     assert_eq!((&*entries[119].idempotency_key, entries[120].kind), ("k119", Kind::Refund));
-    assert!(matches!(sandbox.record(Some("elsewhere"), 1).await, Err(ProviderError::Refused(_))));
+    assert!(matches!(sandbox.ledger_page(Some("elsewhere"), 1).await, Err(ProviderError::Refused(_))));
 }

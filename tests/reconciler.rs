@@ -57,14 +57,18 @@ impl PaymentProvider for Provider {
         self.sandbox.look_up_refund(key)
     }
 
-    fn record<'a>(&'a self, cursor: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<LedgerPage, ProviderError>> {
+    fn ledger_page<'a>(
+        &'a self,
+        cursor: Option<&'a str>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<LedgerPage, ProviderError>> {
         match self.reading {
-            Reading::Whole => self.sandbox.record(cursor, limit),
+            Reading::Whole => self.sandbox.ledger_page(cursor, limit),
             Reading::Held => Box::pin(async move {
                 self.begun.notify_one();
                 self.go_on.notified().await;
                 self.go_on.notify_one();
-                self.sandbox.record(cursor, limit).await
+                self.sandbox.ledger_page(cursor, limit).await
             }),
             Reading::Endless => Box::pin(async { Ok(LedgerPage { items: vec![], next: Some("more".into()) }) }),
         }

@@ -154,11 +154,15 @@ impl PaymentProvider for Provider {
         self.sandbox.look_up_refund(idempotency_key)
     }
 
-    fn record<'a>(&'a self, cursor: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<LedgerPage, ProviderError>> {
+    fn ledger_page<'a>(
+        &'a self,
+        cursor: Option<&'a str>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<LedgerPage, ProviderError>> {
         if self.record_lags.load(Ordering::SeqCst) {
             return Box::pin(async { Ok(LedgerPage { items: vec![], next: None }) });
         }
-        self.sandbox.record(cursor, limit)
+        self.sandbox.ledger_page(cursor, limit)
     }
 }
 

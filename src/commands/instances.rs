@@ -57,7 +57,7 @@ pub struct InstanceSupervisor {
 pub struct Instance {
     journal: Arc<SledJournal>,
     app: App,
-    front: Arc<HttpState>,
+    http: Arc<HttpState>,
     sandbox: Option<Sandbox>,
     /// Ends readiness and event streams of this instance.
     end: CancellationToken,
@@ -65,15 +65,15 @@ pub struct Instance {
 
 impl Instance {
     pub fn routes(&self) -> BoxedFilter<(Response,)> {
-        routes(&self.front, self.sandbox.clone())
+        routes(&self.http, self.sandbox.clone())
     }
 
     /// Waits for requests that change something, at most for `drain`, and stops the actors.
     async fn stop(&self, drain: Duration) {
-        self.front.set_ready(false);
+        self.http.set_ready(false);
         self.end.cancel();
-        self.front.changes.close();
-        if tokio::time::timeout(drain, self.front.changes.wait()).await.is_err() {
+        self.http.changes.close();
+        if tokio::time::timeout(drain, self.http.changes.wait()).await.is_err() {
             tracing::warn!("changes still in flight at shutdown");
         }
         if !self.app.shutdown(drain).await {
@@ -148,10 +148,10 @@ impl InstanceSupervisor {
         let end = self.stop.child_token();
         let settings = http_settings(&self.config, self.fault_injection)?;
         let (metrics, admission) = (Some(self.metrics.clone()), Arc::clone(&self.admission));
-        let front = HttpState::new(Arc::clone(&app.service), settings, end.clone(), metrics, admission);
-        front.set_ready(true);
+        let http = HttpState::new(Arc::clone(&app.service), settings, end.clone(), metrics, admission);
+        http.set_ready(true);
         gauge!("rentcar_journal_up").set(1.0);
-        Ok(Instance { journal: Arc::clone(journal), app, front, sandbox: self.sandbox.clone(), end })
+        Ok(Instance { journal: Arc::clone(journal), app, http, sandbox: self.sandbox.clone(), end })
     }
 
     /// Runs one instance after the other until told to stop, and then ends the last one.
@@ -199,7 +199,7 @@ impl InstanceSupervisor {
         counter!("rentcar_journal_failures_total").increment(1);
         gauge!("rentcar_journal_up").set(0.0);
         self.admission.storage.set_failed(&why);
-        failed.front.set_ready(false);
+        failed.http.set_ready(false);
         self.until_the_disk_takes_writes(&why).await?;
         failed.stop(FAILED_DRAIN).await;
         self.until_released(&failed.journal.release()).await?;

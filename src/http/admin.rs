@@ -68,20 +68,20 @@ pub(super) fn mount(group: Group<HttpState>, fault_injection: bool) -> Group<Htt
     if fault_injection { group.on(&access::FAULT, fault) } else { group }
 }
 
-async fn guard(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn guard(http: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
-    Ok(Answer::ok(&BulkheadDto::of(&front.service.bulkhead_status(), &front.service)))
+    Ok(Answer::ok(&BulkheadDto::of(&http.service.bulkhead_status(), &http.service)))
 }
 
-async fn reconcile(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn reconcile(http: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
-    Ok(Answer::ok(&ReconciliationDto::of(&front.service.reconcile().await?)).uncached())
+    Ok(Answer::ok(&ReconciliationDto::of(&http.service.reconcile().await?)).uncached())
 }
 
 /// Streams an archive as it is made. A complete one ends with a trailer; otherwise the body breaks off.
-async fn backup(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn backup(http: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
-    let pieces = until(front.service.backup()?, front.shutdown.clone());
+    let pieces = until(http.service.backup()?, http.shutdown.clone());
     let response = warp::reply::stream(Exclusive::new(pieces)).into_response();
     let mut answer = Answer::stream(response).uncached();
     answer.headers.insert(CONTENT_TYPE, HeaderValue::from_static(LINES));
@@ -101,7 +101,7 @@ fn until(pieces: Backup, shutdown: CancellationToken) -> Backup {
     stream::unfold(Some((pieces, shutdown)), next).boxed()
 }
 
-async fn force(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn force(http: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let mut members = Members::parse(&call.body, &["state"])?;
     let mode = members.required("state", |text| match text {
@@ -111,10 +111,10 @@ async fn force(front: Arc<HttpState>, call: Call) -> Outcome {
         _ => Err("it must be FORCED_OPEN, FORCED_CLOSED or AUTO"),
     })?;
     members.finish()?;
-    Ok(Answer::ok(&BulkheadDto::of(&front.service.force_breaker(mode).await, &front.service)))
+    Ok(Answer::ok(&BulkheadDto::of(&http.service.force_breaker(mode).await, &http.service)))
 }
 
-async fn fault(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn fault(http: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let mut members = Members::parse(&call.body, &["context", "action"])?;
     let context = members.text("context", 32)?;
@@ -125,7 +125,7 @@ async fn fault(front: Arc<HttpState>, call: Call) -> Outcome {
         _ => Err("it must be kill, stop or start"),
     })?;
     members.finish()?;
-    front.service.fault(&context, action).await.map_err(|UnknownContext| {
+    http.service.fault(&context, action).await.map_err(|UnknownContext| {
         Problem::invalid_member("context", "it must be reservation, payment, rental, fleet, customer or views")
     })?;
     Ok(Answer::no_content())

@@ -40,11 +40,11 @@ pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
     group.on(&access::AVAILABILITY, search)
 }
 
-async fn search(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn search(http: Arc<HttpState>, call: Call) -> Outcome {
     let query = call.query(&["from", "to", "carClass", "branch", "cursor", "limit"])?;
     let (period, page) = (query.period()?, query.page()?);
     let (car_class, branch) = (query.text("carClass", TEXT_CHARS_MAX)?, query.text("branch", TEXT_CHARS_MAX)?);
-    let cursor = cursor(&front, page.cursor.as_deref()).await?;
-    let listing = front.service.availability(period, car_class, branch, cursor.as_ref(), page.limit).await??;
+    let cursor = cursor(&http, page.cursor.as_deref()).await?;
+    let listing = http.service.availability(period, car_class, branch, cursor.as_ref(), page.limit).await??;
     Ok(Answer::ok(&PageDto::of(listing, OfferDto::of)))
 }

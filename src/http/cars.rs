@@ -115,10 +115,10 @@ pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
         .on(&access::UNBLOCK_CAR, unblock)
 }
 
-async fn one(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn one(http: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let expected = preconditions::of(&call.headers);
-    let view = front.service.car(&call.number()?.resolve(&front.service).await?).await?;
+    let view = http.service.car(&call.number()?.resolve(&http.service).await?).await?;
     match expected {
         // In the order of RFC 9110, section 13.2.2: If-Match goes first.
         Some(expected) if !expected.one_of.include(view.version()) => {
@@ -131,16 +131,16 @@ async fn one(front: Arc<HttpState>, call: Call) -> Outcome {
     }
 }
 
-async fn list(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn list(http: Arc<HttpState>, call: Call) -> Outcome {
     let query = call.query(&["status", "includeRetired", "cursor", "limit"])?;
     let (status, retired, page) = (status(&query)?, query.flag("includeRetired")?, query.page()?);
-    let cursor = cursor(&front, page.cursor.as_deref()).await?;
+    let cursor = cursor(&http, page.cursor.as_deref()).await?;
     let wanted = |of: Status| status.map_or(retired || of != Status::Retired, |status| of == status);
-    let listing = front.service.cars(wanted, cursor.as_ref(), page.limit).await?;
+    let listing = http.service.cars(wanted, cursor.as_ref(), page.limit).await?;
     Ok(Answer::ok(&PageDto::of(listing, |view| CarDto::of(&view))))
 }
 
-async fn register(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn register(http: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let mut members = Members::parse(&call.body, &CAR)?;
     let car_no = members.number("carNo")?;
@@ -152,28 +152,28 @@ async fn register(front: Arc<HttpState>, call: Call) -> Outcome {
         registered_on: members.optional("registeredOn", parse_date)?.unwrap_or_default(),
     };
     members.finish()?;
-    let view = front.service.register_car(car_no.resolve(&front.service).await?, data).await?;
+    let view = http.service.register_car(car_no.resolve(&http.service).await?, data).await?;
     Ok(rendered(StatusCode::CREATED, &view).located(&path_of(&view.car_no)))
 }
 
-async fn amend(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn amend(http: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let car_no = call.number()?;
     let expected = preconditions::needed(&call.headers)?;
     let changes = changes(&call.body)?;
-    let car_no: CarNo = car_no.resolve(&front.service).await?;
-    let view = front.service.amend_car(car_no, expected, changes).await?;
+    let car_no: CarNo = car_no.resolve(&http.service).await?;
+    let view = http.service.amend_car(car_no, expected, changes).await?;
     Ok(rendered(StatusCode::OK, &view))
 }
 
-async fn retire(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn retire(http: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
-    let car_no = call.number()?.resolve(&front.service).await?;
-    front.service.retire_car(car_no, preconditions::of(&call.headers)).await?;
+    let car_no = call.number()?.resolve(&http.service).await?;
+    http.service.retire_car(car_no, preconditions::of(&call.headers)).await?;
     Ok(Answer::no_content())
 }
 
-async fn block(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn block(http: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let car_no = call.number()?;
     let mut members = Members::parse(&call.body, &["from", "to", "reason"])?;
@@ -181,20 +181,20 @@ async fn block(front: Arc<HttpState>, call: Call) -> Outcome {
     let reason = members.text("reason", TEXT_CHARS_MAX)?;
     members.finish()?;
     let block = Block { period: period(from, to)?, reason };
-    let car_no: CarNo = car_no.resolve(&front.service).await?;
+    let car_no: CarNo = car_no.resolve(&http.service).await?;
     let block_no = call.new_number("blk-")?;
     let expected = preconditions::of(&call.headers);
-    let made = front.service.block_car(car_no.clone(), Some(block_no), block, expected).await?;
+    let made = http.service.block_car(car_no.clone(), Some(block_no), block, expected).await?;
     let BlockView { block_no, block } = made;
     let path = format!("{}/blocks/{}", path_of(&car_no), segment(block_no.as_str()));
     Ok(Answer::json(StatusCode::CREATED, &BlockDto::of(&block_no, &block)).located(&path))
 }
 
-async fn unblock(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn unblock(http: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let (car_no, block_no) = (call.number()?, call.number()?.composed()?);
-    let car_no = car_no.resolve(&front.service).await?;
-    front.service.unblock_car(car_no, block_no, preconditions::of(&call.headers)).await?;
+    let car_no = car_no.resolve(&http.service).await?;
+    http.service.unblock_car(car_no, block_no, preconditions::of(&call.headers)).await?;
     Ok(Answer::no_content())
 }
 
@@ -207,10 +207,10 @@ fn path_of(car_no: &CarNo) -> String {
 }
 
 /// The cursor of a list of cars is the last car's number.
-pub(super) async fn cursor(front: &HttpState, cursor: Option<&str>) -> Result<Option<CarNo>, Problem> {
+pub(super) async fn cursor(http: &HttpState, cursor: Option<&str>) -> Result<Option<CarNo>, Problem> {
     let Some(text) = cursor else { return Ok(None) };
     let spelled = RawNumber::read(text, |_| InvalidCursor.into())?;
-    spelled.resolve(&front.service).await.map(Some)
+    spelled.resolve(&http.service).await.map(Some)
 }
 
 /// The changes of a merge patch (RFC 7396): `null` removes what may be missing.

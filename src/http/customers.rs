@@ -49,7 +49,7 @@ pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
     group.on(&access::REGISTER_CUSTOMER, register).on(&access::CUSTOMER, one).on(&access::ERASE_CUSTOMER, erase)
 }
 
-async fn register(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn register(http: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let mut members = Members::parse(&call.body, &["customerNo", "name", "phone", "email", "licenceNo"])?;
     let chosen = members.optional_number("customerNo")?;
@@ -62,17 +62,17 @@ async fn register(front: Arc<HttpState>, call: Call) -> Outcome {
     members.finish()?;
     let repeatable = chosen.is_none() && call.is_keyed();
     let customer_no: CustomerNo = match chosen {
-        Some(chosen) => chosen.resolve(&front.service).await?,
+        Some(chosen) => chosen.resolve(&http.service).await?,
         None => call.new_number("cus-")?,
     };
     // Bookings without a customer belong to `anonymous`: whoever could register under that number would see them all.
     if customer_no == CustomerNo::anonymous() {
         return Err(Problem::invalid_member("customerNo", "it cannot be chosen"));
     }
-    let view = match front.service.register_customer(Some(customer_no.clone()), data.clone()).await {
+    let view = match http.service.register_customer(Some(customer_no.clone()), data.clone()).await {
         // The number was made from the caller's key, so this is the same call, repeated after a crash.
         Err(ServiceError::Customer(customer::Rejection::CustomerAlreadyRegistered)) if repeatable => {
-            let view = front.service.customer(&customer_no).await?;
+            let view = http.service.customer(&customer_no).await?;
             if view.data != data {
                 return Err(ServiceError::from(customer::Rejection::CustomerAlreadyRegistered).into());
             }
@@ -85,15 +85,15 @@ async fn register(front: Arc<HttpState>, call: Call) -> Outcome {
     Ok(answer.located(&path).personal(customer_no.to_string()))
 }
 
-async fn one(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn one(http: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
-    let customer_no = call.number()?.resolve(&front.service).await?;
-    Ok(Answer::ok(&CustomerDto::of(front.service.customer(&customer_no).await?)).uncached())
+    let customer_no = call.number()?.resolve(&http.service).await?;
+    Ok(Answer::ok(&CustomerDto::of(http.service.customer(&customer_no).await?)).uncached())
 }
 
-async fn erase(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn erase(http: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
-    front.service.erase_customer(call.number()?.resolve(&front.service).await?).await?;
+    http.service.erase_customer(call.number()?.resolve(&http.service).await?).await?;
     Ok(Answer::no_content())
 }
 

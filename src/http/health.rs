@@ -40,28 +40,28 @@ pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
     group.on(&access::HEALTH, health).on(&access::LIVENESS, liveness).on(&access::READINESS, readiness)
 }
 
-async fn health(front: Arc<HttpState>, _call: Call) -> Outcome {
-    let mut components = components(&front);
-    let site = &front.settings.site;
+async fn health(http: Arc<HttpState>, _call: Call) -> Outcome {
+    let mut components = components(&http);
+    let site = &http.settings.site;
     if !site.is_empty() {
         components.push(ComponentHealth { name: "site".to_owned(), up: true, essential: false, detail: site.clone() });
     }
     Ok(overall(components))
 }
 
-pub(super) fn components(front: &HttpState) -> Vec<ComponentHealth> {
-    let mut components = front.service.health();
-    front.admission.storage.complete(&mut components);
+pub(super) fn components(http: &HttpState) -> Vec<ComponentHealth> {
+    let mut components = http.service.health();
+    http.admission.storage.complete(&mut components);
     components
 }
 
-async fn liveness(front: Arc<HttpState>, _call: Call) -> Outcome {
-    let stands_still = front.service.health().iter().any(|component| component.name == RUNTIME && !component.up);
-    Ok(probe(!stands_still && !front.admission.storage.needs_restart()))
+async fn liveness(http: Arc<HttpState>, _call: Call) -> Outcome {
+    let stands_still = http.service.health().iter().any(|component| component.name == RUNTIME && !component.up);
+    Ok(probe(!stands_still && !http.admission.storage.needs_restart()))
 }
 
-async fn readiness(front: Arc<HttpState>, _call: Call) -> Outcome {
-    Ok(probe(front.is_ready()))
+async fn readiness(http: Arc<HttpState>, _call: Call) -> Outcome {
+    Ok(probe(http.is_ready()))
 }
 
 /// Answers while the start takes long: alive, not ready, and 503 with `Retry-After` to every other request.

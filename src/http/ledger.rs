@@ -50,11 +50,11 @@ pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
     group.on(&access::LEDGER, list)
 }
 
-async fn list(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn list(http: Arc<HttpState>, call: Call) -> Outcome {
     let query = call.query(&["status", "cursor", "limit"])?;
     let (status, page) = (status(&query)?, query.page()?);
-    let cursor = cursor(&front, page.cursor.as_deref()).await?;
+    let cursor = cursor(&http, page.cursor.as_deref()).await?;
     let wanted = |of| status.is_none_or(|status| of == status);
-    let listing = front.service.cars(wanted, cursor.as_ref(), page.limit).await?;
+    let listing = http.service.cars(wanted, cursor.as_ref(), page.limit).await?;
     Ok(Answer::ok(&PageDto::of(listing, |view| EntryDto::of(&view))))
 }

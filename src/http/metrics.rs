@@ -15,10 +15,10 @@ pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
     group.on(&access::METRICS, render)
 }
 
-async fn render(front: Arc<HttpState>, _call: Call) -> Outcome {
-    let measured = front.measured.as_ref().ok_or_else(Problem::not_found)?;
+async fn render(http: Arc<HttpState>, _call: Call) -> Outcome {
+    let measured = http.measured.as_ref().ok_or_else(Problem::not_found)?;
     Collector::default().collect();
-    for component in health::components(&front) {
+    for component in health::components(&http) {
         let up = if component.up { 1.0 } else { 0.0 };
         ::metrics::gauge!("rentcar_component_up", "component" => component.name).set(up);
     }

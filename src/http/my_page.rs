@@ -73,10 +73,10 @@ pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
     group.on(&access::MY_PAGE, page).on(&access::EVENTS, events)
 }
 
-async fn page(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn page(http: Arc<HttpState>, call: Call) -> Outcome {
     let page = call.query(&["cursor", "limit"])?.page()?;
-    let customer_no: CustomerNo = call.number()?.resolve(&front.service).await?;
-    let my_page = front.service.my_page(&customer_no, page.cursor.as_deref(), page.limit).await??;
+    let customer_no: CustomerNo = call.number()?.resolve(&http.service).await?;
+    let my_page = http.service.my_page(&customer_no, page.cursor.as_deref(), page.limit).await??;
     let dto = MyPageDto {
         customer_no: customer_no.to_string(),
         customer: my_page.customer.map(CustomerDto::of),
@@ -88,16 +88,16 @@ async fn page(front: Arc<HttpState>, call: Call) -> Outcome {
     Ok(Answer::ok(&dto).uncached())
 }
 
-async fn events(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn events(http: Arc<HttpState>, call: Call) -> Outcome {
     let customer_no = call.number()?;
     let last_event_id = last_event_id(&call)?;
-    let customer_no: CustomerNo = customer_no.resolve(&front.service).await?;
-    let permit = Arc::clone(&front.streams).try_acquire_owned().map_err(|_| {
+    let customer_no: CustomerNo = customer_no.resolve(&http.service).await?;
+    let permit = Arc::clone(&http.streams).try_acquire_owned().map_err(|_| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_streams", "too many event streams are open")
             .retrying(5_000)
     })?;
-    let live = front.service.live(&customer_no, last_event_id.as_deref()).await?.map_err(|_| unknown_event())?;
-    Ok(streamed(live, front.settings.keep_alive, front.shutdown.clone(), permit))
+    let live = http.service.live(&customer_no, last_event_id.as_deref()).await?.map_err(|_| unknown_event())?;
+    Ok(streamed(live, http.settings.keep_alive, http.shutdown.clone(), permit))
 }
 
 /// A stream of events that ends when the caller leaves or the service ends. It holds its permit for as long.

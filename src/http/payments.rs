@@ -59,10 +59,10 @@ pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
     group.on(&access::PAYMENT, one)
 }
 
-async fn one(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn one(http: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
-    let payment_no: PaymentNo = call.number()?.resolve(&front.service).await?;
-    let (booking, payment) = front.service.payment(&payment_no).await?;
+    let payment_no: PaymentNo = call.number()?.resolve(&http.service).await?;
+    let (booking, payment) = http.service.payment(&payment_no).await?;
     Ok(Answer::ok(&PaymentDto::of(&booking.subject, booking.price, payment.as_ref())))
 }
 

@@ -59,37 +59,37 @@ pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
     group.on(&access::RENTAL, one).on(&access::PICK_UP, pick_up).on(&access::RETURN_CAR, return_car)
 }
 
-async fn one(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn one(http: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
-    let rental_no: RentalNo = call.number()?.resolve(&front.service).await?;
-    let rental = match front.service.rental(&rental_no).await {
-        Err(ServiceError::Rental(Rejection::RentalNotFound)) => expected(&front, &rental_no).await?,
+    let rental_no: RentalNo = call.number()?.resolve(&http.service).await?;
+    let rental = match http.service.rental(&rental_no).await {
+        Err(ServiceError::Rental(Rejection::RentalNotFound)) => expected(&http, &rental_no).await?,
         other => other?,
     };
     Ok(Answer::ok(&RentalDto::of(&rental)))
 }
 
-async fn pick_up(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn pick_up(http: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let rental_no = call.number()?;
     Members::none(&call.body)?;
-    let rental_no = rental_no.resolve(&front.service).await?;
-    Ok(Answer::ok(&RentalDto::of(&front.service.pick_up(rental_no).await?)))
+    let rental_no = rental_no.resolve(&http.service).await?;
+    Ok(Answer::ok(&RentalDto::of(&http.service.pick_up(rental_no).await?)))
 }
 
-async fn return_car(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn return_car(http: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let rental_no = call.number()?;
     Members::none(&call.body)?;
-    let rental_no = rental_no.resolve(&front.service).await?;
-    Ok(Answer::ok(&RentalDto::of(&front.service.return_car(rental_no).await?)))
+    let rental_no = rental_no.resolve(&http.service).await?;
+    Ok(Answer::ok(&RentalDto::of(&http.service.return_car(rental_no).await?)))
 }
 
 /// The rental of a confirmed reservation whose policy has not made it yet.
-async fn expected(front: &HttpState, rental_no: &RentalNo) -> Result<Rental, Problem> {
+async fn expected(http: &HttpState, rental_no: &RentalNo) -> Result<Rental, Problem> {
     let not_found = || Problem::from(ServiceError::from(Rejection::RentalNotFound));
     let reservation_no = rental_no.reservation().ok_or_else(not_found)?;
-    let view = match front.service.reservation(&reservation_no).await {
+    let view = match http.service.reservation(&reservation_no).await {
         Err(ServiceError::Reservation(reservation::Rejection::ReservationNotFound)) => return Err(not_found()),
         other => other?,
     };

@@ -167,7 +167,7 @@ pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
         .on(&access::CANCEL, cancel)
 }
 
-async fn reserve(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn reserve(http: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let mut members = Members::parse(&call.body, &RESERVATION)?;
     let (car_no, customer_no) = (members.number("carNo")?, members.number("customerNo")?);
@@ -176,7 +176,7 @@ async fn reserve(front: Arc<HttpState>, call: Call) -> Outcome {
     let chosen = members.optional_number("reservationNo")?;
     members.finish()?;
     let period = period(from, to)?;
-    let service = &*front.service;
+    let service = &*http.service;
     let reservation_no = match chosen {
         Some(chosen) => chosen.resolve(service).await?,
         None => call.new_number("res-")?,
@@ -190,37 +190,37 @@ async fn reserve(front: Arc<HttpState>, call: Call) -> Outcome {
         basis: DayCounting::Hours,
     };
     let result = service.reserve(request).await;
-    payment_answer(&front, StatusCode::CREATED, result).await
+    payment_answer(&http, StatusCode::CREATED, result).await
 }
 
-async fn pay(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn pay(http: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let reservation_no = call.number()?;
     let means = means(Members::parse(&call.body, &MEANS)?)?;
-    let reservation_no = reservation_no.resolve(&front.service).await?;
-    let result = front.service.pay(reservation_no, means).await;
-    payment_answer(&front, StatusCode::OK, result).await
+    let reservation_no = reservation_no.resolve(&http.service).await?;
+    let result = http.service.pay(reservation_no, means).await;
+    payment_answer(&http, StatusCode::OK, result).await
 }
 
-async fn one(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn one(http: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
-    let reservation_no = call.number()?.resolve(&front.service).await?;
-    let view = front.service.reservation(&reservation_no).await?;
+    let reservation_no = call.number()?.resolve(&http.service).await?;
+    let view = http.service.reservation(&reservation_no).await?;
     Ok(Answer::ok(&ReservationDto::of(&view)))
 }
 
-async fn list(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn list(http: Arc<HttpState>, call: Call) -> Outcome {
     let query = call.query(&["customerNo", "cursor", "limit"])?;
     let (customer_no, page) = (query.number::<CustomerNo>()?, query.page()?);
-    let customer_no = customer_no.resolve(&front.service).await?;
-    let listing = front.service.reservations_of(&customer_no, page.cursor.as_deref(), page.limit).await??;
+    let customer_no = customer_no.resolve(&http.service).await?;
+    let listing = http.service.reservations_of(&customer_no, page.cursor.as_deref(), page.limit).await??;
     Ok(Answer::ok(&PageDto::of(listing, |view| ReservationDto::of(&view))))
 }
 
-async fn preview(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn preview(http: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
-    let reservation_no = call.number()?.resolve(&front.service).await?;
-    let (view, cancellation_outcome) = front.service.cancellation_quote(&reservation_no).await?;
+    let reservation_no = call.number()?.resolve(&http.service).await?;
+    let (view, cancellation_outcome) = http.service.cancellation_quote(&reservation_no).await?;
     Ok(Answer::ok(&QuoteDto {
         reservation_no: view.booking.subject.reservation_no.to_string(),
         status: status_name(&view.booking.status),
@@ -228,24 +228,24 @@ async fn preview(front: Arc<HttpState>, call: Call) -> Outcome {
     }))
 }
 
-async fn cancel(front: Arc<HttpState>, call: Call) -> Outcome {
+async fn cancel(http: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let reservation_no = call.number()?;
     Members::none(&call.body)?;
-    let reservation_no = reservation_no.resolve(&front.service).await?;
-    Ok(Answer::ok(&ReservationDto::of(&front.service.cancel(reservation_no).await?)))
+    let reservation_no = reservation_no.resolve(&http.service).await?;
+    Ok(Answer::ok(&ReservationDto::of(&http.service.cancel(reservation_no).await?)))
 }
 
 /// The answer after an attempt to pay; `done` is its status if the reservation is paid.
 async fn payment_answer(
-    front: &HttpState,
+    http: &HttpState,
     done: StatusCode,
     result: Result<(ReservationView, PaymentResult), ServiceError>,
 ) -> Outcome {
     let (view, payment) = match result {
         Ok(payment_answer) => payment_answer,
         Err(ServiceError::PaymentDeclined { reservation_no, reason }) => {
-            return Err(declined(front, reservation_no, reason).await);
+            return Err(declined(http, reservation_no, reason).await);
         }
         Err(error) => return Err(error.into()),
     };
@@ -276,8 +276,8 @@ fn rendered(done: StatusCode, view: &ReservationView, payment: &PaymentResult) -
 }
 
 /// The hold outlives a declined payment: the problem says how to try again.
-async fn declined(front: &HttpState, reservation_no: ReservationNo, reason: String) -> Problem {
-    let view = front.service.reservation(&reservation_no).await;
+async fn declined(http: &HttpState, reservation_no: ReservationNo, reason: String) -> Problem {
+    let view = http.service.reservation(&reservation_no).await;
     let this = path_of(&reservation_no);
     let problem: Problem = ServiceError::PaymentDeclined { reservation_no, reason }.into();
     let links = serde_json::json!({ "self": this, "pay": format!("{this}/payment") });

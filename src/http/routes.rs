@@ -2,8 +2,8 @@
 
 use super::access::Route;
 use super::endpoint::{Common, Group, fallback};
-use super::front::HttpState;
 use super::idempotency::ResponseStore;
+use super::state::HttpState;
 use super::{
     access, admin, availability, cars, customers, health, ledger, legacy, metrics, my_page, openapi, payments,
     provider, rentals, reservations,
@@ -15,10 +15,10 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 /// All routes as one filter, which answers every request; with those of the sandbox provider if it is inside.
-pub fn routes(front: &Arc<HttpState>, sandbox: Option<Sandbox>) -> BoxedFilter<(Response,)> {
-    let common = common(front);
-    let native = native(Group::new(&common, front));
-    let legacy = legacy::mount(Group::new(&common, front));
+pub fn routes(http: &Arc<HttpState>, sandbox: Option<Sandbox>) -> BoxedFilter<(Response,)> {
+    let common = common(http);
+    let native = native(Group::new(&common, http));
+    let legacy = legacy::mount(Group::new(&common, http));
     let sandbox = sandbox.map(|sandbox| provider::mount(Group::new(&common, &Arc::new(sandbox))));
     let of_sandbox = sandbox.iter().flat_map(Group::routes);
     let all: Vec<&'static Route> = native.routes().into_iter().chain(legacy.routes()).chain(of_sandbox).collect();
@@ -34,13 +34,13 @@ pub fn routes(front: &Arc<HttpState>, sandbox: Option<Sandbox>) -> BoxedFilter<(
     }
 }
 
-fn common(front: &HttpState) -> Arc<Common> {
-    let responses: Arc<dyn ResponseStore> = Arc::clone(&front.service) as _;
+fn common(http: &HttpState) -> Arc<Common> {
+    let responses: Arc<dyn ResponseStore> = Arc::clone(&http.service) as _;
     Common::with_admission(
-        front.settings.requests.clone(),
+        http.settings.requests.clone(),
         Some(responses),
-        front.changes.clone(),
-        Arc::clone(&front.admission),
+        http.changes.clone(),
+        Arc::clone(&http.admission),
     )
 }
 

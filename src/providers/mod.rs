@@ -182,7 +182,11 @@ pub trait PaymentProvider: Send + Sync + 'static {
     /// A page of its own record of the money that it has moved, from where an earlier page ended or from the
     /// beginning: at most `limit` entries, and never more than [`LEDGER_PAGE_LEN_MAX`]. Entries are only ever added, at
     /// the end, so that the same place may be read again later.
-    fn record<'a>(&'a self, cursor: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<LedgerPage, ProviderError>>;
+    fn ledger_page<'a>(
+        &'a self,
+        cursor: Option<&'a str>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<LedgerPage, ProviderError>>;
 }
 
 #[cfg(test)]

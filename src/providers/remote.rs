@@ -208,7 +208,11 @@ impl PaymentProvider for RemoteProvider {
         })
     }
 
-    fn record<'a>(&'a self, cursor: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<LedgerPage, ProviderError>> {
+    fn ledger_page<'a>(
+        &'a self,
+        cursor: Option<&'a str>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<LedgerPage, ProviderError>> {
         let limit = limit.min(LEDGER_PAGE_LEN_MAX);
         let mut address = format!("{}?limit={limit}", self.address("ledger", None));
         if let Some(cursor) = cursor {

@@ -24,7 +24,7 @@ const LAYERS: [(&str, &[&str]); 8] = [
     ("providers", &["domain", "trace"]),
     ("cluster", &["domain", "store", "trace"]),
     ("actors", &["domain", "store", "providers", "cluster", "trace"]),
-    // The narrow doors of `http` are in `DOORS`.
+    // The narrow doors of `http` are in `EXCEPTIONS`.
     ("http", &["domain", "suggestion", "trace"]),
 ];
 
@@ -32,7 +32,7 @@ const LAYERS: [(&str, &[&str]); 8] = [
 const ANY: [&str; 4] = ["main", "lib", "config", "commands"];
 
 /// Exceptions that are allowed beside the layers: who, and which path.
-const DOORS: [(&str, &str); 7] = [
+const EXCEPTIONS: [(&str, &str); 7] = [
     // The front door asks the service, in its words, and shows the bulkhead to operators.
     ("src/http/", "actors::api"),
     ("src/http/", "actors::service"),
@@ -46,7 +46,7 @@ const DOORS: [(&str, &str); 7] = [
 ];
 
 /// Dependencies that are forbidden although the layers would allow them: who, which path, and why.
-const WALLS: [(&str, &str, &str); 10] = [
+const BOUNDARIES: [(&str, &str, &str); 10] = [
     ("src/actors/bulkhead/", "domain", "the bulkhead knows permits and calls, and neither money nor payments"),
     ("src/actors/runtime/", "domain", "the runtime knows no cars, so that another project can use it"),
     ("src/actors/runtime/", "providers", "the runtime knows no payments, so that another project can use it"),
@@ -133,7 +133,7 @@ fn none_of(broken: &[String], what_to_do: &str) {
 #[test]
 fn layers_know_only_those_below_them() {
     let mut broken = vec![];
-    let mut unused = DOORS.to_vec();
+    let mut unused = EXCEPTIONS.to_vec();
     for source in sources() {
         let from = layer_of(&source.path);
         if ANY.contains(&from) {
@@ -147,7 +147,7 @@ fn layers_know_only_those_below_them() {
             let to = path.split("::").next().unwrap();
             let within = to == from || allowed.contains(&to);
             let opens = |(who, what): &(&str, &str)| source.path.starts_with(who) && starts(&path, what);
-            let door = DOORS.iter().any(opens);
+            let door = EXCEPTIONS.iter().any(opens);
             unused.retain(|door| !opens(door));
             if !within && !door {
                 broken.push(format!("{}:{line}: {from} -> {path}", source.path));
@@ -159,7 +159,7 @@ fn layers_know_only_those_below_them() {
         &broken,
         "Layers point one way: http -> actors -> store -> domain, with providers beside actors (ARCHITECTURE.md, \
          \"Layers\"). Move what is needed down to a layer that both may know, or pass it in as an argument. A new door \
-         is added to DOORS in this test with its reason, and to ARCHITECTURE.md.",
+         is added to EXCEPTIONS in this test with its reason, and to ARCHITECTURE.md.",
     );
 }
 
@@ -167,7 +167,7 @@ fn layers_know_only_those_below_them() {
 fn walls_within_the_layers_stand() {
     let mut broken = vec![];
     for source in sources() {
-        for (who, what, why) in WALLS {
+        for (who, what, why) in BOUNDARIES {
             if !source.path.starts_with(who) {
                 continue;
             }

@@ -370,7 +370,11 @@ impl PaymentProvider for SimProvider {
         })
     }
 
-    fn record<'a>(&'a self, cursor: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<LedgerPage, ProviderError>> {
-        self.sandbox.record(cursor, limit)
+    fn ledger_page<'a>(
+        &'a self,
+        cursor: Option<&'a str>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<LedgerPage, ProviderError>> {
+        self.sandbox.ledger_page(cursor, limit)
     }
 }

@@ -5,10 +5,10 @@
 mod retry;
 
 use super::Payments;
+use super::charge_request::ChargeRequest;
 use super::deferred::DeferredPayments;
 use super::in_flight::{AlreadyInFlight, InFlightPayment, InFlightPayments, Work};
 use super::not_found_retries::{MismatchRetries, NotFoundRetries};
-use super::order::Order;
 use crate::actors::api::{PaymentMeans, ServiceError};
 use crate::actors::bulkhead::{BulkheadHandle, Lane, Permit, Verdict};
 use crate::actors::committed::committed;
@@ -143,7 +143,7 @@ impl Cashier {
     /// When a rule forbids it, or the Payment context is down.
     pub async fn charge(
         self: &Arc<Self>,
-        order: Order,
+        order: ChargeRequest,
         asked_at: Instant,
         wait: Duration,
     ) -> Result<Charged, ServiceError> {
@@ -211,7 +211,7 @@ impl Cashier {
     async fn attempt(
         self: Arc<Self>,
         hand: InFlightPayment,
-        order: Order,
+        order: ChargeRequest,
         enter_by: Instant,
         expects: oneshot::Sender<Duration>,
     ) -> Result<Charged, ServiceError> {
@@ -239,10 +239,10 @@ impl Cashier {
     async fn charge_in_flight(
         &self,
         payment_no: &PaymentNo,
-        order: Order,
+        order: ChargeRequest,
         permit: Permit,
     ) -> Result<Charged, ServiceError> {
-        let Order { subject, amount, means, .. } = order;
+        let ChargeRequest { subject, amount, means, .. } = order;
         let requested = self.send(payment_no, Command::Request { subject, amount }).await;
         let payment = match requested {
             Ok(Some(payment)) if payment.status == Status::Requested => payment,

@@ -2,10 +2,10 @@
 //! bulkhead, deferred payments, reconciliation, and the monitor of what stays unsettled. The rules are in the domain.
 
 pub mod cashier;
+pub mod charge_request;
 pub mod deferred;
 mod in_flight;
 mod not_found_retries;
-pub mod order;
 pub mod reconciliation;
 pub mod unconfirmed;
 pub mod unsettled;

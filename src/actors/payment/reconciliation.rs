@@ -294,7 +294,7 @@ impl Record {
     /// Reads from where it ended last to the present end of the record.
     async fn read_on(&mut self, by: &Reconciler, progress: Progress<'_>) -> Result<(), ReconcileError> {
         loop {
-            let page = by.ask(by.provider.record(self.cursor.as_deref(), LEDGER_PAGE_LEN_MAX)).await?;
+            let page = by.ask(by.provider.ledger_page(self.cursor.as_deref(), LEDGER_PAGE_LEN_MAX)).await?;
             let LedgerPage { items, next } = page;
             let stands_still = items.is_empty() || next == self.cursor;
             let len = items.len();

@@ -91,19 +91,19 @@ pub enum AskError {
 
 /// The reply or rejection and, when the command changed something, the shard and position of its last event.
 pub type Answer<E> = (Result<<E as Entity>::Reply, <E as Entity>::Rejection>, Option<(ShardId, u64)>);
-pub(super) type Outcome<E> = Result<Answer<E>, AskError>;
+pub(super) type AskOutcome<E> = Result<Answer<E>, AskError>;
 
 /// The caller's end: waits for the answer until the deadline.
 pub(super) struct ResponseFuture<'a, E: Entity> {
-    cell: Arc<ResponseCell<Outcome<E>>>,
+    cell: Arc<ResponseCell<AskOutcome<E>>>,
     deadline: Instant,
-    waiting: &'a Waiting<Outcome<E>>,
+    waiting: &'a Waiting<AskOutcome<E>>,
     /// Its slot in `waiting`, from the first poll on.
     place: Option<usize>,
 }
 
 impl<E: Entity> Future for ResponseFuture<'_, E> {
-    type Output = Outcome<E>;
+    type Output = AskOutcome<E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
@@ -121,7 +121,7 @@ impl<E: Entity> Future for ResponseFuture<'_, E> {
 }
 
 impl<E: Entity> ResponseFuture<'_, E> {
-    fn give_up(&self) -> Outcome<E> {
+    fn give_up(&self) -> AskOutcome<E> {
         if self.cell.step(QUEUED, ABANDONED) {
             return Err(AskError::Expired);
         }
@@ -141,7 +141,7 @@ impl<E: Entity> Drop for ResponseFuture<'_, E> {
 
 /// The answering end; holds the permits, which are returned before the caller gets the answer.
 pub(super) struct Responder<E: Entity> {
-    cell: Arc<ResponseCell<Outcome<E>>>,
+    cell: Arc<ResponseCell<AskOutcome<E>>>,
     permit: Option<Permit>,
     retry_after_ms: u64,
 }
@@ -152,7 +152,7 @@ impl<E: Entity> Responder<E> {
         permit: Permit,
         retry_after_ms: u64,
         deadline: Instant,
-        waiting: &Waiting<Outcome<E>>,
+        waiting: &Waiting<AskOutcome<E>>,
     ) -> (Self, ResponseFuture<'_, E>) {
         let cell = ResponseCell::new();
         let responder = Self { cell: Arc::clone(&cell), permit: Some(permit), retry_after_ms };
@@ -174,7 +174,7 @@ impl<E: Entity> Responder<E> {
         self.cell.step(BEGUN, APPENDING);
     }
 
-    pub(super) fn answer(mut self, outcome: Outcome<E>) {
+    pub(super) fn answer(mut self, outcome: AskOutcome<E>) {
         self.put(outcome);
     }
 
@@ -184,7 +184,7 @@ impl<E: Entity> Responder<E> {
         self.answer(Err(AskError::Unavailable { retry_after_ms }));
     }
 
-    fn put(&mut self, outcome: Outcome<E>) {
+    fn put(&mut self, outcome: AskOutcome<E>) {
         self.permit = None;
         self.cell.put(outcome);
     }

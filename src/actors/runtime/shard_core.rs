@@ -1,7 +1,7 @@
 //! Shared by the callers of a context and the actors of its shards; outlives the actors. Decides nothing.
 
 use super::admission::{AdmissionLimit, ShardLimit};
-use super::ask::{EntityMessage, LiveEntity, Outcome};
+use super::ask::{AskOutcome, EntityMessage, LiveEntity};
 use super::cell::Waiting;
 use super::entity::Entity;
 use super::limits::ContextLimits;
@@ -38,7 +38,7 @@ pub(super) struct ShardCore<E: Entity> {
     pub(super) id: ShardId,
     pub(super) context_limit: Arc<AdmissionLimit>,
     pub(super) gate: Arc<ShardLimit>,
-    pub(super) waiting: Waiting<Outcome<E>>,
+    pub(super) waiting: Waiting<AskOutcome<E>>,
     pub(super) watch: Arc<Watch>,
     /// Whether the shard is owned and takes asks.
     pub(super) serving: AtomicBool,

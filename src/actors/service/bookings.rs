@@ -3,7 +3,7 @@
 use super::{Result, Service, ask, fresh_reservation_no};
 use crate::actors::api::{PaymentMeans, PaymentResult, ReservationView, ReserveRequest, ServiceError};
 use crate::actors::payment::cashier::Charged;
-use crate::actors::payment::order::Order;
+use crate::actors::payment::charge_request::ChargeRequest;
 use crate::actors::payment::unconfirmed::refund_unconfirmed;
 use crate::actors::reservation::Reply;
 use crate::domain::BookingRef;
@@ -159,7 +159,7 @@ impl Service {
         asked_at: Instant,
     ) -> Result<(ReservationView, PaymentResult)> {
         let (subject, amount) = (&booking.subject, booking.price);
-        let order = Order { subject: subject.clone(), amount, means, hold_until };
+        let order = ChargeRequest { subject: subject.clone(), amount, means, hold_until };
         let charged = self.parts.cashier.charge(order, asked_at, self.settings.payment_wait).await;
         match charged {
             Ok(Charged::Approved) => self.confirm(booking).await,

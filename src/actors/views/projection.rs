@@ -108,12 +108,12 @@ impl<'a> Projection<'a> {
             if !changed {
                 continue;
             }
-            write(rows::SLOTS, key.clone(), Some(slot.to_bytes().map_err(damaged)?));
+            write(rows::AVAILABILITY, key.clone(), Some(slot.to_bytes().map_err(damaged)?));
             if stored_at.as_ref() != Some(&key) {
                 if let Some(old) = stored_at {
-                    write(rows::SLOTS, old, None);
+                    write(rows::AVAILABILITY, old, None);
                 }
-                write(rows::SLOT_KEYS, car_no.as_str().as_bytes().to_vec(), Some(key));
+                write(rows::AVAILABILITY_KEYS, car_no.as_str().as_bytes().to_vec(), Some(key));
             }
         }
         for (key, unpaid) in self.unpaid {
@@ -171,14 +171,14 @@ impl<'a> Projection<'a> {
         known.changed |= known.slot.apply(event);
         if let reservation::Event::CarUpserted(car) = event {
             // In NFC, so that a search finds branch and class in any spelling.
-            known.key = rows::slot_key(&to_nfc(&car.branch), &to_nfc(&car.car_class), &car_no);
+            known.key = rows::availability_key(&to_nfc(&car.branch), &to_nfc(&car.car_class), &car_no);
         }
         Ok(())
     }
 
     fn stored_slot(&self, car_no: &CarNo, event: &reservation::Event) -> Result<CarAvailability, ReadError> {
-        let stored_at = self.store.get(rows::SLOT_KEYS, car_no.as_str().as_bytes())?;
-        let stored = stored_at.as_ref().map(|key| self.store.get(rows::SLOTS, key)).transpose()?.flatten();
+        let stored_at = self.store.get(rows::AVAILABILITY_KEYS, car_no.as_str().as_bytes())?;
+        let stored = stored_at.as_ref().map(|key| self.store.get(rows::AVAILABILITY, key)).transpose()?.flatten();
         let slot = match (stored, event) {
             (Some(bytes), _) => Availability::from_bytes(&bytes).map_err(damaged)?,
             (None, reservation::Event::CarUpserted(car)) => Availability::new(car),

@@ -17,14 +17,14 @@ pub const FEED: &str = "feed";
 /// Customer, reservation number -> nothing, while the reservation is held and not paid.
 pub const UNPAID: &str = "unpaid";
 /// Branch and class in NFC, car number -> the periods in which the car is taken, and what an offer shows.
-pub const SLOTS: &str = "slots";
+pub const AVAILABILITY: &str = "slots";
 /// Car number -> key of its slot.
-pub const SLOT_KEYS: &str = "slot_keys";
+pub const AVAILABILITY_KEYS: &str = "slot_keys";
 /// List of the legacy API, block of serials, shard -> which serials of the block come from the shard.
 pub const SERIALS: &str = "serials";
 /// Context, shard -> how many things of the context come from the shard, and the latest moment of an entry.
 pub const SHARDS: &str = "shards";
-pub const TABLES: [&str; 8] = [LAYOUT, CARS, FEED, UNPAID, SLOTS, SLOT_KEYS, SERIALS, SHARDS];
+pub const TABLES: [&str; 8] = [LAYOUT, CARS, FEED, UNPAID, AVAILABILITY, AVAILABILITY_KEYS, SERIALS, SHARDS];
 
 /// Where an event is stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,7 +102,7 @@ pub fn unpaid_key(customer_no: &CustomerNo, reservation_no: &ReservationNo) -> V
 }
 
 /// What the slots of a branch, and with `Some` of a class there, begin with.
-pub fn slot_prefix(branch: &str, car_class: Option<&str>) -> Vec<u8> {
+pub fn availability_prefix(branch: &str, car_class: Option<&str>) -> Vec<u8> {
     let mut key = key_of(branch, car_class.map_or(0, |car_class| car_class.len() + 1));
     if let Some(car_class) = car_class {
         key.extend_from_slice(car_class.as_bytes());
@@ -111,14 +111,14 @@ pub fn slot_prefix(branch: &str, car_class: Option<&str>) -> Vec<u8> {
     key
 }
 
-pub fn slot_key(branch: &str, car_class: &str, car_no: &CarNo) -> Vec<u8> {
-    let mut key = slot_prefix(branch, Some(car_class));
+pub fn availability_key(branch: &str, car_class: &str, car_no: &CarNo) -> Vec<u8> {
+    let mut key = availability_prefix(branch, Some(car_class));
     key.extend_from_slice(car_no.as_str().as_bytes());
     key
 }
 
 /// Branch, class and car number of a slot's key.
-pub fn slot_parts(key: &[u8]) -> Option<(&str, &str, &str)> {
+pub fn availability_parts(key: &[u8]) -> Option<(&str, &str, &str)> {
     let mut parts = std::str::from_utf8(key).ok()?.splitn(3, '\0');
     Some((parts.next()?, parts.next()?, parts.next()?))
 }
@@ -152,8 +152,8 @@ mod tests {
     #[test]
     fn a_branch_is_passed_over_whole_and_no_other_with_it() {
         let car_no = CarNo::parse("car01").unwrap();
-        let key = |branch| slot_key(branch, "compact", &car_no);
-        assert_eq!(slot_parts(&key("Seoul")), Some(("Seoul", "compact", "car01")));
+        let key = |branch| availability_key(branch, "compact", &car_no);
+        assert_eq!(availability_parts(&key("Seoul")), Some(("Seoul", "compact", "car01")));
         for (branch, next) in [("", "A"), ("Seoul", "Seoul 2"), ("Seoul", "Seoulite"), ("Seoul", "Suwon")] {
             assert!(key(branch) < after_branch(branch) && after_branch(branch) < key(next), "{branch} {next}");
         }

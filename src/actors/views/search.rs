@@ -11,7 +11,7 @@ use crate::store::journal::ReadError;
 use crate::store::view_store::Scan;
 use tokio::task::yield_now;
 
-const SLOTS_PER_READ: usize = 256;
+const CARS_PER_READ: usize = 256;
 
 /// A car that is free for the whole period asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,21 +41,22 @@ impl Views {
         let (branch, car_class) = (branch.as_deref(), car_class.as_deref());
         // Keys begin with the branch: a search for a class without a branch scans the class in each branch in turn.
         let class_everywhere = car_class.filter(|_| branch.is_none());
-        let prefix = branch.map_or_else(Vec::new, |branch| rows::slot_prefix(branch, car_class));
-        let after = match cursor.map(|no| self.store.get(rows::SLOT_KEYS, no.as_str().as_bytes())).transpose()? {
-            None => None,
-            Some(Some(key)) if key.starts_with(&prefix) => Some(key),
-            Some(_) => return Ok(Err(InvalidCursor)),
-        };
-        let mut scan = Scan { prefix, after, reverse: false, limit: SLOTS_PER_READ.min(limit + 1) };
+        let prefix = branch.map_or_else(Vec::new, |branch| rows::availability_prefix(branch, car_class));
+        let after =
+            match cursor.map(|no| self.store.get(rows::AVAILABILITY_KEYS, no.as_str().as_bytes())).transpose()? {
+                None => None,
+                Some(Some(key)) if key.starts_with(&prefix) => Some(key),
+                Some(_) => return Ok(Err(InvalidCursor)),
+            };
+        let mut scan = Scan { prefix, after, reverse: false, limit: CARS_PER_READ.min(limit + 1) };
         if let Some(car_class) = class_everywhere {
-            let first = if scan.after.is_some() { scan.after.clone() } else { self.first_slot(None)? };
+            let first = if scan.after.is_some() { scan.after.clone() } else { self.first_car(None)? };
             let Some(first) = first else { return Ok(Ok(CursorPage { items: Vec::new(), next_cursor: None })) };
-            scan.prefix = rows::slot_prefix(parts(&first)?.0, Some(car_class));
+            scan.prefix = rows::availability_prefix(parts(&first)?.0, Some(car_class));
         }
         let mut items: Vec<FreeCar> = Vec::new();
         loop {
-            let rows = self.store.scan(rows::SLOTS, &scan)?;
+            let rows = self.store.scan(rows::AVAILABILITY, &scan)?;
             let exhausted = rows.len() < scan.limit;
             for (key, value) in rows {
                 if availability::is_free(&value, period, now)
@@ -69,7 +70,7 @@ impl Views {
                 }
                 scan.after = Some(key);
             }
-            scan.limit = SLOTS_PER_READ;
+            scan.limit = CARS_PER_READ;
             if exhausted {
                 match class_everywhere.map(|car_class| self.next_branch(&scan.prefix, car_class)).transpose()?.flatten()
                 {
@@ -84,12 +85,12 @@ impl Views {
 
     /// The prefix of a class in the next branch, if there is one.
     fn next_branch(&self, prefix: &[u8], car_class: &str) -> Result<Option<Vec<u8>>, ReadError> {
-        let first = self.first_slot(Some(rows::after_branch(parts(prefix)?.0)))?;
-        first.map(|first| Ok(rows::slot_prefix(parts(&first)?.0, Some(car_class)))).transpose()
+        let first = self.first_car(Some(rows::after_branch(parts(prefix)?.0)))?;
+        first.map(|first| Ok(rows::availability_prefix(parts(&first)?.0, Some(car_class)))).transpose()
     }
 
-    fn first_slot(&self, after: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, ReadError> {
-        let mut rows = self.store.scan(rows::SLOTS, &Scan { after, limit: 1, ..Scan::default() })?;
+    fn first_car(&self, after: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, ReadError> {
+        let mut rows = self.store.scan(rows::AVAILABILITY, &Scan { after, limit: 1, ..Scan::default() })?;
         Ok(rows.pop().map(|(key, _)| key))
     }
 }
@@ -102,5 +103,5 @@ fn free_car(key: &[u8], value: &[u8]) -> Result<FreeCar, ReadError> {
 }
 
 fn parts(key: &[u8]) -> Result<(&str, &str, &str), ReadError> {
-    rows::slot_parts(key).ok_or_else(|| damaged("a slot without a car"))
+    rows::availability_parts(key).ok_or_else(|| damaged("a slot without a car"))
 }

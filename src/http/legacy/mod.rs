@@ -99,8 +99,8 @@ fn with<F>(handler: fn(Legacy, Call) -> F) -> impl Fn(Arc<HttpState>, Call) -> F
 where
     F: Future<Output = Outcome> + Send + 'static,
 {
-    move |front, call| {
-        let (service, settings) = (Arc::clone(&front.service), &front.settings);
+    move |http, call| {
+        let (service, settings) = (Arc::clone(&http.service), &http.settings);
         let legacy = Legacy { service, zone: settings.time_zone.clone(), proxies: settings.trusted_proxies };
         handler(legacy, call)
     }

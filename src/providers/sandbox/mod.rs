@@ -255,7 +255,11 @@ impl PaymentProvider for Sandbox {
     }
 
     /// Past its settings, as its ledger is over HTTP: what it has done can be seen even while it misbehaves.
-    fn record<'a>(&'a self, cursor: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<LedgerPage, ProviderError>> {
+    fn ledger_page<'a>(
+        &'a self,
+        cursor: Option<&'a str>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<LedgerPage, ProviderError>> {
         Box::pin(async move {
             let foreign = |_| ProviderError::Refused("the cursor is not one that this record gave".to_owned());
             let from = cursor.map_or(Ok(0), str::parse).map_err(foreign)?;

@@ -7,7 +7,7 @@ mod retry_queue;
 
 pub use retrier::part;
 
-use super::order::Order;
+use super::charge_request::ChargeRequest;
 use crate::actors::api::PaymentMeans;
 use crate::actors::runtime::{Clock, entropy};
 use crate::domain::ids::PaymentNo;
@@ -45,12 +45,12 @@ impl DeferredPayments {
         self.with(|retry_queue| retry_queue.waiting())
     }
 
-    pub(super) fn note(&self, order: &Order) {
+    pub(super) fn note(&self, order: &ChargeRequest) {
         let now_ms = self.clock.now_ms();
         self.with(|retry_queue| retry_queue.note(order, now_ms));
     }
 
-    pub(super) fn order(&self, payment_no: &PaymentNo) -> Option<Order> {
+    pub(super) fn order(&self, payment_no: &PaymentNo) -> Option<ChargeRequest> {
         self.with(|retry_queue| retry_queue.order(payment_no))
     }
 

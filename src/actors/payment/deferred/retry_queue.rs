@@ -2,7 +2,7 @@
 //! the jitter are arguments. The wall clock says when a hold runs out, the time that never jumps when a retry is due.
 
 use crate::actors::api::PaymentMeans;
-use crate::actors::payment::order::Order;
+use crate::actors::payment::charge_request::ChargeRequest;
 use crate::actors::runtime::Backoff;
 use crate::domain::ids::PaymentNo;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +17,7 @@ const AGAIN: Backoff = Backoff::new(1_000, 30_000);
 
 #[derive(Debug)]
 pub(super) struct DeferredPayment {
-    order: Order,
+    order: ChargeRequest,
     /// How often the provider was called with these means.
     calls: u32,
     /// When it is tried again; `None` while an attempt is under way.
@@ -45,7 +45,7 @@ impl RetryQueue {
 
     /// A customer begins to pay: from now on these means are the ones to retry with. Nothing is remembered beyond the
     /// bound, or when the hold ends too soon for an attempt.
-    pub(super) fn note(&mut self, order: &Order, now_ms: i64) {
+    pub(super) fn note(&mut self, order: &ChargeRequest, now_ms: i64) {
         self.remove_expired(now_ms);
         let payment_no = order.subject.reservation_no.payment();
         let before = self.forget(&payment_no);
@@ -60,7 +60,7 @@ impl RetryQueue {
     }
 
     /// What is to be paid with what, as its customer wanted it last.
-    pub(super) fn order(&self, payment_no: &PaymentNo) -> Option<Order> {
+    pub(super) fn order(&self, payment_no: &PaymentNo) -> Option<ChargeRequest> {
         self.entries.get(payment_no).map(|entry| entry.order.clone())
     }
 

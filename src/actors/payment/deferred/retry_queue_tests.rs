@@ -13,7 +13,7 @@ fn means(token: &str) -> PaymentMeans {
     PaymentMeans { method: "card".into(), token: token.into() }
 }
 
-fn order(no: &str, token: &str, hold_until_ms: i64) -> Order {
+fn order(no: &str, token: &str, hold_until_ms: i64) -> ChargeRequest {
     let subject = BookingRef {
         reservation_no: ReservationNo::parse(no).unwrap(),
         serial: 1,
@@ -21,7 +21,7 @@ fn order(no: &str, token: &str, hold_until_ms: i64) -> Order {
         car_no: CarNo::parse("car01").unwrap(),
     };
     let hold_until = Timestamp::from_millis(hold_until_ms).unwrap();
-    Order { subject, amount: Money::new(10_000, Currency::KRW).unwrap(), means: means(token), hold_until }
+    ChargeRequest { subject, amount: Money::new(10_000, Currency::KRW).unwrap(), means: means(token), hold_until }
 }
 
 fn pay(no: &str) -> PaymentNo {

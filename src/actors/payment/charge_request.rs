@@ -5,7 +5,7 @@ use crate::domain::time::Timestamp;
 
 /// What a customer wants to pay, and with what.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Order {
+pub struct ChargeRequest {
     pub subject: BookingRef,
     /// The price that was fixed with the reservation.
     pub amount: Money,
