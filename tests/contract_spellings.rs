@@ -361,7 +361,7 @@ async fn reserve(service: &Service, number: &str, car_no: &str, customer_no: &st
         customer_no: CustomerNo::stored(customer_no).unwrap(),
         period: Period::new(from, from.saturating_add_millis(DAY_MS)).unwrap(),
         means: Some(PaymentMeans { method: "card".into(), token: "tok".into() }),
-        basis: DayCounting::Hours,
+        day_counting: DayCounting::Hours,
     };
     service.reserve(request).await.unwrap();
 }

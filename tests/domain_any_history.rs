@@ -152,7 +152,7 @@ proptest! {
             reservation::Command::Confirm { reservation_no: no.clone() },
             reservation::Command::Cancel { reservation_no: no.clone() },
             reservation::Command::Complete { reservation_no: no },
-            reservation::Command::Reserve { subject: subject("r9"), period: days(5, 6), basis: reservation::DayCounting::CalendarDays(1) },
+            reservation::Command::Reserve { subject: subject("r9"), period: days(5, 6), day_counting: reservation::DayCounting::CalendarDays(1) },
         ] {
             let first = reservation::decide(&state, &command, &terms, now);
             prop_assert_eq!(reservation::decide(&state, &command, &terms, now), first);
@@ -249,7 +249,7 @@ fn the_fullest_calendar_of_the_longest_numbers_fits_into_its_document() {
         let reservation_no = subject.reservation_no.clone();
         state = tell(
             state,
-            &Command::Reserve { subject, period: days(from, from + 1), basis: reservation::DayCounting::Hours },
+            &Command::Reserve { subject, period: days(from, from + 1), day_counting: reservation::DayCounting::Hours },
         );
         state = tell(state, &Command::Confirm { reservation_no: reservation_no.clone() });
         if number < CLOSED_KEPT_MAX {

@@ -57,7 +57,7 @@ fn cancelled(no: &str, fee: u64, refund: u64) -> Event {
 }
 
 fn reserve(no: &str, from: i64, to: i64) -> Command {
-    Command::Reserve { subject: subject(no), period: days(from, to), basis: DayCounting::Hours }
+    Command::Reserve { subject: subject(no), period: days(from, to), day_counting: DayCounting::Hours }
 }
 
 fn set_block(no: &str, from: i64, to: i64) -> Command {
@@ -155,7 +155,8 @@ fn no_period_of_a_car_that_is_out_and_late_is_given_away_and_all_of_a_car_that_i
         // A block offers the car to nobody.
         check_at(now, &given, &set_block("b1", from, to), Ok(vec![blocked("b1", from, to)]));
     }
-    let past = Command::Reserve { subject: subject("r2"), period: days(0, 1), basis: DayCounting::CalendarDays(1) };
+    let past =
+        Command::Reserve { subject: subject("r2"), period: days(0, 1), day_counting: DayCounting::CalendarDays(1) };
     check_at(at(2 * DAY_MS), &given, &past, Err(Rejection::CarNotAvailable));
 }
 
@@ -164,7 +165,7 @@ fn a_hold_ends_with_its_period_at_the_latest_unless_that_was_over_when_it_was_ma
     let minutes = |from, to| Period::new(at(from * MINUTE_MS), at(to * MINUTE_MS)).unwrap();
     for (now_min, (from, to), hold_min) in [(0, (0, 2), 2), (0, (1, 14), 14), (0, (1, 16), 15), (9, (1, 3), 24)] {
         let (period, now) = (minutes(from, to), at(now_min * MINUTE_MS));
-        let command = Command::Reserve { subject: subject("r1"), period, basis: DayCounting::CalendarDays(1) };
+        let command = Command::Reserve { subject: subject("r1"), period, day_counting: DayCounting::CalendarDays(1) };
         let hold_until = at(hold_min * MINUTE_MS);
         let event = Event::Held { subject: subject("r1"), period, price: won(45_000), at: now, hold_until };
         check_at(now, &[enrolled()], &command, Ok(vec![event]));
@@ -280,7 +281,7 @@ fn the_same_reservation_again_changes_nothing_and_another_of_its_number_is_refus
     check(&given, &reserve("r1", 2, 3), Err(Rejection::ReservationNoTaken));
     let mut another = subject("r1");
     another.customer_no = rentcar::domain::ids::CustomerNo::parse("c2").unwrap();
-    let command = Command::Reserve { subject: another, period: days(1, 2), basis: DayCounting::Hours };
+    let command = Command::Reserve { subject: another, period: days(1, 2), day_counting: DayCounting::Hours };
     check(&given, &command, Err(Rejection::ReservationNoTaken));
     check(&[enrolled(), held("r1", 1, 2), expired("r1")], &reserve("r1", 5, 6), Err(Rejection::ReservationNoTaken));
 }
@@ -289,10 +290,10 @@ fn the_same_reservation_again_changes_nothing_and_another_of_its_number_is_refus
 fn a_period_may_not_begin_in_the_past_but_for_a_minute_or_on_the_old_surface() {
     let now = at(DAY_MS + MINUTE_MS);
     check_at(now.saturating_add_millis(1), &[enrolled()], &reserve("r1", 1, 2), Err(Rejection::PeriodInPast));
-    for (now, basis) in [(now, DayCounting::Hours), (at(9 * DAY_MS), DayCounting::CalendarDays(1))] {
-        let command = Command::Reserve { subject: subject("r1"), period: days(1, 2), basis };
+    for (now, day_counting) in [(now, DayCounting::Hours), (at(9 * DAY_MS), DayCounting::CalendarDays(1))] {
+        let command = Command::Reserve { subject: subject("r1"), period: days(1, 2), day_counting };
         let state = evolve(State::default(), &enrolled()).unwrap();
-        assert!(decide(&state, &command, &Terms::default(), now).is_ok(), "{basis:?}");
+        assert!(decide(&state, &command, &Terms::default(), now).is_ok(), "{day_counting:?}");
     }
 }
 
@@ -304,10 +305,10 @@ fn a_period_may_not_be_longer_than_the_terms_say() {
 
 #[test]
 fn calendar_days_are_charged_as_they_are_counted_however_many_hours_they_have() {
-    let price = |hours: i64, basis: DayCounting| {
+    let price = |hours: i64, day_counting: DayCounting| {
         let period = Period::new(at(DAY_MS), at(DAY_MS + hours * HOUR_MS)).unwrap();
         let state = evolve(State::default(), &enrolled()).unwrap();
-        let command = Command::Reserve { subject: subject("r1"), period, basis };
+        let command = Command::Reserve { subject: subject("r1"), period, day_counting };
         let events = decide(&state, &command, &Terms::default(), at(0))?;
         let [Event::Held { price, .. }] = events[..] else { panic!("{events:?}") };
         Ok(price)

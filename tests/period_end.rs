@@ -231,7 +231,8 @@ async fn a_booking_of_a_past_time_has_an_ordinary_hold_and_is_cancelled_as_ever(
     let world = World::start().await;
     let car_no = world.car("car01").await;
     let past = world.period(-48, -24);
-    let backdated = |means| ReserveRequest { basis: DayCounting::CalendarDays(1), means, ..request(&car_no, past) };
+    let backdated =
+        |means| ReserveRequest { day_counting: DayCounting::CalendarDays(1), means, ..request(&car_no, past) };
     let (view, _) = world.service().reserve(backdated(Some(card()))).await.unwrap();
     let no = view.booking.subject.reservation_no;
     world.clock.advance_ms(48 * HOUR);

@@ -241,7 +241,7 @@ impl World {
             customer_no: CustomerNo::parse("kim").unwrap(),
             period: Period::new(at(day), at(day + 1)).unwrap(),
             means: Some(means("tok")),
-            basis: reservation::DayCounting::Hours,
+            day_counting: reservation::DayCounting::Hours,
         };
         let (view, result) = self.service().reserve(request).await.unwrap();
         (view.booking.subject.reservation_no, result)

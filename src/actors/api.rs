@@ -133,7 +133,7 @@ pub struct ReserveRequest {
     /// How to pay now; without it the car is held to be paid later.
     pub means: Option<PaymentMeans>,
     /// By which surface's rules.
-    pub basis: DayCounting,
+    pub day_counting: DayCounting,
 }
 
 /// What became of paying within a request.

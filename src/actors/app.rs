@@ -18,7 +18,7 @@ use super::runtime::{
     Backoff, ChildSpec, Clock, ContextLimits, ContextSpec, Entity, FollowerLimits, Part, RestartLimits, Subscription,
     System, TimerLimits, context, followers_part,
 };
-use super::service::{Parts, Service, ServiceSettings};
+use super::service::{Dependencies, Service, ServiceSettings};
 use super::views::{FOLLOWED, VIEWS, Views, ViewsSubscriber};
 use crate::providers::PaymentProvider;
 use crate::store::journal::Journal;
@@ -151,7 +151,7 @@ impl App {
         if retries {
             parts.push(deferred::part(&cashier));
         }
-        let parts_of_service = Parts {
+        let parts_of_service = Dependencies {
             calendars,
             rentals,
             ledger,

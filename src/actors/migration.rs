@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How often the progress of a rebuild is logged.
-const TOLD_EVERY: Duration = Duration::from_secs(1);
+const LOG_EVERY: Duration = Duration::from_secs(1);
 
 /// Why a store is not as this program needs it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,7 +71,7 @@ async fn told_rebuild<E: Entity>(journal: &dyn Journal, entity: &E) -> Result<()
     let of_events: u64 = heads.map(|shard| *journal.watch(shard).borrow()).sum();
     tracing::info!(context, of_events, "rebuilding derived state of another version");
     let mut progress = |shard: ShardId, rebuilt: &Rebuilt| {
-        if told.elapsed() >= TOLD_EVERY {
+        if told.elapsed() >= LOG_EVERY {
             told = Instant::now();
             let &Rebuilt { events, entities, .. } = rebuilt;
             tracing::info!(

@@ -187,7 +187,7 @@ async fn reserve(http: Arc<HttpState>, call: Call) -> Outcome {
         customer_no: customer_no.resolve(service).await?,
         period,
         means,
-        basis: DayCounting::Hours,
+        day_counting: DayCounting::Hours,
     };
     let result = service.reserve(request).await;
     payment_answer(&http, StatusCode::CREATED, result).await

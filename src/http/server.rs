@@ -44,7 +44,7 @@ pub struct ServerLimits {
     /// How long the head of a request may take; also how long a connection may be silent between requests.
     pub header_read_max: Duration,
     /// How long a write may make no progress because the caller does not read.
-    pub write_stall_max: Duration,
+    pub write_timeout: Duration,
     /// The most bytes of a request's head, however it arrives.
     pub header_bytes_max: usize,
     /// How long requests in flight may take to finish after the server was told to stop.
@@ -56,7 +56,7 @@ impl Default for ServerLimits {
         ServerLimits {
             connections_max: 4_096,
             header_read_max: Duration::from_secs(15),
-            write_stall_max: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
             header_bytes_max: 32 * 1024,
             drain_max: Duration::from_secs(20),
         }
@@ -190,7 +190,7 @@ where
             let _ = stream.set_nodelay(true);
             let gauge = ::metrics::gauge!("rentcar_http_connections");
             gauge.increment(1.0);
-            let io = TokioIo::new(WriteTimeout::new(stream, limits.write_stall_max));
+            let io = TokioIo::new(WriteTimeout::new(stream, limits.write_timeout));
             let mut builder = http1::Builder::new();
             builder
                 .timer(TokioTimer::new())

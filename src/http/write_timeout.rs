@@ -11,14 +11,14 @@ use tokio::time::{Instant, Sleep, sleep};
 #[derive(Debug)]
 pub struct WriteTimeout<T> {
     stream: T,
-    stall_max: Duration,
+    timeout: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     waiting: bool,
 }
 
 impl<T> WriteTimeout<T> {
-    pub fn new(stream: T, stall_max: Duration) -> WriteTimeout<T> {
-        WriteTimeout { stream, stall_max, timer: None, waiting: false }
+    pub fn new(stream: T, timeout: Duration) -> WriteTimeout<T> {
+        WriteTimeout { stream, timeout, timer: None, waiting: false }
     }
 
     fn guard<R>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
@@ -26,10 +26,10 @@ impl<T> WriteTimeout<T> {
             self.waiting = false;
             return polled;
         }
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.stall_max)));
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.timeout)));
         if !self.waiting {
             self.waiting = true;
-            timer.as_mut().reset(Instant::now() + self.stall_max);
+            timer.as_mut().reset(Instant::now() + self.timeout);
         }
         ready!(timer.as_mut().poll(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the caller does not read")))

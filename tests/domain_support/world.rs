@@ -286,8 +286,11 @@ impl World {
         let today = (self.now.as_millis() - START_MS) / DAY_MS + 1;
         let from = today + i64::from(from % 8);
         let period = days(from, from + 1 + i64::from(length % 3));
-        let _ =
-            self.calendar(car_no, &reservation::Command::Reserve { subject, period, basis: DayCounting::Hours }, None);
+        let _ = self.calendar(
+            car_no,
+            &reservation::Command::Reserve { subject, period, day_counting: DayCounting::Hours },
+            None,
+        );
     }
 
     fn pay(&mut self, booking: &Booking) {

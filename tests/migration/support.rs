@@ -120,7 +120,7 @@ pub fn request(no: &str, car: &str, from_hours: i64, paid: bool) -> ReserveReque
         customer_no: CustomerNo::parse("kim").unwrap(),
         period: Period::new(at(from_hours), at(from_hours + 24)).unwrap(),
         means: paid.then(|| PaymentMeans { method: "card".into(), token: "tok".into() }),
-        basis: DayCounting::Hours,
+        day_counting: DayCounting::Hours,
     }
 }
 

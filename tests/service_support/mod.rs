@@ -106,7 +106,7 @@ pub fn request(car_no: &CarNo, period: Period) -> ReserveRequest {
         customer_no: CustomerNo::parse("kim").unwrap(),
         period,
         means: Some(card()),
-        basis: DayCounting::Hours,
+        day_counting: DayCounting::Hours,
     }
 }
 

@@ -162,8 +162,14 @@ impl Customer {
         });
         let since_ms = self.now_ms();
         let customer_no = self.no.clone();
-        let request =
-            ReserveRequest { reservation_no: Some(no), car_no, customer_no, period, means, basis: DayCounting::Hours };
+        let request = ReserveRequest {
+            reservation_no: Some(no),
+            car_no,
+            customer_no,
+            period,
+            means,
+            day_counting: DayCounting::Hours,
+        };
         match self.service.reserve(request).await {
             Ok((view, _)) => self.told(at, &view),
             // The hold stays; until when, nobody has said.

@@ -55,14 +55,14 @@ pub enum Verdict {
 /// The right to make one call; hand it back with [`Breaker::report`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BreakerPermit {
-    /// The spell of one state in which it was given; results from earlier spells no longer count.
+    /// The generation of one state in which it was given; results from earlier generations no longer count.
     generation: u64,
-    /// Its number among the probes of a half-open spell.
+    /// Its number among the probes of a half-open generation.
     probe: Option<u64>,
 }
 
 impl BreakerPermit {
-    /// The spell of one state in which it was given.
+    /// The generation of one state in which it was given.
     pub const fn generation(self) -> u64 {
         self.generation
     }
@@ -131,7 +131,7 @@ impl Breaker {
         }
     }
 
-    /// The number of the present spell of one state.
+    /// The number of the present generation of one state.
     pub fn generation(&self) -> u64 {
         self.generation
     }

@@ -58,7 +58,7 @@ fn millis(duration: Duration) -> i64 {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Snapshot {
     pub(super) status: BulkheadStatus,
-    /// The breaker's spell.
+    /// The breaker's generation.
     pub(super) generation: u64,
     pub(super) charge_latency: LatencyEstimate,
     pub(super) background_latency: LatencyEstimate,

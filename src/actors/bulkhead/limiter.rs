@@ -2,7 +2,7 @@
 //! arguments, and whom to tell what is returned as data.
 //!
 //! Both lanes lead to the same provider and share one bound: the limit on charges, and a share on top of it that is
-//! for settling only. While the breaker is half-open, settling gets the first probe and then leaves the others to
+//! for background calls only. While the breaker is half-open, background calls get the first probe and then leave the others to
 //! charges for a while, so that neither lane waits for the other for ever.
 
 use super::breaker::{Breaker, BreakerPermit, BreakerState, Mode, Verdict};
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, VecDeque};
 const RETRY_AFTER_MS_MIN: i64 = 1_000;
 /// By how much jitter lengthens the time after which a caller is asked to come back, as a share of it.
 const JITTER_SHARE: f64 = 0.25;
-/// The share of settling is the limit on charges divided by this.
+/// The share of background calls is the limit on charges divided by this.
 const BACKGROUND_SHARE: usize = 4;
 
 /// Which places a call uses.
@@ -84,7 +84,7 @@ pub trait Waiter {
 /// A call that may be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Admitted {
-    /// Under which it has to come back through [`Limiter::leave`].
+    /// Under which it has to come back through [`Limiter::release`].
     pub id: u64,
     /// Whose places it uses.
     pub lane: Lane,
@@ -148,7 +148,7 @@ pub struct Limiter<W> {
     now_ms: i64,
     /// When a charge last asked to enter.
     charge_asked_at_ms: i64,
-    /// The half-open spell in which settling last had a probe, and when it had its first one.
+    /// The half-open generation in which a background call last had a probe, and when it had its first one.
     background_probed: Option<(u64, i64)>,
 }
 
@@ -191,7 +191,7 @@ impl<W: Waiter> Limiter<W> {
         if lane == Lane::Charge {
             self.charge_asked_at_ms = self.charge_asked_at_ms.max(now_ms);
             if let Some(refused) = self.breaker.refusal(now_ms, jitter) {
-                effects.push(self.defer(lane, who, RejectionReason::Breaker, refused.retry_after_ms, now_ms, jitter));
+                effects.push(self.reject(lane, who, RejectionReason::Breaker, refused.retry_after_ms, now_ms, jitter));
                 return effects;
             }
         }
@@ -202,7 +202,7 @@ impl<W: Waiter> Limiter<W> {
         if lane_state.queue.len() >= queue_len_max && !(free && lane_state.queue.is_empty()) {
             lane_state.queue.retain(|waiting| !waiting.who.is_gone());
             if lane_state.queue.len() >= queue_len_max {
-                effects.push(self.defer(lane, who, RejectionReason::QueueFull, 0, now_ms, jitter));
+                effects.push(self.reject(lane, who, RejectionReason::QueueFull, 0, now_ms, jitter));
                 return effects;
             }
         }
@@ -324,7 +324,7 @@ impl<W: Waiter> Limiter<W> {
         }
     }
 
-    /// The places that are for settling only.
+    /// The places that are for background calls only.
     fn background_share(&self) -> usize {
         (self.limit.get() / BACKGROUND_SHARE).clamp(1, self.config.background_concurrency_max.max(1))
     }
@@ -343,7 +343,7 @@ impl<W: Waiter> Limiter<W> {
         }
     }
 
-    /// Whether the rest of the probes is for charges: settling has had one, and a charge has asked recently.
+    /// Whether the rest of the probes is for charges: background calls have had one, and a charge has asked recently.
     fn charges_come_first(&self, now_ms: i64) -> bool {
         self.breaker.state() == BreakerState::HalfOpen
             && self.config.breaker.probes_max > 1
@@ -376,7 +376,7 @@ impl<W: Waiter> Limiter<W> {
         let (expired, waiting) = queue.into_iter().partition::<VecDeque<_>, _>(|waiting| waiting.until_ms <= now_ms);
         self.lane_state(lane).queue = waiting;
         for gone in expired {
-            effects.push(self.defer(lane, gone.who, RejectionReason::QueueTimeout, 0, now_ms, jitter));
+            effects.push(self.reject(lane, gone.who, RejectionReason::QueueTimeout, 0, now_ms, jitter));
         }
     }
 
@@ -406,7 +406,7 @@ impl<W: Waiter> Limiter<W> {
                 Ok(breaker_permit) => effects.push(Effect::Admit(next.who, self.begin(lane, breaker_permit, now_ms))),
                 Err(refused) => {
                     let wait_ms = refused.retry_after_ms;
-                    effects.push(self.defer(lane, next.who, RejectionReason::Breaker, wait_ms, now_ms, jitter));
+                    effects.push(self.reject(lane, next.who, RejectionReason::Breaker, wait_ms, now_ms, jitter));
                 }
             }
         }
@@ -443,7 +443,7 @@ impl<W: Waiter> Limiter<W> {
     }
 
     /// Sends a caller away for at least `wait_ms`; a charge also until its turn comes after those turned away before.
-    fn defer(
+    fn reject(
         &mut self,
         lane: Lane,
         who: W,

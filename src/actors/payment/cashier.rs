@@ -55,7 +55,7 @@ const SETTLE_AFTER_MAX: Duration = Duration::from_secs(2);
 const MISMATCH_BACKOFF: Backoff = Backoff::new(60_000, 3_600_000);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Charged {
+pub enum ChargeResult {
     Approved,
     Declined {
         reason: String,
@@ -146,9 +146,9 @@ impl Cashier {
         order: ChargeRequest,
         asked_at: Instant,
         wait: Duration,
-    ) -> Result<Charged, ServiceError> {
+    ) -> Result<ChargeResult, ServiceError> {
         let payment_no = order.subject.reservation_no.payment();
-        let under_way = Charged::Deferred { retry_after_ms: IN_FLIGHT_RETRY_MS };
+        let under_way = ChargeResult::Deferred { retry_after_ms: IN_FLIGHT_RETRY_MS };
         self.deferred.note(&order);
         let hand = match self.in_flight.take(&payment_no, Work::Charge) {
             Ok(hand) => hand,
@@ -158,7 +158,7 @@ impl Cashier {
                 };
                 let payment = self.committed(&payment_no).await?;
                 if payment.is_some_and(|payment| matches!(payment.status, Status::Approved { .. })) {
-                    return Ok(Charged::Approved);
+                    return Ok(ChargeResult::Approved);
                 }
                 hand
             }
@@ -182,7 +182,7 @@ impl Cashier {
             Ok(Ok(Ok(charged))) => charged,
             Ok(Err(expected)) => {
                 let expected_ms = u64::try_from(expected.as_millis()).unwrap_or(u64::MAX);
-                Ok(Charged::Deferred { retry_after_ms: expected_ms.max(IN_FLIGHT_RETRY_MS) })
+                Ok(ChargeResult::Deferred { retry_after_ms: expected_ms.max(IN_FLIGHT_RETRY_MS) })
             }
             // The task panicked or takes longer: the settle timer or the task itself records the outcome.
             Ok(Ok(Err(_))) | Err(_) => Ok(under_way),
@@ -214,23 +214,24 @@ impl Cashier {
         order: ChargeRequest,
         enter_by: Instant,
         expects: oneshot::Sender<Duration>,
-    ) -> Result<Charged, ServiceError> {
+    ) -> Result<ChargeResult, ServiceError> {
         let charged =
-            match self.bulkhead.acquire(Lane::Charge, enter_by).instrument(trace::span("bulkhead: enter")).await {
+            match self.bulkhead.acquire(Lane::Charge, enter_by).instrument(trace::span("bulkhead: acquire")).await {
                 Ok(permit) => {
                     // It fails when the caller no longer waits, which is fine.
                     let _ = expects.send(permit.expected());
                     self.charge_in_flight(&hand.payment_no, order, permit).await
                 }
-                Err(deferred) => Ok(Charged::Deferred { retry_after_ms: deferred.retry_after_ms }),
+                Err(deferred) => Ok(ChargeResult::Deferred { retry_after_ms: deferred.retry_after_ms }),
             };
         match &charged {
-            Ok(Charged::Deferred { retry_after_ms })
+            Ok(ChargeResult::Deferred { retry_after_ms })
             | Err(ServiceError::Unavailable { retry_after_ms, .. } | ServiceError::Overloaded { retry_after_ms }) => {
                 self.deferred.reschedule(&hand.payment_no, *retry_after_ms);
             }
             // What became of the payment has been noted by `send`, or is not known.
-            Ok(Charged::Approved | Charged::Declined { .. }) | Err(ServiceError::Unknown | ServiceError::Read(_)) => {}
+            Ok(ChargeResult::Approved | ChargeResult::Declined { .. })
+            | Err(ServiceError::Unknown | ServiceError::Read(_)) => {}
             Err(_) => self.deferred.forget(&hand.payment_no),
         }
         charged
@@ -241,7 +242,7 @@ impl Cashier {
         payment_no: &PaymentNo,
         order: ChargeRequest,
         permit: Permit,
-    ) -> Result<Charged, ServiceError> {
+    ) -> Result<ChargeResult, ServiceError> {
         let ChargeRequest { subject, amount, means, .. } = order;
         let requested = self.send(payment_no, Command::Request { subject, amount }).await;
         let payment = match requested {
@@ -250,11 +251,11 @@ impl Cashier {
                 permit.done(Verdict::NotCalled);
                 let paid = payment.is_some_and(|payment| matches!(payment.status, Status::Approved { .. }));
                 let retry_after_ms = IN_FLIGHT_RETRY_MS;
-                return Ok(if paid { Charged::Approved } else { Charged::Deferred { retry_after_ms } });
+                return Ok(if paid { ChargeResult::Approved } else { ChargeResult::Deferred { retry_after_ms } });
             }
             Err(ServiceError::Payment(Rejection::PaymentInFlight)) => {
                 permit.done(Verdict::NotCalled);
-                return Ok(Charged::Deferred { retry_after_ms: IN_FLIGHT_RETRY_MS });
+                return Ok(ChargeResult::Deferred { retry_after_ms: IN_FLIGHT_RETRY_MS });
             }
             Err(error) => {
                 permit.done(Verdict::NotCalled);
@@ -283,7 +284,7 @@ impl Cashier {
         payment: &Payment,
         means: &PaymentMeans,
         permit: Permit,
-    ) -> Result<Charged, ServiceError> {
+    ) -> Result<ChargeResult, ServiceError> {
         let charge = Charge {
             idempotency_key: payment.charge_key().into(),
             reservation_no: payment.subject.reservation_no.clone(),
@@ -301,14 +302,14 @@ impl Cashier {
             answer
         };
         let attempt = payment.attempt;
-        let deferred = Charged::Deferred { retry_after_ms: self.bulkhead.retry_after_ms() };
+        let deferred = ChargeResult::Deferred { retry_after_ms: self.bulkhead.retry_after_ms() };
         let (news, charged) = match answer {
             Ok(ChargeOutcome::Approved { provider_ref }) => {
-                (Command::Approve { attempt, provider_ref: provider_ref.to_string() }, Charged::Approved)
+                (Command::Approve { attempt, provider_ref: provider_ref.to_string() }, ChargeResult::Approved)
             }
             Ok(ChargeOutcome::Declined { reason }) => {
                 let reason = reason.to_string();
-                (Command::Decline { attempt, reason: reason.clone() }, Charged::Declined { reason })
+                (Command::Decline { attempt, reason: reason.clone() }, ChargeResult::Declined { reason })
             }
             Err(ProviderError::NotDone(why)) => {
                 tracing::info!(%payment_no, why, "charge not made");
@@ -330,7 +331,7 @@ impl Cashier {
             Ok(_) => Ok(charged),
             Err(error) => {
                 tracing::warn!(%payment_no, %error, "charge outcome not recorded, it will be looked up");
-                Ok(Charged::Deferred { retry_after_ms: IN_FLIGHT_RETRY_MS })
+                Ok(ChargeResult::Deferred { retry_after_ms: IN_FLIGHT_RETRY_MS })
             }
         }
     }

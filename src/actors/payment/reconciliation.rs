@@ -37,7 +37,7 @@ const SUSPECTS_MAX: usize = 20_000;
 /// How many payments are read at once.
 const PAYMENTS_PAGE_LEN: usize = 200;
 /// How often a payment that changes while it is examined is examined again before it counts as under way.
-const LOOKS_MAX: usize = 3;
+const READS_MAX: usize = 3;
 /// The pause before each call to a provider that serves payments meanwhile.
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -172,7 +172,7 @@ impl Reconciler {
 
     /// What still differs of a reservation that seemed to.
     async fn look_again(&self, no: &ReservationNo, moved: &ProviderMovements) -> Result<Vec<Finding>, ReconcileError> {
-        for _ in 0..LOOKS_MAX {
+        for _ in 0..READS_MAX {
             let ours = self.ours(no).await?;
             let theirs = self.theirs(ours.payment.as_ref(), moved).await?;
             // What changed meanwhile may have been asked about too early.

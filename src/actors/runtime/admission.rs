@@ -29,8 +29,8 @@ impl AdmissionLimit {
     }
 
     /// Takes a permit, to be returned with [`AdmissionLimit::release`].
-    pub(super) fn acquire(&self, class: AskOrigin) -> bool {
-        let max = match class {
+    pub(super) fn acquire(&self, origin: AskOrigin) -> bool {
+        let max = match origin {
             AskOrigin::External => self.external_max,
             AskOrigin::Internal => self.internal_max,
         };
@@ -79,13 +79,13 @@ pub(super) fn rejections_total(context: &'static str, scope: Scope) -> metrics::
 /// The gate of a shard, and the number of asks it ever admitted, which is the logical clock for idleness.
 #[derive(Debug)]
 pub(super) struct ShardLimit {
-    gate: AdmissionLimit,
+    limit: AdmissionLimit,
     admitted: AtomicU64,
 }
 
 impl ShardLimit {
     pub(super) fn new(external_max: u32, reserve: u32) -> Self {
-        Self { gate: AdmissionLimit::new(external_max, reserve), admitted: AtomicU64::new(0) }
+        Self { limit: AdmissionLimit::new(external_max, reserve), admitted: AtomicU64::new(0) }
     }
 
     pub(super) fn admitted(&self) -> u64 {
@@ -96,18 +96,18 @@ impl ShardLimit {
 /// The gate of an entity, and its last use by the shard's count of admitted asks.
 #[derive(Debug)]
 pub(super) struct EntityLimit {
-    gate: AdmissionLimit,
+    limit: AdmissionLimit,
     used_at: AtomicU64,
 }
 
 impl EntityLimit {
     pub(super) fn new(external_max: u32, reserve: u32) -> Self {
-        Self { gate: AdmissionLimit::new(external_max, reserve), used_at: AtomicU64::new(0) }
+        Self { limit: AdmissionLimit::new(external_max, reserve), used_at: AtomicU64::new(0) }
     }
 
     /// Whether an ask is in flight.
     pub(super) fn is_busy(&self) -> bool {
-        self.gate.count() > 0
+        self.limit.count() > 0
     }
 
     pub(super) fn used_at(&self) -> u64 {
@@ -126,12 +126,12 @@ impl Permit {
     pub(super) fn acquire(
         context: &Arc<AdmissionLimit>,
         shard: &Arc<ShardLimit>,
-        class: AskOrigin,
+        origin: AskOrigin,
     ) -> Result<Self, Scope> {
-        if !context.acquire(class) {
+        if !context.acquire(origin) {
             return Err(Scope::Context);
         }
-        if !shard.gate.acquire(class) {
+        if !shard.limit.acquire(origin) {
             context.release();
             return Err(Scope::Shard);
         }
@@ -139,14 +139,14 @@ impl Permit {
     }
 
     /// Takes the permit of an entity, in place of that of an earlier incarnation, and records the use.
-    pub(super) fn acquire_entity(&mut self, entity: &Arc<EntityLimit>, class: AskOrigin) -> bool {
-        if !entity.gate.acquire(class) {
+    pub(super) fn acquire_entity(&mut self, entity: &Arc<EntityLimit>, origin: AskOrigin) -> bool {
+        if !entity.limit.acquire(origin) {
             return false;
         }
         let admitted = self.shard.admitted.fetch_add(1, Ordering::Relaxed);
         entity.used_at.store(admitted, Ordering::Relaxed);
         if let Some(earlier) = self.entity.replace(Arc::clone(entity)) {
-            earlier.gate.release();
+            earlier.limit.release();
         }
         true
     }
@@ -155,9 +155,9 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(entity) = &self.entity {
-            entity.gate.release();
+            entity.limit.release();
         }
-        self.shard.gate.release();
+        self.shard.limit.release();
         self.context.release();
     }
 }
@@ -168,14 +168,14 @@ mod tests {
 
     #[test]
     fn the_reserve_admits_the_service_itself_when_outsiders_are_turned_away() {
-        let gate = AdmissionLimit::new(2, 1);
-        assert!(gate.acquire(AskOrigin::External) && gate.acquire(AskOrigin::External));
-        assert!(!gate.acquire(AskOrigin::External));
-        assert!(gate.acquire(AskOrigin::Internal));
-        assert!(!gate.acquire(AskOrigin::Internal));
-        gate.release();
-        assert!(!gate.acquire(AskOrigin::External), "the reserve is not for outsiders");
-        assert!(gate.acquire(AskOrigin::Internal));
-        assert_eq!(gate.count(), 3);
+        let limit = AdmissionLimit::new(2, 1);
+        assert!(limit.acquire(AskOrigin::External) && limit.acquire(AskOrigin::External));
+        assert!(!limit.acquire(AskOrigin::External));
+        assert!(limit.acquire(AskOrigin::Internal));
+        assert!(!limit.acquire(AskOrigin::Internal));
+        limit.release();
+        assert!(!limit.acquire(AskOrigin::External), "the reserve is not for outsiders");
+        assert!(limit.acquire(AskOrigin::Internal));
+        assert_eq!(limit.count(), 3);
     }
 }

@@ -29,7 +29,7 @@ pub struct Ask {
     /// Work that has not begun by then is not begun, and the caller stops waiting.
     pub deadline: Instant,
     /// Internal asks have a reserve of permits.
-    pub class: AskOrigin,
+    pub origin: AskOrigin,
     /// The event of another shard that led to the command; a repeat is not decided again.
     pub cause: Option<Cause>,
     /// With an id, a repeat gets the recorded answer.
@@ -39,12 +39,12 @@ pub struct Ask {
 impl Ask {
     /// An ask from outside, with a deadline `timeout` from now.
     pub fn external(timeout: Duration) -> Self {
-        Self { deadline: Instant::now() + timeout, class: AskOrigin::External, cause: None, command_id: None }
+        Self { deadline: Instant::now() + timeout, origin: AskOrigin::External, cause: None, command_id: None }
     }
 
     /// An ask of the service itself, with a deadline `timeout` from now.
     pub fn internal(timeout: Duration) -> Self {
-        Self { class: AskOrigin::Internal, ..Self::external(timeout) }
+        Self { origin: AskOrigin::Internal, ..Self::external(timeout) }
     }
 
     /// Sets the event that led to the command.
@@ -210,7 +210,7 @@ pub(super) struct EntityMessage<E: Entity> {
     pub(super) ask: Ask,
     pub(super) responder: Responder<E>,
     /// The entity that it is for, once it is known to be live.
-    pub(super) slot: Option<Arc<LiveEntity<E>>>,
+    pub(super) live: Option<Arc<LiveEntity<E>>>,
     /// The caller's trace span.
     pub(super) span: Span,
 }
@@ -219,7 +219,7 @@ pub(super) struct EntityMessage<E: Entity> {
 pub(super) struct LiveEntity<E: Entity> {
     pub(super) key: Arc<str>,
     pub(super) actor: ActorRef<EntityMessage<E>>,
-    pub(super) gate: Arc<EntityLimit>,
+    pub(super) limit: Arc<EntityLimit>,
 }
 
 impl<E: Entity> EntityMessage<E> {

@@ -74,7 +74,7 @@ impl<E: Entity> EntityActor<E> {
 pub(super) struct EntityState<E: Entity> {
     env: Arc<EntityEnv<E>>,
     /// The entity that the actor serves now; an idle entity may lose its actor to another one.
-    slot: Option<Arc<LiveEntity<E>>>,
+    live: Option<Arc<LiveEntity<E>>>,
     key: Arc<str>,
     /// Loaded at the first command, and again after a command that failed.
     document: Option<StateDocument<E>>,
@@ -98,7 +98,7 @@ impl<E: Entity> Actor for EntityActor<E> {
         env: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
         env.core.live.fetch_add(1, Ordering::Relaxed);
-        Ok(EntityState { env, slot: None, key: Arc::from(""), document: None })
+        Ok(EntityState { env, live: None, key: Arc::from(""), document: None })
     }
 
     async fn handle(
@@ -108,7 +108,7 @@ impl<E: Entity> Actor for EntityActor<E> {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         let Some(envelope) = envelope.begin() else { return Ok(()) };
-        state.serve(envelope.slot.as_ref());
+        state.serve(envelope.live.as_ref());
         if state.env.writer.has_failed() {
             // The state may be out of date: not even reads are answered.
             envelope.responder.unavailable();
@@ -139,11 +139,11 @@ fn give_up<E: Entity>(key: &str, responder: Responder<E>, failure: Failure) -> R
 
 impl<E: Entity> EntityState<E> {
     /// Drops the state of the entity served before, if this is another one.
-    fn serve(&mut self, slot: Option<&Arc<LiveEntity<E>>>) {
-        let Some(slot) = slot else { return };
-        if !self.slot.as_ref().is_some_and(|known| Arc::ptr_eq(known, slot)) {
-            (self.key, self.document) = (Arc::clone(&slot.key), None);
-            self.slot = Some(Arc::clone(slot));
+    fn serve(&mut self, live: Option<&Arc<LiveEntity<E>>>) {
+        let Some(live) = live else { return };
+        if !self.live.as_ref().is_some_and(|known| Arc::ptr_eq(known, live)) {
+            (self.key, self.document) = (Arc::clone(&live.key), None);
+            self.live = Some(Arc::clone(live));
         }
     }
 

@@ -148,9 +148,9 @@ impl<E: Entity> ShardRebuild<'_, '_, E> {
             for recorded in &page {
                 let key = &recorded.event.entity;
                 let initial = || Some(DerivedData::initial(self.entity, key));
-                let slot = entities.entry(Arc::clone(key)).or_insert_with(initial);
-                match slot.take().map(|folded| folded.fold(self.entity, recorded)) {
-                    Some(Ok(folded)) => *slot = Some(folded),
+                let live = entities.entry(Arc::clone(key)).or_insert_with(initial);
+                match live.take().map(|folded| folded.fold(self.entity, recorded)) {
+                    Some(Ok(folded)) => *live = Some(folded),
                     Some(Err(error)) => self.give_up(key, &format_args!("event {}: {error}", recorded.position)),
                     None => {}
                 }

@@ -62,17 +62,17 @@ impl<E: Entity> ContextHandle<E> {
             rejections_total(E::CONTEXT.0, scope).increment(1);
             AskError::Overloaded { retry_after_ms }
         };
-        let class = ask.class;
-        let mut permit = Permit::acquire(&shard.context_limit, &shard.gate, class).map_err(overloaded)?;
+        let origin = ask.origin;
+        let mut permit = Permit::acquire(&shard.context_limit, &shard.limit, origin).map_err(overloaded)?;
         let (waiter, undelivered) = shard.look(|table| {
-            let slot = table.get(key);
-            if slot.is_some_and(|slot| !permit.acquire_entity(&slot.gate, class)) {
+            let live = table.get(key);
+            if live.is_some_and(|live| !permit.acquire_entity(&live.limit, origin)) {
                 return Err(overloaded(Scope::Entity));
             }
             let (responder, waiter) = Responder::new(permit, retry_after_ms, deadline, &shard.waiting);
-            let envelope = EntityMessage { command, ask, responder, slot: slot.cloned(), span: trace::current() };
-            let Some(slot) = slot else { return Ok((waiter, Some(envelope))) };
-            match slot.actor.send_message(envelope) {
+            let envelope = EntityMessage { command, ask, responder, live: live.cloned(), span: trace::current() };
+            let Some(live) = live else { return Ok((waiter, Some(envelope))) };
+            match live.actor.send_message(envelope) {
                 Err(MessagingErr::SendErr(envelope)) => Ok((waiter, Some(envelope))),
                 // Any other error has dropped the envelope, and thereby answered it.
                 Ok(()) | Err(_) => Ok((waiter, None)),
@@ -97,7 +97,7 @@ impl<E: Entity> ContextHandle<E> {
 
     /// The asks in flight.
     pub fn in_flight(&self) -> u32 {
-        self.core.gate.count()
+        self.core.limit.count()
     }
 
     /// The number of shards, and how many of them take asks now.

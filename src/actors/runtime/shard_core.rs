@@ -37,7 +37,7 @@ pub(super) type Table<E> = HashMap<Arc<str>, Arc<LiveEntity<E>>>;
 pub(super) struct ShardCore<E: Entity> {
     pub(super) id: ShardId,
     pub(super) context_limit: Arc<AdmissionLimit>,
-    pub(super) gate: Arc<ShardLimit>,
+    pub(super) limit: Arc<ShardLimit>,
     pub(super) waiting: Waiting<AskOutcome<E>>,
     pub(super) watch: Arc<Watch>,
     /// Whether the shard is owned and takes asks.
@@ -88,7 +88,7 @@ impl<E: Entity> ShardCore<E> {
 
 /// Shared by all handles and actors of a context.
 pub(super) struct Core<E: Entity> {
-    pub(super) gate: Arc<AdmissionLimit>,
+    pub(super) limit: Arc<AdmissionLimit>,
     pub(super) limits: ContextLimits,
     pub(super) live: AtomicUsize,
     /// Allocated one by one, so that callers of different shards do not share cache lines.
@@ -100,11 +100,11 @@ pub(super) struct Core<E: Entity> {
 
 impl<E: Entity> Core<E> {
     pub(super) fn new(shard_count: u16, limits: ContextLimits) -> Self {
-        let gate = Arc::new(AdmissionLimit::new(limits.in_flight_max, limits.internal_reserve));
+        let limit = Arc::new(AdmissionLimit::new(limits.in_flight_max, limits.internal_reserve));
         let shard = |number| ShardCore {
             id: ShardId { context: E::CONTEXT, number },
-            context_limit: Arc::clone(&gate),
-            gate: Arc::new(ShardLimit::new(limits.shard_in_flight_max, limits.internal_reserve)),
+            context_limit: Arc::clone(&limit),
+            limit: Arc::new(ShardLimit::new(limits.shard_in_flight_max, limits.internal_reserve)),
             waiting: Waiting::default(),
             watch: Watch::new(
                 E::CONTEXT.0,
@@ -116,6 +116,6 @@ impl<E: Entity> Core<E> {
             table: RwLock::new(HashMap::new()),
         };
         let shards = (0..shard_count).map(|number| Arc::new(shard(number))).collect();
-        Self { gate, live: AtomicUsize::new(0), shards, ownership_changes: watch::Sender::new(0), shard_count, limits }
+        Self { limit, live: AtomicUsize::new(0), shards, ownership_changes: watch::Sender::new(0), shard_count, limits }
     }
 }

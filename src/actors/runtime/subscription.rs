@@ -195,7 +195,7 @@ pub(super) struct FollowerSeed {
 }
 
 pub(super) enum FollowerMessage {
-    Look,
+    Poll,
 }
 
 pub(super) struct FollowerState {
@@ -236,7 +236,7 @@ impl Actor for Follower {
     async fn handle(
         &self,
         _myself: ActorRef<Self::Msg>,
-        FollowerMessage::Look: Self::Msg,
+        FollowerMessage::Poll: Self::Msg,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         let next = match state.round().await {
@@ -277,7 +277,7 @@ async fn wake(follower: ActorRef<FollowerMessage>, seed: FollowerSeed, mut told:
         // Before the round: a context that comes back during it may have been missed.
         asked.iter_mut().for_each(watch::Receiver::mark_unchanged);
         let looked_at = Instant::now();
-        if follower.send_message(FollowerMessage::Look).is_err() || told.changed().await.is_err() {
+        if follower.send_message(FollowerMessage::Poll).is_err() || told.changed().await.is_err() {
             return;
         }
         let (next, handled) = *told.borrow_and_update();

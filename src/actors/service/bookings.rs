@@ -2,7 +2,7 @@
 
 use super::{Result, Service, ask, fresh_reservation_no};
 use crate::actors::api::{PaymentMeans, PaymentResult, ReservationView, ReserveRequest, ServiceError};
-use crate::actors::payment::cashier::Charged;
+use crate::actors::payment::cashier::ChargeResult;
 use crate::actors::payment::charge_request::ChargeRequest;
 use crate::actors::payment::unconfirmed::refund_unconfirmed;
 use crate::actors::reservation::Reply;
@@ -106,7 +106,7 @@ impl Service {
             customer_no: request.customer_no.clone(),
             car_no: request.car_no.clone(),
         };
-        let command = Command::Reserve { subject, period: request.period, basis: request.basis };
+        let command = Command::Reserve { subject, period: request.period, day_counting: request.day_counting };
         let no = request.car_no.as_str();
         let reply = ask(&self.parts.calendars, no, command, self.external_ask("reserve", no)).await;
         if matches!(reply, Err(ServiceError::Unknown)) {
@@ -162,11 +162,11 @@ impl Service {
         let order = ChargeRequest { subject: subject.clone(), amount, means, hold_until };
         let charged = self.parts.cashier.charge(order, asked_at, self.settings.payment_wait).await;
         match charged {
-            Ok(Charged::Approved) => self.confirm(booking).await,
-            Ok(Charged::Declined { reason }) => {
+            Ok(ChargeResult::Approved) => self.confirm(booking).await,
+            Ok(ChargeResult::Declined { reason }) => {
                 Err(ServiceError::PaymentDeclined { reservation_no: subject.reservation_no.clone(), reason })
             }
-            Ok(Charged::Deferred { retry_after_ms }) => self.deferred(booking, retry_after_ms).await,
+            Ok(ChargeResult::Deferred { retry_after_ms }) => self.deferred(booking, retry_after_ms).await,
             // The car is held: whatever keeps the payment from being made now, it can be made later.
             Err(ServiceError::Unavailable { retry_after_ms, .. } | ServiceError::Overloaded { retry_after_ms }) => {
                 self.deferred(booking, retry_after_ms).await

@@ -68,7 +68,7 @@ pub struct ServiceSettings {
 }
 
 /// The handles that the service is made of.
-pub struct Parts {
+pub struct Dependencies {
     /// The Reservation context.
     pub calendars: ContextHandle<Calendars>,
     /// The Rental context.
@@ -95,7 +95,7 @@ pub struct Parts {
 
 /// The contexts as one service.
 pub struct Service {
-    parts: Parts,
+    parts: Dependencies,
     settings: ServiceSettings,
     serials: AtomicU64,
     numbers: NumberLocks,
@@ -108,7 +108,7 @@ pub struct Service {
 
 impl Service {
     /// A service that has no system yet: see [`Service::attach`].
-    pub fn new(parts: Parts, settings: ServiceSettings) -> Arc<Service> {
+    pub fn new(parts: Dependencies, settings: ServiceSettings) -> Arc<Service> {
         let serials = AtomicU64::new(parts.last_serial);
         let (numbers, pending_holds) = (NumberLocks::default(), Arc::default());
         let read_limiter = ReadLimiter::new(settings.read_queue_wait);
@@ -116,7 +116,7 @@ impl Service {
         Arc::new(Service { parts, settings, serials, numbers, pending_holds, read_limiter, backup, system })
     }
 
-    /// Sets the system that runs the service, which health and the fault hook need.
+    /// Sets the system that runs the service, which health and the fault injection need.
     pub fn attach(&self, system: Arc<System>) {
         // A second call would be a bug; the first system stays.
         let _ = self.system.set(system);

@@ -1,4 +1,4 @@
-//! What operators see and do: health, the bulkhead, backups, reconciliation, and the fault hook.
+//! What operators see and do: health, the bulkhead, backups, reconciliation, and the fault injection.
 
 use super::Service;
 use crate::actors::bulkhead::{BulkheadStatus, Mode};
@@ -28,7 +28,7 @@ pub struct ComponentHealth {
     pub detail: String,
 }
 
-/// What the fault hook can do to a context.
+/// What the fault injection can do to a context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultAction {
     /// Kill its actors; supervision brings them back.

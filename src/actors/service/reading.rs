@@ -186,9 +186,9 @@ impl Service {
     ///
     /// # Errors
     /// When they cannot be read.
-    pub async fn cars_numbered(&self, skip: u64, size: usize) -> Result<(Vec<CarView>, u64)> {
+    pub async fn cars_page(&self, skip: u64, size: usize) -> Result<(Vec<CarView>, u64)> {
         let _turn = self.read_models(ReadKind::List).await?;
-        let (numbers, total) = self.parts.views.cars_numbered(skip, size).await?;
+        let (numbers, total) = self.parts.views.cars_page(skip, size).await?;
         Ok((self.car_views(numbers).await?, total))
     }
 
@@ -271,7 +271,7 @@ impl Service {
     ///
     /// # Errors
     /// When they cannot be read.
-    pub async fn reservations_numbered(&self, skip: u64, size: usize) -> Result<OffsetPage<ReservationView>> {
+    pub async fn reservations_page(&self, skip: u64, size: usize) -> Result<OffsetPage<ReservationView>> {
         self.numbered(List::Reservations, skip, size).await
     }
 
@@ -279,7 +279,7 @@ impl Service {
     ///
     /// # Errors
     /// When they cannot be read.
-    pub async fn payments_numbered(&self, skip: u64, size: usize) -> Result<OffsetPage<ReservationView>> {
+    pub async fn payments_page(&self, skip: u64, size: usize) -> Result<OffsetPage<ReservationView>> {
         self.numbered(List::Payments, skip, size).await
     }
 
@@ -287,7 +287,7 @@ impl Service {
     ///
     /// # Errors
     /// When they cannot be read.
-    pub async fn rentals_numbered(&self, skip: u64, size: usize) -> Result<OffsetPage<ReservationView>> {
+    pub async fn rentals_page(&self, skip: u64, size: usize) -> Result<OffsetPage<ReservationView>> {
         self.numbered(List::Rentals, skip, size).await
     }
 

@@ -38,7 +38,7 @@ pub const FOLLOWED: [Context; 4] = [schema::RESERVATION, schema::PAYMENT, schema
 /// How many changes of feeds are remembered for readers that are slow to wake up.
 const FED_KEPT_MAX: usize = 1024;
 /// How often the heads of all shards are read at most until two reads agree.
-const LOOKS_MAX: usize = 5;
+const READS_MAX: usize = 5;
 const CARS_PER_READ: usize = 1_024;
 /// The most rows that one page of the legacy API may skip.
 pub const SKIP_MAX: u64 = 1_000_000;
@@ -135,10 +135,10 @@ impl Views {
     }
 
     /// The heads of all shards that have feeds, read until two reads agree, so that they are of one moment and every
-    /// event in them has its causes in them too. After [`LOOKS_MAX`] reads the last one is taken as it is.
+    /// event in them has its causes in them too. After [`READS_MAX`] reads the last one is taken as it is.
     fn committed(&self) -> SeenPositions {
         let mut committed = self.heads();
-        for _ in 1..LOOKS_MAX {
+        for _ in 1..READS_MAX {
             let before = std::mem::replace(&mut committed, self.heads());
             if before == committed {
                 break;
@@ -182,7 +182,7 @@ impl Views {
     ///
     /// # Errors
     /// When the rows cannot be read.
-    pub async fn cars_numbered(&self, skip: u64, size: usize) -> Result<(Vec<CarNo>, u64), ReadError> {
+    pub async fn cars_page(&self, skip: u64, size: usize) -> Result<(Vec<CarNo>, u64), ReadError> {
         let mut scan = Scan::default();
         let mut left = usize::try_from(skip.min(SKIP_MAX)).unwrap_or(usize::MAX);
         while left > 0 {

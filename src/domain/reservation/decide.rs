@@ -26,7 +26,9 @@ pub fn decide(state: &State, command: &Command, terms: &Terms, now: Timestamp) -
             Err(Rejection::StaleRevision)
         }
         Command::IfVersion { command, .. } => decide(state, command, terms, now),
-        Command::Reserve { subject, period, basis } => reserve(state, subject, period, *basis, terms, now),
+        Command::Reserve { subject, period, day_counting } => {
+            reserve(state, subject, period, *day_counting, terms, now)
+        }
         Command::Confirm { reservation_no } => confirm(state, reservation_no, now),
         Command::Expire { reservation_no } => expire(state, reservation_no, now),
         Command::Cancel { reservation_no } => cancel(state, reservation_no, terms, now),
@@ -80,7 +82,7 @@ fn reserve(
     state: &State,
     subject: &BookingRef,
     period: &Period,
-    basis: DayCounting,
+    day_counting: DayCounting,
     terms: &Terms,
     now: Timestamp,
 ) -> Result<Vec<Event>, Rejection> {
@@ -89,13 +91,13 @@ fn reserve(
         return if same { Ok(vec![]) } else { Err(Rejection::ReservationNoTaken) };
     }
     let car = for_rent(state, terms, now)?;
-    if basis == DayCounting::Hours && period.from() < now.saturating_add_millis(-terms.past_tolerance_ms) {
+    if day_counting == DayCounting::Hours && period.from() < now.saturating_add_millis(-terms.past_tolerance_ms) {
         return Err(Rejection::PeriodInPast);
     }
-    if basis.exceeds(period, terms.period_days_max) {
+    if day_counting.exceeds(period, terms.period_days_max) {
         return Err(Rejection::PeriodTooLong);
     }
-    let days = basis.days(period, &terms.pricing);
+    let days = day_counting.days(period, &terms.pricing);
     let price = car.daily_rate.times(days).ok_or(Rejection::PriceTooLarge)?;
     if !state.is_free(period, now) {
         return Err(Rejection::CarNotAvailable);

@@ -159,7 +159,7 @@ pub enum Command {
         /// The period to reserve.
         period: Period,
         /// How its days are counted, and whether it may begin in the past.
-        basis: DayCounting,
+        day_counting: DayCounting,
     },
     /// The reservation's payment is approved.
     Confirm {

@@ -73,7 +73,7 @@ pub(super) async fn put(legacy: Legacy, call: Call) -> Outcome {
 
 pub(super) async fn list(legacy: Legacy, call: Call) -> Outcome {
     let asked = PageRequest::of(call.raw_query());
-    let (cars, total) = legacy.service.cars_numbered(asked.skip(), asked.rows()).await?;
+    let (cars, total) = legacy.service.cars_page(asked.skip(), asked.rows()).await?;
     let base = legacy.base(&call);
     let items = cars.iter().map(|view| hal::item(&base, CARS, view.car_no.as_str(), rows::car(view))).collect();
     Ok(hal::answer(StatusCode::OK, &hal::page(&base, CARS, asked, total, items)))

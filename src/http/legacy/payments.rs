@@ -45,7 +45,7 @@ pub(super) async fn post(legacy: Legacy, call: Call) -> Outcome {
 
 pub(super) async fn list(legacy: Legacy, call: Call) -> Outcome {
     let asked = PageRequest::of(call.raw_query());
-    let numbered = legacy.service.payments_numbered(asked.skip(), asked.rows()).await?;
+    let numbered = legacy.service.payments_page(asked.skip(), asked.rows()).await?;
     Ok(legacy.page(&call, PAYMENTS, asked, rows::payment, &numbered))
 }
 

@@ -9,7 +9,7 @@ use warp::http::StatusCode;
 
 pub(super) async fn list_informations(legacy: Legacy, call: Call) -> Outcome {
     let asked = PageRequest::of(call.raw_query());
-    let (cars, total) = legacy.service.cars_numbered(asked.skip(), asked.rows()).await?;
+    let (cars, total) = legacy.service.cars_page(asked.skip(), asked.rows()).await?;
     let base = legacy.base(&call);
     let item = |view: &CarView| hal::item(&base, INFORMATIONS, view.car_no.as_str(), rows::car_information(view));
     let items = cars.iter().map(item).collect();
@@ -25,7 +25,7 @@ pub(super) async fn get_information(legacy: Legacy, call: Call) -> Outcome {
 /// One row per reservation, in the order in which they were made.
 pub(super) async fn list_my_pages(legacy: Legacy, call: Call) -> Outcome {
     let asked = PageRequest::of(call.raw_query());
-    let numbered = legacy.service.reservations_numbered(asked.skip(), asked.rows()).await?;
+    let numbered = legacy.service.reservations_page(asked.skip(), asked.rows()).await?;
     Ok(legacy.page(&call, MY_PAGES, asked, rows::my_page, &numbered))
 }
 

@@ -10,7 +10,7 @@ use warp::http::StatusCode;
 
 pub(super) async fn list(legacy: Legacy, call: Call) -> Outcome {
     let asked = PageRequest::of(call.raw_query());
-    let numbered = legacy.service.rentals_numbered(asked.skip(), asked.rows()).await?;
+    let numbered = legacy.service.rentals_page(asked.skip(), asked.rows()).await?;
     Ok(legacy.page(&call, RENTALS, asked, rows::rental, &numbered))
 }
 

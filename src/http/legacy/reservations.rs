@@ -136,7 +136,7 @@ impl Legacy {
             customer_no: wanted.customer_no,
             period: wanted.days.period,
             means: Some(Legacy::means()),
-            basis: DayCounting::CalendarDays(wanted.days.count),
+            day_counting: DayCounting::CalendarDays(wanted.days.count),
         };
         let reserved = self.service.reserve(request).await;
         self.or_under_way(&reservation_no, reserved).await
@@ -157,7 +157,7 @@ pub(super) async fn post(legacy: Legacy, call: Call) -> Outcome {
 
 pub(super) async fn list(legacy: Legacy, call: Call) -> Outcome {
     let asked = PageRequest::of(call.raw_query());
-    let numbered = legacy.service.reservations_numbered(asked.skip(), asked.rows()).await?;
+    let numbered = legacy.service.reservations_page(asked.skip(), asked.rows()).await?;
     Ok(legacy.page(&call, RESERVATIONS, asked, rows::reservation, &numbered))
 }
 

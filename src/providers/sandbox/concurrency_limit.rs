@@ -109,11 +109,11 @@ mod tests {
 
     #[tokio::test]
     async fn the_next_in_line_enters_when_a_place_is_given_back() {
-        let gate = ConcurrencyLimit::default();
-        gate.set_limit(1);
-        let first = gate.acquire().await.unwrap();
-        let mut second = Box::pin(gate.acquire());
-        let mut third = Box::pin(gate.acquire());
+        let limit = ConcurrencyLimit::default();
+        limit.set_limit(1);
+        let first = limit.acquire().await.unwrap();
+        let mut second = Box::pin(limit.acquire());
+        let mut third = Box::pin(limit.acquire());
         assert!(second.as_mut().now_or_never().is_none());
         assert!(third.as_mut().now_or_never().is_none());
         drop(first);
@@ -124,25 +124,25 @@ mod tests {
 
     #[tokio::test]
     async fn who_gives_up_waiting_leaves_no_gap() {
-        let gate = ConcurrencyLimit::default();
-        gate.set_limit(1);
-        let first = gate.acquire().await.unwrap();
-        let mut second = Box::pin(gate.acquire());
+        let limit = ConcurrencyLimit::default();
+        limit.set_limit(1);
+        let first = limit.acquire().await.unwrap();
+        let mut second = Box::pin(limit.acquire());
         assert!(second.as_mut().now_or_never().is_none());
         drop(first);
         // The place was sent to the second, who has not looked yet and never will.
         drop(second);
-        assert!(gate.acquire().now_or_never().flatten().is_some());
+        assert!(limit.acquire().now_or_never().flatten().is_some());
     }
 
     #[tokio::test]
     async fn a_raised_limit_admits_those_who_wait() {
-        let gate = ConcurrencyLimit::default();
-        gate.set_limit(1);
-        let _first = gate.acquire().await.unwrap();
-        let mut second = Box::pin(gate.acquire());
+        let limit = ConcurrencyLimit::default();
+        limit.set_limit(1);
+        let _first = limit.acquire().await.unwrap();
+        let mut second = Box::pin(limit.acquire());
         assert!(second.as_mut().now_or_never().is_none());
-        gate.set_limit(0);
+        limit.set_limit(0);
         assert!(second.now_or_never().flatten().is_some());
     }
 }

@@ -85,7 +85,7 @@ impl From<SandboxError> for ProviderError {
 
 struct Inner {
     settings: watch::Sender<Settings>,
-    gate: ConcurrencyLimit,
+    limit: ConcurrencyLimit,
     ledger: Mutex<Ledger>,
 }
 
@@ -129,7 +129,7 @@ impl Inner {
         let place = tokio::select! {
             biased;
             _ = down.wait_for(|settings| settings.down) => return Err(SandboxError::Down),
-            place = self.gate.acquire() => place.ok_or(SandboxError::Busy)?,
+            place = self.limit.acquire() => place.ok_or(SandboxError::Busy)?,
         };
         let begun = Instant::now();
         loop {
@@ -182,7 +182,7 @@ impl Sandbox {
     /// A provider that is well and has moved no money yet.
     pub fn new() -> Self {
         let settings = watch::Sender::new(Settings::default());
-        Self(Arc::new(Inner { settings, gate: ConcurrencyLimit::default(), ledger: Mutex::default() }))
+        Self(Arc::new(Inner { settings, limit: ConcurrencyLimit::default(), ledger: Mutex::default() }))
     }
 
     pub fn settings(&self) -> Settings {
@@ -200,7 +200,7 @@ impl Sandbox {
             let Ok(changed) = answer else { return false };
             *settings = changed;
             // Under the same lock, so that two changes at once cannot leave the gate with the older one's limit.
-            self.0.gate.set_limit(usize::try_from(changed.capacity).unwrap_or(usize::MAX));
+            self.0.limit.set_limit(usize::try_from(changed.capacity).unwrap_or(usize::MAX));
             true
         });
         answer

@@ -6,7 +6,7 @@
 //! Documents with another schema version, which the next start rebuilds, are not compared, and neither is any other
 //! derived data of their context.
 
-mod across;
+mod cross_context;
 mod fold;
 mod orphans;
 mod replayed_entity;
@@ -44,7 +44,7 @@ pub struct Progress {
 
 /// Something that is not done yet or could not be checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
+pub struct PendingWork {
     pub what: &'static str,
     pub entity: String,
     /// Free of personal data.
@@ -62,7 +62,7 @@ pub struct Report {
     /// Includes the violations that are not listed.
     pub violations_total: u64,
     /// At most [`FINDINGS_MAX`].
-    pub notes: Vec<Note>,
+    pub notes: Vec<PendingWork>,
     /// Includes the notes that are not listed.
     pub notes_total: u64,
     /// Events that the subscriptions have not handled yet.
@@ -91,7 +91,7 @@ impl Report {
     fn note(&mut self, what: &'static str, entity: &impl ToString, detail: impl Into<String>) {
         self.notes_total += 1;
         if self.notes.len() < FINDINGS_MAX {
-            self.notes.push(Note { what, entity: entity.to_string(), detail: detail.into() });
+            self.notes.push(PendingWork { what, entity: entity.to_string(), detail: detail.into() });
         }
     }
 }

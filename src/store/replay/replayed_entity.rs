@@ -1,7 +1,7 @@
 //! The five contexts as the replay sees them: how events are decoded and folded, and what is checked of one entity. Pure
 //! except for reading documents of other contexts.
 
-use super::{Replay, Stop, across};
+use super::{Replay, Stop, cross_context};
 use crate::domain::{CorruptHistory, customer, fleet, payment, rental, reservation};
 use crate::store::codec::CodecError;
 use crate::store::journal::Context;
@@ -21,7 +21,7 @@ pub(super) trait ReplayedEntity {
     async fn check(walk: &mut Replay<'_>, key: &str, state: &Self::State) -> Result<(), Stop>;
 }
 
-macro_rules! aggregate {
+macro_rules! replayed_entity {
     ($name:ident, $module:ident, $context:ident, $check:path) => {
         pub(super) struct $name;
 
@@ -54,8 +54,8 @@ macro_rules! aggregate {
     };
 }
 
-aggregate!(Calendar, reservation, RESERVATION, across::calendar);
-aggregate!(Payment, payment, PAYMENT, across::payment);
-aggregate!(Rental, rental, RENTAL, across::rental);
-aggregate!(Car, fleet, FLEET, across::car);
-aggregate!(Customer, customer, CUSTOMER, across::customer);
+replayed_entity!(Calendar, reservation, RESERVATION, cross_context::calendar);
+replayed_entity!(Payment, payment, PAYMENT, cross_context::payment);
+replayed_entity!(Rental, rental, RENTAL, cross_context::rental);
+replayed_entity!(Car, fleet, FLEET, cross_context::car);
+replayed_entity!(Customer, customer, CUSTOMER, cross_context::customer);

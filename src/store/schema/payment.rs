@@ -51,7 +51,7 @@ struct DeclinedV1<'a> {
     reason: Text<'a>,
 }
 
-/// Not charged, sight lost.
+/// Not charged, outcome unknown.
 #[derive(Serialize, Deserialize)]
 struct AttemptV1<'a> {
     subject: SubjectV1<'a>,

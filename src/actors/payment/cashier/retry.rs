@@ -1,7 +1,7 @@
 //! The cashier retries a deferred payment, without its customer. First it takes the payment, and then it checks whether
 //! something has ended it meanwhile.
 
-use super::{Cashier, Charged, Work};
+use super::{Cashier, ChargeResult, Work};
 use crate::actors::api::ServiceError;
 use crate::actors::committed::booking;
 use crate::domain::ids::PaymentNo;
@@ -23,7 +23,7 @@ impl Cashier {
     pub(in crate::actors::payment) async fn retry_charge(
         self: &Arc<Self>,
         payment_no: &PaymentNo,
-    ) -> Result<Option<Charged>, ServiceError> {
+    ) -> Result<Option<ChargeResult>, ServiceError> {
         let Ok(hand) = self.in_flight.take(payment_no, Work::Charge) else { return Ok(None) };
         // Read only now: what has ended the payment meanwhile has removed the order, and the means may be newer ones.
         let Some(order) = self.deferred.order(payment_no) else { return Ok(None) };

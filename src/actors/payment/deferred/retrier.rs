@@ -1,7 +1,7 @@
 //! Carries out what the agenda says: tries the payments that are due, a few at a time. Decides nothing of its own.
 
 use crate::actors::api::ServiceError;
-use crate::actors::payment::cashier::{Cashier, Charged};
+use crate::actors::payment::cashier::{Cashier, ChargeResult};
 use crate::actors::runtime::{Part, Recurring, recurring_part};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -72,11 +72,11 @@ fn retries_total(outcome: &'static str) -> metrics::Counter {
 }
 
 /// What a retry has come to, for metrics; `None` when nothing was to be tried.
-fn outcome(charged: &Result<Option<Charged>, ServiceError>) -> Option<&'static str> {
+fn outcome(charged: &Result<Option<ChargeResult>, ServiceError>) -> Option<&'static str> {
     match charged {
-        Ok(Some(Charged::Approved)) => Some(APPROVED),
-        Ok(Some(Charged::Declined { .. })) => Some(DECLINED),
-        Ok(Some(Charged::Deferred { .. })) => Some(DEFERRED),
+        Ok(Some(ChargeResult::Approved)) => Some(APPROVED),
+        Ok(Some(ChargeResult::Declined { .. })) => Some(DECLINED),
+        Ok(Some(ChargeResult::Deferred { .. })) => Some(DEFERRED),
         Ok(None) => None,
         Err(_) => Some(FAILED),
     }

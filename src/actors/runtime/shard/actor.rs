@@ -210,8 +210,8 @@ impl<E: Entity> ShardState<E> {
         if let Some(retry_after_ms) = self.quarantine.remaining_ms(&key, Instant::now()) {
             return envelope.responder.answer(Err(AskError::Quarantined { retry_after_ms }));
         }
-        if let Some(slot) = self.shard().look(|table| table.get(&key).cloned()) {
-            return self.deliver(&key, &slot, envelope);
+        if let Some(live) = self.shard().look(|table| table.get(&key).cloned()) {
+            return self.deliver(&key, &live, envelope);
         }
         if !self.evict_if_full() {
             return self.overloaded(envelope, Scope::Shard);
@@ -227,22 +227,22 @@ impl<E: Entity> ShardState<E> {
             },
         };
         let limits = self.limits();
-        let gate = Arc::new(EntityLimit::new(limits.entity_in_flight_max, limits.entity_internal_reserve));
-        let slot = Arc::new(LiveEntity { key: Arc::clone(&key), actor, gate });
-        self.keys.insert(slot.actor.get_id(), Arc::clone(&key));
-        self.shard().change(|table| table.insert(Arc::clone(&key), Arc::clone(&slot)));
-        self.deliver(&key, &slot, envelope);
+        let limit = Arc::new(EntityLimit::new(limits.entity_in_flight_max, limits.entity_internal_reserve));
+        let live = Arc::new(LiveEntity { key: Arc::clone(&key), actor, limit });
+        self.keys.insert(live.actor.get_id(), Arc::clone(&key));
+        self.shard().change(|table| table.insert(Arc::clone(&key), Arc::clone(&live)));
+        self.deliver(&key, &live, envelope);
     }
 
-    fn deliver(&mut self, key: &Arc<str>, slot: &Arc<LiveEntity<E>>, mut envelope: EntityMessage<E>) {
-        let class = envelope.ask.class;
-        if !envelope.responder.permit_mut().is_none_or(|permit| permit.acquire_entity(&slot.gate, class)) {
+    fn deliver(&mut self, key: &Arc<str>, live: &Arc<LiveEntity<E>>, mut envelope: EntityMessage<E>) {
+        let origin = envelope.ask.origin;
+        if !envelope.responder.permit_mut().is_none_or(|permit| permit.acquire_entity(&live.limit, origin)) {
             return self.overloaded(envelope, Scope::Entity);
         }
-        envelope.slot = Some(Arc::clone(slot));
-        if let Err(MessagingErr::SendErr(envelope)) = slot.actor.send_message(envelope) {
+        envelope.live = Some(Arc::clone(live));
+        if let Err(MessagingErr::SendErr(envelope)) = live.actor.send_message(envelope) {
             // The actor has just ended; its supervision event is on the way.
-            self.leave(key, slot.actor.get_cell());
+            self.leave(key, live.actor.get_cell());
             self.keep(key, envelope);
         }
     }
@@ -280,13 +280,13 @@ impl<E: Entity> ShardState<E> {
         let mut ownership_changes = 0;
         for key in keys {
             // Callers enter the gate and send under the lock of the table: an idle entity has no message in its mailbox.
-            let slot = self.shard().change(|table| {
-                let is_idle = table.get(key).is_some_and(|slot| !slot.gate.is_busy());
+            let live = self.shard().change(|table| {
+                let is_idle = table.get(key).is_some_and(|live| !live.limit.is_busy());
                 if is_idle { table.remove(key) } else { None }
             });
-            let Some(slot) = slot else { continue };
-            self.keys.remove(&slot.actor.get_id());
-            self.pool.push(slot.actor.clone());
+            let Some(live) = live else { continue };
+            self.keys.remove(&live.actor.get_id());
+            self.pool.push(live.actor.clone());
             ownership_changes += 1;
         }
         metrics::counter!(metric::ENTITY_PASSIVATIONS, "context" => E::CONTEXT.0, "reason" => "capacity")
@@ -294,20 +294,20 @@ impl<E: Entity> ShardState<E> {
     }
 
     fn candidates(&self) -> Vec<Candidate> {
-        let candidate = |(key, slot): (&Arc<str>, &Arc<LiveEntity<E>>)| Candidate {
+        let candidate = |(key, live): (&Arc<str>, &Arc<LiveEntity<E>>)| Candidate {
             key: Arc::clone(key),
-            used_at: slot.gate.used_at(),
-            busy: slot.gate.is_busy(),
+            used_at: live.limit.used_at(),
+            busy: live.limit.is_busy(),
         };
         self.shard().look(|table| table.iter().map(candidate).collect())
     }
 
     fn passivate(&mut self, keys: &[Arc<str>], reason: &'static str) {
         for key in keys {
-            let Some(slot) = self.shard().look(|table| table.get(key).cloned()) else { continue };
-            self.leave(key, slot.actor.get_cell());
+            let Some(live) = self.shard().look(|table| table.get(key).cloned()) else { continue };
+            self.leave(key, live.actor.get_cell());
             // Messages sent before this are still handled; later sends fail.
-            drop(slot.actor.drain());
+            drop(live.actor.drain());
         }
         metrics::counter!(metric::ENTITY_PASSIVATIONS, "context" => E::CONTEXT.0, "reason" => reason)
             .increment(keys.len() as u64);
@@ -328,7 +328,7 @@ impl<E: Entity> ShardState<E> {
         self.pool.retain(|pooled| pooled.get_id() != who.get_id());
         let Some(key) = self.keys.remove(&who.get_id()) else { return };
         self.shard().change(|table| {
-            if table.get(&key).is_some_and(|slot| slot.actor.get_id() == who.get_id()) {
+            if table.get(&key).is_some_and(|live| live.actor.get_id() == who.get_id()) {
                 table.remove(&key);
             }
         });
@@ -379,9 +379,9 @@ impl<E: Entity> ShardState<E> {
         self.keys.clear();
         let overdue = Instant::now() + Duration::from_millis(self.limits().append_ms_max);
         // In a fixed order, so that a simulation can repeat it.
-        for slot in slots.into_iter().collect::<BTreeMap<_, _>>().into_values() {
-            drop(slot.actor.drain());
-            self.retired.push((overdue, slot.actor.get_cell()));
+        for live in slots.into_iter().collect::<BTreeMap<_, _>>().into_values() {
+            drop(live.actor.drain());
+            self.retired.push((overdue, live.actor.get_cell()));
         }
         self.stop_pooled();
         // The asks that waited for them answer themselves when dropped.
@@ -436,10 +436,10 @@ impl<E: Entity> ShardState<E> {
     /// again; one that blocks its thread ends when it returns, and nobody waits for it.
     fn kill_stuck(&mut self) {
         for stuck in self.shard().stuck_entities(self.limits()) {
-            let Some(slot) = self.shard().look(|table| table.get(&stuck.key).cloned()) else { continue };
+            let Some(live) = self.shard().look(|table| table.get(&stuck.key).cloned()) else { continue };
             tracing::error!(context = stuck.context, handler = %stuck, "stuck entity killed");
-            slot.actor.kill();
-            self.leave(&stuck.key, slot.actor.get_cell());
+            live.actor.kill();
+            self.leave(&stuck.key, live.actor.get_cell());
             if let Some(stopping) = self.stopping.get_mut(&stuck.key) {
                 stopping.stuck = true;
             }
@@ -448,7 +448,7 @@ impl<E: Entity> ShardState<E> {
     }
 
     fn tick(&mut self) {
-        if let Some(before) = self.idle_clock.tick(self.shard().gate.admitted()) {
+        if let Some(before) = self.idle_clock.tick(self.shard().limit.admitted()) {
             let keys = passivation::idle(self.candidates(), before);
             self.passivate(&keys, "idle");
             self.stop_pooled();
@@ -464,7 +464,7 @@ impl<E: Entity> ShardState<E> {
     fn publish(&self) {
         let core = &self.seed.core;
         let context = E::CONTEXT.0;
-        metrics::gauge!(metric::ACTOR_MESSAGES_IN_FLIGHT, "context" => context).set(core.gate.count());
+        metrics::gauge!(metric::ACTOR_MESSAGES_IN_FLIGHT, "context" => context).set(core.limit.count());
         #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
         metrics::gauge!(metric::ENTITIES_LIVE, "context" => context).set(core.live.load(Ordering::Relaxed) as f64);
     }

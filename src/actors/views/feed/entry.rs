@@ -1,4 +1,4 @@
-//! An entry of a feed as its row keeps it: the moment it counts for, and what happened.
+//! An entry of a feed as its row keeps it: its order time, and what happened.
 
 use super::super::damaged;
 use super::feed_time::FeedTime;
@@ -86,8 +86,8 @@ impl Kind {
 /// An event as a customer sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeedRow {
-    /// By how much the event is older than the moment it counts for, in milliseconds; set when the row is made.
-    pub older_by_ms: i64,
+    /// By how much the event is older than its order time, in milliseconds; set when the row is made.
+    pub behind_order_time_ms: i64,
     pub kind: Kind,
     pub reservation_no: ReservationNo,
     pub car_no: CarNo,
@@ -99,38 +99,38 @@ pub struct FeedRow {
 impl FeedRow {
     pub fn new(kind: Kind, subject: &BookingRef) -> FeedRow {
         let (reservation_no, car_no) = (subject.reservation_no.clone(), subject.car_no.clone());
-        FeedRow { older_by_ms: 0, kind, reservation_no, car_no, period: None, amount: None, note: None }
+        FeedRow { behind_order_time_ms: 0, kind, reservation_no, car_no, period: None, amount: None, note: None }
     }
 
-    /// The row of an event of `at` that counts for the moment `counts_for`: the later one of its own and those of the
+    /// The row of an event of `at` with its order time: the later one of its own instant and those of the
     /// events before it in its shard.
     ///
     /// # Errors
     /// When it cannot be encoded.
-    pub fn to_bytes(&mut self, at: Timestamp, counts_for: FeedTime) -> Result<Vec<u8>, ReadError> {
-        self.older_by_ms = counts_for.instant().millis_since(at);
+    pub fn to_bytes(&mut self, at: Timestamp, order_time: FeedTime) -> Result<Vec<u8>, ReadError> {
+        self.behind_order_time_ms = order_time.instant().millis_since(at);
         let entry = codec::to_bytes(self).map_err(damaged)?;
-        Ok([&counts_for.to_bytes(), &entry[..]].concat())
+        Ok([&order_time.to_bytes(), &entry[..]].concat())
     }
 
     pub fn from_bytes(bytes: &[u8]) -> Result<(FeedTime, FeedRow), ReadError> {
-        let counts_for = counts_for(bytes)?;
-        Ok((counts_for, codec::from_bytes(bytes.get(8..).unwrap_or_default()).map_err(damaged)?))
+        let order_time = order_time(bytes)?;
+        Ok((order_time, codec::from_bytes(bytes.get(8..).unwrap_or_default()).map_err(damaged)?))
     }
 
-    fn at(&self, counts_for: FeedTime) -> Timestamp {
-        counts_for.instant().saturating_add_millis(-self.older_by_ms)
+    fn at(&self, order_time: FeedTime) -> Timestamp {
+        order_time.instant().saturating_add_millis(-self.behind_order_time_ms)
     }
 
     /// The moment of the event itself. When the clock has stepped back, it is before that of an earlier event of its
     /// shard.
-    pub fn feed_time(&self, counts_for: FeedTime) -> FeedTime {
-        FeedTime::new(self.at(counts_for), self.kind.step())
+    pub fn feed_time(&self, order_time: FeedTime) -> FeedTime {
+        FeedTime::new(self.at(order_time), self.kind.step())
     }
 
-    pub fn shown(self, counts_for: FeedTime) -> FeedEntry {
+    pub fn shown(self, order_time: FeedTime) -> FeedEntry {
         FeedEntry {
-            at: self.at(counts_for),
+            at: self.at(order_time),
             kind: self.kind.name().to_owned(),
             reservation_no: self.reservation_no,
             car_no: self.car_no,
@@ -141,11 +141,11 @@ impl FeedRow {
     }
 }
 
-/// The moment that the entry of a row counts for.
+/// The order time of a row.
 ///
 /// # Errors
 /// When the row is no entry.
-pub fn counts_for(bytes: &[u8]) -> Result<FeedTime, ReadError> {
+pub fn order_time(bytes: &[u8]) -> Result<FeedTime, ReadError> {
     let feed_time = bytes.first_chunk().and_then(|feed_time| FeedTime::from_bytes(*feed_time));
     feed_time.ok_or_else(|| damaged("an entry without a moment"))
 }

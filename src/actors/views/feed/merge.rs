@@ -41,7 +41,7 @@ pub struct Merge {
     /// The start places of the shards that are not open yet.
     unopened: Vec<EventPosition>,
     cursors: Vec<ShardCursor>,
-    /// The next event of each lane, by the moment it counts for.
+    /// The next event of each lane, by its order time.
     heads: BinaryHeap<Reverse<(FeedTime, EventPosition, usize)>>,
     /// All that is kept, by booking.
     kept: BTreeSet<MergeEvent>,

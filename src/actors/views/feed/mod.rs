@@ -148,17 +148,17 @@ impl Views {
         let after = Some(rows::feed_key(customer_no, place));
         let rows = self.store.scan(rows::FEED, &Scan { prefix, after, reverse: false, limit })?;
         let steps = rows.iter().map(|(key, value)| {
-            let (counts_for, entry) = FeedRow::from_bytes(value)?;
+            let (order_time, entry) = FeedRow::from_bytes(value)?;
             let place = EventPosition::at_end_of(key).ok_or_else(|| damaged("an entry without a place"))?;
-            Ok(MergeEvent { feed_time: entry.feed_time(counts_for), place, reservation_no: entry.reservation_no })
+            Ok(MergeEvent { feed_time: entry.feed_time(order_time), place, reservation_no: entry.reservation_no })
         });
         steps.take_while(|step| step.as_ref().map_or(true, |step| until.covers(step.place))).collect()
     }
 
     fn entry_at(&self, customer_no: &CustomerNo, place: EventPosition) -> Result<FeedEntry, ReadError> {
         let entry = self.store.get(rows::FEED, &rows::feed_key(customer_no, place))?;
-        let (counts_for, entry) = FeedRow::from_bytes(&entry.ok_or_else(|| damaged("a place without an entry"))?)?;
-        Ok(entry.shown(counts_for))
+        let (order_time, entry) = FeedRow::from_bytes(&entry.ok_or_else(|| damaged("a place without an entry"))?)?;
+        Ok(entry.shown(order_time))
     }
 
     /// Everything after `seen`, then live, until it is dropped or the rows cannot be read.

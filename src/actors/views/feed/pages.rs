@@ -4,7 +4,7 @@
 
 use super::super::rows::{self, EventPosition};
 use super::super::{Views, damaged};
-use super::entry::{FeedRow, counts_for};
+use super::entry::{FeedRow, order_time};
 use super::feed_time::FeedTime;
 use crate::domain::ids::CustomerNo;
 use crate::domain::time::Timestamp;
@@ -138,5 +138,5 @@ pub fn parse_cursor(cursor: &str) -> Option<Timed> {
 }
 
 pub fn timed(key: &[u8], value: &[u8]) -> Result<Timed, ReadError> {
-    Ok((counts_for(value)?, EventPosition::at_end_of(key).ok_or_else(|| damaged("an entry without a place"))?))
+    Ok((order_time(value)?, EventPosition::at_end_of(key).ok_or_else(|| damaged("an entry without a place"))?))
 }

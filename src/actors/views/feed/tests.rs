@@ -40,7 +40,7 @@ impl World {
 
     /// The row of a step comes.
     fn takes(&self, customer_no: &CustomerNo, place: EventPosition, kind: Kind, counts_for_ms: i64) {
-        let counts_for = Timestamp::from_millis(counts_for_ms).expect("an instant");
+        let order_time = Timestamp::from_millis(counts_for_ms).expect("an instant");
         let subject = BookingRef {
             reservation_no: ReservationNo::parse("r1").expect("a number"),
             serial: 1,
@@ -48,7 +48,7 @@ impl World {
             car_no: CarNo::parse("car01").expect("a number"),
         };
         let mut entry = FeedRow { note: Some(name(place)), ..FeedRow::new(kind, &subject) };
-        let value = Some(entry.to_bytes(counts_for, FeedTime::new(counts_for, kind.step())).expect("fits"));
+        let value = Some(entry.to_bytes(order_time, FeedTime::new(order_time, kind.step())).expect("fits"));
         let rows = vec![RowWrite { table: rows::FEED, key: rows::feed_key(customer_no, place), value }];
         let shard = shard_of(place);
         self.store.apply(shard, place.position, rows).expect("memory");

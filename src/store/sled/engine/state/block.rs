@@ -23,13 +23,13 @@ pub(crate) type Entry = (Vec<u8>, Option<Bytes>);
 
 /// What one layer says about a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Known<V> {
+pub(super) enum KeyState<V> {
     Value(V),
     /// A tombstone, which hides older layers.
     Tombstone,
 }
 
-impl<V> Known<V> {
+impl<V> KeyState<V> {
     pub(super) fn of(value: Option<V>) -> Self {
         value.map_or(Self::Tombstone, Self::Value)
     }
@@ -41,8 +41,8 @@ impl<V> Known<V> {
         }
     }
 
-    pub(super) fn map<W>(self, change: impl FnOnce(V) -> W) -> Known<W> {
-        Known::of(self.value().map(change))
+    pub(super) fn map<W>(self, change: impl FnOnce(V) -> W) -> KeyState<W> {
+        KeyState::of(self.value().map(change))
     }
 }
 
@@ -197,14 +197,14 @@ impl<'a> Block<'a> {
     }
 
     /// `None` when the block has no entry of the key.
-    pub(super) fn get(&self, wanted: &[u8]) -> Result<Option<Known<&'a [u8]>>, Damaged> {
+    pub(super) fn get(&self, wanted: &[u8]) -> Result<Option<KeyState<&'a [u8]>>, Damaged> {
         let Some(mut at) = self.seek(wanted)? else { return Ok(None) };
         let mut key = Vec::with_capacity(wanted.len() + 16);
         while at < self.entries.len() {
             let value = self.next(&mut at, &mut key)?;
             match key.as_slice().cmp(wanted) {
                 Ordering::Less => {}
-                Ordering::Equal => return Ok(Some(Known::of(value.map(|(from, to)| &self.entries[from..to])))),
+                Ordering::Equal => return Ok(Some(KeyState::of(value.map(|(from, to)| &self.entries[from..to])))),
                 Ordering::Greater => return Ok(None),
             }
         }
@@ -267,9 +267,9 @@ mod tests {
             let bytes = block(&map);
             let opened = Block::open(&bytes).unwrap();
             for (key, value) in &map {
-                prop_assert_eq!(opened.get(key).unwrap().map(Known::value), Some(value.as_deref()));
+                prop_assert_eq!(opened.get(key).unwrap().map(KeyState::value), Some(value.as_deref()));
             }
-            prop_assert_eq!(opened.get(&other).unwrap().map(Known::value), map.get(&other).map(Option::as_deref));
+            prop_assert_eq!(opened.get(&other).unwrap().map(KeyState::value), map.get(&other).map(Option::as_deref));
             let (entries, more) = opened.entries(&Range::all()).unwrap();
             prop_assert!(more);
             let all: BTreeMap<_, _> = entries.into_iter()

@@ -1,6 +1,6 @@
 //! The memtable: the changes since the last checkpoint, in memory and ordered by key.
 
-use super::block::{Entry, Known};
+use super::block::{Entry, KeyState};
 use super::range::Direction;
 use super::{StateError, Throttled};
 use bytes::Bytes;
@@ -68,8 +68,8 @@ impl Memtable {
         self.read().len()
     }
 
-    pub(super) fn get(&self, key: &[u8]) -> Option<Known<Bytes>> {
-        self.read().get(key).map(|held| Known::of(held.value.clone()))
+    pub(super) fn get(&self, key: &[u8]) -> Option<KeyState<Bytes>> {
+        self.read().get(key).map(|held| KeyState::of(held.value.clone()))
     }
 
     /// For one key, the last change wins.
@@ -153,9 +153,9 @@ mod tests {
         };
         table.put(vec![change(b"new", Some(b"1"), true), change(b"old", Some(b"1"), false)]);
         table.put(vec![change(b"new", Some(b"2"), false), change(b"new", None, false), change(b"old", None, false)]);
-        assert_eq!((table.get(b"new"), table.get(b"old")), (None, Some(Known::Tombstone)));
+        assert_eq!((table.get(b"new"), table.get(b"old")), (None, Some(KeyState::Tombstone)));
         table.put(vec![change(b"new", Some(b"3"), false), change(b"new", None, false)]);
-        assert_eq!(table.get(b"new"), Some(Known::Tombstone), "only who says that it is new is believed");
+        assert_eq!(table.get(b"new"), Some(KeyState::Tombstone), "only who says that it is new is believed");
         assert_eq!(table.bytes(), 2 * (ENTRY_BYTES + 3));
     }
 }

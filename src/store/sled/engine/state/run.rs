@@ -1,7 +1,7 @@
 //! A sorted run: an immutable sequence of entries in key order, in blocks. Its blocks are in sled under the run's
 //! number and their first keys; the manifest describes it.
 
-use super::block::{BLOCK_BYTES, Block, Builder, Damaged, Entry, Known};
+use super::block::{BLOCK_BYTES, Block, Builder, Damaged, Entry, KeyState};
 use super::bloom::{self, Bloom};
 use super::range::{Direction, Range};
 use super::{StateError, Throttled};
@@ -118,7 +118,12 @@ impl Run {
     }
 
     /// `None` when the run has no entry of the key.
-    pub(super) fn get(&self, tree: &::sled::Tree, key: &[u8], hash: u64) -> Result<Option<Known<Bytes>>, StateError> {
+    pub(super) fn get(
+        &self,
+        tree: &::sled::Tree,
+        key: &[u8],
+        hash: u64,
+    ) -> Result<Option<KeyState<Bytes>>, StateError> {
         let Description { id, first, last, .. } = &self.description;
         if key < first.as_slice() || key > last.as_slice() || !self.bloom.may_hold(hash) {
             return Ok(None);

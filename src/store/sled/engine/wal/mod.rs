@@ -30,13 +30,13 @@ pub(crate) const FILE_BYTES: u64 = 16 * 1024 * 1024;
 const FIRST_FILE_BYTES: u64 = 1024 * 1024;
 /// How many obsolete files are kept for reuse: about as many as a checkpoint makes obsolete under load, since filling one
 /// with zeros costs as much as writing it.
-const SPARES_MAX: usize = 16;
+const RECYCLED_MAX: usize = 16;
 /// After so many bytes of a file the next one is preallocated.
 const NEXT_AFTER: u64 = 128 * 1024;
 const ZEROS: usize = 256 * 1024;
 /// The longest pause while a file is filled, so that it is ready in time.
 const PAUSE_MAX: Duration = Duration::from_millis(5);
-const SPARE: &str = "spare";
+const RECYCLED: &str = "spare";
 
 fn place(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:08}.log"))
@@ -80,7 +80,7 @@ fn filled_with_zeros(path: &Path, bytes: u64, urgent: bool) -> io::Result<()> {
 }
 
 /// A file that is full, or the one being written.
-struct Part {
+struct Segment {
     number: u64,
     /// The number of its first record.
     first: u64,
@@ -95,23 +95,23 @@ struct Preallocated {
 /// The files of the log; shared by the committer, the checkpoints and the thread that preallocates files.
 pub(crate) struct WalFiles {
     folder: PathBuf,
-    parts: Mutex<Vec<Part>>,
+    segments: Mutex<Vec<Segment>>,
     /// Locked while the file is being made: the committer waits if it needs it sooner.
     ready: Mutex<Option<Preallocated>>,
 }
 
 impl WalFiles {
-    fn parts(&self) -> MutexGuard<'_, Vec<Part>> {
-        self.parts.lock()
+    fn segments(&self) -> MutexGuard<'_, Vec<Segment>> {
+        self.segments.lock()
     }
 
     /// How many files a start would read.
     pub(crate) fn len(&self) -> usize {
-        self.parts().len()
+        self.segments().len()
     }
 
-    fn spare(&self, place: usize) -> PathBuf {
-        self.folder.join(format!("{SPARE}{place}"))
+    fn recycled(&self, place: usize) -> PathBuf {
+        self.folder.join(format!("{RECYCLED}{place}"))
     }
 
     fn ready(&self) -> MutexGuard<'_, Option<Preallocated>> {
@@ -139,9 +139,9 @@ impl WalFiles {
 
     /// Keeps a file for reuse, or removes it.
     fn recycle_or_remove(&self, path: &Path) -> io::Result<()> {
-        let spare = (0..SPARES_MAX).map(|at| self.spare(at)).find(|spare| !spare.exists());
-        match spare.filter(|_| fs::metadata(path).is_ok_and(|data| data.len() == FILE_BYTES)) {
-            Some(spare) => fs::rename(path, spare),
+        let recycled = (0..RECYCLED_MAX).map(|at| self.recycled(at)).find(|recycled| !recycled.exists());
+        match recycled.filter(|_| fs::metadata(path).is_ok_and(|data| data.len() == FILE_BYTES)) {
+            Some(recycled) => fs::rename(path, recycled),
             None => fs::remove_file(path),
         }
     }
@@ -150,28 +150,28 @@ impl WalFiles {
     pub(crate) fn truncate_before(&self, watermark: u64) -> io::Result<()> {
         loop {
             let number = {
-                let parts = self.parts();
+                let segments = self.segments();
                 // A file is obsolete when the next one begins no later than after the watermark.
-                match parts.as_slice() {
+                match segments.as_slice() {
                     [first, second, ..] if second.first <= watermark + 1 => first.number,
                     _ => return Ok(()),
                 }
             };
             self.recycle_or_remove(&place(&self.folder, number))?;
-            self.parts().remove(0);
+            self.segments().remove(0);
         }
     }
 
     fn next_number(&self) -> u64 {
-        self.parts().last().map_or(1, |part| part.number + 1)
+        self.segments().last().map_or(1, |part| part.number + 1)
     }
 
     /// A file of this number with so many bytes; reuses a spare one if there is one.
     fn make(&self, number: u64, bytes: u64, urgent: bool) -> io::Result<File> {
         let path = place(&self.folder, number);
-        let spare = (0..SPARES_MAX).map(|at| self.spare(at)).find(|spare| spare.exists());
-        if let Some(spare) = spare.filter(|_| bytes <= FILE_BYTES) {
-            fs::rename(spare, &path)?;
+        let recycled = (0..RECYCLED_MAX).map(|at| self.recycled(at)).find(|recycled| recycled.exists());
+        if let Some(recycled) = recycled.filter(|_| bytes <= FILE_BYTES) {
+            fs::rename(recycled, &path)?;
         } else {
             let making = self.folder.join("making");
             if let Err(error) = filled_with_zeros(&making, bytes, urgent) {
@@ -194,7 +194,7 @@ impl WalFiles {
             Some(ready) => ready.file,
             None => self.make(number, bytes, true)?,
         };
-        self.parts().push(Part { number, first });
+        self.segments().push(Segment { number, first });
         Ok(file)
     }
 }
@@ -221,8 +221,8 @@ impl Wal {
         fs::create_dir_all(&folder)?;
         sync_folder(directory)?;
         // The next checkpoint makes all existing files obsolete.
-        let parts = numbers(&folder)?.into_iter().map(|number| Part { number, first: last + 1 }).collect();
-        let files = Arc::new(WalFiles { folder, parts: Mutex::new(parts), ready: Mutex::default() });
+        let segments = numbers(&folder)?.into_iter().map(|number| Segment { number, first: last + 1 }).collect();
+        let files = Arc::new(WalFiles { folder, segments: Mutex::new(segments), ready: Mutex::default() });
         let file = files.next(last + 1, FIRST_FILE_BYTES)?;
         let bytes = file.metadata()?.len();
         Ok(Self { files, file, bytes, at: 0, last, durable: last, buffer: Vec::new(), wanted: false })
