@@ -132,7 +132,7 @@ pub struct ReserveRequest {
     pub period: Period,
     /// How to pay now; without it the car is held to be paid later.
     pub means: Option<PaymentMeans>,
-    /// By which surface's rules.
+    /// By the rules of which API.
     pub day_counting: DayCounting,
 }
 

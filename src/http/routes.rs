@@ -1,4 +1,4 @@
-//! Puts the native surface, the legacy API and the sandbox provider's routes together.
+//! Puts the native API, the legacy API and the sandbox provider's routes together.
 
 use super::access::Route;
 use super::endpoint::{Common, Group, fallback};

@@ -15,10 +15,10 @@ use futures_util::future::BoxFuture;
 use std::fmt;
 use std::sync::Arc;
 
-/// An order to take money.
+/// A request to take money.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Charge {
-    /// Our key of this order: the provider takes the money at most once per key.
+    /// Our key of this request: the provider takes the money at most once per key.
     pub idempotency_key: Arc<str>,
     /// The reservation that is paid for; the provider keeps it in its record.
     pub reservation_no: ReservationNo,
@@ -42,10 +42,10 @@ impl fmt::Debug for Charge {
     }
 }
 
-/// An order to give money of a charge back.
+/// A request to give money of a charge back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refund {
-    /// Our key of this order, of its own: the keys of refunds and of charges are different name spaces.
+    /// Our key of this request, of its own: the keys of refunds and of charges are different name spaces.
     pub idempotency_key: Arc<str>,
     /// The key under which the money was charged.
     pub charge_key: Arc<str>,
@@ -126,7 +126,7 @@ pub enum Kind {
 /// One movement of money in the provider's own record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderLedgerEntry {
-    /// The caller's key of the order.
+    /// The caller's key of the request.
     pub idempotency_key: Arc<str>,
     /// What was paid for.
     pub reservation_no: ReservationNo,
@@ -159,7 +159,7 @@ pub enum ProviderError {
     #[error("the provider refused: {0}")]
     Refused(String),
     /// It may have happened or not: a timeout, a lost answer, a connection broken after sending, a key that the
-    /// provider knows for another order. Look the key up.
+    /// provider knows for another request. Look the key up.
     #[error("the outcome is unknown: {0}")]
     Unknown(String),
 }

@@ -22,7 +22,7 @@ pub const TOKEN_CHARS_MAX: usize = 512;
 
 /// The code of a look-up by a key that has led to nothing.
 pub const KEY_NOT_FOUND: &str = "key_not_found";
-/// The code of an order that cannot be read or breaks a bound.
+/// The code of a request that cannot be read or breaks a bound.
 pub const INVALID_REQUEST: &str = "invalid_request";
 
 /// Whether a problem's code is the provider's word that the call did nothing. Any other code, or none, is no such

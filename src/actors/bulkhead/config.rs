@@ -79,14 +79,14 @@ pub struct BulkheadSettings {
     /// it, so that no rush of payments keeps a refund waiting; the rest they have only while no charge wants it,
     /// because the provider serves both.
     pub background_concurrency_max: usize,
-    /// The most calls that wait for a place, in each lane.
+    /// The most calls that wait for a permit, in each lane.
     pub queue_len_max: usize,
-    /// The longest that a charge waits for a place.
+    /// The longest that a charge waits for a permit.
     pub queue_wait_ms_max: u64,
-    /// The longest that a refund or a look-up waits for a place, or for the end of an open time: nobody is kept
+    /// The longest that a refund or a look-up waits for a permit, or for the end of an open time: nobody is kept
     /// waiting by it.
     pub background_wait_ms_max: u64,
-    /// How long a permit may be out; then its place is free again and the call counts as failed.
+    /// How long a permit may be out; then it is free again and the call counts as failed.
     pub permit_ms_max: i64,
     /// The most requests in the actor's mailbox; further ones are deferred at once.
     pub backlog_len_max: usize,

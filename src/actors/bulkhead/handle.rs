@@ -87,7 +87,7 @@ pub(super) struct Shared {
     /// Requests in the mailbox, which ractor neither bounds nor counts.
     backlog: AtomicUsize,
     snapshot: Mutex<Snapshot>,
-    /// The permits that are out: their lanes, and when they were given. As many as there are places, and for a moment
+    /// The permits that are out: their lanes, and when they were given. As many as the limits allow, and for a moment
     /// after a restart as many again.
     out: Mutex<BTreeMap<u64, (Lane, i64)>>,
     /// How many actors there have been.
@@ -162,7 +162,7 @@ pub(super) enum Message {
     Wake,
 }
 
-/// A place in the actor's mailbox, given back when the message is handled or lost.
+/// A permit for the actor's mailbox, given back when the message is handled or lost.
 #[derive(Debug)]
 pub(super) struct MailboxPermit(Arc<Shared>);
 
@@ -229,7 +229,7 @@ impl BulkheadHandle {
         if actor.send_message(Message::Acquire { lane, until_ms, reply, admission }).is_err() {
             return Err(self.record_rejection(lane, RejectionReason::Down));
         }
-        // A permit that arrives too late is dropped unused, and its place is free again.
+        // A permit that arrives too late is dropped unused, and is free again.
         match tokio::time::timeout(wait + Duration::from_millis(ANSWER_GRACE_MS), answer).await {
             Ok(Ok(Ok(permit))) => Ok(permit.accepted()),
             Ok(Ok(Err(deferred))) => Err(deferred),
@@ -238,7 +238,7 @@ impl BulkheadHandle {
         }
     }
 
-    /// How long a charge waits for a place at most.
+    /// How long a charge waits for a permit at most.
     pub fn queue_wait(&self) -> Duration {
         Duration::from_millis(self.0.config.queue_wait_ms_max)
     }
@@ -357,7 +357,7 @@ impl Permit {
         }
     }
 
-    /// Reports what became of the call, and frees its place.
+    /// Reports what became of the call, and frees its permit.
     pub fn done(mut self, verdict: Verdict) {
         self.at_drop = None;
         self.report(verdict);

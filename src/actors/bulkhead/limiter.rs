@@ -18,12 +18,12 @@ const JITTER_SHARE: f64 = 0.25;
 /// The share of background calls is the limit on charges divided by this.
 const BACKGROUND_SHARE: usize = 4;
 
-/// Which places a call uses.
+/// Which permits a call uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
     /// A new charge.
     Charge,
-    /// A refund or a look-up: what settles a payment that exists. It has places of its own.
+    /// A refund or a look-up: what settles a payment that exists. It has permits of its own.
     Background,
 }
 
@@ -45,9 +45,9 @@ impl Lane {
 pub enum RejectionReason {
     /// The breaker is open, or all probes of a half-open one are out.
     Breaker,
-    /// All places are taken and the queue is full.
+    /// All permits are taken and the queue is full.
     QueueFull,
-    /// No place became free in time.
+    /// No permit became free in time.
     QueueTimeout,
     /// The caller's own deadline had passed already.
     Deadline,
@@ -86,7 +86,7 @@ pub trait Waiter {
 pub struct Admitted {
     /// Under which it has to come back through [`Limiter::release`].
     pub id: u64,
-    /// Whose places it uses.
+    /// Whose permits it uses.
     pub lane: Lane,
     /// The breaker's permission, which goes back to it with the outcome.
     pub breaker_permit: BreakerPermit,
@@ -101,7 +101,7 @@ pub enum Effect<W> {
     Admit(W, Admitted),
     /// The caller may not, and should come back after so many milliseconds.
     Reject(W, u64, Lane, RejectionReason),
-    /// The permit of this id was out for too long, and its place is free again.
+    /// The permit of this id was out for too long, and is free again.
     Revoke(u64),
 }
 
@@ -185,7 +185,7 @@ impl<W: Waiter> Limiter<W> {
         limiter
     }
 
-    /// A caller wants to make a call, and would wait for a place until `until_ms`.
+    /// A caller wants to make a call, and would wait for a permit until `until_ms`.
     pub fn acquire(&mut self, lane: Lane, who: W, until_ms: i64, now_ms: i64, jitter: f64) -> Vec<Effect<W>> {
         let mut effects = self.tick(now_ms, jitter);
         if lane == Lane::Charge {
@@ -211,7 +211,7 @@ impl<W: Waiter> Limiter<W> {
         effects
     }
 
-    /// A call has ended, or was not made after all. One that is not known, because it had its place for too long,
+    /// A call has ended, or was not made after all. One that is not known, because it had its permit for too long,
     /// changes nothing.
     pub fn release(&mut self, id: u64, verdict: Verdict, elapsed_ms: i64, now_ms: i64, jitter: f64) -> Vec<Effect<W>> {
         if let Some(out) = self.out.remove(&id) {
@@ -278,12 +278,12 @@ impl<W: Waiter> Limiter<W> {
         self.charge.in_flight + self.background.in_flight
     }
 
-    /// How many wait for a place.
+    /// How many wait for a permit.
     pub fn queued(&self) -> usize {
         self.charge.queue.len() + self.background.queue.len()
     }
 
-    /// How many refunds and look-ups wait for a place.
+    /// How many refunds and look-ups wait for a permit.
     pub fn background_queued(&self) -> usize {
         self.background.queue.len()
     }
@@ -324,7 +324,7 @@ impl<W: Waiter> Limiter<W> {
         }
     }
 
-    /// The places that are for background calls only.
+    /// The permits that are for background calls only.
     fn background_share(&self) -> usize {
         (self.limit.get() / BACKGROUND_SHARE).clamp(1, self.config.background_concurrency_max.max(1))
     }
@@ -380,7 +380,7 @@ impl<W: Waiter> Limiter<W> {
         }
     }
 
-    /// Admits callers from the head of the queue while there are places; turns them away when the breaker refuses.
+    /// Admits callers from the head of the queue while there are permits; turns them away when the breaker refuses.
     fn admit(&mut self, lane: Lane, now_ms: i64, jitter: f64, effects: &mut Vec<Effect<W>>) {
         while let Some(until_ms) = self.lane_state(lane).queue.front().map(|first| first.until_ms) {
             let refused = self.breaker.refusal(now_ms, jitter);

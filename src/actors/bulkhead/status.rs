@@ -16,7 +16,7 @@ pub struct BulkheadStatus {
     pub up: bool,
     /// How many calls are under way, in both lanes.
     pub in_flight: usize,
-    /// How many wait for a place, in both lanes.
+    /// How many wait for a permit, in both lanes.
     pub queued: usize,
     /// How many calls may be under way at present, in both lanes.
     pub limit: usize,

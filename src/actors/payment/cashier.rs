@@ -35,7 +35,7 @@ use tracing::Instrument as _;
 const ASK_MS: u64 = 5_000;
 /// When to ask again about a payment that is under way, in milliseconds.
 const IN_FLIGHT_RETRY_MS: u64 = 2_000;
-/// How long a payment that was held up on its way to the bulkhead still waits there for a place.
+/// How long a payment that was held up on its way to the bulkhead still waits there for a permit.
 const ENTER_WAIT_MIN: Duration = Duration::from_millis(150);
 /// Refunds that should take longer than this are not waited for.
 const REFUND_QUICK_MS: u64 = 100;

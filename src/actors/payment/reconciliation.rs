@@ -4,7 +4,7 @@
 //! differ is looked at once more by itself: the committed payment, and what the provider answers for its keys. Only
 //! what still differs then is reported.
 //!
-//! One call to the provider at a time, past the bulkhead: it takes no place from payments, and a record that cannot
+//! One call to the provider at a time, past the bulkhead: it takes no permit from payments, and a record that cannot
 //! be read says nothing against charges. While the breaker keeps payments from the provider, nobody is asked here
 //! either.
 

@@ -74,7 +74,7 @@ impl Drop for Waiting<'_> {
 }
 
 impl ReadLimiter {
-    /// A lane for the processors of this machine, in which a search waits no longer than `wait_max`.
+    /// A limiter for the processors of this machine, in which a search waits no longer than `wait_max`.
     pub(super) fn new(wait_max: Duration) -> ReadLimiter {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         ReadLimiter::with_permits(processors * READS_PER_PROCESSOR, wait_max)

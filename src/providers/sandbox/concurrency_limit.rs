@@ -26,7 +26,7 @@ impl Slots {
         self.limit == 0 || self.busy < self.limit
     }
 
-    /// Takes the free places for those who wait longest. Who has stopped waiting is passed over.
+    /// Takes the free permits for those who wait longest. Who has stopped waiting is passed over.
     fn admit(&mut self) -> Vec<oneshot::Sender<ConcurrencyPermit>> {
         let mut admitted = Vec::new();
         while self.has_room() {
@@ -40,7 +40,7 @@ impl Slots {
     }
 }
 
-/// A place inside, given back when it is dropped.
+/// A permit, returned when it is dropped.
 pub struct ConcurrencyPermit(ConcurrencyLimit);
 
 impl Drop for ConcurrencyPermit {
@@ -59,7 +59,7 @@ impl ConcurrencyLimit {
         self.0.lock()
     }
 
-    /// Called without the lock: a place whose receiver is gone comes back through `drop`, which takes the lock.
+    /// Called without the lock: a permit whose receiver is gone comes back through `drop`, which takes the lock.
     fn tell(&self, admitted: Vec<oneshot::Sender<ConcurrencyPermit>>) {
         for waiter in admitted {
             let _ = waiter.send(ConcurrencyPermit(self.clone()));
@@ -76,7 +76,7 @@ impl ConcurrencyLimit {
         self.tell(admitted);
     }
 
-    /// A place, once there is one; `None` when [`CALLS_MAX`] calls are here already.
+    /// A permit, once there is one; `None` when [`CALLS_MAX`] calls are here already.
     pub async fn acquire(&self) -> Option<ConcurrencyPermit> {
         let turn = {
             let mut places = self.lock();
@@ -130,7 +130,7 @@ mod tests {
         let mut second = Box::pin(limit.acquire());
         assert!(second.as_mut().now_or_never().is_none());
         drop(first);
-        // The place was sent to the second, who has not looked yet and never will.
+        // The permit was sent to the second, who has not looked yet and never will.
         drop(second);
         assert!(limit.acquire().now_or_never().flatten().is_some());
     }

@@ -65,7 +65,7 @@ impl Ledger {
     /// What the charge's key has led to before, if it has.
     ///
     /// # Errors
-    /// When the key was used for another order.
+    /// When the key was used for another request.
     pub fn charged_before(&self, charge: &Charge) -> Result<Option<ChargeOutcome>, SandboxError> {
         let Some(before) = self.charges.get(&charge.idempotency_key) else { return Ok(None) };
         if before.amount != charge.amount || before.reservation_no != charge.reservation_no {
@@ -95,7 +95,7 @@ impl Ledger {
     /// What the refund's key has led to before, if it has.
     ///
     /// # Errors
-    /// When the key was used for another order.
+    /// When the key was used for another request.
     pub fn refunded_before(&self, refund: &Refund) -> Result<Option<RefundReceipt>, SandboxError> {
         let Some(before) = self.refunds.get(&refund.idempotency_key) else { return Ok(None) };
         if before.amount != refund.amount || before.charge_key != refund.charge_key {

@@ -1,7 +1,7 @@
 //! The sandbox: a payment provider that moves no real money, and misbehaves on request.
 //!
 //! It behaves as a provider over the network does. A call that has arrived is carried out even when its caller
-//! stops waiting; a call that waits for a free place or for its latency holds no lock; a key leads to the same
+//! stops waiting; a call that waits for a free permit or for its latency holds no lock; a key leads to the same
 //! answer for ever. Its ledger lives in memory and is lost with the process, so a service that must find the
 //! same money again after a crash needs the sandbox in a process of its own.
 //!
@@ -122,7 +122,7 @@ impl Inner {
         UnderWay { inner: Arc::clone(self), kind, key: Arc::clone(key) }
     }
 
-    /// Waits for a place and then for the latency, following changes of the settings.
+    /// Waits for a permit and then for the latency, following changes of the settings.
     async fn serve(&self) -> Result<ConcurrencyPermit, SandboxError> {
         let mut settings = self.settings.subscribe();
         let mut down = self.settings.subscribe();

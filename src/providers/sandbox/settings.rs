@@ -11,7 +11,7 @@ pub const CAPACITY_MAX: u32 = 1_000_000;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Settings {
-    /// How long serving a call takes, in milliseconds, waiting for a free place not included.
+    /// How long serving a call takes, in milliseconds, waiting for a free permit not included.
     pub latency_ms: u64,
     /// How many calls are served at the same time; the others wait in the order of their arrival. 0: no limit.
     pub capacity: u32,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 const EVERY: Duration = Duration::from_millis(200);
-/// How many retries are under way at once: half of the fewest places that the bulkhead has by default, so that
+/// How many retries are under way at once: half of the fewest permits that the bulkhead has by default, so that
 /// customers who wait for an answer keep theirs.
 const RETRIES_IN_FLIGHT_MAX: usize = 2;
 /// How many retries begin each time: 50 a second, so that after a rush they do not keep the service from those who come

@@ -31,7 +31,7 @@ pub enum SupervisorMessage {
         /// Sent once it has ended, or after a second.
         done: Done,
     },
-    /// Start a child that is held or down, and clear its restart history.
+    /// Start a child that was stopped or is down, and clear its restart history.
     Restart {
         /// The name of the child.
         name: String,

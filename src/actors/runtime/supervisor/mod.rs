@@ -77,7 +77,7 @@ pub struct SupervisorSpec {
     pub board: Arc<StatusBoard>,
 }
 
-/// Why a child was not held, killed or resumed.
+/// Why a child was not stopped, killed or restarted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
     /// No child has this name.

@@ -41,7 +41,7 @@ pub struct Merge {
     /// The start places of the shards that are not open yet.
     unopened: Vec<EventPosition>,
     cursors: Vec<ShardCursor>,
-    /// The next event of each lane, by its order time.
+    /// The next event of each shard, by its order time.
     heads: BinaryHeap<Reverse<(FeedTime, EventPosition, usize)>>,
     /// All that is kept, by booking.
     kept: BTreeSet<MergeEvent>,
@@ -104,7 +104,7 @@ impl Merge {
         Ok(Some(place))
     }
 
-    /// Whether the next event of a lane is the effect of one that is still ahead in another shard.
+    /// Whether the next event of a shard is the effect of one that is still ahead in another shard.
     fn waits(&self, index: usize) -> bool {
         let Some(step) = self.cursors.get(index).and_then(|lane| lane.ahead.front()) else { return false };
         let first = MergeEvent { feed_time: FeedTime::default(), place: EventPosition::default(), ..step.clone() };
@@ -124,7 +124,7 @@ impl Merge {
             lane.read_to = lane.ahead.back().map_or(lane.read_to, |step| step.place);
             self.kept.extend(lane.ahead.iter().cloned());
         }
-        // A lane that is at its end is not read again; what comes from now on is news.
+        // A shard that is at its end is not read again; what comes from now on is news.
         if let Some(step) = lane.ahead.front() {
             lane.latest = lane.latest.max(step.feed_time);
             self.heads.push(Reverse((lane.latest, step.place, index)));

@@ -23,7 +23,7 @@ pub struct ReverseMerge<'a> {
     views: &'a Views,
     customer_no: &'a CustomerNo,
     cursors: Vec<VecDeque<(Timed, Vec<u8>)>>,
-    /// The newest of each shard, with its lane.
+    /// The newest of each shard, with its cursor.
     heads: BinaryHeap<(Timed, usize)>,
     per_read: usize,
 }
@@ -66,7 +66,7 @@ impl<'a> ReverseMerge<'a> {
         Ok(Some((timed, FeedRow::from_bytes(&bytes)?.1)))
     }
 
-    /// Puts the first entry of a lane among the heads, reading those before a place when there is none left.
+    /// Puts the first entry of a shard among the heads, reading those before a place when there is none left.
     fn advance(&mut self, index: usize, before: EventPosition) -> Result<(), ReadError> {
         let Some(lane) = self.cursors.get_mut(index) else { return Ok(()) };
         if lane.is_empty() {
