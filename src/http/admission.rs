@@ -41,3 +41,18 @@ impl Admission {
         (admitted, rate_limit_state)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::access::{CANCEL, CHANGE_PROVIDER_SETTINGS, RESERVATION};
+
+    #[test]
+    fn without_a_journal_what_changes_nothing_stored_is_still_admitted() {
+        let admission = Admission::default();
+        admission.storage.set_failed("no disk");
+        let admitted = |route| admission.admit(route, None, &HeaderMap::new()).0;
+        assert_eq!(admitted(&CANCEL).expect_err("a change").code, "journal_unavailable");
+        assert!([&RESERVATION, &CHANGE_PROVIDER_SETTINGS].into_iter().all(|route| admitted(route).is_ok()));
+    }
+}
