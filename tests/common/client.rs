@@ -5,6 +5,8 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use serde_json::Value;
 use std::time::Duration;
 
+/// How long a connection on which nothing is asked is kept.
+const IDLE_MAX: Duration = Duration::from_secs(5);
 /// How long an answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// How much of a request or an answer is shown when a test fails.
@@ -102,7 +104,9 @@ pub struct Extra<'a> {
 impl Api {
     /// A client of the server at an address such as `http://127.0.0.1:8080`.
     pub fn at(url: &str) -> Api {
-        let client = reqwest::Client::builder().no_proxy().timeout(ANSWER_WITHIN).build().unwrap();
+        // Servers close a connection on which nothing is asked for 10 to 15 s: one that is closing is not to be used again.
+        let client = reqwest::Client::builder().no_proxy().timeout(ANSWER_WITHIN).pool_idle_timeout(IDLE_MAX);
+        let client = client.build().unwrap();
         Api { client, url: url.to_owned() }
     }
 
