@@ -320,7 +320,8 @@ async fn a_dead_provider_is_left_alone_and_found_again_when_it_is_back() {
     set(&sandbox, r#"{"down":false}"#);
     let back = Instant::now();
     while handle.status().state != BreakerState::Closed {
-        assert!(back.elapsed() < Duration::from_millis(800), "two open times have passed");
+        // Two open times are 800 ms; the rest is for a busy machine.
+        assert!(back.elapsed() < Duration::from_secs(5), "the breaker stays open");
         crowd(5).await;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

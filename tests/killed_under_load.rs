@@ -26,7 +26,7 @@ const CARS_EACH: usize = 4;
 /// How many reservations of a car are made at most.
 const SLOTS: i64 = 180;
 /// How soon after the last kill everything is consistent.
-const CONSISTENT_WITHIN: Duration = Duration::from_secs(5);
+const CONSISTENT_WITHIN: Duration = if cfg!(debug_assertions) { common::SOON } else { Duration::from_secs(5) };
 /// How long a customer thinks between two requests.
 const THINKING: Duration = Duration::from_millis(25);
 

@@ -5,8 +5,8 @@
 //! provider stays slow (8 strictly, 4 otherwise). How long search, My Page and cancellation may take is compared with their
 //! time on the idle service:
 //! twice as long at the 99th percentile in a release build (`cargo test --release --test overload`). A debug build
-//! spends the processors on itself, so there the bars have floors, and only answers that wait for something are found
-//! out; `RENTCAR_OVERLOAD_STRICT=1` takes the floors away.
+//! spends the processors on itself and has no bars, but that the median of these answers does not wait for the
+//! provider; `RENTCAR_OVERLOAD_STRICT=1` sets the bars there, too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must say so")]
 
 mod common;
@@ -24,15 +24,15 @@ use tokio::task::JoinSet;
 fn customers_in_the_rush() -> usize {
     if strict() { 500 } else { 200 }
 }
-/// Within which time everybody is answered, and those who are to pay later: strictly, and in a debug build.
-const ANSWERED_WITHIN: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(8)];
-const DEFERRED_WITHIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
+/// Within which time everybody is answered, and those who are to pay later.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
+const DEFERRED_WITHIN: Duration = Duration::from_secs(1);
 /// How often each observer asks.
 const PROBE_EVERY: Duration = Duration::from_millis(15);
 /// How long the idle service is watched.
 const IDLE: Duration = Duration::from_secs(3);
-/// Answers below this are never slow in a debug build.
-const DEBUG_FLOOR: Duration = Duration::from_millis(1_500);
+/// How long the slow provider takes for each call.
+const PROVIDER_TAKES: Duration = Duration::from_secs(2);
 /// How long the customers who follow their Retry-After may take in all, once the provider is well.
 const PAID_WITHIN: Duration = Duration::from_mins(3);
 /// How many requests prepare the scene at the same time.
@@ -50,10 +50,11 @@ fn strict() -> bool {
     !cfg!(debug_assertions) || std::env::var_os("RENTCAR_OVERLOAD_STRICT").is_some()
 }
 
-/// The 99th percentile, by the nearest rank.
-fn p99(mut times: Vec<Duration>) -> Duration {
+/// The percentile, by the nearest rank.
+fn percentile(times: &[Duration], percent: usize) -> Duration {
+    let mut times = times.to_vec();
     times.sort_unstable();
-    times[(times.len() * 99).div_ceil(100) - 1]
+    times[(times.len() * percent).div_ceil(100) - 1]
 }
 
 /// The measurements of an observer.
@@ -196,12 +197,12 @@ async fn paid_reservations(api: &Api, customer_no: &str, count: usize) -> Vec<St
 }
 
 /// What is too slow about how long something took, if anything.
-fn too_slow(what: &str, idle: Vec<Duration>, busy: Vec<Duration>) -> Option<String> {
-    let counts = (idle.len(), busy.len());
-    let (idle, busy) = (p99(idle), p99(busy));
-    eprintln!("{what}: p99 {idle:?} idle, {busy:?} during the overload (of {counts:?})");
-    let bar = if strict() { 2 * idle } else { (2 * idle).max(DEBUG_FLOOR) };
-    (busy > bar).then(|| format!("{what}: {busy:?} during the overload, {idle:?} before"))
+fn too_slow(what: &str, idle: &[Duration], busy: &[Duration]) -> Option<String> {
+    let p99 = [idle, busy].map(|times| percentile(times, 99));
+    let median = percentile(busy, 50);
+    eprintln!("{what}: p99 {:?} idle, {:?} during the overload (of {} and {})", p99[0], p99[1], idle.len(), busy.len());
+    let slow = if strict() { p99[1] > 2 * p99[0] } else { median >= PROVIDER_TAKES };
+    slow.then(|| format!("{what}: p99 {:?} and median {median:?} during the overload, p99 {:?} before", p99[1], p99[0]))
 }
 
 fn check_answers(reserved: &[Reserved]) {
@@ -227,11 +228,11 @@ fn check_answers(reserved: &[Reserved]) {
         reserved.len()
     );
     eprintln!("told to come back after {least} to {most} s, half of them within {middle} s");
-    let bar = usize::from(!strict());
-    assert!(slowest <= ANSWERED_WITHIN[bar], "{slowest:?}");
-    assert!(slowest_deferred <= DEFERRED_WITHIN[bar], "{slowest_deferred:?}");
-    // On a starved machine a call of two seconds may not be through within the time that a customer waits.
-    assert!(paid > 0 || !strict(), "whoever finds a place at once pays at once");
+    if strict() {
+        assert!(slowest <= ANSWERED_WITHIN, "{slowest:?}");
+        assert!(slowest_deferred <= DEFERRED_WITHIN, "{slowest_deferred:?}");
+        assert!(paid > 0, "whoever finds a place at once pays at once");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -252,7 +253,10 @@ async fn five_hundred_customers_at_a_slow_provider_are_all_answered_in_time_and_
     tokio::time::sleep(IDLE).await;
     let idle = onlookers.end().await;
 
-    provider.put("/settings", &provider_settings(&json!({"latencyMs": 2_000, "capacity": 10}))).await.expect(200);
+    provider
+        .put("/settings", &provider_settings(&json!({"latencyMs": PROVIDER_TAKES.as_millis(), "capacity": 10})))
+        .await
+        .expect(200);
     let onlookers = Onlookers::begin(&server, &onlooker, to_cancel);
     let rush_begun = Instant::now();
     let reserved = futures_util::future::join_all(customers.iter().map(Customer::reserve)).await;
@@ -286,9 +290,9 @@ async fn five_hundred_customers_at_a_slow_provider_are_all_answered_in_time_and_
         assert_eq!((moved.charges, moved.charged, moved.refunds), (1, common::DAILY_RATE, 0));
     }
     let slow = [
-        too_slow("search", idle.search, busy.search),
-        too_slow("My Page", idle.my_page, busy.my_page),
-        too_slow("cancellation", idle.cancellation, busy.cancellation),
+        too_slow("search", &idle.search, &busy.search),
+        too_slow("My Page", &idle.my_page, &busy.my_page),
+        too_slow("cancellation", &idle.cancellation, &busy.cancellation),
     ];
     assert!(slow.iter().all(Option::is_none), "{slow:?}");
 }
