@@ -6,7 +6,7 @@ mod common;
 
 use common::sse::Events;
 use common::{Answer, SOON, TestServer, booking, car, customer, eventually, hold, in_days, means, path, unique};
-use rentcar::actors::api::{PaymentMeans, PersonalData, ReserveRequest};
+use rentcar::actors::api::{Caller, PaymentMeans, PersonalData, ReserveRequest};
 use rentcar::actors::app::{App, AppSettings, Ports};
 use rentcar::actors::bulkhead::BulkheadSettings;
 use rentcar::actors::payment::unsettled::UnsettledSettings;
@@ -350,7 +350,7 @@ async fn register(service: &Service, car_no: &str, model: &str) {
     let daily_rate = Money::new(10_000, Currency::KRW).unwrap();
     let (car_class, branch) = (String::new(), String::new());
     let particulars = CarData { model: model.to_owned(), car_class, branch, daily_rate, registered_on: 0 };
-    service.register_car(CarNo::stored(car_no).unwrap(), particulars).await.unwrap();
+    service.register_car(&Caller::default(), CarNo::stored(car_no).unwrap(), particulars).await.unwrap();
 }
 
 async fn reserve(service: &Service, number: &str, car_no: &str, customer_no: &str, day: i64) {
@@ -363,7 +363,7 @@ async fn reserve(service: &Service, number: &str, car_no: &str, customer_no: &st
         means: Some(PaymentMeans { method: "card".into(), token: "tok".into() }),
         day_counting: DayCounting::Hours,
     };
-    service.reserve(request).await.unwrap();
+    service.reserve(&Caller::default(), request).await.unwrap();
 }
 
 /// A server whose store was kept by an older version.
@@ -388,7 +388,10 @@ async fn what_an_older_version_kept_under_another_spelling_is_still_found_and_no
             email: "minji@example.com".to_owned(),
             licence_no: None,
         };
-        service.register_customer(Some(CustomerNo::stored(CUSTOMERS[1]).unwrap()), data).await.unwrap();
+        service
+            .register_customer(&Caller::default(), Some(CustomerNo::stored(CUSTOMERS[1]).unwrap()), data)
+            .await
+            .unwrap();
         reserve(service, RESERVATIONS[1], CARS[1], CUSTOMERS[1], 1).await;
     })
     .await;

@@ -4,7 +4,7 @@
 
 mod service_support;
 
-use rentcar::actors::api::{PaymentResult, ReserveRequest, ServiceError};
+use rentcar::actors::api::{Caller, PaymentResult, ReserveRequest, ServiceError};
 use rentcar::domain::cancellation::{CancellationOutcome, Quote};
 use rentcar::domain::fleet;
 use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
@@ -20,14 +20,18 @@ const HOUR: u32 = 3_600_000;
 impl World {
     /// A paid reservation from now + so many hours until now + so many hours.
     async fn paid(&self, car_no: &CarNo, from_hours: i64, to_hours: i64) -> ReservationNo {
-        let (view, paid) = self.service().reserve(request(car_no, self.period(from_hours, to_hours))).await.unwrap();
+        let (view, paid) = self
+            .service()
+            .reserve(&Caller::default(), request(car_no, self.period(from_hours, to_hours)))
+            .await
+            .unwrap();
         assert_eq!(paid, PaymentResult::Approved);
         view.booking.subject.reservation_no
     }
 
     async fn unpaid(&self, car_no: &CarNo, period: Period) -> ReservationNo {
         let request = ReserveRequest { means: None, ..request(car_no, period) };
-        let (view, _) = self.service().reserve(request).await.unwrap();
+        let (view, _) = self.service().reserve(&Caller::default(), request).await.unwrap();
         view.booking.subject.reservation_no
     }
 
@@ -36,7 +40,7 @@ impl World {
     }
 
     async fn refused_pick_up(&self, no: &ReservationNo) -> Rejection {
-        match self.service().pick_up(no.rental()).await {
+        match self.service().pick_up(&Caller::default(), no.rental()).await {
             Err(ServiceError::Reservation(refusal)) => refusal,
             other => panic!("{other:?}"),
         }
@@ -46,7 +50,7 @@ impl World {
     async fn is_closed(&self, no: &ReservationNo) {
         let closed = Some(ServiceError::Reservation(Rejection::ReservationClosed));
         assert_eq!(self.service().cancellation_quote(no).await.err(), closed);
-        assert_eq!(self.service().cancel(no.clone()).await.err(), closed);
+        assert_eq!(self.service().cancel(&Caller::default(), no.clone()).await.err(), closed);
         assert_eq!(self.service().pay(no.clone(), card()).await.err(), closed);
     }
 
@@ -68,7 +72,7 @@ async fn a_car_is_handed_to_the_customer_whose_period_runs() {
     assert_eq!(world.refused_pick_up(&rightful).await, Rejection::CarNotAvailable, "the other's period runs");
     world.clock.advance_ms(4 * HOUR);
     assert_eq!(world.refused_pick_up(&late).await, Rejection::CarNotAvailable);
-    world.service().pick_up(rightful.rental()).await.unwrap();
+    world.service().pick_up(&Caller::default(), rightful.rental()).await.unwrap();
     world.stop().await;
 }
 
@@ -78,7 +82,7 @@ async fn a_car_is_not_handed_over_into_a_block_that_has_begun() {
     let car_no = world.car("car01").await;
     let (before, after) = (world.paid(&car_no, 0, 3).await, world.paid(&car_no, 8, 10).await);
     let block = Block { period: world.period(3, 8), reason: "tyres".to_owned() };
-    world.service().block_car(car_no, None, block, None).await.unwrap();
+    world.service().block_car(&Caller::default(), car_no, None, block, None).await.unwrap();
     world.clock.advance_ms(4 * HOUR);
     for no in [before, after] {
         assert_eq!(world.refused_pick_up(&no).await, Rejection::CarNotAvailable, "{no}");
@@ -91,13 +95,13 @@ async fn a_car_that_is_overdue_is_neither_offered_nor_sold_until_it_is_back_and_
     let world = World::start().await;
     let car_no = world.car("car01").await;
     let (out, next) = (world.paid(&car_no, 0, 3).await, world.paid(&car_no, 5, 8).await);
-    world.service().pick_up(out.rental()).await.unwrap();
+    world.service().pick_up(&Caller::default(), out.rental()).await.unwrap();
     assert_eq!(world.offered(8, 10).await, 1);
     world.clock.advance_ms(3 * HOUR);
     // Hours from now, which is the end of the period.
     for (from, to) in [(0, 1), (5, 7), (500, 510)] {
         assert_eq!(world.offered(from, to).await, 0, "{from} to {to}");
-        let sold = world.service().reserve(request(&car_no, world.period(from, to))).await;
+        let sold = world.service().reserve(&Caller::default(), request(&car_no, world.period(from, to))).await;
         assert_eq!(sold.err(), Some(ServiceError::Reservation(Rejection::CarNotAvailable)), "{from} to {to}");
     }
     let ledger = || async { world.service().car(&car_no).await.unwrap().car };
@@ -106,9 +110,9 @@ async fn a_car_that_is_overdue_is_neither_offered_nor_sold_until_it_is_back_and_
     assert_eq!(world.status(&next).await, Status::Confirmed { picked_up_at: None });
     world.clock.advance_ms(2 * HOUR);
     assert_eq!(world.refused_pick_up(&next).await, Rejection::CarIsOut);
-    world.service().return_car(out.rental()).await.unwrap();
+    world.service().return_car(&Caller::default(), out.rental()).await.unwrap();
     eventually("it is offered again", || async { world.offered(500, 510).await == 1 }).await;
-    world.service().pick_up(next.rental()).await.unwrap();
+    world.service().pick_up(&Caller::default(), next.rental()).await.unwrap();
     world.stop().await;
 }
 
@@ -135,7 +139,7 @@ async fn an_approval_learnt_after_the_end_of_the_period_is_refunded_in_full() {
     world.sandbox.change(&SettingsPatch { latency_ms: Some(1_000), ..SettingsPatch::default() }).unwrap();
     let paying = tokio::spawn({
         let (service, request) = (std::sync::Arc::clone(&world.app.service), request(&car_no, world.period(0, 1)));
-        async move { service.reserve(request).await }
+        async move { service.reserve(&Caller::default(), request).await }
     });
     eventually("the provider is asked", || async { world.service().bulkhead_status().in_flight > 0 }).await;
     world.clock.advance_ms(HOUR);
@@ -193,7 +197,7 @@ async fn whoever_never_comes_for_a_car_is_a_no_show_and_pays_the_whole_price() {
     let page = world.service().my_page(&customer_no, None, 10).await.unwrap().unwrap();
     let told = page.entries.iter().find(|entry| entry.kind == "reservation.no_show").unwrap();
     assert_eq!(told.amount.map(|fee| fee.amount()), Some(10_000));
-    world.service().retire_car(car_no, None).await.unwrap();
+    world.service().retire_car(&Caller::default(), car_no, None).await.unwrap();
     world.stop().await;
 }
 
@@ -218,10 +222,10 @@ async fn a_car_that_was_picked_up_in_time_is_no_no_show_however_late_it_comes_ba
     let world = World::start().await;
     let car_no = world.car("car01").await;
     let no = world.paid(&car_no, 0, 3).await;
-    world.service().pick_up(no.rental()).await.unwrap();
+    world.service().pick_up(&Caller::default(), no.rental()).await.unwrap();
     world.clock.advance_ms(9 * HOUR);
     eventually("it is overdue", || async { world.service().car(&car_no).await.unwrap().car.is_overdue() }).await;
-    world.service().return_car(no.rental()).await.unwrap();
+    world.service().return_car(&Caller::default(), no.rental()).await.unwrap();
     eventually("it is completed", || async { matches!(world.status(&no).await, Status::Completed { .. }) }).await;
     world.stop().await;
 }
@@ -233,7 +237,7 @@ async fn a_booking_of_a_past_time_has_an_ordinary_hold_and_is_cancelled_as_ever(
     let past = world.period(-48, -24);
     let backdated =
         |means| ReserveRequest { day_counting: DayCounting::CalendarDays(1), means, ..request(&car_no, past) };
-    let (view, _) = world.service().reserve(backdated(Some(card()))).await.unwrap();
+    let (view, _) = world.service().reserve(&Caller::default(), backdated(Some(card()))).await.unwrap();
     let no = view.booking.subject.reservation_no;
     world.clock.advance_ms(48 * HOUR);
     // A timer that were set for it would have been served with this one.
@@ -242,12 +246,12 @@ async fn a_booking_of_a_past_time_has_an_ordinary_hold_and_is_cancelled_as_ever(
     eventually("timers are served", || async { matches!(world.status(&other).await, Status::Expired { .. }) }).await;
     assert_eq!(world.status(&no).await, Status::Confirmed { picked_up_at: None });
     assert_eq!(world.refused_pick_up(&no).await, Rejection::CarNotAvailable);
-    let view = world.service().cancel(no).await.unwrap();
+    let view = world.service().cancel(&Caller::default(), no).await.unwrap();
     let Some(CancellationOutcome::Known(Quote { fee, .. })) = view.cancellation_outcome() else {
         panic!("{:?}", view.cancellation_outcome())
     };
     assert_eq!(fee.amount(), 1_000);
-    let (held, _) = world.service().reserve(backdated(None)).await.unwrap();
+    let (held, _) = world.service().reserve(&Caller::default(), backdated(None)).await.unwrap();
     let Status::PaymentPending { hold_until } = held.booking.status else { panic!("{held:?}") };
     assert_eq!(hold_until.millis_since(held.booking.made_at), 15 * MINUTE_MS);
     world.stop().await;
@@ -258,16 +262,17 @@ async fn a_cancellation_while_a_charge_is_in_doubt_says_so_and_tells_the_refund_
     let world = World::start().await;
     let car_no = world.car("car01").await;
     world.sandbox.change(&SettingsPatch { lose_answer_rate: Some(1.0), ..SettingsPatch::default() }).unwrap();
-    let (view, result) = world.service().reserve(request(&car_no, world.period(48, 72))).await.unwrap();
+    let (view, result) =
+        world.service().reserve(&Caller::default(), request(&car_no, world.period(48, 72))).await.unwrap();
     assert!(matches!(result, PaymentResult::Deferred { .. }), "{result:?}");
     let no = view.booking.subject.reservation_no;
     world.sandbox.change(&SettingsPatch { down: Some(true), ..SettingsPatch::default() }).unwrap();
     let (_, preview) = world.service().cancellation_quote(&no).await.unwrap();
     assert_eq!(preview, CancellationOutcome::Pending, "what was taken is not known");
-    let view = world.service().cancel(no.clone()).await.unwrap();
+    let view = world.service().cancel(&Caller::default(), no.clone()).await.unwrap();
     assert_eq!(view.cancellation_outcome(), Some(CancellationOutcome::Pending));
     assert_eq!(
-        world.service().cancel(no.clone()).await.unwrap().cancellation_outcome(),
+        world.service().cancel(&Caller::default(), no.clone()).await.unwrap().cancellation_outcome(),
         Some(CancellationOutcome::Pending)
     );
     let well = SettingsPatch { down: Some(false), lose_answer_rate: Some(0.0), ..SettingsPatch::default() };

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
 
 use futures_util::future::{BoxFuture, join_all};
-use rentcar::actors::api::{PaymentMeans, PaymentResult, ReserveRequest};
+use rentcar::actors::api::{Caller, PaymentMeans, PaymentResult, ReserveRequest};
 use rentcar::actors::app::{App, AppSettings, Ports};
 use rentcar::actors::bulkhead::Mode;
 use rentcar::actors::bulkhead::{BreakerSettings, BreakerState, BulkheadHandle, BulkheadSettings};
@@ -223,7 +223,7 @@ impl World {
             registered_on: 0,
         };
         // In a later life of the same store the car is there already.
-        let _ = app.service.register_car(car_no.clone(), data).await;
+        let _ = app.service.register_car(&Caller::default(), car_no.clone(), data).await;
         World { app, clock, car_no }
     }
 
@@ -243,7 +243,7 @@ impl World {
             means: Some(means("tok")),
             day_counting: reservation::DayCounting::Hours,
         };
-        let (view, result) = self.service().reserve(request).await.unwrap();
+        let (view, result) = self.service().reserve(&Caller::default(), request).await.unwrap();
         (view.booking.subject.reservation_no, result)
     }
 
@@ -294,11 +294,12 @@ async fn refunds_are_begun_at_once_however_slow_the_provider_is() {
     }
     provider.sandbox.change(&SettingsPatch { latency_ms: Some(200), ..SettingsPatch::default() }).unwrap();
     // From the first one on it is known how slow it is.
-    world.service().cancel(reserved[0].clone()).await.unwrap();
+    world.service().cancel(&Caller::default(), reserved[0].clone()).await.unwrap();
     let is_settled = async |no| world.payment(no).await.outstanding().is_none();
     eventually("the first has its money back", || is_settled(&reserved[0])).await;
     let (_, rest) = reserved.split_first().unwrap();
-    for cancelled in join_all(rest.iter().map(|no| world.service().cancel(no.clone()))).await {
+    let caller = Caller::default();
+    for cancelled in join_all(rest.iter().map(|no| world.service().cancel(&caller, no.clone()))).await {
         assert!(matches!(cancelled.unwrap().booking.status, reservation::Status::Cancelled { .. }));
     }
     for no in rest {
@@ -325,7 +326,7 @@ async fn refunds_that_the_provider_refuses_stay_owed_and_keep_no_customer_from_p
     let second = World::start(&journal, &provider).await;
     for _ in 0..2 {
         for no in &paid {
-            second.service().cancel(no.clone()).await.unwrap();
+            second.service().cancel(&Caller::default(), no.clone()).await.unwrap();
         }
         eventually("each refund is tried", || async { provider.refunds() == DAYS }).await;
     }
@@ -400,7 +401,7 @@ async fn a_cancelled_reservation_is_not_paid_by_itself() {
     let (cancelled, _) = world.reserve(2).await;
     let (kept, _) = world.reserve(4).await;
     assert_eq!(world.service().payments_deferred(), 2);
-    world.service().cancel(cancelled.clone()).await.unwrap();
+    world.service().cancel(&Caller::default(), cancelled.clone()).await.unwrap();
     assert_eq!(world.service().payments_deferred(), 1);
     world.service().force_breaker(Mode::Auto).await;
     eventually("the other is confirmed", || world.is_confirmed(&kept)).await;
@@ -531,7 +532,7 @@ async fn late_news_of_an_approval_gives_back_what_the_reservation_does_not_keep_
     let (cancelled, _) = world.reserve(0).await;
     // While Payment is down only the calendar hears of the cancellation.
     world.service().fault("payment", FaultAction::Stop).await.unwrap();
-    let view = world.service().cancel(cancelled.clone()).await.unwrap();
+    let view = world.service().cancel(&Caller::default(), cancelled.clone()).await.unwrap();
     let Some(CancellationOutcome::Known(quote)) = view.cancellation_outcome() else {
         panic!("{:?}", view.cancellation_outcome())
     };

@@ -83,6 +83,14 @@ fn numbers(reservations: &[ReservationNo]) -> String {
     reservations.iter().map(ReservationNo::as_str).collect::<Vec<_>>().join(", ")
 }
 
+/// Who asks, handed down with every change.
+#[derive(Debug, Clone, Default)]
+pub struct Caller {
+    /// The caller's name for the request, if it gave one: the same name never does anything twice. The ids of the
+    /// commands begin with it.
+    pub command_id_prefix: Option<Arc<str>>,
+}
+
 /// How long the answer to a request or a command that its caller has named is remembered, in milliseconds: 24 hours
 /// (`Idempotency-Key` in the HTTP contract).
 pub const ANSWER_KEPT_MS: i64 = 24 * 60 * 60 * 1_000;

@@ -152,7 +152,7 @@ async fn register(http: Arc<HttpState>, call: Call) -> Outcome {
         registered_on: members.optional("registeredOn", parse_date)?.unwrap_or_default(),
     };
     members.finish()?;
-    let view = http.service.register_car(car_no.resolve(&http.service).await?, data).await?;
+    let view = http.service.register_car(&call.caller(), car_no.resolve(&http.service).await?, data).await?;
     Ok(rendered(StatusCode::CREATED, &view).located(&path_of(&view.car_no)))
 }
 
@@ -162,14 +162,14 @@ async fn amend(http: Arc<HttpState>, call: Call) -> Outcome {
     let expected = preconditions::needed(&call.headers)?;
     let changes = changes(&call.body)?;
     let car_no: CarNo = car_no.resolve(&http.service).await?;
-    let view = http.service.amend_car(car_no, expected, changes).await?;
+    let view = http.service.amend_car(&call.caller(), car_no, expected, changes).await?;
     Ok(rendered(StatusCode::OK, &view))
 }
 
 async fn retire(http: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let car_no = call.number()?.resolve(&http.service).await?;
-    http.service.retire_car(car_no, preconditions::of(&call.headers)).await?;
+    http.service.retire_car(&call.caller(), car_no, preconditions::of(&call.headers)).await?;
     Ok(Answer::no_content())
 }
 
@@ -184,7 +184,7 @@ async fn block(http: Arc<HttpState>, call: Call) -> Outcome {
     let car_no: CarNo = car_no.resolve(&http.service).await?;
     let block_no = call.new_number("blk-")?;
     let expected = preconditions::of(&call.headers);
-    let made = http.service.block_car(car_no.clone(), Some(block_no), block, expected).await?;
+    let made = http.service.block_car(&call.caller(), car_no.clone(), Some(block_no), block, expected).await?;
     let BlockView { block_no, block } = made;
     let path = format!("{}/blocks/{}", path_of(&car_no), segment(block_no.as_str()));
     Ok(Answer::json(StatusCode::CREATED, &BlockDto::of(&block_no, &block)).located(&path))
@@ -194,7 +194,7 @@ async fn unblock(http: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
     let (car_no, block_no) = (call.number()?, call.number()?.composed()?);
     let car_no = car_no.resolve(&http.service).await?;
-    http.service.unblock_car(car_no, block_no, preconditions::of(&call.headers)).await?;
+    http.service.unblock_car(&call.caller(), car_no, block_no, preconditions::of(&call.headers)).await?;
     Ok(Answer::no_content())
 }
 

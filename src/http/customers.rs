@@ -69,7 +69,7 @@ async fn register(http: Arc<HttpState>, call: Call) -> Outcome {
     if customer_no == CustomerNo::anonymous() {
         return Err(Problem::invalid_member("customerNo", "it cannot be chosen"));
     }
-    let view = match http.service.register_customer(Some(customer_no.clone()), data.clone()).await {
+    let view = match http.service.register_customer(&call.caller(), Some(customer_no.clone()), data.clone()).await {
         // The number was made from the caller's key, so this is the same call, repeated after a crash.
         Err(ServiceError::Customer(customer::Rejection::CustomerAlreadyRegistered)) if repeatable => {
             let view = http.service.customer(&customer_no).await?;
@@ -93,7 +93,7 @@ async fn one(http: Arc<HttpState>, call: Call) -> Outcome {
 
 async fn erase(http: Arc<HttpState>, call: Call) -> Outcome {
     call.query(&[])?;
-    http.service.erase_customer(call.number()?.resolve(&http.service).await?).await?;
+    http.service.erase_customer(&call.caller(), call.number()?.resolve(&http.service).await?).await?;
     Ok(Answer::no_content())
 }
 

@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::query::Query;
 use super::server::Peer;
 use super::shedding::shed_total;
-use crate::actors::service::COMMAND_ID_PREFIX;
+use crate::actors::api::Caller;
 use crate::trace;
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -132,6 +132,12 @@ impl Call {
             None => format!("{prefix}{}", uuid::Uuid::now_v7().simple()),
         };
         N::parse_number(&text).map_err(|_| Problem::internal())
+    }
+
+    /// Who asks. The commands of a call with a key are recorded under it in the appends themselves, in case the process
+    /// ends before the answer is recorded.
+    pub fn caller(&self) -> Caller {
+        Caller { command_id_prefix: self.keyed.as_ref().map(IdempotencyKey::command_id_prefix) }
     }
 
     pub fn is_keyed(&self) -> bool {
@@ -378,8 +384,7 @@ async fn change(
     if let Some(answer) = idempotency::recorded(responses.as_ref(), &keyed).await? {
         return Ok(answer);
     }
-    // Its commands are recorded under this key in the appends themselves, in case the process ends before `record`.
-    let answer = COMMAND_ID_PREFIX.scope(keyed.command_id_prefix(), run(call)).await.unwrap_or_else(Answer::from);
+    let answer = run(call).await.unwrap_or_else(Answer::from);
     idempotency::record(responses.as_ref(), &keyed, &answer).await;
     Ok(answer)
 }

@@ -74,7 +74,7 @@ async fn pick_up(http: Arc<HttpState>, call: Call) -> Outcome {
     let rental_no = call.number()?;
     Members::none(&call.body)?;
     let rental_no = rental_no.resolve(&http.service).await?;
-    Ok(Answer::ok(&RentalDto::of(&http.service.pick_up(rental_no).await?)))
+    Ok(Answer::ok(&RentalDto::of(&http.service.pick_up(&call.caller(), rental_no).await?)))
 }
 
 async fn return_car(http: Arc<HttpState>, call: Call) -> Outcome {
@@ -82,7 +82,7 @@ async fn return_car(http: Arc<HttpState>, call: Call) -> Outcome {
     let rental_no = call.number()?;
     Members::none(&call.body)?;
     let rental_no = rental_no.resolve(&http.service).await?;
-    Ok(Answer::ok(&RentalDto::of(&http.service.return_car(rental_no).await?)))
+    Ok(Answer::ok(&RentalDto::of(&http.service.return_car(&call.caller(), rental_no).await?)))
 }
 
 /// The rental of a confirmed reservation whose policy has not made it yet.

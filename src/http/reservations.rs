@@ -189,7 +189,7 @@ async fn reserve(http: Arc<HttpState>, call: Call) -> Outcome {
         means,
         day_counting: DayCounting::Hours,
     };
-    let result = service.reserve(request).await;
+    let result = service.reserve(&call.caller(), request).await;
     payment_answer(&http, StatusCode::CREATED, result).await
 }
 
@@ -233,7 +233,7 @@ async fn cancel(http: Arc<HttpState>, call: Call) -> Outcome {
     let reservation_no = call.number()?;
     Members::none(&call.body)?;
     let reservation_no = reservation_no.resolve(&http.service).await?;
-    Ok(Answer::ok(&ReservationDto::of(&http.service.cancel(reservation_no).await?)))
+    Ok(Answer::ok(&ReservationDto::of(&http.service.cancel(&call.caller(), reservation_no).await?)))
 }
 
 /// The answer after an attempt to pay; `done` is its status if the reservation is paid.

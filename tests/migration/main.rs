@@ -9,6 +9,7 @@ mod process;
 mod service_support;
 mod support;
 
+use rentcar::actors::api::Caller;
 use rentcar::actors::app::StartError;
 use rentcar::actors::migration::{MigrationError, migrate};
 use rentcar::domain::ids::{CustomerNo, ReservationNo};
@@ -70,7 +71,7 @@ async fn a_store_of_an_older_schema_is_made_anew(place: Place) {
         assert!(report.is_clean() && older(&report).is_empty(), "{:#?} {:#?}", report.violations, report.notes);
     }
     let (app, _) = start(&place.open(), false).await.unwrap();
-    let (booked, _) = app.service.reserve(request("new", "car1", 120, true)).await.unwrap();
+    let (booked, _) = app.service.reserve(&Caller::default(), request("new", "car1", 120, true)).await.unwrap();
     assert_eq!(booked.booking.status, Status::Confirmed { picked_up_at: None });
     assert!(app.shutdown(Duration::from_secs(20)).await);
 }
@@ -289,7 +290,7 @@ async fn an_entity_that_meets_another_schema_in_spite_of_the_record_says_so() {
     age_without_record(&*store.journal, schema::RESERVATION).await;
     let (log, _listening) = Log::listen();
     let (app, _) = start(&store, true).await.unwrap();
-    let refused = app.service.reserve(request("new", "car1", 120, false)).await;
+    let refused = app.service.reserve(&Caller::default(), request("new", "car1", 120, false)).await;
     assert!(refused.is_err());
     let number = schema::reservation::STATE_SCHEMA;
     let said = format!("the document has the state schema {}, not {number}", number - 1);

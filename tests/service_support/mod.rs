@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "not every test file uses all of it")]
 
-use rentcar::actors::api::{PaymentMeans, ReserveRequest};
+use rentcar::actors::api::{Caller, PaymentMeans, ReserveRequest};
 use rentcar::actors::app::{App, AppSettings, Ports};
 use rentcar::actors::bulkhead::BulkheadSettings;
 use rentcar::actors::payment::unsettled::UnsettledSettings;
@@ -80,7 +80,7 @@ impl World {
 
     pub async fn car(&self, no: &str) -> CarNo {
         let car_no = CarNo::parse(no).unwrap();
-        self.service().register_car(car_no.clone(), data(10_000)).await.unwrap();
+        self.service().register_car(&Caller::default(), car_no.clone(), data(10_000)).await.unwrap();
         car_no
     }
 

@@ -4,7 +4,7 @@ use super::faults::SimClock;
 use super::model::{Known, Memory, Model, Tried};
 use super::rng::Rng;
 use super::trace::Trace;
-use rentcar::actors::api::{PaymentMeans, ReservationView, ReserveRequest, ServiceError};
+use rentcar::actors::api::{Caller, PaymentMeans, ReservationView, ReserveRequest, ServiceError};
 use rentcar::actors::runtime::Clock;
 use rentcar::actors::service::Service;
 use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
@@ -170,7 +170,7 @@ impl Customer {
             means,
             day_counting: DayCounting::Hours,
         };
-        match self.service.reserve(request).await {
+        match self.service.reserve(&Caller::default(), request).await {
             Ok((view, _)) => self.told(at, &view),
             // The hold stays; until when, nobody has said.
             Err(ServiceError::PaymentDeclined { .. }) => {
@@ -209,7 +209,7 @@ impl Customer {
         let Some((at, memory)) = self.one_of(&[Known::Held, Known::Confirmed]) else { return self.reserve().await };
         self.town.model.change(at, |memory| memory.tried.cancel = true);
         let picked_up = memory.tried.pick_up;
-        match self.service.cancel(memory.no).await {
+        match self.service.cancel(&Caller::default(), memory.no).await {
             Ok(view) => self.told(at, &view),
             Err(ServiceError::Reservation(Rejection::AlreadyPickedUp)) if picked_up => Ok(()),
             Err(ServiceError::Reservation(Rejection::ReservationClosed))
@@ -229,7 +229,7 @@ impl Customer {
         }
         let tried_before = memory.tried.pick_up;
         self.town.model.change(at, |memory| memory.tried.pick_up = true);
-        match self.service.pick_up(memory.no.rental()).await {
+        match self.service.pick_up(&Caller::default(), memory.no.rental()).await {
             Ok(_) => {
                 self.note(&format!("has the car of {}", memory.no));
                 self.town.model.change(at, |memory| memory.known = Known::PickedUp);
@@ -248,7 +248,7 @@ impl Customer {
     async fn bring_back(&mut self) -> Complaint {
         let Some((at, memory)) = self.one_of(&[Known::PickedUp]) else { return self.pick_up().await };
         self.town.model.change(at, |memory| memory.tried.bring_back = true);
-        match self.service.return_car(memory.no.rental()).await {
+        match self.service.return_car(&Caller::default(), memory.no.rental()).await {
             Ok(_) => {
                 self.note(&format!("brings the car of {} back", memory.no));
                 self.town.model.change(at, |memory| memory.known = Known::Returned);

@@ -6,7 +6,7 @@ use super::faults::{FaultMode, FaultyJournal, SimClock, SimProvider};
 use super::model::{Model, NO_SHOW_GRACE_MS};
 use super::rng::{Fate, Rng};
 use super::trace::Trace;
-use rentcar::actors::api::ServiceError;
+use rentcar::actors::api::{Caller, ServiceError};
 use rentcar::actors::app::{App, AppSettings, Ports};
 use rentcar::actors::bulkhead::BulkheadSettings;
 use rentcar::actors::payment::unsettled::UnsettledSettings;
@@ -104,7 +104,10 @@ impl World {
         let service = Arc::clone(&app.service);
         if life == 0 {
             for car_no in &self.town.cars {
-                service.register_car(car_no.clone(), data()).await.map_err(|error| format!("a car: {error}"))?;
+                service
+                    .register_car(&Caller::default(), car_no.clone(), data())
+                    .await
+                    .map_err(|error| format!("a car: {error}"))?;
             }
             self.all_calendars_know_their_cars(&service).await?;
         }

@@ -1,7 +1,7 @@
 //! Reserving, paying, cancelling, pick-up and return: the steps of one booking, in order.
 
 use super::{Result, Service, ask, fresh_reservation_no};
-use crate::actors::api::{PaymentMeans, PaymentResult, ReservationView, ReserveRequest, ServiceError};
+use crate::actors::api::{Caller, PaymentMeans, PaymentResult, ReservationView, ReserveRequest, ServiceError};
 use crate::actors::payment::cashier::ChargeResult;
 use crate::actors::payment::charge_request::ChargeRequest;
 use crate::actors::payment::unconfirmed::refund_unconfirmed;
@@ -59,11 +59,11 @@ impl Service {
     ///
     /// # Errors
     /// When a rule forbids it, the payment is declined (the hold stays), or the calendar is down.
-    pub async fn reserve(&self, request: ReserveRequest) -> Result<(ReservationView, PaymentResult)> {
+    pub async fn reserve(&self, caller: &Caller, request: ReserveRequest) -> Result<(ReservationView, PaymentResult)> {
         let asked_at = Instant::now();
         let booking = match &request.reservation_no {
-            Some(no) => self.hold_under(no.clone(), &request).await?,
-            None => self.hold(fresh_reservation_no()?, &request).await?,
+            Some(no) => self.hold_under(caller, no.clone(), &request).await?,
+            None => self.hold(caller, fresh_reservation_no()?, &request).await?,
         };
         match (booking.status, request.means) {
             (Status::PaymentPending { hold_until }, Some(means)) => {
@@ -82,7 +82,7 @@ impl Service {
     }
 
     /// Holds a car under a number that the caller chose; the same reservation again is the one that exists.
-    async fn hold_under(&self, no: ReservationNo, request: &ReserveRequest) -> Result<Booking> {
+    async fn hold_under(&self, caller: &Caller, no: ReservationNo, request: &ReserveRequest) -> Result<Booking> {
         let lock = self.numbers.lock(&no).await;
         if let Some(known) = self.booking(&no).await? {
             let same = known.subject.car_no == request.car_no
@@ -90,14 +90,14 @@ impl Service {
                 && known.period == request.period;
             return if same { Ok(known) } else { Err(Rejection::ReservationNoTaken.into()) };
         }
-        let held = self.hold(no, request).await;
+        let held = self.hold(caller, no, request).await;
         if matches!(held, Err(ServiceError::Unknown)) {
             keep_until_known(lock);
         }
         held
     }
 
-    async fn hold(&self, reservation_no: ReservationNo, request: &ReserveRequest) -> Result<Booking> {
+    async fn hold(&self, caller: &Caller, reservation_no: ReservationNo, request: &ReserveRequest) -> Result<Booking> {
         let claim = self.may_hold(&request.customer_no).await?;
         self.may_book(&request.customer_no).await?;
         let subject = BookingRef {
@@ -108,7 +108,7 @@ impl Service {
         };
         let command = Command::Reserve { subject, period: request.period, day_counting: request.day_counting };
         let no = request.car_no.as_str();
-        let reply = ask(&self.parts.calendars, no, command, self.external_ask("reserve", no)).await;
+        let reply = ask(&self.parts.calendars, no, command, self.external_ask(caller, "reserve", no)).await;
         if matches!(reply, Err(ServiceError::Unknown)) {
             keep_until_known(claim);
         }
@@ -247,7 +247,7 @@ impl Service {
     ///
     /// # Errors
     /// When there is no such reservation, it is past cancelling, or the calendar is down.
-    pub async fn cancel(&self, reservation_no: ReservationNo) -> Result<ReservationView> {
+    pub async fn cancel(&self, caller: &Caller, reservation_no: ReservationNo) -> Result<ReservationView> {
         let known = self.booking(&reservation_no).await?.ok_or(Rejection::ReservationNotFound)?;
         let booking = if let Status::Cancelled { .. } = known.status {
             known
@@ -255,7 +255,8 @@ impl Service {
             let no = known.subject.car_no.as_str();
             let command = Command::Cancel { reservation_no: reservation_no.clone() };
             let asked =
-                ask(&self.parts.calendars, no, command, self.external_ask("cancel", reservation_no.as_str())).await;
+                ask(&self.parts.calendars, no, command, self.external_ask(caller, "cancel", reservation_no.as_str()))
+                    .await;
             self.of_a_known_one(&reservation_no, asked).await?
         };
         let quote = booking.cancellation_quote(&self.settings.terms.cancellation, self.now());
@@ -294,7 +295,7 @@ impl Service {
     ///
     /// # Errors
     /// When the rental is not at this step, the car is not its customer's now, or a context is down.
-    pub async fn pick_up(&self, rental_no: RentalNo) -> Result<Rental> {
+    pub async fn pick_up(&self, caller: &Caller, rental_no: RentalNo) -> Result<Rental> {
         if let Some(reservation_no) = rental_no.reservation()
             && let Some(booking) = self.booking(&reservation_no).await?
             && let Status::NoShow { .. } = booking.status
@@ -308,7 +309,8 @@ impl Service {
         let command = Command::PickUp { reservation_no };
         let car_no = rental.subject.car_no.as_str();
         let reply =
-            ask(&self.parts.calendars, car_no, command, self.external_ask("pickup", rental_no.as_str())).await?;
+            ask(&self.parts.calendars, car_no, command, self.external_ask(caller, "pickup", rental_no.as_str()))
+                .await?;
         let at = match reply.booking.map(|booking| booking.status) {
             Some(Status::Confirmed { picked_up_at: Some(at) }) => at,
             Some(_) | None => self.now(),
@@ -340,10 +342,11 @@ impl Service {
     ///
     /// # Errors
     /// When the rental is not at this step, or the rental context is down.
-    pub async fn return_car(&self, rental_no: RentalNo) -> Result<Rental> {
+    pub async fn return_car(&self, caller: &Caller, rental_no: RentalNo) -> Result<Rental> {
         self.rental(&rental_no).await?;
         let key = rental_no.as_str();
-        let rental = ask(&self.parts.rentals, key, rental::Command::Return, self.external_ask("return", key)).await?;
+        let rental =
+            ask(&self.parts.rentals, key, rental::Command::Return, self.external_ask(caller, "return", key)).await?;
         let rental = rental.ok_or(rental::Rejection::RentalNotFound)?;
         let reservation_no = rental.subject.reservation_no.clone();
         let complete = Command::Complete { reservation_no };

@@ -1,7 +1,7 @@
 //! The fleet, for staff. Blocks and retirement are decided by the calendar, which alone knows what is booked.
 
 use super::{Result, Service, ask};
-use crate::actors::api::{BlockView, CarView, ServiceError};
+use crate::actors::api::{BlockView, Caller, CarView, ServiceError};
 use crate::actors::fleet::car_for_calendar;
 use crate::actors::runtime::Ask;
 use crate::domain::fleet::{self, CarData, Changes, Expected};
@@ -15,29 +15,41 @@ impl Service {
     ///
     /// # Errors
     /// When it is already there, or the fleet is down.
-    pub async fn register_car(&self, car_no: CarNo, data: CarData) -> Result<CarView> {
-        self.tell_ledger(car_no, fleet::Command::Register(data), "register").await
+    pub async fn register_car(&self, caller: &Caller, car_no: CarNo, data: CarData) -> Result<CarView> {
+        self.tell_ledger(caller, car_no, fleet::Command::Register(data), "register").await
     }
 
     /// Adds a car to the fleet, or replaces its particulars.
     ///
     /// # Errors
     /// When it has left the fleet, or the fleet is down.
-    pub async fn upsert_car(&self, car_no: CarNo, data: CarData) -> Result<CarView> {
-        self.tell_ledger(car_no, fleet::Command::Put(data), "put").await
+    pub async fn upsert_car(&self, caller: &Caller, car_no: CarNo, data: CarData) -> Result<CarView> {
+        self.tell_ledger(caller, car_no, fleet::Command::Put(data), "put").await
     }
 
     /// Changes particulars of a car that is as the caller expects.
     ///
     /// # Errors
     /// When it is not as expected or not there any more, or the fleet is down.
-    pub async fn amend_car(&self, car_no: CarNo, expected: Expected, changes: Changes) -> Result<CarView> {
-        self.tell_ledger(car_no, fleet::Command::Amend { expected, changes }, "amend").await
+    pub async fn amend_car(
+        &self,
+        caller: &Caller,
+        car_no: CarNo,
+        expected: Expected,
+        changes: Changes,
+    ) -> Result<CarView> {
+        self.tell_ledger(caller, car_no, fleet::Command::Amend { expected, changes }, "amend").await
     }
 
-    async fn tell_ledger(&self, car_no: CarNo, command: fleet::Command, step: &str) -> Result<CarView> {
+    async fn tell_ledger(
+        &self,
+        caller: &Caller,
+        car_no: CarNo,
+        command: fleet::Command,
+        step: &str,
+    ) -> Result<CarView> {
         let no = car_no.as_str();
-        let car = ask(&self.parts.ledger, no, command, self.external_ask(step, no)).await?;
+        let car = ask(&self.parts.ledger, no, command, self.external_ask(caller, step, no)).await?;
         let car = car.ok_or(fleet::Rejection::CarNotFound)?;
         // So that the car can be booked as soon as the caller knows of it; the policy does it otherwise.
         let enrol = reservation::Command::UpsertCar(car_for_calendar(&car));
@@ -54,13 +66,14 @@ impl Service {
     /// another status, such as that of a rental that begins or ends at that moment.
     async fn ask_calendar(
         &self,
+        caller: &Caller,
         car_no: &CarNo,
         command: reservation::Command,
         step: &str,
         expected: Option<Expected>,
     ) -> Result<()> {
         let no = car_no.as_str();
-        let question = self.external_ask(step, no);
+        let question = self.external_ask(caller, step, no);
         let command = match expected {
             // A command that was carried out under this id has changed the car itself: it gets its recorded answer.
             Some(expected) if !self.is_done(&question).await? => {
@@ -88,8 +101,8 @@ impl Service {
     /// # Errors
     /// When it has live bookings, is not as expected or does not exist, or the calendar is down; with an expectation also
     /// when the fleet is down.
-    pub async fn retire_car(&self, car_no: CarNo, expected: Option<Expected>) -> Result<()> {
-        self.ask_calendar(&car_no, reservation::Command::Retire, "retire", expected).await?;
+    pub async fn retire_car(&self, caller: &Caller, car_no: CarNo, expected: Option<Expected>) -> Result<()> {
+        self.ask_calendar(caller, &car_no, reservation::Command::Retire, "retire", expected).await?;
         if let Err(error) = ask(&self.parts.ledger, car_no.as_str(), fleet::Command::Retire, self.internal_ask()).await
         {
             tracing::info!(%car_no, %error, "ledger will learn of the retirement later");
@@ -104,6 +117,7 @@ impl Service {
     /// expectation also when the fleet is down.
     pub async fn block_car(
         &self,
+        caller: &Caller,
         car_no: CarNo,
         block_no: Option<BlockNo>,
         block: Block,
@@ -114,7 +128,7 @@ impl Service {
             None => BlockNo::stored(&format!("b{}", uuid::Uuid::now_v7().simple())).map_err(super::reading::damaged)?,
         };
         let command = reservation::Command::Block { block_no: block_no.clone(), block: block.clone() };
-        self.ask_calendar(&car_no, command, "block", expected).await?;
+        self.ask_calendar(caller, &car_no, command, "block", expected).await?;
         self.ledger_shows(&car_no, |car| car.blocks.contains_key(&block_no)).await;
         Ok(BlockView { block_no, block })
     }
@@ -124,9 +138,15 @@ impl Service {
     /// # Errors
     /// When there is no such block, the car is not as expected, or the calendar is down; with an expectation also when the
     /// fleet is down.
-    pub async fn unblock_car(&self, car_no: CarNo, block_no: BlockNo, expected: Option<Expected>) -> Result<()> {
+    pub async fn unblock_car(
+        &self,
+        caller: &Caller,
+        car_no: CarNo,
+        block_no: BlockNo,
+        expected: Option<Expected>,
+    ) -> Result<()> {
         let command = reservation::Command::Unblock { block_no: block_no.clone() };
-        self.ask_calendar(&car_no, command, "unblock", expected).await?;
+        self.ask_calendar(caller, &car_no, command, "unblock", expected).await?;
         self.ledger_shows(&car_no, |car| !car.blocks.contains_key(&block_no)).await;
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::reading::damaged;
 use super::{Result, Service, ask};
-use crate::actors::api::{CursorPage, CustomerView, PersonalData, ServiceError};
+use crate::actors::api::{Caller, CursorPage, CustomerView, PersonalData, ServiceError};
 use crate::actors::committed::committed;
 use crate::actors::customer::{Customers, seal};
 use crate::actors::views::VIEWS;
@@ -25,7 +25,12 @@ impl Service {
     ///
     /// # Errors
     /// When the number is taken, or the customer context is down.
-    pub async fn register_customer(&self, customer_no: Option<CustomerNo>, data: PersonalData) -> Result<CustomerView> {
+    pub async fn register_customer(
+        &self,
+        caller: &Caller,
+        customer_no: Option<CustomerNo>,
+        data: PersonalData,
+    ) -> Result<CustomerView> {
         let customer_no = match customer_no {
             Some(customer_no) => customer_no,
             None => CustomerNo::stored(&format!("c{}", uuid::Uuid::now_v7().simple())).map_err(damaged)?,
@@ -33,7 +38,7 @@ impl Service {
         let (sealed, key) = seal::seal(&customer_no, &data).map_err(damaged)?;
         let no = customer_no.as_str();
         let command = Command::Register { sealed, key };
-        match ask(&self.parts.customers, no, command, self.external_ask("register", no)).await? {
+        match ask(&self.parts.customers, no, command, self.external_ask(caller, "register", no)).await? {
             Some(Customer::Registered { at, .. } | Customer::Closed { at, .. }) => {
                 Ok(CustomerView { customer_no, registered_at: at, data })
             }
@@ -47,9 +52,9 @@ impl Service {
     ///
     /// # Errors
     /// When there is no such customer, a booking lives or money is unsettled, or that cannot be found out now.
-    pub async fn erase_customer(&self, customer_no: CustomerNo) -> Result<()> {
+    pub async fn erase_customer(&self, caller: &Caller, customer_no: CustomerNo) -> Result<()> {
         let no = customer_no.as_str();
-        let closed = ask(&self.parts.customers, no, Command::Close, self.external_ask("close", no)).await?;
+        let closed = ask(&self.parts.customers, no, Command::Close, self.external_ask(caller, "close", no)).await?;
         let Some(Customer::Closed { closed_at, .. }) = closed else { return Ok(()) };
         if let Err(refusal) = self.nothing_is_left(&customer_no).await {
             let reopen = Command::Reopen { closed_at };
@@ -58,7 +63,7 @@ impl Service {
             }
             return Err(refusal);
         }
-        ask(&self.parts.customers, no, Command::Erase { closed_at }, self.external_ask("erase", no)).await?;
+        ask(&self.parts.customers, no, Command::Erase { closed_at }, self.external_ask(caller, "erase", no)).await?;
         Ok(())
     }
 

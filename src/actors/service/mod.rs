@@ -16,7 +16,7 @@ pub use super::payment::unsettled::{Unsettled, UnsettledCounts};
 pub use crate::store::archive::{Backup, Interrupted};
 pub use operation::{BackupError, ComponentHealth, FaultAction, UnknownContext};
 
-use super::api::{ANSWER_KEPT_MS, ServiceError};
+use super::api::{ANSWER_KEPT_MS, Caller, ServiceError};
 use super::customer::Customers;
 use super::fleet::Ledger;
 use super::payment::cashier::Cashier;
@@ -44,11 +44,6 @@ type Result<T> = std::result::Result<T, ServiceError>;
 const RETRY_MS: u64 = 1_000;
 /// How long a step that a policy would take anyway may delay an answer, in milliseconds.
 const STEP_MS: u64 = 1_000;
-
-tokio::task_local! {
-    /// The caller's name for the request under way, if it gave one: the same name never does anything twice.
-    pub static COMMAND_ID_PREFIX: Arc<str>;
-}
 
 /// What the answers depend on beside the state.
 #[derive(Debug, Clone)]
@@ -152,14 +147,14 @@ impl Service {
 
     /// Asks for a step that the caller wants: without the internal reserve, within the request's time, and named after
     /// the request if it has a name.
-    fn external_ask(&self, step: &str, key: &str) -> Ask {
+    fn external_ask(&self, caller: &Caller, step: &str, key: &str) -> Ask {
         let ask = Ask::external(self.settings.request_timeout);
-        match COMMAND_ID_PREFIX.try_with(Arc::clone) {
-            Ok(name) => ask.with_command_id(
-                format!("{name}/{step}/{key}"),
+        match &caller.command_id_prefix {
+            Some(prefix) => ask.with_command_id(
+                format!("{prefix}/{step}/{key}"),
                 self.parts.clock.now_ms().saturating_add(ANSWER_KEPT_MS),
             ),
-            Err(_) => ask,
+            None => ask,
         }
     }
 

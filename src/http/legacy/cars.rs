@@ -67,7 +67,7 @@ pub(super) async fn put(legacy: Legacy, call: Call) -> Outcome {
         Err(error) => return Err(error.into()),
     };
     let data = post.data(known)?;
-    let view = legacy.service.upsert_car(car_no, data).await?;
+    let view = legacy.service.upsert_car(&call.caller(), car_no, data).await?;
     Ok(one(&legacy, &call, &view, StatusCode::CREATED).located(&hal::item_path(CARS, view.car_no.as_str())))
 }
 

@@ -38,7 +38,7 @@ pub(super) async fn post(legacy: Legacy, call: Call) -> Outcome {
             let paid = legacy.service.pay(number.clone(), Legacy::means()).await;
             legacy.or_under_way(&number, paid).await?
         }
-        Command::Cancel => (legacy.service.cancel(number).await?, PaymentResult::NotAttempted),
+        Command::Cancel => (legacy.service.cancel(&call.caller(), number).await?, PaymentResult::NotAttempted),
     };
     Ok(legacy.changed(&call, PAYMENTS, rows::payment, &view, &result))
 }

@@ -5,7 +5,7 @@ use super::hal::PageRequest;
 use super::lookup::{Kind, LatestReservation, Lookup};
 use super::members::{Members, invalid_date, invalid_proc_status, required};
 use super::{Legacy, RESERVATIONS, days, numbering, rows};
-use crate::actors::api::{PaymentResult, ReservationView, ReserveRequest, ServiceError};
+use crate::actors::api::{Caller, PaymentResult, ReservationView, ReserveRequest, ServiceError};
 use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use crate::domain::reservation::{DayCounting, Rejection, Status};
 use crate::http::endpoint::{Call, Outcome};
@@ -116,7 +116,11 @@ impl Legacy {
         })
     }
 
-    async fn reserve(&self, wanted: ResolvedRequest) -> Result<(ReservationView, PaymentResult), Problem> {
+    async fn reserve(
+        &self,
+        caller: &Caller,
+        wanted: ResolvedRequest,
+    ) -> Result<(ReservationView, PaymentResult), Problem> {
         let last = self.last_use(&wanted.label).await?;
         let reservation_no = match (step(last.as_ref(), &wanted), last) {
             (Action::Reserve(number), _) => number,
@@ -138,17 +142,17 @@ impl Legacy {
             means: Some(Legacy::means()),
             day_counting: DayCounting::CalendarDays(wanted.days.count),
         };
-        let reserved = self.service.reserve(request).await;
+        let reserved = self.service.reserve(caller, request).await;
         self.or_under_way(&reservation_no, reserved).await
     }
 }
 
 pub(super) async fn post(legacy: Legacy, call: Call) -> Outcome {
     let (view, result) = match read(&call.body, &legacy.zone)? {
-        Command::Reserve(asked) => legacy.reserve(legacy.wanted(&call, asked).await?).await?,
+        Command::Reserve(asked) => legacy.reserve(&call.caller(), legacy.wanted(&call, asked).await?).await?,
         Command::Cancel(names) => {
             let view = required("resrvNo", legacy.named(names).await?)?;
-            let view = legacy.service.cancel(view.booking.subject.reservation_no).await?;
+            let view = legacy.service.cancel(&call.caller(), view.booking.subject.reservation_no).await?;
             (view, PaymentResult::NotAttempted)
         }
     };
