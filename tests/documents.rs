@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use rentcar::config::{DEFAULTS, Settings};
+use rentcar::domain::process::{self, StepName, Undo};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -295,4 +296,52 @@ fn the_files_that_the_documents_name_exist() {
         }
     }
     assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// Who takes a step that no request has taken.
+const fn left_to(name: StepName) -> &'static str {
+    match name {
+        StepName::Charge => "the customer, who pays again; `deferred-payments` while the means are remembered",
+        StepName::Inquire | StepName::Refund => "timer `settle`",
+        StepName::Confirm => "`reservation-follows-payment`; the booking's timer",
+        StepName::Rent | StepName::HandOver | StepName::CancelRental => "`rental-follows-reservation`",
+        StepName::NoteRental | StepName::EndRental => "`fleet-follows-rental`",
+        StepName::MarkOverdue => "timer `overdue`",
+        StepName::Complete => "`reservation-follows-rental`",
+        StepName::Expire | StepName::NoShow => "the booking's timer",
+        StepName::CancelPayment | StepName::ReleasePayment | StepName::KeepNoShowFee => "`payment-follows-reservation`",
+    }
+}
+
+fn process_table() -> String {
+    let mut table = "| step | decided by | when what is committed says: the reservation … | it | taken, if a request was cut off, by | \
+                     taken back by |\n| --- | --- | --- | --- | --- | --- |"
+        .to_owned();
+    for row in &process::TABLE {
+        let money = if row.moves_money { ". **Moves money**" } else { "" };
+        let undo = match row.undo {
+            Undo::By(other) => format!("{other:?}"),
+            Undo::Cancellation => "a cancellation".to_owned(),
+            Undo::Nothing => String::new(),
+        };
+        let (name, target, when, does) = (row.name, row.target, row.when, row.does);
+        write!(table, "\n| {name:?} | {target:?} | {when} | {does}{money} | {} | {undo} |", left_to(name)).unwrap();
+    }
+    table
+}
+
+#[test]
+fn the_table_of_the_booking_process_is_made_from_its_rows() {
+    const BEGIN: &str = "<!-- process:begin -->\n";
+    const END: &str = "\n<!-- process:end -->";
+    let text = document("ARCHITECTURE.md");
+    let (before, rest) = text.split_once(BEGIN).expect("ARCHITECTURE.md has a place for the table");
+    let (shown, after) = rest.split_once(END).expect("the place ends");
+    let made = process_table();
+    if std::env::var_os("RENTCAR_WRITE_DOCS").is_some() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md");
+        std::fs::write(file, format!("{before}{BEGIN}{made}{END}{after}")).unwrap();
+    } else {
+        assert!(shown == made, "`RENTCAR_WRITE_DOCS=1 cargo test --test documents` writes the table of the process");
+    }
 }

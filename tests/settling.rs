@@ -528,7 +528,6 @@ async fn late_news_of_an_approval_gives_back_what_the_reservation_does_not_keep_
     let world = World::start(&journal, &provider).await;
     let (kept, result) = world.reserve(5).await;
     assert_eq!(result, PaymentResult::Approved);
-    let kept_subject = world.service().reservation(&kept).await.unwrap().booking.subject;
     let (cancelled, _) = world.reserve(0).await;
     // While Payment is down only the calendar hears of the cancellation.
     world.service().fault("payment", FaultAction::Stop).await.unwrap();
@@ -542,8 +541,9 @@ async fn late_news_of_an_approval_gives_back_what_the_reservation_does_not_keep_
     let (system, cashier) = payment_alone(&journal, &provider).await;
     let price = Money::new(RATE, Currency::KRW).unwrap();
     let ask = || Ask::internal(Duration::from_secs(5));
-    for subject in [&view.booking.subject, &kept_subject] {
-        refund_unconfirmed(&cashier, &*journal, subject, price, ask()).await.unwrap();
+    for no in [&cancelled, &kept] {
+        let paid = cashier.committed(&no.payment()).await.unwrap().unwrap();
+        refund_unconfirmed(&cashier, &*journal, &paid, Timestamp::MIN, ask()).await.unwrap();
     }
     let owed = cashier.committed(&cancelled.payment()).await.unwrap();
     assert_eq!(owed.as_ref().map(Payment::charged), Some(price));

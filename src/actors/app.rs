@@ -122,6 +122,8 @@ impl App {
             ledger: ledger.clone(),
             cashier: Arc::clone(&cashier),
             journal: Arc::clone(&journal),
+            clock: Arc::clone(&clock),
+            terms: Arc::new(settings.service.terms.clone()),
         };
         let unsettled_monitor = UnsettledMonitor::new(&settings.unsettled, timeout);
         let views = Views::open(views, Arc::clone(&journal)).map_err(ServiceError::from)?;

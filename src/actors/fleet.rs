@@ -3,7 +3,6 @@
 use super::reservation::instant;
 use super::runtime::{CorruptHistory, Entity};
 use crate::domain::fleet::{self, Car, Command, Event, Rejection, State};
-use crate::domain::reservation;
 use crate::store::codec::{self, CodecError};
 use crate::store::journal::Context;
 use crate::store::schema;
@@ -11,17 +10,6 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 pub struct Ledger;
-
-/// What the calendar must know of a car.
-pub fn car_for_calendar(car: &Car) -> reservation::Car {
-    reservation::Car {
-        revision: car.revision,
-        model: car.data.model.clone(),
-        car_class: car.data.car_class.clone(),
-        branch: car.data.branch.clone(),
-        daily_rate: car.data.daily_rate,
-    }
-}
 
 impl Entity for Ledger {
     const CONTEXT: Context = schema::FLEET;

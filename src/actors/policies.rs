@@ -1,23 +1,25 @@
-//! The policies: what follows in one context from events of another. Each policy reads the events of one context in
-//! order, and every command that it sends may be repeated. Requests take the same steps at once, so that a policy
-//! usually finds its work done.
+//! The policies: they take the steps of the booking process that requests have left. Each policy reads the events of one
+//! context in order, asks [`process`](crate::domain::process) what follows in its target, and tells the target. Requests
+//! take the same steps at once, so that a policy usually finds its work done.
 
 use super::api::ServiceError;
 use super::committed::{booking, committed};
 use super::customer::Customers;
-use super::fleet::{Ledger, car_for_calendar};
+use super::fleet::Ledger;
 use super::payment::cashier::Cashier;
 use super::payment::unconfirmed::refund_unconfirmed;
 use super::rental::Rentals;
-use super::reservation::Calendars;
+use super::reservation::{Calendars, instant};
 use super::runtime::{
-    Ask, AskError, ContextHandle, Entity, EventHandler, FollowerLimits, HandlerError, Policy, PolicyLimits,
+    Ask, AskError, Clock, ContextHandle, Entity, EventHandler, FollowerLimits, HandlerError, Policy, PolicyLimits,
     Subscription, TimerHandler,
 };
-use crate::domain::ids::ReservationNo;
-use crate::domain::money::Money;
-use crate::domain::payment::Outstanding;
-use crate::domain::{customer, fleet, payment, rental, reservation};
+use crate::domain::ids::{RentalNo, ReservationNo};
+use crate::domain::payment::Payment;
+use crate::domain::process::{self, Action, Known, RentalStanding, Target};
+use crate::domain::reservation::{Booking, Status, Terms};
+use crate::domain::time::Timestamp;
+use crate::domain::{BookingRef, customer, fleet, payment, rental, reservation};
 use crate::store::journal::{Cause, CommittedEvent, Context, Journal, Timer};
 use crate::store::schema;
 use futures_util::future::BoxFuture;
@@ -32,7 +34,7 @@ const NO_SHOW_RETRY_MS: u64 = 60_000;
 /// How soon the timer of a hold that must wait for a payment is retried, in milliseconds.
 const HOLD_RETRY_MS: u64 = 1_000;
 
-/// The contexts that policies send commands to.
+/// The contexts that policies send commands to, and what their steps depend on beside the state.
 #[derive(Clone)]
 pub struct Targets {
     pub calendars: ContextHandle<Calendars>,
@@ -40,9 +42,38 @@ pub struct Targets {
     pub ledger: ContextHandle<Ledger>,
     pub cashier: Arc<Cashier>,
     pub journal: Arc<dyn Journal>,
+    pub clock: Arc<dyn Clock>,
+    pub terms: Arc<Terms>,
 }
 
 impl Targets {
+    fn now(&self) -> Timestamp {
+        instant(self.clock.now_ms())
+    }
+
+    fn due(&self, target: Target, known: &Known<'_>) -> Option<Action> {
+        process::due(target, known, &self.terms, self.now())
+    }
+
+    async fn booking(&self, reservation_no: &ReservationNo) -> Result<Option<Booking>, HandlerError> {
+        booking(&*self.journal, reservation_no).await.map_err(retry)
+    }
+
+    /// The booking of that subject, not another one under the same number.
+    async fn booking_of(&self, subject: &BookingRef) -> Result<Option<Booking>, HandlerError> {
+        let booking = self.booking(&subject.reservation_no).await?;
+        Ok(booking.filter(|booking| booking.subject == *subject))
+    }
+
+    async fn payment(&self, reservation_no: &ReservationNo) -> Result<Option<Payment>, HandlerError> {
+        self.cashier.committed(&reservation_no.payment()).await.map_err(|error: ServiceError| retry(error))
+    }
+
+    async fn rental(&self, reservation_no: &ReservationNo) -> Result<Option<RentalStanding>, HandlerError> {
+        let state = committed(&*self.journal, &Rentals, reservation_no.rental().as_str()).await.map_err(retry)?;
+        Ok(state.and_then(|state| state.0).map(|rental| RentalStanding::from(&rental.status)))
+    }
+
     /// They change when a shard of one of these contexts is owned again.
     fn ownership_changes(&self) -> [watch::Receiver<u64>; 4] {
         [
@@ -99,8 +130,8 @@ fn retry(error: impl std::fmt::Display) -> HandlerError {
     HandlerError::Retry(error.to_string())
 }
 
-fn not_yet(reason: &str) -> HandlerError {
-    HandlerError::NotYet { reason: reason.to_owned(), wait: Duration::from_millis(HOLD_RETRY_MS) }
+fn not_yet(reason: &str, wait_ms: u64) -> HandlerError {
+    HandlerError::NotYet { reason: reason.to_owned(), wait: Duration::from_millis(wait_ms) }
 }
 
 fn park(error: impl std::fmt::Display) -> HandlerError {
@@ -131,7 +162,7 @@ fn target_of(event: &CommittedEvent, kinds: &[&str], decode: impl FnOnce() -> Op
     is_one_of(event, kinds).then(|| decode().unwrap_or_else(|| event.event.entity.to_string()))
 }
 
-/// An approved payment confirms its reservation; where the hold is gone, the money goes back.
+/// The calendar follows an approved payment; where the hold is gone, the payment follows the calendar.
 struct ReservationFollowsPayment(Targets);
 
 impl EventHandler for ReservationFollowsPayment {
@@ -142,23 +173,25 @@ impl EventHandler for ReservationFollowsPayment {
     fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
         let event = payment_event(event);
         Box::pin(async move {
-            let payment::Event::Approved { subject, amount, .. } = event? else { return Ok(()) };
-            let known = booking(&*self.0.journal, &subject.reservation_no).await.map_err(retry)?;
-            if known.is_some_and(|known| matches!(known.status, reservation::Status::Confirmed { .. })) {
+            let payment::Event::Approved { subject, amount, attempt, provider_ref } = event? else { return Ok(()) };
+            let payment = Payment { subject, amount, attempt, status: payment::Status::Approved { provider_ref } };
+            let subject = &payment.subject;
+            let booking = self.0.booking_of(subject).await?;
+            let known = Known { booking: booking.as_ref(), ..Known::nothing_of(subject) }.with_payment(Some(&payment));
+            if let Some(Action::Reservation(confirm)) = self.0.due(Target::Reservation, &known)
+                && send(&self.0.calendars, subject.car_no.as_str(), confirm, cause).await?.is_ok()
+            {
                 return Ok(());
             }
-            let confirm = reservation::Command::Confirm { reservation_no: subject.reservation_no.clone() };
-            if send(&self.0.calendars, subject.car_no.as_str(), confirm, cause).await?.is_err() {
-                let ask = Ask::internal(Duration::from_millis(ASK_MS));
-                let given = refund_unconfirmed(&self.0.cashier, &*self.0.journal, &subject, amount, ask).await;
-                unless_rejected(given, &subject.reservation_no)?;
-            }
-            Ok(())
+            let ask = Ask::internal(Duration::from_millis(ASK_MS));
+            let (journal, now) = (&*self.0.journal, self.0.now());
+            let given = refund_unconfirmed(&self.0.cashier, journal, &payment, now, ask).await;
+            unless_rejected(given, &subject.reservation_no)
         })
     }
 }
 
-/// A reservation that ends without a rental ends its payment, unless that is kept as a whole.
+/// The payment follows a reservation that ends without a rental.
 struct PaymentFollowsReservation(Targets);
 
 impl EventHandler for PaymentFollowsReservation {
@@ -172,36 +205,20 @@ impl EventHandler for PaymentFollowsReservation {
     fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
         let event = reservation_event(event);
         Box::pin(async move {
-            let (subject, keep) = match event? {
-                reservation::Event::Expired { subject, .. } => (subject, None),
-                // Where nothing goes back, the payment stays as it is.
-                reservation::Event::NoShow { quote, .. } if quote.refund.amount() == 0 => return Ok(()),
-                reservation::Event::Cancelled { subject, quote, .. }
-                | reservation::Event::NoShow { subject, quote, .. } => (subject, Some(quote.fee)),
-                reservation::Event::CarUpserted(_)
-                | reservation::Event::Retired
-                | reservation::Event::Blocked { .. }
-                | reservation::Event::Unblocked { .. }
-                | reservation::Event::Held { .. }
-                | reservation::Event::Confirmed { .. }
-                | reservation::Event::PickedUp { .. }
-                | reservation::Event::Completed { .. } => return Ok(()),
-            };
-            let known = self.0.cashier.committed(&subject.reservation_no.payment()).await.map_err(retry)?;
-            if known.is_some_and(|known| matches!(known.status, payment::Status::Cancelled(_))) {
-                return Ok(());
-            }
-            let booking = booking(&*self.0.journal, &subject.reservation_no).await.map_err(retry)?;
-            let amount = booking.ok_or_else(|| park("the reservation has no document"))?.price;
-            let keep = keep.unwrap_or(Money::zero(amount.currency()));
+            let event = event?;
+            let Some(no) = event.subject().map(|subject| &subject.reservation_no) else { return Ok(()) };
+            let payment = self.0.payment(no).await?;
+            let booking = self.0.booking(no).await?.ok_or_else(|| park("the reservation has no document"))?;
+            let known = Known::of(&booking).with_payment(payment.as_ref());
+            let Some(Action::Payment(cancel)) = self.0.due(Target::Payment, &known) else { return Ok(()) };
             let ask = Ask::internal(Duration::from_millis(ASK_MS)).caused_by(cause);
-            let cancelled = self.0.cashier.cancel(&subject, amount, keep, ask, Duration::ZERO).await;
-            unless_rejected(cancelled.map(drop), &subject.reservation_no)
+            let cancelled = self.0.cashier.cancel(&no.payment(), cancel, ask, Duration::ZERO).await;
+            unless_rejected(cancelled.map(drop), no)
         })
     }
 }
 
-/// A paid reservation is rented; one that is cancelled or a no-show is not; a car handed over is out.
+/// The rental follows its reservation.
 struct RentalFollowsReservation(Targets);
 
 impl EventHandler for RentalFollowsReservation {
@@ -213,40 +230,21 @@ impl EventHandler for RentalFollowsReservation {
     fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
         let event = reservation_event(event);
         Box::pin(async move {
-            let (subject, command) = match event? {
-                reservation::Event::Confirmed { subject, period } => {
-                    (subject.clone(), rental::Command::Rent { subject, period })
-                }
-                reservation::Event::Cancelled { subject, .. } | reservation::Event::NoShow { subject, .. } => {
-                    (subject, rental::Command::Cancel)
-                }
-                reservation::Event::PickedUp { subject, at } => (subject, rental::Command::PickUp { at }),
-                reservation::Event::CarUpserted(_)
-                | reservation::Event::Retired
-                | reservation::Event::Blocked { .. }
-                | reservation::Event::Unblocked { .. }
-                | reservation::Event::Held { .. }
-                | reservation::Event::Expired { .. }
-                | reservation::Event::Completed { .. } => return Ok(()),
-            };
-            let rental_no = subject.reservation_no.rental();
-            let known = committed(&*self.0.journal, &Rentals, rental_no.as_str()).await.map_err(retry)?;
-            let is_done = known.and_then(|known| known.0).is_some_and(|known| match command {
-                rental::Command::Rent { .. } => true,
-                rental::Command::Cancel => matches!(known.status, rental::Status::Cancelled { .. }),
-                rental::Command::PickUp { .. } | rental::Command::Return | rental::Command::MarkOverdue => false,
-            });
-            if is_done {
-                return Ok(());
-            }
-            // The rental refuses when it is past this step, or when there is none since the reservation was never paid.
-            let _ = send(&self.0.rentals, rental_no.as_str(), command, cause).await?;
+            let event = event?;
+            let Some(no) = event.subject().map(|subject| &subject.reservation_no) else { return Ok(()) };
+            let booking = self.0.booking(no).await?.ok_or_else(|| park("the reservation has no document"))?;
+            let booking = process::as_of(&event, booking);
+            let rental = self.0.rental(no).await?;
+            let known = Known::of(&booking).with_rental(rental);
+            let Some(Action::Rental(command)) = self.0.due(Target::Rental, &known) else { return Ok(()) };
+            // The rental refuses when it is past this step.
+            let _ = send(&self.0.rentals, no.rental().as_str(), command, cause).await?;
             Ok(())
         })
     }
 }
 
-/// A car that comes back completes its reservation.
+/// The calendar follows a car that comes back.
 struct ReservationFollowsRental(Targets);
 
 impl EventHandler for ReservationFollowsRental {
@@ -257,8 +255,12 @@ impl EventHandler for ReservationFollowsRental {
     fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
         let event = rental_event(event);
         Box::pin(async move {
-            let rental::Event::Returned { subject, .. } = event? else { return Ok(()) };
-            let complete = reservation::Command::Complete { reservation_no: subject.reservation_no.clone() };
+            let event = event?;
+            let subject = event.subject();
+            let booking = self.0.booking_of(subject).await?;
+            let known = Known { booking: booking.as_ref(), ..Known::nothing_of(subject) };
+            let known = known.with_rental(Some(RentalStanding::from(&event)));
+            let Some(Action::Reservation(complete)) = self.0.due(Target::Reservation, &known) else { return Ok(()) };
             if let Err(refusal) = send(&self.0.calendars, subject.car_no.as_str(), complete, cause).await? {
                 tracing::warn!(reservation_no = %subject.reservation_no, code = refusal.code(), "return not applied to the reservation");
             }
@@ -280,17 +282,10 @@ impl EventHandler for LedgerFollowsRental {
         let event = rental_event(event);
         Box::pin(async move {
             let event = event?;
-            let rental_no = event.subject().reservation_no.rental();
-            let note = |note| fleet::Command::SetRentalState { rental_no: rental_no.clone(), note };
-            let command = match &event {
-                rental::Event::Rented { .. } => note(fleet::RentalState::Rented),
-                rental::Event::PickedUp { .. } => note(fleet::RentalState::PickedUp),
-                rental::Event::Overdue { .. } => note(fleet::RentalState::Overdue),
-                rental::Event::Returned { .. } | rental::Event::Cancelled { .. } => {
-                    fleet::Command::EndRental { rental_no: rental_no.clone() }
-                }
-            };
-            self.0.apply_to_ledger(event.subject().car_no.as_str(), command, cause).await
+            let subject = event.subject();
+            let known = Known::nothing_of(subject).with_rental(Some(RentalStanding::from(&event)));
+            let Some(Action::Fleet(note)) = self.0.due(Target::Fleet, &known) else { return Ok(()) };
+            self.0.apply_to_ledger(subject.car_no.as_str(), note, cause).await
         })
     }
 }
@@ -307,19 +302,7 @@ impl EventHandler for LedgerFollowsReservation {
     fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
         let (car_no, event) = (Arc::clone(&event.event.entity), reservation_event(event));
         Box::pin(async move {
-            let command = match event? {
-                reservation::Event::Blocked { block_no, block } => fleet::Command::Block { block_no, block },
-                reservation::Event::Unblocked { block_no } => fleet::Command::Unblock { block_no },
-                reservation::Event::Retired => fleet::Command::Retire,
-                reservation::Event::CarUpserted(_)
-                | reservation::Event::Held { .. }
-                | reservation::Event::Confirmed { .. }
-                | reservation::Event::Expired { .. }
-                | reservation::Event::Cancelled { .. }
-                | reservation::Event::PickedUp { .. }
-                | reservation::Event::Completed { .. }
-                | reservation::Event::NoShow { .. } => return Ok(()),
-            };
+            let Some(command) = process::ledger_step(&event?) else { return Ok(()) };
             self.0.apply_to_ledger(&car_no, command, cause).await
         })
     }
@@ -339,8 +322,9 @@ impl EventHandler for ReservationFollowsFleet {
             // The latest entry may be newer than the event: the calendar ignores the older revisions that follow.
             let state = committed(&*self.0.journal, &Ledger, &car_no).await.map_err(retry)?;
             let Some(car) = state.and_then(|state| state.0) else { return Err(park("the car has no entry")) };
-            let _ = send(&self.0.calendars, &car_no, reservation::Command::UpsertCar(car_for_calendar(&car)), cause)
-                .await?;
+            if let Some(command) = process::enrolment(&car, 0) {
+                let _ = send(&self.0.calendars, &car_no, command, cause).await?;
+            }
             Ok(())
         })
     }
@@ -415,45 +399,30 @@ pub fn policies(targets: &Targets, of: Context) -> Vec<Subscription> {
 /// Ends holds that have run out, unless a payment may still come of them, and completes no-shows.
 pub struct BookingTimer(pub Targets);
 
-impl BookingTimer {
-    async fn hold_is_over(&self, reservation_no: ReservationNo) -> Result<reservation::Command, HandlerError> {
-        let payment_no = reservation_no.payment();
-        if self.0.cashier.is_in_flight(&payment_no) {
-            return Err(not_yet("a payment is in hand"));
-        }
-        let paid = self.0.cashier.committed(&payment_no).await.map_err(|error: ServiceError| retry(error))?;
-        let outstanding = paid.as_ref().and_then(payment::Payment::outstanding);
-        if outstanding == Some(Outstanding::Charge) {
-            return Err(not_yet("the outcome of a payment is not known"));
-        }
-        let approved = paid.is_some_and(|paid| matches!(paid.status, payment::Status::Approved { .. }));
-        Ok(if approved {
-            reservation::Command::Confirm { reservation_no }
-        } else {
-            reservation::Command::Expire { reservation_no }
-        })
-    }
-}
-
 impl TimerHandler for BookingTimer {
     fn due(&self, timer: Timer) -> BoxFuture<'_, Result<(), HandlerError>> {
         Box::pin(async move {
             let reservation_no = ReservationNo::stored(&timer.name).map_err(park)?;
-            let known = booking(&*self.0.journal, &reservation_no).await.map_err(retry)?;
-            let command = match known.map(|known| known.status) {
-                Some(reservation::Status::Confirmed { .. }) => reservation::Command::CompleteNoShow { reservation_no },
-                Some(_) | None => self.hold_is_over(reservation_no).await?,
-            };
-            let ask = Ask::internal(Duration::from_millis(ASK_MS));
-            let answer = self.0.calendars.ask(&timer.entity, command, ask).await.map_err(retry)?;
-            match answer {
-                Err(reservation::Rejection::HoldStillRunning) => Err(not_yet("the hold is still running")),
-                // The setting of the grace may have grown since the timer was set.
-                Err(reservation::Rejection::NotANoShow) => Err(HandlerError::NotYet {
-                    reason: "it is no no-show yet".to_owned(),
-                    wait: Duration::from_millis(NO_SHOW_RETRY_MS),
-                }),
-                Ok(_) | Err(_) => Ok(()),
+            let Some(booking) = self.0.booking(&reservation_no).await? else { return Ok(()) };
+            let is_held = matches!(booking.status, Status::PaymentPending { .. });
+            if is_held && self.0.cashier.is_in_flight(&reservation_no.payment()) {
+                return Err(not_yet("a payment is in hand", HOLD_RETRY_MS));
+            }
+            let payment = if is_held { self.0.payment(&reservation_no).await? } else { None };
+            let known = Known::of(&booking).with_payment(payment.as_ref());
+            match process::next_step_in(Target::Reservation, &known, &self.0.terms, self.0.now()) {
+                Some(step) if step.is_due(self.0.now()) => {
+                    let Action::Reservation(command) = step.action else { return Ok(()) };
+                    let ask = Ask::internal(Duration::from_millis(ASK_MS));
+                    // It refuses when something has happened since, and then has another timer or none.
+                    let _ = self.0.calendars.ask(&timer.entity, command, ask).await.map_err(retry)?;
+                    Ok(())
+                }
+                // The clock was set back, or the setting of the grace has grown since the timer was set.
+                Some(_) if is_held => Err(not_yet("the hold is still running", HOLD_RETRY_MS)),
+                Some(_) => Err(not_yet("it is no no-show yet", NO_SHOW_RETRY_MS)),
+                None if is_held => Err(not_yet("the outcome of a payment is not known", HOLD_RETRY_MS)),
+                None => Ok(()),
             }
         })
     }
@@ -489,8 +458,14 @@ impl TimerHandler for OverdueTimer {
             if &*timer.name != schema::rental::OVERDUE_TIMER {
                 return Err(park("an unknown timer"));
             }
+            let rental_no = RentalNo::stored(&timer.entity).map_err(park)?;
+            let Some(reservation_no) = rental_no.reservation() else { return Err(park("not a rental's number")) };
+            let Some(booking) = self.0.booking(&reservation_no).await? else { return Ok(()) };
+            let rental = self.0.rental(&reservation_no).await?;
+            let known = Known::of(&booking).with_rental(rental);
+            let Some(Action::Rental(command)) = self.0.due(Target::Rental, &known) else { return Ok(()) };
             let ask = Ask::internal(Duration::from_millis(ASK_MS));
-            let answer = self.0.rentals.ask(&timer.entity, rental::Command::MarkOverdue, ask).await.map_err(retry)?;
+            let answer = self.0.rentals.ask(&timer.entity, command, ask).await.map_err(retry)?;
             if let Ok(Some(rental)) = answer {
                 tracing::warn!(car_no = %rental.subject.car_no, rental_no = %timer.entity, "car overdue");
             }

@@ -202,14 +202,15 @@ pub fn refund_honours_quote(booking: &Booking, payment: &payment::State) -> Resu
     })
 }
 
-/// A reservation whose car was picked up keeps its payment.
+/// A reservation that is confirmed or completed keeps its payment: the payment is cancelled only after the reservation
+/// has ended.
 ///
 /// # Errors
 /// When the payment was cancelled.
 pub fn fulfilled_stays_paid(booking: &Booking, payment: &payment::State) -> Result<(), Violation> {
-    let picked_up = matches!(booking.status, Status::Confirmed { picked_up_at: Some(_) } | Status::Completed { .. });
+    let is_fulfilled = matches!(booking.status, Status::Confirmed { .. } | Status::Completed { .. });
     let cancelled = matches!(&payment.0, Some(Payment { status: payment::Status::Cancelled(_), .. }));
-    ensure(!(picked_up && cancelled), "fulfilled_stays_paid", &booking.subject.reservation_no, || {
+    ensure(!(is_fulfilled && cancelled), "fulfilled_stays_paid", &booking.subject.reservation_no, || {
         "its payment was cancelled".to_owned()
     })
 }

@@ -15,6 +15,7 @@ pub mod invariants;
 pub mod money;
 pub mod payment;
 pub mod pricing;
+pub mod process;
 pub mod reconciliation;
 pub mod rental;
 pub mod reservation;

@@ -359,3 +359,61 @@ fn what_is_waited_for_is_built_quickly_and_what_is_measured_is_linked_as_a_whole
     assert_eq!(profiles["dist"]["codegen-units"].as_integer(), Some(1));
     assert_eq!(profiles["bench"]["inherits"].as_str(), Some("dist"), "figures are taken from what images are made of");
 }
+
+/// The commands that follow from something, which the table of the booking process alone builds; and those of them that
+/// customers give to calendars under the same name.
+const FOLLOWING: [&str; 9] = [
+    "Confirm",
+    "Expire",
+    "Complete",
+    "CompleteNoShow",
+    "Rent",
+    "MarkOverdue",
+    "SetRentalState",
+    "EndRental",
+    "UpsertCar",
+];
+const FOLLOWING_IN_RENTAL_AND_PAYMENT: [&str; 2] = ["Cancel", "PickUp"];
+
+/// Whether the tokens after the name of a variant make it a pattern: `Name { .. }`, or what `=>` or `|` follows.
+fn is_pattern(after: &[(usize, String)]) -> bool {
+    let (mut depth, mut end) = (0_usize, 0);
+    for (at, (_, token)) in after.iter().enumerate() {
+        match token.as_str() {
+            "{" | "(" => depth += 1,
+            "}" | ")" => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 {
+            end = if at == 0 && !matches!(token.as_str(), "{" | "(" | "}" | ")") { 0 } else { at + 1 };
+            break;
+        }
+    }
+    let sign = |at: usize| after.get(at).map(|(_, token)| token.as_str());
+    let has_rest = after[..end].windows(2).any(|pair| pair[0].1 == "." && pair[1].1 == ".");
+    has_rest || sign(end) == Some("|") || (sign(end), sign(end + 1)) == (Some("="), Some(">"))
+}
+
+#[test]
+fn what_follows_from_something_is_built_by_the_booking_process_alone() {
+    let mut wrong = String::new();
+    let outside = |source: &&Source| !source.path.starts_with("src/domain/") && !source.path.starts_with("src/http/");
+    for source in sources().iter().filter(outside) {
+        let tokens = sources::tokens(&source.code);
+        let of_rental_or_payment = ["src/actors/rental.rs", "src/actors/payment/"];
+        let is_of_these = of_rental_or_payment.iter().any(|path| source.path.starts_with(path));
+        for (at, (line, token)) in tokens.iter().enumerate().skip(2) {
+            let (context, command) = (at.checked_sub(4).map(|at| tokens[at].1.as_str()), &tokens[at - 2].1);
+            if tokens[at - 1].1 != "::" || command != "Command" {
+                continue;
+            }
+            let of_these = is_of_these || matches!(context, Some("rental" | "payment"));
+            let follows = FOLLOWING.contains(&token.as_str())
+                || (of_these && FOLLOWING_IN_RENTAL_AND_PAYMENT.contains(&token.as_str()));
+            if follows && !is_pattern(&tokens[at + 1..]) {
+                writeln!(wrong, "{}:{line} builds {token}; ask domain::process for it", source.path).unwrap();
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}

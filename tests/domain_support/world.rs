@@ -1,13 +1,14 @@
-//! All contexts driven by the real policies, without actors, stores or clocks: the test chooses every step, in any order and
+//! All contexts driven by the steps of the real process, without actors, stores or clocks: the test chooses every step, in any order and
 //! any number of times. Policies read the contexts' events in order from a position that may be reset, and repeats are
 //! dropped by their cause, as in the runtime.
 
 use super::provider::{Provider, Verdict};
-use super::{START_MS, at, car, days, won};
+use super::{START_MS, at, car, days};
 use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use rentcar::domain::invariants::{self as must, Violation};
 use rentcar::domain::money::Money;
 use rentcar::domain::payment::{Outstanding, Payment};
+use rentcar::domain::process::{self, Action, Known, RentalStanding, Target};
 use rentcar::domain::reservation::{Booking, DayCounting, Status, Terms};
 use rentcar::domain::time::{DAY_MS, Timestamp};
 use rentcar::domain::{BookingRef, fleet, payment, rental, reservation};
@@ -366,17 +367,11 @@ impl World {
         let reservation_no = booking.subject.reservation_no.clone();
         let command = reservation::Command::Cancel { reservation_no: reservation_no.clone() };
         if self.calendar(booking.subject.car_no.as_str(), &command, None).is_ok() {
-            let Status::Cancelled { quote, .. } = self.bookings[&reservation_no].status else {
-                panic!("not cancelled")
-            };
-            self.cancel_payment(&reservation_no, quote.fee, None);
+            let booking = self.bookings[&reservation_no].clone();
+            if let Some(Action::Payment(cancel)) = self.due(Target::Payment, &Known::of(&booking)) {
+                self.payment(&booking.subject, &cancel, None).expect("a payment can always be cancelled");
+            }
         }
-    }
-
-    fn cancel_payment(&mut self, no: &ReservationNo, keep: Money, cause: Option<&Cause>) {
-        let (subject, amount) = (self.bookings[no].subject.clone(), self.bookings[no].price);
-        let cancel = payment::Command::Cancel { subject: subject.clone(), amount, keep };
-        self.payment(&subject, &cancel, cause).expect("a payment can always be cancelled");
     }
 
     /// Lets a policy handle up to so many events.
@@ -416,84 +411,72 @@ impl World {
         }
     }
 
-    fn reservation_follows_payment(&mut self, event: &payment::Event, cause: &Cause) {
-        let payment::Event::Approved { subject, .. } = event else { return };
-        let no = subject.reservation_no.clone();
-        let confirm = reservation::Command::Confirm { reservation_no: no.clone() };
-        if self.calendar(subject.car_no.as_str(), &confirm, Some(cause)).is_ok() {
-            return;
+    fn due(&self, target: Target, known: &Known<'_>) -> Option<Action> {
+        process::due(target, known, &self.terms, self.now)
+    }
+
+    /// Tells a context what is due in it, unless it refuses.
+    fn carry_out(&mut self, subject: &BookingRef, action: Option<Action>, cause: &Cause) -> bool {
+        match action {
+            Some(Action::Reservation(command)) => self.calendar(subject.car_no.as_str(), &command, Some(cause)).is_ok(),
+            Some(Action::Payment(command)) => {
+                self.payment(subject, &command, Some(cause)).expect("a payment can always be cancelled");
+                true
+            }
+            Some(Action::Rental(command)) => self.rental(subject, &command, Some(cause)).is_ok(),
+            Some(Action::Fleet(command)) => {
+                self.ledger(subject.car_no.as_str(), &command, Some(cause));
+                true
+            }
+            Some(Action::Charge(_) | Action::Provider(_)) | None => false,
         }
-        // The refusal alone does not say why: only a reservation that ended unfulfilled gives its money back, and a
-        // cancelled one keeps its fee.
-        match self.bookings[&no].status {
-            Status::Cancelled { quote, .. } => self.cancel_payment(&no, quote.fee, Some(cause)),
-            Status::Expired { .. } => self.cancel_payment(&no, won(0), Some(cause)),
-            Status::PaymentPending { .. }
-            | Status::Confirmed { .. }
-            | Status::Completed { .. }
-            | Status::NoShow { .. } => {}
+    }
+
+    fn reservation_follows_payment(&mut self, event: &payment::Event, cause: &Cause) {
+        let payment::Event::Approved { subject, amount, attempt, provider_ref } = event.clone() else { return };
+        let payment = Payment { subject, amount, attempt, status: payment::Status::Approved { provider_ref } };
+        for target in [Target::Reservation, Target::Payment] {
+            let booking = self.bookings[&payment.subject.reservation_no].clone();
+            let action = self.due(target, &Known::of(&booking).with_payment(Some(&payment)));
+            if self.carry_out(&payment.subject, action, cause) {
+                return;
+            }
         }
     }
 
     fn follows_reservation(&mut self, policy: usize, car_no: &str, event: &reservation::Event, cause: &Cause) {
-        use reservation::Event as E;
-        match (policy, event) {
-            (1, E::Cancelled { subject, quote, .. }) => {
-                self.cancel_payment(&subject.reservation_no, quote.fee, Some(cause));
-            }
-            (1, E::Expired { subject, .. }) => self.cancel_payment(&subject.reservation_no, won(0), Some(cause)),
-            (1, E::NoShow { subject, quote, .. }) if quote.refund.amount() > 0 => {
-                self.cancel_payment(&subject.reservation_no, quote.fee, Some(cause));
-            }
-            (2, E::Confirmed { subject, period }) => {
-                let rent = rental::Command::Rent { subject: subject.clone(), period: *period };
-                self.rental(subject, &rent, Some(cause)).expect("a confirmed reservation is rented");
-            }
-            (2, E::Cancelled { subject, .. } | E::NoShow { subject, .. }) => {
-                let _ = self.rental(subject, &rental::Command::Cancel, Some(cause));
-            }
-            (2, E::PickedUp { subject, at }) => {
-                let _ = self.rental(subject, &rental::Command::PickUp { at: *at }, Some(cause));
-            }
-            (5, E::Blocked { block_no, block }) => {
-                let (block_no, block) = (block_no.clone(), block.clone());
-                self.ledger(car_no, &fleet::Command::Block { block_no, block }, Some(cause));
-            }
-            (5, E::Unblocked { block_no }) => {
-                self.ledger(car_no, &fleet::Command::Unblock { block_no: block_no.clone() }, Some(cause));
-            }
-            (5, E::Retired) => self.ledger(car_no, &fleet::Command::Retire, Some(cause)),
-            _ => {}
-        }
-    }
-
-    fn follows_rental(&mut self, policy: usize, event: &rental::Event, cause: &Cause) {
-        let subject = event.subject().clone();
-        let rental_no = subject.reservation_no.rental();
-        if policy == 3 {
-            if let rental::Event::Returned { .. } = event {
-                let complete = reservation::Command::Complete { reservation_no: subject.reservation_no.clone() };
-                let _ = self.calendar(subject.car_no.as_str(), &complete, Some(cause));
+        if policy == 5 {
+            if let Some(command) = process::ledger_step(event) {
+                self.ledger(car_no, &command, Some(cause));
             }
             return;
         }
-        let note = |note| fleet::Command::SetRentalState { rental_no: rental_no.clone(), note };
-        let command = match event {
-            rental::Event::Rented { .. } => note(fleet::RentalState::Rented),
-            rental::Event::PickedUp { .. } => note(fleet::RentalState::PickedUp),
-            rental::Event::Overdue { .. } => note(fleet::RentalState::Overdue),
-            rental::Event::Returned { .. } | rental::Event::Cancelled { .. } => {
-                fleet::Command::EndRental { rental_no: rental_no.clone() }
-            }
+        let Some(subject) = event.subject() else { return };
+        let booking = self.bookings[&subject.reservation_no].clone();
+        let action = if policy == 1 {
+            let payment = self.payment_of(&subject.reservation_no).0;
+            self.due(Target::Payment, &Known::of(&booking).with_payment(payment.as_ref()))
+        } else {
+            let rental = self.rentals.state(subject.reservation_no.rental().as_str()).0;
+            let standing = rental.map(|rental| RentalStanding::from(&rental.status));
+            let booking = process::as_of(event, booking);
+            self.due(Target::Rental, &Known::of(&booking).with_rental(standing))
         };
-        self.ledger(subject.car_no.as_str(), &command, Some(cause));
+        self.carry_out(subject, action, cause);
+    }
+
+    fn follows_rental(&mut self, policy: usize, event: &rental::Event, cause: &Cause) {
+        let subject = event.subject();
+        let booking = self.bookings[&subject.reservation_no].clone();
+        let known = Known::of(&booking).with_rental(Some(RentalStanding::from(event)));
+        let action = self.due(if policy == 3 { Target::Reservation } else { Target::Fleet }, &known);
+        self.carry_out(subject, action, cause);
     }
 
     fn reservation_follows_fleet(&mut self, car_no: &str, cause: &Cause) {
-        let Some(entry) = self.ledger.state(car_no).0 else { return };
-        let fleet::CarData { model, car_class, branch, daily_rate, .. } = entry.data;
-        let known = reservation::Car { revision: entry.revision, model, car_class, branch, daily_rate };
-        self.calendar(car_no, &reservation::Command::UpsertCar(known), Some(cause)).expect("news is taken");
+        let Some(car) = self.ledger.state(car_no).0 else { return };
+        let news = process::enrolment(&car, 0).expect("it is registered");
+        self.calendar(car_no, &news, Some(cause)).expect("news is taken");
     }
 
     /// Lets everything come to its end: calls arrive, holds run out, policies catch up, refunds are given.

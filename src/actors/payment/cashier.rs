@@ -13,7 +13,6 @@ use crate::actors::api::{PaymentMeans, ServiceError};
 use crate::actors::bulkhead::{BulkheadHandle, Lane, Permit, Verdict};
 use crate::actors::committed::committed;
 use crate::actors::runtime::{Ask, Backoff, ContextHandle, HandlerError, TimerHandler};
-use crate::domain::BookingRef;
 use crate::domain::ids::PaymentNo;
 use crate::domain::money::Money;
 use crate::domain::payment::{Cancelled, Command, Outstanding, Payment, Rejection, Status};
@@ -56,7 +55,7 @@ const MISMATCH_BACKOFF: Backoff = Backoff::new(60_000, 3_600_000);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChargeResult {
-    Approved,
+    Approved(Payment),
     Declined {
         reason: String,
     },
@@ -156,9 +155,8 @@ impl Cashier {
                 let Some(hand) = self.take_when_free(in_hand, &payment_no, asked_at + wait).await else {
                     return Ok(under_way);
                 };
-                let payment = self.committed(&payment_no).await?;
-                if payment.is_some_and(|payment| matches!(payment.status, Status::Approved { .. })) {
-                    return Ok(ChargeResult::Approved);
+                if let Some(paid) = self.committed(&payment_no).await?.filter(is_approved) {
+                    return Ok(ChargeResult::Approved(paid));
                 }
                 hand
             }
@@ -230,7 +228,7 @@ impl Cashier {
                 self.deferred.reschedule(&hand.payment_no, *retry_after_ms);
             }
             // What became of the payment has been noted by `send`, or is not known.
-            Ok(ChargeResult::Approved | ChargeResult::Declined { .. })
+            Ok(ChargeResult::Approved(_) | ChargeResult::Declined { .. })
             | Err(ServiceError::Unknown | ServiceError::Read(_)) => {}
             Err(_) => self.deferred.forget(&hand.payment_no),
         }
@@ -249,9 +247,8 @@ impl Cashier {
             Ok(Some(payment)) if payment.status == Status::Requested => payment,
             Ok(payment) => {
                 permit.done(Verdict::NotCalled);
-                let paid = payment.is_some_and(|payment| matches!(payment.status, Status::Approved { .. }));
-                let retry_after_ms = IN_FLIGHT_RETRY_MS;
-                return Ok(if paid { ChargeResult::Approved } else { ChargeResult::Deferred { retry_after_ms } });
+                let under_way = ChargeResult::Deferred { retry_after_ms: IN_FLIGHT_RETRY_MS };
+                return Ok(payment.filter(is_approved).map_or(under_way, ChargeResult::Approved));
             }
             Err(ServiceError::Payment(Rejection::PaymentInFlight)) => {
                 permit.done(Verdict::NotCalled);
@@ -305,7 +302,8 @@ impl Cashier {
         let deferred = ChargeResult::Deferred { retry_after_ms: self.bulkhead.retry_after_ms() };
         let (news, charged) = match answer {
             Ok(ChargeOutcome::Approved { provider_ref }) => {
-                (Command::Approve { attempt, provider_ref: provider_ref.to_string() }, ChargeResult::Approved)
+                let under_way = ChargeResult::Deferred { retry_after_ms: IN_FLIGHT_RETRY_MS };
+                (Command::Approve { attempt, provider_ref: provider_ref.to_string() }, under_way)
             }
             Ok(ChargeOutcome::Declined { reason }) => {
                 let reason = reason.to_string();
@@ -328,7 +326,7 @@ impl Cashier {
         match self.send(payment_no, news).await {
             // The customer cancelled meanwhile: the settle timer gives the money back.
             Ok(Some(Payment { status: Status::Cancelled(_), .. })) => Err(Rejection::PaymentCancelled.into()),
-            Ok(_) => Ok(charged),
+            Ok(payment) => Ok(payment.filter(is_approved).map_or(charged, ChargeResult::Approved)),
             Err(error) => {
                 tracing::warn!(%payment_no, %error, "charge outcome not recorded, it will be looked up");
                 Ok(ChargeResult::Deferred { retry_after_ms: IN_FLIGHT_RETRY_MS })
@@ -336,7 +334,7 @@ impl Cashier {
         }
     }
 
-    /// Charges nothing more and gives back what was charged above `keep`. The refund begins at once, and the settle
+    /// Carries out `command`, which ends a payment and says what goes back of it. The refund begins at once, and the settle
     /// timer retries it until it is made. So it is waited for only when it should be quick, and no longer than
     /// `wait_max`; with a `wait_max` of zero it is left to the settle timer.
     ///
@@ -344,15 +342,12 @@ impl Cashier {
     /// When the payment context is down.
     pub async fn cancel(
         self: &Arc<Self>,
-        subject: &BookingRef,
-        amount: Money,
-        keep: Money,
+        payment_no: &PaymentNo,
+        command: Command,
         ask: Ask,
         wait_max: Duration,
     ) -> Result<Option<Payment>, ServiceError> {
-        let payment_no = subject.reservation_no.payment();
-        let command = Command::Cancel { subject: subject.clone(), amount, keep };
-        let payment = self.tell_with(&payment_no, command, ask).await?;
+        let payment = self.tell_with(payment_no, command, ask).await?;
         let due = matches!(
             payment.as_ref().map(|payment| &payment.status),
             Some(Status::Cancelled(Cancelled::Charged { refunded: false, .. }))
@@ -375,7 +370,7 @@ impl Cashier {
         let wait = Duration::from_millis(wait_ms.clamp(*bounds.start(), *bounds.end())).min(wait_max);
         // What is committed says whether the refund was made by then.
         drop(tokio::time::timeout(wait, work).await);
-        self.committed(&payment_no).await
+        self.committed(payment_no).await
     }
 
     /// Does what is outstanding with the provider: asks what became of a charge, or refunds.
@@ -497,6 +492,10 @@ pub(super) async fn within<T>(
 ) -> Result<T, ProviderError> {
     let late = |_| ProviderError::Unknown("no answer in time".to_owned());
     tokio::time::timeout(timeout, call).await.map_err(late)?
+}
+
+fn is_approved(payment: &Payment) -> bool {
+    matches!(payment.status, Status::Approved { .. })
 }
 
 /// A declined charge and a refused order are answers of a healthy provider.

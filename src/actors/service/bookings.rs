@@ -9,10 +9,10 @@ use crate::actors::reservation::Reply;
 use crate::domain::BookingRef;
 use crate::domain::cancellation::CancellationOutcome;
 use crate::domain::ids::{RentalNo, ReservationNo};
-use crate::domain::payment::{self, Outstanding};
+use crate::domain::payment::{self, Outstanding, Payment};
+use crate::domain::process::{Action, Known, RentalStanding, Target};
 use crate::domain::rental::{self, Rental};
 use crate::domain::reservation::{Booking, Command, Rejection, Status};
-use crate::domain::time::{Period, Timestamp};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -66,9 +66,7 @@ impl Service {
             None => self.hold(caller, fresh_reservation_no()?, &request).await?,
         };
         match (booking.status, request.means) {
-            (Status::PaymentPending { hold_until }, Some(means)) => {
-                self.pay_for(booking, hold_until, means, asked_at).await
-            }
+            (Status::PaymentPending { .. }, Some(means)) => self.pay_for(booking, means, asked_at).await,
             (Status::PaymentPending { .. }, None) => Ok((self.view(booking).await?, PaymentResult::NotAttempted)),
             (
                 Status::Confirmed { .. }
@@ -128,8 +126,7 @@ impl Service {
         let booking = self.booking(&reservation_no).await?.ok_or(Rejection::ReservationNotFound)?;
         booking.may_be_paid(self.now())?;
         match booking.status {
-            Status::PaymentPending { hold_until } if hold_until <= self.now() => self.pay_too_late(booking).await,
-            Status::PaymentPending { hold_until } => self.pay_for(booking, hold_until, means, asked_at).await,
+            Status::PaymentPending { .. } => self.pay_for(booking, means, asked_at).await,
             Status::Confirmed { .. }
             | Status::Cancelled { .. }
             | Status::Expired { .. }
@@ -141,28 +138,32 @@ impl Service {
     /// The hold has run out, but a payment that was under way before may still confirm the reservation.
     async fn pay_too_late(&self, booking: Booking) -> Result<(ReservationView, PaymentResult)> {
         let payment = self.parts.cashier.committed(&booking.subject.reservation_no.payment()).await?;
-        let approved = payment.as_ref().is_some_and(|paid| matches!(paid.status, payment::Status::Approved { .. }));
-        if approved {
-            return self.confirm(booking).await;
-        }
-        match payment.and_then(|payment| payment.outstanding()) {
-            Some(Outstanding::Charge) => self.deferred(booking, super::RETRY_MS).await,
-            Some(Outstanding::Refund(_)) | None => Err(Rejection::ReservationClosed.into()),
+        let known = Known::of(&booking).with_payment(payment.as_ref());
+        match (self.due(Target::Reservation, &known), self.due(Target::Payment, &known), payment) {
+            (Some(Action::Reservation(Command::Confirm { .. })), _, Some(payment)) => {
+                self.confirm(booking, payment).await
+            }
+            (_, Some(Action::Provider(Outstanding::Charge)), _) => self.deferred(booking, super::RETRY_MS).await,
+            (_, _, _) => Err(Rejection::ReservationClosed.into()),
         }
     }
 
     async fn pay_for(
         &self,
         booking: Booking,
-        hold_until: Timestamp,
         means: PaymentMeans,
         asked_at: Instant,
     ) -> Result<(ReservationView, PaymentResult)> {
-        let (subject, amount) = (&booking.subject, booking.price);
+        let (Status::PaymentPending { hold_until }, Some(Action::Charge(amount))) =
+            (booking.status, self.due(Target::Payment, &Known::of(&booking)))
+        else {
+            return self.pay_too_late(booking).await;
+        };
+        let subject = &booking.subject;
         let order = ChargeRequest { subject: subject.clone(), amount, means, hold_until };
         let charged = self.parts.cashier.charge(order, asked_at, self.settings.payment_wait).await;
         match charged {
-            Ok(ChargeResult::Approved) => self.confirm(booking).await,
+            Ok(ChargeResult::Approved(payment)) => self.confirm(booking, payment).await,
             Ok(ChargeResult::Declined { reason }) => {
                 Err(ServiceError::PaymentDeclined { reservation_no: subject.reservation_no.clone(), reason })
             }
@@ -192,16 +193,19 @@ impl Service {
         Ok((self.view(booking).await?, result))
     }
 
-    /// Confirms the reservation in the calendar, and rents the car.
-    async fn confirm(&self, booking: Booking) -> Result<(ReservationView, PaymentResult)> {
-        let (subject, price) = (booking.subject.clone(), booking.price);
-        let confirm = Command::Confirm { reservation_no: subject.reservation_no.clone() };
-        let confirmed = ask(&self.parts.calendars, subject.car_no.as_str(), confirm, self.internal_ask()).await;
+    /// What follows from an approved payment: the calendar confirms the reservation, and the car is rented.
+    async fn confirm(&self, booking: Booking, payment: Payment) -> Result<(ReservationView, PaymentResult)> {
+        let car_no = booking.subject.car_no.as_str();
+        let known = Known::of(&booking).with_payment(Some(&payment));
+        let Some(Action::Reservation(confirm)) = self.due(Target::Reservation, &known) else {
+            return self.deferred(booking, super::RETRY_MS).await;
+        };
+        let confirmed = ask(&self.parts.calendars, car_no, confirm, self.internal_ask()).await;
         let refusal = match confirmed {
             Ok(reply) => {
                 let booking = reply.booking.unwrap_or(booking);
                 if !matches!(booking.status, Status::Expired { .. }) {
-                    self.rent(&subject, booking.period).await;
+                    self.rent(&booking).await;
                     return Ok((self.view(booking).await?, PaymentResult::Approved));
                 }
                 // The period was over before the approval came.
@@ -212,16 +216,16 @@ impl Service {
             Err(_) => return self.deferred(booking, super::RETRY_MS).await,
         };
         let (cashier, journal) = (&self.parts.cashier, &*self.parts.journal);
-        if let Err(error) = refund_unconfirmed(cashier, journal, &subject, price, self.internal_ask()).await {
-            tracing::warn!(reservation_no = %subject.reservation_no, %error, "refund left to the policy");
+        if let Err(error) = refund_unconfirmed(cashier, journal, &payment, self.now(), self.internal_ask()).await {
+            tracing::warn!(reservation_no = %payment.subject.reservation_no, %error, "refund left to the policy");
         }
         Err(refusal.into())
     }
 
     /// Makes the rental now, so that the caller finds it; a policy would make it a moment later.
-    async fn rent(&self, subject: &BookingRef, period: Period) {
-        let rent = rental::Command::Rent { subject: subject.clone(), period };
-        let rental_no = subject.reservation_no.rental();
+    async fn rent(&self, booking: &Booking) {
+        let Some(Action::Rental(rent)) = self.due(Target::Rental, &Known::of(booking)) else { return };
+        let rental_no = booking.subject.reservation_no.rental();
         if let Err(error) = ask(&self.parts.rentals, rental_no.as_str(), rent, self.internal_ask()).await {
             tracing::info!(%rental_no, %error, "rental will follow later");
         }
@@ -259,17 +263,20 @@ impl Service {
                     .await;
             self.of_a_known_one(&reservation_no, asked).await?
         };
-        let quote = booking.cancellation_quote(&self.settings.terms.cancellation, self.now());
-        let (subject, price) = (&booking.subject, booking.price);
-        let wait = Duration::from_millis(super::STEP_MS);
-        if let Err(error) = self.parts.cashier.cancel(subject, price, quote.fee, self.internal_ask(), wait).await {
-            tracing::info!(%reservation_no, %error, "payment will be cancelled later");
+        // The payment is told in any case, so that a refund that is owed begins now.
+        if let Some(Action::Payment(cancel)) = self.due(Target::Payment, &Known::of(&booking)) {
+            let (payment_no, wait) = (reservation_no.payment(), Duration::from_millis(super::STEP_MS));
+            if let Err(error) = self.parts.cashier.cancel(&payment_no, cancel, self.internal_ask(), wait).await {
+                tracing::info!(%reservation_no, %error, "payment will be cancelled later");
+            }
         }
         let rental_no = reservation_no.rental();
-        match ask(&self.parts.rentals, rental_no.as_str(), rental::Command::Cancel, self.internal_ask()).await {
-            // An unpaid reservation has no rental.
-            Ok(_) | Err(ServiceError::Rental(_)) => {}
-            Err(error) => tracing::info!(%rental_no, %error, "rental will be cancelled later"),
+        let rental = self.committed_rental(&rental_no).await?.map(|rental| RentalStanding::from(&rental.status));
+        let known = Known::of(&booking).with_rental(rental);
+        if let Some(Action::Rental(cancel)) = self.due(Target::Rental, &known)
+            && let Err(error) = ask(&self.parts.rentals, rental_no.as_str(), cancel, self.internal_ask()).await
+        {
+            tracing::info!(%rental_no, %error, "rental will be cancelled later");
         }
         self.view(booking).await
     }
@@ -311,17 +318,16 @@ impl Service {
         let reply =
             ask(&self.parts.calendars, car_no, command, self.external_ask(caller, "pickup", rental_no.as_str()))
                 .await?;
-        let at = match reply.booking.map(|booking| booking.status) {
-            Some(Status::Confirmed { picked_up_at: Some(at) }) => at,
-            Some(_) | None => self.now(),
-        };
-        let noted =
-            ask(&self.parts.rentals, rental_no.as_str(), rental::Command::PickUp { at }, self.internal_ask()).await;
-        match noted {
-            // A policy has noted it already.
-            Ok(_) | Err(ServiceError::Rental(rental::Rejection::AlreadyPickedUp)) => self.rental(&rental_no).await,
-            Err(error) => Err(error),
+        let booking = reply.booking.ok_or(Rejection::ReservationNotFound)?;
+        let known = Known::of(&booking).with_rental(Some(RentalStanding::from(&rental.status)));
+        if let Some(Action::Rental(hand_over)) = self.due(Target::Rental, &known) {
+            match ask(&self.parts.rentals, rental_no.as_str(), hand_over, self.internal_ask()).await {
+                // A policy has noted it already.
+                Ok(_) | Err(ServiceError::Rental(rental::Rejection::AlreadyPickedUp)) => {}
+                Err(error) => return Err(error),
+            }
         }
+        self.rental(&rental_no).await
     }
 
     /// The rental; that of a confirmed reservation is made now if it does not exist yet.
@@ -332,8 +338,8 @@ impl Service {
         let not_found = rental::Rejection::RentalNotFound;
         let reservation_no = rental_no.reservation().ok_or(not_found.clone())?;
         let booking = self.booking(&reservation_no).await?.ok_or(not_found.clone())?;
-        let Status::Confirmed { .. } = booking.status else { return Err(not_found.into()) };
-        let rent = rental::Command::Rent { subject: booking.subject, period: booking.period };
+        let rent = self.due(Target::Rental, &Known::of(&booking));
+        let Some(Action::Rental(rent)) = rent else { return Err(not_found.into()) };
         let rental = ask(&self.parts.rentals, rental_no.as_str(), rent, self.internal_ask()).await?;
         Ok(rental.ok_or(not_found)?)
     }
@@ -348,10 +354,11 @@ impl Service {
         let rental =
             ask(&self.parts.rentals, key, rental::Command::Return, self.external_ask(caller, "return", key)).await?;
         let rental = rental.ok_or(rental::Rejection::RentalNotFound)?;
-        let reservation_no = rental.subject.reservation_no.clone();
-        let complete = Command::Complete { reservation_no };
-        if let Err(error) =
-            ask(&self.parts.calendars, rental.subject.car_no.as_str(), complete, self.internal_ask()).await
+        let (subject, standing) = (&rental.subject, RentalStanding::from(&rental.status));
+        let booking = self.booking(&subject.reservation_no).await?.filter(|booking| booking.subject == *subject);
+        let known = Known { booking: booking.as_ref(), ..Known::nothing_of(subject) }.with_rental(Some(standing));
+        if let Some(Action::Reservation(complete)) = self.due(Target::Reservation, &known)
+            && let Err(error) = ask(&self.parts.calendars, subject.car_no.as_str(), complete, self.internal_ask()).await
         {
             tracing::info!(%rental_no, %error, "reservation will be completed later");
         }

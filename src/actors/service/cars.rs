@@ -2,10 +2,10 @@
 
 use super::{Result, Service, ask};
 use crate::actors::api::{BlockView, Caller, CarView, ServiceError};
-use crate::actors::fleet::car_for_calendar;
 use crate::actors::runtime::Ask;
 use crate::domain::fleet::{self, CarData, Changes, Expected};
 use crate::domain::ids::{BlockNo, CarNo};
+use crate::domain::process;
 use crate::domain::reservation::{self, Block};
 use crate::store::journal::{ShardId, shard_of};
 use crate::store::schema;
@@ -52,8 +52,9 @@ impl Service {
         let car = ask(&self.parts.ledger, no, command, self.external_ask(caller, step, no)).await?;
         let car = car.ok_or(fleet::Rejection::CarNotFound)?;
         // So that the car can be booked as soon as the caller knows of it; the policy does it otherwise.
-        let enrol = reservation::Command::UpsertCar(car_for_calendar(&car));
-        if let Err(error) = ask(&self.parts.calendars, no, enrol, self.internal_ask()).await {
+        if let Some(enrol) = process::enrolment(&car, 0)
+            && let Err(error) = ask(&self.parts.calendars, no, enrol, self.internal_ask()).await
+        {
             tracing::info!(%car_no, %error, "calendar will learn of the car later");
         }
         Ok(self.car_view(car_no, car))
@@ -103,7 +104,8 @@ impl Service {
     /// when the fleet is down.
     pub async fn retire_car(&self, caller: &Caller, car_no: CarNo, expected: Option<Expected>) -> Result<()> {
         self.ask_calendar(caller, &car_no, reservation::Command::Retire, "retire", expected).await?;
-        if let Err(error) = ask(&self.parts.ledger, car_no.as_str(), fleet::Command::Retire, self.internal_ask()).await
+        if let Some(retire) = process::ledger_step(&reservation::Event::Retired)
+            && let Err(error) = ask(&self.parts.ledger, car_no.as_str(), retire, self.internal_ask()).await
         {
             tracing::info!(%car_no, %error, "ledger will learn of the retirement later");
         }

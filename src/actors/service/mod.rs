@@ -27,6 +27,7 @@ use super::reservation::Calendars;
 use super::runtime::{Ask, Clock, ContextHandle, Entity, System};
 use super::views::Views;
 use crate::domain::ids::ReservationNo;
+use crate::domain::process::{self, Action, Known, Target};
 use crate::domain::reservation::Terms;
 use crate::domain::time::Timestamp;
 use crate::store::journal::{CommandRecord, Journal, ReadError};
@@ -139,6 +140,11 @@ impl Service {
     pub async fn record_command(&self, record: CommandRecord) -> Result<CommandRecord> {
         let stored = self.parts.journal.record_command(record, self.parts.clock.now_ms()).await;
         stored.map_err(|error| ServiceError::Read(ReadError::Unavailable(error.to_string())))
+    }
+
+    /// What is to be done about a booking in one context now.
+    fn due(&self, target: Target, known: &Known<'_>) -> Option<Action> {
+        process::due(target, known, &self.settings.terms, self.now())
     }
 
     fn next_serial(&self) -> u64 {

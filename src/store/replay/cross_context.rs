@@ -6,7 +6,10 @@ use super::replayed_entity::{Calendar, Car, Payment, Rental};
 use super::{Replay, Stop};
 use crate::domain::ids::{CarNo, ReservationNo};
 use crate::domain::invariants::{self as must, Violation};
-use crate::domain::reservation::{Booking, Status};
+use crate::domain::process::{
+    Action, Known, LedgerNote, RentalStanding, Step, Target, enrolment, ledger_is_current, next_step_in,
+};
+use crate::domain::reservation::{Booking, Terms};
 use crate::domain::{customer as customers, fleet, payment as payments, rental as rentals, reservation};
 use crate::store::schema::ReservationDocument;
 use crate::store::schema::customer::{KEY_KIND, REOPEN_TIMER};
@@ -29,7 +32,7 @@ pub(super) async fn calendar(walk: &mut Replay<'_>, key: &str, state: &reservati
     walk.report.check(must::calendar_in_order(&car_no, state));
     walk.report.check(must::no_overlap(state));
     walk.report.check(must::out_once(state));
-    let terms = reservation::Terms::default();
+    let terms = Terms::default();
     for booking in state.bookings.values().filter(|booking| booking.deadline(&terms).is_some()) {
         walk.needs_timer(key, booking.subject.reservation_no.as_str());
     }
@@ -59,49 +62,26 @@ impl Replay<'_> {
         self.report.check(must::refund_honours_quote(booking, &payment));
         self.report.check(must::fulfilled_stays_paid(booking, &payment));
         self.report.check(must::no_show_keeps_its_fee(booking, &payment));
-        if let Some(lag) = behind(booking, payment.0.as_ref(), rental.0.as_ref()) {
-            self.report.note("not_done_yet", no, lag);
+        let rental = rental.0.as_ref().map(|rental| RentalStanding::from(&rental.status));
+        let known = Known::of(booking).with_payment(payment.0.as_ref()).with_rental(rental);
+        let (payment_no, rental_no) = (no.payment(), no.rental());
+        for (target, entity) in [
+            (Target::Reservation, no.as_str()),
+            (Target::Payment, payment_no.as_str()),
+            (Target::Rental, rental_no.as_str()),
+        ] {
+            if let Some(step) = next_step_in(target, &known, &Terms::default(), self.latest) {
+                self.note_step(entity, &step);
+            }
         }
         Ok(())
     }
-}
 
-/// What the policies still have to do for a reservation, if anything.
-fn behind(
-    booking: &Booking,
-    payment: Option<&payments::Payment>,
-    rental: Option<&rentals::Rental>,
-) -> Option<&'static str> {
-    let approved = payment.is_some_and(|payment| matches!(payment.status, payments::Status::Approved { .. }));
-    let cancelled = payment.is_some_and(|payment| matches!(payment.status, payments::Status::Cancelled(_)));
-    match (booking.status, rental.map(|rental| rental.status)) {
-        (Status::PaymentPending { .. }, _) if approved => Some("it is paid and not confirmed"),
-        (Status::Confirmed { .. } | Status::Completed { .. }, _) if cancelled => Some("its payment was cancelled"),
-        (Status::Confirmed { .. }, None) => Some("it is confirmed and not rented"),
-        (Status::Confirmed { picked_up_at: Some(_) }, Some(rentals::Status::Rented)) => {
-            Some("its car was handed over, and its rental does not know")
+    /// Notes a step that is left. What is due at a certain time has a timer, and what a customer may do is no debt.
+    fn note_step(&mut self, entity: &str, step: &Step) {
+        if step.due.is_none() && !matches!(step.action, Action::Charge(_)) {
+            self.report.note("not_done_yet", &entity, format!("the reservation {}", step.row.when));
         }
-        (Status::Confirmed { .. }, Some(rentals::Status::Returned { .. })) => {
-            Some("its car is back, and it is not completed")
-        }
-        (Status::Cancelled { .. } | Status::Expired { .. }, _) if payment.is_some() && !cancelled => {
-            Some("it is closed and its payment is not cancelled")
-        }
-        (Status::NoShow { quote, .. }, _) if quote.refund.amount() > 0 && !cancelled => {
-            Some("it is a no-show and its payment does not give anything back")
-        }
-        (Status::Cancelled { .. } | Status::Expired { .. } | Status::NoShow { .. }, Some(rentals::Status::Rented)) => {
-            Some("it is closed and its rental is not cancelled")
-        }
-        (
-            Status::PaymentPending { .. }
-            | Status::Confirmed { .. }
-            | Status::Cancelled { .. }
-            | Status::Expired { .. }
-            | Status::Completed { .. }
-            | Status::NoShow { .. },
-            _,
-        ) => None,
     }
 }
 
@@ -109,13 +89,8 @@ pub(super) async fn payment(walk: &mut Replay<'_>, key: &str, state: &payments::
     let Some(payment) = &state.0 else { return Ok(()) };
     own_number(walk, key, payment.subject.reservation_no.payment().as_str());
     walk.report.check(must::money_conserved(payment));
-    if let Some(outstanding) = payment.outstanding() {
+    if payment.outstanding().is_some() {
         walk.needs_timer(key, SETTLE_TIMER);
-        let what = match outstanding {
-            payments::Outstanding::Charge => "the provider must be asked what became of a charge",
-            payments::Outstanding::Refund(_) => "a refund has not been given yet",
-        };
-        walk.report.note("not_done_yet", &key, what);
     }
     let booking = booking_of(walk, &payment.subject.reservation_no).await?;
     walk.report.check(must::payment_belongs_to_reservation(payment, booking.as_ref()));
@@ -134,11 +109,11 @@ pub(super) async fn rental(walk: &mut Replay<'_>, key: &str, state: &rentals::St
     let booking = booking_of(walk, &subject.reservation_no).await?;
     walk.report.check(must::rental_follows_reservation(rental, booking.as_ref()));
     let ledger = walk.state::<Car>(subject.car_no.as_str()).await?;
-    let noted = ledger.0.is_some_and(|car| car.rentals.contains_key(&subject.reservation_no.rental()));
-    let keeps_car = matches!(rental.status, rentals::Status::Rented | rentals::Status::PickedUp { .. });
-    if noted != keeps_car {
-        let detail = if noted { "the ledger still has it" } else { "the ledger does not have it" };
-        walk.report.note("not_done_yet", &key, detail);
+    let note = ledger.0.and_then(|car| car.rentals.get(&subject.reservation_no.rental()).copied());
+    let known = Known::nothing_of(subject).with_rental(Some(RentalStanding::from(&rental.status)));
+    let known = known.with_note(LedgerNote::Read(note));
+    if let Some(step) = next_step_in(Target::Fleet, &known, &Terms::default(), walk.latest) {
+        walk.note_step(key, &step);
     }
     Ok(())
 }
@@ -152,11 +127,11 @@ pub(super) async fn car(walk: &mut Replay<'_>, key: &str, state: &fleet::State) 
     }
     let calendar = walk.state::<Calendar>(key).await?;
     let known = calendar.car.as_ref().map_or(0, |car| car.revision);
-    if known < car.revision {
+    if enrolment(car, known).is_some() {
         let detail = format!("the calendar has revision {known} of {}", car.revision);
         walk.report.note("not_done_yet", &key, detail);
     }
-    if calendar.retired != car.retired || !calendar.blocks.keys().eq(car.blocks.keys()) {
+    if !ledger_is_current(&calendar, car, walk.latest) {
         walk.report.note("not_done_yet", &key, "the ledger does not have what the calendar decided");
     }
     Ok(())

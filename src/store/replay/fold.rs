@@ -3,6 +3,7 @@
 use super::replayed_entity::ReplayedEntity;
 use super::{Progress, Replay};
 use crate::domain::invariants::Violation;
+use crate::domain::time::Timestamp;
 use crate::store::document::{Causes, StateDocument};
 use crate::store::journal::shard_of;
 use crate::store::journal::{CommittedEvent, READ_ROWS_MAX, ReadError, ShardId};
@@ -38,6 +39,7 @@ pub(super) async fn fold<A: ReplayedEntity>(
         for recorded in &page {
             position += 1;
             walk.report.events += 1;
+            walk.latest = Timestamp::from_millis(recorded.event.at_ms).map_or(walk.latest, |at| at.max(walk.latest));
             if recorded.position != position {
                 let detail = format!("position {position} should follow, {} does", recorded.position);
                 walk.report.violation(Violation::new("no_gaps", &shard, detail));

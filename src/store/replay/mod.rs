@@ -18,6 +18,7 @@ use super::schema;
 use super::stored_schema::{StoredSchema, stored_schemas};
 use crate::domain::invariants::Violation;
 use crate::domain::reservation::Booking;
+use crate::domain::time::Timestamp;
 use replayed_entity::{Calendar, Car, Customer, Payment, Rental, ReplayedEntity};
 use spellings::Spellings;
 use std::cmp::Ordering;
@@ -133,6 +134,8 @@ struct Replay<'a> {
     timers: Option<TimerNames>,
     /// Customers that still have their key.
     keys: u64,
+    /// When the newest event replayed so far was decided.
+    latest: Timestamp,
     spellings: Spellings,
 }
 
@@ -268,7 +271,8 @@ pub async fn replay(
 ) -> Result<Report, ReadError> {
     let (report, heads, schemas) = (Report::default(), BTreeMap::new(), stored_schemas(journal).await?);
     let spellings = Spellings::default();
-    let mut replay = Replay { journal, report, progress, schemas, heads, timers: None, keys: 0, spellings };
+    let mut replay =
+        Replay { journal, report, progress, schemas, heads, timers: None, keys: 0, latest: Timestamp::MIN, spellings };
     replay.report_schemas();
     replay
         .context::<Calendar>(|bookings, state, event| {

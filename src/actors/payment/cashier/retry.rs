@@ -5,8 +5,8 @@ use super::{Cashier, ChargeResult, Work};
 use crate::actors::api::ServiceError;
 use crate::actors::committed::booking;
 use crate::domain::ids::PaymentNo;
-use crate::domain::payment::Status;
-use crate::domain::reservation;
+use crate::domain::payment::Outstanding;
+use crate::domain::process::{Action, Known, payment_due};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -28,21 +28,19 @@ impl Cashier {
         // Read only now: what has ended the payment meanwhile has removed the order, and the means may be newer ones.
         let Some(order) = self.deferred.order(payment_no) else { return Ok(None) };
         let booking = booking(&*self.journal, &order.subject.reservation_no).await?;
-        let is_pending = |status| matches!(status, reservation::Status::PaymentPending { .. });
-        if !booking.is_some_and(|booking| booking.subject == order.subject && is_pending(booking.status)) {
-            self.deferred.forget(payment_no);
-            return Ok(None);
-        }
-        match self.committed(payment_no).await?.map(|payment| payment.status) {
-            Some(Status::Requested | Status::Unknown) => {
+        let booking = booking.filter(|booking| booking.subject == order.subject);
+        let payment = self.committed(payment_no).await?;
+        let known = Known { booking: booking.as_ref(), ..Known::nothing_of(&order.subject) };
+        match payment_due(&known.with_payment(payment.as_ref()), self.deferred.now()) {
+            Some(Action::Charge(_)) => {}
+            Some(Action::Provider(Outstanding::Charge)) => {
                 self.deferred.reschedule(payment_no, UNSETTLED_RETRY_MS);
                 return Ok(None);
             }
-            Some(Status::Approved { .. } | Status::Cancelled(_)) => {
+            Some(_) | None => {
                 self.deferred.forget(payment_no);
                 return Ok(None);
             }
-            Some(Status::NotCharged | Status::Declined { .. }) | None => {}
         }
         let (nobody_waits, _) = oneshot::channel();
         let enter_by = Instant::now() + self.bulkhead.queue_wait();

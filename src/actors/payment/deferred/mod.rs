@@ -9,8 +9,10 @@ pub use retrier::part;
 
 use super::charge_request::ChargeRequest;
 use crate::actors::api::PaymentMeans;
+use crate::actors::reservation::instant;
 use crate::actors::runtime::{Clock, entropy};
 use crate::domain::ids::PaymentNo;
+use crate::domain::time::Timestamp;
 use parking_lot::Mutex;
 use retry_queue::RetryQueue;
 use std::sync::Arc;
@@ -43,6 +45,10 @@ impl DeferredPayments {
 
     pub fn waiting(&self) -> usize {
         self.with(|retry_queue| retry_queue.waiting())
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        instant(self.clock.now_ms())
     }
 
     pub(super) fn note(&self, order: &ChargeRequest) {
