@@ -49,6 +49,7 @@ fn append(shard: ShardId, epoch: u64, expected_head: u64, texts: &[&str]) -> App
         events: texts.iter().map(|text| event(text)).collect(),
         documents: Vec::new(),
         index: Vec::new(),
+        claims: Vec::new(),
         timers: Vec::new(),
         command: None,
     }
@@ -71,6 +72,7 @@ fn full(epoch: u64, expected_head: u64, text: &'static str) -> Append {
             body: Some(Bytes::from_static(text.as_bytes())),
         }],
         index: vec![IndexWrite { index: "numbers", key: text.into(), value: Some("car01".into()) }],
+        claims: Vec::new(),
         timers: vec![timer(text, Some(50))],
         command: Some(record(text, text, 100)),
         ..append(SHARD, epoch, expected_head, &[text])

@@ -60,6 +60,7 @@ fn append(shard: ShardId, epoch: u64, expected_head: u64, round: u64) -> Append 
         events: vec![event; usize::try_from(events_of(round)).unwrap()],
         documents: vec![DocumentWrite { kind: "car", key: shard.to_string().into(), body }],
         index: vec![IndexWrite { index: "rounds", key: Arc::clone(&name), value: Some(Arc::clone(&name)) }],
+        claims: Vec::new(),
         timers: vec![TimerWrite {
             entity: shard.to_string().into(),
             name: "hold".into(),
@@ -73,8 +74,8 @@ fn append(shard: ShardId, epoch: u64, expected_head: u64, round: u64) -> Append 
 fn derived(shard: ShardId, epoch: u64, head: u64) -> Append {
     let body = Some(Bytes::from(head.to_string()));
     let documents = vec![DocumentWrite { kind: "derived", key: shard.to_string().into(), body }];
-    let (events, index, timers, command) = (Vec::new(), Vec::new(), Vec::new(), None);
-    Append { shard, epoch, expected_head: head, events, documents, index, timers, command }
+    let (events, index, claims, timers, command) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), None);
+    Append { shard, epoch, expected_head: head, events, documents, index, claims, timers, command }
 }
 
 fn round_of(event: &StoredEvent) -> u64 {

@@ -3,7 +3,7 @@
 //! again with a new writer.
 
 use crate::store::journal::{
-    Append, AppendError, CommandRecord, DOCUMENT_BYTES_MAX, DocumentWrite, EVENT_BYTES_MAX, IndexWrite, Journal,
+    Append, AppendError, Claim, CommandRecord, DOCUMENT_BYTES_MAX, DocumentWrite, EVENT_BYTES_MAX, IndexWrite, Journal,
     Ownership, ShardId, StoredEvent, TimerWrite,
 };
 use crate::trace;
@@ -18,6 +18,7 @@ pub(super) struct PendingAppend {
     pub(super) events: Vec<StoredEvent>,
     pub(super) documents: Vec<DocumentWrite>,
     pub(super) index: Vec<IndexWrite>,
+    pub(super) claims: Vec<Claim>,
     pub(super) timers: Vec<TimerWrite>,
     pub(super) command: Option<CommandRecord>,
 }
@@ -94,10 +95,18 @@ impl ShardWriter {
         outcome
     }
 
-    /// After an invalid append that was the last one, its positions are free again; any other failure fails the writer.
+    /// After an append that was refused by itself and was the last one, its positions are free again; any other failure fails
+    /// the writer.
     fn after_failed_append(&self, error: &AppendError, expected: u64, count: u64) {
         let mut head = self.head();
-        if matches!(error, AppendError::Invalid(_)) && *head == expected + count {
+        let refused_alone = match error {
+            AppendError::Invalid(_) | AppendError::Taken { .. } => true,
+            AppendError::Conflict { .. }
+            | AppendError::Fenced { .. }
+            | AppendError::Unavailable(_)
+            | AppendError::Unknown(_) => false,
+        };
+        if refused_alone && *head == expected + count {
             *head = expected;
             return;
         }
@@ -106,8 +115,9 @@ impl ShardWriter {
     }
 
     fn addressed(&self, draft: PendingAppend, expected_head: u64) -> Append {
-        let PendingAppend { events, documents, index, timers, command } = draft;
-        Append { shard: self.shard, epoch: self.epoch, expected_head, events, documents, index, timers, command }
+        let PendingAppend { events, documents, index, claims, timers, command } = draft;
+        let (shard, epoch) = (self.shard, self.epoch);
+        Append { shard, epoch, expected_head, events, documents, index, claims, timers, command }
     }
 }
 
