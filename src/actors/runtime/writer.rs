@@ -11,6 +11,7 @@ use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::sync::RwLock;
 use tracing::Instrument as _;
 
 /// Everything that one decision changes; the writer adds shard, epoch and head.
@@ -32,6 +33,10 @@ pub(super) struct ShardWriter {
     shard: ShardId,
     epoch: u64,
     head: Mutex<u64>,
+    /// Held alone by an append with claims until it is answered, and by the others while they are sent: if the claimed entry is
+    /// taken, no append may have the positions after it, since the shard would have to acquire itself again for each such
+    /// refusal.
+    claiming: RwLock<()>,
     failed: AtomicBool,
     on_failure: OnFailure,
     append_ms_max: u64,
@@ -45,8 +50,8 @@ impl ShardWriter {
         append_ms_max: u64,
         on_failure: OnFailure,
     ) -> Self {
-        let (epoch, head) = (owned.epoch, Mutex::new(owned.head));
-        Self { journal, shard, epoch, head, failed: AtomicBool::new(false), on_failure, append_ms_max }
+        let (epoch, head, claiming) = (owned.epoch, Mutex::new(owned.head), RwLock::new(()));
+        Self { journal, shard, epoch, head, claiming, failed: AtomicBool::new(false), on_failure, append_ms_max }
     }
 
     pub(super) fn shard(&self) -> ShardId {
@@ -72,6 +77,10 @@ impl ShardWriter {
     pub(super) async fn append(&self, draft: PendingAppend) -> Result<u64, AppendError> {
         check(&draft)?;
         let count = draft.events.len() as u64;
+        let (shared, _alone) = match draft.claims.is_empty() {
+            true => (Some(self.claiming.read().await), None),
+            false => (None, Some(self.claiming.write().await)),
+        };
         let span = trace::span("journal: append");
         let (sent, expected) = {
             // The journal is called under the lock, so that appends have the order of their heads.
@@ -83,6 +92,7 @@ impl ShardWriter {
             *head += count;
             (span.in_scope(|| self.journal.append(self.addressed(draft, expected))), expected)
         };
+        drop(shared);
         let limit = Duration::from_millis(self.append_ms_max);
         let mut abandoned = Abandoned { writer: self, armed: true };
         let outcome = tokio::time::timeout(limit, sent).instrument(span.clone()).await;
