@@ -77,9 +77,10 @@ impl ShardWriter {
     pub(super) async fn append(&self, draft: PendingAppend) -> Result<u64, AppendError> {
         check(&draft)?;
         let count = draft.events.len() as u64;
-        let (shared, _alone) = match draft.claims.is_empty() {
-            true => (Some(self.claiming.read().await), None),
-            false => (None, Some(self.claiming.write().await)),
+        let (shared, _alone) = if draft.claims.is_empty() {
+            (Some(self.claiming.read().await), None)
+        } else {
+            (None, Some(self.claiming.write().await))
         };
         let span = trace::span("journal: append");
         let (sent, expected) = {
