@@ -8,7 +8,7 @@
 use bytes::Bytes;
 use rentcar::store::check;
 use rentcar::store::journal::{
-    Append, CommandRecord, Context, DocumentWrite, IndexWrite, Journal, ShardId, StoredEvent, TimerWrite,
+    Append, Claim, CommandRecord, Context, DocumentWrite, IndexWrite, Journal, ShardId, StoredEvent, TimerWrite,
 };
 use rentcar::store::sled::{SledJournal, SledSettings};
 use std::collections::{HashMap, VecDeque};
@@ -60,6 +60,7 @@ fn append(shard: ShardId, epoch: u64, expected_head: u64, round: u64) -> Append 
         events: vec![event; usize::try_from(events_of(round)).unwrap()],
         documents: vec![DocumentWrite { kind: "car", key: shard.to_string().into(), body }],
         index: vec![IndexWrite { index: "rounds", key: Arc::clone(&name), value: Some(Arc::clone(&name)) }],
+        claims: vec![Claim { index: "claims", key: Arc::clone(&name), value: Arc::clone(&name) }],
         timers: vec![TimerWrite {
             entity: shard.to_string().into(),
             name: "hold".into(),
@@ -73,8 +74,8 @@ fn append(shard: ShardId, epoch: u64, expected_head: u64, round: u64) -> Append 
 fn derived(shard: ShardId, epoch: u64, head: u64) -> Append {
     let body = Some(Bytes::from(head.to_string()));
     let documents = vec![DocumentWrite { kind: "derived", key: shard.to_string().into(), body }];
-    let (events, index, timers, command) = (Vec::new(), Vec::new(), Vec::new(), None);
-    Append { shard, epoch, expected_head: head, events, documents, index, timers, command }
+    let (events, index, claims, timers, command) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), None);
+    Append { shard, epoch, expected_head: head, events, documents, index, claims, timers, command }
 }
 
 fn round_of(event: &StoredEvent) -> u64 {
@@ -196,8 +197,9 @@ async fn assert_whole(journal: &SledJournal, number: u16, acknowledged: u64) {
     for round in 1..=last + PIPELINE as u64 {
         let name = format!("{shard}-{round}");
         let there = journal.lookup("rounds", &name).await.unwrap().is_some();
+        let claimed = journal.lookup("claims", &name).await.unwrap().is_some();
         let recorded = journal.command(&name).await.unwrap().is_some();
-        assert_eq!((there, recorded), (round <= last, round <= last), "{name}");
+        assert_eq!([there, claimed, recorded], [round <= last; 3], "{name}");
     }
     let timers = journal.due_timers(CARS, i64::MAX, None, 100).await.unwrap();
     let dues: Vec<_> = timers.iter().filter(|timer| timer.shard == shard).map(|timer| timer.due_ms).collect();

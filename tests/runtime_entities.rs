@@ -4,9 +4,11 @@
 mod runtime_support;
 
 use bytes::Bytes;
-use rentcar::actors::runtime::{Ask, AskError, Backoff, ContextLimits, StateDocument};
-use rentcar::store::journal::{AppendError, Cause, CommandRecord, Journal};
-use runtime_support::{Command, NotEnough, Stock, World, ask, eventually, keys, limits, new_journal, shard_id};
+use rentcar::actors::runtime::{Ask, AskError, Backoff, ContextLimits, StateDocument, rebuild};
+use rentcar::store::journal::{Append, AppendError, Cause, CommandRecord, IndexWrite, Journal, ShardId};
+use runtime_support::{
+    Command, Rejection, SHELVES, STOCK, Stock, World, ask, eventually, keys, limits, new_journal, shard_id,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -19,7 +21,7 @@ fn cause(position: u64) -> Cause {
 async fn an_answer_and_a_rejection_both_come_back() {
     let world = World::start(limits()).await;
     assert_eq!(world.ask("a", Command::Add(3)).await, Ok(Ok(3)));
-    assert_eq!(world.ask("a", Command::Take(5)).await, Ok(Err(NotEnough { there: 3 })));
+    assert_eq!(world.ask("a", Command::Take(5)).await, Ok(Err(Rejection::NotEnough { there: 3 })));
     assert_eq!(world.ask("a", Command::Take(2)).await, Ok(Ok(1)));
     assert_eq!(world.handle.live_entities(), 1);
 }
@@ -215,7 +217,7 @@ async fn a_kill_while_an_append_is_under_way_never_leads_to_a_decision_on_old_st
     world.system.control().kill("stock").await.unwrap();
     assert_eq!(asked.await.unwrap(), Err(AskError::Unknown));
     world.journal.resume();
-    assert_eq!(world.insist("a", Command::Take(1)).await, Err(NotEnough { there: 0 }));
+    assert_eq!(world.insist("a", Command::Take(1)).await, Err(Rejection::NotEnough { there: 0 }));
 }
 
 #[tokio::test]
@@ -302,5 +304,111 @@ async fn many_entities_of_a_shard_append_at_the_same_time() {
     world.journal.resume();
     for answer in asked {
         assert_eq!(answer.await.unwrap(), Ok(Ok(1)));
+    }
+}
+
+#[tokio::test]
+async fn a_taken_entry_is_a_rejection_and_the_entity_is_as_it_was() {
+    let world = World::start(limits()).await;
+    let (a, b, other) = keys();
+    assert_eq!(world.ask(&a, Command::Shelve("top")).await, Ok(Ok(0)));
+    assert_eq!(world.journal.lookup(SHELVES, "top").await, Ok(Some(a.as_str().into())));
+    for key in [&b, &other] {
+        assert_eq!(world.ask(key, Command::Add(1)).await, Ok(Ok(1)));
+        let stored = world.journal.document("stock-state", key).await;
+        for id in ["first", "again"] {
+            let named = ask().with_command_id(id, 1_000_000);
+            let (answer, at) = world.handle.ask_at(key, Command::Shelve("top"), named).await.unwrap();
+            assert_eq!((answer, at), (Err(Rejection::ShelfTaken), None));
+            assert_eq!(world.journal.command(id).await, Ok(None), "a rejection is not recorded");
+        }
+        assert_eq!(world.journal.document("stock-state", key).await, stored);
+        assert_eq!(world.ask(key, Command::Add(1)).await, Ok(Ok(2)));
+    }
+    assert_eq!(*world.journal.watch(shard_id(&b)).borrow(), 3);
+    assert_eq!(world.ask(&a, Command::Unshelve("top")).await, Ok(Ok(0)));
+    assert_eq!(world.ask(&b, Command::Shelve("top")).await, Ok(Ok(2)));
+}
+
+#[tokio::test]
+async fn a_taken_entry_without_a_rejection_makes_its_command_unavailable_and_harms_nobody() {
+    let world = World::start(limits()).await;
+    let (a, b, _) = keys();
+    assert_eq!(world.ask(&a, Command::Shelve("top")).await, Ok(Ok(0)));
+    let refused = world.ask(&b, Command::ShelveSomehow("top")).await;
+    assert!(matches!(refused, Err(AskError::Unavailable { .. })), "{refused:?}");
+    assert_eq!(world.ask(&b, Command::Add(1)).await, Ok(Ok(1)));
+    assert_eq!(world.ask(&a, Command::Add(1)).await, Ok(Ok(1)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rivals_for_an_entry_do_not_disturb_the_other_entities_of_their_shard() {
+    let world = Arc::new(World::start(limits()).await);
+    world.journal.pause();
+    let asked: Vec<_> = (0..60)
+        .map(|n| {
+            let world = Arc::clone(&world);
+            let command = if n % 3 == 0 { Command::Shelve("top") } else { Command::Add(1) };
+            tokio::spawn(async move { world.ask(&format!("k{n}"), command).await })
+        })
+        .collect();
+    eventually("all are under way", || world.handle.in_flight() == 60 && world.journal.waiting() > 0).await;
+    world.journal.resume();
+    let mut shelved = 0;
+    for (n, answer) in asked.into_iter().enumerate() {
+        match answer.await.unwrap() {
+            Ok(answer) if n % 3 == 0 => shelved += u32::from(answer == Ok(0)),
+            answer => assert_eq!(answer, Ok(Ok(1))),
+        }
+    }
+    assert_eq!(shelved, 1);
+    for number in 0..2 {
+        let epoch = world.journal.own(ShardId { context: STOCK, number }).await.unwrap().epoch;
+        assert_eq!(epoch, 2, "no shard had to acquire itself again");
+    }
+}
+
+#[tokio::test]
+async fn a_rebuild_restores_claimed_entries_and_leaves_those_of_their_next_owners() {
+    let world = World::start(limits()).await;
+    let (a, b, other) = keys();
+    for (shelf, next) in [("one", &b), ("two", &other)] {
+        assert_eq!(world.ask(&a, Command::Shelve(shelf)).await, Ok(Ok(0)));
+        assert_eq!(world.ask(&a, Command::Unshelve(shelf)).await, Ok(Ok(0)));
+        assert_eq!(world.ask(next, Command::Shelve(shelf)).await, Ok(Ok(0)));
+        assert_eq!(world.ask(next, Command::Unshelve(shelf)).await, Ok(Ok(0)));
+        assert_eq!(world.ask(&a, Command::Shelve(shelf)).await, Ok(Ok(0)));
+    }
+    for shelf in ["three", "four"] {
+        assert_eq!(world.ask(&b, Command::Shelve(shelf)).await, Ok(Ok(0)));
+    }
+    assert_eq!(world.ask(&b, Command::Unshelve("four")).await, Ok(Ok(0)));
+    assert!(world.system.shutdown(Duration::from_secs(5)).await);
+
+    // Entries that have got lost, that lead elsewhere, and that should have gone.
+    let shard = shard_id("a");
+    let owned = world.journal.own(shard).await.unwrap();
+    let spoilt = [("one", None), ("three", Some("nobody")), ("four", Some(b.as_str()))];
+    let index =
+        spoilt.map(|(shelf, value)| IndexWrite { index: SHELVES, key: shelf.into(), value: value.map(Into::into) });
+    let append = Append {
+        shard,
+        epoch: owned.epoch,
+        expected_head: owned.head,
+        events: Vec::new(),
+        documents: Vec::new(),
+        index: index.to_vec(),
+        claims: Vec::new(),
+        timers: Vec::new(),
+        command: None,
+    };
+    world.journal.append(append).await.unwrap();
+    for written in [3, 0] {
+        let rebuilt = rebuild(&*world.journal, &*world.entity, &mut |_, _| {}).await.unwrap();
+        assert_eq!((rebuilt.written, rebuilt.failed), (written, 0));
+        for (shelf, stock) in [("one", Some(&a)), ("two", Some(&a)), ("three", Some(&b)), ("four", None)] {
+            let stock = stock.map(|stock| stock.as_str().into());
+            assert_eq!(world.journal.lookup(SHELVES, shelf).await, Ok(stock), "{shelf}");
+        }
     }
 }

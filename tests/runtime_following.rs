@@ -233,6 +233,7 @@ impl Source {
             events: entities.iter().map(event).collect(),
             documents: Vec::new(),
             index: Vec::new(),
+            claims: Vec::new(),
             timers: Vec::new(),
             command: None,
         };

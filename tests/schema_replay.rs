@@ -56,7 +56,8 @@ impl Stored {
         let ownership = self.journal.own(shard).await.unwrap();
         let Beside { documents, index, timers } = beside;
         let (epoch, expected_head) = (ownership.epoch, ownership.head);
-        let append = Append { shard, epoch, expected_head, events, documents, index, timers, command: None };
+        let (claims, command) = (Vec::new(), None);
+        let append = Append { shard, epoch, expected_head, events, documents, index, claims, timers, command };
         let head = self.journal.append(append).await.unwrap();
         self.heads.insert(shard, head);
     }

@@ -177,6 +177,7 @@ fn append(owned: &Owned, number: u64) -> Append {
         events: vec![event],
         documents: vec![document],
         index: Vec::new(),
+        claims: Vec::new(),
         timers: Vec::new(),
         command: None,
     }

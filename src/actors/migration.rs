@@ -99,7 +99,7 @@ async fn write_record(journal: &dyn Journal, context: Context, schemas: &[&Store
     let owned = journal.own(shard).await?;
     let (epoch, expected_head, events, command) = (owned.epoch, owned.head, Vec::new(), None);
     let documents = schemas.iter().map(|stored| record(&stored.kind)).collect();
-    let (index, timers) = (Vec::new(), Vec::new());
-    let append = Append { shard, epoch, expected_head, events, documents, index, timers, command };
+    let (index, claims, timers) = (Vec::new(), Vec::new(), Vec::new());
+    let append = Append { shard, epoch, expected_head, events, documents, index, claims, timers, command };
     journal.append(append).await.map(drop)
 }

@@ -1,9 +1,10 @@
 //! Size and format limits of everything that is written. Every adapter checks them first; they need no stored state.
 
 use super::journal::{
-    APPEND_BYTES_MAX, APPEND_ITEMS_MAX, Append, Cause, CommandRecord, DOCUMENT_BYTES_MAX, DocumentWrite,
+    APPEND_BYTES_MAX, APPEND_ITEMS_MAX, Append, Cause, Claim, CommandRecord, DOCUMENT_BYTES_MAX, DocumentWrite,
     EVENT_BYTES_MAX, IndexWrite, KEY_BYTES_MAX, Progress, StoredEvent, TimerWrite,
 };
+use std::collections::HashSet;
 
 /// The longest short name (kind, index, context, subscription, tag), in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
@@ -63,6 +64,25 @@ fn index(write: &IndexWrite) -> Result<usize, String> {
     Ok(write.key.len() + write.value.as_ref().map_or(0, |value| value.len()))
 }
 
+fn claim(claim: &Claim) -> Result<usize, String> {
+    name("claim's index", claim.index)?;
+    key("claimed key", &claim.key)?;
+    key("claimed value", &claim.value)?;
+    Ok(claim.key.len() + claim.value.len())
+}
+
+/// What a claim finds must not depend on the rest of its append.
+fn claimed_once(append: &Append) -> Result<(), String> {
+    if append.claims.is_empty() {
+        return Ok(());
+    }
+    let mut keys: HashSet<_> = append.index.iter().map(|write| (write.index, &*write.key)).collect();
+    if append.claims.iter().all(|claim| keys.insert((claim.index, &*claim.key))) {
+        return Ok(());
+    }
+    Err("it claims a key that it claims or writes as well".to_owned())
+}
+
 fn timer(write: &TimerWrite) -> Result<usize, String> {
     key("timer's entity", &write.entity)?;
     key("timer's name", &write.name)?;
@@ -83,8 +103,9 @@ pub(super) fn progress(subscription: &str, progress: &Progress) -> Result<usize,
 
 /// All checks of an append that need no stored state; returns roughly how many bytes it has.
 pub(super) fn append(append: &Append) -> Result<usize, String> {
-    let counts = [append.events.len(), append.documents.len(), append.index.len(), append.timers.len()];
-    if counts == [0; 4] {
+    let (entries, claims) = (append.index.len(), append.claims.len());
+    let counts = [append.events.len(), append.documents.len(), entries, claims, append.timers.len()];
+    if counts == [0; 5] {
         return Err("it changes nothing".to_owned());
     }
     if counts.iter().any(|&count| count > APPEND_ITEMS_MAX) {
@@ -103,11 +124,15 @@ pub(super) fn append(append: &Append) -> Result<usize, String> {
     for part in &append.index {
         bytes += index(part)?;
     }
+    for part in &append.claims {
+        bytes += claim(part)?;
+    }
     for part in &append.timers {
         bytes += timer(part)?;
     }
     if let Some(part) = &append.command {
         bytes += command(part)?;
     }
+    claimed_once(append)?;
     size("append", bytes, APPEND_BYTES_MAX)
 }

@@ -126,6 +126,17 @@ pub struct IndexWrite {
     pub value: Option<Arc<str>>,
 }
 
+/// A look-up entry that is put if there is none under this key yet; else the append is [`AppendError::Taken`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The index, a short ASCII name.
+    pub index: &'static str,
+    /// The key looked up.
+    pub key: Arc<str>,
+    /// What it leads to.
+    pub value: Arc<str>,
+}
+
 /// A durable timer of an entity set (replacing one of the same name) or, with no due time, cancelled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimerWrite {
@@ -184,13 +195,18 @@ pub struct Append {
     pub documents: Vec<DocumentWrite>,
     /// Look-up entries to put or remove.
     pub index: Vec<IndexWrite>,
+    /// Look-up entries that must be absent. They are checked against what is stored before the append, so an append cannot
+    /// free and claim the same key: a key that is claimed twice, or claimed and written by `index`, is
+    /// [`Invalid`](AppendError::Invalid). In a later append an [`IndexWrite`] frees it.
+    pub claims: Vec<Claim>,
     /// Timers to set or cancel.
     pub timers: Vec<TimerWrite>,
     /// The command with its answer, if the caller gave the command an id.
     pub command: Option<CommandRecord>,
 }
 
-/// Why an append failed or may have failed.
+/// Why an append failed or may have failed. An append that fails for more than one reason gets the first one in this order:
+/// `Invalid`, `Fenced`, `Conflict`, `Taken`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
     /// The shard's head is not the expected one: nothing was written.
@@ -206,6 +222,15 @@ pub enum AppendError {
     Fenced {
         /// The epoch of the present owner.
         current: u64,
+    },
+    /// A claimed entry exists already: nothing was written. Whatever took the entry is durable and can be read.
+    // Without the key, which may be personal data: errors are logged.
+    #[error("an entry of the index {index} is taken")]
+    Taken {
+        /// The index of the first claim that failed.
+        index: &'static str,
+        /// Its key.
+        key: Arc<str>,
     },
     /// The journal takes no appends now: nothing was written.
     #[error("the journal is unavailable: {0}")]
@@ -265,6 +290,10 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Returns the shard's new head once the append is durable. Appends are ordered by the *calls*; dropping the future does
     /// not undo the append.
+    ///
+    /// Of all appends that claim the same absent entry, in whichever shards, one succeeds. [`AppendError::Taken`] is answered
+    /// only when whatever took the entry is durable and can be read; if it cannot be made durable, the rivals fail like it,
+    /// never with `Taken`.
     fn append(&self, append: Append) -> BoxFuture<'static, Result<u64, AppendError>>;
 
     /// The durable head of a shard; a change is a hint for readers to wake up.

@@ -239,7 +239,8 @@ pub async fn append_all(
 ) {
     let owned = journal.own(shard).await.unwrap();
     let (epoch, expected_head) = (owned.epoch, owned.head);
-    let append = Append { shard, epoch, expected_head, events, documents, index, timers, command: None };
+    let (claims, command) = (Vec::new(), None);
+    let append = Append { shard, epoch, expected_head, events, documents, index, claims, timers, command };
     journal.append(append).await.unwrap();
 }
 

@@ -7,7 +7,7 @@ use rentcar::actors::runtime::{
     Entity, ManualClock, Part, RestartLimits, System, TimerLimits, context,
 };
 use rentcar::store::codec::{self, CodecError};
-use rentcar::store::journal::{Context, DocumentWrite, Journal, ShardId, TimerWrite};
+use rentcar::store::journal::{Claim, Context, DocumentWrite, IndexWrite, Journal, ShardId, TimerWrite};
 use rentcar::store::memory::MemoryJournal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,6 +15,8 @@ use std::time::Duration;
 
 pub const STOCK: Context = Context("stock");
 pub const SOURCE: Context = Context("source");
+/// The index of shelves with the stock that each holds.
+pub const SHELVES: &str = "shelves";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -30,6 +32,12 @@ pub enum Command {
     Reminded,
     /// Makes more bytes than may be stored.
     Bloat,
+    /// Claims a shelf, of which there is one for each name.
+    Shelve(&'static str),
+    /// The same, but for a taken shelf there is no rejection.
+    ShelveSomehow(&'static str),
+    /// Frees a shelf.
+    Unshelve(&'static str),
     /// Blocks its thread for so many milliseconds.
     Block(u64),
 }
@@ -42,17 +50,21 @@ pub enum Event {
     Reminded,
     Impossible,
     Bloated,
+    Shelved(Arc<str>),
+    Unshelved(Arc<str>),
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct State {
     pub amount: i64,
     pub reminders: u32,
+    pub shelves: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotEnough {
-    pub there: i64,
+pub enum Rejection {
+    NotEnough { there: i64 },
+    ShelfTaken,
 }
 
 /// Counts how often it was asked to decide, so that repeats can be told from decisions.
@@ -68,7 +80,7 @@ impl Entity for Stock {
     type Command = Command;
     type Event = Event;
     type Reply = i64;
-    type Rejection = NotEnough;
+    type Rejection = Rejection;
 
     fn command_name(&self, command: &Command) -> &'static str {
         if matches!(command, Command::Block(_)) { "block" } else { "command" }
@@ -78,11 +90,11 @@ impl Entity for Stock {
         State::default()
     }
 
-    fn decide(&self, state: &State, command: &Command, _now_ms: i64) -> Result<Vec<Event>, NotEnough> {
+    fn decide(&self, state: &State, command: &Command, _now_ms: i64) -> Result<Vec<Event>, Rejection> {
         self.decided.fetch_add(1, Ordering::SeqCst);
         match command {
             Command::Add(count) => Ok(vec![Event::Added(*count)]),
-            Command::Take(count) if *count > state.amount => Err(NotEnough { there: state.amount }),
+            Command::Take(count) if *count > state.amount => Err(Rejection::NotEnough { there: state.amount }),
             Command::Take(count) => Ok(vec![Event::Taken(*count)]),
             Command::Look => Ok(Vec::new()),
             Command::Panic => panic!("asked to"),
@@ -90,11 +102,17 @@ impl Entity for Stock {
             Command::Remind(at_ms) => Ok(vec![Event::RemindAt(*at_ms)]),
             Command::Reminded => Ok(vec![Event::Reminded]),
             Command::Bloat => Ok(vec![Event::Bloated]),
+            Command::Shelve(shelf) | Command::ShelveSomehow(shelf) => Ok(vec![Event::Shelved((*shelf).into())]),
+            Command::Unshelve(shelf) => Ok(vec![Event::Unshelved((*shelf).into())]),
             Command::Block(ms) => {
                 std::thread::sleep(Duration::from_millis(*ms));
                 Ok(Vec::new())
             }
         }
+    }
+
+    fn taken(&self, command: &Command, index: &'static str) -> Option<Rejection> {
+        (index == SHELVES && matches!(command, Command::Shelve(_))).then_some(Rejection::ShelfTaken)
     }
 
     fn evolve(&self, state: State, event: &Event) -> Result<State, CorruptHistory> {
@@ -103,6 +121,8 @@ impl Entity for Stock {
             Event::Taken(count) => Ok(State { amount: state.amount - count, ..state }),
             Event::Reminded => Ok(State { reminders: state.reminders + 1, ..state }),
             Event::RemindAt(_) | Event::Bloated => Ok(state),
+            Event::Shelved(_) => Ok(State { shelves: state.shelves + 1, ..state }),
+            Event::Unshelved(_) => Ok(State { shelves: state.shelves - 1, ..state }),
             Event::Impossible => Err(CorruptHistory::new("impossible")),
         }
     }
@@ -122,6 +142,12 @@ impl Entity for Stock {
             match event {
                 Event::RemindAt(at_ms) => derived.timers.push(timer(Some(*at_ms))),
                 Event::Reminded => derived.timers.push(timer(None)),
+                Event::Shelved(shelf) => {
+                    derived.claims.push(Claim { index: SHELVES, key: Arc::clone(shelf), value: key.into() });
+                }
+                Event::Unshelved(shelf) => {
+                    derived.index.push(IndexWrite { index: SHELVES, key: Arc::clone(shelf), value: None });
+                }
                 Event::Added(_) | Event::Taken(_) | Event::Impossible | Event::Bloated => {}
             }
         }
@@ -225,12 +251,12 @@ impl World {
         Self { journal, clock, entity, handle, system }
     }
 
-    pub async fn ask(&self, key: &str, command: Command) -> Result<Result<i64, NotEnough>, AskError> {
+    pub async fn ask(&self, key: &str, command: Command) -> Result<Result<i64, Rejection>, AskError> {
         self.handle.ask(key, command, ask()).await
     }
 
     /// Asks until there is an answer.
-    pub async fn insist(&self, key: &str, command: Command) -> Result<i64, NotEnough> {
+    pub async fn insist(&self, key: &str, command: Command) -> Result<i64, Rejection> {
         for _ in 0..400 {
             match self.ask(key, command.clone()).await {
                 Ok(answer) => return answer,

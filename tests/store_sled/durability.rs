@@ -2,7 +2,7 @@
 
 use super::{CARS, SHARD, append, open, options};
 use bytes::Bytes;
-use rentcar::store::journal::{AppendError, CommandRecord, Journal, Progress, ReadError};
+use rentcar::store::journal::{Append, AppendError, Claim, CommandRecord, IndexWrite, Journal, Progress, ReadError};
 use rentcar::store::sled::{Release, SledJournal, SledSettings};
 use rentcar::store::view_store::ViewStore;
 use std::io;
@@ -192,4 +192,84 @@ async fn progress_alone_is_not_synced() {
     slow.journal.save_progress("views", SHARD, progress.clone()).await.unwrap();
     assert_eq!(slow.journal.progress("views", SHARD).await, Ok(progress));
     assert!(slow.begun.try_recv().is_err());
+}
+
+fn claiming(epoch: u64, head: u64, key: &str) -> Append {
+    let claims = vec![Claim { index: "plates", key: key.into(), value: "car01".into() }];
+    Append { claims, ..append(epoch, head, key) }
+}
+
+fn taken(key: &str) -> Result<u64, AppendError> {
+    Err(AppendError::Taken { index: "plates", key: key.into() })
+}
+
+#[tokio::test]
+async fn taken_is_answered_when_the_entry_is_durable_and_not_sooner() {
+    let directory = tempfile::tempdir().unwrap();
+    let slow = slow(directory.path(), 100);
+    let epoch = slow.own().await;
+    let journal = &slow.journal;
+    // So that the two that follow it are in one commit.
+    let first = journal.append(append(epoch, 0, "first"));
+    slow.wait_until_syncing();
+    let winner = journal.append(claiming(epoch, 1, "a"));
+    let mut loser = journal.append(claiming(epoch, 2, "a"));
+    slow.go_on.send(()).unwrap();
+    assert_eq!(first.await, Ok(1));
+    slow.wait_until_syncing();
+    assert_eq!(journal.lookup("plates", "a").await, Ok(None));
+    let answered = tokio::time::timeout(Duration::from_millis(100), &mut loser).await;
+    assert!(answered.is_err(), "the entry is not durable: {answered:?}");
+    slow.go_on.send(()).unwrap();
+    assert_eq!(loser.await, taken("a"));
+    assert_eq!(journal.lookup("plates", "a").await.unwrap().as_deref(), Some("car01"));
+    assert_eq!(winner.await, Ok(2));
+    // Nothing is to be made durable for this one.
+    assert_eq!(journal.append(claiming(epoch, 2, "a")).await, taken("a"));
+    assert!(slow.begun.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn if_an_entry_cannot_be_made_durable_nobody_is_told_that_it_is_taken() {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, fails) = failing(directory.path());
+    let epoch = journal.own(SHARD).await.unwrap().epoch;
+    journal.append(claiming(epoch, 0, "durable")).await.unwrap();
+    fails.store(true, Ordering::SeqCst);
+    let rivals: Vec<_> = (0..20).map(|_| journal.append(claiming(epoch, 1, "lost"))).collect();
+    let after_it: Vec<_> = (0..20).map(|_| journal.append(claiming(epoch, 2, "lost"))).collect();
+    for answer in futures_util::future::join_all(rivals.into_iter().chain(after_it)).await {
+        assert!(matches!(answer, Err(AppendError::Unknown(_) | AppendError::Unavailable(_))), "{answer:?}");
+    }
+    assert_eq!(journal.lookup("plates", "lost").await, Ok(None));
+}
+
+/// Entries that are in the memtable, in runs, and both with and without a removal that is still in the memtable.
+#[tokio::test]
+async fn claimed_entries_are_taken_after_checkpoints_and_when_the_store_is_opened_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let in_runs = SledSettings { checkpoint_bytes: 1, ..options() };
+    let mut head = 0;
+    for settings in [in_runs.clone(), options(), options(), in_runs] {
+        let journal = SledJournal::open(directory.path(), &settings).unwrap();
+        let epoch = journal.own(SHARD).await.unwrap().epoch;
+        for key in ["of-the-first-run", "freed"] {
+            let expected = if head == 0 || key == "freed" { Ok(head + 1) } else { taken(key) };
+            assert_eq!(journal.append(claiming(epoch, head, key)).await, expected);
+            head += u64::from(expected.is_ok());
+            // A checkpoint, unless nothing was changed since the last one.
+            journal.snapshot().unwrap();
+            assert_eq!(journal.append(claiming(epoch, head, key)).await, taken(key));
+            assert_eq!(journal.lookup("plates", key).await.unwrap().as_deref(), Some("car01"));
+        }
+        let index = vec![IndexWrite { index: "plates", key: "freed".into(), value: None }];
+        let free = Append { index, ..append(epoch, head, "free") };
+        let again = [claiming(epoch, head + 1, "freed"), claiming(epoch, head + 2, "freed")];
+        let answers = [free.clone()].into_iter().chain(again).map(|append| journal.append(append));
+        let answers = futures_util::future::join_all(answers.collect::<Vec<_>>()).await;
+        assert_eq!(answers, [Ok(head + 1), Ok(head + 2), taken("freed")]);
+        assert_eq!(journal.append(Append { expected_head: head + 2, ..free }).await, Ok(head + 3));
+        head += 3;
+        journal.close().await.unwrap();
+    }
 }

@@ -54,6 +54,7 @@ fn append(epoch: u64, expected_head: u64, text: &str) -> Append {
             body: Some(Bytes::copy_from_slice(text.as_bytes())),
         }],
         index: vec![IndexWrite { index: "numbers", key: text.into(), value: Some("car01".into()) }],
+        claims: Vec::new(),
         timers: vec![TimerWrite { entity: "car01".into(), name: "hold".into(), due_ms: Some(-5) }],
         command: Some(CommandRecord { id: text.into(), answer: Bytes::from_static(b"ok"), expires_ms: 100 }),
     }

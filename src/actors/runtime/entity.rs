@@ -2,7 +2,7 @@
 //! the journal.
 
 use crate::store::codec::CodecError;
-use crate::store::journal::{Context, DocumentWrite, IndexWrite, TimerWrite};
+use crate::store::journal::{Claim, Context, DocumentWrite, IndexWrite, TimerWrite};
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -29,6 +29,10 @@ pub struct Derived {
     pub documents: Vec<DocumentWrite>,
     /// Look-up entries to put or remove.
     pub index: Vec<IndexWrite>,
+    /// Look-up entries that nobody may have yet; if somebody does, nothing is written and the answer is
+    /// [`Entity::taken`]. An entity claims an entry once: what it has itself is taken, too. It alone removes the entry, with
+    /// an [`IndexWrite`] in a later append.
+    pub claims: Vec<Claim>,
     /// Timers to set or cancel.
     pub timers: Vec<TimerWrite>,
 }
@@ -76,6 +80,13 @@ pub trait Entity: Send + Sync + 'static {
         command: &Self::Command,
         now_ms: i64,
     ) -> Result<Vec<Self::Event>, Self::Rejection>;
+
+    /// The answer to a command whose append claims an entry of `index` that is taken: as if [`decide`](Self::decide) had
+    /// refused it, since only the journal knows what is taken. With `None`, the entity is unavailable for this command.
+    fn taken(&self, command: &Self::Command, index: &'static str) -> Option<Self::Rejection> {
+        let _ = (command, index);
+        None
+    }
 
     /// Applies an event.
     ///

@@ -159,7 +159,7 @@ impl<E: Entity> EntityState<E> {
             Step::Append(decision) => {
                 // From here on it waits for the journal, which has its own time limit.
                 under_way.becomes(Kind::Journal);
-                self.append(*decision, envelope.responder).await;
+                self.append(*decision, &envelope.command, envelope.responder).await;
             }
         }
         Ok(())
@@ -245,7 +245,8 @@ impl<E: Entity> EntityState<E> {
             stored.push(StoredEvent { entity, at_ms: now_ms, cause, tag, payload });
         }
         let reply = entity.reply(&document.state, &envelope.command, events);
-        let Derived { mut documents, index, timers } = entity.derive(&self.key, &mut document.state, events, now_ms);
+        let Derived { mut documents, index, claims, timers } =
+            entity.derive(&self.key, &mut document.state, events, now_ms);
         if let Some(cause) = cause {
             document.causes.note(cause);
         }
@@ -258,10 +259,11 @@ impl<E: Entity> EntityState<E> {
             }
             None => None,
         };
-        Ok(Decision { document, reply, draft: PendingAppend { events: stored, documents, index, timers, command } })
+        let draft = PendingAppend { events: stored, documents, index, claims, timers, command };
+        Ok(Decision { document, reply, draft })
     }
 
-    async fn append(&mut self, decision: Decision<E>, responder: Responder<E>) {
+    async fn append(&mut self, decision: Decision<E>, command: &E::Command, responder: Responder<E>) {
         responder.appending();
         let writer = &self.env.writer;
         match writer.append(decision.draft).await {
@@ -272,6 +274,9 @@ impl<E: Entity> EntityState<E> {
             Err(AppendError::Unknown(reason)) => {
                 tracing::error!(shard = %writer.shard(), %reason, "append outcome unknown");
                 responder.answer(Err(AskError::Unknown));
+            }
+            Err(AppendError::Taken { index, .. }) if let Some(rejection) = self.env.entity.taken(command, index) => {
+                responder.answer(Ok((Err(rejection), None)));
             }
             Err(error) => {
                 tracing::warn!(shard = %writer.shard(), %error, "append rejected");

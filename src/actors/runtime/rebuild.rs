@@ -73,6 +73,35 @@ pub async fn rebuild<E: Entity>(
     Ok(rebuilt)
 }
 
+/// What one entity has made of a look-up entry.
+#[derive(Default)]
+struct Entry {
+    /// The last write.
+    value: Option<Arc<str>>,
+    /// The last value put, if it was ever claimed: once it is freed, another entity may have it.
+    claimed: Option<Arc<str>>,
+}
+
+impl Entry {
+    fn claim(&mut self, value: Arc<str>) {
+        self.value = Some(Arc::clone(&value));
+        self.claimed = Some(value);
+    }
+
+    fn write(&mut self, value: Option<Arc<str>>) {
+        if self.claimed.is_some() && value.is_some() {
+            self.claimed.clone_from(&value);
+        }
+        self.value = value;
+    }
+
+    /// Whether `stored` is to be replaced. What was freed and claimed by another entity is that entity's.
+    fn differs(&self, stored: Option<&Arc<str>>) -> bool {
+        let is_anothers = self.value.is_none() && self.claimed.is_some() && self.claimed.as_ref() != stored;
+        self.value.as_ref() != stored && !is_anothers
+    }
+}
+
 /// Entity and name of a timer.
 type TimerName = (Arc<str>, Arc<str>);
 
@@ -80,7 +109,7 @@ type TimerName = (Arc<str>, Arc<str>);
 struct DerivedData<E: Entity> {
     document: StateDocument<E>,
     documents: BTreeMap<(&'static str, Arc<str>), Option<Bytes>>,
-    index: BTreeMap<(&'static str, Arc<str>), Option<Arc<str>>>,
+    index: BTreeMap<(&'static str, Arc<str>), Entry>,
     timers: BTreeMap<TimerName, Option<i64>>,
 }
 
@@ -96,9 +125,15 @@ impl<E: Entity> DerivedData<E> {
     fn fold(mut self, entity: &E, recorded: &CommittedEvent) -> Result<Self, FoldError> {
         let (document, derived) = self.document.fold(entity, &recorded.event.entity, &recorded.event)?;
         self.document = document;
-        let Derived { documents, index, timers } = derived;
+        let Derived { documents, index, claims, timers } = derived;
         self.documents.extend(documents.into_iter().map(|write| ((write.kind, write.key), write.body)));
-        self.index.extend(index.into_iter().map(|write| ((write.index, write.key), write.value)));
+        // History has decided who has a claimed entry: it is written like any other.
+        for claim in claims {
+            self.index.entry((claim.index, claim.key)).or_default().claim(claim.value);
+        }
+        for write in index {
+            self.index.entry((write.index, write.key)).or_default().write(write.value);
+        }
         self.timers.extend(timers.into_iter().map(|write| ((write.entity, write.name), write.due_ms)));
         Ok(self)
     }
@@ -215,9 +250,9 @@ struct AppendBatcher<'a> {
 }
 
 fn empty(shard: ShardId, owned: Ownership) -> Append {
-    let (documents, index, timers) = (Vec::new(), Vec::new(), Vec::new());
+    let (documents, index, claims, timers) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (epoch, expected_head) = (owned.epoch, owned.head);
-    Append { shard, epoch, expected_head, events: Vec::new(), documents, index, timers, command: None }
+    Append { shard, epoch, expected_head, events: Vec::new(), documents, index, claims, timers, command: None }
 }
 
 impl<'a> AppendBatcher<'a> {
@@ -260,8 +295,9 @@ impl<'a> AppendBatcher<'a> {
                 self.piece.documents.push(DocumentWrite { kind, key, body });
             }
         }
-        for ((index, key), value) in folded.index {
-            if self.journal.lookup(index, &key).await? != value {
+        for ((index, key), entry) in folded.index {
+            if entry.differs(self.journal.lookup(index, &key).await?.as_ref()) {
+                let value = entry.value;
                 self.make_room(key.len() + value.as_ref().map_or(0, |value| value.len())).await?;
                 self.piece.index.push(IndexWrite { index, key, value });
             }

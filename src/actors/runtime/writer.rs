@@ -3,7 +3,7 @@
 //! again with a new writer.
 
 use crate::store::journal::{
-    Append, AppendError, CommandRecord, DOCUMENT_BYTES_MAX, DocumentWrite, EVENT_BYTES_MAX, IndexWrite, Journal,
+    Append, AppendError, Claim, CommandRecord, DOCUMENT_BYTES_MAX, DocumentWrite, EVENT_BYTES_MAX, IndexWrite, Journal,
     Ownership, ShardId, StoredEvent, TimerWrite,
 };
 use crate::trace;
@@ -11,6 +11,7 @@ use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::sync::RwLock;
 use tracing::Instrument as _;
 
 /// Everything that one decision changes; the writer adds shard, epoch and head.
@@ -18,6 +19,7 @@ pub(super) struct PendingAppend {
     pub(super) events: Vec<StoredEvent>,
     pub(super) documents: Vec<DocumentWrite>,
     pub(super) index: Vec<IndexWrite>,
+    pub(super) claims: Vec<Claim>,
     pub(super) timers: Vec<TimerWrite>,
     pub(super) command: Option<CommandRecord>,
 }
@@ -31,6 +33,10 @@ pub(super) struct ShardWriter {
     shard: ShardId,
     epoch: u64,
     head: Mutex<u64>,
+    /// Held alone by an append with claims until it is answered, and by the others while they are sent: if the claimed entry is
+    /// taken, no append may have the positions after it, since the shard would have to acquire itself again for each such
+    /// refusal.
+    claiming: RwLock<()>,
     failed: AtomicBool,
     on_failure: OnFailure,
     append_ms_max: u64,
@@ -44,8 +50,8 @@ impl ShardWriter {
         append_ms_max: u64,
         on_failure: OnFailure,
     ) -> Self {
-        let (epoch, head) = (owned.epoch, Mutex::new(owned.head));
-        Self { journal, shard, epoch, head, failed: AtomicBool::new(false), on_failure, append_ms_max }
+        let (epoch, head, claiming) = (owned.epoch, Mutex::new(owned.head), RwLock::new(()));
+        Self { journal, shard, epoch, head, claiming, failed: AtomicBool::new(false), on_failure, append_ms_max }
     }
 
     pub(super) fn shard(&self) -> ShardId {
@@ -71,6 +77,11 @@ impl ShardWriter {
     pub(super) async fn append(&self, draft: PendingAppend) -> Result<u64, AppendError> {
         check(&draft)?;
         let count = draft.events.len() as u64;
+        let (shared, _alone) = if draft.claims.is_empty() {
+            (Some(self.claiming.read().await), None)
+        } else {
+            (None, Some(self.claiming.write().await))
+        };
         let span = trace::span("journal: append");
         let (sent, expected) = {
             // The journal is called under the lock, so that appends have the order of their heads.
@@ -82,6 +93,7 @@ impl ShardWriter {
             *head += count;
             (span.in_scope(|| self.journal.append(self.addressed(draft, expected))), expected)
         };
+        drop(shared);
         let limit = Duration::from_millis(self.append_ms_max);
         let mut abandoned = Abandoned { writer: self, armed: true };
         let outcome = tokio::time::timeout(limit, sent).instrument(span.clone()).await;
@@ -94,10 +106,18 @@ impl ShardWriter {
         outcome
     }
 
-    /// After an invalid append that was the last one, its positions are free again; any other failure fails the writer.
+    /// After an append that was refused by itself and was the last one, its positions are free again; any other failure fails
+    /// the writer.
     fn after_failed_append(&self, error: &AppendError, expected: u64, count: u64) {
         let mut head = self.head();
-        if matches!(error, AppendError::Invalid(_)) && *head == expected + count {
+        let refused_alone = match error {
+            AppendError::Invalid(_) | AppendError::Taken { .. } => true,
+            AppendError::Conflict { .. }
+            | AppendError::Fenced { .. }
+            | AppendError::Unavailable(_)
+            | AppendError::Unknown(_) => false,
+        };
+        if refused_alone && *head == expected + count {
             *head = expected;
             return;
         }
@@ -106,8 +126,9 @@ impl ShardWriter {
     }
 
     fn addressed(&self, draft: PendingAppend, expected_head: u64) -> Append {
-        let PendingAppend { events, documents, index, timers, command } = draft;
-        Append { shard: self.shard, epoch: self.epoch, expected_head, events, documents, index, timers, command }
+        let PendingAppend { events, documents, index, claims, timers, command } = draft;
+        let (shard, epoch) = (self.shard, self.epoch);
+        Append { shard, epoch, expected_head, events, documents, index, claims, timers, command }
     }
 }
 

@@ -12,9 +12,9 @@ pub use views::MemoryViews;
 
 use super::bounds;
 use super::journal::{
-    Append, AppendError, CommandRecord, Context, Ownership, Progress, ShardId, StoredEvent, Timer, TimerWrite,
+    Append, AppendError, Claim, CommandRecord, Context, Ownership, Progress, ShardId, StoredEvent, Timer, TimerWrite,
 };
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -77,6 +77,9 @@ struct Inner {
     shards: HashMap<ShardId, Shard>,
     documents: Tables<bytes::Bytes>,
     index: Tables<Arc<str>>,
+    /// Held by appends that write look-up entries until all is written. Those with claims hold it alone: nobody takes an entry
+    /// between their look and their writes, and who finds an entry taken finds all that was written with it.
+    entries: RwLock<()>,
     commands: Commands,
     progress: Mutex<HashMap<(String, ShardId), Progress>>,
     paused: AtomicBool,
@@ -102,6 +105,7 @@ impl MemoryJournal {
             shards: all.map(empty).collect(),
             documents: Tables::default(),
             index: Tables::default(),
+            entries: RwLock::new(()),
             commands: Commands::default(),
             progress: Mutex::default(),
             paused: AtomicBool::new(false),
@@ -222,6 +226,12 @@ impl Inner {
             return Err(AppendError::Conflict { expected: append.expected_head, actual: state.head() });
         }
         self.injected_failure()?;
+        let alone = (!append.claims.is_empty()).then(|| self.entries.write());
+        let shared = (alone.is_none() && !append.index.is_empty()).then(|| self.entries.read());
+        let is_taken = |claim: &&Claim| self.index.get(claim.index, &claim.key).is_some();
+        if let Some(Claim { index, key, .. }) = append.claims.iter().find(is_taken) {
+            return Err(AppendError::Taken { index, key: Arc::clone(key) });
+        }
         state.events.extend(append.events);
         for write in append.timers {
             state.set_timer(write);
@@ -232,12 +242,16 @@ impl Inner {
         for write in append.index {
             self.index.write(write.index, write.key, write.value);
         }
+        for claim in append.claims {
+            self.index.write(claim.index, claim.key, Some(claim.value));
+        }
         if let Some(record) = append.command {
             self.commands.put(record);
         }
         let head = state.head();
         // Under the lock, so that a published head never goes back.
         shard.head.send_replace(head);
+        drop((alone, shared));
         Ok(head)
     }
 

@@ -241,6 +241,7 @@ mod tests {
             }],
             documents: vec![DocumentWrite { kind: "car", key: "car01".into(), body: Some(body.clone()) }],
             index: vec![IndexWrite { index: "numbers", key: text.as_str().into(), value: Some("car01".into()) }],
+            claims: Vec::new(),
             timers: vec![TimerWrite { entity: "car01".into(), name: "hold".into(), due_ms: Some(5) }],
             command: Some(CommandRecord { id: text.into(), answer: body, expires_ms: 100 }),
         }

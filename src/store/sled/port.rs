@@ -42,6 +42,10 @@ impl Core {
             let value = write.value.as_ref().map(|value| Bytes::copy_from_slice(value.as_bytes()));
             (keys::named(keys::INDEX, write.index, &write.key), value)
         });
+        let claims = append.claims.into_iter().map(|claim| {
+            let key = keys::named(keys::INDEX, claim.index, &claim.key);
+            (key, claim)
+        });
         let timers = append.timers.into_iter();
         let prepared = EncodedAppend {
             shard,
@@ -50,6 +54,7 @@ impl Core {
             envelopes,
             events: append.events,
             writes: documents.chain(index).collect(),
+            claims: claims.collect(),
             timers: timers.map(|t| TimerChange { entity: t.entity, name: t.name, due_ms: t.due_ms }).collect(),
             command: append.command,
         };

@@ -74,6 +74,7 @@ impl World {
             events: vec![event],
             documents: Vec::new(),
             index: Vec::new(),
+            claims: Vec::new(),
             timers: Vec::new(),
             command: None,
         };

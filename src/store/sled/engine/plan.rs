@@ -4,7 +4,7 @@
 use super::keys::{self, ShardCode};
 use super::state::{Change, MergeIterator, Range, State, StateError, Trees};
 use crate::store::frame;
-use crate::store::journal::{AppendError, CommandRecord, Ownership, StoredEvent};
+use crate::store::journal::{AppendError, Claim, CommandRecord, Ownership, StoredEvent};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 use std::ops::Bound;
@@ -30,6 +30,8 @@ pub(crate) struct EncodedAppend {
     /// The same events, not encoded, for the cache of recent ones.
     pub events: Vec<StoredEvent>,
     pub writes: Vec<(Vec<u8>, Option<Bytes>)>,
+    /// With the keys that they are stored under.
+    pub claims: Vec<(Vec<u8>, Claim)>,
     pub timers: Vec<TimerChange>,
     pub command: Option<CommandRecord>,
 }
@@ -122,6 +124,24 @@ pub(crate) struct ShardState {
 /// The shards after the last commit; owned by the committer.
 pub(crate) type ShardStates = HashMap<ShardCode, ShardState>;
 
+/// Which look-up entries there will be after the changes so far, as far as these change any. Only claims ask, so that only
+/// they pay for it: the changes since the last question are noted at the next one.
+#[derive(Default)]
+struct PlannedEntries {
+    exists: HashMap<Vec<u8>, bool>,
+    noted: usize,
+}
+
+impl PlannedEntries {
+    /// `None` when no change is to this key.
+    fn exists(&mut self, key: &[u8], changes: &[Change]) -> Option<bool> {
+        let new = changes.iter().skip(self.noted).filter(|change| change.key.first() == Some(&keys::INDEX));
+        self.exists.extend(new.map(|change| (change.key.clone(), change.value.is_some())));
+        self.noted = changes.len();
+        self.exists.get(key).copied()
+    }
+}
+
 struct NewEvents {
     first: u64,
     envelopes: Vec<Vec<u8>>,
@@ -151,6 +171,7 @@ pub(crate) struct Plan<'a> {
     events: HashMap<ShardCode, NewEvents>,
     timers: HashMap<Vec<u8>, Option<i64>>,
     commands: HashMap<Arc<str>, Option<CommandRecord>>,
+    entries: PlannedEntries,
     dirty_shards: HashSet<ShardCode>,
     answers: Vec<Completion>,
     checkpoints: Vec<SyncSender<CheckpointReply>>,
@@ -181,6 +202,7 @@ impl<'a> Plan<'a> {
             events: HashMap::new(),
             timers: HashMap::new(),
             commands: HashMap::new(),
+            entries: PlannedEntries::default(),
             dirty_shards: HashSet::new(),
             answers: Vec::new(),
             checkpoints: Vec::new(),
@@ -202,7 +224,7 @@ impl<'a> Plan<'a> {
     pub(crate) fn add(&mut self, job: Job) -> Result<(), StateError> {
         match job {
             Job::Append(append, reply, _) => {
-                let result = match self.check(&append) {
+                let result = match self.check(&append)? {
                     Ok(()) => Ok(self.append(append)?),
                     Err(refusal) => Err(refusal),
                 };
@@ -234,15 +256,30 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    fn check(&self, append: &EncodedAppend) -> Result<(), AppendError> {
+    /// Why the append is refused, if it is.
+    fn check(&mut self, append: &EncodedAppend) -> Result<Result<(), AppendError>, StateError> {
         let state = self.shards.get(&append.shard).copied().unwrap_or_default();
         if append.epoch != state.epoch {
-            return Err(AppendError::Fenced { current: state.epoch });
+            return Ok(Err(AppendError::Fenced { current: state.epoch }));
         }
         if append.expected_head != state.head {
-            return Err(AppendError::Conflict { expected: append.expected_head, actual: state.head });
+            return Ok(Err(AppendError::Conflict { expected: append.expected_head, actual: state.head }));
         }
-        Ok(())
+        for (key, claim) in &append.claims {
+            if self.is_taken(key)? {
+                // Answered after the commit, when also an entry that this commit puts is durable.
+                return Ok(Err(AppendError::Taken { index: claim.index, key: Arc::clone(&claim.key) }));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Whether there is a look-up entry, with the changes of this commit so far.
+    fn is_taken(&mut self, key: &[u8]) -> Result<bool, StateError> {
+        match self.entries.exists(key, &self.writes) {
+            Some(exists) => Ok(exists),
+            None => Ok(self.stored.get(key)?.is_some()),
+        }
     }
 
     fn append(&mut self, append: EncodedAppend) -> Result<u64, StateError> {
@@ -254,6 +291,9 @@ impl<'a> Plan<'a> {
             self.put_command(record)?;
         }
         self.writes.extend(append.writes.into_iter().map(Change::from));
+        for (key, claim) in append.claims {
+            self.put(key, Some(claim.value.as_bytes().to_vec()));
+        }
         let head = append.expected_head + append.envelopes.len() as u64;
         if !append.envelopes.is_empty() {
             let first = append.expected_head + 1;

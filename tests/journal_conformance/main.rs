@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod claims;
+
 use bytes::Bytes;
+use claims::*;
 use futures_util::future::join_all;
 use rentcar::store::journal::{
     Append, AppendError, Cause, CommandRecord, Context, DOCUMENT_BYTES_MAX, DocumentWrite, EVENT_BYTES_MAX, IndexWrite,
@@ -13,7 +16,9 @@ use rentcar::store::sled::{SledJournal, SledSettings};
 use std::sync::Arc;
 
 const CARS: Context = Context("cars");
-const SHARDS: [(Context, u16); 2] = [(CARS, 4), (Context("payment"), 2)];
+/// With a shard for each of many rivals.
+const CUSTOMERS: Context = Context("customers");
+const SHARDS: [(Context, u16); 3] = [(CARS, 4), (Context("payment"), 2), (CUSTOMERS, 64)];
 const SHARD: ShardId = ShardId { context: CARS, number: 1 };
 
 struct Fixture {
@@ -49,6 +54,7 @@ fn append(shard: ShardId, epoch: u64, expected_head: u64, texts: &[&str]) -> App
         events: texts.iter().map(|text| event(text)).collect(),
         documents: Vec::new(),
         index: Vec::new(),
+        claims: Vec::new(),
         timers: Vec::new(),
         command: None,
     }
@@ -71,6 +77,7 @@ fn full(epoch: u64, expected_head: u64, text: &'static str) -> Append {
             body: Some(Bytes::from_static(text.as_bytes())),
         }],
         index: vec![IndexWrite { index: "numbers", key: text.into(), value: Some("car01".into()) }],
+        claims: Vec::new(),
         timers: vec![timer(text, Some(50))],
         command: Some(record(text, text, 100)),
         ..append(SHARD, epoch, expected_head, &[text])
@@ -513,4 +520,11 @@ conformance!(
     progress_is_kept_per_subscription_and_shard,
     a_closed_journal_refuses_and_says_why,
     shard_counts_are_those_of_the_store,
+    a_claimed_entry_is_found,
+    a_claim_of_an_entry_that_exists_is_taken_and_writes_nothing,
+    an_entry_that_was_freed_can_be_claimed_again,
+    pipelined_claims_see_what_the_appends_before_them_did,
+    of_rivals_in_many_shards_one_wins_and_the_others_find_it,
+    a_stale_append_conflicts_or_is_fenced_whatever_is_taken,
+    claims_that_break_a_bound_are_invalid,
 );
