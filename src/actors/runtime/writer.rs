@@ -7,14 +7,17 @@ use crate::store::journal::{
     Ownership, ShardId, StoredEvent, TimerWrite,
 };
 use crate::trace;
-use parking_lot::{Mutex, MutexGuard};
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::RwLock;
+use tokio::sync::Notify;
 use tracing::Instrument as _;
 
 /// Everything that one decision changes; the writer adds shard, epoch and head.
+#[derive(Clone)]
 pub(super) struct PendingAppend {
     pub(super) events: Vec<StoredEvent>,
     pub(super) documents: Vec<DocumentWrite>,
@@ -27,19 +30,38 @@ pub(super) struct PendingAppend {
 /// Called at the first failure.
 pub(super) type OnFailure = Box<dyn Fn(&AppendError) + Send + Sync>;
 
+/// Where the next append goes.
+struct Positions {
+    head: u64,
+    /// How often positions were given back because a claimed entry was taken. Appends that were sent behind such a claim
+    /// conflict, and are sent again.
+    given_back: u64,
+    /// The claims that are not answered, by the order in which they were sent.
+    open_claims: BTreeSet<u64>,
+    sent: u64,
+}
+
 /// Appends to one shard under one epoch.
 pub(super) struct ShardWriter {
     journal: Arc<dyn Journal>,
     shard: ShardId,
     epoch: u64,
-    head: Mutex<u64>,
-    /// Held alone by an append with claims until it is answered, and by the others while they are sent: if the claimed entry is
-    /// taken, no append may have the positions after it, since the shard would have to acquire itself again for each such
-    /// refusal.
-    claiming: RwLock<()>,
+    positions: Mutex<Positions>,
+    /// Notified when a claim is answered, and at the first failure.
+    answered: Notify,
     failed: AtomicBool,
     on_failure: OnFailure,
     append_ms_max: u64,
+}
+
+/// An append on its way.
+struct Sent {
+    outcome: BoxFuture<'static, Result<u64, AppendError>>,
+    expected: u64,
+    given_back: u64,
+    order: u64,
+    /// What to send again if a claim before it turns out to be taken; `None` when there is no such claim.
+    again: Option<PendingAppend>,
 }
 
 impl ShardWriter {
@@ -50,8 +72,9 @@ impl ShardWriter {
         append_ms_max: u64,
         on_failure: OnFailure,
     ) -> Self {
-        let (epoch, head, claiming) = (owned.epoch, Mutex::new(owned.head), RwLock::new(()));
-        Self { journal, shard, epoch, head, claiming, failed: AtomicBool::new(false), on_failure, append_ms_max }
+        let positions = Positions { head: owned.head, given_back: 0, open_claims: BTreeSet::new(), sent: 0 };
+        let (epoch, positions, answered) = (owned.epoch, Mutex::new(positions), Notify::new());
+        Self { journal, shard, epoch, positions, answered, failed: AtomicBool::new(false), on_failure, append_ms_max }
     }
 
     pub(super) fn shard(&self) -> ShardId {
@@ -67,61 +90,97 @@ impl ShardWriter {
         if !self.failed.swap(true, Ordering::AcqRel) {
             (self.on_failure)(error);
         }
-    }
-
-    fn head(&self) -> MutexGuard<'_, u64> {
-        self.head.lock()
+        self.answered.notify_waiters();
     }
 
     /// Returns the position of the last event.
-    pub(super) async fn append(&self, draft: PendingAppend) -> Result<u64, AppendError> {
+    pub(super) async fn append(&self, mut draft: PendingAppend) -> Result<u64, AppendError> {
         check(&draft)?;
-        let count = draft.events.len() as u64;
-        let (shared, _alone) = if draft.claims.is_empty() {
-            (Some(self.claiming.read().await), None)
-        } else {
-            (None, Some(self.claiming.write().await))
-        };
+        let (count, claims) = (draft.events.len() as u64, !draft.claims.is_empty());
         let span = trace::span("journal: append");
-        let (sent, expected) = {
-            // The journal is called under the lock, so that appends have the order of their heads.
-            let mut head = self.head();
-            if self.has_failed() {
-                return Err(AppendError::Unavailable("the shard is being reloaded".to_owned()));
-            }
-            let expected = *head;
-            *head += count;
-            (span.in_scope(|| self.journal.append(self.addressed(draft, expected))), expected)
-        };
-        drop(shared);
         let limit = Duration::from_millis(self.append_ms_max);
-        let mut abandoned = Abandoned { writer: self, armed: true };
-        let outcome = tokio::time::timeout(limit, sent).instrument(span.clone()).await;
-        abandoned.armed = false;
-        let outcome = outcome.unwrap_or_else(|_| Err(AppendError::Unknown("no answer in time".to_owned())));
-        if let Err(error) = &outcome {
-            trace::failed(&span);
-            self.after_failed_append(error, expected, count);
+        loop {
+            let Sent { outcome, expected, given_back, order, again } = span.in_scope(|| self.send(draft))?;
+            let _open = claims.then_some(OpenClaim { writer: self, order });
+            let mut abandoned = Abandoned { writer: self, armed: true };
+            let outcome = tokio::time::timeout(limit, outcome).instrument(span.clone()).await;
+            abandoned.armed = false;
+            let outcome = outcome.unwrap_or_else(|_| Err(AppendError::Unknown("no answer in time".to_owned())));
+            match (&outcome, again) {
+                (Err(AppendError::Conflict { .. }), Some(again)) if self.was_given_back(given_back, order).await => {
+                    draft = again;
+                    continue;
+                }
+                (Err(error), _) => {
+                    trace::failed(&span);
+                    self.after_failed_append(error, expected, count);
+                }
+                (Ok(_), _) => {}
+            }
+            return outcome;
         }
-        outcome
     }
 
-    /// After an append that was refused by itself and was the last one, its positions are free again; any other failure fails
-    /// the writer.
+    fn send(&self, draft: PendingAppend) -> Result<Sent, AppendError> {
+        // The journal is called under the lock, so that appends have the order of their heads.
+        let mut positions = self.positions.lock();
+        if self.has_failed() {
+            return Err(AppendError::Unavailable("the shard is being reloaded".to_owned()));
+        }
+        let again = (!positions.open_claims.is_empty()).then(|| draft.clone());
+        let (expected, given_back, order) = (positions.head, positions.given_back, positions.sent);
+        positions.head += draft.events.len() as u64;
+        positions.sent += 1;
+        if !draft.claims.is_empty() {
+            positions.open_claims.insert(order);
+        }
+        let outcome = self.journal.append(self.addressed(draft, expected));
+        Ok(Sent { outcome, expected, given_back, order, again })
+    }
+
+    /// Waits until all claims that were sent before `order` are answered; returns whether one of them gave its positions
+    /// back.
+    async fn was_given_back(&self, before: u64, order: u64) -> bool {
+        loop {
+            let answered = self.answered.notified();
+            tokio::pin!(answered);
+            answered.as_mut().enable();
+            {
+                let positions = self.positions.lock();
+                if positions.given_back != before {
+                    return true;
+                }
+                if self.has_failed() || positions.open_claims.first().is_none_or(|first| *first >= order) {
+                    return false;
+                }
+            }
+            answered.await;
+        }
+    }
+
+    /// The positions of an append whose entry is taken are free again, and so are those of one that was refused as invalid,
+    /// if it was the last one; any other failure fails the writer.
     fn after_failed_append(&self, error: &AppendError, expected: u64, count: u64) {
-        let mut head = self.head();
-        let refused_alone = match error {
-            AppendError::Invalid(_) | AppendError::Taken { .. } => true,
-            AppendError::Conflict { .. }
+        let mut positions = self.positions.lock();
+        match error {
+            AppendError::Taken { .. } => {
+                if count > 0 {
+                    positions.head = expected;
+                    positions.given_back += 1;
+                }
+                return;
+            }
+            AppendError::Invalid(_) if positions.head == expected + count => {
+                positions.head = expected;
+                return;
+            }
+            AppendError::Invalid(_)
+            | AppendError::Conflict { .. }
             | AppendError::Fenced { .. }
             | AppendError::Unavailable(_)
-            | AppendError::Unknown(_) => false,
-        };
-        if refused_alone && *head == expected + count {
-            *head = expected;
-            return;
+            | AppendError::Unknown(_) => {}
         }
-        drop(head);
+        drop(positions);
         self.fail(error);
     }
 
@@ -129,6 +188,19 @@ impl ShardWriter {
         let PendingAppend { events, documents, index, claims, timers, command } = draft;
         let (shard, epoch) = (self.shard, self.epoch);
         Append { shard, epoch, expected_head, events, documents, index, claims, timers, command }
+    }
+}
+
+/// A claim on its way; those behind it may wait for its answer.
+struct OpenClaim<'a> {
+    writer: &'a ShardWriter,
+    order: u64,
+}
+
+impl Drop for OpenClaim<'_> {
+    fn drop(&mut self) {
+        self.writer.positions.lock().open_claims.remove(&self.order);
+        self.writer.answered.notify_waiters();
     }
 }
 
