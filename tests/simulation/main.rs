@@ -54,7 +54,7 @@ fn whatever_goes_wrong_the_service_keeps_its_promises() {
     // Past the capture of tests that pass, so that every log tells which seeds were tried.
     writeln!(std::io::stderr(), "simulation: {again}").unwrap();
     let (next, lived) = (AtomicU64::new(0), AtomicU64::new(0));
-    let (steps, reservations) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (steps, reservations, paid) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let wrong: Mutex<Vec<(u64, String)>> = Mutex::default();
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(8);
     std::thread::scope(|scope| {
@@ -71,6 +71,7 @@ fn whatever_goes_wrong_the_service_keeps_its_promises() {
                         Ok(outcome) => {
                             steps.fetch_add(outcome.steps, Ordering::Relaxed);
                             reservations.fetch_add(outcome.reservations, Ordering::Relaxed);
+                            paid.fetch_add(outcome.paid, Ordering::Relaxed);
                         }
                         Err(complaint) => wrong.lock().unwrap().push((seed, complaint)),
                     }
@@ -84,6 +85,8 @@ fn whatever_goes_wrong_the_service_keeps_its_promises() {
         steps.into_inner(),
         reservations.into_inner()
     );
+    // A service in which nobody can pay breaks no promise, and is of no use.
+    assert!(seeds == 0 || paid.into_inner() > 0, "nobody has paid");
     let mut wrong = wrong.into_inner().unwrap();
     wrong.sort();
     let told = |(seed, complaint): &(u64, String)| {

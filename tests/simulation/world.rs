@@ -3,7 +3,7 @@
 
 use super::customer::{Customer, Town};
 use super::faults::{FaultMode, FaultyJournal, SimClock, SimProvider};
-use super::model::{Model, NO_SHOW_GRACE_MS};
+use super::model::{Known, Memory, Model, NO_SHOW_GRACE_MS};
 use super::rng::{Fate, Rng};
 use super::trace::Trace;
 use rentcar::actors::api::{Caller, ServiceError};
@@ -47,6 +47,8 @@ pub struct Outcome {
     pub steps: u64,
     pub fingerprint: u64,
     pub reservations: u64,
+    /// Reservations that were acknowledged as paid.
+    pub paid: u64,
 }
 
 struct World {
@@ -92,7 +94,10 @@ pub fn live(seed: u64, aloud: bool) -> Result<Outcome, String> {
         trace.note("the service crashes");
     }
     let (steps, fingerprint) = trace.fingerprint();
-    Ok(Outcome { steps, fingerprint, reservations: world.town.reservations.load(Ordering::Relaxed) })
+    let was_paid =
+        |memory: &Memory| matches!(memory.known, Known::Confirmed | Known::PickedUp | Known::Returned | Known::NoShow);
+    let paid = u64::try_from(world.town.model.all().iter().filter(|memory| was_paid(memory)).count()).unwrap();
+    Ok(Outcome { steps, fingerprint, reservations: world.town.reservations.load(Ordering::Relaxed), paid })
 }
 
 impl World {
