@@ -31,7 +31,7 @@ fn reservation_events() -> impl Strategy<Value = reservation::Event> {
         (blocks(), 0..9_i64).prop_map(|(block_no, from)| E::Blocked { block_no, block: block(from, from + 1) }),
         blocks().prop_map(|block_no| E::Unblocked { block_no }),
         (subjects(), 0..9_i64, instants()).prop_map(|(subject, from, at)| {
-            E::Held { subject, period: days(from, from + 2), price: won(90_000), at, hold_until: at }
+            E::Held { subject, period: days(from, from + 2), price: won(90_000), at, hold_until: at, hold_slot: None }
         }),
         subjects().prop_map(|subject| E::Confirmed { subject, period: days(1, 2) }),
         (subjects(), instants()).prop_map(|(subject, at)| E::Expired { subject, at }),
@@ -152,7 +152,7 @@ proptest! {
             reservation::Command::Confirm { reservation_no: no.clone() },
             reservation::Command::Cancel { reservation_no: no.clone() },
             reservation::Command::Complete { reservation_no: no },
-            reservation::Command::Reserve { subject: subject("r9"), period: days(5, 6), day_counting: reservation::DayCounting::CalendarDays(1) },
+            reservation::Command::Reserve { subject: subject("r9"), period: days(5, 6), day_counting: reservation::DayCounting::CalendarDays(1), hold_slot: None },
         ] {
             let first = reservation::decide(&state, &command, &terms, now);
             prop_assert_eq!(reservation::decide(&state, &command, &terms, now), first);
@@ -249,7 +249,12 @@ fn the_fullest_calendar_of_the_longest_numbers_fits_into_its_document() {
         let reservation_no = subject.reservation_no.clone();
         state = tell(
             state,
-            &Command::Reserve { subject, period: days(from, from + 1), day_counting: reservation::DayCounting::Hours },
+            &Command::Reserve {
+                subject,
+                period: days(from, from + 1),
+                day_counting: reservation::DayCounting::Hours,
+                hold_slot: None,
+            },
         );
         state = tell(state, &Command::Confirm { reservation_no: reservation_no.clone() });
         if number < CLOSED_KEPT_MAX {

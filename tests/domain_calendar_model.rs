@@ -132,7 +132,12 @@ impl Run {
             Step::Reserve { from, hours } => {
                 let name = format!("r{}", self.names.len());
                 let period = Period::new(hour(from), hour(from + hours)).unwrap();
-                let command = Command::Reserve { subject: subject(&name), period, day_counting: DayCounting::Hours };
+                let command = Command::Reserve {
+                    subject: subject(&name),
+                    period,
+                    day_counting: DayCounting::Hours,
+                    hold_slot: None,
+                };
                 self.take(name, from, hours, Taken::Held, &command);
             }
             Step::Block { from, hours } => {

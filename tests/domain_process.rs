@@ -196,6 +196,7 @@ fn scenes() -> Vec<Scene> {
                             price: won(PRICE),
                             made_at: at(-1_000),
                             status,
+                            hold_slot: None,
                         });
                         let payment = paid.clone().map(|status| Payment {
                             subject: subject("r1"),

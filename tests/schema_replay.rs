@@ -11,6 +11,7 @@ use domain_support::world::{CARS, Keeper, Logged, POLICIES, Step, World};
 use domain_support::{START_MS, at, reservation_no, subject, won};
 use proptest::prelude::*;
 use rentcar::domain::customer::{self, DataKey};
+use rentcar::domain::reservation::Status;
 
 use rentcar::domain::{payment, rental, reservation};
 use rentcar::store::codec::CodecError;
@@ -135,7 +136,7 @@ fn timer(entity: &str, name: &str, set: bool) -> TimerWrite {
     TimerWrite { entity: entity.into(), name: name.into(), due_ms: set.then_some(START_MS) }
 }
 
-/// What the actors write beside a calendar: its reservations, their serials, their timers.
+/// What the actors write beside a calendar: its reservations, their serials, numbers and places, their timers.
 fn beside_calendar(world: &World, car_no: &str) -> Beside {
     let mut beside = Beside::default();
     for (no, booking) in world.bookings.iter().filter(|(_, booking)| booking.subject.car_no.as_str() == car_no) {
@@ -145,6 +146,13 @@ fn beside_calendar(world: &World, car_no: &str) -> Beside {
         beside.documents.push(DocumentWrite { kind, key: Arc::clone(&key), body });
         let serial = schema::serial_key(booking.subject.serial).into();
         beside.index.push(IndexWrite { index: schema::SERIAL_INDEX, key: serial, value: Some(Arc::clone(&key)) });
+        let value = Some(car_no.into());
+        beside.index.push(IndexWrite { index: schema::RESERVATION_INDEX, key: Arc::clone(&key), value });
+        if let (Status::PaymentPending { .. }, Some(slot)) = (booking.status, booking.hold_slot) {
+            let place = schema::hold_slot_key(&booking.subject.customer_no, slot).into();
+            let value = Some(Arc::clone(&key));
+            beside.index.push(IndexWrite { index: schema::HOLD_SLOT_INDEX, key: place, value });
+        }
         beside.timers.push(timer(car_no, &key, booking.deadline(&world.terms).is_some()));
     }
     beside
@@ -338,6 +346,21 @@ async fn a_reservation_with_another_document_or_serial_is_found() {
     let write = IndexWrite { index: schema::SERIAL_INDEX, key: schema::serial_key(1).into(), value: None };
     stored.tamper(Beside { index: vec![write], ..Beside::default() }).await;
     stored.check_broken(&["serials_lead_to_reservations"]).await;
+}
+
+#[tokio::test]
+async fn a_number_or_a_place_that_is_not_claimed_or_claimed_by_another_is_found() {
+    let world = story();
+    let held = world.bookings.values().find(|one| matches!(one.status, Status::PaymentPending { .. })).unwrap();
+    let place = schema::hold_slot_key(&held.subject.customer_no, held.hold_slot.unwrap());
+    for (index, key) in [(schema::RESERVATION_INDEX, "r001"), (schema::HOLD_SLOT_INDEX, place.as_str())] {
+        for value in [None, Some("another".into())] {
+            let mut stored = store(&story()).await;
+            let write = IndexWrite { index, key: key.into(), value };
+            stored.tamper(Beside { index: vec![write], ..Beside::default() }).await;
+            stored.check_broken(&["claims_are_kept"]).await;
+        }
+    }
 }
 
 #[tokio::test]

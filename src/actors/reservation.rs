@@ -5,7 +5,7 @@ use crate::domain::ids::ReservationNo;
 use crate::domain::reservation::{self as calendar, Booking, Command, Event, Rejection, State, Terms};
 use crate::domain::time::Timestamp;
 use crate::store::codec::{self, CodecError};
-use crate::store::journal::{Context, DocumentWrite, IndexWrite, TimerWrite};
+use crate::store::journal::{Claim, Context, DocumentWrite, IndexWrite, TimerWrite};
 use crate::store::schema::{self, ReservationDocument};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -85,18 +85,47 @@ impl Entity for Calendars {
                 key: Arc::clone(&no),
                 body,
             });
-            if let Event::Held { subject, .. } = event {
-                derived.index.push(IndexWrite {
-                    index: schema::SERIAL_INDEX,
-                    key: schema::serial_key(subject.serial).into(),
-                    value: Some(Arc::clone(&no)),
-                });
+            let slot = booking.hold_slot.map(|slot| schema::hold_slot_key(&booking.subject.customer_no, slot).into());
+            match event {
+                Event::Held { subject, .. } => {
+                    derived.index.push(IndexWrite {
+                        index: schema::SERIAL_INDEX,
+                        key: schema::serial_key(subject.serial).into(),
+                        value: Some(Arc::clone(&no)),
+                    });
+                    derived.claims.push(Claim {
+                        index: schema::RESERVATION_INDEX,
+                        key: Arc::clone(&no),
+                        value: subject.car_no.as_str().into(),
+                    });
+                    let claim = |key| Claim { index: schema::HOLD_SLOT_INDEX, key, value: Arc::clone(&no) };
+                    derived.claims.extend(slot.map(claim));
+                }
+                Event::Confirmed { .. } | Event::Expired { .. } | Event::Cancelled { .. } => {
+                    let free = |key| IndexWrite { index: schema::HOLD_SLOT_INDEX, key, value: None };
+                    derived.index.extend(slot.map(free));
+                }
+                Event::CarUpserted(_)
+                | Event::Retired
+                | Event::Blocked { .. }
+                | Event::Unblocked { .. }
+                | Event::PickedUp { .. }
+                | Event::Completed { .. }
+                | Event::NoShow { .. } => {}
             }
             // One timer per reservation, named by its number: it ends the hold, and later completes a no-show.
             let due_ms = booking.deadline(&self.terms).map(Timestamp::as_millis);
             derived.timers.push(TimerWrite { entity: key.into(), name: no, due_ms });
         }
         derived
+    }
+
+    fn taken(&self, _command: &Command, index: &'static str) -> Option<Rejection> {
+        match index {
+            schema::RESERVATION_INDEX => Some(Rejection::ReservationNoTaken),
+            schema::HOLD_SLOT_INDEX => Some(Rejection::HoldSlotTaken),
+            _ => None,
+        }
     }
 
     fn encode_event(&self, event: &Event) -> Result<(Arc<str>, Bytes), CodecError> {

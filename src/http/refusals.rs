@@ -91,6 +91,7 @@ const fn reservation_status(rejection: &reservation::Rejection) -> StatusCode {
         | R::ReservationNoTaken
         | R::ReservationClosed
         | R::ReservationNotPaid
+        | R::HoldSlotTaken
         | R::HoldStillRunning
         | R::AlreadyPickedUp
         | R::CarIsOut

@@ -1,7 +1,7 @@
 //! A customer who makes one request after the other, remembers every answer and reports an impossible one.
 
 use super::faults::SimClock;
-use super::model::{Known, Memory, Model, Tried};
+use super::model::{HOLDS_MAX, Known, Memory, Model, Tried};
 use super::rng::Rng;
 use super::trace::Trace;
 use rentcar::actors::api::{Caller, PaymentMeans, ReservationView, ReserveRequest, ServiceError};
@@ -138,7 +138,11 @@ impl Customer {
             memory.over_at_ms = over_at_ms.or(memory.over_at_ms);
         });
         match known {
-            Known::Held | Known::Confirmed | Known::PickedUp => self.town.model.nobody_else_has_it(at, self.now_ms()),
+            Known::Held => {
+                self.town.model.holds_no_more_than(HOLDS_MAX, at, self.now_ms())?;
+                self.town.model.nobody_else_has_it(at, self.now_ms())
+            }
+            Known::Confirmed | Known::PickedUp => self.town.model.nobody_else_has_it(at, self.now_ms()),
             Known::Nothing | Known::Refused | Known::Returned | Known::Cancelled | Known::NoShow => Ok(()),
         }
     }
@@ -181,6 +185,11 @@ impl Customer {
                 self.note("is refused a car");
                 self.town.model.change(at, |memory| memory.known = Known::Refused);
                 self.town.model.somebody_may_have_had_it(at, since_ms)
+            }
+            Err(ServiceError::TooManyUnpaidHolds { max }) => {
+                self.note("is refused another hold");
+                self.town.model.change(at, |memory| memory.known = Known::Refused);
+                self.town.model.may_hold_as_many(at, max, since_ms)
             }
             // The hold ended while its payment was under way.
             Err(ServiceError::Reservation(Rejection::ReservationClosed)) => {

@@ -8,6 +8,8 @@ use std::sync::Mutex;
 
 /// How long after the end of its period a reservation whose car nobody came for is a no-show.
 pub const NO_SHOW_GRACE_MS: i64 = 5_000;
+/// How many cars a customer may hold without paying.
+pub const HOLDS_MAX: usize = 2;
 
 /// What was acknowledged last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +139,31 @@ impl Model {
         let overlaps = |other: &Memory| other.car_no == mine.car_no && other.period.overlaps(&mine.period);
         let double = memories.iter().find(|other| other.no != mine.no && overlaps(other) && other.has_its_car(now_ms));
         double.map_or(Ok(()), |other| Err(format!("two have one car: {mine:?} and {other:?}")))
+    }
+
+    /// A hold was refused because the customer has `max` unpaid ones: as many may be held since `since_ms`.
+    pub fn may_hold_as_many(&self, at: usize, max: usize, since_ms: i64) -> Result<(), String> {
+        let memories = self.0.lock().unwrap();
+        let mine = &memories[at];
+        let may = |other: &&Memory| {
+            let unpaid = matches!(other.known, Known::Nothing | Known::Held);
+            other.no != mine.no && other.customer_no == mine.customer_no && unpaid && !other.is_over(since_ms)
+        };
+        let count = memories.iter().filter(may).count();
+        if count >= max { Ok(()) } else { Err(format!("refused with {count} unpaid holds at most: {mine:?}")) }
+    }
+
+    /// A hold was acknowledged: its customer certainly holds no more than `max` unpaid.
+    pub fn holds_no_more_than(&self, max: usize, at: usize, now_ms: i64) -> Result<(), String> {
+        let memories = self.0.lock().unwrap();
+        let mine = &memories[at];
+        let holds = |other: &&Memory| {
+            let Tried { pay, cancel, .. } = other.tried;
+            let runs = other.hold_until_ms.is_some_and(|until| now_ms < until);
+            other.customer_no == mine.customer_no && other.known == Known::Held && runs && !pay && !cancel
+        };
+        let count = memories.iter().filter(holds).count();
+        if count <= max { Ok(()) } else { Err(format!("{count} unpaid holds with {mine:?}")) }
     }
 
     /// A reservation was refused because the car is taken: somebody may have had it since `since_ms`.

@@ -3,7 +3,7 @@
 
 use super::customer::{Customer, Town};
 use super::faults::{FaultMode, FaultyJournal, SimClock, SimProvider};
-use super::model::{Known, Memory, Model, NO_SHOW_GRACE_MS};
+use super::model::{HOLDS_MAX, Known, Memory, Model, NO_SHOW_GRACE_MS};
 use super::rng::{Fate, Rng};
 use super::trace::Trace;
 use rentcar::actors::api::{Caller, ServiceError};
@@ -172,7 +172,7 @@ impl World {
             payment_wait: Duration::from_millis(2_500),
             view_freshness_wait: Duration::from_millis(250),
             read_queue_wait: Duration::from_secs(1),
-            unpaid_holds_max: 0,
+            unpaid_holds_max: HOLDS_MAX,
         };
         let settings = AppSettings {
             service,
@@ -284,6 +284,9 @@ impl World {
             if ends_within(quiet_ms, &view.booking, now_ms) {
                 return Err(format!("the end of {} is still to come", memory.no));
             }
+            if is_late_no_show(&view.booking, now_ms) {
+                return Err(format!("nobody came for {}, and it is open", memory.no));
+            }
             money_is_right(&view.booking, view.payment.as_ref(), moved)?;
             rental_is_right(&view.booking, view.rental.as_ref())?;
             if view
@@ -348,6 +351,12 @@ fn ends_within(quiet_ms: i64, booking: &Booking, now_ms: i64) -> bool {
     let end_ms = booking.period.to().as_millis();
     matches!(booking.status, Status::Confirmed { .. })
         && [end_ms, end_ms + NO_SHOW_GRACE_MS].iter().any(|end_ms| (now_ms..now_ms + quiet_ms).contains(end_ms))
+}
+
+/// Whether a booking should have been closed as a no-show.
+fn is_late_no_show(booking: &Booking, now_ms: i64) -> bool {
+    matches!(booking.status, Status::Confirmed { picked_up_at: None })
+        && booking.period.to().as_millis() + NO_SHOW_GRACE_MS < now_ms
 }
 
 fn money_is_right(booking: &Booking, paid: Option<&payment::Payment>, moved: (u64, u64)) -> Result<(), String> {

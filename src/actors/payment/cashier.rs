@@ -16,6 +16,7 @@ use crate::actors::runtime::{Ask, Backoff, ContextHandle, HandlerError, TimerHan
 use crate::domain::ids::PaymentNo;
 use crate::domain::money::Money;
 use crate::domain::payment::{Cancelled, Command, Outstanding, Payment, Rejection, Status};
+use crate::domain::process::{Action, Known, payment_due};
 use crate::providers::{Charge, ChargeLookup, ChargeOutcome, PaymentProvider, ProviderError, Refund};
 use crate::store::journal::{Journal, Timer};
 use crate::store::schema;
@@ -386,7 +387,8 @@ impl Cashier {
         }
         let payment = self.committed(payment_no).await.map_err(retry)?;
         let Some(payment) = payment else { return Ok(()) };
-        let Some(outstanding) = payment.outstanding() else { return Ok(()) };
+        let known = Known::nothing_of(&payment.subject).with_payment(Some(&payment));
+        let Some(Action::Provider(outstanding)) = payment_due(&known, self.deferred.now()) else { return Ok(()) };
         let deadline = Instant::now() + self.call_timeout;
         let permit =
             self.bulkhead.acquire(Lane::Background, deadline).await.map_err(|_| retry("the provider is guarded"))?;

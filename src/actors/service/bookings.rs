@@ -13,45 +13,26 @@ use crate::domain::payment::{self, Outstanding, Payment};
 use crate::domain::process::{Action, Known, RentalStanding, Target};
 use crate::domain::rental::{self, Rental};
 use crate::domain::reservation::{Booking, Command, Rejection, Status};
-use parking_lot::Mutex;
-use std::collections::HashMap;
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a number stays locked, and a customer's claim counts, when it is not known whether they were used, in
-/// milliseconds.
+/// How long a customer's hold counts as being made when it is not known whether it was, in milliseconds.
 const UNKNOWN_KEPT_MS: u64 = 10_000;
 
-/// One caller at a time looks up and uses a number that callers chose: two cars are two calendars, and neither sees
-/// that the other has just used the number.
-#[derive(Default)]
-pub(super) struct NumberLocks(Mutex<HashMap<ReservationNo, Weak<tokio::sync::Mutex<()>>>>);
-
-impl NumberLocks {
-    async fn lock(&self, no: &ReservationNo) -> tokio::sync::OwnedMutexGuard<()> {
-        let lock = {
-            let mut locks = self.0.lock();
-            if let Some(lock) = locks.get(no).and_then(Weak::upgrade) {
-                lock
-            } else {
-                // Every lock in use belongs to a request under way, so the bound on those bounds the map.
-                locks.retain(|_, lock| lock.strong_count() > 0);
-                let lock = Arc::new(tokio::sync::Mutex::new(()));
-                locks.insert(no.clone(), Arc::downgrade(&lock));
-                lock
-            }
-        };
-        lock.lock_owned().await
-    }
-}
-
-/// Keeps a lock or a claim for a while when it is not known whether the command was carried out.
+/// Keeps something for a while when it is not known whether the command was carried out.
 fn keep_until_known<T: Send + 'static>(kept: T) {
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_millis(UNKNOWN_KEPT_MS)).await;
         drop(kept);
     });
+}
+
+/// A reservation that exists, if it is the one that is asked for.
+fn same_as_asked(known: Booking, request: &ReserveRequest) -> Result<Booking> {
+    let same = known.subject.car_no == request.car_no
+        && known.subject.customer_no == request.customer_no
+        && known.period == request.period;
+    if same { Ok(known) } else { Err(Rejection::ReservationNoTaken.into()) }
 }
 
 impl Service {
@@ -81,22 +62,21 @@ impl Service {
 
     /// Holds a car under a number that the caller chose; the same reservation again is the one that exists.
     async fn hold_under(&self, caller: &Caller, no: ReservationNo, request: &ReserveRequest) -> Result<Booking> {
-        let lock = self.numbers.lock(&no).await;
         if let Some(known) = self.booking(&no).await? {
-            let same = known.subject.car_no == request.car_no
-                && known.subject.customer_no == request.customer_no
-                && known.period == request.period;
-            return if same { Ok(known) } else { Err(Rejection::ReservationNoTaken.into()) };
+            return same_as_asked(known, request);
         }
-        let held = self.hold(caller, no, request).await;
-        if matches!(held, Err(ServiceError::Unknown)) {
-            keep_until_known(lock);
+        match self.hold(caller, no.clone(), request).await {
+            // Another calendar was faster. What it has stored can be read.
+            Err(ServiceError::Reservation(Rejection::ReservationNoTaken)) => {
+                let known = self.booking(&no).await?.ok_or(Rejection::ReservationNoTaken)?;
+                same_as_asked(known, request)
+            }
+            held => held,
         }
-        held
     }
 
     async fn hold(&self, caller: &Caller, reservation_no: ReservationNo, request: &ReserveRequest) -> Result<Booking> {
-        let claim = self.may_hold(&request.customer_no).await?;
+        let pending = self.pending_holds.begin(&request.customer_no);
         self.may_book(&request.customer_no).await?;
         let subject = BookingRef {
             reservation_no,
@@ -104,13 +84,27 @@ impl Service {
             customer_no: request.customer_no.clone(),
             car_no: request.car_no.clone(),
         };
-        let command = Command::Reserve { subject, period: request.period, day_counting: request.day_counting };
-        let no = request.car_no.as_str();
-        let reply = ask(&self.parts.calendars, no, command, self.external_ask(caller, "reserve", no)).await;
-        if matches!(reply, Err(ServiceError::Unknown)) {
-            keep_until_known(claim);
+        let mut slots = self.hold_slots(&request.customer_no);
+        loop {
+            let command = Command::Reserve {
+                subject: subject.clone(),
+                period: request.period,
+                day_counting: request.day_counting,
+                hold_slot: slots.next_free(&*self.parts.journal).await?,
+            };
+            let no = request.car_no.as_str();
+            let reply = ask(&self.parts.calendars, no, command, self.external_ask(caller, "reserve", no)).await;
+            match reply {
+                // Another hold of the customer was faster.
+                Err(ServiceError::Reservation(Rejection::HoldSlotTaken)) => {}
+                Err(ServiceError::Unknown) => {
+                    keep_until_known(pending);
+                    return Err(ServiceError::Unknown);
+                }
+                Err(error) => return Err(error),
+                Ok(reply) => return Ok(reply.booking.ok_or(Rejection::ReservationNotFound)?),
+            }
         }
-        Ok(reply?.booking.ok_or(Rejection::ReservationNotFound)?)
     }
 
     /// Pays a reservation that is held.

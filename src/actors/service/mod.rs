@@ -31,7 +31,6 @@ use crate::domain::process::{self, Action, Known, Target};
 use crate::domain::reservation::Terms;
 use crate::domain::time::Timestamp;
 use crate::store::journal::{CommandRecord, Journal, ReadError};
-use bookings::NumberLocks;
 use read_limiter::ReadLimiter;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -94,7 +93,6 @@ pub struct Service {
     parts: Dependencies,
     settings: ServiceSettings,
     serials: AtomicU64,
-    numbers: NumberLocks,
     pending_holds: Arc<PendingHolds>,
     read_limiter: ReadLimiter,
     /// The one backup that may be under way.
@@ -106,10 +104,10 @@ impl Service {
     /// A service that has no system yet: see [`Service::attach`].
     pub fn new(parts: Dependencies, settings: ServiceSettings) -> Arc<Service> {
         let serials = AtomicU64::new(parts.last_serial);
-        let (numbers, pending_holds) = (NumberLocks::default(), Arc::default());
+        let pending_holds = Arc::default();
         let read_limiter = ReadLimiter::new(settings.read_queue_wait);
         let (backup, system) = (Arc::new(Semaphore::new(1)), OnceLock::new());
-        Arc::new(Service { parts, settings, serials, numbers, pending_holds, read_limiter, backup, system })
+        Arc::new(Service { parts, settings, serials, pending_holds, read_limiter, backup, system })
     }
 
     /// Sets the system that runs the service, which health and the fault injection need.

@@ -1,107 +1,77 @@
-//! How many cars one customer may hold without paying. Counted in the read models, plus the holds that are being made
-//! or were made in the last one to two seconds. While the read models lag further behind, a customer may get a few
-//! more.
+//! How many cars one customer may hold without paying: as many as there are places, each of which one hold can claim in the
+//! append that makes it. Also which holds are being made, for whoever has to wait until there are none.
 
 use super::{Result, Service};
 use crate::actors::api::ServiceError;
 use crate::domain::ids::CustomerNo;
-use parking_lot::{Mutex, MutexGuard};
+use crate::store::journal::Journal;
+use crate::store::schema::{HOLD_SLOT_INDEX, hold_slot_key};
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-/// A hold is counted here for at least this long after it was made, so that the read models can lag by as much.
-const RECENT: Duration = Duration::from_secs(1);
+/// A customer's places for unpaid holds, the first free one first. After a lower limit was set, holds in the places above it
+/// stay, and count no more.
+pub(super) struct HoldSlots {
+    /// Nobody without a limit.
+    limited: Option<CustomerNo>,
+    max: u32,
+    next: u32,
+}
 
-#[derive(Default)]
-struct Counts(HashMap<CustomerNo, usize>);
-
-impl Counts {
-    fn of(&self, customer_no: &CustomerNo) -> usize {
-        self.0.get(customer_no).copied().unwrap_or(0)
-    }
-
-    fn add(&mut self, customer_no: &CustomerNo) -> usize {
-        let count = self.0.entry(customer_no.clone()).or_default();
-        *count += 1;
-        *count
-    }
-
-    fn take_away(&mut self, customer_no: &CustomerNo) {
-        if let Some(count) = self.0.get_mut(customer_no) {
-            *count -= 1;
-            if *count == 0 {
-                self.0.remove(customer_no);
+impl HoldSlots {
+    /// A place that is free as far as is stored; `None` where there is no limit.
+    ///
+    /// # Errors
+    /// `TooManyUnpaidHolds`, or when it cannot be read.
+    pub(super) async fn next_free(&mut self, journal: &dyn Journal) -> Result<Option<u32>> {
+        let Some(customer_no) = &self.limited else { return Ok(None) };
+        while self.next < self.max {
+            let slot = self.next;
+            self.next += 1;
+            if journal.lookup(HOLD_SLOT_INDEX, &hold_slot_key(customer_no, slot)).await?.is_none() {
+                return Ok(Some(slot));
             }
         }
+        Err(ServiceError::TooManyUnpaidHolds { max: usize::try_from(self.max).unwrap_or(usize::MAX) })
     }
 }
 
-/// The holds that are being made, and those that were made recently, whatever came of them. Bounded by the requests
-/// under way and those of the last two seconds.
-#[derive(Default)]
-struct HoldCounts {
-    pending_holds: Counts,
-    /// Those since `since`, and those in the second before.
-    made: [Counts; 2],
-    since: Option<Instant>,
-}
-
-impl HoldCounts {
-    /// Drops the counts that are too old.
-    fn rotate(&mut self) {
-        let now = Instant::now();
-        let elapsed = self.since.map_or(Duration::MAX, |since| now - since);
-        if elapsed < RECENT {
-            return;
-        }
-        let [last, _] = std::mem::take(&mut self.made);
-        if elapsed < RECENT * 2 {
-            self.made[1] = last;
-        }
-        self.since = Some(now);
+impl Service {
+    /// The places of a customer. Anonymous bookings have no limit.
+    pub(super) fn hold_slots(&self, customer_no: &CustomerNo) -> HoldSlots {
+        let max = u32::try_from(self.settings.unpaid_holds_max).unwrap_or(u32::MAX);
+        let is_limited = max > 0 && *customer_no != CustomerNo::anonymous();
+        HoldSlots { limited: is_limited.then(|| customer_no.clone()), max, next: 0 }
     }
 }
 
+/// The holds that are being made, by customer. Bounded by the requests under way.
 #[derive(Default)]
 pub(super) struct PendingHolds {
-    known: Mutex<HoldCounts>,
+    counts: Mutex<HashMap<CustomerNo, usize>>,
     ended: Notify,
 }
 
-/// A hold that is being made, until it is dropped; from then on it counts as made recently.
+/// A hold that is being made, until it is dropped.
 pub(super) struct PendingHold {
     pending_holds: Arc<PendingHolds>,
     customer_no: CustomerNo,
-    /// How many are being made for the customer, with this one.
-    count: usize,
-    /// How many were made for the customer recently, which may be missing in the read models.
-    recent: usize,
 }
 
 impl PendingHolds {
-    fn lock(&self) -> MutexGuard<'_, HoldCounts> {
-        let mut known = self.known.lock();
-        known.rotate();
-        known
+    pub(super) fn begin(self: &Arc<Self>, customer_no: &CustomerNo) -> PendingHold {
+        *self.counts.lock().entry(customer_no.clone()).or_default() += 1;
+        PendingHold { pending_holds: Arc::clone(self), customer_no: customer_no.clone() }
     }
 
-    fn claim(self: &Arc<Self>, customer_no: &CustomerNo) -> PendingHold {
-        let mut known = self.lock();
-        let recent = known.made.iter().map(|made| made.of(customer_no)).sum();
-        let count = known.pending_holds.add(customer_no);
-        PendingHold { pending_holds: Arc::clone(self), customer_no: customer_no.clone(), count, recent }
-    }
-}
-
-impl PendingHolds {
     /// Waits until no hold is being made for a customer, at most until `deadline`; returns whether that is so.
     pub(super) async fn none_of(&self, customer_no: &CustomerNo, deadline: Instant) -> bool {
         loop {
             let ended = self.ended.notified();
-            if self.lock().pending_holds.of(customer_no) == 0 {
+            if !self.counts.lock().contains_key(customer_no) {
                 return true;
             }
             if timeout_at(deadline, ended).await.is_err() {
@@ -113,61 +83,33 @@ impl PendingHolds {
 
 impl Drop for PendingHold {
     fn drop(&mut self) {
-        let mut known = self.pending_holds.lock();
-        known.pending_holds.take_away(&self.customer_no);
-        known.made[0].add(&self.customer_no);
-        drop(known);
-        self.pending_holds.ended.notify_waiters();
-    }
-}
-
-impl Service {
-    /// Permission to hold one car more, counted as long as the claim lives. Anonymous bookings have no bound.
-    ///
-    /// # Errors
-    /// `TooManyUnpaidHolds`.
-    pub(super) async fn may_hold(&self, customer_no: &CustomerNo) -> Result<Option<PendingHold>> {
-        let max = self.settings.unpaid_holds_max;
-        if *customer_no == CustomerNo::anonymous() {
-            return Ok(None);
-        }
-        let claim = self.pending_holds.claim(customer_no);
-        if max == 0 {
-            return Ok(Some(claim));
-        }
-        let count = || self.parts.views.unpaid(customer_no, max) + claim.count;
-        if count() + claim.recent > max {
-            self.parts.views.catch_up(self.settings.view_freshness_wait).await;
-            if count() > max {
-                return Err(ServiceError::TooManyUnpaidHolds { max });
+        let mut counts = self.pending_holds.counts.lock();
+        if let Some(count) = counts.get_mut(&self.customer_no) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.customer_no);
             }
         }
-        Ok(Some(claim))
+        drop(counts);
+        self.pending_holds.ended.notify_waiters();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[tokio::test(start_paused = true)]
-    async fn claims_are_counted_by_customer_while_they_live_and_for_a_while_after() {
+    async fn holds_that_are_being_made_are_waited_for() {
         let (pending_holds, no) = (Arc::<PendingHolds>::default(), |text| CustomerNo::parse(text).unwrap());
-        // Each check is a claim too, and counts as made recently.
-        let look = |text| {
-            let claim = pending_holds.claim(&no(text));
-            (claim.count, claim.recent)
-        };
-        let first = pending_holds.claim(&no("a"));
-        assert_eq!((look("a"), look("b")), ((2, 0), (1, 0)));
+        let soon = || Instant::now() + Duration::from_secs(1);
+        let (first, second) = (pending_holds.begin(&no("a")), pending_holds.begin(&no("a")));
+        assert!(pending_holds.none_of(&no("b"), soon()).await);
         drop(first);
-        assert_eq!((look("a"), look("b")), ((1, 2), (1, 1)));
-        tokio::time::advance(RECENT).await;
-        assert_eq!([look("a"), look("a")], [(1, 3), (1, 4)], "of this second and of the one before");
-        tokio::time::advance(RECENT).await;
-        assert_eq!(look("a"), (1, 2));
-        tokio::time::advance(RECENT * 2).await;
-        let known = pending_holds.lock();
-        assert!(known.pending_holds.0.is_empty() && known.made.iter().all(|made| made.0.is_empty()), "nothing is left");
+        assert!(!pending_holds.none_of(&no("a"), soon()).await);
+        let a = no("a");
+        let (waited, ()) = tokio::join!(pending_holds.none_of(&a, soon()), async { drop(second) });
+        assert!(waited && pending_holds.counts.lock().is_empty(), "nothing is left");
     }
 }

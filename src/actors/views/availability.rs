@@ -244,7 +244,7 @@ mod tests {
 
     fn held(serial: u64, from: i64, to: i64) -> Event {
         let (period, price, at, hold_until) = (period(from, to), Money::zero(Currency::KRW), time(0), time(1));
-        Event::Held { subject: subject(serial), period, price, at, hold_until }
+        Event::Held { subject: subject(serial), period, price, at, hold_until, hold_slot: None }
     }
 
     fn slot(events: &[Event]) -> Availability {

@@ -8,13 +8,12 @@ pub mod rebuild;
 mod rows;
 mod search;
 mod serials;
-mod unpaid;
 
 pub use search::FreeCar;
 pub use serials::List;
 
 use super::runtime::{HandlerError, Subscriber};
-use crate::domain::ids::{CarNo, CustomerNo};
+use crate::domain::ids::CarNo;
 use crate::store::journal::{CommittedEvent, Context, Journal, ReadError, ShardId};
 use crate::store::schema;
 use crate::store::view_store::{RowWrite, Scan, ViewStore};
@@ -29,7 +28,6 @@ use std::time::Duration;
 use tokio::sync::{Notify, broadcast};
 use tokio::task::yield_now;
 use tokio::time::Instant;
-use unpaid::UnpaidHolds;
 
 /// The name of the context that keeps the read models; it has no shards of its own.
 pub const VIEWS: Context = Context("views");
@@ -51,7 +49,6 @@ pub struct Views {
     /// Notified when a reader waits for the rows.
     urgent: Notify,
     updates: broadcast::Sender<FeedUpdate>,
-    unpaid: UnpaidHolds,
 }
 
 impl Views {
@@ -78,9 +75,8 @@ impl Views {
             let row = RowWrite { table: rows::LAYOUT, key: Vec::new(), value: Some(vec![rows::LAYOUT_NUMBER]) };
             store.apply(ShardId { context: FOLLOWED[0], number: 0 }, 0, vec![row])?;
         }
-        let unpaid = UnpaidHolds::load(&*store)?;
         let (updates, _) = broadcast::channel(FED_KEPT_MAX);
-        Ok(Arc::new(Views { store, journal, positions, moved: Notify::new(), urgent: Notify::new(), updates, unpaid }))
+        Ok(Arc::new(Views { store, journal, positions, moved: Notify::new(), urgent: Notify::new(), updates }))
     }
 
     fn project(&self, shard: ShardId, batch: &[CommittedEvent]) -> Result<u64, ReadError> {
@@ -93,9 +89,7 @@ impl Views {
             projection.take(recorded)?;
         }
         let (writes, updates) = projection.into_writes()?;
-        let unpaid = UnpaidHolds::changes(&writes);
         self.store.apply(shard, position, writes)?;
-        self.unpaid.take(unpaid);
         self.tell(shard, position, updates);
         Ok(position)
     }
@@ -203,11 +197,6 @@ impl Views {
     fn car_numbers(&self, scan: &Scan) -> Result<Vec<CarNo>, ReadError> {
         let rows = self.store.scan(rows::CARS, scan)?;
         rows.iter().map(|(key, _)| car_no(std::str::from_utf8(key).map_err(damaged)?)).collect()
-    }
-
-    /// How many reservations of a customer are held and not paid, counted up to `max`.
-    pub fn unpaid(&self, customer_no: &CustomerNo, max: usize) -> usize {
-        self.unpaid.count(customer_no, max)
     }
 
     fn total(&self, context: u8) -> Result<u64, ReadError> {

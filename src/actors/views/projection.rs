@@ -28,7 +28,6 @@ pub struct Projection<'a> {
     /// Rows that are written without having been read.
     new: Vec<RowWrite>,
     slots: BTreeMap<CarNo, CarAvailability>,
-    unpaid: BTreeMap<Vec<u8>, Unpaid>,
     blocks: BTreeMap<(List, Vec<u8>), SerialBitmap>,
     summary: Summary,
     stored_summary: Summary,
@@ -41,19 +40,6 @@ struct CarAvailability {
     key: Vec<u8>,
     slot: Availability,
     changed: bool,
-}
-
-/// What becomes of a row of an unpaid reservation.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Unpaid {
-    /// There is none, and there was none before the batch: nothing is written.
-    Never,
-    /// It is put; there was none before the batch.
-    New,
-    /// It is put; one may be stored.
-    Again,
-    /// It is removed.
-    Gone,
 }
 
 /// The row of a shard in [`rows::SHARDS`].
@@ -93,7 +79,6 @@ impl<'a> Projection<'a> {
             context,
             new: Vec::new(),
             slots: BTreeMap::new(),
-            unpaid: BTreeMap::new(),
             blocks: BTreeMap::new(),
             summary,
             stored_summary: summary,
@@ -114,13 +99,6 @@ impl<'a> Projection<'a> {
                     write(rows::AVAILABILITY, old, None);
                 }
                 write(rows::AVAILABILITY_KEYS, car_no.as_str().as_bytes().to_vec(), Some(key));
-            }
-        }
-        for (key, unpaid) in self.unpaid {
-            match unpaid {
-                Unpaid::Never => {}
-                Unpaid::New | Unpaid::Again => write(rows::UNPAID, key, Some(Vec::new())),
-                Unpaid::Gone => write(rows::UNPAID, key, None),
             }
         }
         for ((_, key), block) in self.blocks {
@@ -198,22 +176,12 @@ impl<'a> Projection<'a> {
         let of = |kind| FeedRow::new(kind, subject);
         let entry = match event {
             reservation::Event::Held { period, price, .. } => {
-                self.unpaid(subject, true);
                 self.list(List::Reservations, subject)?;
                 FeedRow { period: Some(*period), amount: Some(*price), ..of(Kind::Held) }
             }
-            reservation::Event::Confirmed { period, .. } => {
-                self.unpaid(subject, false);
-                FeedRow { period: Some(*period), ..of(Kind::Confirmed) }
-            }
-            reservation::Event::Expired { .. } => {
-                self.unpaid(subject, false);
-                of(Kind::Expired)
-            }
-            reservation::Event::Cancelled { quote, .. } => {
-                self.unpaid(subject, false);
-                FeedRow { amount: Some(quote.fee), ..of(Kind::Cancelled) }
-            }
+            reservation::Event::Confirmed { period, .. } => FeedRow { period: Some(*period), ..of(Kind::Confirmed) },
+            reservation::Event::Expired { .. } => of(Kind::Expired),
+            reservation::Event::Cancelled { quote, .. } => FeedRow { amount: Some(quote.fee), ..of(Kind::Cancelled) },
             reservation::Event::PickedUp { .. } => of(Kind::PickedUp),
             reservation::Event::Completed { .. } => of(Kind::Completed),
             reservation::Event::NoShow { quote, .. } => FeedRow { amount: Some(quote.fee), ..of(Kind::NoShow) },
@@ -280,19 +248,6 @@ impl<'a> Projection<'a> {
 
     fn put(&mut self, table: &'static str, key: Vec<u8>, value: Vec<u8>) {
         self.new.push(RowWrite { table, key, value: Some(value) });
-    }
-
-    /// Adds a reservation to those that are held and not paid, or takes it away.
-    fn unpaid(&mut self, subject: &BookingRef, held: bool) {
-        let key = rows::unpaid_key(&subject.customer_no, &subject.reservation_no);
-        let before = self.unpaid.get(&key).copied();
-        let after = match (before, held) {
-            (None | Some(Unpaid::Never | Unpaid::New), true) => Unpaid::New,
-            (Some(Unpaid::Again | Unpaid::Gone), true) => Unpaid::Again,
-            (Some(Unpaid::Never | Unpaid::New), false) => Unpaid::Never,
-            (None | Some(Unpaid::Again | Unpaid::Gone), false) => Unpaid::Gone,
-        };
-        self.unpaid.insert(key, after);
     }
 
     /// Adds a reservation to a list of the legacy API, unless it is in it.

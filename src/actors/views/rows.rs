@@ -1,12 +1,12 @@
 //! The tables and keys of the read models. The order of the keys' bytes is the order in which rows are read. A change
 //! of a table, a key or a value needs a higher [`LAYOUT_NUMBER`].
 
-use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
+use crate::domain::ids::{CarNo, CustomerNo};
 use crate::store::journal::Context;
 use crate::store::schema;
 
 /// The layout of all rows together. Rows of another layout are removed and made again from the journal.
-pub const LAYOUT_NUMBER: u8 = 4;
+pub const LAYOUT_NUMBER: u8 = 5;
 
 /// Nothing -> the number of the layout of all other rows.
 pub const LAYOUT: &str = "layout";
@@ -14,8 +14,6 @@ pub const LAYOUT: &str = "layout";
 pub const CARS: &str = "cars";
 /// Customer, place -> what happened.
 pub const FEED: &str = "feed";
-/// Customer, reservation number -> nothing, while the reservation is held and not paid.
-pub const UNPAID: &str = "unpaid";
 /// Branch and class in NFC, car number -> the periods in which the car is taken, and what an offer shows.
 pub const AVAILABILITY: &str = "slots";
 /// Car number -> key of its slot.
@@ -24,7 +22,7 @@ pub const AVAILABILITY_KEYS: &str = "slot_keys";
 pub const SERIALS: &str = "serials";
 /// Context, shard -> how many things of the context come from the shard, and the latest moment of an entry.
 pub const SHARDS: &str = "shards";
-pub const TABLES: [&str; 8] = [LAYOUT, CARS, FEED, UNPAID, AVAILABILITY, AVAILABILITY_KEYS, SERIALS, SHARDS];
+pub const TABLES: [&str; 7] = [LAYOUT, CARS, FEED, AVAILABILITY, AVAILABILITY_KEYS, SERIALS, SHARDS];
 
 /// Where an event is stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,12 +90,6 @@ pub fn shard_prefix(customer_no: &CustomerNo, place: EventPosition) -> Vec<u8> {
 pub fn feed_key(customer_no: &CustomerNo, place: EventPosition) -> Vec<u8> {
     let mut key = key_of(customer_no.as_str(), POSITION_BYTES);
     place.write(&mut key);
-    key
-}
-
-pub fn unpaid_key(customer_no: &CustomerNo, reservation_no: &ReservationNo) -> Vec<u8> {
-    let mut key = key_of(customer_no.as_str(), reservation_no.as_str().len());
-    key.extend_from_slice(reservation_no.as_str().as_bytes());
     key
 }
 

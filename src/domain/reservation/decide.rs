@@ -26,8 +26,8 @@ pub fn decide(state: &State, command: &Command, terms: &Terms, now: Timestamp) -
             Err(Rejection::StaleRevision)
         }
         Command::IfVersion { command, .. } => decide(state, command, terms, now),
-        Command::Reserve { subject, period, day_counting } => {
-            reserve(state, subject, period, *day_counting, terms, now)
+        Command::Reserve { subject, period, day_counting, hold_slot } => {
+            reserve(state, (subject, *hold_slot), period, *day_counting, terms, now)
         }
         Command::Confirm { reservation_no } => confirm(state, reservation_no, now),
         Command::Expire { reservation_no } => expire(state, reservation_no, now),
@@ -80,7 +80,7 @@ fn set_block(
 
 fn reserve(
     state: &State,
-    subject: &BookingRef,
+    (subject, hold_slot): (&BookingRef, Option<u32>),
     period: &Period,
     day_counting: DayCounting,
     terms: &Terms,
@@ -105,7 +105,7 @@ fn reserve(
     let hold_until = now.saturating_add_millis(terms.hold_ms);
     // The hold ends with the period at the latest, unless the period was over when it was reserved.
     let hold_until = if period.to() <= now { hold_until } else { hold_until.min(period.to()) };
-    Ok(vec![Event::Held { subject: subject.clone(), period: *period, price, at: now, hold_until }])
+    Ok(vec![Event::Held { subject: subject.clone(), period: *period, price, at: now, hold_until, hold_slot }])
 }
 
 fn confirm(state: &State, reservation_no: &ReservationNo, now: Timestamp) -> Result<Vec<Event>, Rejection> {

@@ -18,9 +18,10 @@ pub fn evolve(mut state: State, event: &Event) -> Result<State, CorruptHistory> 
             let known = state.blocks.remove(block_no);
             known.ok_or(CorruptHistory { event: "unblocked", state: "no such block" })?;
         }
-        Event::Held { subject, period, price, at, hold_until } => {
-            let status = Status::PaymentPending { hold_until: *hold_until };
-            let booking = Booking { subject: subject.clone(), period: *period, price: *price, made_at: *at, status };
+        Event::Held { subject, period, price, at, hold_until, hold_slot } => {
+            let (status, hold_slot) = (Status::PaymentPending { hold_until: *hold_until }, *hold_slot);
+            let booking =
+                Booking { subject: subject.clone(), period: *period, price: *price, made_at: *at, status, hold_slot };
             if state.bookings.insert(subject.reservation_no.clone(), booking).is_some() {
                 return Err(CorruptHistory { event: "held", state: "already held" });
             }
@@ -40,7 +41,12 @@ pub fn evolve(mut state: State, event: &Event) -> Result<State, CorruptHistory> 
         }
         Event::Cancelled { subject, at, quote } => {
             let legal = |status: Status| is_pending(status) || is_waiting(status);
-            advance(&mut state, subject, "cancelled", legal)?.status = Status::Cancelled { at: *at, quote: *quote };
+            let booking = advance(&mut state, subject, "cancelled", legal)?;
+            if !is_pending(booking.status) {
+                // The confirmation has freed it, and by now another hold may have it.
+                booking.hold_slot = None;
+            }
+            booking.status = Status::Cancelled { at: *at, quote: *quote };
             remember_closed(&mut state, subject);
         }
         Event::Completed { subject, at } => {

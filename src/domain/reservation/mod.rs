@@ -160,6 +160,8 @@ pub enum Command {
         period: Period,
         /// How its days are counted, and whether it may begin in the past.
         day_counting: DayCounting,
+        /// Which of its customer's places for unpaid holds it takes, where these are limited.
+        hold_slot: Option<u32>,
     },
     /// The reservation's payment is approved.
     Confirm {
@@ -224,6 +226,8 @@ pub enum Event {
         at: Timestamp,
         /// When the hold ends.
         hold_until: Timestamp,
+        /// Which of its customer's places for unpaid holds it takes, where these are limited.
+        hold_slot: Option<u32>,
     },
     /// The reservation is paid.
     Confirmed {
@@ -303,9 +307,12 @@ pub enum Rejection {
     /// The price is more than money can be.
     #[error("the price of that period is too large")]
     PriceTooLarge,
-    /// The number belongs to another reservation.
+    /// The number belongs to another reservation. Of this car the calendar says so, of all others the append.
     #[error("the reservation number belongs to another reservation")]
     ReservationNoTaken,
+    /// Another hold has the customer's place. Only the append says so.
+    #[error("another unpaid hold of the customer has this place")]
+    HoldSlotTaken,
     /// No reservation of that number is live, or among the last [`CLOSED_KEPT_MAX`] closed ones.
     #[error("there is no such reservation of this car")]
     ReservationNotFound,
@@ -352,6 +359,7 @@ impl Rejection {
             Rejection::PeriodTooLong => "period_too_long",
             Rejection::PriceTooLarge => "price_too_large",
             Rejection::ReservationNoTaken => "reservation_no_taken",
+            Rejection::HoldSlotTaken => "hold_slot_taken",
             Rejection::ReservationNotFound => "reservation_not_found",
             Rejection::ReservationClosed => "reservation_closed",
             Rejection::ReservationNotPaid => "reservation_not_paid",

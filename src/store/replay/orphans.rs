@@ -4,7 +4,7 @@
 use super::replayed_entity::{Calendar, Customer, ReplayedEntity};
 use super::{Bookings, Replay, as_far_as_possible};
 use crate::domain::invariants::Violation;
-use crate::domain::reservation::Booking;
+use crate::domain::reservation::{Booking, Status};
 use crate::store::journal::{CommittedEvent, Context, READ_ROWS_MAX, ReadError};
 use crate::store::schema::customer::KEY_KIND;
 use crate::store::schema::reservation::RESERVATION_KIND;
@@ -103,8 +103,25 @@ impl Replay<'_> {
             let detail = format!("its serial {} leads to {found}", booking.subject.serial);
             self.report.violation(Violation::new("serials_lead_to_reservations", no, detail));
         }
+        let car_no = booking.subject.car_no.as_str();
+        self.entry(no, schema::RESERVATION_INDEX, no, car_no).await?;
+        if let (Status::PaymentPending { .. }, Some(slot)) = (booking.status, booking.hold_slot) {
+            let key = schema::hold_slot_key(&booking.subject.customer_no, slot);
+            self.entry(no, schema::HOLD_SLOT_INDEX, &key, no).await?;
+        }
         self.report.documents += u64::from(body.is_some());
         Ok(u64::from(body.is_some()))
+    }
+
+    /// Checks an entry that a reservation claimed.
+    async fn entry(&mut self, no: &str, index: &'static str, key: &str, value: &str) -> Result<(), ReadError> {
+        let found = self.journal.lookup(index, key).await?;
+        if found.as_deref() != Some(value) {
+            let found = found.as_deref().unwrap_or("nothing");
+            let detail = format!("the entry {key} of the index {index} leads to {found} and not to {value}");
+            self.report.violation(Violation::new("claims_are_kept", &no, detail));
+        }
+        Ok(())
     }
 
     /// Keys without a customer; those of registered and erased customers are checked with the customers.

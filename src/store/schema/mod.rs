@@ -26,6 +26,7 @@ mod wire;
 pub use reservation::ReservationDocument;
 pub use wire::{Encoded, StateError};
 
+use crate::domain::ids::CustomerNo;
 use crate::store::journal::Context;
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -65,6 +66,16 @@ pub const DOCUMENT_KINDS: [DocumentKind; 6] = [
 
 /// Maps a reservation's serial, formatted by [`serial_key`], to its number.
 pub const SERIAL_INDEX: &str = "reservation-serial";
+
+/// The index of reservations by number, which leads to the car: no two calendars have the same number.
+pub const RESERVATION_INDEX: &str = "reservation";
+/// The index of the places for unpaid holds that are taken, by customer and place; it leads to the reservation.
+pub const HOLD_SLOT_INDEX: &str = "hold-slot";
+
+/// A customer's place as the key of [`HOLD_SLOT_INDEX`].
+pub fn hold_slot_key(customer_no: &CustomerNo, slot: u32) -> String {
+    format!("{customer_no}/{slot}")
+}
 
 /// A serial as the key of [`SERIAL_INDEX`]: 20 digits, so that the order of keys is the order of serials.
 pub fn serial_key(serial: u64) -> String {

@@ -19,6 +19,7 @@ const RETIRED_V1: &str = "reservation.retired.v1";
 const BLOCKED_V1: &str = "reservation.blocked.v1";
 const UNBLOCKED_V1: &str = "reservation.unblocked.v1";
 const HELD_V1: &str = "reservation.held.v1";
+const HELD_V2: &str = "reservation.held.v2";
 const CONFIRMED_V1: &str = "reservation.confirmed.v1";
 const EXPIRED_V1: &str = "reservation.expired.v1";
 const CANCELLED_V1: &str = "reservation.cancelled.v1";
@@ -33,6 +34,7 @@ pub const TAGS: &[&str] = &[
     BLOCKED_V1,
     UNBLOCKED_V1,
     HELD_V1,
+    HELD_V2,
     CONFIRMED_V1,
     EXPIRED_V1,
     CANCELLED_V1,
@@ -45,10 +47,11 @@ pub const TAGS: &[&str] = &[
 pub const STATE_KIND: &str = "calendar";
 /// The kind of the documents that hold the latest state of one reservation; their key is its number.
 pub const RESERVATION_KIND: &str = "reservation";
-/// The schema version of the state documents. In version 1 paid bookings had no timer; the shape is the same.
-pub const STATE_SCHEMA: u16 = 2;
+/// The schema version of the state documents. In version 1 paid bookings had no timer; version 3 has the places of unpaid
+/// holds, and the look-up entries of numbers and places.
+pub const STATE_SCHEMA: u16 = 3;
 /// The schema version of the documents of [`RESERVATION_KIND`].
-pub const RESERVATION_SCHEMA: u16 = 1;
+pub const RESERVATION_SCHEMA: u16 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct CarUpsertedV1<'a> {
@@ -66,6 +69,12 @@ struct HeldV1<'a> {
     price: MoneyV1,
     at_ms: i64,
     hold_until_ms: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct HeldV2<'a> {
+    held: HeldV1<'a>,
+    hold_slot: Option<u32>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -99,16 +108,16 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
         Event::Retired => write(RETIRED_V1, &RetiredV1 {}),
         Event::Blocked { block_no, block } => write(BLOCKED_V1, &BlockedV1::new(block_no, block)),
         Event::Unblocked { block_no } => write(UNBLOCKED_V1, &UnblockedV1::new(block_no)),
-        Event::Held { subject, period, price, at, hold_until } => write(
-            HELD_V1,
-            &HeldV1 {
+        Event::Held { subject, period, price, at, hold_until, hold_slot } => {
+            let held = HeldV1 {
                 subject: subject.into(),
                 period: period.into(),
                 price: price.into(),
                 at_ms: at.as_millis(),
                 hold_until_ms: hold_until.as_millis(),
-            },
-        ),
+            };
+            write(HELD_V2, &HeldV2 { held, hold_slot: *hold_slot })
+        }
         Event::Confirmed { subject, period } => {
             write(CONFIRMED_V1, &ConfirmedV1 { subject: subject.into(), period: period.into() })
         }
@@ -135,7 +144,11 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
             Ok(Event::Blocked { block_no, block })
         }
         UNBLOCKED_V1 => Ok(Event::Unblocked { block_no: read::<UnblockedV1>(payload)?.block_no()? }),
-        HELD_V1 => read::<HeldV1>(payload)?.event(),
+        HELD_V1 => read::<HeldV1>(payload)?.event(None),
+        HELD_V2 => {
+            let HeldV2 { held, hold_slot } = read(payload)?;
+            held.event(hold_slot)
+        }
         CONFIRMED_V1 => {
             let wire: ConfirmedV1 = read(payload)?;
             Ok(Event::Confirmed { subject: wire.subject.subject()?, period: wire.period.period()? })
@@ -162,13 +175,14 @@ impl CarUpsertedV1<'_> {
 }
 
 impl HeldV1<'_> {
-    fn event(self) -> Result<Event, CodecError> {
+    fn event(self, hold_slot: Option<u32>) -> Result<Event, CodecError> {
         Ok(Event::Held {
             subject: self.subject.subject()?,
             period: self.period.period()?,
             price: self.price.money()?,
             at: instant(self.at_ms)?,
             hold_until: instant(self.hold_until_ms)?,
+            hold_slot,
         })
     }
 }
@@ -202,7 +216,7 @@ pub fn json(event: &Event) -> Value {
             "reason": block.reason,
         }),
         Event::Unblocked { block_no } => json!({ "blockNo": block_no.as_str() }),
-        Event::Held { subject, period, price, at, hold_until } => json_subject(
+        Event::Held { subject, period, price, at, hold_until, hold_slot } => json_subject(
             subject,
             json!({
                 "from": json_instant(period.from()),
@@ -210,6 +224,7 @@ pub fn json(event: &Event) -> Value {
                 "price": json_money(price),
                 "at": json_instant(*at),
                 "holdUntil": json_instant(*hold_until),
+                "holdSlot": hold_slot,
             }),
         ),
         Event::Confirmed { subject, period } => {
@@ -284,7 +299,7 @@ mod tests {
 
     fn decode_all_versions(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
         match tag {
-            HELD_V0 => read::<HeldV0>(payload)?.upcast().event(),
+            HELD_V0 => read::<HeldV0>(payload)?.upcast().event(None),
             _ => decode(tag, payload),
         }
     }
@@ -298,7 +313,7 @@ mod tests {
     fn an_old_version_is_read_as_the_newest() {
         let event = decode_all_versions(HELD_V0, &held_v0(20)).unwrap();
         let (tag, payload) = encode(&event).unwrap();
-        assert_eq!(&*tag, HELD_V1);
+        assert_eq!(&*tag, HELD_V2);
         assert_eq!(decode_all_versions(&tag, &payload), Ok(event.clone()));
         let Event::Held { price, hold_until, .. } = event else { panic!("another event") };
         assert_eq!((price.amount(), price.currency().code(), hold_until.as_millis()), (45_000, "KRW", 900_005));
