@@ -1,9 +1,11 @@
-//! Many customers reserve the same car for the same period concurrently: exactly one gets it.
+//! Many customers reserve the same car for the same period concurrently, or different cars under the same number: exactly one
+//! gets it. `RENTCAR_RACE_ROUNDS` says how often they race for a number (100 by default).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must say so")]
 
 mod common;
 
 use common::{Api, TestServer, hold, in_seconds, unique};
+use serde_json::json;
 use tokio::task::JoinSet;
 
 /// How many customers race.
@@ -53,4 +55,46 @@ async fn of_64_customers_who_race_for_a_car_exactly_one_wins_each_of_200_times()
         winners += won;
     }
     assert_eq!(winners, usize::try_from(ROUNDS).unwrap());
+}
+
+/// Whether this customer got the number.
+async fn race_for_number(api: Api, number: String, car_no: String, (from, to): (String, String)) -> bool {
+    let mut body = hold(&car_no, &unique("cust"), &from, &to);
+    body["reservationNo"] = json!(number);
+    loop {
+        let answer = api.post("/v1/reservations", &body).await;
+        match answer.status {
+            202 => return true,
+            503 => assert_eq!(answer.problem(), "overloaded", "{}", answer.story()),
+            _ => {
+                answer.refused(409, "reservation_no_taken");
+                return false;
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_64_customers_who_choose_the_same_number_for_64_cars_exactly_one_gets_it() {
+    let rounds = std::env::var("RENTCAR_RACE_ROUNDS").map_or(100, |text| text.parse().unwrap());
+    let mut server = TestServer::start().await;
+    let mut cars = vec![];
+    for _ in 0..CLIENTS {
+        cars.push(server.register_car().await);
+    }
+    for round in 0..rounds {
+        let begin = 3_600 * (24 + 2 * round);
+        let number = unique("res");
+        let mut tasks = JoinSet::new();
+        for car_no in &cars {
+            let period = (in_seconds(begin), in_seconds(begin + 3_600));
+            tasks.spawn(race_for_number(server.api(), number.clone(), car_no.clone(), period));
+        }
+        let won = tasks.join_all().await.into_iter().filter(|won| *won).count();
+        assert_eq!(won, 1, "round {round}");
+    }
+    server.terminate().await;
+    let (status, _, log) = server.run(&["verify"]).await;
+    assert!(status.success(), "verify: {log}");
 }

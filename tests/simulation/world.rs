@@ -288,7 +288,7 @@ impl World {
                 return Err(format!("nobody came for {}, and it is open", memory.no));
             }
             money_is_right(&view.booking, view.payment.as_ref(), moved)?;
-            rental_is_right(&view.booking, view.rental.as_ref())?;
+            rental_is_right(&view.booking, view.rental.as_ref(), now_ms)?;
             if view
                 .rental
                 .is_some_and(|rental| matches!(rental.status, rental::Status::Rented | rental::Status::PickedUp { .. }))
@@ -375,7 +375,12 @@ fn money_is_right(booking: &Booking, paid: Option<&payment::Payment>, moved: (u6
     if right { Ok(()) } else { Err(format!("{booking:?} with {paid:?}, and the provider moved {moved:?}")) }
 }
 
-fn rental_is_right(booking: &Booking, rental: Option<&rental::Rental>) -> Result<(), String> {
+fn rental_is_right(booking: &Booking, rental: Option<&rental::Rental>, now_ms: i64) -> Result<(), String> {
+    if let Some(rental::Rental { status: rental::Status::PickedUp { overdue, .. }, period, .. }) = rental
+        && *overdue != (period.to().as_millis() < now_ms)
+    {
+        return Err(format!("overdue or not: {rental:?}"));
+    }
     let right = matches!(
         (&booking.status, rental.map(|rental| &rental.status)),
         (Status::Confirmed { picked_up_at: None }, Some(rental::Status::Rented))
