@@ -89,7 +89,7 @@ struct Scene {
 impl Scene {
     fn next(&self) -> Option<Step> {
         let subject = subject("r1");
-        let known = Known { booking: self.booking.as_ref(), ..Known::nothing_of(&subject) };
+        let known = Known::nothing_of(&subject).with_booking(self.booking.as_ref());
         let known = known.with_payment(self.payment.as_ref()).with_rental(self.rental).with_note(self.note);
         next_step(&known, &Terms::default(), self.now)
     }

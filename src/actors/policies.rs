@@ -177,7 +177,7 @@ impl EventHandler for ReservationFollowsPayment {
             let payment = Payment { subject, amount, attempt, status: payment::Status::Approved { provider_ref } };
             let subject = &payment.subject;
             let booking = self.0.booking_of(subject).await?;
-            let known = Known { booking: booking.as_ref(), ..Known::nothing_of(subject) }.with_payment(Some(&payment));
+            let known = Known::nothing_of(subject).with_booking(booking.as_ref()).with_payment(Some(&payment));
             if let Some(Action::Reservation(confirm)) = self.0.due(Target::Reservation, &known)
                 && send(&self.0.calendars, subject.car_no.as_str(), confirm, cause).await?.is_ok()
             {
@@ -231,11 +231,9 @@ impl EventHandler for RentalFollowsReservation {
         let event = reservation_event(event);
         Box::pin(async move {
             let event = event?;
-            let Some(no) = event.subject().map(|subject| &subject.reservation_no) else { return Ok(()) };
-            let booking = self.0.booking(no).await?.ok_or_else(|| park("the reservation has no document"))?;
-            let booking = process::as_of(&event, booking);
-            let rental = self.0.rental(no).await?;
-            let known = Known::of(&booking).with_rental(rental);
+            let Some(known) = Known::after(&event) else { return Ok(()) };
+            let no = &known.subject.reservation_no;
+            let known = known.with_rental(self.0.rental(no).await?);
             let Some(Action::Rental(command)) = self.0.due(Target::Rental, &known) else { return Ok(()) };
             // The rental refuses when it is past this step.
             let _ = send(&self.0.rentals, no.rental().as_str(), command, cause).await?;
@@ -258,7 +256,7 @@ impl EventHandler for ReservationFollowsRental {
             let event = event?;
             let subject = event.subject();
             let booking = self.0.booking_of(subject).await?;
-            let known = Known { booking: booking.as_ref(), ..Known::nothing_of(subject) };
+            let known = Known::nothing_of(subject).with_booking(booking.as_ref());
             let known = known.with_rental(Some(RentalStanding::from(&event)));
             let Some(Action::Reservation(complete)) = self.0.due(Target::Reservation, &known) else { return Ok(()) };
             if let Err(refusal) = send(&self.0.calendars, subject.car_no.as_str(), complete, cause).await? {

@@ -10,7 +10,7 @@
 use super::money::Money;
 use super::payment::{Outstanding, Payment};
 use super::reservation::{Booking, Status, Terms};
-use super::time::Timestamp;
+use super::time::{Period, Timestamp};
 use super::{BookingRef, fleet, payment, rental, reservation};
 
 /// The context that decides a step.
@@ -98,7 +98,11 @@ pub enum LedgerNote {
 pub struct Known<'a> {
     /// The booking's number, serial, customer and car.
     pub subject: &'a BookingRef,
-    /// The booking of that subject; `None` when there is none, or another one under the same number.
+    /// How far the booking of that subject has come; `None` when there is none, or another one under the same number.
+    pub status: Option<Status>,
+    /// The period of the booking.
+    pub period: Option<Period>,
+    /// The booking itself, at which the rows of Reservation and Payment look.
     pub booking: Option<&'a Booking>,
     /// Its payment, once anything has happened to it.
     pub payment: Option<&'a Payment>,
@@ -111,12 +115,49 @@ pub struct Known<'a> {
 impl<'a> Known<'a> {
     /// Nothing is known but the subject.
     pub const fn nothing_of(subject: &'a BookingRef) -> Known<'a> {
-        Known { subject, booking: None, payment: None, rental: None, note: LedgerNote::NotRead }
+        let note = LedgerNote::NotRead;
+        Known { subject, status: None, period: None, booking: None, payment: None, rental: None, note }
     }
 
     /// The booking alone.
     pub const fn of(booking: &'a Booking) -> Known<'a> {
-        Known { booking: Some(booking), ..Known::nothing_of(&booking.subject) }
+        Known::nothing_of(&booking.subject).with_booking(Some(booking))
+    }
+
+    /// The booking right after an event, as far as the event tells. Later events have their own turn, and what they undo
+    /// must have been done before. `None` when the event is not about a booking, or leaves it held.
+    pub fn after(event: &'a reservation::Event) -> Option<Known<'a>> {
+        let (subject, status, period) = match event {
+            reservation::Event::Confirmed { subject, period } => {
+                (subject, Status::Confirmed { picked_up_at: None }, Some(*period))
+            }
+            reservation::Event::PickedUp { subject, at } => {
+                (subject, Status::Confirmed { picked_up_at: Some(*at) }, None)
+            }
+            reservation::Event::Cancelled { subject, at, quote } => {
+                (subject, Status::Cancelled { at: *at, quote: *quote }, None)
+            }
+            reservation::Event::NoShow { subject, at, quote } => {
+                (subject, Status::NoShow { at: *at, quote: *quote }, None)
+            }
+            reservation::Event::Expired { subject, at } => (subject, Status::Expired { at: *at }, None),
+            reservation::Event::Completed { subject, at } => (subject, Status::Completed { at: *at }, None),
+            reservation::Event::Held { .. }
+            | reservation::Event::CarUpserted(_)
+            | reservation::Event::Retired
+            | reservation::Event::Blocked { .. }
+            | reservation::Event::Unblocked { .. } => return None,
+        };
+        Some(Known { status: Some(status), period, ..Known::nothing_of(subject) })
+    }
+
+    /// With its booking.
+    #[must_use]
+    pub const fn with_booking(self, booking: Option<&'a Booking>) -> Known<'a> {
+        match booking {
+            Some(known) => Known { status: Some(known.status), period: Some(known.period), booking, ..self },
+            None => Known { status: None, period: None, booking, ..self },
+        }
     }
 
     /// With its payment.
@@ -135,10 +176,6 @@ impl<'a> Known<'a> {
     #[must_use]
     pub const fn with_note(self, note: LedgerNote) -> Known<'a> {
         Known { note, ..self }
-    }
-
-    fn status(&self) -> Option<Status> {
-        self.booking.map(|booking| booking.status)
     }
 
     fn is_approved(&self) -> bool {
@@ -265,7 +302,7 @@ pub static TABLE: [Row; 16] = [
         moves_money: false,
         undo: Undo::Cancellation,
         step: |known, _, _| {
-            let is_held = matches!(known.status()?, Status::PaymentPending { .. });
+            let is_held = matches!(known.status?, Status::PaymentPending { .. });
             let reservation_no = known.subject.reservation_no.clone();
             let confirm = reservation::Command::Confirm { reservation_no };
             (is_held && known.is_approved()).then_some((Action::Reservation(confirm), None))
@@ -279,7 +316,7 @@ pub static TABLE: [Row; 16] = [
         moves_money: false,
         undo: Undo::Nothing,
         step: |known, _, _| {
-            let Status::PaymentPending { hold_until } = known.status()? else { return None };
+            let Status::PaymentPending { hold_until } = known.status? else { return None };
             let reservation_no = known.subject.reservation_no.clone();
             let expire = reservation::Command::Expire { reservation_no };
             (!known.is_in_doubt()).then_some((Action::Reservation(expire), Some(hold_until)))
@@ -293,7 +330,7 @@ pub static TABLE: [Row; 16] = [
         moves_money: false,
         undo: Undo::Nothing,
         step: |known, _, _| {
-            let is_out = matches!(known.status()?, Status::Confirmed { picked_up_at: Some(_) });
+            let is_out = matches!(known.status?, Status::Confirmed { picked_up_at: Some(_) });
             let reservation_no = known.subject.reservation_no.clone();
             let complete = reservation::Command::Complete { reservation_no };
             (is_out && known.rental == Some(RentalStanding::Returned)).then_some((Action::Reservation(complete), None))
@@ -397,9 +434,8 @@ pub static TABLE: [Row; 16] = [
         moves_money: false,
         undo: Undo::By(StepName::CancelRental),
         step: |known, _, _| {
-            let booking = known.booking?;
-            let is_confirmed = matches!(booking.status, Status::Confirmed { .. });
-            let rent = rental::Command::Rent { subject: known.subject.clone(), period: booking.period };
+            let (is_confirmed, period) = (matches!(known.status?, Status::Confirmed { .. }), known.period?);
+            let rent = rental::Command::Rent { subject: known.subject.clone(), period };
             (is_confirmed && known.rental.is_none()).then_some((Action::Rental(rent), None))
         },
     },
@@ -411,7 +447,7 @@ pub static TABLE: [Row; 16] = [
         moves_money: false,
         undo: Undo::Nothing,
         step: |known, _, _| {
-            let Status::Confirmed { picked_up_at: Some(at) } = known.status()? else { return None };
+            let Status::Confirmed { picked_up_at: Some(at) } = known.status? else { return None };
             let hand_over = Action::Rental(rental::Command::PickUp { at });
             (known.rental == Some(RentalStanding::Rented)).then_some((hand_over, None))
         },
@@ -425,7 +461,7 @@ pub static TABLE: [Row; 16] = [
         undo: Undo::Nothing,
         step: |known, _, _| {
             let is_closed =
-                matches!(known.status()?, Status::Cancelled { .. } | Status::Expired { .. } | Status::NoShow { .. });
+                matches!(known.status?, Status::Cancelled { .. } | Status::Expired { .. } | Status::NoShow { .. });
             let is_rented = known.rental == Some(RentalStanding::Rented);
             (is_closed && is_rented).then_some((Action::Rental(rental::Command::Cancel), None))
         },
@@ -438,7 +474,7 @@ pub static TABLE: [Row; 16] = [
         moves_money: false,
         undo: Undo::Nothing,
         step: |known, _, _| {
-            let due = known.booking?.period.to();
+            let due = known.period?.to();
             let is_out = known.rental == Some(RentalStanding::Out);
             is_out.then_some((Action::Rental(rental::Command::MarkOverdue), Some(due)))
         },
@@ -497,25 +533,6 @@ pub fn payment_due(known: &Known<'_>, now: Timestamp) -> Option<Action> {
 pub fn next_step(known: &Known<'_>, terms: &Terms, now: Timestamp) -> Option<Step> {
     let steps = || Target::ALL.into_iter().filter_map(|target| next_step_in(target, known, terms, now));
     steps().find(|step| step.is_due(now)).or_else(|| steps().min_by_key(|step| step.due))
-}
-
-/// The reservation that an event of a calendar is about, as it was right after the event: later events have their own
-/// turn, and what they undo must have been done before.
-pub fn as_of(event: &reservation::Event, booking: Booking) -> Booking {
-    let status = match event {
-        reservation::Event::Confirmed { .. } => Status::Confirmed { picked_up_at: None },
-        reservation::Event::PickedUp { at, .. } => Status::Confirmed { picked_up_at: Some(*at) },
-        reservation::Event::CarUpserted(_)
-        | reservation::Event::Retired
-        | reservation::Event::Blocked { .. }
-        | reservation::Event::Unblocked { .. }
-        | reservation::Event::Held { .. }
-        | reservation::Event::Expired { .. }
-        | reservation::Event::Cancelled { .. }
-        | reservation::Event::Completed { .. }
-        | reservation::Event::NoShow { .. } => booking.status,
-    };
-    Booking { status, ..booking }
 }
 
 /// What the calendar must know of a car.

@@ -465,8 +465,8 @@ impl World {
         } else {
             let rental = self.rentals.state(subject.reservation_no.rental().as_str()).0;
             let standing = rental.map(|rental| RentalStanding::from(&rental.status));
-            let booking = process::as_of(event, booking);
-            self.due(Target::Rental, &Known::of(&booking).with_rental(standing))
+            let Some(known) = Known::after(event) else { return };
+            self.due(Target::Rental, &known.with_rental(standing))
         };
         self.carry_out(subject, action, cause);
     }

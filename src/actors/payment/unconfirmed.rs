@@ -25,7 +25,7 @@ pub async fn refund_unconfirmed(
 ) -> Result<(), ServiceError> {
     let subject = &payment.subject;
     let booking = booking(journal, &subject.reservation_no).await?.filter(|booking| booking.subject == *subject);
-    let known = Known { booking: booking.as_ref(), ..Known::nothing_of(subject) }.with_payment(Some(payment));
+    let known = Known::nothing_of(subject).with_booking(booking.as_ref()).with_payment(Some(payment));
     if let Some(Action::Payment(cancel)) = payment_due(&known, now) {
         tracing::info!(reservation_no = %subject.reservation_no, "payment approved too late, refunding");
         cashier.cancel(&subject.reservation_no.payment(), cancel, ask, Duration::ZERO).await?;

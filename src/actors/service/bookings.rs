@@ -27,14 +27,6 @@ fn keep_until_known<T: Send + 'static>(kept: T) {
     });
 }
 
-/// A reservation that exists, if it is the one that is asked for.
-fn same_as_asked(known: Booking, request: &ReserveRequest) -> Result<Booking> {
-    let same = known.subject.car_no == request.car_no
-        && known.subject.customer_no == request.customer_no
-        && known.period == request.period;
-    if same { Ok(known) } else { Err(Rejection::ReservationNoTaken.into()) }
-}
-
 impl Service {
     /// Holds a car and, with means to pay, pays in the same step.
     ///
@@ -62,17 +54,17 @@ impl Service {
 
     /// Holds a car under a number that the caller chose; the same reservation again is the one that exists.
     async fn hold_under(&self, caller: &Caller, no: ReservationNo, request: &ReserveRequest) -> Result<Booking> {
-        if let Some(known) = self.booking(&no).await? {
-            return same_as_asked(known, request);
+        let held = self.hold(caller, no.clone(), request).await;
+        // The calendar knows only what is live or was closed lately, and other calendars know nothing of it.
+        if held.is_err()
+            && let Some(known) = self.booking(&no).await?
+        {
+            let same = known.subject.car_no == request.car_no
+                && known.subject.customer_no == request.customer_no
+                && known.period == request.period;
+            return if same { Ok(known) } else { Err(Rejection::ReservationNoTaken.into()) };
         }
-        match self.hold(caller, no.clone(), request).await {
-            // Another calendar was faster. What it has stored can be read.
-            Err(ServiceError::Reservation(Rejection::ReservationNoTaken)) => {
-                let known = self.booking(&no).await?.ok_or(Rejection::ReservationNoTaken)?;
-                same_as_asked(known, request)
-            }
-            held => held,
-        }
+        held
     }
 
     async fn hold(&self, caller: &Caller, reservation_no: ReservationNo, request: &ReserveRequest) -> Result<Booking> {
@@ -350,7 +342,7 @@ impl Service {
         let rental = rental.ok_or(rental::Rejection::RentalNotFound)?;
         let (subject, standing) = (&rental.subject, RentalStanding::from(&rental.status));
         let booking = self.booking(&subject.reservation_no).await?.filter(|booking| booking.subject == *subject);
-        let known = Known { booking: booking.as_ref(), ..Known::nothing_of(subject) }.with_rental(Some(standing));
+        let known = Known::nothing_of(subject).with_booking(booking.as_ref()).with_rental(Some(standing));
         if let Some(Action::Reservation(complete)) = self.due(Target::Reservation, &known)
             && let Err(error) = ask(&self.parts.calendars, subject.car_no.as_str(), complete, self.internal_ask()).await
         {

@@ -3,6 +3,7 @@
 
 use super::{Result, Service};
 use crate::actors::api::ServiceError;
+use crate::actors::runtime::entropy;
 use crate::domain::ids::CustomerNo;
 use crate::store::journal::Journal;
 use crate::store::schema::{HOLD_SLOT_INDEX, hold_slot_key};
@@ -12,13 +13,15 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-/// A customer's places for unpaid holds, the first free one first. After a lower limit was set, holds in the places above it
-/// stay, and count no more.
+/// A customer's places for unpaid holds, in turn from any of them on: holds that are made at the same moment do not see each
+/// other, and should not all claim the same place. After a lower limit was set, holds in the places above it stay, and
+/// count no more.
 pub(super) struct HoldSlots {
     /// Nobody without a limit.
     limited: Option<CustomerNo>,
     max: u32,
-    next: u32,
+    first: u32,
+    tried: u32,
 }
 
 impl HoldSlots {
@@ -28,9 +31,9 @@ impl HoldSlots {
     /// `TooManyUnpaidHolds`, or when it cannot be read.
     pub(super) async fn next_free(&mut self, journal: &dyn Journal) -> Result<Option<u32>> {
         let Some(customer_no) = &self.limited else { return Ok(None) };
-        while self.next < self.max {
-            let slot = self.next;
-            self.next += 1;
+        while self.tried < self.max {
+            let slot = (self.first + self.tried) % self.max;
+            self.tried += 1;
             if journal.lookup(HOLD_SLOT_INDEX, &hold_slot_key(customer_no, slot)).await?.is_none() {
                 return Ok(Some(slot));
             }
@@ -42,9 +45,12 @@ impl HoldSlots {
 impl Service {
     /// The places of a customer. Anonymous bookings have no limit.
     pub(super) fn hold_slots(&self, customer_no: &CustomerNo) -> HoldSlots {
-        let max = u32::try_from(self.settings.unpaid_holds_max).unwrap_or(u32::MAX);
+        // The setting is at most a million.
+        let max = u32::try_from(self.settings.unpaid_holds_max).unwrap_or(u32::MAX / 2).min(u32::MAX / 2);
         let is_limited = max > 0 && *customer_no != CustomerNo::anonymous();
-        HoldSlots { limited: is_limited.then(|| customer_no.clone()), max, next: 0 }
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is less than the limit")]
+        let first = (entropy::random_unit() * f64::from(max)) as u32;
+        HoldSlots { limited: is_limited.then(|| customer_no.clone()), max, first, tried: 0 }
     }
 }
 

@@ -30,7 +30,7 @@ impl Cashier {
         let booking = booking(&*self.journal, &order.subject.reservation_no).await?;
         let booking = booking.filter(|booking| booking.subject == order.subject);
         let payment = self.committed(payment_no).await?;
-        let known = Known { booking: booking.as_ref(), ..Known::nothing_of(&order.subject) };
+        let known = Known::nothing_of(&order.subject).with_booking(booking.as_ref());
         match payment_due(&known.with_payment(payment.as_ref()), self.deferred.now()) {
             Some(Action::Charge(_)) => {}
             Some(Action::Provider(Outstanding::Charge)) => {
