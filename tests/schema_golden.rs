@@ -177,7 +177,7 @@ fn every_event_is_written_and_read_as_it_always_was() {
 }
 
 #[test]
-fn a_hold_of_the_first_version_is_read_as_one_without_a_place() {
+fn a_hold_of_the_first_version_is_read_as_one_without_a_slot() {
     let bytes = unhex(&fs::read_to_string(golden("events").join("reservation.held.v1.hex")).unwrap());
     let reservation::Event::Held { subject, period, price, at, hold_until, .. } = reservation_events()[4].clone()
     else {

@@ -136,7 +136,7 @@ fn timer(entity: &str, name: &str, set: bool) -> TimerWrite {
     TimerWrite { entity: entity.into(), name: name.into(), due_ms: set.then_some(START_MS) }
 }
 
-/// What the actors write beside a calendar: its reservations, their serials, numbers and places, their timers.
+/// What the actors write beside a calendar: its reservations, their serials, numbers and hold slots, their timers.
 fn beside_calendar(world: &World, car_no: &str) -> Beside {
     let mut beside = Beside::default();
     for (no, booking) in world.bookings.iter().filter(|(_, booking)| booking.subject.car_no.as_str() == car_no) {
@@ -149,9 +149,9 @@ fn beside_calendar(world: &World, car_no: &str) -> Beside {
         let value = Some(car_no.into());
         beside.index.push(IndexWrite { index: schema::RESERVATION_INDEX, key: Arc::clone(&key), value });
         if let (Status::PaymentPending { .. }, Some(slot)) = (booking.status, booking.hold_slot) {
-            let place = schema::hold_slot_key(&booking.subject.customer_no, slot).into();
+            let slot_key = schema::hold_slot_key(&booking.subject.customer_no, slot).into();
             let value = Some(Arc::clone(&key));
-            beside.index.push(IndexWrite { index: schema::HOLD_SLOT_INDEX, key: place, value });
+            beside.index.push(IndexWrite { index: schema::HOLD_SLOT_INDEX, key: slot_key, value });
         }
         beside.timers.push(timer(car_no, &key, booking.deadline(&world.terms).is_some()));
     }
@@ -349,11 +349,11 @@ async fn a_reservation_with_another_document_or_serial_is_found() {
 }
 
 #[tokio::test]
-async fn a_number_or_a_place_that_is_not_claimed_or_claimed_by_another_is_found() {
+async fn a_number_or_a_hold_slot_that_is_not_claimed_or_claimed_by_another_is_found() {
     let world = story();
     let held = world.bookings.values().find(|one| matches!(one.status, Status::PaymentPending { .. })).unwrap();
-    let place = schema::hold_slot_key(&held.subject.customer_no, held.hold_slot.unwrap());
-    for (index, key) in [(schema::RESERVATION_INDEX, "r001"), (schema::HOLD_SLOT_INDEX, place.as_str())] {
+    let slot_key = schema::hold_slot_key(&held.subject.customer_no, held.hold_slot.unwrap());
+    for (index, key) in [(schema::RESERVATION_INDEX, "r001"), (schema::HOLD_SLOT_INDEX, slot_key.as_str())] {
         for value in [None, Some("another".into())] {
             let mut stored = store(&story()).await;
             let write = IndexWrite { index, key: key.into(), value };

@@ -287,7 +287,7 @@ impl World {
         let today = (self.now.as_millis() - START_MS) / DAY_MS + 1;
         let from = today + i64::from(from % 8);
         let period = days(from, from + 1 + i64::from(length % 3));
-        // The lowest place that no unpaid hold has, as the append makes sure.
+        // The lowest slot that no unpaid hold has, as the append makes sure.
         let is_taken = |slot| {
             let holds = self.bookings.values().filter(|one| matches!(one.status, Status::PaymentPending { .. }));
             holds.filter_map(|one| one.hold_slot).any(|taken| taken == slot)

@@ -1,5 +1,5 @@
-//! How many cars one customer may hold without paying: as many as there are places, each of which one hold can claim in the
-//! append that makes it. Also which holds are being made, for whoever has to wait until there are none.
+//! How many cars one customer may hold without paying: as many as there are hold slots, each of which one hold can claim in
+//! the append that makes it. Also which holds are being made, for whoever has to wait until there are none.
 
 use super::{Result, Service};
 use crate::actors::api::ServiceError;
@@ -13,8 +13,8 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-/// A customer's places for unpaid holds, in turn from any of them on: holds that are made at the same moment do not see each
-/// other, and should not all claim the same place. After a lower limit was set, holds in the places above it stay, and
+/// A customer's hold slots, in turn from any of them on: holds that are made at the same moment do not see each
+/// other, and should not all claim the same slot. After a lower limit was set, holds in the slots above it stay, and
 /// count no more.
 pub(super) struct HoldSlots {
     /// Nobody without a limit.
@@ -25,7 +25,7 @@ pub(super) struct HoldSlots {
 }
 
 impl HoldSlots {
-    /// A place that is free as far as is stored; `None` where there is no limit.
+    /// A slot that is free as far as is stored; `None` where there is no limit.
     ///
     /// # Errors
     /// `TooManyUnpaidHolds`, or when it cannot be read.
@@ -43,7 +43,7 @@ impl HoldSlots {
 }
 
 impl Service {
-    /// The places of a customer. Anonymous bookings have no limit.
+    /// The hold slots of a customer. Anonymous bookings have no limit.
     pub(super) fn hold_slots(&self, customer_no: &CustomerNo) -> HoldSlots {
         // The setting is at most a million.
         let max = u32::try_from(self.settings.unpaid_holds_max).unwrap_or(u32::MAX / 2).min(u32::MAX / 2);

@@ -66,8 +66,8 @@ pub struct Booking {
     pub made_at: Timestamp,
     /// How far it has come.
     pub status: Status,
-    /// Which of its customer's places for unpaid holds it takes, where these are limited: from the hold on until the
-    /// event that ends the hold, which frees the place.
+    /// Which of its customer's hold slots it takes, where unpaid holds are limited: from the hold on until the event that
+    /// ends it, which frees the slot.
     pub hold_slot: Option<u32>,
 }
 

@@ -160,7 +160,7 @@ pub enum Command {
         period: Period,
         /// How its days are counted, and whether it may begin in the past.
         day_counting: DayCounting,
-        /// Which of its customer's places for unpaid holds it takes, where these are limited.
+        /// Which of its customer's hold slots it takes, where unpaid holds are limited.
         hold_slot: Option<u32>,
     },
     /// The reservation's payment is approved.
@@ -226,7 +226,7 @@ pub enum Event {
         at: Timestamp,
         /// When the hold ends.
         hold_until: Timestamp,
-        /// Which of its customer's places for unpaid holds it takes, where these are limited.
+        /// Which of its customer's hold slots it takes, where unpaid holds are limited.
         hold_slot: Option<u32>,
     },
     /// The reservation is paid.
@@ -310,8 +310,8 @@ pub enum Rejection {
     /// The number belongs to another reservation. Of this car the calendar says so, of all others the append.
     #[error("the reservation number belongs to another reservation")]
     ReservationNoTaken,
-    /// Another hold has the customer's place. Only the append says so.
-    #[error("another unpaid hold of the customer has this place")]
+    /// Another unpaid hold of the customer has the slot. Only the append says so.
+    #[error("another unpaid hold of the customer has the slot")]
     HoldSlotTaken,
     /// No reservation of that number is live, or among the last [`CLOSED_KEPT_MAX`] closed ones.
     #[error("there is no such reservation of this car")]

@@ -69,10 +69,10 @@ pub const SERIAL_INDEX: &str = "reservation-serial";
 
 /// The index of reservations by number, which leads to the car: no two calendars have the same number.
 pub const RESERVATION_INDEX: &str = "reservation";
-/// The index of the places for unpaid holds that are taken, by customer and place; it leads to the reservation.
+/// The index of the hold slots that are taken, by customer and number; it leads to the reservation.
 pub const HOLD_SLOT_INDEX: &str = "hold-slot";
 
-/// A customer's place as the key of [`HOLD_SLOT_INDEX`].
+/// A customer's hold slot as the key of [`HOLD_SLOT_INDEX`].
 pub fn hold_slot_key(customer_no: &CustomerNo, slot: u32) -> String {
     format!("{customer_no}/{slot}")
 }

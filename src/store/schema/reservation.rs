@@ -47,8 +47,8 @@ pub const TAGS: &[&str] = &[
 pub const STATE_KIND: &str = "calendar";
 /// The kind of the documents that hold the latest state of one reservation; their key is its number.
 pub const RESERVATION_KIND: &str = "reservation";
-/// The schema version of the state documents. In version 1 paid bookings had no timer; version 3 has the places of unpaid
-/// holds, and the look-up entries of numbers and places.
+/// The schema version of the state documents. In version 1 paid bookings had no timer; version 3 has hold slots, and
+/// the look-up entries of numbers and slots.
 pub const STATE_SCHEMA: u16 = 3;
 /// The schema version of the documents of [`RESERVATION_KIND`].
 pub const RESERVATION_SCHEMA: u16 = 2;
