@@ -1,5 +1,6 @@
 //! The settings, read once at start and checked before anything else happens.
 
+mod buffer_minutes;
 mod listen;
 mod sources;
 
@@ -12,6 +13,7 @@ use crate::domain::pricing::Pricing;
 use crate::domain::reservation::Terms;
 use crate::domain::time::{HOUR_MS, MINUTE_MS};
 use crate::providers::remote::RemoteProvider;
+use buffer_minutes::BufferMinutes;
 use serde::Deserialize;
 use std::io;
 use std::net::SocketAddr;
@@ -133,6 +135,8 @@ pub struct Reservation {
     pub bookings_per_car_max: usize,
     /// Cars that one customer may hold without paying; 0 for any number.
     pub unpaid_holds_per_customer_max: usize,
+    /// How long a car rests between two rentals, by class.
+    pub buffer_minutes: BufferMinutes,
 }
 
 #[derive(Debug, Clone, Deserialize, serde::Serialize)]
@@ -343,6 +347,7 @@ impl Settings {
         Terms {
             hold_ms: i64::from(reservation.hold_seconds) * 1000,
             past_tolerance_ms: MINUTE_MS,
+            buffers: reservation.buffer_minutes.buffers(),
             period_days_max: i64::from(reservation.period_days_max),
             bookings_max: reservation.bookings_per_car_max,
             pricing: Pricing { grace_ms: i64::from(reservation.grace_minutes) * MINUTE_MS },

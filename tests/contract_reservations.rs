@@ -237,3 +237,30 @@ async fn what_is_acknowledged_is_there_after_a_power_cut() {
     let taken = hold(&car_no, &unique("cust"), &in_days(1), &in_days(4));
     server.post("/v1/reservations", &taken).await.refused(409, "car_not_available");
 }
+
+#[tokio::test]
+async fn between_two_rentals_a_car_is_neither_offered_nor_sold_within_its_buffer() {
+    let options = Options::default().setting("RESERVATION__BUFFER_MINUTES", "120, compact = 60");
+    let server = TestServer::with(options).await;
+    let (car_no, begin) = (server.register_car().await, 5 * DAY);
+    let hours = |hours: i64| in_seconds(begin + hours * HOUR);
+    server.post("/v1/reservations", &hold(&car_no, &unique("cust"), &hours(0), &hours(10))).await.expect(202);
+    let offered = async |from: i64, to: i64| {
+        let free = server.all(&format!("/v1/availability?from={}&to={}", hours(from), hours(to))).await;
+        free.iter().any(|car| car["carNo"] == *car_no)
+    };
+    // The calendars' news reaches the searches a moment later.
+    eventually("the car is booked", SOON, async || !offered(0, 10).await).await;
+    for (from, to) in [(10, 12), (-3, 0)] {
+        assert!(!offered(from, to).await, "from {from} to {to}");
+        let close = hold(&car_no, &unique("cust"), &hours(from), &hours(to));
+        server.post("/v1/reservations", &close).await.refused(409, "car_not_available");
+    }
+    for (from, to) in [(11, 12), (-3, -1)] {
+        assert!(offered(from, to).await, "from {from} to {to}");
+        server.post("/v1/reservations", &hold(&car_no, &unique("cust"), &hours(from), &hours(to))).await.expect(202);
+    }
+    // A block needs no gap.
+    let block = json!({"from": hours(10), "to": hours(11), "reason": "washing"});
+    server.post(&path("/v1/cars/{}/blocks", &car_no), &block).await.expect(201);
+}

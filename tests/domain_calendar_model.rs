@@ -8,7 +8,7 @@ use domain_support::{at, block_no, car, reservation_no, subject};
 use proptest::prelude::*;
 use rentcar::domain::invariants;
 use rentcar::domain::reservation::{
-    Block, Command, DayCounting, Event, Rejection, State, Status, Terms, decide, evolve,
+    Block, Buffers, Command, DayCounting, Event, Rejection, State, Status, Terms, decide, evolve,
 };
 use rentcar::domain::time::{HOUR_MS, Period, Timestamp};
 use std::collections::BTreeMap;
@@ -62,11 +62,13 @@ struct Model {
 }
 
 impl Model {
-    fn is_free(&self, from: u16, to: u16) -> bool {
+    /// Whether nobody has the car, and nobody comes so close that less than `buffer` hours are left between two rentals.
+    fn is_free(&self, from: u16, to: u16, buffer: u16) -> bool {
         !self.taken.values().any(|&(start, end, how)| {
             // A car that is out stays taken until it is back.
             let end = if how == Taken::Out { end.max(self.now) } else { end };
-            start < to && from < end
+            let buffer = if how == Taken::Blocked { 0 } else { buffer };
+            start < to + buffer && from < end + buffer
         })
     }
 
@@ -89,6 +91,8 @@ struct Run {
     model: Model,
     terms: Terms,
     names: Vec<String>,
+    /// The hours between two rentals.
+    buffer: u16,
 }
 
 impl Run {
@@ -104,7 +108,8 @@ impl Run {
 
     fn take(&mut self, name: String, from: u16, hours: u16, how: Taken, command: &Command) {
         let offered = how == Taken::Blocked || !self.model.is_overdue();
-        let free = offered && self.model.is_free(from, from + hours);
+        let buffer = if how == Taken::Blocked { 0 } else { self.buffer };
+        let free = offered && self.model.is_free(from, from + hours, buffer);
         let in_past = how == Taken::Held && from < self.model.now;
         let expected = match (in_past, free) {
             (true, _) => Err(Rejection::PeriodInPast),
@@ -191,7 +196,7 @@ impl Run {
                 // Early only if nobody else has the car until the period begins.
                 let now = self.model.now;
                 let start = self.model.taken.get(name).map_or(now, |&(start, ..)| start);
-                let free = now >= start || self.model.is_free(now, start);
+                let free = now >= start || self.model.is_free(now, start, 0);
                 let legal = how == Some(Taken::Paid) && !over && !self.model.somebody_is_out() && free;
                 (Command::PickUp { reservation_no }, legal.then_some(Some(Taken::Out)))
             }
@@ -223,11 +228,15 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_taken_period_is_never_given_away_and_a_free_one_never_refused(steps in prop::collection::vec(steps(), 0..150)) {
+    fn a_taken_period_is_never_given_away_and_a_free_one_never_refused(
+        steps in prop::collection::vec(steps(), 0..150),
+        buffer in 0..4_u16,
+    ) {
         let mut run = Run {
             state: evolve(State::default(), &Event::CarUpserted(car(1, 45_000))).unwrap(),
             model: Model::default(),
-            terms: Terms { past_tolerance_ms: 0, ..Terms::default() },
+            terms: Terms { past_tolerance_ms: 0, buffers: Buffers::of_all(i64::from(buffer) * HOUR_MS), ..Terms::default() },
+            buffer,
             names: vec![],
         };
         for step in steps {

@@ -114,6 +114,13 @@ impl Period {
         Period { from: self.from.min(out_since), to: self.to.max(now) }
     }
 
+    /// This period with so many milliseconds more, none if negative, at either end.
+    #[must_use]
+    pub fn widened(&self, by_ms: i64) -> Period {
+        let by_ms = by_ms.max(0);
+        Period { from: self.from.saturating_add_millis(-by_ms), to: self.to.saturating_add_millis(by_ms) }
+    }
+
     /// Whether the two share an instant.
     pub fn overlaps(&self, other: &Period) -> bool {
         self.from < other.to && other.from < self.to

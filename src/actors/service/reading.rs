@@ -213,7 +213,8 @@ impl Service {
         limit: usize,
     ) -> Result<Cursored<CursorPage<Offer>>> {
         let _turn = self.read_models(ReadKind::Search).await?;
-        let free = self.parts.views.free_cars(&period, self.now(), car_class, branch, cursor, limit).await?;
+        let buffers = &self.settings.terms.buffers;
+        let free = self.parts.views.free_cars((&period, self.now()), buffers, car_class, branch, cursor, limit).await?;
         Ok(free.map(|free| {
             let offer = |FreeCar { car_no, model, car_class, branch, daily_rate }: FreeCar| {
                 // A price above the bound of money cannot be booked, so it is no offer.

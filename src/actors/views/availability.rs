@@ -155,18 +155,18 @@ impl Availability {
     }
 }
 
-/// Whether the car of a row can be booked for the period; `None` when the row is no slot.
-pub fn is_free(bytes: &[u8], period: &Period, now: Timestamp) -> Option<bool> {
-    let Intervals { retired, out, all, .. } = Intervals::of(bytes)?;
-    let (from, to, now) = (period.from().as_millis(), period.to().as_millis(), now.as_millis());
-    let (out, others) = all.split_at_checked(out)?;
-    let meets = |interval: &Interval| {
-        let (begin, end) = instants(interval);
-        begin < to && from < end
+/// Whether the car of a row, with its buffer, can be booked for the period; `None` when the row is no slot.
+pub fn is_free(bytes: &[u8], period: &Period, buffer_ms: i64, now: Timestamp) -> Option<bool> {
+    let Intervals { retired, out, booked, all, .. } = Intervals::of(bytes)?;
+    let now = now.as_millis();
+    let meets = |intervals: &[Interval], period: &Period| {
+        let (from, to) = (period.from().as_millis(), period.to().as_millis());
+        intervals.iter().map(instants).any(|(begin, end)| begin < to && from < end)
     };
+    let (booked, blocks) = all.split_at_checked(booked)?;
     // Nobody knows when an overdue car comes back.
-    let overdue = out.iter().any(|out| instants(out).1 <= now);
-    let taken = out.iter().chain(others).any(meets);
+    let overdue = booked.get(..out)?.iter().any(|out| instants(out).1 <= now);
+    let taken = meets(booked, &period.widened(buffer_ms)) || meets(blocks, period);
     Some(!retired && !overdue && !taken)
 }
 
@@ -212,7 +212,7 @@ mod tests {
     use crate::domain::BookingRef;
     use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
     use crate::domain::money::Currency;
-    use crate::domain::reservation::Block;
+    use crate::domain::reservation::{Block, State, evolve};
     use proptest::prelude::*;
 
     fn time(ms: i64) -> Timestamp {
@@ -256,7 +256,7 @@ mod tests {
     }
 
     fn free(slot: &Availability, from: i64, to: i64, now: i64) -> bool {
-        is_free(&slot.to_bytes().unwrap(), &period(from, to), time(now)).unwrap()
+        is_free(&slot.to_bytes().unwrap(), &period(from, to), 0, time(now)).unwrap()
     }
 
     #[test]
@@ -299,10 +299,40 @@ mod tests {
         for end in 0..bytes.len() {
             assert!(Availability::from_bytes(&bytes[..end]).is_err(), "{end}");
         }
-        assert!(is_free(&bytes[..HEADER_BYTES + 2 * INTERVAL_BYTES - 1], &period(1, 2), time(0)).is_none());
+        assert!(is_free(&bytes[..HEADER_BYTES + 2 * INTERVAL_BYTES - 1], &period(1, 2), 0, time(0)).is_none());
     }
 
     proptest! {
+        /// A search and the calendar agree on when a car is free.
+        #[test]
+        fn a_car_is_free_in_its_row_when_its_calendar_says_so(
+            steps in proptest::collection::vec((0_i64..200, 1_i64..20, 0_u8..5), 0..30),
+            buffer_ms in 0_i64..10, asked in (0_i64..200, 1_i64..20), now in 0_i64..250,
+        ) {
+            let (mut calendar, mut slot) = (State::default(), Availability::new(&car()));
+            for (serial, (from, length, what)) in (1..).zip(steps) {
+                let subject = subject(serial);
+                let block = Block { period: period(from, from + length), reason: String::new() };
+                let events = match what {
+                    0 => vec![Event::Blocked { block_no: BlockNo::parse(&format!("b{serial}")).unwrap(), block }],
+                    1 => vec![
+                        held(serial, from, from + length),
+                        Event::Confirmed { subject: subject.clone(), period: period(from, from + length) },
+                        Event::PickedUp { subject, at: time(from / 2) },
+                    ],
+                    2 => vec![held(serial, from, from + length), Event::Expired { subject, at: time(1) }],
+                    _ => vec![held(serial, from, from + length)],
+                };
+                for event in events {
+                    slot.apply(&event);
+                    calendar = evolve(calendar, &event).unwrap();
+                }
+            }
+            let (period, now) = (period(asked.0, asked.0 + asked.1), time(now));
+            let offered = is_free(&slot.to_bytes().unwrap(), &period, buffer_ms, now);
+            prop_assert_eq!(offered, Some(calendar.is_free(&period, buffer_ms, now)));
+        }
+
         /// A row is a function of the events, however they are cut into batches.
         #[test]
         fn a_slot_reads_back_as_it_was_written_and_goes_on_as_if_it_had_not_been(

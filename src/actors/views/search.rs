@@ -5,6 +5,7 @@ use super::{Views, car_no, damaged, rows};
 use crate::actors::api::{CursorPage, InvalidCursor};
 use crate::domain::ids::CarNo;
 use crate::domain::money::Money;
+use crate::domain::reservation::Buffers;
 use crate::domain::spelling::to_nfc;
 use crate::domain::time::{Period, Timestamp};
 use crate::store::journal::ReadError;
@@ -30,8 +31,8 @@ impl Views {
     /// When the rows cannot be read, or the cursor is none of ours.
     pub async fn free_cars(
         &self,
-        period: &Period,
-        now: Timestamp,
+        (period, now): (&Period, Timestamp),
+        buffers: &Buffers,
         car_class: Option<&str>,
         branch: Option<&str>,
         cursor: Option<&CarNo>,
@@ -59,7 +60,11 @@ impl Views {
             let rows = self.store.scan(rows::AVAILABILITY, &scan)?;
             let exhausted = rows.len() < scan.limit;
             for (key, value) in rows {
-                if availability::is_free(&value, period, now)
+                let buffer_ms = match buffers.of_every_class() {
+                    Some(buffer_ms) => buffer_ms,
+                    None => buffers.of(parts(&key)?.1),
+                };
+                if availability::is_free(&value, period, buffer_ms, now)
                     .ok_or_else(|| damaged("a slot's intervals are malformed"))?
                 {
                     if items.len() == limit {

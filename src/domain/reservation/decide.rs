@@ -99,7 +99,7 @@ fn reserve(
     }
     let days = day_counting.days(period, &terms.pricing);
     let price = car.daily_rate.times(days).ok_or(Rejection::PriceTooLarge)?;
-    if !state.is_free(period, now) {
+    if !state.is_free(period, terms.buffers.of(&car.car_class), now) {
         return Err(Rejection::CarNotAvailable);
     }
     let hold_until = now.saturating_add_millis(terms.hold_ms);

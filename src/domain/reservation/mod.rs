@@ -4,10 +4,12 @@
 //! context to take a reservation. Never asks who pays how, and never what the time is.
 
 mod booking;
+mod buffer;
 mod decide;
 mod evolve;
 
 pub use booking::{Booking, Status};
+pub use buffer::Buffers;
 pub use decide::decide;
 pub use evolve::evolve;
 
@@ -34,6 +36,8 @@ pub struct Terms {
     pub period_days_max: i64,
     /// The most live bookings and blocks of one car.
     pub bookings_max: usize,
+    /// How long a car rests between two rentals.
+    pub buffers: Buffers,
     /// How days are counted.
     pub pricing: Pricing,
     /// What cancelling costs.
@@ -51,6 +55,7 @@ impl Default for Terms {
             past_tolerance_ms: MINUTE_MS,
             period_days_max: 366,
             bookings_max: 200,
+            buffers: Buffers::default(),
             pricing: Pricing::default(),
             cancellation: CancellationTerms::default(),
             no_show_grace_ms: 60 * MINUTE_MS,
@@ -286,7 +291,7 @@ pub enum Rejection {
     /// The car has left the fleet.
     #[error("the car is no longer for rent")]
     CarRetired,
-    /// The car is booked or blocked in that period, or overdue; for a pick-up also: the period is over.
+    /// The car is booked or blocked in that period, or booked closer to it than its buffer allows, or overdue; for a pick-up also: the period is over.
     #[error("the car is not available in that period")]
     CarNotAvailable,
     /// The car has changed since it was read.
@@ -382,11 +387,13 @@ impl State {
             .or_else(|| self.closed.iter().find(|booking| booking.subject.reservation_no == *reservation_no))
     }
 
-    /// Whether the car can be offered for `period`: it is neither booked nor blocked then, and not overdue, since nobody
-    /// knows when an overdue car comes back.
-    pub fn is_free(&self, period: &Period, now: Timestamp) -> bool {
+    /// Whether the car can be offered for `period`: it is neither blocked then nor booked, nor so shortly before or after
+    /// that its buffer would be cut; and it is not overdue, since nobody knows when an overdue car comes back.
+    pub fn is_free(&self, period: &Period, buffer_ms: i64, now: Timestamp) -> bool {
         let overdue = |booking: &Booking| booking.is_out() && booking.period.to() <= now;
-        !self.bookings.values().any(overdue) && !self.is_taken(period, now)
+        let with_buffers = period.widened(buffer_ms);
+        let booked = |booking: &Booking| booking.occupied(now).overlaps(&with_buffers);
+        !self.bookings.values().any(|booking| overdue(booking) || booked(booking)) && !self.is_blocked(period)
     }
 
     /// Whether the car is booked or blocked in `period`.
