@@ -8,7 +8,7 @@ use rentcar::actors::app::{App, AppSettings, Ports};
 use rentcar::actors::bulkhead::Mode;
 use rentcar::actors::bulkhead::{BreakerSettings, BreakerState, BulkheadHandle, BulkheadSettings};
 use rentcar::actors::payment::Payments;
-use rentcar::actors::payment::cashier::Cashier;
+use rentcar::actors::payment::cashier::{Cashier, CashierParts};
 use rentcar::actors::payment::deferred::DeferredPayments;
 use rentcar::actors::payment::reconciliation::Reconciler;
 use rentcar::actors::payment::unconfirmed::refund_unconfirmed;
@@ -516,9 +516,16 @@ async fn payment_alone(journal: &Arc<MemoryJournal>, provider: &Arc<Provider>) -
     });
     let guard = BulkheadHandle::new(BulkheadSettings::default());
     let bulkhead = Part::simple(ChildSpec::new("payment", "bulkhead", "bulkhead", guard.child_start()));
-    let deferred = DeferredPayments::new(false, CALL, Arc::new(ManualClock::at(START_MS)));
-    let (journal, provider) = (Arc::clone(journal) as _, Arc::clone(provider) as _);
-    let cashier = Cashier::new(payments, journal, provider, guard, CALL, deferred);
+    let clock = Arc::new(ManualClock::at(START_MS));
+    let cashier = Cashier::new(CashierParts {
+        payments,
+        journal: Arc::clone(journal) as _,
+        provider: Arc::clone(provider) as _,
+        bulkhead: guard,
+        call_timeout: CALL,
+        follower: DeferredPayments::new(false, CALL, clock.clone()),
+        clock,
+    });
     (System::start(vec![bulkhead, part.part()]).await.unwrap(), cashier)
 }
 

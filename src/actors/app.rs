@@ -7,7 +7,8 @@ use super::fleet::Ledger;
 use super::housekeeping;
 use super::migration::{MigrationError, migrate};
 use super::payment::Payments;
-use super::payment::cashier::{Cashier, Settler};
+use super::payment::cashier::settle::Settler;
+use super::payment::cashier::{Cashier, CashierParts};
 use super::payment::deferred::{self, DeferredPayments};
 use super::payment::reconciliation::Reconciler;
 use super::payment::unsettled::{self, UnsettledMonitor, UnsettledSettings};
@@ -68,6 +69,7 @@ pub struct App {
     pub service: Arc<Service>,
     system: Arc<System>,
     cashier: Arc<Cashier>,
+    deferred: Arc<DeferredPayments>,
 }
 
 fn spec<E: Entity>(entity: E, ports: &Ports, limits: &ContextLimits) -> ContextSpec<E> {
@@ -115,7 +117,15 @@ impl App {
         let (timeout, retries) = (settings.provider_timeout, settings.retry_deferred);
         let deferred = DeferredPayments::new(retries, bulkhead.queue_wait() + timeout, Arc::clone(&clock));
         let reconciler = Reconciler::new(Arc::clone(&journal), Arc::clone(&provider), Some(bulkhead.clone()), timeout);
-        let cashier = Cashier::new(payments, Arc::clone(&journal), provider, bulkhead.clone(), timeout, deferred);
+        let cashier = Cashier::new(CashierParts {
+            payments,
+            journal: Arc::clone(&journal),
+            provider,
+            bulkhead: bulkhead.clone(),
+            call_timeout: timeout,
+            follower: deferred.clone(),
+            clock: Arc::clone(&clock),
+        });
         let targets = Targets {
             calendars: calendars.clone(),
             rentals: rentals.clone(),
@@ -151,7 +161,7 @@ impl App {
             followers_part(VIEWS.0, &journal, &clock, &views_follow(&*journal, &views), RestartLimits::default()),
         ];
         if retries {
-            parts.push(deferred::part(&cashier));
+            parts.push(deferred::part(&cashier, &deferred));
         }
         let parts_of_service = Dependencies {
             calendars,
@@ -159,6 +169,7 @@ impl App {
             ledger,
             customers,
             cashier: Arc::clone(&cashier),
+            deferred: Arc::clone(&deferred),
             reconciler,
             unsettled_monitor,
             views,
@@ -169,12 +180,13 @@ impl App {
         let service = Service::new(parts_of_service, settings.service);
         let system = Arc::new(System::start(parts).await?);
         service.attach(Arc::clone(&system));
-        Ok(App { service, system, cashier })
+        Ok(App { service, system, cashier, deferred })
     }
 
     /// Drains and stops the contexts in order; returns whether all ended within `deadline`.
     pub async fn shutdown(&self, deadline: Duration) -> bool {
         let until = tokio::time::Instant::now() + deadline;
+        self.deferred.close();
         // Payments in flight need their context to record their outcome.
         if tokio::time::timeout_at(until, self.cashier.drain()).await.is_err() {
             tracing::warn!("payments in flight at shutdown, they are looked up at the next start");

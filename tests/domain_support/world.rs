@@ -292,7 +292,7 @@ impl World {
             let holds = self.bookings.values().filter(|one| matches!(one.status, Status::PaymentPending { .. }));
             holds.filter_map(|one| one.hold_slot).any(|taken| taken == slot)
         };
-        let hold_slot = (0..).find(|slot| !is_taken(*slot));
+        let hold_slot = (0..1_000).find(|slot| !is_taken(*slot));
         let _ = self.calendar(
             car_no,
             &reservation::Command::Reserve { subject, period, day_counting: DayCounting::Hours, hold_slot },

@@ -1,5 +1,8 @@
+//! What a customer wants to pay, and what becomes of it, as the cashier tells whoever follows.
+
 use crate::actors::api::PaymentMeans;
 use crate::domain::BookingRef;
+use crate::domain::ids::PaymentNo;
 use crate::domain::money::Money;
 use crate::domain::time::Timestamp;
 
@@ -12,4 +15,27 @@ pub struct ChargeRequest {
     pub means: PaymentMeans,
     /// Until when the car is held for it.
     pub hold_until: Timestamp,
+}
+
+/// What becomes of a charge, step by step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChargeProgress<'a> {
+    /// A customer wants to pay.
+    Requested(&'a ChargeRequest),
+    /// The provider is called with these means.
+    Called(&'a PaymentMeans),
+    /// It was turned away, or not made. It may be tried again after so many milliseconds.
+    NotMade { retry_after_ms: u64 },
+    /// The provider has declined it.
+    Declined,
+    /// It is made, or will never be.
+    Over,
+    /// Nobody works on the payment any more, whatever has come of it.
+    Released,
+}
+
+/// Follows what becomes of charges.
+pub trait ChargeFollower: Send + Sync {
+    /// Told in order, for one payment at a time.
+    fn follow(&self, payment_no: &PaymentNo, progress: ChargeProgress<'_>);
 }

@@ -2,7 +2,7 @@
 
 use super::{Result, Service, ask, fresh_reservation_no};
 use crate::actors::api::{Caller, PaymentMeans, PaymentResult, ReservationView, ReserveRequest, ServiceError};
-use crate::actors::payment::cashier::ChargeResult;
+use crate::actors::payment::cashier::charge::ChargeResult;
 use crate::actors::payment::charge_request::ChargeRequest;
 use crate::actors::payment::unconfirmed::refund_unconfirmed;
 use crate::actors::reservation::Reply;

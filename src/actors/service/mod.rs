@@ -20,6 +20,7 @@ use super::api::{ANSWER_KEPT_MS, Caller, ServiceError};
 use super::customer::Customers;
 use super::fleet::Ledger;
 use super::payment::cashier::Cashier;
+use super::payment::deferred::DeferredPayments;
 use super::payment::reconciliation::Reconciler;
 use super::payment::unsettled::UnsettledMonitor;
 use super::rental::Rentals;
@@ -74,6 +75,8 @@ pub struct Dependencies {
     pub customers: ContextHandle<Customers>,
     /// Charges and refunds.
     pub cashier: Arc<Cashier>,
+    /// Payments that were turned away and are retried.
+    pub deferred: Arc<DeferredPayments>,
     /// Compares our payments with the provider's record.
     pub reconciler: Reconciler,
     /// Counts what is unsettled with the provider.

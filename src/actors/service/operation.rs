@@ -127,7 +127,7 @@ impl Service {
 
     /// How many deferred payments wait for a retry.
     pub fn payments_deferred(&self) -> usize {
-        self.parts.cashier.deferred().waiting()
+        self.parts.deferred.waiting()
     }
 
     /// Compares our payments with the provider's own record, while both go on.

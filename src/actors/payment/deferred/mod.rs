@@ -1,18 +1,16 @@
 //! Payments that were turned away, and are retried until their hold ends. The customers' means of payment are secrets:
 //! they are kept in memory only, bounded in number and in time, never stored and never logged. A restart forgets
-//! them, and the customers then pay through the link that they were given.
+//! them, and the customers then pay through the link that they were given. Follows what becomes of charges, and knows
+//! nothing of who makes them; the retrier makes them again.
 
 mod retrier;
 mod retry_queue;
 
 pub use retrier::part;
 
-use super::charge_request::ChargeRequest;
-use crate::actors::api::PaymentMeans;
-use crate::actors::reservation::instant;
+use super::charge_request::{ChargeFollower, ChargeProgress, ChargeRequest};
 use crate::actors::runtime::{Clock, entropy};
 use crate::domain::ids::PaymentNo;
-use crate::domain::time::Timestamp;
 use parking_lot::Mutex;
 use retry_queue::RetryQueue;
 use std::sync::Arc;
@@ -24,9 +22,8 @@ pub const PAYMENTS_MAX: usize = 10_000;
 /// When a payment is tried again whose attempt has ended without saying so, in milliseconds.
 const RESUMED_MS: u64 = 2_000;
 
-/// What is remembered, shared by the cashier, who learns what becomes of payments, and the retrier.
+/// What is remembered of payments, by what became of their charges.
 pub struct DeferredPayments {
-    is_on: bool,
     retry_queue: Mutex<RetryQueue>,
     clock: Arc<dyn Clock>,
 }
@@ -36,50 +33,15 @@ impl DeferredPayments {
     pub fn new(is_on: bool, attempt: Duration, clock: Arc<dyn Clock>) -> Arc<DeferredPayments> {
         let attempt_ms = i64::try_from(attempt.as_millis()).unwrap_or(i64::MAX);
         let retry_queue = RetryQueue::new(if is_on { PAYMENTS_MAX } else { 0 }, attempt_ms);
-        Arc::new(DeferredPayments { is_on, retry_queue: Mutex::new(retry_queue), clock })
-    }
-
-    pub fn is_on(&self) -> bool {
-        self.is_on
+        Arc::new(DeferredPayments { retry_queue: Mutex::new(retry_queue), clock })
     }
 
     pub fn waiting(&self) -> usize {
         self.with(|retry_queue| retry_queue.waiting())
     }
 
-    pub(super) fn now(&self) -> Timestamp {
-        instant(self.clock.now_ms())
-    }
-
-    pub(super) fn note(&self, order: &ChargeRequest) {
-        let now_ms = self.clock.now_ms();
-        self.with(|retry_queue| retry_queue.note(order, now_ms));
-    }
-
     pub(super) fn order(&self, payment_no: &PaymentNo) -> Option<ChargeRequest> {
         self.with(|retry_queue| retry_queue.order(payment_no))
-    }
-
-    pub(super) fn called(&self, payment_no: &PaymentNo, means: &PaymentMeans) {
-        self.with(|retry_queue| retry_queue.called(payment_no, means));
-    }
-
-    pub(super) fn reschedule(&self, payment_no: &PaymentNo, wait_ms: u64) {
-        let (wait, jitter, now) = (Duration::from_millis(wait_ms), entropy::random_unit(), Instant::now());
-        self.with(|retry_queue| retry_queue.reschedule(payment_no, wait, jitter, now));
-    }
-
-    pub(super) fn resume(&self, payment_no: &PaymentNo) {
-        let (wait, jitter, now) = (Duration::from_millis(RESUMED_MS), entropy::random_unit(), Instant::now());
-        self.with(|retry_queue| retry_queue.resume(payment_no, wait, jitter, now));
-    }
-
-    pub(super) fn declined(&self, payment_no: &PaymentNo) {
-        self.with(|retry_queue| retry_queue.declined(payment_no));
-    }
-
-    pub(super) fn forget(&self, payment_no: &PaymentNo) {
-        self.with(|retry_queue| drop(retry_queue.forget(payment_no)));
     }
 
     pub(super) fn next(&self) -> Option<PaymentNo> {
@@ -92,7 +54,8 @@ impl DeferredPayments {
         self.with(|retry_queue| retry_queue.remove_expired(now_ms));
     }
 
-    pub(super) fn close(&self) {
+    /// From now on nothing is retried.
+    pub fn close(&self) {
         self.with(RetryQueue::close);
     }
 
@@ -107,5 +70,24 @@ impl DeferredPayments {
             metrics::gauge!("rentcar_deferred_payments").set(waiting as f64);
         }
         done
+    }
+}
+
+impl ChargeFollower for DeferredPayments {
+    fn follow(&self, payment_no: &PaymentNo, progress: ChargeProgress<'_>) {
+        let (jitter, now, now_ms) = (entropy::random_unit(), Instant::now(), self.clock.now_ms());
+        self.with(|retry_queue| match progress {
+            ChargeProgress::Requested(order) => retry_queue.note(order, now_ms),
+            ChargeProgress::Called(means) => retry_queue.called(payment_no, means),
+            ChargeProgress::NotMade { retry_after_ms } => {
+                retry_queue.reschedule(payment_no, Duration::from_millis(retry_after_ms), jitter, now);
+            }
+            ChargeProgress::Declined => retry_queue.declined(payment_no),
+            ChargeProgress::Over => drop(retry_queue.forget(payment_no)),
+            // A payment that still waits for a retry gets one.
+            ChargeProgress::Released => {
+                retry_queue.resume(payment_no, Duration::from_millis(RESUMED_MS), jitter, now);
+            }
+        });
     }
 }

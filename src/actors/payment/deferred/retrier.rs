@@ -1,7 +1,9 @@
 //! Carries out what the agenda says: tries the payments that are due, a few at a time. Decides nothing of its own.
 
+use super::DeferredPayments;
 use crate::actors::api::ServiceError;
-use crate::actors::payment::cashier::{Cashier, ChargeResult};
+use crate::actors::payment::cashier::Cashier;
+use crate::actors::payment::cashier::charge::ChargeResult;
 use crate::actors::runtime::{Part, Recurring, recurring_part};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -19,6 +21,7 @@ const RETRIES_EACH_TIME: usize = 10;
 
 struct Retries {
     cashier: Arc<Cashier>,
+    deferred: Arc<DeferredPayments>,
     places: Arc<Semaphore>,
     /// How many more may begin before the next time.
     left: AtomicUsize,
@@ -26,7 +29,7 @@ struct Retries {
 
 impl Retries {
     fn begin_those_due(self: &Arc<Self>) {
-        self.cashier.deferred().remove_expired();
+        self.deferred.remove_expired();
         // While the bulkhead is shut, payments that are due stay due: each attempt would only be turned away.
         while !self.cashier.bulkhead().rejects_calls() {
             let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return };
@@ -34,10 +37,11 @@ impl Retries {
             if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
                 return;
             }
-            let Some(payment_no) = self.cashier.deferred().next() else { return };
+            let Some(payment_no) = self.deferred.next() else { return };
             let retries = Arc::clone(self);
             self.cashier.tasks.spawn(async move {
-                let outcome = outcome(&retries.cashier.retry_charge(&payment_no).await);
+                let request = || retries.deferred.order(&payment_no);
+                let outcome = outcome(&retries.cashier.charge_again(&payment_no, request).await);
                 drop(place);
                 if let Some(outcome) = outcome {
                     tracing::info!(%payment_no, outcome, "deferred payment retried");
@@ -82,13 +86,14 @@ fn outcome(charged: &Result<Option<ChargeResult>, ServiceError>) -> Option<&'sta
     }
 }
 
-pub fn part(cashier: &Arc<Cashier>) -> Part {
+pub fn part(cashier: &Arc<Cashier>, deferred: &Arc<DeferredPayments>) -> Part {
     for outcome in [APPROVED, DECLINED, DEFERRED, FAILED] {
         retries_total(outcome).increment(0);
     }
-    let (cashier, places) = (Arc::clone(cashier), Arc::new(Semaphore::new(RETRIES_IN_FLIGHT_MAX)));
+    let (cashier, deferred) = (Arc::clone(cashier), Arc::clone(deferred));
+    let places = Arc::new(Semaphore::new(RETRIES_IN_FLIGHT_MAX));
     recurring_part(
         "deferred-payments",
-        Arc::new(Retrier(Arc::new(Retries { cashier, places, left: AtomicUsize::new(0) }))),
+        Arc::new(Retrier(Arc::new(Retries { cashier, deferred, places, left: AtomicUsize::new(0) }))),
     )
 }

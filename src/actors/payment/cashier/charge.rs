@@ -1,0 +1,305 @@
+//! Charging: a permit of the bulkhead, the intent, the call, and what follows from its answer.
+
+use super::{Cashier, IN_FLIGHT_RETRY_MS, is_approved, provider_verdict};
+use crate::actors::api::{PaymentMeans, ServiceError};
+use crate::actors::bulkhead::{Lane, Permit, Verdict};
+use crate::actors::payment::charge_request::{ChargeProgress, ChargeRequest};
+use crate::actors::payment::in_flight::{AlreadyInFlight, InFlightPayment, Work};
+use crate::domain::ids::PaymentNo;
+use crate::domain::payment::{Command, Payment, Rejection, Status};
+use crate::providers::{Charge, ChargeOutcome, ProviderError};
+use crate::trace;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+/// How long a payment that was held up on its way to the bulkhead still waits there for a permit.
+const ENTER_WAIT_MIN: Duration = Duration::from_millis(150);
+const UNDER_WAY: ChargeResult = ChargeResult::Deferred { retry_after_ms: IN_FLIGHT_RETRY_MS };
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChargeResult {
+    Approved(Payment),
+    Declined {
+        reason: String,
+    },
+    /// It was turned away, is still under way, or its outcome is not known yet.
+    Deferred {
+        retry_after_ms: u64,
+    },
+}
+
+/// Whether the provider is to be called, once the intent is recorded; else what the customer is told.
+fn to_be_called(
+    requested: Result<Option<Payment>, ServiceError>,
+) -> Result<Payment, Result<ChargeResult, ServiceError>> {
+    match requested {
+        Ok(Some(payment)) if payment.status == Status::Requested => Ok(payment),
+        Ok(payment) => Err(Ok(payment.filter(is_approved).map_or(UNDER_WAY, ChargeResult::Approved))),
+        Err(ServiceError::Payment(Rejection::PaymentInFlight)) => Err(Ok(UNDER_WAY)),
+        Err(error) => Err(Err(error)),
+    }
+}
+
+/// What the payment is told of the provider's answer.
+fn news(attempt: u32, answer: &Result<ChargeOutcome, ProviderError>) -> Command {
+    match answer {
+        Ok(ChargeOutcome::Approved { provider_ref }) => {
+            Command::Approve { attempt, provider_ref: provider_ref.to_string() }
+        }
+        Ok(ChargeOutcome::Declined { reason }) => Command::Decline { attempt, reason: reason.to_string() },
+        Err(ProviderError::NotDone(_) | ProviderError::Refused(_)) => Command::NotCharged { attempt },
+        Err(ProviderError::Unknown(_)) => Command::MarkUnknown { attempt },
+    }
+}
+
+/// What the customer is told, by the payment after the news.
+fn result(recorded: Option<Payment>, retry_after_ms: u64) -> Result<ChargeResult, ServiceError> {
+    let Some(payment) = recorded else { return Ok(ChargeResult::Deferred { retry_after_ms }) };
+    match &payment.status {
+        Status::Approved { .. } => Ok(ChargeResult::Approved(payment)),
+        Status::Declined { reason } => Ok(ChargeResult::Declined { reason: reason.clone() }),
+        // The customer cancelled meanwhile: the settle timer gives the money back.
+        Status::Cancelled(_) => Err(Rejection::PaymentCancelled.into()),
+        Status::Requested | Status::Unknown | Status::NotCharged => Ok(ChargeResult::Deferred { retry_after_ms }),
+    }
+}
+
+/// What an attempt that has ended means for who follows. What the payment itself knows has been told with its news, and
+/// what nobody knows is not told.
+const fn progress(charged: &Result<ChargeResult, ServiceError>) -> Option<ChargeProgress<'static>> {
+    match charged {
+        Ok(ChargeResult::Deferred { retry_after_ms })
+        | Err(ServiceError::Unavailable { retry_after_ms, .. } | ServiceError::Overloaded { retry_after_ms }) => {
+            Some(ChargeProgress::NotMade { retry_after_ms: *retry_after_ms })
+        }
+        Ok(ChargeResult::Approved(_) | ChargeResult::Declined { .. })
+        | Err(ServiceError::Unknown | ServiceError::Read(_)) => None,
+        Err(_) => Some(ChargeProgress::Over),
+    }
+}
+
+impl Cashier {
+    /// Charges, and waits no longer than `wait` after `asked_at`. A charge that takes longer goes on without the
+    /// caller, who is answered as soon as that can be foreseen. An attempt that is under way is waited for first,
+    /// within the same time.
+    ///
+    /// # Errors
+    /// When a rule forbids it, or the Payment context is down.
+    pub async fn charge(
+        self: &Arc<Self>,
+        order: ChargeRequest,
+        asked_at: Instant,
+        wait: Duration,
+    ) -> Result<ChargeResult, ServiceError> {
+        let payment_no = order.subject.reservation_no.payment();
+        self.follower.follow(&payment_no, ChargeProgress::Requested(&order));
+        let hand = match self.in_flight.take(&payment_no, Work::Charge) {
+            Ok(hand) => hand,
+            Err(in_hand) => {
+                let Some(hand) = self.take_when_free(in_hand, &payment_no, asked_at + wait).await else {
+                    return Ok(UNDER_WAY);
+                };
+                if let Some(paid) = self.committed(&payment_no).await?.filter(is_approved) {
+                    return Ok(ChargeResult::Approved(paid));
+                }
+                hand
+            }
+        };
+        let (expects, expected) = oneshot::channel();
+        let enter_by = (asked_at + self.bulkhead.queue_wait()).max(Instant::now() + ENTER_WAIT_MIN);
+        let enter_by = enter_by.min(asked_at + wait);
+        let mut work =
+            self.tasks.spawn(Arc::clone(self).attempt(hand, order, enter_by, expects).instrument(trace::current()));
+        let within = async {
+            tokio::select! {
+                biased;
+                done = &mut work => Ok(done),
+                Ok(expected) = expected => {
+                    let left = (asked_at + wait).saturating_duration_since(Instant::now());
+                    if expected <= left { Ok((&mut work).await) } else { Err(expected) }
+                }
+            }
+        };
+        match tokio::time::timeout_at(asked_at + wait, within).await {
+            Ok(Ok(Ok(charged))) => charged,
+            Ok(Err(expected)) => {
+                let expected_ms = u64::try_from(expected.as_millis()).unwrap_or(u64::MAX);
+                Ok(ChargeResult::Deferred { retry_after_ms: expected_ms.max(IN_FLIGHT_RETRY_MS) })
+            }
+            // The task panicked or takes longer: the settle timer or the task itself records the outcome.
+            Ok(Ok(Err(_))) | Err(_) => Ok(UNDER_WAY),
+        }
+    }
+
+    /// Takes the payment after another charge of it has ended. `None` when that takes too long, or when the payment is
+    /// being settled, which may take longer than a caller waits.
+    async fn take_when_free(
+        &self,
+        mut in_hand: AlreadyInFlight,
+        payment_no: &PaymentNo,
+        until: Instant,
+    ) -> Option<InFlightPayment> {
+        while in_hand.work == Work::Charge {
+            tokio::time::timeout_at(until, in_hand.ended()).await.ok()?;
+            in_hand = match self.in_flight.take(payment_no, Work::Charge) {
+                Ok(hand) => return Some(hand),
+                Err(in_hand) => in_hand,
+            };
+        }
+        None
+    }
+
+    /// One attempt, made if the bulkhead gives a permit. Sends the expected time of the call to `expects`.
+    pub(super) async fn attempt(
+        self: Arc<Self>,
+        hand: InFlightPayment,
+        order: ChargeRequest,
+        enter_by: Instant,
+        expects: oneshot::Sender<Duration>,
+    ) -> Result<ChargeResult, ServiceError> {
+        let charged =
+            match self.bulkhead.acquire(Lane::Charge, enter_by).instrument(trace::span("bulkhead: acquire")).await {
+                Ok(permit) => {
+                    // It fails when the caller no longer waits, which is fine.
+                    let _ = expects.send(permit.expected());
+                    self.charge_in_flight(&hand.payment_no, order, permit).await
+                }
+                Err(deferred) => Ok(ChargeResult::Deferred { retry_after_ms: deferred.retry_after_ms }),
+            };
+        if let Some(progress) = progress(&charged) {
+            self.follower.follow(&hand.payment_no, progress);
+        }
+        charged
+    }
+
+    async fn charge_in_flight(
+        &self,
+        payment_no: &PaymentNo,
+        order: ChargeRequest,
+        permit: Permit,
+    ) -> Result<ChargeResult, ServiceError> {
+        let ChargeRequest { subject, amount, means, .. } = order;
+        let payment = match to_be_called(self.send(payment_no, Command::Request { subject, amount }).await) {
+            Ok(payment) => payment,
+            Err(told) => {
+                permit.done(Verdict::NotCalled);
+                return told;
+            }
+        };
+        let answer = self.call(payment_no, &payment, &means, permit).await;
+        let retry_after_ms = self.bulkhead.retry_after_ms();
+        match self.send(payment_no, news(payment.attempt, &answer)).await {
+            Ok(recorded) => result(recorded, retry_after_ms),
+            Err(error) => {
+                tracing::warn!(%payment_no, %error, "charge outcome not recorded, it will be looked up");
+                Ok(UNDER_WAY)
+            }
+        }
+    }
+
+    async fn call(
+        &self,
+        payment_no: &PaymentNo,
+        payment: &Payment,
+        means: &PaymentMeans,
+        permit: Permit,
+    ) -> Result<ChargeOutcome, ProviderError> {
+        let charge = Charge {
+            idempotency_key: payment.charge_key().into(),
+            reservation_no: payment.subject.reservation_no.clone(),
+            amount: payment.amount,
+            method: Arc::clone(&means.method),
+            token: Arc::clone(&means.token),
+        };
+        let answer = if permit.is_void() {
+            permit.done(Verdict::NotCalled);
+            Err(ProviderError::NotDone("the breaker has opened".to_owned()))
+        } else {
+            self.follower.follow(payment_no, ChargeProgress::Called(means));
+            let answer = self.calling("provider: charge", self.provider.charge(charge)).await;
+            permit.done(provider_verdict(&answer));
+            answer
+        };
+        match &answer {
+            Ok(_) => {}
+            Err(ProviderError::NotDone(why)) => tracing::info!(%payment_no, why, "charge not made"),
+            Err(ProviderError::Refused(why)) => tracing::error!(%payment_no, why, "charge rejected by the provider"),
+            Err(ProviderError::Unknown(why)) => {
+                self.not_found_retries.lock().forget(payment_no);
+                tracing::warn!(%payment_no, why, "charge outcome unknown");
+            }
+        }
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::BookingRef;
+    use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
+    use crate::domain::money::{Currency, Money};
+    use crate::domain::payment::Cancelled;
+
+    fn payment(status: Status) -> Payment {
+        let (reservation_no, car_no) = (ReservationNo::parse("r1").unwrap(), CarNo::parse("car01").unwrap());
+        let subject = BookingRef { reservation_no, serial: 1, customer_no: CustomerNo::anonymous(), car_no };
+        Payment { subject, amount: Money::new(1_000, Currency::KRW).unwrap(), attempt: 1, status }
+    }
+
+    const LATER: Result<ChargeResult, ServiceError> = Ok(ChargeResult::Deferred { retry_after_ms: 7 });
+
+    #[test]
+    fn the_provider_is_called_for_a_recorded_intent_only() {
+        let requested = payment(Status::Requested);
+        assert_eq!(to_be_called(Ok(Some(requested.clone()))), Ok(requested));
+        let paid = payment(Status::Approved { provider_ref: "ch".to_owned() });
+        assert_eq!(to_be_called(Ok(Some(paid.clone()))), Err(Ok(ChargeResult::Approved(paid))));
+        let in_flight = ServiceError::Payment(Rejection::PaymentInFlight);
+        for under_way in [Ok(None), Ok(Some(payment(Status::Unknown))), Err(in_flight)] {
+            assert_eq!(to_be_called(under_way), Err(Ok(UNDER_WAY)));
+        }
+        let refused = ServiceError::Payment(Rejection::TooManyAttempts);
+        assert_eq!(to_be_called(Err(refused.clone())), Err(Err(refused)));
+    }
+
+    #[test]
+    fn only_an_answer_decides_and_an_unknown_outcome_is_one() {
+        let (approved, declined) = (
+            Ok(ChargeOutcome::Approved { provider_ref: "ch".into() }),
+            Ok(ChargeOutcome::Declined { reason: "no".into() }),
+        );
+        assert_eq!(news(3, &approved), Command::Approve { attempt: 3, provider_ref: "ch".to_owned() });
+        assert_eq!(news(3, &declined), Command::Decline { attempt: 3, reason: "no".to_owned() });
+        for not_made in [ProviderError::NotDone(String::new()), ProviderError::Refused(String::new())] {
+            assert_eq!(news(3, &Err(not_made)), Command::NotCharged { attempt: 3 });
+        }
+        assert_eq!(news(3, &Err(ProviderError::Unknown(String::new()))), Command::MarkUnknown { attempt: 3 });
+    }
+
+    #[test]
+    fn a_customer_is_told_what_is_recorded() {
+        let paid = payment(Status::Approved { provider_ref: "ch".to_owned() });
+        assert_eq!(result(Some(paid.clone()), 7), Ok(ChargeResult::Approved(paid)));
+        let declined = payment(Status::Declined { reason: "no".to_owned() });
+        assert_eq!(result(Some(declined), 7), Ok(ChargeResult::Declined { reason: "no".to_owned() }));
+        let cancelled = payment(Status::Cancelled(Cancelled::OutcomeUnknown));
+        assert_eq!(result(Some(cancelled), 7), Err(Rejection::PaymentCancelled.into()));
+        for open in [None, Some(payment(Status::Unknown)), Some(payment(Status::NotCharged))] {
+            assert_eq!(result(open, 7), LATER);
+        }
+    }
+
+    #[test]
+    fn who_follows_hears_of_a_charge_that_was_not_made_and_of_one_that_never_will_be() {
+        assert_eq!(progress(&LATER), Some(ChargeProgress::NotMade { retry_after_ms: 7 }));
+        let overloaded = Err(ServiceError::Overloaded { retry_after_ms: 9 });
+        assert_eq!(progress(&overloaded), Some(ChargeProgress::NotMade { retry_after_ms: 9 }));
+        assert_eq!(progress(&Err(Rejection::TooManyAttempts.into())), Some(ChargeProgress::Over));
+        assert_eq!(progress(&Err(ServiceError::Unknown)), None, "the settle timer finds out");
+        assert_eq!(progress(&Ok(ChargeResult::Declined { reason: String::new() })), None, "told with the news");
+    }
+}

@@ -1,0 +1,239 @@
+//! The cashier: the only one who has the payment provider move money, always through the bulkhead, and always with the
+//! intent journaled first. What it cannot finish, the settle timer finishes; it never charges a second time while
+//! the outcome of the first is unknown.
+//!
+//! Each part (charge, settle, inquire, refund) decides by a pure function what follows from an answer, and carries it out.
+
+pub mod charge;
+mod inquire;
+mod refund;
+mod retry;
+pub mod settle;
+
+use super::Payments;
+use super::charge_request::{ChargeFollower, ChargeProgress};
+use super::in_flight::InFlightPayments;
+use super::not_found_retries::{MismatchRetries, NotFoundRetries};
+use crate::actors::api::ServiceError;
+use crate::actors::bulkhead::{BulkheadHandle, Verdict};
+use crate::actors::committed::committed;
+use crate::actors::reservation::instant;
+use crate::actors::runtime::{Ask, Backoff, Clock, ContextHandle, HandlerError};
+use crate::domain::ids::PaymentNo;
+use crate::domain::payment::{Cancelled, Command, Payment, Status};
+use crate::domain::time::Timestamp;
+use crate::providers::{PaymentProvider, ProviderError};
+use crate::store::journal::Journal;
+use crate::store::schema;
+use crate::trace;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
+
+/// How long a message to a payment may take, in milliseconds.
+const ASK_MS: u64 = 5_000;
+/// When to ask again about a payment that is under way, in milliseconds.
+const IN_FLIGHT_RETRY_MS: u64 = 2_000;
+/// Refunds that should take longer than this are not waited for.
+const REFUND_QUICK_MS: u64 = 100;
+/// Quick refunds are waited for within these bounds, since they may turn out not to be quick.
+const REFUND_WAIT_MS: RangeInclusive<u64> = 50..=250;
+/// How many times as long as it should take a quick refund is waited for.
+const REFUND_WAIT_FACTOR: u64 = 4;
+/// The longest pause before "not found" from the provider counts as "nothing was charged".
+///
+/// A call that ended without an answer may still have its order in the buffer of a socket, and a look-up on another
+/// connection may overtake it there. So the look-up is made once more after this time. It has to cover bytes in
+/// flight only: from the moment the order has been read, the provider answers `Unknown` until the call has ended.
+/// What remains: an order that lies unread for longer than this while the provider answers look-ups would be
+/// carried out without anybody asking again.
+const SETTLE_AFTER_MAX: Duration = Duration::from_secs(2);
+/// The pauses before the provider is asked again about a payment on which its record and ours disagree.
+const MISMATCH_BACKOFF: Backoff = Backoff::new(60_000, 3_600_000);
+
+/// What the cashier works with.
+pub struct CashierParts {
+    pub payments: ContextHandle<Payments>,
+    pub journal: Arc<dyn Journal>,
+    pub provider: Arc<dyn PaymentProvider>,
+    pub bulkhead: BulkheadHandle,
+    /// After how long a call to the provider is given up.
+    pub call_timeout: Duration,
+    /// Who is told what becomes of charges.
+    pub follower: Arc<dyn ChargeFollower>,
+    pub clock: Arc<dyn Clock>,
+}
+
+pub struct Cashier {
+    payments: ContextHandle<Payments>,
+    journal: Arc<dyn Journal>,
+    provider: Arc<dyn PaymentProvider>,
+    bulkhead: BulkheadHandle,
+    call_timeout: Duration,
+    in_flight: Arc<InFlightPayments>,
+    follower: Arc<dyn ChargeFollower>,
+    clock: Arc<dyn Clock>,
+    not_found_retries: Mutex<NotFoundRetries>,
+    mismatches: Mutex<MismatchRetries>,
+    pub(super) tasks: TaskTracker,
+}
+
+impl Cashier {
+    pub fn new(parts: CashierParts) -> Arc<Self> {
+        let CashierParts { payments, journal, provider, bulkhead, call_timeout, follower, clock } = parts;
+        let (in_flight, tasks) = (InFlightPayments::new(Arc::clone(&follower)), TaskTracker::new());
+        let not_found_retries = Mutex::new(NotFoundRetries::new(call_timeout.min(SETTLE_AFTER_MAX)));
+        let mismatches = Mutex::new(MismatchRetries::new(MISMATCH_BACKOFF));
+        Arc::new(Cashier {
+            payments,
+            journal,
+            provider,
+            bulkhead,
+            call_timeout,
+            in_flight,
+            follower,
+            clock,
+            not_found_retries,
+            mismatches,
+            tasks,
+        })
+    }
+
+    /// Changes when a shard of the Payment context begins to take commands.
+    pub fn ownership_changes(&self) -> watch::Receiver<u64> {
+        self.payments.ownership_changes()
+    }
+
+    pub fn bulkhead(&self) -> &BulkheadHandle {
+        &self.bulkhead
+    }
+
+    /// Waits until no payment is in flight.
+    pub async fn drain(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Whether a charge of it is under way in this process.
+    pub fn is_in_flight(&self, payment_no: &PaymentNo) -> bool {
+        self.in_flight.has(payment_no)
+    }
+
+    pub async fn committed(&self, payment_no: &PaymentNo) -> Result<Option<Payment>, ServiceError> {
+        Ok(committed(&*self.journal, &Payments, payment_no.as_str()).await?.and_then(|state| state.0))
+    }
+
+    fn now(&self) -> Timestamp {
+        instant(self.clock.now_ms())
+    }
+
+    /// Carries out `command`, which ends a payment and says what goes back of it. The refund begins at once, and the settle
+    /// timer retries it until it is made. So it is waited for only when it should be quick, and no longer than
+    /// `wait_max`; with a `wait_max` of zero it is left to the settle timer.
+    ///
+    /// # Errors
+    /// When the payment context is down.
+    pub async fn cancel(
+        self: &Arc<Self>,
+        payment_no: &PaymentNo,
+        command: Command,
+        ask: Ask,
+        wait_max: Duration,
+    ) -> Result<Option<Payment>, ServiceError> {
+        let payment = self.tell_with(payment_no, command, ask).await?;
+        let due = matches!(
+            payment.as_ref().map(|payment| &payment.status),
+            Some(Status::Cancelled(Cancelled::Charged { refunded: false, .. }))
+        );
+        if !due || wait_max.is_zero() || self.bulkhead.rejects_calls() {
+            return Ok(payment);
+        }
+        let expected_ms = self.bulkhead.refund_expected_ms().filter(|ms| *ms <= REFUND_QUICK_MS);
+        // Begun at once, waited for or not: left to the timers, of which only some run at a time, a rush of refunds
+        // would only grow. The bulkhead bounds how many queue.
+        let (cashier, no) = (Arc::clone(self), payment_no.clone());
+        let settle = async move {
+            if let Err(error) = cashier.settle(&no).await {
+                tracing::info!(payment_no = %no, %error, "refund will be retried");
+            }
+        };
+        let work = self.tasks.spawn(settle.instrument(trace::current()));
+        let Some(expected_ms) = expected_ms else { return Ok(payment) };
+        let (bounds, wait_ms) = (REFUND_WAIT_MS, expected_ms.saturating_mul(REFUND_WAIT_FACTOR));
+        let wait = Duration::from_millis(wait_ms.clamp(*bounds.start(), *bounds.end())).min(wait_max);
+        // What is committed says whether the refund was made by then.
+        drop(tokio::time::timeout(wait, work).await);
+        self.committed(payment_no).await
+    }
+
+    async fn calling<T>(
+        &self,
+        name: &'static str,
+        call: BoxFuture<'_, Result<T, ProviderError>>,
+    ) -> Result<T, ProviderError> {
+        let span = trace::call(name);
+        let answer = within(self.call_timeout, call).instrument(span.clone()).await;
+        if answer.is_err() {
+            trace::failed(&span);
+        }
+        answer
+    }
+
+    async fn send(&self, payment_no: &PaymentNo, command: Command) -> Result<Option<Payment>, ServiceError> {
+        self.tell_with(payment_no, command, Ask::internal(Duration::from_millis(ASK_MS))).await
+    }
+
+    async fn tell_with(
+        &self,
+        payment_no: &PaymentNo,
+        command: Command,
+        ask: Ask,
+    ) -> Result<Option<Payment>, ServiceError> {
+        let answer = self.payments.ask(payment_no.as_str(), command, ask).await;
+        let payment = answer.map_err(|error| ServiceError::not_asked(schema::PAYMENT, error))??;
+        if let Some(progress) = payment.as_ref().and_then(|payment| progress(payment, &self.bulkhead)) {
+            self.follower.follow(payment_no, progress);
+        }
+        Ok(payment)
+    }
+}
+
+/// What a payment in this state means for who follows its charge.
+fn progress(payment: &Payment, bulkhead: &BulkheadHandle) -> Option<ChargeProgress<'static>> {
+    match &payment.status {
+        Status::Approved { .. } | Status::Cancelled(_) => Some(ChargeProgress::Over),
+        Status::Declined { .. } => Some(ChargeProgress::Declined),
+        Status::NotCharged => Some(ChargeProgress::NotMade { retry_after_ms: bulkhead.retry_after_ms() }),
+        Status::Requested | Status::Unknown => None,
+    }
+}
+
+/// A call to the provider that is given up after a while; what became of it is then unknown.
+pub(super) async fn within<T>(
+    timeout: Duration,
+    call: impl Future<Output = Result<T, ProviderError>>,
+) -> Result<T, ProviderError> {
+    let late = |_| ProviderError::Unknown("no answer in time".to_owned());
+    tokio::time::timeout(timeout, call).await.map_err(late)?
+}
+
+fn is_approved(payment: &Payment) -> bool {
+    matches!(payment.status, Status::Approved { .. })
+}
+
+/// A declined charge and a refused order are answers of a healthy provider.
+fn provider_verdict<T>(answer: &Result<T, ProviderError>) -> Verdict {
+    match answer {
+        Ok(_) | Err(ProviderError::Refused(_)) => Verdict::Success,
+        Err(ProviderError::NotDone(_) | ProviderError::Unknown(_)) => Verdict::Failure,
+    }
+}
+
+fn retry(why: impl std::fmt::Display) -> HandlerError {
+    HandlerError::Retry(why.to_string())
+}
