@@ -523,6 +523,7 @@ async fn payment_alone(journal: &Arc<MemoryJournal>, provider: &Arc<Provider>) -
         provider: Arc::clone(provider) as _,
         bulkhead: guard,
         call_timeout: CALL,
+        waits_for_another: false,
         follower: DeferredPayments::new(false, CALL, clock.clone()),
         clock,
     });

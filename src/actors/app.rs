@@ -123,6 +123,8 @@ impl App {
             provider,
             bulkhead: bulkhead.clone(),
             call_timeout: timeout,
+            // Without retries a customer is told at once, and pays again.
+            waits_for_another: retries,
             follower: deferred.clone(),
             clock: Arc::clone(&clock),
         });

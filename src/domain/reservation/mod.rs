@@ -315,7 +315,7 @@ pub enum Rejection {
     /// The number belongs to another reservation. Of this car the calendar says so, of all others the append.
     #[error("the reservation number belongs to another reservation")]
     ReservationNoTaken,
-    /// Another unpaid hold of the customer has the slot. Only the append says so.
+    /// Another unpaid hold of the customer has the slot. Only the append says so, and the service tries the next slot.
     #[error("another unpaid hold of the customer has the slot")]
     HoldSlotTaken,
     /// No reservation of that number is live, or among the last [`CLOSED_KEPT_MAX`] closed ones.
@@ -364,7 +364,7 @@ impl Rejection {
             Rejection::PeriodTooLong => "period_too_long",
             Rejection::PriceTooLarge => "price_too_large",
             Rejection::ReservationNoTaken => "reservation_no_taken",
-            Rejection::HoldSlotTaken => "hold_slot_taken",
+            Rejection::HoldSlotTaken => "too_many_unpaid_holds",
             Rejection::ReservationNotFound => "reservation_not_found",
             Rejection::ReservationClosed => "reservation_closed",
             Rejection::ReservationNotPaid => "reservation_not_paid",

@@ -83,7 +83,7 @@ const fn progress(charged: &Result<ChargeResult, ServiceError>) -> Option<Charge
 
 impl Cashier {
     /// Charges, and waits no longer than `wait` after `asked_at`. A charge that takes longer goes on without the
-    /// caller, who is answered as soon as that can be foreseen. An attempt that is under way is waited for first,
+    /// caller, who is answered as soon as that can be foreseen. An attempt that is under way may be waited for first,
     /// within the same time.
     ///
     /// # Errors
@@ -134,15 +134,15 @@ impl Cashier {
         }
     }
 
-    /// Takes the payment after another charge of it has ended. `None` when that takes too long, or when the payment is
-    /// being settled, which may take longer than a caller waits.
+    /// Takes the payment after another charge of it has ended. `None` when that takes too long, when the payment is being
+    /// settled, which may take longer than a caller waits, or where nobody is to wait.
     async fn take_when_free(
         &self,
         mut in_hand: AlreadyInFlight,
         payment_no: &PaymentNo,
         until: Instant,
     ) -> Option<InFlightPayment> {
-        while in_hand.work == Work::Charge {
+        while self.waits_for_another && in_hand.work == Work::Charge {
             tokio::time::timeout_at(until, in_hand.ended()).await.ok()?;
             in_hand = match self.in_flight.take(payment_no, Work::Charge) {
                 Ok(hand) => return Some(hand),

@@ -64,6 +64,8 @@ pub struct CashierParts {
     pub bulkhead: BulkheadHandle,
     /// After how long a call to the provider is given up.
     pub call_timeout: Duration,
+    /// Whether a charge waits for another one of the same payment that is under way.
+    pub waits_for_another: bool,
     /// Who is told what becomes of charges.
     pub follower: Arc<dyn ChargeFollower>,
     pub clock: Arc<dyn Clock>,
@@ -75,6 +77,7 @@ pub struct Cashier {
     provider: Arc<dyn PaymentProvider>,
     bulkhead: BulkheadHandle,
     call_timeout: Duration,
+    waits_for_another: bool,
     in_flight: Arc<InFlightPayments>,
     follower: Arc<dyn ChargeFollower>,
     clock: Arc<dyn Clock>,
@@ -85,7 +88,8 @@ pub struct Cashier {
 
 impl Cashier {
     pub fn new(parts: CashierParts) -> Arc<Self> {
-        let CashierParts { payments, journal, provider, bulkhead, call_timeout, follower, clock } = parts;
+        let CashierParts { payments, journal, provider, bulkhead, call_timeout, waits_for_another, follower, clock } =
+            parts;
         let (in_flight, tasks) = (InFlightPayments::new(Arc::clone(&follower)), TaskTracker::new());
         let not_found_retries = Mutex::new(NotFoundRetries::new(call_timeout.min(SETTLE_AFTER_MAX)));
         let mismatches = Mutex::new(MismatchRetries::new(MISMATCH_BACKOFF));
@@ -95,6 +99,7 @@ impl Cashier {
             provider,
             bulkhead,
             call_timeout,
+            waits_for_another,
             in_flight,
             follower,
             clock,
