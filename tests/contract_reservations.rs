@@ -264,3 +264,25 @@ async fn between_two_rentals_a_car_is_neither_offered_nor_sold_within_its_buffer
     let block = json!({"from": hours(10), "to": hours(11), "reason": "washing"});
     server.post(&path("/v1/cars/{}/blocks", &car_no), &block).await.expect(201);
 }
+
+#[tokio::test]
+async fn a_car_that_comes_back_rests_before_it_is_offered_and_sold_again() {
+    let options = Options::default().setting("RESERVATION__BUFFER_MINUTES", "60");
+    let server = TestServer::with(options).await;
+    let car_no = server.register_car().await;
+    let now_for = |hours: i64| booking(&car_no, &unique("cust"), &in_seconds(2), &in_seconds(hours * HOUR));
+    let made = server.post("/v1/reservations", &now_for(5)).await.expect(201);
+    let rental_no = server.rental_of(&made.text_at("/reservationNo")).await;
+    server.post_empty(&path("/v1/rentals/{}/pickup", &rental_no)).await.expect(200);
+    server.post_empty(&path("/v1/rentals/{}/return", &rental_no)).await.expect(200);
+    let offered = async |from: i64| {
+        let period = format!("from={}&to={}", in_seconds(from), in_seconds(from + HOUR));
+        let free = server.all(&format!("/v1/availability?{period}")).await;
+        free.iter().any(|car| car["carNo"] == *car_no)
+    };
+    eventually("the return is known to searches", SOON, async || offered(HOUR + 60).await).await;
+    assert!(!offered(HOUR - 120).await, "it rests");
+    let close = |from: i64| hold(&car_no, &unique("cust"), &in_seconds(from), &in_seconds(from + HOUR));
+    server.post("/v1/reservations", &close(HOUR - 120)).await.refused(409, "car_not_available");
+    server.post("/v1/reservations", &close(HOUR + 60)).await.expect(202);
+}

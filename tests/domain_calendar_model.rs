@@ -59,6 +59,8 @@ enum Taken {
 struct Model {
     taken: BTreeMap<String, (u16, u16, Taken)>,
     now: u16,
+    /// When the car came back last.
+    back: Option<u16>,
 }
 
 impl Model {
@@ -69,7 +71,7 @@ impl Model {
             let end = if how == Taken::Out { end.max(self.now) } else { end };
             let buffer = if how == Taken::Blocked { 0 } else { buffer };
             start < to + buffer && from < end + buffer
-        })
+        }) && !self.back.is_some_and(|back| buffer > 0 && back < to && from < back + buffer)
     }
 
     /// Whether somebody should have brought the car back.
@@ -218,7 +220,12 @@ impl Run {
                     *start = now.min(*start);
                 }
             }
-            Some(None) => drop(self.model.taken.remove(name)),
+            Some(None) => {
+                if how == Some(Taken::Out) {
+                    self.model.back = Some(self.model.now);
+                }
+                self.model.taken.remove(name);
+            }
             None => {}
         }
     }

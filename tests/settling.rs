@@ -524,7 +524,7 @@ async fn payment_alone(journal: &Arc<MemoryJournal>, provider: &Arc<Provider>) -
         bulkhead: guard,
         call_timeout: CALL,
         waits_for_another: false,
-        follower: DeferredPayments::new(false, CALL, clock.clone()),
+        observer: DeferredPayments::new(false, CALL, clock.clone()),
         clock,
     });
     (System::start(vec![bulkhead, part.part()]).await.unwrap(), cashier)

@@ -125,7 +125,7 @@ impl App {
             call_timeout: timeout,
             // Without retries a customer is told at once, and pays again.
             waits_for_another: retries,
-            follower: deferred.clone(),
+            observer: deferred.clone(),
             clock: Arc::clone(&clock),
         });
         let targets = Targets {

@@ -176,8 +176,11 @@ impl EventHandler for ReservationFollowsPayment {
             let payment::Event::Approved { subject, amount, attempt, provider_ref } = event? else { return Ok(()) };
             let payment = Payment { subject, amount, attempt, status: payment::Status::Approved { provider_ref } };
             let subject = &payment.subject;
-            let booking = self.0.booking_of(subject).await?;
-            let known = Known::nothing_of(subject).with_booking(booking.as_ref()).with_payment(Some(&payment));
+            let Some(booking) = self.0.booking_of(subject).await? else {
+                tracing::error!(reservation_no = %subject.reservation_no, "money was taken for no reservation, a person must see to it");
+                return Err(park("an approved payment has no reservation"));
+            };
+            let known = Known::of(&booking).with_payment(Some(&payment));
             if let Some(Action::Reservation(confirm)) = self.0.due(Target::Reservation, &known)
                 && send(&self.0.calendars, subject.car_no.as_str(), confirm, cause).await?.is_ok()
             {

@@ -1,6 +1,7 @@
 //! The setting of how long cars rest between two rentals: minutes for all classes, and for some of them others.
 
 use crate::domain::reservation::Buffers;
+use crate::domain::spelling::to_nfc;
 use crate::domain::time::MINUTE_MS;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -41,7 +42,7 @@ impl TryFrom<String> for BufferMinutes {
             let Some((class, rest)) = exception.filter(|(class, _)| !class.is_empty()) else {
                 return Err(format!("has \"{}\", where CLASS = MINUTES must be, as in \"30, van = 60\"", part.trim()));
             };
-            if by_class.iter().any(|(other, _)| other == class) {
+            if by_class.iter().any(|(other, _)| to_nfc(other) == to_nfc(class)) {
                 return Err(format!("names the class {class} twice"));
             }
             by_class.push((class.to_owned(), minutes(rest)?));
@@ -93,6 +94,7 @@ mod tests {
             ("30, = 5", "has \"= 5\", where CLASS"),
             ("30, van = x", "has \"x\", where a number"),
             ("30, van = 1, van = 2", "names the class van twice"),
+            ("30, \u{d558} = 1, \u{1112}\u{1161} = 2", "names the class"),
         ] {
             let refused = read(text).unwrap_err();
             assert!(refused.starts_with(problem), "{text}: {refused}");

@@ -1,7 +1,7 @@
 //! The booking process: what follows from what between Reservation, Payment, Rental and Fleet, stated once.
 //!
 //! [`TABLE`] has one row for each step that follows from what is committed. Requests take the steps at once, policies and
-//! timers take what is left, and `verify` reports what is due; all of them ask [`next_step`]. A step is data: who asked
+//! timers take what is left, and `verify` reports what is due; all of them ask [`next_step`], or [`due`] for one target. A step is data: who asked
 //! carries it out. A step that is taken twice changes nothing the second time, since each context decides by its own
 //! state. The steps that customers and staff begin (reserve, cancel, pick up, return) are not here.
 //!
@@ -469,7 +469,7 @@ pub static TABLE: [Row; 16] = [
     Row {
         name: StepName::MarkOverdue,
         target: Target::Rental,
-        when: "is out",
+        when: "has a rental that is out",
         does: "marks the rental as overdue when its period is over",
         moves_money: false,
         undo: Undo::Nothing,

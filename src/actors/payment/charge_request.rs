@@ -1,4 +1,4 @@
-//! What a customer wants to pay, and what becomes of it, as the cashier tells whoever follows.
+//! What a customer wants to pay, and what becomes of it, as the cashier tells observers.
 
 use crate::actors::api::PaymentMeans;
 use crate::domain::BookingRef;
@@ -19,7 +19,7 @@ pub struct ChargeRequest {
 
 /// What becomes of a charge, step by step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChargeProgress<'a> {
+pub enum ChargeNotice<'a> {
     /// A customer wants to pay.
     Requested(&'a ChargeRequest),
     /// The provider is called with these means.
@@ -34,8 +34,8 @@ pub enum ChargeProgress<'a> {
     Released,
 }
 
-/// Follows what becomes of charges.
-pub trait ChargeFollower: Send + Sync {
+/// Hears what becomes of charges.
+pub trait ChargeObserver: Send + Sync {
     /// Told in order, for one payment at a time.
-    fn follow(&self, payment_no: &PaymentNo, progress: ChargeProgress<'_>);
+    fn observe(&self, payment_no: &PaymentNo, notice: ChargeNotice<'_>);
 }

@@ -1,7 +1,7 @@
 //! Which payments are in flight: a lock per payment, so that only one task works on each, and others can wait for its
 //! end. Does none of the work itself.
 
-use super::charge_request::{ChargeFollower, ChargeProgress};
+use super::charge_request::{ChargeNotice, ChargeObserver};
 use crate::domain::ids::PaymentNo;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
@@ -31,7 +31,7 @@ impl AlreadyInFlight {
 /// The payments in flight. The bounds on requests, retries and timers bound their number.
 pub(super) struct InFlightPayments {
     in_hand: Mutex<HashMap<PaymentNo, AlreadyInFlight>>,
-    follower: Arc<dyn ChargeFollower>,
+    observer: Arc<dyn ChargeObserver>,
 }
 
 /// Holds a payment until it is dropped.
@@ -45,14 +45,14 @@ pub(super) struct InFlightPayment {
 impl Drop for InFlightPayment {
     fn drop(&mut self) {
         // However the work has ended, also by a panic.
-        self.in_flight.follower.follow(&self.payment_no, ChargeProgress::Released);
+        self.in_flight.observer.observe(&self.payment_no, ChargeNotice::Released);
         self.in_flight.lock().remove(&self.payment_no);
     }
 }
 
 impl InFlightPayments {
-    pub(super) fn new(follower: Arc<dyn ChargeFollower>) -> Arc<InFlightPayments> {
-        Arc::new(InFlightPayments { in_hand: Mutex::default(), follower })
+    pub(super) fn new(observer: Arc<dyn ChargeObserver>) -> Arc<InFlightPayments> {
+        Arc::new(InFlightPayments { in_hand: Mutex::default(), observer })
     }
 
     pub(super) fn has(&self, payment_no: &PaymentNo) -> bool {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
 
 /// Everything that one decision changes; the writer adds shard, epoch and head.
@@ -98,16 +99,18 @@ impl ShardWriter {
         check(&draft)?;
         let (count, claims) = (draft.events.len() as u64, !draft.claims.is_empty());
         let span = trace::span("journal: append");
-        let limit = Duration::from_millis(self.append_ms_max);
+        let until = Instant::now() + Duration::from_millis(self.append_ms_max);
         loop {
             let Sent { outcome, expected, given_back, order, again } = span.in_scope(|| self.send(draft))?;
             let _open = claims.then_some(OpenClaim { writer: self, order });
             let mut abandoned = Abandoned { writer: self, armed: true };
-            let outcome = tokio::time::timeout(limit, outcome).instrument(span.clone()).await;
+            let outcome = timeout_at(until, outcome).instrument(span.clone()).await;
             abandoned.armed = false;
             let outcome = outcome.unwrap_or_else(|_| Err(AppendError::Unknown("no answer in time".to_owned())));
             match (&outcome, again) {
-                (Err(AppendError::Conflict { .. }), Some(again)) if self.was_given_back(given_back, order).await => {
+                (Err(AppendError::Conflict { .. }), Some(again))
+                    if timeout_at(until, self.was_given_back(given_back, order)).await == Ok(true) =>
+                {
                     draft = again;
                     continue;
                 }

@@ -10,9 +10,10 @@ use crate::domain::BookingRef;
 use crate::domain::cancellation::CancellationOutcome;
 use crate::domain::ids::{RentalNo, ReservationNo};
 use crate::domain::payment::{self, Outstanding, Payment};
-use crate::domain::process::{Action, Known, RentalStanding, Target};
+use crate::domain::process::{Action, Known, RentalStanding, Target, next_step};
 use crate::domain::rental::{self, Rental};
 use crate::domain::reservation::{Booking, Command, Rejection, Status};
+use crate::store::schema::RESERVATION_INDEX;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -54,9 +55,10 @@ impl Service {
 
     /// Holds a car under a number that the caller chose; the same reservation again is the one that exists.
     async fn hold_under(&self, caller: &Caller, no: ReservationNo, request: &ReserveRequest) -> Result<Booking> {
-        let held = self.hold(caller, no.clone(), request).await;
-        // The calendar knows only what is live or was closed lately, and other calendars know nothing of it.
-        if held.is_err()
+        let is_known = self.parts.journal.lookup(RESERVATION_INDEX, no.as_str()).await?.is_some();
+        let held = if is_known { None } else { Some(self.hold(caller, no.clone(), request).await) };
+        // Another request with the number may have been faster.
+        if held.as_ref().is_none_or(Result::is_err)
             && let Some(known) = self.booking(&no).await?
         {
             let same = known.subject.car_no == request.car_no
@@ -64,7 +66,7 @@ impl Service {
                 && known.period == request.period;
             return if same { Ok(known) } else { Err(Rejection::ReservationNoTaken.into()) };
         }
-        held
+        held.unwrap_or_else(|| Err(Rejection::ReservationNoTaken.into()))
     }
 
     async fn hold(&self, caller: &Caller, reservation_no: ReservationNo, request: &ReserveRequest) -> Result<Booking> {
@@ -125,12 +127,11 @@ impl Service {
     async fn pay_too_late(&self, booking: Booking) -> Result<(ReservationView, PaymentResult)> {
         let payment = self.parts.cashier.committed(&booking.subject.reservation_no.payment()).await?;
         let known = Known::of(&booking).with_payment(payment.as_ref());
-        match (self.due(Target::Reservation, &known), self.due(Target::Payment, &known), payment) {
-            (Some(Action::Reservation(Command::Confirm { .. })), _, Some(payment)) => {
-                self.confirm(booking, payment).await
-            }
-            (_, Some(Action::Provider(Outstanding::Charge)), _) => self.deferred(booking, super::RETRY_MS).await,
-            (_, _, _) => Err(Rejection::ReservationClosed.into()),
+        let step = next_step(&known, &self.settings.terms, self.now());
+        match (step.map(|step| step.action), payment) {
+            (Some(Action::Reservation(Command::Confirm { .. })), Some(payment)) => self.confirm(booking, payment).await,
+            (Some(Action::Provider(Outstanding::Charge)), _) => self.deferred(booking, super::RETRY_MS).await,
+            (_, _) => Err(Rejection::ReservationClosed.into()),
         }
     }
 
@@ -257,8 +258,9 @@ impl Service {
             }
         }
         let rental_no = reservation_no.rental();
-        let rental = self.committed_rental(&rental_no).await?.map(|rental| RentalStanding::from(&rental.status));
-        let known = Known::of(&booking).with_rental(rental);
+        // What cannot be read or told now, the policies do.
+        let rental = self.committed_rental(&rental_no).await.unwrap_or_default();
+        let known = Known::of(&booking).with_rental(rental.map(|rental| RentalStanding::from(&rental.status)));
         if let Some(Action::Rental(cancel)) = self.due(Target::Rental, &known)
             && let Err(error) = ask(&self.parts.rentals, rental_no.as_str(), cancel, self.internal_ask()).await
         {
@@ -341,7 +343,8 @@ impl Service {
             ask(&self.parts.rentals, key, rental::Command::Return, self.external_ask(caller, "return", key)).await?;
         let rental = rental.ok_or(rental::Rejection::RentalNotFound)?;
         let (subject, standing) = (&rental.subject, RentalStanding::from(&rental.status));
-        let booking = self.booking(&subject.reservation_no).await?.filter(|booking| booking.subject == *subject);
+        let booking = self.booking(&subject.reservation_no).await.unwrap_or_default();
+        let booking = booking.filter(|booking| booking.subject == *subject);
         let known = Known::nothing_of(subject).with_booking(booking.as_ref()).with_rental(Some(standing));
         if let Some(Action::Reservation(complete)) = self.due(Target::Reservation, &known)
             && let Err(error) = ask(&self.parts.calendars, subject.car_no.as_str(), complete, self.internal_ask()).await

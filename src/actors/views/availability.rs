@@ -1,7 +1,7 @@
 //! The periods in which a car is taken, as one row. A search reads thousands of rows, so it must see whether a car is
 //! free without decoding them: intervals of a fixed width come first, the rest is behind them.
 //!
-//! Layout: whether the car has left the fleet (1 byte); how many bookings are out, how many are not, how many blocks
+//! Layout: whether the car has left the fleet (1 byte); when it came back last (6 bytes, 0 for never); how many bookings are out, how many are not, how many blocks
 //! there are (2 bytes each); the intervals of all three in this order (12 bytes each); the serials of the bookings
 //! (8 bytes each); the rest as [`Rest`]. Numbers are big-endian.
 
@@ -13,7 +13,7 @@ use crate::store::codec::{self, CodecError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-const HEADER_BYTES: usize = 7;
+const HEADER_BYTES: usize = 13;
 /// An instant has 48 bits: the last one, in the year 9999, needs no more.
 const INSTANT_BYTES: usize = 6;
 const INTERVAL_BYTES: usize = 2 * INSTANT_BYTES;
@@ -55,6 +55,8 @@ pub struct Availability {
     pub model: String,
     pub daily_rate: Money,
     retired: bool,
+    /// When the car came back last, in milliseconds since the epoch; 0 for never.
+    back_at_ms: i64,
     /// In the order of their serials.
     booked: Vec<Booked>,
     blocks: BTreeMap<BlockNo, Period>,
@@ -63,7 +65,7 @@ pub struct Availability {
 impl Availability {
     pub fn new(car: &Car) -> Availability {
         let (model, daily_rate) = (car.model.clone(), car.daily_rate);
-        Availability { model, daily_rate, retired: false, booked: Vec::new(), blocks: BTreeMap::new() }
+        Availability { model, daily_rate, retired: false, back_at_ms: 0, booked: Vec::new(), blocks: BTreeMap::new() }
     }
 
     /// Applies an event of the car's calendar, and returns whether it has changed anything.
@@ -86,10 +88,13 @@ impl Availability {
                 let booked = &mut self.booked[index];
                 (booked.period, booked.out) = (booked.period.while_out(*at, booked.period.to()), true);
             }
-            Event::Expired { subject, .. }
-            | Event::Cancelled { subject, .. }
-            | Event::Completed { subject, .. }
-            | Event::NoShow { subject, .. } => {
+            Event::Completed { subject, at } => {
+                self.back_at_ms = self.back_at_ms.max(at.as_millis());
+                if let Ok(index) = self.find(subject.serial) {
+                    self.booked.remove(index);
+                }
+            }
+            Event::Expired { subject, .. } | Event::Cancelled { subject, .. } | Event::NoShow { subject, .. } => {
                 let Ok(index) = self.find(subject.serial) else { return false };
                 self.booked.remove(index);
             }
@@ -115,6 +120,8 @@ impl Availability {
         let numbers = INTERVAL_BYTES * intervals + SERIAL_BYTES * self.booked.len();
         let mut bytes = Vec::with_capacity(HEADER_BYTES + numbers + rest.len());
         bytes.push(u8::from(self.retired));
+        let [_, _, back_at @ ..] = self.back_at_ms.to_be_bytes();
+        bytes.extend_from_slice(&back_at);
         for count in [count(out.len())?, count(kept.len())?, count(self.blocks.len())?] {
             bytes.extend_from_slice(&count.to_be_bytes());
         }
@@ -151,13 +158,14 @@ impl Availability {
             return Err(InvalidAvailability::Intervals);
         }
         let blocks = blocks.into_iter().zip(periods.into_iter().skip(booked.len())).collect();
-        Ok(Availability { model, daily_rate, retired: intervals.retired, booked, blocks })
+        let (retired, back_at_ms) = (intervals.retired, intervals.back_at_ms);
+        Ok(Availability { model, daily_rate, retired, back_at_ms, booked, blocks })
     }
 }
 
 /// Whether the car of a row, with its buffer, can be booked for the period; `None` when the row is no slot.
 pub fn is_free(bytes: &[u8], period: &Period, buffer_ms: i64, now: Timestamp) -> Option<bool> {
-    let Intervals { retired, out, booked, all, .. } = Intervals::of(bytes)?;
+    let Intervals { retired, back_at_ms, out, booked, all, .. } = Intervals::of(bytes)?;
     let now = now.as_millis();
     let meets = |intervals: &[Interval], period: &Period| {
         let (from, to) = (period.from().as_millis(), period.to().as_millis());
@@ -167,12 +175,15 @@ pub fn is_free(bytes: &[u8], period: &Period, buffer_ms: i64, now: Timestamp) ->
     // Nobody knows when an overdue car comes back.
     let overdue = booked.get(..out)?.iter().any(|out| instants(out).1 <= now);
     let taken = meets(booked, &period.widened(buffer_ms)) || meets(blocks, period);
-    Some(!retired && !overdue && !taken)
+    let (from, to) = (period.from().as_millis(), period.to().as_millis());
+    let rests = back_at_ms > 0 && buffer_ms > 0 && back_at_ms < to && from < back_at_ms.saturating_add(buffer_ms);
+    Some(!retired && !overdue && !taken && !rests)
 }
 
 /// The part of a row that a search reads.
 struct Intervals<'a> {
     retired: bool,
+    back_at_ms: i64,
     /// How many of the first are of bookings whose car is out.
     out: usize,
     /// How many are of bookings.
@@ -183,12 +194,14 @@ struct Intervals<'a> {
 
 impl<'a> Intervals<'a> {
     fn of(bytes: &'a [u8]) -> Option<Self> {
-        let (&[retired, o1, o2, k1, k2, b1, b2], rest) = bytes.split_first_chunk::<HEADER_BYTES>()?;
+        let (header, rest) = bytes.split_first_chunk::<HEADER_BYTES>()?;
+        let &[retired, r1, r2, r3, r4, r5, r6, o1, o2, k1, k2, b1, b2] = header;
+        let back_at_ms = i64::from_be_bytes([0, 0, r1, r2, r3, r4, r5, r6]);
         let count = |bytes| usize::from(u16::from_be_bytes(bytes));
         let out = count([o1, o2]);
         let booked = out + count([k1, k2]);
         let (all, behind) = rest.split_at_checked((booked + count([b1, b2])) * INTERVAL_BYTES)?;
-        Some(Intervals { retired: retired != 0, out, booked, all: all.as_chunks().0.as_chunks().0, behind })
+        Some(Intervals { retired: retired != 0, back_at_ms, out, booked, all: all.as_chunks().0.as_chunks().0, behind })
     }
 
     fn split_behind(&self) -> Option<(&'a [[u8; SERIAL_BYTES]], &'a [u8])> {
@@ -306,7 +319,7 @@ mod tests {
         /// A search and the calendar agree on when a car is free.
         #[test]
         fn a_car_is_free_in_its_row_when_its_calendar_says_so(
-            steps in proptest::collection::vec((0_i64..200, 1_i64..20, 0_u8..5), 0..30),
+            steps in proptest::collection::vec((0_i64..200, 1_i64..20, 0_u8..6), 0..30),
             buffer_ms in 0_i64..10, asked in (0_i64..200, 1_i64..20), now in 0_i64..250,
         ) {
             let (mut calendar, mut slot) = (State::default(), Availability::new(&car()));
@@ -321,6 +334,12 @@ mod tests {
                         Event::PickedUp { subject, at: time(from / 2) },
                     ],
                     2 => vec![held(serial, from, from + length), Event::Expired { subject, at: time(1) }],
+                    3 => vec![
+                        held(serial, from, from + length),
+                        Event::Confirmed { subject: subject.clone(), period: period(from, from + length) },
+                        Event::PickedUp { subject: subject.clone(), at: time(from) },
+                        Event::Completed { subject, at: time(from + length / 2 + 1) },
+                    ],
                     _ => vec![held(serial, from, from + length)],
                 };
                 for event in events {

@@ -52,6 +52,7 @@ pub fn evolve(mut state: State, event: &Event) -> Result<State, CorruptHistory> 
         Event::Completed { subject, at } => {
             let is_out = |status| matches!(status, Status::Confirmed { picked_up_at: Some(_) });
             advance(&mut state, subject, "completed", is_out)?.status = Status::Completed { at: *at };
+            state.back_at = state.back_at.max(Some(*at));
             remember_closed(&mut state, subject);
         }
         Event::NoShow { subject, at, quote } => {

@@ -101,6 +101,8 @@ pub struct State {
     pub blocks: BTreeMap<BlockNo, Block>,
     /// The bookings closed last, oldest first, at most [`CLOSED_KEPT_MAX`].
     pub closed: VecDeque<Booking>,
+    /// When the car came back last.
+    pub back_at: Option<Timestamp>,
 }
 
 /// How the days of a reservation are counted, and when it may begin.
@@ -387,13 +389,17 @@ impl State {
             .or_else(|| self.closed.iter().find(|booking| booking.subject.reservation_no == *reservation_no))
     }
 
-    /// Whether the car can be offered for `period`: it is neither blocked then nor booked, nor so shortly before or after
-    /// that its buffer would be cut; and it is not overdue, since nobody knows when an overdue car comes back.
+    /// Whether the car can be offered for `period`: it is neither blocked then nor booked, nor booked or back so shortly
+    /// before or after that its buffer would be cut; and it is not overdue, since nobody knows when an overdue car comes
+    /// back.
     pub fn is_free(&self, period: &Period, buffer_ms: i64, now: Timestamp) -> bool {
         let overdue = |booking: &Booking| booking.is_out() && booking.period.to() <= now;
         let with_buffers = period.widened(buffer_ms);
         let booked = |booking: &Booking| booking.occupied(now).overlaps(&with_buffers);
-        !self.bookings.values().any(|booking| overdue(booking) || booked(booking)) && !self.is_blocked(period)
+        let rests = self.back_at.and_then(|back_at| Period::new(back_at, back_at.saturating_add_millis(buffer_ms)));
+        !self.bookings.values().any(|booking| overdue(booking) || booked(booking))
+            && !rests.is_some_and(|rest| rest.overlaps(period))
+            && !self.is_blocked(period)
     }
 
     /// Whether the car is booked or blocked in `period`.

@@ -105,9 +105,17 @@ impl Replay<'_> {
         }
         let car_no = booking.subject.car_no.as_str();
         self.entry(no, schema::RESERVATION_INDEX, no, car_no).await?;
-        if let (Status::PaymentPending { .. }, Some(slot)) = (booking.status, booking.hold_slot) {
+        if let Some(slot) = booking.hold_slot {
             let key = schema::hold_slot_key(&booking.subject.customer_no, slot);
-            self.entry(no, schema::HOLD_SLOT_INDEX, &key, no).await?;
+            if let Status::PaymentPending { .. } = booking.status {
+                self.entry(no, schema::HOLD_SLOT_INDEX, &key, no).await?;
+            } else if self.journal.lookup(schema::HOLD_SLOT_INDEX, &key).await?.as_ref() == Some(no) {
+                self.report.violation(Violation::new(
+                    "claims_are_kept",
+                    no,
+                    format!("it still has the hold slot {key}"),
+                ));
+            }
         }
         self.report.documents += u64::from(body.is_some());
         Ok(u64::from(body.is_some()))

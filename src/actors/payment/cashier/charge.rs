@@ -3,7 +3,7 @@
 use super::{Cashier, IN_FLIGHT_RETRY_MS, is_approved, provider_verdict};
 use crate::actors::api::{PaymentMeans, ServiceError};
 use crate::actors::bulkhead::{Lane, Permit, Verdict};
-use crate::actors::payment::charge_request::{ChargeProgress, ChargeRequest};
+use crate::actors::payment::charge_request::{ChargeNotice, ChargeRequest};
 use crate::actors::payment::in_flight::{AlreadyInFlight, InFlightPayment, Work};
 use crate::domain::ids::PaymentNo;
 use crate::domain::payment::{Command, Payment, Rejection, Status};
@@ -67,17 +67,17 @@ fn result(recorded: Option<Payment>, retry_after_ms: u64) -> Result<ChargeResult
     }
 }
 
-/// What an attempt that has ended means for who follows. What the payment itself knows has been told with its news, and
+/// What an attempt that has ended means for observers. What the payment itself knows has been told with its news, and
 /// what nobody knows is not told.
-const fn progress(charged: &Result<ChargeResult, ServiceError>) -> Option<ChargeProgress<'static>> {
+const fn notice_of_attempt(charged: &Result<ChargeResult, ServiceError>) -> Option<ChargeNotice<'static>> {
     match charged {
         Ok(ChargeResult::Deferred { retry_after_ms })
         | Err(ServiceError::Unavailable { retry_after_ms, .. } | ServiceError::Overloaded { retry_after_ms }) => {
-            Some(ChargeProgress::NotMade { retry_after_ms: *retry_after_ms })
+            Some(ChargeNotice::NotMade { retry_after_ms: *retry_after_ms })
         }
         Ok(ChargeResult::Approved(_) | ChargeResult::Declined { .. })
         | Err(ServiceError::Unknown | ServiceError::Read(_)) => None,
-        Err(_) => Some(ChargeProgress::Over),
+        Err(_) => Some(ChargeNotice::Over),
     }
 }
 
@@ -95,7 +95,7 @@ impl Cashier {
         wait: Duration,
     ) -> Result<ChargeResult, ServiceError> {
         let payment_no = order.subject.reservation_no.payment();
-        self.follower.follow(&payment_no, ChargeProgress::Requested(&order));
+        self.observer.observe(&payment_no, ChargeNotice::Requested(&order));
         let hand = match self.in_flight.take(&payment_no, Work::Charge) {
             Ok(hand) => hand,
             Err(in_hand) => {
@@ -169,8 +169,8 @@ impl Cashier {
                 }
                 Err(deferred) => Ok(ChargeResult::Deferred { retry_after_ms: deferred.retry_after_ms }),
             };
-        if let Some(progress) = progress(&charged) {
-            self.follower.follow(&hand.payment_no, progress);
+        if let Some(notice) = notice_of_attempt(&charged) {
+            self.observer.observe(&hand.payment_no, notice);
         }
         charged
     }
@@ -218,7 +218,7 @@ impl Cashier {
             permit.done(Verdict::NotCalled);
             Err(ProviderError::NotDone("the breaker has opened".to_owned()))
         } else {
-            self.follower.follow(payment_no, ChargeProgress::Called(means));
+            self.observer.observe(payment_no, ChargeNotice::Called(means));
             let answer = self.calling("provider: charge", self.provider.charge(charge)).await;
             permit.done(provider_verdict(&answer));
             answer
@@ -294,12 +294,16 @@ mod tests {
     }
 
     #[test]
-    fn who_follows_hears_of_a_charge_that_was_not_made_and_of_one_that_never_will_be() {
-        assert_eq!(progress(&LATER), Some(ChargeProgress::NotMade { retry_after_ms: 7 }));
+    fn observers_hear_of_a_charge_that_was_not_made_and_of_one_that_never_will_be() {
+        assert_eq!(notice_of_attempt(&LATER), Some(ChargeNotice::NotMade { retry_after_ms: 7 }));
         let overloaded = Err(ServiceError::Overloaded { retry_after_ms: 9 });
-        assert_eq!(progress(&overloaded), Some(ChargeProgress::NotMade { retry_after_ms: 9 }));
-        assert_eq!(progress(&Err(Rejection::TooManyAttempts.into())), Some(ChargeProgress::Over));
-        assert_eq!(progress(&Err(ServiceError::Unknown)), None, "the settle timer finds out");
-        assert_eq!(progress(&Ok(ChargeResult::Declined { reason: String::new() })), None, "told with the news");
+        assert_eq!(notice_of_attempt(&overloaded), Some(ChargeNotice::NotMade { retry_after_ms: 9 }));
+        assert_eq!(notice_of_attempt(&Err(Rejection::TooManyAttempts.into())), Some(ChargeNotice::Over));
+        assert_eq!(notice_of_attempt(&Err(ServiceError::Unknown)), None, "the settle timer finds out");
+        assert_eq!(
+            notice_of_attempt(&Ok(ChargeResult::Declined { reason: String::new() })),
+            None,
+            "told with the news"
+        );
     }
 }

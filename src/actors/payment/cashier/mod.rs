@@ -11,7 +11,7 @@ mod retry;
 pub mod settle;
 
 use super::Payments;
-use super::charge_request::{ChargeFollower, ChargeProgress};
+use super::charge_request::{ChargeNotice, ChargeObserver};
 use super::in_flight::InFlightPayments;
 use super::not_found_retries::{MismatchRetries, NotFoundRetries};
 use crate::actors::api::ServiceError;
@@ -67,7 +67,7 @@ pub struct CashierParts {
     /// Whether a charge waits for another one of the same payment that is under way.
     pub waits_for_another: bool,
     /// Who is told what becomes of charges.
-    pub follower: Arc<dyn ChargeFollower>,
+    pub observer: Arc<dyn ChargeObserver>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -79,7 +79,7 @@ pub struct Cashier {
     call_timeout: Duration,
     waits_for_another: bool,
     in_flight: Arc<InFlightPayments>,
-    follower: Arc<dyn ChargeFollower>,
+    observer: Arc<dyn ChargeObserver>,
     clock: Arc<dyn Clock>,
     not_found_retries: Mutex<NotFoundRetries>,
     mismatches: Mutex<MismatchRetries>,
@@ -88,9 +88,9 @@ pub struct Cashier {
 
 impl Cashier {
     pub fn new(parts: CashierParts) -> Arc<Self> {
-        let CashierParts { payments, journal, provider, bulkhead, call_timeout, waits_for_another, follower, clock } =
+        let CashierParts { payments, journal, provider, bulkhead, call_timeout, waits_for_another, observer, clock } =
             parts;
-        let (in_flight, tasks) = (InFlightPayments::new(Arc::clone(&follower)), TaskTracker::new());
+        let (in_flight, tasks) = (InFlightPayments::new(Arc::clone(&observer)), TaskTracker::new());
         let not_found_retries = Mutex::new(NotFoundRetries::new(call_timeout.min(SETTLE_AFTER_MAX)));
         let mismatches = Mutex::new(MismatchRetries::new(MISMATCH_BACKOFF));
         Arc::new(Cashier {
@@ -101,7 +101,7 @@ impl Cashier {
             call_timeout,
             waits_for_another,
             in_flight,
-            follower,
+            observer,
             clock,
             not_found_retries,
             mismatches,
@@ -201,19 +201,19 @@ impl Cashier {
     ) -> Result<Option<Payment>, ServiceError> {
         let answer = self.payments.ask(payment_no.as_str(), command, ask).await;
         let payment = answer.map_err(|error| ServiceError::not_asked(schema::PAYMENT, error))??;
-        if let Some(progress) = payment.as_ref().and_then(|payment| progress(payment, &self.bulkhead)) {
-            self.follower.follow(payment_no, progress);
+        if let Some(notice) = payment.as_ref().and_then(|payment| notice_of_payment(payment, &self.bulkhead)) {
+            self.observer.observe(payment_no, notice);
         }
         Ok(payment)
     }
 }
 
-/// What a payment in this state means for who follows its charge.
-fn progress(payment: &Payment, bulkhead: &BulkheadHandle) -> Option<ChargeProgress<'static>> {
+/// What a payment in this state means for observers of its charge.
+fn notice_of_payment(payment: &Payment, bulkhead: &BulkheadHandle) -> Option<ChargeNotice<'static>> {
     match &payment.status {
-        Status::Approved { .. } | Status::Cancelled(_) => Some(ChargeProgress::Over),
-        Status::Declined { .. } => Some(ChargeProgress::Declined),
-        Status::NotCharged => Some(ChargeProgress::NotMade { retry_after_ms: bulkhead.retry_after_ms() }),
+        Status::Approved { .. } | Status::Cancelled(_) => Some(ChargeNotice::Over),
+        Status::Declined { .. } => Some(ChargeNotice::Declined),
+        Status::NotCharged => Some(ChargeNotice::NotMade { retry_after_ms: bulkhead.retry_after_ms() }),
         Status::Requested | Status::Unknown => None,
     }
 }

@@ -5,7 +5,7 @@ use super::Cashier;
 use super::charge::ChargeResult;
 use crate::actors::api::ServiceError;
 use crate::actors::committed::booking;
-use crate::actors::payment::charge_request::{ChargeProgress, ChargeRequest};
+use crate::actors::payment::charge_request::{ChargeNotice, ChargeRequest};
 use crate::actors::payment::in_flight::Work;
 use crate::domain::ids::PaymentNo;
 use crate::domain::payment::Outstanding;
@@ -43,11 +43,11 @@ impl Cashier {
                 Arc::clone(self).attempt(hand, order, enter_by, nobody_waits).await.map(Some)
             }
             Some(Action::Provider(Outstanding::Charge)) => {
-                self.follower.follow(payment_no, ChargeProgress::NotMade { retry_after_ms: UNSETTLED_RETRY_MS });
+                self.observer.observe(payment_no, ChargeNotice::NotMade { retry_after_ms: UNSETTLED_RETRY_MS });
                 Ok(None)
             }
             Some(_) | None => {
-                self.follower.follow(payment_no, ChargeProgress::Over);
+                self.observer.observe(payment_no, ChargeNotice::Over);
                 Ok(None)
             }
         }

@@ -8,7 +8,7 @@ mod retry_queue;
 
 pub use retrier::part;
 
-use super::charge_request::{ChargeFollower, ChargeProgress, ChargeRequest};
+use super::charge_request::{ChargeNotice, ChargeObserver, ChargeRequest};
 use crate::actors::runtime::{Clock, entropy};
 use crate::domain::ids::PaymentNo;
 use parking_lot::Mutex;
@@ -73,19 +73,19 @@ impl DeferredPayments {
     }
 }
 
-impl ChargeFollower for DeferredPayments {
-    fn follow(&self, payment_no: &PaymentNo, progress: ChargeProgress<'_>) {
+impl ChargeObserver for DeferredPayments {
+    fn observe(&self, payment_no: &PaymentNo, notice: ChargeNotice<'_>) {
         let (jitter, now, now_ms) = (entropy::random_unit(), Instant::now(), self.clock.now_ms());
-        self.with(|retry_queue| match progress {
-            ChargeProgress::Requested(order) => retry_queue.note(order, now_ms),
-            ChargeProgress::Called(means) => retry_queue.called(payment_no, means),
-            ChargeProgress::NotMade { retry_after_ms } => {
+        self.with(|retry_queue| match notice {
+            ChargeNotice::Requested(order) => retry_queue.note(order, now_ms),
+            ChargeNotice::Called(means) => retry_queue.called(payment_no, means),
+            ChargeNotice::NotMade { retry_after_ms } => {
                 retry_queue.reschedule(payment_no, Duration::from_millis(retry_after_ms), jitter, now);
             }
-            ChargeProgress::Declined => retry_queue.declined(payment_no),
-            ChargeProgress::Over => drop(retry_queue.forget(payment_no)),
+            ChargeNotice::Declined => retry_queue.declined(payment_no),
+            ChargeNotice::Over => drop(retry_queue.forget(payment_no)),
             // A payment that still waits for a retry gets one.
-            ChargeProgress::Released => {
+            ChargeNotice::Released => {
                 retry_queue.resume(payment_no, Duration::from_millis(RESUMED_MS), jitter, now);
             }
         });

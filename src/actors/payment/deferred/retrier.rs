@@ -1,4 +1,4 @@
-//! Carries out what the agenda says: tries the payments that are due, a few at a time. Decides nothing of its own.
+//! Carries out what the retry queue says: tries the payments that are due, a few at a time. Decides nothing of its own.
 
 use super::DeferredPayments;
 use crate::actors::api::ServiceError;

@@ -37,7 +37,7 @@ pub(super) struct RetryQueue {
 }
 
 impl RetryQueue {
-    /// An agenda for at most `payments_max` payments, each attempt of which takes at most `attempt_ms`.
+    /// A queue for at most `payments_max` payments, each attempt of which takes at most `attempt_ms`.
     pub(super) fn new(payments_max: usize, attempt_ms: i64) -> RetryQueue {
         let (entries, due, last) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
         RetryQueue { payments_max, attempt_ms, entries, due, last }

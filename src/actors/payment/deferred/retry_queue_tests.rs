@@ -28,7 +28,7 @@ fn pay(no: &str) -> PaymentNo {
     ReservationNo::parse(no).unwrap().payment()
 }
 
-/// An agenda for three, and the time at which it begins.
+/// A queue for three, and the time at which it begins.
 fn retry_queue() -> (RetryQueue, Instant) {
     (RetryQueue::new(3, ATTEMPT_MS), Instant::now())
 }
@@ -144,7 +144,7 @@ fn an_attempt_that_ends_without_a_word_is_resumed_and_one_that_waits_is_left_alo
 }
 
 #[test]
-fn a_closed_agenda_remembers_nobody() {
+fn a_closed_queue_remembers_nobody() {
     let (mut retry_queue, start) = retry_queue();
     turned_away(&mut retry_queue, "a", SECOND, start);
     retry_queue.close();
