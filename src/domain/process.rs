@@ -1,9 +1,10 @@
 //! The booking process: what follows from what between Reservation, Payment, Rental and Fleet, stated once.
 //!
 //! [`TABLE`] has one row for each step that follows from what is committed. Requests take the steps at once, policies and
-//! timers take what is left, and `verify` reports what is due; all of them ask [`next_step`], or [`due`] for one target. A step is data: who asked
-//! carries it out. A step that is taken twice changes nothing the second time, since each context decides by its own
-//! state. The steps that customers and staff begin (reserve, cancel, pick up, return) are not here.
+//! timers take what is left, and `verify` reports what is due; all of them ask [`next_step`], or [`due`] for one target.
+//! A step is data: who asked carries it out. A step that is taken twice changes nothing the second time, since each
+//! context decides by its own state. The steps that customers and staff begin (reserve, cancel, pick up, return) are not
+//! here.
 //!
 //! Below it is what follows between Fleet and Reservation about a car itself: enrolment, blocks and retirement.
 
@@ -92,8 +93,9 @@ pub enum LedgerNote {
     Read(Option<fleet::RentalState>),
 }
 
-/// What is known of one booking. Each target's rows look at some parts only (the column *looks at* of the table in
-/// ARCHITECTURE.md); the others may be left out.
+/// What is known of one booking. The rows of a target look at some parts only, and the others may be left out: those of
+/// Reservation at the booking, the payment and the rental, those of Payment at the booking and the payment, those of
+/// Rental at the status, the period and the rental, those of Fleet at the rental and the note.
 #[derive(Debug, Clone, Copy)]
 pub struct Known<'a> {
     /// The booking's number, serial, customer and car.

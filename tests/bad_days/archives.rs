@@ -93,11 +93,11 @@ async fn an_archive_that_is_not_whole_is_refused_and_leaves_nothing_that_starts(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_archive_of_another_kind_is_refused_before_anything_is_written() {
     let (_server, _, archive) = archived().await;
-    let version = archive.replacen("\"version\":2", "\"version\":3", 1);
+    let version = archive.replacen("\"version\":3", "\"version\":4", 1);
     let shards = archive.replacen("\"reservation\":16", "\"reservation\":8", 1);
     assert!(version != archive && shards != archive, "{}", archive.lines().next().unwrap());
     let cases: [(&str, &[&str]); 5] = [
-        (&version, &["version 3", "versions up to 2"]),
+        (&version, &["version 4", "versions up to 3"]),
         (&shards, &["reservation=8", "reservation=16"]),
         ("", &["not an archive of rentcar"]),
         ("nonsense\n", &["not an archive of rentcar"]),

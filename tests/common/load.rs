@@ -90,6 +90,8 @@ impl Memory {
         self.known = match answer.status {
             201 => Known::Confirmed,
             202 | 402 => Known::Held,
+            // The hold ended before it was paid, as when the clock jumps.
+            409 if answer.problem() == "reservation_closed" => Known::Held,
             409 if answer.problem() == "car_not_available" => Known::Refused,
             503 | 504 => return,
             _ => panic!("no answer to reserving: {}", answer.story()),

@@ -1,7 +1,7 @@
 //! A customer who makes one request after the other, remembers every answer and reports an impossible one.
 
 use super::faults::SimClock;
-use super::model::{HOLDS_MAX, Known, Memory, Model, Tried};
+use super::model::{BUFFER_MS, HOLDS_MAX, Known, Memory, Model, Tried};
 use super::rng::Rng;
 use super::trace::Trace;
 use rentcar::actors::api::{Caller, PaymentMeans, ReservationView, ReserveRequest, ServiceError};
@@ -97,8 +97,10 @@ impl Customer {
             day => (1 + i64::try_from(day).unwrap()) * DAY_MS,
         };
         let days = 1 + i64::try_from(self.rng.below(2)).unwrap();
+        // Most leave the car its rest before the next day, some come too close to whoever has it then.
+        let rest_ms = if self.rng.happens(0.8) { BUFFER_MS } else { 0 };
         let at = |ms: i64| Timestamp::from_millis(self.town.begun_ms + ms).unwrap();
-        Period::new(at(from), at(from + days * DAY_MS)).unwrap()
+        Period::new(at(from), at(from + days * DAY_MS - rest_ms)).unwrap()
     }
 
     /// One of one's own reservations of which this is known.

@@ -10,6 +10,8 @@ use std::sync::Mutex;
 pub const NO_SHOW_GRACE_MS: i64 = 5_000;
 /// How many cars a customer may hold without paying.
 pub const HOLDS_MAX: usize = 2;
+/// The least time between two rentals of a car.
+pub const BUFFER_MS: i64 = 700;
 
 /// What was acknowledged last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +108,12 @@ impl Memory {
     }
 }
 
+/// Whether less than the buffer lies between two rentals.
+fn comes_close(one: &Period, other: &Period) -> bool {
+    let gap_ms = |before: &Period, after: &Period| after.from().millis_since(before.to());
+    gap_ms(one, other).max(gap_ms(other, one)) < BUFFER_MS
+}
+
 impl Model {
     pub fn remember(&self, memory: Memory) -> usize {
         let mut memories = self.0.lock().unwrap();
@@ -136,7 +144,7 @@ impl Model {
     pub fn nobody_else_has_it(&self, at: usize, now_ms: i64) -> Result<(), String> {
         let memories = self.0.lock().unwrap();
         let mine = &memories[at];
-        let overlaps = |other: &Memory| other.car_no == mine.car_no && other.period.overlaps(&mine.period);
+        let overlaps = |other: &Memory| other.car_no == mine.car_no && comes_close(&other.period, &mine.period);
         let double = memories.iter().find(|other| other.no != mine.no && overlaps(other) && other.has_its_car(now_ms));
         double.map_or(Ok(()), |other| Err(format!("two have one car: {mine:?} and {other:?}")))
     }
@@ -170,10 +178,11 @@ impl Model {
     pub fn somebody_may_have_had_it(&self, at: usize, since_ms: i64) -> Result<(), String> {
         let memories = self.0.lock().unwrap();
         let mine = &memories[at];
-        // A car that is out is taken from its hand-over on, which may be early, until it is back.
-        let overlaps = |other: &Memory| other.tried.pick_up || other.period.overlaps(&mine.period);
+        // A car that is out is taken from its hand-over on, which may be early, until it is back, and rests then.
+        let overlaps = |other: &Memory| other.tried.pick_up || comes_close(&other.period, &mine.period);
         let may = |other: &Memory| {
-            other.no != mine.no && other.car_no == mine.car_no && overlaps(other) && !other.is_over(since_ms)
+            let rests_ms = if other.tried.bring_back { BUFFER_MS } else { 0 };
+            other.no != mine.no && other.car_no == mine.car_no && overlaps(other) && !other.is_over(since_ms - rests_ms)
         };
         let justified = memories.iter().any(may);
         if justified { Ok(()) } else { Err(format!("refused although nobody can have the car: {mine:?}")) }

@@ -3,7 +3,7 @@
 
 use super::customer::{Customer, Town};
 use super::faults::{FaultMode, FaultyJournal, SimClock, SimProvider};
-use super::model::{HOLDS_MAX, Known, Memory, Model, NO_SHOW_GRACE_MS};
+use super::model::{BUFFER_MS, HOLDS_MAX, Known, Memory, Model, NO_SHOW_GRACE_MS};
 use super::rng::{Fate, Rng};
 use super::trace::Trace;
 use rentcar::actors::api::{Caller, ServiceError};
@@ -17,7 +17,7 @@ use rentcar::actors::views::rebuild;
 use rentcar::domain::fleet::{self, CarData};
 use rentcar::domain::ids::{CarNo, CustomerNo};
 use rentcar::domain::money::{Currency, Money};
-use rentcar::domain::reservation::{Booking, Rejection, Status, Terms};
+use rentcar::domain::reservation::{Booking, Buffers, Rejection, Status, Terms};
 use rentcar::domain::time::{DAY_MS, Period, Timestamp};
 use rentcar::domain::{payment, rental};
 use rentcar::providers::Kind;
@@ -164,6 +164,7 @@ impl World {
         let service = ServiceSettings {
             terms: Terms {
                 hold_ms: HOLD_MS,
+                buffers: Buffers::of_all(BUFFER_MS),
                 no_show_grace_ms: NO_SHOW_GRACE_MS,
                 no_show_fee_percent: 70,
                 ..Terms::default()

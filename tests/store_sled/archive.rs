@@ -110,8 +110,8 @@ async fn the_wrong_archive_or_target_is_refused_before_anything_is_written() {
     for nonsense in ["", "nonsense\n", "{\"kind\":\"trailer\",\"events\":0,\"records\":0,\"sha256\":\"\"}\n"] {
         assert!(matches!(refusal(nonsense, &target), ImportError::NotAnArchive));
     }
-    let version = archive.replacen("\"version\":2", "\"version\":3", 1);
-    assert!(matches!(refusal(&version, &target), ImportError::Version { found: 3 }));
+    let version = archive.replacen("\"version\":3", "\"version\":4", 1);
+    assert!(matches!(refusal(&version, &target), ImportError::Version { found: 4 }));
     let other = SledSettings::new(&SHARDS[..1]);
     assert!(matches!(import(archive.as_bytes(), &target, &other, |_| {}), Err(ImportError::Shards { .. })));
     assert!(!target.exists());
@@ -273,7 +273,7 @@ async fn what_is_passed_on_has_a_trailer_only_when_it_is_whole() {
         let error = copy(other.as_bytes(), io::sink(), |_| {}).unwrap_err();
         assert!(matches!(error, CopyError::Archive(ImportError::NotAnArchive)), "{other}: {error}");
     }
-    let version = archive.replacen("\"version\":2", "\"version\":3", 1);
+    let version = archive.replacen("\"version\":3", "\"version\":4", 1);
     let error = copy(version.as_bytes(), io::sink(), |_| {}).unwrap_err();
-    assert!(matches!(error, CopyError::Archive(ImportError::Version { found: 3 })));
+    assert!(matches!(error, CopyError::Archive(ImportError::Version { found: 4 })));
 }

@@ -16,8 +16,8 @@ pub use read::{ImportError, import};
 pub use write::{ExportError, export};
 
 /// The version of the archive format. Earlier ones can be read: version 1 has no events of no-shows and of closed
-/// customers.
-pub const ARCHIVE_VERSION: u32 = 2;
+/// customers, version 2 no holds with a slot.
+pub const ARCHIVE_VERSION: u32 = 3;
 
 fn is_readable(version: u32) -> bool {
     (1..=ARCHIVE_VERSION).contains(&version)
