@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Api, TestServer, hold, in_seconds, path, unique};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 /// How many customers race.
@@ -15,16 +15,16 @@ const ROUNDS: i64 = 200;
 /// How many cars take turns, so that no calendar is filled.
 const CARS: usize = 8;
 
-/// Retries until there is a definite answer; a rejection under load is none.
-async fn race(api: Api, car_no: String, from: String, to: String) -> bool {
-    let body = hold(&car_no, &unique("cust"), &from, &to);
+/// Asks for a hold until there is a definite answer, which a rejection under load is not. Returns whether it was made;
+/// whoever lost must be told `refusal`.
+async fn race(api: Api, body: Value, refusal: &'static str) -> bool {
     loop {
         let answer = api.post("/v1/reservations", &body).await;
         match answer.status {
             202 => return true,
             503 => assert_eq!(answer.problem(), "overloaded", "{}", answer.story()),
             _ => {
-                answer.refused(409, "car_not_available");
+                answer.refused(409, refusal);
                 return false;
             }
         }
@@ -48,31 +48,13 @@ async fn of_64_customers_who_race_for_a_car_exactly_one_wins_each_of_200_times()
         for client in 0..CLIENTS {
             let shift = i64::try_from(client).unwrap() * 10;
             let (from, to) = (in_seconds(begin + shift), in_seconds(begin + 3_600 + shift));
-            tasks.spawn(race(server.api(), car_no.clone(), from, to));
+            tasks.spawn(race(server.api(), hold(car_no, &unique("cust"), &from, &to), "car_not_available"));
         }
         let won = tasks.join_all().await.into_iter().filter(|won| *won).count();
         assert_eq!(won, 1, "round {round}");
         winners += won;
     }
     assert_eq!(winners, usize::try_from(ROUNDS).unwrap());
-}
-
-/// Whether this customer got the number.
-async fn race_for_number(api: Api, number: String, car_no: String, (from, to): (String, String)) -> bool {
-    let mut body = hold(&car_no, &unique("cust"), &from, &to);
-    body["reservationNo"] = json!(number);
-    loop {
-        let answer = api.post("/v1/reservations", &body).await;
-        match answer.status {
-            202 => return true,
-            503 => assert_eq!(answer.problem(), "overloaded", "{}", answer.story()),
-            _ => {
-                answer.refused(409, "reservation_no_taken");
-                return false;
-            }
-        }
-        tokio::task::yield_now().await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -88,8 +70,9 @@ async fn of_64_customers_who_choose_the_same_number_for_64_cars_exactly_one_gets
         let number = unique("res");
         let mut tasks = JoinSet::new();
         for car_no in &cars {
-            let period = (in_seconds(begin), in_seconds(begin + 3_600));
-            tasks.spawn(race_for_number(server.api(), number.clone(), car_no.clone(), period));
+            let mut body = hold(car_no, &unique("cust"), &in_seconds(begin), &in_seconds(begin + 3_600));
+            body["reservationNo"] = json!(number);
+            tasks.spawn(race(server.api(), body, "reservation_no_taken"));
         }
         let won = tasks.join_all().await.into_iter().filter(|won| *won).count();
         assert_eq!(won, 1, "round {round}");

@@ -38,7 +38,7 @@ pub struct CorruptHistory {
 /// What a payment or a rental is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BookingRef {
-    /// The reservation's number. A calendar checks only that it is unique for its car; the service looks it up before.
+    /// The reservation's number. A calendar checks that it is unique for its car, the append that it is among all cars.
     pub reservation_no: ReservationNo,
     /// Its place in the order in which all reservations were made, from 1 on; the numeric id of the legacy API.
     pub serial: u64,
