@@ -137,6 +137,7 @@ pub struct Reservation {
     pub unpaid_holds_per_customer_max: usize,
     /// How long a car rests between two rentals, by class.
     pub buffer_minutes: BufferMinutes,
+    pub change_fees: bool,
 }
 
 #[derive(Debug, Clone, Deserialize, serde::Serialize)]
@@ -357,6 +358,7 @@ impl Settings {
             },
             no_show_grace_ms: i64::from(reservation.no_show_grace_minutes) * MINUTE_MS,
             no_show_fee_percent: reservation.no_show_fee_percent,
+            change_fees: reservation.change_fees,
         }
     }
 }

@@ -301,15 +301,24 @@ fn the_files_that_the_documents_name_exist() {
 /// Who takes a step that no request has taken.
 const fn left_to(name: StepName) -> &'static str {
     match name {
-        StepName::Charge => "the customer, who pays again; `deferred-payments` while the means are remembered",
+        StepName::Charge | StepName::ChargeChange => {
+            "the customer, who pays again; `deferred-payments` while the means are remembered"
+        }
         StepName::Inquire | StepName::Refund => "timer `settle`",
-        StepName::Confirm => "`reservation-follows-payment`; the booking's timer",
-        StepName::Rent | StepName::HandOver | StepName::CancelRental => "`rental-follows-reservation`",
+        StepName::Confirm | StepName::MakeChange => "`reservation-follows-payment`; the booking's timer",
+        StepName::HoldIncoming => "nobody: the change is given up",
+        StepName::AcceptIncoming | StepName::ReleaseIncoming => {
+            "`reservation-follows-reservation`; the timer of what is held"
+        }
+        StepName::Rent | StepName::HandOver | StepName::ChangeRental | StepName::CancelRental => {
+            "`rental-follows-reservation`"
+        }
         StepName::NoteRental | StepName::EndRental => "`fleet-follows-rental`",
         StepName::MarkOverdue => "timer `overdue`",
         StepName::Complete => "`reservation-follows-rental`",
-        StepName::Expire | StepName::NoShow => "the booking's timer",
+        StepName::Expire | StepName::NoShow | StepName::EndChange => "the booking's timer",
         StepName::CancelPayment | StepName::ReleasePayment | StepName::KeepNoShowFee => "`payment-follows-reservation`",
+        StepName::GiveBack => "`payment-follows-reservation`; for late money `reservation-follows-payment`",
     }
 }
 

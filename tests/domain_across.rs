@@ -6,7 +6,7 @@
 mod domain_support;
 
 use domain_support::provider::Verdict;
-use domain_support::world::{Step, World};
+use domain_support::world::{CARS, Step, World};
 use proptest::prelude::*;
 use rentcar::domain::payment;
 use rentcar::domain::rental;
@@ -38,6 +38,9 @@ fn steps() -> impl Strategy<Value = Step> {
         2 => (any::<u8>(), 1..20_u8).prop_map(|(policy, events)| Step::ThrowBack { policy, events }),
         2 => (0..30_u16).prop_map(|minutes| Step::Wait { minutes }),
         1 => (0..3_000_u16).prop_map(|minutes| Step::Wait { minutes }),
+        5 => (0..6_u8, any::<u8>(), any::<u8>(), any::<u8>(), any::<bool>()).prop_map(
+            |(reservation, car, from, days, pays)| Step::Change { reservation, car, from, days, pays }
+        ),
     ]
 }
 
@@ -53,11 +56,14 @@ fn check_settled(world: &World) {
             assert_eq!(payment.outstanding(), None, "{no}");
             assert_eq!(payment.charged().amount() - payment.refunded().amount(), kept, "{no}: {payment:?}");
         }
-        let price = booking.price.amount();
+        let (due, fees) = (booking.due().amount(), booking.change_fees.amount());
+        assert_eq!(booking.change, None, "{no}");
         match booking.status {
             Status::PaymentPending { .. } => panic!("{no} is still held"),
             Status::Confirmed { .. } => {
-                assert_eq!(kept, price, "{no}");
+                assert_eq!(kept, due, "{no}");
+                let rented = rental.as_ref().map(|rental| (&rental.subject.car_no, rental.period));
+                assert_eq!(rented, Some((&booking.subject.car_no, booking.period)), "{no}");
                 let live = matches!(
                     rental.as_ref().map(|rental| rental.status),
                     Some(rental::Status::Rented | rental::Status::PickedUp { .. })
@@ -65,17 +71,26 @@ fn check_settled(world: &World) {
                 assert!(live, "{no}: {rental:?}");
             }
             Status::Cancelled { quote, .. } | Status::NoShow { quote, .. } => {
-                assert_eq!(kept, quote.fee.amount(), "{no}");
+                assert_eq!(
+                    kept,
+                    if quote.fee.amount() + quote.refund.amount() == 0 { 0 } else { quote.fee.amount() + fees },
+                    "{no}"
+                );
             }
             Status::Expired { .. } => assert_eq!(kept, 0, "{no}"),
-            Status::Completed { .. } => assert_eq!(kept, price, "{no}"),
+            Status::Completed { .. } => assert_eq!(kept, due, "{no}"),
         }
         let keeps_car = matches!(booking.status, Status::Confirmed { .. });
-        let entry = world.ledger.state(booking.subject.car_no.as_str()).0.unwrap();
-        assert_eq!(entry.rentals.contains_key(&no.rental()), keeps_car, "{no}: the ledger");
+        for car_no in CARS {
+            let entry = world.ledger.state(car_no).0.unwrap();
+            let is_here = keeps_car && booking.subject.car_no.as_str() == car_no;
+            assert_eq!(entry.rentals.contains_key(&no.rental()), is_here, "{no}: the ledger of {car_no}");
+            let calendar = world.calendars.state(car_no);
+            assert_eq!(calendar.incoming.len(), 0, "{no}: {car_no} waits for what will not come");
+        }
         if !booking.status.is_live() {
             let open = matches!(
-                state.0.map(|payment| payment.status),
+                state.0.map(|payment| payment.status()),
                 Some(payment::Status::Requested | payment::Status::Unknown)
             );
             assert!(!open, "{no}");

@@ -9,10 +9,12 @@ use domain_support::{at, block, block_no, car, days, reservation_no, subject, wo
 use proptest::prelude::*;
 use rentcar::domain::cancellation::Quote;
 use rentcar::domain::ids::{CarNo, CustomerNo};
+use rentcar::domain::reservation::{Booking, Change, ChangeRequest, Incoming, Status};
 use rentcar::domain::time::Timestamp;
 use rentcar::domain::{BookingRef, CorruptHistory, customer, fleet, payment, rental, reservation};
 use rentcar::store::journal::DOCUMENT_BYTES_MAX;
 use rentcar::store::schema;
+use std::collections::BTreeMap;
 
 fn subjects() -> impl Strategy<Value = BookingRef> {
     (0..4_u8).prop_map(|number| subject(&format!("r{number}")))
@@ -43,7 +45,52 @@ fn reservation_events() -> impl Strategy<Value = reservation::Event> {
         (subjects(), instants(), 0..90_000_u64).prop_map(|(subject, at, fee)| {
             E::NoShow { subject, at, quote: Quote { fee: won(fee), refund: won(90_000 - fee) } }
         }),
+        (subjects(), 0..4_u32, 0..9_i64, any::<bool>()).prop_map(|(subject, no, from, here)| {
+            let car_no = if here { subject.car_no.clone() } else { another_car() };
+            let (period, price, hold_until) = (days(from, from + 2), won(95_000), at(60_000));
+            E::ChangeBegun { subject, change: Change { no, car_no, period, price, hold_until }, at: at(0) }
+        }),
+        (subjects(), 0..4_u32, 0..9_i64).prop_map(|(subject, change_no, from)| E::Changed {
+            subject,
+            change_no,
+            period: days(from, from + 1),
+            price: won(80_000),
+            fee: won(1_000),
+            at: at(0),
+        }),
+        (subjects(), 0..4_u32).prop_map(|(subject, change_no)| E::ChangeEnded {
+            subject,
+            change_no,
+            car_no: another_car(),
+            at: at(0)
+        }),
+        (subjects(), 1..4_u32).prop_map(|(subject, changes)| E::Moved {
+            from_car: subject.car_no.clone(),
+            booking: moving(subject, another_car(), changes),
+            came_by: 0,
+            at: at(0),
+        }),
+        (subjects(), 1..4_u32, 0..9_i64).prop_map(|(subject, change, from)| {
+            let (period, price, hold_until) = (days(from, from + 1), won(80_000), at(60_000));
+            E::IncomingHeld { incoming: Box::new(Incoming { subject, change, period, price, hold_until }) }
+        }),
+        (subjects(), 1..4_u32).prop_map(|(subject, changes)| {
+            let car_no = subject.car_no.clone();
+            E::IncomingAccepted { booking: moving(subject, car_no, changes) }
+        }),
+        (subjects(), 1..4_u32).prop_map(|(subject, change_no)| E::IncomingReleased { subject, change_no }),
     ]
+}
+
+fn another_car() -> CarNo {
+    CarNo::parse("car02").unwrap()
+}
+
+/// A booking that comes to a car.
+fn moving(subject: BookingRef, car_no: CarNo, changes: u32) -> Box<Booking> {
+    let (subject, status) = (BookingRef { car_no, ..subject }, Status::Confirmed { picked_up_at: None });
+    let booking = Booking::new(subject, days(1, 3), won(90_000), at(0), status);
+    Box::new(Booking { changes, came_by: changes, ..booking })
 }
 
 fn payment_events() -> impl Strategy<Value = payment::Event> {
@@ -51,14 +98,16 @@ fn payment_events() -> impl Strategy<Value = payment::Event> {
     let attempts = || 0..4_u32;
     let amounts = || (0..1_000_u64).prop_map(won);
     prop_oneof![
-        (subjects(), amounts(), attempts()).prop_map(|(subject, amount, attempt)| E::Requested {
+        (subjects(), amounts(), attempts(), 0..3_u32).prop_map(|(subject, amount, attempt, change)| E::Requested {
             subject,
             amount,
-            attempt
+            attempt,
+            change
         }),
         (subjects(), amounts(), attempts(), ".{0,9}").prop_map(|(subject, amount, attempt, provider_ref)| {
-            E::Approved { subject, amount, attempt, provider_ref }
+            E::Approved { subject, amount, attempt, change: 0, provider_ref }
         }),
+        (subjects(), amounts()).prop_map(|(subject, refund)| E::Reduced { subject, refund }),
         (subjects(), attempts(), ".{0,9}").prop_map(|(subject, attempt, reason)| E::Declined {
             subject,
             attempt,
@@ -87,6 +136,8 @@ fn rental_events() -> impl Strategy<Value = rental::Event> {
         (subjects(), instants()).prop_map(|(subject, at)| E::Returned { subject, at }),
         (subjects(), instants()).prop_map(|(subject, at)| E::Cancelled { subject, at }),
         (subjects(), instants()).prop_map(|(subject, at)| E::Overdue { subject, at }),
+        (subjects(), 0..4_i64).prop_map(|(subject, from)| E::Changed { subject, period: days(from, from + 1) }),
+        subjects().prop_map(|subject| E::Left { subject }),
     ]
 }
 
@@ -169,10 +220,11 @@ proptest! {
             prop_assert_eq!(schema::payment::decode(&tag, &payload), Ok(event.clone()));
         }
         for command in [
-            payment::Command::Request { subject: subject("r1"), amount: won(1) },
+            payment::Command::Request { subject: subject("r1"), amount: won(1), change: 1 },
             payment::Command::Approve { attempt: 1, provider_ref: String::new() },
             payment::Command::Cancel { subject: subject("r1"), amount: won(1), keep: won(0) },
-            payment::Command::RefundReceipt { provider_ref: String::new() },
+            payment::Command::Reduce { subject: subject("r1"), due: won(1), change: 9 },
+            payment::Command::RefundReceipt { number: 1, provider_ref: String::new() },
         ] {
             let first = payment::decide(&state, &command);
             prop_assert_eq!(payment::decide(&state, &command), first.clone());
@@ -243,7 +295,7 @@ fn the_fullest_calendar_of_the_longest_numbers_fits_into_its_document() {
         events.iter().fold(state, |state, event| evolve(state, event).unwrap())
     };
     let mut state = evolve(State::default(), &Event::CarUpserted(car(1, 45_000))).unwrap();
-    for number in 0..CLOSED_KEPT_MAX + terms.bookings_max {
+    for number in 0..CLOSED_KEPT_MAX + terms.bookings_max / 2 {
         let from = i64::try_from(number).unwrap();
         let subject = longest(number);
         let reservation_no = subject.reservation_no.clone();
@@ -259,9 +311,34 @@ fn the_fullest_calendar_of_the_longest_numbers_fits_into_its_document() {
         state = tell(state, &Command::Confirm { reservation_no: reservation_no.clone() });
         if number < CLOSED_KEPT_MAX {
             state = tell(state, &Command::Cancel { reservation_no });
+            continue;
+        }
+        // All are on their way to another car, and wait for their payment.
+        let (car_no, period, price) = (CarNo::parse(&"나".repeat(32)).unwrap(), days(500, 510), won(4_500_000));
+        let request = ChangeRequest { car_no, period, price, pays: true };
+        state = tell(state, &Command::BeginChange { reservation_no, request });
+    }
+    assert_eq!((state.bookings.len(), state.closed.len()), (terms.bookings_max / 2, CLOSED_KEPT_MAX));
+    let check = |state: &State| {
+        let bytes = schema::reservation::encode_state(state).unwrap().len();
+        assert!(bytes + 1_000 < DOCUMENT_BYTES_MAX, "{bytes} bytes leave no room for the causes");
+    };
+    check(&state);
+    // As many bookings without changes, or as many that are to come from another car, take no more room than fits either.
+    let (mut booked, mut incoming) = (state.clone(), state.clone());
+    booked.bookings.values_mut().for_each(|booking| booking.change = None);
+    (incoming.bookings, incoming.incoming) = (BTreeMap::new(), BTreeMap::new());
+    for number in 0..terms.bookings_max {
+        let subject = longest(number + 500);
+        let (period, price, hold_until) = (days(1, 2), won(45_000), at(0));
+        let held = Incoming { subject: subject.clone(), change: 1, period, price, hold_until };
+        incoming.incoming.insert(subject.reservation_no.clone(), held);
+        if booked.bookings.len() < terms.bookings_max {
+            let status = Status::PaymentPending { hold_until };
+            let booking = Booking { hold_slot: Some(u32::MAX), ..Booking::new(subject, period, price, at(0), status) };
+            booked.bookings.insert(booking.subject.reservation_no.clone(), booking);
         }
     }
-    assert_eq!((state.bookings.len(), state.closed.len()), (terms.bookings_max, CLOSED_KEPT_MAX));
-    let bytes = schema::reservation::encode_state(&state).unwrap().len();
-    assert!(bytes + 1_000 < DOCUMENT_BYTES_MAX, "{bytes} bytes leave no room for the causes");
+    check(&booked);
+    check(&incoming);
 }

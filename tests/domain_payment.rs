@@ -18,11 +18,11 @@ fn check(given: &[Event], when: &Command, then: Result<Vec<Event>, Rejection>) {
 }
 
 fn requested(attempt: u32) -> Event {
-    Event::Requested { subject: subject("r1"), amount: won(1_000), attempt }
+    Event::Requested { subject: subject("r1"), amount: won(1_000), attempt, change: 0 }
 }
 
 fn approved(attempt: u32) -> Event {
-    Event::Approved { subject: subject("r1"), amount: won(1_000), attempt, provider_ref: "ref".to_owned() }
+    Event::Approved { subject: subject("r1"), amount: won(1_000), attempt, change: 0, provider_ref: "ref".to_owned() }
 }
 
 fn declined(attempt: u32) -> Event {
@@ -46,7 +46,7 @@ fn refunded(amount: u64) -> Event {
 }
 
 fn request() -> Command {
-    Command::Request { subject: subject("r1"), amount: won(1_000) }
+    Command::Request { subject: subject("r1"), amount: won(1_000), change: 0 }
 }
 
 fn approve(attempt: u32) -> Command {
@@ -62,7 +62,7 @@ fn cancel(keep: u64) -> Command {
 }
 
 fn refund_done() -> Command {
-    Command::RefundReceipt { provider_ref: "re".to_owned() }
+    Command::RefundReceipt { number: 1, provider_ref: "re".to_owned() }
 }
 
 fn answers(attempt: u32) -> [Command; 4] {
@@ -174,7 +174,7 @@ fn another_reservation_of_the_same_number_does_not_pass_for_paid() {
     let mut another = subject("r1");
     another.serial += 1;
     let given = [requested(1), approved(1)];
-    let request = Command::Request { subject: another.clone(), amount: won(1_000) };
+    let request = Command::Request { subject: another.clone(), amount: won(1_000), change: 0 };
     check(&given, &request, Err(Rejection::PaymentNotFound));
     let cancel = Command::Cancel { subject: another, amount: won(1_000), keep: won(0) };
     check(&given, &cancel, Err(Rejection::PaymentNotFound));

@@ -192,7 +192,7 @@ async fn whoever_never_comes_for_a_car_is_a_no_show_and_pays_the_whole_price() {
     let world = World::start().await;
     let car_no = world.car("car01").await;
     let no = no_show(&world, &car_no).await;
-    assert!(matches!(world.payment(&no).await.status, payment::Status::Approved { .. }));
+    assert!(matches!(world.payment(&no).await.status(), payment::Status::Approved { .. }));
     let customer_no = CustomerNo::parse("kim").unwrap();
     let page = world.service().my_page(&customer_no, None, 10).await.unwrap().unwrap();
     let told = page.entries.iter().find(|entry| entry.kind == "reservation.no_show").unwrap();
@@ -208,7 +208,7 @@ async fn a_no_show_gets_back_what_its_fee_leaves() {
     let no = no_show(&world, &car_no).await;
     let refunded = || async { world.payment(&no).await.refunded().amount() };
     eventually("the rest has gone back", || async { refunded().await == 4_000 }).await;
-    assert!(matches!(world.payment(&no).await.status, payment::Status::Cancelled(_)));
+    assert!(matches!(world.payment(&no).await.status(), payment::Status::Cancelled(_)));
     let view = world.service().reservation(&no).await.unwrap();
     let Some(CancellationOutcome::Known(Quote { fee, refund })) = view.cancellation_outcome() else {
         panic!("{:?}", view.cancellation_outcome())

@@ -7,7 +7,9 @@ mod domain_support;
 
 use domain_support::{at, block, block_no, car, days, reservation_no, subject, won};
 use rentcar::domain::cancellation::Quote;
-use rentcar::domain::{customer, fleet, payment, rental, reservation};
+use rentcar::domain::ids::CarNo;
+use rentcar::domain::reservation::{Booking, Change, Incoming, Status};
+use rentcar::domain::{BookingRef, customer, fleet, payment, rental, reservation};
 use rentcar::store::codec::CodecError;
 use rentcar::store::document::{Causes, StateDocument};
 use rentcar::store::journal::Cause;
@@ -46,7 +48,23 @@ fn frozen(folder: &str, name: &str, now: &[u8]) -> Vec<u8> {
 }
 
 /// Tags of versions that are read and no longer written.
-const NO_LONGER_WRITTEN: [&str; 1] = ["reservation.held.v1"];
+const NO_LONGER_WRITTEN: [&str; 3] = ["reservation.held.v1", "payment.requested.v1", "payment.approved.v1"];
+
+fn another_car() -> CarNo {
+    CarNo::parse("car02").unwrap()
+}
+
+fn change() -> Change {
+    Change { no: 2, car_no: another_car(), period: days(2, 5), price: won(120_000), hold_until: at(900_000) }
+}
+
+/// A booking on its way from one car to another.
+fn moved() -> Box<Booking> {
+    let subject = BookingRef { car_no: another_car(), ..subject("r1") };
+    let status = Status::Confirmed { picked_up_at: None };
+    let booking = Booking::new(subject, days(2, 5), won(120_000), at(0), status);
+    Box::new(Booking { changes: 2, came_by: 2, change_fees: won(1_000), ..booking })
+}
 
 fn reservation_events() -> Vec<reservation::Event> {
     use reservation::Event;
@@ -70,6 +88,28 @@ fn reservation_events() -> Vec<reservation::Event> {
         Event::PickedUp { subject: subject("r1"), at: at(6) },
         Event::Completed { subject: subject("r1"), at: at(7) },
         Event::NoShow { subject: subject("r1"), at: at(8), quote },
+        Event::ChangeBegun { subject: subject("r1"), change: change(), at: at(9) },
+        Event::Changed {
+            subject: subject("r1"),
+            change_no: 1,
+            period: days(2, 4),
+            price: won(80_000),
+            fee: won(1_000),
+            at: at(10),
+        },
+        Event::Moved { booking: moved(), from_car: subject("r1").car_no, came_by: 1, at: at(11) },
+        Event::ChangeEnded { subject: subject("r1"), change_no: 1, car_no: another_car(), at: at(12) },
+        Event::IncomingHeld {
+            incoming: Box::new(Incoming {
+                subject: BookingRef { car_no: another_car(), ..subject("r1") },
+                change: 2,
+                period: days(2, 5),
+                price: won(120_000),
+                hold_until: at(900_000),
+            }),
+        },
+        Event::IncomingAccepted { booking: moved() },
+        Event::IncomingReleased { subject: BookingRef { car_no: another_car(), ..subject("r1") }, change_no: 2 },
     ]
 }
 
@@ -77,12 +117,13 @@ fn payment_events() -> Vec<payment::Event> {
     use payment::Event;
     let (subject, amount, provider_ref) = (subject("r1"), won(90_000), "ch_1".to_owned());
     vec![
-        Event::Requested { subject: subject.clone(), amount, attempt: 1 },
-        Event::Approved { subject: subject.clone(), amount, attempt: 300, provider_ref },
+        Event::Requested { subject: subject.clone(), amount, attempt: 1, change: 0 },
+        Event::Approved { subject: subject.clone(), amount, attempt: 300, change: 2, provider_ref },
         Event::Declined { subject: subject.clone(), attempt: 1, reason: "insufficient funds".to_owned() },
         Event::NotCharged { subject: subject.clone(), attempt: 2 },
         Event::OutcomeUnknown { subject: subject.clone(), attempt: 3 },
         Event::Cancelled { subject: subject.clone(), amount, refund: won(81_000) },
+        Event::Reduced { subject: subject.clone(), refund: won(45_000) },
         Event::Refunded { subject, amount: won(81_000), provider_ref: "re_1".to_owned() },
     ]
 }
@@ -95,6 +136,8 @@ fn rental_events() -> Vec<rental::Event> {
         Event::Returned { subject: subject("r1"), at: at(2) },
         Event::Cancelled { subject: subject("r1"), at: at(3) },
         Event::Overdue { subject: subject("r1"), at: at(4) },
+        Event::Changed { subject: BookingRef { car_no: another_car(), ..subject("r1") }, period: days(2, 5) },
+        Event::Left { subject: subject("r1") },
     ]
 }
 
@@ -261,6 +304,18 @@ fn calendar() -> reservation::State {
         Event::PickedUp { subject: subject("r5"), at: at(6) },
         Event::Completed { subject: subject("r5"), at: at(7) },
         held("r3", days(6, 7)),
+        held("r6", days(8, 9)),
+        Event::Confirmed { subject: subject("r6"), period: days(8, 9) },
+        Event::ChangeBegun { subject: subject("r6"), change: change(), at: at(10) },
+        Event::IncomingHeld {
+            incoming: Box::new(Incoming {
+                subject: subject("r7"),
+                change: 1,
+                period: days(9, 10),
+                price: won(45_000),
+                hold_until: at(900_000),
+            }),
+        },
         held("r4", days(7, 8)),
         Event::Confirmed { subject: subject("r4"), period: days(7, 8) },
         Event::NoShow { subject: subject("r4"), at: at(9), quote: Quote { fee: won(45_000), refund: won(0) } },
@@ -274,8 +329,21 @@ fn states() -> BTreeMap<&'static str, bytes::Bytes> {
     let booking = calendar().bookings[&reservation_no("r2")].clone();
     let document = ReservationDocument { car_no: subject("r2").car_no, booking };
     let payment: Vec<payment::Event> = {
-        let [requested, approved, cancelled, refunded] = [0, 1, 5, 6].map(|i| payment_events()[i].clone());
-        vec![requested, approved, cancelled, refunded]
+        let requested = |attempt, change| payment::Event::Requested {
+            subject: subject("r1"),
+            amount: won(90_000),
+            attempt,
+            change,
+        };
+        let approved = |attempt, change| payment::Event::Approved {
+            subject: subject("r1"),
+            amount: won(90_000),
+            attempt,
+            change,
+            provider_ref: format!("ch_{attempt}"),
+        };
+        let [reduced, refunded, cancelled] = [6, 7, 5].map(|i| payment_events()[i].clone());
+        vec![requested(1, 0), approved(1, 0), requested(2, 2), approved(2, 2), reduced, refunded, cancelled]
     };
     let payment = folded(&payment, payment::evolve);
     let rental = folded(&rental_events()[..3], rental::evolve);

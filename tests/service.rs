@@ -175,7 +175,7 @@ async fn a_declined_payment_leaves_the_hold_and_can_be_tried_again() {
     world.sandbox.change(&decline(0.0)).unwrap();
     let (view, paid) = world.service().pay(reservation_no, card()).await.unwrap();
     assert_eq!(paid, PaymentResult::Approved);
-    assert_eq!(view.payment.unwrap().attempt, 2);
+    assert_eq!(view.payment.unwrap().attempt(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -357,7 +357,7 @@ async fn a_charge_that_never_arrived_is_believed_after_a_while_and_can_be_made_a
     let begun = Instant::now();
     let (no, result) = world.reserve(2).await;
     assert!(matches!(result, PaymentResult::Deferred { .. }), "{result:?}");
-    eventually("it was not charged", || async { world.payment(&no).await.status == Status::NotCharged }).await;
+    eventually("it was not charged", || async { world.payment(&no).await.status() == Status::NotCharged }).await;
     assert!(begun.elapsed() >= CALL && provider.looked_up() >= 2, "{} look-ups", provider.looked_up());
     world.stop().await;
     let world = World::start(&journal, &Provider::new(Road::Open)).await;
@@ -373,7 +373,7 @@ async fn a_charge_that_never_arrived_is_made_again_by_itself_under_the_same_key(
     assert!(matches!(result, PaymentResult::Deferred { .. }), "{result:?}");
     eventually("it is confirmed", || world.is_confirmed(&no)).await;
     let ledger = provider.sandbox.ledger(0, 10).items;
-    assert_eq!((ledger.len(), provider.tokens().len(), world.payment(&no).await.attempt), (1, 2, 1));
+    assert_eq!((ledger.len(), provider.tokens().len(), world.payment(&no).await.attempt()), (1, 2, 1));
     assert!(provider.looked_up() >= 2, "only after it was sure that nothing had been charged");
     world.stop().await;
 }
@@ -446,7 +446,7 @@ async fn a_payment_that_is_made_while_it_is_compared_is_no_difference() {
     let (journal, lost) = (journal(), Provider::new(Road::Lost));
     let world = World::start(&journal, &lost).await;
     let (no, _) = world.reserve(2).await;
-    eventually("it was not charged", || async { world.payment(&no).await.status == Status::NotCharged }).await;
+    eventually("it was not charged", || async { world.payment(&no).await.status() == Status::NotCharged }).await;
     world.stop().await;
     // The order had arrived after all, and the customer pays again while that is found out.
     let provider = Provider::new(Road::Open);
@@ -481,7 +481,7 @@ async fn a_payment_of_unknown_outcome_is_asked_for_although_the_clock_was_set_ba
     let (no, _) = world.reserve(2).await;
     world.stop().await;
     let world = World::start_at(START_MS - 24 * HOUR_MS, &journal, &Provider::new(Road::Open)).await;
-    eventually("it is known", || async { world.payment(&no).await.status == Status::NotCharged }).await;
+    eventually("it is known", || async { world.payment(&no).await.status() == Status::NotCharged }).await;
     world.stop().await;
 }
 
@@ -555,12 +555,12 @@ async fn late_news_of_an_approval_gives_back_what_the_reservation_does_not_keep_
     }
     let owed = cashier.committed(&cancelled.payment()).await.unwrap();
     assert_eq!(owed.as_ref().map(Payment::charged), Some(price));
-    let refund = match owed.as_ref().map(|payment| payment.status.clone()) {
+    let refund = match owed.as_ref().map(Payment::status) {
         Some(Status::Cancelled(Cancelled::Charged { refund, .. })) => refund,
         other => panic!("{other:?}"),
     };
     assert_eq!(refund, quote.refund, "the fee stays");
     let confirmed = cashier.committed(&kept.payment()).await.unwrap();
-    assert!(matches!(confirmed.as_ref().unwrap().status, Status::Approved { .. }), "old news changes nothing");
+    assert!(matches!(confirmed.as_ref().unwrap().status(), Status::Approved { .. }), "old news changes nothing");
     assert!(system.shutdown(Duration::from_secs(5)).await);
 }

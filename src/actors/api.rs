@@ -8,7 +8,7 @@ use crate::domain::ids::{BlockNo, CarNo, CustomerNo, ReservationNo};
 use crate::domain::money::Money;
 use crate::domain::payment::Payment;
 use crate::domain::rental::Rental;
-use crate::domain::reservation::{Block, Booking, DayCounting, Status};
+use crate::domain::reservation::{Block, Booking, ChangeQuote, DayCounting, Status};
 use crate::domain::time::{Period, Timestamp};
 use crate::domain::{customer, fleet, payment, rental, reservation};
 use crate::store::journal::{Context, ReadError};
@@ -34,10 +34,10 @@ pub enum ServiceError {
     /// A rule of customers forbids it; nothing has changed.
     #[error(transparent)]
     Customer(#[from] customer::Rejection),
-    /// The provider declined; the hold stays.
+    /// The provider declined; the hold of a reservation stays, that of a change is over.
     #[error("the payment was declined: {reason}")]
     PaymentDeclined {
-        /// The reservation that is still held.
+        /// The reservation, which stands as it was.
         reservation_no: ReservationNo,
         /// In the provider's words.
         reason: String,
@@ -142,6 +142,30 @@ pub struct ReserveRequest {
     pub means: Option<PaymentMeans>,
     /// By the rules of which API.
     pub day_counting: DayCounting,
+}
+
+/// What a customer wants changed; what is left out stays as it is.
+#[derive(Debug, Clone, Default)]
+pub struct ChangeWanted {
+    /// When the period is to begin.
+    pub from: Option<Timestamp>,
+    /// When it is to end.
+    pub to: Option<Timestamp>,
+    /// The car to have.
+    pub car_no: Option<CarNo>,
+}
+
+/// What a change would make of a reservation.
+#[derive(Debug, Clone)]
+pub struct ChangePreview {
+    /// The reservation as it is.
+    pub booking: Booking,
+    /// The car that it would have.
+    pub car_no: CarNo,
+    /// The period that it would have.
+    pub period: Period,
+    /// What it would take and give back.
+    pub quote: ChangeQuote,
 }
 
 /// What became of paying within a request.

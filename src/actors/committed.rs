@@ -1,12 +1,13 @@
 //! Reading what is committed of an entity, past its actor. The state document is as durable as the events it was
 //! made from, so this is what a writer sees of its own writes, and what answers while the context is down.
 
+use super::reservation::Calendars;
 use super::runtime::{Entity, StateDocument};
 use crate::domain::ids::ReservationNo;
-use crate::domain::reservation::Booking;
+use crate::domain::reservation::{self, Booking, Incoming, Terms};
 use crate::store::journal::{Journal, ReadError};
 use crate::store::schema::ReservationDocument;
-use crate::store::schema::reservation::RESERVATION_KIND;
+use crate::store::schema::reservation::{RESERVATION_KIND, reservation_key};
 
 /// The committed state of an entity, or `None` when nothing has happened to it.
 ///
@@ -23,7 +24,54 @@ pub async fn committed<E: Entity>(journal: &dyn Journal, entity: &E, key: &str) 
 /// # Errors
 /// When it cannot be read.
 pub async fn booking(journal: &dyn Journal, reservation_no: &ReservationNo) -> Result<Option<Booking>, ReadError> {
-    let Some(body) = journal.document(RESERVATION_KIND, reservation_no.as_str()).await? else { return Ok(None) };
-    let document = ReservationDocument::decode(&body).map_err(|error| ReadError::Damaged(error.to_string()))?;
-    Ok(Some(document.booking))
+    Ok(located(journal, reservation_no).await?.map(|located| located.booking))
+}
+
+/// What the calendar of a car holds for a reservation of another car.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn incoming(
+    journal: &dyn Journal,
+    car_no: &str,
+    reservation_no: &ReservationNo,
+) -> Result<Option<Incoming>, ReadError> {
+    let calendar = calendar(journal, car_no).await?;
+    Ok(calendar.and_then(|mut calendar| calendar.incoming.remove(reservation_no)))
+}
+
+/// The committed calendar of a car.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn calendar(journal: &dyn Journal, car_no: &str) -> Result<Option<reservation::State>, ReadError> {
+    // Terms decide, and nothing is decided here.
+    let calendars = Calendars { terms: Terms::default() };
+    committed(journal, &calendars, car_no).await
+}
+
+/// A reservation, and whether the calendar of its car has it.
+pub struct Located {
+    pub booking: Booking,
+    /// Not while it is on its way from one car to another.
+    pub has_arrived: bool,
+}
+
+/// The committed state of a reservation, live or closed, wherever it has moved.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn located(journal: &dyn Journal, reservation_no: &ReservationNo) -> Result<Option<Located>, ReadError> {
+    let (mut came_by, mut found) = (0, None);
+    // Each move leads to a later change, so this comes to an end.
+    while let Some(body) = journal.document(RESERVATION_KIND, &reservation_key(reservation_no, came_by)).await? {
+        let document = ReservationDocument::decode(&body).map_err(|error| ReadError::Damaged(error.to_string()))?;
+        let booking = document.booking;
+        if booking.came_by <= came_by {
+            return Ok(Some(Located { booking, has_arrived: true }));
+        }
+        came_by = booking.came_by;
+        found = Some(Located { booking, has_arrived: false });
+    }
+    Ok(found)
 }

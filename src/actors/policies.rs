@@ -3,21 +3,22 @@
 //! take the same steps at once, so that a policy usually finds its work done.
 
 use super::api::ServiceError;
-use super::committed::{booking, committed};
+use super::committed::{booking, committed, incoming, located};
 use super::customer::Customers;
 use super::fleet::Ledger;
 use super::payment::cashier::Cashier;
 use super::payment::unconfirmed::refund_unconfirmed;
 use super::rental::Rentals;
-use super::reservation::{Calendars, instant};
+use super::reservation::{Calendars, Reply, instant};
 use super::runtime::{
     Ask, AskError, Clock, ContextHandle, Entity, EventHandler, FollowerLimits, HandlerError, Policy, PolicyLimits,
     Subscription, TimerHandler,
 };
-use crate::domain::ids::{RentalNo, ReservationNo};
+use crate::domain::ids::{CarNo, RentalNo, ReservationNo};
 use crate::domain::payment::Payment;
-use crate::domain::process::{self, Action, Known, RentalStanding, Target};
-use crate::domain::reservation::{Booking, Status, Terms};
+use crate::domain::process::{self, Action, Known, NewCalendar, RentalStanding, Target};
+use crate::domain::rental::Rental;
+use crate::domain::reservation::{Booking, Incoming, Status, Terms};
 use crate::domain::time::Timestamp;
 use crate::domain::{BookingRef, customer, fleet, payment, rental, reservation};
 use crate::store::journal::{Cause, CommittedEvent, Context, Journal, Timer};
@@ -62,16 +63,26 @@ impl Targets {
     /// The booking of that subject, not another one under the same number.
     async fn booking_of(&self, subject: &BookingRef) -> Result<Option<Booking>, HandlerError> {
         let booking = self.booking(&subject.reservation_no).await?;
-        Ok(booking.filter(|booking| booking.subject == *subject))
+        Ok(booking.filter(|booking| booking.subject.is_same_booking(subject)))
+    }
+
+    /// What the calendar of another car holds for a booking, if a change is to lead it there.
+    async fn incoming(&self, booking: &Booking) -> Result<Option<Incoming>, HandlerError> {
+        let Some(change) = booking.change_of_car() else { return Ok(None) };
+        self.incoming_at(change.car_no.as_str(), &booking.subject.reservation_no).await
+    }
+
+    async fn incoming_at(&self, car_no: &str, no: &ReservationNo) -> Result<Option<Incoming>, HandlerError> {
+        incoming(&*self.journal, car_no, no).await.map_err(retry)
     }
 
     async fn payment(&self, reservation_no: &ReservationNo) -> Result<Option<Payment>, HandlerError> {
         self.cashier.committed(&reservation_no.payment()).await.map_err(|error: ServiceError| retry(error))
     }
 
-    async fn rental(&self, reservation_no: &ReservationNo) -> Result<Option<RentalStanding>, HandlerError> {
+    async fn rental(&self, reservation_no: &ReservationNo) -> Result<Option<Rental>, HandlerError> {
         let state = committed(&*self.journal, &Rentals, reservation_no.rental().as_str()).await.map_err(retry)?;
-        Ok(state.and_then(|state| state.0).map(|rental| RentalStanding::from(&rental.status)))
+        Ok(state.and_then(|state| state.0))
     }
 
     /// They change when a shard of one of these contexts is owned again.
@@ -101,6 +112,24 @@ async fn send<E: Entity>(
 ) -> Result<Result<E::Reply, E::Rejection>, HandlerError> {
     let ask = Ask::internal(Duration::from_millis(ASK_MS)).caused_by(cause);
     target.ask(key, command, ask).await.map_err(lookup_failed)
+}
+
+impl Targets {
+    /// Sends a command to the calendar that has a booking. An entity remembers of each policy the last event that led to a
+    /// command, so events must come to it in their order: one that was told by the number of another car, which the booking
+    /// has left meanwhile, is out of it, and its command, which does nothing twice, is sent without it.
+    async fn tell_calendar(
+        &self,
+        booking: &Booking,
+        told_by: &BookingRef,
+        command: reservation::Command,
+        cause: Cause,
+    ) -> Result<Result<Reply, reservation::Rejection>, HandlerError> {
+        let ask = Ask::internal(Duration::from_millis(ASK_MS));
+        let is_in_order = booking.subject.car_no == told_by.car_no;
+        let ask = if is_in_order { ask.caused_by(cause) } else { ask };
+        self.calendars.ask(booking.subject.car_no.as_str(), command, ask).await.map_err(lookup_failed)
+    }
 }
 
 /// A quarantined entity must not hold up the others: its event is parked. Every other error concerns the whole context,
@@ -173,16 +202,22 @@ impl EventHandler for ReservationFollowsPayment {
     fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
         let event = payment_event(event);
         Box::pin(async move {
-            let payment::Event::Approved { subject, amount, attempt, provider_ref } = event? else { return Ok(()) };
-            let payment = Payment { subject, amount, attempt, status: payment::Status::Approved { provider_ref } };
+            let Some(mut payment) = event?.approved() else { return Ok(()) };
+            if payment.pays_for_change() {
+                // What is paid in all decides whether it goes back.
+                let no = payment.subject.reservation_no.clone();
+                payment = self.0.payment(&no).await?.ok_or_else(|| park("the payment has no document"))?;
+            }
             let subject = &payment.subject;
             let Some(booking) = self.0.booking_of(subject).await? else {
                 tracing::error!(reservation_no = %subject.reservation_no, "money was taken for no reservation, a person must see to it");
                 return Err(park("an approved payment has no reservation"));
             };
+            let incoming = self.0.incoming(&booking).await?;
             let known = Known::of(&booking).with_payment(Some(&payment));
-            if let Some(Action::Reservation(confirm)) = self.0.due(Target::Reservation, &known)
-                && send(&self.0.calendars, subject.car_no.as_str(), confirm, cause).await?.is_ok()
+            let known = known.with_new_calendar(NewCalendar::Read(incoming.as_ref()));
+            if let Some(Action::Reservation(command)) = self.0.due(Target::Reservation, &known)
+                && self.0.tell_calendar(&booking, subject, command, cause).await?.is_ok()
             {
                 return Ok(());
             }
@@ -194,12 +229,19 @@ impl EventHandler for ReservationFollowsPayment {
     }
 }
 
-/// The payment follows a reservation that ends without a rental.
+/// The payment follows a reservation that ends without a rental, or that has changed.
 struct PaymentFollowsReservation(Targets);
 
 impl EventHandler for PaymentFollowsReservation {
     fn target(&self, event: &CommittedEvent) -> Option<String> {
-        let kinds = ["reservation.cancelled", "reservation.expired", "reservation.no_show"];
+        let kinds = [
+            "reservation.cancelled",
+            "reservation.expired",
+            "reservation.no_show",
+            "reservation.changed",
+            "reservation.moved",
+            "reservation.change_ended",
+        ];
         target_of(event, &kinds, || {
             Some(reservation_event(event).ok()?.subject()?.reservation_no.payment().to_string())
         })
@@ -213,12 +255,50 @@ impl EventHandler for PaymentFollowsReservation {
             let payment = self.0.payment(no).await?;
             let booking = self.0.booking(no).await?.ok_or_else(|| park("the reservation has no document"))?;
             let known = Known::of(&booking).with_payment(payment.as_ref());
-            let Some(Action::Payment(cancel)) = self.0.due(Target::Payment, &known) else { return Ok(()) };
+            let Some(Action::Payment(command)) = self.0.due(Target::Payment, &known) else { return Ok(()) };
             let ask = Ask::internal(Duration::from_millis(ASK_MS)).caused_by(cause);
-            let cancelled = self.0.cashier.cancel(&no.payment(), cancel, ask, Duration::ZERO).await;
-            unless_rejected(cancelled.map(drop), no)
+            let given = self.0.cashier.give_back(&no.payment(), command, ask, Duration::ZERO).await;
+            unless_rejected(given.map(drop), no)
         })
     }
+}
+
+/// The calendar of a new car follows that of the old one: it takes a reservation that has moved, and lets go what was held
+/// for one that has not.
+struct NewCalendarFollowsOld(Targets);
+
+impl EventHandler for NewCalendarFollowsOld {
+    fn target(&self, event: &CommittedEvent) -> Option<String> {
+        target_of(event, &["reservation.moved", "reservation.change_ended"], || {
+            Some(new_car(&reservation_event(event).ok()?)?.to_string())
+        })
+    }
+
+    fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
+        let event = reservation_event(event);
+        Box::pin(async move {
+            let event = event?;
+            let (Some(car_no), Some(subject)) = (new_car(&event), event.subject()) else { return Ok(()) };
+            let (car_no, no) = (car_no.as_str(), &subject.reservation_no);
+            let incoming = self.0.incoming_at(car_no, no).await?;
+            let booking = self.0.booking(no).await?.ok_or_else(|| park("the reservation has no document"))?;
+            let known = Known::of(&booking).with_new_calendar(NewCalendar::Read(incoming.as_ref()));
+            let Some(Action::Reservation(command)) = self.0.due(Target::NewCalendar, &known) else { return Ok(()) };
+            if let Err(refusal) = send(&self.0.calendars, car_no, command, cause).await? {
+                tracing::warn!(reservation_no = %no, code = refusal.code(), "move not applied to the new calendar");
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The car to which a change leads that has ended.
+fn new_car(event: &reservation::Event) -> Option<&CarNo> {
+    if let reservation::Event::Moved { booking, .. } = event {
+        return Some(&booking.subject.car_no);
+    }
+    let reservation::Event::ChangeEnded { subject, car_no, .. } = event else { return None };
+    (*car_no != subject.car_no).then_some(car_no)
 }
 
 /// The rental follows its reservation.
@@ -226,7 +306,14 @@ struct RentalFollowsReservation(Targets);
 
 impl EventHandler for RentalFollowsReservation {
     fn target(&self, event: &CommittedEvent) -> Option<String> {
-        let kinds = ["reservation.confirmed", "reservation.cancelled", "reservation.no_show", "reservation.picked_up"];
+        let kinds = [
+            "reservation.confirmed",
+            "reservation.cancelled",
+            "reservation.no_show",
+            "reservation.picked_up",
+            "reservation.changed",
+            "reservation.moved",
+        ];
         target_of(event, &kinds, || Some(reservation_event(event).ok()?.subject()?.reservation_no.rental().to_string()))
     }
 
@@ -234,9 +321,12 @@ impl EventHandler for RentalFollowsReservation {
         let event = reservation_event(event);
         Box::pin(async move {
             let event = event?;
-            let Some(known) = Known::after(&event) else { return Ok(()) };
-            let no = &known.subject.reservation_no;
-            let known = known.with_rental(self.0.rental(no).await?);
+            let Some(no) = event.subject().map(|subject| &subject.reservation_no) else { return Ok(()) };
+            let known = Known::after(&event);
+            let booking = if known.is_none() { self.0.booking(no).await? } else { None };
+            let Some(known) = known.or(booking.as_ref().map(Known::of)) else { return Ok(()) };
+            let rental = self.0.rental(no).await?;
+            let known = known.with_rental_of(rental.as_ref());
             let Some(Action::Rental(command)) = self.0.due(Target::Rental, &known) else { return Ok(()) };
             // The rental refuses when it is past this step.
             let _ = send(&self.0.rentals, no.rental().as_str(), command, cause).await?;
@@ -258,11 +348,10 @@ impl EventHandler for ReservationFollowsRental {
         Box::pin(async move {
             let event = event?;
             let subject = event.subject();
-            let booking = self.0.booking_of(subject).await?;
-            let known = Known::nothing_of(subject).with_booking(booking.as_ref());
-            let known = known.with_rental(Some(RentalStanding::from(&event)));
+            let Some(booking) = self.0.booking_of(subject).await? else { return Ok(()) };
+            let known = Known::of(&booking).with_rental(RentalStanding::after(&event));
             let Some(Action::Reservation(complete)) = self.0.due(Target::Reservation, &known) else { return Ok(()) };
-            if let Err(refusal) = send(&self.0.calendars, subject.car_no.as_str(), complete, cause).await? {
+            if let Err(refusal) = self.0.tell_calendar(&booking, subject, complete, cause).await? {
                 tracing::warn!(reservation_no = %subject.reservation_no, code = refusal.code(), "return not applied to the reservation");
             }
             Ok(())
@@ -284,7 +373,14 @@ impl EventHandler for LedgerFollowsRental {
         Box::pin(async move {
             let event = event?;
             let subject = event.subject();
-            let known = Known::nothing_of(subject).with_rental(Some(RentalStanding::from(&event)));
+            let known = Known::nothing_of(subject);
+            let mut standing = RentalStanding::after(&event);
+            if standing.is_none() {
+                let rental = self.0.rental(&subject.reservation_no).await?;
+                standing = rental.map(|rental| RentalStanding::from(&rental.status));
+            }
+            let known = known.with_rental(standing);
+            let known = if matches!(event, rental::Event::Left { .. }) { known.at_former_car() } else { known };
             let Some(Action::Fleet(note)) = self.0.due(Target::Fleet, &known) else { return Ok(()) };
             self.0.apply_to_ledger(subject.car_no.as_str(), note, cause).await
         })
@@ -341,7 +437,7 @@ pub struct PolicySpec {
     handler: fn(Targets) -> Arc<dyn EventHandler>,
 }
 
-pub const POLICIES: [PolicySpec; 7] = [
+pub const POLICIES: [PolicySpec; 8] = [
     PolicySpec {
         target: schema::RESERVATION,
         name: "reservation-follows-payment",
@@ -359,6 +455,12 @@ pub const POLICIES: [PolicySpec; 7] = [
         name: "reservation-follows-fleet",
         source: schema::FLEET,
         handler: |targets| Arc::new(ReservationFollowsFleet(targets)),
+    },
+    PolicySpec {
+        target: schema::RESERVATION,
+        name: "reservation-follows-reservation",
+        source: schema::RESERVATION,
+        handler: |targets| Arc::new(NewCalendarFollowsOld(targets)),
     },
     PolicySpec {
         target: schema::PAYMENT,
@@ -400,17 +502,37 @@ pub fn policies(targets: &Targets, of: Context) -> Vec<Subscription> {
 /// Ends holds that have run out, unless a payment may still come of them, and completes no-shows.
 pub struct BookingTimer(pub Targets);
 
+impl BookingTimer {
+    /// The timer of what is held for a reservation of another car.
+    async fn incoming_due(&self, car_no: &str, booking: &Booking) -> Result<(), HandlerError> {
+        let Some(incoming) = self.0.incoming_at(car_no, &booking.subject.reservation_no).await? else { return Ok(()) };
+        let known = Known::of(booking).with_new_calendar(NewCalendar::Read(Some(&incoming)));
+        let Some(Action::Reservation(command)) = self.0.due(Target::NewCalendar, &known) else {
+            return Err(not_yet("the change is still under way", HOLD_RETRY_MS));
+        };
+        let ask = Ask::internal(Duration::from_millis(ASK_MS));
+        let _ = self.0.calendars.ask(car_no, command, ask).await.map_err(retry)?;
+        Ok(())
+    }
+}
+
 impl TimerHandler for BookingTimer {
     fn due(&self, timer: Timer) -> BoxFuture<'_, Result<(), HandlerError>> {
         Box::pin(async move {
             let reservation_no = ReservationNo::stored(&timer.name).map_err(park)?;
-            let Some(booking) = self.0.booking(&reservation_no).await? else { return Ok(()) };
-            let is_held = matches!(booking.status, Status::PaymentPending { .. });
+            let Some(located) = located(&*self.0.journal, &reservation_no).await.map_err(retry)? else { return Ok(()) };
+            let (booking, is_here) = (located.booking, located.has_arrived);
+            if *booking.subject.car_no.as_str() != *timer.entity || !is_here {
+                return self.incoming_due(&timer.entity, &booking).await;
+            }
+            let is_held = matches!(booking.status, Status::PaymentPending { .. }) || booking.change.is_some();
             if is_held && self.0.cashier.is_in_flight(&reservation_no.payment()) {
                 return Err(not_yet("a payment is in hand", HOLD_RETRY_MS));
             }
             let payment = if is_held { self.0.payment(&reservation_no).await? } else { None };
+            let incoming = self.0.incoming(&booking).await?;
             let known = Known::of(&booking).with_payment(payment.as_ref());
+            let known = known.with_new_calendar(NewCalendar::Read(incoming.as_ref()));
             match process::next_step_in(Target::Reservation, &known, &self.0.terms, self.0.now()) {
                 Some(step) if step.is_due(self.0.now()) => {
                     let Action::Reservation(command) = step.action else { return Ok(()) };
@@ -463,7 +585,7 @@ impl TimerHandler for OverdueTimer {
             let Some(reservation_no) = rental_no.reservation() else { return Err(park("not a rental's number")) };
             let Some(booking) = self.0.booking(&reservation_no).await? else { return Ok(()) };
             let rental = self.0.rental(&reservation_no).await?;
-            let known = Known::of(&booking).with_rental(rental);
+            let known = Known::of(&booking).with_rental(rental.map(|rental| RentalStanding::from(&rental.status)));
             let Some(Action::Rental(command)) = self.0.due(Target::Rental, &known) else { return Ok(()) };
             let ask = Ask::internal(Duration::from_millis(ASK_MS));
             let answer = self.0.rentals.ask(&timer.entity, command, ask).await.map_err(retry)?;

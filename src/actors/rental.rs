@@ -23,6 +23,7 @@ impl Entity for Rentals {
     fn command_name(&self, command: &Command) -> &'static str {
         match command {
             Command::Rent { .. } => "rent",
+            Command::Change { .. } => "change",
             Command::PickUp { .. } => "pick up",
             Command::Return => "return",
             Command::Cancel => "cancel",

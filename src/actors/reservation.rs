@@ -6,6 +6,7 @@ use crate::domain::reservation::{self as calendar, Booking, Command, Event, Reje
 use crate::domain::time::Timestamp;
 use crate::store::codec::{self, CodecError};
 use crate::store::journal::{Claim, Context, DocumentWrite, IndexWrite, TimerWrite};
+use crate::store::schema::reservation::reservation_key;
 use crate::store::schema::{self, ReservationDocument};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,12 @@ impl Entity for Calendars {
             Command::PickUp { .. } => "pick up",
             Command::Complete { .. } => "complete",
             Command::CompleteNoShow { .. } => "complete no-show",
+            Command::BeginChange { .. } => "begin change",
+            Command::MakeChange { .. } => "make change",
+            Command::EndChange { .. } => "end change",
+            Command::HoldIncoming(_) => "hold incoming",
+            Command::AcceptIncoming(_) => "accept incoming",
+            Command::ReleaseIncoming { .. } => "release incoming",
         }
     }
 
@@ -61,16 +68,20 @@ impl Entity for Calendars {
         calendar::evolve(state, event).map_err(|error| CorruptHistory::new(error.to_string()))
     }
 
-    fn reply(&self, state: &State, command: &Command, _events: &[Event]) -> Reply {
-        Reply { booking: reservation_of(command).and_then(|no| state.booking(no)).cloned() }
+    fn reply(&self, state: &State, command: &Command, events: &[Event]) -> Reply {
+        // One that has just left is no longer in the state.
+        let told = events.iter().rev().find_map(|event| state.booking_after(event)).map(|(_, booking)| booking);
+        let known = || reservation_of(command).and_then(|no| state.booking(no));
+        Reply { booking: told.or_else(known).cloned() }
     }
 
     fn derive(&self, key: &str, state: &mut State, events: &[Event], _at_ms: i64) -> Derived {
         let mut derived = Derived::default();
         for event in events {
-            let Some(booking) = event.subject().and_then(|subject| state.booking(&subject.reservation_no)) else {
-                continue;
-            };
+            if let Some((no, due_ms)) = incoming_timer(event) {
+                derived.timers.push(TimerWrite { entity: key.into(), name: no.as_str().into(), due_ms });
+            }
+            let Some((came_by, booking)) = state.booking_after(event) else { continue };
             let no: Arc<str> = booking.subject.reservation_no.as_str().into();
             let document = ReservationDocument { car_no: booking.subject.car_no.clone(), booking: booking.clone() };
             // Without a body the document would be removed; one that cannot be encoded stays as it was, and the
@@ -82,7 +93,7 @@ impl Entity for Calendars {
             let body = Some(body);
             derived.documents.push(DocumentWrite {
                 kind: schema::reservation::RESERVATION_KIND,
-                key: Arc::clone(&no),
+                key: reservation_key(&booking.subject.reservation_no, came_by),
                 body,
             });
             let slot = booking.hold_slot.map(|slot| schema::hold_slot_key(&booking.subject.customer_no, slot).into());
@@ -111,10 +122,18 @@ impl Entity for Calendars {
                 | Event::Unblocked { .. }
                 | Event::PickedUp { .. }
                 | Event::Completed { .. }
-                | Event::NoShow { .. } => {}
+                | Event::NoShow { .. }
+                | Event::ChangeBegun { .. }
+                | Event::Changed { .. }
+                | Event::Moved { .. }
+                | Event::ChangeEnded { .. }
+                | Event::IncomingHeld { .. }
+                | Event::IncomingAccepted { .. }
+                | Event::IncomingReleased { .. } => {}
             }
-            // One timer per reservation, named by its number: it ends the hold, and later completes a no-show.
-            let due_ms = booking.deadline(&self.terms).map(Timestamp::as_millis);
+            // One timer per reservation, named by its number: it ends holds, and later completes a no-show.
+            let has_left = matches!(event, Event::Moved { .. });
+            let due_ms = booking.deadline(&self.terms).filter(|_| !has_left).map(Timestamp::as_millis);
             derived.timers.push(TimerWrite { entity: key.into(), name: no, due_ms });
         }
         derived
@@ -153,6 +172,32 @@ impl Entity for Calendars {
     }
 }
 
+/// The timer of a reservation that is to come from another car: when it is looked at again, or that it has ended.
+fn incoming_timer(event: &Event) -> Option<(&ReservationNo, Option<i64>)> {
+    match event {
+        Event::IncomingHeld { incoming } => {
+            Some((&incoming.subject.reservation_no, Some(incoming.hold_until.as_millis())))
+        }
+        Event::IncomingReleased { subject, .. } => Some((&subject.reservation_no, None)),
+        Event::CarUpserted(_)
+        | Event::Retired
+        | Event::Blocked { .. }
+        | Event::Unblocked { .. }
+        | Event::Held { .. }
+        | Event::Confirmed { .. }
+        | Event::Expired { .. }
+        | Event::Cancelled { .. }
+        | Event::PickedUp { .. }
+        | Event::Completed { .. }
+        | Event::NoShow { .. }
+        | Event::ChangeBegun { .. }
+        | Event::Changed { .. }
+        | Event::Moved { .. }
+        | Event::ChangeEnded { .. }
+        | Event::IncomingAccepted { .. } => None,
+    }
+}
+
 fn reservation_of(command: &Command) -> Option<&ReservationNo> {
     match command {
         Command::IfVersion { command, .. } => reservation_of(command),
@@ -162,8 +207,17 @@ fn reservation_of(command: &Command) -> Option<&ReservationNo> {
         | Command::Cancel { reservation_no }
         | Command::PickUp { reservation_no }
         | Command::Complete { reservation_no }
-        | Command::CompleteNoShow { reservation_no } => Some(reservation_no),
-        Command::UpsertCar(_) | Command::Retire | Command::Block { .. } | Command::Unblock { .. } => None,
+        | Command::CompleteNoShow { reservation_no }
+        | Command::BeginChange { reservation_no, .. }
+        | Command::MakeChange { reservation_no, .. }
+        | Command::EndChange { reservation_no, .. } => Some(reservation_no),
+        Command::AcceptIncoming(booking) => Some(&booking.subject.reservation_no),
+        Command::UpsertCar(_)
+        | Command::Retire
+        | Command::Block { .. }
+        | Command::Unblock { .. }
+        | Command::HoldIncoming(_)
+        | Command::ReleaseIncoming { .. } => None,
     }
 }
 

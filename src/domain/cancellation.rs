@@ -1,7 +1,7 @@
 //! What a cancellation costs.
 
 use super::money::Money;
-use super::payment::{Cancelled, Payment, Status};
+use super::payment::Payment;
 use super::time::{HOUR_MS, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -44,19 +44,12 @@ impl CancellationOutcome {
     /// a cancellation, goes back as a whole.
     pub fn of(quote: Quote, payment: Option<&Payment>) -> CancellationOutcome {
         let Some(payment) = payment else { return CancellationOutcome::Known(quote) };
-        match &payment.status {
-            Status::Requested | Status::Unknown | Status::Cancelled(Cancelled::OutcomeUnknown) => {
-                CancellationOutcome::Pending
-            }
-            Status::NotCharged | Status::Declined { .. } | Status::Cancelled(Cancelled::Uncharged) => {
-                CancellationOutcome::Known(quote)
-            }
-            Status::Approved { .. } => CancellationOutcome::Known(Quote::of_fee(quote.fee, payment.amount)),
-            Status::Cancelled(Cancelled::Charged { refund, .. }) => {
-                let fee = payment.amount.minus(*refund).unwrap_or(quote.fee);
-                CancellationOutcome::Known(Quote { fee, refund: *refund })
-            }
+        if payment.is_in_doubt() {
+            return CancellationOutcome::Pending;
         }
+        let is_unpaid = quote.fee.amount() == 0 && quote.refund.amount() == 0;
+        let taken = if payment.is_cancelled { payment.given_back() } else { payment.kept() };
+        CancellationOutcome::Known(if is_unpaid { Quote { fee: quote.fee, refund: taken } } else { quote })
     }
 }
 

@@ -6,7 +6,7 @@
 use super::fleet;
 use super::ids::{CarNo, RentalNo};
 use super::money::Money;
-use super::payment::{self, Cancelled, Payment};
+use super::payment::{self, Cancelled, ChargeStatus, Payment};
 use super::rental;
 use super::reservation::{self, Booking, CLOSED_KEPT_MAX, Status};
 use super::time::Period;
@@ -41,29 +41,30 @@ fn ensure(
 
 /// Whether the money of a payment was ever taken.
 fn charged(payment: &Payment) -> bool {
-    match &payment.status {
-        payment::Status::Approved { .. } | payment::Status::Cancelled(Cancelled::Charged { .. }) => true,
-        payment::Status::Requested
-        | payment::Status::Unknown
-        | payment::Status::NotCharged
-        | payment::Status::Declined { .. }
-        | payment::Status::Cancelled(Cancelled::Uncharged | Cancelled::OutcomeUnknown) => false,
-    }
+    payment.charges.iter().any(|charge| matches!(charge.status, ChargeStatus::Approved { .. }))
 }
 
-/// The periods of a car's live bookings and maintenance blocks do not overlap.
+/// What a car is taken for does not overlap: live bookings, the periods to which bookings are being changed, and
+/// maintenance blocks. A booking and its own change may.
 ///
 /// # Errors
 /// The two that overlap.
 pub fn no_overlap(calendar: &reservation::State) -> Result<(), Violation> {
     let bookings = calendar.bookings.iter().map(|(no, booking)| (booking.period, no.as_str()));
+    let changes =
+        calendar.bookings.iter().filter_map(|(no, booking)| Some((booking.change_here()?.period, no.as_str())));
+    let incoming = calendar.incoming.iter().map(|(no, incoming)| (incoming.period, no.as_str()));
     let blocks = calendar.blocks.iter().map(|(no, block)| (block.period, no.as_str()));
-    let mut taken: Vec<(Period, &str)> = bookings.chain(blocks).collect();
+    let mut taken: Vec<(Period, &str)> = bookings.chain(changes).chain(incoming).chain(blocks).collect();
     taken.sort_unstable();
-    let overlap = taken.windows(2).find(|pair| matches!(pair, [(one, _), (next, _)] if one.overlaps(next)));
-    let Some([(_, one), (_, next)]) = overlap else { return Ok(()) };
-    let car_no = calendar.bookings.values().next().map_or("", |booking| booking.subject.car_no.as_str());
-    Err(Violation::new("no_overlap", &car_no, format!("{one} overlaps {next}")))
+    for (at, (period, one)) in taken.iter().enumerate() {
+        let later = taken.iter().skip(at + 1).take_while(|(next, _)| next.from() < period.to());
+        if let Some((_, next)) = later.into_iter().find(|(_, next)| next != one) {
+            let car_no = calendar.bookings.values().next().map_or("", |booking| booking.subject.car_no.as_str());
+            return Err(Violation::new("no_overlap", &car_no, format!("{one} overlaps {next}")));
+        }
+    }
+    Ok(())
 }
 
 /// No more than one customer has the car.
@@ -96,13 +97,20 @@ pub fn calendar_in_order(car_no: &CarNo, calendar: &reservation::State) -> Resul
         let subject = &booking.subject;
         ensure(subject.car_no == *car_no, NAME, car_no, || format!("{} is of another car", subject.reservation_no))?;
     }
+    for (no, incoming) in &calendar.incoming {
+        let subject = &incoming.subject;
+        let is_here = subject.car_no == *car_no && subject.reservation_no == *no;
+        ensure(is_here, NAME, no, || "it comes to another car, or stands under another number".to_owned())?;
+        ensure(!calendar.bookings.contains_key(no), NAME, no, || "it has come and is still to come".to_owned())?;
+    }
     for booking in &calendar.closed {
         let no = &booking.subject.reservation_no;
         ensure(!booking.status.is_live(), NAME, no, || "it is live and stands among the closed".to_owned())?;
     }
     ensure(calendar.closed.len() <= CLOSED_KEPT_MAX, NAME, car_no, || "it remembers too many closed".to_owned())?;
     let waits = |booking: &Booking| booking.status.is_live();
-    let retired_empty = !calendar.retired || !calendar.bookings.values().any(waits);
+    let is_empty = calendar.incoming.is_empty() && !calendar.bookings.values().any(waits);
+    let retired_empty = !calendar.retired || is_empty;
     ensure(retired_empty, NAME, car_no, || "it is retired and has live bookings".to_owned())
 }
 
@@ -127,29 +135,28 @@ pub fn quote_adds_up(booking: &Booking) -> Result<(), Violation> {
     })
 }
 
-/// What was refunded, and what is to be, never exceeds what was charged; what was charged never exceeds the price.
+/// What was refunded of a charge, and what is to be, never exceeds it; and nothing is charged twice: not the reservation,
+/// and not one of its changes.
 ///
 /// # Errors
-/// The amounts that do.
+/// The amounts that do, or what was charged twice.
 pub fn money_conserved(payment: &Payment) -> Result<(), Violation> {
-    let intended = match &payment.status {
-        payment::Status::Cancelled(Cancelled::Charged { refund, .. }) => *refund,
-        payment::Status::Cancelled(Cancelled::Uncharged | Cancelled::OutcomeUnknown)
-        | payment::Status::Requested
-        | payment::Status::Unknown
-        | payment::Status::NotCharged
-        | payment::Status::Declined { .. }
-        | payment::Status::Approved { .. } => Money::zero(payment.amount.currency()),
-    };
-    let (amount, charged, refunded) = (payment.amount, payment.charged(), payment.refunded());
-    let conserved = amount.minus(charged).is_some()
-        && charged.minus(refunded).is_some()
-        && charged.minus(intended).is_some()
-        && intended.minus(refunded).is_some();
-    ensure(conserved, "money_conserved", &payment.subject.reservation_no.payment(), || {
-        format!("{} refunded and {} to be, {} charged of {}", refunded.amount(), intended.amount(), charged.amount(), {
-            amount.amount()
-        })
+    const NAME: &str = "money_conserved";
+    let no = payment.subject.reservation_no.payment();
+    let approved = || payment.charges.iter().filter(|charge| matches!(charge.status, ChargeStatus::Approved { .. }));
+    for charge in &payment.charges {
+        let refunds = payment.refunds.iter().filter(|refund| refund.attempt == charge.attempt);
+        let given: u64 = refunds.fold(0, |sum, refund| sum.saturating_add(refund.amount.amount()));
+        let taken = if approved().any(|one| one == charge) { charge.amount.amount() } else { 0 };
+        ensure(given <= taken, NAME, &no, || {
+            format!("{given} goes back of attempt {}, which took {taken}", charge.attempt)
+        })?;
+        let times = approved().filter(|one| one.change == charge.change).count();
+        ensure(times <= 1, NAME, &no, || format!("change {} was paid {times} times", charge.change))?;
+    }
+    let is_known = |attempt| payment.charges.iter().any(|charge| charge.attempt == attempt);
+    ensure(payment.refunds.iter().all(|refund| is_known(refund.attempt)), NAME, &no, || {
+        "something goes back of no charge".to_owned()
     })
 }
 
@@ -162,11 +169,12 @@ pub fn no_rental_without_approved_payment(rental: &rental::State, payment: &paym
     let Some(rental) = &rental.0 else { return Ok(()) };
     let rental_no = rental.subject.reservation_no.rental();
     let Some(payment) = &payment.0 else { return Err(Violation::new(NAME, &rental_no, "there is no payment")) };
-    ensure(payment.subject == rental.subject, NAME, &rental_no, || "the payment is another reservation's".to_owned())?;
+    let is_its_own = payment.subject.is_same_booking(&rental.subject);
+    ensure(is_its_own, NAME, &rental_no, || "the payment is another reservation's".to_owned())?;
     ensure(charged(payment), NAME, &rental_no, || "the payment was never approved".to_owned())
 }
 
-/// A confirmed reservation has a payment of its own over its whole price that was approved. So have a completed one, a
+/// A confirmed reservation has a payment of its own that covers its whole price and the fees of its changes. So have a completed one, a
 /// no-show, and a cancelled one with a fee or a refund: only a paid reservation gets either when it is cancelled.
 ///
 /// # Errors
@@ -183,9 +191,19 @@ pub fn confirmed_has_approved_payment(booking: &Booking, payment: &payment::Stat
     }
     let no = &booking.subject.reservation_no;
     let Some(payment) = &payment.0 else { return Err(Violation::new(NAME, no, "there is no payment")) };
-    ensure(payment.subject == booking.subject, NAME, no, || "the payment is another reservation's".to_owned())?;
+    let is_its_own = payment.subject.is_same_booking(&booking.subject);
+    ensure(is_its_own, NAME, no, || "the payment is another reservation's".to_owned())?;
     ensure(charged(payment), NAME, no, || "the payment was never approved".to_owned())?;
-    ensure(payment.amount == booking.price, NAME, no, || "the payment is not over its price".to_owned())
+    let is_kept = matches!(booking.status, Status::Confirmed { .. } | Status::Completed { .. });
+    let paid = if is_kept { payment.kept() } else { payment.charged() };
+    let covers = paid.minus(booking.due()).is_some() && (booking.changes > 0 || payment.amount == booking.price);
+    ensure(covers, NAME, no, || format!("{} is paid of {}", paid.amount(), booking.due().amount()))
+}
+
+/// How a payment that was cancelled keeps something else than the fee of its end and those of its changes.
+fn keeps(payment: &Payment, booking: &Booking, fee: Money) -> Option<String> {
+    let kept = fee.plus(booking.change_fees);
+    (Some(payment.kept()) != kept).then(|| format!("{} is kept, {kept:?} should be", payment.kept().amount()))
 }
 
 /// What was promised when a reservation was cancelled is given back: exactly the quoted refund.
@@ -194,12 +212,13 @@ pub fn confirmed_has_approved_payment(booking: &Booking, payment: &payment::Stat
 /// When more or less goes back.
 pub fn refund_honours_quote(booking: &Booking, payment: &payment::State) -> Result<(), Violation> {
     let (Status::Cancelled { quote, .. }, Some(payment)) = (booking.status, &payment.0) else { return Ok(()) };
-    let payment::Status::Cancelled(Cancelled::Charged { refund, .. }) = payment.status else { return Ok(()) };
+    if !payment.is_cancelled || !charged(payment) {
+        return Ok(());
+    }
     // One that was cancelled before it was confirmed gives back whatever was taken.
     let confirmed = quote.fee.amount() > 0 || quote.refund.amount() > 0;
-    ensure(!confirmed || refund == quote.refund, "refund_honours_quote", &booking.subject.reservation_no, || {
-        format!("{} goes back, {} was promised", refund.amount(), quote.refund.amount())
-    })
+    keeps(payment, booking, quote.fee)
+        .map_or(Ok(()), |detail| ensure(!confirmed, "refund_honours_quote", &booking.subject.reservation_no, || detail))
 }
 
 /// A reservation that is confirmed or completed keeps its payment: the payment is cancelled only after the reservation
@@ -209,7 +228,7 @@ pub fn refund_honours_quote(booking: &Booking, payment: &payment::State) -> Resu
 /// When the payment was cancelled.
 pub fn fulfilled_stays_paid(booking: &Booking, payment: &payment::State) -> Result<(), Violation> {
     let is_fulfilled = matches!(booking.status, Status::Confirmed { .. } | Status::Completed { .. });
-    let cancelled = matches!(&payment.0, Some(Payment { status: payment::Status::Cancelled(_), .. }));
+    let cancelled = payment.0.as_ref().is_some_and(|payment| payment.is_cancelled);
     ensure(!(is_fulfilled && cancelled), "fulfilled_stays_paid", &booking.subject.reservation_no, || {
         "its payment was cancelled".to_owned()
     })
@@ -222,22 +241,24 @@ pub fn fulfilled_stays_paid(booking: &Booking, payment: &payment::State) -> Resu
 /// When more or less goes back.
 pub fn no_show_keeps_its_fee(booking: &Booking, payment: &payment::State) -> Result<(), Violation> {
     let (Status::NoShow { quote, .. }, Some(payment)) = (booking.status, &payment.0) else { return Ok(()) };
-    let given_back = match &payment.status {
-        payment::Status::Cancelled(Cancelled::Charged { refund, .. }) => refund.amount(),
-        payment::Status::Approved { .. } => return Ok(()),
-        payment::Status::Cancelled(Cancelled::Uncharged | Cancelled::OutcomeUnknown)
+    let no = &booking.subject.reservation_no;
+    match payment.status() {
+        payment::Status::Approved { .. } => Ok(()),
+        payment::Status::Cancelled(Cancelled::Charged { .. }) if quote.refund.amount() > 0 => {
+            let wrong = keeps(payment, booking, quote.fee);
+            wrong.map_or(Ok(()), |detail| Err(Violation::new("no_show_keeps_its_fee", no, detail)))
+        }
+        payment::Status::Cancelled(_)
         | payment::Status::Requested
         | payment::Status::Unknown
         | payment::Status::NotCharged
-        | payment::Status::Declined { .. } => 0,
-    };
-    let kept = given_back > 0 && given_back == quote.refund.amount();
-    ensure(kept, "no_show_keeps_its_fee", &booking.subject.reservation_no, || {
-        format!("{given_back} goes back, {} should", quote.refund.amount())
-    })
+        | payment::Status::Declined { .. } => {
+            Err(Violation::new("no_show_keeps_its_fee", no, "its payment does not keep it".to_owned()))
+        }
+    }
 }
 
-/// A payment belongs to the reservation of its number, and asks for its price.
+/// A payment belongs to the reservation of its number, and asks for its price, if that was never changed.
 ///
 /// # Errors
 /// When it does not.
@@ -245,11 +266,15 @@ pub fn payment_belongs_to_reservation(payment: &Payment, booking: Option<&Bookin
     const NAME: &str = "payment_belongs_to_reservation";
     let no = payment.subject.reservation_no.payment();
     let booking = booking.ok_or_else(|| Violation::new(NAME, &no, "there is no such reservation"))?;
-    ensure(booking.subject == payment.subject, NAME, &no, || "it is another reservation's".to_owned())?;
-    ensure(booking.price == payment.amount, NAME, &no, || "it is not over the reservation's price".to_owned())
+    let is_its_own = booking.subject.is_same_booking(&payment.subject);
+    ensure(is_its_own, NAME, &no, || "it is another reservation's".to_owned())?;
+    ensure(booking.changes > 0 || booking.price == payment.amount, NAME, &no, || {
+        "it is not over the reservation's price".to_owned()
+    })
 }
 
-/// A rental is of the car and the period that were reserved, and only of a reservation that was confirmed.
+/// A rental is of the car and the period that were reserved, and only of a reservation that was confirmed. It may not have
+/// heard of a change yet.
 ///
 /// # Errors
 /// When it is not.
@@ -257,8 +282,11 @@ pub fn rental_follows_reservation(rental: &rental::Rental, booking: Option<&Book
     const NAME: &str = "rental_follows_reservation";
     let no = rental.subject.reservation_no.rental();
     let booking = booking.ok_or_else(|| Violation::new(NAME, &no, "there is no such reservation"))?;
-    ensure(booking.subject == rental.subject, NAME, &no, || "it is another reservation's".to_owned())?;
-    ensure(booking.period == rental.period, NAME, &no, || "it is for another period".to_owned())?;
+    let is_its_own = booking.subject.is_same_booking(&rental.subject);
+    ensure(is_its_own, NAME, &no, || "it is another reservation's".to_owned())?;
+    let is_as_reserved = booking.subject == rental.subject && booking.period == rental.period;
+    let is_changed = booking.changes > 0;
+    ensure(is_as_reserved || is_changed, NAME, &no, || "it is for another car or period".to_owned())?;
     let confirmed = match booking.status {
         Status::Confirmed { .. } | Status::Completed { .. } | Status::NoShow { .. } => true,
         // One without a price leaves no trace of having been confirmed.
@@ -278,7 +306,8 @@ pub fn ledger_matches_rentals(car_no: &CarNo, rental_no: &RentalNo, rental: &ren
     const NAME: &str = "ledger_matches_rentals";
     let rental = rental.0.as_ref();
     let rental = rental.ok_or_else(|| Violation::new(NAME, car_no, format!("{rental_no} does not exist")))?;
-    ensure(rental.subject.car_no == *car_no, NAME, car_no, || format!("{rental_no} is of another car"))
+    let may_be = rental.subject.car_no == *car_no || rental.has_moved;
+    ensure(may_be, NAME, car_no, || format!("{rental_no} is of another car"))
 }
 
 /// The calendar takes what it knows of a car from the ledger, and so is never ahead of it.

@@ -47,3 +47,11 @@ pub struct BookingRef {
     /// The car whose calendar has the reservation.
     pub car_no: CarNo,
 }
+
+impl BookingRef {
+    /// Whether both are of the same reservation, which may have moved to another car.
+    pub fn is_same_booking(&self, other: &BookingRef) -> bool {
+        (&self.reservation_no, self.serial, &self.customer_no)
+            == (&other.reservation_no, other.serial, &other.customer_no)
+    }
+}

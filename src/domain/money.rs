@@ -91,6 +91,14 @@ impl Money {
         Money::new(self.amount.checked_mul(times)?, self.currency)
     }
 
+    /// This and `other`, or `None` above [`Money::AMOUNT_MAX`] and for another currency.
+    pub fn plus(&self, other: Money) -> Option<Money> {
+        if self.currency != other.currency {
+            return None;
+        }
+        Money::new(self.amount.checked_add(other.amount)?, self.currency)
+    }
+
     /// This less `other`, or `None` when `other` is more or of another currency.
     pub fn minus(&self, other: Money) -> Option<Money> {
         if self.currency != other.currency {

@@ -5,7 +5,7 @@
 
 use super::ids::{PaymentNo, ReservationNo};
 use super::money::{Currency, Money};
-use super::payment::{Cancelled, Outstanding, Payment, Status};
+use super::payment::{Charge, ChargeStatus, Payment, Refund};
 use std::sync::Arc;
 
 /// A movement of money in the provider's record.
@@ -125,95 +125,78 @@ fn unknown(currency: Currency, moved: &ProviderMovements) -> Found {
     vec![(Difference::ReservationUnknown, Money::zero(currency), total(there, currency))]
 }
 
-/// What is due by our record under a key: a movement that must be there, or one that may be there already.
-enum Expectation {
-    Made(String, Money),
-    Awaited(String, Money),
-    Nothing,
+/// What is due by our record under a key.
+struct Expected {
+    key: String,
+    amount: Money,
+    /// Whether the movement must be there; else it may be there already.
+    is_made: bool,
 }
 
-impl Expectation {
-    fn is_under(&self, key: &str) -> bool {
-        match self {
-            Expectation::Made(due, _) | Expectation::Awaited(due, _) => due == key,
-            Expectation::Nothing => false,
-        }
-    }
+fn due_charges(payment: Option<&Payment>) -> Vec<Expected> {
+    let expected = |payment: &Payment, charge: &Charge| {
+        let is_made = match &charge.status {
+            ChargeStatus::Approved { .. } => true,
+            ChargeStatus::Requested | ChargeStatus::Unknown => false,
+            ChargeStatus::NotCharged | ChargeStatus::Declined { .. } => return None,
+        };
+        Some(Expected { key: payment.charge_key_of(charge.attempt), amount: charge.amount, is_made })
+    };
+    let charges = payment.into_iter().flat_map(|payment| payment.charges.iter().map(move |charge| (payment, charge)));
+    charges.filter_map(|(payment, charge)| expected(payment, charge)).collect()
 }
 
-fn due_charge(payment: Option<&Payment>) -> Expectation {
-    let Some(payment) = payment else { return Expectation::Nothing };
-    match &payment.status {
-        Status::Approved { .. } | Status::Cancelled(Cancelled::Charged { .. }) => {
-            Expectation::Made(payment.charge_key(), payment.amount)
-        }
-        Status::Requested | Status::Unknown | Status::Cancelled(Cancelled::OutcomeUnknown) => {
-            Expectation::Awaited(payment.charge_key(), payment.amount)
-        }
-        Status::NotCharged | Status::Declined { .. } | Status::Cancelled(Cancelled::Uncharged) => Expectation::Nothing,
-    }
-}
-
-fn due_refund(payment: Option<&Payment>) -> Expectation {
-    let Some(payment) = payment else { return Expectation::Nothing };
-    match (&payment.status, payment.outstanding()) {
-        (_, Some(Outstanding::Refund(refund))) => Expectation::Awaited(payment.refund_key(), refund),
-        (Status::Cancelled(Cancelled::Charged { refund, refunded: true }), _) if refund.amount() > 0 => {
-            Expectation::Made(payment.refund_key(), *refund)
-        }
-        (
-            Status::Requested
-            | Status::Unknown
-            | Status::NotCharged
-            | Status::Declined { .. }
-            | Status::Approved { .. }
-            | Status::Cancelled(_),
-            _,
-        ) => Expectation::Nothing,
-    }
+fn due_refunds(payment: Option<&Payment>) -> Vec<Expected> {
+    let refunds = payment.into_iter().flat_map(|payment| payment.refunds.iter().map(move |refund| (payment, refund)));
+    let expected = |(payment, refund): (&Payment, &Refund)| Expected {
+        key: payment.refund_key(refund.number),
+        amount: refund.amount,
+        is_made: refund.is_made,
+    };
+    refunds.map(expected).collect()
 }
 
 /// Missing or different, where our record says what there must be.
 fn missing(
-    due: &Expectation,
+    due: &[Expected],
     moved: &[Movement],
-    not_found: Difference,
-    differ: Difference,
-) -> Option<(Difference, Money, Money)> {
-    let (Expectation::Made(key, amount) | Expectation::Awaited(key, amount)) = due else { return None };
-    match (moved.iter().find(|movement| *movement.key == **key), due) {
-        (Some(movement), _) if movement.amount != *amount => Some((differ, *amount, movement.amount)),
-        (None, Expectation::Made(..)) => Some((not_found, *amount, Money::zero(amount.currency()))),
-        (Some(_), _) | (None, Expectation::Awaited(..) | Expectation::Nothing) => None,
-    }
+    (not_found, differ): (Difference, Difference),
+) -> impl Iterator<Item = (Difference, Money, Money)> {
+    due.iter().filter_map(move |Expected { key, amount, is_made }| {
+        match moved.iter().find(|movement| *movement.key == **key) {
+            Some(movement) if movement.amount != *amount => Some((differ, *amount, movement.amount)),
+            None if *is_made => Some((not_found, *amount, Money::zero(amount.currency()))),
+            Some(_) | None => None,
+        }
+    })
 }
 
 fn charges(payment: Option<&Payment>, currency: Currency, moved: &ProviderMovements) -> Found {
-    let due = due_charge(payment);
-    let mut found: Found = missing(&due, &moved.charges, Difference::ChargeNotFound, Difference::ChargeAmountsDiffer)
-        .into_iter()
-        .collect();
+    let due = due_charges(payment);
+    let codes = (Difference::ChargeNotFound, Difference::ChargeAmountsDiffer);
+    let mut found: Found = missing(&due, &moved.charges, codes).collect();
+    let matched = due.iter().filter(|due| moved.charges.iter().any(|movement| *movement.key == *due.key)).count();
     let here = payment.map_or(Money::zero(currency), Payment::charged);
     match &moved.charges[..] {
-        [] => {}
-        [only] if due.is_under(&only.key) => {}
+        all if all.len() == matched => {}
         [only] => found.push((Difference::ChargeNotRecorded, Money::zero(currency), only.amount)),
-        [_, _, ..] => found.push((Difference::ChargedTwice, here, total(&moved.charges, currency))),
+        all => found.push((Difference::ChargedTwice, here, total(all, currency))),
     }
     found
 }
 
 fn refunds(payment: Option<&Payment>, currency: Currency, moved: &ProviderMovements) -> Found {
-    let due = due_refund(payment);
+    let due = due_refunds(payment);
     let (taken, given) = (total(&moved.charges, currency), total(&moved.refunds, currency));
     if !moved.refunds.is_empty() && taken.minus(given).is_none() {
         let here = payment.map_or(Money::zero(currency), Payment::refunded);
         return vec![(Difference::RefundedAboveCharge, here, given)];
     }
-    let missing = missing(&due, &moved.refunds, Difference::RefundNotFound, Difference::RefundAmountsDiffer);
-    let other = moved.refunds.iter().filter(|movement| !due.is_under(&movement.key));
+    let missing = missing(&due, &moved.refunds, (Difference::RefundNotFound, Difference::RefundAmountsDiffer));
+    let is_due = |movement: &&Movement| due.iter().any(|due| *due.key == *movement.key);
+    let other = moved.refunds.iter().filter(|movement| !is_due(movement));
     let other = other.map(|movement| (Difference::RefundNotRecorded, Money::zero(currency), movement.amount));
-    missing.into_iter().chain(other).collect()
+    missing.chain(other).collect()
 }
 
 /// The sum of the movements in the currency of the first; those in another currency are left out.
@@ -228,6 +211,7 @@ fn total(moved: &[Movement], currency: Currency) -> Money {
 mod tests {
     use super::super::BookingRef;
     use super::super::ids::{CarNo, CustomerNo};
+    use super::super::payment::{Cancelled, Status};
     use super::*;
     use Difference as D;
 
@@ -244,7 +228,7 @@ mod tests {
     fn payment(status: Status) -> Payment {
         let car_no = CarNo::parse("car01").unwrap();
         let subject = BookingRef { reservation_no: no(), serial: 1, customer_no: CustomerNo::anonymous(), car_no };
-        Payment { subject, amount: won(PRICE), attempt: 2, status }
+        Payment::of(subject, won(PRICE), 2, status)
     }
 
     fn approved() -> Status {

@@ -39,6 +39,8 @@ pub struct Rental {
     pub period: Period,
     /// How far it has come; `Returned` and `Cancelled` are final.
     pub status: Status,
+    /// Whether it was of another car once.
+    pub has_moved: bool,
 }
 
 /// A rental, once it exists.
@@ -53,6 +55,13 @@ pub enum Command {
         /// The reservation, its customer and its car.
         subject: BookingRef,
         /// The period that was reserved.
+        period: Period,
+    },
+    /// The reservation has another car or period.
+    Change {
+        /// The reservation, its customer and its car now.
+        subject: BookingRef,
+        /// Its period now.
         period: Period,
     },
     /// The car is handed over.
@@ -76,6 +85,18 @@ pub enum Event {
         /// The reservation, its customer and its car.
         subject: BookingRef,
         /// The period that was reserved.
+        period: Period,
+    },
+    /// The rental has left its car, for that of the next event.
+    Left {
+        /// The reservation, its customer and the car that was left.
+        subject: BookingRef,
+    },
+    /// The rental is of another car or period.
+    Changed {
+        /// The reservation, its customer and its car from now on.
+        subject: BookingRef,
+        /// The period from now on.
         period: Period,
     },
     /// The car was handed over.
@@ -169,12 +190,15 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
         let rented = Event::Rented { subject: subject.clone(), period: *period };
         return match &state.0 {
             None => Ok(vec![rented]),
-            Some(rental) if rental.subject == *subject => Ok(vec![]),
+            Some(rental) if rental.subject.is_same_booking(subject) => Ok(vec![]),
             // Another reservation of the same number must not pass for rented because this one is.
             Some(_) => Err(Rejection::RentalNotFound),
         };
     }
     let rental = state.0.as_ref().ok_or(Rejection::RentalNotFound)?;
+    if let Command::Change { subject, period } = command {
+        return change(rental, subject, *period);
+    }
     let subject = rental.subject.clone();
     match (command, rental.status) {
         (Command::PickUp { at }, _) => {
@@ -185,7 +209,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
         (Command::Return, Status::Rented) => Err(Rejection::NotPickedUp),
         (Command::Cancel, Status::Rented) => Ok(vec![Event::Cancelled { subject, at: now }]),
         (Command::Cancel, Status::PickedUp { .. }) => Err(Rejection::AlreadyPickedUp),
-        (Command::Rent { .. }, _)
+        (Command::Rent { .. } | Command::Change { .. }, _)
         | (Command::Cancel, Status::Cancelled { .. })
         | (Command::MarkOverdue, Status::PickedUp { overdue: true, .. }) => Ok(vec![]),
         (Command::Return | Command::Cancel, Status::Returned { .. }) => Err(Rejection::AlreadyReturned),
@@ -200,6 +224,22 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
     }
 }
 
+fn change(rental: &Rental, subject: &BookingRef, period: Period) -> Result<Vec<Event>, Rejection> {
+    if !rental.subject.is_same_booking(subject) {
+        return Err(Rejection::RentalNotFound);
+    }
+    match rental.status {
+        Status::Returned { .. } => Err(Rejection::AlreadyReturned),
+        Status::Cancelled { .. } => Err(Rejection::RentalCancelled),
+        Status::Rented | Status::PickedUp { .. } if rental.subject == *subject && rental.period == period => Ok(vec![]),
+        Status::Rented | Status::PickedUp { .. } => {
+            let leaves = rental.subject.car_no != subject.car_no;
+            let left = leaves.then(|| Event::Left { subject: rental.subject.clone() });
+            Ok(left.into_iter().chain([Event::Changed { subject: subject.clone(), period }]).collect())
+        }
+    }
+}
+
 /// The rental after an event.
 ///
 /// # Errors
@@ -209,11 +249,19 @@ pub fn evolve(state: State, event: &Event) -> Result<State, CorruptHistory> {
         if state.0.is_some() {
             return Err(CorruptHistory { event: "rented", state: "already rented" });
         }
-        let rental = Rental { subject: subject.clone(), period: *period, status: Status::Rented };
+        let rental = Rental { subject: subject.clone(), period: *period, status: Status::Rented, has_moved: false };
         return Ok(State(Some(rental)));
     }
     let mut rental = state.0.ok_or(CorruptHistory { event: "a step", state: "not rented" })?;
+    if let Event::Changed { subject, period } = event {
+        rental.has_moved |= rental.subject.car_no != subject.car_no;
+        (rental.subject, rental.period) = (subject.clone(), *period);
+    }
     rental.status = match (event, rental.status) {
+        (Event::Left { .. }, status @ (Status::Rented | Status::PickedUp { .. })) => status,
+        (Event::Changed { .. }, Status::Rented) => Status::Rented,
+        // Whether it is overdue by its new period, its timer says.
+        (Event::Changed { .. }, Status::PickedUp { at, .. }) => Status::PickedUp { at, overdue: false },
         (Event::PickedUp { at, .. }, Status::Rented) => Status::PickedUp { at: *at, overdue: false },
         (Event::Overdue { .. }, Status::PickedUp { at, .. }) => Status::PickedUp { at, overdue: true },
         (Event::Returned { at, .. }, Status::PickedUp { at: picked_up_at, .. }) => {
@@ -222,6 +270,8 @@ pub fn evolve(state: State, event: &Event) -> Result<State, CorruptHistory> {
         (Event::Cancelled { at, .. }, Status::Rented) => Status::Cancelled { at: *at },
         (
             Event::Rented { .. }
+            | Event::Left { .. }
+            | Event::Changed { .. }
             | Event::PickedUp { .. }
             | Event::Overdue { .. }
             | Event::Returned { .. }
@@ -237,6 +287,8 @@ impl Event {
     pub fn subject(&self) -> &BookingRef {
         match self {
             Event::Rented { subject, .. }
+            | Event::Left { subject }
+            | Event::Changed { subject, .. }
             | Event::PickedUp { subject, .. }
             | Event::Returned { subject, .. }
             | Event::Cancelled { subject, .. }

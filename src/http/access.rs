@@ -183,6 +183,8 @@ routes! {
         Route::get("/v1/reservations/{reservationNo}/cancellation", Access::Owner, "previewCancellation");
     CANCEL =
         Route::post_bare("/v1/reservations/{reservationNo}/cancellation", Access::Owner, "cancelReservation");
+    PREVIEW_CHANGE = Route::get("/v1/reservations/{reservationNo}/change", Access::Owner, "previewChange");
+    CHANGE = Route::post("/v1/reservations/{reservationNo}/change", Access::Owner, "changeReservation");
     CAR = Route::get("/v1/cars/{carNo}", Access::Public, "getCar");
     CARS = Route::get("/v1/cars", Access::Public, "listCars").of(Priority::List);
     REGISTER_CAR = Route::post("/v1/cars", Access::Admin, "registerCar").of(Priority::Create);

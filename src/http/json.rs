@@ -200,6 +200,14 @@ impl Members {
         self.required(member, values::parse_instant)
     }
 
+    /// An instant that may be missing.
+    ///
+    /// # Errors
+    /// 400 `invalid_member`.
+    pub fn optional_instant(&mut self, member: &str) -> Result<Option<Timestamp>, Problem> {
+        self.optional(member, values::parse_instant)
+    }
+
     /// An object within this one, if it is there, with the members that are known in it.
     ///
     /// # Errors

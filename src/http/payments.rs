@@ -39,14 +39,14 @@ impl PaymentDto {
             charged_amount: amount_of(Payment::charged),
             refunded_amount: amount_of(Payment::refunded),
             currency: amount.currency().code().to_owned(),
-            attempt: payment.map_or(0, |payment| payment.attempt),
+            attempt: payment.map_or(0, Payment::attempt),
         }
     }
 }
 
 /// A payment to which nothing has happened counts as requested.
 pub(super) fn status_name(payment: Option<&Payment>) -> &'static str {
-    match payment.map(|payment| &payment.status) {
+    match payment.map(Payment::status) {
         None | Some(Status::Requested | Status::NotCharged) => "REQUESTED",
         Some(Status::Unknown) => "UNKNOWN",
         Some(Status::Declined { .. }) => "DECLINED",
@@ -81,7 +81,7 @@ mod tests {
             car_no: CarNo::parse("car01").expect("a number"),
         };
         let amount = Money::new(1_000, Currency::KRW).expect("within bounds");
-        let payment = Payment { subject: subject.clone(), amount, attempt: 1, status };
+        let payment = Payment::of(subject.clone(), amount, 1, status);
         let dto = PaymentDto::of(&subject, amount, Some(&payment));
         assert_eq!((dto.status, dto.charged_amount, dto.refunded_amount), (name, charged, refunded));
     }

@@ -74,9 +74,17 @@ impl Query {
     /// # Errors
     /// 400 `invalid_query`.
     pub fn number<N: Number>(&self) -> Result<RawNumber<N>, Problem> {
+        self.optional_number()?.ok_or_else(|| missing(N::PARAMETER))
+    }
+
+    /// The number of a parameter that may be missing.
+    ///
+    /// # Errors
+    /// 400 `invalid_query`.
+    pub fn optional_number<N: Number>(&self) -> Result<Option<RawNumber<N>>, Problem> {
         let name = N::PARAMETER;
-        let text = self.get(name).ok_or_else(|| missing(name))?;
-        RawNumber::read(text, |why| Problem::invalid_query(format!("{name}: {why}")))
+        let read = |text| RawNumber::read(text, |why| Problem::invalid_query(format!("{name}: {why}")));
+        self.get(name).map(read).transpose()
     }
 
     /// `from` and `to`, which must be given.
@@ -84,7 +92,8 @@ impl Query {
     /// # Errors
     /// 400 `invalid_query` and 400 `invalid_period`.
     pub fn period(&self) -> Result<Period, Problem> {
-        period(self.instant("from")?, self.instant("to")?)
+        let instant = |name| self.optional_instant(name)?.ok_or_else(|| missing(name));
+        period(instant("from")?, instant("to")?)
     }
 
     /// `cursor` and `limit`.
@@ -109,13 +118,17 @@ impl Query {
         Ok(PageParams { cursor, limit })
     }
 
-    fn instant(&self, name: &str) -> Result<Timestamp, Problem> {
-        let text = self.get(name).ok_or_else(|| missing(name))?;
+    /// An instant that may be missing.
+    ///
+    /// # Errors
+    /// 400 `invalid_query`.
+    pub fn optional_instant(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
+        let Some(text) = self.get(name) else { return Ok(None) };
         // An unescaped `+` is decoded as a space; before an offset it can only mean the sign.
         let mended = text.replacen(' ', "+", 1);
         let signed = text.len().checked_sub(6).and_then(|at| text.as_bytes().get(at)) == Some(&b' ');
         let text = if signed { mended.as_str() } else { text };
-        values::parse_instant(text).map_err(|why| Problem::invalid_query(format!("{name}: {why}")))
+        values::parse_instant(text).map(Some).map_err(|why| Problem::invalid_query(format!("{name}: {why}")))
     }
 }
 

@@ -83,7 +83,8 @@ const fn reservation_status(rejection: &reservation::Rejection) -> StatusCode {
     match rejection {
         R::CarNotFound | R::ReservationNotFound | R::BlockNotFound => StatusCode::NOT_FOUND,
         R::StaleRevision => StatusCode::PRECONDITION_FAILED,
-        R::PeriodInPast | R::PeriodTooLong | R::PriceTooLarge => StatusCode::BAD_REQUEST,
+        R::PeriodInPast | R::PeriodTooLong | R::PriceTooLarge | R::InvalidPeriod => StatusCode::BAD_REQUEST,
+        R::PaymentRequired => StatusCode::PAYMENT_REQUIRED,
         R::CarRetired
         | R::CarNotAvailable
         | R::CarHasLiveBookings
@@ -97,6 +98,11 @@ const fn reservation_status(rejection: &reservation::Rejection) -> StatusCode {
         | R::CarIsOut
         | R::NotPickedUp
         | R::NotANoShow
+        | R::ChangeUnderWay
+        | R::TooManyChanges
+        | R::ChangeExpired
+        | R::PriceChanged
+        | R::OtherCurrency
         | R::BlockNoTaken => StatusCode::CONFLICT,
     }
 }

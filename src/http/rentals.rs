@@ -96,9 +96,12 @@ async fn expected(http: &HttpState, rental_no: &RentalNo) -> Result<Rental, Prob
     let confirmed = matches!(view.booking.status, reservation::Status::Confirmed { .. });
     match view.rental {
         Some(rental) => Ok(rental),
-        None if confirmed => {
-            Ok(Rental { subject: view.booking.subject, period: view.booking.period, status: Status::Rented })
-        }
+        None if confirmed => Ok(Rental {
+            subject: view.booking.subject,
+            period: view.booking.period,
+            status: Status::Rented,
+            has_moved: false,
+        }),
         None => Err(not_found()),
     }
 }

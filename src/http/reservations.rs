@@ -6,14 +6,20 @@ use super::answer::Answer;
 use super::cars::PageDto;
 use super::endpoint::{Call, Group, Outcome};
 use super::json::Members;
+use super::numbers::RawNumber;
 use super::payments::status_name as payment_status_name;
 use super::problem::{Problem, retry_after_seconds};
 use super::query::period;
 use super::values::{MoneyDto, render_instant, segment};
-use crate::actors::api::{PaymentMeans, PaymentResult, ReservationView, ReserveRequest, ServiceError};
+use crate::actors::api::{
+    ChangePreview, ChangeWanted, PaymentMeans, PaymentResult, ReservationView, ReserveRequest, ServiceError,
+};
+use crate::actors::service::Service;
 use crate::domain::cancellation::{CancellationOutcome, Quote};
-use crate::domain::ids::{CustomerNo, ReservationNo};
-use crate::domain::reservation::{DayCounting, Rejection, Status};
+use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
+use crate::domain::money::Money;
+use crate::domain::reservation::{Booking, Change, DayCounting, Rejection, Status};
+use crate::domain::time::Timestamp;
 use serde::Serialize;
 use std::sync::Arc;
 use warp::http::StatusCode;
@@ -21,6 +27,7 @@ use warp::http::StatusCode;
 const METHOD_CHARS_MAX: usize = 32;
 const TOKEN_CHARS_MAX: usize = 256;
 const RESERVATION: [&str; 6] = ["carNo", "customerNo", "from", "to", "payment", "reservationNo"];
+const CHANGE: [&str; 4] = ["from", "to", "carNo", "payment"];
 const MEANS: [&str; 2] = ["method", "token"];
 
 #[derive(Debug, Serialize)]
@@ -44,7 +51,55 @@ struct ReservationDto {
     rental_no: Option<String>,
     #[serde(flatten)]
     cancellation_outcome: Option<CancellationDto>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change: Option<ChangeDto>,
     links: LinksDto,
+}
+
+/// A change that is under way.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ChangeDto {
+    car_no: String,
+    from: String,
+    to: String,
+    price: MoneyDto,
+    payable: MoneyDto,
+}
+
+impl ChangeDto {
+    fn of(booking: &Booking, change: &Change) -> ChangeDto {
+        let nothing = Money::zero(booking.price.currency());
+        ChangeDto {
+            car_no: change.car_no.to_string(),
+            from: render_instant(change.period.from()),
+            to: render_instant(change.period.to()),
+            price: change.price.into(),
+            payable: booking.payable(change).unwrap_or(nothing).into(),
+        }
+    }
+}
+
+/// What a change would make of a reservation.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ChangePreviewDto {
+    reservation_no: String,
+    car_no: String,
+    from: String,
+    to: String,
+    price: MoneyDto,
+    difference: DifferenceDto,
+    payable: MoneyDto,
+    fee: MoneyDto,
+    refund: MoneyDto,
+}
+
+/// By how much the price grows; negative where it becomes lower.
+#[derive(Debug, Serialize)]
+struct DifferenceDto {
+    amount: i64,
+    currency: String,
 }
 
 /// What is kept and given back, or that it is not known yet.
@@ -86,6 +141,8 @@ struct LinksDto {
     #[serde(skip_serializing_if = "Option::is_none")]
     pay: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    change: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cancellation: Option<String>,
     payment: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,7 +167,7 @@ impl ReservationDto {
         let rental_no = rented.then(|| reservation_no.rental().to_string());
         let this = path_of(reservation_no);
         let payment_no = reservation_no.payment().to_string();
-        let pending = matches!(booking.status, Status::PaymentPending { .. });
+        let pending = hold_until(booking).is_some();
         ReservationDto {
             reservation_no: reservation_no.to_string(),
             car_no: booking.subject.car_no.to_string(),
@@ -120,10 +177,11 @@ impl ReservationDto {
             status: status_name(&booking.status),
             no_show: matches!(booking.status, Status::NoShow { .. }).then_some(true),
             price: booking.price.into(),
-            hold_until: hold_until(&booking.status),
+            hold_until: hold_until(booking),
             retry_after_seconds: None,
             links: LinksDto {
                 pay: pending.then(|| format!("{this}/payment")),
+                change: matches!(booking.status, Status::Confirmed { .. }).then(|| format!("{this}/change")),
                 cancellation: booking.status.is_live().then(|| format!("{this}/cancellation")),
                 payment: format!("/v1/payments/{}", segment(&payment_no)),
                 rental: rental_no.as_ref().map(|rental_no| format!("/v1/rentals/{}", segment(rental_no))),
@@ -132,6 +190,7 @@ impl ReservationDto {
             payment: PaymentRefDto { payment_no, status: payment_status_name(view.payment.as_ref()) },
             rental_no,
             cancellation_outcome: view.cancellation_outcome().map(CancellationDto::from),
+            change: booking.change.as_ref().map(|change| ChangeDto::of(booking, change)),
         }
     }
 }
@@ -146,14 +205,12 @@ const fn status_name(status: &Status) -> &'static str {
     }
 }
 
-fn hold_until(status: &Status) -> Option<String> {
-    match status {
-        Status::PaymentPending { hold_until } => Some(render_instant(*hold_until)),
-        Status::Confirmed { .. }
-        | Status::Cancelled { .. }
-        | Status::Expired { .. }
-        | Status::Completed { .. }
-        | Status::NoShow { .. } => None,
+/// Until when it waits for a payment: for its own, or for that of a change.
+fn hold_until(booking: &Booking) -> Option<String> {
+    match booking.status {
+        Status::PaymentPending { hold_until } => Some(render_instant(hold_until)),
+        Status::Confirmed { .. } => booking.change.as_ref().map(|change| render_instant(change.hold_until)),
+        Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. } | Status::NoShow { .. } => None,
     }
 }
 
@@ -165,6 +222,8 @@ pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
         .on(&access::PAY, pay)
         .on(&access::CANCELLATION, preview)
         .on(&access::CANCEL, cancel)
+        .on(&access::PREVIEW_CHANGE, preview_change)
+        .on(&access::CHANGE, change)
 }
 
 async fn reserve(http: Arc<HttpState>, call: Call) -> Outcome {
@@ -236,6 +295,61 @@ async fn cancel(http: Arc<HttpState>, call: Call) -> Outcome {
     Ok(Answer::ok(&ReservationDto::of(&http.service.cancel(&call.caller(), reservation_no).await?)))
 }
 
+async fn preview_change(http: Arc<HttpState>, call: Call) -> Outcome {
+    let query = call.query(&["from", "to", "carNo"])?;
+    let reservation_no = call.number()?;
+    let car_no = query.optional_number::<CarNo>()?;
+    let (from, to) = (query.optional_instant("from")?, query.optional_instant("to")?);
+    let service = &*http.service;
+    let wanted = wanted(service, (from, to), car_no).await?;
+    let reservation_no = reservation_no.resolve(service).await?;
+    let preview = service.change_preview(&reservation_no, &wanted).await?;
+    let ChangePreview { booking, car_no, period, quote } = preview;
+    let (now, then) = (booking.price, quote.price);
+    let amount = i64::try_from(then.amount()).unwrap_or(i64::MAX) - i64::try_from(now.amount()).unwrap_or(i64::MAX);
+    Ok(Answer::ok(&ChangePreviewDto {
+        reservation_no: reservation_no.to_string(),
+        car_no: car_no.to_string(),
+        from: render_instant(period.from()),
+        to: render_instant(period.to()),
+        price: then.into(),
+        difference: DifferenceDto { amount, currency: then.currency().code().to_owned() },
+        payable: quote.payable.into(),
+        fee: quote.fee.into(),
+        refund: quote.refund.into(),
+    }))
+}
+
+async fn wanted(
+    service: &Service,
+    (from, to): (Option<Timestamp>, Option<Timestamp>),
+    car_no: Option<RawNumber<CarNo>>,
+) -> Result<ChangeWanted, Problem> {
+    let car_no = match car_no {
+        Some(car_no) => Some(car_no.resolve(service).await?),
+        None => None,
+    };
+    Ok(ChangeWanted { from, to, car_no })
+}
+
+async fn change(http: Arc<HttpState>, call: Call) -> Outcome {
+    call.query(&[])?;
+    let reservation_no = call.number()?;
+    let mut members = Members::parse(&call.body, &CHANGE)?;
+    let (from, to) = (members.optional_instant("from")?, members.optional_instant("to")?);
+    let car_no = members.optional_number("carNo")?;
+    let means = members.optional_object("payment", &MEANS)?.map(means).transpose()?;
+    members.finish()?;
+    if from.is_none() && to.is_none() && car_no.is_none() {
+        return Err(Problem::bad_request("nothing_to_change", "give what is to change: from, to or carNo"));
+    }
+    let service = &*http.service;
+    let wanted = wanted(service, (from, to), car_no).await?;
+    let reservation_no = reservation_no.resolve(service).await?;
+    let result = service.change(&call.caller(), reservation_no, wanted, means).await;
+    payment_answer(&http, StatusCode::OK, result).await
+}
+
 /// The answer after an attempt to pay; `done` is its status if the reservation is paid.
 async fn payment_answer(
     http: &HttpState,
@@ -255,12 +369,13 @@ async fn payment_answer(
 fn rendered(done: StatusCode, view: &ReservationView, payment: &PaymentResult) -> Outcome {
     let dto = ReservationDto::of(view);
     let path = dto.links.this.clone();
+    let deferred = view.booking.change.is_some() && matches!(payment, PaymentResult::Deferred { .. });
     match view.booking.status {
-        Status::Confirmed { .. } | Status::Completed { .. } | Status::NoShow { .. } => {
+        Status::Confirmed { .. } | Status::Completed { .. } | Status::NoShow { .. } if !deferred => {
             let answer = Answer::json(done, &dto);
             Ok(if done == StatusCode::CREATED { answer.located(&path) } else { answer })
         }
-        Status::PaymentPending { .. } => {
+        Status::PaymentPending { .. } | Status::Confirmed { .. } | Status::Completed { .. } | Status::NoShow { .. } => {
             let seconds = match payment {
                 PaymentResult::Deferred { retry_after_ms } => retry_after_seconds(*retry_after_ms),
                 PaymentResult::NotAttempted | PaymentResult::Approved => 1,
@@ -280,8 +395,13 @@ async fn declined(http: &HttpState, reservation_no: ReservationNo, reason: Strin
     let view = http.service.reservation(&reservation_no).await;
     let this = path_of(&reservation_no);
     let problem: Problem = ServiceError::PaymentDeclined { reservation_no, reason }.into();
+    // The hold of a change is over with the decline, that of a reservation is not.
+    let is_changed = view.as_ref().is_ok_and(|view| matches!(view.booking.status, Status::Confirmed { .. }));
+    if is_changed {
+        return problem.with("links", serde_json::json!({ "self": this, "change": format!("{this}/change") }));
+    }
     let links = serde_json::json!({ "self": this, "pay": format!("{this}/payment") });
-    let held = view.ok().and_then(|view| hold_until(&view.booking.status));
+    let held = view.ok().and_then(|view| hold_until(&view.booking));
     let problem = problem.with("links", links);
     match held {
         Some(hold_until) => problem.with("holdUntil", hold_until),

@@ -19,7 +19,7 @@ fn view(status: impl FnOnce(Timestamp) -> Status) -> ReservationView {
     let period = Period::new(from, from.saturating_add_millis(DAY_MS)).expect("positive");
     let price = Money::new(50_000, Currency::KRW).expect("within bounds");
     let made_at = from.saturating_add_millis(-DAY_MS);
-    let booking = Booking { subject, period, price, made_at, status: status(made_at), hold_slot: None };
+    let booking = Booking::new(subject, period, price, made_at, status(made_at));
     ReservationView { booking, payment: None, rental: None }
 }
 

@@ -362,7 +362,7 @@ fn what_is_waited_for_is_built_quickly_and_what_is_measured_is_linked_as_a_whole
 
 /// The commands that follow from something, which the table of the booking process alone builds; and those of them that
 /// customers give to calendars under the same name.
-const FOLLOWING: [&str; 9] = [
+const FOLLOWING: [&str; 15] = [
     "Confirm",
     "Expire",
     "Complete",
@@ -372,8 +372,14 @@ const FOLLOWING: [&str; 9] = [
     "SetRentalState",
     "EndRental",
     "UpsertCar",
+    "MakeChange",
+    "EndChange",
+    "HoldIncoming",
+    "AcceptIncoming",
+    "ReleaseIncoming",
+    "Reduce",
 ];
-const FOLLOWING_IN_RENTAL_AND_PAYMENT: [&str; 2] = ["Cancel", "PickUp"];
+const FOLLOWING_IN_RENTAL_AND_PAYMENT: [&str; 3] = ["Cancel", "PickUp", "Change"];
 
 /// Whether the tokens after the name of a variant make it a pattern: `Name { .. }`, or what `=>` or `|` follows.
 fn is_pattern(after: &[(usize, String)]) -> bool {

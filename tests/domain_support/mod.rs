@@ -1,6 +1,7 @@
 //! Values of the domain, made short for tests.
 #![allow(dead_code, reason = "every test file uses another part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says by a panic what is wrong")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "what is not looked at is any other event")]
 
 use rentcar::domain::ids::{BlockNo, CarNo, CustomerNo, ReservationNo};
 use rentcar::domain::money::{Currency, Money};

@@ -39,6 +39,8 @@ impl Provider {
 
     /// What was given back under the keys of a payment.
     pub fn refunded(&self, payment_no: &str) -> u64 {
-        self.refunds.get(&format!("{payment_no}/refund")).map_or(0, Money::amount)
+        let prefix = format!("{payment_no}/refund");
+        let of_payment = self.refunds.iter().filter(|(key, _)| key.starts_with(&prefix));
+        of_payment.map(|(_, amount)| amount.amount()).sum()
     }
 }

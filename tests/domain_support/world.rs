@@ -8,9 +8,9 @@ use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use rentcar::domain::invariants::{self as must, Violation};
 use rentcar::domain::money::Money;
 use rentcar::domain::payment::{Outstanding, Payment};
-use rentcar::domain::process::{self, Action, Known, RentalStanding, Target};
-use rentcar::domain::reservation::{Booking, DayCounting, Status, Terms};
-use rentcar::domain::time::{DAY_MS, Timestamp};
+use rentcar::domain::process::{self, Action, Known, NewCalendar, RentalStanding, Target};
+use rentcar::domain::reservation::{Booking, ChangeRequest, DayCounting, Incoming, Status, Terms};
+use rentcar::domain::time::{DAY_MS, Period, Timestamp};
 use rentcar::domain::{BookingRef, fleet, payment, rental, reservation};
 use rentcar::store::document::Causes;
 use rentcar::store::journal::{Cause, Context};
@@ -34,6 +34,7 @@ pub enum Step {
     Retire { car: u8 },
     Policy { policy: u8, events: u8 },
     ThrowBack { policy: u8, events: u8 },
+    Change { reservation: u8, car: u8, from: u8, days: u8, pays: bool },
     Wait { minutes: u16 },
 }
 
@@ -101,7 +102,7 @@ struct Call {
     must_answer: bool,
 }
 
-pub const POLICIES: [(&str, Context); 7] = [
+pub const POLICIES: [(&str, Context); 8] = [
     ("reservation-follows-payment", schema::PAYMENT),
     ("payment-follows-reservation", schema::RESERVATION),
     ("rental-follows-reservation", schema::RESERVATION),
@@ -109,6 +110,7 @@ pub const POLICIES: [(&str, Context); 7] = [
     ("fleet-follows-rental", schema::RENTAL),
     ("fleet-follows-reservation", schema::RESERVATION),
     ("reservation-follows-fleet", schema::FLEET),
+    ("reservation-follows-reservation", schema::RESERVATION),
 ];
 
 pub struct World {
@@ -162,9 +164,8 @@ impl World {
         let decide = |state: &reservation::State| reservation::decide(state, command, terms, now);
         let events = self.calendars.tell(car_no, cause, now, decide, reservation::evolve)?;
         let state = self.calendars.state(car_no);
-        for subject in events.iter().filter_map(reservation::Event::subject) {
-            let booking = state.booking(&subject.reservation_no).expect("it has just changed");
-            self.bookings.insert(subject.reservation_no.clone(), booking.clone());
+        for (_, booking) in events.iter().filter_map(|event| state.booking_after(event)) {
+            self.bookings.insert(booking.subject.reservation_no.clone(), booking.clone());
         }
         Ok(events)
     }
@@ -228,6 +229,7 @@ impl World {
             | Step::Cancel { reservation }
             | Step::PickUp { reservation }
             | Step::Return { reservation }
+            | Step::Change { reservation, .. }
             | Step::MarkOverdue { reservation } => {
                 if let Some(booking) = self.chosen(reservation) {
                     self.step_of(step, &booking);
@@ -244,17 +246,27 @@ impl World {
             Step::Inquire { .. } => self.inquire(subject),
             Step::Refund { answers, .. } => self.refund(subject, answers),
             Step::TimerGoesOff { .. } => {
-                // As the booking's timer does it.
-                let command = match booking.status {
-                    Status::Confirmed { .. } => reservation::Command::CompleteNoShow { reservation_no },
-                    Status::PaymentPending { .. }
-                    | Status::Cancelled { .. }
-                    | Status::Expired { .. }
-                    | Status::Completed { .. }
-                    | Status::NoShow { .. } => reservation::Command::Expire { reservation_no },
+                // As the booking's timer does it, and that of what is held for it elsewhere.
+                for car_no in CARS {
+                    self.follow_new_calendar(booking, car_no, None);
+                }
+                let command = match (&booking.status, &booking.change) {
+                    (Status::Confirmed { .. }, Some(change)) => {
+                        reservation::Command::EndChange { reservation_no, change_no: change.no }
+                    }
+                    (Status::Confirmed { .. }, None) => reservation::Command::CompleteNoShow { reservation_no },
+                    (
+                        Status::PaymentPending { .. }
+                        | Status::Cancelled { .. }
+                        | Status::Expired { .. }
+                        | Status::Completed { .. }
+                        | Status::NoShow { .. },
+                        _,
+                    ) => reservation::Command::Expire { reservation_no },
                 };
                 let _ = self.calendar(&car_no, &command, None);
             }
+            Step::Change { car, from, days, pays, .. } => self.change(booking, (car, from, days), pays),
             Step::Cancel { .. } => self.cancel(booking),
             Step::PickUp { .. } => {
                 let _ = self.calendar(&car_no, &reservation::Command::PickUp { reservation_no }, None);
@@ -300,20 +312,66 @@ impl World {
         );
     }
 
+    /// As the request does it: begun, held at another car, and made if nothing is to be paid; a booking on its way arrives
+    /// first.
+    fn change(&mut self, booking: &Booking, (car, from, length): (u8, u8, u8), pays: bool) {
+        let own = booking.subject.car_no.to_string();
+        self.follow_new_calendar(booking, &own, None);
+        let car_no = if car % 2 == 0 { own.clone() } else { CARS[usize::from(car / 2) % CARS.len()].to_owned() };
+        let today = (self.now.as_millis() - START_MS) / DAY_MS + 1;
+        let begin = today + i64::from(from % 8);
+        let to = begin + 1 + i64::from(length % 4);
+        // Often the beginning stays: after the hand-over it must.
+        let period = if from % 3 == 0 { Period::new(booking.period.from(), at(to * DAY_MS)) } else { None };
+        let period = period.unwrap_or_else(|| days(begin, to));
+        let Ok(price) = self.calendars.state(&car_no).price(&period, &self.terms) else { return };
+        let reservation_no = booking.subject.reservation_no.clone();
+        let request = ChangeRequest { car_no: CarNo::parse(&car_no).unwrap(), period, price, pays };
+        let begin = reservation::Command::BeginChange { reservation_no: reservation_no.clone(), request };
+        if self.calendar(&own, &begin, None).is_err() {
+            return;
+        }
+        let begun = self.bookings[&reservation_no].clone();
+        let Some(change) = begun.change.clone() else { return };
+        let is_held = self.follow_new_calendar(&begun, change.car_no.as_str(), None);
+        let held = self.incoming(&begun);
+        let refused = if is_held { NewCalendar::Read(held.as_ref()) } else { NewCalendar::Refused };
+        let action = self.due(Target::Reservation, &Known::of(&begun).with_new_calendar(refused));
+        if let Some(Action::Reservation(command)) = action {
+            let _ = self.calendar(&own, &command, None);
+        }
+    }
+
+    fn incoming(&self, booking: &Booking) -> Option<Incoming> {
+        let change = booking.change_of_car()?;
+        let calendar = self.calendars.state(change.car_no.as_str());
+        calendar.incoming.get(&booking.subject.reservation_no).cloned()
+    }
+
+    /// Takes what is due in the calendar of another car; whether it was not refused.
+    fn follow_new_calendar(&mut self, booking: &Booking, car_no: &str, cause: Option<&Cause>) -> bool {
+        let incoming = self.calendars.state(car_no).incoming.get(&booking.subject.reservation_no).cloned();
+        let known = Known::of(booking).with_new_calendar(NewCalendar::Read(incoming.as_ref()));
+        let leads_here = booking.change_of_car().is_some_and(|change| change.car_no.as_str() == car_no);
+        match self.due(Target::NewCalendar, &known) {
+            Some(Action::Reservation(reservation::Command::HoldIncoming(_))) if !leads_here || cause.is_some() => true,
+            Some(Action::Reservation(command)) => self.calendar(car_no, &command, cause).is_ok(),
+            _ => true,
+        }
+    }
+
     fn pay(&mut self, booking: &Booking) {
-        let (subject, amount) = (booking.subject.clone(), booking.price);
-        let command = payment::Command::Request { subject: subject.clone(), amount };
+        let (subject, amount, change) = match self.due(Target::Payment, &Known::of(booking)) {
+            Some(Action::Charge { amount, change }) => (booking.subject.clone(), amount, change),
+            _ => (booking.subject.clone(), booking.price, 0),
+        };
+        let command = payment::Command::Request { subject: subject.clone(), amount, change };
         let requested = self.payment(&subject, &command, None).unwrap_or_default();
         for _ in &requested {
             let payment = self.payment_of(&subject.reservation_no).0.expect("it was requested");
-            let (attempt, key) = (payment.attempt, payment.charge_key());
-            self.calls.push(Call {
-                subject: subject.clone(),
-                attempt,
-                key,
-                amount: payment.amount,
-                must_answer: false,
-            });
+            let (attempt, key) = (payment.attempt(), payment.charge_key());
+            let amount = payment.last_charge().expect("it was requested").amount;
+            self.calls.push(Call { subject: subject.clone(), attempt, key, amount, must_answer: false });
         }
     }
 
@@ -345,7 +403,7 @@ impl World {
         if payment.outstanding() != Some(Outstanding::Charge) {
             return;
         }
-        let (key, attempt) = (payment.charge_key(), payment.attempt);
+        let (key, attempt) = (payment.charge_key(), payment.attempt());
         let command = match self.provider.charges.get(&key) {
             Some((Verdict::Approved, _)) => payment::Command::Approve { attempt, provider_ref: format!("ref-{key}") },
             Some((Verdict::Declined, _)) => payment::Command::Decline { attempt, reason: "no".to_owned() },
@@ -359,10 +417,11 @@ impl World {
 
     fn refund(&mut self, subject: &BookingRef, answers: bool) {
         let Some(payment) = self.payment_of(&subject.reservation_no).0 else { return };
-        if let Some(Outstanding::Refund(amount)) = payment.outstanding() {
-            self.provider.refund(&payment.refund_key(), amount);
+        if let Some(Outstanding::Refund(refund)) = payment.outstanding() {
+            self.provider.refund(&payment.refund_key(refund.number), refund.amount);
             if answers {
-                let done = payment::Command::RefundReceipt { provider_ref: "refund".to_owned() };
+                let (number, provider_ref) = (refund.number, "refund".to_owned());
+                let done = payment::Command::RefundReceipt { number, provider_ref };
                 self.payment(subject, &done, None).expect("its refund was outstanding");
             }
         }
@@ -434,17 +493,21 @@ impl World {
                 self.ledger(subject.car_no.as_str(), &command, Some(cause));
                 true
             }
-            Some(Action::Charge(_) | Action::Provider(_)) | None => false,
+            Some(Action::Charge { .. } | Action::Provider(_)) | None => false,
         }
     }
 
     fn reservation_follows_payment(&mut self, event: &payment::Event, cause: &Cause) {
-        let payment::Event::Approved { subject, amount, attempt, provider_ref } = event.clone() else { return };
-        let payment = Payment { subject, amount, attempt, status: payment::Status::Approved { provider_ref } };
+        let Some(mut payment) = event.clone().approved() else { return };
+        if payment.pays_for_change() {
+            payment = self.payment_of(&payment.subject.reservation_no).0.expect("it was approved");
+        }
         for target in [Target::Reservation, Target::Payment] {
             let booking = self.bookings[&payment.subject.reservation_no].clone();
-            let action = self.due(target, &Known::of(&booking).with_payment(Some(&payment)));
-            if self.carry_out(&payment.subject, action, cause) {
+            let incoming = self.incoming(&booking);
+            let known = Known::of(&booking).with_payment(Some(&payment));
+            let action = self.due(target, &known.with_new_calendar(NewCalendar::Read(incoming.as_ref())));
+            if self.carry_out(&booking.subject, action, cause) {
                 return;
             }
         }
@@ -459,14 +522,24 @@ impl World {
         }
         let Some(subject) = event.subject() else { return };
         let booking = self.bookings[&subject.reservation_no].clone();
+        if policy == 7 {
+            let new_car = match event {
+                reservation::Event::Moved { booking, .. } => Some(&booking.subject.car_no),
+                reservation::Event::ChangeEnded { car_no, .. } => Some(car_no),
+                _ => None,
+            };
+            if let Some(new_car) = new_car {
+                self.follow_new_calendar(&booking, new_car.as_str(), Some(cause));
+            }
+            return;
+        }
         let action = if policy == 1 {
             let payment = self.payment_of(&subject.reservation_no).0;
             self.due(Target::Payment, &Known::of(&booking).with_payment(payment.as_ref()))
         } else {
             let rental = self.rentals.state(subject.reservation_no.rental().as_str()).0;
-            let standing = rental.map(|rental| RentalStanding::from(&rental.status));
-            let Some(known) = Known::after(event) else { return };
-            self.due(Target::Rental, &known.with_rental(standing))
+            let known = Known::after(event).unwrap_or(Known::of(&booking));
+            self.due(Target::Rental, &known.with_rental_of(rental.as_ref()))
         };
         self.carry_out(subject, action, cause);
     }
@@ -474,8 +547,18 @@ impl World {
     fn follows_rental(&mut self, policy: usize, event: &rental::Event, cause: &Cause) {
         let subject = event.subject();
         let booking = self.bookings[&subject.reservation_no].clone();
-        let known = Known::of(&booking).with_rental(Some(RentalStanding::from(event)));
-        let action = self.due(if policy == 3 { Target::Reservation } else { Target::Fleet }, &known);
+        let rental = self.rentals.state(subject.reservation_no.rental().as_str()).0;
+        let standing = RentalStanding::after(event).or(rental.map(|rental| RentalStanding::from(&rental.status)));
+        if policy == 3 {
+            if matches!(event, rental::Event::Returned { .. }) {
+                let action = self.due(Target::Reservation, &Known::of(&booking).with_rental(standing));
+                self.carry_out(&booking.subject, action, cause);
+            }
+            return;
+        }
+        let known = Known::nothing_of(subject).with_rental(standing);
+        let known = if matches!(event, rental::Event::Left { .. }) { known.at_former_car() } else { known };
+        let action = self.due(Target::Fleet, &known);
         self.carry_out(subject, action, cause);
     }
 
@@ -548,8 +631,9 @@ impl World {
         let (charged, charges) = self.provider.charged(no.as_str());
         let refunded = self.provider.refunded(no.as_str());
         let wrong = |detail: String| Err(Violation::new("provider_agrees", &no, detail));
-        if charges > 1 {
-            return wrong(format!("charged {charges} times"));
+        let changes = self.bookings[&payment.subject.reservation_no].changes;
+        if charges > 1 + usize::try_from(changes).unwrap() {
+            return wrong(format!("charged {charges} times with {changes} changes"));
         }
         if refunded > charged || payment.charged().amount() > charged || payment.refunded().amount() > refunded {
             return wrong(format!("the provider took {charged} and gave back {refunded}: {payment:?}"));

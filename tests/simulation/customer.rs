@@ -1,10 +1,10 @@
 //! A customer who makes one request after the other, remembers every answer and reports an impossible one.
 
 use super::faults::SimClock;
-use super::model::{BUFFER_MS, HOLDS_MAX, Known, Memory, Model, Tried};
+use super::model::{BUFFER_MS, HOLDS_MAX, Known, Memory, Model, Place, Tried};
 use super::rng::Rng;
 use super::trace::Trace;
-use rentcar::actors::api::{Caller, PaymentMeans, ReservationView, ReserveRequest, ServiceError};
+use rentcar::actors::api::{Caller, ChangeWanted, PaymentMeans, ReservationView, ReserveRequest, ServiceError};
 use rentcar::actors::runtime::Clock;
 use rentcar::actors::service::Service;
 use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
@@ -53,9 +53,11 @@ impl Customer {
         while !self.town.stop.load(Ordering::Relaxed) {
             sleep(Duration::from_millis(self.rng.below(700))).await;
             match self.rng.below(100) {
-                0..40 => self.reserve().await?,
-                40..56 => self.pay().await?,
-                56..68 => self.cancel().await?,
+                0..34 => self.reserve().await?,
+                34..46 => self.pay().await?,
+                46..56 => self.cancel().await?,
+                56..66 => self.change().await?,
+                66..68 => self.preview_change().await?,
                 68..76 => self.pick_up().await?,
                 76..84 => self.bring_back().await?,
                 84..94 => self.look().await?,
@@ -127,11 +129,13 @@ impl Customer {
         let memory = self.town.model.get(at);
         self.note(&format!("hears that {} is {:?}", memory.no, view.booking.status));
         memory.allows(Some(&view.booking), self.now_ms())?;
+        let now_ms = self.now_ms();
         let over_at_ms = match known {
             Known::Cancelled | Known::Refused | Known::Returned | Known::NoShow => Some(self.now_ms()),
             Known::Nothing | Known::Held | Known::Confirmed | Known::PickedUp => None,
         };
         self.town.model.change(at, |memory| {
+            memory.seen(&view.booking, now_ms);
             // An expired hold is over; what it was before stays known.
             if known != Known::Refused {
                 memory.known = known;
@@ -161,6 +165,7 @@ impl Customer {
             car_no: car_no.clone(),
             customer_no: self.no.clone(),
             period,
+            others: vec![],
             known: Known::Nothing,
             tried,
             hold_until_ms: None,
@@ -186,7 +191,9 @@ impl Customer {
             Err(ServiceError::Reservation(Rejection::CarNotAvailable)) => {
                 self.note("is refused a car");
                 self.town.model.change(at, |memory| memory.known = Known::Refused);
-                self.town.model.somebody_may_have_had_it(at, since_ms)
+                let Memory { car_no, period, .. } = self.town.model.get(at);
+                let asked = Place { car_no, period, may_come: false, over_at_ms: None };
+                self.town.model.somebody_may_have_had_it(at, &asked, since_ms)
             }
             Err(ServiceError::TooManyUnpaidHolds { max }) => {
                 self.note("is refused another hold");
@@ -200,6 +207,109 @@ impl Customer {
             }
             Err(error) if is_no_refusal(&error) => self.fine(&format!("hears nothing: {error}")),
             Err(error) => Err(format!("reserving: {error:?}")),
+        }
+    }
+
+    /// A period that one's reservation may have instead: often another end only, as it must be once the car is out.
+    fn other_period(&mut self, memory: &Memory) -> Period {
+        let from = memory.period.from();
+        let to_ms = match self.rng.below(3) {
+            0 => memory.period.to().as_millis() + DAY_MS,
+            1 => memory.period.to().as_millis() - DAY_MS,
+            _ => self.now_ms() + 1_000 + i64::try_from(self.rng.below(40_000)).unwrap(),
+        };
+        let other_end = Period::new(from, Timestamp::from_millis(to_ms).unwrap());
+        let keeps_begin = memory.known == Known::PickedUp || self.rng.happens(0.5);
+        if let (true, Some(period)) = (keeps_begin, other_end) { period } else { self.period() }
+    }
+
+    fn wanted(&mut self, memory: &Memory) -> (Place, ChangeWanted) {
+        let is_other_car = self.rng.happens(if memory.known == Known::PickedUp { 0.05 } else { 0.4 });
+        let other = self.rng.one_of(&(0..self.town.cars.len()).collect::<Vec<_>>());
+        let car_no = if is_other_car { self.town.cars[other].clone() } else { memory.car_no.clone() };
+        let period = self.other_period(memory);
+        let (from, to) = (Some(period.from()), Some(period.to()));
+        let wanted = ChangeWanted { from, to, car_no: Some(car_no.clone()) };
+        (Place { car_no, period, may_come: true, over_at_ms: None }, wanted)
+    }
+
+    async fn preview_change(&mut self) -> Complaint {
+        let Some((_, memory)) = self.one_of(&[Known::Confirmed, Known::PickedUp]) else { return Ok(()) };
+        let (_, wanted) = self.wanted(&memory);
+        match self.service.change_preview(&memory.no, &wanted).await {
+            Ok(_) | Err(ServiceError::Reservation(_)) => Ok(()),
+            Err(error) if is_no_refusal(&error) => Ok(()),
+            Err(error) => Err(format!("previewing a change of {memory:?}: {error:?}")),
+        }
+    }
+
+    async fn change(&mut self) -> Complaint {
+        let known = [Known::Confirmed, Known::PickedUp];
+        let Some((at, memory)) = self.one_of(&known) else { return self.reserve().await };
+        let means = self.rng.happens(0.8).then(Self::means);
+        if memory.may_change() && means.is_some() && self.rng.happens(0.4) {
+            return self.pay_change(at, &memory).await;
+        }
+        let (place, wanted) = self.wanted(&memory);
+        self.note(&format!("wants {} changed to {place:?}", memory.no));
+        let tried = memory.others.len();
+        self.town.model.change(at, |memory| memory.others.push(place.clone()));
+        let since_ms = self.now_ms();
+        let changed = self.service.change(&Caller::default(), memory.no.clone(), wanted, means.clone()).await;
+        let now_ms = self.now_ms();
+        let is_out_of_question = |memory: &mut Memory| {
+            (memory.others[tried].may_come, memory.others[tried].over_at_ms) = (false, Some(now_ms));
+        };
+        match changed {
+            Ok((view, _)) => self.told(at, &view),
+            // What is held for it may be let go a little later.
+            Err(ServiceError::PaymentDeclined { .. }) => Ok(()),
+            Err(ServiceError::Reservation(refusal)) => {
+                self.note(&format!("is refused the change: {refusal}"));
+                let legal = match refusal {
+                    Rejection::CarNotAvailable => {
+                        self.town.model.somebody_may_have_had_it(at, &place, since_ms)?;
+                        true
+                    }
+                    Rejection::PaymentRequired => means.is_none(),
+                    Rejection::ChangeUnderWay | Rejection::ChangeExpired => true,
+                    Rejection::AlreadyPickedUp => memory.known == Known::PickedUp || memory.tried.pick_up,
+                    Rejection::PeriodInPast => {
+                        place.period.from().as_millis() < now_ms || place.period.to().as_millis() <= now_ms
+                    }
+                    Rejection::ReservationClosed => {
+                        memory.tried.cancel || memory.tried.bring_back || memory.may_be_past(now_ms)
+                    }
+                    Rejection::ReservationNotFound => {
+                        memory.tried.cancel || memory.tried.bring_back || memory.may_be_past(now_ms)
+                    }
+                    Rejection::TooManyChanges => memory.others.len() >= 20,
+                    _ => false,
+                };
+                if !legal {
+                    return Err(format!("refused a change: {refusal:?} of {memory:?} to {place:?}"));
+                }
+                // It may be the one that is under way, or was made before it ended.
+                if !matches!(
+                    refusal,
+                    Rejection::ReservationClosed | Rejection::PaymentRequired | Rejection::ChangeUnderWay
+                ) {
+                    self.town.model.change(at, is_out_of_question);
+                }
+                Ok(())
+            }
+            Err(error) if is_no_refusal(&error) => self.fine(&format!("hears nothing of the change: {error}")),
+            Err(error) => Err(format!("changing {memory:?}: {error:?}")),
+        }
+    }
+
+    async fn pay_change(&mut self, at: usize, memory: &Memory) -> Complaint {
+        match self.service.pay(memory.no.clone(), Self::means()).await {
+            Ok((view, _)) => self.told(at, &view),
+            Err(ServiceError::PaymentDeclined { .. }) => Ok(()),
+            Err(ServiceError::Reservation(refusal)) => self.fine(&format!("cannot pay the change: {refusal}")),
+            Err(error) if is_no_refusal(&error) => self.fine(&format!("hears nothing of paying the change: {error}")),
+            Err(error) => Err(format!("paying a change of {memory:?}: {error:?}")),
         }
     }
 
@@ -220,11 +330,11 @@ impl Customer {
         let Some((at, memory)) = self.one_of(&[Known::Held, Known::Confirmed]) else { return self.reserve().await };
         self.town.model.change(at, |memory| memory.tried.cancel = true);
         let picked_up = memory.tried.pick_up;
-        match self.service.cancel(&Caller::default(), memory.no).await {
+        match self.service.cancel(&Caller::default(), memory.no.clone()).await {
             Ok(view) => self.told(at, &view),
             Err(ServiceError::Reservation(Rejection::AlreadyPickedUp)) if picked_up => Ok(()),
             Err(ServiceError::Reservation(Rejection::ReservationClosed))
-                if memory.known == Known::Held || memory.period.to().as_millis() <= self.now_ms() =>
+                if memory.known == Known::Held || memory.may_be_past(self.now_ms()) =>
             {
                 Ok(())
             }
@@ -280,7 +390,12 @@ impl Customer {
         let known = [Known::Nothing, Known::Held, Known::Confirmed, Known::PickedUp, Known::Returned, Known::Cancelled];
         let Some((at, memory)) = self.one_of(&known) else { return Ok(()) };
         match self.service.reservation(&memory.no).await {
-            Ok(view) => memory.allows(Some(&view.booking), self.now_ms()),
+            Ok(view) => {
+                let now_ms = self.now_ms();
+                memory.allows(Some(&view.booking), now_ms)?;
+                self.town.model.change(at, |memory| memory.seen(&view.booking, now_ms));
+                Ok(())
+            }
             Err(ServiceError::Reservation(Rejection::ReservationNotFound)) => memory.allows(None, self.now_ms()),
             Err(error) if is_no_refusal(&error) => Ok(()),
             Err(error) => Err(format!("looking at {memory:?}: {error:?}", memory = self.town.model.get(at))),
@@ -297,7 +412,14 @@ impl Customer {
             if once.contains(&kind) {
                 let of_it = times.entry((entry.kind.clone(), entry.reservation_no.to_string())).or_default();
                 *of_it += 1;
-                if *of_it > 1 {
+                // Each change may be paid, and give something back of two charges.
+                let changes = self.town.model.changes_of(&entry.reservation_no);
+                let max = match kind {
+                    "approved" => 1 + changes,
+                    "refunded" => 1 + 2 * changes,
+                    _ => 1,
+                };
+                if *of_it > max {
                     return Err(format!("my page shows twice: {entry:?}"));
                 }
             }

@@ -21,7 +21,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
 /// The wall clock of a simulation: follows the paused time of the runtime, from start to start, and may jump forwards.
@@ -69,6 +69,10 @@ pub struct FaultyJournal {
     in_doubt: Mutex<HashSet<String>>,
     /// The first reservation that was let go while its payment was in doubt.
     let_go: Mutex<Option<String>>,
+    /// How many appends are still made; after them nothing is answered any more.
+    left: Mutex<Option<u64>>,
+    /// Told when an append was not made because none was left.
+    pub cut_off: Notify,
 }
 
 impl FaultyJournal {
@@ -80,7 +84,26 @@ impl FaultyJournal {
             faulty: AtomicBool::new(true),
             in_doubt: Mutex::default(),
             let_go: Mutex::default(),
+            left: Mutex::default(),
+            cut_off: Notify::new(),
         })
+    }
+
+    /// From now on so many appends are made; `None` for all.
+    pub fn cut_off_after(&self, appends: Option<u64>) {
+        *self.left.lock().unwrap() = appends;
+    }
+
+    /// Whether another append is made.
+    fn may_append(&self) -> bool {
+        match &mut *self.left.lock().unwrap() {
+            None => true,
+            Some(0) => false,
+            Some(left) => {
+                *left -= 1;
+                true
+            }
+        }
     }
 
     /// A payment whose outcome is unknown keeps its hold until the provider has been asked. Afterwards nothing would
@@ -105,6 +128,14 @@ impl FaultyJournal {
                         self.let_go.lock().unwrap().get_or_insert_with(|| no.to_string());
                     }
                 }
+                // What ends a reservation ends the change of it, whatever becomes of its charge.
+                "reservation.change_ended" if append.events.len() == 1 => {
+                    let ended = schema::reservation::decode(&event.tag, &event.payload).unwrap();
+                    let no = &ended.subject().unwrap().reservation_no;
+                    if in_doubt.contains(no.payment().as_str()) {
+                        self.let_go.lock().unwrap().get_or_insert_with(|| format!("a change of {no}"));
+                    }
+                }
                 _ => {}
             }
         }
@@ -122,6 +153,11 @@ impl Journal for FaultyJournal {
         let what: Vec<String> = append.events.iter().map(|event| format!("{} {}", event.tag, event.entity)).collect();
         let place = format!("{}/{} after {}", append.shard.context.0, append.shard.number, append.expected_head);
         let note = |fate: &str| self.trace.note(&format!("append {place}: {} ({fate})", what.join(", ")));
+        if !self.may_append() {
+            note("cut off");
+            self.cut_off.notify_one();
+            return Box::pin(std::future::pending());
+        }
         let (fate, slow_ms) = self.rng(&place).map_or((100, 0), |mut rng| (rng.below(100), rng.below(300)));
         match fate {
             0 => {

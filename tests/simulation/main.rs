@@ -6,6 +6,7 @@
 //! `RENTCAR_SIM_SEED` replays one of them aloud, with what the service logs.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test that cannot go on must say so")]
 
+mod changes;
 mod customer;
 mod faults;
 mod model;

@@ -39,6 +39,17 @@ pub struct Tried {
     pub bring_back: bool,
 }
 
+/// A car in a period that a reservation has had, or that a change of it may give it.
+#[derive(Debug, Clone)]
+pub struct Place {
+    pub car_no: CarNo,
+    pub period: Period,
+    /// Whether the reservation may still come to have it.
+    pub may_come: bool,
+    /// When it was certain that it does not have it.
+    pub over_at_ms: Option<i64>,
+}
+
 /// A reservation as its customer remembers it.
 #[derive(Debug, Clone)]
 pub struct Memory {
@@ -46,6 +57,8 @@ pub struct Memory {
     pub car_no: CarNo,
     pub customer_no: CustomerNo,
     pub period: Period,
+    /// What changes may make of it, and what it was before.
+    pub others: Vec<Place>,
     pub known: Known,
     pub tried: Tried,
     /// Until when the car is held at least, if that was told.
@@ -65,9 +78,10 @@ impl Memory {
             let may_be_missing = matches!(self.known, Known::Nothing | Known::Refused);
             return if may_be_missing { Ok(()) } else { Err(format!("is gone: {self:?}")) };
         };
-        let as_asked = booking.subject.car_no == self.car_no
-            && booking.subject.customer_no == self.customer_no
-            && booking.period == self.period;
+        let is_where = |car_no: &CarNo, period: &Period| booking.subject.car_no == *car_no && booking.period == *period;
+        let may_be_there = |place: &Place| place.may_come && is_where(&place.car_no, &place.period);
+        let as_asked = booking.subject.customer_no == self.customer_no
+            && (is_where(&self.car_no, &self.period) || self.others.iter().any(may_be_there));
         let over = self.hold_until_ms.is_none_or(|until| until <= now_ms);
         let Tried { pay, cancel, pick_up, bring_back } = self.tried;
         let allowed = match (self.known, &booking.status) {
@@ -83,7 +97,7 @@ impl Memory {
             (Known::Confirmed, Status::Confirmed { picked_up_at }) => picked_up_at.is_none() || pick_up,
             (Known::Nothing | Known::Held, Status::Confirmed { picked_up_at: Some(_) }) => pay && pick_up,
             (Known::Nothing | Known::Held | Known::Confirmed, Status::NoShow { .. }) => {
-                let to_ms = self.period.to().as_millis();
+                let to_ms = booking.period.to().as_millis();
                 (pay || self.known == Known::Confirmed) && to_ms + NO_SHOW_GRACE_MS <= now_ms
             }
             (Known::PickedUp | Known::Confirmed, Status::Completed { .. }) => bring_back,
@@ -97,9 +111,30 @@ impl Memory {
         self.known == Known::Refused || self.over_at_ms.is_some_and(|over_ms| over_ms < at_ms)
     }
 
+    /// What was seen of it stands.
+    pub fn seen(&mut self, booking: &Booking, now_ms: i64) {
+        let seen = (booking.subject.car_no.clone(), booking.period);
+        if seen != (self.car_no.clone(), self.period) {
+            let (car_no, period) = (self.car_no.clone(), self.period);
+            self.others.push(Place { car_no, period, may_come: false, over_at_ms: Some(now_ms) });
+            (self.car_no, self.period) = seen;
+        }
+    }
+
+    /// Whether a change may be under way.
+    pub fn may_change(&self) -> bool {
+        self.others.iter().any(|place| place.may_come)
+    }
+
+    /// Whether its period may be over.
+    pub fn may_be_past(&self, now_ms: i64) -> bool {
+        let others = self.others.iter().filter(|place| place.may_come).map(|place| place.period);
+        others.chain([self.period]).any(|period| period.to().as_millis() <= now_ms)
+    }
+
     /// Whether it certainly has its car at `now_ms`.
     fn has_its_car(&self, now_ms: i64) -> bool {
-        let undisturbed = !self.tried.cancel && !self.tried.bring_back;
+        let undisturbed = !self.tried.cancel && !self.tried.bring_back && !self.may_change();
         match self.known {
             Known::Confirmed | Known::PickedUp => undisturbed,
             Known::Held => undisturbed && self.hold_until_ms.is_some_and(|until| now_ms < until),
@@ -131,6 +166,13 @@ impl Model {
 
     pub fn all(&self) -> Vec<Memory> {
         self.0.lock().unwrap().clone()
+    }
+
+    /// How often a change of a reservation was tried.
+    pub fn changes_of(&self, no: &ReservationNo) -> u32 {
+        let memories = self.0.lock().unwrap();
+        let memory = memories.iter().find(|memory| memory.no == *no);
+        memory.map_or(0, |memory| u32::try_from(memory.others.len()).unwrap())
     }
 
     /// The reservations of a customer of which this is known.
@@ -174,17 +216,22 @@ impl Model {
         if count <= max { Ok(()) } else { Err(format!("{count} unpaid holds with {mine:?}")) }
     }
 
-    /// A reservation was refused because the car is taken: somebody may have had it since `since_ms`.
-    pub fn somebody_may_have_had_it(&self, at: usize, since_ms: i64) -> Result<(), String> {
+    /// A reservation or a change was refused because the car is taken: somebody may have had it since `since_ms`.
+    pub fn somebody_may_have_had_it(&self, at: usize, asked: &Place, since_ms: i64) -> Result<(), String> {
         let memories = self.0.lock().unwrap();
         let mine = &memories[at];
-        // A car that is out is taken from its hand-over on, which may be early, until it is back, and rests then.
-        let overlaps = |other: &Memory| other.tried.pick_up || comes_close(&other.period, &mine.period);
         let may = |other: &Memory| {
-            let rests_ms = if other.tried.bring_back { BUFFER_MS } else { 0 };
-            other.no != mine.no && other.car_no == mine.car_no && overlaps(other) && !other.is_over(since_ms - rests_ms)
+            let since_ms = since_ms - if other.tried.bring_back { BUFFER_MS } else { 0 };
+            // A car that is out is taken from its hand-over on, which may be early, until it is back, and rests then.
+            let takes = |car_no: &CarNo, period: &Period| {
+                *car_no == asked.car_no && (other.tried.pick_up || comes_close(period, &asked.period))
+            };
+            let has_left = |place: &Place| place.over_at_ms.is_some_and(|over_ms| over_ms < since_ms);
+            let had = |place: &Place| !has_left(place) && takes(&place.car_no, &place.period);
+            let took = takes(&other.car_no, &other.period) || other.others.iter().any(had);
+            other.no != mine.no && took && !other.is_over(since_ms)
         };
         let justified = memories.iter().any(may);
-        if justified { Ok(()) } else { Err(format!("refused although nobody can have the car: {mine:?}")) }
+        if justified { Ok(()) } else { Err(format!("refused {asked:?} although nobody can have the car: {mine:?}")) }
     }
 }

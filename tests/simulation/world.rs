@@ -32,7 +32,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-const BEGUN_MS: i64 = 1_800_000_000_000;
+pub const BEGUN_MS: i64 = 1_800_000_000_000;
 const CARS: usize = 3;
 const CUSTOMERS: u64 = 5;
 /// How long an unpaid reservation holds its car.
@@ -51,39 +51,23 @@ pub struct Outcome {
     pub paid: u64,
 }
 
-struct World {
+pub struct World {
     seed: u64,
     memory: Arc<MemoryJournal>,
-    journal: Arc<FaultyJournal>,
+    pub journal: Arc<FaultyJournal>,
     views: Arc<dyn ViewStore>,
-    provider: Arc<SimProvider>,
-    town: Arc<Town>,
+    pub provider: Arc<SimProvider>,
+    pub town: Arc<Town>,
 }
 
 /// Runs a seed.
 pub fn live(seed: u64, aloud: bool) -> Result<Outcome, String> {
-    entropy::seed(seed);
     let mut rng = Rng::of(seed, 0);
-    let clock = SimClock::at(BEGUN_MS);
-    let trace = Trace::new(clock.clone(), aloud);
-    let shards: Vec<_> = schema::ALL.into_iter().map(|context| (context, 2)).collect();
-    let memory = MemoryJournal::new(&shards);
-    let cars = (0..CARS).map(|n| CarNo::parse(&format!("car-{n}")).unwrap()).collect();
-    let town = Arc::new(Town {
-        model: Model::default(),
-        cars,
-        clock,
-        trace: Arc::clone(&trace),
-        begun_ms: BEGUN_MS,
-        reservations: AtomicU64::new(0),
-        stop: AtomicBool::new(false),
-    });
-    let journal = FaultyJournal::new(Arc::clone(&memory), Fate::of(seed), Arc::clone(&trace));
-    let provider = SimProvider::new(Fate::of(seed), Arc::clone(&trace));
-    let world = World { seed, memory, journal, views: Arc::new(MemoryViews::default()), provider, town };
+    let world = World::new(seed, aloud);
+    let trace = Arc::clone(&world.town.trace);
     let lives = 1 + rng.below(3);
     for life in 0..lives {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let runtime = runtime();
         let ended = runtime.block_on(world.one_life(life, life + 1 == lives, &mut rng));
         // Paused time is told on its runtime only.
         let gap_ms = i64::try_from(rng.below(5_000)).unwrap();
@@ -100,7 +84,54 @@ pub fn live(seed: u64, aloud: bool) -> Result<Outcome, String> {
     Ok(Outcome { steps, fingerprint, reservations: world.town.reservations.load(Ordering::Relaxed), paid })
 }
 
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
+}
+
 impl World {
+    pub fn new(seed: u64, aloud: bool) -> World {
+        entropy::seed(seed);
+        let clock = SimClock::at(BEGUN_MS);
+        let trace = Trace::new(clock.clone(), aloud);
+        let shards: Vec<_> = schema::ALL.into_iter().map(|context| (context, 2)).collect();
+        let memory = MemoryJournal::new(&shards);
+        let cars = (0..CARS).map(|n| CarNo::parse(&format!("car-{n}")).unwrap()).collect();
+        let town = Arc::new(Town {
+            model: Model::default(),
+            cars,
+            clock,
+            trace: Arc::clone(&trace),
+            begun_ms: BEGUN_MS,
+            reservations: AtomicU64::new(0),
+            stop: AtomicBool::new(false),
+        });
+        let journal = FaultyJournal::new(Arc::clone(&memory), Fate::of(seed), Arc::clone(&trace));
+        let provider = SimProvider::new(Fate::of(seed), trace);
+        World { seed, memory, journal, views: Arc::new(MemoryViews::default()), provider, town }
+    }
+
+    /// The service without faults does something, in a life of its own, which ends like in a crash.
+    pub fn calm_life<T>(&self, life: impl AsyncFnOnce(&App) -> Result<T, String>) -> Result<T, String> {
+        let runtime = runtime();
+        let done = runtime.block_on(async {
+            self.town.clock.begin();
+            self.journal.faulty.store(false, Ordering::Relaxed);
+            self.provider.set(FaultMode::default());
+            let app = self.start().await?;
+            life(&app).await
+        });
+        runtime.block_on(async { self.town.clock.end(1_000) });
+        done
+    }
+
+    pub async fn register_cars(&self, service: &Service) -> Result<(), String> {
+        for car_no in &self.town.cars {
+            let registered = service.register_car(&Caller::default(), car_no.clone(), data()).await;
+            registered.map_err(|error| format!("a car: {error}"))?;
+        }
+        self.all_calendars_know_their_cars(service).await
+    }
+
     async fn one_life(&self, life: u64, last: bool, rng: &mut Rng) -> Result<(), String> {
         self.town.clock.begin();
         self.journal.faulty.store(life > 0, Ordering::Relaxed);
@@ -108,13 +139,7 @@ impl World {
         let app = self.start().await?;
         let service = Arc::clone(&app.service);
         if life == 0 {
-            for car_no in &self.town.cars {
-                service
-                    .register_car(&Caller::default(), car_no.clone(), data())
-                    .await
-                    .map_err(|error| format!("a car: {error}"))?;
-            }
-            self.all_calendars_know_their_cars(&service).await?;
+            self.register_cars(&service).await?;
         }
         self.journal.faulty.store(true, Ordering::Relaxed);
         let mut customers = JoinSet::new();
@@ -234,7 +259,7 @@ impl World {
         Ok(())
     }
 
-    async fn everything_comes_right(&self, service: &Service) -> Result<(), String> {
+    pub async fn everything_comes_right(&self, service: &Service) -> Result<(), String> {
         let begun_ms = self.town.clock.now_ms();
         loop {
             let Err(wrong) = self.everything_is_right(service, QUIET_MS).await else {
@@ -275,7 +300,8 @@ impl World {
                 }
                 return Err(format!("{} is paid and does not exist", memory.no));
             };
-            if charges.len() > 1 || refunds.len() > 1 {
+            let changes = usize::try_from(view.booking.changes).unwrap();
+            if charges.len() > 1 + changes || refunds.len() > 1 + 2 * changes {
                 return Err(format!("{} was charged {charges:?} and refunded {refunds:?}", memory.no));
             }
             let moved = (charges.iter().sum(), refunds.iter().sum());
@@ -294,7 +320,7 @@ impl World {
                 .rental
                 .is_some_and(|rental| matches!(rental.status, rental::Status::Rented | rental::Status::PickedUp { .. }))
             {
-                *rented.entry(memory.car_no).or_default() += 1;
+                *rented.entry(view.booking.subject.car_no).or_default() += 1;
             }
         }
         for car_no in &self.town.cars {
@@ -316,7 +342,7 @@ impl World {
     }
 
     /// The journal itself: a replay agrees, nothing is left over, and rebuilt read models are the same.
-    async fn the_store_is_sound(&self) -> Result<(), String> {
+    pub async fn the_store_is_sound(&self) -> Result<(), String> {
         let fail = |error: &dyn std::fmt::Display| error.to_string();
         let views = Arc::clone(&self.views);
         rebuild::catch_up(views, self.memory.clone(), |_| {}).await.map_err(|error| fail(&error))?;
@@ -350,8 +376,9 @@ fn data() -> CarData {
 /// Whether something will happen to a booking by itself soon: its car becomes overdue, or it is a no-show.
 fn ends_within(quiet_ms: i64, booking: &Booking, now_ms: i64) -> bool {
     let end_ms = booking.period.to().as_millis();
-    matches!(booking.status, Status::Confirmed { .. })
-        && [end_ms, end_ms + NO_SHOW_GRACE_MS].iter().any(|end_ms| (now_ms..now_ms + quiet_ms).contains(end_ms))
+    booking.change.is_some()
+        || matches!(booking.status, Status::Confirmed { .. })
+            && [end_ms, end_ms + NO_SHOW_GRACE_MS].iter().any(|end_ms| (now_ms..now_ms + quiet_ms).contains(end_ms))
 }
 
 /// Whether a booking should have been closed as a no-show.
@@ -362,16 +389,17 @@ fn is_late_no_show(booking: &Booking, now_ms: i64) -> bool {
 
 fn money_is_right(booking: &Booking, paid: Option<&payment::Payment>, moved: (u64, u64)) -> Result<(), String> {
     let ours = paid.map_or((0, 0), |paid| (paid.charged().amount(), paid.refunded().amount()));
-    let price = booking.price.amount();
+    let (due, fees) = (booking.due().amount(), booking.change_fees.amount());
+    let kept = moved.0.checked_sub(moved.1).ok_or_else(|| format!("{booking:?} got back {moved:?}"))?;
     let right = ours == moved
         && paid.is_none_or(|paid| paid.outstanding().is_none())
         && match &booking.status {
             Status::PaymentPending { .. } => false,
-            Status::Confirmed { .. } | Status::Completed { .. } => moved == (price, 0),
+            Status::Confirmed { .. } | Status::Completed { .. } => kept == due,
             // What the cancellation keeps is at most its fee; a payment that came too late goes back as a whole.
-            Status::Cancelled { quote, .. } => moved.0 - moved.1 <= quote.fee.amount(),
-            Status::NoShow { quote, .. } => moved == (price, quote.refund.amount()),
-            Status::Expired { .. } => moved.0 == moved.1,
+            Status::Cancelled { quote, .. } => kept <= quote.fee.amount() + fees,
+            Status::NoShow { quote, .. } => kept == quote.fee.amount() + fees,
+            Status::Expired { .. } => kept == 0,
         };
     if right { Ok(()) } else { Err(format!("{booking:?} with {paid:?}, and the provider moved {moved:?}")) }
 }
@@ -381,6 +409,10 @@ fn rental_is_right(booking: &Booking, rental: Option<&rental::Rental>, now_ms: i
         && *overdue != (period.to().as_millis() < now_ms)
     {
         return Err(format!("overdue or not: {rental:?}"));
+    }
+    let is_as_booked = rental.is_none_or(|rental| rental.subject == booking.subject && rental.period == booking.period);
+    if matches!(booking.status, Status::Confirmed { .. }) && !is_as_booked {
+        return Err(format!("{booking:?} with another rental: {rental:?}"));
     }
     let right = matches!(
         (&booking.status, rental.map(|rental| &rental.status)),

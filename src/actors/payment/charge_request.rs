@@ -10,10 +10,12 @@ use crate::domain::time::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChargeRequest {
     pub subject: BookingRef,
-    /// The price that was fixed with the reservation.
+    /// The price that was fixed with the reservation, or what a change of it costs more.
     pub amount: Money,
+    /// The change that is paid for; 0 for the reservation as it was made.
+    pub change: u32,
     pub means: PaymentMeans,
-    /// Until when the car is held for it.
+    /// Until when the car is held for it, or the new period of a change.
     pub hold_until: Timestamp,
 }
 

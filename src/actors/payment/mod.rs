@@ -37,6 +37,7 @@ impl Entity for Payments {
             Command::NotCharged { .. } => "not charged",
             Command::MarkUnknown { .. } => "lose sight",
             Command::Cancel { .. } => "cancel",
+            Command::Reduce { .. } => "reduce",
             Command::RefundReceipt { .. } => "refund done",
         }
     }
@@ -123,12 +124,12 @@ mod tests {
         let car_no = CarNo::parse("car01").unwrap();
         let subject = BookingRef { reservation_no, serial: 1, customer_no: CustomerNo::anonymous(), car_no };
         let won = |amount| Money::new(amount, Currency::KRW).unwrap();
-        let request = Command::Request { subject: subject.clone(), amount: won(1_000) };
+        let request = Command::Request { subject: subject.clone(), amount: won(1_000), change: 0 };
         let cancel = Command::Cancel { subject, amount: won(1_000), keep: won(100) };
         let approve = |attempt| Command::Approve { attempt, provider_ref: "ch_1".to_owned() };
         let (lost, declined) =
             (Command::MarkUnknown { attempt: 1 }, Command::Decline { attempt: 1, reason: "no".to_owned() });
-        let refunded = Command::RefundReceipt { provider_ref: "re_1".to_owned() };
+        let refunded = Command::RefundReceipt { number: 1, provider_ref: "re_1".to_owned() };
         let (since, stays, ends) = (|later| vec![Some(AT_MS + later)], Vec::new, || vec![None]);
         let again = [request.clone(), lost.clone(), declined, request.clone(), approve(2)];
         check(&again, &[since(0), stays(), ends(), since(3), ends()]);

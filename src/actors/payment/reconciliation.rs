@@ -15,7 +15,7 @@ use crate::actors::committed::{booking, committed};
 use crate::actors::runtime::StateDocument;
 use crate::domain::ids::ReservationNo;
 use crate::domain::money::Money;
-use crate::domain::payment::{Outstanding, Payment};
+use crate::domain::payment::Payment;
 use crate::domain::reconciliation::{Finding, Movement, ProviderMovements, compare};
 use crate::providers::{
     ChargeLookup, Kind, LEDGER_PAGE_LEN_MAX, LedgerPage, PaymentProvider, ProviderError, ProviderLedgerEntry,
@@ -196,12 +196,17 @@ impl Reconciler {
         moved: &ProviderMovements,
     ) -> Result<ProviderMovements, ReconcileError> {
         let mut theirs = ProviderMovements::default();
-        for (key, recorded) in by_key(&moved.charges, payment.map(Payment::charge_key)) {
+        let charges = payment
+            .iter()
+            .flat_map(|payment| payment.charges.iter().map(|charge| payment.charge_key_of(charge.attempt)));
+        for (key, recorded) in by_key(&moved.charges, charges) {
             if let ChargeLookup::Charged { amount, .. } = self.ask(self.provider.look_up(&key)).await? {
                 theirs.charges.extend(stood_by(&key, recorded, amount));
             }
         }
-        for (key, recorded) in by_key(&moved.refunds, payment.map(Payment::refund_key)) {
+        let refunds =
+            payment.iter().flat_map(|payment| payment.refunds.iter().map(|refund| payment.refund_key(refund.number)));
+        for (key, recorded) in by_key(&moved.refunds, refunds) {
             if let RefundLookup::Refunded { amount, .. } = self.ask(self.provider.look_up_refund(&key)).await? {
                 theirs.refunds.extend(stood_by(&key, recorded, amount));
             }
@@ -238,9 +243,9 @@ impl Ours {
     }
 }
 
-/// The amounts recorded under each key, with our own key whether anything is recorded under it or not.
-fn by_key(moved: &[Movement], own: Option<String>) -> BTreeMap<Arc<str>, Vec<Money>> {
-    let mut keys: BTreeMap<Arc<str>, Vec<Money>> = own.map(|own| (own.into(), vec![])).into_iter().collect();
+/// The amounts recorded under each key, with our own keys whether anything is recorded under them or not.
+fn by_key(moved: &[Movement], own: impl Iterator<Item = String>) -> BTreeMap<Arc<str>, Vec<Money>> {
+    let mut keys: BTreeMap<Arc<str>, Vec<Money>> = own.map(|own| (own.into(), vec![])).collect();
     for movement in moved {
         keys.entry(Arc::clone(&movement.key)).or_default().push(movement.amount);
     }
@@ -255,11 +260,9 @@ fn stood_by(key: &Arc<str>, recorded: Vec<Money>, found: Money) -> Vec<Movement>
 
 fn count(payment: &Payment, report: &mut Report) {
     report.payments += 1;
-    match payment.outstanding() {
-        Some(Outstanding::Charge) => report.pending_charges += 1,
-        Some(Outstanding::Refund(_)) => report.pending_refunds += 1,
-        None => {}
-    }
+    report.pending_charges += u64::from(payment.is_in_doubt());
+    let owed = payment.refunds.iter().filter(|refund| !refund.is_made).count();
+    report.pending_refunds += u64::try_from(owed).unwrap_or(u64::MAX);
 }
 
 fn suspect(suspects: &mut Vec<ReservationNo>, no: &ReservationNo, report: &mut Report) {

@@ -24,11 +24,12 @@ pub async fn refund_unconfirmed(
     ask: Ask,
 ) -> Result<(), ServiceError> {
     let subject = &payment.subject;
-    let booking = booking(journal, &subject.reservation_no).await?.filter(|booking| booking.subject == *subject);
+    let booking =
+        booking(journal, &subject.reservation_no).await?.filter(|booking| booking.subject.is_same_booking(subject));
     let known = Known::nothing_of(subject).with_booking(booking.as_ref()).with_payment(Some(payment));
     if let Some(Action::Payment(cancel)) = payment_due(&known, now) {
         tracing::info!(reservation_no = %subject.reservation_no, "payment approved too late, refunding");
-        cashier.cancel(&subject.reservation_no.payment(), cancel, ask, Duration::ZERO).await?;
+        cashier.give_back(&subject.reservation_no.payment(), cancel, ask, Duration::ZERO).await?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@
 use super::Payments;
 use crate::actors::committed::committed;
 use crate::actors::runtime::{Clock, Part, Recurring, recurring_part};
-use crate::domain::payment::{Cancelled, Outstanding, Payment, Status};
+use crate::domain::payment::{ChargeStatus, Outstanding, Payment};
 use crate::store::journal::{Journal, ReadError, Timer};
 use crate::store::schema;
 use futures_util::future::BoxFuture;
@@ -77,14 +77,8 @@ impl UnsettledCounts {
     fn note(&mut self, payment: &Payment, since_ms: i64, now_ms: i64, bounds: Bounds) {
         let age_ms = now_ms.saturating_sub(since_ms);
         let overdue = age_ms > bounds.overdue_ms;
-        let is_unknown = match &payment.status {
-            Status::Unknown | Status::Cancelled(Cancelled::OutcomeUnknown) => true,
-            Status::Requested
-            | Status::NotCharged
-            | Status::Declined { .. }
-            | Status::Approved { .. }
-            | Status::Cancelled(Cancelled::Uncharged | Cancelled::Charged { .. }) => false,
-        };
+        let is_asked = payment.last_charge().is_some_and(|charge| charge.status == ChargeStatus::Requested);
+        let is_unknown = payment.is_in_doubt() && (payment.is_cancelled || !is_asked);
         match payment.outstanding() {
             Some(Outstanding::Charge) if is_unknown || age_ms > bounds.call_ms => {
                 self.unknown.note(since_ms, overdue);
@@ -208,6 +202,7 @@ mod tests {
     use crate::domain::BookingRef;
     use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
     use crate::domain::money::{Currency, Money};
+    use crate::domain::payment::{Cancelled, Status};
 
     const BOUNDS: Bounds = Bounds { call_ms: 10_000, overdue_ms: 300_000 };
     const NOW_MS: i64 = 1_800_000_000_000;
@@ -216,7 +211,7 @@ mod tests {
         let reservation_no = ReservationNo::parse("r1").unwrap();
         let car_no = CarNo::parse("car01").unwrap();
         let subject = BookingRef { reservation_no, serial: 1, customer_no: CustomerNo::anonymous(), car_no };
-        Payment { subject, amount: Money::new(1_000, Currency::KRW).unwrap(), attempt: 1, status }
+        Payment::of(subject, Money::new(1_000, Currency::KRW).unwrap(), 1, status)
     }
 
     /// Payments in a state for so many milliseconds: how many are unknown, owed, and how many of each for too long.

@@ -5,7 +5,6 @@ use crate::actors::api::{Caller, PaymentMeans, PaymentResult, ReservationView, R
 use crate::actors::payment::cashier::charge::ChargeResult;
 use crate::actors::payment::charge_request::ChargeRequest;
 use crate::actors::payment::unconfirmed::refund_unconfirmed;
-use crate::actors::reservation::Reply;
 use crate::domain::BookingRef;
 use crate::domain::cancellation::CancellationOutcome;
 use crate::domain::ids::{RentalNo, ReservationNo};
@@ -112,6 +111,9 @@ impl Service {
     ) -> Result<(ReservationView, PaymentResult)> {
         let asked_at = Instant::now();
         let booking = self.booking(&reservation_no).await?.ok_or(Rejection::ReservationNotFound)?;
+        if booking.change.is_some() {
+            return self.pay_change(booking, means, asked_at).await;
+        }
         booking.may_be_paid(self.now())?;
         match booking.status {
             Status::PaymentPending { .. } => self.pay_for(booking, means, asked_at).await,
@@ -141,16 +143,16 @@ impl Service {
         means: PaymentMeans,
         asked_at: Instant,
     ) -> Result<(ReservationView, PaymentResult)> {
-        let (Status::PaymentPending { hold_until }, Some(Action::Charge(amount))) =
+        let (Status::PaymentPending { hold_until }, Some(Action::Charge { amount, change })) =
             (booking.status, self.due(Target::Payment, &Known::of(&booking)))
         else {
             return self.pay_too_late(booking).await;
         };
         let subject = &booking.subject;
-        let order = ChargeRequest { subject: subject.clone(), amount, means, hold_until };
+        let order = ChargeRequest { subject: subject.clone(), amount, change, means, hold_until };
         let charged = self.parts.cashier.charge(order, asked_at, self.settings.payment_wait).await;
         match charged {
-            Ok(ChargeResult::Approved(payment)) => self.confirm(booking, payment).await,
+            Ok(ChargeResult::Approved(payment)) => self.confirm(booking, *payment).await,
             Ok(ChargeResult::Declined { reason }) => {
                 Err(ServiceError::PaymentDeclined { reservation_no: subject.reservation_no.clone(), reason })
             }
@@ -241,19 +243,22 @@ impl Service {
     pub async fn cancel(&self, caller: &Caller, reservation_no: ReservationNo) -> Result<ReservationView> {
         let known = self.booking(&reservation_no).await?.ok_or(Rejection::ReservationNotFound)?;
         let booking = if let Status::Cancelled { .. } = known.status {
-            known
+            known.clone()
         } else {
-            let no = known.subject.car_no.as_str();
             let command = Command::Cancel { reservation_no: reservation_no.clone() };
-            let asked =
-                ask(&self.parts.calendars, no, command, self.external_ask(caller, "cancel", reservation_no.as_str()))
-                    .await;
+            let asked = self.tell_calendar(caller, "cancel", &reservation_no, command).await;
             self.of_a_known_one(&reservation_no, asked).await?
         };
+        // What was held for a change to another car.
+        if let Some(change) = known.change_of_car()
+            && let Err(error) = self.follow_new_calendar(&booking, change.car_no.as_str()).await
+        {
+            tracing::info!(%reservation_no, %error, "what was held for a change will be let go later");
+        }
         // The payment is told in any case, so that a refund that is owed begins now.
         if let Some(Action::Payment(cancel)) = self.due(Target::Payment, &Known::of(&booking)) {
             let (payment_no, wait) = (reservation_no.payment(), Duration::from_millis(super::STEP_MS));
-            if let Err(error) = self.parts.cashier.cancel(&payment_no, cancel, self.internal_ask(), wait).await {
+            if let Err(error) = self.parts.cashier.give_back(&payment_no, cancel, self.internal_ask(), wait).await {
                 tracing::info!(%reservation_no, %error, "payment will be cancelled later");
             }
         }
@@ -271,9 +276,9 @@ impl Service {
 
     /// A calendar keeps only the last few closed bookings. One that it no longer keeps but that is stored is closed:
     /// cancelled, as was asked, or else past cancelling.
-    async fn of_a_known_one(&self, reservation_no: &ReservationNo, asked: Result<Reply>) -> Result<Booking> {
+    async fn of_a_known_one(&self, reservation_no: &ReservationNo, asked: Result<Option<Booking>>) -> Result<Booking> {
         let remembered = match asked {
-            Ok(reply) => reply.booking,
+            Ok(booking) => booking,
             Err(ServiceError::Reservation(Rejection::ReservationNotFound)) => None,
             Err(error) => return Err(error),
         };
@@ -301,12 +306,9 @@ impl Service {
         let rental = self.rental_to_be(&rental_no).await?;
         rental.may_be_picked_up()?;
         let reservation_no = rental.subject.reservation_no.clone();
-        let command = Command::PickUp { reservation_no };
-        let car_no = rental.subject.car_no.as_str();
-        let reply =
-            ask(&self.parts.calendars, car_no, command, self.external_ask(caller, "pickup", rental_no.as_str()))
-                .await?;
-        let booking = reply.booking.ok_or(Rejection::ReservationNotFound)?;
+        let command = Command::PickUp { reservation_no: reservation_no.clone() };
+        let booking = self.tell_calendar(caller, "pickup", &reservation_no, command).await?;
+        let booking = booking.ok_or(Rejection::ReservationNotFound)?;
         let known = Known::of(&booking).with_rental(Some(RentalStanding::from(&rental.status)));
         if let Some(Action::Rental(hand_over)) = self.due(Target::Rental, &known) {
             match ask(&self.parts.rentals, rental_no.as_str(), hand_over, self.internal_ask()).await {
@@ -344,10 +346,11 @@ impl Service {
         let rental = rental.ok_or(rental::Rejection::RentalNotFound)?;
         let (subject, standing) = (&rental.subject, RentalStanding::from(&rental.status));
         let booking = self.booking(&subject.reservation_no).await.unwrap_or_default();
-        let booking = booking.filter(|booking| booking.subject == *subject);
+        let booking = booking.filter(|booking| booking.subject.is_same_booking(subject));
         let known = Known::nothing_of(subject).with_booking(booking.as_ref()).with_rental(Some(standing));
         if let Some(Action::Reservation(complete)) = self.due(Target::Reservation, &known)
-            && let Err(error) = ask(&self.parts.calendars, subject.car_no.as_str(), complete, self.internal_ask()).await
+            && let Some(car_no) = booking.as_ref().map(|booking| booking.subject.car_no.as_str())
+            && let Err(error) = ask(&self.parts.calendars, car_no, complete, self.internal_ask()).await
         {
             tracing::info!(%rental_no, %error, "reservation will be completed later");
         }

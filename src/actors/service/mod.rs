@@ -5,6 +5,7 @@
 
 mod bookings;
 mod cars;
+mod changes;
 mod customers;
 mod operation;
 mod read_limiter;

@@ -19,6 +19,8 @@ const INSTANT_BYTES: usize = 6;
 const INTERVAL_BYTES: usize = 2 * INSTANT_BYTES;
 type Interval = [[u8; INSTANT_BYTES]; 2];
 const SERIAL_BYTES: usize = 8;
+/// Set in the serial of a period that is held beside a booking, for a change of it. No serial is as large.
+const HELD_BESIDE: u64 = 1 << 63;
 
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidAvailability {
@@ -77,12 +79,34 @@ impl Availability {
             Event::Unblocked { block_no } => return self.blocks.remove(block_no).is_some(),
             Event::Held { subject, period, at, .. } => {
                 self.blocks.retain(|_, block| *at < block.to());
-                let booked = Booked { serial: subject.serial, period: *period, out: false };
-                match self.find(subject.serial) {
-                    Ok(index) => self.booked[index] = booked,
-                    Err(index) => self.booked.insert(index, booked),
-                }
+                self.put(Booked { serial: subject.serial, period: *period, out: false });
             }
+            Event::ChangeBegun { subject, change, .. } => {
+                if change.car_no != subject.car_no {
+                    return false;
+                }
+                self.put(Booked { serial: subject.serial | HELD_BESIDE, period: change.period, out: false });
+            }
+            Event::Changed { subject, period, .. } => {
+                self.take(subject.serial | HELD_BESIDE);
+                let Ok(index) = self.find(subject.serial) else { return true };
+                let booked = &mut self.booked[index];
+                // A car that is out is taken from its hand-over on.
+                let from = if booked.out { booked.period.from().min(period.from()) } else { period.from() };
+                booked.period = Period::new(from, period.to()).unwrap_or(*period);
+            }
+            Event::ChangeEnded { subject, .. } | Event::IncomingReleased { subject, .. } => {
+                return self.take(subject.serial | HELD_BESIDE);
+            }
+            Event::IncomingHeld { incoming } => {
+                let serial = incoming.subject.serial | HELD_BESIDE;
+                self.put(Booked { serial, period: incoming.period, out: false });
+            }
+            Event::IncomingAccepted { booking } => {
+                self.take(booking.subject.serial | HELD_BESIDE);
+                self.put(Booked { serial: booking.subject.serial, period: booking.period, out: false });
+            }
+            Event::Moved { booking, .. } => return self.take(booking.subject.serial),
             Event::PickedUp { subject, at } => {
                 let Ok(index) = self.find(subject.serial) else { return false };
                 let booked = &mut self.booked[index];
@@ -90,17 +114,25 @@ impl Availability {
             }
             Event::Completed { subject, at } => {
                 self.back_at_ms = self.back_at_ms.max(at.as_millis());
-                if let Ok(index) = self.find(subject.serial) {
-                    self.booked.remove(index);
-                }
+                self.take(subject.serial);
             }
             Event::Expired { subject, .. } | Event::Cancelled { subject, .. } | Event::NoShow { subject, .. } => {
-                let Ok(index) = self.find(subject.serial) else { return false };
-                self.booked.remove(index);
+                return self.take(subject.serial);
             }
             Event::Confirmed { .. } => return false,
         }
         true
+    }
+
+    fn put(&mut self, booked: Booked) {
+        match self.find(booked.serial) {
+            Ok(index) => self.booked[index] = booked,
+            Err(index) => self.booked.insert(index, booked),
+        }
+    }
+
+    fn take(&mut self, serial: u64) -> bool {
+        self.find(serial).map(|index| self.booked.remove(index)).is_ok()
     }
 
     fn find(&self, serial: u64) -> Result<usize, usize> {

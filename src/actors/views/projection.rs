@@ -185,10 +185,27 @@ impl<'a> Projection<'a> {
             reservation::Event::PickedUp { .. } => of(Kind::PickedUp),
             reservation::Event::Completed { .. } => of(Kind::Completed),
             reservation::Event::NoShow { quote, .. } => FeedRow { amount: Some(quote.fee), ..of(Kind::NoShow) },
+            reservation::Event::ChangeBegun { change, .. } => FeedRow {
+                car_no: change.car_no.clone(),
+                period: Some(change.period),
+                amount: Some(change.price),
+                ..of(Kind::ChangeBegun)
+            },
+            reservation::Event::Changed { period, price, .. } => {
+                FeedRow { period: Some(*period), amount: Some(*price), ..of(Kind::Changed) }
+            }
+            reservation::Event::Moved { booking, .. } => {
+                FeedRow { period: Some(booking.period), amount: Some(booking.price), ..of(Kind::Changed) }
+            }
+            reservation::Event::ChangeEnded { .. } => of(Kind::ChangeEnded),
             reservation::Event::CarUpserted(_)
             | reservation::Event::Retired
             | reservation::Event::Blocked { .. }
-            | reservation::Event::Unblocked { .. } => return Ok(()),
+            | reservation::Event::Unblocked { .. }
+            // What goes on between two calendars changes nothing for the customer.
+            | reservation::Event::IncomingHeld { .. }
+            | reservation::Event::IncomingAccepted { .. }
+            | reservation::Event::IncomingReleased { .. } => return Ok(()),
         };
         self.feed(&subject.customer_no, entry, at, place)
     }
@@ -204,6 +221,7 @@ impl<'a> Projection<'a> {
             payment::Event::NotCharged { .. } => of(Kind::PaymentNotCharged),
             payment::Event::OutcomeUnknown { .. } => of(Kind::PaymentUnknown),
             payment::Event::Cancelled { refund, .. } => FeedRow { amount: Some(refund), ..of(Kind::PaymentCancelled) },
+            payment::Event::Reduced { refund, .. } => FeedRow { amount: Some(refund), ..of(Kind::PaymentReduced) },
             payment::Event::Refunded { amount, .. } => FeedRow { amount: Some(amount), ..of(Kind::PaymentRefunded) },
         };
         self.feed(&subject.customer_no, entry, at, place)
@@ -217,6 +235,8 @@ impl<'a> Projection<'a> {
                 self.list(List::Rentals, subject)?;
                 FeedRow { period: Some(*period), ..of(Kind::Rented) }
             }
+            rental::Event::Left { .. } => return Ok(()),
+            rental::Event::Changed { period, .. } => FeedRow { period: Some(*period), ..of(Kind::RentalChanged) },
             rental::Event::PickedUp { .. } => of(Kind::RentalPickedUp),
             rental::Event::Returned { .. } => of(Kind::RentalReturned),
             rental::Event::Cancelled { .. } => of(Kind::RentalCancelled),

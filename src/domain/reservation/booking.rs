@@ -1,5 +1,6 @@
 //! One reservation in a calendar: how far it has come, what it costs to end it, and what can be done with it at a time.
 
+use super::change::{Change, ChangeQuote, Incoming};
 use super::{Rejection, Terms};
 use crate::domain::BookingRef;
 use crate::domain::cancellation::{CancellationTerms, Quote};
@@ -69,9 +70,24 @@ pub struct Booking {
     /// Which of its customer's hold slots it takes, where unpaid holds are limited: from the hold on until the event that
     /// ends it, which frees the slot.
     pub hold_slot: Option<u32>,
+    /// The number of the change that was begun last; 0 before the first.
+    pub changes: u32,
+    /// The change that is under way.
+    pub change: Option<Box<Change>>,
+    /// What was kept when changes made it cheaper.
+    pub change_fees: Money,
+    /// The change by which it came to its car's calendar; 0 if it was made there.
+    pub came_by: u32,
 }
 
 impl Booking {
+    /// A booking that was never changed and takes no hold slot.
+    pub const fn new(subject: BookingRef, period: Period, price: Money, made_at: Timestamp, status: Status) -> Booking {
+        let change_fees = Money::zero(price.currency());
+        let (hold_slot, changes, change, came_by) = (None, 0, None, 0);
+        Booking { subject, period, price, made_at, status, hold_slot, changes, change, change_fees, came_by }
+    }
+
     /// The period in which the car is taken by it: from its hand-over if that was early, and until now if it is late.
     pub fn occupied(&self, now: Timestamp) -> Period {
         match self.status {
@@ -148,10 +164,11 @@ impl Booking {
         }
     }
 
-    /// When it becomes a no-show unless its car is picked up before.
+    /// When it becomes a no-show unless its car is picked up before. While a change is under way it becomes none: the change
+    /// comes to its end first.
     pub fn no_show_at(&self, terms: &Terms) -> Option<Timestamp> {
         match self.status {
-            Status::Confirmed { picked_up_at: None } if !self.is_backdated() => {
+            Status::Confirmed { picked_up_at: None } if !self.is_backdated() && self.change.is_none() => {
                 Some(self.period.to().saturating_add_millis(terms.no_show_grace_ms))
             }
             Status::Confirmed { .. }
@@ -163,15 +180,16 @@ impl Booking {
         }
     }
 
-    /// The due time of its timer: when its hold ends, or when it becomes a no-show.
+    /// The due time of its timer: when its hold ends or that of a change, or when it becomes a no-show.
     pub fn deadline(&self, terms: &Terms) -> Option<Timestamp> {
         match self.status {
             Status::PaymentPending { hold_until } => Some(hold_until),
-            Status::Confirmed { .. }
-            | Status::Cancelled { .. }
-            | Status::Expired { .. }
-            | Status::Completed { .. }
-            | Status::NoShow { .. } => self.no_show_at(terms),
+            Status::Confirmed { .. } => {
+                self.change.as_ref().map(|change| change.hold_until).or_else(|| self.no_show_at(terms))
+            }
+            Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. } | Status::NoShow { .. } => {
+                None
+            }
         }
     }
 
@@ -185,5 +203,56 @@ impl Booking {
                 Quote { fee: nothing, refund: nothing }
             }
         }
+    }
+
+    /// The change under way, if it is to another period of the same car.
+    pub fn change_here(&self) -> Option<&Change> {
+        self.change.as_deref().filter(|change| change.car_no == self.subject.car_no)
+    }
+
+    /// The change under way, if it is to another car.
+    pub fn change_of_car(&self) -> Option<&Change> {
+        self.change.as_deref().filter(|change| change.car_no != self.subject.car_no)
+    }
+
+    /// What is to be paid for a change before it is made; `None` when it costs no more than the booking.
+    pub fn payable(&self, change: &Change) -> Option<Money> {
+        change.price.minus(self.price).filter(|more| more.amount() > 0)
+    }
+
+    /// What the customer has to have paid: the price, and what was kept when it became lower.
+    pub fn due(&self) -> Money {
+        self.price.plus(self.change_fees).unwrap_or(self.price)
+    }
+
+    /// What a change to that price at `now` takes and gives back. A lower price's difference is treated as a cancellation of
+    /// that part, where the terms say so.
+    pub fn change_quote(&self, price: Money, terms: &Terms, now: Timestamp) -> ChangeQuote {
+        let nothing = Money::zero(self.price.currency());
+        let less = self.price.minus(price).unwrap_or(nothing);
+        let fee = if terms.change_fees { terms.cancellation.quote(less, self.period.from(), now).fee } else { nothing };
+        let payable = price.minus(self.price).unwrap_or(nothing);
+        ChangeQuote { price, payable, fee, refund: less.minus(fee).unwrap_or(nothing) }
+    }
+
+    /// The incoming booking that the calendar of the new car is to hold; `None` unless a change to another car is under
+    /// way.
+    pub fn incoming(&self) -> Option<Incoming> {
+        let change = self.change_of_car()?;
+        let subject = BookingRef { car_no: change.car_no.clone(), ..self.subject.clone() };
+        Some(Incoming {
+            subject,
+            change: change.no,
+            period: change.period,
+            price: change.price,
+            hold_until: change.hold_until,
+        })
+    }
+}
+
+impl Incoming {
+    /// Whether it is of the booking as it has moved.
+    pub fn is_of(&self, booking: &Booking) -> bool {
+        booking.subject == self.subject && booking.came_by == self.change
     }
 }

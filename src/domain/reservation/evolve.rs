@@ -20,8 +20,7 @@ pub fn evolve(mut state: State, event: &Event) -> Result<State, CorruptHistory> 
         }
         Event::Held { subject, period, price, at, hold_until, hold_slot } => {
             let (status, hold_slot) = (Status::PaymentPending { hold_until: *hold_until }, *hold_slot);
-            let booking =
-                Booking { subject: subject.clone(), period: *period, price: *price, made_at: *at, status, hold_slot };
+            let booking = Booking { hold_slot, ..Booking::new(subject.clone(), *period, *price, *at, status) };
             if state.bookings.insert(subject.reservation_no.clone(), booking).is_some() {
                 return Err(CorruptHistory { event: "held", state: "already held" });
             }
@@ -59,12 +58,53 @@ pub fn evolve(mut state: State, event: &Event) -> Result<State, CorruptHistory> 
             advance(&mut state, subject, "no show", is_waiting)?.status = Status::NoShow { at: *at, quote: *quote };
             remember_closed(&mut state, subject);
         }
+        Event::ChangeBegun { subject, change, .. } => {
+            let booking = advance(&mut state, subject, "change begun", is_confirmed)?;
+            if booking.change.is_some() {
+                return Err(CorruptHistory { event: "change begun", state: "another change under way" });
+            }
+            (booking.changes, booking.change) = (change.no, Some(Box::new(change.clone())));
+        }
+        Event::Changed { subject, change_no, period, price, fee, .. } => {
+            let booking = advance(&mut state, subject, "changed", is_confirmed)?;
+            (booking.period, booking.price, booking.changes, booking.change) = (*period, *price, *change_no, None);
+            booking.change_fees = booking.change_fees.plus(*fee).unwrap_or(booking.change_fees);
+        }
+        Event::Moved { booking, .. } => {
+            let _left = advance(&mut state, &booking.subject, "moved", is_waiting)?;
+            state.bookings.remove(&booking.subject.reservation_no);
+        }
+        Event::ChangeEnded { subject, .. } => {
+            advance(&mut state, subject, "change ended", is_confirmed)?.change = None;
+        }
+        Event::IncomingHeld { incoming } => {
+            let no = incoming.subject.reservation_no.clone();
+            if state.incoming.insert(no, (**incoming).clone()).is_some() {
+                return Err(CorruptHistory { event: "incoming held", state: "held already" });
+            }
+        }
+        Event::IncomingAccepted { booking } => {
+            let no = &booking.subject.reservation_no;
+            let held = state.incoming.remove(no);
+            held.ok_or(CorruptHistory { event: "incoming accepted", state: "not held" })?;
+            if state.bookings.insert(no.clone(), (**booking).clone()).is_some() {
+                return Err(CorruptHistory { event: "incoming accepted", state: "booked already" });
+            }
+        }
+        Event::IncomingReleased { subject, .. } => {
+            let held = state.incoming.remove(&subject.reservation_no);
+            held.ok_or(CorruptHistory { event: "incoming released", state: "not held" })?;
+        }
     }
     Ok(state)
 }
 
 const fn is_pending(status: Status) -> bool {
     matches!(status, Status::PaymentPending { .. })
+}
+
+const fn is_confirmed(status: Status) -> bool {
+    matches!(status, Status::Confirmed { .. })
 }
 
 /// Paid, and the car not handed over yet.

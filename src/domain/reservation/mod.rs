@@ -5,17 +5,21 @@
 
 mod booking;
 mod buffer;
+mod change;
 mod decide;
 mod evolve;
+mod rejection;
 
 pub use booking::{Booking, Status};
 pub use buffer::Buffers;
+pub use change::{CHANGES_MAX, Change, ChangeQuote, ChangeRequest, Incoming};
 pub use decide::decide;
 pub use evolve::evolve;
+pub use rejection::Rejection;
 
 use super::BookingRef;
 use super::cancellation::{CancellationTerms, Quote};
-use super::ids::{BlockNo, ReservationNo};
+use super::ids::{BlockNo, CarNo, ReservationNo};
 use super::money::Money;
 use super::pricing::Pricing;
 use super::time::{DAY_MS, MINUTE_MS, Period, Timestamp};
@@ -34,7 +38,7 @@ pub struct Terms {
     pub past_tolerance_ms: i64,
     /// The longest period, in days as they are counted for it.
     pub period_days_max: i64,
-    /// The most live bookings and blocks of one car.
+    /// The most live bookings, changes of them that are under way, and blocks of one car.
     pub bookings_max: usize,
     /// How long a car rests between two rentals.
     pub buffers: Buffers,
@@ -46,6 +50,8 @@ pub struct Terms {
     pub no_show_grace_ms: i64,
     /// The part of the price that a no-show costs, in percent (0 to 100).
     pub no_show_fee_percent: u8,
+    /// Whether a change to a lower price costs of the difference what cancelling at that time costs.
+    pub change_fees: bool,
 }
 
 impl Default for Terms {
@@ -60,6 +66,7 @@ impl Default for Terms {
             cancellation: CancellationTerms::default(),
             no_show_grace_ms: 60 * MINUTE_MS,
             no_show_fee_percent: 100,
+            change_fees: true,
         }
     }
 }
@@ -103,6 +110,8 @@ pub struct State {
     pub closed: VecDeque<Booking>,
     /// When the car came back last.
     pub back_at: Option<Timestamp>,
+    /// What is held for bookings of other cars that are to come to this one.
+    pub incoming: BTreeMap<ReservationNo, Incoming>,
 }
 
 /// How the days of a reservation are counted, and when it may begin.
@@ -200,6 +209,38 @@ pub enum Command {
         /// The number of the reservation.
         reservation_no: ReservationNo,
     },
+    /// The customer wants another period or another car. What costs no more and is of the same car is made at once.
+    BeginChange {
+        /// The number of the reservation.
+        reservation_no: ReservationNo,
+        /// What it is to become.
+        request: ChangeRequest,
+    },
+    /// The change is held and paid.
+    MakeChange {
+        /// The number of the reservation.
+        reservation_no: ReservationNo,
+        /// The number of the change.
+        change_no: u32,
+    },
+    /// The change is given up.
+    EndChange {
+        /// The number of the reservation.
+        reservation_no: ReservationNo,
+        /// The number of the change.
+        change_no: u32,
+    },
+    /// Hold the car for a booking of another car that is to come to this one.
+    HoldIncoming(Box<Incoming>),
+    /// It has come: the other calendar has let it go.
+    AcceptIncoming(Box<Booking>),
+    /// It will not come.
+    ReleaseIncoming {
+        /// The number of the reservation.
+        reservation_no: ReservationNo,
+        /// The number of the change.
+        change_no: u32,
+    },
 }
 
 /// What has happened to a calendar.
@@ -282,103 +323,69 @@ pub enum Event {
         /// What is kept and what is given back.
         quote: Quote,
     },
-}
-
-/// Why a calendar refuses.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Rejection {
-    /// The calendar has not heard of the car: it is not registered, or Fleet's news of it has not arrived.
-    #[error("there is no such car")]
-    CarNotFound,
-    /// The car has left the fleet.
-    #[error("the car is no longer for rent")]
-    CarRetired,
-    /// The car is booked or blocked in that period, or booked closer to it than its buffer allows, or overdue; for a pick-up also: the period is over.
-    #[error("the car is not available in that period")]
-    CarNotAvailable,
-    /// The car has changed since it was read.
-    #[error("the car is not as the request says it was seen; read it again")]
-    StaleRevision,
-    /// The car cannot leave the fleet yet.
-    #[error("the car still has live bookings")]
-    CarHasLiveBookings,
-    /// [`Terms::bookings_max`] live bookings and blocks are in the calendar.
-    #[error("the car's calendar is full")]
-    CalendarFull,
-    /// The period begins in the past, by more than [`Terms::past_tolerance_ms`].
-    #[error("the period begins in the past")]
-    PeriodInPast,
-    /// The period is longer than the terms allow.
-    #[error("the period is too long")]
-    PeriodTooLong,
-    /// The price is more than money can be.
-    #[error("the price of that period is too large")]
-    PriceTooLarge,
-    /// The number belongs to another reservation. Of this car the calendar says so, of all others the append.
-    #[error("the reservation number belongs to another reservation")]
-    ReservationNoTaken,
-    /// Another unpaid hold of the customer has the slot. Only the append says so, and the service tries the next slot.
-    #[error("another unpaid hold of the customer has the slot")]
-    HoldSlotTaken,
-    /// No reservation of that number is live, or among the last [`CLOSED_KEPT_MAX`] closed ones.
-    #[error("there is no such reservation of this car")]
-    ReservationNotFound,
-    /// It was cancelled, has expired or is completed, also as a no-show; or its period is over.
-    #[error("the reservation is closed")]
-    ReservationClosed,
-    /// It is not paid.
-    #[error("the reservation is not paid")]
-    ReservationNotPaid,
-    /// The hold has not run out yet.
-    #[error("the reservation is still held")]
-    HoldStillRunning,
-    /// The customer has the car already.
-    #[error("the car has already been picked up")]
-    AlreadyPickedUp,
-    /// Another customer still has the car.
-    #[error("another customer still has the car")]
-    CarIsOut,
-    /// The car is not out.
-    #[error("the car has not been picked up")]
-    NotPickedUp,
-    /// It is not a no-show, or not yet.
-    #[error("the reservation is no no-show")]
-    NotANoShow,
-    /// No block of that number, or one that was dropped after its period.
-    #[error("there is no such block of this car")]
-    BlockNotFound,
-    /// The number belongs to another block.
-    #[error("the block number belongs to another block")]
-    BlockNoTaken,
-}
-
-impl Rejection {
-    /// The permanent machine code.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Rejection::CarNotFound => "car_not_found",
-            Rejection::CarRetired => "car_retired",
-            Rejection::CarNotAvailable => "car_not_available",
-            Rejection::StaleRevision => "stale_etag",
-            Rejection::CarHasLiveBookings => "car_has_live_bookings",
-            Rejection::CalendarFull => "calendar_full",
-            Rejection::PeriodInPast => "period_in_past",
-            Rejection::PeriodTooLong => "period_too_long",
-            Rejection::PriceTooLarge => "price_too_large",
-            Rejection::ReservationNoTaken => "reservation_no_taken",
-            Rejection::HoldSlotTaken => "too_many_unpaid_holds",
-            Rejection::ReservationNotFound => "reservation_not_found",
-            Rejection::ReservationClosed => "reservation_closed",
-            Rejection::ReservationNotPaid => "reservation_not_paid",
-            Rejection::HoldStillRunning => "hold_still_running",
-            Rejection::AlreadyPickedUp => "rental_already_picked_up",
-            Rejection::CarIsOut => "car_is_out",
-            Rejection::NotPickedUp => "rental_not_picked_up",
-            Rejection::NotANoShow => "not_a_no_show",
-            Rejection::BlockNotFound => "block_not_found",
-            Rejection::BlockNoTaken => "block_no_taken",
-        }
-    }
+    /// A change is under way.
+    ChangeBegun {
+        /// The reservation, its customer and its car.
+        subject: BookingRef,
+        /// What it is to become.
+        change: Change,
+        /// When it happened, by the clock of the service.
+        at: Timestamp,
+    },
+    /// The reservation has another period of the same car.
+    Changed {
+        /// The reservation, its customer and its car.
+        subject: BookingRef,
+        /// The number of the change.
+        change_no: u32,
+        /// Its period from now on.
+        period: Period,
+        /// Its price from now on.
+        price: Money,
+        /// What is kept of the difference to a lower price.
+        fee: Money,
+        /// When it happened, by the clock of the service.
+        at: Timestamp,
+    },
+    /// The reservation has left for another car.
+    Moved {
+        /// The booking as it is from now on.
+        booking: Box<Booking>,
+        /// The car that it has left.
+        from_car: CarNo,
+        /// The change by which it had come to that car; 0 if it was made there.
+        came_by: u32,
+        /// When it happened, by the clock of the service.
+        at: Timestamp,
+    },
+    /// A change was given up, and the reservation stands as it was.
+    ChangeEnded {
+        /// The reservation, its customer and its car.
+        subject: BookingRef,
+        /// The number of the change.
+        change_no: u32,
+        /// The car to which it led.
+        car_no: CarNo,
+        /// When it happened, by the clock of the service.
+        at: Timestamp,
+    },
+    /// The car is held for a booking of another car.
+    IncomingHeld {
+        /// What is held.
+        incoming: Box<Incoming>,
+    },
+    /// A booking has come from another car.
+    IncomingAccepted {
+        /// The booking, with this car.
+        booking: Box<Booking>,
+    },
+    /// A booking of another car will not come.
+    IncomingReleased {
+        /// The reservation, its customer and this car.
+        subject: BookingRef,
+        /// The number of the change.
+        change_no: u32,
+    },
 }
 
 impl State {
@@ -389,22 +396,50 @@ impl State {
             .or_else(|| self.closed.iter().find(|booking| booking.subject.reservation_no == *reservation_no))
     }
 
+    /// What the car costs in a period, counted in hours.
+    ///
+    /// # Errors
+    /// When the calendar does not know the car, or the price is above the bound of money.
+    pub fn price(&self, period: &Period, terms: &Terms) -> Result<Money, Rejection> {
+        let car = self.car.as_ref().ok_or(Rejection::CarNotFound)?;
+        terms.pricing.price(period, car.daily_rate).ok_or(Rejection::PriceTooLarge)
+    }
+
     /// Whether the car can be offered for `period`: it is neither blocked then nor booked, nor booked or back so shortly
     /// before or after that its buffer would be cut; and it is not overdue, since nobody knows when an overdue car comes
     /// back.
     pub fn is_free(&self, period: &Period, buffer_ms: i64, now: Timestamp) -> bool {
+        self.is_free_beside(None, period, buffer_ms, now)
+    }
+
+    /// As [`State::is_free`], for one of its own bookings.
+    fn is_free_beside(&self, own: Option<&ReservationNo>, period: &Period, buffer_ms: i64, now: Timestamp) -> bool {
         let overdue = |booking: &Booking| booking.is_out() && booking.period.to() <= now;
-        let with_buffers = period.widened(buffer_ms);
-        let booked = |booking: &Booking| booking.occupied(now).overlaps(&with_buffers);
+        let mut others = self.bookings.iter().filter(|(no, _)| Some(*no) != own);
+        // Once it has come back, a car rests before it is handed over again; whose car is out does not wait for it.
+        let is_out = own.and_then(|no| self.bookings.get(no)).is_some_and(Booking::is_out);
         let rests = self.back_at.and_then(|back_at| Period::new(back_at, back_at.saturating_add_millis(buffer_ms)));
-        !self.bookings.values().any(|booking| overdue(booking) || booked(booking))
-            && !rests.is_some_and(|rest| rest.overlaps(period))
+        !others.any(|(_, booking)| overdue(booking))
+            && !self.taken(own, now).any(|taken| taken.overlaps(&period.widened(buffer_ms)))
+            && (is_out || !rests.is_some_and(|rest| rest.overlaps(period)))
             && !self.is_blocked(period)
+    }
+
+    /// The periods in which the car is taken by others than `own`: by bookings, by what they are being changed to, and by
+    /// what is to come from other cars.
+    fn taken<'a>(&'a self, own: Option<&'a ReservationNo>, now: Timestamp) -> impl Iterator<Item = Period> + 'a {
+        let bookings = self.bookings.iter().filter(move |(no, _)| Some(*no) != own);
+        let bookings = bookings.flat_map(move |(_, booking)| {
+            let change = booking.change_here().map(|change| change.period);
+            [booking.occupied(now)].into_iter().chain(change)
+        });
+        let incoming = self.incoming.iter().filter(move |(no, _)| Some(*no) != own);
+        bookings.chain(incoming.map(|(_, incoming)| incoming.period))
     }
 
     /// Whether the car is booked or blocked in `period`.
     fn is_taken(&self, period: &Period, now: Timestamp) -> bool {
-        self.bookings.values().any(|booking| booking.occupied(now).overlaps(period)) || self.is_blocked(period)
+        self.taken(None, now).any(|taken| taken.overlaps(period)) || self.is_blocked(period)
     }
 
     fn is_blocked(&self, period: &Period) -> bool {
@@ -413,6 +448,15 @@ impl State {
 
     fn is_out(&self) -> bool {
         self.bookings.values().any(Booking::is_out)
+    }
+
+    /// The booking that an event is about, as it is right after the event, and the change by which it had come to this
+    /// calendar (0 if it was made here).
+    pub fn booking_after<'a>(&'a self, event: &'a Event) -> Option<(u32, &'a Booking)> {
+        if let Event::Moved { booking, came_by, .. } = event {
+            return Some((*came_by, booking));
+        }
+        self.booking(&event.subject()?.reservation_no).map(|booking| (booking.came_by, booking))
     }
 
     fn live(&self, reservation_no: &ReservationNo) -> Result<&Booking, Rejection> {
@@ -425,7 +469,7 @@ impl State {
 }
 
 impl Event {
-    /// The reservation that the event is about, if it is about one.
+    /// The reservation that the event is about, if it is about one of this calendar.
     pub fn subject(&self) -> Option<&BookingRef> {
         match self {
             Event::Held { subject, .. }
@@ -434,8 +478,17 @@ impl Event {
             | Event::Cancelled { subject, .. }
             | Event::PickedUp { subject, .. }
             | Event::Completed { subject, .. }
-            | Event::NoShow { subject, .. } => Some(subject),
-            Event::CarUpserted(_) | Event::Retired | Event::Blocked { .. } | Event::Unblocked { .. } => None,
+            | Event::NoShow { subject, .. }
+            | Event::ChangeBegun { subject, .. }
+            | Event::Changed { subject, .. }
+            | Event::ChangeEnded { subject, .. } => Some(subject),
+            Event::Moved { booking, .. } | Event::IncomingAccepted { booking } => Some(&booking.subject),
+            Event::CarUpserted(_)
+            | Event::Retired
+            | Event::Blocked { .. }
+            | Event::Unblocked { .. }
+            | Event::IncomingHeld { .. }
+            | Event::IncomingReleased { .. } => None,
         }
     }
 }

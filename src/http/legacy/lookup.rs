@@ -55,7 +55,7 @@ fn if_known(outcome: Result<ReservationView, ServiceError>) -> Result<Option<Res
 
 /// Whether the money was taken and kept.
 pub(super) fn is_paid(view: &ReservationView) -> bool {
-    view.payment.as_ref().is_some_and(|payment| matches!(payment.status, payment::Status::Approved { .. }))
+    view.payment.as_ref().is_some_and(|payment| matches!(payment.status(), payment::Status::Approved { .. }))
 }
 
 fn not_found() -> Problem {

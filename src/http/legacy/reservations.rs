@@ -215,7 +215,7 @@ mod tests {
             car_no: wanted.car_no.clone(),
         };
         let (price, made_at) = (Money::zero(Currency::KRW), Timestamp::MIN);
-        let booking = Booking { subject, period: wanted.days.period, price, made_at, status, hold_slot: None };
+        let booking = Booking::new(subject, wanted.days.period, price, made_at, status);
         LatestReservation { usage, view: ReservationView { booking, payment: None, rental: None } }
     }
 

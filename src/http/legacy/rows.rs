@@ -6,6 +6,7 @@
 use super::days;
 use super::numbering;
 use crate::actors::api::{CarView, ReservationView};
+use crate::domain::money::Money;
 use crate::domain::{fleet, payment, rental, reservation};
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
@@ -28,8 +29,14 @@ fn reservation_word(view: &ReservationView) -> &'static str {
     }
 }
 
+/// What was charged, or was to be at first.
+fn asked(payment: &payment::Payment) -> Money {
+    let charged = payment.charged();
+    if charged.amount() > 0 { charged } else { payment.amount }
+}
+
 fn payment_word(payment: &payment::Payment) -> &'static str {
-    match payment.status {
+    match payment.status() {
         payment::Status::Requested | payment::Status::NotCharged => "REQUESTED",
         payment::Status::Unknown => "UNKNOWN",
         payment::Status::Declined { .. } => "DECLINED",
@@ -101,7 +108,7 @@ pub(super) fn payment(view: &ReservationView, zone: &TimeZone) -> Row {
         (None, Some(_)) => "PAYMENT_CANCELED",
         (None, None) => "REQUESTED",
     };
-    put(&mut row, "paymtAmt", view.payment.as_ref().map_or(view.booking.price, |payment| payment.amount).amount());
+    put(&mut row, "paymtAmt", view.payment.as_ref().map_or(view.booking.price, asked).amount());
     if let Some(day) = cancelled {
         put(&mut row, "paymtCncleDt", day);
     }
@@ -124,10 +131,10 @@ pub(super) fn my_page(view: &ReservationView, zone: &TimeZone) -> Row {
     let whole = reservation_word(view);
     put(&mut row, "reservationStatus", whole);
     if let Some(payment) = &view.payment {
-        put(&mut row, "paymtAmt", payment.amount.amount());
+        put(&mut row, "paymtAmt", asked(payment).amount());
         put(&mut row, "refundAmt", payment.refunded().amount());
         put(&mut row, "paymentStatus", payment_word(payment));
-        if let (payment::Status::Cancelled(_), Some(day)) = (&payment.status, cancelled_on(view, zone)) {
+        if let (payment::Status::Cancelled(_), Some(day)) = (payment.status(), cancelled_on(view, zone)) {
             put(&mut row, "paymtCncleDt", day);
         }
     }
@@ -138,7 +145,7 @@ pub(super) fn my_page(view: &ReservationView, zone: &TimeZone) -> Row {
     let furthest = match (&view.rental, &view.payment) {
         _ if !view.booking.status.is_live() => whole,
         (Some(rental), _) => rental_word(rental),
-        (None, Some(payment)) if matches!(payment.status, payment::Status::Approved { .. }) => payment_word(payment),
+        (None, Some(payment)) if matches!(payment.status(), payment::Status::Approved { .. }) => payment_word(payment),
         (None, _) => whole,
     };
     put(&mut row, "procStatus", furthest);

@@ -7,7 +7,7 @@ use super::{Replay, Stop};
 use crate::domain::ids::{CarNo, ReservationNo};
 use crate::domain::invariants::{self as must, Violation};
 use crate::domain::process::{
-    Action, Known, LedgerNote, RentalStanding, Step, Target, enrolment, ledger_is_current, next_step_in,
+    Action, Known, LedgerNote, NewCalendar, RentalStanding, Step, Target, enrolment, ledger_is_current, next_step_in,
 };
 use crate::domain::reservation::{Booking, Terms};
 use crate::domain::{customer as customers, fleet, payment as payments, rental as rentals, reservation};
@@ -15,7 +15,7 @@ use crate::store::schema::ReservationDocument;
 use crate::store::schema::customer::{KEY_KIND, REOPEN_TIMER};
 use crate::store::schema::payment::SETTLE_TIMER;
 use crate::store::schema::rental::OVERDUE_TIMER;
-use crate::store::schema::reservation::RESERVATION_KIND;
+use crate::store::schema::reservation::{RESERVATION_KIND, reservation_key};
 
 /// An entity must be stored under its own number.
 fn own_number(walk: &mut Replay<'_>, key: &str, number: &str) {
@@ -36,16 +36,44 @@ pub(super) async fn calendar(walk: &mut Replay<'_>, key: &str, state: &reservati
     for booking in state.bookings.values().filter(|booking| booking.deadline(&terms).is_some()) {
         walk.needs_timer(key, booking.subject.reservation_no.as_str());
     }
+    for incoming in state.incoming.values() {
+        walk.needs_timer(key, incoming.subject.reservation_no.as_str());
+    }
     let ledger = walk.state::<Car>(key).await?;
     walk.report.check(must::calendar_follows_ledger(&car_no, state, &ledger));
+    for incoming in state.incoming.values() {
+        let booking = booking_of(walk, &incoming.subject.reservation_no).await?;
+        let known = Known::nothing_of(&incoming.subject).with_booking(booking.as_ref());
+        let known = known.with_new_calendar(NewCalendar::Read(Some(incoming)));
+        if let Some(step) = next_step_in(Target::NewCalendar, &known, &terms, walk.latest) {
+            walk.note_step(incoming.subject.reservation_no.as_str(), &step);
+        }
+    }
     Ok(())
 }
 
 async fn booking_of(walk: &mut Replay<'_>, reservation_no: &ReservationNo) -> Result<Option<Booking>, Stop> {
+    let (mut came_by, mut found) = (0, None);
+    while let Some(booking) = booking_in(walk, reservation_no, came_by).await? {
+        if booking.came_by <= came_by {
+            return Ok(Some(booking));
+        }
+        came_by = booking.came_by;
+        found = Some(booking);
+    }
+    Ok(found)
+}
+
+/// The booking as the calendar knows it to which it came by that change.
+async fn booking_in(
+    walk: &mut Replay<'_>,
+    reservation_no: &ReservationNo,
+    came_by: u32,
+) -> Result<Option<Booking>, Stop> {
     if !walk.knows(RESERVATION_KIND) {
         return Err(Stop::OtherSchema);
     }
-    let body = walk.journal.document(RESERVATION_KIND, reservation_no.as_str()).await?;
+    let body = walk.journal.document(RESERVATION_KIND, &reservation_key(reservation_no, came_by)).await?;
     Ok(body.and_then(|body| ReservationDocument::decode(&body).ok()).map(|document| document.booking))
 }
 
@@ -62,8 +90,13 @@ impl Replay<'_> {
         self.report.check(must::refund_honours_quote(booking, &payment));
         self.report.check(must::fulfilled_stays_paid(booking, &payment));
         self.report.check(must::no_show_keeps_its_fee(booking, &payment));
-        let rental = rental.0.as_ref().map(|rental| RentalStanding::from(&rental.status));
-        let known = Known::of(booking).with_payment(payment.0.as_ref()).with_rental(rental);
+        let new_calendar = match booking.change_of_car() {
+            Some(change) => self.state::<Calendar>(change.car_no.as_str()).await?,
+            None => reservation::State::default(),
+        };
+        let incoming = NewCalendar::Read(new_calendar.incoming.get(no));
+        let known = Known::of(booking).with_payment(payment.0.as_ref()).with_rental_of(rental.0.as_ref());
+        let known = known.with_new_calendar(incoming);
         let (payment_no, rental_no) = (no.payment(), no.rental());
         for (target, entity) in [
             (Target::Reservation, no.as_str()),
@@ -77,9 +110,24 @@ impl Replay<'_> {
         Ok(())
     }
 
+    /// Checks a reservation that has left a calendar: that of its new car has it, or still holds it as incoming.
+    pub(super) async fn moved(&mut self, booking: &Booking) -> Result<(), Stop> {
+        let no = &booking.subject.reservation_no;
+        if booking_in(self, no, booking.came_by).await?.is_some() {
+            return Ok(());
+        }
+        let calendar = self.state::<Calendar>(booking.subject.car_no.as_str()).await?;
+        let known = Known::of(booking).with_new_calendar(NewCalendar::Read(calendar.incoming.get(no)));
+        match next_step_in(Target::NewCalendar, &known, &Terms::default(), self.latest) {
+            Some(step) => self.note_step(no.as_str(), &step),
+            None => self.report.violation(Violation::new("moved_is_held", no, "no calendar has it")),
+        }
+        Ok(())
+    }
+
     /// Notes a step that is left. What is due at a certain time has a timer, and what a customer may do is no debt.
     fn note_step(&mut self, entity: &str, step: &Step) {
-        if step.due.is_none() && !matches!(step.action, Action::Charge(_)) {
+        if step.due.is_none() && !matches!(step.action, Action::Charge { .. }) {
             self.report.note("not_done_yet", &entity, format!("the reservation {}", step.row.when));
         }
     }
@@ -118,12 +166,22 @@ pub(super) async fn rental(walk: &mut Replay<'_>, key: &str, state: &rentals::St
     Ok(())
 }
 
+/// A rental that has moved to another car may still be noted in the ledger of the former.
+fn note_former_car(walk: &mut Replay<'_>, car_no: &CarNo, rental: &rentals::State) {
+    let Some(rental) = rental.0.as_ref().filter(|rental| rental.subject.car_no != *car_no) else { return };
+    let known = Known::nothing_of(&rental.subject).with_rental(Some(RentalStanding::from(&rental.status)));
+    if let Some(step) = next_step_in(Target::Fleet, &known.at_former_car(), &Terms::default(), walk.latest) {
+        walk.note_step(rental.subject.reservation_no.rental().as_str(), &step);
+    }
+}
+
 pub(super) async fn car(walk: &mut Replay<'_>, key: &str, state: &fleet::State) -> Result<(), Stop> {
     let (Ok(car_no), Some(car)) = (CarNo::stored(key), &state.0) else { return Ok(()) };
     walk.note_spelling("car", key);
     for rental_no in car.rentals.keys() {
         let rental = walk.state::<Rental>(rental_no.as_str()).await?;
         walk.report.check(must::ledger_matches_rentals(&car_no, rental_no, &rental));
+        note_former_car(walk, &car_no, &rental);
     }
     let calendar = walk.state::<Calendar>(key).await?;
     let known = calendar.car.as_ref().map_or(0, |car| car.revision);

@@ -14,7 +14,7 @@ mod spellings;
 
 use super::document::StateDocument;
 use super::journal::{Context, Journal, READ_ROWS_MAX, ReadError, ShardId, shard_of};
-use super::schema;
+use super::schema::{self, reservation::reservation_key};
 use super::stored_schema::{StoredSchema, stored_schemas};
 use crate::domain::invariants::Violation;
 use crate::domain::reservation::Booking;
@@ -99,8 +99,10 @@ impl Report {
 
 /// Entity and name of each timer.
 type TimerNames = HashSet<(Arc<str>, Arc<str>)>;
-/// The latest state of each reservation, by number.
-type Bookings = BTreeMap<Arc<str>, Booking>;
+/// The latest state of each reservation in each calendar, by the key of its document, and whether it has left that
+/// calendar.
+type Bookings = BTreeMap<Arc<str>, (Booking, HasLeft)>;
+type HasLeft = bool;
 
 /// Why a check ends early.
 enum Stop {
@@ -276,8 +278,9 @@ pub async fn replay(
     replay.report_schemas();
     replay
         .context::<Calendar>(|bookings, state, event| {
-            if let Some(booking) = event.subject().and_then(|subject| state.booking(&subject.reservation_no)) {
-                bookings.insert(booking.subject.reservation_no.as_str().into(), booking.clone());
+            if let Some((came_by, booking)) = state.booking_after(event) {
+                let key = reservation_key(&booking.subject.reservation_no, came_by);
+                bookings.insert(key, (booking.clone(), booking.came_by != came_by));
             }
         })
         .await?;

@@ -4,10 +4,10 @@
 use super::replayed_entity::{Calendar, Customer, ReplayedEntity};
 use super::{Bookings, Replay, as_far_as_possible};
 use crate::domain::invariants::Violation;
-use crate::domain::reservation::{Booking, Status};
+use crate::domain::reservation::{Booking, Event, Status};
 use crate::store::journal::{CommittedEvent, Context, READ_ROWS_MAX, ReadError};
 use crate::store::schema::customer::KEY_KIND;
-use crate::store::schema::reservation::RESERVATION_KIND;
+use crate::store::schema::reservation::{RESERVATION_KIND, reservation_key};
 use crate::store::schema::{self, ReservationDocument};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -62,9 +62,9 @@ impl Replay<'_> {
     /// Checks the reservations of a shard, closed ones included; returns how many have a document.
     pub(super) async fn reservations(&mut self, bookings: &Bookings) -> Result<u64, ReadError> {
         let mut present = 0;
-        for (no, booking) in bookings {
-            present += self.reservation_document(no, booking).await?;
-            as_far_as_possible(self.booking(booking).await)?;
+        for (key, (booking, has_left)) in bookings {
+            present += self.reservation_document(key, booking, *has_left).await?;
+            as_far_as_possible(if *has_left { self.moved(booking).await } else { self.booking(booking).await })?;
         }
         Ok(present)
     }
@@ -72,14 +72,21 @@ impl Replay<'_> {
     pub(super) async fn orphan_reservations(&mut self, present: u64) -> Result<(), ReadError> {
         let name_of = |recorded: &CommittedEvent| {
             let event = Calendar::decode(&recorded.event.tag, &recorded.event.payload).ok()?;
-            event.subject().map(|subject| subject.reservation_no.as_str().into())
+            let came_by = if let Event::IncomingAccepted { booking } = &event { booking.came_by } else { 0 };
+            event.subject().map(|subject| reservation_key(&subject.reservation_no, came_by))
         };
         self.orphans(RESERVATION_KIND, present, Calendar::CONTEXT, name_of).await
     }
 
-    async fn reservation_document(&mut self, no: &Arc<str>, booking: &Booking) -> Result<u64, ReadError> {
+    async fn reservation_document(
+        &mut self,
+        key: &Arc<str>,
+        booking: &Booking,
+        has_left: bool,
+    ) -> Result<u64, ReadError> {
+        let no: &Arc<str> = &booking.subject.reservation_no.as_str().into();
         let expected = ReservationDocument { car_no: booking.subject.car_no.clone(), booking: booking.clone() };
-        let body = self.journal.document(RESERVATION_KIND, no).await?;
+        let body = self.journal.document(RESERVATION_KIND, key).await?;
         if !self.is_current(Calendar::CONTEXT) {
             return Ok(u64::from(body.is_some()));
         }
@@ -94,7 +101,7 @@ impl Replay<'_> {
         };
         if let Err(why) = outcome {
             let detail = format!("{RESERVATION_KIND}: {why}");
-            self.report.violation(Violation::new("document_is_the_replay", no, detail));
+            self.report.violation(Violation::new("document_is_the_replay", key, detail));
         }
         let serial = schema::serial_key(booking.subject.serial);
         let indexed = self.journal.lookup(schema::SERIAL_INDEX, &serial).await?;
@@ -103,8 +110,10 @@ impl Replay<'_> {
             let detail = format!("its serial {} leads to {found}", booking.subject.serial);
             self.report.violation(Violation::new("serials_lead_to_reservations", no, detail));
         }
-        let car_no = booking.subject.car_no.as_str();
-        self.entry(no, schema::RESERVATION_INDEX, no, car_no).await?;
+        // The entry leads to the car for which the reservation was made.
+        if booking.came_by == 0 && !has_left {
+            self.entry(no, schema::RESERVATION_INDEX, no, booking.subject.car_no.as_str()).await?;
+        }
         if let Some(slot) = booking.hold_slot {
             let key = schema::hold_slot_key(&booking.subject.customer_no, slot);
             if let Status::PaymentPending { .. } = booking.status {

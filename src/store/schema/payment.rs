@@ -11,23 +11,36 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 const REQUESTED_V1: &str = "payment.requested.v1";
+const REQUESTED_V2: &str = "payment.requested.v2";
 const APPROVED_V1: &str = "payment.approved.v1";
+const APPROVED_V2: &str = "payment.approved.v2";
 const DECLINED_V1: &str = "payment.declined.v1";
 const NOT_CHARGED_V1: &str = "payment.not_charged.v1";
 const OUTCOME_UNKNOWN_V1: &str = "payment.sight_lost.v1";
 const CANCELLED_V1: &str = "payment.cancelled.v1";
+const REDUCED_V1: &str = "payment.reduced.v1";
 const REFUNDED_V1: &str = "payment.refunded.v1";
 
 /// Every tag of this context, old versions included.
-pub const TAGS: &[&str] =
-    &[REQUESTED_V1, APPROVED_V1, DECLINED_V1, NOT_CHARGED_V1, OUTCOME_UNKNOWN_V1, CANCELLED_V1, REFUNDED_V1];
+pub const TAGS: &[&str] = &[
+    REQUESTED_V1,
+    REQUESTED_V2,
+    APPROVED_V1,
+    APPROVED_V2,
+    DECLINED_V1,
+    NOT_CHARGED_V1,
+    OUTCOME_UNKNOWN_V1,
+    CANCELLED_V1,
+    REDUCED_V1,
+    REFUNDED_V1,
+];
 
 /// The kind of the state documents; their key is the payment's number.
 pub const STATE_KIND: &str = "payment";
 /// The timer that resolves unknown charges and makes pending refunds.
 pub const SETTLE_TIMER: &str = "settle";
-/// The schema version of the state documents.
-pub const STATE_SCHEMA: u16 = 1;
+/// The schema version of the state documents. Version 2 has all charges and refunds of a payment.
+pub const STATE_SCHEMA: u16 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct RequestedV1<'a> {
@@ -42,6 +55,18 @@ struct ApprovedV1<'a> {
     amount: MoneyV1,
     attempt: u32,
     provider_ref: Text<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RequestedV2<'a> {
+    requested: RequestedV1<'a>,
+    change: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ApprovedV2<'a> {
+    approved: ApprovedV1<'a>,
+    change: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -66,6 +91,12 @@ struct CancelledV1<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
+struct ReducedV1<'a> {
+    subject: SubjectV1<'a>,
+    refund: MoneyV1,
+}
+
+#[derive(Serialize, Deserialize)]
 struct RefundedV1<'a> {
     subject: SubjectV1<'a>,
     amount: MoneyV1,
@@ -75,18 +106,19 @@ struct RefundedV1<'a> {
 /// Encodes in the newest version.
 pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
     match event {
-        Event::Requested { subject, amount, attempt } => {
-            write(REQUESTED_V1, &RequestedV1 { subject: subject.into(), amount: amount.into(), attempt: *attempt })
+        Event::Requested { subject, amount, attempt, change } => {
+            let requested = RequestedV1 { subject: subject.into(), amount: amount.into(), attempt: *attempt };
+            write(REQUESTED_V2, &RequestedV2 { requested, change: *change })
         }
-        Event::Approved { subject, amount, attempt, provider_ref } => write(
-            APPROVED_V1,
-            &ApprovedV1 {
+        Event::Approved { subject, amount, attempt, change, provider_ref } => {
+            let approved = ApprovedV1 {
                 subject: subject.into(),
                 amount: amount.into(),
                 attempt: *attempt,
                 provider_ref: provider_ref.into(),
-            },
-        ),
+            };
+            write(APPROVED_V2, &ApprovedV2 { approved, change: *change })
+        }
         Event::Declined { subject, attempt, reason } => {
             write(DECLINED_V1, &DeclinedV1 { subject: subject.into(), attempt: *attempt, reason: reason.into() })
         }
@@ -98,6 +130,9 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
         }
         Event::Cancelled { subject, amount, refund } => {
             write(CANCELLED_V1, &CancelledV1 { subject: subject.into(), amount: amount.into(), refund: refund.into() })
+        }
+        Event::Reduced { subject, refund } => {
+            write(REDUCED_V1, &ReducedV1 { subject: subject.into(), refund: refund.into() })
         }
         Event::Refunded { subject, amount, provider_ref } => write(
             REFUNDED_V1,
@@ -112,14 +147,15 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
 /// When the tag is not known, the bytes are not its body, or a value is not one of the domain.
 pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
     Ok(match tag {
-        REQUESTED_V1 => {
-            let RequestedV1 { subject, amount, attempt } = read(payload)?;
-            Event::Requested { subject: subject.subject()?, amount: amount.money()?, attempt }
+        REQUESTED_V1 => read::<RequestedV1>(payload)?.event(0)?,
+        REQUESTED_V2 => {
+            let RequestedV2 { requested, change } = read(payload)?;
+            requested.event(change)?
         }
-        APPROVED_V1 => {
-            let ApprovedV1 { subject, amount, attempt, provider_ref } = read(payload)?;
-            let (subject, amount) = (subject.subject()?, amount.money()?);
-            Event::Approved { subject, amount, attempt, provider_ref: provider_ref.into_owned() }
+        APPROVED_V1 => read::<ApprovedV1>(payload)?.event(0)?,
+        APPROVED_V2 => {
+            let ApprovedV2 { approved, change } = read(payload)?;
+            approved.event(change)?
         }
         DECLINED_V1 => {
             let DeclinedV1 { subject, attempt, reason } = read(payload)?;
@@ -137,6 +173,10 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
             let CancelledV1 { subject, amount, refund } = read(payload)?;
             Event::Cancelled { subject: subject.subject()?, amount: amount.money()?, refund: refund.money()? }
         }
+        REDUCED_V1 => {
+            let ReducedV1 { subject, refund } = read(payload)?;
+            Event::Reduced { subject: subject.subject()?, refund: refund.money()? }
+        }
         REFUNDED_V1 => {
             let RefundedV1 { subject, amount, provider_ref } = read(payload)?;
             let (subject, amount) = (subject.subject()?, amount.money()?);
@@ -146,17 +186,35 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
     })
 }
 
+impl RequestedV1<'_> {
+    fn event(self, change: u32) -> Result<Event, CodecError> {
+        let (subject, amount) = (self.subject.subject()?, self.amount.money()?);
+        Ok(Event::Requested { subject, amount, attempt: self.attempt, change })
+    }
+}
+
+impl ApprovedV1<'_> {
+    fn event(self, change: u32) -> Result<Event, CodecError> {
+        let (subject, amount) = (self.subject.subject()?, self.amount.money()?);
+        let provider_ref = self.provider_ref.into_owned();
+        Ok(Event::Approved { subject, amount, attempt: self.attempt, change, provider_ref })
+    }
+}
+
 pub fn json(event: &Event) -> Value {
     let more = match event {
-        Event::Requested { amount, attempt, .. } => json!({ "amount": json_money(amount), "attempt": attempt }),
-        Event::Approved { amount, attempt, provider_ref, .. } => {
-            json!({ "amount": json_money(amount), "attempt": attempt, "providerRef": provider_ref })
+        Event::Requested { amount, attempt, change, .. } => {
+            json!({ "amount": json_money(amount), "attempt": attempt, "change": change })
+        }
+        Event::Approved { amount, attempt, change, provider_ref, .. } => {
+            json!({ "amount": json_money(amount), "attempt": attempt, "change": change, "providerRef": provider_ref })
         }
         Event::Declined { attempt, reason, .. } => json!({ "attempt": attempt, "reason": reason }),
         Event::NotCharged { attempt, .. } | Event::OutcomeUnknown { attempt, .. } => json!({ "attempt": attempt }),
         Event::Cancelled { amount, refund, .. } => {
             json!({ "amount": json_money(amount), "refund": json_money(refund) })
         }
+        Event::Reduced { refund, .. } => json!({ "refund": json_money(refund) }),
         Event::Refunded { amount, provider_ref, .. } => {
             json!({ "amount": json_money(amount), "providerRef": provider_ref })
         }

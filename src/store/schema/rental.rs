@@ -16,19 +16,32 @@ const PICKED_UP_V1: &str = "rental.picked_up.v1";
 const RETURNED_V1: &str = "rental.returned.v1";
 const CANCELLED_V1: &str = "rental.cancelled.v1";
 const OVERDUE_V1: &str = "rental.overdue.v1";
+const LEFT_V1: &str = "rental.left.v1";
+const CHANGED_V1: &str = "rental.changed.v1";
 
 /// Every tag of this context, old versions included.
-pub const TAGS: &[&str] = &[RENTED_V1, PICKED_UP_V1, RETURNED_V1, CANCELLED_V1, OVERDUE_V1];
+pub const TAGS: &[&str] = &[RENTED_V1, PICKED_UP_V1, RETURNED_V1, CANCELLED_V1, OVERDUE_V1, LEFT_V1, CHANGED_V1];
 
 /// The kind of the state documents; their key is the rental's number.
 pub const STATE_KIND: &str = "rental";
 /// The timer of the end of the period, when the car is due back.
 pub const OVERDUE_TIMER: &str = "overdue";
-/// The schema version of the state documents.
-pub const STATE_SCHEMA: u16 = 1;
+/// The schema version of the state documents. Version 2 says whether the car has changed.
+pub const STATE_SCHEMA: u16 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct RentedV1<'a> {
+    subject: SubjectV1<'a>,
+    period: PeriodV1,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LeftV1<'a> {
+    subject: SubjectV1<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ChangedV1<'a> {
     subject: SubjectV1<'a>,
     period: PeriodV1,
 }
@@ -44,6 +57,10 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
         Event::Returned { subject, at } => step(RETURNED_V1, subject, at),
         Event::Cancelled { subject, at } => step(CANCELLED_V1, subject, at),
         Event::Overdue { subject, at } => step(OVERDUE_V1, subject, at),
+        Event::Left { subject } => write(LEFT_V1, &LeftV1 { subject: subject.into() }),
+        Event::Changed { subject, period } => {
+            write(CHANGED_V1, &ChangedV1 { subject: subject.into(), period: period.into() })
+        }
     }
 }
 
@@ -61,6 +78,11 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
         PICKED_UP_V1 => step().map(|(subject, at)| Event::PickedUp { subject, at }),
         RETURNED_V1 => step().map(|(subject, at)| Event::Returned { subject, at }),
         CANCELLED_V1 => step().map(|(subject, at)| Event::Cancelled { subject, at }),
+        LEFT_V1 => Ok(Event::Left { subject: read::<LeftV1>(payload)?.subject.subject()? }),
+        CHANGED_V1 => {
+            let ChangedV1 { subject, period } = read(payload)?;
+            Ok(Event::Changed { subject: subject.subject()?, period: period.period()? })
+        }
         OVERDUE_V1 => step().map(|(subject, at)| Event::Overdue { subject, at }),
         _ => Err(unknown_tag(tag)),
     }
@@ -68,9 +90,10 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
 
 pub fn json(event: &Event) -> Value {
     let more = match event {
-        Event::Rented { period, .. } => {
+        Event::Rented { period, .. } | Event::Changed { period, .. } => {
             json!({ "from": json_instant(period.from()), "to": json_instant(period.to()) })
         }
+        Event::Left { .. } => json!({}),
         Event::PickedUp { at, .. }
         | Event::Returned { at, .. }
         | Event::Cancelled { at, .. }

@@ -1,18 +1,19 @@
 //! The stored forms of the booking calendar.
 
 use super::wire::{
-    BlockedV1, Encoded, MoneyV1, PeriodV1, RetiredV1, StateError, StepV1, SubjectV1, Text, UnblockedV1, instant,
-    json_instant, json_money, json_subject, read, read_state, unknown_tag, write, write_state,
+    BlockedV1, Encoded, MoneyV1, PeriodV1, RetiredV1, StateError, StepV1, SubjectV1, Text, UnblockedV1, car_no,
+    instant, json_instant, json_money, json_subject, read, read_state, unknown_tag, write, write_state,
 };
 use crate::domain::BookingRef;
 use crate::domain::cancellation::Quote;
-use crate::domain::ids::CarNo;
-use crate::domain::reservation::{Booking, Car, Event, State};
+use crate::domain::ids::{CarNo, ReservationNo};
+use crate::domain::reservation::{Booking, Car, Change, Event, Incoming, State, Status};
 use crate::domain::time::Timestamp;
 use crate::store::codec::CodecError;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 const CAR_UPSERTED_V1: &str = "reservation.enrolled.v1";
 const RETIRED_V1: &str = "reservation.retired.v1";
@@ -26,6 +27,13 @@ const CANCELLED_V1: &str = "reservation.cancelled.v1";
 const PICKED_UP_V1: &str = "reservation.picked_up.v1";
 const COMPLETED_V1: &str = "reservation.completed.v1";
 const NO_SHOW_V1: &str = "reservation.no_show.v1";
+const CHANGE_BEGUN_V1: &str = "reservation.change_begun.v1";
+const CHANGED_V1: &str = "reservation.changed.v1";
+const MOVED_V1: &str = "reservation.moved.v1";
+const CHANGE_ENDED_V1: &str = "reservation.change_ended.v1";
+const INCOMING_HELD_V1: &str = "reservation.incoming_held.v1";
+const INCOMING_ACCEPTED_V1: &str = "reservation.incoming_accepted.v1";
+const INCOMING_RELEASED_V1: &str = "reservation.incoming_released.v1";
 
 /// Every tag of this context, old versions included.
 pub const TAGS: &[&str] = &[
@@ -41,17 +49,24 @@ pub const TAGS: &[&str] = &[
     PICKED_UP_V1,
     COMPLETED_V1,
     NO_SHOW_V1,
+    CHANGE_BEGUN_V1,
+    CHANGED_V1,
+    MOVED_V1,
+    CHANGE_ENDED_V1,
+    INCOMING_HELD_V1,
+    INCOMING_ACCEPTED_V1,
+    INCOMING_RELEASED_V1,
 ];
 
 /// The kind of the state documents; their key is the car's number.
 pub const STATE_KIND: &str = "calendar";
-/// The kind of the documents that hold the latest state of one reservation; their key is its number.
+/// The kind of the documents that hold the latest state of one reservation; [`reservation_key`] is their key.
 pub const RESERVATION_KIND: &str = "reservation";
 /// The schema version of the state documents. In version 1 paid bookings had no timer; version 3 has hold slots, and
-/// the look-up entries of numbers and slots.
-pub const STATE_SCHEMA: u16 = 3;
+/// the look-up entries of numbers and slots; version 4 has changes.
+pub const STATE_SCHEMA: u16 = 4;
 /// The schema version of the documents of [`RESERVATION_KIND`].
-pub const RESERVATION_SCHEMA: u16 = 2;
+pub const RESERVATION_SCHEMA: u16 = 3;
 
 #[derive(Serialize, Deserialize)]
 struct CarUpsertedV1<'a> {
@@ -92,6 +107,74 @@ struct QuotedV1<'a> {
     refund: MoneyV1,
 }
 
+#[derive(Serialize, Deserialize)]
+struct ChangeBegunV1<'a> {
+    subject: SubjectV1<'a>,
+    change_no: u32,
+    car_no: Text<'a>,
+    period: PeriodV1,
+    price: MoneyV1,
+    hold_until_ms: i64,
+    at_ms: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ChangedV1<'a> {
+    subject: SubjectV1<'a>,
+    change_no: u32,
+    period: PeriodV1,
+    price: MoneyV1,
+    fee: MoneyV1,
+    at_ms: i64,
+}
+
+/// A paid booking on its way from one car to another.
+#[derive(Serialize, Deserialize)]
+struct MovingV1<'a> {
+    subject: SubjectV1<'a>,
+    period: PeriodV1,
+    price: MoneyV1,
+    made_at_ms: i64,
+    changes: u32,
+    change_fees: MoneyV1,
+}
+
+#[derive(Serialize, Deserialize)]
+struct MovedV1<'a> {
+    booking: MovingV1<'a>,
+    from_car: Text<'a>,
+    came_by: u32,
+    at_ms: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ChangeEndedV1<'a> {
+    subject: SubjectV1<'a>,
+    change_no: u32,
+    car_no: Text<'a>,
+    at_ms: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct IncomingHeldV1<'a> {
+    subject: SubjectV1<'a>,
+    change_no: u32,
+    period: PeriodV1,
+    price: MoneyV1,
+    hold_until_ms: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct IncomingAcceptedV1<'a> {
+    booking: MovingV1<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct IncomingReleasedV1<'a> {
+    subject: SubjectV1<'a>,
+    change_no: u32,
+}
+
 /// Encodes in the newest version.
 pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
     match event {
@@ -126,6 +209,53 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
         Event::Expired { subject, at } => write(EXPIRED_V1, &StepV1::new(subject, *at)),
         Event::PickedUp { subject, at } => write(PICKED_UP_V1, &StepV1::new(subject, *at)),
         Event::Completed { subject, at } => write(COMPLETED_V1, &StepV1::new(subject, *at)),
+        Event::ChangeBegun { subject, change, at } => write(
+            CHANGE_BEGUN_V1,
+            &ChangeBegunV1 {
+                subject: subject.into(),
+                change_no: change.no,
+                car_no: change.car_no.as_str().into(),
+                period: (&change.period).into(),
+                price: (&change.price).into(),
+                hold_until_ms: change.hold_until.as_millis(),
+                at_ms: at.as_millis(),
+            },
+        ),
+        Event::Changed { subject, change_no, period, price, fee, at } => write(
+            CHANGED_V1,
+            &ChangedV1 {
+                subject: subject.into(),
+                change_no: *change_no,
+                period: period.into(),
+                price: price.into(),
+                fee: fee.into(),
+                at_ms: at.as_millis(),
+            },
+        ),
+        Event::Moved { booking, from_car, came_by, at } => {
+            let (booking, from_car) = (MovingV1::new(booking), from_car.as_str().into());
+            write(MOVED_V1, &MovedV1 { booking, from_car, came_by: *came_by, at_ms: at.as_millis() })
+        }
+        Event::ChangeEnded { subject, change_no, car_no, at } => {
+            let (subject, car_no) = (subject.into(), car_no.as_str().into());
+            write(CHANGE_ENDED_V1, &ChangeEndedV1 { subject, change_no: *change_no, car_no, at_ms: at.as_millis() })
+        }
+        Event::IncomingHeld { incoming } => write(
+            INCOMING_HELD_V1,
+            &IncomingHeldV1 {
+                subject: (&incoming.subject).into(),
+                change_no: incoming.change,
+                period: (&incoming.period).into(),
+                price: (&incoming.price).into(),
+                hold_until_ms: incoming.hold_until.as_millis(),
+            },
+        ),
+        Event::IncomingAccepted { booking } => {
+            write(INCOMING_ACCEPTED_V1, &IncomingAcceptedV1 { booking: MovingV1::new(booking) })
+        }
+        Event::IncomingReleased { subject, change_no } => {
+            write(INCOMING_RELEASED_V1, &IncomingReleasedV1 { subject: subject.into(), change_no: *change_no })
+        }
     }
 }
 
@@ -158,6 +288,27 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
         EXPIRED_V1 => step().map(|(subject, at)| Event::Expired { subject, at }),
         PICKED_UP_V1 => step().map(|(subject, at)| Event::PickedUp { subject, at }),
         COMPLETED_V1 => step().map(|(subject, at)| Event::Completed { subject, at }),
+        CHANGE_BEGUN_V1 => read::<ChangeBegunV1>(payload)?.event(),
+        CHANGED_V1 => read::<ChangedV1>(payload)?.event(),
+        MOVED_V1 => {
+            let MovedV1 { booking, from_car, came_by, at_ms } = read(payload)?;
+            let (booking, from_car, at) = (Box::new(booking.booking()?), car_no(&from_car)?, instant(at_ms)?);
+            Ok(Event::Moved { booking, from_car, came_by, at })
+        }
+        CHANGE_ENDED_V1 => {
+            let wire: ChangeEndedV1 = read(payload)?;
+            let (subject, car_no, at) = (wire.subject.subject()?, car_no(&wire.car_no)?, instant(wire.at_ms)?);
+            Ok(Event::ChangeEnded { subject, change_no: wire.change_no, car_no, at })
+        }
+        INCOMING_HELD_V1 => read::<IncomingHeldV1>(payload)?.event(),
+        INCOMING_ACCEPTED_V1 => {
+            let booking = Box::new(read::<IncomingAcceptedV1>(payload)?.booking.booking()?);
+            Ok(Event::IncomingAccepted { booking })
+        }
+        INCOMING_RELEASED_V1 => {
+            let IncomingReleasedV1 { subject, change_no } = read(payload)?;
+            Ok(Event::IncomingReleased { subject: subject.subject()?, change_no })
+        }
         _ => Err(unknown_tag(tag)),
     }
 }
@@ -184,6 +335,66 @@ impl HeldV1<'_> {
             hold_until: instant(self.hold_until_ms)?,
             hold_slot,
         })
+    }
+}
+
+impl ChangeBegunV1<'_> {
+    fn event(self) -> Result<Event, CodecError> {
+        let change = Change {
+            no: self.change_no,
+            car_no: car_no(&self.car_no)?,
+            period: self.period.period()?,
+            price: self.price.money()?,
+            hold_until: instant(self.hold_until_ms)?,
+        };
+        Ok(Event::ChangeBegun { subject: self.subject.subject()?, change, at: instant(self.at_ms)? })
+    }
+}
+
+impl ChangedV1<'_> {
+    fn event(self) -> Result<Event, CodecError> {
+        Ok(Event::Changed {
+            subject: self.subject.subject()?,
+            change_no: self.change_no,
+            period: self.period.period()?,
+            price: self.price.money()?,
+            fee: self.fee.money()?,
+            at: instant(self.at_ms)?,
+        })
+    }
+}
+
+impl IncomingHeldV1<'_> {
+    fn event(self) -> Result<Event, CodecError> {
+        let incoming = Incoming {
+            subject: self.subject.subject()?,
+            change: self.change_no,
+            period: self.period.period()?,
+            price: self.price.money()?,
+            hold_until: instant(self.hold_until_ms)?,
+        };
+        Ok(Event::IncomingHeld { incoming: Box::new(incoming) })
+    }
+}
+
+impl<'a> MovingV1<'a> {
+    fn new(booking: &'a Booking) -> Self {
+        MovingV1 {
+            subject: (&booking.subject).into(),
+            period: (&booking.period).into(),
+            price: (&booking.price).into(),
+            made_at_ms: booking.made_at.as_millis(),
+            changes: booking.changes,
+            change_fees: (&booking.change_fees).into(),
+        }
+    }
+
+    fn booking(self) -> Result<Booking, CodecError> {
+        let (subject, period, price) = (self.subject.subject()?, self.period.period()?, self.price.money()?);
+        let status = Status::Confirmed { picked_up_at: None };
+        let (changes, change_fees, came_by) = (self.changes, self.change_fees.money()?, self.changes);
+        let booking = Booking::new(subject, period, price, instant(self.made_at_ms)?, status);
+        Ok(Booking { changes, change_fees, came_by, ..booking })
     }
 }
 
@@ -237,6 +448,58 @@ pub fn json(event: &Event) -> Value {
         Event::Expired { subject, at } | Event::PickedUp { subject, at } | Event::Completed { subject, at } => {
             json_subject(subject, json!({ "at": json_instant(*at) }))
         }
+        Event::ChangeBegun { subject, change, at } => json_subject(
+            subject,
+            json!({
+                "changeNo": change.no,
+                "newCarNo": change.car_no.as_str(),
+                "from": json_instant(change.period.from()),
+                "to": json_instant(change.period.to()),
+                "price": json_money(&change.price),
+                "holdUntil": json_instant(change.hold_until),
+                "at": json_instant(*at),
+            }),
+        ),
+        Event::Changed { subject, change_no, period, price, fee, at } => json_subject(
+            subject,
+            json!({
+                "changeNo": change_no,
+                "from": json_instant(period.from()),
+                "to": json_instant(period.to()),
+                "price": json_money(price),
+                "fee": json_money(fee),
+                "at": json_instant(*at),
+            }),
+        ),
+        Event::Moved { booking, from_car, came_by, at } => json_subject(
+            &booking.subject,
+            json!({
+                "changeNo": booking.came_by,
+                "fromCarNo": from_car.as_str(),
+                "cameBy": came_by,
+                "from": json_instant(booking.period.from()),
+                "to": json_instant(booking.period.to()),
+                "price": json_money(&booking.price),
+                "changeFees": json_money(&booking.change_fees),
+                "at": json_instant(*at),
+            }),
+        ),
+        Event::ChangeEnded { subject, change_no, car_no, at } => json_subject(
+            subject,
+            json!({ "changeNo": change_no, "newCarNo": car_no.as_str(), "at": json_instant(*at) }),
+        ),
+        Event::IncomingHeld { incoming } => json_subject(
+            &incoming.subject,
+            json!({
+                "changeNo": incoming.change,
+                "from": json_instant(incoming.period.from()),
+                "to": json_instant(incoming.period.to()),
+                "price": json_money(&incoming.price),
+                "holdUntil": json_instant(incoming.hold_until),
+            }),
+        ),
+        Event::IncomingAccepted { booking } => json_subject(&booking.subject, json!({ "changeNo": booking.came_by })),
+        Event::IncomingReleased { subject, change_no } => json_subject(subject, json!({ "changeNo": change_no })),
     }
 }
 
@@ -248,7 +511,15 @@ pub fn decode_state(body: &[u8]) -> Result<State, StateError> {
     read_state(STATE_SCHEMA, body)
 }
 
-/// The latest state of one reservation, closed or not: the document of [`RESERVATION_KIND`].
+/// The key of a reservation's document. One that has moved to another car has a further document for each time, so that
+/// each is written by one calendar only: that of the car, to which it had come by the change `came_by`, 0 where it was
+/// made. No number has a `/`.
+pub fn reservation_key(reservation_no: &ReservationNo, came_by: u32) -> Arc<str> {
+    if came_by == 0 { reservation_no.as_str().into() } else { format!("{reservation_no}/{came_by}").into() }
+}
+
+/// The latest state of one reservation, closed or not, so far as the calendar knows that writes it: the document of
+/// [`RESERVATION_KIND`]. In the last document of a calendar that the reservation has left it is as it left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReservationDocument {
     /// The car whose calendar holds the reservation.

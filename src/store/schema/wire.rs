@@ -167,6 +167,10 @@ fn number<T>(parsed: Result<T, InvalidNumber>) -> Result<T, CodecError> {
     parsed.map_err(|error| CodecError::Decode(format!("not a number: {error}")))
 }
 
+pub(super) fn car_no(text: &str) -> Result<CarNo, CodecError> {
+    number(CarNo::stored(text))
+}
+
 pub(super) fn block_no(text: &str) -> Result<BlockNo, CodecError> {
     number(BlockNo::stored(text))
 }

@@ -1,13 +1,13 @@
 //! Charging: a permit of the bulkhead, the intent, the call, and what follows from its answer.
 
-use super::{Cashier, IN_FLIGHT_RETRY_MS, is_approved, provider_verdict};
+use super::{Cashier, IN_FLIGHT_RETRY_MS, provider_verdict};
 use crate::actors::api::{PaymentMeans, ServiceError};
 use crate::actors::bulkhead::{Lane, Permit, Verdict};
 use crate::actors::payment::charge_request::{ChargeNotice, ChargeRequest};
 use crate::actors::payment::in_flight::{AlreadyInFlight, InFlightPayment, Work};
 use crate::domain::ids::PaymentNo;
-use crate::domain::payment::{Command, Payment, Rejection, Status};
-use crate::providers::{Charge, ChargeOutcome, ProviderError};
+use crate::domain::payment::{Charge, ChargeStatus, Command, Payment, Rejection};
+use crate::providers::{self, ChargeOutcome, ProviderError};
 use crate::trace;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const UNDER_WAY: ChargeResult = ChargeResult::Deferred { retry_after_ms: IN_FLIG
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChargeResult {
-    Approved(Payment),
+    Approved(Box<Payment>),
     Declined {
         reason: String,
     },
@@ -34,11 +34,15 @@ pub enum ChargeResult {
 /// Whether the provider is to be called, once the intent is recorded; else what the customer is told.
 fn to_be_called(
     requested: Result<Option<Payment>, ServiceError>,
-) -> Result<Payment, Result<ChargeResult, ServiceError>> {
+    change: u32,
+) -> Result<(Payment, Charge), Result<ChargeResult, ServiceError>> {
     match requested {
-        Ok(Some(payment)) if payment.status == Status::Requested => Ok(payment),
-        Ok(payment) => Err(Ok(payment.filter(is_approved).map_or(UNDER_WAY, ChargeResult::Approved))),
-        Err(ServiceError::Payment(Rejection::PaymentInFlight)) => Err(Ok(UNDER_WAY)),
+        Ok(Some(payment)) => match payment.last_charge().cloned() {
+            Some(charge) if charge.status == ChargeStatus::Requested => Ok((payment, charge)),
+            _ if payment.has_paid(change) => Err(Ok(ChargeResult::Approved(Box::new(payment)))),
+            Some(_) | None => Err(Ok(UNDER_WAY)),
+        },
+        Ok(None) | Err(ServiceError::Payment(Rejection::PaymentInFlight)) => Err(Ok(UNDER_WAY)),
         Err(error) => Err(Err(error)),
     }
 }
@@ -56,14 +60,18 @@ fn news(attempt: u32, answer: &Result<ChargeOutcome, ProviderError>) -> Command 
 }
 
 /// What the customer is told, by the payment after the news.
-fn result(recorded: Option<Payment>, retry_after_ms: u64) -> Result<ChargeResult, ServiceError> {
+fn result(recorded: Option<Payment>, change: u32, retry_after_ms: u64) -> Result<ChargeResult, ServiceError> {
     let Some(payment) = recorded else { return Ok(ChargeResult::Deferred { retry_after_ms }) };
-    match &payment.status {
-        Status::Approved { .. } => Ok(ChargeResult::Approved(payment)),
-        Status::Declined { reason } => Ok(ChargeResult::Declined { reason: reason.clone() }),
+    if payment.is_cancelled {
         // The customer cancelled meanwhile: the settle timer gives the money back.
-        Status::Cancelled(_) => Err(Rejection::PaymentCancelled.into()),
-        Status::Requested | Status::Unknown | Status::NotCharged => Ok(ChargeResult::Deferred { retry_after_ms }),
+        return Err(Rejection::PaymentCancelled.into());
+    }
+    match payment.last_charge().filter(|charge| charge.change == change).map(|charge| &charge.status) {
+        Some(ChargeStatus::Approved { .. }) => Ok(ChargeResult::Approved(Box::new(payment))),
+        Some(ChargeStatus::Declined { reason }) => Ok(ChargeResult::Declined { reason: reason.clone() }),
+        Some(ChargeStatus::Requested | ChargeStatus::Unknown | ChargeStatus::NotCharged) | None => {
+            Ok(ChargeResult::Deferred { retry_after_ms })
+        }
     }
 }
 
@@ -102,8 +110,9 @@ impl Cashier {
                 let Some(hand) = self.take_when_free(in_hand, &payment_no, asked_at + wait).await else {
                     return Ok(UNDER_WAY);
                 };
-                if let Some(paid) = self.committed(&payment_no).await?.filter(is_approved) {
-                    return Ok(ChargeResult::Approved(paid));
+                let is_paid = |payment: &Payment| payment.has_paid(order.change);
+                if let Some(paid) = self.committed(&payment_no).await?.filter(is_paid) {
+                    return Ok(ChargeResult::Approved(Box::new(paid)));
                 }
                 hand
             }
@@ -181,18 +190,19 @@ impl Cashier {
         order: ChargeRequest,
         permit: Permit,
     ) -> Result<ChargeResult, ServiceError> {
-        let ChargeRequest { subject, amount, means, .. } = order;
-        let payment = match to_be_called(self.send(payment_no, Command::Request { subject, amount }).await) {
-            Ok(payment) => payment,
+        let ChargeRequest { subject, amount, change, means, .. } = order;
+        let requested = self.send(payment_no, Command::Request { subject, amount, change }).await;
+        let (payment, charge) = match to_be_called(requested, change) {
+            Ok(to_be_called) => to_be_called,
             Err(told) => {
                 permit.done(Verdict::NotCalled);
                 return told;
             }
         };
-        let answer = self.call(payment_no, &payment, &means, permit).await;
+        let answer = self.call(payment_no, (&payment, &charge), &means, permit).await;
         let retry_after_ms = self.bulkhead.retry_after_ms();
-        match self.send(payment_no, news(payment.attempt, &answer)).await {
-            Ok(recorded) => result(recorded, retry_after_ms),
+        match self.send(payment_no, news(charge.attempt, &answer)).await {
+            Ok(recorded) => result(recorded, charge.change, retry_after_ms),
             Err(error) => {
                 tracing::warn!(%payment_no, %error, "charge outcome not recorded, it will be looked up");
                 Ok(UNDER_WAY)
@@ -203,14 +213,14 @@ impl Cashier {
     async fn call(
         &self,
         payment_no: &PaymentNo,
-        payment: &Payment,
+        (payment, charge): (&Payment, &Charge),
         means: &PaymentMeans,
         permit: Permit,
     ) -> Result<ChargeOutcome, ProviderError> {
-        let charge = Charge {
-            idempotency_key: payment.charge_key().into(),
+        let charge = providers::Charge {
+            idempotency_key: payment.charge_key_of(charge.attempt).into(),
             reservation_no: payment.subject.reservation_no.clone(),
-            amount: payment.amount,
+            amount: charge.amount,
             method: Arc::clone(&means.method),
             token: Arc::clone(&means.token),
         };
@@ -242,12 +252,12 @@ mod tests {
     use crate::domain::BookingRef;
     use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
     use crate::domain::money::{Currency, Money};
-    use crate::domain::payment::Cancelled;
+    use crate::domain::payment::{Cancelled, Status};
 
     fn payment(status: Status) -> Payment {
         let (reservation_no, car_no) = (ReservationNo::parse("r1").unwrap(), CarNo::parse("car01").unwrap());
         let subject = BookingRef { reservation_no, serial: 1, customer_no: CustomerNo::anonymous(), car_no };
-        Payment { subject, amount: Money::new(1_000, Currency::KRW).unwrap(), attempt: 1, status }
+        Payment::of(subject, Money::new(1_000, Currency::KRW).unwrap(), 1, status)
     }
 
     const LATER: Result<ChargeResult, ServiceError> = Ok(ChargeResult::Deferred { retry_after_ms: 7 });
@@ -255,15 +265,17 @@ mod tests {
     #[test]
     fn the_provider_is_called_for_a_recorded_intent_only() {
         let requested = payment(Status::Requested);
-        assert_eq!(to_be_called(Ok(Some(requested.clone()))), Ok(requested));
+        let charge = requested.charges[0].clone();
+        assert_eq!(to_be_called(Ok(Some(requested.clone())), 0), Ok((requested, charge)));
         let paid = payment(Status::Approved { provider_ref: "ch".to_owned() });
-        assert_eq!(to_be_called(Ok(Some(paid.clone()))), Err(Ok(ChargeResult::Approved(paid))));
+        assert_eq!(to_be_called(Ok(Some(paid.clone())), 0), Err(Ok(ChargeResult::Approved(Box::new(paid.clone())))));
+        assert_eq!(to_be_called(Ok(Some(paid)), 1), Err(Ok(UNDER_WAY)), "a change is not paid with the reservation");
         let in_flight = ServiceError::Payment(Rejection::PaymentInFlight);
         for under_way in [Ok(None), Ok(Some(payment(Status::Unknown))), Err(in_flight)] {
-            assert_eq!(to_be_called(under_way), Err(Ok(UNDER_WAY)));
+            assert_eq!(to_be_called(under_way, 0), Err(Ok(UNDER_WAY)));
         }
         let refused = ServiceError::Payment(Rejection::TooManyAttempts);
-        assert_eq!(to_be_called(Err(refused.clone())), Err(Err(refused)));
+        assert_eq!(to_be_called(Err(refused.clone()), 0), Err(Err(refused)));
     }
 
     #[test]
@@ -283,13 +295,14 @@ mod tests {
     #[test]
     fn a_customer_is_told_what_is_recorded() {
         let paid = payment(Status::Approved { provider_ref: "ch".to_owned() });
-        assert_eq!(result(Some(paid.clone()), 7), Ok(ChargeResult::Approved(paid)));
+        assert_eq!(result(Some(paid.clone()), 0, 7), Ok(ChargeResult::Approved(Box::new(paid.clone()))));
+        assert_eq!(result(Some(paid), 1, 7), LATER, "a change is not paid with the reservation");
         let declined = payment(Status::Declined { reason: "no".to_owned() });
-        assert_eq!(result(Some(declined), 7), Ok(ChargeResult::Declined { reason: "no".to_owned() }));
+        assert_eq!(result(Some(declined), 0, 7), Ok(ChargeResult::Declined { reason: "no".to_owned() }));
         let cancelled = payment(Status::Cancelled(Cancelled::OutcomeUnknown));
-        assert_eq!(result(Some(cancelled), 7), Err(Rejection::PaymentCancelled.into()));
+        assert_eq!(result(Some(cancelled), 0, 7), Err(Rejection::PaymentCancelled.into()));
         for open in [None, Some(payment(Status::Unknown)), Some(payment(Status::NotCharged))] {
-            assert_eq!(result(open, 7), LATER);
+            assert_eq!(result(open, 0, 7), LATER);
         }
     }
 

@@ -20,7 +20,7 @@ use crate::actors::committed::committed;
 use crate::actors::reservation::instant;
 use crate::actors::runtime::{Ask, Backoff, Clock, ContextHandle, HandlerError};
 use crate::domain::ids::PaymentNo;
-use crate::domain::payment::{Cancelled, Command, Payment, Status};
+use crate::domain::payment::{ChargeStatus, Command, Outstanding, Payment};
 use crate::domain::time::Timestamp;
 use crate::providers::{PaymentProvider, ProviderError};
 use crate::store::journal::Journal;
@@ -137,13 +137,13 @@ impl Cashier {
         instant(self.clock.now_ms())
     }
 
-    /// Carries out `command`, which ends a payment and says what goes back of it. The refund begins at once, and the settle
+    /// Carries out `command`, which says what goes back of a payment. The refund begins at once, and the settle
     /// timer retries it until it is made. So it is waited for only when it should be quick, and no longer than
     /// `wait_max`; with a `wait_max` of zero it is left to the settle timer.
     ///
     /// # Errors
     /// When the payment context is down.
-    pub async fn cancel(
+    pub async fn give_back(
         self: &Arc<Self>,
         payment_no: &PaymentNo,
         command: Command,
@@ -151,10 +151,7 @@ impl Cashier {
         wait_max: Duration,
     ) -> Result<Option<Payment>, ServiceError> {
         let payment = self.tell_with(payment_no, command, ask).await?;
-        let due = matches!(
-            payment.as_ref().map(|payment| &payment.status),
-            Some(Status::Cancelled(Cancelled::Charged { refunded: false, .. }))
-        );
+        let due = payment.as_ref().is_some_and(|payment| matches!(payment.outstanding(), Some(Outstanding::Refund(_))));
         if !due || wait_max.is_zero() || self.bulkhead.rejects_calls() {
             return Ok(payment);
         }
@@ -210,11 +207,14 @@ impl Cashier {
 
 /// What a payment in this state means for observers of its charge.
 fn notice_of_payment(payment: &Payment, bulkhead: &BulkheadHandle) -> Option<ChargeNotice<'static>> {
-    match &payment.status {
-        Status::Approved { .. } | Status::Cancelled(_) => Some(ChargeNotice::Over),
-        Status::Declined { .. } => Some(ChargeNotice::Declined),
-        Status::NotCharged => Some(ChargeNotice::NotMade { retry_after_ms: bulkhead.retry_after_ms() }),
-        Status::Requested | Status::Unknown => None,
+    if payment.is_cancelled {
+        return Some(ChargeNotice::Over);
+    }
+    match &payment.last_charge()?.status {
+        ChargeStatus::Approved { .. } => Some(ChargeNotice::Over),
+        ChargeStatus::Declined { .. } => Some(ChargeNotice::Declined),
+        ChargeStatus::NotCharged => Some(ChargeNotice::NotMade { retry_after_ms: bulkhead.retry_after_ms() }),
+        ChargeStatus::Requested | ChargeStatus::Unknown => None,
     }
 }
 
@@ -225,10 +225,6 @@ pub(super) async fn within<T>(
 ) -> Result<T, ProviderError> {
     let late = |_| ProviderError::Unknown("no answer in time".to_owned());
     tokio::time::timeout(timeout, call).await.map_err(late)?
-}
-
-fn is_approved(payment: &Payment) -> bool {
-    matches!(payment.status, Status::Approved { .. })
 }
 
 /// A declined charge and a refused order are answers of a healthy provider.

@@ -4,9 +4,8 @@ use super::{Cashier, provider_verdict, retry};
 use crate::actors::bulkhead::Permit;
 use crate::actors::runtime::HandlerError;
 use crate::domain::ids::PaymentNo;
-use crate::domain::money::Money;
-use crate::domain::payment::{Command, Payment};
-use crate::providers::{ProviderError, Refund, RefundReceipt};
+use crate::domain::payment::{Command, Payment, Refund};
+use crate::providers::{self, ProviderError, RefundReceipt};
 
 /// What follows from the provider's answer.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,9 +18,9 @@ enum Given {
     NotKnown(ProviderError),
 }
 
-fn given(answer: Result<RefundReceipt, ProviderError>) -> Given {
+fn given(number: u32, answer: Result<RefundReceipt, ProviderError>) -> Given {
     match answer {
-        Ok(done) => Given::News(Command::RefundReceipt { provider_ref: done.provider_ref.to_string() }),
+        Ok(done) => Given::News(Command::RefundReceipt { number, provider_ref: done.provider_ref.to_string() }),
         Err(ProviderError::Refused(why)) => Given::Refused(why),
         Err(error @ (ProviderError::NotDone(_) | ProviderError::Unknown(_))) => Given::NotKnown(error),
     }
@@ -32,18 +31,18 @@ impl Cashier {
         &self,
         payment_no: &PaymentNo,
         payment: &Payment,
-        amount: Money,
+        owed: &Refund,
         permit: Permit,
     ) -> Result<Command, HandlerError> {
-        let refund = Refund {
-            idempotency_key: payment.refund_key().into(),
-            charge_key: payment.charge_key().into(),
+        let refund = providers::Refund {
+            idempotency_key: payment.refund_key(owed.number).into(),
+            charge_key: payment.charge_key_of(owed.attempt).into(),
             reservation_no: payment.subject.reservation_no.clone(),
-            amount,
+            amount: owed.amount,
         };
         let answer = self.calling("provider: refund", self.provider.refund(refund)).await;
         permit.done(provider_verdict(&answer));
-        match given(answer) {
+        match given(owed.number, answer) {
             Given::News(command) => Ok(command),
             Given::Refused(why) => {
                 metrics::counter!("rentcar_refunds_rejected_total").increment(1);

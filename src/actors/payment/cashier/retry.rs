@@ -33,11 +33,11 @@ impl Cashier {
         let Ok(hand) = self.in_flight.take(payment_no, Work::Charge) else { return Ok(None) };
         let Some(order) = request() else { return Ok(None) };
         let booking = booking(&*self.journal, &order.subject.reservation_no).await?;
-        let booking = booking.filter(|booking| booking.subject == order.subject);
+        let booking = booking.filter(|booking| booking.subject.is_same_booking(&order.subject));
         let payment = self.committed(payment_no).await?;
         let known = Known::nothing_of(&order.subject).with_booking(booking.as_ref());
         match payment_due(&known.with_payment(payment.as_ref()), self.now()) {
-            Some(Action::Charge(_)) => {
+            Some(Action::Charge { change, .. }) if change == order.change => {
                 let (nobody_waits, _) = oneshot::channel();
                 let enter_by = Instant::now() + self.bulkhead.queue_wait();
                 Arc::clone(self).attempt(hand, order, enter_by, nobody_waits).await.map(Some)

@@ -20,14 +20,14 @@ fn outstanding(payment: &Payment, now: Timestamp) -> Option<Outstanding> {
     match payment_due(&Known::nothing_of(&payment.subject).with_payment(Some(payment)), now) {
         Some(Action::Provider(outstanding)) => Some(outstanding),
         Some(
-            Action::Charge(_) | Action::Payment(_) | Action::Reservation(_) | Action::Rental(_) | Action::Fleet(_),
+            Action::Charge { .. } | Action::Payment(_) | Action::Reservation(_) | Action::Rental(_) | Action::Fleet(_),
         )
         | None => None,
     }
 }
 
 impl Cashier {
-    /// Does what is outstanding with the provider.
+    /// Does what is outstanding with the provider, of several things the first; the others have the timer that it leaves.
     ///
     /// # Errors
     /// When it is still outstanding afterwards.
@@ -39,13 +39,15 @@ impl Cashier {
             return Err(mismatched(wait));
         }
         let Some(payment) = self.committed(payment_no).await.map_err(retry)? else { return Ok(()) };
-        let Some(outstanding) = outstanding(&payment, self.now()) else { return Ok(()) };
+        let Some((outstanding, charge)) = outstanding(&payment, self.now()).zip(payment.last_charge()) else {
+            return Ok(());
+        };
         let deadline = Instant::now() + self.call_timeout;
         let permit =
             self.bulkhead.acquire(Lane::Background, deadline).await.map_err(|_| retry("the provider is guarded"))?;
         let news = match outstanding {
-            Outstanding::Charge => self.inquire(payment_no, &payment, permit).await?,
-            Outstanding::Refund(amount) => self.refund(payment_no, &payment, amount, permit).await?,
+            Outstanding::Charge => self.inquire(payment_no, &payment, charge, permit).await?,
+            Outstanding::Refund(owed) => self.refund(payment_no, &payment, &owed, permit).await?,
         };
         self.not_found_retries.lock().forget(payment_no);
         self.mismatches.lock().forget(payment_no);

@@ -21,7 +21,13 @@ fn order(no: &str, token: &str, hold_until_ms: i64) -> ChargeRequest {
         car_no: CarNo::parse("car01").unwrap(),
     };
     let hold_until = Timestamp::from_millis(hold_until_ms).unwrap();
-    ChargeRequest { subject, amount: Money::new(10_000, Currency::KRW).unwrap(), means: means(token), hold_until }
+    ChargeRequest {
+        subject,
+        amount: Money::new(10_000, Currency::KRW).unwrap(),
+        change: 0,
+        means: means(token),
+        hold_until,
+    }
 }
 
 fn pay(no: &str) -> PaymentNo {

@@ -33,6 +33,11 @@ pub enum Kind {
     RentalCancelled,
     RentalOverdue,
     NoShow,
+    ChangeBegun,
+    Changed,
+    ChangeEnded,
+    PaymentReduced,
+    RentalChanged,
 }
 
 impl Kind {
@@ -58,18 +63,23 @@ impl Kind {
             Kind::RentalCancelled => "rental.cancelled",
             Kind::RentalOverdue => "rental.overdue",
             Kind::NoShow => "reservation.no_show",
+            Kind::ChangeBegun => "reservation.change_begun",
+            Kind::Changed => "reservation.changed",
+            Kind::ChangeEnded => "reservation.change_ended",
+            Kind::PaymentReduced => "payment.reduced",
+            Kind::RentalChanged => "rental.changed",
         }
     }
 
     /// Its rank among the events of a booking in the same millisecond: a cause is before its effect.
     pub const fn step(self) -> u8 {
         match self {
-            Kind::Held => 0,
+            Kind::Held | Kind::ChangeBegun => 0,
             Kind::PaymentRequested => 1,
             Kind::PaymentUnknown => 2,
             Kind::PaymentApproved | Kind::PaymentDeclined | Kind::PaymentNotCharged => 3,
-            Kind::Confirmed => 4,
-            Kind::Rented => 5,
+            Kind::Confirmed | Kind::Changed | Kind::ChangeEnded => 4,
+            Kind::Rented | Kind::RentalChanged => 5,
             Kind::PickedUp => 6,
             Kind::RentalPickedUp => 7,
             Kind::RentalOverdue => 8,
@@ -77,7 +87,7 @@ impl Kind {
             Kind::Completed => 10,
             Kind::Cancelled | Kind::Expired | Kind::NoShow => 11,
             Kind::RentalCancelled => 12,
-            Kind::PaymentCancelled => 13,
+            Kind::PaymentCancelled | Kind::PaymentReduced => 13,
             Kind::PaymentRefunded => 14,
         }
     }

@@ -1,6 +1,8 @@
 //! What a calendar makes of a command: whether it is free, and what may become of a booking. Changes nothing.
 
-use super::{Block, Car, Command, DayCounting, Event, Rejection, State, Status, Terms};
+mod change;
+
+use super::{Block, Booking, Car, Command, DayCounting, Event, Rejection, State, Status, Terms};
 use crate::domain::BookingRef;
 use crate::domain::cancellation::Quote;
 use crate::domain::ids::{BlockNo, ReservationNo};
@@ -35,6 +37,16 @@ pub fn decide(state: &State, command: &Command, terms: &Terms, now: Timestamp) -
         Command::PickUp { reservation_no } => pick_up(state, reservation_no, now),
         Command::Complete { reservation_no } => complete(state, reservation_no, now),
         Command::CompleteNoShow { reservation_no } => complete_no_show(state, reservation_no, terms, now),
+        Command::BeginChange { reservation_no, request } => change::begin(state, reservation_no, request, terms, now),
+        Command::MakeChange { reservation_no, change_no } => {
+            change::make(state, reservation_no, *change_no, terms, now)
+        }
+        Command::EndChange { reservation_no, change_no } => change::end(state, reservation_no, *change_no, now),
+        Command::HoldIncoming(incoming) => change::hold_incoming(state, incoming, terms, now),
+        Command::AcceptIncoming(booking) => Ok(change::accept_incoming(state, booking)),
+        Command::ReleaseIncoming { reservation_no, change_no } => {
+            Ok(change::release_incoming(state, reservation_no, *change_no))
+        }
     }
 }
 
@@ -45,7 +57,8 @@ fn retire(state: &State) -> Result<Vec<Event>, Rejection> {
     if state.retired {
         return Ok(vec![]);
     }
-    if state.bookings.is_empty() { Ok(vec![Event::Retired]) } else { Err(Rejection::CarHasLiveBookings) }
+    let is_empty = state.bookings.is_empty() && state.incoming.is_empty();
+    if is_empty { Ok(vec![Event::Retired]) } else { Err(Rejection::CarHasLiveBookings) }
 }
 
 fn for_rent<'a>(state: &'a State, terms: &Terms, now: Timestamp) -> Result<&'a Car, Rejection> {
@@ -54,7 +67,8 @@ fn for_rent<'a>(state: &'a State, terms: &Terms, now: Timestamp) -> Result<&'a C
         return Err(Rejection::CarRetired);
     }
     let blocks = state.blocks.values().filter(|block| now < block.period.to()).count();
-    if state.bookings.len() + blocks >= terms.bookings_max {
+    let changes = state.bookings.values().filter(|booking| booking.change.is_some()).count();
+    if state.bookings.len() + state.incoming.len() + changes + blocks >= terms.bookings_max {
         return Err(Rejection::CalendarFull);
     }
     Ok(car)
@@ -151,7 +165,13 @@ fn cancel(
         return Ok(vec![]);
     }
     let quote = booking.cancellation_quote(&terms.cancellation, now);
-    Ok(vec![Event::Cancelled { subject: booking.subject.clone(), at: now, quote }])
+    Ok(and_ends_its_change(booking, Event::Cancelled { subject: booking.subject.clone(), at: now, quote }, now))
+}
+
+/// What ends a booking ends the change of it that is under way.
+fn and_ends_its_change(booking: &Booking, event: Event, now: Timestamp) -> Vec<Event> {
+    let ended = booking.change.as_ref().map(|change| change::ended(booking, change, now));
+    ended.into_iter().chain([event]).collect()
 }
 
 /// Within its period the car can be handed over; before it, only if no other live booking and no block lies in
@@ -164,18 +184,21 @@ fn pick_up(state: &State, reservation_no: &ReservationNo, now: Timestamp) -> Res
     }
     let until = booking.period.from().max(now.saturating_add_millis(1));
     let hand_over = Period::new(now, until).ok_or(Rejection::CarNotAvailable)?;
-    let others = state.bookings.iter().filter(|(no, _)| *no != reservation_no).map(|(_, other)| other);
-    if others.map(|other| other.period).any(|taken| taken.overlaps(&hand_over)) || state.is_blocked(&hand_over) {
+    let is_taken = state.taken(Some(reservation_no), now).any(|taken| taken.overlaps(&hand_over));
+    if is_taken || state.is_blocked(&hand_over) {
         return Err(Rejection::CarNotAvailable);
     }
-    Ok(vec![Event::PickedUp { subject: booking.subject.clone(), at: now }])
+    let picked_up = Event::PickedUp { subject: booking.subject.clone(), at: now };
+    // From now on only the end of the period can change.
+    let stays = booking.change_here().is_some_and(|change| change.period.from() == booking.period.from());
+    Ok(if stays { vec![picked_up] } else { and_ends_its_change(booking, picked_up, now) })
 }
 
 fn complete(state: &State, reservation_no: &ReservationNo, now: Timestamp) -> Result<Vec<Event>, Rejection> {
     let booking = state.booking(reservation_no).ok_or(Rejection::ReservationNotFound)?;
     match booking.status {
         Status::Confirmed { picked_up_at: Some(_) } => {
-            Ok(vec![Event::Completed { subject: booking.subject.clone(), at: now }])
+            Ok(and_ends_its_change(booking, Event::Completed { subject: booking.subject.clone(), at: now }, now))
         }
         Status::Confirmed { picked_up_at: None } | Status::PaymentPending { .. } => Err(Rejection::NotPickedUp),
         Status::Completed { .. } => Ok(vec![]),
