@@ -67,7 +67,11 @@ async fn change(world: &World, app: &App, place: &Place, appends: u64) -> Result
         biased;
         () = world.journal.cut_off.notified() => false,
         changed = changed => {
-            changed.map_err(error)?;
+            let (view, _) = changed.map_err(error)?;
+            let booking = view.booking;
+            if (&booking.subject.car_no, booking.period) != (&place.car_no, place.period) {
+                return Err(format!("not changed: {booking:?}"));
+            }
             true
         }
     };
@@ -112,12 +116,14 @@ fn cut_off(to: (usize, Period), appends: u64) -> Result<bool, String> {
 #[test]
 fn a_crash_after_any_step_of_a_change_leaves_one_period_and_one_payment() {
     // Another period of the same car, which costs more, as much and less; and the same of another car.
-    for (car, period) in [(0, days(11, 14)), (0, days(11, 13)), (0, days(10, 11)), (1, days(11, 14)), (1, days(10, 11))] {
+    for (car, period) in [(0, days(11, 14)), (0, days(11, 13)), (0, days(10, 11)), (1, days(11, 14)), (1, days(10, 11))]
+    {
         let mut answered = 0;
         for appends in 0..APPENDS_MAX {
             let ended = std::thread::spawn(move || cut_off((car, period), appends)).join();
             let ended = ended.unwrap_or_else(|_| Err("it panicked".to_owned()));
-            let was_answered = ended.unwrap_or_else(|wrong| panic!("car {car} in {period:?}, {appends} appends: {wrong}"));
+            let was_answered =
+                ended.unwrap_or_else(|wrong| panic!("car {car} in {period:?}, {appends} appends: {wrong}"));
             answered += u64::from(was_answered);
         }
         assert!(0 < answered && answered < APPENDS_MAX, "{answered} of {APPENDS_MAX} changes were answered");

@@ -47,6 +47,19 @@ fn is_no_refusal(error: &ServiceError) -> bool {
     )
 }
 
+/// Whether a change may be refused like this.
+fn may_refuse_change(refusal: &Rejection, memory: &Memory, place: &Place, pays: bool, now_ms: i64) -> bool {
+    let (from_ms, to_ms) = (place.period.from().as_millis(), place.period.to().as_millis());
+    let has_ended = memory.tried.cancel || memory.tried.bring_back || memory.may_be_past(now_ms);
+    let is_out = memory.known == Known::PickedUp || memory.tried.pick_up;
+    matches!(refusal, Rejection::CarNotAvailable | Rejection::ChangeUnderWay | Rejection::ChangeExpired)
+        || (*refusal == Rejection::PaymentRequired && !pays)
+        || (*refusal == Rejection::AlreadyPickedUp && is_out)
+        || (*refusal == Rejection::PeriodInPast && (from_ms < now_ms || to_ms <= now_ms))
+        || (matches!(refusal, Rejection::ReservationClosed | Rejection::ReservationNotFound) && has_ended)
+        || (*refusal == Rejection::TooManyChanges && memory.others.len() >= 20)
+}
+
 impl Customer {
     /// Goes on until the simulation stops.
     pub async fn live(mut self) -> Complaint {
@@ -266,26 +279,10 @@ impl Customer {
             Err(ServiceError::PaymentDeclined { .. }) => Ok(()),
             Err(ServiceError::Reservation(refusal)) => {
                 self.note(&format!("is refused the change: {refusal}"));
-                let legal = match refusal {
-                    Rejection::CarNotAvailable => {
-                        self.town.model.somebody_may_have_had_it(at, &place, since_ms)?;
-                        true
-                    }
-                    Rejection::PaymentRequired => means.is_none(),
-                    Rejection::ChangeUnderWay | Rejection::ChangeExpired => true,
-                    Rejection::AlreadyPickedUp => memory.known == Known::PickedUp || memory.tried.pick_up,
-                    Rejection::PeriodInPast => {
-                        place.period.from().as_millis() < now_ms || place.period.to().as_millis() <= now_ms
-                    }
-                    Rejection::ReservationClosed => {
-                        memory.tried.cancel || memory.tried.bring_back || memory.may_be_past(now_ms)
-                    }
-                    Rejection::ReservationNotFound => {
-                        memory.tried.cancel || memory.tried.bring_back || memory.may_be_past(now_ms)
-                    }
-                    Rejection::TooManyChanges => memory.others.len() >= 20,
-                    _ => false,
-                };
+                if refusal == Rejection::CarNotAvailable {
+                    self.town.model.somebody_may_have_had_it(at, &place, since_ms)?;
+                }
+                let legal = may_refuse_change(&refusal, &memory, &place, means.is_some(), now_ms);
                 if !legal {
                     return Err(format!("refused a change: {refusal:?} of {memory:?} to {place:?}"));
                 }

@@ -96,8 +96,9 @@ impl Service {
         let begun = reservation::decide(&own, &begin, terms, now)?;
         let begun = begun.iter().try_fold(own, reservation::evolve).ok();
         let begun = begun.and_then(|calendar| calendar.booking(reservation_no).cloned());
-        if let Some(incoming) = begun.as_ref().and_then(Booking::incoming) {
-            reservation::decide(&new, &Command::HoldIncoming(Box::new(incoming)), terms, now)?;
+        let known = begun.as_ref().map(Known::of);
+        if let Some(Action::Reservation(hold)) = known.and_then(|known| self.due(Target::NewCalendar, &known)) {
+            reservation::decide(&new, &hold, terms, now)?;
         }
         // One that is under way, or made already, keeps its price.
         let kept = begun.filter(|booking| booking.period == period && booking.subject.car_no == car_no);
