@@ -191,24 +191,32 @@ fn target_of(event: &CommittedEvent, kinds: &[&str], decode: impl FnOnce() -> Op
     is_one_of(event, kinds).then(|| decode().unwrap_or_else(|| event.event.entity.to_string()))
 }
 
-/// The calendar follows an approved payment; where the hold is gone, the payment follows the calendar.
+/// The calendar follows an approved payment; where the hold is gone, the payment follows the calendar. A declined one ends
+/// the change that it was for.
 struct ReservationFollowsPayment(Targets);
 
 impl EventHandler for ReservationFollowsPayment {
     fn target(&self, event: &CommittedEvent) -> Option<String> {
-        target_of(event, &["payment.approved"], || Some(payment_event(event).ok()?.subject().car_no.to_string()))
+        target_of(event, &["payment.approved", "payment.declined"], || {
+            Some(payment_event(event).ok()?.subject().car_no.to_string())
+        })
     }
 
     fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
         let event = payment_event(event);
         Box::pin(async move {
-            let Some(mut payment) = event?.approved() else { return Ok(()) };
-            if payment.pays_for_change() {
-                // What is paid in all decides whether it goes back.
-                let no = payment.subject.reservation_no.clone();
-                payment = self.0.payment(&no).await?.ok_or_else(|| park("the payment has no document"))?;
+            let event = event?;
+            let subject = &event.subject().clone();
+            let payment = match event.approved() {
+                Some(payment) if !payment.pays_for_change() => payment,
+                // What is paid in all decides whether it goes back; and a decline does not say what it was for.
+                _ => {
+                    self.0.payment(&subject.reservation_no).await?.ok_or_else(|| park("the payment has no document"))?
+                }
+            };
+            if !payment.pays_for_change() && !payment.has_paid(0) {
+                return Ok(());
             }
-            let subject = &payment.subject;
             let Some(booking) = self.0.booking_of(subject).await? else {
                 tracing::error!(reservation_no = %subject.reservation_no, "money was taken for no reservation, a person must see to it");
                 return Err(park("an approved payment has no reservation"));

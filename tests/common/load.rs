@@ -45,6 +45,10 @@ pub struct Memory {
     pub tried: BTreeSet<Tried>,
     /// When the hold ends, if it was told.
     pub hold_until_ms: Option<i64>,
+    /// The car and the period (`carNo`, `from`, `to`) that it was acknowledged to have last.
+    pub place: Value,
+    /// Those that changes may have given it.
+    pub changes: Vec<Value>,
 }
 
 impl Memory {
@@ -75,12 +79,25 @@ impl Memory {
     /// Whether the reservation is the one that was asked for, at the price that was to be expected.
     fn agrees(&self, reservation: &Value) -> bool {
         let instant = |value: &Value| super::millis(value.as_str().unwrap_or_default());
-        let (from, to) = (instant(&self.body["from"]), instant(&self.body["to"]));
+        let period = |of: &Value| (instant(&of["from"]), instant(&of["to"]));
+        let is_at = |place: &Value| reservation["carNo"] == place["carNo"] && period(reservation) == period(place);
+        let (from, to) = period(reservation);
         let days = u64::try_from((to - from) / 86_400_000).unwrap();
-        reservation["carNo"] == self.body["carNo"]
-            && reservation["customerNo"] == self.body["customerNo"]
-            && (instant(&reservation["from"]), instant(&reservation["to"])) == (from, to)
+        reservation["customerNo"] == self.body["customerNo"]
+            && (is_at(&self.place) || self.changes.iter().any(is_at))
             && super::amount(&reservation["price"]) == days * DAILY_RATE
+    }
+
+    /// Takes note of what came back of a change.
+    fn changed(&mut self, to: &Value, answer: Option<&Answer>) {
+        match answer.map(|answer| (answer.status, answer)) {
+            Some((200, _)) => self.place = to.clone(),
+            // It was refused, and is out of the question; whatever else may have been tried is not.
+            Some((402, _)) => {}
+            Some((409, answer)) if answer.problem() == "car_not_available" => {}
+            Some((202 | 409 | 503 | 504, _)) | None => self.changes.push(to.clone()),
+            Some((_, answer)) => panic!("no answer to changing: {}", answer.story()),
+        }
     }
 
     /// Takes note of what came back of the request that makes it.
@@ -133,9 +150,10 @@ impl Customer {
             let answered = match self.rng.random_range(0..100) {
                 0..4 => self.register_car().await,
                 4..50 => self.reserve().await,
-                50..65 => self.pay().await,
-                65..78 => self.cancel().await,
-                78..90 => self.pick_up().await,
+                50..62 => self.pay().await,
+                62..72 => self.cancel().await,
+                72..80 => self.change().await,
+                80..91 => self.pick_up().await,
                 _ => self.bring_back().await,
             };
             self.answers += usize::from(answered);
@@ -179,7 +197,9 @@ impl Customer {
             tried.insert(Tried::Pay);
         }
         let (known, key) = (Known::Nothing, unique("key"));
-        let mut memory = Memory { reservation_no, body, key, known, tried, hold_until_ms: None };
+        let place = json!({"carNo": car_no, "from": from, "to": to});
+        let mut memory =
+            Memory { reservation_no, body, key, known, tried, hold_until_ms: None, place, changes: vec![] };
         let answer = self.post("/v1/reservations", &memory.key, &memory.body).await;
         memory.reserved(answer.as_ref());
         self.memories.push(memory);
@@ -216,6 +236,24 @@ impl Customer {
             Some(409 | 503 | 504) | None => {}
             Some(_) => panic!("no answer to cancelling: {answer:?}"),
         }
+        answer.is_some()
+    }
+
+    /// Another period, of the same car or of another one.
+    async fn change(&mut self) -> bool {
+        let Some(at) = self.some(&[Known::Confirmed]) else { return self.reserve().await };
+        let same = self.memories[at].place["carNo"].clone();
+        let other = json!(self.cars[self.rng.random_range(0..self.cars.len())]);
+        let car_no = if self.rng.random_bool(0.5) { same } else { other };
+        let (day, days) = (self.rng.random_range(3..60_i64), self.rng.random_range(1..4_i64));
+        let to = json!({"carNo": car_no, "from": super::in_days(day), "to": super::in_days(day + days)});
+        let mut body = to.clone();
+        if self.rng.random_bool(0.8) {
+            body["payment"] = means();
+        }
+        let address = path("/v1/reservations/{}/change", &self.memories[at].reservation_no);
+        let answer = self.post(&address, &unique("key"), &body).await;
+        self.memories[at].changed(&to, answer.as_ref());
         answer.is_some()
     }
 

@@ -498,9 +498,15 @@ impl World {
     }
 
     fn reservation_follows_payment(&mut self, event: &payment::Event, cause: &Cause) {
-        let Some(mut payment) = event.clone().approved() else { return };
-        if payment.pays_for_change() {
-            payment = self.payment_of(&payment.subject.reservation_no).0.expect("it was approved");
+        if !matches!(event, payment::Event::Approved { .. } | payment::Event::Declined { .. }) {
+            return;
+        }
+        let payment = match event.clone().approved() {
+            Some(payment) if !payment.pays_for_change() => payment,
+            _ => self.payment_of(&event.subject().reservation_no).0.expect("something has happened to it"),
+        };
+        if !payment.pays_for_change() && !payment.has_paid(0) {
+            return;
         }
         for target in [Target::Reservation, Target::Payment] {
             let booking = self.bookings[&payment.subject.reservation_no].clone();

@@ -61,7 +61,7 @@ pub(super) fn begin(
             _ => Ok(vec![]),
         };
     }
-    if booking.status.is_live() && is_here && request.period == booking.period {
+    if matches!(booking.status, Status::Confirmed { .. }) && is_here && request.period == booking.period {
         return Ok(vec![]);
     }
     may_be_changed(booking, request, terms, now)?;
