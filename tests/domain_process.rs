@@ -103,7 +103,7 @@ impl Scene {
         let known = Known::nothing_of(subject).with_booking(self.booking.as_ref());
         let known = known.with_payment(self.payment.as_ref()).with_rental(self.rental).with_note(self.note);
         let rented = self.rented.as_ref().filter(|_| self.rental.is_some()).map(|(car_no, period)| (car_no, *period));
-        let new_calendar = NewCalendar::Read(self.incoming.as_ref());
+        let new_calendar = NewCalendar::of("car02", self.incoming.as_ref());
         let known = Known { rented, ..known.with_new_calendar(new_calendar) };
         next_step(&known, &Terms::default(), self.now)
     }

@@ -223,7 +223,7 @@ impl EventHandler for ReservationFollowsPayment {
             };
             let incoming = self.0.incoming(&booking).await?;
             let known = Known::of(&booking).with_payment(Some(&payment));
-            let known = known.with_new_calendar(NewCalendar::Read(incoming.as_ref()));
+            let known = known.with_new_calendar(incoming.as_ref().into());
             if let Some(Action::Reservation(command)) = self.0.due(Target::Reservation, &known)
                 && self.0.tell_calendar(&booking, subject, command, cause).await?.is_ok()
             {
@@ -290,7 +290,7 @@ impl EventHandler for NewCalendarFollowsOld {
             let (car_no, no) = (car_no.as_str(), &subject.reservation_no);
             let incoming = self.0.incoming_at(car_no, no).await?;
             let booking = self.0.booking(no).await?.ok_or_else(|| park("the reservation has no document"))?;
-            let known = Known::of(&booking).with_new_calendar(NewCalendar::Read(incoming.as_ref()));
+            let known = Known::of(&booking).with_new_calendar(NewCalendar::of(car_no, incoming.as_ref()));
             let Some(Action::Reservation(command)) = self.0.due(Target::NewCalendar, &known) else { return Ok(()) };
             if let Err(refusal) = send(&self.0.calendars, car_no, command, cause).await? {
                 tracing::warn!(reservation_no = %no, code = refusal.code(), "move not applied to the new calendar");
@@ -514,7 +514,7 @@ impl BookingTimer {
     /// The timer of what is held for a reservation of another car.
     async fn incoming_due(&self, car_no: &str, booking: &Booking) -> Result<(), HandlerError> {
         let Some(incoming) = self.0.incoming_at(car_no, &booking.subject.reservation_no).await? else { return Ok(()) };
-        let known = Known::of(booking).with_new_calendar(NewCalendar::Read(Some(&incoming)));
+        let known = Known::of(booking).with_new_calendar(NewCalendar::Holds(&incoming));
         let Some(Action::Reservation(command)) = self.0.due(Target::NewCalendar, &known) else {
             return Err(not_yet("the change is still under way", HOLD_RETRY_MS));
         };
@@ -540,7 +540,7 @@ impl TimerHandler for BookingTimer {
             let payment = if is_held { self.0.payment(&reservation_no).await? } else { None };
             let incoming = self.0.incoming(&booking).await?;
             let known = Known::of(&booking).with_payment(payment.as_ref());
-            let known = known.with_new_calendar(NewCalendar::Read(incoming.as_ref()));
+            let known = known.with_new_calendar(incoming.as_ref().into());
             match process::next_step_in(Target::Reservation, &known, &self.0.terms, self.0.now()) {
                 Some(step) if step.is_due(self.0.now()) => {
                     let Action::Reservation(command) = step.action else { return Ok(()) };

@@ -335,7 +335,7 @@ impl World {
         let Some(change) = begun.change.clone() else { return };
         let is_held = self.follow_new_calendar(&begun, change.car_no.as_str(), None);
         let held = self.incoming(&begun);
-        let refused = if is_held { NewCalendar::Read(held.as_ref()) } else { NewCalendar::Refused };
+        let refused = if is_held { held.as_ref().into() } else { NewCalendar::Refused };
         let action = self.due(Target::Reservation, &Known::of(&begun).with_new_calendar(refused));
         if let Some(Action::Reservation(command)) = action {
             let _ = self.calendar(&own, &command, None);
@@ -351,10 +351,8 @@ impl World {
     /// Takes what is due in the calendar of another car; whether it was not refused.
     fn follow_new_calendar(&mut self, booking: &Booking, car_no: &str, cause: Option<&Cause>) -> bool {
         let incoming = self.calendars.state(car_no).incoming.get(&booking.subject.reservation_no).cloned();
-        let known = Known::of(booking).with_new_calendar(NewCalendar::Read(incoming.as_ref()));
-        let leads_here = booking.change_of_car().is_some_and(|change| change.car_no.as_str() == car_no);
+        let known = Known::of(booking).with_new_calendar(NewCalendar::of(car_no, incoming.as_ref()));
         match self.due(Target::NewCalendar, &known) {
-            Some(Action::Reservation(reservation::Command::HoldIncoming(_))) if !leads_here || cause.is_some() => true,
             Some(Action::Reservation(command)) => self.calendar(car_no, &command, cause).is_ok(),
             _ => true,
         }
@@ -512,7 +510,7 @@ impl World {
             let booking = self.bookings[&payment.subject.reservation_no].clone();
             let incoming = self.incoming(&booking);
             let known = Known::of(&booking).with_payment(Some(&payment));
-            let action = self.due(target, &known.with_new_calendar(NewCalendar::Read(incoming.as_ref())));
+            let action = self.due(target, &known.with_new_calendar(incoming.as_ref().into()));
             if self.carry_out(&booking.subject, action, cause) {
                 return;
             }

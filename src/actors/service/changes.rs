@@ -62,7 +62,7 @@ impl Service {
     pub(super) async fn follow_new_calendar(&self, booking: &Booking, car_no: &str) -> Result<()> {
         let no = &booking.subject.reservation_no;
         let held = incoming(&*self.parts.journal, car_no, no).await?;
-        let known = Known::of(booking).with_new_calendar(NewCalendar::Read(held.as_ref()));
+        let known = Known::of(booking).with_new_calendar(NewCalendar::of(car_no, held.as_ref()));
         if let Some(Action::Reservation(command)) = self.due(Target::NewCalendar, &known) {
             ask(&self.parts.calendars, car_no, command, self.internal_ask()).await?;
         }
@@ -96,7 +96,8 @@ impl Service {
         let begun = reservation::decide(&own, &begin, terms, now)?;
         let begun = begun.iter().try_fold(own, reservation::evolve).ok();
         let begun = begun.and_then(|calendar| calendar.booking(reservation_no).cloned());
-        let known = begun.as_ref().map(Known::of);
+        let new_calendar = NewCalendar::of(car_no.as_str(), new.incoming.get(reservation_no));
+        let known = begun.as_ref().map(|booking| Known::of(booking).with_new_calendar(new_calendar));
         if let Some(Action::Reservation(hold)) = known.and_then(|known| self.due(Target::NewCalendar, &known)) {
             reservation::decide(&new, &hold, terms, now)?;
         }
@@ -167,7 +168,7 @@ impl Service {
                     Ok(ChargeResult::Declined { reason }) => {
                         let reservation_no = held.0.subject.reservation_no.clone();
                         let payment = self.parts.cashier.committed(&reservation_no.payment()).await?;
-                        self.give_up(&held.0, payment.as_ref(), NewCalendar::Read(held.1.as_ref())).await;
+                        self.give_up(&held.0, payment.as_ref(), held.1.as_ref().into()).await;
                         return Err(ServiceError::PaymentDeclined { reservation_no, reason });
                     }
                     Ok(ChargeResult::Deferred { retry_after_ms }) => {
@@ -236,7 +237,7 @@ impl Service {
         payment: Option<Payment>,
     ) -> Result<(ReservationView, PaymentResult)> {
         let known = Known::of(&booking).with_payment(payment.as_ref());
-        let known = known.with_new_calendar(NewCalendar::Read(held.as_ref()));
+        let known = known.with_new_calendar(held.as_ref().into());
         let no = &booking.subject.reservation_no;
         if let Some(Action::Reservation(make)) = self.due(Target::Reservation, &known) {
             let made = ask(&self.parts.calendars, booking.subject.car_no.as_str(), make, self.internal_ask()).await;

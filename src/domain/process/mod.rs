@@ -103,15 +103,34 @@ pub enum LedgerNote {
     Read(Option<fleet::RentalState>),
 }
 
-/// What the calendar of another car holds for a reservation that is to move there.
+/// What the calendar of another car holds for a reservation that is to move there, or has moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NewCalendar<'a> {
     /// It was not read.
     NotRead,
-    /// What is there, or nothing.
-    Read(Option<&'a Incoming>),
+    /// It holds this.
+    Holds(&'a Incoming),
+    /// The calendar of this car holds nothing.
+    Lacks(&'a str),
     /// It has refused.
     Refused,
+}
+
+impl<'a> NewCalendar<'a> {
+    /// What the calendar of a car holds.
+    pub const fn of(car_no: &'a str, incoming: Option<&'a Incoming>) -> NewCalendar<'a> {
+        match incoming {
+            Some(incoming) => NewCalendar::Holds(incoming),
+            None => NewCalendar::Lacks(car_no),
+        }
+    }
+}
+
+impl<'a> From<Option<&'a Incoming>> for NewCalendar<'a> {
+    /// For rows that ask only whether it is held.
+    fn from(incoming: Option<&'a Incoming>) -> NewCalendar<'a> {
+        incoming.map_or(NewCalendar::NotRead, NewCalendar::Holds)
+    }
 }
 
 /// What is known of one booking. The rows of a target look at some parts only, and the others may be left out: those of
@@ -263,7 +282,7 @@ impl<'a> Known<'a> {
     fn is_held(&self, booking: &Booking, change: &Change) -> bool {
         let is_incoming = |incoming: &Incoming| incoming.change == change.no;
         change.car_no == booking.subject.car_no
-            || matches!(self.new_calendar, NewCalendar::Read(Some(incoming)) if is_incoming(incoming))
+            || matches!(self.new_calendar, NewCalendar::Holds(incoming) if is_incoming(incoming))
     }
 
     /// The change under way, with its booking.

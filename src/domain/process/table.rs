@@ -108,9 +108,10 @@ pub static TABLE: [Row; 24] = [
         undo: Undo::By(StepName::ReleaseIncoming),
         step: |known, _, now| {
             let (booking, change) = known.change()?;
-            let incoming = booking.incoming().filter(|_| now < change.hold_until)?;
-            let hold = reservation::Command::HoldIncoming(Box::new(incoming));
-            (!known.is_held(booking, change)).then_some((Action::Reservation(hold), None))
+            let NewCalendar::Lacks(car_no) = known.new_calendar else { return None };
+            let leads_there = change.car_no.as_str() == car_no && now < change.hold_until;
+            let hold = reservation::Command::HoldIncoming(Box::new(booking.incoming()?));
+            leads_there.then_some((Action::Reservation(hold), None))
         },
     },
     Row {
@@ -121,7 +122,7 @@ pub static TABLE: [Row; 24] = [
         moves_money: false,
         undo: Undo::Nothing,
         step: |known, _, _| {
-            let (NewCalendar::Read(Some(incoming)), Some(booking)) = (known.new_calendar, known.booking) else {
+            let (NewCalendar::Holds(incoming), Some(booking)) = (known.new_calendar, known.booking) else {
                 return None;
             };
             let accept = reservation::Command::AcceptIncoming(Box::new(booking.clone()));
@@ -136,7 +137,7 @@ pub static TABLE: [Row; 24] = [
         moves_money: false,
         undo: Undo::Nothing,
         step: |known, _, _| {
-            let NewCalendar::Read(Some(incoming)) = known.new_calendar else { return None };
+            let NewCalendar::Holds(incoming) = known.new_calendar else { return None };
             let is_under_way = known.change().is_some_and(|(_, change)| change.no == incoming.change);
             let has_come = known.booking.is_some_and(|booking| incoming.is_of(booking));
             let (reservation_no, change_no) = (known.subject.reservation_no.clone(), incoming.change);

@@ -44,7 +44,7 @@ pub(super) async fn calendar(walk: &mut Replay<'_>, key: &str, state: &reservati
     for incoming in state.incoming.values() {
         let booking = booking_of(walk, &incoming.subject.reservation_no).await?;
         let known = Known::nothing_of(&incoming.subject).with_booking(booking.as_ref());
-        let known = known.with_new_calendar(NewCalendar::Read(Some(incoming)));
+        let known = known.with_new_calendar(NewCalendar::Holds(incoming));
         if let Some(step) = next_step_in(Target::NewCalendar, &known, &terms, walk.latest) {
             walk.note_step(incoming.subject.reservation_no.as_str(), &step);
         }
@@ -94,7 +94,7 @@ impl Replay<'_> {
             Some(change) => self.state::<Calendar>(change.car_no.as_str()).await?,
             None => reservation::State::default(),
         };
-        let incoming = NewCalendar::Read(new_calendar.incoming.get(no));
+        let incoming = NewCalendar::from(new_calendar.incoming.get(no));
         let known = Known::of(booking).with_payment(payment.0.as_ref()).with_rental_of(rental.0.as_ref());
         let known = known.with_new_calendar(incoming);
         let (payment_no, rental_no) = (no.payment(), no.rental());
@@ -117,7 +117,7 @@ impl Replay<'_> {
             return Ok(());
         }
         let calendar = self.state::<Calendar>(booking.subject.car_no.as_str()).await?;
-        let known = Known::of(booking).with_new_calendar(NewCalendar::Read(calendar.incoming.get(no)));
+        let known = Known::of(booking).with_new_calendar(calendar.incoming.get(no).into());
         match next_step_in(Target::NewCalendar, &known, &Terms::default(), self.latest) {
             Some(step) => self.note_step(no.as_str(), &step),
             None => self.report.violation(Violation::new("moved_is_held", no, "no calendar has it")),
