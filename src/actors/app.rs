@@ -12,7 +12,7 @@ use super::payment::cashier::{Cashier, CashierParts};
 use super::payment::deferred::{self, DeferredPayments};
 use super::payment::reconciliation::Reconciler;
 use super::payment::unsettled::{self, UnsettledMonitor, UnsettledSettings};
-use super::policies::{BookingTimer, OverdueTimer, ReopenTimer, Targets, policies};
+use super::policies::{Targets, policies};
 use super::rental::Rentals;
 use super::reservation::Calendars;
 use super::runtime::{
@@ -20,6 +20,7 @@ use super::runtime::{
     System, TimerLimits, context, followers_part,
 };
 use super::service::{Dependencies, Service, ServiceSettings};
+use super::timers::{BookingTimer, OverdueTimer, ReopenTimer};
 use super::views::{FOLLOWED, VIEWS, Views, ViewsSubscriber};
 use crate::providers::PaymentProvider;
 use crate::store::journal::Journal;

@@ -14,4 +14,5 @@ pub mod rental;
 pub mod reservation;
 pub mod runtime;
 pub mod service;
+mod timers;
 pub mod views;

@@ -3,8 +3,7 @@
 //! take the same steps at once, so that a policy usually finds its work done.
 
 use super::api::ServiceError;
-use super::committed::{booking, committed, incoming, located};
-use super::customer::Customers;
+use super::committed::{booking, committed, incoming};
 use super::fleet::Ledger;
 use super::payment::cashier::Cashier;
 use super::payment::unconfirmed::refund_unconfirmed;
@@ -12,16 +11,16 @@ use super::rental::Rentals;
 use super::reservation::{Calendars, Reply, instant};
 use super::runtime::{
     Ask, AskError, Clock, ContextHandle, Entity, EventHandler, FollowerLimits, HandlerError, Policy, PolicyLimits,
-    Subscription, TimerHandler,
+    Subscription,
 };
-use crate::domain::ids::{CarNo, RentalNo, ReservationNo};
+use crate::domain::ids::{CarNo, ReservationNo};
 use crate::domain::payment::Payment;
 use crate::domain::process::{self, Action, Known, NewCalendar, RentalStanding, Target};
 use crate::domain::rental::Rental;
-use crate::domain::reservation::{Booking, Incoming, Status, Terms};
+use crate::domain::reservation::{Booking, Incoming, Terms};
 use crate::domain::time::Timestamp;
-use crate::domain::{BookingRef, customer, fleet, payment, rental, reservation};
-use crate::store::journal::{Cause, CommittedEvent, Context, Journal, Timer};
+use crate::domain::{BookingRef, fleet, payment, rental, reservation};
+use crate::store::journal::{Cause, CommittedEvent, Context, Journal};
 use crate::store::schema;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -29,11 +28,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 /// How long a command of a policy may take, in milliseconds.
-const ASK_MS: u64 = 10_000;
-/// How soon the timer of a reservation that is no no-show yet is retried, in milliseconds.
-const NO_SHOW_RETRY_MS: u64 = 60_000;
-/// How soon the timer of a hold that must wait for a payment is retried, in milliseconds.
-const HOLD_RETRY_MS: u64 = 1_000;
+pub(super) const ASK_MS: u64 = 10_000;
 
 /// The contexts that policies send commands to, and what their steps depend on beside the state.
 #[derive(Clone)]
@@ -48,15 +43,15 @@ pub struct Targets {
 }
 
 impl Targets {
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         instant(self.clock.now_ms())
     }
 
-    fn due(&self, target: Target, known: &Known<'_>) -> Option<Action> {
+    pub(super) fn due(&self, target: Target, known: &Known<'_>) -> Option<Action> {
         process::due(target, known, &self.terms, self.now())
     }
 
-    async fn booking(&self, reservation_no: &ReservationNo) -> Result<Option<Booking>, HandlerError> {
+    pub(super) async fn booking(&self, reservation_no: &ReservationNo) -> Result<Option<Booking>, HandlerError> {
         booking(&*self.journal, reservation_no).await.map_err(retry)
     }
 
@@ -67,20 +62,20 @@ impl Targets {
     }
 
     /// What the calendar of another car holds for a booking, if a change is to lead it there.
-    async fn incoming(&self, booking: &Booking) -> Result<Option<Incoming>, HandlerError> {
+    pub(super) async fn incoming(&self, booking: &Booking) -> Result<Option<Incoming>, HandlerError> {
         let Some(change) = booking.change_of_car() else { return Ok(None) };
         self.incoming_at(change.car_no.as_str(), &booking.subject.reservation_no).await
     }
 
-    async fn incoming_at(&self, car_no: &str, no: &ReservationNo) -> Result<Option<Incoming>, HandlerError> {
+    pub(super) async fn incoming_at(&self, car_no: &str, no: &ReservationNo) -> Result<Option<Incoming>, HandlerError> {
         incoming(&*self.journal, car_no, no).await.map_err(retry)
     }
 
-    async fn payment(&self, reservation_no: &ReservationNo) -> Result<Option<Payment>, HandlerError> {
+    pub(super) async fn payment(&self, reservation_no: &ReservationNo) -> Result<Option<Payment>, HandlerError> {
         self.cashier.committed(&reservation_no.payment()).await.map_err(|error: ServiceError| retry(error))
     }
 
-    async fn rental(&self, reservation_no: &ReservationNo) -> Result<Option<Rental>, HandlerError> {
+    pub(super) async fn rental(&self, reservation_no: &ReservationNo) -> Result<Option<Rental>, HandlerError> {
         let state = committed(&*self.journal, &Rentals, reservation_no.rental().as_str()).await.map_err(retry)?;
         Ok(state.and_then(|state| state.0))
     }
@@ -155,15 +150,15 @@ fn unless_rejected(outcome: Result<(), ServiceError>, reservation_no: &Reservati
     }
 }
 
-fn retry(error: impl std::fmt::Display) -> HandlerError {
+pub(super) fn retry(error: impl std::fmt::Display) -> HandlerError {
     HandlerError::Retry(error.to_string())
 }
 
-fn not_yet(reason: &str, wait_ms: u64) -> HandlerError {
+pub(super) fn not_yet(reason: &str, wait_ms: u64) -> HandlerError {
     HandlerError::NotYet { reason: reason.to_owned(), wait: Duration::from_millis(wait_ms) }
 }
 
-fn park(error: impl std::fmt::Display) -> HandlerError {
+pub(super) fn park(error: impl std::fmt::Display) -> HandlerError {
     HandlerError::Park(error.to_string())
 }
 
@@ -505,102 +500,4 @@ pub fn policies(targets: &Targets, of: Context) -> Vec<Subscription> {
             .depends_on(targets.ownership_changes())
     };
     POLICIES.iter().filter(|spec| spec.target == of).map(subscribe).collect()
-}
-
-/// Ends holds that have run out, unless a payment may still come of them, and completes no-shows.
-pub struct BookingTimer(pub Targets);
-
-impl BookingTimer {
-    /// The timer of what is held for a reservation of another car.
-    async fn incoming_due(&self, car_no: &str, booking: &Booking) -> Result<(), HandlerError> {
-        let Some(incoming) = self.0.incoming_at(car_no, &booking.subject.reservation_no).await? else { return Ok(()) };
-        let known = Known::of(booking).with_new_calendar(NewCalendar::Holds(&incoming));
-        let Some(Action::Reservation(command)) = self.0.due(Target::NewCalendar, &known) else {
-            return Err(not_yet("the change is still under way", HOLD_RETRY_MS));
-        };
-        let ask = Ask::internal(Duration::from_millis(ASK_MS));
-        let _ = self.0.calendars.ask(car_no, command, ask).await.map_err(retry)?;
-        Ok(())
-    }
-}
-
-impl TimerHandler for BookingTimer {
-    fn due(&self, timer: Timer) -> BoxFuture<'_, Result<(), HandlerError>> {
-        Box::pin(async move {
-            let reservation_no = ReservationNo::stored(&timer.name).map_err(park)?;
-            let Some(located) = located(&*self.0.journal, &reservation_no).await.map_err(retry)? else { return Ok(()) };
-            let (booking, is_here) = (located.booking, located.has_arrived);
-            if *booking.subject.car_no.as_str() != *timer.entity || !is_here {
-                return self.incoming_due(&timer.entity, &booking).await;
-            }
-            let is_held = matches!(booking.status, Status::PaymentPending { .. }) || booking.change.is_some();
-            if is_held && self.0.cashier.is_in_flight(&reservation_no.payment()) {
-                return Err(not_yet("a payment is in hand", HOLD_RETRY_MS));
-            }
-            let payment = if is_held { self.0.payment(&reservation_no).await? } else { None };
-            let incoming = self.0.incoming(&booking).await?;
-            let known = Known::of(&booking).with_payment(payment.as_ref());
-            let known = known.with_new_calendar(incoming.as_ref().into());
-            match process::next_step_in(Target::Reservation, &known, &self.0.terms, self.0.now()) {
-                Some(step) if step.is_due(self.0.now()) => {
-                    let Action::Reservation(command) = step.action else { return Ok(()) };
-                    let ask = Ask::internal(Duration::from_millis(ASK_MS));
-                    // It refuses when something has happened since, and then has another timer or none.
-                    let _ = self.0.calendars.ask(&timer.entity, command, ask).await.map_err(retry)?;
-                    Ok(())
-                }
-                // The clock was set back, or the setting of the grace has grown since the timer was set.
-                Some(_) if is_held => Err(not_yet("the hold is still running", HOLD_RETRY_MS)),
-                Some(_) => Err(not_yet("it is no no-show yet", NO_SHOW_RETRY_MS)),
-                None if is_held => Err(not_yet("the outcome of a payment is not known", HOLD_RETRY_MS)),
-                None => Ok(()),
-            }
-        })
-    }
-}
-
-/// Reopens customers' numbers whose erasure was cut off.
-pub struct ReopenTimer(pub ContextHandle<Customers>, pub Arc<dyn Journal>);
-
-impl TimerHandler for ReopenTimer {
-    fn due(&self, timer: Timer) -> BoxFuture<'_, Result<(), HandlerError>> {
-        Box::pin(async move {
-            if &*timer.name != schema::customer::REOPEN_TIMER {
-                return Err(park("an unknown timer"));
-            }
-            let state = committed(&*self.1, &Customers, &timer.entity).await.map_err(retry)?;
-            let Some(customer::Customer::Closed { closed_at, .. }) = state.and_then(|state| state.0) else {
-                return Ok(());
-            };
-            tracing::warn!(customer_no = %timer.entity, "interrupted erasure undone, the customer may book again");
-            let ask = Ask::internal(Duration::from_millis(ASK_MS));
-            let reopened = self.0.ask(&timer.entity, customer::Command::Reopen { closed_at }, ask).await;
-            reopened.map_err(retry).map(drop)
-        })
-    }
-}
-
-/// Tells rentals that their cars should be back.
-pub struct OverdueTimer(pub Targets);
-
-impl TimerHandler for OverdueTimer {
-    fn due(&self, timer: Timer) -> BoxFuture<'_, Result<(), HandlerError>> {
-        Box::pin(async move {
-            if &*timer.name != schema::rental::OVERDUE_TIMER {
-                return Err(park("an unknown timer"));
-            }
-            let rental_no = RentalNo::stored(&timer.entity).map_err(park)?;
-            let Some(reservation_no) = rental_no.reservation() else { return Err(park("not a rental's number")) };
-            let Some(booking) = self.0.booking(&reservation_no).await? else { return Ok(()) };
-            let rental = self.0.rental(&reservation_no).await?;
-            let known = Known::of(&booking).with_rental(rental.map(|rental| RentalStanding::from(&rental.status)));
-            let Some(Action::Rental(command)) = self.0.due(Target::Rental, &known) else { return Ok(()) };
-            let ask = Ask::internal(Duration::from_millis(ASK_MS));
-            let answer = self.0.rentals.ask(&timer.entity, command, ask).await.map_err(retry)?;
-            if let Ok(Some(rental)) = answer {
-                tracing::warn!(car_no = %rental.subject.car_no, rental_no = %timer.entity, "car overdue");
-            }
-            Ok(())
-        })
-    }
 }
