@@ -174,28 +174,11 @@ impl Entity for Calendars {
 
 /// The timer of a reservation that is to come from another car: when it is looked at again, or that it has ended.
 fn incoming_timer(event: &Event) -> Option<(&ReservationNo, Option<i64>)> {
-    match event {
-        Event::IncomingHeld { incoming } => {
-            Some((&incoming.subject.reservation_no, Some(incoming.hold_until.as_millis())))
-        }
-        Event::IncomingReleased { subject, .. } => Some((&subject.reservation_no, None)),
-        Event::CarUpserted(_)
-        | Event::Retired
-        | Event::Blocked { .. }
-        | Event::Unblocked { .. }
-        | Event::Held { .. }
-        | Event::Confirmed { .. }
-        | Event::Expired { .. }
-        | Event::Cancelled { .. }
-        | Event::PickedUp { .. }
-        | Event::Completed { .. }
-        | Event::NoShow { .. }
-        | Event::ChangeBegun { .. }
-        | Event::Changed { .. }
-        | Event::Moved { .. }
-        | Event::ChangeEnded { .. }
-        | Event::IncomingAccepted { .. } => None,
+    if let Event::IncomingHeld { incoming } = event {
+        return Some((&incoming.subject.reservation_no, Some(incoming.hold_until.as_millis())));
     }
+    let Event::IncomingReleased { subject, .. } = event else { return None };
+    Some((&subject.reservation_no, None))
 }
 
 fn reservation_of(command: &Command) -> Option<&ReservationNo> {

@@ -174,7 +174,9 @@ pub(super) fn hold_incoming(
 ) -> Result<Vec<Event>, Rejection> {
     let no = &incoming.subject.reservation_no;
     let known = state.incoming.get(no);
-    if known.is_some_and(|known| known.change >= incoming.change) {
+    // One that has come already would never be let go.
+    let has_come = state.booking(no).is_some_and(|booking| booking.came_by >= incoming.change);
+    if has_come || known.is_some_and(|known| known.change >= incoming.change) {
         return Ok(vec![]);
     }
     for_rent(state, terms, now)?;
