@@ -99,7 +99,8 @@ async fn a_round(server: &TestServer, disk: &SmallDisk, round: u64) -> Told {
         .collect();
     tokio::time::sleep(Duration::from_millis(300)).await;
     disk.fill();
-    eventually("the service says that it is down", SOON, async || {
+    // The room of the present log file has to be used up first, for which a slow machine takes its time.
+    eventually("the service says that it is down", 4 * SOON, async || {
         let health = server.get("/actuator/health").await;
         (health.status, health.json["status"].as_str()) == (503, Some("DOWN"))
     })

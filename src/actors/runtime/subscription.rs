@@ -283,7 +283,11 @@ async fn wake(follower: ActorRef<FollowerMessage>, seed: FollowerSeed, mut told:
         let (next, handled) = *told.borrow_and_update();
         match next {
             Next::Now => {}
-            Next::After(wait) => drop(timeout(wait, any_ownership_change(&mut asked)).await),
+            Next::After(wait) => {
+                if timeout(wait, any_ownership_change(&mut asked)).await.is_ok() {
+                    tokio::time::sleep(turn(seed.subscription.subscriber.name(), seed.shard.number)).await;
+                }
+            }
             Next::WhenWoken => {
                 // A late or lost notification costs no more than one poll interval.
                 let woken = async {
@@ -305,6 +309,13 @@ async fn wake(follower: ActorRef<FollowerMessage>, seed: FollowerSeed, mut told:
             }
         }
     }
+}
+
+/// How long a follower lets others go first when a context is back: not all ask it in the same moment, and they ask in the same
+/// order every time.
+fn turn(name: &str, shard: u16) -> Duration {
+    let sum = name.bytes().fold(7 * u64::from(shard), |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+    Duration::from_millis(sum % 53)
 }
 
 /// Waits until a shard of one of the contexts has been acquired.

@@ -157,7 +157,9 @@ impl Service {
         means: Option<PaymentMeans>,
         asked_at: Instant,
     ) -> Result<(ReservationView, PaymentResult)> {
-        let held = self.hold_change(booking, change).await?;
+        let Some(held) = self.hold_change(&booking, change).await?.map(|held| (booking.clone(), held)) else {
+            return self.deferred_change(booking, change, RETRY_MS).await;
+        };
         let charge = self.due(Target::Payment, &Known::of(&held.0));
         let payment = match (charge, means) {
             (Some(Action::Charge { amount, change: no }), Some(means)) => {
@@ -192,19 +194,29 @@ impl Service {
     }
 
     /// Holds the new period in the calendar of another car. When that refuses or is down, the change is given up.
-    async fn hold_change(&self, booking: Booking, change: &Change) -> Result<Changing> {
+    /// `None` when the change has ended or was made meanwhile.
+    async fn hold_change(&self, booking: &Booking, change: &Change) -> Result<Option<Option<Incoming>>> {
         if booking.change_of_car().is_none() {
-            return Ok((booking, None));
+            return Ok(Some(None));
         }
         let (car_no, no) = (change.car_no.as_str(), booking.subject.reservation_no.clone());
-        let error = match self.follow_new_calendar(&booking, car_no).await {
-            Ok(()) => {
-                let held = incoming(&*self.parts.journal, car_no, &no).await?;
-                return Ok((booking, held));
+        let mut error = Rejection::CarNotAvailable.into();
+        // What is still held for an earlier change is let go first.
+        for _ in 0..2 {
+            if let Err(refusal) = self.follow_new_calendar(booking, car_no).await {
+                error = refusal;
+                break;
             }
-            Err(error) => error,
-        };
-        let is_given_up = self.give_up(&booking, None, NewCalendar::Refused).await;
+            let held = incoming(&*self.parts.journal, car_no, &no).await?;
+            if held.as_ref().is_some_and(|held| held.change == change.no) {
+                return Ok(Some(held));
+            }
+        }
+        let present = self.booking(&no).await?.and_then(|present| present.change);
+        if present.is_none_or(|present| present.no != change.no) {
+            return Ok(None);
+        }
+        let is_given_up = self.give_up(booking, None, NewCalendar::Refused).await;
         Err(if is_given_up { error } else { ServiceError::Unknown })
     }
 
