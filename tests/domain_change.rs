@@ -7,9 +7,9 @@ mod domain_support;
 use domain_support::{at, car, days, reservation_no, subject, won};
 use rentcar::domain::ids::CarNo;
 use rentcar::domain::reservation::{
-    Booking, ChangeRequest, Command, DayCounting, Event, Rejection, State, Terms, decide, evolve,
+    Booking, Buffers, ChangeRequest, Command, DayCounting, Event, Rejection, State, Terms, decide, evolve,
 };
-use rentcar::domain::time::Period;
+use rentcar::domain::time::{DAY_MS, HOUR_MS, Period};
 
 const RATE: u64 = 45_000;
 
@@ -87,6 +87,16 @@ fn once_the_car_is_out_only_the_end_can_change() {
     assert_eq!(tell(&mut state, &begin(&own(), days(6, 7), true)), Err(Rejection::AlreadyPickedUp));
     assert_eq!(tell(&mut state, &begin(&another(), days(5, 7), true)), Err(Rejection::AlreadyPickedUp));
     assert!(tell(&mut state, &begin(&own(), days(5, 8), true)).is_ok());
+}
+
+#[test]
+fn a_car_that_came_back_late_keeps_a_period_that_has_begun_from_growing_only_while_it_rests() {
+    let state = State { back_at: Some(at(5 * DAY_MS + HOUR_MS)), ..calendar() };
+    let terms = Terms { buffers: Buffers::of_all(HOUR_MS), ..Terms::default() };
+    let longer =
+        |hours: i64| decide(&state, &begin(&own(), days(5, 8), true), &terms, at(5 * DAY_MS + hours * HOUR_MS));
+    assert_eq!(longer(1), Err(Rejection::CarNotAvailable));
+    assert!(longer(2).is_ok());
 }
 
 #[test]

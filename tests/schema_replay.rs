@@ -6,8 +6,9 @@
 mod domain_support;
 
 use bytes::Bytes;
+use domain_support::keeper::{Keeper, Logged};
 use domain_support::provider::Verdict;
-use domain_support::world::{CARS, Keeper, Logged, POLICIES, Step, World};
+use domain_support::world::{CARS, POLICIES, Step, World};
 use domain_support::{START_MS, at, reservation_no, subject, won};
 use proptest::prelude::*;
 use rentcar::domain::customer::{self, DataKey};

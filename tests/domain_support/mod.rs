@@ -56,5 +56,6 @@ pub fn block(from: i64, to: i64) -> reservation::Block {
     reservation::Block { period: days(from, to), reason: "brakes".to_owned() }
 }
 
+pub mod keeper;
 pub mod provider;
 pub mod world;

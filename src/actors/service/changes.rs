@@ -19,9 +19,6 @@ use tokio::time::Instant;
 /// How often a command is sent again because its reservation has moved to another car meanwhile.
 const MOVES_MAX: usize = 3;
 
-/// A booking, and what the calendar of another car holds for it.
-type Changing = (Booking, Option<Incoming>);
-
 impl Service {
     /// The reservation, in the calendar of its car: one that is on its way to another car is taken there first.
     pub(super) async fn arrived(&self, reservation_no: &ReservationNo) -> Result<Option<Booking>> {
@@ -157,30 +154,33 @@ impl Service {
         means: Option<PaymentMeans>,
         asked_at: Instant,
     ) -> Result<(ReservationView, PaymentResult)> {
-        let Some(held) = self.hold_change(&booking, change).await?.map(|held| (booking.clone(), held)) else {
-            return self.deferred_change(booking, change, RETRY_MS).await;
-        };
-        let charge = self.due(Target::Payment, &Known::of(&held.0));
+        let reservation_no = booking.subject.reservation_no.clone();
+        // The answer of a command that was repeated may be an old one: nothing is charged for a change that has ended.
+        let present = self.booking(&reservation_no).await?.and_then(|present| present.change);
+        if present.is_none_or(|present| present.no != change.no) {
+            return self.outcome(booking, change, RETRY_MS).await;
+        }
+        let held = self.hold_change(&booking, change).await?;
+        let charge = self.due(Target::Payment, &Known::of(&booking));
         let payment = match (charge, means) {
             (Some(Action::Charge { amount, change: no }), Some(means)) => {
-                let subject = held.0.subject.clone();
+                let subject = booking.subject.clone();
                 let order = ChargeRequest { subject, amount, change: no, means, hold_until: change.hold_until };
                 match self.parts.cashier.charge(order, asked_at, self.settings.payment_wait).await {
                     Ok(ChargeResult::Approved(payment)) => Some(*payment),
                     Ok(ChargeResult::Declined { reason }) => {
-                        let reservation_no = held.0.subject.reservation_no.clone();
                         let payment = self.parts.cashier.committed(&reservation_no.payment()).await?;
-                        self.give_up(&held.0, payment.as_ref(), held.1.as_ref().into()).await;
+                        self.give_up(&booking, payment.as_ref(), held.as_ref().into()).await;
                         return Err(ServiceError::PaymentDeclined { reservation_no, reason });
                     }
                     Ok(ChargeResult::Deferred { retry_after_ms }) => {
-                        return self.deferred_change(held.0, change, retry_after_ms).await;
+                        return self.outcome(booking, change, retry_after_ms).await;
                     }
                     // Both periods are held: whatever keeps the payment from being made now, it can be made later.
                     Err(
                         ServiceError::Unavailable { retry_after_ms, .. } | ServiceError::Overloaded { retry_after_ms },
-                    ) => return self.deferred_change(held.0, change, retry_after_ms).await,
-                    Err(ServiceError::Unknown) => return self.deferred_change(held.0, change, RETRY_MS).await,
+                    ) => return self.outcome(booking, change, retry_after_ms).await,
+                    Err(ServiceError::Unknown) => return self.outcome(booking, change, RETRY_MS).await,
                     Err(ServiceError::Payment(payment::Rejection::PaymentCancelled)) => {
                         return Err(Rejection::ReservationClosed.into());
                     }
@@ -188,18 +188,25 @@ impl Service {
                 }
             }
             (Some(Action::Charge { .. }), None) => return Err(Rejection::PaymentRequired.into()),
-            (_, _) => self.parts.cashier.committed(&held.0.subject.reservation_no.payment()).await?,
+            (_, _) => self.parts.cashier.committed(&reservation_no.payment()).await?,
         };
-        self.make(held, change, payment).await
+        let known = Known::of(&booking).with_payment(payment.as_ref()).with_new_calendar(held.as_ref().into());
+        if let Some(Action::Reservation(make)) = self.due(Target::Reservation, &known)
+            && let Err(error) =
+                ask(&self.parts.calendars, booking.subject.car_no.as_str(), make, self.internal_ask()).await
+        {
+            // It may have been made and have moved away, or ended with its reservation; else the policy will make it.
+            tracing::info!(%reservation_no, %error, "change not made here");
+        }
+        self.outcome(booking, change, RETRY_MS).await
     }
 
     /// Holds the new period in the calendar of another car. When that refuses or is down, the change is given up.
-    /// `None` when the change has ended or was made meanwhile.
-    async fn hold_change(&self, booking: &Booking, change: &Change) -> Result<Option<Option<Incoming>>> {
+    async fn hold_change(&self, booking: &Booking, change: &Change) -> Result<Option<Incoming>> {
         if booking.change_of_car().is_none() {
-            return Ok(Some(None));
+            return Ok(None);
         }
-        let (car_no, no) = (change.car_no.as_str(), booking.subject.reservation_no.clone());
+        let (car_no, no) = (change.car_no.as_str(), &booking.subject.reservation_no);
         let mut error = Rejection::CarNotAvailable.into();
         // What is still held for an earlier change is let go first.
         for _ in 0..2 {
@@ -207,14 +214,10 @@ impl Service {
                 error = refusal;
                 break;
             }
-            let held = incoming(&*self.parts.journal, car_no, &no).await?;
+            let held = incoming(&*self.parts.journal, car_no, no).await?;
             if held.as_ref().is_some_and(|held| held.change == change.no) {
-                return Ok(Some(held));
+                return Ok(held);
             }
-        }
-        let present = self.booking(&no).await?.and_then(|present| present.change);
-        if present.is_none_or(|present| present.no != change.no) {
-            return Ok(None);
         }
         let is_given_up = self.give_up(booking, None, NewCalendar::Refused).await;
         Err(if is_given_up { error } else { ServiceError::Unknown })
@@ -241,33 +244,8 @@ impl Service {
         true
     }
 
-    /// Makes a change that is held and paid.
-    async fn make(
-        &self,
-        (booking, held): Changing,
-        change: &Change,
-        payment: Option<Payment>,
-    ) -> Result<(ReservationView, PaymentResult)> {
-        let known = Known::of(&booking).with_payment(payment.as_ref());
-        let known = known.with_new_calendar(held.as_ref().into());
-        let no = &booking.subject.reservation_no;
-        if let Some(Action::Reservation(make)) = self.due(Target::Reservation, &known) {
-            let made = ask(&self.parts.calendars, booking.subject.car_no.as_str(), make, self.internal_ask()).await;
-            match made {
-                Ok(_) => {}
-                // It may have been made, and have moved away, or ended with its reservation.
-                Err(ServiceError::Reservation(refusal)) => {
-                    tracing::info!(reservation_no = %no, code = refusal.code(), "change not made here");
-                }
-                // The difference is paid, and both periods are held until the policy has made the change.
-                Err(_) => return self.deferred_change(booking, change, RETRY_MS).await,
-            }
-        }
-        self.deferred_change(booking, change, RETRY_MS).await
-    }
-
-    /// What has become of a change that was under way.
-    async fn deferred_change(
+    /// What has become of a change.
+    async fn outcome(
         &self,
         booking: Booking,
         change: &Change,
@@ -292,30 +270,17 @@ impl Service {
         }
     }
 
-    /// What follows from a change that was made: the new calendar takes the reservation, the rental follows, and what is
-    /// paid above the new price goes back. What cannot be done now, the policies do.
+    /// What follows from a change that was made: the new calendar takes the reservation, and what is paid above the new
+    /// price goes back. What cannot be done now, the policies do; and the rental is left to its policy in any case, which
+    /// takes changes in their order, while a request may be overtaken by the next.
     async fn follow_change(&self, booking: &Booking) {
         let no = &booking.subject.reservation_no;
-        let later = |what: &str, error: &ServiceError| tracing::info!(reservation_no = %no, %error, "{what} later");
         if let Err(error) = self.arrived(no).await {
-            later("the reservation moves", &error);
-        }
-        if let Err(error) = self.change_rental(booking).await {
-            later("the rental changes", &error);
+            tracing::info!(reservation_no = %no, %error, "the reservation will be taken by the new calendar later");
         }
         if let Err(error) = self.give_back_difference(booking).await {
-            later("the difference goes back", &error);
+            tracing::info!(reservation_no = %no, %error, "the difference will go back later");
         }
-    }
-
-    async fn change_rental(&self, booking: &Booking) -> Result<()> {
-        let rental_no = booking.subject.reservation_no.rental();
-        let rental = self.committed_rental(&rental_no).await?;
-        let known = Known::of(booking).with_rental_of(rental.as_ref());
-        if let Some(Action::Rental(change)) = self.due(Target::Rental, &known) {
-            ask(&self.parts.rentals, rental_no.as_str(), change, self.internal_ask()).await?;
-        }
-        Ok(())
     }
 
     async fn give_back_difference(&self, booking: &Booking) -> Result<()> {

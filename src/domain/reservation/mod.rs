@@ -416,9 +416,11 @@ impl State {
     fn is_free_beside(&self, own: Option<&ReservationNo>, period: &Period, buffer_ms: i64, now: Timestamp) -> bool {
         let overdue = |booking: &Booking| booking.is_out() && booking.period.to() <= now;
         let mut others = self.bookings.iter().filter(|(no, _)| Some(*no) != own);
-        // Once it has come back, a car rests before it is handed over again; whose car is out does not wait for it.
+        // Once it has come back, a car rests before it is handed over again; whose car is out does not wait for it, and
+        // whose period has begun waits no longer than that.
         let is_out = own.and_then(|no| self.bookings.get(no)).is_some_and(Booking::is_out);
         let rests = self.back_at.and_then(|back_at| Period::new(back_at, back_at.saturating_add_millis(buffer_ms)));
+        let rests = rests.filter(|rest| own.is_none() || now < rest.to());
         !others.any(|(_, booking)| overdue(booking))
             && !self.taken(own, now).any(|taken| taken.overlaps(&period.widened(buffer_ms)))
             && (is_out || !rests.is_some_and(|rest| rest.overlaps(period)))
