@@ -5,7 +5,7 @@
 
 mod domain_support;
 
-use domain_support::{at, block, block_no, car, days, reservation_no, subject, won};
+use domain_support::{SERIAL, at, block, block_no, car, days, reservation_no, subject, won};
 use proptest::prelude::*;
 use rentcar::domain::cancellation::Quote;
 use rentcar::domain::ids::{CarNo, CustomerNo};
@@ -33,9 +33,17 @@ fn reservation_events() -> impl Strategy<Value = reservation::Event> {
         (blocks(), 0..9_i64).prop_map(|(block_no, from)| E::Blocked { block_no, block: block(from, from + 1) }),
         blocks().prop_map(|block_no| E::Unblocked { block_no }),
         (subjects(), 0..9_i64, instants()).prop_map(|(subject, from, at)| {
-            E::Held { subject, period: days(from, from + 2), price: won(90_000), at, hold_until: at, hold_slot: None }
+            E::Held {
+                subject,
+                serial: SERIAL,
+                period: days(from, from + 2),
+                price: won(90_000),
+                at,
+                hold_until: at,
+                hold_slot: None,
+            }
         }),
-        subjects().prop_map(|subject| E::Confirmed { subject, period: days(1, 2) }),
+        subjects().prop_map(|subject| E::Confirmed { subject, serial: SERIAL, period: days(1, 2) }),
         (subjects(), instants()).prop_map(|(subject, at)| E::Expired { subject, at }),
         (subjects(), instants(), 0..90_000_u64).prop_map(|(subject, at, fee)| {
             E::Cancelled { subject, at, quote: Quote { fee: won(fee), refund: won(90_000 - fee) } }
@@ -89,7 +97,7 @@ fn another_car() -> CarNo {
 /// A booking that comes to a car.
 fn moving(subject: BookingRef, car_no: CarNo, changes: u32) -> Box<Booking> {
     let (subject, status) = (BookingRef { car_no, ..subject }, Status::Confirmed { picked_up_at: None });
-    let booking = Booking::new(subject, days(1, 3), won(90_000), at(0), status);
+    let booking = Booking::new(subject, SERIAL, days(1, 3), won(90_000), at(0), status);
     Box::new(Booking { changes, came_by: changes, ..booking })
 }
 
@@ -100,6 +108,7 @@ fn payment_events() -> impl Strategy<Value = payment::Event> {
     prop_oneof![
         (subjects(), amounts(), attempts(), 0..3_u32).prop_map(|(subject, amount, attempt, change)| E::Requested {
             subject,
+            serial: SERIAL,
             amount,
             attempt,
             change
@@ -117,6 +126,7 @@ fn payment_events() -> impl Strategy<Value = payment::Event> {
         (subjects(), attempts()).prop_map(|(subject, attempt)| E::OutcomeUnknown { subject, attempt }),
         (subjects(), amounts(), amounts()).prop_map(|(subject, amount, refund)| E::Cancelled {
             subject,
+            serial: SERIAL,
             amount,
             refund
         }),
@@ -131,7 +141,7 @@ fn payment_events() -> impl Strategy<Value = payment::Event> {
 fn rental_events() -> impl Strategy<Value = rental::Event> {
     use rental::Event as E;
     prop_oneof![
-        subjects().prop_map(|subject| E::Rented { subject, period: days(1, 2) }),
+        subjects().prop_map(|subject| E::Rented { subject, serial: SERIAL, period: days(1, 2) }),
         (subjects(), instants()).prop_map(|(subject, at)| E::PickedUp { subject, at }),
         (subjects(), instants()).prop_map(|(subject, at)| E::Returned { subject, at }),
         (subjects(), instants()).prop_map(|(subject, at)| E::Cancelled { subject, at }),
@@ -203,7 +213,7 @@ proptest! {
             reservation::Command::Confirm { reservation_no: no.clone() },
             reservation::Command::Cancel { reservation_no: no.clone() },
             reservation::Command::Complete { reservation_no: no },
-            reservation::Command::Reserve { subject: subject("r9"), period: days(5, 6), day_counting: reservation::DayCounting::CalendarDays(1), hold_slot: None },
+            reservation::Command::Reserve { subject: subject("r9"), serial: SERIAL, period: days(5, 6), day_counting: reservation::DayCounting::CalendarDays(1), hold_slot: None },
         ] {
             let first = reservation::decide(&state, &command, &terms, now);
             prop_assert_eq!(reservation::decide(&state, &command, &terms, now), first);
@@ -220,9 +230,9 @@ proptest! {
             prop_assert_eq!(schema::payment::decode(&tag, &payload), Ok(event.clone()));
         }
         for command in [
-            payment::Command::Request { subject: subject("r1"), amount: won(1), change: 1 },
+            payment::Command::Request { subject: subject("r1"), serial: SERIAL, amount: won(1), change: 1 },
             payment::Command::Approve { attempt: 1, provider_ref: String::new() },
-            payment::Command::Cancel { subject: subject("r1"), amount: won(1), keep: won(0) },
+            payment::Command::Cancel { subject: subject("r1"), serial: SERIAL, amount: won(1), keep: won(0) },
             payment::Command::Reduce { subject: subject("r1"), due: won(1), change: 9 },
             payment::Command::RefundReceipt { number: 1, provider_ref: String::new() },
         ] {
@@ -280,7 +290,6 @@ proptest! {
 fn longest(number: usize) -> BookingRef {
     BookingRef {
         reservation_no: reservation_no(&format!("{}{number:03}", "가".repeat(29))),
-        serial: u64::MAX,
         customer_no: CustomerNo::parse(&"가".repeat(32)).unwrap(),
         car_no: CarNo::parse(&"가".repeat(32)).unwrap(),
     }
@@ -303,6 +312,7 @@ fn the_fullest_calendar_of_the_longest_numbers_fits_into_its_document() {
             state,
             &Command::Reserve {
                 subject,
+                serial: SERIAL,
                 period: days(from, from + 1),
                 day_counting: reservation::DayCounting::Hours,
                 hold_slot: None,
@@ -335,7 +345,8 @@ fn the_fullest_calendar_of_the_longest_numbers_fits_into_its_document() {
         incoming.incoming.insert(subject.reservation_no.clone(), held);
         if booked.bookings.len() < terms.bookings_max {
             let status = Status::PaymentPending { hold_until };
-            let booking = Booking { hold_slot: Some(u32::MAX), ..Booking::new(subject, period, price, at(0), status) };
+            let booking =
+                Booking { hold_slot: Some(u32::MAX), ..Booking::new(subject, SERIAL, period, price, at(0), status) };
             booked.bookings.insert(booking.subject.reservation_no.clone(), booking);
         }
     }

@@ -5,7 +5,7 @@
 
 mod domain_support;
 
-use domain_support::{block_no, car, subject};
+use domain_support::{SERIAL, block_no, car, subject};
 use jiff::civil;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
@@ -87,7 +87,7 @@ proptest! {
                 Command::Block { block_no: block_no(&format!("b{number}")), block }
             } else {
                 let (subject, day_counting) = (subject(&format!("r{number}")), DayCounting::Hours);
-                Command::Reserve { subject, period, day_counting, hold_slot: None }
+                Command::Reserve { subject, serial: SERIAL, period, day_counting, hold_slot: None }
             };
             let free = model.is_free(&period, if is_block { 0 } else { buffer });
             let decided = decide(&state, &command, &terms, now);

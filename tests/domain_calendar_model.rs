@@ -4,7 +4,7 @@
 
 mod domain_support;
 
-use domain_support::{at, block_no, car, reservation_no, subject};
+use domain_support::{SERIAL, at, block_no, car, reservation_no, subject};
 use proptest::prelude::*;
 use rentcar::domain::invariants;
 use rentcar::domain::reservation::{
@@ -141,6 +141,7 @@ impl Run {
                 let period = Period::new(hour(from), hour(from + hours)).unwrap();
                 let command = Command::Reserve {
                     subject: subject(&name),
+                    serial: SERIAL,
                     period,
                     day_counting: DayCounting::Hours,
                     hold_slot: None,

@@ -4,7 +4,7 @@
 
 mod domain_support;
 
-use domain_support::{at, car, days, reservation_no, subject, won};
+use domain_support::{SERIAL, at, car, days, reservation_no, subject, won};
 use rentcar::domain::ids::CarNo;
 use rentcar::domain::reservation::{
     Booking, Buffers, ChangeRequest, Command, DayCounting, Event, Rejection, State, Terms, decide, evolve,
@@ -26,7 +26,7 @@ fn calendar() -> State {
     let mut state = evolve(State::default(), &Event::CarUpserted(car(1, RATE))).unwrap();
     for (no, period) in [("r1", days(5, 7)), ("r2", days(9, 10))] {
         let (subject, day_counting) = (subject(no), DayCounting::Hours);
-        tell(&mut state, &Command::Reserve { subject, period, day_counting, hold_slot: None }).unwrap();
+        tell(&mut state, &Command::Reserve { subject, serial: SERIAL, period, day_counting, hold_slot: None }).unwrap();
         tell(&mut state, &Command::Confirm { reservation_no: reservation_no(no) }).unwrap();
     }
     state
@@ -60,6 +60,7 @@ fn what_costs_no_more_is_made_at_once_and_what_costs_more_is_held_beside() {
     assert_eq!(booking(&state).period, days(6, 7), "the old period stands");
     let take = Command::Reserve {
         subject: subject("r3"),
+        serial: SERIAL,
         period: days(8, 9),
         day_counting: DayCounting::Hours,
         hold_slot: None,

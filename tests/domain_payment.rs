@@ -5,7 +5,8 @@
 
 mod domain_support;
 
-use domain_support::{subject, won};
+use domain_support::{SERIAL, subject, won};
+use rentcar::domain::ids::CustomerNo;
 use rentcar::domain::payment::{ATTEMPTS_MAX, Command, Event, PROVIDER_TEXT_BYTES_MAX, Rejection, State};
 use rentcar::domain::payment::{decide, evolve};
 
@@ -18,7 +19,7 @@ fn check(given: &[Event], when: &Command, then: Result<Vec<Event>, Rejection>) {
 }
 
 fn requested(attempt: u32) -> Event {
-    Event::Requested { subject: subject("r1"), amount: won(1_000), attempt, change: 0 }
+    Event::Requested { subject: subject("r1"), serial: SERIAL, amount: won(1_000), attempt, change: 0 }
 }
 
 fn approved(attempt: u32) -> Event {
@@ -38,7 +39,7 @@ fn sight_lost(attempt: u32) -> Event {
 }
 
 fn cancelled(refund: u64) -> Event {
-    Event::Cancelled { subject: subject("r1"), amount: won(1_000), refund: won(refund) }
+    Event::Cancelled { subject: subject("r1"), serial: SERIAL, amount: won(1_000), refund: won(refund) }
 }
 
 fn refunded(amount: u64) -> Event {
@@ -46,7 +47,7 @@ fn refunded(amount: u64) -> Event {
 }
 
 fn request() -> Command {
-    Command::Request { subject: subject("r1"), amount: won(1_000), change: 0 }
+    Command::Request { subject: subject("r1"), serial: SERIAL, amount: won(1_000), change: 0 }
 }
 
 fn approve(attempt: u32) -> Command {
@@ -58,7 +59,7 @@ fn decline(attempt: u32) -> Command {
 }
 
 fn cancel(keep: u64) -> Command {
-    Command::Cancel { subject: subject("r1"), amount: won(1_000), keep: won(keep) }
+    Command::Cancel { subject: subject("r1"), serial: SERIAL, amount: won(1_000), keep: won(keep) }
 }
 
 fn refund_done() -> Command {
@@ -172,11 +173,11 @@ fn a_refund_is_given_once_and_only_when_it_is_due() {
 #[test]
 fn another_reservation_of_the_same_number_does_not_pass_for_paid() {
     let mut another = subject("r1");
-    another.serial += 1;
+    another.customer_no = CustomerNo::parse("c2").unwrap();
     let given = [requested(1), approved(1)];
-    let request = Command::Request { subject: another.clone(), amount: won(1_000), change: 0 };
+    let request = Command::Request { subject: another.clone(), serial: SERIAL, amount: won(1_000), change: 0 };
     check(&given, &request, Err(Rejection::PaymentNotFound));
-    let cancel = Command::Cancel { subject: another, amount: won(1_000), keep: won(0) };
+    let cancel = Command::Cancel { subject: another, serial: SERIAL, amount: won(1_000), keep: won(0) };
     check(&given, &cancel, Err(Rejection::PaymentNotFound));
 }
 

@@ -5,7 +5,7 @@
 
 mod domain_support;
 
-use domain_support::{at, car, days, subject, won};
+use domain_support::{SERIAL, at, car, days, subject, won};
 use rentcar::domain::cancellation::Quote;
 use rentcar::domain::fleet::RentalState;
 use rentcar::domain::ids::CarNo;
@@ -125,7 +125,7 @@ impl Scene {
         match action {
             Action::Charge { amount, change } => {
                 let state = payment::State(self.payment.clone());
-                let command = payment::Command::Request { subject: subject("r1"), amount, change };
+                let command = payment::Command::Request { subject: subject("r1"), serial: SERIAL, amount, change };
                 let events = payment::decide(&state, &command).unwrap();
                 self.payment = events.iter().try_fold(state, payment::evolve).unwrap().0;
                 self.take(Action::Provider(Outstanding::Charge));
@@ -244,8 +244,9 @@ fn scenes() -> Vec<Scene> {
             for rental in RENTALS {
                 for note in NOTES {
                     for now in instants() {
-                        let booking = status
-                            .map(|status| Booking::new(subject("r1"), days(1, 4), won(PRICE), at(-1_000), status));
+                        let booking = status.map(|status| {
+                            Booking::new(subject("r1"), SERIAL, days(1, 4), won(PRICE), at(-1_000), status)
+                        });
                         let payment = paid.clone().map(|status| Payment::of(subject("r1"), won(PRICE), 1, status));
                         let rented = Some((subject("r1").car_no, days(1, 4)));
                         scenes.push(Scene { booking, payment, rental, note, now, rented, incoming: None });
@@ -285,7 +286,8 @@ fn scenes_of_changes() -> Vec<Scene> {
                     for rental in RENTALS {
                         for now in instants() {
                             let status = Status::Confirmed { picked_up_at };
-                            let booking = Booking::new(subject("r1"), days(1, 4), won(PRICE), at(-1_000), status);
+                            let booking =
+                                Booking::new(subject("r1"), SERIAL, days(1, 4), won(PRICE), at(-1_000), status);
                             let under_way =
                                 Booking { changes: 1, change: Some(Box::new(change(car_no, price))), ..booking };
                             let held = under_way.incoming().filter(|_| is_held);

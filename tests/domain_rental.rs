@@ -5,7 +5,8 @@
 
 mod domain_support;
 
-use domain_support::{at, days, subject};
+use domain_support::{SERIAL, at, days, subject};
+use rentcar::domain::ids::CustomerNo;
 use rentcar::domain::rental::{Command, Event, Rejection, State, decide, evolve};
 use rentcar::domain::time::{DAY_MS, Timestamp};
 
@@ -22,7 +23,7 @@ fn check(given: &[Event], when: &Command, then: Result<Vec<Event>, Rejection>) {
 }
 
 fn rented() -> Event {
-    Event::Rented { subject: subject("r1"), period: days(1, 2) }
+    Event::Rented { subject: subject("r1"), serial: SERIAL, period: days(1, 2) }
 }
 
 fn picked_up() -> Event {
@@ -38,7 +39,7 @@ fn cancelled() -> Event {
 }
 
 fn rent() -> Command {
-    Command::Rent { subject: subject("r1"), period: days(1, 2) }
+    Command::Rent { subject: subject("r1"), serial: SERIAL, period: days(1, 2) }
 }
 
 const PICK_UP: Command = Command::PickUp { at: Timestamp::MIN };
@@ -57,8 +58,8 @@ fn a_car_is_rented_once() {
         check(&given, &rent(), Ok(vec![]));
     }
     let mut another = subject("r1");
-    another.serial += 1;
-    let command = Command::Rent { subject: another, period: days(1, 2) };
+    another.customer_no = CustomerNo::parse("c2").unwrap();
+    let command = Command::Rent { subject: another, serial: SERIAL, period: days(1, 2) };
     check(&[rented()], &command, Err(Rejection::RentalNotFound));
 }
 

@@ -5,7 +5,7 @@
 
 mod domain_support;
 
-use domain_support::{at, block, block_no, car, days, reservation_no, subject, won};
+use domain_support::{SERIAL, at, block, block_no, car, days, reservation_no, subject, won};
 use rentcar::domain::cancellation::Quote;
 use rentcar::domain::reservation::{Command, DayCounting, Event, Rejection, State, Terms, decide, evolve};
 use rentcar::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS, Period, Timestamp};
@@ -35,6 +35,7 @@ fn held(no: &str, from: i64, to: i64) -> Event {
     let price = won(45_000 * u64::try_from(to - from).unwrap());
     Event::Held {
         subject: subject(no),
+        serial: SERIAL,
         period: days(from, to),
         price,
         at: at(0),
@@ -44,7 +45,7 @@ fn held(no: &str, from: i64, to: i64) -> Event {
 }
 
 fn confirmed(no: &str, from: i64, to: i64) -> Event {
-    Event::Confirmed { subject: subject(no), period: days(from, to) }
+    Event::Confirmed { subject: subject(no), serial: SERIAL, period: days(from, to) }
 }
 
 fn picked_up(no: &str) -> Event {
@@ -64,7 +65,13 @@ fn cancelled(no: &str, fee: u64, refund: u64) -> Event {
 }
 
 fn reserve(no: &str, from: i64, to: i64) -> Command {
-    Command::Reserve { subject: subject(no), period: days(from, to), day_counting: DayCounting::Hours, hold_slot: None }
+    Command::Reserve {
+        subject: subject(no),
+        serial: SERIAL,
+        period: days(from, to),
+        day_counting: DayCounting::Hours,
+        hold_slot: None,
+    }
 }
 
 fn set_block(no: &str, from: i64, to: i64) -> Command {
@@ -164,6 +171,7 @@ fn no_period_of_a_car_that_is_out_and_late_is_given_away_and_all_of_a_car_that_i
     }
     let past = Command::Reserve {
         subject: subject("r2"),
+        serial: SERIAL,
         period: days(0, 1),
         day_counting: DayCounting::CalendarDays(1),
         hold_slot: None,
@@ -178,13 +186,21 @@ fn a_hold_ends_with_its_period_at_the_latest_unless_that_was_over_when_it_was_ma
         let (period, now) = (minutes(from, to), at(now_min * MINUTE_MS));
         let command = Command::Reserve {
             subject: subject("r1"),
+            serial: SERIAL,
             period,
             day_counting: DayCounting::CalendarDays(1),
             hold_slot: None,
         };
         let hold_until = at(hold_min * MINUTE_MS);
-        let event =
-            Event::Held { subject: subject("r1"), period, price: won(45_000), at: now, hold_until, hold_slot: None };
+        let event = Event::Held {
+            subject: subject("r1"),
+            serial: SERIAL,
+            period,
+            price: won(45_000),
+            at: now,
+            hold_until,
+            hold_slot: None,
+        };
         check_at(now, &[enrolled()], &command, Ok(vec![event]));
     }
 }
@@ -242,6 +258,7 @@ fn a_booking_of_a_time_that_was_over_when_it_was_made_is_no_no_show_and_is_cance
     let now = at(9 * DAY_MS);
     let made = Event::Held {
         subject: subject("r1"),
+        serial: SERIAL,
         period: days(1, 2),
         price: won(45_000),
         at: now,
@@ -299,8 +316,13 @@ fn the_same_reservation_again_changes_nothing_and_another_of_its_number_is_refus
     check(&given, &reserve("r1", 2, 3), Err(Rejection::ReservationNoTaken));
     let mut another = subject("r1");
     another.customer_no = rentcar::domain::ids::CustomerNo::parse("c2").unwrap();
-    let command =
-        Command::Reserve { subject: another, period: days(1, 2), day_counting: DayCounting::Hours, hold_slot: None };
+    let command = Command::Reserve {
+        subject: another,
+        serial: SERIAL,
+        period: days(1, 2),
+        day_counting: DayCounting::Hours,
+        hold_slot: None,
+    };
     check(&given, &command, Err(Rejection::ReservationNoTaken));
     check(&[enrolled(), held("r1", 1, 2), expired("r1")], &reserve("r1", 5, 6), Err(Rejection::ReservationNoTaken));
 }
@@ -310,7 +332,13 @@ fn a_period_may_not_begin_in_the_past_but_for_a_minute_or_on_the_old_surface() {
     let now = at(DAY_MS + MINUTE_MS);
     check_at(now.saturating_add_millis(1), &[enrolled()], &reserve("r1", 1, 2), Err(Rejection::PeriodInPast));
     for (now, day_counting) in [(now, DayCounting::Hours), (at(9 * DAY_MS), DayCounting::CalendarDays(1))] {
-        let command = Command::Reserve { subject: subject("r1"), period: days(1, 2), day_counting, hold_slot: None };
+        let command = Command::Reserve {
+            subject: subject("r1"),
+            serial: SERIAL,
+            period: days(1, 2),
+            day_counting,
+            hold_slot: None,
+        };
         let state = evolve(State::default(), &enrolled()).unwrap();
         assert!(decide(&state, &command, &Terms::default(), now).is_ok(), "{day_counting:?}");
     }
@@ -327,7 +355,8 @@ fn calendar_days_are_charged_as_they_are_counted_however_many_hours_they_have() 
     let price = |hours: i64, day_counting: DayCounting| {
         let period = Period::new(at(DAY_MS), at(DAY_MS + hours * HOUR_MS)).unwrap();
         let state = evolve(State::default(), &enrolled()).unwrap();
-        let command = Command::Reserve { subject: subject("r1"), period, day_counting, hold_slot: None };
+        let command =
+            Command::Reserve { subject: subject("r1"), serial: SERIAL, period, day_counting, hold_slot: None };
         let events = decide(&state, &command, &Terms::default(), at(0))?;
         let [Event::Held { price, .. }] = events[..] else { panic!("{events:?}") };
         Ok(price)

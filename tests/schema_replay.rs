@@ -9,7 +9,7 @@ use bytes::Bytes;
 use domain_support::keeper::{Keeper, Logged};
 use domain_support::provider::Verdict;
 use domain_support::world::{CARS, POLICIES, Step, World};
-use domain_support::{START_MS, at, reservation_no, subject, won};
+use domain_support::{SERIAL, START_MS, at, reservation_no, subject, won};
 use proptest::prelude::*;
 use rentcar::domain::customer::{self, DataKey};
 use rentcar::domain::reservation::Status;
@@ -145,7 +145,7 @@ fn beside_calendar(world: &World, car_no: &str) -> Beside {
         let document = ReservationDocument { car_no: booking.subject.car_no.clone(), booking: booking.clone() };
         let (kind, body) = (schema::reservation::RESERVATION_KIND, Some(document.encode().unwrap()));
         beside.documents.push(DocumentWrite { kind, key: Arc::clone(&key), body });
-        let serial = schema::serial_key(booking.subject.serial).into();
+        let serial = schema::serial_key(booking.serial).into();
         beside.index.push(IndexWrite { index: schema::SERIAL_INDEX, key: serial, value: Some(Arc::clone(&key)) });
         let value = Some(car_no.into());
         beside.index.push(IndexWrite { index: schema::RESERVATION_INDEX, key: Arc::clone(&key), value });
@@ -377,7 +377,7 @@ async fn the_key_of_an_erased_customer_and_the_lost_key_of_another_are_found() {
 #[tokio::test]
 async fn an_impossible_event_is_found_and_the_others_are_still_replayed() {
     for event in [
-        reservation::Event::Confirmed { subject: subject("r9"), period: domain_support::days(1, 2) },
+        reservation::Event::Confirmed { subject: subject("r9"), serial: SERIAL, period: domain_support::days(1, 2) },
         reservation::Event::Completed { subject: subject("r9"), at: at(1) },
     ] {
         let mut stored = store(&story()).await;
@@ -396,7 +396,7 @@ async fn an_impossible_event_is_found_and_the_others_are_still_replayed() {
 #[tokio::test]
 async fn an_entity_in_a_shard_that_is_not_its_own_is_found() {
     let mut stored = store(&story()).await;
-    let event = rental::Event::Rented { subject: subject("r9"), period: domain_support::days(1, 2) };
+    let event = rental::Event::Rented { subject: subject("r9"), serial: SERIAL, period: domain_support::days(1, 2) };
     let logged = Logged { entity: "rent-r9".to_owned(), event, cause: None, at: at(0) };
     let number = (shard_of("rent-r9", SHARDS) + 1) % SHARDS;
     let events = vec![self::stored(&logged, schema::rental::encode)];
@@ -409,7 +409,7 @@ async fn a_rental_that_nobody_paid_or_reserved_is_found() {
     let mut world = story();
     let mut state = rental::State::default();
     let unpaid = world.bookings[&reservation_no("r003")].clone();
-    let event = rental::Event::Rented { subject: unpaid.subject, period: unpaid.period };
+    let event = rental::Event::Rented { subject: unpaid.subject, serial: SERIAL, period: unpaid.period };
     state = rental::evolve(state, &event).unwrap();
     world.rentals.entities.insert("rent-r003".to_owned(), (state, Causes::default()));
     world.rentals.log.push(Logged { entity: "rent-r003".to_owned(), event, cause: None, at: at(0) });
@@ -423,7 +423,7 @@ async fn a_confirmed_reservation_that_nobody_paid_is_found() {
     let no = reservation_no("r003");
     let booking = world.bookings[&no].clone();
     let car_no = booking.subject.car_no.to_string();
-    let event = reservation::Event::Confirmed { subject: booking.subject, period: booking.period };
+    let event = reservation::Event::Confirmed { subject: booking.subject, serial: SERIAL, period: booking.period };
     let (state, causes) = world.calendars.entities.remove(&car_no).unwrap();
     let state = reservation::evolve(state, &event).unwrap();
     world.bookings.insert(no.clone(), state.booking(&no).unwrap().clone());

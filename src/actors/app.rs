@@ -19,7 +19,7 @@ use super::runtime::{
     Backoff, ChildSpec, Clock, ContextLimits, ContextSpec, Entity, FollowerLimits, Part, RestartLimits, Subscription,
     System, TimerLimits, context, followers_part,
 };
-use super::service::{Dependencies, Service, ServiceSettings};
+use super::service::{Dependencies, Serials, Service, ServiceSettings};
 use super::timers::{BookingTimer, OverdueTimer, ReopenTimer};
 use super::views::{FOLLOWED, VIEWS, Views, ViewsSubscriber};
 use crate::providers::PaymentProvider;
@@ -140,7 +140,7 @@ impl App {
         };
         let unsettled_monitor = UnsettledMonitor::new(&settings.unsettled, timeout);
         let views = Views::open(views, Arc::clone(&journal)).map_err(ServiceError::from)?;
-        let last_serial = last_serial(&*journal).await?;
+        let serials = Serials::open(Arc::clone(&journal)).await.map_err(ServiceError::from)?;
         let policies = |of| policies(&targets, of);
         let start_bulkhead = bulkhead.child_start();
         let mut parts = vec![
@@ -178,7 +178,7 @@ impl App {
             views,
             journal,
             clock,
-            last_serial,
+            serials,
         };
         let service = Service::new(parts_of_service, settings.service);
         let system = Arc::new(System::start(parts).await?);
@@ -205,10 +205,4 @@ fn views_follow(journal: &dyn Journal, views: &Arc<Views>) -> Vec<Subscription> 
         Subscription::new(journal, source, follower, FollowerLimits::default())
     };
     FOLLOWED.into_iter().map(follow).collect()
-}
-
-/// The serial of the last reservation ever made.
-async fn last_serial(journal: &dyn Journal) -> Result<u64, ServiceError> {
-    let last = journal.last_entry(schema::SERIAL_INDEX).await?;
-    Ok(last.and_then(|(serial, _)| serial.parse().ok()).unwrap_or(0))
 }

@@ -98,10 +98,10 @@ impl Entity for Calendars {
             });
             let slot = booking.hold_slot.map(|slot| schema::hold_slot_key(&booking.subject.customer_no, slot).into());
             match event {
-                Event::Held { subject, .. } => {
+                Event::Held { subject, serial, .. } => {
                     derived.index.push(IndexWrite {
                         index: schema::SERIAL_INDEX,
-                        key: schema::serial_key(subject.serial).into(),
+                        key: schema::serial_key(*serial).into(),
                         value: Some(Arc::clone(&no)),
                     });
                     derived.claims.push(Claim {

@@ -40,8 +40,6 @@ pub struct CorruptHistory {
 pub struct BookingRef {
     /// The reservation's number. A calendar checks that it is unique for its car, the append that it is among all cars.
     pub reservation_no: ReservationNo,
-    /// Its place in the order in which all reservations were made, from 1 on; the numeric id of the legacy API.
-    pub serial: u64,
     /// Who reserved; [`CustomerNo::anonymous`] where the legacy API names nobody.
     pub customer_no: CustomerNo,
     /// The car whose calendar has the reservation.
@@ -51,7 +49,6 @@ pub struct BookingRef {
 impl BookingRef {
     /// Whether both are of the same reservation, which may have moved to another car.
     pub fn is_same_booking(&self, other: &BookingRef) -> bool {
-        (&self.reservation_no, self.serial, &self.customer_no)
-            == (&other.reservation_no, other.serial, &other.customer_no)
+        (&self.reservation_no, &self.customer_no) == (&other.reservation_no, &other.customer_no)
     }
 }

@@ -227,7 +227,7 @@ mod tests {
 
     fn payment(status: Status) -> Payment {
         let car_no = CarNo::parse("car01").unwrap();
-        let subject = BookingRef { reservation_no: no(), serial: 1, customer_no: CustomerNo::anonymous(), car_no };
+        let subject = BookingRef { reservation_no: no(), customer_no: CustomerNo::anonymous(), car_no };
         Payment::of(subject, won(PRICE), 2, status)
     }
 

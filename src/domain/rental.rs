@@ -54,6 +54,8 @@ pub enum Command {
     Rent {
         /// The reservation, its customer and its car.
         subject: BookingRef,
+        /// The number under which the legacy API lists it, from 1 on.
+        serial: u64,
         /// The period that was reserved.
         period: Period,
     },
@@ -84,6 +86,8 @@ pub enum Event {
     Rented {
         /// The reservation, its customer and its car.
         subject: BookingRef,
+        /// The number under which the legacy API lists it, from 1 on.
+        serial: u64,
         /// The period that was reserved.
         period: Period,
     },
@@ -186,8 +190,8 @@ impl Rental {
 /// # Errors
 /// The rule that the command would break.
 pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Event>, Rejection> {
-    if let Command::Rent { subject, period } = command {
-        let rented = Event::Rented { subject: subject.clone(), period: *period };
+    if let Command::Rent { subject, serial, period } = command {
+        let rented = Event::Rented { subject: subject.clone(), serial: *serial, period: *period };
         return match &state.0 {
             None => Ok(vec![rented]),
             Some(rental) if rental.subject.is_same_booking(subject) => Ok(vec![]),
@@ -245,7 +249,7 @@ fn change(rental: &Rental, subject: &BookingRef, period: Period) -> Result<Vec<E
 /// # Errors
 /// When the event cannot have happened in this state.
 pub fn evolve(state: State, event: &Event) -> Result<State, CorruptHistory> {
-    if let Event::Rented { subject, period } = event {
+    if let Event::Rented { subject, period, .. } = event {
         if state.0.is_some() {
             return Err(CorruptHistory { event: "rented", state: "already rented" });
         }

@@ -76,7 +76,6 @@ mod tests {
     fn check(status: Status, name: &str, charged: u64, refunded: u64) {
         let subject = BookingRef {
             reservation_no: ReservationNo::parse("r1").expect("a number"),
-            serial: 1,
             customer_no: CustomerNo::anonymous(),
             car_no: CarNo::parse("car01").expect("a number"),
         };

@@ -12,14 +12,13 @@ fn view(status: impl FnOnce(Timestamp) -> Status) -> ReservationView {
     let number = |text| ReservationNo::parse(text).expect("a number");
     let subject = BookingRef {
         reservation_no: number("res-1"),
-        serial: 1,
         customer_no: CustomerNo::parse("c-1").expect("a number"),
         car_no: CarNo::parse("12가3456").expect("a number"),
     };
     let period = Period::new(from, from.saturating_add_millis(DAY_MS)).expect("positive");
     let price = Money::new(50_000, Currency::KRW).expect("within bounds");
     let made_at = from.saturating_add_millis(-DAY_MS);
-    let booking = Booking::new(subject, period, price, made_at, status(made_at));
+    let booking = Booking::new(subject, 1, period, price, made_at, status(made_at));
     ReservationView { booking, payment: None, rental: None }
 }
 

@@ -32,6 +32,18 @@ fn size(what: &str, bytes: usize, bytes_max: usize) -> Result<usize, String> {
     if bytes > bytes_max { Err(format!("the {what} has {bytes} bytes, more than {bytes_max}")) } else { Ok(bytes) }
 }
 
+/// The name of a sequence.
+pub(super) fn sequence(sequence: &str) -> Result<(), String> {
+    name("sequence", sequence)
+}
+
+/// The first and the last of the next `count` numbers of a sequence, all above `after`.
+pub(super) fn numbers(last: u64, after: u64, count: u32) -> Result<(u64, u64), String> {
+    let taken = last.max(after);
+    let numbers = taken.checked_add(1).zip(taken.checked_add(count.into())).filter(|_| count > 0);
+    numbers.ok_or_else(|| format!("a sequence that has come to {taken} has no {count} further numbers"))
+}
+
 /// A body that is stored as one value; returns its length in bytes.
 pub(super) fn body(what: &str, body: &[u8]) -> Result<usize, String> {
     size(what, body.len(), DOCUMENT_BYTES_MAX)

@@ -348,6 +348,11 @@ pub trait Journal: Send + Sync + 'static {
     /// Removes up to `limit` command records that had expired by `now_ms`; returns how many.
     fn forget_commands(&self, now_ms: i64, limit: usize) -> BoxFuture<'_, Result<usize, AppendError>>;
 
+    /// Takes the next `count` numbers of a sequence, all above `after`, and returns the first. No two calls are given the
+    /// same number, whatever processes make them. They are taken durably before the future is ready; those that are not used
+    /// are gone. A sequence is a short ASCII name; archives have no sequences, so `after` must be what is in use already.
+    fn take_numbers(&self, sequence: &'static str, after: u64, count: u32) -> BoxFuture<'_, Result<u64, AppendError>>;
+
     /// How far a subscription has come in a shard of another context; position 0 when nothing was saved.
     fn progress<'a>(&'a self, subscription: &'a str, shard: ShardId) -> BoxFuture<'a, Result<Progress, ReadError>>;
 

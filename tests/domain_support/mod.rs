@@ -32,11 +32,13 @@ pub fn block_no(no: &str) -> BlockNo {
     BlockNo::parse(no).unwrap()
 }
 
-/// A subject with the serial 7, of customer `c1` and car `12가3456`.
+/// The serial of every reservation that is made here.
+pub const SERIAL: u64 = 7;
+
+/// A reservation of customer `c1` and car `12가3456`.
 pub fn subject(no: &str) -> BookingRef {
     BookingRef {
         reservation_no: reservation_no(no),
-        serial: 7,
         customer_no: CustomerNo::parse("c1").unwrap(),
         car_no: CarNo::parse("12가3456").unwrap(),
     }

@@ -238,7 +238,6 @@ impl World {
         let car_no = CARS[usize::from(car) % CARS.len()];
         let subject = BookingRef {
             reservation_no: ReservationNo::parse(&format!("r{serial:03}")).unwrap(),
-            serial,
             customer_no: CustomerNo::parse("c1").unwrap(),
             car_no: CarNo::parse(car_no).unwrap(),
         };
@@ -253,7 +252,7 @@ impl World {
         let hold_slot = (0..1_000).find(|slot| !is_taken(*slot));
         let _ = self.calendar(
             car_no,
-            &reservation::Command::Reserve { subject, period, day_counting: DayCounting::Hours, hold_slot },
+            &reservation::Command::Reserve { subject, serial, period, day_counting: DayCounting::Hours, hold_slot },
             None,
         );
     }
@@ -309,7 +308,7 @@ impl World {
             Some(Action::Charge { amount, change }) => (booking.subject.clone(), amount, change),
             _ => (booking.subject.clone(), booking.price, 0),
         };
-        let command = payment::Command::Request { subject: subject.clone(), amount, change };
+        let command = payment::Command::Request { subject: subject.clone(), serial: booking.serial, amount, change };
         let requested = self.payment(&subject, &command, None).unwrap_or_default();
         for _ in &requested {
             let payment = self.payment_of(&subject.reservation_no).0.expect("it was requested");

@@ -461,6 +461,30 @@ async fn progress_is_kept_per_subscription_and_shard(journal: &dyn Journal) {
     assert!(matches!(journal.save_progress("views", SHARD, large).await, Err(AppendError::Invalid(_))));
 }
 
+async fn numbers_of_a_sequence_are_given_once_and_in_order(journal: &dyn Journal) {
+    let take = |count| journal.take_numbers("serials", 0, count);
+    assert_eq!((take(3).await, take(1).await, take(4096).await), (Ok(1), Ok(4), Ok(5)));
+    assert_eq!(journal.take_numbers("others", 0, 10).await, Ok(1), "each sequence has its own numbers");
+    // Those that are asked for without waiting for each other are apart, too.
+    let mut firsts: Vec<u64> = join_all((0..50).map(|_| take(10))).await.into_iter().map(Result::unwrap).collect();
+    firsts.sort_unstable();
+    assert_eq!(firsts, (0..50).map(|nth| 4101 + 10 * nth).collect::<Vec<_>>());
+}
+
+async fn a_sequence_goes_on_above_what_is_in_use(journal: &dyn Journal) {
+    assert_eq!(journal.take_numbers("serials", 700, 5).await, Ok(701));
+    assert_eq!(journal.take_numbers("serials", 700, 5).await, Ok(706));
+    assert_eq!(journal.take_numbers("serials", 900, 5).await, Ok(901));
+}
+
+async fn a_sequence_refuses_what_it_cannot_give(journal: &dyn Journal) {
+    let refused = |result| matches!(result, Err(AppendError::Invalid(_)));
+    assert!(refused(journal.take_numbers("serials", 0, 0).await));
+    assert!(refused(journal.take_numbers("two words", 0, 1).await));
+    assert_eq!(journal.take_numbers("serials", u64::MAX - 10, 10).await, Ok(u64::MAX - 9));
+    assert!(refused(journal.take_numbers("serials", 0, 1).await));
+}
+
 async fn a_closed_journal_refuses_and_says_why(journal: &dyn Journal) {
     let epoch = journal.own(SHARD).await.unwrap().epoch;
     assert_eq!(journal.failure(), None);
@@ -468,6 +492,7 @@ async fn a_closed_journal_refuses_and_says_why(journal: &dyn Journal) {
     journal.close().await.unwrap();
     assert_eq!(waiting.await, Ok(1));
     assert!(matches!(journal.append(append(SHARD, epoch, 1, &["b"])).await, Err(AppendError::Unavailable(_))));
+    assert!(matches!(journal.take_numbers("serials", 0, 1).await, Err(AppendError::Unavailable(_))));
     assert!(journal.failure().is_some());
     assert_eq!(journal.close().await, Ok(()));
 }
@@ -518,6 +543,9 @@ conformance!(
     the_timers_of_a_shard_are_read_page_by_page_whenever_they_are_due,
     an_append_renews_the_record_of_its_command,
     progress_is_kept_per_subscription_and_shard,
+    numbers_of_a_sequence_are_given_once_and_in_order,
+    a_sequence_goes_on_above_what_is_in_use,
+    a_sequence_refuses_what_it_cannot_give,
     a_closed_journal_refuses_and_says_why,
     shard_counts_are_those_of_the_store,
     a_claimed_entry_is_found,

@@ -264,6 +264,13 @@ impl Journal for FaultyJournal {
         self.inner.forget_commands(now_ms, limit)
     }
 
+    fn take_numbers(&self, sequence: &'static str, after: u64, count: u32) -> BoxFuture<'_, Result<u64, AppendError>> {
+        if self.rng(sequence).is_some_and(|mut rng| rng.happens(0.2)) {
+            return Box::pin(async { Err(AppendError::Unavailable("simulated".to_owned())) });
+        }
+        self.inner.take_numbers(sequence, after, count)
+    }
+
     fn progress<'a>(&'a self, subscription: &'a str, shard: ShardId) -> BoxFuture<'a, Result<Progress, ReadError>> {
         self.inner.progress(subscription, shard)
     }

@@ -2,6 +2,7 @@
 
 use super::{CARS, SHARD, append, open, options};
 use bytes::Bytes;
+use rentcar::store::check::check;
 use rentcar::store::journal::{Append, AppendError, Claim, CommandRecord, IndexWrite, Journal, Progress, ReadError};
 use rentcar::store::sled::{Release, SledJournal, SledSettings};
 use rentcar::store::view_store::ViewStore;
@@ -242,6 +243,30 @@ async fn if_an_entry_cannot_be_made_durable_nobody_is_told_that_it_is_taken() {
         assert!(matches!(answer, Err(AppendError::Unknown(_) | AppendError::Unavailable(_))), "{answer:?}");
     }
     assert_eq!(journal.lookup("plates", "lost").await, Ok(None));
+}
+
+#[tokio::test]
+async fn a_sequence_goes_on_where_it_was_when_the_store_is_opened_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let in_runs = SledSettings { checkpoint_bytes: 1, ..options() };
+    for (settings, first) in [(options(), 1), (in_runs.clone(), 21), (options(), 41), (in_runs, 61)] {
+        let journal = SledJournal::open(directory.path(), &settings).unwrap();
+        assert_eq!(journal.take_numbers("serials", 0, 10).await, Ok(first));
+        journal.snapshot().unwrap();
+        assert_eq!(journal.take_numbers("serials", 0, 10).await, Ok(first + 10));
+        journal.close().await.unwrap();
+        drop(journal);
+        assert!(check(&open(directory.path()), |_| ()).unwrap().is_clean());
+    }
+}
+
+#[tokio::test]
+async fn numbers_that_cannot_be_made_durable_are_not_given() {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, fails) = failing(directory.path());
+    assert_eq!(journal.take_numbers("serials", 0, 10).await, Ok(1));
+    fails.store(true, Ordering::SeqCst);
+    assert!(matches!(journal.take_numbers("serials", 0, 10).await, Err(AppendError::Unknown(_))));
 }
 
 /// Entries that are in the memtable, in runs, and both with and without a removal that is still in the memtable.

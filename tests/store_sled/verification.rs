@@ -52,9 +52,16 @@ async fn a_changed_frame_is_damage() {
 
 #[tokio::test]
 async fn nonsense_is_found() {
-    for key in
-        [b"dnonsense".as_slice(), b"inonsense", b"tx", b"hx", b"z", b"e\x09\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01"]
-    {
+    for key in [
+        b"dnonsense".as_slice(),
+        b"inonsense",
+        b"tx",
+        b"hx",
+        b"s",
+        b"sserials",
+        b"z",
+        b"e\x09\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01",
+    ] {
         let found = findings(|tree| drop(tree.insert(key, b"x").unwrap())).await;
         assert!(
             !found.is_empty() && found.iter().all(|finding| matches!(finding, Finding::Malformed { .. })),

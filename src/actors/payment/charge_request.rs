@@ -10,6 +10,8 @@ use crate::domain::time::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChargeRequest {
     pub subject: BookingRef,
+    /// The number under which the legacy API lists the reservation.
+    pub serial: u64,
     /// The price that was fixed with the reservation, or what a change of it costs more.
     pub amount: Money,
     /// The change that is paid for; 0 for the reservation as it was made.

@@ -122,10 +122,10 @@ mod tests {
     fn the_settle_timer_says_since_when_a_payment_is_unsettled() {
         let reservation_no = ReservationNo::parse("r1").unwrap();
         let car_no = CarNo::parse("car01").unwrap();
-        let subject = BookingRef { reservation_no, serial: 1, customer_no: CustomerNo::anonymous(), car_no };
+        let subject = BookingRef { reservation_no, customer_no: CustomerNo::anonymous(), car_no };
         let won = |amount| Money::new(amount, Currency::KRW).unwrap();
-        let request = Command::Request { subject: subject.clone(), amount: won(1_000), change: 0 };
-        let cancel = Command::Cancel { subject, amount: won(1_000), keep: won(100) };
+        let request = Command::Request { subject: subject.clone(), serial: 1, amount: won(1_000), change: 0 };
+        let cancel = Command::Cancel { subject, serial: 1, amount: won(1_000), keep: won(100) };
         let approve = |attempt| Command::Approve { attempt, provider_ref: "ch_1".to_owned() };
         let (lost, declined) =
             (Command::MarkUnknown { attempt: 1 }, Command::Decline { attempt: 1, reason: "no".to_owned() });

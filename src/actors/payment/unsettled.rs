@@ -210,7 +210,7 @@ mod tests {
     fn payment(status: Status) -> Payment {
         let reservation_no = ReservationNo::parse("r1").unwrap();
         let car_no = CarNo::parse("car01").unwrap();
-        let subject = BookingRef { reservation_no, serial: 1, customer_no: CustomerNo::anonymous(), car_no };
+        let subject = BookingRef { reservation_no, customer_no: CustomerNo::anonymous(), car_no };
         Payment::of(subject, Money::new(1_000, Currency::KRW).unwrap(), 1, status)
     }
 

@@ -71,16 +71,14 @@ impl Service {
     async fn hold(&self, caller: &Caller, reservation_no: ReservationNo, request: &ReserveRequest) -> Result<Booking> {
         let pending = self.pending_holds.begin(&request.customer_no);
         self.may_book(&request.customer_no).await?;
-        let subject = BookingRef {
-            reservation_no,
-            serial: self.next_serial(),
-            customer_no: request.customer_no.clone(),
-            car_no: request.car_no.clone(),
-        };
+        let subject =
+            BookingRef { reservation_no, customer_no: request.customer_no.clone(), car_no: request.car_no.clone() };
+        let serial = self.parts.serials.next().await?;
         let mut slots = self.hold_slots(&request.customer_no);
         loop {
             let command = Command::Reserve {
                 subject: subject.clone(),
+                serial,
                 period: request.period,
                 day_counting: request.day_counting,
                 hold_slot: slots.next_free(&*self.parts.journal).await?,
@@ -148,8 +146,8 @@ impl Service {
         else {
             return self.pay_too_late(booking).await;
         };
-        let subject = &booking.subject;
-        let order = ChargeRequest { subject: subject.clone(), amount, change, means, hold_until };
+        let (subject, serial) = (&booking.subject, booking.serial);
+        let order = ChargeRequest { subject: subject.clone(), serial, amount, change, means, hold_until };
         let charged = self.parts.cashier.charge(order, asked_at, self.settings.payment_wait).await;
         match charged {
             Ok(ChargeResult::Approved(payment)) => self.confirm(booking, *payment).await,

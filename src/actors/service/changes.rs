@@ -164,8 +164,8 @@ impl Service {
         let charge = self.due(Target::Payment, &Known::of(&booking));
         let payment = match (charge, means) {
             (Some(Action::Charge { amount, change: no }), Some(means)) => {
-                let subject = booking.subject.clone();
-                let order = ChargeRequest { subject, amount, change: no, means, hold_until: change.hold_until };
+                let (subject, serial, hold_until) = (booking.subject.clone(), booking.serial, change.hold_until);
+                let order = ChargeRequest { subject, serial, amount, change: no, means, hold_until };
                 match self.parts.cashier.charge(order, asked_at, self.settings.payment_wait).await {
                     Ok(ChargeResult::Approved(payment)) => Some(*payment),
                     Ok(ChargeResult::Declined { reason }) => {

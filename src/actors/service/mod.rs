@@ -10,7 +10,10 @@ mod customers;
 mod operation;
 mod read_limiter;
 mod reading;
+mod serials;
 mod unpaid;
+
+pub use serials::Serials;
 
 pub use super::payment::reconciliation::{ReconcileError, Report};
 pub use super::payment::unsettled::{Unsettled, UnsettledCounts};
@@ -34,7 +37,6 @@ use crate::domain::reservation::Terms;
 use crate::domain::time::Timestamp;
 use crate::store::journal::{CommandRecord, Journal, ReadError};
 use read_limiter::ReadLimiter;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -88,15 +90,14 @@ pub struct Dependencies {
     pub journal: Arc<dyn Journal>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
-    /// The serial of the last reservation made.
-    pub last_serial: u64,
+    /// Numbers the reservations for the legacy API.
+    pub serials: Serials,
 }
 
 /// The contexts as one service.
 pub struct Service {
     parts: Dependencies,
     settings: ServiceSettings,
-    serials: AtomicU64,
     pending_holds: Arc<PendingHolds>,
     read_limiter: ReadLimiter,
     /// The one backup that may be under way.
@@ -107,11 +108,10 @@ pub struct Service {
 impl Service {
     /// A service that has no system yet: see [`Service::attach`].
     pub fn new(parts: Dependencies, settings: ServiceSettings) -> Arc<Service> {
-        let serials = AtomicU64::new(parts.last_serial);
         let pending_holds = Arc::default();
         let read_limiter = ReadLimiter::new(settings.read_queue_wait);
         let (backup, system) = (Arc::new(Semaphore::new(1)), OnceLock::new());
-        Arc::new(Service { parts, settings, serials, pending_holds, read_limiter, backup, system })
+        Arc::new(Service { parts, settings, pending_holds, read_limiter, backup, system })
     }
 
     /// Sets the system that runs the service, which health and the fault injection need.
@@ -147,10 +147,6 @@ impl Service {
     /// What is to be done about a booking in one context now.
     fn due(&self, target: Target, known: &Known<'_>) -> Option<Action> {
         process::due(target, known, &self.settings.terms, self.now())
-    }
-
-    fn next_serial(&self) -> u64 {
-        self.serials.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Asks for a step that the caller wants: without the internal reserve, within the request's time, and named after

@@ -2,10 +2,10 @@
 //! free without decoding them: intervals of a fixed width come first, the rest is behind them.
 //!
 //! Layout: whether the car has left the fleet (1 byte); when it came back last (6 bytes, 0 for never); how many bookings are out, how many are not, how many blocks
-//! there are (2 bytes each); the intervals of all three in this order (12 bytes each); the serials of the bookings
-//! (8 bytes each); the rest as [`Rest`]. Numbers are big-endian.
+//! there are (2 bytes each); the intervals of all three in this order (12 bytes each); the rest as [`Rest`]. Numbers are big-endian.
 
-use crate::domain::ids::BlockNo;
+use crate::domain::BookingRef;
+use crate::domain::ids::{BlockNo, ReservationNo};
 use crate::domain::money::Money;
 use crate::domain::reservation::{Car, Event};
 use crate::domain::time::{Period, Timestamp};
@@ -18,9 +18,6 @@ const HEADER_BYTES: usize = 13;
 const INSTANT_BYTES: usize = 6;
 const INTERVAL_BYTES: usize = 2 * INSTANT_BYTES;
 type Interval = [[u8; INSTANT_BYTES]; 2];
-const SERIAL_BYTES: usize = 8;
-/// Set in the serial of a period that is held beside a booking, for a change of it. No serial is as large.
-const HELD_BESIDE: u64 = 1 << 63;
 
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidAvailability {
@@ -33,10 +30,19 @@ pub enum InvalidAvailability {
     Rest(#[from] CodecError),
 }
 
-/// A live booking as far as availability is concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a period is taken by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Holder {
+    /// A booking.
+    Booking(ReservationNo),
+    /// A change of a booking that is under way, beside the booking if it is of this car.
+    Change(ReservationNo),
+}
+
+/// A live booking, or a change of one, as far as availability is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Booked {
-    serial: u64,
+    holder: Holder,
     /// From when to when the car is taken; from its hand-over if that was early.
     period: Period,
     /// Whether the car is out: once its period is over, no other is free until it is back.
@@ -48,6 +54,8 @@ struct Booked {
 struct Rest {
     model: String,
     daily_rate: Money,
+    /// In the order of their intervals.
+    holders: Vec<Holder>,
     /// The numbers of the blocks, in the order of their intervals.
     blocks: Vec<BlockNo>,
 }
@@ -59,9 +67,17 @@ pub struct Availability {
     retired: bool,
     /// When the car came back last, in milliseconds since the epoch; 0 for never.
     back_at_ms: i64,
-    /// In the order of their serials.
+    /// In the order of their holders.
     booked: Vec<Booked>,
     blocks: BTreeMap<BlockNo, Period>,
+}
+
+fn booking(subject: &BookingRef) -> Holder {
+    Holder::Booking(subject.reservation_no.clone())
+}
+
+fn change_of(subject: &BookingRef) -> Holder {
+    Holder::Change(subject.reservation_no.clone())
 }
 
 impl Availability {
@@ -79,64 +95,64 @@ impl Availability {
             Event::Unblocked { block_no } => return self.blocks.remove(block_no).is_some(),
             Event::Held { subject, period, at, .. } => {
                 self.blocks.retain(|_, block| *at < block.to());
-                self.put(Booked { serial: subject.serial, period: *period, out: false });
+                self.put(booking(subject), *period);
             }
             Event::ChangeBegun { subject, change, .. } => {
                 if change.car_no != subject.car_no {
                     return false;
                 }
-                self.put(Booked { serial: subject.serial | HELD_BESIDE, period: change.period, out: false });
+                self.put(change_of(subject), change.period);
             }
             Event::Changed { subject, period, .. } => {
-                self.take(subject.serial | HELD_BESIDE);
-                let Ok(index) = self.find(subject.serial) else { return true };
+                self.take(&change_of(subject));
+                let Ok(index) = self.find(&booking(subject)) else { return true };
                 let booked = &mut self.booked[index];
                 // A car that is out is taken from its hand-over on.
                 let from = if booked.out { booked.period.from().min(period.from()) } else { period.from() };
                 booked.period = Period::new(from, period.to()).unwrap_or(*period);
             }
             Event::ChangeEnded { subject, .. } | Event::IncomingReleased { subject, .. } => {
-                return self.take(subject.serial | HELD_BESIDE);
+                return self.take(&change_of(subject));
             }
             Event::IncomingHeld { incoming } => {
-                let serial = incoming.subject.serial | HELD_BESIDE;
-                self.put(Booked { serial, period: incoming.period, out: false });
+                self.put(change_of(&incoming.subject), incoming.period);
             }
-            Event::IncomingAccepted { booking } => {
-                self.take(booking.subject.serial | HELD_BESIDE);
-                self.put(Booked { serial: booking.subject.serial, period: booking.period, out: false });
+            Event::IncomingAccepted { booking: accepted } => {
+                self.take(&change_of(&accepted.subject));
+                self.put(booking(&accepted.subject), accepted.period);
             }
-            Event::Moved { booking, .. } => return self.take(booking.subject.serial),
+            Event::Moved { booking: moved, .. } => return self.take(&booking(&moved.subject)),
             Event::PickedUp { subject, at } => {
-                let Ok(index) = self.find(subject.serial) else { return false };
+                let Ok(index) = self.find(&booking(subject)) else { return false };
                 let booked = &mut self.booked[index];
                 (booked.period, booked.out) = (booked.period.while_out(*at, booked.period.to()), true);
             }
             Event::Completed { subject, at } => {
                 self.back_at_ms = self.back_at_ms.max(at.as_millis());
-                self.take(subject.serial);
+                self.take(&booking(subject));
             }
             Event::Expired { subject, .. } | Event::Cancelled { subject, .. } | Event::NoShow { subject, .. } => {
-                return self.take(subject.serial);
+                return self.take(&booking(subject));
             }
             Event::Confirmed { .. } => return false,
         }
         true
     }
 
-    fn put(&mut self, booked: Booked) {
-        match self.find(booked.serial) {
+    fn put(&mut self, holder: Holder, period: Period) {
+        let booked = Booked { holder, period, out: false };
+        match self.find(&booked.holder) {
             Ok(index) => self.booked[index] = booked,
             Err(index) => self.booked.insert(index, booked),
         }
     }
 
-    fn take(&mut self, serial: u64) -> bool {
-        self.find(serial).map(|index| self.booked.remove(index)).is_ok()
+    fn take(&mut self, holder: &Holder) -> bool {
+        self.find(holder).map(|index| self.booked.remove(index)).is_ok()
     }
 
-    fn find(&self, serial: u64) -> Result<usize, usize> {
-        self.booked.binary_search_by_key(&serial, |booked| booked.serial)
+    fn find(&self, holder: &Holder) -> Result<usize, usize> {
+        self.booked.binary_search_by(|booked| booked.holder.cmp(holder))
     }
 
     pub fn to_bytes(&self) -> Result<Vec<u8>, InvalidAvailability> {
@@ -146,49 +162,46 @@ impl Availability {
         let rest = Rest {
             model: self.model.clone(),
             daily_rate: self.daily_rate,
+            holders: out.iter().chain(&kept).map(|booked| booked.holder.clone()).collect(),
             blocks: self.blocks.keys().cloned().collect(),
         };
         let rest = codec::to_bytes(&rest)?;
-        let numbers = INTERVAL_BYTES * intervals + SERIAL_BYTES * self.booked.len();
-        let mut bytes = Vec::with_capacity(HEADER_BYTES + numbers + rest.len());
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + INTERVAL_BYTES * intervals + rest.len());
         bytes.push(u8::from(self.retired));
         let [_, _, back_at @ ..] = self.back_at_ms.to_be_bytes();
         bytes.extend_from_slice(&back_at);
         for count in [count(out.len())?, count(kept.len())?, count(self.blocks.len())?] {
             bytes.extend_from_slice(&count.to_be_bytes());
         }
-        let booked = || out.iter().chain(&kept);
-        for period in booked().map(|booked| booked.period).chain(self.blocks.values().copied()) {
+        for period in out.iter().chain(&kept).map(|booked| booked.period).chain(self.blocks.values().copied()) {
             for instant in [period.from(), period.to()] {
                 let [_, _, instant @ ..] = instant.as_millis().to_be_bytes();
                 bytes.extend_from_slice(&instant);
             }
         }
-        booked().for_each(|booked| bytes.extend_from_slice(&booked.serial.to_be_bytes()));
         bytes.extend_from_slice(&rest);
         Ok(bytes)
     }
 
     pub fn from_bytes(bytes: &[u8]) -> Result<Availability, InvalidAvailability> {
         let intervals = Intervals::of(bytes).ok_or(InvalidAvailability::Intervals)?;
-        let (serials, rest) = intervals.split_behind().ok_or(InvalidAvailability::Intervals)?;
-        let Rest { model, daily_rate, blocks } = codec::from_bytes(rest)?;
+        let Rest { model, daily_rate, holders, blocks } = codec::from_bytes(intervals.rest)?;
         let periods = intervals.all.iter().map(|interval| {
             let (from, to) = instants(interval);
             let instant = Timestamp::from_millis;
             Period::new(instant(from)?, instant(to)?)
         });
         let periods = periods.collect::<Option<Vec<Period>>>().ok_or(InvalidAvailability::Intervals)?;
-        let booked = serials.iter().zip(&periods).enumerate().map(|(index, (serial, period))| Booked {
-            serial: u64::from_be_bytes(*serial),
+        if holders.len() != intervals.booked || blocks.len() + holders.len() != periods.len() {
+            return Err(InvalidAvailability::Intervals);
+        }
+        let booked = holders.into_iter().zip(&periods).enumerate().map(|(index, (holder, period))| Booked {
+            holder,
             period: *period,
             out: index < intervals.out,
         });
         let mut booked: Vec<Booked> = booked.collect();
-        booked.sort_unstable_by_key(|booked| booked.serial);
-        if blocks.len() + booked.len() != periods.len() {
-            return Err(InvalidAvailability::Intervals);
-        }
+        booked.sort_unstable_by(|a, b| a.holder.cmp(&b.holder));
         let blocks = blocks.into_iter().zip(periods.into_iter().skip(booked.len())).collect();
         let (retired, back_at_ms) = (intervals.retired, intervals.back_at_ms);
         Ok(Availability { model, daily_rate, retired, back_at_ms, booked, blocks })
@@ -221,7 +234,7 @@ struct Intervals<'a> {
     /// How many are of bookings.
     booked: usize,
     all: &'a [Interval],
-    behind: &'a [u8],
+    rest: &'a [u8],
 }
 
 impl<'a> Intervals<'a> {
@@ -232,13 +245,8 @@ impl<'a> Intervals<'a> {
         let count = |bytes| usize::from(u16::from_be_bytes(bytes));
         let out = count([o1, o2]);
         let booked = out + count([k1, k2]);
-        let (all, behind) = rest.split_at_checked((booked + count([b1, b2])) * INTERVAL_BYTES)?;
-        Some(Intervals { retired: retired != 0, back_at_ms, out, booked, all: all.as_chunks().0.as_chunks().0, behind })
-    }
-
-    fn split_behind(&self) -> Option<(&'a [[u8; SERIAL_BYTES]], &'a [u8])> {
-        let (serials, rest) = self.behind.split_at_checked(self.booked * SERIAL_BYTES)?;
-        Some((serials.as_chunks().0, rest))
+        let (all, rest) = rest.split_at_checked((booked + count([b1, b2])) * INTERVAL_BYTES)?;
+        Some(Intervals { retired: retired != 0, back_at_ms, out, booked, all: all.as_chunks().0.as_chunks().0, rest })
     }
 }
 
@@ -254,7 +262,6 @@ fn instants([from, to]: &Interval) -> (i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::BookingRef;
     use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
     use crate::domain::money::Currency;
     use crate::domain::reservation::{Block, State, evolve};
@@ -281,7 +288,6 @@ mod tests {
     fn subject(serial: u64) -> BookingRef {
         BookingRef {
             reservation_no: ReservationNo::parse(&format!("r{serial}")).unwrap(),
-            serial,
             customer_no: CustomerNo::parse("kim").unwrap(),
             car_no: CarNo::parse("car01").unwrap(),
         }
@@ -289,7 +295,7 @@ mod tests {
 
     fn held(serial: u64, from: i64, to: i64) -> Event {
         let (period, price, at, hold_until) = (period(from, to), Money::zero(Currency::KRW), time(0), time(1));
-        Event::Held { subject: subject(serial), period, price, at, hold_until, hold_slot: None }
+        Event::Held { subject: subject(serial), serial, period, price, at, hold_until, hold_slot: None }
     }
 
     fn slot(events: &[Event]) -> Availability {
@@ -308,7 +314,7 @@ mod tests {
     fn a_booking_takes_its_period_and_no_more_until_it_ends() {
         let mut slot = slot(&[held(7, 10, 20)]);
         assert!(free(&slot, 0, 10, 0) && free(&slot, 20, 30, 0) && !free(&slot, 19, 30, 0) && !free(&slot, 12, 13, 0));
-        assert!(!slot.apply(&Event::Confirmed { subject: subject(7), period: period(10, 20) }));
+        assert!(!slot.apply(&Event::Confirmed { subject: subject(7), serial: 7, period: period(10, 20) }));
         assert!(slot.apply(&Event::Expired { subject: subject(7), at: time(9) }));
         assert!(free(&slot, 10, 20, 0));
     }
@@ -362,13 +368,13 @@ mod tests {
                     0 => vec![Event::Blocked { block_no: BlockNo::parse(&format!("b{serial}")).unwrap(), block }],
                     1 => vec![
                         held(serial, from, from + length),
-                        Event::Confirmed { subject: subject.clone(), period: period(from, from + length) },
+                        Event::Confirmed { subject: subject.clone(), serial, period: period(from, from + length) },
                         Event::PickedUp { subject, at: time(from / 2) },
                     ],
                     2 => vec![held(serial, from, from + length), Event::Expired { subject, at: time(1) }],
                     3 => vec![
                         held(serial, from, from + length),
-                        Event::Confirmed { subject: subject.clone(), period: period(from, from + length) },
+                        Event::Confirmed { subject: subject.clone(), serial, period: period(from, from + length) },
                         Event::PickedUp { subject: subject.clone(), at: time(from) },
                         Event::Completed { subject, at: time(from + length / 2 + 1) },
                     ],

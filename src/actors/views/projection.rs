@@ -11,7 +11,7 @@ use super::serials::{List, SerialBitmap};
 use crate::domain::ids::{CarNo, CustomerNo};
 use crate::domain::spelling::to_nfc;
 use crate::domain::time::Timestamp;
-use crate::domain::{BookingRef, fleet, payment, rental, reservation};
+use crate::domain::{fleet, payment, rental, reservation};
 use crate::store::journal::{CommittedEvent, ReadError, ShardId};
 use crate::store::schema;
 use crate::store::view_store::{RowWrite, ViewStore};
@@ -175,8 +175,8 @@ impl<'a> Projection<'a> {
         let Some(subject) = event.subject() else { return Ok(()) };
         let of = |kind| FeedRow::new(kind, subject);
         let entry = match event {
-            reservation::Event::Held { period, price, .. } => {
-                self.list(List::Reservations, subject)?;
+            reservation::Event::Held { serial, period, price, .. } => {
+                self.list(List::Reservations, *serial)?;
                 FeedRow { period: Some(*period), amount: Some(*price), ..of(Kind::Held) }
             }
             reservation::Event::Confirmed { period, .. } => FeedRow { period: Some(*period), ..of(Kind::Confirmed) },
@@ -212,7 +212,9 @@ impl<'a> Projection<'a> {
 
     fn payment(&mut self, event: payment::Event, at: Timestamp, place: EventPosition) -> Result<(), ReadError> {
         let subject = event.subject().clone();
-        self.list(List::Payments, &subject)?;
+        if let payment::Event::Requested { serial, .. } | payment::Event::Cancelled { serial, .. } = &event {
+            self.list(List::Payments, *serial)?;
+        }
         let of = |kind| FeedRow::new(kind, &subject);
         let entry = match event {
             payment::Event::Requested { amount, .. } => FeedRow { amount: Some(amount), ..of(Kind::PaymentRequested) },
@@ -231,8 +233,8 @@ impl<'a> Projection<'a> {
         let subject = event.subject();
         let of = |kind| FeedRow::new(kind, subject);
         let entry = match event {
-            rental::Event::Rented { period, .. } => {
-                self.list(List::Rentals, subject)?;
+            rental::Event::Rented { serial, period, .. } => {
+                self.list(List::Rentals, *serial)?;
                 FeedRow { period: Some(*period), ..of(Kind::Rented) }
             }
             rental::Event::Left { .. } => return Ok(()),
@@ -271,8 +273,8 @@ impl<'a> Projection<'a> {
     }
 
     /// Adds a reservation to a list of the legacy API, unless it is in it.
-    fn list(&mut self, list: List, subject: &BookingRef) -> Result<(), ReadError> {
-        let key = (list, SerialBitmap::key(list, subject.serial, self.shard.number));
+    fn list(&mut self, list: List, serial: u64) -> Result<(), ReadError> {
+        let key = (list, SerialBitmap::key(list, serial, self.shard.number));
         let (mut block, changed) = match self.blocks.get(&key) {
             Some(block) => (*block, true),
             None => match self.store.get(rows::SERIALS, &key.1)? {
@@ -280,7 +282,7 @@ impl<'a> Projection<'a> {
                 None => (SerialBitmap::empty(), false),
             },
         };
-        let is_new = block.add(subject.serial);
+        let is_new = block.add(serial);
         if is_new {
             self.summary.count += 1;
         }

@@ -6,7 +6,7 @@ use crate::store::journal::Context;
 use crate::store::schema;
 
 /// The layout of all rows together. Rows of another layout are removed and made again from the journal.
-pub const LAYOUT_NUMBER: u8 = 5;
+pub const LAYOUT_NUMBER: u8 = 6;
 
 /// Nothing -> the number of the layout of all other rows.
 pub const LAYOUT: &str = "layout";

@@ -15,7 +15,7 @@ fn kept(text: &str) -> String {
 /// The rule that the command would break.
 pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {
     match command {
-        Command::Request { subject, amount, change } => request(state, subject, *amount, *change),
+        Command::Request { subject, serial, amount, change } => request(state, subject, *serial, *amount, *change),
         Command::Approve { attempt, provider_ref } => approve(state, *attempt, provider_ref),
         Command::Decline { attempt, reason } => {
             let payment = awaiting(state, *attempt)?;
@@ -31,14 +31,21 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection>
             let event = Event::OutcomeUnknown { subject: payment.subject.clone(), attempt: *attempt };
             Ok(if requested && !payment.is_cancelled { vec![event] } else { vec![] })
         }
-        Command::Cancel { subject, amount, keep } => cancel(state, subject, *amount, *keep),
+        Command::Cancel { subject, serial, amount, keep } => cancel(state, subject, *serial, *amount, *keep),
         Command::Reduce { subject, due, change } => reduce(state, subject, *due, *change),
         Command::RefundReceipt { number, provider_ref } => refund_done(state, *number, provider_ref),
     }
 }
 
-fn request(state: &State, subject: &BookingRef, amount: Money, change: u32) -> Result<Vec<Event>, Rejection> {
-    let requested = |attempt, amount| Ok(vec![Event::Requested { subject: subject.clone(), amount, attempt, change }]);
+fn request(
+    state: &State,
+    subject: &BookingRef,
+    serial: u64,
+    amount: Money,
+    change: u32,
+) -> Result<Vec<Event>, Rejection> {
+    let requested =
+        |attempt, amount| Ok(vec![Event::Requested { subject: subject.clone(), serial, amount, attempt, change }]);
     let Some(payment) = &state.0 else { return requested(1, amount) };
     check_subject(payment, subject)?;
     if payment.is_cancelled {
@@ -96,9 +103,15 @@ fn awaiting(state: &State, attempt: u32) -> Result<&Payment, Rejection> {
     payment.last_charge().filter(|last| is_awaited(last)).map(|_| payment).ok_or(Rejection::AttemptOver)
 }
 
-fn cancel(state: &State, subject: &BookingRef, amount: Money, keep: Money) -> Result<Vec<Event>, Rejection> {
+fn cancel(
+    state: &State,
+    subject: &BookingRef,
+    serial: u64,
+    amount: Money,
+    keep: Money,
+) -> Result<Vec<Event>, Rejection> {
     let nothing = Money::zero(amount.currency());
-    let cancelled = |amount, refund| vec![Event::Cancelled { subject: subject.clone(), amount, refund }];
+    let cancelled = |amount, refund| vec![Event::Cancelled { subject: subject.clone(), serial, amount, refund }];
     let Some(payment) = &state.0 else { return Ok(cancelled(amount, nothing)) };
     check_subject(payment, subject)?;
     if payment.is_cancelled {

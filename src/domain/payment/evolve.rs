@@ -29,7 +29,7 @@ pub fn evolve(state: State, event: &Event) -> Result<State, CorruptHistory> {
 fn progress(mut payment: Payment, event: &Event) -> Result<Payment, CorruptHistory> {
     let impossible = |event, state| Err(CorruptHistory { event, state });
     match event {
-        Event::Requested { subject, amount, attempt, change } => {
+        Event::Requested { subject, amount, attempt, change, .. } => {
             let last = payment.charges.last();
             if payment.is_cancelled || last.is_some_and(|last| last.status.is_awaited()) {
                 return impossible("requested", "not to be charged");

@@ -142,6 +142,8 @@ pub enum Command {
     Request {
         /// The reservation that is paid for.
         subject: BookingRef,
+        /// The number under which the legacy API lists it, from 1 on.
+        serial: u64,
         /// What is to be paid; an attempt that is made again keeps its own amount.
         amount: Money,
         /// The change of the reservation that it pays for; 0 for the reservation as it was made.
@@ -175,6 +177,8 @@ pub enum Command {
     Cancel {
         /// The reservation that is paid for.
         subject: BookingRef,
+        /// The number under which the legacy API lists it, from 1 on.
+        serial: u64,
         /// The price of the reservation.
         amount: Money,
         /// The fee that is kept.
@@ -206,6 +210,8 @@ pub enum Event {
     Requested {
         /// The reservation that is paid for.
         subject: BookingRef,
+        /// The number under which the legacy API lists it, from 1 on.
+        serial: u64,
         /// What it takes.
         amount: Money,
         /// The number of the attempt.
@@ -253,6 +259,8 @@ pub enum Event {
     Cancelled {
         /// The reservation that was to be paid for.
         subject: BookingRef,
+        /// The number under which the legacy API lists it, from 1 on.
+        serial: u64,
         /// The price of the reservation.
         amount: Money,
         /// What goes back of what was charged, so far as that is known.

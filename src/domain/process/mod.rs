@@ -139,8 +139,10 @@ impl<'a> From<Option<&'a Incoming>> for NewCalendar<'a> {
 /// the rental and the booking, those of Fleet at the rental, the note and the car of the ledger.
 #[derive(Debug, Clone, Copy)]
 pub struct Known<'a> {
-    /// The booking's number, serial, customer and car.
+    /// The booking's number, customer and car.
     pub subject: &'a BookingRef,
+    /// Its serial, at which the row of new rentals looks.
+    pub serial: Option<u64>,
     /// How far the booking of that subject has come; `None` when there is none, or another one under the same number.
     pub status: Option<Status>,
     /// The period of the booking.
@@ -166,6 +168,7 @@ impl<'a> Known<'a> {
     pub const fn nothing_of(subject: &'a BookingRef) -> Known<'a> {
         Known {
             subject,
+            serial: None,
             status: None,
             period: None,
             booking: None,
@@ -186,21 +189,19 @@ impl<'a> Known<'a> {
     /// The booking right after an event, as far as the event tells. Later events have their own turn, and what they undo
     /// must have been done before. `None` when the event is not about a booking, or leaves it held.
     pub fn after(event: &'a reservation::Event) -> Option<Known<'a>> {
-        let (subject, status, period) = match event {
-            reservation::Event::Confirmed { subject, period } => {
-                (subject, Status::Confirmed { picked_up_at: None }, Some(*period))
+        let (subject, status) = match event {
+            reservation::Event::Confirmed { subject, serial, period } => {
+                let status = Some(Status::Confirmed { picked_up_at: None });
+                let (serial, period) = (Some(*serial), Some(*period));
+                return Some(Known { serial, status, period, ..Known::nothing_of(subject) });
             }
-            reservation::Event::PickedUp { subject, at } => {
-                (subject, Status::Confirmed { picked_up_at: Some(*at) }, None)
-            }
+            reservation::Event::PickedUp { subject, at } => (subject, Status::Confirmed { picked_up_at: Some(*at) }),
             reservation::Event::Cancelled { subject, at, quote } => {
-                (subject, Status::Cancelled { at: *at, quote: *quote }, None)
+                (subject, Status::Cancelled { at: *at, quote: *quote })
             }
-            reservation::Event::NoShow { subject, at, quote } => {
-                (subject, Status::NoShow { at: *at, quote: *quote }, None)
-            }
-            reservation::Event::Expired { subject, at } => (subject, Status::Expired { at: *at }, None),
-            reservation::Event::Completed { subject, at } => (subject, Status::Completed { at: *at }, None),
+            reservation::Event::NoShow { subject, at, quote } => (subject, Status::NoShow { at: *at, quote: *quote }),
+            reservation::Event::Expired { subject, at } => (subject, Status::Expired { at: *at }),
+            reservation::Event::Completed { subject, at } => (subject, Status::Completed { at: *at }),
             // What follows from a change follows from the booking as it is by now.
             reservation::Event::ChangeBegun { .. }
             | reservation::Event::Changed { .. }
@@ -215,15 +216,21 @@ impl<'a> Known<'a> {
             | reservation::Event::Blocked { .. }
             | reservation::Event::Unblocked { .. } => return None,
         };
-        Some(Known { status: Some(status), period, ..Known::nothing_of(subject) })
+        Some(Known { status: Some(status), ..Known::nothing_of(subject) })
     }
 
     /// With its booking.
     #[must_use]
     pub const fn with_booking(self, booking: Option<&'a Booking>) -> Known<'a> {
         match booking {
-            Some(known) => Known { status: Some(known.status), period: Some(known.period), booking, ..self },
-            None => Known { status: None, period: None, booking, ..self },
+            Some(known) => Known {
+                serial: Some(known.serial),
+                status: Some(known.status),
+                period: Some(known.period),
+                booking,
+                ..self
+            },
+            None => Known { serial: None, status: None, period: None, booking, ..self },
         }
     }
 
@@ -297,7 +304,10 @@ impl<'a> Known<'a> {
         let (subject, amount) = (self.subject.clone(), booking.price);
         // What changes have cost is kept, too.
         let keep = keep.plus(booking.change_fees).unwrap_or(keep);
-        (!is_cancelled).then_some((Action::Payment(payment::Command::Cancel { subject, amount, keep }), None))
+        (!is_cancelled).then_some((
+            Action::Payment(payment::Command::Cancel { subject, serial: booking.serial, amount, keep }),
+            None,
+        ))
     }
 }
 

@@ -265,7 +265,7 @@ pub static TABLE: [Row; 24] = [
         undo: Undo::By(StepName::CancelRental),
         step: |known, _, _| {
             let (is_confirmed, period) = (matches!(known.status?, Status::Confirmed { .. }), known.period?);
-            let rent = rental::Command::Rent { subject: known.subject.clone(), period };
+            let rent = rental::Command::Rent { subject: known.subject.clone(), serial: known.serial?, period };
             (is_confirmed && known.rental.is_none()).then_some((Action::Rental(rent), None))
         },
     },

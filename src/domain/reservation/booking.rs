@@ -59,6 +59,8 @@ impl Status {
 pub struct Booking {
     /// Its number, its customer and its car.
     pub subject: BookingRef,
+    /// The number under which the legacy API lists it, from 1 on.
+    pub serial: u64,
     /// The period that was reserved; [`Booking::occupied`] says how long the car is really taken.
     pub period: Period,
     /// What it costs, fixed when it was made.
@@ -82,10 +84,17 @@ pub struct Booking {
 
 impl Booking {
     /// A booking that was never changed and takes no hold slot.
-    pub const fn new(subject: BookingRef, period: Period, price: Money, made_at: Timestamp, status: Status) -> Booking {
+    pub const fn new(
+        subject: BookingRef,
+        serial: u64,
+        period: Period,
+        price: Money,
+        made_at: Timestamp,
+        status: Status,
+    ) -> Booking {
         let change_fees = Money::zero(price.currency());
         let (hold_slot, changes, change, came_by) = (None, 0, None, 0);
-        Booking { subject, period, price, made_at, status, hold_slot, changes, change, change_fees, came_by }
+        Booking { subject, serial, period, price, made_at, status, hold_slot, changes, change, change_fees, came_by }
     }
 
     /// The period in which the car is taken by it: from its hand-over if that was early, and until now if it is late.

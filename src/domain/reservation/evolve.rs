@@ -18,9 +18,9 @@ pub fn evolve(mut state: State, event: &Event) -> Result<State, CorruptHistory> 
             let known = state.blocks.remove(block_no);
             known.ok_or(CorruptHistory { event: "unblocked", state: "no such block" })?;
         }
-        Event::Held { subject, period, price, at, hold_until, hold_slot } => {
+        Event::Held { subject, serial, period, price, at, hold_until, hold_slot } => {
             let (status, hold_slot) = (Status::PaymentPending { hold_until: *hold_until }, *hold_slot);
-            let booking = Booking { hold_slot, ..Booking::new(subject.clone(), *period, *price, *at, status) };
+            let booking = Booking { hold_slot, ..Booking::new(subject.clone(), *serial, *period, *price, *at, status) };
             if state.bookings.insert(subject.reservation_no.clone(), booking).is_some() {
                 return Err(CorruptHistory { event: "held", state: "already held" });
             }

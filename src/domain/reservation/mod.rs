@@ -170,8 +170,10 @@ pub enum Command {
     },
     /// Hold the car for a customer.
     Reserve {
-        /// The reservation's number and serial, its customer and its car.
+        /// The reservation's number, its customer and its car.
         subject: BookingRef,
+        /// The number under which the legacy API lists it, from 1 on.
+        serial: u64,
         /// The period to reserve.
         period: Period,
         /// How its days are counted, and whether it may begin in the past.
@@ -264,8 +266,10 @@ pub enum Event {
     },
     /// The car is held.
     Held {
-        /// The reservation's number and serial, its customer and its car.
+        /// The reservation's number, its customer and its car.
         subject: BookingRef,
+        /// The number under which the legacy API lists it, from 1 on.
+        serial: u64,
         /// The period to reserve.
         period: Period,
         /// What it costs, fixed from now on.
@@ -281,6 +285,8 @@ pub enum Event {
     Confirmed {
         /// The reservation, its customer and its car.
         subject: BookingRef,
+        /// The number under which the legacy API lists it, from 1 on.
+        serial: u64,
         /// For which period, so that a rental can follow from this event alone.
         period: Period,
     },

@@ -126,7 +126,7 @@ impl Legacy {
         view: &ReservationView,
         status: StatusCode,
     ) -> Answer {
-        let key = view.booking.subject.serial.to_string();
+        let key = view.booking.serial.to_string();
         let document = hal::item(&self.base(call), resource, &key, render(view, &self.zone));
         hal::answer(status, &document)
     }
@@ -140,7 +140,7 @@ impl Legacy {
         view: &ReservationView,
         result: &PaymentResult,
     ) -> Answer {
-        let path = hal::item_path(resource, &view.booking.subject.serial.to_string());
+        let path = hal::item_path(resource, &view.booking.serial.to_string());
         let answer = |status| self.one(call, resource, render, view, status).located(&path);
         match result {
             PaymentResult::NotAttempted | PaymentResult::Approved => answer(StatusCode::CREATED),

@@ -210,12 +210,11 @@ mod tests {
     fn used(usage: u32, status: Status, wanted: &ResolvedRequest) -> LatestReservation {
         let subject = BookingRef {
             reservation_no: ReservationNo::parse("r1").expect("a number"),
-            serial: 1,
             customer_no: wanted.customer_no.clone(),
             car_no: wanted.car_no.clone(),
         };
         let (price, made_at) = (Money::zero(Currency::KRW), Timestamp::MIN);
-        let booking = Booking::new(subject, wanted.days.period, price, made_at, status);
+        let booking = Booking::new(subject, 1, wanted.days.period, price, made_at, status);
         LatestReservation { usage, view: ReservationView { booking, payment: None, rental: None } }
     }
 

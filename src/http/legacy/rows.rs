@@ -67,7 +67,7 @@ fn car_word(status: fleet::Status) -> &'static str {
 fn common(view: &ReservationView, zone: &TimeZone) -> Row {
     let (booking, subject) = (&view.booking, &view.booking.subject);
     let mut row = Row::new();
-    put(&mut row, "id", subject.serial);
+    put(&mut row, "id", booking.serial);
     put(&mut row, "resrvNo", numbering::label(&subject.reservation_no));
     put(&mut row, "carNo", subject.car_no.as_str());
     put(&mut row, "custNo", subject.customer_no.as_str());

@@ -82,6 +82,8 @@ struct Inner {
     entries: RwLock<()>,
     commands: Commands,
     progress: Mutex<HashMap<(String, ShardId), Progress>>,
+    /// The last number taken of each sequence.
+    sequences: Mutex<HashMap<&'static str, u64>>,
     paused: AtomicBool,
     gate: Mutex<PausedChanges>,
     fails: AtomicBool,
@@ -108,6 +110,7 @@ impl MemoryJournal {
             entries: RwLock::new(()),
             commands: Commands::default(),
             progress: Mutex::default(),
+            sequences: Mutex::default(),
             paused: AtomicBool::new(false),
             gate: Mutex::default(),
             fails: AtomicBool::new(false),
@@ -305,6 +308,15 @@ impl Inner {
     fn record_command(&self, record: CommandRecord, now_ms: i64) -> Result<CommandRecord, AppendError> {
         bounds::command(&record).map_err(AppendError::Invalid)?;
         Ok(self.commands.put_first(record, now_ms))
+    }
+
+    fn take_numbers(&self, sequence: &'static str, after: u64, count: u32) -> Result<u64, AppendError> {
+        bounds::sequence(sequence).map_err(AppendError::Invalid)?;
+        let mut sequences = lock(&self.sequences);
+        let last = sequences.get(sequence).copied().unwrap_or_default();
+        let (first, last) = bounds::numbers(last, after, count).map_err(AppendError::Invalid)?;
+        sequences.insert(sequence, last);
+        Ok(first)
     }
 
     fn save_progress(&self, subscription: String, shard: ShardId, progress: Progress) -> Result<(), AppendError> {

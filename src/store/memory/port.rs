@@ -98,6 +98,10 @@ impl Journal for MemoryJournal {
         self.submit(move |inner| Ok(inner.commands.forget(now_ms, limit.min(READ_ROWS_MAX)))).wait().boxed()
     }
 
+    fn take_numbers(&self, sequence: &'static str, after: u64, count: u32) -> BoxFuture<'_, Result<u64, AppendError>> {
+        self.submit(move |inner| inner.take_numbers(sequence, after, count)).wait().boxed()
+    }
+
     fn progress<'a>(&'a self, subscription: &'a str, shard: ShardId) -> BoxFuture<'a, Result<Progress, ReadError>> {
         ready(lock(&self.inner.progress).get(&(subscription.to_owned(), shard)).cloned().unwrap_or_default())
     }

@@ -103,11 +103,11 @@ impl Replay<'_> {
             let detail = format!("{RESERVATION_KIND}: {why}");
             self.report.violation(Violation::new("document_is_the_replay", key, detail));
         }
-        let serial = schema::serial_key(booking.subject.serial);
+        let serial = schema::serial_key(booking.serial);
         let indexed = self.journal.lookup(schema::SERIAL_INDEX, &serial).await?;
         if indexed.as_ref() != Some(no) {
             let found = indexed.as_deref().unwrap_or("nothing");
-            let detail = format!("its serial {} leads to {found}", booking.subject.serial);
+            let detail = format!("its serial {} leads to {found}", booking.serial);
             self.report.violation(Violation::new("serials_lead_to_reservations", no, detail));
         }
         // The entry leads to the car for which the reservation was made.

@@ -67,6 +67,9 @@ pub const DOCUMENT_KINDS: [DocumentKind; 6] = [
 /// Maps a reservation's serial, formatted by [`serial_key`], to its number.
 pub const SERIAL_INDEX: &str = "reservation-serial";
 
+/// The sequence of the reservations' serials.
+pub const SERIALS: &str = "reservation-serial";
+
 /// The index of reservations by number, which leads to the car: no two calendars have the same number.
 pub const RESERVATION_INDEX: &str = "reservation";
 /// The index of the hold slots that are taken, by customer and number; it leads to the reservation.

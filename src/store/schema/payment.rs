@@ -1,8 +1,8 @@
 //! The stored forms of payments. There is no card data in them.
 
 use super::wire::{
-    Encoded, MoneyV1, StateError, SubjectV1, Text, json_money, json_subject, read, read_state, unknown_tag, write,
-    write_state,
+    Encoded, MoneyV1, StateError, Subject, SubjectV1, SubjectV2, Text, json_money, json_subject, read, read_state,
+    unknown_tag, without_serial, write, write_state,
 };
 use crate::domain::payment::{Event, State};
 use crate::store::codec::CodecError;
@@ -14,12 +14,18 @@ const REQUESTED_V1: &str = "payment.requested.v1";
 const REQUESTED_V2: &str = "payment.requested.v2";
 const APPROVED_V1: &str = "payment.approved.v1";
 const APPROVED_V2: &str = "payment.approved.v2";
+const APPROVED_V3: &str = "payment.approved.v3";
 const DECLINED_V1: &str = "payment.declined.v1";
+const DECLINED_V2: &str = "payment.declined.v2";
 const NOT_CHARGED_V1: &str = "payment.not_charged.v1";
+const NOT_CHARGED_V2: &str = "payment.not_charged.v2";
 const OUTCOME_UNKNOWN_V1: &str = "payment.sight_lost.v1";
+const OUTCOME_UNKNOWN_V2: &str = "payment.sight_lost.v2";
 const CANCELLED_V1: &str = "payment.cancelled.v1";
 const REDUCED_V1: &str = "payment.reduced.v1";
+const REDUCED_V2: &str = "payment.reduced.v2";
 const REFUNDED_V1: &str = "payment.refunded.v1";
+const REFUNDED_V2: &str = "payment.refunded.v2";
 
 /// Every tag of this context, old versions included.
 pub const TAGS: &[&str] = &[
@@ -27,20 +33,37 @@ pub const TAGS: &[&str] = &[
     REQUESTED_V2,
     APPROVED_V1,
     APPROVED_V2,
+    APPROVED_V3,
     DECLINED_V1,
+    DECLINED_V2,
     NOT_CHARGED_V1,
+    NOT_CHARGED_V2,
     OUTCOME_UNKNOWN_V1,
+    OUTCOME_UNKNOWN_V2,
     CANCELLED_V1,
     REDUCED_V1,
+    REDUCED_V2,
     REFUNDED_V1,
+    REFUNDED_V2,
+];
+
+/// The events whose subject once had the serial of the reservation.
+const WITH_SERIAL: [(&str, &str); 6] = [
+    (APPROVED_V2, APPROVED_V3),
+    (DECLINED_V1, DECLINED_V2),
+    (NOT_CHARGED_V1, NOT_CHARGED_V2),
+    (OUTCOME_UNKNOWN_V1, OUTCOME_UNKNOWN_V2),
+    (REDUCED_V1, REDUCED_V2),
+    (REFUNDED_V1, REFUNDED_V2),
 ];
 
 /// The kind of the state documents; their key is the payment's number.
 pub const STATE_KIND: &str = "payment";
 /// The timer that resolves unknown charges and makes pending refunds.
 pub const SETTLE_TIMER: &str = "settle";
-/// The schema version of the state documents. Version 2 has all charges and refunds of a payment.
-pub const STATE_SCHEMA: u16 = 2;
+/// The schema version of the state documents. Version 2 has all charges and refunds of a payment;
+/// version 3 has no serial.
+pub const STATE_SCHEMA: u16 = 3;
 
 #[derive(Serialize, Deserialize)]
 struct RequestedV1<'a> {
@@ -50,8 +73,8 @@ struct RequestedV1<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct ApprovedV1<'a> {
-    subject: SubjectV1<'a>,
+struct Approved<'a, S> {
+    subject: S,
     amount: MoneyV1,
     attempt: u32,
     provider_ref: Text<'a>,
@@ -64,22 +87,22 @@ struct RequestedV2<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct ApprovedV2<'a> {
-    approved: ApprovedV1<'a>,
+struct ApprovedWithChange<'a, S> {
+    approved: Approved<'a, S>,
     change: u32,
 }
 
 #[derive(Serialize, Deserialize)]
-struct DeclinedV1<'a> {
-    subject: SubjectV1<'a>,
+struct Declined<'a, S> {
+    subject: S,
     attempt: u32,
     reason: Text<'a>,
 }
 
 /// Not charged, outcome unknown.
 #[derive(Serialize, Deserialize)]
-struct AttemptV1<'a> {
-    subject: SubjectV1<'a>,
+struct Attempt<S> {
+    subject: S,
     attempt: u32,
 }
 
@@ -91,14 +114,14 @@ struct CancelledV1<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct ReducedV1<'a> {
-    subject: SubjectV1<'a>,
+struct Reduced<S> {
+    subject: S,
     refund: MoneyV1,
 }
 
 #[derive(Serialize, Deserialize)]
-struct RefundedV1<'a> {
-    subject: SubjectV1<'a>,
+struct Refunded<'a, S> {
+    subject: S,
     amount: MoneyV1,
     provider_ref: Text<'a>,
 }
@@ -106,37 +129,40 @@ struct RefundedV1<'a> {
 /// Encodes in the newest version.
 pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
     match event {
-        Event::Requested { subject, amount, attempt, change } => {
-            let requested = RequestedV1 { subject: subject.into(), amount: amount.into(), attempt: *attempt };
+        Event::Requested { subject, serial, amount, attempt, change } => {
+            let subject = SubjectV1::new(subject, *serial);
+            let requested = RequestedV1 { subject, amount: amount.into(), attempt: *attempt };
             write(REQUESTED_V2, &RequestedV2 { requested, change: *change })
         }
         Event::Approved { subject, amount, attempt, change, provider_ref } => {
-            let approved = ApprovedV1 {
-                subject: subject.into(),
+            let approved = Approved {
+                subject: SubjectV2::from(subject),
                 amount: amount.into(),
                 attempt: *attempt,
                 provider_ref: provider_ref.into(),
             };
-            write(APPROVED_V2, &ApprovedV2 { approved, change: *change })
+            write(APPROVED_V3, &ApprovedWithChange { approved, change: *change })
         }
-        Event::Declined { subject, attempt, reason } => {
-            write(DECLINED_V1, &DeclinedV1 { subject: subject.into(), attempt: *attempt, reason: reason.into() })
-        }
+        Event::Declined { subject, attempt, reason } => write(
+            DECLINED_V2,
+            &Declined { subject: SubjectV2::from(subject), attempt: *attempt, reason: reason.into() },
+        ),
         Event::NotCharged { subject, attempt } => {
-            write(NOT_CHARGED_V1, &AttemptV1 { subject: subject.into(), attempt: *attempt })
+            write(NOT_CHARGED_V2, &Attempt { subject: SubjectV2::from(subject), attempt: *attempt })
         }
         Event::OutcomeUnknown { subject, attempt } => {
-            write(OUTCOME_UNKNOWN_V1, &AttemptV1 { subject: subject.into(), attempt: *attempt })
+            write(OUTCOME_UNKNOWN_V2, &Attempt { subject: SubjectV2::from(subject), attempt: *attempt })
         }
-        Event::Cancelled { subject, amount, refund } => {
-            write(CANCELLED_V1, &CancelledV1 { subject: subject.into(), amount: amount.into(), refund: refund.into() })
+        Event::Cancelled { subject, serial, amount, refund } => {
+            let subject = SubjectV1::new(subject, *serial);
+            write(CANCELLED_V1, &CancelledV1 { subject, amount: amount.into(), refund: refund.into() })
         }
         Event::Reduced { subject, refund } => {
-            write(REDUCED_V1, &ReducedV1 { subject: subject.into(), refund: refund.into() })
+            write(REDUCED_V2, &Reduced { subject: SubjectV2::from(subject), refund: refund.into() })
         }
         Event::Refunded { subject, amount, provider_ref } => write(
-            REFUNDED_V1,
-            &RefundedV1 { subject: subject.into(), amount: amount.into(), provider_ref: provider_ref.into() },
+            REFUNDED_V2,
+            &Refunded { subject: SubjectV2::from(subject), amount: amount.into(), provider_ref: provider_ref.into() },
         ),
     }
 }
@@ -146,39 +172,47 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
 /// # Errors
 /// When the tag is not known, the bytes are not its body, or a value is not one of the domain.
 pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
+    match without_serial(&WITH_SERIAL, tag) {
+        Some(tag) => decode_as::<SubjectV1>(tag, payload),
+        None => decode_as::<SubjectV2>(tag, payload),
+    }
+}
+
+fn decode_as<S: Subject>(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
     Ok(match tag {
         REQUESTED_V1 => read::<RequestedV1>(payload)?.event(0)?,
         REQUESTED_V2 => {
             let RequestedV2 { requested, change } = read(payload)?;
             requested.event(change)?
         }
-        APPROVED_V1 => read::<ApprovedV1>(payload)?.event(0)?,
-        APPROVED_V2 => {
-            let ApprovedV2 { approved, change } = read(payload)?;
+        APPROVED_V1 => read::<Approved<SubjectV1>>(payload)?.event(0)?,
+        APPROVED_V3 => {
+            let ApprovedWithChange::<S> { approved, change } = read(payload)?;
             approved.event(change)?
         }
-        DECLINED_V1 => {
-            let DeclinedV1 { subject, attempt, reason } = read(payload)?;
+        DECLINED_V2 => {
+            let Declined::<S> { subject, attempt, reason } = read(payload)?;
             Event::Declined { subject: subject.subject()?, attempt, reason: reason.into_owned() }
         }
-        NOT_CHARGED_V1 => {
-            let AttemptV1 { subject, attempt } = read(payload)?;
+        NOT_CHARGED_V2 => {
+            let Attempt::<S> { subject, attempt } = read(payload)?;
             Event::NotCharged { subject: subject.subject()?, attempt }
         }
-        OUTCOME_UNKNOWN_V1 => {
-            let AttemptV1 { subject, attempt } = read(payload)?;
+        OUTCOME_UNKNOWN_V2 => {
+            let Attempt::<S> { subject, attempt } = read(payload)?;
             Event::OutcomeUnknown { subject: subject.subject()?, attempt }
         }
         CANCELLED_V1 => {
             let CancelledV1 { subject, amount, refund } = read(payload)?;
-            Event::Cancelled { subject: subject.subject()?, amount: amount.money()?, refund: refund.money()? }
+            let (serial, subject) = (subject.serial, subject.subject()?);
+            Event::Cancelled { subject, serial, amount: amount.money()?, refund: refund.money()? }
         }
-        REDUCED_V1 => {
-            let ReducedV1 { subject, refund } = read(payload)?;
+        REDUCED_V2 => {
+            let Reduced::<S> { subject, refund } = read(payload)?;
             Event::Reduced { subject: subject.subject()?, refund: refund.money()? }
         }
-        REFUNDED_V1 => {
-            let RefundedV1 { subject, amount, provider_ref } = read(payload)?;
+        REFUNDED_V2 => {
+            let Refunded::<S> { subject, amount, provider_ref } = read(payload)?;
             let (subject, amount) = (subject.subject()?, amount.money()?);
             Event::Refunded { subject, amount, provider_ref: provider_ref.into_owned() }
         }
@@ -186,14 +220,14 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
     })
 }
 
-impl RequestedV1<'_> {
+impl RequestedV1<'static> {
     fn event(self, change: u32) -> Result<Event, CodecError> {
         let (subject, amount) = (self.subject.subject()?, self.amount.money()?);
-        Ok(Event::Requested { subject, amount, attempt: self.attempt, change })
+        Ok(Event::Requested { subject, serial: self.subject.serial, amount, attempt: self.attempt, change })
     }
 }
 
-impl ApprovedV1<'_> {
+impl<S: Subject> Approved<'static, S> {
     fn event(self, change: u32) -> Result<Event, CodecError> {
         let (subject, amount) = (self.subject.subject()?, self.amount.money()?);
         let provider_ref = self.provider_ref.into_owned();
@@ -203,16 +237,16 @@ impl ApprovedV1<'_> {
 
 pub fn json(event: &Event) -> Value {
     let more = match event {
-        Event::Requested { amount, attempt, change, .. } => {
-            json!({ "amount": json_money(amount), "attempt": attempt, "change": change })
+        Event::Requested { serial, amount, attempt, change, .. } => {
+            json!({ "serial": serial, "amount": json_money(amount), "attempt": attempt, "change": change })
         }
         Event::Approved { amount, attempt, change, provider_ref, .. } => {
             json!({ "amount": json_money(amount), "attempt": attempt, "change": change, "providerRef": provider_ref })
         }
         Event::Declined { attempt, reason, .. } => json!({ "attempt": attempt, "reason": reason }),
         Event::NotCharged { attempt, .. } | Event::OutcomeUnknown { attempt, .. } => json!({ "attempt": attempt }),
-        Event::Cancelled { amount, refund, .. } => {
-            json!({ "amount": json_money(amount), "refund": json_money(refund) })
+        Event::Cancelled { serial, amount, refund, .. } => {
+            json!({ "serial": serial, "amount": json_money(amount), "refund": json_money(refund) })
         }
         Event::Reduced { refund, .. } => json!({ "refund": json_money(refund) }),
         Event::Refunded { amount, provider_ref, .. } => {

@@ -1,8 +1,8 @@
 //! The stored forms of rentals.
 
 use super::wire::{
-    Encoded, PeriodV1, StateError, StepV1, SubjectV1, json_instant, json_subject, read, read_state, unknown_tag, write,
-    write_state,
+    Encoded, PeriodV1, StateError, Step, Subject, SubjectV1, SubjectV2, json_instant, json_subject, read, read_state,
+    unknown_tag, without_serial, write, write_state,
 };
 use crate::domain::rental::{Event, State};
 use crate::domain::time::Timestamp;
@@ -13,21 +13,52 @@ use serde_json::{Value, json};
 
 const RENTED_V1: &str = "rental.rented.v1";
 const PICKED_UP_V1: &str = "rental.picked_up.v1";
+const PICKED_UP_V2: &str = "rental.picked_up.v2";
 const RETURNED_V1: &str = "rental.returned.v1";
+const RETURNED_V2: &str = "rental.returned.v2";
 const CANCELLED_V1: &str = "rental.cancelled.v1";
+const CANCELLED_V2: &str = "rental.cancelled.v2";
 const OVERDUE_V1: &str = "rental.overdue.v1";
+const OVERDUE_V2: &str = "rental.overdue.v2";
 const LEFT_V1: &str = "rental.left.v1";
+const LEFT_V2: &str = "rental.left.v2";
 const CHANGED_V1: &str = "rental.changed.v1";
+const CHANGED_V2: &str = "rental.changed.v2";
 
 /// Every tag of this context, old versions included.
-pub const TAGS: &[&str] = &[RENTED_V1, PICKED_UP_V1, RETURNED_V1, CANCELLED_V1, OVERDUE_V1, LEFT_V1, CHANGED_V1];
+pub const TAGS: &[&str] = &[
+    RENTED_V1,
+    PICKED_UP_V1,
+    PICKED_UP_V2,
+    RETURNED_V1,
+    RETURNED_V2,
+    CANCELLED_V1,
+    CANCELLED_V2,
+    OVERDUE_V1,
+    OVERDUE_V2,
+    LEFT_V1,
+    LEFT_V2,
+    CHANGED_V1,
+    CHANGED_V2,
+];
+
+/// The events whose subject once had the serial of the reservation.
+const WITH_SERIAL: [(&str, &str); 6] = [
+    (PICKED_UP_V1, PICKED_UP_V2),
+    (RETURNED_V1, RETURNED_V2),
+    (CANCELLED_V1, CANCELLED_V2),
+    (OVERDUE_V1, OVERDUE_V2),
+    (LEFT_V1, LEFT_V2),
+    (CHANGED_V1, CHANGED_V2),
+];
 
 /// The kind of the state documents; their key is the rental's number.
 pub const STATE_KIND: &str = "rental";
 /// The timer of the end of the period, when the car is due back.
 pub const OVERDUE_TIMER: &str = "overdue";
-/// The schema version of the state documents. Version 2 says whether the car has changed.
-pub const STATE_SCHEMA: u16 = 2;
+/// The schema version of the state documents. Version 2 says whether the car has changed;
+/// version 3 has no serial.
+pub const STATE_SCHEMA: u16 = 3;
 
 #[derive(Serialize, Deserialize)]
 struct RentedV1<'a> {
@@ -36,30 +67,30 @@ struct RentedV1<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct LeftV1<'a> {
-    subject: SubjectV1<'a>,
+struct Left<S> {
+    subject: S,
 }
 
 #[derive(Serialize, Deserialize)]
-struct ChangedV1<'a> {
-    subject: SubjectV1<'a>,
+struct Changed<S> {
+    subject: S,
     period: PeriodV1,
 }
 
 /// Encodes in the newest version.
 pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
-    let step = |tag, subject, at: &Timestamp| write(tag, &StepV1::new(subject, *at));
+    let step = |tag, subject, at: &Timestamp| write(tag, &Step::new(subject, *at));
     match event {
-        Event::Rented { subject, period } => {
-            write(RENTED_V1, &RentedV1 { subject: subject.into(), period: period.into() })
+        Event::Rented { subject, serial, period } => {
+            write(RENTED_V1, &RentedV1 { subject: SubjectV1::new(subject, *serial), period: period.into() })
         }
-        Event::PickedUp { subject, at } => step(PICKED_UP_V1, subject, at),
-        Event::Returned { subject, at } => step(RETURNED_V1, subject, at),
-        Event::Cancelled { subject, at } => step(CANCELLED_V1, subject, at),
-        Event::Overdue { subject, at } => step(OVERDUE_V1, subject, at),
-        Event::Left { subject } => write(LEFT_V1, &LeftV1 { subject: subject.into() }),
+        Event::PickedUp { subject, at } => step(PICKED_UP_V2, subject, at),
+        Event::Returned { subject, at } => step(RETURNED_V2, subject, at),
+        Event::Cancelled { subject, at } => step(CANCELLED_V2, subject, at),
+        Event::Overdue { subject, at } => step(OVERDUE_V2, subject, at),
+        Event::Left { subject } => write(LEFT_V2, &Left { subject: SubjectV2::from(subject) }),
         Event::Changed { subject, period } => {
-            write(CHANGED_V1, &ChangedV1 { subject: subject.into(), period: period.into() })
+            write(CHANGED_V2, &Changed { subject: SubjectV2::from(subject), period: period.into() })
         }
     }
 }
@@ -69,28 +100,38 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
 /// # Errors
 /// When the tag is not known, the bytes are not its body, or a value is not one of the domain.
 pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
-    let step = || read::<StepV1>(payload)?.parts();
+    match without_serial(&WITH_SERIAL, tag) {
+        Some(tag) => decode_as::<SubjectV1>(tag, payload),
+        None => decode_as::<SubjectV2>(tag, payload),
+    }
+}
+
+fn decode_as<S: Subject>(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
+    let step = || read::<Step<S>>(payload)?.parts();
     match tag {
         RENTED_V1 => {
-            let wire: RentedV1 = read(payload)?;
-            Ok(Event::Rented { subject: wire.subject.subject()?, period: wire.period.period()? })
+            let RentedV1 { subject, period } = read(payload)?;
+            Ok(Event::Rented { subject: subject.subject()?, serial: subject.serial, period: period.period()? })
         }
-        PICKED_UP_V1 => step().map(|(subject, at)| Event::PickedUp { subject, at }),
-        RETURNED_V1 => step().map(|(subject, at)| Event::Returned { subject, at }),
-        CANCELLED_V1 => step().map(|(subject, at)| Event::Cancelled { subject, at }),
-        LEFT_V1 => Ok(Event::Left { subject: read::<LeftV1>(payload)?.subject.subject()? }),
-        CHANGED_V1 => {
-            let ChangedV1 { subject, period } = read(payload)?;
+        PICKED_UP_V2 => step().map(|(subject, at)| Event::PickedUp { subject, at }),
+        RETURNED_V2 => step().map(|(subject, at)| Event::Returned { subject, at }),
+        CANCELLED_V2 => step().map(|(subject, at)| Event::Cancelled { subject, at }),
+        LEFT_V2 => Ok(Event::Left { subject: read::<Left<S>>(payload)?.subject.subject()? }),
+        CHANGED_V2 => {
+            let Changed::<S> { subject, period } = read(payload)?;
             Ok(Event::Changed { subject: subject.subject()?, period: period.period()? })
         }
-        OVERDUE_V1 => step().map(|(subject, at)| Event::Overdue { subject, at }),
+        OVERDUE_V2 => step().map(|(subject, at)| Event::Overdue { subject, at }),
         _ => Err(unknown_tag(tag)),
     }
 }
 
 pub fn json(event: &Event) -> Value {
     let more = match event {
-        Event::Rented { period, .. } | Event::Changed { period, .. } => {
+        Event::Rented { serial, period, .. } => {
+            json!({ "serial": serial, "from": json_instant(period.from()), "to": json_instant(period.to()) })
+        }
+        Event::Changed { period, .. } => {
             json!({ "from": json_instant(period.from()), "to": json_instant(period.to()) })
         }
         Event::Left { .. } => json!({}),

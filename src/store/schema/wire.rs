@@ -1,5 +1,6 @@
-//! What the stored forms of all contexts share. The structs named `…V1` are frozen: their bytes are in journals, so they
-//! are never changed, only succeeded by a `…V2`. They contain no types of the domain.
+//! What the stored forms of all contexts share. The structs that are stored are frozen: their bytes are in journals, so
+//! they are never changed, only succeeded: a `…V1` by a `…V2`. Those with an `S` are the bodies of two versions each, which
+//! differ in their subject alone: [`SubjectV1`] and [`SubjectV2`]. They contain no types of the domain.
 
 use crate::domain::BookingRef;
 use crate::domain::ids::{BlockNo, CarNo, CustomerNo, InvalidNumber, RentalNo, ReservationNo};
@@ -20,12 +21,25 @@ pub(super) type Text<'a> = Cow<'a, str>;
 /// An encoded event: its permanent tag and its body.
 pub type Encoded = (Arc<str>, Bytes);
 
+/// A subject with the serial of the reservation. Events that begin something have it; once all had.
 #[derive(Serialize, Deserialize)]
 pub(super) struct SubjectV1<'a> {
     reservation_no: Text<'a>,
-    serial: u64,
+    pub(super) serial: u64,
     customer_no: Text<'a>,
     car_no: Text<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct SubjectV2<'a> {
+    reservation: Text<'a>,
+    customer: Text<'a>,
+    car: Text<'a>,
+}
+
+/// What all versions of a subject have.
+pub(super) trait Subject: DeserializeOwned {
+    fn subject(&self) -> Result<BookingRef, CodecError>;
 }
 
 /// Minor units and the three letters of an ISO 4217 code.
@@ -44,8 +58,8 @@ pub(super) struct PeriodV1 {
 
 /// A step of a booking that says no more than when it was made.
 #[derive(Serialize, Deserialize)]
-pub(super) struct StepV1<'a> {
-    subject: SubjectV1<'a>,
+pub(super) struct Step<S> {
+    subject: S,
     at_ms: i64,
 }
 
@@ -64,11 +78,13 @@ pub(super) struct UnblockedV1<'a> {
     block_no: Text<'a>,
 }
 
-impl<'a> StepV1<'a> {
+impl<'a> Step<SubjectV2<'a>> {
     pub(super) fn new(subject: &'a BookingRef, at: Timestamp) -> Self {
-        StepV1 { subject: subject.into(), at_ms: at.as_millis() }
+        Step { subject: subject.into(), at_ms: at.as_millis() }
     }
+}
 
+impl<S: Subject> Step<S> {
     pub(super) fn parts(&self) -> Result<(BookingRef, Timestamp), CodecError> {
         Ok((self.subject.subject()?, instant(self.at_ms)?))
     }
@@ -96,25 +112,40 @@ impl<'a> UnblockedV1<'a> {
     }
 }
 
-impl<'a> From<&'a BookingRef> for SubjectV1<'a> {
+impl<'a> SubjectV1<'a> {
+    pub(super) fn new(subject: &'a BookingRef, serial: u64) -> Self {
+        let SubjectV2 { reservation, customer, car } = subject.into();
+        SubjectV1 { reservation_no: reservation, serial, customer_no: customer, car_no: car }
+    }
+}
+
+impl<'a> From<&'a BookingRef> for SubjectV2<'a> {
     fn from(subject: &'a BookingRef) -> Self {
-        SubjectV1 {
-            reservation_no: subject.reservation_no.as_str().into(),
-            serial: subject.serial,
-            customer_no: subject.customer_no.as_str().into(),
-            car_no: subject.car_no.as_str().into(),
+        SubjectV2 {
+            reservation: subject.reservation_no.as_str().into(),
+            customer: subject.customer_no.as_str().into(),
+            car: subject.car_no.as_str().into(),
         }
     }
 }
 
-impl SubjectV1<'_> {
-    pub(super) fn subject(&self) -> Result<BookingRef, CodecError> {
-        Ok(BookingRef {
-            reservation_no: number(ReservationNo::stored(&self.reservation_no))?,
-            serial: self.serial,
-            customer_no: number(CustomerNo::stored(&self.customer_no))?,
-            car_no: number(CarNo::stored(&self.car_no))?,
-        })
+fn subject(reservation_no: &str, customer_no: &str, car_no: &str) -> Result<BookingRef, CodecError> {
+    Ok(BookingRef {
+        reservation_no: number(ReservationNo::stored(reservation_no))?,
+        customer_no: number(CustomerNo::stored(customer_no))?,
+        car_no: number(CarNo::stored(car_no))?,
+    })
+}
+
+impl Subject for SubjectV1<'static> {
+    fn subject(&self) -> Result<BookingRef, CodecError> {
+        subject(&self.reservation_no, &self.customer_no, &self.car_no)
+    }
+}
+
+impl Subject for SubjectV2<'static> {
+    fn subject(&self) -> Result<BookingRef, CodecError> {
+        subject(&self.reservation, &self.customer, &self.car)
     }
 }
 
@@ -123,14 +154,6 @@ impl From<&Money> for MoneyV1 {
         // A code has three bytes; otherwise the default written here would be rejected when it is read.
         let currency = money.currency().code().as_bytes().try_into().unwrap_or_default();
         MoneyV1 { amount: money.amount(), currency }
-    }
-}
-
-#[cfg(test)]
-impl<'a> SubjectV1<'a> {
-    pub(super) fn new(reservation_no: &'a str, serial: u64, customer_no: &'a str, car_no: &'a str) -> Self {
-        let [reservation_no, customer_no, car_no] = [reservation_no, customer_no, car_no].map(Text::from);
-        SubjectV1 { reservation_no, serial, customer_no, car_no }
     }
 }
 
@@ -181,6 +204,12 @@ pub(super) fn rental_no(text: &str) -> Result<RentalNo, CodecError> {
 
 pub(super) fn instant(ms: i64) -> Result<Timestamp, CodecError> {
     Timestamp::from_millis(ms).ok_or_else(|| invalid("an instant"))
+}
+
+/// The newest tag of a body whose subject has still the serial; `None` when `tag` is no such body's. The pairs are of the
+/// last version with the serial and the one without.
+pub(super) fn without_serial(pairs: &[(&str, &'static str)], tag: &str) -> Option<&'static str> {
+    pairs.iter().find(|(with, _)| *with == tag).map(|(_, without)| *without)
 }
 
 pub(super) fn write<W: Serialize>(tag: &'static str, wire: &W) -> Result<Encoded, CodecError> {
@@ -247,7 +276,6 @@ pub(super) fn json_money(money: &Money) -> Value {
 pub(super) fn json_subject(subject: &BookingRef, more: Value) -> Value {
     let mut object = json!({
         "reservationNo": subject.reservation_no.as_str(),
-        "serial": subject.serial,
         "customerNo": subject.customer_no.as_str(),
         "carNo": subject.car_no.as_str(),
     });

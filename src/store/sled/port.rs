@@ -190,6 +190,13 @@ impl Journal for SledJournal {
         self.core.submit(0, |reply| Job::ForgetCommands { now_ms, limit, reply })
     }
 
+    fn take_numbers(&self, sequence: &'static str, after: u64, count: u32) -> BoxFuture<'_, Result<u64, AppendError>> {
+        match bounds::sequence(sequence) {
+            Ok(()) => self.core.submit(0, |reply| Job::TakeNumbers { sequence, after, count, reply }),
+            Err(what) => refused(AppendError::Invalid(what)),
+        }
+    }
+
     fn progress<'a>(&'a self, subscription: &'a str, shard: ShardId) -> BoxFuture<'a, Result<Progress, ReadError>> {
         future::ready(self.core.read_progress(subscription, shard)).boxed()
     }

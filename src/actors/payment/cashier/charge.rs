@@ -190,8 +190,8 @@ impl Cashier {
         order: ChargeRequest,
         permit: Permit,
     ) -> Result<ChargeResult, ServiceError> {
-        let ChargeRequest { subject, amount, change, means, .. } = order;
-        let requested = self.send(payment_no, Command::Request { subject, amount, change }).await;
+        let ChargeRequest { subject, serial, amount, change, means, .. } = order;
+        let requested = self.send(payment_no, Command::Request { subject, serial, amount, change }).await;
         let (payment, charge) = match to_be_called(requested, change) {
             Ok(to_be_called) => to_be_called,
             Err(told) => {
@@ -256,7 +256,7 @@ mod tests {
 
     fn payment(status: Status) -> Payment {
         let (reservation_no, car_no) = (ReservationNo::parse("r1").unwrap(), CarNo::parse("car01").unwrap());
-        let subject = BookingRef { reservation_no, serial: 1, customer_no: CustomerNo::anonymous(), car_no };
+        let subject = BookingRef { reservation_no, customer_no: CustomerNo::anonymous(), car_no };
         Payment::of(subject, Money::new(1_000, Currency::KRW).unwrap(), 1, status)
     }
 

@@ -16,12 +16,12 @@ fn means(token: &str) -> PaymentMeans {
 fn order(no: &str, token: &str, hold_until_ms: i64) -> ChargeRequest {
     let subject = BookingRef {
         reservation_no: ReservationNo::parse(no).unwrap(),
-        serial: 1,
         customer_no: CustomerNo::parse("kim").unwrap(),
         car_no: CarNo::parse("car01").unwrap(),
     };
     let hold_until = Timestamp::from_millis(hold_until_ms).unwrap();
     ChargeRequest {
+        serial: 1,
         subject,
         amount: Money::new(10_000, Currency::KRW).unwrap(),
         change: 0,

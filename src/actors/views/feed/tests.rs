@@ -43,7 +43,6 @@ impl World {
         let order_time = Timestamp::from_millis(counts_for_ms).expect("an instant");
         let subject = BookingRef {
             reservation_no: ReservationNo::parse("r1").expect("a number"),
-            serial: 1,
             customer_no: customer_no.clone(),
             car_no: CarNo::parse("car01").expect("a number"),
         };

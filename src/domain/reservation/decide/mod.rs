@@ -28,8 +28,8 @@ pub fn decide(state: &State, command: &Command, terms: &Terms, now: Timestamp) -
             Err(Rejection::StaleRevision)
         }
         Command::IfVersion { command, .. } => decide(state, command, terms, now),
-        Command::Reserve { subject, period, day_counting, hold_slot } => {
-            reserve(state, (subject, *hold_slot), period, *day_counting, terms, now)
+        Command::Reserve { subject, serial, period, day_counting, hold_slot } => {
+            reserve(state, (subject, *serial, *hold_slot), period, *day_counting, terms, now)
         }
         Command::Confirm { reservation_no } => confirm(state, reservation_no, now),
         Command::Expire { reservation_no } => expire(state, reservation_no, now),
@@ -94,7 +94,7 @@ fn set_block(
 
 fn reserve(
     state: &State,
-    (subject, hold_slot): (&BookingRef, Option<u32>),
+    (subject, serial, hold_slot): (&BookingRef, u64, Option<u32>),
     period: &Period,
     day_counting: DayCounting,
     terms: &Terms,
@@ -119,7 +119,7 @@ fn reserve(
     let hold_until = now.saturating_add_millis(terms.hold_ms);
     // The hold ends with the period at the latest, unless the period was over when it was reserved.
     let hold_until = if period.to() <= now { hold_until } else { hold_until.min(period.to()) };
-    Ok(vec![Event::Held { subject: subject.clone(), period: *period, price, at: now, hold_until, hold_slot }])
+    Ok(vec![Event::Held { subject: subject.clone(), serial, period: *period, price, at: now, hold_until, hold_slot }])
 }
 
 fn confirm(state: &State, reservation_no: &ReservationNo, now: Timestamp) -> Result<Vec<Event>, Rejection> {
@@ -129,9 +129,11 @@ fn confirm(state: &State, reservation_no: &ReservationNo, now: Timestamp) -> Res
         Status::PaymentPending { .. } if booking.is_over(now) => {
             Ok(vec![Event::Expired { subject: booking.subject.clone(), at: now }])
         }
-        Status::PaymentPending { .. } => {
-            Ok(vec![Event::Confirmed { subject: booking.subject.clone(), period: booking.period }])
-        }
+        Status::PaymentPending { .. } => Ok(vec![Event::Confirmed {
+            subject: booking.subject.clone(),
+            serial: booking.serial,
+            period: booking.period,
+        }]),
         // News of an approval may be late or repeated. What was fulfilled since was confirmed: a refusal here would
         // give the money of a finished rental back.
         Status::Confirmed { .. } | Status::Completed { .. } | Status::NoShow { .. } => Ok(vec![]),

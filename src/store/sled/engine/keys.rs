@@ -12,6 +12,7 @@
 //! | `r` context shard entity NUL name | the due time of that timer |
 //! | `c` id | expiry, answer |
 //! | `x` expiry id | nothing: command records in the order of their expiry |
+//! | `s` sequence | the last number taken |
 //! | `p` subscription NUL context shard | position, memo |
 //! | `V` … | the read models (`views`) |
 //!
@@ -28,6 +29,7 @@ pub(crate) const TIMERS: u8 = b't';
 pub(crate) const TIMER_DUES: u8 = b'r';
 pub(crate) const COMMANDS: u8 = b'c';
 pub(crate) const EXPIRIES: u8 = b'x';
+pub(crate) const SEQUENCES: u8 = b's';
 pub(crate) const PROGRESS: u8 = b'p';
 pub(crate) const VIEWS: u8 = b'V';
 
@@ -104,6 +106,10 @@ pub(crate) fn command(id: &str) -> Vec<u8> {
 
 pub(crate) fn expiry(expires_ms: i64, id: &str) -> Vec<u8> {
     join(&[&[EXPIRIES], &sortable(expires_ms), id.as_bytes()])
+}
+
+pub(crate) fn sequence(name: &str) -> Vec<u8> {
+    join(&[&[SEQUENCES], name.as_bytes()])
 }
 
 pub(crate) fn progress(subscription: &str, shard: ShardCode) -> Vec<u8> {

@@ -3,6 +3,7 @@
 
 use super::keys::{self, ShardCode};
 use super::state::{Change, MergeIterator, Range, State, StateError, Trees};
+use crate::store::bounds;
 use crate::store::frame;
 use crate::store::journal::{AppendError, Claim, CommandRecord, Ownership, StoredEvent};
 use bytes::Bytes;
@@ -50,6 +51,12 @@ pub(crate) enum Job {
         limit: usize,
         reply: Reply<usize>,
     },
+    TakeNumbers {
+        sequence: &'static str,
+        after: u64,
+        count: u32,
+        reply: Reply<u64>,
+    },
     SaveProgress {
         key: Vec<u8>,
         value: Vec<u8>,
@@ -69,6 +76,7 @@ impl Job {
             Job::Own(..)
             | Job::RecordCommand { .. }
             | Job::ForgetCommands { .. }
+            | Job::TakeNumbers { .. }
             | Job::SaveProgress { .. }
             | Job::Wake
             | Job::Checkpoint(_) => None,
@@ -91,7 +99,7 @@ impl Job {
         let error = AppendError::Unavailable(why.to_owned());
         // A caller that has stopped waiting is ignored.
         match self {
-            Self::Append(_, reply, _) => drop(reply.send(Err(error))),
+            Self::Append(_, reply, _) | Self::TakeNumbers { reply, .. } => drop(reply.send(Err(error))),
             Self::Own(_, reply) => drop(reply.send(Err(error))),
             Self::RecordCommand { reply, .. } => drop(reply.send(Err(error))),
             Self::ForgetCommands { reply, .. } => drop(reply.send(Err(error))),
@@ -171,6 +179,7 @@ pub(crate) struct Plan<'a> {
     events: HashMap<ShardCode, NewEvents>,
     timers: HashMap<Vec<u8>, Option<i64>>,
     commands: HashMap<Arc<str>, Option<CommandRecord>>,
+    sequences: HashMap<&'static str, u64>,
     entries: PlannedEntries,
     dirty_shards: HashSet<ShardCode>,
     answers: Vec<Completion>,
@@ -202,6 +211,7 @@ impl<'a> Plan<'a> {
             events: HashMap::new(),
             timers: HashMap::new(),
             commands: HashMap::new(),
+            sequences: HashMap::new(),
             entries: PlannedEntries::default(),
             dirty_shards: HashSet::new(),
             answers: Vec::new(),
@@ -245,6 +255,10 @@ impl<'a> Plan<'a> {
             Job::ForgetCommands { now_ms, limit, reply } => {
                 let forgotten = self.forget_commands(now_ms, limit)?;
                 self.answers.push(completion(reply, Ok(forgotten)));
+            }
+            Job::TakeNumbers { sequence, after, count, reply } => {
+                let first = self.take_numbers(sequence, after, count)?;
+                self.answers.push(completion(reply, first));
             }
             Job::SaveProgress { key, value, reply } => {
                 self.put(key, Some(value));
@@ -368,6 +382,25 @@ impl<'a> Plan<'a> {
         }
         self.put_command(record.clone())?;
         Ok(record)
+    }
+
+    fn take_numbers(
+        &mut self,
+        sequence: &'static str,
+        after: u64,
+        count: u32,
+    ) -> Result<Result<u64, AppendError>, StateError> {
+        let key = keys::sequence(sequence);
+        let planned = self.sequences.get(sequence).copied();
+        let stored = if planned.is_none() { self.stored.get(&key)? } else { None };
+        let stored = stored.and_then(|value| keys::parse_numbered(&value).ok().map(|(last, _)| last));
+        let last = planned.or(stored).unwrap_or(0);
+        Ok(bounds::numbers(last, after, count).map_err(AppendError::Invalid).map(|(first, last)| {
+            self.put(key, Some(keys::numbered(last, &[])));
+            self.sequences.insert(sequence, last);
+            self.durable = true;
+            first
+        }))
     }
 
     fn forget_commands(&mut self, now_ms: i64, limit: usize) -> Result<usize, StateError> {

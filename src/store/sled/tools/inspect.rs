@@ -14,7 +14,7 @@ enum Verdict {
     Dangling,
 }
 
-const TABLES: [(u8, &str); 8] = [
+const TABLES: [(u8, &str); 9] = [
     (keys::HEADS, "head"),
     (keys::DOCUMENTS, "document"),
     (keys::INDEX, "index entry"),
@@ -22,6 +22,7 @@ const TABLES: [(u8, &str); 8] = [
     (keys::TIMER_DUES, "timer's due time"),
     (keys::COMMANDS, "command"),
     (keys::EXPIRIES, "command's expiry"),
+    (keys::SEQUENCES, "sequence"),
     (keys::PROGRESS, "progress record"),
 ];
 
@@ -50,6 +51,7 @@ impl Core {
                 fine(keys::parse_named(key).is_ok_and(|(kind, key)| !kind.is_empty() && !key.is_empty()))
             }
             keys::INDEX => fine(keys::parse_named(key).is_ok() && std::str::from_utf8(value).is_ok()),
+            keys::SEQUENCES => fine(key.len() > 1 && keys::parse_numbered(value).is_ok()),
             keys::PROGRESS => {
                 let known = keys::parse_progress(key).is_ok_and(|(_, code)| self.known(code));
                 fine(known && keys::parse_numbered(value).is_ok())

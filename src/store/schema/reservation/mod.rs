@@ -1,8 +1,12 @@
 //! The stored forms of the booking calendar.
 
+mod json;
+
+pub use json::json;
+
 use super::wire::{
-    BlockedV1, Encoded, MoneyV1, PeriodV1, RetiredV1, StateError, StepV1, SubjectV1, Text, UnblockedV1, car_no,
-    instant, json_instant, json_money, json_subject, read, read_state, unknown_tag, write, write_state,
+    BlockedV1, Encoded, MoneyV1, PeriodV1, RetiredV1, StateError, Step, Subject, SubjectV1, SubjectV2, Text,
+    UnblockedV1, car_no, instant, read, read_state, unknown_tag, without_serial, write, write_state,
 };
 use crate::domain::BookingRef;
 use crate::domain::cancellation::Quote;
@@ -12,7 +16,6 @@ use crate::domain::time::Timestamp;
 use crate::store::codec::CodecError;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use std::sync::Arc;
 
 const CAR_UPSERTED_V1: &str = "reservation.enrolled.v1";
@@ -23,17 +26,27 @@ const HELD_V1: &str = "reservation.held.v1";
 const HELD_V2: &str = "reservation.held.v2";
 const CONFIRMED_V1: &str = "reservation.confirmed.v1";
 const EXPIRED_V1: &str = "reservation.expired.v1";
+const EXPIRED_V2: &str = "reservation.expired.v2";
 const CANCELLED_V1: &str = "reservation.cancelled.v1";
+const CANCELLED_V2: &str = "reservation.cancelled.v2";
 const PICKED_UP_V1: &str = "reservation.picked_up.v1";
+const PICKED_UP_V2: &str = "reservation.picked_up.v2";
 const COMPLETED_V1: &str = "reservation.completed.v1";
+const COMPLETED_V2: &str = "reservation.completed.v2";
 const NO_SHOW_V1: &str = "reservation.no_show.v1";
+const NO_SHOW_V2: &str = "reservation.no_show.v2";
 const CHANGE_BEGUN_V1: &str = "reservation.change_begun.v1";
+const CHANGE_BEGUN_V2: &str = "reservation.change_begun.v2";
 const CHANGED_V1: &str = "reservation.changed.v1";
+const CHANGED_V2: &str = "reservation.changed.v2";
 const MOVED_V1: &str = "reservation.moved.v1";
 const CHANGE_ENDED_V1: &str = "reservation.change_ended.v1";
+const CHANGE_ENDED_V2: &str = "reservation.change_ended.v2";
 const INCOMING_HELD_V1: &str = "reservation.incoming_held.v1";
+const INCOMING_HELD_V2: &str = "reservation.incoming_held.v2";
 const INCOMING_ACCEPTED_V1: &str = "reservation.incoming_accepted.v1";
 const INCOMING_RELEASED_V1: &str = "reservation.incoming_released.v1";
+const INCOMING_RELEASED_V2: &str = "reservation.incoming_released.v2";
 
 /// Every tag of this context, old versions included.
 pub const TAGS: &[&str] = &[
@@ -45,17 +58,41 @@ pub const TAGS: &[&str] = &[
     HELD_V2,
     CONFIRMED_V1,
     EXPIRED_V1,
+    EXPIRED_V2,
     CANCELLED_V1,
+    CANCELLED_V2,
     PICKED_UP_V1,
+    PICKED_UP_V2,
     COMPLETED_V1,
+    COMPLETED_V2,
     NO_SHOW_V1,
+    NO_SHOW_V2,
     CHANGE_BEGUN_V1,
+    CHANGE_BEGUN_V2,
     CHANGED_V1,
+    CHANGED_V2,
     MOVED_V1,
     CHANGE_ENDED_V1,
+    CHANGE_ENDED_V2,
     INCOMING_HELD_V1,
+    INCOMING_HELD_V2,
     INCOMING_ACCEPTED_V1,
     INCOMING_RELEASED_V1,
+    INCOMING_RELEASED_V2,
+];
+
+/// The events whose subject once had the serial of the reservation.
+const WITH_SERIAL: [(&str, &str); 10] = [
+    (EXPIRED_V1, EXPIRED_V2),
+    (CANCELLED_V1, CANCELLED_V2),
+    (PICKED_UP_V1, PICKED_UP_V2),
+    (COMPLETED_V1, COMPLETED_V2),
+    (NO_SHOW_V1, NO_SHOW_V2),
+    (CHANGE_BEGUN_V1, CHANGE_BEGUN_V2),
+    (CHANGED_V1, CHANGED_V2),
+    (CHANGE_ENDED_V1, CHANGE_ENDED_V2),
+    (INCOMING_HELD_V1, INCOMING_HELD_V2),
+    (INCOMING_RELEASED_V1, INCOMING_RELEASED_V2),
 ];
 
 /// The kind of the state documents; their key is the car's number.
@@ -63,10 +100,10 @@ pub const STATE_KIND: &str = "calendar";
 /// The kind of the documents that hold the latest state of one reservation; [`reservation_key`] is their key.
 pub const RESERVATION_KIND: &str = "reservation";
 /// The schema version of the state documents. In version 1 paid bookings had no timer; version 3 has hold slots, and
-/// the look-up entries of numbers and slots; version 4 has changes.
-pub const STATE_SCHEMA: u16 = 4;
+/// the look-up entries of numbers and slots; version 4 has changes; version 5 has serials beside subjects.
+pub const STATE_SCHEMA: u16 = 5;
 /// The schema version of the documents of [`RESERVATION_KIND`].
-pub const RESERVATION_SCHEMA: u16 = 3;
+pub const RESERVATION_SCHEMA: u16 = 4;
 
 #[derive(Serialize, Deserialize)]
 struct CarUpsertedV1<'a> {
@@ -100,16 +137,16 @@ struct ConfirmedV1<'a> {
 
 /// Cancelled, no-show.
 #[derive(Serialize, Deserialize)]
-struct QuotedV1<'a> {
-    subject: SubjectV1<'a>,
+struct Quoted<S> {
+    subject: S,
     at_ms: i64,
     fee: MoneyV1,
     refund: MoneyV1,
 }
 
 #[derive(Serialize, Deserialize)]
-struct ChangeBegunV1<'a> {
-    subject: SubjectV1<'a>,
+struct ChangeBegun<'a, S> {
+    subject: S,
     change_no: u32,
     car_no: Text<'a>,
     period: PeriodV1,
@@ -119,8 +156,8 @@ struct ChangeBegunV1<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct ChangedV1<'a> {
-    subject: SubjectV1<'a>,
+struct Changed<S> {
+    subject: S,
     change_no: u32,
     period: PeriodV1,
     price: MoneyV1,
@@ -148,16 +185,16 @@ struct MovedV1<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct ChangeEndedV1<'a> {
-    subject: SubjectV1<'a>,
+struct ChangeEnded<'a, S> {
+    subject: S,
     change_no: u32,
     car_no: Text<'a>,
     at_ms: i64,
 }
 
 #[derive(Serialize, Deserialize)]
-struct IncomingHeldV1<'a> {
-    subject: SubjectV1<'a>,
+struct IncomingHeld<S> {
+    subject: S,
     change_no: u32,
     period: PeriodV1,
     price: MoneyV1,
@@ -170,8 +207,8 @@ struct IncomingAcceptedV1<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct IncomingReleasedV1<'a> {
-    subject: SubjectV1<'a>,
+struct IncomingReleased<S> {
+    subject: S,
     change_no: u32,
 }
 
@@ -191,9 +228,9 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
         Event::Retired => write(RETIRED_V1, &RetiredV1 {}),
         Event::Blocked { block_no, block } => write(BLOCKED_V1, &BlockedV1::new(block_no, block)),
         Event::Unblocked { block_no } => write(UNBLOCKED_V1, &UnblockedV1::new(block_no)),
-        Event::Held { subject, period, price, at, hold_until, hold_slot } => {
+        Event::Held { subject, serial, period, price, at, hold_until, hold_slot } => {
             let held = HeldV1 {
-                subject: subject.into(),
+                subject: SubjectV1::new(subject, *serial),
                 period: period.into(),
                 price: price.into(),
                 at_ms: at.as_millis(),
@@ -201,18 +238,19 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
             };
             write(HELD_V2, &HeldV2 { held, hold_slot: *hold_slot })
         }
-        Event::Confirmed { subject, period } => {
-            write(CONFIRMED_V1, &ConfirmedV1 { subject: subject.into(), period: period.into() })
+        Event::Confirmed { subject, serial, period } => {
+            let (subject, period) = (SubjectV1::new(subject, *serial), period.into());
+            write(CONFIRMED_V1, &ConfirmedV1 { subject, period })
         }
-        Event::Cancelled { subject, at, quote } => write(CANCELLED_V1, &QuotedV1::new(subject, *at, quote)),
-        Event::NoShow { subject, at, quote } => write(NO_SHOW_V1, &QuotedV1::new(subject, *at, quote)),
-        Event::Expired { subject, at } => write(EXPIRED_V1, &StepV1::new(subject, *at)),
-        Event::PickedUp { subject, at } => write(PICKED_UP_V1, &StepV1::new(subject, *at)),
-        Event::Completed { subject, at } => write(COMPLETED_V1, &StepV1::new(subject, *at)),
+        Event::Cancelled { subject, at, quote } => write(CANCELLED_V2, &Quoted::new(subject, *at, quote)),
+        Event::NoShow { subject, at, quote } => write(NO_SHOW_V2, &Quoted::new(subject, *at, quote)),
+        Event::Expired { subject, at } => write(EXPIRED_V2, &Step::new(subject, *at)),
+        Event::PickedUp { subject, at } => write(PICKED_UP_V2, &Step::new(subject, *at)),
+        Event::Completed { subject, at } => write(COMPLETED_V2, &Step::new(subject, *at)),
         Event::ChangeBegun { subject, change, at } => write(
-            CHANGE_BEGUN_V1,
-            &ChangeBegunV1 {
-                subject: subject.into(),
+            CHANGE_BEGUN_V2,
+            &ChangeBegun {
+                subject: SubjectV2::from(subject),
                 change_no: change.no,
                 car_no: change.car_no.as_str().into(),
                 period: (&change.period).into(),
@@ -222,9 +260,9 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
             },
         ),
         Event::Changed { subject, change_no, period, price, fee, at } => write(
-            CHANGED_V1,
-            &ChangedV1 {
-                subject: subject.into(),
+            CHANGED_V2,
+            &Changed {
+                subject: SubjectV2::from(subject),
                 change_no: *change_no,
                 period: period.into(),
                 price: price.into(),
@@ -237,13 +275,13 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
             write(MOVED_V1, &MovedV1 { booking, from_car, came_by: *came_by, at_ms: at.as_millis() })
         }
         Event::ChangeEnded { subject, change_no, car_no, at } => {
-            let (subject, car_no) = (subject.into(), car_no.as_str().into());
-            write(CHANGE_ENDED_V1, &ChangeEndedV1 { subject, change_no: *change_no, car_no, at_ms: at.as_millis() })
+            let (subject, car_no) = (SubjectV2::from(subject), car_no.as_str().into());
+            write(CHANGE_ENDED_V2, &ChangeEnded { subject, change_no: *change_no, car_no, at_ms: at.as_millis() })
         }
         Event::IncomingHeld { incoming } => write(
-            INCOMING_HELD_V1,
-            &IncomingHeldV1 {
-                subject: (&incoming.subject).into(),
+            INCOMING_HELD_V2,
+            &IncomingHeld {
+                subject: SubjectV2::from(&incoming.subject),
                 change_no: incoming.change,
                 period: (&incoming.period).into(),
                 price: (&incoming.price).into(),
@@ -254,7 +292,7 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
             write(INCOMING_ACCEPTED_V1, &IncomingAcceptedV1 { booking: MovingV1::new(booking) })
         }
         Event::IncomingReleased { subject, change_no } => {
-            write(INCOMING_RELEASED_V1, &IncomingReleasedV1 { subject: subject.into(), change_no: *change_no })
+            write(INCOMING_RELEASED_V2, &IncomingReleased { subject: SubjectV2::from(subject), change_no: *change_no })
         }
     }
 }
@@ -264,8 +302,15 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
 /// # Errors
 /// When the tag is not known, the bytes are not its body, or a value is not one of the domain.
 pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
-    let step = || read::<StepV1>(payload)?.parts();
-    let quoted = || read::<QuotedV1>(payload)?.parts();
+    match without_serial(&WITH_SERIAL, tag) {
+        Some(tag) => decode_as::<SubjectV1>(tag, payload),
+        None => decode_as::<SubjectV2>(tag, payload),
+    }
+}
+
+fn decode_as<S: Subject>(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
+    let step = || read::<Step<S>>(payload)?.parts();
+    let quoted = || read::<Quoted<S>>(payload)?.parts();
     match tag {
         CAR_UPSERTED_V1 => read::<CarUpsertedV1>(payload)?.event(),
         RETIRED_V1 => read::<RetiredV1>(payload).map(|RetiredV1 {}| Event::Retired),
@@ -280,33 +325,33 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
             held.event(hold_slot)
         }
         CONFIRMED_V1 => {
-            let wire: ConfirmedV1 = read(payload)?;
-            Ok(Event::Confirmed { subject: wire.subject.subject()?, period: wire.period.period()? })
+            let ConfirmedV1 { subject, period } = read(payload)?;
+            Ok(Event::Confirmed { subject: subject.subject()?, serial: subject.serial, period: period.period()? })
         }
-        CANCELLED_V1 => quoted().map(|(subject, at, quote)| Event::Cancelled { subject, at, quote }),
-        NO_SHOW_V1 => quoted().map(|(subject, at, quote)| Event::NoShow { subject, at, quote }),
-        EXPIRED_V1 => step().map(|(subject, at)| Event::Expired { subject, at }),
-        PICKED_UP_V1 => step().map(|(subject, at)| Event::PickedUp { subject, at }),
-        COMPLETED_V1 => step().map(|(subject, at)| Event::Completed { subject, at }),
-        CHANGE_BEGUN_V1 => read::<ChangeBegunV1>(payload)?.event(),
-        CHANGED_V1 => read::<ChangedV1>(payload)?.event(),
+        CANCELLED_V2 => quoted().map(|(subject, at, quote)| Event::Cancelled { subject, at, quote }),
+        NO_SHOW_V2 => quoted().map(|(subject, at, quote)| Event::NoShow { subject, at, quote }),
+        EXPIRED_V2 => step().map(|(subject, at)| Event::Expired { subject, at }),
+        PICKED_UP_V2 => step().map(|(subject, at)| Event::PickedUp { subject, at }),
+        COMPLETED_V2 => step().map(|(subject, at)| Event::Completed { subject, at }),
+        CHANGE_BEGUN_V2 => read::<ChangeBegun<S>>(payload)?.event(),
+        CHANGED_V2 => read::<Changed<S>>(payload)?.event(),
         MOVED_V1 => {
             let MovedV1 { booking, from_car, came_by, at_ms } = read(payload)?;
             let (booking, from_car, at) = (Box::new(booking.booking()?), car_no(&from_car)?, instant(at_ms)?);
             Ok(Event::Moved { booking, from_car, came_by, at })
         }
-        CHANGE_ENDED_V1 => {
-            let wire: ChangeEndedV1 = read(payload)?;
+        CHANGE_ENDED_V2 => {
+            let wire: ChangeEnded<S> = read(payload)?;
             let (subject, car_no, at) = (wire.subject.subject()?, car_no(&wire.car_no)?, instant(wire.at_ms)?);
             Ok(Event::ChangeEnded { subject, change_no: wire.change_no, car_no, at })
         }
-        INCOMING_HELD_V1 => read::<IncomingHeldV1>(payload)?.event(),
+        INCOMING_HELD_V2 => read::<IncomingHeld<S>>(payload)?.event(),
         INCOMING_ACCEPTED_V1 => {
             let booking = Box::new(read::<IncomingAcceptedV1>(payload)?.booking.booking()?);
             Ok(Event::IncomingAccepted { booking })
         }
-        INCOMING_RELEASED_V1 => {
-            let IncomingReleasedV1 { subject, change_no } = read(payload)?;
+        INCOMING_RELEASED_V2 => {
+            let IncomingReleased::<S> { subject, change_no } = read(payload)?;
             Ok(Event::IncomingReleased { subject: subject.subject()?, change_no })
         }
         _ => Err(unknown_tag(tag)),
@@ -325,10 +370,11 @@ impl CarUpsertedV1<'_> {
     }
 }
 
-impl HeldV1<'_> {
+impl HeldV1<'static> {
     fn event(self, hold_slot: Option<u32>) -> Result<Event, CodecError> {
         Ok(Event::Held {
             subject: self.subject.subject()?,
+            serial: self.subject.serial,
             period: self.period.period()?,
             price: self.price.money()?,
             at: instant(self.at_ms)?,
@@ -338,7 +384,7 @@ impl HeldV1<'_> {
     }
 }
 
-impl ChangeBegunV1<'_> {
+impl<S: Subject> ChangeBegun<'static, S> {
     fn event(self) -> Result<Event, CodecError> {
         let change = Change {
             no: self.change_no,
@@ -351,7 +397,7 @@ impl ChangeBegunV1<'_> {
     }
 }
 
-impl ChangedV1<'_> {
+impl<S: Subject> Changed<S> {
     fn event(self) -> Result<Event, CodecError> {
         Ok(Event::Changed {
             subject: self.subject.subject()?,
@@ -364,7 +410,7 @@ impl ChangedV1<'_> {
     }
 }
 
-impl IncomingHeldV1<'_> {
+impl<S: Subject> IncomingHeld<S> {
     fn event(self) -> Result<Event, CodecError> {
         let incoming = Incoming {
             subject: self.subject.subject()?,
@@ -380,7 +426,7 @@ impl IncomingHeldV1<'_> {
 impl<'a> MovingV1<'a> {
     fn new(booking: &'a Booking) -> Self {
         MovingV1 {
-            subject: (&booking.subject).into(),
+            subject: SubjectV1::new(&booking.subject, booking.serial),
             period: (&booking.period).into(),
             price: (&booking.price).into(),
             made_at_ms: booking.made_at.as_millis(),
@@ -388,118 +434,29 @@ impl<'a> MovingV1<'a> {
             change_fees: (&booking.change_fees).into(),
         }
     }
+}
 
+impl MovingV1<'static> {
     fn booking(self) -> Result<Booking, CodecError> {
         let (subject, period, price) = (self.subject.subject()?, self.period.period()?, self.price.money()?);
         let status = Status::Confirmed { picked_up_at: None };
         let (changes, change_fees, came_by) = (self.changes, self.change_fees.money()?, self.changes);
-        let booking = Booking::new(subject, period, price, instant(self.made_at_ms)?, status);
+        let booking = Booking::new(subject, self.subject.serial, period, price, instant(self.made_at_ms)?, status);
         Ok(Booking { changes, change_fees, came_by, ..booking })
     }
 }
 
-impl<'a> QuotedV1<'a> {
+impl<'a> Quoted<SubjectV2<'a>> {
     fn new(subject: &'a BookingRef, at: Timestamp, quote: &Quote) -> Self {
         let (fee, refund) = ((&quote.fee).into(), (&quote.refund).into());
-        QuotedV1 { subject: subject.into(), at_ms: at.as_millis(), fee, refund }
-    }
-
-    fn parts(self) -> Result<(BookingRef, Timestamp, Quote), CodecError> {
-        let quote = Quote { fee: self.fee.money()?, refund: self.refund.money()? };
-        Ok((self.subject.subject()?, instant(self.at_ms)?, quote))
+        Quoted { subject: subject.into(), at_ms: at.as_millis(), fee, refund }
     }
 }
 
-pub fn json(event: &Event) -> Value {
-    match event {
-        Event::CarUpserted(car) => json!({
-            "revision": car.revision,
-            "model": car.model,
-            "carClass": car.car_class,
-            "branch": car.branch,
-            "dailyRate": json_money(&car.daily_rate),
-        }),
-        Event::Retired => json!({}),
-        Event::Blocked { block_no, block } => json!({
-            "blockNo": block_no.as_str(),
-            "from": json_instant(block.period.from()),
-            "to": json_instant(block.period.to()),
-            "reason": block.reason,
-        }),
-        Event::Unblocked { block_no } => json!({ "blockNo": block_no.as_str() }),
-        Event::Held { subject, period, price, at, hold_until, hold_slot } => json_subject(
-            subject,
-            json!({
-                "from": json_instant(period.from()),
-                "to": json_instant(period.to()),
-                "price": json_money(price),
-                "at": json_instant(*at),
-                "holdUntil": json_instant(*hold_until),
-                "holdSlot": hold_slot,
-            }),
-        ),
-        Event::Confirmed { subject, period } => {
-            json_subject(subject, json!({ "from": json_instant(period.from()), "to": json_instant(period.to()) }))
-        }
-        Event::Cancelled { subject, at, quote } | Event::NoShow { subject, at, quote } => json_subject(
-            subject,
-            json!({ "at": json_instant(*at), "fee": json_money(&quote.fee), "refund": json_money(&quote.refund) }),
-        ),
-        Event::Expired { subject, at } | Event::PickedUp { subject, at } | Event::Completed { subject, at } => {
-            json_subject(subject, json!({ "at": json_instant(*at) }))
-        }
-        Event::ChangeBegun { subject, change, at } => json_subject(
-            subject,
-            json!({
-                "changeNo": change.no,
-                "newCarNo": change.car_no.as_str(),
-                "from": json_instant(change.period.from()),
-                "to": json_instant(change.period.to()),
-                "price": json_money(&change.price),
-                "holdUntil": json_instant(change.hold_until),
-                "at": json_instant(*at),
-            }),
-        ),
-        Event::Changed { subject, change_no, period, price, fee, at } => json_subject(
-            subject,
-            json!({
-                "changeNo": change_no,
-                "from": json_instant(period.from()),
-                "to": json_instant(period.to()),
-                "price": json_money(price),
-                "fee": json_money(fee),
-                "at": json_instant(*at),
-            }),
-        ),
-        Event::Moved { booking, from_car, came_by, at } => json_subject(
-            &booking.subject,
-            json!({
-                "changeNo": booking.came_by,
-                "fromCarNo": from_car.as_str(),
-                "cameBy": came_by,
-                "from": json_instant(booking.period.from()),
-                "to": json_instant(booking.period.to()),
-                "price": json_money(&booking.price),
-                "changeFees": json_money(&booking.change_fees),
-                "at": json_instant(*at),
-            }),
-        ),
-        Event::ChangeEnded { subject, change_no, car_no, at } => json_subject(
-            subject,
-            json!({ "changeNo": change_no, "newCarNo": car_no.as_str(), "at": json_instant(*at) }),
-        ),
-        Event::IncomingHeld { incoming } => json_subject(
-            &incoming.subject,
-            json!({
-                "changeNo": incoming.change,
-                "from": json_instant(incoming.period.from()),
-                "to": json_instant(incoming.period.to()),
-                "price": json_money(&incoming.price),
-                "holdUntil": json_instant(incoming.hold_until),
-            }),
-        ),
-        Event::IncomingAccepted { booking } => json_subject(&booking.subject, json!({ "changeNo": booking.came_by })),
-        Event::IncomingReleased { subject, change_no } => json_subject(subject, json!({ "changeNo": change_no })),
+impl<S: Subject> Quoted<S> {
+    fn parts(self) -> Result<(BookingRef, Timestamp, Quote), CodecError> {
+        let quote = Quote { fee: self.fee.money()?, refund: self.refund.money()? };
+        Ok((self.subject.subject()?, instant(self.at_ms)?, quote))
     }
 }
 
@@ -542,6 +499,7 @@ mod tests {
     //! How an old version is read, with an invented one: holds without an end, and prices in won.
 
     use super::*;
+    use crate::domain::ids::CustomerNo;
     use crate::store::codec;
 
     const HELD_V0: &str = "reservation.held.v0";
@@ -576,7 +534,12 @@ mod tests {
     }
 
     fn held_v0(to_ms: i64) -> Bytes {
-        let subject = SubjectV1::new("r1", 7, "c1", "car01");
+        let subject = BookingRef {
+            reservation_no: ReservationNo::parse("r1").unwrap(),
+            customer_no: CustomerNo::parse("c1").unwrap(),
+            car_no: CarNo::parse("car01").unwrap(),
+        };
+        let subject = SubjectV1::new(&subject, 7);
         codec::to_bytes(&HeldV0 { subject, from_ms: 10, to_ms, price_won: 45_000, at_ms: 5 }).unwrap()
     }
 

@@ -1,0 +1,67 @@
+//! The numbers under which the legacy API lists reservations. The journal gives them in blocks, so that several processes
+//! can book without asking each other; one process that is not restarted gives 1, 2, 3 …
+
+use crate::actors::api::ServiceError;
+use crate::store::journal::{AppendError, Journal, ReadError};
+use crate::store::schema;
+use std::ops::Range;
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// How many serials are taken at once. What is left of a block when the process ends is never used; a block is taken with
+/// one sync, for which the reservations wait that need it.
+const BLOCK: u32 = 4096;
+
+/// Gives the serials.
+pub struct Serials {
+    journal: Arc<dyn Journal>,
+    /// The last one in use when the process started.
+    used: u64,
+    block: Mutex<Range<u64>>,
+}
+
+impl Serials {
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn open(journal: Arc<dyn Journal>) -> Result<Serials, ReadError> {
+        let last = journal.last_entry(schema::SERIAL_INDEX).await?;
+        let used = last.and_then(|(serial, _)| serial.parse().ok()).unwrap_or(0);
+        Ok(Serials { journal, used, block: Mutex::default() })
+    }
+
+    pub(super) async fn next(&self) -> Result<u64, ServiceError> {
+        let mut block = self.block.lock().await;
+        if block.is_empty() {
+            let unavailable = |error: AppendError| ServiceError::Read(ReadError::Unavailable(error.to_string()));
+            let first = self.journal.take_numbers(schema::SERIALS, self.used, BLOCK).await.map_err(unavailable)?;
+            *block = first..first.saturating_add(BLOCK.into());
+        }
+        let serial = block.start;
+        block.start += 1;
+        Ok(serial)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::memory::MemoryJournal;
+
+    #[tokio::test]
+    async fn one_process_counts_from_one_on_and_another_has_other_numbers() {
+        let journal: Arc<dyn Journal> = MemoryJournal::new(&[(schema::RESERVATION, 1)]);
+        let (one, other) = (Serials::open(Arc::clone(&journal)).await.unwrap(), Serials::open(journal).await.unwrap());
+        let mut given = Vec::new();
+        for _ in 0..BLOCK + 2 {
+            given.push(one.next().await.unwrap());
+        }
+        for _ in 0..BLOCK {
+            given.push(other.next().await.unwrap());
+        }
+        let block = u64::from(BLOCK);
+        assert_eq!(given[..3], [1, 2, 3]);
+        given.sort_unstable();
+        let expected = (1..=block + 2).chain(2 * block + 1..=3 * block);
+        assert_eq!(given, expected.collect::<Vec<_>>());
+    }
+}
