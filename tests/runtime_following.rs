@@ -6,7 +6,7 @@ mod runtime_support;
 use futures_util::future::BoxFuture;
 use rentcar::actors::runtime::{
     Ask, Backoff, Clock, ContextHandle, ContextLimits, EventHandler, FollowerLimits, HandlerError, Lag, ManualClock,
-    Policy, PolicyLimits, Subscription, System, TimerHandler, TimerLimits, followers_part,
+    Policy, PolicyLimits, Subscriber, Subscription, System, TimerHandler, TimerLimits, followers_part,
 };
 use rentcar::store::journal::{
     Append, AppendError, Cause, CommittedEvent, Journal, Progress, ShardId, StoredEvent, Timer,
@@ -219,11 +219,15 @@ impl Source {
     }
 
     async fn say(&mut self, entities: &[&str]) {
+        self.tell("source.said.v1", entities).await;
+    }
+
+    async fn tell(&mut self, tag: &str, entities: &[&str]) {
         let event = |entity: &&str| StoredEvent {
             entity: (*entity).into(),
             at_ms: 500,
             cause: None,
-            tag: "source.said.v1".into(),
+            tag: tag.into(),
             payload: bytes::Bytes::new(),
         };
         let append = Append {
@@ -292,6 +296,60 @@ async fn events_become_commands_in_order_and_once() {
     eventually("the new one too", || following.seen("a") == [1, 4, 5]).await;
     eventually("there is no lag", || following.lag_events() == 0).await;
     assert_eq!(following.world.insist("a", Command::Look).await, Ok(3));
+}
+
+/// Writes down which batches it was given.
+#[derive(Default)]
+struct OfOneKind {
+    batches: Mutex<Vec<(u64, u64)>>,
+}
+
+impl Subscriber for OfOneKind {
+    fn name(&self) -> &'static str {
+        "of-one-kind"
+    }
+
+    fn kinds(&self) -> Option<&'static [&'static str]> {
+        Some(&["source.said"])
+    }
+
+    fn position(&self, _: ShardId) -> BoxFuture<'_, Result<u64, HandlerError>> {
+        Box::pin(std::future::ready(Ok(0)))
+    }
+
+    fn handle(&self, _: ShardId, batch: Vec<CommittedEvent>) -> BoxFuture<'_, Result<u64, HandlerError>> {
+        let last = batch.last().unwrap().position;
+        self.batches.lock().unwrap().push((batch[0].position, last));
+        Box::pin(std::future::ready(Ok(last)))
+    }
+}
+
+#[tokio::test]
+async fn events_of_other_kinds_wake_nobody_until_there_are_many() {
+    let journal = new_journal();
+    let mut source = Source::new(&journal).await;
+    let subscriber = Arc::new(OfOneKind::default());
+    let limits = FollowerLimits { poll_ms: 600_000, linger_ms: 0, ..FollowerLimits::default() };
+    let subscription = Subscription::new(&*journal, SOURCE, Arc::clone(&subscriber) as _, limits);
+    let (shared, clock) = (Arc::clone(&journal) as Arc<dyn Journal>, Arc::new(ManualClock::at(0)) as Arc<dyn Clock>);
+    let part = followers_part("followers", &shared, &clock, std::slice::from_ref(&subscription), restarts());
+    let _followers = System::start(vec![part]).await.unwrap();
+    let batches = || subscriber.batches.lock().unwrap().clone();
+    let has_seen_all = || subscription.lag(0).events == 0;
+    source.say(&["a"]).await;
+    eventually("the first is handled", || batches() == [(1, 1)]).await;
+    for _ in 0..3 {
+        source.tell("source.hummed.v1", &["a", "b"]).await;
+        eventually("there is no lag", has_seen_all).await;
+    }
+    assert_eq!(batches(), [(1, 1)], "nothing of interest has come");
+    source.tell("source.said.v2", &["a"]).await;
+    eventually("what was passed over comes along", || batches() == [(1, 1), (2, 8)]).await;
+    source.tell("source.hummed.v1", &["a"; 100]).await;
+    eventually("there is no lag", has_seen_all).await;
+    assert_eq!(batches().len(), 2);
+    source.tell("source.hummed.v1", &["a"; 100]).await;
+    eventually("they are many by now", || batches().last() == Some(&(9, 208))).await;
 }
 
 #[tokio::test]

@@ -174,16 +174,9 @@ fn rental_event(event: &CommittedEvent) -> Result<rental::Event, HandlerError> {
     schema::rental::decode(&event.event.tag, &event.event.payload).map_err(park)
 }
 
-/// Whether the event's tag is one of those, whatever its version.
-fn is_one_of(event: &CommittedEvent, kinds: &[&str]) -> bool {
-    let kind = event.event.tag.rsplit_once('.').map_or(&*event.event.tag, |(kind, _version)| kind);
-    kinds.contains(&kind)
-}
-
-/// The target of an event of one of these kinds: what it decodes to, or else the event's own entity, under which `handle`
-/// parks it.
-fn target_of(event: &CommittedEvent, kinds: &[&str], decode: impl FnOnce() -> Option<String>) -> Option<String> {
-    is_one_of(event, kinds).then(|| decode().unwrap_or_else(|| event.event.entity.to_string()))
+/// The target of an event: what it decodes to, or else the event's own entity, under which `handle` parks it.
+fn target_of(event: &CommittedEvent, decode: impl FnOnce() -> Option<String>) -> String {
+    decode().unwrap_or_else(|| event.event.entity.to_string())
 }
 
 /// The calendar follows an approved payment; where the hold is gone, the payment follows the calendar. A declined one ends
@@ -191,10 +184,12 @@ fn target_of(event: &CommittedEvent, kinds: &[&str], decode: impl FnOnce() -> Op
 struct ReservationFollowsPayment(Targets);
 
 impl EventHandler for ReservationFollowsPayment {
+    fn kinds(&self) -> Option<&'static [&'static str]> {
+        Some(&["payment.approved", "payment.declined"])
+    }
+
     fn target(&self, event: &CommittedEvent) -> Option<String> {
-        target_of(event, &["payment.approved", "payment.declined"], || {
-            Some(payment_event(event).ok()?.subject().car_no.to_string())
-        })
+        Some(target_of(event, || Some(payment_event(event).ok()?.subject().car_no.to_string())))
     }
 
     fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
@@ -236,18 +231,20 @@ impl EventHandler for ReservationFollowsPayment {
 struct PaymentFollowsReservation(Targets);
 
 impl EventHandler for PaymentFollowsReservation {
-    fn target(&self, event: &CommittedEvent) -> Option<String> {
-        let kinds = [
+    fn kinds(&self) -> Option<&'static [&'static str]> {
+        Some(&[
             "reservation.cancelled",
             "reservation.expired",
             "reservation.no_show",
             "reservation.changed",
             "reservation.moved",
             "reservation.change_ended",
-        ];
-        target_of(event, &kinds, || {
-            Some(reservation_event(event).ok()?.subject()?.reservation_no.payment().to_string())
-        })
+        ])
+    }
+
+    fn target(&self, event: &CommittedEvent) -> Option<String> {
+        let payment_no = || Some(reservation_event(event).ok()?.subject()?.reservation_no.payment().to_string());
+        Some(target_of(event, payment_no))
     }
 
     fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
@@ -271,10 +268,12 @@ impl EventHandler for PaymentFollowsReservation {
 struct NewCalendarFollowsOld(Targets);
 
 impl EventHandler for NewCalendarFollowsOld {
+    fn kinds(&self) -> Option<&'static [&'static str]> {
+        Some(&["reservation.moved", "reservation.change_ended"])
+    }
+
     fn target(&self, event: &CommittedEvent) -> Option<String> {
-        target_of(event, &["reservation.moved", "reservation.change_ended"], || {
-            Some(new_car(&reservation_event(event).ok()?)?.to_string())
-        })
+        Some(target_of(event, || Some(new_car(&reservation_event(event).ok()?)?.to_string())))
     }
 
     fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
@@ -308,16 +307,20 @@ fn new_car(event: &reservation::Event) -> Option<&CarNo> {
 struct RentalFollowsReservation(Targets);
 
 impl EventHandler for RentalFollowsReservation {
-    fn target(&self, event: &CommittedEvent) -> Option<String> {
-        let kinds = [
+    fn kinds(&self) -> Option<&'static [&'static str]> {
+        Some(&[
             "reservation.confirmed",
             "reservation.cancelled",
             "reservation.no_show",
             "reservation.picked_up",
             "reservation.changed",
             "reservation.moved",
-        ];
-        target_of(event, &kinds, || Some(reservation_event(event).ok()?.subject()?.reservation_no.rental().to_string()))
+        ])
+    }
+
+    fn target(&self, event: &CommittedEvent) -> Option<String> {
+        let rental_no = || Some(reservation_event(event).ok()?.subject()?.reservation_no.rental().to_string());
+        Some(target_of(event, rental_no))
     }
 
     fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
@@ -342,8 +345,12 @@ impl EventHandler for RentalFollowsReservation {
 struct ReservationFollowsRental(Targets);
 
 impl EventHandler for ReservationFollowsRental {
+    fn kinds(&self) -> Option<&'static [&'static str]> {
+        Some(&["rental.returned"])
+    }
+
     fn target(&self, event: &CommittedEvent) -> Option<String> {
-        target_of(event, &["rental.returned"], || Some(rental_event(event).ok()?.subject().car_no.to_string()))
+        Some(target_of(event, || Some(rental_event(event).ok()?.subject().car_no.to_string())))
     }
 
     fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
@@ -367,8 +374,7 @@ struct LedgerFollowsRental(Targets);
 
 impl EventHandler for LedgerFollowsRental {
     fn target(&self, event: &CommittedEvent) -> Option<String> {
-        let decoded = rental_event(event).map(|event| event.subject().car_no.to_string());
-        Some(decoded.unwrap_or_else(|_| event.event.entity.to_string()))
+        Some(target_of(event, || Some(rental_event(event).ok()?.subject().car_no.to_string())))
     }
 
     fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
@@ -394,9 +400,12 @@ impl EventHandler for LedgerFollowsRental {
 struct LedgerFollowsReservation(Targets);
 
 impl EventHandler for LedgerFollowsReservation {
+    fn kinds(&self) -> Option<&'static [&'static str]> {
+        Some(&["reservation.blocked", "reservation.unblocked", "reservation.retired"])
+    }
+
     fn target(&self, event: &CommittedEvent) -> Option<String> {
-        is_one_of(event, &["reservation.blocked", "reservation.unblocked", "reservation.retired"])
-            .then(|| event.event.entity.to_string())
+        Some(event.event.entity.to_string())
     }
 
     fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
@@ -412,8 +421,12 @@ impl EventHandler for LedgerFollowsReservation {
 struct ReservationFollowsFleet(Targets);
 
 impl EventHandler for ReservationFollowsFleet {
+    fn kinds(&self) -> Option<&'static [&'static str]> {
+        Some(&["fleet.registered", "fleet.amended"])
+    }
+
     fn target(&self, event: &CommittedEvent) -> Option<String> {
-        is_one_of(event, &["fleet.registered", "fleet.amended"]).then(|| event.event.entity.to_string())
+        Some(event.event.entity.to_string())
     }
 
     fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {

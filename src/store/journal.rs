@@ -93,6 +93,13 @@ pub struct StoredEvent {
     pub payload: Bytes,
 }
 
+impl StoredEvent {
+    /// What it is, whatever its version: the tag without the version.
+    pub fn kind(&self) -> &str {
+        self.tag.rsplit_once('.').map_or(&*self.tag, |(kind, _version)| kind)
+    }
+}
+
 /// An event with its place in the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommittedEvent {

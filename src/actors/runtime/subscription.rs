@@ -19,6 +19,9 @@ use tokio_util::task::AbortOnDropHandle;
 /// How many batches a follower handles before it returns to its mailbox.
 const BATCHES_MAX: usize = 16;
 
+/// How many events that are of no interest a follower leaves unread. After a restart they are passed over again.
+const PASSED_MAX: u64 = 128;
+
 /// The wait of [`HandlerError::not_yet`].
 const SHORTLY: Duration = Duration::from_millis(500);
 
@@ -53,6 +56,12 @@ impl HandlerError {
 pub trait Subscriber: Send + Sync + 'static {
     /// Permanent: positions and causes are stored under it.
     fn name(&self) -> &str;
+
+    /// The [kinds](crate::store::journal::StoredEvent::kind) of the events that it handles, `None` for all. The others do not
+    /// wake a follower, but may be in a batch.
+    fn kinds(&self) -> Option<&'static [&'static str]> {
+        None
+    }
 
     /// The last handled position of a shard. Called once when a follower starts.
     fn position(&self, shard: ShardId) -> BoxFuture<'_, Result<u64, HandlerError>>;
@@ -276,7 +285,7 @@ async fn wake(follower: ActorRef<FollowerMessage>, seed: FollowerSeed, mut told:
     loop {
         // Before the round: a context that comes back during it may have been missed.
         asked.iter_mut().for_each(watch::Receiver::mark_unchanged);
-        let looked_at = Instant::now();
+        let mut looked_at = Instant::now();
         if follower.send_message(FollowerMessage::Poll).is_err() || told.changed().await.is_err() {
             return;
         }
@@ -289,25 +298,46 @@ async fn wake(follower: ActorRef<FollowerMessage>, seed: FollowerSeed, mut told:
                 }
             }
             Next::WhenWoken => {
-                // A late or lost notification costs no more than one poll interval.
-                let woken = async {
-                    if head.wait_for(|&head| head > handled).await.is_err() {
-                        pending::<()>().await;
+                let (mut passed, until) = (handled, Instant::now() + poll);
+                loop {
+                    // A late or lost notification costs no more than one poll interval.
+                    let woken = async {
+                        if head.wait_for(|&head| head > passed).await.is_err() {
+                            pending::<()>().await;
+                        }
+                    };
+                    let is_woken = timeout_at(until, woken).await.is_ok();
+                    let urgent = async {
+                        match seed.subscription.subscriber.urgent() {
+                            Some(urgent) => urgent.notified().await,
+                            None => pending().await,
+                        }
+                    };
+                    let earliest = looked_at + linger;
+                    if Instant::now() < earliest {
+                        drop(timeout_at(earliest, urgent).await);
                     }
-                };
-                drop(timeout(poll, woken).await);
-                let urgent = async {
-                    match seed.subscription.subscriber.urgent() {
-                        Some(urgent) => urgent.notified().await,
-                        None => pending().await,
-                    }
-                };
-                let earliest = looked_at + linger;
-                if Instant::now() < earliest {
-                    drop(timeout_at(earliest, urgent).await);
+                    let position = if is_woken { seed.pass_over(passed).await } else { None };
+                    let Some(position) = position.filter(|position| position - handled < PASSED_MAX) else { break };
+                    (passed, looked_at) = (position, Instant::now());
                 }
             }
         }
+    }
+}
+
+impl FollowerSeed {
+    /// The position after the events behind `position`, if there are some and none is of interest.
+    async fn pass_over(&self, position: u64) -> Option<u64> {
+        let Subscription { subscriber, limits, .. } = &self.subscription;
+        let kinds = subscriber.kinds()?;
+        let events = self.journal.read(self.shard, position, limits.batch_len_max.max(1)).await.ok()?;
+        let last = events.last()?.position;
+        if events.iter().any(|event| kinds.contains(&event.event.kind())) {
+            return None;
+        }
+        self.subscription.note(self.shard, last, i64::MAX);
+        Some(last)
     }
 }
 

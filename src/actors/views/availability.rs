@@ -2,16 +2,18 @@
 //! free without decoding them: intervals of a fixed width come first, the rest is behind them.
 //!
 //! Layout: whether the car has left the fleet (1 byte); when it came back last (6 bytes, 0 for never); how many bookings are out, how many are not, how many blocks
-//! there are (2 bytes each); the intervals of all three in this order (12 bytes each); the rest as [`Rest`]. Numbers are big-endian.
+//! there are (2 bytes each); the intervals of all three in this order (12 bytes each); the holders of the bookings' intervals
+//! ([`Holder`]); the rest as [`Rest`]. Numbers are big-endian.
 
 use crate::domain::BookingRef;
-use crate::domain::ids::{BlockNo, ReservationNo};
+use crate::domain::ids::BlockNo;
 use crate::domain::money::Money;
 use crate::domain::reservation::{Car, Event};
 use crate::domain::time::{Period, Timestamp};
 use crate::store::codec::{self, CodecError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 const HEADER_BYTES: usize = 13;
 /// An instant has 48 bits: the last one, in the year 9999, needs no more.
@@ -30,23 +32,74 @@ pub enum InvalidAvailability {
     Rest(#[from] CodecError),
 }
 
-/// What a period is taken by.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-enum Holder {
-    /// A booking.
-    Booking(ReservationNo),
-    /// A change of a booking that is under way, beside the booking if it is of this car.
-    Change(ReservationNo),
+/// What a period is taken by: a booking, or a change of one that is under way, beside the booking if that is of this car.
+///
+/// In a row: 0 for a booking and 1 for a change, the length of the number, the number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Holder<'a> {
+    is_change: bool,
+    reservation_no: &'a [u8],
 }
 
-/// A live booking, or a change of one, as far as availability is concerned.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// By what a car is taken, and when; from its hand-over if that was early. Kept as a row has it: a calendar with many bookings
+/// is read and written at each of its events.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Booked {
-    holder: Holder,
-    /// From when to when the car is taken; from its hand-over if that was early.
-    period: Period,
-    /// Whether the car is out: once its period is over, no other is free until it is back.
-    out: bool,
+    /// In the order in which they came: first those of bookings whose car is out.
+    intervals: Vec<Interval>,
+    /// How many are of bookings whose car is out: once its period is over, no other is free until it is back.
+    out: usize,
+    /// The holders of the intervals, one behind the other.
+    holders: Vec<u8>,
+}
+
+impl<'a> Holder<'a> {
+    fn booking(subject: &'a BookingRef) -> Holder<'a> {
+        Holder { is_change: false, reservation_no: subject.reservation_no.as_str().as_bytes() }
+    }
+
+    fn change(subject: &'a BookingRef) -> Holder<'a> {
+        Holder { is_change: true, ..Holder::booking(subject) }
+    }
+
+    /// The holders at the beginning of `bytes`, each with its place.
+    fn all(bytes: &'a [u8]) -> impl Iterator<Item = (Holder<'a>, Range<usize>)> {
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let (&[kind, length], rest) = bytes.get(at..)?.split_first_chunk()?;
+            let reservation_no = rest.get(..usize::from(length))?;
+            let place = at..at + 2 + reservation_no.len();
+            at = place.end;
+            Some((Holder { is_change: kind == 1, reservation_no }, place))
+        })
+    }
+}
+
+impl Booked {
+    /// Adds a period. A holder has one.
+    fn put(&mut self, holder: Holder<'_>, period: Period, is_out: bool) {
+        self.remove(holder);
+        let (index, place) = if is_out {
+            (self.out, Holder::all(&self.holders).take(self.out).last().map_or(0, |(_, place)| place.end))
+        } else {
+            (self.intervals.len(), self.holders.len())
+        };
+        // A number has at most 96 bytes.
+        let length = u8::try_from(holder.reservation_no.len()).unwrap_or(u8::MAX);
+        let bytes = [&[u8::from(holder.is_change), length], holder.reservation_no].concat();
+        self.holders.splice(place..place, bytes);
+        self.intervals.insert(index, interval(period));
+        self.out += usize::from(is_out);
+    }
+
+    /// Removes the period of a holder, and returns it with whether the car was out.
+    fn remove(&mut self, holder: Holder<'_>) -> Option<(Period, bool)> {
+        let (index, (_, place)) = Holder::all(&self.holders).enumerate().find(|(_, (other, _))| *other == holder)?;
+        let is_out = index < self.out;
+        self.holders.drain(place);
+        self.out -= usize::from(is_out);
+        period(&self.intervals.remove(index)).map(|period| (period, is_out))
+    }
 }
 
 /// What is not needed to see whether the car is free.
@@ -54,8 +107,6 @@ struct Booked {
 struct Rest {
     model: String,
     daily_rate: Money,
-    /// In the order of their intervals.
-    holders: Vec<Holder>,
     /// The numbers of the blocks, in the order of their intervals.
     blocks: Vec<BlockNo>,
 }
@@ -67,23 +118,21 @@ pub struct Availability {
     retired: bool,
     /// When the car came back last, in milliseconds since the epoch; 0 for never.
     back_at_ms: i64,
-    /// In the order of their holders.
-    booked: Vec<Booked>,
+    booked: Booked,
     blocks: BTreeMap<BlockNo, Period>,
-}
-
-fn booking(subject: &BookingRef) -> Holder {
-    Holder::Booking(subject.reservation_no.clone())
-}
-
-fn change_of(subject: &BookingRef) -> Holder {
-    Holder::Change(subject.reservation_no.clone())
 }
 
 impl Availability {
     pub fn new(car: &Car) -> Availability {
         let (model, daily_rate) = (car.model.clone(), car.daily_rate);
-        Availability { model, daily_rate, retired: false, back_at_ms: 0, booked: Vec::new(), blocks: BTreeMap::new() }
+        Availability {
+            model,
+            daily_rate,
+            retired: false,
+            back_at_ms: 0,
+            booked: Booked::default(),
+            blocks: BTreeMap::new(),
+        }
     }
 
     /// Applies an event of the car's calendar, and returns whether it has changed anything.
@@ -95,115 +144,88 @@ impl Availability {
             Event::Unblocked { block_no } => return self.blocks.remove(block_no).is_some(),
             Event::Held { subject, period, at, .. } => {
                 self.blocks.retain(|_, block| *at < block.to());
-                self.put(booking(subject), *period);
+                self.booked.put(Holder::booking(subject), *period, false);
             }
             Event::ChangeBegun { subject, change, .. } => {
                 if change.car_no != subject.car_no {
                     return false;
                 }
-                self.put(change_of(subject), change.period);
+                self.booked.put(Holder::change(subject), change.period, false);
             }
             Event::Changed { subject, period, .. } => {
-                self.take(&change_of(subject));
-                let Ok(index) = self.find(&booking(subject)) else { return true };
-                let booked = &mut self.booked[index];
-                // A car that is out is taken from its hand-over on.
-                let from = if booked.out { booked.period.from().min(period.from()) } else { period.from() };
-                booked.period = Period::new(from, period.to()).unwrap_or(*period);
+                self.booked.remove(Holder::change(subject));
+                if let Some((before, is_out)) = self.booked.remove(Holder::booking(subject)) {
+                    // A car that is out is taken from its hand-over on.
+                    let from = if is_out { before.from().min(period.from()) } else { period.from() };
+                    let period = Period::new(from, period.to()).unwrap_or(*period);
+                    self.booked.put(Holder::booking(subject), period, is_out);
+                }
             }
             Event::ChangeEnded { subject, .. } | Event::IncomingReleased { subject, .. } => {
-                return self.take(&change_of(subject));
+                return self.booked.remove(Holder::change(subject)).is_some();
             }
             Event::IncomingHeld { incoming } => {
-                self.put(change_of(&incoming.subject), incoming.period);
+                self.booked.put(Holder::change(&incoming.subject), incoming.period, false);
             }
-            Event::IncomingAccepted { booking: accepted } => {
-                self.take(&change_of(&accepted.subject));
-                self.put(booking(&accepted.subject), accepted.period);
+            Event::IncomingAccepted { booking } => {
+                self.booked.remove(Holder::change(&booking.subject));
+                self.booked.put(Holder::booking(&booking.subject), booking.period, false);
             }
-            Event::Moved { booking: moved, .. } => return self.take(&booking(&moved.subject)),
+            Event::Moved { booking, .. } => return self.booked.remove(Holder::booking(&booking.subject)).is_some(),
             Event::PickedUp { subject, at } => {
-                let Ok(index) = self.find(&booking(subject)) else { return false };
-                let booked = &mut self.booked[index];
-                (booked.period, booked.out) = (booked.period.while_out(*at, booked.period.to()), true);
+                let Some((period, _)) = self.booked.remove(Holder::booking(subject)) else { return false };
+                self.booked.put(Holder::booking(subject), period.while_out(*at, period.to()), true);
             }
             Event::Completed { subject, at } => {
                 self.back_at_ms = self.back_at_ms.max(at.as_millis());
-                self.take(&booking(subject));
+                self.booked.remove(Holder::booking(subject));
             }
             Event::Expired { subject, .. } | Event::Cancelled { subject, .. } | Event::NoShow { subject, .. } => {
-                return self.take(&booking(subject));
+                return self.booked.remove(Holder::booking(subject)).is_some();
             }
             Event::Confirmed { .. } => return false,
         }
         true
     }
 
-    fn put(&mut self, holder: Holder, period: Period) {
-        let booked = Booked { holder, period, out: false };
-        match self.find(&booked.holder) {
-            Ok(index) => self.booked[index] = booked,
-            Err(index) => self.booked.insert(index, booked),
-        }
-    }
-
-    fn take(&mut self, holder: &Holder) -> bool {
-        self.find(holder).map(|index| self.booked.remove(index)).is_ok()
-    }
-
-    fn find(&self, holder: &Holder) -> Result<usize, usize> {
-        self.booked.binary_search_by(|booked| booked.holder.cmp(holder))
-    }
-
     pub fn to_bytes(&self) -> Result<Vec<u8>, InvalidAvailability> {
-        let (out, kept): (Vec<&Booked>, Vec<&Booked>) = self.booked.iter().partition(|booked| booked.out);
+        let Booked { intervals, out, holders } = &self.booked;
         let count = |count: usize| u16::try_from(count).map_err(|_| InvalidAvailability::TooMany);
-        let intervals = self.booked.len() + self.blocks.len();
         let rest = Rest {
             model: self.model.clone(),
             daily_rate: self.daily_rate,
-            holders: out.iter().chain(&kept).map(|booked| booked.holder.clone()).collect(),
             blocks: self.blocks.keys().cloned().collect(),
         };
         let rest = codec::to_bytes(&rest)?;
-        let mut bytes = Vec::with_capacity(HEADER_BYTES + INTERVAL_BYTES * intervals + rest.len());
+        let taken = INTERVAL_BYTES * (intervals.len() + self.blocks.len());
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + taken + holders.len() + rest.len());
         bytes.push(u8::from(self.retired));
-        let [_, _, back_at @ ..] = self.back_at_ms.to_be_bytes();
-        bytes.extend_from_slice(&back_at);
-        for count in [count(out.len())?, count(kept.len())?, count(self.blocks.len())?] {
+        bytes.extend_from_slice(&instant_bytes(self.back_at_ms));
+        for count in [count(*out)?, count(intervals.len() - out)?, count(self.blocks.len())?] {
             bytes.extend_from_slice(&count.to_be_bytes());
         }
-        for period in out.iter().chain(&kept).map(|booked| booked.period).chain(self.blocks.values().copied()) {
-            for instant in [period.from(), period.to()] {
-                let [_, _, instant @ ..] = instant.as_millis().to_be_bytes();
-                bytes.extend_from_slice(&instant);
-            }
+        let blocks = self.blocks.values().copied().map(interval);
+        for interval in intervals.iter().copied().chain(blocks) {
+            bytes.extend_from_slice(interval.as_flattened());
         }
+        bytes.extend_from_slice(holders);
         bytes.extend_from_slice(&rest);
         Ok(bytes)
     }
 
     pub fn from_bytes(bytes: &[u8]) -> Result<Availability, InvalidAvailability> {
-        let intervals = Intervals::of(bytes).ok_or(InvalidAvailability::Intervals)?;
-        let Rest { model, daily_rate, holders, blocks } = codec::from_bytes(intervals.rest)?;
-        let periods = intervals.all.iter().map(|interval| {
-            let (from, to) = instants(interval);
-            let instant = Timestamp::from_millis;
-            Period::new(instant(from)?, instant(to)?)
-        });
-        let periods = periods.collect::<Option<Vec<Period>>>().ok_or(InvalidAvailability::Intervals)?;
-        if holders.len() != intervals.booked || blocks.len() + holders.len() != periods.len() {
-            return Err(InvalidAvailability::Intervals);
-        }
-        let booked = holders.into_iter().zip(&periods).enumerate().map(|(index, (holder, period))| Booked {
-            holder,
-            period: *period,
-            out: index < intervals.out,
-        });
-        let mut booked: Vec<Booked> = booked.collect();
-        booked.sort_unstable_by(|a, b| a.holder.cmp(&b.holder));
-        let blocks = blocks.into_iter().zip(periods.into_iter().skip(booked.len())).collect();
-        let (retired, back_at_ms) = (intervals.retired, intervals.back_at_ms);
+        let Intervals { retired, back_at_ms, out, booked, all, behind } =
+            Intervals::of(bytes).ok_or(InvalidAvailability::Intervals)?;
+        let (count, end) =
+            Holder::all(behind).take(booked).fold((0, 0), |(count, _), (_, place)| (count + 1, place.end));
+        let holders = behind.split_at_checked(end).filter(|_| count == booked);
+        let (holders, rest) = holders.ok_or(InvalidAvailability::Intervals)?;
+        let (taken, blocked) = all.split_at_checked(booked).ok_or(InvalidAvailability::Intervals)?;
+        let Rest { model, daily_rate, blocks } = codec::from_bytes(rest)?;
+        let blocked = blocked.iter().map(period).collect::<Option<Vec<Period>>>();
+        let blocked = blocked.filter(|blocked| blocked.len() == blocks.len()).ok_or(InvalidAvailability::Intervals)?;
+        let booked = Booked { intervals: taken.to_vec(), out, holders: holders.to_vec() };
+        let blocks = blocks.into_iter().zip(blocked).collect();
         Ok(Availability { model, daily_rate, retired, back_at_ms, booked, blocks })
     }
 }
@@ -234,7 +256,7 @@ struct Intervals<'a> {
     /// How many are of bookings.
     booked: usize,
     all: &'a [Interval],
-    rest: &'a [u8],
+    behind: &'a [u8],
 }
 
 impl<'a> Intervals<'a> {
@@ -245,9 +267,23 @@ impl<'a> Intervals<'a> {
         let count = |bytes| usize::from(u16::from_be_bytes(bytes));
         let out = count([o1, o2]);
         let booked = out + count([k1, k2]);
-        let (all, rest) = rest.split_at_checked((booked + count([b1, b2])) * INTERVAL_BYTES)?;
-        Some(Intervals { retired: retired != 0, back_at_ms, out, booked, all: all.as_chunks().0.as_chunks().0, rest })
+        let (all, behind) = rest.split_at_checked((booked + count([b1, b2])) * INTERVAL_BYTES)?;
+        Some(Intervals { retired: retired != 0, back_at_ms, out, booked, all: all.as_chunks().0.as_chunks().0, behind })
     }
+}
+
+fn instant_bytes(ms: i64) -> [u8; INSTANT_BYTES] {
+    let [_, _, instant @ ..] = ms.to_be_bytes();
+    instant
+}
+
+fn interval(period: Period) -> Interval {
+    [period.from(), period.to()].map(|instant| instant_bytes(instant.as_millis()))
+}
+
+fn period(interval: &Interval) -> Option<Period> {
+    let (from, to) = instants(interval);
+    Period::new(Timestamp::from_millis(from)?, Timestamp::from_millis(to)?)
 }
 
 fn instants([from, to]: &Interval) -> (i64, i64) {

@@ -26,6 +26,11 @@ const UNSAVED_FOR: Duration = Duration::from_secs(1);
 
 /// The behaviour of a policy.
 pub trait EventHandler: Send + Sync + 'static {
+    /// As [`Subscriber::kinds`]: no other event is asked for its target.
+    fn kinds(&self) -> Option<&'static [&'static str]> {
+        None
+    }
+
     /// The target of the event: the key of the entity that will be asked, or another key whose events must be handled in
     /// order. `None` when the event is of no interest. An entity must always have the same target, and one event may lead
     /// to one command for it only, since repeats are recognised by the position of their cause.
@@ -131,9 +136,12 @@ impl Policy {
     async fn handle_batch(&self, shard: ShardId, batch: Vec<CommittedEvent>) -> Result<u64, HandlerError> {
         let mut parking = self.shard(shard)?.lock().await;
         let Some(last) = batch.last().map(|event| event.position) else { return Ok(parking.position()) };
-        let mut handled = last;
+        let (mut handled, kinds) = (last, self.handler.kinds());
         let mut groups: BTreeMap<String, Vec<CommittedEvent>> = BTreeMap::new();
         for event in batch {
+            if kinds.is_some_and(|kinds| !kinds.contains(&event.event.kind())) {
+                continue;
+            }
             let Some(target) = self.handler.target(&event) else { continue };
             if !parking.is_parked(&target) {
                 groups.entry(target).or_default().push(event);
@@ -232,6 +240,10 @@ impl Policy {
 impl Subscriber for Policy {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn kinds(&self) -> Option<&'static [&'static str]> {
+        self.handler.kinds()
     }
 
     fn position(&self, shard: ShardId) -> BoxFuture<'_, Result<u64, HandlerError>> {
