@@ -56,8 +56,8 @@ fn check_settled(world: &World) {
             assert_eq!(payment.outstanding(), None, "{no}");
             assert_eq!(payment.charged().amount() - payment.refunded().amount(), kept, "{no}: {payment:?}");
         }
-        let (due, fees) = (booking.due().amount(), booking.change_fees.amount());
-        assert_eq!(booking.change, None, "{no}");
+        let (due, fees) = (booking.due().amount(), booking.change_fees().amount());
+        assert_eq!(booking.change(), None, "{no}");
         match booking.status {
             Status::PaymentPending { .. } => panic!("{no} is still held"),
             Status::Confirmed { .. } => {

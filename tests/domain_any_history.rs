@@ -98,7 +98,8 @@ fn another_car() -> CarNo {
 fn moving(subject: BookingRef, car_no: CarNo, changes: u32) -> Box<Booking> {
     let (subject, status) = (BookingRef { car_no, ..subject }, Status::Confirmed { picked_up_at: None });
     let booking = Booking::new(subject, SERIAL, days(1, 3), won(90_000), at(0), status);
-    Box::new(Booking { changes, came_by: changes, ..booking })
+    let changes = reservation::Changes { last: changes, under_way: None, fees: won(0), came_by: changes };
+    Box::new(Booking { changes: Some(Box::new(changes)), ..booking })
 }
 
 fn payment_events() -> impl Strategy<Value = payment::Event> {
@@ -336,7 +337,7 @@ fn the_fullest_calendar_of_the_longest_numbers_fits_into_its_document() {
     check(&state);
     // As many bookings without changes, or as many that are to come from another car, take no more room than fits either.
     let (mut booked, mut incoming) = (state.clone(), state.clone());
-    booked.bookings.values_mut().for_each(|booking| booking.change = None);
+    booked.bookings.values_mut().for_each(|booking| booking.changes = None);
     (incoming.bookings, incoming.incoming) = (BTreeMap::new(), BTreeMap::new());
     for number in 0..terms.bookings_max {
         let subject = longest(number + 500);

@@ -13,7 +13,7 @@ use rentcar::domain::payment::{self, Cancelled, Charge, ChargeStatus, Outstandin
 use rentcar::domain::process::{
     Action, Known, LedgerNote, NewCalendar, RentalStanding, Step, StepName, TABLE, Undo, next_step,
 };
-use rentcar::domain::reservation::{Booking, Change, Incoming, Status, Terms};
+use rentcar::domain::reservation::{Booking, Change, Changes, Incoming, Status, Terms};
 use rentcar::domain::time::{DAY_MS, Period, Timestamp};
 use rentcar::domain::{BookingRef, fleet, rental, reservation};
 use std::collections::BTreeSet;
@@ -116,7 +116,9 @@ impl Scene {
         if let Some(booking) = &mut self.booking {
             booking.status = status;
             // What ends a booking ends the change of it.
-            booking.change = booking.change.take().filter(|_| status.is_live());
+            if let Some(changes) = booking.changes.as_mut().filter(|_| !status.is_live()) {
+                changes.under_way = None;
+            }
         }
     }
 
@@ -196,7 +198,7 @@ impl Scene {
             matches!(self.rental, Some(RentalStanding::Rented | RentalStanding::Out | RentalStanding::Overdue));
         let is_rented = self.rented.as_ref() == Some(&(booking.subject.car_no.clone(), booking.period));
         let has_followed = !is_open || !is_out || is_rented;
-        booking.change.is_none() && self.incoming.is_none() && is_even && has_followed
+        booking.change().is_none() && self.incoming.is_none() && is_even && has_followed
     }
 
     /// Whether nothing more may follow: by the rules, what a booking in this state comes to.
@@ -288,22 +290,23 @@ fn scenes_of_changes() -> Vec<Scene> {
                             let status = Status::Confirmed { picked_up_at };
                             let booking =
                                 Booking::new(subject("r1"), SERIAL, days(1, 4), won(PRICE), at(-1_000), status);
-                            let under_way =
-                                Booking { changes: 1, change: Some(Box::new(change(car_no, price))), ..booking };
+                            let changes = |under_way, came_by| {
+                                Some(Box::new(Changes { last: 1, under_way, fees: won(0), came_by }))
+                            };
+                            let under_way = Booking { changes: changes(Some(change(car_no, price)), 0), ..booking };
                             let held = under_way.incoming().filter(|_| is_held);
                             let is_of_car = under_way.change_of_car().is_some();
-                            let change = under_way.change.clone().unwrap();
+                            let change = under_way.change().cloned().unwrap();
                             let booking = match stage {
                                 0 => under_way,
                                 1 => Booking {
                                     subject: BookingRef { car_no: car_no.clone(), ..subject("r1") },
                                     period: change.period,
                                     price: change.price,
-                                    change: None,
-                                    came_by: u32::from(is_of_car),
+                                    changes: changes(None, u32::from(is_of_car)),
                                     ..under_way
                                 },
-                                _ => Booking { change: None, ..under_way },
+                                _ => Booking { changes: changes(None, 0), ..under_way },
                             };
                             let first = Charge { attempt: 1, amount: won(PRICE), change: 0, status: approved() };
                             let more = charge.clone().map(|status| Charge {

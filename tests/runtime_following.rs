@@ -352,6 +352,41 @@ async fn events_of_other_kinds_wake_nobody_until_there_are_many() {
     eventually("they are many by now", || batches().last() == Some(&(9, 208))).await;
 }
 
+/// Handles nothing, and is asked about one kind only.
+struct Deaf;
+
+impl EventHandler for Deaf {
+    fn kinds(&self) -> Option<&'static [&'static str]> {
+        Some(&["source.said"])
+    }
+
+    fn target(&self, event: &CommittedEvent) -> Option<String> {
+        assert_eq!(event.event.kind(), "source.said");
+        None
+    }
+
+    fn handle(&self, _: &CommittedEvent, _: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_is_stopped_has_saved_what_it_passed_over() {
+    let journal = new_journal();
+    let mut source = Source::new(&journal).await;
+    let shared = Arc::clone(&journal) as Arc<dyn Journal>;
+    let policy = Policy::new("deaf", Arc::clone(&shared), SOURCE, Arc::new(Deaf), PolicyLimits::default());
+    let limits = FollowerLimits { poll_ms: 600_000, ..FollowerLimits::default() };
+    let subscription = Subscription::new(&*shared, SOURCE, policy, limits);
+    let clock = Arc::new(ManualClock::at(0)) as Arc<dyn Clock>;
+    let part = followers_part("followers", &shared, &clock, std::slice::from_ref(&subscription), restarts());
+    let followers = System::start(vec![part]).await.unwrap();
+    source.tell("source.hummed.v1", &["a", "b"]).await;
+    eventually("there is no lag", || subscription.lag(0).events == 0).await;
+    assert!(followers.shutdown(Duration::from_secs(5)).await);
+    assert_eq!(journal.progress("deaf", source.shard).await.unwrap().position, 2);
+}
+
 #[tokio::test]
 async fn a_subscription_goes_on_where_it_was_and_repeats_change_nothing() {
     let journal = new_journal();

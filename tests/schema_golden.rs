@@ -8,7 +8,7 @@ mod domain_support;
 use domain_support::{SERIAL, at, block, block_no, car, days, reservation_no, subject, won};
 use rentcar::domain::cancellation::Quote;
 use rentcar::domain::ids::CarNo;
-use rentcar::domain::reservation::{Booking, Change, Incoming, Status};
+use rentcar::domain::reservation::{Booking, Change, Changes, Incoming, Status};
 use rentcar::domain::{BookingRef, customer, fleet, payment, rental, reservation};
 use rentcar::store::codec::CodecError;
 use rentcar::store::document::{Causes, StateDocument};
@@ -63,7 +63,8 @@ fn moved() -> Box<Booking> {
     let subject = BookingRef { car_no: another_car(), ..subject("r1") };
     let status = Status::Confirmed { picked_up_at: None };
     let booking = Booking::new(subject, SERIAL, days(2, 5), won(120_000), at(0), status);
-    Box::new(Booking { changes: 2, came_by: 2, change_fees: won(1_000), ..booking })
+    let changes = Changes { last: 2, under_way: None, fees: won(1_000), came_by: 2 };
+    Box::new(Booking { changes: Some(Box::new(changes)), ..booking })
 }
 
 fn reservation_events() -> Vec<reservation::Event> {

@@ -67,10 +67,10 @@ pub async fn located(journal: &dyn Journal, reservation_no: &ReservationNo) -> R
     while let Some(body) = journal.document(RESERVATION_KIND, &reservation_key(reservation_no, came_by)).await? {
         let document = ReservationDocument::decode(&body).map_err(|error| ReadError::Damaged(error.to_string()))?;
         let booking = document.booking;
-        if booking.came_by <= came_by {
+        if booking.came_by() <= came_by {
             return Ok(Some(Located { booking, has_arrived: true }));
         }
-        came_by = booking.came_by;
+        came_by = booking.came_by();
         found = Some(Located { booking, has_arrived: false });
     }
     Ok(found)

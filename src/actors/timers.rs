@@ -45,7 +45,7 @@ impl TimerHandler for BookingTimer {
             if *booking.subject.car_no.as_str() != *timer.entity || !is_here {
                 return self.incoming_due(&timer.entity, &booking).await;
             }
-            let is_held = matches!(booking.status, Status::PaymentPending { .. }) || booking.change.is_some();
+            let is_held = matches!(booking.status, Status::PaymentPending { .. }) || booking.change().is_some();
             if is_held && self.0.cashier.is_in_flight(&reservation_no.payment()) {
                 return Err(not_yet("a payment is in hand", HOLD_RETRY_MS));
             }

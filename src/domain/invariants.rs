@@ -196,13 +196,13 @@ pub fn confirmed_has_approved_payment(booking: &Booking, payment: &payment::Stat
     ensure(charged(payment), NAME, no, || "the payment was never approved".to_owned())?;
     let is_kept = matches!(booking.status, Status::Confirmed { .. } | Status::Completed { .. });
     let paid = if is_kept { payment.kept() } else { payment.charged() };
-    let covers = paid.minus(booking.due()).is_some() && (booking.changes > 0 || payment.amount == booking.price);
+    let covers = paid.minus(booking.due()).is_some() && (booking.last_change() > 0 || payment.amount == booking.price);
     ensure(covers, NAME, no, || format!("{} is paid of {}", paid.amount(), booking.due().amount()))
 }
 
 /// How a payment that was cancelled keeps something else than the fee of its end and those of its changes.
 fn keeps(payment: &Payment, booking: &Booking, fee: Money) -> Option<String> {
-    let kept = fee.plus(booking.change_fees);
+    let kept = fee.plus(booking.change_fees());
     (Some(payment.kept()) != kept).then(|| format!("{} is kept, {kept:?} should be", payment.kept().amount()))
 }
 
@@ -268,7 +268,7 @@ pub fn payment_belongs_to_reservation(payment: &Payment, booking: Option<&Bookin
     let booking = booking.ok_or_else(|| Violation::new(NAME, &no, "there is no such reservation"))?;
     let is_its_own = booking.subject.is_same_booking(&payment.subject);
     ensure(is_its_own, NAME, &no, || "it is another reservation's".to_owned())?;
-    ensure(booking.changes > 0 || booking.price == payment.amount, NAME, &no, || {
+    ensure(booking.last_change() > 0 || booking.price == payment.amount, NAME, &no, || {
         "it is not over the reservation's price".to_owned()
     })
 }
@@ -285,7 +285,7 @@ pub fn rental_follows_reservation(rental: &rental::Rental, booking: Option<&Book
     let is_its_own = booking.subject.is_same_booking(&rental.subject);
     ensure(is_its_own, NAME, &no, || "it is another reservation's".to_owned())?;
     let is_as_reserved = booking.subject == rental.subject && booking.period == rental.period;
-    let is_changed = booking.changes > 0;
+    let is_changed = booking.last_change() > 0;
     ensure(is_as_reserved || is_changed, NAME, &no, || "it is for another car or period".to_owned())?;
     let confirmed = match booking.status {
         Status::Confirmed { .. } | Status::Completed { .. } | Status::NoShow { .. } => true,

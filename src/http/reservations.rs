@@ -190,7 +190,7 @@ impl ReservationDto {
             payment: PaymentRefDto { payment_no, status: payment_status_name(view.payment.as_ref()) },
             rental_no,
             cancellation_outcome: view.cancellation_outcome().map(CancellationDto::from),
-            change: booking.change.as_ref().map(|change| ChangeDto::of(booking, change)),
+            change: booking.change().map(|change| ChangeDto::of(booking, change)),
         }
     }
 }
@@ -209,7 +209,7 @@ const fn status_name(status: &Status) -> &'static str {
 fn hold_until(booking: &Booking) -> Option<String> {
     match booking.status {
         Status::PaymentPending { hold_until } => Some(render_instant(hold_until)),
-        Status::Confirmed { .. } => booking.change.as_ref().map(|change| render_instant(change.hold_until)),
+        Status::Confirmed { .. } => booking.change().map(|change| render_instant(change.hold_until)),
         Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. } | Status::NoShow { .. } => None,
     }
 }
@@ -369,7 +369,7 @@ async fn payment_answer(
 fn rendered(done: StatusCode, view: &ReservationView, payment: &PaymentResult) -> Outcome {
     let dto = ReservationDto::of(view);
     let path = dto.links.this.clone();
-    let deferred = view.booking.change.is_some() && matches!(payment, PaymentResult::Deferred { .. });
+    let deferred = view.booking.change().is_some() && matches!(payment, PaymentResult::Deferred { .. });
     match view.booking.status {
         Status::Confirmed { .. } | Status::Completed { .. } | Status::NoShow { .. } if !deferred => {
             let answer = Answer::json(done, &dto);

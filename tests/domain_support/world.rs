@@ -196,7 +196,7 @@ impl World {
                 for car_no in CARS {
                     self.follow_new_calendar(booking, car_no, None);
                 }
-                let command = match (&booking.status, &booking.change) {
+                let command = match (&booking.status, booking.change()) {
                     (Status::Confirmed { .. }, Some(change)) => {
                         reservation::Command::EndChange { reservation_no, change_no: change.no }
                     }
@@ -277,7 +277,7 @@ impl World {
             return;
         }
         let begun = self.bookings[&reservation_no].clone();
-        let Some(change) = begun.change.clone() else { return };
+        let Some(change) = begun.change().cloned() else { return };
         let is_held = self.follow_new_calendar(&begun, change.car_no.as_str(), None);
         let held = self.incoming(&begun);
         let refused = if is_held { held.as_ref().into() } else { NewCalendar::Refused };
@@ -580,7 +580,7 @@ impl World {
         let (charged, charges) = self.provider.charged(no.as_str());
         let refunded = self.provider.refunded(no.as_str());
         let wrong = |detail: String| Err(Violation::new("provider_agrees", &no, detail));
-        let changes = self.bookings[&payment.subject.reservation_no].changes;
+        let changes = self.bookings[&payment.subject.reservation_no].last_change();
         if charges > 1 + usize::try_from(changes).unwrap() {
             return wrong(format!("charged {charges} times with {changes} changes"));
         }

@@ -300,7 +300,7 @@ impl World {
                 }
                 return Err(format!("{} is paid and does not exist", memory.no));
             };
-            let changes = usize::try_from(view.booking.changes).unwrap();
+            let changes = usize::try_from(view.booking.last_change()).unwrap();
             if charges.len() > 1 + changes || refunds.len() > 1 + 2 * changes {
                 return Err(format!("{} was charged {charges:?} and refunded {refunds:?}", memory.no));
             }
@@ -376,7 +376,7 @@ fn data() -> CarData {
 /// Whether something will happen to a booking by itself soon: its car becomes overdue, or it is a no-show.
 fn ends_within(quiet_ms: i64, booking: &Booking, now_ms: i64) -> bool {
     let end_ms = booking.period.to().as_millis();
-    booking.change.is_some()
+    booking.change().is_some()
         || matches!(booking.status, Status::Confirmed { .. })
             && [end_ms, end_ms + NO_SHOW_GRACE_MS].iter().any(|end_ms| (now_ms..now_ms + quiet_ms).contains(end_ms))
 }
@@ -389,7 +389,7 @@ fn is_late_no_show(booking: &Booking, now_ms: i64) -> bool {
 
 fn money_is_right(booking: &Booking, paid: Option<&payment::Payment>, moved: (u64, u64)) -> Result<(), String> {
     let ours = paid.map_or((0, 0), |paid| (paid.charged().amount(), paid.refunded().amount()));
-    let (due, fees) = (booking.due().amount(), booking.change_fees.amount());
+    let (due, fees) = (booking.due().amount(), booking.change_fees().amount());
     let kept = moved.0.checked_sub(moved.1).ok_or_else(|| format!("{booking:?} got back {moved:?}"))?;
     let right = ours == moved
         && paid.is_none_or(|paid| paid.outstanding().is_none())

@@ -63,6 +63,11 @@ pub trait Subscriber: Send + Sync + 'static {
         None
     }
 
+    /// Tells that the events up to `position` are of other kinds, or were handled before: it need not save the position at once.
+    fn pass(&self, shard: ShardId, position: u64) {
+        let _ = (shard, position);
+    }
+
     /// The last handled position of a shard. Called once when a follower starts.
     fn position(&self, shard: ShardId) -> BoxFuture<'_, Result<u64, HandlerError>>;
 
@@ -298,7 +303,7 @@ async fn wake(follower: ActorRef<FollowerMessage>, seed: FollowerSeed, mut told:
                 }
             }
             Next::WhenWoken => {
-                let (mut passed, until) = (handled, Instant::now() + poll);
+                let (mut passed, mut until) = (handled, Instant::now() + poll);
                 loop {
                     // A late or lost notification costs no more than one poll interval.
                     let woken = async {
@@ -319,7 +324,12 @@ async fn wake(follower: ActorRef<FollowerMessage>, seed: FollowerSeed, mut told:
                     }
                     let position = if is_woken { seed.pass_over(passed).await } else { None };
                     let Some(position) = position.filter(|position| position - handled < PASSED_MAX) else { break };
-                    (passed, looked_at) = (position, Instant::now());
+                    looked_at = Instant::now();
+                    if passed == handled {
+                        // The next round saves the position after them.
+                        until = looked_at + poll;
+                    }
+                    passed = position;
                 }
             }
         }
@@ -336,6 +346,7 @@ impl FollowerSeed {
         if events.iter().any(|event| kinds.contains(&event.event.kind())) {
             return None;
         }
+        subscriber.pass(self.shard, last);
         self.subscription.note(self.shard, last, i64::MAX);
         Some(last)
     }

@@ -109,7 +109,7 @@ impl Service {
     ) -> Result<(ReservationView, PaymentResult)> {
         let asked_at = Instant::now();
         let booking = self.booking(&reservation_no).await?.ok_or(Rejection::ReservationNotFound)?;
-        if booking.change.is_some() {
+        if booking.change().is_some() {
             return self.pay_change(booking, means, asked_at).await;
         }
         booking.may_be_paid(self.now())?;

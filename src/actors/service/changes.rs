@@ -100,7 +100,7 @@ impl Service {
         }
         // One that is under way, or made already, keeps its price.
         let kept = begun.filter(|booking| booking.period == period && booking.subject.car_no == car_no);
-        let under_way = booking.change.as_ref().map(|change| change.price);
+        let under_way = booking.change().map(|change| change.price);
         let price = under_way.or(kept.map(|booking| booking.price)).unwrap_or(price);
         let quote = booking.change_quote(price, terms, now);
         Ok(ChangePreview { booking, car_no, period, quote })
@@ -127,7 +127,7 @@ impl Service {
         let command = Command::BeginChange { reservation_no: reservation_no.clone(), request };
         let begun = self.tell_calendar(caller, "change", &reservation_no, command).await?;
         let booking = begun.ok_or(Rejection::ReservationNotFound)?;
-        let Some(change) = booking.change.clone() else {
+        let Some(change) = booking.change().cloned() else {
             self.follow_change(&booking).await;
             return Ok((self.view(booking).await?, PaymentResult::Approved));
         };
@@ -141,7 +141,7 @@ impl Service {
         means: PaymentMeans,
         asked_at: Instant,
     ) -> Result<(ReservationView, PaymentResult)> {
-        match booking.change.clone() {
+        match booking.change().cloned() {
             Some(change) => self.carry_on(booking, &change, Some(means), asked_at).await,
             None => Ok((self.view(booking).await?, PaymentResult::Approved)),
         }
@@ -156,8 +156,8 @@ impl Service {
     ) -> Result<(ReservationView, PaymentResult)> {
         let reservation_no = booking.subject.reservation_no.clone();
         // The answer of a command that was repeated may be an old one: nothing is charged for a change that has ended.
-        let present = self.booking(&reservation_no).await?.and_then(|present| present.change);
-        if present.is_none_or(|present| present.no != change.no) {
+        let present = self.booking(&reservation_no).await?;
+        if present.and_then(|present| present.change().map(|open| open.no)) != Some(change.no) {
             return self.outcome(booking, change, RETRY_MS).await;
         }
         let held = self.hold_change(&booking, change).await?;
@@ -258,7 +258,7 @@ impl Service {
                 self.follow_change(&booking).await;
                 Ok((self.view(booking).await?, PaymentResult::Approved))
             }
-            Status::Confirmed { .. } if booking.change.as_ref().is_some_and(|open| open.no == change.no) => {
+            Status::Confirmed { .. } if booking.change().is_some_and(|open| open.no == change.no) => {
                 Ok((self.view(booking).await?, PaymentResult::Deferred { retry_after_ms }))
             }
             Status::Confirmed { .. } => Err(Rejection::ChangeExpired.into()),

@@ -2,7 +2,7 @@
 //! can book without asking each other; one process that is not restarted gives 1, 2, 3 …
 
 use crate::actors::api::ServiceError;
-use crate::store::journal::{AppendError, Journal, ReadError};
+use crate::store::journal::{Journal, ReadError};
 use crate::store::schema;
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,6 +11,8 @@ use tokio::sync::Mutex;
 /// How many serials are taken at once. What is left of a block when the process ends is never used; a block is taken with
 /// one sync, for which the reservations wait that need it.
 const BLOCK: u32 = 4096;
+/// When to try again while the journal gives none, in milliseconds.
+const RETRY_MS: u64 = 1_000;
 
 /// Gives the serials.
 pub struct Serials {
@@ -32,8 +34,12 @@ impl Serials {
     pub(super) async fn next(&self) -> Result<u64, ServiceError> {
         let mut block = self.block.lock().await;
         if block.is_empty() {
-            let unavailable = |error: AppendError| ServiceError::Read(ReadError::Unavailable(error.to_string()));
-            let first = self.journal.take_numbers(schema::SERIALS, self.used, BLOCK).await.map_err(unavailable)?;
+            let taken = self.journal.take_numbers(schema::SERIALS, self.used, BLOCK).await;
+            let first = taken.map_err(|error| {
+                tracing::warn!(%error, "no serials");
+                // Nothing has changed, even if a block may have been taken.
+                ServiceError::Unavailable { context: schema::RESERVATION, retry_after_ms: RETRY_MS }
+            })?;
             *block = first..first.saturating_add(BLOCK.into());
         }
         let serial = block.start;
@@ -46,6 +52,15 @@ impl Serials {
 mod tests {
     use super::*;
     use crate::store::memory::MemoryJournal;
+
+    #[tokio::test]
+    async fn without_the_journal_there_is_none_and_nothing_has_changed() {
+        let journal = MemoryJournal::new(&[(schema::RESERVATION, 1)]);
+        let serials = Serials::open(Arc::clone(&journal) as Arc<dyn Journal>).await.unwrap();
+        journal.close().await.unwrap();
+        let refused = serials.next().await;
+        assert!(matches!(refused, Err(ServiceError::Unavailable { context: schema::RESERVATION, .. })), "{refused:?}");
+    }
 
     #[tokio::test]
     async fn one_process_counts_from_one_on_and_another_has_other_numbers() {

@@ -295,7 +295,7 @@ impl<'a> Known<'a> {
     /// The change under way, with its booking.
     fn change(&self) -> Option<(&'a Booking, &'a Change)> {
         let booking = self.booking?;
-        Some((booking, booking.change.as_deref()?))
+        Some((booking, booking.change()?))
     }
 
     /// Ends its payment, unless that has ended.
@@ -303,7 +303,7 @@ impl<'a> Known<'a> {
         let is_cancelled = self.payment.is_some_and(|payment| payment.is_cancelled);
         let (subject, amount) = (self.subject.clone(), booking.price);
         // What changes have cost is kept, too.
-        let keep = keep.plus(booking.change_fees).unwrap_or(keep);
+        let keep = keep.plus(booking.change_fees()).unwrap_or(keep);
         (!is_cancelled).then_some((
             Action::Payment(payment::Command::Cancel { subject, serial: booking.serial, amount, keep }),
             None,

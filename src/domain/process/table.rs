@@ -195,13 +195,14 @@ pub static TABLE: [Row; 24] = [
         step: |known, _, _| {
             let (booking, payment) = (known.booking?, known.payment?);
             let is_kept = match booking.status {
-                Status::Confirmed { .. } | Status::Completed { .. } => booking.change.is_none(),
+                Status::Confirmed { .. } | Status::Completed { .. } => booking.change().is_none(),
                 Status::NoShow { quote, .. } => quote.refund.amount() == 0,
                 Status::PaymentPending { .. } | Status::Cancelled { .. } | Status::Expired { .. } => false,
             };
             let due = booking.due();
             let is_more = payment.kept().minus(due).is_some_and(|more| more.amount() > 0);
-            let reduce = payment::Command::Reduce { subject: known.subject.clone(), due, change: booking.changes };
+            let reduce =
+                payment::Command::Reduce { subject: known.subject.clone(), due, change: booking.last_change() };
             (is_kept && is_more && !payment.is_cancelled).then_some((Action::Payment(reduce), None))
         },
     },

@@ -72,12 +72,19 @@ pub struct Booking {
     /// Which of its customer's hold slots it takes, where unpaid holds are limited: from the hold on until the event that
     /// ends it, which frees the slot.
     pub hold_slot: Option<u32>,
-    /// The number of the change that was begun last; 0 before the first.
-    pub changes: u32,
+    /// What changes have made of it; `None` before the first.
+    pub changes: Option<Box<Changes>>,
+}
+
+/// What changes have made of a reservation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// The number of the change that was begun last, from 1 on.
+    pub last: u32,
     /// The change that is under way.
-    pub change: Option<Box<Change>>,
+    pub under_way: Option<Change>,
     /// What was kept when changes made it cheaper.
-    pub change_fees: Money,
+    pub fees: Money,
     /// The change by which it came to its car's calendar; 0 if it was made there.
     pub came_by: u32,
 }
@@ -92,9 +99,34 @@ impl Booking {
         made_at: Timestamp,
         status: Status,
     ) -> Booking {
-        let change_fees = Money::zero(price.currency());
-        let (hold_slot, changes, change, came_by) = (None, 0, None, 0);
-        Booking { subject, serial, period, price, made_at, status, hold_slot, changes, change, change_fees, came_by }
+        Booking { subject, serial, period, price, made_at, status, hold_slot: None, changes: None }
+    }
+
+    /// The number of the change that was begun last; 0 before the first.
+    pub fn last_change(&self) -> u32 {
+        self.changes.as_ref().map_or(0, |changes| changes.last)
+    }
+
+    /// The change that is under way.
+    pub fn change(&self) -> Option<&Change> {
+        self.changes.as_ref()?.under_way.as_ref()
+    }
+
+    /// What was kept when changes made it cheaper.
+    pub fn change_fees(&self) -> Money {
+        self.changes.as_ref().map_or(Money::zero(self.price.currency()), |changes| changes.fees)
+    }
+
+    /// The change by which it came to its car's calendar; 0 if it was made there.
+    pub fn came_by(&self) -> u32 {
+        self.changes.as_ref().map_or(0, |changes| changes.came_by)
+    }
+
+    /// What changes have made of it, to add to it.
+    pub(super) fn changes_mut(&mut self) -> &mut Changes {
+        let none =
+            || Box::new(Changes { last: 0, under_way: None, fees: Money::zero(self.price.currency()), came_by: 0 });
+        self.changes.get_or_insert_with(none)
     }
 
     /// The period in which the car is taken by it: from its hand-over if that was early, and until now if it is late.
@@ -177,7 +209,7 @@ impl Booking {
     /// comes to its end first.
     pub fn no_show_at(&self, terms: &Terms) -> Option<Timestamp> {
         match self.status {
-            Status::Confirmed { picked_up_at: None } if !self.is_backdated() && self.change.is_none() => {
+            Status::Confirmed { picked_up_at: None } if !self.is_backdated() && self.change().is_none() => {
                 Some(self.period.to().saturating_add_millis(terms.no_show_grace_ms))
             }
             Status::Confirmed { .. }
@@ -194,7 +226,7 @@ impl Booking {
         match self.status {
             Status::PaymentPending { hold_until } => Some(hold_until),
             Status::Confirmed { .. } => {
-                self.change.as_ref().map(|change| change.hold_until).or_else(|| self.no_show_at(terms))
+                self.change().map(|change| change.hold_until).or_else(|| self.no_show_at(terms))
             }
             Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. } | Status::NoShow { .. } => {
                 None
@@ -216,12 +248,12 @@ impl Booking {
 
     /// The change under way, if it is to another period of the same car.
     pub fn change_here(&self) -> Option<&Change> {
-        self.change.as_deref().filter(|change| change.car_no == self.subject.car_no)
+        self.change().filter(|change| change.car_no == self.subject.car_no)
     }
 
     /// The change under way, if it is to another car.
     pub fn change_of_car(&self) -> Option<&Change> {
-        self.change.as_deref().filter(|change| change.car_no != self.subject.car_no)
+        self.change().filter(|change| change.car_no != self.subject.car_no)
     }
 
     /// What is to be paid for a change before it is made; `None` when it costs no more than the booking.
@@ -231,7 +263,7 @@ impl Booking {
 
     /// What the customer has to have paid: the price, and what was kept when it became lower.
     pub fn due(&self) -> Money {
-        self.price.plus(self.change_fees).unwrap_or(self.price)
+        self.price.plus(self.change_fees()).unwrap_or(self.price)
     }
 
     /// What a change to that price at `now` takes and gives back. A lower price's difference is treated as a cancellation of
@@ -262,6 +294,6 @@ impl Booking {
 impl Incoming {
     /// Whether it is of the booking as it has moved.
     pub fn is_of(&self, booking: &Booking) -> bool {
-        booking.subject == self.subject && booking.came_by == self.change
+        booking.subject == self.subject && booking.came_by() == self.change
     }
 }

@@ -60,22 +60,25 @@ pub fn evolve(mut state: State, event: &Event) -> Result<State, CorruptHistory> 
         }
         Event::ChangeBegun { subject, change, .. } => {
             let booking = advance(&mut state, subject, "change begun", is_confirmed)?;
-            if booking.change.is_some() {
+            if booking.change().is_some() {
                 return Err(CorruptHistory { event: "change begun", state: "another change under way" });
             }
-            (booking.changes, booking.change) = (change.no, Some(Box::new(change.clone())));
+            let changes = booking.changes_mut();
+            (changes.last, changes.under_way) = (change.no, Some(change.clone()));
         }
         Event::Changed { subject, change_no, period, price, fee, .. } => {
             let booking = advance(&mut state, subject, "changed", is_confirmed)?;
-            (booking.period, booking.price, booking.changes, booking.change) = (*period, *price, *change_no, None);
-            booking.change_fees = booking.change_fees.plus(*fee).unwrap_or(booking.change_fees);
+            (booking.period, booking.price) = (*period, *price);
+            let changes = booking.changes_mut();
+            (changes.last, changes.under_way) = (*change_no, None);
+            changes.fees = changes.fees.plus(*fee).unwrap_or(changes.fees);
         }
         Event::Moved { booking, .. } => {
             let _left = advance(&mut state, &booking.subject, "moved", is_waiting)?;
             state.bookings.remove(&booking.subject.reservation_no);
         }
         Event::ChangeEnded { subject, .. } => {
-            advance(&mut state, subject, "change ended", is_confirmed)?.change = None;
+            advance(&mut state, subject, "change ended", is_confirmed)?.changes_mut().under_way = None;
         }
         Event::IncomingHeld { incoming } => {
             let no = incoming.subject.reservation_no.clone();

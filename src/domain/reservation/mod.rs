@@ -10,7 +10,7 @@ mod decide;
 mod evolve;
 mod rejection;
 
-pub use booking::{Booking, Status};
+pub use booking::{Booking, Changes, Status};
 pub use buffer::Buffers;
 pub use change::{CHANGES_MAX, Change, ChangeQuote, ChangeRequest, Incoming};
 pub use decide::decide;
@@ -464,7 +464,7 @@ impl State {
         if let Event::Moved { booking, came_by, .. } = event {
             return Some((*came_by, booking));
         }
-        self.booking(&event.subject()?.reservation_no).map(|booking| (booking.came_by, booking))
+        self.booking(&event.subject()?.reservation_no).map(|booking| (booking.came_by(), booking))
     }
 
     fn live(&self, reservation_no: &ReservationNo) -> Result<&Booking, Rejection> {

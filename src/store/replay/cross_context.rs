@@ -55,10 +55,10 @@ pub(super) async fn calendar(walk: &mut Replay<'_>, key: &str, state: &reservati
 async fn booking_of(walk: &mut Replay<'_>, reservation_no: &ReservationNo) -> Result<Option<Booking>, Stop> {
     let (mut came_by, mut found) = (0, None);
     while let Some(booking) = booking_in(walk, reservation_no, came_by).await? {
-        if booking.came_by <= came_by {
+        if booking.came_by() <= came_by {
             return Ok(Some(booking));
         }
-        came_by = booking.came_by;
+        came_by = booking.came_by();
         found = Some(booking);
     }
     Ok(found)
@@ -113,7 +113,7 @@ impl Replay<'_> {
     /// Checks a reservation that has left a calendar: that of its new car has it, or still holds it as incoming.
     pub(super) async fn moved(&mut self, booking: &Booking) -> Result<(), Stop> {
         let no = &booking.subject.reservation_no;
-        if booking_in(self, no, booking.came_by).await?.is_some() {
+        if booking_in(self, no, booking.came_by()).await?.is_some() {
             return Ok(());
         }
         let calendar = self.state::<Calendar>(booking.subject.car_no.as_str()).await?;

@@ -280,7 +280,7 @@ pub async fn replay(
         .context::<Calendar>(|bookings, state, event| {
             if let Some((came_by, booking)) = state.booking_after(event) {
                 let key = reservation_key(&booking.subject.reservation_no, came_by);
-                bookings.insert(key, (booking.clone(), booking.came_by != came_by));
+                bookings.insert(key, (booking.clone(), booking.came_by() != came_by));
             }
         })
         .await?;

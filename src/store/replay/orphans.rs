@@ -72,7 +72,7 @@ impl Replay<'_> {
     pub(super) async fn orphan_reservations(&mut self, present: u64) -> Result<(), ReadError> {
         let name_of = |recorded: &CommittedEvent| {
             let event = Calendar::decode(&recorded.event.tag, &recorded.event.payload).ok()?;
-            let came_by = if let Event::IncomingAccepted { booking } = &event { booking.came_by } else { 0 };
+            let came_by = if let Event::IncomingAccepted { booking } = &event { booking.came_by() } else { 0 };
             event.subject().map(|subject| reservation_key(&subject.reservation_no, came_by))
         };
         self.orphans(RESERVATION_KIND, present, Calendar::CONTEXT, name_of).await
@@ -111,7 +111,7 @@ impl Replay<'_> {
             self.report.violation(Violation::new("serials_lead_to_reservations", no, detail));
         }
         // The entry leads to the car for which the reservation was made.
-        if booking.came_by == 0 && !has_left {
+        if booking.came_by() == 0 && !has_left {
             self.entry(no, schema::RESERVATION_INDEX, no, booking.subject.car_no.as_str()).await?;
         }
         if let Some(slot) = booking.hold_slot {

@@ -246,6 +246,13 @@ impl Subscriber for Policy {
         self.handler.kinds()
     }
 
+    fn pass(&self, shard: ShardId, position: u64) {
+        // Its follower has the lock while it works, and then it passes the events itself.
+        if let Some(mut parking) = self.shard(shard).ok().and_then(|parking| parking.try_lock().ok()) {
+            parking.pass(position, Instant::now());
+        }
+    }
+
     fn position(&self, shard: ShardId) -> BoxFuture<'_, Result<u64, HandlerError>> {
         self.load(shard).boxed()
     }

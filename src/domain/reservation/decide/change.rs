@@ -7,7 +7,7 @@ use crate::domain::BookingRef;
 use crate::domain::ids::ReservationNo;
 use crate::domain::money::Money;
 use crate::domain::reservation::{
-    Booking, CHANGES_MAX, Change, ChangeRequest, DayCounting, Event, Incoming, Rejection, State, Status, Terms,
+    Booking, CHANGES_MAX, Change, ChangeRequest, Changes, DayCounting, Event, Incoming, Rejection, State, Status, Terms,
 };
 use crate::domain::time::{Period, Timestamp};
 
@@ -41,7 +41,7 @@ fn may_be_changed(booking: &Booking, request: &ChangeRequest, terms: &Terms, now
     if request.price.currency() != booking.price.currency() {
         return Err(Rejection::OtherCurrency);
     }
-    if booking.changes >= CHANGES_MAX { Err(Rejection::TooManyChanges) } else { Ok(()) }
+    if booking.last_change() >= CHANGES_MAX { Err(Rejection::TooManyChanges) } else { Ok(()) }
 }
 
 pub(super) fn begin(
@@ -54,7 +54,7 @@ pub(super) fn begin(
     let booking = state.booking(reservation_no).ok_or(Rejection::ReservationNotFound)?;
     let is_here = request.car_no == booking.subject.car_no;
     let costs_more = |price: Money| price.minus(booking.price).is_some_and(|more| more.amount() > 0);
-    if let Some(change) = &booking.change {
+    if let Some(change) = booking.change() {
         return match change {
             change if !change.is_to(request) => Err(Rejection::ChangeUnderWay),
             change if costs_more(change.price) && !request.pays => Err(Rejection::PaymentRequired),
@@ -73,7 +73,7 @@ pub(super) fn begin(
         return Err(Rejection::PaymentRequired);
     }
     let change = Change {
-        no: booking.changes + 1,
+        no: booking.last_change() + 1,
         car_no: request.car_no.clone(),
         period: request.period,
         price: request.price,
@@ -109,19 +109,17 @@ fn made(booking: &Booking, change: &Change, terms: &Terms, now: Timestamp) -> Ev
     if change.car_no == booking.subject.car_no {
         return Event::Changed { subject: booking.subject.clone(), change_no: change.no, period, price, fee, at: now };
     }
+    let fees = booking.change_fees().plus(fee).unwrap_or(booking.change_fees());
     let moved = Booking {
         subject: BookingRef { car_no: change.car_no.clone(), ..booking.subject.clone() },
         period,
         price,
-        changes: change.no,
-        change: None,
-        change_fees: booking.change_fees.plus(fee).unwrap_or(booking.change_fees),
-        came_by: change.no,
+        changes: Some(Box::new(Changes { last: change.no, under_way: None, fees, came_by: change.no })),
         // The confirmation has freed it.
         hold_slot: None,
         ..booking.clone()
     };
-    let (from_car, came_by) = (booking.subject.car_no.clone(), booking.came_by);
+    let (from_car, came_by) = (booking.subject.car_no.clone(), booking.came_by());
     Event::Moved { booking: Box::new(moved), from_car, came_by, at: now }
 }
 
@@ -138,7 +136,7 @@ fn under_way<'a>(
     change_no: u32,
 ) -> Result<(&'a Booking, Option<&'a Change>), Rejection> {
     let booking = state.booking(reservation_no).ok_or(Rejection::ReservationNotFound)?;
-    Ok((booking, booking.change.as_deref().filter(|change| change.no == change_no)))
+    Ok((booking, booking.change().filter(|change| change.no == change_no)))
 }
 
 pub(super) fn make(
@@ -175,7 +173,7 @@ pub(super) fn hold_incoming(
     let no = &incoming.subject.reservation_no;
     let known = state.incoming.get(no);
     // One that has come already would never be let go.
-    let has_come = state.booking(no).is_some_and(|booking| booking.came_by >= incoming.change);
+    let has_come = state.booking(no).is_some_and(|booking| booking.came_by() >= incoming.change);
     if has_come || known.is_some_and(|known| known.change >= incoming.change) {
         return Ok(vec![]);
     }

@@ -67,7 +67,7 @@ fn for_rent<'a>(state: &'a State, terms: &Terms, now: Timestamp) -> Result<&'a C
         return Err(Rejection::CarRetired);
     }
     let blocks = state.blocks.values().filter(|block| now < block.period.to()).count();
-    let changes = state.bookings.values().filter(|booking| booking.change.is_some()).count();
+    let changes = state.bookings.values().filter(|booking| booking.change().is_some()).count();
     if state.bookings.len() + state.incoming.len() + changes + blocks >= terms.bookings_max {
         return Err(Rejection::CalendarFull);
     }
@@ -172,7 +172,7 @@ fn cancel(
 
 /// What ends a booking ends the change of it that is under way.
 fn and_ends_its_change(booking: &Booking, event: Event, now: Timestamp) -> Vec<Event> {
-    let ended = booking.change.as_ref().map(|change| change::ended(booking, change, now));
+    let ended = booking.change().map(|change| change::ended(booking, change, now));
     ended.into_iter().chain([event]).collect()
 }
 

@@ -70,13 +70,13 @@ pub fn json(event: &Event) -> Value {
         Event::Moved { booking, from_car, came_by, at } => json_subject(
             &booking.subject,
             json!({
-                "changeNo": booking.came_by,
+                "changeNo": booking.came_by(),
                 "fromCarNo": from_car.as_str(),
                 "cameBy": came_by,
                 "from": json_instant(booking.period.from()),
                 "to": json_instant(booking.period.to()),
                 "price": json_money(&booking.price),
-                "changeFees": json_money(&booking.change_fees),
+                "changeFees": json_money(&booking.change_fees()),
                 "at": json_instant(*at),
             }),
         ),
@@ -94,7 +94,7 @@ pub fn json(event: &Event) -> Value {
                 "holdUntil": json_instant(incoming.hold_until),
             }),
         ),
-        Event::IncomingAccepted { booking } => json_subject(&booking.subject, json!({ "changeNo": booking.came_by })),
+        Event::IncomingAccepted { booking } => json_subject(&booking.subject, json!({ "changeNo": booking.came_by() })),
         Event::IncomingReleased { subject, change_no } => json_subject(subject, json!({ "changeNo": change_no })),
     }
 }

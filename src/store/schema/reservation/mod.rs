@@ -11,7 +11,7 @@ use super::wire::{
 use crate::domain::BookingRef;
 use crate::domain::cancellation::Quote;
 use crate::domain::ids::{CarNo, ReservationNo};
-use crate::domain::reservation::{Booking, Car, Change, Event, Incoming, State, Status};
+use crate::domain::reservation::{Booking, Car, Change, Changes, Event, Incoming, State, Status};
 use crate::domain::time::Timestamp;
 use crate::store::codec::CodecError;
 use bytes::Bytes;
@@ -430,8 +430,8 @@ impl<'a> MovingV1<'a> {
             period: (&booking.period).into(),
             price: (&booking.price).into(),
             made_at_ms: booking.made_at.as_millis(),
-            changes: booking.changes,
-            change_fees: (&booking.change_fees).into(),
+            changes: booking.last_change(),
+            change_fees: (&booking.change_fees()).into(),
         }
     }
 }
@@ -440,9 +440,9 @@ impl MovingV1<'static> {
     fn booking(self) -> Result<Booking, CodecError> {
         let (subject, period, price) = (self.subject.subject()?, self.period.period()?, self.price.money()?);
         let status = Status::Confirmed { picked_up_at: None };
-        let (changes, change_fees, came_by) = (self.changes, self.change_fees.money()?, self.changes);
+        let (last, fees, came_by) = (self.changes, self.change_fees.money()?, self.changes);
         let booking = Booking::new(subject, self.subject.serial, period, price, instant(self.made_at_ms)?, status);
-        Ok(Booking { changes, change_fees, came_by, ..booking })
+        Ok(Booking { changes: Some(Box::new(Changes { last, under_way: None, fees, came_by })), ..booking })
     }
 }
 
