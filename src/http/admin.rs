@@ -4,20 +4,46 @@ use super::HttpState;
 use super::access;
 use super::answer::{Answer, Exclusive, LINES};
 use super::endpoint::{Call, Group, Outcome};
-use super::json::Members;
 use super::problem::Problem;
 use super::reconciliation::ReconciliationDto;
-use super::values::render_instant;
+use super::values::{Text, render_instant};
 use crate::actors::bulkhead::{BreakerState, BulkheadStatus, Mode};
 use crate::actors::service::{Backup, FaultAction, Interrupted, Service, UnknownContext};
 use crate::domain::time::Timestamp;
 use futures_util::stream::{self, StreamExt};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use warp::Reply;
 use warp::http::HeaderValue;
 use warp::http::header::CONTENT_TYPE;
+
+#[derive(Debug, Deserialize)]
+struct BreakerRequest {
+    state: ForcedState,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum ForcedState {
+    ForcedOpen,
+    ForcedClosed,
+    Auto,
+}
+
+#[derive(Debug, Deserialize)]
+struct FaultRequest {
+    context: Text<32>,
+    action: FaultWord,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum FaultWord {
+    Kill,
+    Stop,
+    Start,
+}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -69,18 +95,18 @@ pub(super) fn mount(group: Group<HttpState>, fault_injection: bool) -> Group<Htt
 }
 
 async fn guard(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.query(&[])?;
+    call.no_query()?;
     Ok(Answer::ok(&BulkheadDto::of(&http.service.bulkhead_status(), &http.service)))
 }
 
 async fn reconcile(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.query(&[])?;
+    call.no_query()?;
     Ok(Answer::ok(&ReconciliationDto::of(&http.service.reconcile().await?)).uncached())
 }
 
 /// Streams an archive as it is made. A complete one ends with a trailer; otherwise the body breaks off.
 async fn backup(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.query(&[])?;
+    call.no_query()?;
     let pieces = until(http.service.backup()?, http.shutdown.clone());
     let response = warp::reply::stream(Exclusive::new(pieces)).into_response();
     let mut answer = Answer::stream(response).uncached();
@@ -102,30 +128,25 @@ fn until(pieces: Backup, shutdown: CancellationToken) -> Backup {
 }
 
 async fn force(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.query(&[])?;
-    let mut members = Members::parse(&call.body, &["state"])?;
-    let mode = members.required("state", |text| match text {
-        "FORCED_OPEN" => Ok(Mode::ForcedOpen),
-        "FORCED_CLOSED" => Ok(Mode::ForcedClosed),
-        "AUTO" => Ok(Mode::Auto),
-        _ => Err("it must be FORCED_OPEN, FORCED_CLOSED or AUTO"),
-    })?;
-    members.finish()?;
+    call.no_query()?;
+    let BreakerRequest { state } = call.document()?;
+    let mode = match state {
+        ForcedState::ForcedOpen => Mode::ForcedOpen,
+        ForcedState::ForcedClosed => Mode::ForcedClosed,
+        ForcedState::Auto => Mode::Auto,
+    };
     Ok(Answer::ok(&BulkheadDto::of(&http.service.force_breaker(mode).await, &http.service)))
 }
 
 async fn fault(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.query(&[])?;
-    let mut members = Members::parse(&call.body, &["context", "action"])?;
-    let context = members.text("context", 32)?;
-    let action = members.required("action", |text| match text {
-        "kill" => Ok(FaultAction::Kill),
-        "stop" => Ok(FaultAction::Stop),
-        "start" => Ok(FaultAction::Start),
-        _ => Err("it must be kill, stop or start"),
-    })?;
-    members.finish()?;
-    http.service.fault(&context, action).await.map_err(|UnknownContext| {
+    call.no_query()?;
+    let FaultRequest { context, action } = call.document()?;
+    let action = match action {
+        FaultWord::Kill => FaultAction::Kill,
+        FaultWord::Stop => FaultAction::Stop,
+        FaultWord::Start => FaultAction::Start,
+    };
+    http.service.fault(&context.0, action).await.map_err(|UnknownContext| {
         Problem::invalid_member("context", "it must be reservation, payment, rental, fleet, customer or views")
     })?;
     Ok(Answer::no_content())

@@ -3,12 +3,24 @@
 use super::HttpState;
 use super::access;
 use super::answer::Answer;
-use super::cars::{PageDto, TEXT_CHARS_MAX, cursor};
+use super::cars::{PageDto, Word, last_car};
 use super::endpoint::{Call, Group, Outcome};
-use super::values::MoneyDto;
+use super::values::{Cursor, InstantParameter, Limit, MoneyDto, period};
 use crate::actors::api::Offer;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SearchQuery {
+    from: InstantParameter,
+    to: InstantParameter,
+    car_class: Option<Word>,
+    branch: Option<Word>,
+    cursor: Option<Cursor>,
+    #[serde(default)]
+    limit: Limit,
+}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -41,10 +53,10 @@ pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
 }
 
 async fn search(http: Arc<HttpState>, call: Call) -> Outcome {
-    let query = call.query(&["from", "to", "carClass", "branch", "cursor", "limit"])?;
-    let (period, page) = (query.period()?, query.page()?);
-    let (car_class, branch) = (query.text("carClass", TEXT_CHARS_MAX)?, query.text("branch", TEXT_CHARS_MAX)?);
-    let cursor = cursor(&http, page.cursor.as_deref()).await?;
-    let listing = http.service.availability(period, car_class, branch, cursor.as_ref(), page.limit).await??;
+    let SearchQuery { from, to, car_class, branch, cursor, limit } = call.query()?;
+    let period = period(from.0, to.0)?;
+    let [car_class, branch] = [&car_class, &branch].map(|word| word.as_ref().map(|word| word.0.as_str()));
+    let cursor = last_car(&http, cursor).await?;
+    let listing = http.service.availability(period, car_class, branch, cursor.as_ref(), limit.0).await??;
     Ok(Answer::ok(&PageDto::of(listing, OfferDto::of)))
 }

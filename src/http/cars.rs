@@ -4,25 +4,99 @@ use super::HttpState;
 use super::access;
 use super::answer::Answer;
 use super::endpoint::{Call, Group, Outcome};
-use super::json::Members;
+use super::json::Nullable;
 use super::numbers::RawNumber;
 use super::preconditions;
 use super::problem::Problem;
-use super::query::{Query, period};
-use super::values::{MoneyDto, parse_date, render_date, render_instant, segment};
+use super::values::{
+    Cursor, Date, Flag, Instant, Limit, MoneyDto, MoneyRequest, Text, period, render_date, render_instant, segment,
+};
 use crate::actors::api::{BlockView, CarView, CursorPage, InvalidCursor, ServiceError};
 use crate::domain::fleet::{self, CarData, Changes, Status};
 use crate::domain::ids::{BlockNo, CarNo};
 use crate::domain::reservation::Block;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use warp::http::StatusCode;
 
-/// The longest model, class, branch and reason, in characters.
-pub(super) const TEXT_CHARS_MAX: usize = 100;
+/// A model, a class, a branch or a reason.
+pub(super) type Word = Text<100>;
 
-/// The members of a car; its number comes first and cannot be amended.
-const CAR: [&str; 6] = ["carNo", "model", "dailyRate", "carClass", "branch", "registeredOn"];
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CarRequest {
+    car_no: RawNumber<CarNo>,
+    model: Word,
+    daily_rate: MoneyRequest,
+    car_class: Option<Word>,
+    branch: Option<Word>,
+    registered_on: Option<Date>,
+}
+
+/// A merge patch (RFC 7396): `null` removes what may be missing. The number cannot be amended.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CarPatch {
+    model: Option<Word>,
+    daily_rate: Option<MoneyRequest>,
+    #[serde(default)]
+    car_class: Nullable<Word>,
+    #[serde(default)]
+    branch: Nullable<Word>,
+    #[serde(default)]
+    registered_on: Nullable<Date>,
+}
+
+#[derive(Debug, Deserialize)]
+struct BlockRequest {
+    from: Instant,
+    to: Instant,
+    reason: Word,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ListQuery {
+    status: Option<CarStatus>,
+    include_retired: Option<Flag>,
+    cursor: Option<Cursor>,
+    #[serde(default)]
+    limit: Limit,
+}
+
+/// How a car stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(super) enum CarStatus {
+    Available,
+    Rented,
+    Maintenance,
+    Retired,
+}
+
+impl From<Status> for CarStatus {
+    fn from(status: Status) -> CarStatus {
+        match status {
+            Status::Available => CarStatus::Available,
+            Status::Rented => CarStatus::Rented,
+            Status::Maintenance => CarStatus::Maintenance,
+            Status::Retired => CarStatus::Retired,
+        }
+    }
+}
+
+impl From<CarPatch> for Changes {
+    fn from(patch: CarPatch) -> Changes {
+        let text = |word: Nullable<Word>| word.change(String::new(), |word| word.0);
+        Changes {
+            model: patch.model.map(|model| model.0),
+            daily_rate: patch.daily_rate.map(MoneyRequest::into),
+            car_class: text(patch.car_class),
+            branch: text(patch.branch),
+            registered_on: patch.registered_on.change(0, |date| date.0),
+        }
+    }
+}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -49,7 +123,7 @@ pub(super) struct CarDto {
     daily_rate: MoneyDto,
     #[serde(skip_serializing_if = "Option::is_none")]
     registered_on: Option<String>,
-    status: &'static str,
+    status: CarStatus,
 }
 
 impl CarDto {
@@ -62,7 +136,7 @@ impl CarDto {
             branch: data.branch.clone(),
             daily_rate: data.daily_rate.into(),
             registered_on: render_date(data.registered_on),
-            status: status_name(view.status),
+            status: view.status.into(),
         }
     }
 }
@@ -87,23 +161,6 @@ impl BlockDto {
     }
 }
 
-pub(super) const fn status_name(status: Status) -> &'static str {
-    match status {
-        Status::Available => "AVAILABLE",
-        Status::Rented => "RENTED",
-        Status::Maintenance => "MAINTENANCE",
-        Status::Retired => "RETIRED",
-    }
-}
-
-pub(super) fn status(query: &Query) -> Result<Option<Status>, Problem> {
-    let Some(text) = query.get("status") else { return Ok(None) };
-    let all = [Status::Available, Status::Rented, Status::Maintenance, Status::Retired];
-    let status = all.into_iter().find(|status| status_name(*status) == text);
-    let refused = || Problem::invalid_query("status: it must be AVAILABLE, RENTED, MAINTENANCE or RETIRED");
-    status.map(Some).ok_or_else(refused)
-}
-
 pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
     group
         .on(&access::CAR, one)
@@ -116,7 +173,7 @@ pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
 }
 
 async fn one(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.query(&[])?;
+    call.no_query()?;
     let expected = preconditions::of(&call.headers);
     let view = http.service.car(&call.number()?.resolve(&http.service).await?).await?;
     match expected {
@@ -132,55 +189,52 @@ async fn one(http: Arc<HttpState>, call: Call) -> Outcome {
 }
 
 async fn list(http: Arc<HttpState>, call: Call) -> Outcome {
-    let query = call.query(&["status", "includeRetired", "cursor", "limit"])?;
-    let (status, retired, page) = (status(&query)?, query.flag("includeRetired")?, query.page()?);
-    let cursor = cursor(&http, page.cursor.as_deref()).await?;
-    let wanted = |of: Status| status.map_or(retired || of != Status::Retired, |status| of == status);
-    let listing = http.service.cars(wanted, cursor.as_ref(), page.limit).await?;
+    let ListQuery { status, include_retired, cursor, limit } = call.query()?;
+    let retired = include_retired.is_some_and(|flag| flag.0);
+    let cursor = last_car(&http, cursor).await?;
+    let wanted = |of: Status| status.map_or(retired || of != Status::Retired, |status| CarStatus::from(of) == status);
+    let listing = http.service.cars(wanted, cursor.as_ref(), limit.0).await?;
     Ok(Answer::ok(&PageDto::of(listing, |view| CarDto::of(&view))))
 }
 
 async fn register(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.query(&[])?;
-    let mut members = Members::parse(&call.body, &CAR)?;
-    let car_no = members.number("carNo")?;
+    call.no_query()?;
+    let request: CarRequest = call.document()?;
+    let text = |word: Option<Word>| word.map(|word| word.0).unwrap_or_default();
     let data = CarData {
-        model: members.text("model", TEXT_CHARS_MAX)?,
-        car_class: members.optional_text("carClass", TEXT_CHARS_MAX)?.unwrap_or_default(),
-        branch: members.optional_text("branch", TEXT_CHARS_MAX)?.unwrap_or_default(),
-        daily_rate: members.money("dailyRate")?,
-        registered_on: members.optional("registeredOn", parse_date)?.unwrap_or_default(),
+        model: request.model.0,
+        car_class: text(request.car_class),
+        branch: text(request.branch),
+        daily_rate: request.daily_rate.into(),
+        registered_on: request.registered_on.map(|date| date.0).unwrap_or_default(),
     };
-    members.finish()?;
-    let view = http.service.register_car(&call.caller(), car_no.resolve(&http.service).await?, data).await?;
+    let car_no = request.car_no.resolve(&http.service).await?;
+    let view = http.service.register_car(&call.caller(), car_no, data).await?;
     Ok(rendered(StatusCode::CREATED, &view).located(&path_of(&view.car_no)))
 }
 
 async fn amend(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.query(&[])?;
+    call.no_query()?;
     let car_no = call.number()?;
     let expected = preconditions::needed(&call.headers)?;
-    let changes = changes(&call.body)?;
+    let patch: CarPatch = call.document()?;
     let car_no: CarNo = car_no.resolve(&http.service).await?;
-    let view = http.service.amend_car(&call.caller(), car_no, expected, changes).await?;
+    let view = http.service.amend_car(&call.caller(), car_no, expected, patch.into()).await?;
     Ok(rendered(StatusCode::OK, &view))
 }
 
 async fn retire(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.query(&[])?;
+    call.no_query()?;
     let car_no = call.number()?.resolve(&http.service).await?;
     http.service.retire_car(&call.caller(), car_no, preconditions::of(&call.headers)).await?;
     Ok(Answer::no_content())
 }
 
 async fn block(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.query(&[])?;
+    call.no_query()?;
     let car_no = call.number()?;
-    let mut members = Members::parse(&call.body, &["from", "to", "reason"])?;
-    let (from, to) = (members.instant("from")?, members.instant("to")?);
-    let reason = members.text("reason", TEXT_CHARS_MAX)?;
-    members.finish()?;
-    let block = Block { period: period(from, to)?, reason };
+    let BlockRequest { from, to, reason } = call.document()?;
+    let block = Block { period: period(from.0, to.0)?, reason: reason.0 };
     let car_no: CarNo = car_no.resolve(&http.service).await?;
     let block_no = call.new_number("blk-")?;
     let expected = preconditions::of(&call.headers);
@@ -191,7 +245,7 @@ async fn block(http: Arc<HttpState>, call: Call) -> Outcome {
 }
 
 async fn unblock(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.query(&[])?;
+    call.no_query()?;
     let (car_no, block_no) = (call.number()?, call.number()?.composed()?);
     let car_no = car_no.resolve(&http.service).await?;
     http.service.unblock_car(&call.caller(), car_no, block_no, preconditions::of(&call.headers)).await?;
@@ -207,42 +261,22 @@ fn path_of(car_no: &CarNo) -> String {
 }
 
 /// The cursor of a list of cars is the last car's number.
-pub(super) async fn cursor(http: &HttpState, cursor: Option<&str>) -> Result<Option<CarNo>, Problem> {
-    let Some(text) = cursor else { return Ok(None) };
-    let spelled = RawNumber::read(text, |_| InvalidCursor.into())?;
+pub(super) async fn last_car(http: &HttpState, cursor: Option<Cursor>) -> Result<Option<CarNo>, Problem> {
+    let Some(Cursor(text)) = cursor else { return Ok(None) };
+    let spelled = RawNumber::read(&text, |_| InvalidCursor.into())?;
     spelled.resolve(&http.service).await.map(Some)
-}
-
-/// The changes of a merge patch (RFC 7396): `null` removes what may be missing.
-fn changes(body: &[u8]) -> Result<Changes, Problem> {
-    let mut members = Members::parse(body, &CAR[1..])?;
-    let text = |members: &mut Members, name| {
-        if members.take_null(name) { Ok(Some(String::new())) } else { members.optional_text(name, TEXT_CHARS_MAX) }
-    };
-    let changes = Changes {
-        car_class: text(&mut members, "carClass")?,
-        branch: text(&mut members, "branch")?,
-        model: members.optional_text("model", TEXT_CHARS_MAX)?,
-        daily_rate: members.optional_money("dailyRate")?,
-        registered_on: if members.take_null("registeredOn") {
-            Some(0)
-        } else {
-            members.optional("registeredOn", parse_date)?
-        },
-    };
-    members.finish()?;
-    Ok(changes)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::json;
     use super::*;
 
     #[test]
     fn an_amendment_names_what_changes_and_null_takes_away() {
-        let changes = changes(br#"{"model":"Sonata","carClass":null,"registeredOn":null}"#);
+        let patch = json::read::<CarPatch>(br#"{"model":"Sonata","carClass":null,"registeredOn":null}"#);
         let (model, car_class) = (Some("Sonata".to_owned()), Some(String::new()));
         let expected = Changes { model, car_class, registered_on: Some(0), ..Changes::default() };
-        assert_eq!(changes, Ok(expected));
+        assert_eq!(patch.map(Changes::from), Ok(expected));
     }
 }

@@ -4,20 +4,39 @@ use super::HttpState;
 use super::access;
 use super::answer::Answer;
 use super::endpoint::{Call, Group, Outcome};
-use super::json::Members;
+use super::json::parsed;
+use super::numbers::RawNumber;
 use super::problem::Problem;
-use super::values::{render_instant, segment};
+use super::values::{Text, check_text, render_instant, segment};
 use crate::actors::api::{CustomerView, PersonalData, ServiceError};
 use crate::domain::customer::{self, NAME_CHARS_MAX};
 use crate::domain::ids::CustomerNo;
 use crate::domain::spelling::is_blank;
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::sync::Arc;
 use warp::http::StatusCode;
 
-const PHONE_CHARS_MAX: usize = 40;
 const EMAIL_CHARS_MAX: usize = 254;
-const LICENCE_CHARS_MAX: usize = 64;
+
+/// Has no `Debug`, so that it cannot be logged.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CustomerRequest {
+    customer_no: Option<RawNumber<CustomerNo>>,
+    name: Text<NAME_CHARS_MAX>,
+    phone: Text<40>,
+    email: Email,
+    licence_no: Option<Text<64>>,
+}
+
+/// A mail address.
+struct Email(String);
+
+impl<'de> Deserialize<'de> for Email {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Email, D::Error> {
+        parsed(deserializer, email).map(Email)
+    }
+}
 
 /// A customer in answers. Has no `Debug`, so that it cannot be logged.
 #[derive(Serialize)]
@@ -50,18 +69,16 @@ pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
 }
 
 async fn register(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.query(&[])?;
-    let mut members = Members::parse(&call.body, &["customerNo", "name", "phone", "email", "licenceNo"])?;
-    let chosen = members.optional_number("customerNo")?;
+    call.no_query()?;
+    let request: CustomerRequest = call.document()?;
     let data = PersonalData {
-        name: members.text("name", NAME_CHARS_MAX)?,
-        phone: members.text("phone", PHONE_CHARS_MAX)?,
-        email: email(&mut members)?,
-        licence_no: members.optional_text("licenceNo", LICENCE_CHARS_MAX)?,
+        name: request.name.0,
+        phone: request.phone.0,
+        email: request.email.0,
+        licence_no: request.licence_no.map(|licence_no| licence_no.0),
     };
-    members.finish()?;
-    let repeatable = chosen.is_none() && call.is_keyed();
-    let customer_no: CustomerNo = match chosen {
+    let repeatable = request.customer_no.is_none() && call.is_keyed();
+    let customer_no: CustomerNo = match request.customer_no {
         Some(chosen) => chosen.resolve(&http.service).await?,
         None => call.new_number("cus-")?,
     };
@@ -86,13 +103,13 @@ async fn register(http: Arc<HttpState>, call: Call) -> Outcome {
 }
 
 async fn one(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.query(&[])?;
+    call.no_query()?;
     let customer_no = call.number()?.resolve(&http.service).await?;
     Ok(Answer::ok(&CustomerDto::of(http.service.customer(&customer_no).await?)).uncached())
 }
 
 async fn erase(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.query(&[])?;
+    call.no_query()?;
     http.service.erase_customer(&call.caller(), call.number()?.resolve(&http.service).await?).await?;
     Ok(Answer::no_content())
 }
@@ -105,13 +122,13 @@ pub(super) fn render(view: CustomerView) -> Result<String, Problem> {
     serde_json::to_string(&CustomerDto::of(view)).map_err(|_| Problem::internal())
 }
 
-fn email(members: &mut Members) -> Result<String, Problem> {
-    let email = members.text("email", EMAIL_CHARS_MAX)?;
+fn email(email: &str) -> Result<String, String> {
+    check_text(email, EMAIL_CHARS_MAX)?;
     // Only sending mail could show whether the address exists.
     let plausible = email.split_once('@').is_some_and(|(local, domain)| {
         !is_blank(local) && !is_blank(domain) && !domain.contains('@') && !email.contains(char::is_whitespace)
     });
-    if plausible { Ok(email) } else { Err(members.invalid("email", "it must be a mail address")) }
+    if plausible { Ok(email.to_owned()) } else { Err("it must be a mail address".to_owned()) }
 }
 
 #[cfg(test)]
@@ -123,8 +140,7 @@ mod tests {
         for (text, good) in
             [("a@b", true), ("@b", false), ("a@", false), ("a b@c", false), ("a@b@c", false), ("\u{200b}@b", false)]
         {
-            let mut members = Members::parse(format!("{{\"email\":\"{text}\"}}").as_bytes(), &["email"]).expect("JSON");
-            assert_eq!(email(&mut members).is_ok(), good, "{text}");
+            assert_eq!(email(text).is_ok(), good, "{text}");
         }
     }
 }

@@ -1,16 +1,18 @@
 //! From a table of routes with handlers to a warp filter: everything that all calls have in common.
 //!
-//! A group of routes is one filter, since a chain of one filter per route turns a 404 into whatever the last one
-//! rejected with. Paths and methods are matched here against the table, never by warp's rejections.
+//! All routes are one filter, since a chain of one filter per route turns a 404 into whatever the last one rejected
+//! with, and asks each in turn. Paths and methods are matched by the [`Router`], never by warp's rejections.
 
 use super::access::{Priority, Route, admit};
 use super::admission::Admission;
 use super::answer::Answer;
 use super::body::{self, BodyLimits, BodyStream};
 use super::idempotency::{self, IdempotencyKey, InFlightCalls, ResponseStore};
+use super::json;
 use super::numbers::{Number, RawNumber};
 use super::problem::Problem;
-use super::query::Query;
+use super::query;
+use super::router::{Found, Router};
 use super::server::Peer;
 use super::shedding::shed_total;
 use crate::actors::api::Caller;
@@ -20,19 +22,18 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use opentelemetry_http::HeaderExtractor;
 use percent_encoding::percent_decode_str;
-use std::collections::BTreeSet;
+use serde::de::DeserializeOwned;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span};
+use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, Method};
+use warp::path::FullPath;
 use warp::reply::Response;
-use warp::{Filter, Rejection};
-
-const SEGMENTS_MAX: usize = 12;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestLimits {
@@ -92,12 +93,36 @@ pub struct Call {
 }
 
 impl Call {
-    /// The parameters of the query, each of which must be in `known`.
+    /// The parameters of the query.
     ///
     /// # Errors
     /// 400 `invalid_query`.
-    pub fn query(&self, known: &[&str]) -> Result<Query, Problem> {
-        Query::parse(&self.query, known)
+    pub fn query<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        query::read(&self.query)
+    }
+
+    /// Refuses every parameter of the query.
+    ///
+    /// # Errors
+    /// 400 `invalid_query`.
+    pub fn no_query(&self) -> Result<(), Problem> {
+        query::nothing(&self.query)
+    }
+
+    /// The document in the body.
+    ///
+    /// # Errors
+    /// 400 `malformed_json`, `invalid_member` or `unknown_member`.
+    pub fn document<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        json::read(&self.body)
+    }
+
+    /// Refuses every member of a body, which may be missing.
+    ///
+    /// # Errors
+    /// As [`Call::document`].
+    pub fn no_document(&self) -> Result<(), Problem> {
+        json::nothing(&self.body)
     }
 
     /// The query as it was sent, without the `?`.
@@ -149,31 +174,24 @@ pub type Outcome = Result<Answer, Problem>;
 
 type Handler = Arc<dyn Fn(Call) -> BoxFuture<'static, Outcome> + Send + Sync>;
 
-struct MountedRoute {
-    route: &'static Route,
-    segments: Vec<Segment>,
+/// A route with its handler.
+pub struct MountedRoute {
+    pub(super) route: &'static Route,
     handler: Handler,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Segment {
-    Literal(&'static str),
-    Parameter(&'static str),
 }
 
 /// Routes with their handlers, which share a state.
 pub struct Group<S> {
-    common: Arc<Common>,
     state: Arc<S>,
     mounted: Vec<MountedRoute>,
 }
 
 impl<S: Send + Sync + 'static> Group<S> {
-    pub fn new(common: &Arc<Common>, state: &Arc<S>) -> Group<S> {
-        Group { common: Arc::clone(common), state: Arc::clone(state), mounted: vec![] }
+    pub fn new(state: &Arc<S>) -> Group<S> {
+        Group { state: Arc::clone(state), mounted: vec![] }
     }
 
-    /// Adds a route. Of two that match, the first answers.
+    /// Adds a route.
     #[must_use]
     pub fn on<H, F>(mut self, route: &'static Route, handler: H) -> Group<S>
     where
@@ -183,7 +201,7 @@ impl<S: Send + Sync + 'static> Group<S> {
         init_metrics(route);
         let state = Arc::clone(&self.state);
         let handler: Handler = Arc::new(move |call| handler(Arc::clone(&state), call).boxed());
-        self.mounted.push(MountedRoute { route, segments: segments_of(route.template), handler });
+        self.mounted.push(MountedRoute { route, handler });
         self
     }
 
@@ -191,109 +209,50 @@ impl<S: Send + Sync + 'static> Group<S> {
         &self.state
     }
 
-    pub fn routes(&self) -> Vec<&'static Route> {
-        self.mounted.iter().map(|mounted| mounted.route).collect()
-    }
-
-    /// The filter that answers the calls of these routes and rejects all others as not found.
-    pub fn filter(self) -> BoxedFilter<(Response,)> {
-        let (common, mounted) = (self.common, Arc::new(self.mounted));
-        warp::method()
-            .and(warp::path::full())
-            .and_then(move |method: Method, path: warp::path::FullPath| {
-                std::future::ready(find(&mounted, &method, path.as_str()))
-            })
-            .and(warp::header::headers_cloned())
-            .and(warp::query::raw().or(warp::any().map(String::new)).unify())
-            .and(warp::ext::optional::<Peer>())
-            .and(warp::body::stream().map(body::boxed))
-            .then(move |matched, headers, query, peer, body| {
-                answer(Arc::clone(&common), matched, (peer, headers), query, body)
-            })
-            .boxed()
+    pub fn mounted(self) -> Vec<MountedRoute> {
+        self.mounted
     }
 }
 
-/// The filter behind all others: 405 where `routes` have the path with another method, else 404.
-pub fn fallback(common: &Arc<Common>, routes: &[&'static Route]) -> BoxedFilter<(Response,)> {
-    let table: Arc<Vec<_>> = Arc::new(routes.iter().map(|route| (*route, segments_of(route.template))).collect());
-    let common = Arc::clone(common);
-    warp::path::full()
+/// The filter that answers every request by these routes. Of two with one method and path, the first answers.
+pub fn answering(common: &Arc<Common>, mounted: Vec<MountedRoute>) -> BoxedFilter<(Response,)> {
+    let routes = mounted.into_iter().map(|mounted| (mounted.route, mounted.handler));
+    let (common, router) = (Arc::clone(common), Arc::new(Router::new(routes)));
+    warp::method()
+        .and(warp::path::full())
         .and(warp::header::headers_cloned())
+        .and(warp::query::raw().or(warp::any().map(String::new)).unify())
+        .and(warp::ext::optional::<Peer>())
         .and(warp::body::stream().map(body::boxed))
-        .then(move |path: warp::path::FullPath, headers: HeaderMap, body: BodyStream| {
-            let (table, common) = (Arc::clone(&table), Arc::clone(&common));
+        .then(move |method: Method, path: FullPath, headers, query, peer: Option<Peer>, body| {
+            let (common, router) = (Arc::clone(&common), Arc::clone(&router));
             async move {
-                let started = Instant::now();
-                let problem = match allowed(&table, path.as_str()) {
-                    Some(allow) => Problem::method_not_allowed(allow),
-                    None => Problem::not_found(),
-                };
-                common.limits.body.discard(&headers, body).await;
-                let answer = Answer::from(problem);
-                measure("unmatched", "OTHER", &answer, started);
-                answer.into_response()
+                match router.look_up(&method, path.as_str()) {
+                    Ok(Found { route, handler, parameters }) => {
+                        let matched = Matched { route, handler: Arc::clone(handler), parameters, path };
+                        answer(common, matched, (peer, headers), query, body).await
+                    }
+                    Err(problem) => unmatched(&common, problem, &headers, body).await,
+                }
             }
         })
         .boxed()
+}
+
+/// Answers a call for which there is no route.
+async fn unmatched(common: &Common, problem: Problem, headers: &HeaderMap, body: BodyStream) -> Response {
+    let started = Instant::now();
+    common.limits.body.discard(headers, body).await;
+    let answer = Answer::from(problem);
+    measure("unmatched", "OTHER", &answer, started);
+    answer.into_response()
 }
 
 struct Matched {
     route: &'static Route,
     handler: Handler,
     parameters: Vec<(&'static str, String)>,
-    path: String,
-}
-
-fn segments_of(template: &'static str) -> Vec<Segment> {
-    let segment = |text: &'static str| match text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
-        Some(name) => Segment::Parameter(name),
-        None => Segment::Literal(text),
-    };
-    template.trim_start_matches('/').split('/').map(segment).collect()
-}
-
-/// The segments of a path, unless it is one that no template can have.
-fn split(path: &str) -> Option<Vec<&str>> {
-    let segments: Vec<&str> = path.strip_prefix('/')?.split('/').take(SEGMENTS_MAX + 1).collect();
-    (segments.len() <= SEGMENTS_MAX).then_some(segments)
-}
-
-fn matches(template: &[Segment], path: &[&str]) -> bool {
-    template.len() == path.len()
-        && template.iter().zip(path).all(|(segment, text)| match segment {
-            Segment::Literal(literal) => literal == text,
-            Segment::Parameter(_) => !text.is_empty(),
-        })
-}
-
-fn find(mounted: &[MountedRoute], method: &Method, path: &str) -> Result<Matched, Rejection> {
-    let segments = split(path).ok_or_else(warp::reject::not_found)?;
-    let fits = |mounted: &&MountedRoute| mounted.route.answers(method) && matches(&mounted.segments, &segments);
-    let mounted = mounted.iter().find(fits).ok_or_else(warp::reject::not_found)?;
-    let parameter = |(segment, text): (&Segment, &&str)| match segment {
-        Segment::Parameter(name) => Some((*name, (*text).to_owned())),
-        Segment::Literal(_) => None,
-    };
-    Ok(Matched {
-        route: mounted.route,
-        handler: Arc::clone(&mounted.handler),
-        parameters: mounted.segments.iter().zip(&segments).filter_map(parameter).collect(),
-        path: path.to_owned(),
-    })
-}
-
-/// The methods of a path, as in the `Allow` header, if the path has any.
-fn allowed(table: &[(&'static Route, Vec<Segment>)], path: &str) -> Option<String> {
-    let path = split(path)?;
-    let mut methods = BTreeSet::new();
-    for (route, _) in table.iter().filter(|(_, segments)| matches(segments, &path)) {
-        methods.insert(route.method.as_str());
-        if route.method == Method::GET {
-            methods.insert("HEAD");
-        }
-    }
-    (!methods.is_empty()).then(|| methods.into_iter().collect::<Vec<_>>().join(", "))
+    path: FullPath,
 }
 
 async fn answer(
@@ -346,7 +305,8 @@ async fn execute(
         return Err(problem);
     }
     let body = common.limits.body.receive(route.body, &headers, body).await?;
-    let keyed = if route.keyed { IdempotencyKey::of(&headers, route.method.as_str(), &path, &body)? } else { None };
+    let keyed =
+        if route.keyed { IdempotencyKey::of(&headers, route.method.as_str(), path.as_str(), &body)? } else { None };
     let call = Call { headers, body, parameters, query, keyed: keyed.clone() };
     if route.is_safe() {
         let waited = tokio::time::timeout(common.limits.answer_max, handler(call)).await;
@@ -413,28 +373,4 @@ pub(super) fn measure(route: &'static str, method: &'static str, answer: &Answer
         .increment(1);
     ::metrics::histogram!("rentcar_http_request_duration_seconds", "route" => route)
         .record(started.elapsed().as_secs_f64());
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::http::access::TABLE;
-
-    fn table() -> Vec<(&'static Route, Vec<Segment>)> {
-        TABLE.iter().map(|route| (*route, segments_of(route.template))).collect()
-    }
-
-    #[test]
-    fn a_known_path_tells_its_methods() {
-        assert_eq!(allowed(&table(), "/v1/cars/x").as_deref(), Some("DELETE, GET, HEAD, PATCH"));
-        assert_eq!(allowed(&table(), "/v1/reservations").as_deref(), Some("GET, HEAD, POST"));
-    }
-
-    #[test]
-    fn other_paths_are_unknown() {
-        for path in ["/", "", "*", "/v1", "/v1/cars/", "/v1/cars//blocks", "/v1/cars/a/b", "/V1/cars", "//v1/cars"] {
-            assert_eq!(allowed(&table(), path), None, "{path}");
-        }
-        assert_eq!(allowed(&table(), &"/a".repeat(10_000)), None);
-    }
 }

@@ -3,12 +3,21 @@
 use super::HttpState;
 use super::access;
 use super::answer::Answer;
-use super::cars::{BlockDto, CarDto, PageDto, cursor, status};
+use super::cars::{BlockDto, CarDto, CarStatus, PageDto, last_car};
 use super::endpoint::{Call, Group, Outcome};
+use super::values::{Cursor, Limit};
 use crate::actors::api::CarView;
 use crate::domain::fleet::RentalState;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+
+#[derive(Debug, Deserialize)]
+struct ListQuery {
+    status: Option<CarStatus>,
+    cursor: Option<Cursor>,
+    #[serde(default)]
+    limit: Limit,
+}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -51,10 +60,9 @@ pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
 }
 
 async fn list(http: Arc<HttpState>, call: Call) -> Outcome {
-    let query = call.query(&["status", "cursor", "limit"])?;
-    let (status, page) = (status(&query)?, query.page()?);
-    let cursor = cursor(&http, page.cursor.as_deref()).await?;
-    let wanted = |of| status.is_none_or(|status| of == status);
-    let listing = http.service.cars(wanted, cursor.as_ref(), page.limit).await?;
+    let ListQuery { status, cursor, limit } = call.query()?;
+    let cursor = last_car(&http, cursor).await?;
+    let wanted = |of| status.is_none_or(|status| CarStatus::from(of) == status);
+    let listing = http.service.cars(wanted, cursor.as_ref(), limit.0).await?;
     Ok(Answer::ok(&PageDto::of(listing, |view| EntryDto::of(&view))))
 }

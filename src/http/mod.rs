@@ -34,6 +34,7 @@ mod refusals;
 mod rentals;
 mod reservations;
 mod response_store;
+mod router;
 mod routes;
 pub mod server;
 pub mod shedding;

@@ -6,12 +6,12 @@ use super::answer::{Answer, Exclusive};
 use super::customers::CustomerDto;
 use super::endpoint::{Call, Group, Outcome};
 use super::problem::Problem;
-use super::values::{MoneyDto, check_text, render_instant};
+use super::values::{Cursor, Limit, MoneyDto, check_text, render_instant};
 use crate::actors::api::{EVENT_ID_CHARS_MAX, FeedEntry, LiveEntry};
 use crate::domain::ids::CustomerNo;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,20 @@ const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// The `retry` of the stream: how long a client waits before it reconnects.
 const RECONNECT: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Deserialize)]
+struct PageQuery {
+    cursor: Option<Cursor>,
+    #[serde(default)]
+    limit: Limit,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EventsQuery {
+    /// Browsers may send an empty one.
+    last_event_id: Option<String>,
+}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -74,9 +88,10 @@ pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
 }
 
 async fn page(http: Arc<HttpState>, call: Call) -> Outcome {
-    let page = call.query(&["cursor", "limit"])?.page()?;
+    let PageQuery { cursor, limit } = call.query()?;
     let customer_no: CustomerNo = call.number()?.resolve(&http.service).await?;
-    let my_page = http.service.my_page(&customer_no, page.cursor.as_deref(), page.limit).await??;
+    let my_page =
+        http.service.my_page(&customer_no, cursor.as_ref().map(|cursor| cursor.0.as_str()), limit.0).await??;
     let dto = MyPageDto {
         customer_no: customer_no.to_string(),
         customer: my_page.customer.map(CustomerDto::of),
@@ -133,10 +148,10 @@ fn event(live: LiveEntry) -> Event {
 
 /// The id to resume after, from the header that browsers send or from the query; browsers may send an empty one.
 fn last_event_id(call: &Call) -> Result<Option<String>, Problem> {
-    let query = call.query(&["lastEventId"])?;
+    let query: EventsQuery = call.query()?;
     let id = match call.headers.get("last-event-id") {
         Some(value) => std::str::from_utf8(value.as_bytes()).map_err(|_| unknown_event())?,
-        None => query.get("lastEventId").unwrap_or_default(),
+        None => query.last_event_id.as_deref().unwrap_or_default(),
     };
     if id.is_empty() {
         return Ok(None);

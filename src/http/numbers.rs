@@ -8,6 +8,7 @@ use crate::domain::ids::{BlockNo, CarNo, CustomerNo, InvalidNumber, PaymentNo, R
 use crate::domain::spelling;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
+use serde::de::{Deserialize, Deserializer, Error};
 
 /// Whether something of a number exists.
 pub type Known<'a> = BoxFuture<'a, Result<bool, ServiceError>>;
@@ -120,12 +121,32 @@ impl<N: Number> RawNumber<N> {
         Ok(None)
     }
 
+    /// The same as a parameter of a query, which is refused as such.
+    #[must_use]
+    pub fn in_query(self) -> RawNumber<N> {
+        let composed = self.composed.map_err(|problem| Problem::invalid_query(problem.detail));
+        RawNumber { composed, ..self }
+    }
+
     /// The number in NFC, whatever is stored.
     ///
     /// # Errors
     /// When it is no number.
     pub fn composed(self) -> Result<N, Problem> {
         self.composed
+    }
+}
+
+/// A member of its own name.
+impl<'de, N: Number> Deserialize<'de> for RawNumber<N> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RawNumber<N>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let mut refused = None;
+        let read = RawNumber::read(&text, |why| {
+            refused = Some(why.clone());
+            Problem::invalid_member(N::PARAMETER, &why.to_string())
+        });
+        read.map_err(|problem| refused.map_or_else(|| D::Error::custom(problem.detail), D::Error::custom))
     }
 }
 

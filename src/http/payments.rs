@@ -60,7 +60,7 @@ pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
 }
 
 async fn one(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.query(&[])?;
+    call.no_query()?;
     let payment_no: PaymentNo = call.number()?.resolve(&http.service).await?;
     let (booking, payment) = http.service.payment(&payment_no).await?;
     Ok(Answer::ok(&PaymentDto::of(&booking.subject, booking.price, payment.as_ref())))

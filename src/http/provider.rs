@@ -3,23 +3,21 @@
 
 use super::access::{self, Access, BodyRule, Route};
 use super::answer::Answer;
-use super::endpoint::{Call, Common, Group, Outcome, RequestLimits, fallback};
-use super::problem::{Problem, plain_name};
-use super::query::PageParams;
+use super::endpoint::{Call, Common, Group, Outcome, RequestLimits, answering};
+use super::problem::Problem;
+use super::values::{Cursor, Limit};
 use crate::providers::sandbox::{PAGE_LEN_DEFAULT, PAGE_LEN_MAX, Sandbox, SandboxError, SettingsPatch};
 use crate::providers::wire::{
     ChargeAnswer, ChargeBody, ChargeLookupBody, INVALID_REQUEST, KEY_NOT_FOUND, LedgerBody, RefundAnswer, RefundBody,
     RefundFound,
 };
 use crate::providers::{Charge, Refund};
-use crate::suggestion::nearest;
 use percent_encoding::percent_decode_str;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::task::TaskTracker;
-use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::http::StatusCode;
 use warp::reply::Response;
@@ -35,6 +33,13 @@ static CHARGE: Route = order("/charges", "charge");
 static CHARGE_BY_KEY: Route = Route::get("/charges/{key}", Access::Ops, "findCharge");
 static REFUND: Route = order("/refunds", "refund");
 static REFUND_BY_KEY: Route = Route::get("/refunds/{key}", Access::Ops, "findRefund");
+
+#[derive(Debug, Deserialize)]
+struct LedgerQuery {
+    cursor: Option<Cursor>,
+    #[serde(default)]
+    limit: Limit<PAGE_LEN_DEFAULT, PAGE_LEN_MAX>,
+}
 
 const fn order(template: &'static str, name: &'static str) -> Route {
     // The order has its idempotency key within.
@@ -53,7 +58,7 @@ pub(super) fn mount(group: Group<Sandbox>) -> Group<Sandbox> {
 pub fn standalone(sandbox: &Sandbox) -> BoxedFilter<(Response,)> {
     let limits = RequestLimits { answer_max: 2 * LOST_ANSWER, ..RequestLimits::default() };
     let common = Common::unkeyed(limits, TaskTracker::new());
-    let group = Group::new(&common, &Arc::new(sandbox.clone()))
+    let group = Group::new(&Arc::new(sandbox.clone()))
         .on(&CHARGE, charge)
         .on(&REFUND, refund)
         .on(&CHARGE_BY_KEY, charge_by_key)
@@ -61,8 +66,7 @@ pub fn standalone(sandbox: &Sandbox) -> BoxedFilter<(Response,)> {
         .on(&SETTINGS, settings)
         .on(&CHANGE_SETTINGS, change)
         .on(&LEDGER, ledger);
-    let routes = group.routes();
-    group.filter().or(fallback(&common, &routes)).unify().boxed()
+    answering(&common, group.mounted())
 }
 
 async fn settings(sandbox: Arc<Sandbox>, _call: Call) -> Outcome {
@@ -70,22 +74,21 @@ async fn settings(sandbox: Arc<Sandbox>, _call: Call) -> Outcome {
 }
 
 async fn change(sandbox: Arc<Sandbox>, call: Call) -> Outcome {
-    let patch: SettingsPatch = read(&call.body)?;
+    let patch: SettingsPatch = read(&call)?;
     let settings = sandbox.change(&patch).map_err(|error| invalid(error.to_string()))?;
     tracing::info!(?settings, "sandbox provider settings changed");
     Ok(Answer::ok(&settings))
 }
 
 async fn ledger(sandbox: Arc<Sandbox>, call: Call) -> Outcome {
-    let page = call.query(&["cursor", "limit"]).and_then(|query| query.page_of(PAGE_LEN_DEFAULT, PAGE_LEN_MAX));
-    let PageParams { cursor, limit } = page.map_err(|problem| invalid(problem.detail))?;
+    let LedgerQuery { cursor, limit } = call.query().map_err(|problem| invalid(problem.detail))?;
     let unknown = |_| invalid("cursor: it is not one that this ledger gave");
-    let from = cursor.map_or(Ok(0), |cursor| cursor.parse()).map_err(unknown)?;
-    Ok(Answer::ok(&LedgerBody::from(sandbox.ledger(from, limit))))
+    let from = cursor.map_or(Ok(0), |cursor| cursor.0.parse()).map_err(unknown)?;
+    Ok(Answer::ok(&LedgerBody::from(sandbox.ledger(from, limit.0))))
 }
 
 async fn charge(sandbox: Arc<Sandbox>, call: Call) -> Outcome {
-    let order: ChargeBody = read(&call.body)?;
+    let order: ChargeBody = read(&call)?;
     let charge = Charge::try_from(order).map_err(|error| invalid(error.to_string()))?;
     match sandbox.serve_charge(charge).await {
         Ok(outcome) => Ok(Answer::ok(&ChargeAnswer::from(outcome))),
@@ -94,7 +97,7 @@ async fn charge(sandbox: Arc<Sandbox>, call: Call) -> Outcome {
 }
 
 async fn refund(sandbox: Arc<Sandbox>, call: Call) -> Outcome {
-    let order: RefundBody = read(&call.body)?;
+    let order: RefundBody = read(&call)?;
     let refund = Refund::try_from(order).map_err(|error| invalid(error.to_string()))?;
     match sandbox.serve_refund(refund).await {
         Ok(done) => Ok(Answer::ok(&RefundAnswer::from(done))),
@@ -129,34 +132,8 @@ fn found_or_not<T: Serialize>(found: Option<T>) -> Outcome {
     found.map(|found| Answer::ok(&found)).ok_or_else(key_not_found)
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    // serde would accept an array for a struct, member by member.
-    if body.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
-        return Err(invalid("the body must be a JSON object"));
-    }
-    serde_json::from_slice(body).map_err(|error| {
-        let what = match error.classify() {
-            serde_json::error::Category::Data => misfit(&error.to_string()),
-            serde_json::error::Category::Eof => "ends too early".to_owned(),
-            serde_json::error::Category::Io | serde_json::error::Category::Syntax => "is not JSON".to_owned(),
-        };
-        invalid(format!("the body {what} (line {}, column {})", error.line(), error.column()))
-    })
-}
-
-/// Which member does not fit. Only names are taken from serde's message: the rest may repeat a value, and a value may
-/// be a payment token.
-fn misfit(error: &str) -> String {
-    let mut names = error.split('`').skip(1).step_by(2);
-    let named = |start: &str| error.starts_with(start);
-    match names.next() {
-        Some(name) if named("unknown field `") => {
-            let hint = nearest(name, names).map(|meant| format!(", did you mean {meant}?")).unwrap_or_default();
-            format!("has the member {}, which is not known here{hint}", plain_name(name))
-        }
-        Some(name) if named("missing field `") => format!("has no member {}", plain_name(name)),
-        _ => "has a mistyped member".to_owned(),
-    }
+fn read<T: DeserializeOwned>(call: &Call) -> Result<T, Problem> {
+    call.document().map_err(|problem| invalid(problem.detail))
 }
 
 async fn refused(error: SandboxError) -> Problem {

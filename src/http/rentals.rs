@@ -4,7 +4,6 @@ use super::HttpState;
 use super::access;
 use super::answer::Answer;
 use super::endpoint::{Call, Group, Outcome};
-use super::json::Members;
 use super::problem::Problem;
 use super::values::render_instant;
 use crate::actors::api::ServiceError;
@@ -60,7 +59,7 @@ pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
 }
 
 async fn one(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.query(&[])?;
+    call.no_query()?;
     let rental_no: RentalNo = call.number()?.resolve(&http.service).await?;
     let rental = match http.service.rental(&rental_no).await {
         Err(ServiceError::Rental(Rejection::RentalNotFound)) => expected(&http, &rental_no).await?,
@@ -70,17 +69,17 @@ async fn one(http: Arc<HttpState>, call: Call) -> Outcome {
 }
 
 async fn pick_up(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.query(&[])?;
+    call.no_query()?;
     let rental_no = call.number()?;
-    Members::none(&call.body)?;
+    call.no_document()?;
     let rental_no = rental_no.resolve(&http.service).await?;
     Ok(Answer::ok(&RentalDto::of(&http.service.pick_up(&call.caller(), rental_no).await?)))
 }
 
 async fn return_car(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.query(&[])?;
+    call.no_query()?;
     let rental_no = call.number()?;
-    Members::none(&call.body)?;
+    call.no_document()?;
     let rental_no = rental_no.resolve(&http.service).await?;
     Ok(Answer::ok(&RentalDto::of(&http.service.return_car(&call.caller(), rental_no).await?)))
 }

@@ -5,12 +5,10 @@ use super::access;
 use super::answer::Answer;
 use super::cars::PageDto;
 use super::endpoint::{Call, Group, Outcome};
-use super::json::Members;
 use super::numbers::RawNumber;
 use super::payments::status_name as payment_status_name;
 use super::problem::{Problem, retry_after_seconds};
-use super::query::period;
-use super::values::{MoneyDto, render_instant, segment};
+use super::values::{Cursor, Instant, InstantParameter, Limit, MoneyDto, Text, period, render_instant, segment};
 use crate::actors::api::{
     ChangePreview, ChangeWanted, PaymentMeans, PaymentResult, ReservationView, ReserveRequest, ServiceError,
 };
@@ -20,15 +18,59 @@ use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use crate::domain::money::Money;
 use crate::domain::reservation::{Booking, Change, DayCounting, Rejection, Status};
 use crate::domain::time::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use warp::http::StatusCode;
 
-const METHOD_CHARS_MAX: usize = 32;
-const TOKEN_CHARS_MAX: usize = 256;
-const RESERVATION: [&str; 6] = ["carNo", "customerNo", "from", "to", "payment", "reservationNo"];
-const CHANGE: [&str; 4] = ["from", "to", "carNo", "payment"];
-const MEANS: [&str; 2] = ["method", "token"];
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ReservationRequest {
+    car_no: RawNumber<CarNo>,
+    customer_no: RawNumber<CustomerNo>,
+    from: Instant,
+    to: Instant,
+    payment: Option<MeansRequest>,
+    reservation_no: Option<RawNumber<ReservationNo>>,
+}
+
+/// With what a customer pays. Has no `Debug`, so that it cannot be logged.
+#[derive(Deserialize)]
+struct MeansRequest {
+    method: Text<32>,
+    token: Text<256>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ChangeRequest {
+    from: Option<Instant>,
+    to: Option<Instant>,
+    car_no: Option<RawNumber<CarNo>>,
+    payment: Option<MeansRequest>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ChangeQuery {
+    from: Option<InstantParameter>,
+    to: Option<InstantParameter>,
+    car_no: Option<RawNumber<CarNo>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ListQuery {
+    customer_no: RawNumber<CustomerNo>,
+    cursor: Option<Cursor>,
+    #[serde(default)]
+    limit: Limit,
+}
+
+impl From<MeansRequest> for PaymentMeans {
+    fn from(MeansRequest { method, token }: MeansRequest) -> PaymentMeans {
+        PaymentMeans { method: method.0.into(), token: token.0.into() }
+    }
+}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -227,25 +269,20 @@ pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
 }
 
 async fn reserve(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.query(&[])?;
-    let mut members = Members::parse(&call.body, &RESERVATION)?;
-    let (car_no, customer_no) = (members.number("carNo")?, members.number("customerNo")?);
-    let (from, to) = (members.instant("from")?, members.instant("to")?);
-    let means = members.optional_object("payment", &MEANS)?.map(means).transpose()?;
-    let chosen = members.optional_number("reservationNo")?;
-    members.finish()?;
-    let period = period(from, to)?;
+    call.no_query()?;
+    let request: ReservationRequest = call.document()?;
+    let period = period(request.from.0, request.to.0)?;
     let service = &*http.service;
-    let reservation_no = match chosen {
+    let reservation_no = match request.reservation_no {
         Some(chosen) => chosen.resolve(service).await?,
         None => call.new_number("res-")?,
     };
     let request = ReserveRequest {
         reservation_no: Some(reservation_no),
-        car_no: car_no.resolve(service).await?,
-        customer_no: customer_no.resolve(service).await?,
+        car_no: request.car_no.resolve(service).await?,
+        customer_no: request.customer_no.resolve(service).await?,
         period,
-        means,
+        means: request.payment.map(PaymentMeans::from),
         day_counting: DayCounting::Hours,
     };
     let result = service.reserve(&call.caller(), request).await;
@@ -253,31 +290,31 @@ async fn reserve(http: Arc<HttpState>, call: Call) -> Outcome {
 }
 
 async fn pay(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.query(&[])?;
+    call.no_query()?;
     let reservation_no = call.number()?;
-    let means = means(Members::parse(&call.body, &MEANS)?)?;
+    let means: MeansRequest = call.document()?;
     let reservation_no = reservation_no.resolve(&http.service).await?;
-    let result = http.service.pay(reservation_no, means).await;
+    let result = http.service.pay(reservation_no, means.into()).await;
     payment_answer(&http, StatusCode::OK, result).await
 }
 
 async fn one(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.query(&[])?;
+    call.no_query()?;
     let reservation_no = call.number()?.resolve(&http.service).await?;
     let view = http.service.reservation(&reservation_no).await?;
     Ok(Answer::ok(&ReservationDto::of(&view)))
 }
 
 async fn list(http: Arc<HttpState>, call: Call) -> Outcome {
-    let query = call.query(&["customerNo", "cursor", "limit"])?;
-    let (customer_no, page) = (query.number::<CustomerNo>()?, query.page()?);
-    let customer_no = customer_no.resolve(&http.service).await?;
-    let listing = http.service.reservations_of(&customer_no, page.cursor.as_deref(), page.limit).await??;
+    let ListQuery { customer_no, cursor, limit } = call.query()?;
+    let customer_no = customer_no.in_query().resolve(&http.service).await?;
+    let cursor = cursor.as_ref().map(|cursor| cursor.0.as_str());
+    let listing = http.service.reservations_of(&customer_no, cursor, limit.0).await??;
     Ok(Answer::ok(&PageDto::of(listing, |view| ReservationDto::of(&view))))
 }
 
 async fn preview(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.query(&[])?;
+    call.no_query()?;
     let reservation_no = call.number()?.resolve(&http.service).await?;
     let (view, cancellation_outcome) = http.service.cancellation_quote(&reservation_no).await?;
     Ok(Answer::ok(&QuoteDto {
@@ -288,20 +325,19 @@ async fn preview(http: Arc<HttpState>, call: Call) -> Outcome {
 }
 
 async fn cancel(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.query(&[])?;
+    call.no_query()?;
     let reservation_no = call.number()?;
-    Members::none(&call.body)?;
+    call.no_document()?;
     let reservation_no = reservation_no.resolve(&http.service).await?;
     Ok(Answer::ok(&ReservationDto::of(&http.service.cancel(&call.caller(), reservation_no).await?)))
 }
 
 async fn preview_change(http: Arc<HttpState>, call: Call) -> Outcome {
-    let query = call.query(&["from", "to", "carNo"])?;
+    let ChangeQuery { from, to, car_no } = call.query()?;
     let reservation_no = call.number()?;
-    let car_no = query.optional_number::<CarNo>()?;
-    let (from, to) = (query.optional_instant("from")?, query.optional_instant("to")?);
     let service = &*http.service;
-    let wanted = wanted(service, (from, to), car_no).await?;
+    let (from, to) = (from.map(|from| from.0), to.map(|to| to.0));
+    let wanted = wanted(service, (from, to), car_no.map(RawNumber::in_query)).await?;
     let reservation_no = reservation_no.resolve(service).await?;
     let preview = service.change_preview(&reservation_no, &wanted).await?;
     let ChangePreview { booking, car_no, period, quote } = preview;
@@ -333,19 +369,16 @@ async fn wanted(
 }
 
 async fn change(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.query(&[])?;
+    call.no_query()?;
     let reservation_no = call.number()?;
-    let mut members = Members::parse(&call.body, &CHANGE)?;
-    let (from, to) = (members.optional_instant("from")?, members.optional_instant("to")?);
-    let car_no = members.optional_number("carNo")?;
-    let means = members.optional_object("payment", &MEANS)?.map(means).transpose()?;
-    members.finish()?;
+    let ChangeRequest { from, to, car_no, payment } = call.document()?;
     if from.is_none() && to.is_none() && car_no.is_none() {
         return Err(Problem::bad_request("nothing_to_change", "give what is to change: from, to or carNo"));
     }
     let service = &*http.service;
-    let wanted = wanted(service, (from, to), car_no).await?;
+    let wanted = wanted(service, (from.map(|from| from.0), to.map(|to| to.0)), car_no).await?;
     let reservation_no = reservation_no.resolve(service).await?;
+    let means = payment.map(PaymentMeans::from);
     let result = service.change(&call.caller(), reservation_no, wanted, means).await;
     payment_answer(&http, StatusCode::OK, result).await
 }
@@ -407,13 +440,6 @@ async fn declined(http: &HttpState, reservation_no: ReservationNo, reason: Strin
         Some(hold_until) => problem.with("holdUntil", hold_until),
         None => problem,
     }
-}
-
-fn means(mut members: Members) -> Result<PaymentMeans, Problem> {
-    let method = members.text("method", METHOD_CHARS_MAX)?.into();
-    let token = members.text("token", TOKEN_CHARS_MAX)?.into();
-    members.finish()?;
-    Ok(PaymentMeans { method, token })
 }
 
 fn path_of(reservation_no: &ReservationNo) -> String {

@@ -1,7 +1,7 @@
 //! Puts the native API, the legacy API and the sandbox provider's routes together.
 
 use super::access::Route;
-use super::endpoint::{Common, Group, fallback};
+use super::endpoint::{Common, Group, answering};
 use super::idempotency::ResponseStore;
 use super::state::HttpState;
 use super::{
@@ -10,28 +10,22 @@ use super::{
 };
 use crate::providers::sandbox::Sandbox;
 use std::sync::Arc;
-use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 /// All routes as one filter, which answers every request; with those of the sandbox provider if it is inside.
 pub fn routes(http: &Arc<HttpState>, sandbox: Option<Sandbox>) -> BoxedFilter<(Response,)> {
     let common = common(http);
-    let native = native(Group::new(&common, http));
-    let legacy = legacy::mount(Group::new(&common, http));
-    let sandbox = sandbox.map(|sandbox| provider::mount(Group::new(&common, &Arc::new(sandbox))));
-    let of_sandbox = sandbox.iter().flat_map(Group::routes);
-    let all: Vec<&'static Route> = native.routes().into_iter().chain(legacy.routes()).chain(of_sandbox).collect();
+    let mut all = native(Group::new(http)).mounted();
+    all.extend(legacy::mount(Group::new(http)).mounted());
+    all.extend(sandbox.into_iter().flat_map(|sandbox| provider::mount(Group::new(&Arc::new(sandbox))).mounted()));
     let may_be_absent =
         [&access::FAULT, &access::PROVIDER_SETTINGS, &access::CHANGE_PROVIDER_SETTINGS, &access::PROVIDER_LEDGER];
-    let is_mounted = |route: &&&'static Route| all.contains(*route) || may_be_absent.contains(*route);
+    let is_mounted = |route: &&&'static Route| {
+        may_be_absent.contains(*route) || all.iter().any(|mounted| std::ptr::eq(mounted.route, **route))
+    };
     debug_assert_eq!(access::TABLE.iter().filter(is_mounted).count(), access::TABLE.len(), "a route has no handler");
-    let fallback = fallback(&common, &all);
-    let rest = native.filter().or(legacy.filter()).unify();
-    match sandbox {
-        Some(sandbox) => rest.or(sandbox.filter()).unify().or(fallback).unify().boxed(),
-        None => rest.or(fallback).unify().boxed(),
-    }
+    answering(&common, all)
 }
 
 fn common(http: &HttpState) -> Arc<Common> {
@@ -44,7 +38,7 @@ fn common(http: &HttpState) -> Arc<Common> {
     )
 }
 
-/// The native routes and those of operators, the most frequent first, since the first match answers.
+/// The native routes and those of operators.
 fn native(group: Group<HttpState>) -> Group<HttpState> {
     let fault_injection = group.state().settings.fault_injection;
     let group = [

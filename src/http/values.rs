@@ -1,11 +1,19 @@
 //! The formats of values in requests and answers: instants, dates and texts. Knows no clock and no time zone but UTC.
 
-use crate::domain::money::Money;
+use super::json::parsed;
+use super::problem::Problem;
+use crate::domain::money::{Currency, Money};
 use crate::domain::spelling;
-use crate::domain::time::Timestamp;
-use jiff::civil::Date;
+use crate::domain::time::{Period, Timestamp};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// How many items a page has, unless told otherwise.
+pub const LIMIT_DEFAULT: usize = 50;
+/// How many items a page has at most.
+pub const LIMIT_MAX: usize = 200;
+pub const CURSOR_CHARS_MAX: usize = 256;
 
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
@@ -118,7 +126,7 @@ pub fn parse_date(text: &str) -> Result<u32, &'static str> {
     if bytes.len() != 10 || bytes[4] != b'-' || bytes[7] != b'-' || !bytes[..4].iter().all(u8::is_ascii_digit) {
         return Err(FORM);
     }
-    let date: Date = text.parse().map_err(|_| FORM)?;
+    let date: jiff::civil::Date = text.parse().map_err(|_| FORM)?;
     let number = i32::from(date.year()) * 10_000 + i32::from(date.month()) * 100 + i32::from(date.day());
     // 0 means "not known"; the first motor car is of 1886.
     u32::try_from(number).ok().filter(|number| *number >= 18_860_101).ok_or("it must be a date of 1886 or later")
@@ -127,6 +135,108 @@ pub fn parse_date(text: &str) -> Result<u32, &'static str> {
 /// The number `yyyyMMdd` as `yyyy-MM-dd`; `None` for 0.
 pub fn render_date(number: u32) -> Option<String> {
     (number != 0).then(|| format!("{:04}-{:02}-{:02}", number / 10_000, number / 100 % 100, number % 100))
+}
+
+/// A period from its ends.
+///
+/// # Errors
+/// 400 `invalid_period`.
+pub fn period(from: Timestamp, to: Timestamp) -> Result<Period, Problem> {
+    Period::new(from, to).ok_or_else(|| Problem::bad_request("invalid_period", "the period must end after it begins"))
+}
+
+/// Values that have the form of a text, each with the function that reads it.
+macro_rules! textual {
+    ($($(#[$doc:meta])* $name:ident($type:ty) = $parse:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct $name(pub $type);
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<$name, D::Error> {
+                parsed(deserializer, $parse).map($name)
+            }
+        }
+    )*};
+}
+
+textual! {
+    /// An instant with an offset.
+    Instant(Timestamp) = parse_instant;
+    /// An instant in a query, where an unescaped `+` is decoded as a space: before an offset it can only mean the sign.
+    InstantParameter(Timestamp) = |text| {
+        let mended = text.replacen(' ', "+", 1);
+        let signed = text.len().checked_sub(6).and_then(|at| text.as_bytes().get(at)) == Some(&b' ');
+        parse_instant(if signed { &mended } else { text })
+    };
+    /// A date as the number `yyyyMMdd`.
+    Date(u32) = parse_date;
+    /// `true` or `false` in a query.
+    Flag(bool) = |text| text.parse().map_err(|_| "it must be true or false");
+    /// The code of a currency.
+    CurrencyCode(Currency) = |text| {
+        Currency::parse(text).ok_or("it must be a currency code of three upper-case letters")
+    };
+    /// Where a page goes on. Not checked here: each list has a form of its own.
+    Cursor(String) = |text| check_text(text, CURSOR_CHARS_MAX).map(|()| text.to_owned());
+}
+
+/// A text of 1 to `CHARS_MAX` characters, see [`check_text`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text<const CHARS_MAX: usize>(pub String);
+
+impl<'de, const CHARS_MAX: usize> Deserialize<'de> for Text<CHARS_MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        check_text(&text, CHARS_MAX).map(|()| Text(text)).map_err(D::Error::custom)
+    }
+}
+
+/// How many items of a list are asked for, from 1 to `MAX`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit<const DEFAULT: usize = LIMIT_DEFAULT, const MAX: usize = LIMIT_MAX>(pub usize);
+
+impl<const DEFAULT: usize, const MAX: usize> Default for Limit<DEFAULT, MAX> {
+    fn default() -> Self {
+        Limit(DEFAULT)
+    }
+}
+
+impl<'de, const DEFAULT: usize, const MAX: usize> Deserialize<'de> for Limit<DEFAULT, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parsed(deserializer, |text| {
+            // `parse` would accept a sign too.
+            let digits = text.len() <= 4 && text.bytes().all(|byte| byte.is_ascii_digit());
+            let limit = text.parse().ok().filter(|limit| digits && (1..=MAX).contains(limit));
+            limit.map(Limit).ok_or_else(|| format!("it must be a number from 1 to {MAX}"))
+        })
+    }
+}
+
+/// Minor units, from 0 to [`Money::AMOUNT_MAX`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Amount(u64);
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Amount, D::Error> {
+        let amount = u64::deserialize(deserializer)?;
+        let range = || D::Error::custom(format!("it must be a whole number from 0 to {}", Money::AMOUNT_MAX));
+        Some(Amount(amount)).filter(|_| amount <= Money::AMOUNT_MAX).ok_or_else(range)
+    }
+}
+
+/// An amount of money in a request.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct MoneyRequest {
+    amount: Amount,
+    currency: CurrencyCode,
+}
+
+impl From<MoneyRequest> for Money {
+    fn from(MoneyRequest { amount, currency }: MoneyRequest) -> Money {
+        // The amount is within bounds.
+        Money::new(amount.0, currency.0).unwrap_or(Money::zero(currency.0))
+    }
 }
 
 #[cfg(test)]

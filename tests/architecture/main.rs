@@ -287,7 +287,7 @@ fn numbers_are_read_as_spelled_outside_at_the_front_door_and_to_the_letter_behin
     none_of(
         &broken,
         "A number is one number in all its spellings: the front door reads it as `RawNumber` (Call::number, \
-         Query::number, Members::number), and what was stored is read by `stored`, or stores made before lose what \
+         or as a member of a document or a query), and what was stored is read by `stored`, or stores made before lose what \
          they hold under other spellings.",
     );
 }

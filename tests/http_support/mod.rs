@@ -8,12 +8,13 @@ use rentcar::actors::api::ServiceError;
 use rentcar::domain::ids::CarNo;
 use rentcar::http::access::{Access, Route};
 use rentcar::http::answer::Answer;
-use rentcar::http::endpoint::{Call, Common, Group, Outcome, RequestLimits, fallback};
+use rentcar::http::endpoint::{Call, Common, Group, Outcome, RequestLimits, answering};
 use rentcar::http::idempotency::ResponseStore;
-use rentcar::http::json::Members;
 use rentcar::http::problem::Problem;
 use rentcar::http::server::{Drained, ServerLimits, listen, serve};
+use rentcar::http::values::Text;
 use rentcar::store::journal::CommandRecord;
+use serde::Deserialize;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -27,7 +28,6 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use warp::Filter;
 use warp::http::StatusCode;
 
 /// Longer than anything here takes, so that a failure is a failure and not a wait forever.
@@ -80,14 +80,16 @@ impl ResponseStore for Toy {
 }
 
 async fn echo(_toy: Arc<Toy>, call: Call) -> Outcome {
-    let mut members = Members::parse(&call.body, &["text"])?;
-    let text = members.text("text", 10)?;
-    members.finish()?;
-    Ok(Answer::ok(&serde_json::json!({ "text": text })))
+    #[derive(Deserialize)]
+    struct Request {
+        text: Text<10>,
+    }
+    let Request { text } = call.document()?;
+    Ok(Answer::ok(&serde_json::json!({ "text": text.0 })))
 }
 
 async fn car(_toy: Arc<Toy>, call: Call) -> Outcome {
-    call.query(&[])?;
+    call.no_query()?;
     let car_no: CarNo = call.number()?.composed()?;
     Ok(Answer::ok(&serde_json::json!({ "carNo": car_no.as_str() })))
 }
@@ -113,8 +115,12 @@ async fn slow(toy: Arc<Toy>, _call: Call) -> Outcome {
 }
 
 async fn person(_toy: Arc<Toy>, call: Call) -> Outcome {
-    let name = Members::parse(&call.body, &["name"])?.text("name", 100)?;
-    let document = serde_json::json!({ "name": name });
+    #[derive(Deserialize)]
+    struct Request {
+        name: Text<100>,
+    }
+    let Request { name } = call.document()?;
+    let document = serde_json::json!({ "name": name.0 });
     Ok(Answer::json(StatusCode::CREATED, &document).personal("person-1".to_owned()))
 }
 
@@ -139,7 +145,7 @@ impl SwappableService {
             records: Mutex::default(),
         });
         let common = Common::new(requests, Arc::clone(&toy) as _, TaskTracker::new());
-        let group = Group::new(&common, &toy)
+        let group = Group::new(&toy)
             .on(&ECHO, echo)
             .on(&CAR, car)
             .on(&COUNT, count)
@@ -149,8 +155,7 @@ impl SwappableService {
             .on(&SLOW, slow)
             .on(&SLOW_READ, slow)
             .on(&PERSON, person);
-        let routes = group.routes();
-        let filter = group.filter().or(fallback(&common, &routes)).unify().boxed();
+        let filter = answering(&common, group.mounted());
         let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
