@@ -9,8 +9,11 @@ use super::{
 use crate::domain::ids::ReservationNo;
 use crate::domain::money::{Currency, Money};
 use crate::domain::time::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 pub const KEY_CHARS_MAX: usize = 200;
@@ -38,11 +41,39 @@ pub fn says_refused(code: &str) -> bool {
 #[error("{0}")]
 pub struct InvalidMember(&'static str);
 
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Serialize)]
 pub struct MoneyBody {
     amount: u64,
     currency: String,
+}
+
+/// By hand, because what serde derives takes an array for a struct, member by member.
+impl<'de> Deserialize<'de> for MoneyBody {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Members {
+            amount: u64,
+            currency: String,
+        }
+
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = MoneyBody;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with amount and currency")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<MoneyBody, A::Error> {
+                let Members { amount, currency } = Members::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(MoneyBody { amount, currency })
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
 }
 
 impl From<Money> for MoneyBody {

@@ -328,6 +328,8 @@ async fn wake(follower: ActorRef<FollowerMessage>, seed: FollowerSeed, mut told:
                     if passed == handled {
                         // The next round saves the position after them.
                         until = looked_at + poll;
+                    } else if until <= looked_at {
+                        break;
                     }
                     passed = position;
                 }

@@ -73,7 +73,7 @@ impl Service {
         self.may_book(&request.customer_no).await?;
         let subject =
             BookingRef { reservation_no, customer_no: request.customer_no.clone(), car_no: request.car_no.clone() };
-        let serial = self.parts.serials.next().await?;
+        let serial = self.parts.serials.next(self.settings.request_timeout).await?;
         let mut slots = self.hold_slots(&request.customer_no);
         loop {
             let command = Command::Reserve {

@@ -393,7 +393,11 @@ impl<'a> Plan<'a> {
         let key = keys::sequence(sequence);
         let planned = self.sequences.get(sequence).copied();
         let stored = if planned.is_none() { self.stored.get(&key)? } else { None };
-        let stored = stored.and_then(|value| keys::parse_numbered(&value).ok().map(|(last, _)| last));
+        let stored = stored.map(|value| keys::parse_numbered(&value).map(|(last, _)| last)).transpose();
+        // Numbers that may have been given already are never given again.
+        let Ok(stored) = stored else {
+            return Ok(Err(AppendError::Unavailable(format!("the sequence {sequence} is damaged"))));
+        };
         let last = planned.or(stored).unwrap_or(0);
         Ok(bounds::numbers(last, after, count).map_err(AppendError::Invalid).map(|(first, last)| {
             self.put(key, Some(keys::numbered(last, &[])));
