@@ -352,8 +352,9 @@ async fn events_of_other_kinds_wake_nobody_until_there_are_many() {
     eventually("they are many by now", || batches().last() == Some(&(9, 208))).await;
 }
 
-/// Handles nothing, and is asked about one kind only.
-struct Deaf;
+/// Handles nothing, and counts how often it is asked: about one kind only.
+#[derive(Default)]
+struct Deaf(AtomicU32);
 
 impl EventHandler for Deaf {
     fn kinds(&self) -> Option<&'static [&'static str]> {
@@ -362,6 +363,7 @@ impl EventHandler for Deaf {
 
     fn target(&self, event: &CommittedEvent) -> Option<String> {
         assert_eq!(event.event.kind(), "source.said");
+        self.0.fetch_add(1, Ordering::SeqCst);
         None
     }
 
@@ -375,16 +377,23 @@ async fn a_policy_that_is_stopped_has_saved_what_it_passed_over() {
     let journal = new_journal();
     let mut source = Source::new(&journal).await;
     let shared = Arc::clone(&journal) as Arc<dyn Journal>;
-    let policy = Policy::new("deaf", Arc::clone(&shared), SOURCE, Arc::new(Deaf), PolicyLimits::default());
+    let deaf = Arc::new(Deaf::default());
+    let handler = Arc::clone(&deaf) as Arc<dyn EventHandler>;
+    let policy = Policy::new("deaf", Arc::clone(&shared), SOURCE, handler, PolicyLimits::default());
     let limits = FollowerLimits { poll_ms: 600_000, ..FollowerLimits::default() };
     let subscription = Subscription::new(&*shared, SOURCE, policy, limits);
     let clock = Arc::new(ManualClock::at(0)) as Arc<dyn Clock>;
     let part = followers_part("followers", &shared, &clock, std::slice::from_ref(&subscription), restarts());
     let followers = System::start(vec![part]).await.unwrap();
+    // The lag is known once a round is over, and whatever comes after a round is passed over without another.
+    for said in 1..=2 {
+        source.say(&["a"]).await;
+        eventually("it is asked", || deaf.0.load(Ordering::SeqCst) == said).await;
+    }
     source.tell("source.hummed.v1", &["a", "b"]).await;
     eventually("there is no lag", || subscription.lag(0).events == 0).await;
     assert!(followers.shutdown(Duration::from_secs(5)).await);
-    assert_eq!(journal.progress("deaf", source.shard).await.unwrap().position, 2);
+    assert_eq!(journal.progress("deaf", source.shard).await.unwrap().position, 4);
 }
 
 #[tokio::test]
