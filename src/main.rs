@@ -70,6 +70,9 @@ enum Command {
     /// Print the settings in force.
     #[command(after_help = help::config())]
     Config(serve::Options),
+    /// Print the description of the HTTP interface, which a running service has at /openapi.json.
+    #[command(after_help = help::openapi())]
+    Openapi,
     /// Walk the whole story against a running service and check every outcome.
     #[command(after_help = help::demo())]
     Demo {
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
         Command::RebuildViews(data) => maintenance::rebuild_views(&data),
         Command::Reconcile(options) => reconcile::run(&options),
         Command::Config(options) => serve::print_config(&options),
+        Command::Openapi => commands::print_line(format_args!("{:#}", rentcar::http::openapi::document())),
         Command::Demo { url } => commands::block_on(commands::demo::run(&url)),
     };
     match done {

@@ -17,7 +17,7 @@ use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use rentcar::domain::money::{Currency, Money};
 use rentcar::domain::reservation::{DayCounting, Terms};
 use rentcar::domain::time::{DAY_MS, Period};
-use rentcar::http::{access, legacy};
+use rentcar::http::table;
 use rentcar::providers::sandbox::Sandbox;
 use rentcar::store::journal::Journal;
 use rentcar::store::schema;
@@ -57,7 +57,7 @@ fn addresses(spelling: usize) -> Vec<String> {
         "reservationNo" | "key" => reservation.to_owned(),
         other => panic!("no number of the kind {other} is known here"),
     };
-    let routes = access::TABLE.iter().chain(legacy::TABLE).filter(|route| route.method == Method::GET);
+    let routes = table().into_iter().map(|operation| operation.route).filter(|route| route.method == Method::GET);
     let templates = routes.map(|route| route.template).filter(|it| it.contains('{') && !it.ends_with("/events"));
     let mut addresses: Vec<_> = templates
         .map(|template| {

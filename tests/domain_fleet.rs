@@ -70,12 +70,9 @@ fn of_a_car_that_is_not_registered_nothing_can_be_said() {
 }
 
 #[test]
-fn a_car_is_registered_once_and_put_as_often_as_one_likes() {
+fn a_car_is_registered_once() {
     check(&[], &Command::Register(data(1)), Ok(vec![registered()]));
     check(&[registered()], &Command::Register(data(1)), Err(Rejection::CarAlreadyRegistered));
-    check(&[], &Command::Put(data(1)), Ok(vec![registered()]));
-    check(&[registered()], &Command::Put(data(1)), Ok(vec![]));
-    check(&[registered()], &Command::Put(data(2)), Ok(vec![Event::Amended(data(2))]));
 }
 
 #[test]
@@ -144,7 +141,6 @@ fn whoever_wants_none_of_some_versions_is_refused_when_it_is_one_of_them() {
 #[test]
 fn a_retired_car_is_not_amended_but_still_followed() {
     let given = [registered(), Event::Retired];
-    check(&given, &Command::Put(data(2)), Err(Rejection::CarRetired));
     for expected in [seen(1, Status::Retired), seen(1, Status::Available), whatever_it_is()] {
         check(&given, &Command::Amend { expected, changes: to_rate(2) }, Err(Rejection::CarRetired));
     }

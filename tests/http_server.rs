@@ -184,9 +184,9 @@ async fn a_repeated_key_gives_the_same_answer_and_another_body_is_refused() {
 #[tokio::test]
 async fn a_refusal_is_repeated_under_its_key_and_a_failure_is_not() {
     let swappable = swappable();
-    check_problem(&swappable.keyed("/refuse", "k-1", "{}").await, 409, "taken");
+    check_problem(&swappable.keyed("/refuse", "k-1", "{}").await, 409, "car_not_available");
     let again = swappable.keyed("/refuse", "k-1", "{}").await;
-    check_problem(&again, 409, "taken");
+    check_problem(&again, 409, "car_not_available");
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
     check_problem(&swappable.keyed("/panic", "k-2", "{}").await, 500, "internal_error");
     assert_eq!(swappable.keyed("/panic", "k-2", "{}").await.header("idempotency-replayed"), None);

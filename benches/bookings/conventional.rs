@@ -11,7 +11,6 @@ use rentcar::domain::time::Timestamp;
 use rentcar::http::problem::Problem;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use warp::http::StatusCode;
 
 const SCHEMA: &str = include_str!("schema.sql");
 const RESERVE: &str = "INSERT INTO reservations (reservation_no, car_id, customer_no, period, status, price) \
@@ -102,10 +101,10 @@ impl Ledger for Conventional {
         };
         match booked {
             Ok(Some(price)) => Ok(u64::try_from(price).unwrap()),
-            Ok(None) => Err(Problem::new(StatusCode::NOT_FOUND, "car_not_found", "there is no such car")),
+            Ok(None) => Err(Problem::new("car_not_found", "there is no such car")),
             Err(error) if error.code() == Some(&SqlState::EXCLUSION_VIOLATION) => {
                 let detail = "the car is not available in that period";
-                Err(Problem::new(StatusCode::CONFLICT, "car_not_available", detail))
+                Err(Problem::new("car_not_available", detail))
             }
             Err(error) => {
                 eprintln!("{error:?}");

@@ -2,12 +2,13 @@
 //! the same answer. What is behind it is the difference that is measured.
 
 use rentcar::domain::ids::{CarNo, CustomerNo};
+use rentcar::domain::money::{Currency, Money};
 use rentcar::domain::pricing::Pricing;
 use rentcar::domain::time::{DAY_MS, Period, Timestamp};
 use rentcar::http::answer::Answer;
 use rentcar::http::problem::Problem;
 use rentcar::http::server::{ServerLimits, serve};
-use rentcar::http::values::{MoneyDto, check_text, parse_instant, render_instant};
+use rentcar::http::values::{Instant, MoneyDto, check_text, parse_instant};
 use serde::{Deserialize, Serialize};
 use std::io::Write as _;
 use std::sync::Arc;
@@ -79,7 +80,7 @@ impl Booking {
         let to = parse_instant(&request.to).map_err(invalid("to"))?;
         let period = Period::new(from, to).ok_or_else(|| invalid("to")("it must be after from"))?;
         if from < now() || period.millis() > PERIOD_DAYS_MAX * DAY_MS {
-            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "period_in_past", "the period is not bookable"));
+            return Err(Problem::new("period_in_past", "the period is not bookable"));
         }
         let reservation_no = format!("res-{}", uuid::Uuid::now_v7().simple());
         Ok(Booking { reservation_no, car_no, customer_no, period, days: Pricing::default().days(&period) })
@@ -94,10 +95,10 @@ impl Booking {
                 reservation_no: &self.reservation_no,
                 car_no: self.car_no.as_str(),
                 customer_no: self.customer_no.as_str(),
-                from: render_instant(self.period.from()),
-                to: render_instant(self.period.to()),
+                from: Instant(self.period.from()),
+                to: Instant(self.period.to()),
                 status: "CONFIRMED",
-                price: MoneyDto { amount: price, currency: "KRW".to_owned() },
+                price: Money::new(price, Currency::KRW).unwrap_or(Money::zero(Currency::KRW)).into(),
                 links: Links {
                     this: &this,
                     cancellation: format!("{this}/cancellation"),
@@ -136,8 +137,8 @@ struct Confirmed<'a> {
     reservation_no: &'a str,
     car_no: &'a str,
     customer_no: &'a str,
-    from: String,
-    to: String,
+    from: Instant,
+    to: Instant,
     status: &'static str,
     price: MoneyDto,
     payment: Payment<'a>,

@@ -23,7 +23,6 @@ impl Entity for Ledger {
     fn command_name(&self, command: &Command) -> &'static str {
         match command {
             Command::Register(_) => "register",
-            Command::Put(_) => "put",
             Command::Amend { .. } => "amend",
             Command::Check(_) => "check",
             Command::Retire => "retire",

@@ -83,6 +83,10 @@ pub fn config() -> String {
     sections(examples, SERVE_DEFAULTS, SETTINGS, FAILED, "")
 }
 
+pub fn openapi() -> String {
+    sections("  rentcar openapi > openapi.json", "  none", NO_SETTINGS, FAILED, "")
+}
+
 pub fn demo() -> String {
     let examples = "  rentcar demo\n  rentcar demo --url http://127.0.0.1:9090";
     let failed = "it failed, or something is not as it should be; one line on standard error says why";

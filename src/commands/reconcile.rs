@@ -86,11 +86,8 @@ async fn asked(url: &ServiceUrl) -> anyhow::Result<ReconciliationDto> {
 /// Prints the report, and fails if something differs.
 fn conclude(report: &ReconciliationDto) -> anyhow::Result<()> {
     for DifferenceDto { payment_no, difference, here, there, sentence } in &report.differences {
-        let (here_amount, there_amount) = (here.amount, there.amount);
-        print_line(format_args!(
-            "{difference}: {payment_no}: {sentence} (here {here_amount} {}, there {there_amount} {})",
-            here.currency, there.currency
-        ))?;
+        let payment_no = &payment_no.0;
+        print_line(format_args!("{difference}: {payment_no}: {sentence} (here {here}, there {there})"))?;
     }
     let listed = u64::try_from(report.differences.len()).unwrap_or(u64::MAX);
     let total = report.differences_total;

@@ -169,8 +169,6 @@ pub struct State(pub Option<Car>);
 pub enum Command {
     /// Add the car to the fleet.
     Register(CarData),
-    /// Add the car, or replace its particulars.
-    Put(CarData),
     /// Change particulars of the car.
     Amend {
         /// What the caller expects of the entry.
@@ -279,7 +277,7 @@ impl Rejection {
 pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Event>, Rejection> {
     let Some(car) = &state.0 else {
         return match command {
-            Command::Register(data) | Command::Put(data) => Ok(vec![Event::Registered(data.clone())]),
+            Command::Register(data) => Ok(vec![Event::Registered(data.clone())]),
             Command::Amend { .. }
             | Command::Check(_)
             | Command::Retire
@@ -292,12 +290,11 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
     let unless = |known: bool, event: Event| if known { vec![] } else { vec![event] };
     match command {
         Command::Register(_) => Err(Rejection::CarAlreadyRegistered),
-        Command::Put(_) | Command::Amend { .. } if car.retired => Err(Rejection::CarRetired),
+        Command::Amend { .. } if car.retired => Err(Rejection::CarRetired),
         Command::Amend { expected, .. } | Command::Check(expected) if !expected.is_met_by(car.version(now)) => {
             Err(Rejection::StaleRevision)
         }
         Command::Check(_) => Ok(vec![]),
-        Command::Put(data) => Ok(unless(car.data == *data, Event::Amended(data.clone()))),
         Command::Amend { changes, .. } => {
             let data = changes.applied_to(&car.data);
             Ok(unless(car.data == data, Event::Amended(data)))

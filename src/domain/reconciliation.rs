@@ -50,6 +50,19 @@ pub enum Difference {
 }
 
 impl Difference {
+    /// All there are.
+    pub const ALL: [Difference; 9] = [
+        Difference::ChargeNotRecorded,
+        Difference::ChargeNotFound,
+        Difference::ChargeAmountsDiffer,
+        Difference::RefundNotRecorded,
+        Difference::RefundNotFound,
+        Difference::RefundAmountsDiffer,
+        Difference::RefundedAboveCharge,
+        Difference::ChargedTwice,
+        Difference::ReservationUnknown,
+    ];
+
     /// The permanent machine code.
     pub const fn code(self) -> &'static str {
         match self {

@@ -1,74 +1,126 @@
 //! The routes of operators: the bulkhead and its breaker, reconciliation, a backup, and injected faults.
 
 use super::HttpState;
-use super::access;
 use super::answer::{Answer, Exclusive, LINES};
-use super::endpoint::{Call, Group, Outcome};
+use super::call::{Call, Nothing};
+use super::endpoint::{Operation, Outcome};
 use super::problem::Problem;
 use super::reconciliation::ReconciliationDto;
-use super::values::{Text, render_instant};
+use super::route::{Access, Priority, Reply, Route, routes};
+use super::values::{Instant, Text};
 use crate::actors::bulkhead::{BreakerState, BulkheadStatus, Mode};
 use crate::actors::service::{Backup, FaultAction, Interrupted, Service, UnknownContext};
 use crate::domain::time::Timestamp;
 use futures_util::stream::{self, StreamExt};
+use schemars::{JsonSchema, json_schema};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
-use warp::Reply;
+use warp::Reply as _;
 use warp::http::HeaderValue;
 use warp::http::header::CONTENT_TYPE;
 
-#[derive(Debug, Deserialize)]
-struct BreakerRequest {
+routes! { HttpState, "Operation":
+    /// Bulkhead and circuit breaker of payments
+    PAYMENT_OPERATION = Route::get("/v1/admin/payment", Access::Ops, "getPaymentGuard").of(Priority::Operations)
+        .answered(&[Reply::ok::<PaymentGuardDto>("As it is now.")], &[]) => guard;
+    /// Force the circuit breaker, or let it decide again
+    FORCE_BREAKER = Route::post("/v1/admin/payment/breaker", Access::Ops, "forceBreaker").of(Priority::Operations)
+        .answered(&[Reply::ok::<PaymentGuardDto>("As it is now.")], &[]) => force;
+    /// Compare our payments with the provider's own record
+    ///
+    /// Both may move meanwhile: a difference is told only when it is still there after the payment and the provider's
+    /// answer for its key have been looked at once more. One comparison at a time: 409 `reconciliation_running`. 503 when
+    /// the provider cannot be asked or the record is too long.
+    RECONCILIATION = Route::get("/v1/admin/payment/reconciliation", Access::Ops, "reconcilePayments")
+        .of(Priority::Operations)
+        .answered(&[Reply::ok::<ReconciliationDto>("What was compared, and what differs.")],
+            &["reconciliation_running", "payment_provider_guarded", "payment_provider_unavailable",
+                "reconciliation_too_long"]) => reconcile;
+    /// An archive of everything, while the service goes on
+    ///
+    /// What the service holds after one of its commits, with everything that was acknowledged before the call, as
+    /// `rentcar export` writes it and `rentcar import` reads it: one JSON document a line, a header first and a trailer
+    /// with counts and a SHA-256 last. It is made while it is being fetched, and slowly, so that bookings are hardly
+    /// slower. An archive without its trailer is not whole: the answer breaks off when the service ends, when its journal
+    /// fails, or when a piece is not fetched within a minute. It holds the keys of personal data. One at a time: 409
+    /// `backup_running`.
+    BACKUP = Route::get("/v1/admin/backup", Access::Ops, "backUp").of(Priority::Operations)
+        .answered(&[Reply::of(200, "The archive.", LINES, |_| {
+            json_schema!({ "type": "string", "description": "Lines of JSON." })
+        })], &["backup_running"]) => backup;
+    /// Make a context fail, or come back
+    ///
+    /// Only with --fault-injection; otherwise 404.
+    FAULT = Route::post("/v1/admin/faults", Access::Ops, "injectFault").of(Priority::Operations)
+        .answered(&[Reply::done("It is done.")], &["not_found"]) => fault;
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+struct BreakerOrder {
+    #[schemars(example = &"AUTO")]
     state: ForcedState,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[schemars(inline)]
 enum ForcedState {
     ForcedOpen,
     ForcedClosed,
     Auto,
 }
 
-#[derive(Debug, Deserialize)]
-struct FaultRequest {
+#[derive(Debug, Deserialize, JsonSchema)]
+struct FaultOrder {
+    #[schemars(extend("enum" = ["reservation", "payment", "rental", "fleet", "customer", "views"]))]
     context: Text<32>,
     action: FaultWord,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(inline)]
 enum FaultWord {
     Kill,
     Stop,
     Start,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct BulkheadDto {
+struct PaymentGuardDto {
+    /// Of the circuit breaker.
     state: BreakerState,
+    /// Whether the bulkhead takes orders.
     up: bool,
     in_flight: usize,
     queued: usize,
     limit: usize,
-    opened_at: Option<String>,
-    next_probe_at: Option<String>,
+    opened_at: Option<Instant>,
+    next_probe_at: Option<Instant>,
+    /// How many payments that were turned away wait to be tried again by themselves.
     deferred: usize,
+    /// Charges of unknown outcome, as of the latest look a moment ago; of more than 10,000 payments that are unsettled only
+    /// the oldest are counted.
     unknown: u64,
-    unknown_since: Option<String>,
+    /// Since when the oldest of them is.
+    unknown_since: Option<Instant>,
+    /// How many of them are for longer than `payment.overdue_seconds`.
     unknown_overdue: u64,
+    /// Refunds that are owed and not made yet.
     refunds_pending: u64,
-    refunds_pending_since: Option<String>,
+    /// Since when the oldest of them is.
+    refunds_pending_since: Option<Instant>,
+    /// How many of them are for longer than `payment.overdue_seconds`.
     refunds_overdue: u64,
 }
 
-impl BulkheadDto {
-    fn of(status: &BulkheadStatus, service: &Service) -> BulkheadDto {
+impl PaymentGuardDto {
+    fn of(status: &BulkheadStatus, service: &Service) -> PaymentGuardDto {
         let unsettled = service.unsettled();
-        let instant = |at_ms: Option<i64>| at_ms.and_then(Timestamp::from_millis).map(render_instant);
-        BulkheadDto {
+        let instant = |at_ms: Option<i64>| at_ms.and_then(Timestamp::from_millis).map(Instant);
+        PaymentGuardDto {
             state: status.state,
             up: status.up,
             in_flight: status.in_flight,
@@ -87,26 +139,16 @@ impl BulkheadDto {
     }
 }
 
-/// Without fault injection the path of faults does not exist.
-pub(super) fn mount(group: Group<HttpState>, fault_injection: bool) -> Group<HttpState> {
-    let group = group.on(&access::PAYMENT_OPERATION, guard).on(&access::FORCE_BREAKER, force);
-    let group = group.on(&access::RECONCILIATION, reconcile).on(&access::BACKUP, backup);
-    if fault_injection { group.on(&access::FAULT, fault) } else { group }
+async fn guard(http: Arc<HttpState>, _: Call, _: Nothing) -> Outcome {
+    Ok(Answer::ok(&PaymentGuardDto::of(&http.service.bulkhead_status(), &http.service)))
 }
 
-async fn guard(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.no_query()?;
-    Ok(Answer::ok(&BulkheadDto::of(&http.service.bulkhead_status(), &http.service)))
-}
-
-async fn reconcile(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.no_query()?;
+async fn reconcile(http: Arc<HttpState>, _: Call, _: Nothing) -> Outcome {
     Ok(Answer::ok(&ReconciliationDto::of(&http.service.reconcile().await?)).uncached())
 }
 
 /// Streams an archive as it is made. A complete one ends with a trailer; otherwise the body breaks off.
-async fn backup(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.no_query()?;
+async fn backup(http: Arc<HttpState>, _: Call, _: Nothing) -> Outcome {
     let pieces = until(http.service.backup()?, http.shutdown.clone());
     let response = warp::reply::stream(Exclusive::new(pieces)).into_response();
     let mut answer = Answer::stream(response).uncached();
@@ -127,26 +169,22 @@ fn until(pieces: Backup, shutdown: CancellationToken) -> Backup {
     stream::unfold(Some((pieces, shutdown)), next).boxed()
 }
 
-async fn force(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.no_query()?;
-    let BreakerRequest { state } = call.document()?;
-    let mode = match state {
+async fn force(http: Arc<HttpState>, _: Call, order: BreakerOrder) -> Outcome {
+    let mode = match order.state {
         ForcedState::ForcedOpen => Mode::ForcedOpen,
         ForcedState::ForcedClosed => Mode::ForcedClosed,
         ForcedState::Auto => Mode::Auto,
     };
-    Ok(Answer::ok(&BulkheadDto::of(&http.service.force_breaker(mode).await, &http.service)))
+    Ok(Answer::ok(&PaymentGuardDto::of(&http.service.force_breaker(mode).await, &http.service)))
 }
 
-async fn fault(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.no_query()?;
-    let FaultRequest { context, action } = call.document()?;
-    let action = match action {
+async fn fault(http: Arc<HttpState>, _: Call, order: FaultOrder) -> Outcome {
+    let action = match order.action {
         FaultWord::Kill => FaultAction::Kill,
         FaultWord::Stop => FaultAction::Stop,
         FaultWord::Start => FaultAction::Start,
     };
-    http.service.fault(&context.0, action).await.map_err(|UnknownContext| {
+    http.service.fault(&order.context.0, action).await.map_err(|UnknownContext| {
         Problem::invalid_member("context", "it must be reservation, payment, rental, fleet, customer or views")
     })?;
     Ok(Answer::no_content())

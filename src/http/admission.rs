@@ -1,9 +1,9 @@
 //! Which calls are admitted, decided from the head of a request only: rate limit, load shedding, and room in the store.
 //! Outlives the instances that are swapped behind it.
 
-use super::access::{Priority, Route};
 use super::problem::Problem;
 use super::rate_limit::{RateLimit, RateLimitSettings, RateLimitState};
+use super::route::{Priority, Route};
 use super::shedding::Shedder;
 use super::storage::Storage;
 use std::net::IpAddr;
@@ -45,7 +45,8 @@ impl Admission {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::access::{CANCEL, CHANGE_PROVIDER_SETTINGS, RESERVATION};
+    use crate::http::provider::CHANGE_PROVIDER_SETTINGS;
+    use crate::http::reservations::{CANCEL, RESERVATION};
 
     #[test]
     fn without_a_journal_what_changes_nothing_stored_is_still_admitted() {

@@ -1,7 +1,7 @@
 //! Reading a request's body within bounds of size and time. Does not look at what it means.
 
-use super::access::BodyRule;
 use super::problem::Problem;
+use super::route::BodyRule;
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use std::pin::{Pin, pin};

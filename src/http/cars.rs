@@ -1,44 +1,83 @@
 //! Cars: the fleet as staff keep it and as everybody may see it.
 
 use super::HttpState;
-use super::access;
 use super::answer::Answer;
-use super::endpoint::{Call, Group, Outcome};
+use super::call::{Call, Nothing};
+use super::endpoint::{Operation, Outcome};
 use super::json::Nullable;
-use super::numbers::RawNumber;
+use super::numbers::{GivenNumber, RawNumber};
 use super::preconditions;
 use super::problem::Problem;
-use super::values::{
-    Cursor, Date, Flag, Instant, Limit, MoneyDto, MoneyRequest, Text, period, render_date, render_instant, segment,
-};
+use super::route::{Access, Preconditions, Priority, Reply, Route, routes};
+use super::values::{Cursor, Date, Flag, Instant, Limit, MoneyDto, Text, period, segment};
 use crate::actors::api::{BlockView, CarView, CursorPage, InvalidCursor, ServiceError};
 use crate::domain::fleet::{self, CarData, Changes, Status};
 use crate::domain::ids::{BlockNo, CarNo};
 use crate::domain::reservation::Block;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use warp::http::StatusCode;
 
+routes! { HttpState, "Cars":
+    /// The cars, without those that are retired unless they are asked for
+    CARS = Route::get("/v1/cars", Access::Public, "listCars").of(Priority::List)
+        .answered(&[Reply::ok::<PageDto<CarDto>>("As it is now.")], &[]) => list;
+    /// Add a car
+    REGISTER_CAR = Route::post("/v1/cars", Access::Admin, "registerCar").of(Priority::Create)
+        .answered(&[Reply::created::<CarDto>("The car is in the fleet.").with(&["Location", "ETag"])],
+            &["car_already_registered"]) => register;
+    /// A car
+    CAR = Route::get("/v1/cars/{carNo}", Access::Public, "getCar").guarded(Preconditions::Optional)
+        .answered(&[Reply::ok::<CarDto>("As it is now.").with(&["ETag"]), NOT_MODIFIED], &["car_not_found"]) => one;
+    /// Change what is said of a car
+    AMEND_CAR = Route::patch("/v1/cars/{carNo}", Access::Admin, "amendCar").guarded(Preconditions::Required)
+        .answered(&[Reply::ok::<CarDto>("As it is from now on.").with(&["ETag"])],
+            &["car_not_found", "car_retired"]) => amend;
+    /// Take a car out of the fleet
+    RETIRE_CAR = Route::delete("/v1/cars/{carNo}", Access::Admin, "retireCar").guarded(Preconditions::Optional)
+        .answered(&[Reply::done("It is retired.")],
+            &["car_not_found", "car_has_live_bookings", "car_retired", "calendar_full"]) => retire;
+    /// Keep a car from being booked
+    BLOCK_CAR = Route::post("/v1/cars/{carNo}/blocks", Access::Admin, "blockCar").of(Priority::Create)
+        .guarded(Preconditions::Optional)
+        .answered(&[Reply::created::<BlockDto>("The block is set.")],
+            &["invalid_period", "period_in_past", "period_too_long", "car_not_found", "car_not_available", "car_retired",
+                "calendar_full", "block_no_taken", "car_is_out"]) => block;
+    /// End a block
+    UNBLOCK_CAR = Route::delete("/v1/cars/{carNo}/blocks/{blockNo}", Access::Admin, "unblockCar")
+        .guarded(Preconditions::Optional)
+        .answered(&[Reply::done("It is ended.")], &["car_not_found", "block_not_found", "car_retired"]) => unblock;
+}
+
+/// The answer to `If-None-Match`.
+const NOT_MODIFIED: Reply = Reply { status: 304, headers: &["ETag"], ..Reply::done("It is as the caller has it.") };
+
 /// A model, a class, a branch or a reason.
 pub(super) type Word = Text<100>;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct CarRequest {
+struct CarRegistration {
     car_no: RawNumber<CarNo>,
+    #[schemars(example = &"Ioniq 5")]
     model: Word,
-    daily_rate: MoneyRequest,
+    daily_rate: MoneyDto,
+    /// Such as compact.
+    #[schemars(example = &"compact")]
     car_class: Option<Word>,
+    #[schemars(example = &"Seoul")]
     branch: Option<Word>,
     registered_on: Option<Date>,
 }
 
-/// A merge patch (RFC 7396): `null` removes what may be missing. The number cannot be amended.
-#[derive(Debug, Deserialize)]
+/// What is to be different; null takes away what may be missing (a merge patch, RFC 7396).
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct CarPatch {
+struct CarAmendment {
+    #[schemars(example = &"Ioniq 6")]
     model: Option<Word>,
-    daily_rate: Option<MoneyRequest>,
+    daily_rate: Option<MoneyDto>,
     #[serde(default)]
     car_class: Nullable<Word>,
     #[serde(default)]
@@ -47,25 +86,31 @@ struct CarPatch {
     registered_on: Nullable<Date>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 struct BlockRequest {
+    #[schemars(example = &"2036-01-01T00:00:00Z")]
     from: Instant,
+    #[schemars(example = &"2036-01-03T00:00:00Z")]
     to: Instant,
+    #[schemars(example = &"inspection")]
     reason: Word,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct ListQuery {
+    /// Only cars with this status.
     status: Option<CarStatus>,
+    /// Whether retired cars are among them. Does nothing where `status` is given.
     include_retired: Option<Flag>,
+    /// The nextCursor of the page before.
     cursor: Option<Cursor>,
     #[serde(default)]
     limit: Limit,
 }
 
 /// How a car stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(super) enum CarStatus {
     Available,
@@ -85,12 +130,12 @@ impl From<Status> for CarStatus {
     }
 }
 
-impl From<CarPatch> for Changes {
-    fn from(patch: CarPatch) -> Changes {
+impl From<CarAmendment> for Changes {
+    fn from(patch: CarAmendment) -> Changes {
         let text = |word: Nullable<Word>| word.change(String::new(), |word| word.0);
         Changes {
             model: patch.model.map(|model| model.0),
-            daily_rate: patch.daily_rate.map(MoneyRequest::into),
+            daily_rate: patch.daily_rate.map(MoneyDto::into),
             car_class: text(patch.car_class),
             branch: text(patch.branch),
             registered_on: patch.registered_on.change(0, |date| date.0),
@@ -98,10 +143,13 @@ impl From<CarPatch> for Changes {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "{T}Page")]
 pub(super) struct PageDto<T> {
+    #[schemars(length(max = 1000))]
     items: Vec<T>,
+    /// Where the next page begins, if there is one.
     next_cursor: Option<String>,
 }
 
@@ -111,18 +159,19 @@ impl<T> PageDto<T> {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct CarDto {
-    car_no: String,
-    model: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    car_class: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    branch: String,
+    car_no: GivenNumber,
+    model: Word,
+    /// Such as compact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    car_class: Option<Word>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    branch: Option<Word>,
     daily_rate: MoneyDto,
     #[serde(skip_serializing_if = "Option::is_none")]
-    registered_on: Option<String>,
+    registered_on: Option<Date>,
     status: CarStatus,
 }
 
@@ -130,50 +179,38 @@ impl CarDto {
     pub(super) fn of(view: &CarView) -> CarDto {
         let data = &view.car.data;
         CarDto {
-            car_no: view.car_no.to_string(),
-            model: data.model.clone(),
-            car_class: data.car_class.clone(),
-            branch: data.branch.clone(),
+            car_no: (&view.car_no).into(),
+            model: Text(data.model.clone()),
+            car_class: Text::stored(&data.car_class),
+            branch: Text::stored(&data.branch),
             daily_rate: data.daily_rate.into(),
-            registered_on: render_date(data.registered_on),
+            registered_on: (data.registered_on != 0).then_some(Date(data.registered_on)),
             status: view.status.into(),
         }
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct BlockDto {
-    block_no: String,
-    from: String,
-    to: String,
-    reason: String,
+    block_no: GivenNumber,
+    from: Instant,
+    to: Instant,
+    reason: Word,
 }
 
 impl BlockDto {
     pub(super) fn of(block_no: &BlockNo, block: &Block) -> BlockDto {
         BlockDto {
-            block_no: block_no.to_string(),
-            from: render_instant(block.period.from()),
-            to: render_instant(block.period.to()),
-            reason: block.reason.clone(),
+            block_no: block_no.into(),
+            from: Instant(block.period.from()),
+            to: Instant(block.period.to()),
+            reason: Text(block.reason.clone()),
         }
     }
 }
 
-pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
-    group
-        .on(&access::CAR, one)
-        .on(&access::CARS, list)
-        .on(&access::REGISTER_CAR, register)
-        .on(&access::AMEND_CAR, amend)
-        .on(&access::RETIRE_CAR, retire)
-        .on(&access::BLOCK_CAR, block)
-        .on(&access::UNBLOCK_CAR, unblock)
-}
-
-async fn one(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.no_query()?;
+async fn one(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
     let expected = preconditions::of(&call.headers);
     let view = http.service.car(&call.number()?.resolve(&http.service).await?).await?;
     match expected {
@@ -188,8 +225,8 @@ async fn one(http: Arc<HttpState>, call: Call) -> Outcome {
     }
 }
 
-async fn list(http: Arc<HttpState>, call: Call) -> Outcome {
-    let ListQuery { status, include_retired, cursor, limit } = call.query()?;
+async fn list(http: Arc<HttpState>, _: Call, query: ListQuery) -> Outcome {
+    let ListQuery { status, include_retired, cursor, limit } = query;
     let retired = include_retired.is_some_and(|flag| flag.0);
     let cursor = last_car(&http, cursor).await?;
     let wanted = |of: Status| status.map_or(retired || of != Status::Retired, |status| CarStatus::from(of) == status);
@@ -197,9 +234,7 @@ async fn list(http: Arc<HttpState>, call: Call) -> Outcome {
     Ok(Answer::ok(&PageDto::of(listing, |view| CarDto::of(&view))))
 }
 
-async fn register(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.no_query()?;
-    let request: CarRequest = call.document()?;
+async fn register(http: Arc<HttpState>, call: Call, request: CarRegistration) -> Outcome {
     let text = |word: Option<Word>| word.map(|word| word.0).unwrap_or_default();
     let data = CarData {
         model: request.model.0,
@@ -213,27 +248,23 @@ async fn register(http: Arc<HttpState>, call: Call) -> Outcome {
     Ok(rendered(StatusCode::CREATED, &view).located(&path_of(&view.car_no)))
 }
 
-async fn amend(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.no_query()?;
+async fn amend(http: Arc<HttpState>, call: Call, patch: CarAmendment) -> Outcome {
     let car_no = call.number()?;
     let expected = preconditions::needed(&call.headers)?;
-    let patch: CarPatch = call.document()?;
     let car_no: CarNo = car_no.resolve(&http.service).await?;
     let view = http.service.amend_car(&call.caller(), car_no, expected, patch.into()).await?;
     Ok(rendered(StatusCode::OK, &view))
 }
 
-async fn retire(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.no_query()?;
+async fn retire(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
     let car_no = call.number()?.resolve(&http.service).await?;
     http.service.retire_car(&call.caller(), car_no, preconditions::of(&call.headers)).await?;
     Ok(Answer::no_content())
 }
 
-async fn block(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.no_query()?;
+async fn block(http: Arc<HttpState>, call: Call, request: BlockRequest) -> Outcome {
     let car_no = call.number()?;
-    let BlockRequest { from, to, reason } = call.document()?;
+    let BlockRequest { from, to, reason } = request;
     let block = Block { period: period(from.0, to.0)?, reason: reason.0 };
     let car_no: CarNo = car_no.resolve(&http.service).await?;
     let block_no = call.new_number("blk-")?;
@@ -244,8 +275,7 @@ async fn block(http: Arc<HttpState>, call: Call) -> Outcome {
     Ok(Answer::json(StatusCode::CREATED, &BlockDto::of(&block_no, &block)).located(&path))
 }
 
-async fn unblock(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.no_query()?;
+async fn unblock(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
     let (car_no, block_no) = (call.number()?, call.number()?.composed()?);
     let car_no = car_no.resolve(&http.service).await?;
     http.service.unblock_car(&call.caller(), car_no, block_no, preconditions::of(&call.headers)).await?;
@@ -274,7 +304,7 @@ mod tests {
 
     #[test]
     fn an_amendment_names_what_changes_and_null_takes_away() {
-        let patch = json::read::<CarPatch>(br#"{"model":"Sonata","carClass":null,"registeredOn":null}"#);
+        let patch = json::read::<CarAmendment>(br#"{"model":"Sonata","carClass":null,"registeredOn":null}"#);
         let (model, car_class) = (Some("Sonata".to_owned()), Some(String::new()));
         let expected = Changes { model, car_class, registered_on: Some(0), ..Changes::default() };
         assert_eq!(patch.map(Changes::from), Ok(expected));

@@ -1,30 +1,58 @@
 //! Customers: registering, reading and erasing them. Personal data is rendered here and on My Page only.
 
 use super::HttpState;
-use super::access;
 use super::answer::Answer;
-use super::endpoint::{Call, Group, Outcome};
+use super::call::{Call, Nothing};
+use super::endpoint::{Operation, Outcome};
 use super::json::parsed;
-use super::numbers::RawNumber;
+use super::numbers::{GivenNumber, RawNumber};
 use super::problem::Problem;
-use super::values::{Text, check_text, render_instant, segment};
+use super::route::{Access, Priority, Reply, Route, routes};
+use super::values::{Instant, Text, check_text, segment};
 use crate::actors::api::{CustomerView, PersonalData, ServiceError};
 use crate::domain::customer::{self, NAME_CHARS_MAX};
 use crate::domain::ids::CustomerNo;
 use crate::domain::spelling::is_blank;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::json;
 use std::sync::Arc;
 use warp::http::StatusCode;
 
 const EMAIL_CHARS_MAX: usize = 254;
 
+routes! { HttpState, "Customers":
+    /// Become a customer
+    REGISTER_CUSTOMER = Route::post("/v1/customers", Access::Owner, "registerCustomer").of(Priority::Create)
+        .answered(&[Reply::created::<CustomerDto>("The customer is known.")],
+            &["customer_already_registered", "customer_number_closed", "customer_number_erased", "customer_erased"])
+        => register;
+    /// A customer's personal data
+    CUSTOMER = Route::get("/v1/customers/{customerNo}", Access::Owner, "getCustomer")
+        .answered(&[Reply::ok::<CustomerDto>("As it is now.")], &["customer_not_found", "customer_erased"]) => one;
+    /// Erase a customer's personal data
+    ///
+    /// Refused with 409 `customer_has_live_bookings`, which names them in `reservations`, while bookings live or money is
+    /// unsettled.
+    ERASE_CUSTOMER = Route::delete("/v1/customers/{customerNo}", Access::Owner, "eraseCustomer")
+        .answered(&[Reply::done("It is unreadable everywhere; bookings and money stay accountable.")],
+            &["customer_not_found", "customer_has_live_bookings", "customer_number_closed", "erasure_interrupted"])
+        => erase;
+}
+
 /// Has no `Debug`, so that it cannot be logged.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct CustomerRequest {
+#[schemars(description = "Personal data. The number is chosen by the service if it is missing.")]
+struct CustomerRegistration {
+    #[schemars(extend("not" = json!({ "const": "anonymous" })))]
     customer_no: Option<RawNumber<CustomerNo>>,
+    #[schemars(example = &"Kim Minji")]
     name: Text<NAME_CHARS_MAX>,
+    #[schemars(example = &"+82-10-1234-5678")]
     phone: Text<40>,
+    #[schemars(with = "String", length(min = 3, max = 254), example = &"minji@example.com")]
+    #[schemars(regex(pattern = r"^[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s\x00-\x1f\x7f-\x9f]+$"))]
     email: Email,
     licence_no: Option<Text<64>>,
 }
@@ -39,38 +67,37 @@ impl<'de> Deserialize<'de> for Email {
 }
 
 /// A customer in answers. Has no `Debug`, so that it cannot be logged.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(description = "A customer's personal data.")]
 pub(super) struct CustomerDto {
-    customer_no: String,
+    customer_no: GivenNumber,
+    #[schemars(length(min = 1, max = 100), example = &"Kim Minji")]
     name: String,
+    #[schemars(length(min = 1, max = 40), example = &"+82-10-1234-5678")]
     phone: String,
+    #[schemars(length(min = 3, max = 254), example = &"minji@example.com")]
     email: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
     licence_no: Option<String>,
-    registered_at: String,
+    registered_at: Instant,
 }
 
 impl CustomerDto {
     pub(super) fn of(view: CustomerView) -> CustomerDto {
         CustomerDto {
-            customer_no: view.customer_no.to_string(),
+            customer_no: (&view.customer_no).into(),
             name: view.data.name,
             phone: view.data.phone,
             email: view.data.email,
             licence_no: view.data.licence_no,
-            registered_at: render_instant(view.registered_at),
+            registered_at: Instant(view.registered_at),
         }
     }
 }
 
-pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
-    group.on(&access::REGISTER_CUSTOMER, register).on(&access::CUSTOMER, one).on(&access::ERASE_CUSTOMER, erase)
-}
-
-async fn register(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.no_query()?;
-    let request: CustomerRequest = call.document()?;
+async fn register(http: Arc<HttpState>, call: Call, request: CustomerRegistration) -> Outcome {
     let data = PersonalData {
         name: request.name.0,
         phone: request.phone.0,
@@ -102,14 +129,12 @@ async fn register(http: Arc<HttpState>, call: Call) -> Outcome {
     Ok(answer.located(&path).personal(customer_no.to_string()))
 }
 
-async fn one(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.no_query()?;
+async fn one(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
     let customer_no = call.number()?.resolve(&http.service).await?;
     Ok(Answer::ok(&CustomerDto::of(http.service.customer(&customer_no).await?)).uncached())
 }
 
-async fn erase(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.no_query()?;
+async fn erase(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
     http.service.erase_customer(&call.caller(), call.number()?.resolve(&http.service).await?).await?;
     Ok(Answer::no_content())
 }

@@ -1,28 +1,23 @@
-//! From a table of routes with handlers to a warp filter: everything that all calls have in common.
+//! From operations to a warp filter: everything that all calls have in common.
 //!
 //! All routes are one filter, since a chain of one filter per route turns a 404 into whatever the last one rejected
 //! with, and asks each in turn. Paths and methods are matched by the [`Router`], never by warp's rejections.
 
-use super::access::{Priority, Route, admit};
 use super::admission::Admission;
 use super::answer::Answer;
 use super::body::{self, BodyLimits, BodyStream};
+use super::call::{Call, Input};
 use super::idempotency::{self, IdempotencyKey, InFlightCalls, ResponseStore};
-use super::json;
-use super::numbers::{Number, RawNumber};
 use super::problem::Problem;
-use super::query;
+use super::route::{Priority, Route, admit};
 use super::router::{Found, Router};
 use super::server::Peer;
 use super::shedding::shed_total;
-use crate::actors::api::Caller;
 use crate::trace;
-use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use opentelemetry_http::HeaderExtractor;
-use percent_encoding::percent_decode_str;
-use serde::de::DeserializeOwned;
+use schemars::{Schema, SchemaGenerator};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -81,142 +76,61 @@ impl Common {
     }
 }
 
-/// A call, read as far as it can be without knowing what it means.
-#[derive(Debug)]
-pub struct Call {
-    pub headers: HeaderMap,
-    /// Empty where none is read.
-    pub body: Bytes,
-    parameters: Vec<(&'static str, String)>,
-    query: String,
-    keyed: Option<IdempotencyKey>,
-}
-
-impl Call {
-    /// The parameters of the query.
-    ///
-    /// # Errors
-    /// 400 `invalid_query`.
-    pub fn query<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        query::read(&self.query)
-    }
-
-    /// Refuses every parameter of the query.
-    ///
-    /// # Errors
-    /// 400 `invalid_query`.
-    pub fn no_query(&self) -> Result<(), Problem> {
-        query::nothing(&self.query)
-    }
-
-    /// The document in the body.
-    ///
-    /// # Errors
-    /// 400 `malformed_json`, `invalid_member` or `unknown_member`.
-    pub fn document<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        json::read(&self.body)
-    }
-
-    /// Refuses every member of a body, which may be missing.
-    ///
-    /// # Errors
-    /// As [`Call::document`].
-    pub fn no_document(&self) -> Result<(), Problem> {
-        json::nothing(&self.body)
-    }
-
-    /// The query as it was sent, without the `?`.
-    pub fn raw_query(&self) -> &str {
-        &self.query
-    }
-
-    /// A segment of the path as it was sent, still encoded; empty when the template has none of that name.
-    pub fn segment(&self, name: &str) -> &str {
-        self.parameters.iter().find(|(other, _)| *other == name).map_or("", |(_, value)| value)
-    }
-
-    /// A number in the path.
-    ///
-    /// # Errors
-    /// 400 with the code of that kind of number.
-    pub fn number<N: Number>(&self) -> Result<RawNumber<N>, Problem> {
-        let invalid = |why: &str| Problem::bad_request(N::CODE, format!("{}: {why}", N::PARAMETER));
-        let text = percent_decode_str(self.segment(N::PARAMETER));
-        let text = text.decode_utf8().map_err(|_| invalid("it is not UTF-8"))?;
-        RawNumber::read(&text, |why| invalid(&why.to_string()))
-    }
-
-    /// A number for what is about to be made: the same whenever the caller repeats the call under its key, and one
-    /// that nobody else has without a key.
-    ///
-    /// # Errors
-    /// Never, with a prefix that numbers may begin with.
-    pub fn new_number<N: Number>(&self, prefix: &str) -> Result<N, Problem> {
-        let text = match &self.keyed {
-            Some(keyed) => keyed.number(prefix),
-            None => format!("{prefix}{}", uuid::Uuid::now_v7().simple()),
-        };
-        N::parse_number(&text).map_err(|_| Problem::internal())
-    }
-
-    /// Who asks. The commands of a call with a key are recorded under it in the appends themselves, in case the process
-    /// ends before the answer is recorded.
-    pub fn caller(&self) -> Caller {
-        Caller { command_id_prefix: self.keyed.as_ref().map(IdempotencyKey::command_id_prefix) }
-    }
-
-    pub fn is_keyed(&self) -> bool {
-        self.keyed.is_some()
-    }
-}
-
 pub type Outcome = Result<Answer, Problem>;
 
-type Handler = Arc<dyn Fn(Call) -> BoxFuture<'static, Outcome> + Send + Sync>;
+type Handler<S> = Arc<dyn Fn(Arc<S>, Call) -> BoxFuture<'static, Outcome> + Send + Sync>;
 
-/// A route with its handler.
-pub struct MountedRoute {
-    pub(super) route: &'static Route,
-    handler: Handler,
+/// A route with what it reads and who answers it.
+pub struct Operation<S> {
+    pub description: Description,
+    handler: Handler<S>,
 }
 
-/// Routes with their handlers, which share a state.
-pub struct Group<S> {
-    state: Arc<S>,
-    mounted: Vec<MountedRoute>,
+/// What the interface description tells of an operation.
+#[derive(Clone, Copy)]
+pub struct Description {
+    pub route: &'static Route,
+    /// Makes the schema of what it reads.
+    pub input: fn(&Route, &mut SchemaGenerator) -> Schema,
 }
 
-impl<S: Send + Sync + 'static> Group<S> {
-    pub fn new(state: &Arc<S>) -> Group<S> {
-        Group { state: Arc::clone(state), mounted: vec![] }
-    }
-
-    /// Adds a route.
-    #[must_use]
-    pub fn on<H, F>(mut self, route: &'static Route, handler: H) -> Group<S>
+impl<S: Send + Sync + 'static> Operation<S> {
+    /// The handler gets the state, or what is made of it, the call and what it reads of it.
+    pub fn new<T, I, F>(route: &'static Route, handler: fn(T, Call, I) -> F) -> Operation<S>
     where
-        H: Fn(Arc<S>, Call) -> F + Send + Sync + 'static,
+        T: From<Arc<S>> + Send + 'static,
+        I: Input + 'static,
         F: Future<Output = Outcome> + Send + 'static,
     {
-        init_metrics(route);
-        let state = Arc::clone(&self.state);
-        let handler: Handler = Arc::new(move |call| handler(Arc::clone(&state), call).boxed());
-        self.mounted.push(MountedRoute { route, handler });
-        self
+        let handler = move |state: Arc<S>, call: Call| {
+            async move {
+                let input = I::read(route, &call)?;
+                handler(T::from(state), call, input).await
+            }
+            .boxed()
+        };
+        Operation { description: Description { route, input: I::schema }, handler: Arc::new(handler) }
     }
 
-    pub fn state(&self) -> &Arc<S> {
-        &self.state
-    }
-
-    pub fn mounted(self) -> Vec<MountedRoute> {
-        self.mounted
+    pub fn bind(self, state: &Arc<S>) -> BoundOperation {
+        init_metrics(self.description.route);
+        let (state, handler) = (Arc::clone(state), self.handler);
+        let handler: BoundHandler = Arc::new(move |call| handler(Arc::clone(&state), call));
+        BoundOperation { route: self.description.route, handler }
     }
 }
 
-/// The filter that answers every request by these routes. Of two with one method and path, the first answers.
-pub fn answering(common: &Arc<Common>, mounted: Vec<MountedRoute>) -> BoxedFilter<(Response,)> {
-    let routes = mounted.into_iter().map(|mounted| (mounted.route, mounted.handler));
+type BoundHandler = Arc<dyn Fn(Call) -> BoxFuture<'static, Outcome> + Send + Sync>;
+
+/// An operation with the state that its handler works on.
+pub struct BoundOperation {
+    pub(super) route: &'static Route,
+    handler: BoundHandler,
+}
+
+/// The filter that answers every request by these operations. Of two with one method and path, the first answers.
+pub fn answering(common: &Arc<Common>, operations: Vec<BoundOperation>) -> BoxedFilter<(Response,)> {
+    let routes = operations.into_iter().map(|operation| (operation.route, operation.handler));
     let (common, router) = (Arc::clone(common), Arc::new(Router::new(routes)));
     warp::method()
         .and(warp::path::full())
@@ -250,7 +164,7 @@ async fn unmatched(common: &Common, problem: Problem, headers: &HeaderMap, body:
 
 struct Matched {
     route: &'static Route,
-    handler: Handler,
+    handler: BoundHandler,
     parameters: Vec<(&'static str, String)>,
     path: FullPath,
 }
@@ -283,7 +197,7 @@ async fn answer(
             Err(problem)
         }
     };
-    let mut answer = outcome.unwrap_or_else(Answer::from);
+    let mut answer = outcome.inspect_err(|problem| route.check(problem)).unwrap_or_else(Answer::from);
     if let Some(rate_limit_state) = rate_limit_state {
         rate_limit_state.tell(&mut answer.headers);
     }
@@ -331,7 +245,7 @@ async fn execute(
 async fn change(
     common: &Common,
     route: &'static Route,
-    handler: Handler,
+    handler: BoundHandler,
     call: Call,
     keyed: Option<IdempotencyKey>,
 ) -> Outcome {
@@ -344,7 +258,7 @@ async fn change(
     if let Some(answer) = idempotency::recorded(responses.as_ref(), &keyed).await? {
         return Ok(answer);
     }
-    let answer = run(call).await.unwrap_or_else(Answer::from);
+    let answer = run(call).await.inspect_err(|problem| route.check(problem)).unwrap_or_else(Answer::from);
     idempotency::record(responses.as_ref(), &keyed, &answer).await;
     Ok(answer)
 }

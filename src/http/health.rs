@@ -1,11 +1,13 @@
 //! Health, liveness and readiness, for people, orchestrators and load balancers.
 
 use super::HttpState;
-use super::access;
 use super::answer::Answer;
-use super::endpoint::{Call, Group, Outcome};
+use super::call::{Call, Unread};
+use super::endpoint::{Operation, Outcome};
 use super::problem::Problem;
+use super::route::{Access, Priority, Reply, Route, routes};
 use crate::actors::service::ComponentHealth;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,29 +20,50 @@ use warp::reply::Response;
 /// The component that only a restart of the process brings back; the journal is opened again without one.
 const RUNTIME: &str = "runtime";
 
-#[derive(Debug, Serialize)]
+routes! { HttpState, "Operation":
+    /// How the service and its parts are
+    HEALTH = probe("/actuator/health", "getHealth") => health;
+    /// Whether the process lives
+    LIVENESS = probe("/actuator/health/liveness", "getLiveness") => liveness;
+    /// Whether requests should be sent here
+    READINESS = probe("/actuator/health/readiness", "getReadiness") => readiness;
+}
+
+const DOWN: Reply = Reply { status: 503, ..Reply::ok::<HealthDto>("DOWN") };
+
+const fn probe(template: &'static str, name: &'static str) -> Route {
+    Route::get(template, Access::Public, name)
+        .of(Priority::Operations)
+        .answered(const { &[Reply::ok::<HealthDto>("UP"), DOWN] }, &[])
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
 struct HealthDto {
-    status: &'static str,
+    status: Status,
     components: BTreeMap<String, ComponentDto>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[schemars(inline)]
+enum Status {
+    Up,
+    Down,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
 struct ComponentDto {
-    status: &'static str,
+    status: Status,
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<DetailsDto>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct DetailsDto {
     message: String,
 }
 
-pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
-    group.on(&access::HEALTH, health).on(&access::LIVENESS, liveness).on(&access::READINESS, readiness)
-}
-
-async fn health(http: Arc<HttpState>, _call: Call) -> Outcome {
+async fn health(http: Arc<HttpState>, _: Call, _: Unread) -> Outcome {
     let mut components = components(&http);
     let site = &http.settings.site;
     if !site.is_empty() {
@@ -55,13 +78,13 @@ pub(super) fn components(http: &HttpState) -> Vec<ComponentHealth> {
     components
 }
 
-async fn liveness(http: Arc<HttpState>, _call: Call) -> Outcome {
+async fn liveness(http: Arc<HttpState>, _: Call, _: Unread) -> Outcome {
     let stands_still = http.service.health().iter().any(|component| component.name == RUNTIME && !component.up);
-    Ok(probe(!stands_still && !http.admission.storage.needs_restart()))
+    Ok(probed(!stands_still && !http.admission.storage.needs_restart()))
 }
 
-async fn readiness(http: Arc<HttpState>, _call: Call) -> Outcome {
-    Ok(probe(http.is_ready()))
+async fn readiness(http: Arc<HttpState>, _: Call, _: Unread) -> Outcome {
+    Ok(probed(http.is_ready()))
 }
 
 /// Answers while the start takes long: alive, not ready, and 503 with `Retry-After` to every other request.
@@ -76,9 +99,9 @@ pub fn starting() -> BoxedFilter<(Response,)> {
             }]
         };
         let answer = match path.as_str() {
-            path if path == access::LIVENESS.template => probe(true),
-            path if path == access::READINESS.template => probe(false),
-            path if path == access::HEALTH.template => overall(components()),
+            path if path == LIVENESS.template => probed(true),
+            path if path == READINESS.template => probed(false),
+            path if path == HEALTH.template => overall(components()),
             _ => Problem::starting().into(),
         };
         answer.into_response()
@@ -97,12 +120,12 @@ fn overall(components: Vec<ComponentHealth>) -> Answer {
     Answer::json(status_of(up), &dto).uncached()
 }
 
-fn probe(up: bool) -> Answer {
+fn probed(up: bool) -> Answer {
     Answer::json(status_of(up), &HealthDto { status: word(up), components: BTreeMap::new() }).uncached()
 }
 
-const fn word(up: bool) -> &'static str {
-    if up { "UP" } else { "DOWN" }
+const fn word(up: bool) -> Status {
+    if up { Status::Up } else { Status::Down }
 }
 
 const fn status_of(up: bool) -> StatusCode {

@@ -35,7 +35,7 @@ pub(super) fn validate<B>(request: &mut Request<B>) -> Result<(), Problem> {
 fn invalid() -> Problem {
     let detail = "the request must have exactly one Host header, which is a host with or without a port, such as \
                   localhost:8080 or [::1]:8080";
-    Problem::bad_request("invalid_host", detail).closing()
+    Problem::new("invalid_host", detail).closing()
 }
 
 /// Whether a text is a host with or without a port by RFC 3986, section 3.2, less what no host uses: sub-delims in

@@ -58,7 +58,7 @@ impl IdempotencyKey {
         let legal = (1..=KEY_CHARS_MAX).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic);
         if !legal || keys.next().is_some() {
             let detail = format!("one Idempotency-Key of 1 to {KEY_CHARS_MAX} visible ASCII characters is allowed");
-            return Err(Problem::bad_request("invalid_idempotency_key", detail));
+            return Err(Problem::new("invalid_idempotency_key", detail));
         }
         // The key is a salt of the fingerprint, so that nobody can guess bodies with personal data from a store.
         Ok(Some(IdempotencyKey {
@@ -108,7 +108,7 @@ impl InFlightCalls {
             Some(fingerprint) if *fingerprint != keyed.fingerprint => Err(reused()),
             Some(_) => {
                 let detail = "the first request with this Idempotency-Key is still under way";
-                Err(Problem::new(StatusCode::CONFLICT, "idempotency_key_in_use", detail).retrying(1_000))
+                Err(Problem::new("idempotency_key_in_use", detail).retrying(1_000))
             }
             None => {
                 claimed.insert(keyed.id, keyed.fingerprint);
@@ -211,7 +211,7 @@ async fn replay(
 
 fn reused() -> Problem {
     let detail = "this Idempotency-Key was used with another body before";
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
+    Problem::new("idempotency_key_reused", detail)
 }
 
 /// A hash of parts, each with its length in front, so that different lists of parts have different hashes.

@@ -1,52 +1,73 @@
 //! The fleet's ledger as staff see it.
 
 use super::HttpState;
-use super::access;
 use super::answer::Answer;
+use super::call::Call;
 use super::cars::{BlockDto, CarDto, CarStatus, PageDto, last_car};
-use super::endpoint::{Call, Group, Outcome};
+use super::endpoint::{Operation, Outcome};
+use super::numbers::GivenNumber;
+use super::route::{Access, Priority, Reply, Route, routes};
 use super::values::{Cursor, Limit};
 use crate::actors::api::CarView;
 use crate::domain::fleet::RentalState;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-#[derive(Debug, Deserialize)]
+routes! { HttpState, "Cars":
+    /// The ledger
+    LEDGER = Route::get("/v1/fleet/ledger", Access::Admin, "getFleetLedger").of(Priority::List)
+        .answered(&[Reply::ok::<PageDto<LedgerEntryDto>>("As it is now.")], &[]) => list;
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
 struct ListQuery {
+    /// Only cars with this status.
     status: Option<CarStatus>,
+    /// The nextCursor of the page before.
     cursor: Option<Cursor>,
     #[serde(default)]
     limit: Limit,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct EntryDto {
+struct LedgerEntryDto {
     #[serde(flatten)]
     car: CarDto,
     blocks: Vec<BlockDto>,
-    rentals: Vec<RentalDto>,
+    rentals: Vec<LedgerRentalDto>,
+    /// Whether a rental of the car should have ended.
     overdue: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct RentalDto {
-    rental_no: String,
-    state: &'static str,
+struct LedgerRentalDto {
+    rental_no: GivenNumber,
+    state: RentalStateDto,
 }
 
-impl EntryDto {
-    fn of(view: &CarView) -> EntryDto {
-        let rental = |(rental_no, note): (&crate::domain::ids::RentalNo, &RentalState)| RentalDto {
-            rental_no: rental_no.to_string(),
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[schemars(inline)]
+enum RentalStateDto {
+    Rented,
+    PickedUp,
+    Overdue,
+}
+
+impl LedgerEntryDto {
+    fn of(view: &CarView) -> LedgerEntryDto {
+        let rental = |(rental_no, note): (&crate::domain::ids::RentalNo, &RentalState)| LedgerRentalDto {
+            rental_no: rental_no.into(),
             state: match note {
-                RentalState::Rented => "RENTED",
-                RentalState::PickedUp => "PICKED_UP",
-                RentalState::Overdue => "OVERDUE",
+                RentalState::Rented => RentalStateDto::Rented,
+                RentalState::PickedUp => RentalStateDto::PickedUp,
+                RentalState::Overdue => RentalStateDto::Overdue,
             },
         };
-        EntryDto {
+        LedgerEntryDto {
             car: CarDto::of(view),
             blocks: view.car.blocks.iter().map(|(block_no, block)| BlockDto::of(block_no, block)).collect(),
             rentals: view.car.rentals.iter().map(rental).collect(),
@@ -55,14 +76,10 @@ impl EntryDto {
     }
 }
 
-pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
-    group.on(&access::LEDGER, list)
-}
-
-async fn list(http: Arc<HttpState>, call: Call) -> Outcome {
-    let ListQuery { status, cursor, limit } = call.query()?;
+async fn list(http: Arc<HttpState>, _: Call, query: ListQuery) -> Outcome {
+    let ListQuery { status, cursor, limit } = query;
     let cursor = last_car(&http, cursor).await?;
     let wanted = |of| status.is_none_or(|status| CarStatus::from(of) == status);
     let listing = http.service.cars(wanted, cursor.as_ref(), limit.0).await?;
-    Ok(Answer::ok(&PageDto::of(listing, |view| EntryDto::of(&view))))
+    Ok(Answer::ok(&PageDto::of(listing, |view| LedgerEntryDto::of(&view))))
 }

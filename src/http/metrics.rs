@@ -2,20 +2,26 @@
 
 use super::HttpState;
 use super::answer::Answer;
-use super::endpoint::{Call, Group, Outcome};
+use super::call::{Call, Unread};
+use super::endpoint::{Operation, Outcome};
+use super::health;
 use super::problem::Problem;
-use super::{access, health};
+use super::route::{Access, Priority, Reply, Route, routes};
 use metrics_process::Collector;
+use schemars::json_schema;
 use std::sync::Arc;
 use warp::http::StatusCode;
 
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
-    group.on(&access::METRICS, render)
+routes! { HttpState, "Operation":
+    /// What is measured, for Prometheus
+    METRICS = Route::get("/metrics", Access::Ops, "getMetrics").of(Priority::Operations)
+        .answered(&[Reply::of(200, "Prometheus text.", "text/plain", |_| json_schema!({ "type": "string" }))],
+            &["not_found"]) => render;
 }
 
-async fn render(http: Arc<HttpState>, _call: Call) -> Outcome {
+async fn render(http: Arc<HttpState>, _: Call, _: Unread) -> Outcome {
     let measured = http.measured.as_ref().ok_or_else(Problem::not_found)?;
     Collector::default().collect();
     for component in health::components(&http) {

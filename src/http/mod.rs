@@ -1,14 +1,15 @@
 //! The HTTP interface: reads calls, asks the service, and renders the answers. Decides nothing about cars or bookings.
 //!
 //! [`server`] accepts connections, [`endpoint`] does what all calls have in common, and every resource has a file of
-//! its own. [`access`] has the table of routes, `refusals` maps errors to problems.
+//! its own. A [`route::Route`] stands beside its handler and tells all that is known of a call; `routes`
+//! has the one table of them, from which [`openapi`] makes the interface description. `refusals` maps errors to problems.
 
-pub mod access;
 mod admin;
 pub mod admission;
 pub mod answer;
 mod availability;
 pub mod body;
+pub mod call;
 mod cars;
 mod customers;
 pub mod endpoint;
@@ -34,6 +35,7 @@ mod refusals;
 mod rentals;
 mod reservations;
 mod response_store;
+pub mod route;
 mod router;
 mod routes;
 pub mod server;
@@ -45,5 +47,5 @@ pub mod values;
 pub mod write_timeout;
 
 pub use health::starting;
-pub use routes::routes;
+pub use routes::{routes, table};
 pub use state::{HttpSettings, HttpState};

@@ -1,23 +1,26 @@
 //! My Page: a customer's personal data and history, and the same history live.
 
 use super::HttpState;
-use super::access;
 use super::answer::{Answer, Exclusive};
+use super::call::Call;
 use super::customers::CustomerDto;
-use super::endpoint::{Call, Group, Outcome};
+use super::endpoint::{Operation, Outcome};
+use super::numbers::GivenNumber;
 use super::problem::Problem;
-use super::values::{Cursor, Limit, MoneyDto, check_text, render_instant};
+use super::route::{Access, Priority, Reply, Route, routes};
+use super::values::{Cursor, Instant, Limit, MoneyDto, check_text};
 use crate::actors::api::{EVENT_ID_CHARS_MAX, FeedEntry, LiveEntry};
 use crate::domain::ids::CustomerNo;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
+use schemars::{JsonSchema, json_schema};
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-use warp::Reply;
-use warp::http::{HeaderName, HeaderValue, StatusCode};
+use warp::Reply as _;
+use warp::http::{HeaderName, HeaderValue};
 use warp::sse::Event;
 
 /// Tells nginx and similar proxies not to buffer the events.
@@ -26,91 +29,106 @@ const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// The `retry` of the stream: how long a client waits before it reconnects.
 const RECONNECT: Duration = Duration::from_secs(1);
 
-#[derive(Debug, Deserialize)]
+routes! { HttpState, "Customers":
+    /// My Page: personal data and history, newest first
+    MY_PAGE = Route::get("/v1/customers/{customerNo}/page", Access::Owner, "getMyPage").of(Priority::List)
+        .answered(&[Reply::ok::<MyPageDto>("As it is now.")], &["customer_not_found"]) => page;
+    /// My Page, live
+    EVENTS = Route::get("/v1/customers/{customerNo}/events", Access::Owner, "followEvents").of(Priority::List)
+        .with_header("Last-Event-ID", "Go on after this event.", |_| {
+            json_schema!({ "type": "string", "maxLength": EVENT_ID_CHARS_MAX })
+        })
+        .answered(&[Reply::of(200, "Server-Sent Events: `id`, `event` (the kind) and `data` (a HistoryEntry). What \
+            happens to a booking at once comes in the order of its steps. The stream goes on until the caller leaves.",
+            "text/event-stream", |_| json_schema!({ "type": "string" })).with(&["Cache-Control", "X-Accel-Buffering"])],
+            &["customer_not_found", "invalid_last_event_id", "too_many_streams"]) => events;
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
 struct PageQuery {
+    /// The nextCursor of the page before.
     cursor: Option<Cursor>,
     #[serde(default)]
     limit: Limit,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct EventsQuery {
-    /// Browsers may send an empty one.
+    /// Go on after this event, for those who cannot send `Last-Event-ID`. Browsers may send an empty one.
+    #[schemars(length(max = EVENT_ID_CHARS_MAX))]
     last_event_id: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// Something that happened to a booking.
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct EntryDto {
-    at: String,
+struct HistoryEntryDto {
+    at: Instant,
+    #[schemars(regex(pattern = r"^[a-z_]+\.[a-z_]+$"), example = &"rental.picked_up")]
     kind: String,
-    reservation_no: String,
-    car_no: String,
+    reservation_no: GivenNumber,
+    car_no: GivenNumber,
     #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<String>,
+    from: Option<Instant>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    to: Option<String>,
+    to: Option<Instant>,
     #[serde(skip_serializing_if = "Option::is_none")]
     amount: Option<MoneyDto>,
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
 }
 
-impl EntryDto {
-    fn of(entry: FeedEntry) -> EntryDto {
-        EntryDto {
-            at: render_instant(entry.at),
+impl HistoryEntryDto {
+    fn of(entry: FeedEntry) -> HistoryEntryDto {
+        HistoryEntryDto {
+            at: Instant(entry.at),
             kind: entry.kind,
-            reservation_no: entry.reservation_no.to_string(),
-            car_no: entry.car_no.to_string(),
-            from: entry.period.map(|period| render_instant(period.from())),
-            to: entry.period.map(|period| render_instant(period.to())),
+            reservation_no: (&entry.reservation_no).into(),
+            car_no: (&entry.car_no).into(),
+            from: entry.period.map(|period| Instant(period.from())),
+            to: entry.period.map(|period| Instant(period.to())),
             amount: entry.amount.map(MoneyDto::from),
             note: entry.note,
         }
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct MyPageDto {
-    customer_no: String,
+    customer_no: GivenNumber,
     customer: Option<CustomerDto>,
     erased: bool,
-    items: Vec<EntryDto>,
+    items: Vec<HistoryEntryDto>,
     next_cursor: Option<String>,
+    /// The live events resume after this page without a gap from here.
     last_event_id: String,
 }
 
-pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
-    group.on(&access::MY_PAGE, page).on(&access::EVENTS, events)
-}
-
-async fn page(http: Arc<HttpState>, call: Call) -> Outcome {
-    let PageQuery { cursor, limit } = call.query()?;
+async fn page(http: Arc<HttpState>, call: Call, query: PageQuery) -> Outcome {
+    let PageQuery { cursor, limit } = query;
     let customer_no: CustomerNo = call.number()?.resolve(&http.service).await?;
     let my_page =
         http.service.my_page(&customer_no, cursor.as_ref().map(|cursor| cursor.0.as_str()), limit.0).await??;
     let dto = MyPageDto {
-        customer_no: customer_no.to_string(),
+        customer_no: (&customer_no).into(),
         customer: my_page.customer.map(CustomerDto::of),
         erased: my_page.erased,
-        items: my_page.entries.into_iter().map(EntryDto::of).collect(),
+        items: my_page.entries.into_iter().map(HistoryEntryDto::of).collect(),
         next_cursor: my_page.next_cursor,
         last_event_id: my_page.last_event_id,
     };
     Ok(Answer::ok(&dto).uncached())
 }
 
-async fn events(http: Arc<HttpState>, call: Call) -> Outcome {
+async fn events(http: Arc<HttpState>, call: Call, query: EventsQuery) -> Outcome {
     let customer_no = call.number()?;
-    let last_event_id = last_event_id(&call)?;
+    let last_event_id = last_event_id(&call, &query)?;
     let customer_no: CustomerNo = customer_no.resolve(&http.service).await?;
-    let permit = Arc::clone(&http.streams).try_acquire_owned().map_err(|_| {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_streams", "too many event streams are open")
-            .retrying(5_000)
-    })?;
+    let permit = Arc::clone(&http.streams)
+        .try_acquire_owned()
+        .map_err(|_| Problem::new("too_many_streams", "too many event streams are open").retrying(5_000))?;
     let live = http.service.live(&customer_no, last_event_id.as_deref()).await?.map_err(|_| unknown_event())?;
     Ok(streamed(live, http.settings.keep_alive, http.shutdown.clone(), permit))
 }
@@ -142,13 +160,12 @@ fn streamed<P: Send + 'static>(
 fn event(live: LiveEntry) -> Event {
     let event = Event::default().id(live.id).event(live.entry.kind.clone());
     // A plain structure can always be serialised.
-    let data = serde_json::to_string(&EntryDto::of(live.entry)).unwrap_or_default();
+    let data = serde_json::to_string(&HistoryEntryDto::of(live.entry)).unwrap_or_default();
     event.data(data)
 }
 
 /// The id to resume after, from the header that browsers send or from the query; browsers may send an empty one.
-fn last_event_id(call: &Call) -> Result<Option<String>, Problem> {
-    let query: EventsQuery = call.query()?;
+fn last_event_id(call: &Call, query: &EventsQuery) -> Result<Option<String>, Problem> {
     let id = match call.headers.get("last-event-id") {
         Some(value) => std::str::from_utf8(value.as_bytes()).map_err(|_| unknown_event())?,
         None => query.last_event_id.as_deref().unwrap_or_default(),
@@ -161,7 +178,7 @@ fn last_event_id(call: &Call) -> Result<Option<String>, Problem> {
 }
 
 fn unknown_event() -> Problem {
-    Problem::bad_request("invalid_last_event_id", "the id to resume after is not one that this service gave")
+    Problem::new("invalid_last_event_id", "the id to resume after is not one that this service gave")
 }
 
 #[cfg(test)]

@@ -4,11 +4,16 @@
 use super::problem::Problem;
 use crate::actors::api::ServiceError;
 use crate::actors::service::Service;
-use crate::domain::ids::{BlockNo, CarNo, CustomerNo, InvalidNumber, PaymentNo, RentalNo, ReservationNo};
+use crate::domain::ids::{
+    BlockNo, CarNo, CustomerNo, InvalidNumber, NUMBER_CHARS_MAX, PaymentNo, RentalNo, ReservationNo,
+};
 use crate::domain::spelling;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use serde::de::{Deserialize, Deserializer, Error};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+use std::borrow::Cow;
 
 /// Whether something of a number exists.
 pub type Known<'a> = BoxFuture<'a, Result<bool, ServiceError>>;
@@ -16,6 +21,8 @@ pub type Known<'a> = BoxFuture<'a, Result<bool, ServiceError>>;
 pub trait Number: Clone + PartialEq + Send + Sync {
     const PARAMETER: &'static str;
     const CODE: &'static str;
+    const CHARS_MAX: usize = NUMBER_CHARS_MAX;
+    fn text(&self) -> &str;
     /// The number of a text from outside, in NFC.
     fn parse_number(text: &str) -> Result<Self, InvalidNumber>;
     /// The number in the spelling of the text, as older versions stored it.
@@ -25,10 +32,14 @@ pub trait Number: Clone + PartialEq + Send + Sync {
 }
 
 macro_rules! number {
-    ($type:ty, $parameter:literal, $code:literal, $is_known:expr) => {
+    ($type:ty, $parameter:literal, $code:literal, $is_known:expr $(, $chars_max:expr)?) => {
         impl Number for $type {
             const PARAMETER: &'static str = $parameter;
             const CODE: &'static str = $code;
+            $(const CHARS_MAX: usize = $chars_max;)?
+            fn text(&self) -> &str {
+                self.as_str()
+            }
             fn parse_number(text: &str) -> Result<Self, InvalidNumber> {
                 <$type>::parse(text)
             }
@@ -45,13 +56,41 @@ macro_rules! number {
 
 number!(CarNo, "carNo", "invalid_car_no", |service, no| service.knows_car(no).boxed());
 number!(CustomerNo, "customerNo", "invalid_customer_no", |service, no| service.knows_customer(no).boxed());
-number!(ReservationNo, "reservationNo", "invalid_reservation_no", |service, no| {
-    service.knows_reservation(no).boxed()
-});
+number!(
+    ReservationNo,
+    "reservationNo",
+    "invalid_reservation_no",
+    |service, no| { service.knows_reservation(no).boxed() },
+    ReservationNo::CHARS_MAX
+);
 number!(PaymentNo, "paymentNo", "invalid_payment_no", |service, no| of_reservation(service, no.reservation()));
 number!(RentalNo, "rentalNo", "invalid_rental_no", |service, no| of_reservation(service, no.reservation()));
 // The service makes the numbers of blocks, so they have only one spelling.
 number!(BlockNo, "blockNo", "invalid_block_no", |_, _| ready(Ok(false)).boxed());
+
+/// The segments of paths that vary: the name, what it is, and an example.
+pub const SEGMENTS: [(&str, &str, &str); 7] = [
+    ("carNo", "The car.", "12가3456"),
+    ("customerNo", "The customer.", "customer-1"),
+    ("reservationNo", "The reservation.", "reservation-1"),
+    ("paymentNo", "The payment.", "pay-reservation-1"),
+    ("rentalNo", "The rental.", "rent-reservation-1"),
+    ("blockNo", "The maintenance block.", "block-1"),
+    ("key", "The id, or the number of the reservation, the payment or the rental.", "reservation-1"),
+];
+
+/// The code of a refusal of the segment of a path that is no number of its kind.
+pub fn code_of(segment: &str) -> Option<&'static str> {
+    let codes = [
+        (CarNo::PARAMETER, CarNo::CODE),
+        (CustomerNo::PARAMETER, CustomerNo::CODE),
+        (ReservationNo::PARAMETER, ReservationNo::CODE),
+        (PaymentNo::PARAMETER, PaymentNo::CODE),
+        (RentalNo::PARAMETER, RentalNo::CODE),
+        (BlockNo::PARAMETER, BlockNo::CODE),
+    ];
+    codes.into_iter().find(|(parameter, _)| *parameter == segment).map(|(_, code)| code)
+}
 
 fn of_reservation(service: &Service, no: Option<ReservationNo>) -> Known<'_> {
     async move {
@@ -150,6 +189,36 @@ impl<'de, N: Number> Deserialize<'de> for RawNumber<N> {
     }
 }
 
+impl<N: Number> JsonSchema for RawNumber<N> {
+    fn schema_name() -> Cow<'static, str> {
+        if N::CHARS_MAX == NUMBER_CHARS_MAX { "Number" } else { "ReservationNo" }.into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        schemars::json_schema!({
+            "type": "string", "minLength": 1, "maxLength": N::CHARS_MAX,
+            "pattern": format!(r"^[\p{{L}}\p{{N}}][\p{{L}}\p{{N}}._-]{{0,{}}}$", N::CHARS_MAX - 1),
+            "description": format!(
+                "A number by which people and programs name things: letters of any script and digits, then also '.', \
+                 '_' and '-'; {} characters at most. It is one number in all its spellings: it is kept and answered in \
+                 Unicode normalization form C. Invisible characters (Default_Ignorable_Code_Point, such as U+3164 and \
+                 U+200B) are refused.",
+                N::CHARS_MAX
+            ),
+        })
+    }
+}
+
+/// A number in an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GivenNumber(#[schemars(length(min = 1, max = 64))] pub String);
+
+impl<N: Number> From<&N> for GivenNumber {
+    fn from(number: &N) -> GivenNumber {
+        GivenNumber(number.text().to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,7 +227,7 @@ mod tests {
     const DECOMPOSED: &str = "99\u{1112}\u{1161}";
 
     fn read(text: &str) -> Result<RawNumber<CarNo>, Problem> {
-        RawNumber::read(text, |why| Problem::bad_request(CarNo::CODE, why.to_string()))
+        RawNumber::read(text, |why| Problem::new(CarNo::CODE, why.to_string()))
     }
 
     fn looked_for(text: &str) -> Vec<String> {

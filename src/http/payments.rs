@@ -1,66 +1,88 @@
 //! Payments as they are read.
 
 use super::HttpState;
-use super::access;
 use super::answer::Answer;
-use super::endpoint::{Call, Group, Outcome};
+use super::call::{Call, Nothing};
+use super::endpoint::{Operation, Outcome};
+use super::numbers::GivenNumber;
+use super::route::{Access, Reply, Route, routes};
+use super::values::{Amount, CurrencyCode};
 use crate::domain::BookingRef;
 use crate::domain::ids::PaymentNo;
 use crate::domain::money::Money;
 use crate::domain::payment::{Payment, Status};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::sync::Arc;
 
-#[derive(Debug, Serialize)]
+routes! { HttpState, "Reservations":
+    /// A payment
+    PAYMENT = Route::get("/v1/payments/{paymentNo}", Access::Owner, "getPayment")
+        .answered(&[Reply::ok::<PaymentDto>("As it is now.")], &["payment_not_found"]) => one;
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct PaymentDto {
-    payment_no: String,
-    reservation_no: String,
-    car_no: String,
-    customer_no: String,
-    status: &'static str,
-    amount: u64,
-    charged_amount: u64,
-    refunded_amount: u64,
-    currency: String,
+    payment_no: GivenNumber,
+    reservation_no: GivenNumber,
+    car_no: GivenNumber,
+    customer_no: GivenNumber,
+    #[schemars(example = &"APPROVED")]
+    status: PaymentStatus,
+    /// The price of the reservation.
+    amount: Amount,
+    /// What was charged for it and for changes of it, taken together.
+    charged_amount: Amount,
+    /// What has gone back, taken together.
+    refunded_amount: Amount,
+    currency: CurrencyCode,
     attempt: u32,
+}
+
+/// How a payment stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(super) enum PaymentStatus {
+    Requested,
+    Approved,
+    Declined,
+    Unknown,
+    Cancelled,
 }
 
 impl PaymentDto {
     fn of(subject: &BookingRef, amount: Money, payment: Option<&Payment>) -> PaymentDto {
-        let amount_of = |part: fn(&Payment) -> Money| payment.map_or(0, |payment| part(payment).amount());
+        let amount_of = |part: fn(&Payment) -> Money| Amount(payment.map_or(0, |payment| part(payment).amount()));
         PaymentDto {
-            payment_no: subject.reservation_no.payment().to_string(),
-            reservation_no: subject.reservation_no.to_string(),
-            car_no: subject.car_no.to_string(),
-            customer_no: subject.customer_no.to_string(),
-            status: status_name(payment),
-            amount: amount.amount(),
+            payment_no: (&subject.reservation_no.payment()).into(),
+            reservation_no: (&subject.reservation_no).into(),
+            car_no: (&subject.car_no).into(),
+            customer_no: (&subject.customer_no).into(),
+            status: payment.into(),
+            amount: Amount(amount.amount()),
             charged_amount: amount_of(Payment::charged),
             refunded_amount: amount_of(Payment::refunded),
-            currency: amount.currency().code().to_owned(),
+            currency: CurrencyCode(amount.currency()),
             attempt: payment.map_or(0, Payment::attempt),
         }
     }
 }
 
-/// A payment to which nothing has happened counts as requested.
-pub(super) fn status_name(payment: Option<&Payment>) -> &'static str {
-    match payment.map(Payment::status) {
-        None | Some(Status::Requested | Status::NotCharged) => "REQUESTED",
-        Some(Status::Unknown) => "UNKNOWN",
-        Some(Status::Declined { .. }) => "DECLINED",
-        Some(Status::Approved { .. }) => "APPROVED",
-        Some(Status::Cancelled(_)) => "CANCELLED",
+impl From<Option<&Payment>> for PaymentStatus {
+    /// A payment to which nothing has happened counts as requested.
+    fn from(payment: Option<&Payment>) -> PaymentStatus {
+        match payment.map(Payment::status) {
+            None | Some(Status::Requested | Status::NotCharged) => PaymentStatus::Requested,
+            Some(Status::Unknown) => PaymentStatus::Unknown,
+            Some(Status::Declined { .. }) => PaymentStatus::Declined,
+            Some(Status::Approved { .. }) => PaymentStatus::Approved,
+            Some(Status::Cancelled(_)) => PaymentStatus::Cancelled,
+        }
     }
 }
 
-pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
-    group.on(&access::PAYMENT, one)
-}
-
-async fn one(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.no_query()?;
+async fn one(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
     let payment_no: PaymentNo = call.number()?.resolve(&http.service).await?;
     let (booking, payment) = http.service.payment(&payment_no).await?;
     Ok(Answer::ok(&PaymentDto::of(&booking.subject, booking.price, payment.as_ref())))
@@ -73,7 +95,7 @@ mod tests {
     use crate::domain::money::Currency;
     use crate::domain::payment::Cancelled;
 
-    fn check(status: Status, name: &str, charged: u64, refunded: u64) {
+    fn check(status: Status, expected: PaymentStatus, charged: u64, refunded: u64) {
         let subject = BookingRef {
             reservation_no: ReservationNo::parse("r1").expect("a number"),
             customer_no: CustomerNo::anonymous(),
@@ -82,20 +104,20 @@ mod tests {
         let amount = Money::new(1_000, Currency::KRW).expect("within bounds");
         let payment = Payment::of(subject.clone(), amount, 1, status);
         let dto = PaymentDto::of(&subject, amount, Some(&payment));
-        assert_eq!((dto.status, dto.charged_amount, dto.refunded_amount), (name, charged, refunded));
+        assert_eq!((dto.status, dto.charged_amount.0, dto.refunded_amount.0), (expected, charged, refunded));
     }
 
     #[test]
     fn a_payment_tells_what_was_charged_and_what_has_gone_back() {
         let refund = Money::new(900, Currency::KRW).expect("within bounds");
         let charged = |refunded| Status::Cancelled(Cancelled::Charged { refund, refunded });
-        check(Status::Requested, "REQUESTED", 0, 0);
-        check(Status::NotCharged, "REQUESTED", 0, 0);
-        check(Status::Unknown, "UNKNOWN", 0, 0);
-        check(Status::Declined { reason: "no".into() }, "DECLINED", 0, 0);
-        check(Status::Approved { provider_ref: "p".into() }, "APPROVED", 1_000, 0);
-        check(Status::Cancelled(Cancelled::Uncharged), "CANCELLED", 0, 0);
-        check(charged(false), "CANCELLED", 1_000, 0);
-        check(charged(true), "CANCELLED", 1_000, 900);
+        check(Status::Requested, PaymentStatus::Requested, 0, 0);
+        check(Status::NotCharged, PaymentStatus::Requested, 0, 0);
+        check(Status::Unknown, PaymentStatus::Unknown, 0, 0);
+        check(Status::Declined { reason: "no".into() }, PaymentStatus::Declined, 0, 0);
+        check(Status::Approved { provider_ref: "p".into() }, PaymentStatus::Approved, 1_000, 0);
+        check(Status::Cancelled(Cancelled::Uncharged), PaymentStatus::Cancelled, 0, 0);
+        check(charged(false), PaymentStatus::Cancelled, 1_000, 0);
+        check(charged(true), PaymentStatus::Cancelled, 1_000, 900);
     }
 }

@@ -3,7 +3,7 @@
 use super::problem::Problem;
 use crate::domain::fleet::{Expected, Status, Version, Versions};
 use warp::http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
-use warp::http::{HeaderMap, HeaderValue, StatusCode};
+use warp::http::{HeaderMap, HeaderValue};
 
 /// The entity tag of a version, with its quotes: `"r3"`, and `"r3-rented"` unless the car is available.
 pub(super) fn tag(version: Version) -> String {
@@ -42,7 +42,7 @@ pub(super) fn needed(headers: &HeaderMap) -> Result<Expected, Problem> {
     let given = of(headers).filter(|_| headers.contains_key(IF_MATCH));
     given.ok_or_else(|| {
         let detail = "If-Match is needed, with the ETag of the car as it was read";
-        Problem::new(StatusCode::PRECONDITION_REQUIRED, "precondition_required", detail)
+        Problem::new("precondition_required", detail)
     })
 }
 

@@ -2,12 +2,115 @@
 //! the machine.
 
 use super::answer::Answer;
-use serde_json::{Map, Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use warp::http::header::{ALLOW, CONNECTION, RETRY_AFTER};
 use warp::http::{HeaderValue, StatusCode};
 
 pub const MEDIA_TYPE: &str = "application/problem+json";
+
+/// The statuses of refusals, each with what it means and with its codes; those of the sandbox provider's own process are
+/// among them.
+#[rustfmt::skip]
+const STATUSES: &[(u16, &str, &[&str])] = &[
+    (400, "It cannot be meant", &[
+        "invalid_block_no", "invalid_car_no", "invalid_customer_no", "invalid_date", "invalid_host",
+        "invalid_idempotency_key", "invalid_last_event_id", "invalid_member", "invalid_payment_no", "invalid_period",
+        "invalid_proc_status", "invalid_query", "invalid_rental_no", "invalid_request", "invalid_reservation_no",
+        "malformed_json", "nothing_to_change", "period_in_past", "period_too_long", "price_too_large", "unknown_member",
+    ]),
+    (402, "It is not paid", &["payment_declined", "payment_required"]),
+    (404, "There is no such thing", &[
+        "block_not_found", "car_not_found", "customer_not_found", "key_not_found", "not_found", "payment_not_found",
+        "rental_not_found", "reservation_not_found",
+    ]),
+    (405, "It has other methods", &["method_not_allowed"]),
+    (408, "The body did not arrive in time", &["body_timeout"]),
+    (409, "A rule stands against it, and nothing has changed", &[
+        "backup_running", "block_no_taken", "calendar_full", "call_under_way", "car_already_registered",
+        "car_has_live_bookings", "car_is_out", "car_not_available", "car_retired", "change_expired", "change_under_way",
+        "customer_already_registered", "customer_has_live_bookings", "customer_number_closed", "customer_number_erased",
+        "erasure_interrupted", "hold_still_running", "idempotency_key_in_use", "no_refund_outstanding",
+        "no_such_charge", "not_a_no_show", "other_currency", "payment_attempt_over", "payment_cancelled",
+        "payment_under_way", "price_changed", "reconciliation_running", "refund_above_charge",
+        "rental_already_picked_up", "rental_already_returned", "rental_cancelled", "rental_not_overdue",
+        "rental_not_picked_up", "reservation_closed", "reservation_no_taken", "reservation_not_paid",
+        "too_many_changes", "too_many_payment_attempts", "too_many_unpaid_holds",
+    ]),
+    (410, "The personal data has been erased", &["customer_erased"]),
+    (412, "The car is not as it was seen, and nothing has changed; read it again", &["stale_etag"]),
+    (413, "The body may have 64 KiB at most", &["body_too_large"]),
+    (415, "The body must be JSON", &["unsupported_media_type"]),
+    (422, "The key belongs to a call with another body", &["idempotency_key_reused"]),
+    (428, "If-Match is missing", &["precondition_required"]),
+    (429, "This client asks more often than it may (only where the service is set up to limit that)", &["rate_limited"]),
+    (500, "The service has made a mistake", &["internal_error"]),
+    (503, "Too much is under way, or a part of the service is down for a moment; nothing has changed", &[
+        "context_unavailable", "journal_unavailable", "not_done", "overloaded", "payment_provider_guarded",
+        "payment_provider_unavailable", "provider_down", "reconciliation_too_long", "starting", "storage_full",
+        "store_unavailable", "too_many_streams",
+    ]),
+    (504, "Nobody can tell yet whether it was carried out; asking again is safe", &["answer_lost", "outcome_unknown"]),
+];
+
+/// The status of a code; 500 for one that is not known, which is a bug.
+pub fn status_of(code: &str) -> StatusCode {
+    let known = STATUSES.iter().find(|(_, _, codes)| codes.contains(&code));
+    debug_assert!(known.is_some(), "{code} has no status");
+    known.and_then(|(status, ..)| StatusCode::from_u16(*status).ok()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// What the status of a refusal means.
+pub fn meaning(status: u16) -> &'static str {
+    STATUSES.iter().find(|(other, ..)| *other == status).map_or("", |(_, meaning, _)| meaning)
+}
+
+/// The document (RFC 9457). The type is a URN and leads nowhere; the title is the code in words.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("additionalProperties" = true))]
+pub struct ProblemDto {
+    /// urn:rentcar:problem: and the code.
+    #[serde(rename = "type")]
+    kind: String,
+    title: String,
+    #[schemars(range(min = 400, max = 599))]
+    status: u16,
+    /// A sentence for a person.
+    detail: String,
+    /// The permanent machine code.
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86_400))]
+    retry_after_seconds: Option<u64>,
+    #[serde(flatten)]
+    particulars: Box<Particulars>,
+}
+
+/// What some problems tell beside.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Particulars {
+    /// The member of the body that is at fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reservation_no: Option<String>,
+    /// What keeps a customer from being erased.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reservations: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub hold_until: Option<String>,
+    /// The part of the service that is down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context: Option<&'static str>,
+    /// Paths of what can be done now.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub links: BTreeMap<&'static str, String>,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -22,111 +125,102 @@ pub struct Problem {
     pub allow: Option<String>,
     /// Whether the connection must be closed, since a part of the request is unread.
     pub close: bool,
-    /// Further members of the document.
-    pub members: Map<String, Value>,
+    pub particulars: Box<Particulars>,
 }
 
 impl Problem {
-    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Problem {
+    pub fn new(code: &'static str, detail: impl Into<String>) -> Problem {
         Problem {
-            status,
+            status: status_of(code),
             code,
             detail: detail.into(),
             retry_after_ms: None,
             allow: None,
             close: false,
-            members: Map::new(),
+            particulars: Box::default(),
         }
     }
 
-    pub fn bad_request(code: &'static str, detail: impl Into<String>) -> Problem {
-        Problem::new(StatusCode::BAD_REQUEST, code, detail)
-    }
-
     pub fn not_found() -> Problem {
-        Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
+        Problem::new("not_found", "there is nothing at this path")
     }
 
     pub fn method_not_allowed(allow: String) -> Problem {
-        let problem = Problem::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method_not_allowed",
-            format!("this path can be called with {allow} only"),
-        );
+        let problem = Problem::new("method_not_allowed", format!("this path can be called with {allow} only"));
         Problem { allow: Some(allow), ..problem }
     }
 
     pub fn unsupported_media_type() -> Problem {
-        Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_media_type",
-            "the body must be JSON, with Content-Type: application/json",
-        )
+        Problem::new("unsupported_media_type", "the body must be JSON, with Content-Type: application/json")
     }
 
     pub fn body_too_large(bytes_max: usize) -> Problem {
         let detail = format!("the body may have {bytes_max} bytes at most");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail).closing()
+        Problem::new("body_too_large", detail).closing()
     }
 
     pub fn body_timeout() -> Problem {
-        Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body did not arrive in time").closing()
+        Problem::new("body_timeout", "the body did not arrive in time").closing()
     }
 
     /// 400: the body ended before its announced end.
     pub fn body_truncated() -> Problem {
-        Problem::bad_request("malformed_json", "the body ended too early").closing()
+        Problem::new("malformed_json", "the body ended too early").closing()
     }
 
     pub fn malformed_json(detail: impl Into<String>) -> Problem {
-        Problem::bad_request("malformed_json", detail)
+        Problem::new("malformed_json", detail)
     }
 
     /// 400: a member is missing or is not as it must be.
     pub fn invalid_member(member: &str, why: &str) -> Problem {
-        Problem::bad_request("invalid_member", format!("{member}: {why}")).with("member", member)
+        Problem::new("invalid_member", format!("{member}: {why}")).about(member)
     }
 
     /// 400: a member that this call does not know, with the one that may have been meant.
     pub fn unknown_member(member: &str, meant: Option<&str>) -> Problem {
         let name = plain_name(member);
         let hint = meant.map(|meant| format!(", did you mean {meant}?")).unwrap_or_default();
-        Problem::bad_request("unknown_member", format!("{name}: no such member is known here{hint}"))
-            .with("member", name)
+        Problem::new("unknown_member", format!("{name}: no such member is known here{hint}")).about(name)
     }
 
     /// 400: a query parameter is missing, unknown, repeated or ill-formed.
     pub fn invalid_query(detail: impl Into<String>) -> Problem {
-        Problem::bad_request("invalid_query", detail)
+        Problem::new("invalid_query", detail)
     }
 
     /// 503: too much is in flight here.
     pub fn overloaded(retry_after_ms: u64) -> Problem {
         let detail = "too many requests are under way; please try again in a moment";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retrying(retry_after_ms)
+        Problem::new("overloaded", detail).retrying(retry_after_ms)
     }
 
     pub fn starting() -> Problem {
         let detail = "the service is starting, which can take minutes after an update; nothing was changed";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail).retrying(5_000)
+        Problem::new("starting", detail).retrying(5_000)
     }
 
     /// 504: it is not known whether the request was carried out.
     pub fn outcome_unknown() -> Problem {
         let detail = "it is not known yet whether the request was carried out; asking again is safe";
-        Problem::new(StatusCode::GATEWAY_TIMEOUT, "outcome_unknown", detail).retrying(1_000)
+        Problem::new("outcome_unknown", detail).retrying(1_000)
     }
 
     /// 500: a bug.
     pub fn internal() -> Problem {
         let detail = "the service has made a mistake; it has been noted";
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
+        Problem::new("internal_error", detail)
     }
 
-    /// Adds a member to the document.
+    /// Names the member of the body that is at fault.
     #[must_use]
-    pub fn with(mut self, member: &str, value: impl Into<Value>) -> Problem {
-        self.members.insert(member.to_owned(), value.into());
+    pub fn about(self, member: &str) -> Problem {
+        self.telling(|particulars| particulars.member = Some(member.to_owned()))
+    }
+
+    #[must_use]
+    pub fn telling(mut self, what: impl FnOnce(&mut Particulars)) -> Problem {
+        what(&mut self.particulars);
         self
     }
 
@@ -141,21 +235,16 @@ impl Problem {
         Problem { close: true, ..self }
     }
 
-    /// The type is a URN and leads nowhere; the title is the code in words.
-    pub fn document(&self) -> Value {
-        let mut document = Map::new();
-        document.insert("type".into(), json!(format!("urn:rentcar:problem:{}", self.code)));
-        document.insert("title".into(), json!(title(self.code)));
-        document.insert("status".into(), json!(self.status.as_u16()));
-        document.insert("detail".into(), json!(self.detail));
-        document.insert("code".into(), json!(self.code));
-        if let Some(ms) = self.retry_after_ms {
-            document.insert("retryAfterSeconds".into(), json!(retry_after_seconds(ms)));
+    pub fn document(&self) -> ProblemDto {
+        ProblemDto {
+            kind: format!("urn:rentcar:problem:{}", self.code),
+            title: title(self.code),
+            status: self.status.as_u16(),
+            detail: self.detail.clone(),
+            code: self.code,
+            retry_after_seconds: self.retry_after_ms.map(retry_after_seconds),
+            particulars: self.particulars.clone(),
         }
-        for (member, value) in &self.members {
-            document.entry(member.clone()).or_insert_with(|| value.clone());
-        }
-        Value::Object(document)
     }
 }
 
@@ -199,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_problem_tells_its_code_status_and_time_to_retry() {
-        let document = Problem::overloaded(1_001).document();
+        let document = serde_json::to_value(Problem::overloaded(1_001).document()).expect("JSON");
         assert_eq!(document["type"], "urn:rentcar:problem:overloaded");
         assert_eq!(document["title"], "Overloaded");
         assert_eq!(document["status"], 503);
@@ -211,12 +300,6 @@ mod tests {
         assert_eq!(retry_after_seconds(0), 1);
         assert_eq!(retry_after_seconds(1_000), 1);
         assert_eq!(retry_after_seconds(u64::MAX), 86_400);
-    }
-
-    #[test]
-    fn further_members_never_replace_the_standard_ones() {
-        let document = Problem::not_found().with("code", "other").with("reservationNo", "r1").document();
-        assert_eq!((&document["code"], &document["reservationNo"]), (&json!("not_found"), &json!("r1")));
     }
 
     #[test]

@@ -12,8 +12,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
+use warp::http::HeaderMap;
 use warp::http::header::{HeaderName, HeaderValue};
-use warp::http::{HeaderMap, StatusCode};
 
 /// Clients are hashed into so many buckets, so that memory is bounded whatever addresses come. Two clients in one bucket
 /// share its limit; with a thousand clients that happens to one in sixty.
@@ -102,7 +102,7 @@ impl RateLimitState {
 fn too_many(wait: Duration) -> Problem {
     let detail = "this client asks more often than it may; please try again in a moment";
     let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-    Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail).retrying(wait_ms)
+    Problem::new("rate_limited", detail).retrying(wait_ms)
 }
 
 /// The address that counts: the one that the outermost of our proxies saw, or else the connection's. Of an IPv6 address

@@ -1,13 +1,16 @@
 //! The JSON of a reconciliation report. `rentcar reconcile` reads and prints the same. Compares nothing itself.
 
+use super::numbers::GivenNumber;
 use super::values::MoneyDto;
 use crate::actors::service::Report;
-use crate::domain::reconciliation::Finding;
+use crate::domain::reconciliation::{Difference, Finding};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReconciliationDto {
+    /// Whether both say the same. What is merely under way is no difference.
     pub agrees: bool,
     /// How many payments are committed here.
     pub payments: u64,
@@ -24,15 +27,17 @@ pub struct ReconciliationDto {
     pub differences: Vec<DifferenceDto>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DifferenceDto {
     /// The payment of the reservation, whether it exists or not.
-    pub payment_no: String,
+    pub payment_no: GivenNumber,
     /// The permanent machine code.
+    #[schemars(extend("enum" = Difference::ALL.map(Difference::code)))]
     pub difference: String,
     pub here: MoneyDto,
     pub there: MoneyDto,
+    #[schemars(length(min = 1))]
     pub sentence: String,
 }
 
@@ -54,7 +59,7 @@ impl ReconciliationDto {
 impl DifferenceDto {
     fn of(finding: &Finding) -> DifferenceDto {
         DifferenceDto {
-            payment_no: finding.payment_no.to_string(),
+            payment_no: (&finding.payment_no).into(),
             difference: finding.difference.code().to_owned(),
             here: finding.here.into(),
             there: finding.there.into(),

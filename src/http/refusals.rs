@@ -3,9 +3,6 @@
 use super::problem::Problem;
 use crate::actors::api::{InvalidCursor, ServiceError};
 use crate::actors::service::{BackupError, ReconcileError};
-use crate::domain::ids::ReservationNo;
-use crate::domain::{customer, fleet, payment, rental, reservation};
-use warp::http::StatusCode;
 
 const BREAKER_RETRY_MS: u64 = 15_000;
 
@@ -13,36 +10,27 @@ impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Problem {
         let detail = error.to_string();
         match &error {
-            ServiceError::Reservation(rejection) => {
-                Problem::new(reservation_status(rejection), rejection.code(), detail)
-            }
-            ServiceError::Payment(rejection) => Problem::new(payment_status(rejection), rejection.code(), detail),
-            ServiceError::Rental(rejection) => Problem::new(rental_status(rejection), rejection.code(), detail),
-            ServiceError::Fleet(rejection) => Problem::new(fleet_status(rejection), rejection.code(), detail),
-            ServiceError::Customer(rejection) => Problem::new(customer_status(rejection), rejection.code(), detail),
-            ServiceError::PaymentDeclined { reservation_no, .. } => {
-                Problem::new(StatusCode::PAYMENT_REQUIRED, "payment_declined", detail)
-                    .with("reservationNo", reservation_no.as_str())
-            }
-            ServiceError::TooManyUnpaidHolds { .. } => {
-                Problem::new(StatusCode::CONFLICT, "too_many_unpaid_holds", detail)
-            }
+            ServiceError::Reservation(rejection) => Problem::new(rejection.code(), detail),
+            ServiceError::Payment(rejection) => Problem::new(rejection.code(), detail),
+            ServiceError::Rental(rejection) => Problem::new(rejection.code(), detail),
+            ServiceError::Fleet(rejection) => Problem::new(rejection.code(), detail),
+            ServiceError::Customer(rejection) => Problem::new(rejection.code(), detail),
+            ServiceError::PaymentDeclined { reservation_no, .. } => Problem::new("payment_declined", detail)
+                .telling(|it| it.reservation_no = Some(reservation_no.to_string())),
+            ServiceError::TooManyUnpaidHolds { .. } => Problem::new("too_many_unpaid_holds", detail),
             ServiceError::CustomerHasLiveBookings { reservations } => {
-                let numbers: Vec<&str> = reservations.iter().map(ReservationNo::as_str).collect();
-                Problem::new(StatusCode::CONFLICT, "customer_has_live_bookings", detail).with("reservations", numbers)
+                let numbers = reservations.iter().map(ToString::to_string).collect();
+                Problem::new("customer_has_live_bookings", detail).telling(|it| it.reservations = numbers)
             }
             ServiceError::Overloaded { retry_after_ms } => Problem::overloaded(*retry_after_ms),
-            ServiceError::Unavailable { context, retry_after_ms } => {
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "context_unavailable", detail)
-                    .with("context", context.0)
-                    .retrying(*retry_after_ms)
-            }
+            ServiceError::Unavailable { context, retry_after_ms } => Problem::new("context_unavailable", detail)
+                .telling(|it| it.context = Some(context.0))
+                .retrying(*retry_after_ms),
             ServiceError::Unknown => Problem::outcome_unknown(),
             ServiceError::Read(read) => {
                 // The details are for the log, not for the caller.
                 tracing::error!(error = %read, "read failed");
-                let detail = "what is stored cannot be read at the moment";
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).retrying(1_000)
+                Problem::new("store_unavailable", "what is stored cannot be read at the moment").retrying(1_000)
             }
         }
     }
@@ -51,12 +39,12 @@ impl From<ServiceError> for Problem {
 impl From<ReconcileError> for Problem {
     fn from(error: ReconcileError) -> Problem {
         let detail = error.to_string();
-        let unavailable = |code| Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail.clone());
+        let refused = |code| Problem::new(code, detail.clone());
         match error {
-            ReconcileError::Running => Problem::new(StatusCode::CONFLICT, "reconciliation_running", detail),
-            ReconcileError::BreakerOpen => unavailable("payment_provider_guarded").retrying(BREAKER_RETRY_MS),
-            ReconcileError::Provider(_) => unavailable("payment_provider_unavailable").retrying(BREAKER_RETRY_MS),
-            ReconcileError::TooLong | ReconcileError::TooMany => unavailable("reconciliation_too_long"),
+            ReconcileError::Running => refused("reconciliation_running"),
+            ReconcileError::BreakerOpen => refused("payment_provider_guarded").retrying(BREAKER_RETRY_MS),
+            ReconcileError::Provider(_) => refused("payment_provider_unavailable").retrying(BREAKER_RETRY_MS),
+            ReconcileError::TooLong | ReconcileError::TooMany => refused("reconciliation_too_long"),
             ReconcileError::Read(read) => ServiceError::Read(read).into(),
         }
     }
@@ -66,7 +54,7 @@ impl From<BackupError> for Problem {
     fn from(error: BackupError) -> Problem {
         let detail = error.to_string();
         match error {
-            BackupError::Running => Problem::new(StatusCode::CONFLICT, "backup_running", detail),
+            BackupError::Running => Problem::new("backup_running", detail),
             BackupError::Read(read) => ServiceError::Read(read).into(),
         }
     }
@@ -78,79 +66,11 @@ impl From<InvalidCursor> for Problem {
     }
 }
 
-const fn reservation_status(rejection: &reservation::Rejection) -> StatusCode {
-    use reservation::Rejection as R;
-    match rejection {
-        R::CarNotFound | R::ReservationNotFound | R::BlockNotFound => StatusCode::NOT_FOUND,
-        R::StaleRevision => StatusCode::PRECONDITION_FAILED,
-        R::PeriodInPast | R::PeriodTooLong | R::PriceTooLarge | R::InvalidPeriod => StatusCode::BAD_REQUEST,
-        R::PaymentRequired => StatusCode::PAYMENT_REQUIRED,
-        R::CarRetired
-        | R::CarNotAvailable
-        | R::CarHasLiveBookings
-        | R::CalendarFull
-        | R::ReservationNoTaken
-        | R::ReservationClosed
-        | R::ReservationNotPaid
-        | R::HoldSlotTaken
-        | R::HoldStillRunning
-        | R::AlreadyPickedUp
-        | R::CarIsOut
-        | R::NotPickedUp
-        | R::NotANoShow
-        | R::ChangeUnderWay
-        | R::TooManyChanges
-        | R::ChangeExpired
-        | R::PriceChanged
-        | R::OtherCurrency
-        | R::BlockNoTaken => StatusCode::CONFLICT,
-    }
-}
-
-const fn payment_status(rejection: &payment::Rejection) -> StatusCode {
-    use payment::Rejection as R;
-    match rejection {
-        R::PaymentNotFound => StatusCode::NOT_FOUND,
-        R::PaymentInFlight | R::PaymentCancelled | R::TooManyAttempts | R::AttemptOver | R::NoRefundOutstanding => {
-            StatusCode::CONFLICT
-        }
-    }
-}
-
-const fn rental_status(rejection: &rental::Rejection) -> StatusCode {
-    use rental::Rejection as R;
-    match rejection {
-        R::RentalNotFound => StatusCode::NOT_FOUND,
-        R::AlreadyPickedUp | R::NotPickedUp | R::AlreadyReturned | R::RentalCancelled | R::NotOverdue => {
-            StatusCode::CONFLICT
-        }
-    }
-}
-
-const fn fleet_status(rejection: &fleet::Rejection) -> StatusCode {
-    use fleet::Rejection as R;
-    match rejection {
-        R::CarNotFound => StatusCode::NOT_FOUND,
-        R::CarAlreadyRegistered | R::CarRetired => StatusCode::CONFLICT,
-        R::StaleRevision => StatusCode::PRECONDITION_FAILED,
-    }
-}
-
-const fn customer_status(rejection: &customer::Rejection) -> StatusCode {
-    use customer::Rejection as R;
-    match rejection {
-        R::CustomerNotFound => StatusCode::NOT_FOUND,
-        R::CustomerAlreadyRegistered | R::NumberErased | R::NumberClosed | R::ErasureInterrupted => {
-            StatusCode::CONFLICT
-        }
-        R::CustomerErased => StatusCode::GONE,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
+    use crate::domain::ids::ReservationNo;
+    use crate::domain::{customer, fleet, payment, rental, reservation};
     use crate::store::journal::{Context, ReadError};
 
     fn check(error: impl Into<ServiceError>, status: u16, code: &str) {

@@ -1,65 +1,88 @@
 //! Rentals: read by customers, picked up and returned by staff.
 
 use super::HttpState;
-use super::access;
 use super::answer::Answer;
-use super::endpoint::{Call, Group, Outcome};
+use super::call::{Call, Nothing};
+use super::endpoint::{Operation, Outcome};
+use super::numbers::GivenNumber;
 use super::problem::Problem;
-use super::values::render_instant;
+use super::route::{Access, Reply, Route, routes};
+use super::values::Instant;
 use crate::actors::api::ServiceError;
 use crate::domain::ids::RentalNo;
 use crate::domain::rental::{Rejection, Rental, Status};
 use crate::domain::reservation;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::sync::Arc;
 
-#[derive(Debug, Serialize)]
+routes! { HttpState, "Rentals":
+    /// A rental
+    RENTAL = Route::get("/v1/rentals/{rentalNo}", Access::Owner, "getRental")
+        .answered(&[Reply::ok::<RentalDto>("As it is now.")], &["rental_not_found"]) => one;
+    /// Hand the car over
+    PICK_UP = Route::post_bare("/v1/rentals/{rentalNo}/pickup", Access::Admin, "pickUpCar")
+        .answered(&[Reply::ok::<RentalDto>("As it is now.")],
+            &["rental_not_found", "rental_already_picked_up", "rental_already_returned", "rental_cancelled",
+                "car_not_available", "car_is_out", "reservation_closed"]) => pick_up;
+    /// Take the car back
+    RETURN_CAR = Route::post_bare("/v1/rentals/{rentalNo}/return", Access::Admin, "returnCar")
+        .answered(&[Reply::ok::<RentalDto>("As it is now.")],
+            &["rental_not_found", "rental_not_picked_up", "rental_already_returned", "rental_cancelled"]) => return_car;
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct RentalDto {
-    rental_no: String,
-    reservation_no: String,
-    car_no: String,
-    customer_no: String,
-    from: String,
-    to: String,
-    status: &'static str,
+    rental_no: GivenNumber,
+    reservation_no: GivenNumber,
+    car_no: GivenNumber,
+    customer_no: GivenNumber,
+    from: Instant,
+    to: Instant,
+    status: RentalStatus,
     overdue: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    picked_up_at: Option<String>,
+    picked_up_at: Option<Instant>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    returned_at: Option<String>,
+    returned_at: Option<Instant>,
+}
+
+/// How a rental stands.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum RentalStatus {
+    Rented,
+    PickedUp,
+    Returned,
+    Cancelled,
 }
 
 impl RentalDto {
     fn of(rental: &Rental) -> RentalDto {
         let (status, overdue, picked_up_at, returned_at) = match rental.status {
-            Status::Rented => ("RENTED", false, None, None),
-            Status::PickedUp { at, overdue } => ("PICKED_UP", overdue, Some(at), None),
-            Status::Returned { picked_up_at, at } => ("RETURNED", false, Some(picked_up_at), Some(at)),
-            Status::Cancelled { .. } => ("CANCELLED", false, None, None),
+            Status::Rented => (RentalStatus::Rented, false, None, None),
+            Status::PickedUp { at, overdue } => (RentalStatus::PickedUp, overdue, Some(at), None),
+            Status::Returned { picked_up_at, at } => (RentalStatus::Returned, false, Some(picked_up_at), Some(at)),
+            Status::Cancelled { .. } => (RentalStatus::Cancelled, false, None, None),
         };
         let subject = &rental.subject;
         RentalDto {
-            rental_no: subject.reservation_no.rental().to_string(),
-            reservation_no: subject.reservation_no.to_string(),
-            car_no: subject.car_no.to_string(),
-            customer_no: subject.customer_no.to_string(),
-            from: render_instant(rental.period.from()),
-            to: render_instant(rental.period.to()),
+            rental_no: (&subject.reservation_no.rental()).into(),
+            reservation_no: (&subject.reservation_no).into(),
+            car_no: (&subject.car_no).into(),
+            customer_no: (&subject.customer_no).into(),
+            from: Instant(rental.period.from()),
+            to: Instant(rental.period.to()),
             status,
             overdue,
-            picked_up_at: picked_up_at.map(render_instant),
-            returned_at: returned_at.map(render_instant),
+            picked_up_at: picked_up_at.map(Instant),
+            returned_at: returned_at.map(Instant),
         }
     }
 }
 
-pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
-    group.on(&access::RENTAL, one).on(&access::PICK_UP, pick_up).on(&access::RETURN_CAR, return_car)
-}
-
-async fn one(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.no_query()?;
+async fn one(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
     let rental_no: RentalNo = call.number()?.resolve(&http.service).await?;
     let rental = match http.service.rental(&rental_no).await {
         Err(ServiceError::Rental(Rejection::RentalNotFound)) => expected(&http, &rental_no).await?,
@@ -68,19 +91,13 @@ async fn one(http: Arc<HttpState>, call: Call) -> Outcome {
     Ok(Answer::ok(&RentalDto::of(&rental)))
 }
 
-async fn pick_up(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.no_query()?;
-    let rental_no = call.number()?;
-    call.no_document()?;
-    let rental_no = rental_no.resolve(&http.service).await?;
+async fn pick_up(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
+    let rental_no = call.number()?.resolve(&http.service).await?;
     Ok(Answer::ok(&RentalDto::of(&http.service.pick_up(&call.caller(), rental_no).await?)))
 }
 
-async fn return_car(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.no_query()?;
-    let rental_no = call.number()?;
-    call.no_document()?;
-    let rental_no = rental_no.resolve(&http.service).await?;
+async fn return_car(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
+    let rental_no = call.number()?.resolve(&http.service).await?;
     Ok(Answer::ok(&RentalDto::of(&http.service.return_car(&call.caller(), rental_no).await?)))
 }
 

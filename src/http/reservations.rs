@@ -1,14 +1,15 @@
 //! Reservations: holding a car, paying for it, cancelling.
 
 use super::HttpState;
-use super::access;
 use super::answer::Answer;
+use super::call::{Call, Nothing};
 use super::cars::PageDto;
-use super::endpoint::{Call, Group, Outcome};
-use super::numbers::RawNumber;
-use super::payments::status_name as payment_status_name;
+use super::endpoint::{Operation, Outcome};
+use super::numbers::{GivenNumber, RawNumber};
+use super::payments::PaymentStatus;
 use super::problem::{Problem, retry_after_seconds};
-use super::values::{Cursor, Instant, InstantParameter, Limit, MoneyDto, Text, period, render_instant, segment};
+use super::route::{Access, Priority, Reply, Route, routes};
+use super::values::{CurrencyCode, Cursor, Instant, InstantParameter, Limit, Link, MoneyDto, Text, period, segment};
 use crate::actors::api::{
     ChangePreview, ChangeWanted, PaymentMeans, PaymentResult, ReservationView, ReserveRequest, ServiceError,
 };
@@ -18,79 +19,165 @@ use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use crate::domain::money::Money;
 use crate::domain::reservation::{Booking, Change, DayCounting, Rejection, Status};
 use crate::domain::time::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use warp::http::StatusCode;
 
-#[derive(Deserialize)]
+routes! { HttpState, "Reservations":
+    /// Hold a car, and pay for it
+    RESERVE = Route::post("/v1/reservations", Access::Owner, "reserve").of(Priority::Create)
+        .answered(&[
+            Reply::created::<ReservationDto>("It is confirmed."),
+            Reply::accepted::<ReservationDto>("The car is held until holdUntil and is to be paid by then. A payment that \
+                was turned away is tried again with the means that were given, by the service itself \
+                (payment.retry_deferred)."),
+        ], &["invalid_period", "period_in_past", "period_too_long", "price_too_large", "payment_declined",
+            "car_not_found", "car_not_available", "car_retired", "calendar_full", "reservation_no_taken",
+            "reservation_closed", "too_many_unpaid_holds", "customer_number_erased", "customer_number_closed",
+            "payment_under_way", "payment_cancelled", "too_many_payment_attempts"]) => reserve;
+    /// A customer's reservations
+    RESERVATIONS = Route::get("/v1/reservations", Access::Owner, "listReservations").of(Priority::List)
+        .answered(&[Reply::ok::<PageDto<ReservationDto>>("As it is now.")], &[]) => list;
+    /// A reservation
+    RESERVATION = Route::get("/v1/reservations/{reservationNo}", Access::Owner, "getReservation")
+        .answered(&[Reply::ok::<ReservationDto>("As it is now.")], &["reservation_not_found"]) => one;
+    /// Pay a reservation that is held, or a change that waits for its payment
+    PAY = Route::post("/v1/reservations/{reservationNo}/payment", Access::Owner, "payReservation")
+        .answered(&[
+            Reply::ok::<ReservationDto>("It is confirmed, or its change is made."),
+            Reply::accepted::<ReservationDto>("The car is held until holdUntil, of a change both periods are, and it is \
+                to be paid by then. A payment that was turned away is tried again with the means that were given, by the \
+                service itself (payment.retry_deferred)."),
+        ], &["payment_declined", "reservation_not_found", "reservation_closed", "payment_under_way",
+            "payment_cancelled", "too_many_payment_attempts", "change_expired"]) => pay;
+    /// What cancelling would cost and give back
+    CANCELLATION = Route::get("/v1/reservations/{reservationNo}/cancellation", Access::Owner, "previewCancellation")
+        .answered(&[Reply::ok::<CancellationPreviewDto>("As it is now.")],
+            &["reservation_not_found", "reservation_closed", "rental_already_picked_up"]) => preview;
+    /// Cancel
+    CANCEL = Route::post_bare("/v1/reservations/{reservationNo}/cancellation", Access::Owner, "cancelReservation")
+        .answered(&[Reply::ok::<ReservationDto>("It is cancelled.")],
+            &["reservation_not_found", "reservation_closed", "rental_already_picked_up"]) => cancel;
+    /// What another period or another car would cost or give back
+    ///
+    /// The price is that of the whole new period, at the present rate of the car. What could not be made now is refused
+    /// as the change itself would be, but never for want of a payment.
+    PREVIEW_CHANGE = Route::get("/v1/reservations/{reservationNo}/change", Access::Owner, "previewChange")
+        .answered(&[Reply::ok::<ChangePreviewDto>("As it is now. Nothing is changed, and nothing is held.")],
+            &["invalid_period", "period_in_past", "period_too_long", "price_too_large", "reservation_not_found",
+                "car_not_found", "car_not_available", "car_retired", "calendar_full", "car_is_out", "reservation_closed",
+                "reservation_not_paid", "rental_already_picked_up", "change_under_way", "other_currency",
+                "too_many_changes"]) => preview_change;
+    /// Change the period or the car of a paid reservation
+    ///
+    /// After the pick-up only `to` may change. While one change is under way another one is refused, and the same goes
+    /// on; there are 20 at most. The reservation stands as it was after every refusal.
+    CHANGE = Route::post("/v1/reservations/{reservationNo}/change", Access::Owner, "changeReservation")
+        .answered(&[
+            Reply::ok::<ReservationDto>("It is changed. What it costs more is charged, what it costs less goes back. \
+                The same change again is answered so too."),
+            Reply::accepted::<ReservationDto>("Both periods are held until holdUntil, and the difference is to be paid \
+                by then; else the reservation stays as it was. A payment that was turned away is tried again with the \
+                means that were given, by the service itself (payment.retry_deferred)."),
+        ], &["invalid_period", "nothing_to_change", "period_in_past", "period_too_long", "price_too_large",
+            "payment_declined", "payment_required", "reservation_not_found", "car_not_found", "car_not_available",
+            "car_retired", "calendar_full", "car_is_out", "reservation_closed", "reservation_not_paid",
+            "rental_already_picked_up", "change_under_way", "change_expired", "price_changed", "other_currency",
+            "too_many_changes", "payment_under_way", "payment_cancelled", "too_many_payment_attempts"]) => change;
+}
+
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct ReservationRequest {
     car_no: RawNumber<CarNo>,
     customer_no: RawNumber<CustomerNo>,
+    #[schemars(example = &"2035-02-01T00:00:00Z")]
     from: Instant,
+    #[schemars(example = &"2035-02-03T00:00:00Z")]
     to: Instant,
-    payment: Option<MeansRequest>,
+    payment: Option<PaymentMeansDto>,
     reservation_no: Option<RawNumber<ReservationNo>>,
 }
 
 /// With what a customer pays. Has no `Debug`, so that it cannot be logged.
-#[derive(Deserialize)]
-struct MeansRequest {
+#[derive(Deserialize, JsonSchema)]
+#[schemars(description = "With what a customer pays.")]
+struct PaymentMeansDto {
+    #[schemars(example = &"card")]
     method: Text<32>,
+    /// The provider's token; it is never logged and never stored in the clear.
+    #[schemars(example = &"tok_visa")]
     token: Text<256>,
 }
 
-#[derive(Deserialize)]
+/// What is to change; what is missing stays as it is. At least one of from, to and carNo must be given.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("minProperties" = 1))]
 struct ChangeRequest {
     from: Option<Instant>,
+    #[schemars(example = &"2035-01-04T00:00:00Z")]
     to: Option<Instant>,
     car_no: Option<RawNumber<CarNo>>,
-    payment: Option<MeansRequest>,
+    /// Needed when it costs more.
+    #[schemars(example = json!({ "method": "card", "token": "tok_visa" }))]
+    payment: Option<PaymentMeansDto>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct ChangeQuery {
+    /// When the period is to begin; as it is if missing.
     from: Option<InstantParameter>,
+    /// When it is to end; as it is if missing.
     to: Option<InstantParameter>,
+    /// The car to have; the same if missing.
     car_no: Option<RawNumber<CarNo>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct ListQuery {
+    /// Whose.
     customer_no: RawNumber<CustomerNo>,
+    /// The nextCursor of the page before.
     cursor: Option<Cursor>,
     #[serde(default)]
     limit: Limit,
 }
 
-impl From<MeansRequest> for PaymentMeans {
-    fn from(MeansRequest { method, token }: MeansRequest) -> PaymentMeans {
+impl From<PaymentMeansDto> for PaymentMeans {
+    fn from(PaymentMeansDto { method, token }: PaymentMeansDto) -> PaymentMeans {
         PaymentMeans { method: method.0.into(), token: token.0.into() }
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct ReservationDto {
-    reservation_no: String,
-    car_no: String,
-    customer_no: String,
-    from: String,
-    to: String,
-    status: &'static str,
+    reservation_no: GivenNumber,
+    car_no: GivenNumber,
+    customer_no: GivenNumber,
+    from: Instant,
+    to: Instant,
+    #[schemars(example = &"CONFIRMED")]
+    status: ReservationStatus,
+    /// `true` when it is completed because nobody came for the car; missing otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     no_show: Option<bool>,
     price: MoneyDto,
+    /// Until when it waits for its payment, or for that of a change.
     #[serde(skip_serializing_if = "Option::is_none")]
-    hold_until: Option<String>,
+    hold_until: Option<Instant>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86_400))]
     retry_after_seconds: Option<u64>,
     payment: PaymentRefDto,
     #[serde(skip_serializing_if = "Option::is_none")]
-    rental_no: Option<String>,
+    rental_no: Option<GivenNumber>,
     #[serde(flatten)]
     cancellation_outcome: Option<CancellationDto>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,14 +185,27 @@ struct ReservationDto {
     links: LinksDto,
 }
 
-/// A change that is under way.
-#[derive(Debug, Serialize)]
+/// How a reservation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum ReservationStatus {
+    PaymentPending,
+    Confirmed,
+    Cancelled,
+    Expired,
+    Completed,
+}
+
+/// The change that is under way: it waits for its payment until holdUntil, and its period is held beside that of the
+/// reservation.
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct ChangeDto {
-    car_no: String,
-    from: String,
-    to: String,
+    car_no: GivenNumber,
+    from: Instant,
+    to: Instant,
     price: MoneyDto,
+    /// What is charged for it; 0 when it costs no more.
     payable: MoneyDto,
 }
 
@@ -113,9 +213,9 @@ impl ChangeDto {
     fn of(booking: &Booking, change: &Change) -> ChangeDto {
         let nothing = Money::zero(booking.price.currency());
         ChangeDto {
-            car_no: change.car_no.to_string(),
-            from: render_instant(change.period.from()),
-            to: render_instant(change.period.to()),
+            car_no: (&change.car_no).into(),
+            from: Instant(change.period.from()),
+            to: Instant(change.period.to()),
             price: change.price.into(),
             payable: booking.payable(change).unwrap_or(nothing).into(),
         }
@@ -123,35 +223,42 @@ impl ChangeDto {
 }
 
 /// What a change would make of a reservation.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct ChangePreviewDto {
-    reservation_no: String,
-    car_no: String,
-    from: String,
-    to: String,
+    reservation_no: GivenNumber,
+    car_no: GivenNumber,
+    from: Instant,
+    to: Instant,
     price: MoneyDto,
-    difference: DifferenceDto,
+    difference: PriceDifferenceDto,
+    /// What would be charged.
     payable: MoneyDto,
+    /// What would be kept of the difference to a lower price (`reservation.change_fees`).
     fee: MoneyDto,
+    /// What would go back of it.
     refund: MoneyDto,
 }
 
 /// By how much the price grows; negative where it becomes lower.
-#[derive(Debug, Serialize)]
-struct DifferenceDto {
+#[derive(Debug, Serialize, JsonSchema)]
+struct PriceDifferenceDto {
+    /// Minor units of the currency.
+    #[schemars(range(min = -9_007_199_254_740_991_i64, max = 9_007_199_254_740_991_i64))]
     amount: i64,
-    currency: String,
+    currency: CurrencyCode,
 }
 
 /// What is kept and given back, or that it is not known yet.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct CancellationDto {
     #[serde(skip_serializing_if = "Option::is_none")]
     fee: Option<MoneyDto>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refund: Option<MoneyDto>,
+    /// `true` while a charge is in doubt: what was taken goes back, and fee and refund are told once the provider has
+    /// said.
     #[serde(skip_serializing_if = "Option::is_none")]
     refund_pending: Option<bool>,
 }
@@ -169,33 +276,34 @@ impl From<CancellationOutcome> for CancellationDto {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct PaymentRefDto {
-    payment_no: String,
-    status: &'static str,
+    payment_no: GivenNumber,
+    status: PaymentStatus,
 }
 
-#[derive(Debug, Serialize)]
+/// Paths of what can be done with it now, and of what belongs to it.
+#[derive(Debug, Serialize, JsonSchema)]
 struct LinksDto {
     #[serde(rename = "self")]
-    this: String,
+    this: Link,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pay: Option<String>,
+    pay: Option<Link>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    change: Option<String>,
+    change: Option<Link>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cancellation: Option<String>,
-    payment: String,
+    cancellation: Option<Link>,
+    payment: Link,
     #[serde(skip_serializing_if = "Option::is_none")]
-    rental: Option<String>,
+    rental: Option<Link>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct QuoteDto {
-    reservation_no: String,
-    status: &'static str,
+struct CancellationPreviewDto {
+    reservation_no: GivenNumber,
+    status: ReservationStatus,
     #[serde(flatten)]
     cancellation_outcome: CancellationDto,
 }
@@ -206,71 +314,59 @@ impl ReservationDto {
         let reservation_no = &booking.subject.reservation_no;
         // A rental follows every confirmation, so its number can be given before the rental exists.
         let rented = view.rental.is_some() || matches!(booking.status, Status::Confirmed { .. });
-        let rental_no = rented.then(|| reservation_no.rental().to_string());
+        let rental_no = rented.then(|| reservation_no.rental());
         let this = path_of(reservation_no);
-        let payment_no = reservation_no.payment().to_string();
+        let payment_no = reservation_no.payment();
         let pending = hold_until(booking).is_some();
         ReservationDto {
-            reservation_no: reservation_no.to_string(),
-            car_no: booking.subject.car_no.to_string(),
-            customer_no: booking.subject.customer_no.to_string(),
-            from: render_instant(booking.period.from()),
-            to: render_instant(booking.period.to()),
-            status: status_name(&booking.status),
+            reservation_no: reservation_no.into(),
+            car_no: (&booking.subject.car_no).into(),
+            customer_no: (&booking.subject.customer_no).into(),
+            from: Instant(booking.period.from()),
+            to: Instant(booking.period.to()),
+            status: (&booking.status).into(),
             no_show: matches!(booking.status, Status::NoShow { .. }).then_some(true),
             price: booking.price.into(),
             hold_until: hold_until(booking),
             retry_after_seconds: None,
             links: LinksDto {
-                pay: pending.then(|| format!("{this}/payment")),
-                change: matches!(booking.status, Status::Confirmed { .. }).then(|| format!("{this}/change")),
-                cancellation: booking.status.is_live().then(|| format!("{this}/cancellation")),
-                payment: format!("/v1/payments/{}", segment(&payment_no)),
-                rental: rental_no.as_ref().map(|rental_no| format!("/v1/rentals/{}", segment(rental_no))),
-                this,
+                pay: pending.then(|| Link(format!("{this}/payment"))),
+                change: matches!(booking.status, Status::Confirmed { .. }).then(|| Link(format!("{this}/change"))),
+                cancellation: booking.status.is_live().then(|| Link(format!("{this}/cancellation"))),
+                payment: Link(format!("/v1/payments/{}", segment(payment_no.as_str()))),
+                rental: rental_no.as_ref().map(|no| Link(format!("/v1/rentals/{}", segment(no.as_str())))),
+                this: Link(this),
             },
-            payment: PaymentRefDto { payment_no, status: payment_status_name(view.payment.as_ref()) },
-            rental_no,
+            payment: PaymentRefDto { payment_no: (&payment_no).into(), status: view.payment.as_ref().into() },
+            rental_no: rental_no.as_ref().map(GivenNumber::from),
             cancellation_outcome: view.cancellation_outcome().map(CancellationDto::from),
             change: booking.change().map(|change| ChangeDto::of(booking, change)),
         }
     }
 }
 
-const fn status_name(status: &Status) -> &'static str {
-    match status {
-        Status::PaymentPending { .. } => "PAYMENT_PENDING",
-        Status::Confirmed { .. } => "CONFIRMED",
-        Status::Cancelled { .. } => "CANCELLED",
-        Status::Expired { .. } => "EXPIRED",
-        Status::Completed { .. } | Status::NoShow { .. } => "COMPLETED",
+impl From<&Status> for ReservationStatus {
+    fn from(status: &Status) -> ReservationStatus {
+        match status {
+            Status::PaymentPending { .. } => ReservationStatus::PaymentPending,
+            Status::Confirmed { .. } => ReservationStatus::Confirmed,
+            Status::Cancelled { .. } => ReservationStatus::Cancelled,
+            Status::Expired { .. } => ReservationStatus::Expired,
+            Status::Completed { .. } | Status::NoShow { .. } => ReservationStatus::Completed,
+        }
     }
 }
 
 /// Until when it waits for a payment: for its own, or for that of a change.
-fn hold_until(booking: &Booking) -> Option<String> {
+fn hold_until(booking: &Booking) -> Option<Instant> {
     match booking.status {
-        Status::PaymentPending { hold_until } => Some(render_instant(hold_until)),
-        Status::Confirmed { .. } => booking.change().map(|change| render_instant(change.hold_until)),
+        Status::PaymentPending { hold_until } => Some(Instant(hold_until)),
+        Status::Confirmed { .. } => booking.change().map(|change| Instant(change.hold_until)),
         Status::Cancelled { .. } | Status::Expired { .. } | Status::Completed { .. } | Status::NoShow { .. } => None,
     }
 }
 
-pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
-    group
-        .on(&access::RESERVE, reserve)
-        .on(&access::RESERVATION, one)
-        .on(&access::RESERVATIONS, list)
-        .on(&access::PAY, pay)
-        .on(&access::CANCELLATION, preview)
-        .on(&access::CANCEL, cancel)
-        .on(&access::PREVIEW_CHANGE, preview_change)
-        .on(&access::CHANGE, change)
-}
-
-async fn reserve(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.no_query()?;
-    let request: ReservationRequest = call.document()?;
+async fn reserve(http: Arc<HttpState>, call: Call, request: ReservationRequest) -> Outcome {
     let period = period(request.from.0, request.to.0)?;
     let service = &*http.service;
     let reservation_no = match request.reservation_no {
@@ -289,51 +385,43 @@ async fn reserve(http: Arc<HttpState>, call: Call) -> Outcome {
     payment_answer(&http, StatusCode::CREATED, result).await
 }
 
-async fn pay(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.no_query()?;
-    let reservation_no = call.number()?;
-    let means: MeansRequest = call.document()?;
-    let reservation_no = reservation_no.resolve(&http.service).await?;
+async fn pay(http: Arc<HttpState>, call: Call, means: PaymentMeansDto) -> Outcome {
+    let reservation_no = call.number()?.resolve(&http.service).await?;
     let result = http.service.pay(reservation_no, means.into()).await;
     payment_answer(&http, StatusCode::OK, result).await
 }
 
-async fn one(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.no_query()?;
+async fn one(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
     let reservation_no = call.number()?.resolve(&http.service).await?;
     let view = http.service.reservation(&reservation_no).await?;
     Ok(Answer::ok(&ReservationDto::of(&view)))
 }
 
-async fn list(http: Arc<HttpState>, call: Call) -> Outcome {
-    let ListQuery { customer_no, cursor, limit } = call.query()?;
+async fn list(http: Arc<HttpState>, _: Call, query: ListQuery) -> Outcome {
+    let ListQuery { customer_no, cursor, limit } = query;
     let customer_no = customer_no.in_query().resolve(&http.service).await?;
     let cursor = cursor.as_ref().map(|cursor| cursor.0.as_str());
     let listing = http.service.reservations_of(&customer_no, cursor, limit.0).await??;
     Ok(Answer::ok(&PageDto::of(listing, |view| ReservationDto::of(&view))))
 }
 
-async fn preview(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.no_query()?;
+async fn preview(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
     let reservation_no = call.number()?.resolve(&http.service).await?;
     let (view, cancellation_outcome) = http.service.cancellation_quote(&reservation_no).await?;
-    Ok(Answer::ok(&QuoteDto {
-        reservation_no: view.booking.subject.reservation_no.to_string(),
-        status: status_name(&view.booking.status),
+    Ok(Answer::ok(&CancellationPreviewDto {
+        reservation_no: (&view.booking.subject.reservation_no).into(),
+        status: (&view.booking.status).into(),
         cancellation_outcome: cancellation_outcome.into(),
     }))
 }
 
-async fn cancel(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.no_query()?;
-    let reservation_no = call.number()?;
-    call.no_document()?;
-    let reservation_no = reservation_no.resolve(&http.service).await?;
+async fn cancel(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
+    let reservation_no = call.number()?.resolve(&http.service).await?;
     Ok(Answer::ok(&ReservationDto::of(&http.service.cancel(&call.caller(), reservation_no).await?)))
 }
 
-async fn preview_change(http: Arc<HttpState>, call: Call) -> Outcome {
-    let ChangeQuery { from, to, car_no } = call.query()?;
+async fn preview_change(http: Arc<HttpState>, call: Call, query: ChangeQuery) -> Outcome {
+    let ChangeQuery { from, to, car_no } = query;
     let reservation_no = call.number()?;
     let service = &*http.service;
     let (from, to) = (from.map(|from| from.0), to.map(|to| to.0));
@@ -344,12 +432,12 @@ async fn preview_change(http: Arc<HttpState>, call: Call) -> Outcome {
     let (now, then) = (booking.price, quote.price);
     let amount = i64::try_from(then.amount()).unwrap_or(i64::MAX) - i64::try_from(now.amount()).unwrap_or(i64::MAX);
     Ok(Answer::ok(&ChangePreviewDto {
-        reservation_no: reservation_no.to_string(),
-        car_no: car_no.to_string(),
-        from: render_instant(period.from()),
-        to: render_instant(period.to()),
+        reservation_no: (&reservation_no).into(),
+        car_no: (&car_no).into(),
+        from: Instant(period.from()),
+        to: Instant(period.to()),
         price: then.into(),
-        difference: DifferenceDto { amount, currency: then.currency().code().to_owned() },
+        difference: PriceDifferenceDto { amount, currency: CurrencyCode(then.currency()) },
         payable: quote.payable.into(),
         fee: quote.fee.into(),
         refund: quote.refund.into(),
@@ -368,12 +456,11 @@ async fn wanted(
     Ok(ChangeWanted { from, to, car_no })
 }
 
-async fn change(http: Arc<HttpState>, call: Call) -> Outcome {
-    call.no_query()?;
+async fn change(http: Arc<HttpState>, call: Call, request: ChangeRequest) -> Outcome {
     let reservation_no = call.number()?;
-    let ChangeRequest { from, to, car_no, payment } = call.document()?;
+    let ChangeRequest { from, to, car_no, payment } = request;
     if from.is_none() && to.is_none() && car_no.is_none() {
-        return Err(Problem::bad_request("nothing_to_change", "give what is to change: from, to or carNo"));
+        return Err(Problem::new("nothing_to_change", "give what is to change: from, to or carNo"));
     }
     let service = &*http.service;
     let wanted = wanted(service, (from.map(|from| from.0), to.map(|to| to.0)), car_no).await?;
@@ -401,7 +488,7 @@ async fn payment_answer(
 
 fn rendered(done: StatusCode, view: &ReservationView, payment: &PaymentResult) -> Outcome {
     let dto = ReservationDto::of(view);
-    let path = dto.links.this.clone();
+    let path = dto.links.this.0.clone();
     let deferred = view.booking.change().is_some() && matches!(payment, PaymentResult::Deferred { .. });
     match view.booking.status {
         Status::Confirmed { .. } | Status::Completed { .. } | Status::NoShow { .. } if !deferred => {
@@ -430,16 +517,10 @@ async fn declined(http: &HttpState, reservation_no: ReservationNo, reason: Strin
     let problem: Problem = ServiceError::PaymentDeclined { reservation_no, reason }.into();
     // The hold of a change is over with the decline, that of a reservation is not.
     let is_changed = view.as_ref().is_ok_and(|view| matches!(view.booking.status, Status::Confirmed { .. }));
-    if is_changed {
-        return problem.with("links", serde_json::json!({ "self": this, "change": format!("{this}/change") }));
-    }
-    let links = serde_json::json!({ "self": this, "pay": format!("{this}/payment") });
-    let held = view.ok().and_then(|view| hold_until(&view.booking));
-    let problem = problem.with("links", links);
-    match held {
-        Some(hold_until) => problem.with("holdUntil", hold_until),
-        None => problem,
-    }
+    let next = if is_changed { "change" } else { "pay" };
+    let path = if is_changed { format!("{this}/change") } else { format!("{this}/payment") };
+    let held = view.ok().filter(|_| !is_changed).and_then(|view| hold_until(&view.booking)).map(|at| at.to_string());
+    problem.telling(|it| (it.links, it.hold_until) = (BTreeMap::from([("self", this), (next, path)]), held))
 }
 
 fn path_of(reservation_no: &ReservationNo) -> String {

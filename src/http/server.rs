@@ -249,7 +249,7 @@ async fn turned_away(request: Request<Incoming>, problem: Problem) -> Response {
 /// data would reset the connection before the answer is read.
 async fn refuse(mut stream: TcpStream) -> io::Result<()> {
     let problem = Problem::overloaded(1_000);
-    let body = problem.document().to_string();
+    let body = serde_json::to_string(&problem.document()).unwrap_or_default();
     let head = format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {}\r\nretry-after: 1\r\nconnection: close\r\n\
          content-length: {}\r\n\r\n",

@@ -1,13 +1,13 @@
 //! Load shedding: in an overload the least urgent calls are rejected at once, so that the others are answered soon.
-//! Knows priorities only; [`super::access`] has the priority of every route.
+//! Knows priorities only; [`super::route`] has the priority of every route.
 //!
 //! The signal of an overload is the scheduling delay: how long a ready task waits for a processor, measured by a task
 //! that yields (the idea of `CoDel`, RFC 8289: a queue that drains now and then is a burst, a standing queue is an
 //! overload). While the delay stays above its target for a grace time, pressure rises; it falls when the delay does.
 //! Each whole number of pressure sheds one class more, and the fraction is the share that is shed of the next class.
 
-use super::access::Priority;
 use super::problem::Problem;
+use super::route::Priority;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;

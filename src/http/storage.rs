@@ -1,11 +1,10 @@
 //! What admission must know of the store: whether the journal takes changes, and whether there is room for new business.
 //! Outlives the instances; they and the watch of the disk set it. Never reads a disk itself.
 
-use super::access::Route;
 use super::problem::Problem;
+use super::route::Route;
 use crate::actors::service::ComponentHealth;
 use parking_lot::RwLock;
-use warp::http::StatusCode;
 
 /// The `Retry-After` of a change while the journal is opened again, in milliseconds.
 const REOPENING_RETRY_MS: u64 = 2_000;
@@ -63,12 +62,12 @@ impl Storage {
             if status.outage.is_some() {
                 let detail =
                     "the journal takes no changes at the moment and is being opened again; nothing was changed";
-                let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "journal_unavailable", detail);
+                let problem = Problem::new("journal_unavailable", detail);
                 return Err(problem.retrying(REOPENING_RETRY_MS));
             }
             if status.full.is_some() && route.creates_business() {
                 let detail = "there is hardly any room left to keep new business in; what is under way goes on";
-                let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "storage_full", detail);
+                let problem = Problem::new("storage_full", detail);
                 return Err(problem.retrying(FULL_RETRY_MS));
             }
             Ok(())

@@ -6,8 +6,11 @@ use crate::domain::money::{Currency, Money};
 use crate::domain::spelling;
 use crate::domain::time::{Period, Timestamp};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
+use std::fmt;
 
 /// How many items a page has, unless told otherwise.
 pub const LIMIT_DEFAULT: usize = 50;
@@ -17,18 +20,39 @@ pub const CURSOR_CHARS_MAX: usize = 256;
 
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The highest amount, which every reader of JSON knows exactly.
+const AMOUNT_MAX: u64 = Money::AMOUNT_MAX;
+
+/// An amount of money.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MoneyDto {
-    /// Minor units.
-    pub amount: u64,
-    pub currency: String,
+    amount: Amount,
+    currency: CurrencyCode,
 }
 
 impl From<Money> for MoneyDto {
     fn from(money: Money) -> MoneyDto {
-        MoneyDto { amount: money.amount(), currency: money.currency().code().to_owned() }
+        MoneyDto { amount: Amount(money.amount()), currency: CurrencyCode(money.currency()) }
     }
 }
+
+impl fmt::Display for MoneyDto {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.amount.0, self.currency.0.code())
+    }
+}
+
+impl From<MoneyDto> for Money {
+    fn from(MoneyDto { amount, currency }: MoneyDto) -> Money {
+        // The amount is within bounds.
+        Money::new(amount.0, currency.0).unwrap_or(Money::zero(currency.0))
+    }
+}
+
+/// The path of a resource of this service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(inline)]
+pub struct Link(#[schemars(regex(pattern = "^/"))] pub String);
 
 pub fn segment(number: &str) -> String {
     utf8_percent_encode(number, SEGMENT).to_string()
@@ -111,9 +135,9 @@ fn is_time_of_day(text: &[u8]) -> bool {
         && (utc || (within(offset, b"23") && within(offset + 3, b"59")))
 }
 
-/// An instant in RFC 3339, in UTC.
-pub fn render_instant(instant: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(instant.as_millis()).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
+/// What is rendered as an instant in RFC 3339, in UTC. Every [`Timestamp`] is within its bounds.
+fn jiff_timestamp(instant: Timestamp) -> jiff::Timestamp {
+    jiff::Timestamp::from_millisecond(instant.as_millis()).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
 }
 
 /// The civil date `yyyy-MM-dd`, as the number `yyyyMMdd`.
@@ -142,13 +166,35 @@ pub fn render_date(number: u32) -> Option<String> {
 /// # Errors
 /// 400 `invalid_period`.
 pub fn period(from: Timestamp, to: Timestamp) -> Result<Period, Problem> {
-    Period::new(from, to).ok_or_else(|| Problem::bad_request("invalid_period", "the period must end after it begins"))
+    Period::new(from, to).ok_or_else(|| Problem::new("invalid_period", "the period must end after it begins"))
 }
 
-/// Values that have the form of a text, each with the function that reads it.
+/// Gives a type a schema, which stands where it is used unless it has a name.
+macro_rules! schema {
+    ($type:ty, $name:literal, $inline:literal, $schema:expr $(, const $max:ident)*) => {
+        impl<$(const $max: usize),*> JsonSchema for $type {
+            fn inline_schema() -> bool {
+                $inline
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                $name.into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                $schema
+            }
+        }
+    };
+}
+
+pub(super) use schema;
+
+/// Values that have the form of a text, each with the function that reads it, the one that writes it, and its schema.
 macro_rules! textual {
-    ($($(#[$doc:meta])* $name:ident($type:ty) = $parse:expr;)*) => {$(
-        $(#[$doc])*
+    ($($(#[doc = $doc:literal])+ $name:ident($type:ty) = $parse:expr, $write:expr, $named:literal, $inline:literal,
+        $schema:tt;)*) => {$(
+        $(#[doc = $doc])+
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct $name(pub $type);
 
@@ -157,32 +203,64 @@ macro_rules! textual {
                 parsed(deserializer, $parse).map($name)
             }
         }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let write: fn(&$type) -> _ = $write;
+                write(&self.0).fmt(f)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        schema!($name, $named, $inline, schemars::json_schema!($schema));
     )*};
 }
 
 textual! {
     /// An instant with an offset.
-    Instant(Timestamp) = parse_instant;
+    Instant(Timestamp) = parse_instant, |at| jiff_timestamp(*at), "Instant", false, {
+        "type": "string", "format": "date-time", "examples": ["2030-01-31T09:00:00+09:00"],
+        "description": "An instant in RFC 3339, between 1970 and 9999. Leap seconds are not known (23:59:60 is refused), \
+                        and an offset is less than a day.",
+    };
     /// An instant in a query, where an unescaped `+` is decoded as a space: before an offset it can only mean the sign.
     InstantParameter(Timestamp) = |text| {
         let mended = text.replacen(' ', "+", 1);
         let signed = text.len().checked_sub(6).and_then(|at| text.as_bytes().get(at)) == Some(&b' ');
         parse_instant(if signed { &mended } else { text })
+    }, |at| jiff_timestamp(*at), "InstantParameter", true, {
+        "type": "string", "format": "date-time", "examples": ["2030-01-31T09:00:00+09:00"],
     };
     /// A date as the number `yyyyMMdd`.
-    Date(u32) = parse_date;
+    Date(u32) = parse_date, |number| render_date(*number).unwrap_or_default(), "Date", true, {
+        "type": "string", "format": "date", "description": "A civil date.", "examples": ["2020-07-01"],
+    };
     /// `true` or `false` in a query.
-    Flag(bool) = |text| text.parse().map_err(|_| "it must be true or false");
+    Flag(bool) = |text| text.parse().map_err(|_| "it must be true or false"), |flag| *flag, "Flag", true, {
+        "type": "boolean", "default": false,
+    };
     /// The code of a currency.
     CurrencyCode(Currency) = |text| {
         Currency::parse(text).ok_or("it must be a currency code of three upper-case letters")
+    }, |currency| currency.code().to_owned(), "CurrencyCode", true, {
+        "type": "string", "pattern": "^[A-Z]{3}$", "minLength": 3, "maxLength": 3, "examples": ["KRW"],
+        "description": "ISO 4217, such as KRW.",
     };
     /// Where a page goes on. Not checked here: each list has a form of its own.
-    Cursor(String) = |text| check_text(text, CURSOR_CHARS_MAX).map(|()| text.to_owned());
+    Cursor(String) = |text| check_text(text, CURSOR_CHARS_MAX).map(|()| text.to_owned()), |text| text.clone(), "Cursor",
+        true, { "type": "string", "minLength": 1, "maxLength": CURSOR_CHARS_MAX, "pattern": VISIBLE };
 }
 
+/// What [`check_text`] accepts, but for characters that only Unicode's tables know as invisible.
+const VISIBLE: &str = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$";
+
 /// A text of 1 to `CHARS_MAX` characters, see [`check_text`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Text<const CHARS_MAX: usize>(pub String);
 
 impl<'de, const CHARS_MAX: usize> Deserialize<'de> for Text<CHARS_MAX> {
@@ -192,8 +270,19 @@ impl<'de, const CHARS_MAX: usize> Deserialize<'de> for Text<CHARS_MAX> {
     }
 }
 
+schema!(Text<MAX>, "Text", true, schemars::json_schema!({
+    "type": "string", "minLength": 1, "maxLength": MAX, "pattern": VISIBLE,
+}), const MAX);
+
+impl<const CHARS_MAX: usize> Text<CHARS_MAX> {
+    /// A stored text, which may be missing.
+    pub fn stored(text: &str) -> Option<Text<CHARS_MAX>> {
+        (!text.is_empty()).then(|| Text(text.to_owned()))
+    }
+}
+
 /// How many items of a list are asked for, from 1 to `MAX`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Limit<const DEFAULT: usize = LIMIT_DEFAULT, const MAX: usize = LIMIT_MAX>(pub usize);
 
 impl<const DEFAULT: usize, const MAX: usize> Default for Limit<DEFAULT, MAX> {
@@ -213,31 +302,32 @@ impl<'de, const DEFAULT: usize, const MAX: usize> Deserialize<'de> for Limit<DEF
     }
 }
 
+schema!(Limit<DEFAULT, MAX>, "Limit", true, schemars::json_schema!({
+    "type": "integer", "minimum": 1, "maximum": MAX, "default": DEFAULT,
+    "description": "How many items a page has at most.",
+}), const DEFAULT, const MAX);
+
 /// Minor units, from 0 to [`Money::AMOUNT_MAX`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Amount(u64);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Amount(pub u64);
 
 impl<'de> Deserialize<'de> for Amount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Amount, D::Error> {
         let amount = u64::deserialize(deserializer)?;
-        let range = || D::Error::custom(format!("it must be a whole number from 0 to {}", Money::AMOUNT_MAX));
-        Some(Amount(amount)).filter(|_| amount <= Money::AMOUNT_MAX).ok_or_else(range)
+        let range = || D::Error::custom(format!("it must be a whole number from 0 to {AMOUNT_MAX}"));
+        Some(Amount(amount)).filter(|_| amount <= AMOUNT_MAX).ok_or_else(range)
     }
 }
 
-/// An amount of money in a request.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct MoneyRequest {
-    amount: Amount,
-    currency: CurrencyCode,
-}
-
-impl From<MoneyRequest> for Money {
-    fn from(MoneyRequest { amount, currency }: MoneyRequest) -> Money {
-        // The amount is within bounds.
-        Money::new(amount.0, currency.0).unwrap_or(Money::zero(currency.0))
-    }
-}
+schema!(
+    Amount,
+    "Amount",
+    true,
+    schemars::json_schema!({
+        "type": "integer", "format": "int64", "minimum": 0, "maximum": AMOUNT_MAX, "examples": [45_000],
+        "description": "Minor units of the currency.",
+    })
+);
 
 #[cfg(test)]
 mod tests {
@@ -246,9 +336,9 @@ mod tests {
     #[test]
     fn an_instant_needs_an_offset_and_is_rendered_in_utc() {
         let seoul = parse_instant("2030-01-31T09:00:00+09:00").expect("an instant");
-        assert_eq!(render_instant(seoul), "2030-01-31T00:00:00Z");
+        assert_eq!(jiff_timestamp(seoul).to_string(), "2030-01-31T00:00:00Z");
         let fine = parse_instant("2030-01-31T00:00:00.123456789Z").expect("an instant");
-        assert_eq!(render_instant(fine), "2030-01-31T00:00:00.123Z");
+        assert_eq!(jiff_timestamp(fine).to_string(), "2030-01-31T00:00:00.123Z");
     }
 
     #[test]

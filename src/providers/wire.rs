@@ -2,13 +2,14 @@
 //! the domain: what comes in is checked on its way to a domain type. Does no IO. Nothing that holds a payment
 //! token can be printed.
 
-use super::sandbox::LedgerSlice;
+use super::sandbox::{LedgerSlice, PAGE_LEN_MAX};
 use super::{
     Charge, ChargeLookup, ChargeOutcome, Kind, LedgerPage, ProviderLedgerEntry, Refund, RefundLookup, RefundReceipt,
 };
 use crate::domain::ids::ReservationNo;
 use crate::domain::money::{Currency, Money};
 use crate::domain::time::Timestamp;
+use schemars::JsonSchema;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -41,7 +42,7 @@ pub fn says_refused(code: &str) -> bool {
 #[error("{0}")]
 pub struct InvalidMember(&'static str);
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct MoneyBody {
     amount: u64,
     currency: String,
@@ -93,7 +94,7 @@ impl TryFrom<MoneyBody> for Money {
 }
 
 /// The body of `POST /charges`. Without `Debug`, because of its token.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ChargeBody {
     idempotency_key: Arc<str>,
@@ -133,7 +134,7 @@ impl TryFrom<ChargeBody> for Charge {
 }
 
 /// The body of `POST /refunds`.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RefundBody {
     idempotency_key: Arc<str>,
@@ -281,19 +282,25 @@ impl TryFrom<RefundFound> for RefundLookup {
 }
 
 /// An entry of the ledger: `amount` counts minor units of `currency`, `at` is an RFC 3339 instant.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "ProviderLedgerEntry")]
 pub struct LedgerItem {
     idempotency_key: Arc<str>,
+    #[schemars(with = "String", length(min = 1, max = 64))]
     reservation_no: ReservationNo,
     kind: KindBody,
+    #[schemars(range(max = Money::AMOUNT_MAX), extend("format" = "int64"))]
     amount: u64,
+    #[schemars(regex(pattern = "^[A-Z]{3}$"))]
     currency: String,
+    #[schemars(extend("format" = "date-time"))]
     at: String,
 }
 
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
+#[schemars(inline)]
 enum KindBody {
     Charge,
     Refund,
@@ -335,10 +342,13 @@ impl TryFrom<LedgerItem> for ProviderLedgerEntry {
     }
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "ProviderLedgerEntryPage")]
 pub struct LedgerBody {
+    #[schemars(length(max = PAGE_LEN_MAX))]
     items: Vec<LedgerItem>,
+    /// Where the next page begins, if there is one.
     next_cursor: Option<String>,
 }
 

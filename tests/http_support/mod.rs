@@ -6,14 +6,16 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rentcar::actors::api::ServiceError;
 use rentcar::domain::ids::CarNo;
-use rentcar::http::access::{Access, Route};
 use rentcar::http::answer::Answer;
-use rentcar::http::endpoint::{Call, Common, Group, Outcome, RequestLimits, answering};
+use rentcar::http::call::{Call, Nothing, Unread};
+use rentcar::http::endpoint::{Common, Operation, Outcome, RequestLimits, answering};
 use rentcar::http::idempotency::ResponseStore;
 use rentcar::http::problem::Problem;
+use rentcar::http::route::{Access, Route};
 use rentcar::http::server::{Drained, ServerLimits, listen, serve};
 use rentcar::http::values::Text;
 use rentcar::store::journal::CommandRecord;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -36,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 static ECHO: Route = Route::post("/echo", Access::Public, "echo");
 static CAR: Route = Route::get("/cars/{carNo}", Access::Public, "car");
 static COUNT: Route = Route::post("/count", Access::Public, "count");
-static REFUSE: Route = Route::post("/refuse", Access::Public, "refuse");
+static REFUSE: Route = Route::post("/refuse", Access::Public, "refuse").answered(&[], &["car_not_available"]);
 static PANIC: Route = Route::post("/panic", Access::Public, "panic");
 static PANIC_READ: Route = Route::get("/panic", Access::Public, "panicRead");
 static SLOW: Route = Route::post_bare("/slow", Access::Public, "slow");
@@ -79,47 +81,46 @@ impl ResponseStore for Toy {
     }
 }
 
-async fn echo(_toy: Arc<Toy>, call: Call) -> Outcome {
-    #[derive(Deserialize)]
-    struct Request {
-        text: Text<10>,
-    }
-    let Request { text } = call.document()?;
+#[derive(Deserialize, JsonSchema)]
+struct Echo {
+    text: Text<10>,
+}
+
+async fn echo(_: Arc<Toy>, _: Call, Echo { text }: Echo) -> Outcome {
     Ok(Answer::ok(&serde_json::json!({ "text": text.0 })))
 }
 
-async fn car(_toy: Arc<Toy>, call: Call) -> Outcome {
-    call.no_query()?;
+async fn car(_: Arc<Toy>, call: Call, _: Nothing) -> Outcome {
     let car_no: CarNo = call.number()?.composed()?;
     Ok(Answer::ok(&serde_json::json!({ "carNo": car_no.as_str() })))
 }
 
-async fn count(toy: Arc<Toy>, call: Call) -> Outcome {
+async fn count(toy: Arc<Toy>, call: Call, _: Unread) -> Outcome {
     let count = toy.count.fetch_add(1, Ordering::SeqCst);
     let document = serde_json::json!({ "count": count, "number": call.new_number::<CarNo>("n-")?.as_str() });
     Ok(Answer::json(StatusCode::CREATED, &document).located(&format!("/count/{count}")))
 }
 
-async fn refuse(_toy: Arc<Toy>, _call: Call) -> Outcome {
-    Err(Problem::new(StatusCode::CONFLICT, "taken", "it is taken"))
+async fn refuse(_: Arc<Toy>, _: Call, _: Unread) -> Outcome {
+    Err(Problem::new("car_not_available", "it is taken"))
 }
 
-async fn panicking(_toy: Arc<Toy>, _call: Call) -> Outcome {
+async fn panicking(_: Arc<Toy>, _: Call, _: Unread) -> Outcome {
     panic!("on purpose")
 }
 
-async fn slow(toy: Arc<Toy>, _call: Call) -> Outcome {
+async fn slow(toy: Arc<Toy>, _: Call, _: Unread) -> Outcome {
     toy.entered.fetch_add(1, Ordering::SeqCst);
     toy.release.acquire().await.unwrap().forget();
     Ok(Answer::ok(&serde_json::json!({})))
 }
 
-async fn person(_toy: Arc<Toy>, call: Call) -> Outcome {
-    #[derive(Deserialize)]
-    struct Request {
-        name: Text<100>,
-    }
-    let Request { name } = call.document()?;
+#[derive(Deserialize, JsonSchema)]
+struct Person {
+    name: Text<100>,
+}
+
+async fn person(_: Arc<Toy>, _: Call, Person { name }: Person) -> Outcome {
     let document = serde_json::json!({ "name": name.0 });
     Ok(Answer::json(StatusCode::CREATED, &document).personal("person-1".to_owned()))
 }
@@ -145,17 +146,18 @@ impl SwappableService {
             records: Mutex::default(),
         });
         let common = Common::new(requests, Arc::clone(&toy) as _, TaskTracker::new());
-        let group = Group::new(&toy)
-            .on(&ECHO, echo)
-            .on(&CAR, car)
-            .on(&COUNT, count)
-            .on(&REFUSE, refuse)
-            .on(&PANIC, panicking)
-            .on(&PANIC_READ, panicking)
-            .on(&SLOW, slow)
-            .on(&SLOW_READ, slow)
-            .on(&PERSON, person);
-        let filter = answering(&common, group.mounted());
+        let operations = [
+            Operation::new(&ECHO, echo),
+            Operation::new(&CAR, car),
+            Operation::new(&COUNT, count),
+            Operation::new(&REFUSE, refuse),
+            Operation::new(&PANIC, panicking),
+            Operation::new(&PANIC_READ, panicking),
+            Operation::new(&SLOW, slow),
+            Operation::new(&SLOW_READ, slow),
+            Operation::new(&PERSON, person),
+        ];
+        let filter = answering(&common, operations.map(|operation| operation.bind(&toy)).into());
         let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();

@@ -19,14 +19,6 @@ impl Service {
         self.tell_ledger(caller, car_no, fleet::Command::Register(data), "register").await
     }
 
-    /// Adds a car to the fleet, or replaces its particulars.
-    ///
-    /// # Errors
-    /// When it has left the fleet, or the fleet is down.
-    pub async fn upsert_car(&self, caller: &Caller, car_no: CarNo, data: CarData) -> Result<CarView> {
-        self.tell_ledger(caller, car_no, fleet::Command::Put(data), "put").await
-    }
-
     /// Changes particulars of a car that is as the caller expects.
     ///
     /// # Errors

@@ -1,14 +1,15 @@
 //! `/carManagements`: the fleet. A car that exists already is changed, and answered with 201 all the same.
 
 use super::hal::{self, PageRequest};
-use super::members::{Members, required};
+use super::members::{CarPost, Members, required};
 use super::{CARS, Legacy, days, rows};
 use crate::actors::api::{CarView, ServiceError};
-use crate::domain::fleet::{self, CarData};
+use crate::domain::fleet::{CarData, Changes, Expected, Rejection, Versions};
 use crate::domain::ids::CarNo;
 use crate::domain::money::Money;
 use crate::http::answer::Answer;
-use crate::http::endpoint::{Call, Outcome};
+use crate::http::call::{Call, Unread};
+use crate::http::endpoint::Outcome;
 use crate::http::numbers::RawNumber;
 use crate::http::problem::Problem;
 use jiff::civil::Date;
@@ -25,8 +26,7 @@ struct Post {
 }
 
 impl Post {
-    fn read(body: &[u8]) -> Result<Post, Problem> {
-        let members = Members::parse(body)?;
+    fn read(members: &Members) -> Result<Post, Problem> {
         // The status is derived from rentals and blocks; only its form is checked.
         members.text("procStatus")?;
         Ok(Post {
@@ -36,20 +36,20 @@ impl Post {
         })
     }
 
-    /// The particulars after the request: what it leaves out stays as it is.
-    fn data(&self, known: Option<CarData>) -> Result<CarData, Problem> {
-        let registered_on = self.registered_on.map(days::number);
-        let Some(known) = known else {
-            return Ok(CarData {
-                model: MODEL_UNKNOWN.to_owned(),
-                car_class: String::new(),
-                branch: String::new(),
-                daily_rate: required("rentalAmt", self.rate)?,
-                registered_on: registered_on.unwrap_or(0),
-            });
-        };
-        let daily_rate = self.rate.unwrap_or(known.daily_rate);
-        Ok(CarData { daily_rate, registered_on: registered_on.unwrap_or(known.registered_on), ..known })
+    /// What it says of a car that is there: what it leaves out stays as it is.
+    fn changes(&self) -> Changes {
+        Changes { daily_rate: self.rate, registered_on: self.registered_on.map(days::number), ..Changes::default() }
+    }
+
+    /// The particulars of a new car.
+    fn data(&self) -> Result<CarData, Problem> {
+        Ok(CarData {
+            model: MODEL_UNKNOWN.to_owned(),
+            car_class: String::new(),
+            branch: String::new(),
+            daily_rate: required("rentalAmt", self.rate)?,
+            registered_on: self.registered_on.map(days::number).unwrap_or_default(),
+        })
     }
 }
 
@@ -58,28 +58,33 @@ fn one(legacy: &Legacy, call: &Call, view: &CarView, status: StatusCode) -> Answ
     hal::answer(status, &document)
 }
 
-pub(super) async fn put(legacy: Legacy, call: Call) -> Outcome {
-    let post = Post::read(&call.body)?;
-    let car_no = post.car_no.clone().resolve(&legacy.service).await?;
-    let known = match legacy.service.car(&car_no).await {
-        Ok(view) => Some(view.car.data),
-        Err(ServiceError::Fleet(fleet::Rejection::CarNotFound)) => None,
-        Err(error) => return Err(error.into()),
+pub(super) async fn put(legacy: Legacy, call: Call, CarPost(members): CarPost) -> Outcome {
+    let post = Post::read(&members)?;
+    let (service, caller) = (&legacy.service, call.caller());
+    let car_no = post.car_no.clone().resolve(service).await?;
+    let whatever = Expected { one_of: Versions::Any, none_of: Versions::OneOf(vec![]) };
+    let amend = || service.amend_car(&caller, car_no.clone(), whatever.clone(), post.changes());
+    let view = match amend().await {
+        Err(ServiceError::Fleet(Rejection::CarNotFound)) => {
+            match service.register_car(&caller, car_no.clone(), post.data()?).await {
+                // Old clients send the same line more than once at the same time.
+                Err(ServiceError::Fleet(Rejection::CarAlreadyRegistered)) => amend().await?,
+                registered => registered?,
+            }
+        }
+        amended => amended?,
     };
-    let data = post.data(known)?;
-    let view = legacy.service.upsert_car(&call.caller(), car_no, data).await?;
     Ok(one(&legacy, &call, &view, StatusCode::CREATED).located(&hal::item_path(CARS, view.car_no.as_str())))
 }
 
-pub(super) async fn list(legacy: Legacy, call: Call) -> Outcome {
-    let asked = PageRequest::of(call.raw_query());
+pub(super) async fn list(legacy: Legacy, call: Call, asked: PageRequest) -> Outcome {
     let (cars, total) = legacy.service.cars_page(asked.skip(), asked.rows()).await?;
     let base = legacy.base(&call);
     let items = cars.iter().map(|view| hal::item(&base, CARS, view.car_no.as_str(), rows::car(view))).collect();
     Ok(hal::answer(StatusCode::OK, &hal::page(&base, CARS, asked, total, items)))
 }
 
-pub(super) async fn get(legacy: Legacy, call: Call) -> Outcome {
+pub(super) async fn get(legacy: Legacy, call: Call, _: Unread) -> Outcome {
     let view = legacy.service.car(&call.number()?.resolve(&legacy.service).await?).await?;
     Ok(one(&legacy, &call, &view, StatusCode::OK))
 }
@@ -91,7 +96,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn read(body: &Value) -> Result<Post, Problem> {
-        Post::read(body.to_string().as_bytes())
+        Members::parse(body.to_string().as_bytes()).and_then(|members| Post::read(&members))
     }
 
     #[test]
@@ -99,19 +104,17 @@ mod tests {
         let post = read(&json!({"carNo": "test", "rentalAmt": "10000", "procStatus": "WAITING",
             "carRegDt": "20200701", "colour": ["ignored"]}))
         .expect("legible");
-        let data = post.data(None).expect("complete");
+        let data = post.data().expect("complete");
         assert_eq!(Some(data.daily_rate), Money::new(10_000, Currency::KRW));
         assert_eq!((data.registered_on, data.model.as_str()), (20_200_701, MODEL_UNKNOWN));
     }
 
     #[test]
     fn what_a_request_leaves_out_stays_as_it_is() {
-        let first = read(&json!({"carNo": "test", "rentalAmt": 1, "carRegDt": "20200701"})).expect("legible");
-        let mut known = first.data(None).expect("complete");
-        known.model = "Ioniq 5".to_owned();
-        let again = read(&json!({"carNo": "test"})).expect("legible");
-        assert_eq!(again.data(Some(known.clone())), Ok(known));
-        assert_eq!(again.data(None).expect_err("no rate").code, "invalid_member");
+        let post = read(&json!({"carNo": "test", "carRegDt": "20200701"})).expect("legible");
+        let expected = Changes { registered_on: Some(20_200_701), ..Changes::default() };
+        assert_eq!(post.changes(), expected);
+        assert_eq!(post.data().expect_err("no rate").code, "invalid_member");
     }
 
     #[test]

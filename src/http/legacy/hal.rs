@@ -1,13 +1,18 @@
 //! The format of Spring Data REST: `_embedded`, `_links` and `page`. Knows no cars.
 
 use crate::http::answer::Answer;
+use crate::http::call::{Call, Input};
+use crate::http::problem::Problem;
+use crate::http::route::Route;
 use crate::http::{forwarded, host, values};
 use percent_encoding::percent_decode_str;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use warp::http::header::HOST;
 use warp::http::{HeaderMap, StatusCode};
 
-const MEDIA_TYPE: &str = "application/hal+json";
+pub(super) const MEDIA_TYPE: &str = "application/hal+json";
 /// How many rows a page has unless the request says otherwise.
 const PAGE_ROWS_DEFAULT: u64 = 20;
 /// The most rows of a page; a larger size is reduced to it, as Spring did.
@@ -57,6 +62,65 @@ impl PageRequest {
     pub(super) fn skip(self) -> u64 {
         self.number.saturating_mul(self.size)
     }
+}
+
+impl Input for PageRequest {
+    fn read(_: &Route, call: &Call) -> Result<PageRequest, Problem> {
+        Ok(PageRequest::of(&call.query))
+    }
+
+    fn schema(_: &Route, _: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "object", "properties": {
+            "page": { "type": "integer", "minimum": 0, "default": 0,
+                "description": "The number of the page, from 0 on. What is none counts as not given." },
+            "size": { "type": "integer", "minimum": 1, "default": PAGE_ROWS_DEFAULT,
+                "description": "The rows of a page; 200 at most. What is none counts as not given." },
+        } })
+    }
+}
+
+/// The `_links` of a document.
+pub(super) struct Links;
+
+values::schema!(
+    Links,
+    "HalLinks",
+    false,
+    json_schema!({
+        "type": "object",
+        "additionalProperties": {
+            "type": "object", "properties": { "href": { "type": "string" }, "templated": { "type": "boolean" } },
+            "required": ["href"],
+        },
+    })
+);
+
+/// The schema of a page of rows.
+pub(super) fn page_schema<R: JsonSchema>(generator: &mut SchemaGenerator, resource: Resource) -> Schema {
+    let rows = json!({ "type": "array", "items": generator.subschema_for::<R>(), "maxItems": PAGE_ROWS_MAX });
+    let count = json!({ "type": "integer", "minimum": 0 });
+    json_schema!({
+        "type": "object", "required": ["_embedded", "_links", "page"],
+        "properties": {
+            "_embedded": {
+                "type": "object", "properties": { resource.collection: rows }, "required": [resource.collection],
+            },
+            "_links": generator.subschema_for::<Links>(),
+            "page": {
+                "type": "object", "required": ["size", "totalElements", "totalPages", "number"],
+                "properties": {
+                    "size": { "type": "integer", "minimum": 1, "maximum": PAGE_ROWS_MAX },
+                    "totalElements": count, "totalPages": count, "number": count,
+                },
+            },
+        },
+    })
+}
+
+/// The schema of the document at the root.
+pub(super) fn root_schema(generator: &mut SchemaGenerator) -> Schema {
+    let links = generator.subschema_for::<Links>();
+    json_schema!({ "type": "object", "properties": { "_links": links }, "required": ["_links"] })
 }
 
 fn whole(text: &str) -> Option<u64> {

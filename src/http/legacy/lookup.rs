@@ -5,7 +5,7 @@ use crate::actors::api::{PaymentResult, ReservationView, ServiceError};
 use crate::domain::ids::{PaymentNo, RentalNo, ReservationNo};
 use crate::domain::payment;
 use crate::domain::reservation::Rejection;
-use crate::http::endpoint::Call;
+use crate::http::call::Call;
 use crate::http::numbers::{Number, RawNumber};
 use crate::http::problem::Problem;
 use percent_encoding::percent_decode_str;

@@ -3,11 +3,17 @@
 
 use super::days;
 use crate::domain::money::{Currency, Money};
+use crate::http::call::{Call, Input};
 use crate::http::json::Json;
 use crate::http::numbers::{Number, RawNumber};
 use crate::http::problem::{Problem, plain_name};
+use crate::http::route::Route;
+use crate::http::values;
 use crate::suggestion::nearest;
 use jiff::civil::Date;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 
 /// Every member that the old requests have.
 const KNOWN: [&str; 15] = [
@@ -98,6 +104,57 @@ impl Members {
     }
 }
 
+/// The schema of a request that knows these members, of which `needed` must be there.
+pub(super) fn schema(known: &[&str], needed: &[&str], proc_statuses: &[Option<&str>]) -> Schema {
+    let member = |name: &&str| {
+        let types = json!(["string", "integer", "null"]);
+        let mut schema = match *name {
+            "procStatus" if proc_statuses.is_empty() => json!({ "type": ["string", "null"] }),
+            "procStatus" if needed.contains(name) => json!({ "type": "string", "enum": proc_statuses }),
+            "procStatus" => json!({ "type": ["string", "null"], "enum": proc_statuses }),
+            name if name.ends_with("Dt") => json!({ "type": types, "description": "A day as yyyyMMdd." }),
+            name if name.ends_with("Amt") => json!({ "type": types, "description": "Won; may be a text." }),
+            _ => json!({ "type": types }),
+        };
+        schema["x-nullable"] = true.into();
+        ((*name).to_owned(), schema)
+    };
+    let properties: Map<String, Value> = known.iter().map(member).collect();
+    json_schema!({
+        "type": "object", "properties": properties, "required": needed, "additionalProperties": true,
+    })
+}
+
+/// Requests by the members that they know: all of them, those that must be there, and what `procStatus` may be.
+macro_rules! requests {
+    ($($(#[$doc:meta])* $name:ident, $title:literal: $known:expr, $needed:expr, $proc_statuses:expr;)*) => {$(
+        $(#[$doc])*
+        pub(super) struct $name(pub(super) Members);
+
+        impl Input for $name {
+            fn read(_: &Route, call: &Call) -> Result<$name, Problem> {
+                Members::parse(&call.body).map($name)
+            }
+
+            fn schema(_: &Route, generator: &mut SchemaGenerator) -> Schema {
+                generator.subschema_for::<$name>()
+            }
+        }
+
+        values::schema!($name, $title, false, schema($known, $needed, $proc_statuses));
+    )*};
+}
+
+requests! {
+    CarPost, "LegacyCarPost": &["carNo", "rentalAmt", "procStatus", "carRegDt"], &["carNo"], &[];
+    ReservationPost, "LegacyReservationPost":
+        &["id", "resrvNo", "resrvDt", "resrvCncleDt", "carNo", "custNo", "rentalDt", "returnDt", "rentalAmt", "paymtNo",
+            "procStatus"], &[], &[Some("RESERVED"), Some("RESERVATION_CANCELED"), None];
+    PaymentPost, "LegacyPaymentPost":
+        &["id", "resrvNo", "paymtNo", "paymtDt", "paymtCncleDt", "paymtAmt", "procStatus", "carNo", "rentalDt",
+            "returnDt", "rentalAmt"], &["procStatus"], &[Some("PAID"), Some("PAYMENT_CANCELED")];
+}
+
 /// What has to be there, or the refusal that it is missing.
 pub(super) fn required<T>(name: &'static str, value: Option<T>) -> Result<T, Problem> {
     value.ok_or_else(|| Problem::invalid_member(name, "it is missing"))
@@ -112,14 +169,13 @@ pub(super) fn invalid_proc_status(known: &str) -> Problem {
 }
 
 fn refusal(code: &'static str, name: &'static str, why: &str) -> Problem {
-    Problem::bad_request(code, format!("{name}: {why}")).with("member", name)
+    Problem::new(code, format!("{name}: {why}")).about(name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::ids::CarNo;
-    use serde_json::{Value, json};
 
     fn members(value: &Value) -> Members {
         Members::parse(value.to_string().as_bytes()).expect("an object")

@@ -22,14 +22,17 @@ mod reservations;
 mod rows;
 
 use super::HttpState;
-use super::access::{Access, Priority, Route};
 use super::answer::Answer;
-use super::endpoint::{Call, Group, Outcome};
+use super::call::{Call, Unread};
+use super::endpoint::{Operation, Outcome};
 use super::problem::retry_after_seconds;
+use super::route::{Access, Priority, Reply, Route, SchemaOf, routes};
 use crate::actors::api::{OffsetPage, PaymentMeans, PaymentResult, ReservationView};
 use crate::actors::service::Service;
-use hal::{Base, PageRequest, Resource};
+use hal::{Base, MEDIA_TYPE as HAL, PageRequest, Resource, page_schema};
 use jiff::tz::TimeZone;
+use rows::{LegacyCar, LegacyRow};
+use schemars::{JsonSchema, SchemaGenerator};
 use std::sync::Arc;
 use warp::http::StatusCode;
 
@@ -48,65 +51,113 @@ struct Legacy {
     proxies: usize,
 }
 
-macro_rules! routes {
-    ($($id:ident = $route:expr;)*) => {
-        $(static $id: Route = $route;)*
-        pub static TABLE: &[&Route] = &[$(&$id),*];
-    };
+routes! { HttpState, "Legacy":
+    /// Where the old collections are
+    ROOT = Route::get("/", Access::Public, "legacyRoot")
+        .answered(&[Reply::of(200, "Links.", HAL, hal::root_schema)], &[]) => root;
+    /// The fleet
+    LIST_CARS = Route::get("/carManagements", Access::Public, "legacyListCars").of(Priority::List)
+        .answered(&[page(|generator| page_schema::<LegacyCar>(generator, CARS))], &[]) => cars::list;
+    /// Add a car, or say something new of it
+    PUT_CAR = Route::post("/carManagements", Access::Admin, "legacyPutCar").of(Priority::Create)
+        .answered(&[done::<LegacyCar>(201)], &["invalid_car_no", "invalid_date", "car_retired"]) => cars::put;
+    /// One of them
+    GET_CAR = Route::get("/carManagements/{carNo}", Access::Public, "legacyGetCar")
+        .answered(&[one::<LegacyCar>()], &["car_not_found"]) => cars::get;
+    /// Reservations
+    LIST_RESERVATIONS = Route::get("/carReservations", Access::Admin, "legacyListReservations").of(Priority::List)
+        .answered(&[page(|generator| page_schema::<LegacyRow>(generator, RESERVATIONS))], &[]) => reservations::list;
+    /// Reserve and pay, or cancel
+    ///
+    /// It has the priority of a cancellation: which of them it is stands in the body, which is not read yet then.
+    POST_RESERVATION = Route::post("/carReservations", Access::Owner, "legacyReserveOrCancel")
+        .answered(&[done::<LegacyRow>(201), done::<LegacyRow>(202)], REFUSALS) => reservations::post;
+    /// One of them
+    GET_RESERVATION = Route::get("/carReservations/{key}", Access::Owner, "legacyGetReservation")
+        .answered(&[one::<LegacyRow>()], &["reservation_not_found"]) => reservations::get;
+    /// Payments
+    LIST_PAYMENTS = Route::get("/payments", Access::Admin, "legacyListPayments").of(Priority::List)
+        .answered(&[page(|generator| page_schema::<LegacyRow>(generator, PAYMENTS))], &[]) => payments::list;
+    /// Pay, or cancel a payment
+    POST_PAYMENT = Route::post("/payments", Access::Owner, "legacyPayOrCancel")
+        .answered(&[done::<LegacyRow>(201), done::<LegacyRow>(202)], REFUSALS) => payments::post;
+    /// One of them
+    GET_PAYMENT = Route::get("/payments/{key}", Access::Owner, "legacyGetPayment")
+        .answered(&[one::<LegacyRow>()], &["reservation_not_found", "payment_not_found"]) => payments::get;
+    /// Rentals
+    LIST_RENTALS = Route::get("/carRentals", Access::Admin, "legacyListRentals").of(Priority::List)
+        .answered(&[page(|generator| page_schema::<LegacyRow>(generator, RENTALS))], &[]) => rentals::list;
+    /// One of them
+    GET_RENTAL = Route::get("/carRentals/{key}", Access::Owner, "legacyGetRental")
+        .answered(&[one::<LegacyRow>()], &["reservation_not_found", "rental_not_found"]) => rentals::get;
+    /// Cars as the old view showed them
+    LIST_INFORMATIONS = Route::get("/carInformations", Access::Public, "legacyListCarInformations").of(Priority::List)
+        .answered(&[page(|generator| page_schema::<LegacyCar>(generator, INFORMATIONS))], &[])
+        => read_models::list_informations;
+    /// One of them
+    GET_INFORMATION = Route::get("/carInformations/{carNo}", Access::Public, "legacyGetCarInformation")
+        .answered(&[one::<LegacyCar>()], &["car_not_found"]) => read_models::get_information;
+    /// My Page as the old view showed it
+    LIST_MY_PAGES = Route::get("/myPages", Access::Admin, "legacyListMyPages").of(Priority::List)
+        .answered(&[page(|generator| page_schema::<LegacyRow>(generator, MY_PAGES))], &[]) => read_models::list_my_pages;
+    /// One of them
+    GET_MY_PAGE = Route::get("/myPages/{key}", Access::Owner, "legacyGetMyPage")
+        .answered(&[one::<LegacyRow>()], &["reservation_not_found"]) => read_models::get_my_page;
 }
 
-routes! {
-    ROOT = Route::get("/", Access::Public, "legacyRoot");
-    LIST_CARS = Route::get("/carManagements", Access::Public, "legacyListCars").of(Priority::List);
-    PUT_CAR = Route::post("/carManagements", Access::Admin, "legacyPutCar").of(Priority::Create);
-    GET_CAR = Route::get("/carManagements/{carNo}", Access::Public, "legacyGetCar");
-    LIST_RESERVATIONS = Route::get("/carReservations", Access::Admin, "legacyListReservations").of(Priority::List);
-    // It reserves or cancels, depending on the body, which is not read yet; so it has the priority of a cancellation.
-    POST_RESERVATION = Route::post("/carReservations", Access::Owner, "legacyReserveOrCancel");
-    GET_RESERVATION = Route::get("/carReservations/{key}", Access::Owner, "legacyGetReservation");
-    LIST_PAYMENTS = Route::get("/payments", Access::Admin, "legacyListPayments").of(Priority::List);
-    POST_PAYMENT = Route::post("/payments", Access::Owner, "legacyPayOrCancel");
-    GET_PAYMENT = Route::get("/payments/{key}", Access::Owner, "legacyGetPayment");
-    LIST_RENTALS = Route::get("/carRentals", Access::Admin, "legacyListRentals").of(Priority::List);
-    GET_RENTAL = Route::get("/carRentals/{key}", Access::Owner, "legacyGetRental");
-    LIST_INFORMATIONS = Route::get("/carInformations", Access::Public, "legacyListCarInformations").of(Priority::List);
-    GET_INFORMATION = Route::get("/carInformations/{carNo}", Access::Public, "legacyGetCarInformation");
-    LIST_MY_PAGES = Route::get("/myPages", Access::Admin, "legacyListMyPages").of(Priority::List);
-    GET_MY_PAGE = Route::get("/myPages/{key}", Access::Owner, "legacyGetMyPage");
+/// Of a call that reserves, pays or cancels.
+const REFUSALS: &[&str] = &[
+    "invalid_car_no",
+    "invalid_customer_no",
+    "invalid_reservation_no",
+    "invalid_payment_no",
+    "invalid_date",
+    "invalid_proc_status",
+    "invalid_period",
+    "period_in_past",
+    "period_too_long",
+    "price_too_large",
+    "payment_declined",
+    "reservation_not_found",
+    "car_not_found",
+    "car_not_available",
+    "car_retired",
+    "calendar_full",
+    "reservation_no_taken",
+    "reservation_closed",
+    "too_many_unpaid_holds",
+    "customer_number_erased",
+    "customer_number_closed",
+    "payment_under_way",
+    "payment_cancelled",
+    "too_many_payment_attempts",
+    "change_expired",
+    "rental_already_picked_up",
+];
+
+const fn page(schema: SchemaOf) -> Reply {
+    Reply::of(200, "A page.", HAL, schema)
 }
 
-pub(super) fn mount(group: Group<HttpState>) -> Group<HttpState> {
-    group
-        .on(&ROOT, with(root))
-        .on(&LIST_CARS, with(cars::list))
-        .on(&PUT_CAR, with(cars::put))
-        .on(&GET_CAR, with(cars::get))
-        .on(&LIST_RESERVATIONS, with(reservations::list))
-        .on(&POST_RESERVATION, with(reservations::post))
-        .on(&GET_RESERVATION, with(reservations::get))
-        .on(&LIST_PAYMENTS, with(payments::list))
-        .on(&POST_PAYMENT, with(payments::post))
-        .on(&GET_PAYMENT, with(payments::get))
-        .on(&LIST_RENTALS, with(rentals::list))
-        .on(&GET_RENTAL, with(rentals::get))
-        .on(&LIST_INFORMATIONS, with(read_models::list_informations))
-        .on(&GET_INFORMATION, with(read_models::get_information))
-        .on(&LIST_MY_PAGES, with(read_models::list_my_pages))
-        .on(&GET_MY_PAGE, with(read_models::get_my_page))
+const fn one<R: JsonSchema>() -> Reply {
+    Reply::of(200, "It.", HAL, SchemaGenerator::subschema_for::<R>)
 }
 
-fn with<F>(handler: fn(Legacy, Call) -> F) -> impl Fn(Arc<HttpState>, Call) -> F + Send + Sync + 'static
-where
-    F: Future<Output = Outcome> + Send + 'static,
-{
-    move |http, call| {
+/// 201, or 202 while the payment is deferred and the car held.
+const fn done<R: JsonSchema>(status: u16) -> Reply {
+    let headers: &[&str] = if status == 202 { &["Location", "Retry-After"] } else { &["Location"] };
+    let meaning = if status == 202 { "The car is held, its payment deferred." } else { "It is done." };
+    Reply { status, meaning, headers, ..one::<R>() }
+}
+
+impl From<Arc<HttpState>> for Legacy {
+    fn from(http: Arc<HttpState>) -> Legacy {
         let (service, settings) = (Arc::clone(&http.service), &http.settings);
-        let legacy = Legacy { service, zone: settings.time_zone.clone(), proxies: settings.trusted_proxies };
-        handler(legacy, call)
+        Legacy { service, zone: settings.time_zone.clone(), proxies: settings.trusted_proxies }
     }
 }
 
-async fn root(legacy: Legacy, call: Call) -> Outcome {
+async fn root(legacy: Legacy, call: Call, _: Unread) -> Outcome {
     let resources = [CARS, RESERVATIONS, PAYMENTS, RENTALS, INFORMATIONS, MY_PAGES];
     Ok(hal::answer(StatusCode::OK, &hal::root(&legacy.base(&call), &resources)))
 }

@@ -2,11 +2,12 @@
 
 use super::hal::PageRequest;
 use super::lookup::{Kind, Lookup, is_paid};
-use super::members::{Members, invalid_proc_status, required};
+use super::members::{Members, PaymentPost, invalid_proc_status, required};
 use super::{Legacy, PAYMENTS, rows};
 use crate::actors::api::{PaymentResult, ServiceError};
 use crate::domain::payment::Rejection;
-use crate::http::endpoint::{Call, Outcome};
+use crate::http::call::{Call, Unread};
+use crate::http::endpoint::Outcome;
 use crate::http::problem::Problem;
 use warp::http::StatusCode;
 
@@ -16,8 +17,7 @@ enum Command {
     Cancel,
 }
 
-fn read(body: &[u8]) -> Result<(Command, Lookup), Problem> {
-    let members = Members::parse(body)?;
+fn read(members: &Members) -> Result<(Command, Lookup), Problem> {
     members.check(&["paymtDt", "paymtCncleDt", "rentalDt", "returnDt"], &["paymtAmt", "rentalAmt"])?;
     let wish = match members.text("procStatus")?.as_deref() {
         Some("PAID") => Command::Pay,
@@ -28,8 +28,8 @@ fn read(body: &[u8]) -> Result<(Command, Lookup), Problem> {
     Ok((wish, names))
 }
 
-pub(super) async fn post(legacy: Legacy, call: Call) -> Outcome {
-    let (wish, names) = read(&call.body)?;
+pub(super) async fn post(legacy: Legacy, call: Call, PaymentPost(members): PaymentPost) -> Outcome {
+    let (wish, names) = read(&members)?;
     let view = required("resrvNo", legacy.named(names).await?)?;
     let number = view.booking.subject.reservation_no.clone();
     let (view, result) = match wish {
@@ -43,13 +43,12 @@ pub(super) async fn post(legacy: Legacy, call: Call) -> Outcome {
     Ok(legacy.changed(&call, PAYMENTS, rows::payment, &view, &result))
 }
 
-pub(super) async fn list(legacy: Legacy, call: Call) -> Outcome {
-    let asked = PageRequest::of(call.raw_query());
+pub(super) async fn list(legacy: Legacy, call: Call, asked: PageRequest) -> Outcome {
     let numbered = legacy.service.payments_page(asked.skip(), asked.rows()).await?;
     Ok(legacy.page(&call, PAYMENTS, asked, rows::payment, &numbered))
 }
 
-pub(super) async fn get(legacy: Legacy, call: Call) -> Outcome {
+pub(super) async fn get(legacy: Legacy, call: Call, _: Unread) -> Outcome {
     let view = legacy.at(&call, Kind::Payment).await?;
     if view.payment.is_none() {
         return Err(ServiceError::from(Rejection::PaymentNotFound).into());
@@ -63,7 +62,8 @@ mod tests {
     use serde_json::{Value, json};
 
     fn outcome(body: &Value) -> Result<Command, &'static str> {
-        read(body.to_string().as_bytes()).map(|(wish, _)| wish).map_err(|problem| problem.code)
+        let members = Members::parse(body.to_string().as_bytes()).expect("an object");
+        read(&members).map(|(wish, _)| wish).map_err(|problem| problem.code)
     }
 
     #[test]

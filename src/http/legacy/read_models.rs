@@ -4,11 +4,11 @@ use super::hal::{self, PageRequest};
 use super::lookup::Kind;
 use super::{INFORMATIONS, Legacy, MY_PAGES, rows};
 use crate::actors::api::CarView;
-use crate::http::endpoint::{Call, Outcome};
+use crate::http::call::{Call, Unread};
+use crate::http::endpoint::Outcome;
 use warp::http::StatusCode;
 
-pub(super) async fn list_informations(legacy: Legacy, call: Call) -> Outcome {
-    let asked = PageRequest::of(call.raw_query());
+pub(super) async fn list_informations(legacy: Legacy, call: Call, asked: PageRequest) -> Outcome {
     let (cars, total) = legacy.service.cars_page(asked.skip(), asked.rows()).await?;
     let base = legacy.base(&call);
     let item = |view: &CarView| hal::item(&base, INFORMATIONS, view.car_no.as_str(), rows::car_information(view));
@@ -16,20 +16,19 @@ pub(super) async fn list_informations(legacy: Legacy, call: Call) -> Outcome {
     Ok(hal::answer(StatusCode::OK, &hal::page(&base, INFORMATIONS, asked, total, items)))
 }
 
-pub(super) async fn get_information(legacy: Legacy, call: Call) -> Outcome {
+pub(super) async fn get_information(legacy: Legacy, call: Call, _: Unread) -> Outcome {
     let view = legacy.service.car(&call.number()?.resolve(&legacy.service).await?).await?;
     let row = rows::car_information(&view);
     Ok(hal::answer(StatusCode::OK, &hal::item(&legacy.base(&call), INFORMATIONS, view.car_no.as_str(), row)))
 }
 
 /// One row per reservation, in the order in which they were made.
-pub(super) async fn list_my_pages(legacy: Legacy, call: Call) -> Outcome {
-    let asked = PageRequest::of(call.raw_query());
+pub(super) async fn list_my_pages(legacy: Legacy, call: Call, asked: PageRequest) -> Outcome {
     let numbered = legacy.service.reservations_page(asked.skip(), asked.rows()).await?;
     Ok(legacy.page(&call, MY_PAGES, asked, rows::my_page, &numbered))
 }
 
-pub(super) async fn get_my_page(legacy: Legacy, call: Call) -> Outcome {
+pub(super) async fn get_my_page(legacy: Legacy, call: Call, _: Unread) -> Outcome {
     let view = legacy.at(&call, Kind::Reservation).await?;
     Ok(legacy.one(&call, MY_PAGES, rows::my_page, &view, StatusCode::OK))
 }

@@ -5,16 +5,16 @@ use super::lookup::Kind;
 use super::{Legacy, RENTALS, rows};
 use crate::actors::api::ServiceError;
 use crate::domain::rental::Rejection;
-use crate::http::endpoint::{Call, Outcome};
+use crate::http::call::{Call, Unread};
+use crate::http::endpoint::Outcome;
 use warp::http::StatusCode;
 
-pub(super) async fn list(legacy: Legacy, call: Call) -> Outcome {
-    let asked = PageRequest::of(call.raw_query());
+pub(super) async fn list(legacy: Legacy, call: Call, asked: PageRequest) -> Outcome {
     let numbered = legacy.service.rentals_page(asked.skip(), asked.rows()).await?;
     Ok(legacy.page(&call, RENTALS, asked, rows::rental, &numbered))
 }
 
-pub(super) async fn get(legacy: Legacy, call: Call) -> Outcome {
+pub(super) async fn get(legacy: Legacy, call: Call, _: Unread) -> Outcome {
     let view = legacy.at(&call, Kind::Rental).await?;
     if view.rental.is_none() {
         return Err(ServiceError::from(Rejection::RentalNotFound).into());

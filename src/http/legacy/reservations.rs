@@ -3,12 +3,13 @@
 use super::days::{Days, NoPeriod};
 use super::hal::PageRequest;
 use super::lookup::{Kind, LatestReservation, Lookup};
-use super::members::{Members, invalid_date, invalid_proc_status, required};
+use super::members::{Members, ReservationPost, invalid_date, invalid_proc_status, required};
 use super::{Legacy, RESERVATIONS, days, numbering, rows};
 use crate::actors::api::{Caller, PaymentResult, ReservationView, ReserveRequest, ServiceError};
 use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use crate::domain::reservation::{DayCounting, Rejection, Status};
-use crate::http::endpoint::{Call, Outcome};
+use crate::http::call::{Call, Unread};
+use crate::http::endpoint::Outcome;
 use crate::http::numbers::RawNumber;
 use crate::http::problem::Problem;
 use jiff::tz::TimeZone;
@@ -51,14 +52,13 @@ enum Action {
     Refuse,
 }
 
-fn read(body: &[u8], zone: &TimeZone) -> Result<Command, Problem> {
-    let members = Members::parse(body)?;
+fn read(members: &Members, zone: &TimeZone) -> Result<Command, Problem> {
     members.check(&["resrvDt", "resrvCncleDt", "paymtDt", "rentalDt", "returnDt"], &["rentalAmt", "paymtAmt"])?;
     let label = members.no("resrvNo")?;
     let id = members.whole("id")?;
     match members.text("procStatus")?.as_deref() {
         Some("RESERVATION_CANCELED") => Ok(Command::Cancel(Lookup { resrv_no: label, paymt_no: None, id })),
-        Some("RESERVED") | None => asked(&members, label, zone).map(Command::Reserve),
+        Some("RESERVED") | None => asked(members, label, zone).map(Command::Reserve),
         Some(_) => Err(invalid_proc_status("RESERVED or RESERVATION_CANCELED")),
     }
 }
@@ -71,7 +71,7 @@ fn asked(
     let rental_day = members.required("rentalDt", members.date("rentalDt")?)?;
     let return_day = members.required("returnDt", members.date("returnDt")?)?;
     let days = days::days(rental_day, return_day, zone).map_err(|why| match why {
-        NoPeriod::Reversed => Problem::bad_request("invalid_period", "returnDt must not lie before rentalDt"),
+        NoPeriod::Reversed => Problem::new("invalid_period", "returnDt must not lie before rentalDt"),
         NoPeriod::NoRentalDay => invalid_date("rentalDt"),
         NoPeriod::NoReturnDay => invalid_date("returnDt"),
     })?;
@@ -147,8 +147,8 @@ impl Legacy {
     }
 }
 
-pub(super) async fn post(legacy: Legacy, call: Call) -> Outcome {
-    let (view, result) = match read(&call.body, &legacy.zone)? {
+pub(super) async fn post(legacy: Legacy, call: Call, ReservationPost(members): ReservationPost) -> Outcome {
+    let (view, result) = match read(&members, &legacy.zone)? {
         Command::Reserve(asked) => legacy.reserve(&call.caller(), legacy.wanted(&call, asked).await?).await?,
         Command::Cancel(names) => {
             let view = required("resrvNo", legacy.named(names).await?)?;
@@ -159,13 +159,12 @@ pub(super) async fn post(legacy: Legacy, call: Call) -> Outcome {
     Ok(legacy.changed(&call, RESERVATIONS, rows::reservation, &view, &result))
 }
 
-pub(super) async fn list(legacy: Legacy, call: Call) -> Outcome {
-    let asked = PageRequest::of(call.raw_query());
+pub(super) async fn list(legacy: Legacy, call: Call, asked: PageRequest) -> Outcome {
     let numbered = legacy.service.reservations_page(asked.skip(), asked.rows()).await?;
     Ok(legacy.page(&call, RESERVATIONS, asked, rows::reservation, &numbered))
 }
 
-pub(super) async fn get(legacy: Legacy, call: Call) -> Outcome {
+pub(super) async fn get(legacy: Legacy, call: Call, _: Unread) -> Outcome {
     let view = legacy.at(&call, Kind::Reservation).await?;
     Ok(legacy.one(&call, RESERVATIONS, rows::reservation, &view, StatusCode::OK))
 }
@@ -182,7 +181,8 @@ mod tests {
 
     fn outcome(body: &Value) -> Result<Command, &'static str> {
         let zone = TimeZone::get("Asia/Seoul").expect("bundled");
-        read(body.to_string().as_bytes(), &zone).map_err(|problem| problem.code)
+        let members = Members::parse(body.to_string().as_bytes()).expect("an object");
+        read(&members, &zone).map_err(|problem| problem.code)
     }
 
     fn body(changes: &Value) -> Value {

@@ -8,13 +8,69 @@ use super::numbering;
 use crate::actors::api::{CarView, ReservationView};
 use crate::domain::money::Money;
 use crate::domain::{fleet, payment, rental, reservation};
+use crate::http::values;
 use jiff::tz::TimeZone;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 
 pub(super) type Row = Map<String, Value>;
 
 /// The most rentals of a car that its information lists.
 const RENTALS_LISTED_MAX: usize = 20;
+
+/// A reservation, a payment, a rental or a line of My Page.
+pub(super) struct LegacyRow;
+
+values::schema!(
+    LegacyRow,
+    "LegacyRow",
+    false,
+    schema(
+        &[
+            "resrvNo",
+            "carNo",
+            "custNo",
+            "rentalDt",
+            "returnDt",
+            "paymtNo",
+            "procStatus",
+            "resrvDt",
+            "resrvCncleDt",
+            "paymtDt",
+            "paymtCncleDt",
+            "rentalNo"
+        ],
+        &["id", "rentalAmt", "paymtAmt", "refundAmt"],
+        &["id", "resrvNo", "carNo", "custNo", "rentalDt", "returnDt", "_links"],
+    )
+);
+
+pub(super) struct LegacyCar;
+
+values::schema!(
+    LegacyCar,
+    "LegacyCar",
+    false,
+    schema(&["carNo", "procStatus", "carRegDt"], &["rentalAmt"], &["carNo", "_links"],)
+);
+
+fn schema(texts: &[&str], numbers: &[&str], required: &[&str]) -> Schema {
+    let text = |name: &&str| {
+        let schema = match *name {
+            "carRegDt" => json!({ "type": ["string", "null"], "x-nullable": true }),
+            _ => json!({ "type": "string" }),
+        };
+        ((*name).to_owned(), schema)
+    };
+    let number = |name: &&str| ((*name).to_owned(), json!({ "type": "integer" }));
+    let links = ("_links".to_owned(), json!({ "$ref": "#/components/schemas/HalLinks" }));
+    let properties: Row = texts.iter().map(text).chain(numbers.iter().map(number)).chain([links]).collect();
+    json_schema!({
+        "type": "object", "properties": properties, "required": required, "additionalProperties": true,
+        "description": "In the words of the old services.",
+    })
+}
 
 fn put(row: &mut Row, name: &str, value: impl Into<Value>) {
     row.insert(name.to_owned(), value.into());

@@ -1,5 +1,6 @@
 //! How the sandbox provider behaves at the moment. Pure: checks values, applies nothing.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// The longest latency that can be simulated: ten minutes.
@@ -8,36 +9,48 @@ pub const LATENCY_MS_MAX: u64 = 600_000;
 pub const CAPACITY_MAX: u32 = 1_000_000;
 
 /// The settings; the default is a provider that serves everything at once and well.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(rename = "ProviderSettings")]
 pub struct Settings {
     /// How long serving a call takes, in milliseconds, waiting for a free permit not included.
+    #[schemars(range(max = LATENCY_MS_MAX))]
     pub latency_ms: u64,
     /// How many calls are served at the same time; the others wait in the order of their arrival. 0: no limit.
+    #[schemars(range(max = CAPACITY_MAX))]
     pub capacity: u32,
     /// The share of new charges that is declined, 0 to 1.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub decline_rate: f64,
     /// The share of charges and refunds that fail: nothing happens, and the provider says so. 0 to 1.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub fail_rate: f64,
     /// The share of charges and refunds that happen, but whose answer is lost. 0 to 1.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub lose_answer_rate: f64,
     /// Whether every call is refused at once.
     pub down: bool,
 }
 
 /// A change of some of the settings; those that are missing stay as they are.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "ProviderSettingsChange")]
 pub struct SettingsPatch {
     #[serde(default, deserialize_with = "present")]
+    #[schemars(range(max = LATENCY_MS_MAX))]
     pub latency_ms: Option<u64>,
     #[serde(default, deserialize_with = "present")]
+    #[schemars(range(max = CAPACITY_MAX))]
     pub capacity: Option<u32>,
     #[serde(default, deserialize_with = "present")]
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub decline_rate: Option<f64>,
     #[serde(default, deserialize_with = "present")]
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub fail_rate: Option<f64>,
     #[serde(default, deserialize_with = "present")]
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub lose_answer_rate: Option<f64>,
     #[serde(default, deserialize_with = "present")]
     pub down: Option<bool>,
