@@ -4,6 +4,7 @@ pub mod actors;
 pub mod config;
 pub mod domain;
 pub mod http;
+pub mod kit;
 pub mod providers;
 pub mod store;
 pub mod suggestion;

@@ -393,6 +393,30 @@ async fn a_misspelt_member_is_named_with_what_was_meant_at_every_call() {
 }
 
 #[tokio::test]
+async fn the_example_of_every_body_is_read() {
+    let server = TestServer::with(Options::with_faults()).await;
+    let description = rentcar::http::openapi::document();
+    let mut calls = 0;
+    for (path, item) in description["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let example = &operation["requestBody"]["content"]["application/json"]["example"];
+            if operation["requestBody"].is_null() {
+                continue;
+            }
+            assert!(example.is_object(), "{method} {path} has no example");
+            let raw = example.to_string().into_bytes();
+            let extra = Extra { headers: &[("if-match", "*")], raw: Some(("application/json", raw)) };
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let answer = server.send(method, &path.replace(['{', '}'], ""), None, extra).await;
+            let unread = ["malformed_json", "invalid_member", "unknown_member", "invalid_request"];
+            assert!(!unread.contains(&answer.json["code"].as_str().unwrap_or_default()), "{}", answer.story());
+            calls += 1;
+        }
+    }
+    assert!(calls > 12, "only {calls} examples were tried");
+}
+
+#[tokio::test]
 async fn a_misspelt_name_is_told_within_objects_in_queries_and_on_the_old_surface_too() {
     let server = TestServer::start().await;
     let post = async |path: &str, body: Value| server.post(path, &body).await.refused(400, "invalid_member");

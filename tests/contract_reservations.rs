@@ -5,7 +5,7 @@ mod common;
 
 use common::{
     DAILY_RATE, DAY, HOUR, Options, SOON, TestServer, amount, booking, car, eventually, hold, in_days, in_seconds,
-    millis, path, unique,
+    millis, path, since_begin, unique,
 };
 use serde_json::json;
 
@@ -243,7 +243,7 @@ async fn between_two_rentals_a_car_is_neither_offered_nor_sold_within_its_buffer
     let options = Options::default().setting("RESERVATION__BUFFER_MINUTES", "120, compact = 60");
     let server = TestServer::with(options).await;
     let (car_no, begin) = (server.register_car().await, 5 * DAY);
-    let hours = |hours: i64| in_seconds(begin + hours * HOUR);
+    let hours = |hours: i64| since_begin(begin + hours * HOUR);
     server.post("/v1/reservations", &hold(&car_no, &unique("cust"), &hours(0), &hours(10))).await.expect(202);
     let offered = async |from: i64, to: i64| {
         let free = server.all(&format!("/v1/availability?from={}&to={}", hours(from), hours(to))).await;

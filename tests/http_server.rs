@@ -3,9 +3,9 @@
 mod http_support;
 
 use http_support::{Reply, SwappableService, eventually, swappable};
-use rentcar::http::body::BodyLimits;
-use rentcar::http::endpoint::RequestLimits;
-use rentcar::http::server::{Drained, ServerLimits, listen};
+use rentcar::kit::body::BodyLimits;
+use rentcar::kit::endpoint::RequestLimits;
+use rentcar::kit::server::{Drained, ServerLimits, listen};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 

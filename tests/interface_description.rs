@@ -2,9 +2,10 @@
 //! docs/api.md names the same calls.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must say so")]
 
-use rentcar::http::openapi::{access, document};
-use rentcar::http::problem::status_of;
+use rentcar::http::openapi::document;
 use rentcar::http::table;
+use rentcar::kit::openapi::access;
+use rentcar::kit::problem::status_of;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};

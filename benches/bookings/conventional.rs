@@ -8,7 +8,7 @@ use deadpool_postgres::tokio_postgres::types::ToSql;
 use deadpool_postgres::tokio_postgres::{Config, Error, NoTls};
 use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod};
 use rentcar::domain::time::Timestamp;
-use rentcar::http::problem::Problem;
+use rentcar::kit::problem::Problem;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -6,7 +6,7 @@ use super::running::{Running, ServiceUrl};
 use anyhow::{Context as _, bail, ensure};
 use bytes::{Buf, Bytes};
 use clap::Args;
-use rentcar::http::answer::LINES;
+use rentcar::kit::answer::LINES;
 use rentcar::store::archive::{CopyError, Summary, copy};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Response, StatusCode};

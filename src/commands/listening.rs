@@ -1,7 +1,7 @@
 //! Listening, with errors that say what a person can do.
 
 use anyhow::anyhow;
-use rentcar::http::server;
+use rentcar::kit::server;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;

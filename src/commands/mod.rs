@@ -16,7 +16,7 @@ pub mod systemd;
 pub mod telemetry;
 
 use anyhow::Context as _;
-use rentcar::http::server::Drained;
+use rentcar::kit::server::Drained;
 use std::io::{ErrorKind, Write};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;

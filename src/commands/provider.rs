@@ -5,7 +5,7 @@ use super::{block_on, listening, log_drained, print_line, shutdown_signal, telem
 use anyhow::Context as _;
 use rentcar::config::{Listen, Log, LogFormat};
 use rentcar::http::provider::standalone;
-use rentcar::http::server::{ServerLimits, serve};
+use rentcar::kit::server::{ServerLimits, serve};
 use rentcar::providers::sandbox::Sandbox;
 
 pub fn run(listen: &Listen) -> anyhow::Result<()> {

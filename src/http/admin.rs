@@ -1,16 +1,16 @@
 //! The routes of operators: the bulkhead and its breaker, reconciliation, a backup, and injected faults.
 
 use super::HttpState;
-use super::answer::{Answer, Exclusive, LINES};
-use super::call::{Call, Nothing};
-use super::endpoint::{Operation, Outcome};
-use super::problem::Problem;
 use super::reconciliation::ReconciliationDto;
-use super::route::{Access, Priority, Reply, Route, routes};
-use super::values::{Instant, Text};
 use crate::actors::bulkhead::{BreakerState, BulkheadStatus, Mode};
 use crate::actors::service::{Backup, FaultAction, Interrupted, Service, UnknownContext};
 use crate::domain::time::Timestamp;
+use crate::kit::answer::{Answer, Exclusive, LINES};
+use crate::kit::call::{Call, Nothing};
+use crate::kit::endpoint::{Operation, Outcome};
+use crate::kit::problem::Problem;
+use crate::kit::route::{Access, Priority, Reply, Route, routes};
+use crate::kit::values::{Instant, Text};
 use futures_util::stream::{self, StreamExt};
 use schemars::{JsonSchema, json_schema};
 use serde::{Deserialize, Serialize};

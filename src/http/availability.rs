@@ -1,14 +1,14 @@
 //! Which cars are free for a whole period.
 
 use super::HttpState;
-use super::answer::Answer;
-use super::call::Call;
 use super::cars::{PageDto, Word, last_car};
-use super::endpoint::{Operation, Outcome};
-use super::numbers::GivenNumber;
-use super::route::{Access, Reply, Route, routes};
-use super::values::{Cursor, InstantParameter, Limit, MoneyDto, Text, period};
 use crate::actors::api::Offer;
+use crate::kit::answer::Answer;
+use crate::kit::call::Call;
+use crate::kit::endpoint::{Operation, Outcome};
+use crate::kit::numbers::GivenNumber;
+use crate::kit::route::{Access, Reply, Route, routes};
+use crate::kit::values::{Cursor, InstantParameter, Limit, MoneyDto, Text, period};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;

@@ -1,19 +1,19 @@
 //! Cars: the fleet as staff keep it and as everybody may see it.
 
 use super::HttpState;
-use super::answer::Answer;
-use super::call::{Call, Nothing};
-use super::endpoint::{Operation, Outcome};
-use super::json::Nullable;
-use super::numbers::{GivenNumber, RawNumber};
 use super::preconditions;
-use super::problem::Problem;
-use super::route::{Access, Preconditions, Priority, Reply, Route, routes};
-use super::values::{Cursor, Date, Flag, Instant, Limit, MoneyDto, Text, period, segment};
 use crate::actors::api::{BlockView, CarView, CursorPage, InvalidCursor, ServiceError};
 use crate::domain::fleet::{self, CarData, Changes, Status};
 use crate::domain::ids::{BlockNo, CarNo};
 use crate::domain::reservation::Block;
+use crate::kit::answer::Answer;
+use crate::kit::call::{Call, Nothing};
+use crate::kit::endpoint::{Operation, Outcome};
+use crate::kit::json::Nullable;
+use crate::kit::numbers::{GivenNumber, RawNumber};
+use crate::kit::problem::Problem;
+use crate::kit::route::{Access, Preconditions, Priority, Reply, Route, routes};
+use crate::kit::values::{Cursor, Date, Flag, Instant, Limit, MoneyDto, Text, period, segment};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -299,8 +299,8 @@ pub(super) async fn last_car(http: &HttpState, cursor: Option<Cursor>) -> Result
 
 #[cfg(test)]
 mod tests {
-    use super::super::json;
     use super::*;
+    use crate::kit::json;
 
     #[test]
     fn an_amendment_names_what_changes_and_null_takes_away() {

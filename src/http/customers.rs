@@ -1,18 +1,18 @@
 //! Customers: registering, reading and erasing them. Personal data is rendered here and on My Page only.
 
 use super::HttpState;
-use super::answer::Answer;
-use super::call::{Call, Nothing};
-use super::endpoint::{Operation, Outcome};
-use super::json::parsed;
-use super::numbers::{GivenNumber, RawNumber};
-use super::problem::Problem;
-use super::route::{Access, Priority, Reply, Route, routes};
-use super::values::{Instant, Text, check_text, segment};
 use crate::actors::api::{CustomerView, PersonalData, ServiceError};
 use crate::domain::customer::{self, NAME_CHARS_MAX};
 use crate::domain::ids::CustomerNo;
 use crate::domain::spelling::is_blank;
+use crate::kit::answer::Answer;
+use crate::kit::call::{Call, Nothing};
+use crate::kit::endpoint::{Operation, Outcome};
+use crate::kit::json::parsed;
+use crate::kit::numbers::{GivenNumber, RawNumber};
+use crate::kit::problem::Problem;
+use crate::kit::route::{Access, Priority, Reply, Route, routes};
+use crate::kit::values::{Instant, Text, check_text, segment};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;

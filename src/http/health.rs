@@ -1,12 +1,12 @@
 //! Health, liveness and readiness, for people, orchestrators and load balancers.
 
 use super::HttpState;
-use super::answer::Answer;
-use super::call::{Call, Unread};
-use super::endpoint::{Operation, Outcome};
-use super::problem::Problem;
-use super::route::{Access, Priority, Reply, Route, routes};
 use crate::actors::service::ComponentHealth;
+use crate::kit::answer::Answer;
+use crate::kit::call::{Call, Unread};
+use crate::kit::endpoint::{Operation, Outcome};
+use crate::kit::problem::Problem;
+use crate::kit::route::{Access, Priority, Reply, Route, routes};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -19,6 +19,7 @@ use warp::reply::Response;
 
 /// The component that only a restart of the process brings back; the journal is opened again without one.
 const RUNTIME: &str = "runtime";
+const JOURNAL: &str = "journal";
 
 routes! { HttpState, "Operation":
     /// How the service and its parts are
@@ -74,7 +75,15 @@ async fn health(http: Arc<HttpState>, _: Call, _: Unread) -> Outcome {
 
 pub(super) fn components(http: &HttpState) -> Vec<ComponentHealth> {
     let mut components = http.service.health();
-    http.admission.storage.complete(&mut components);
+    let storage = &http.admission.storage;
+    if let Some(reason) = storage.outage() {
+        for journal in components.iter_mut().filter(|component| component.name == JOURNAL) {
+            (journal.up, journal.detail) = (false, reason.clone());
+        }
+    }
+    let lack = storage.lack_of_room();
+    let (up, detail) = (lack.is_none(), lack.unwrap_or_default());
+    components.push(ComponentHealth { name: "storage".to_owned(), up, essential: false, detail });
     components
 }
 

@@ -1,15 +1,15 @@
 //! The fleet's ledger as staff see it.
 
 use super::HttpState;
-use super::answer::Answer;
-use super::call::Call;
 use super::cars::{BlockDto, CarDto, CarStatus, PageDto, last_car};
-use super::endpoint::{Operation, Outcome};
-use super::numbers::GivenNumber;
-use super::route::{Access, Priority, Reply, Route, routes};
-use super::values::{Cursor, Limit};
 use crate::actors::api::CarView;
 use crate::domain::fleet::RentalState;
+use crate::kit::answer::Answer;
+use crate::kit::call::Call;
+use crate::kit::endpoint::{Operation, Outcome};
+use crate::kit::numbers::GivenNumber;
+use crate::kit::route::{Access, Priority, Reply, Route, routes};
+use crate::kit::values::{Cursor, Limit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;

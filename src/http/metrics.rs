@@ -1,12 +1,12 @@
 //! The metrics in the text format of Prometheus. `rentcar serve` does the upkeep of the recorder.
 
 use super::HttpState;
-use super::answer::Answer;
-use super::call::{Call, Unread};
-use super::endpoint::{Operation, Outcome};
 use super::health;
-use super::problem::Problem;
-use super::route::{Access, Priority, Reply, Route, routes};
+use crate::kit::answer::Answer;
+use crate::kit::call::{Call, Unread};
+use crate::kit::endpoint::{Operation, Outcome};
+use crate::kit::problem::Problem;
+use crate::kit::route::{Access, Priority, Reply, Route, routes};
 use metrics_process::Collector;
 use schemars::json_schema;
 use std::sync::Arc;

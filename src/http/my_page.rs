@@ -1,16 +1,16 @@
 //! My Page: a customer's personal data and history, and the same history live.
 
 use super::HttpState;
-use super::answer::{Answer, Exclusive};
-use super::call::Call;
 use super::customers::CustomerDto;
-use super::endpoint::{Operation, Outcome};
-use super::numbers::GivenNumber;
-use super::problem::Problem;
-use super::route::{Access, Priority, Reply, Route, routes};
-use super::values::{Cursor, Instant, Limit, MoneyDto, check_text};
 use crate::actors::api::{EVENT_ID_CHARS_MAX, FeedEntry, LiveEntry};
 use crate::domain::ids::CustomerNo;
+use crate::kit::answer::{Answer, Exclusive};
+use crate::kit::call::Call;
+use crate::kit::endpoint::{Operation, Outcome};
+use crate::kit::numbers::GivenNumber;
+use crate::kit::problem::Problem;
+use crate::kit::route::{Access, Priority, Reply, Route, routes};
+use crate::kit::values::{Cursor, Instant, Limit, MoneyDto, check_text};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use schemars::{JsonSchema, json_schema};

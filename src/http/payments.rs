@@ -1,16 +1,16 @@
 //! Payments as they are read.
 
 use super::HttpState;
-use super::answer::Answer;
-use super::call::{Call, Nothing};
-use super::endpoint::{Operation, Outcome};
-use super::numbers::GivenNumber;
-use super::route::{Access, Reply, Route, routes};
-use super::values::{Amount, CurrencyCode};
 use crate::domain::BookingRef;
 use crate::domain::ids::PaymentNo;
 use crate::domain::money::Money;
 use crate::domain::payment::{Payment, Status};
+use crate::kit::answer::Answer;
+use crate::kit::call::{Call, Nothing};
+use crate::kit::endpoint::{Operation, Outcome};
+use crate::kit::numbers::GivenNumber;
+use crate::kit::route::{Access, Reply, Route, routes};
+use crate::kit::values::{Amount, CurrencyCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::sync::Arc;

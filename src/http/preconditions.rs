@@ -1,7 +1,7 @@
 //! Preconditions of a car (RFC 9110, section 13) with entity tags. The comparison itself is in the domain.
 
-use super::problem::Problem;
 use crate::domain::fleet::{Expected, Status, Version, Versions};
+use crate::kit::problem::Problem;
 use warp::http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
 use warp::http::{HeaderMap, HeaderValue};
 

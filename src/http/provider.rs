@@ -1,12 +1,12 @@
 //! The sandbox provider over HTTP: its settings and its ledger, which the service shows too when the sandbox is
 //! inside, and, for a process of its own, its charges, refunds and look-ups. Decides nothing about money.
 
-use super::answer::Answer;
-use super::call::{Call, Input, Nothing};
-use super::endpoint::{Common, Operation, Outcome, RequestLimits, answering};
-use super::problem::Problem;
-use super::route::{Access, BodyRule, Priority, Reply, Route, routes};
-use super::values::{Cursor, Limit};
+use crate::kit::answer::Answer;
+use crate::kit::call::{Call, Input, Nothing};
+use crate::kit::endpoint::{Common, Operation, Outcome, RequestLimits, answering};
+use crate::kit::problem::Problem;
+use crate::kit::route::{Access, BodyRule, Priority, Reply, Route, routes};
+use crate::kit::values::{Cursor, Limit};
 use crate::providers::sandbox::{PAGE_LEN_DEFAULT, PAGE_LEN_MAX, Sandbox, SandboxError, Settings, SettingsPatch};
 use crate::providers::wire::{
     ChargeAnswer, ChargeBody, ChargeLookupBody, INVALID_REQUEST, KEY_NOT_FOUND, LedgerBody, RefundAnswer, RefundBody,

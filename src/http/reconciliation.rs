@@ -1,9 +1,9 @@
 //! The JSON of a reconciliation report. `rentcar reconcile` reads and prints the same. Compares nothing itself.
 
-use super::numbers::GivenNumber;
-use super::values::MoneyDto;
 use crate::actors::service::Report;
 use crate::domain::reconciliation::{Difference, Finding};
+use crate::kit::numbers::GivenNumber;
+use crate::kit::values::MoneyDto;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

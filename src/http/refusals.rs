@@ -1,8 +1,8 @@
 //! The mapping from the errors of the service to problems. Every variant has its line here.
 
-use super::problem::Problem;
 use crate::actors::api::{InvalidCursor, ServiceError};
 use crate::actors::service::{BackupError, ReconcileError};
+use crate::kit::problem::Problem;
 
 const BREAKER_RETRY_MS: u64 = 15_000;
 

@@ -1,17 +1,17 @@
 //! Rentals: read by customers, picked up and returned by staff.
 
 use super::HttpState;
-use super::answer::Answer;
-use super::call::{Call, Nothing};
-use super::endpoint::{Operation, Outcome};
-use super::numbers::GivenNumber;
-use super::problem::Problem;
-use super::route::{Access, Reply, Route, routes};
-use super::values::Instant;
 use crate::actors::api::ServiceError;
 use crate::domain::ids::RentalNo;
 use crate::domain::rental::{Rejection, Rental, Status};
 use crate::domain::reservation;
+use crate::kit::answer::Answer;
+use crate::kit::call::{Call, Nothing};
+use crate::kit::endpoint::{Operation, Outcome};
+use crate::kit::numbers::GivenNumber;
+use crate::kit::problem::Problem;
+use crate::kit::route::{Access, Reply, Route, routes};
+use crate::kit::values::Instant;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::sync::Arc;

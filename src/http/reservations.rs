@@ -1,15 +1,8 @@
 //! Reservations: holding a car, paying for it, cancelling.
 
 use super::HttpState;
-use super::answer::Answer;
-use super::call::{Call, Nothing};
 use super::cars::PageDto;
-use super::endpoint::{Operation, Outcome};
-use super::numbers::{GivenNumber, RawNumber};
 use super::payments::PaymentStatus;
-use super::problem::{Problem, retry_after_seconds};
-use super::route::{Access, Priority, Reply, Route, routes};
-use super::values::{CurrencyCode, Cursor, Instant, InstantParameter, Limit, Link, MoneyDto, Text, period, segment};
 use crate::actors::api::{
     ChangePreview, ChangeWanted, PaymentMeans, PaymentResult, ReservationView, ReserveRequest, ServiceError,
 };
@@ -19,6 +12,15 @@ use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use crate::domain::money::Money;
 use crate::domain::reservation::{Booking, Change, DayCounting, Rejection, Status};
 use crate::domain::time::Timestamp;
+use crate::kit::answer::Answer;
+use crate::kit::call::{Call, Nothing};
+use crate::kit::endpoint::{Operation, Outcome};
+use crate::kit::numbers::{GivenNumber, RawNumber};
+use crate::kit::problem::{Problem, retry_after_seconds};
+use crate::kit::route::{Access, Priority, Reply, Route, routes};
+use crate::kit::values::{
+    CurrencyCode, Cursor, Instant, InstantParameter, Limit, Link, MoneyDto, Text, period, segment,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -98,6 +100,7 @@ struct ReservationRequest {
     from: Instant,
     #[schemars(example = &"2035-02-03T00:00:00Z")]
     to: Instant,
+    #[schemars(example = json!({ "method": "card", "token": "tok_visa" }))]
     payment: Option<PaymentMeansDto>,
     reservation_no: Option<RawNumber<ReservationNo>>,
 }
@@ -155,6 +158,7 @@ impl From<PaymentMeansDto> for PaymentMeans {
     }
 }
 
+/// A reservation, with its payment and with what can be done with it.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct ReservationDto {
@@ -280,6 +284,7 @@ impl From<CancellationOutcome> for CancellationDto {
 #[serde(rename_all = "camelCase")]
 struct PaymentRefDto {
     payment_no: GivenNumber,
+    #[schemars(example = &"APPROVED")]
     status: PaymentStatus,
 }
 
@@ -299,6 +304,7 @@ struct LinksDto {
     rental: Option<Link>,
 }
 
+/// What cancelling would cost and give back.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct CancellationPreviewDto {

@@ -4,7 +4,7 @@ use crate::domain::ids::CarNo;
 use crate::domain::money::{Currency, Money};
 use crate::domain::reservation::Booking;
 use crate::domain::time::{DAY_MS, Period, Timestamp};
-use crate::http::answer::Content;
+use crate::kit::answer::Content;
 use serde_json::{Value, json};
 
 fn view(status: impl FnOnce(Timestamp) -> Status) -> ReservationView {

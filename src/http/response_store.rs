@@ -1,22 +1,22 @@
 //! Where the answers to calls under an `Idempotency-Key` are stored: among the command records of the journal.
 
 use super::customers;
-use super::idempotency::ResponseStore;
-use super::problem::Problem;
-use crate::actors::api::ServiceError;
+use crate::actors::api::ANSWER_KEPT_MS;
 use crate::actors::service::Service;
 use crate::domain::ids::CustomerNo;
+use crate::kit::idempotency::{ResponseStore, StoredAnswer};
+use crate::kit::problem::Problem;
 use crate::store::journal::CommandRecord;
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, TryFutureExt};
 
 impl ResponseStore for Service {
-    fn load<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<CommandRecord>, ServiceError>> {
-        self.command_record(id).boxed()
+    fn load<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<StoredAnswer>, Problem>> {
+        self.command_record(id).map_ok(|record| record.map(stored)).err_into().boxed()
     }
 
-    fn store(&self, record: CommandRecord) -> BoxFuture<'_, Result<CommandRecord, ServiceError>> {
-        self.record_command(record).boxed()
+    fn store(&self, StoredAnswer { id, answer, expires_ms }: StoredAnswer) -> BoxFuture<'_, Result<(), Problem>> {
+        self.record_command(CommandRecord { id, answer, expires_ms }).map_ok(drop).err_into().boxed()
     }
 
     /// The only answers with personal data are those of a registration, and a customer's number leads to them.
@@ -31,4 +31,12 @@ impl ResponseStore for Service {
     fn now_ms(&self) -> i64 {
         self.now().as_millis()
     }
+
+    fn kept_ms(&self) -> i64 {
+        ANSWER_KEPT_MS
+    }
+}
+
+fn stored(CommandRecord { id, answer, expires_ms }: CommandRecord) -> StoredAnswer {
+    StoredAnswer { id, answer, expires_ms }
 }

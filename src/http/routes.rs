@@ -1,12 +1,12 @@
 //! The one table of operations: the native API, the old surface, and the sandbox provider where it is inside.
 
-use super::endpoint::{BoundOperation, Common, Description, Operation, answering};
-use super::idempotency::ResponseStore;
 use super::state::HttpState;
 use super::{
     admin, availability, cars, customers, health, ledger, legacy, metrics, my_page, openapi, payments, provider,
     rentals, reservations,
 };
+use crate::kit::endpoint::{BoundOperation, Common, Description, Operation, answering};
+use crate::kit::idempotency::ResponseStore;
 use crate::providers::sandbox::Sandbox;
 use std::sync::Arc;
 use warp::filters::BoxedFilter;
@@ -52,4 +52,60 @@ fn operations() -> Vec<Operation<HttpState>> {
 pub fn table() -> Vec<Description> {
     let own = operations().into_iter().map(|operation| operation.description);
     own.chain(provider::operations().into_iter().map(|operation| operation.description)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kit::problem::Problem;
+    use crate::kit::router::Router;
+    use std::collections::HashSet;
+    use warp::http::Method;
+    use warp::http::StatusCode;
+
+    fn router() -> Router<()> {
+        Router::new(table().into_iter().map(|operation| (operation.route, ())))
+    }
+
+    fn refusal(path: &str) -> Problem {
+        router().look_up(&Method::TRACE, path).err().expect("no route has this method")
+    }
+
+    #[test]
+    fn no_two_routes_share_a_name_or_a_call_and_every_post_can_be_named_by_its_caller() {
+        let routes: Vec<_> = table().into_iter().map(|operation| operation.route).collect();
+        let names: HashSet<_> = routes.iter().map(|route| route.name).collect();
+        let calls: HashSet<_> = routes.iter().map(|route| (&route.method, route.template)).collect();
+        assert_eq!((names.len(), calls.len()), (routes.len(), routes.len()));
+        assert!(routes.iter().all(|route| (route.method == Method::POST) == route.keyed));
+    }
+
+    #[test]
+    fn every_route_is_found_by_its_template() {
+        let router = router();
+        for route in table().into_iter().map(|operation| operation.route) {
+            let found = router.look_up(&route.method, &route.template.replace(['{', '}'], "")).expect(route.name);
+            assert_eq!(found.route.name, route.name);
+            assert!(found.parameters.iter().all(|(name, value)| name == value), "{:?}", found.parameters);
+        }
+        assert!(router.look_up(&Method::HEAD, "/v1/cars").is_ok());
+        let found = router.look_up(&Method::DELETE, "/v1/cars/12%EA%B0%80/blocks/b%2F1").expect("a block");
+        assert_eq!(found.parameters, [("carNo", "12%EA%B0%80".to_owned()), ("blockNo", "b%2F1".to_owned())]);
+    }
+
+    #[test]
+    fn a_known_path_tells_its_methods() {
+        for (path, methods) in [("/v1/cars/x", "DELETE, GET, HEAD, PATCH"), ("/v1/reservations", "GET, HEAD, POST")] {
+            let problem = refusal(path);
+            assert_eq!((problem.status, problem.allow.as_deref()), (StatusCode::METHOD_NOT_ALLOWED, Some(methods)));
+        }
+    }
+
+    #[test]
+    fn other_paths_are_unknown() {
+        for path in ["", "*", "/v1", "/v1/cars/", "/v1/cars//blocks", "/v1/cars/a/b", "/V1/cars", "//v1/cars"] {
+            assert_eq!(refusal(path).status, StatusCode::NOT_FOUND, "{path}");
+        }
+        assert_eq!(refusal(&"/a".repeat(10_000)).status, StatusCode::NOT_FOUND);
+    }
 }

@@ -1,8 +1,10 @@
 //! What the handlers of all routes share.
 
-use super::admission::Admission;
-use super::endpoint::RequestLimits;
+use crate::actors::api::Caller;
 use crate::actors::service::Service;
+use crate::kit::admission::Admission;
+use crate::kit::call::Call;
+use crate::kit::endpoint::RequestLimits;
 use jiff::tz::{self, TimeZone};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
@@ -76,5 +78,13 @@ impl HttpState {
 
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire) && !self.shutdown.is_cancelled()
+    }
+}
+
+impl Call {
+    /// Who asks. The commands of a call with a key are recorded under it in the appends themselves, in case the process
+    /// ends before the answer is recorded.
+    pub(super) fn caller(&self) -> Caller {
+        Caller { command_id_prefix: self.command_id_prefix() }
     }
 }

@@ -26,11 +26,16 @@ pub fn in_seconds(seconds: i64) -> String {
     jiff::Timestamp::from_second(now + seconds).unwrap().to_string()
 }
 
-/// The instant so many days from when it was first asked for, so that the same day is always the same instant.
+/// The instant so many days from the beginning of the test, see [`since_begin`].
 pub fn in_days(days: i64) -> String {
+    since_begin(days * DAY)
+}
+
+/// The instant so many seconds from when one was first asked for, so that the same is always the same instant.
+pub fn since_begin(seconds: i64) -> String {
     static BEGUN: OnceLock<i64> = OnceLock::new();
     let begun = BEGUN.get_or_init(|| jiff::Timestamp::now().as_second());
-    jiff::Timestamp::from_second(begun + days * DAY).unwrap().to_string()
+    jiff::Timestamp::from_second(begun + seconds).unwrap().to_string()
 }
 
 /// The milliseconds since the epoch of an RFC 3339 text.

@@ -4,17 +4,15 @@
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use rentcar::actors::api::ServiceError;
 use rentcar::domain::ids::CarNo;
-use rentcar::http::answer::Answer;
-use rentcar::http::call::{Call, Nothing, Unread};
-use rentcar::http::endpoint::{Common, Operation, Outcome, RequestLimits, answering};
-use rentcar::http::idempotency::ResponseStore;
-use rentcar::http::problem::Problem;
-use rentcar::http::route::{Access, Route};
-use rentcar::http::server::{Drained, ServerLimits, listen, serve};
-use rentcar::http::values::Text;
-use rentcar::store::journal::CommandRecord;
+use rentcar::kit::answer::Answer;
+use rentcar::kit::call::{Call, Nothing, Unread};
+use rentcar::kit::endpoint::{Common, Operation, Outcome, RequestLimits, answering};
+use rentcar::kit::idempotency::{ResponseStore, StoredAnswer};
+use rentcar::kit::problem::Problem;
+use rentcar::kit::route::{Access, Route};
+use rentcar::kit::server::{Drained, ServerLimits, listen, serve};
+use rentcar::kit::values::Text;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -52,24 +50,23 @@ pub struct Toy {
     /// Slow calls end when they get one of these.
     pub release: Semaphore,
     count: AtomicUsize,
-    records: Mutex<HashMap<String, CommandRecord>>,
+    records: Mutex<HashMap<String, StoredAnswer>>,
 }
 
 impl Toy {
-    pub fn records(&self) -> Vec<CommandRecord> {
+    pub fn records(&self) -> Vec<StoredAnswer> {
         self.records.lock().unwrap().values().cloned().collect()
     }
 }
 
 impl ResponseStore for Toy {
-    fn load<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<CommandRecord>, ServiceError>> {
+    fn load<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<StoredAnswer>, Problem>> {
         std::future::ready(Ok(self.records.lock().unwrap().get(id).cloned())).boxed()
     }
 
-    fn store(&self, record: CommandRecord) -> BoxFuture<'_, Result<CommandRecord, ServiceError>> {
-        let id = record.id.to_string();
-        let first = self.records.lock().unwrap().entry(id).or_insert(record).clone();
-        std::future::ready(Ok(first)).boxed()
+    fn store(&self, answer: StoredAnswer) -> BoxFuture<'_, Result<(), Problem>> {
+        self.records.lock().unwrap().entry(answer.id.to_string()).or_insert(answer);
+        std::future::ready(Ok(())).boxed()
     }
 
     fn render<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<String, Problem>> {
@@ -78,6 +75,10 @@ impl ResponseStore for Toy {
 
     fn now_ms(&self) -> i64 {
         0
+    }
+
+    fn kept_ms(&self) -> i64 {
+        1
     }
 }
 

@@ -7,11 +7,11 @@ use crate::actors::api::{CarView, ServiceError};
 use crate::domain::fleet::{CarData, Changes, Expected, Rejection, Versions};
 use crate::domain::ids::CarNo;
 use crate::domain::money::Money;
-use crate::http::answer::Answer;
-use crate::http::call::{Call, Unread};
-use crate::http::endpoint::Outcome;
-use crate::http::numbers::RawNumber;
-use crate::http::problem::Problem;
+use crate::kit::answer::Answer;
+use crate::kit::call::{Call, Unread};
+use crate::kit::endpoint::Outcome;
+use crate::kit::numbers::RawNumber;
+use crate::kit::problem::Problem;
 use jiff::civil::Date;
 use warp::http::StatusCode;
 

@@ -1,10 +1,10 @@
 //! The format of Spring Data REST: `_embedded`, `_links` and `page`. Knows no cars.
 
-use crate::http::answer::Answer;
-use crate::http::call::{Call, Input};
-use crate::http::problem::Problem;
-use crate::http::route::Route;
-use crate::http::{forwarded, host, values};
+use crate::kit::answer::Answer;
+use crate::kit::call::{Call, Input};
+use crate::kit::problem::Problem;
+use crate::kit::route::Route;
+use crate::kit::{forwarded, host, values};
 use percent_encoding::percent_decode_str;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};

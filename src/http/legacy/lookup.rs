@@ -5,9 +5,10 @@ use crate::actors::api::{PaymentResult, ReservationView, ServiceError};
 use crate::domain::ids::{PaymentNo, RentalNo, ReservationNo};
 use crate::domain::payment;
 use crate::domain::reservation::Rejection;
-use crate::http::call::Call;
-use crate::http::numbers::{Number, RawNumber};
-use crate::http::problem::Problem;
+use crate::http::spellings::Stored;
+use crate::kit::call::Call;
+use crate::kit::numbers::RawNumber;
+use crate::kit::problem::Problem;
 use percent_encoding::percent_decode_str;
 
 /// The `Retry-After` of a request that met another attempt to pay, in milliseconds.
@@ -158,7 +159,7 @@ impl Legacy {
     }
 
     /// The number that a text spells; `None` when it is no number of that kind.
-    async fn spelled<N: Number>(&self, text: &str) -> Result<Option<N>, Problem> {
+    async fn spelled<N: Stored>(&self, text: &str) -> Result<Option<N>, Problem> {
         let Ok(spelled) = RawNumber::read(text, |_| not_found()) else { return Ok(None) };
         let known = spelled.known(&self.service).await?;
         Ok(known.or(spelled.composed().ok()))

@@ -3,12 +3,12 @@
 
 use super::days;
 use crate::domain::money::{Currency, Money};
-use crate::http::call::{Call, Input};
-use crate::http::json::Json;
-use crate::http::numbers::{Number, RawNumber};
-use crate::http::problem::{Problem, plain_name};
-use crate::http::route::Route;
-use crate::http::values;
+use crate::kit::call::{Call, Input};
+use crate::kit::json::Json;
+use crate::kit::numbers::{Number, RawNumber};
+use crate::kit::problem::{Problem, plain_name};
+use crate::kit::route::Route;
+use crate::kit::values;
 use crate::suggestion::nearest;
 use jiff::civil::Date;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -104,6 +104,15 @@ impl Members {
     }
 }
 
+const EXAMPLES: [(&str, &str); 6] = [
+    ("carNo", "12가3456"),
+    ("carRegDt", "20200701"),
+    ("rentalAmt", "10000"),
+    ("rentalDt", "20350201"),
+    ("resrvNo", "reservation-1"),
+    ("returnDt", "20350203"),
+];
+
 /// The schema of a request that knows these members, of which `needed` must be there.
 pub(super) fn schema(known: &[&str], needed: &[&str], proc_statuses: &[Option<&str>]) -> Schema {
     let member = |name: &&str| {
@@ -117,6 +126,9 @@ pub(super) fn schema(known: &[&str], needed: &[&str], proc_statuses: &[Option<&s
             _ => json!({ "type": types }),
         };
         schema["x-nullable"] = true.into();
+        if let Some((_, example)) = EXAMPLES.iter().find(|(member, _)| member == name) {
+            schema["examples"] = json!([example]);
+        }
         ((*name).to_owned(), schema)
     };
     let properties: Map<String, Value> = known.iter().map(member).collect();

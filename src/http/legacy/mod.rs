@@ -22,13 +22,13 @@ mod reservations;
 mod rows;
 
 use super::HttpState;
-use super::answer::Answer;
-use super::call::{Call, Unread};
-use super::endpoint::{Operation, Outcome};
-use super::problem::retry_after_seconds;
-use super::route::{Access, Priority, Reply, Route, SchemaOf, routes};
 use crate::actors::api::{OffsetPage, PaymentMeans, PaymentResult, ReservationView};
 use crate::actors::service::Service;
+use crate::kit::answer::Answer;
+use crate::kit::call::{Call, Unread};
+use crate::kit::endpoint::{Operation, Outcome};
+use crate::kit::problem::retry_after_seconds;
+use crate::kit::route::{Access, Priority, Reply, Route, SchemaOf, routes};
 use hal::{Base, MEDIA_TYPE as HAL, PageRequest, Resource, page_schema};
 use jiff::tz::TimeZone;
 use rows::{LegacyCar, LegacyRow};

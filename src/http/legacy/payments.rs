@@ -6,9 +6,9 @@ use super::members::{Members, PaymentPost, invalid_proc_status, required};
 use super::{Legacy, PAYMENTS, rows};
 use crate::actors::api::{PaymentResult, ServiceError};
 use crate::domain::payment::Rejection;
-use crate::http::call::{Call, Unread};
-use crate::http::endpoint::Outcome;
-use crate::http::problem::Problem;
+use crate::kit::call::{Call, Unread};
+use crate::kit::endpoint::Outcome;
+use crate::kit::problem::Problem;
 use warp::http::StatusCode;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use super::hal::{self, PageRequest};
 use super::lookup::Kind;
 use super::{INFORMATIONS, Legacy, MY_PAGES, rows};
 use crate::actors::api::CarView;
-use crate::http::call::{Call, Unread};
-use crate::http::endpoint::Outcome;
+use crate::kit::call::{Call, Unread};
+use crate::kit::endpoint::Outcome;
 use warp::http::StatusCode;
 
 pub(super) async fn list_informations(legacy: Legacy, call: Call, asked: PageRequest) -> Outcome {

@@ -5,8 +5,8 @@ use super::lookup::Kind;
 use super::{Legacy, RENTALS, rows};
 use crate::actors::api::ServiceError;
 use crate::domain::rental::Rejection;
-use crate::http::call::{Call, Unread};
-use crate::http::endpoint::Outcome;
+use crate::kit::call::{Call, Unread};
+use crate::kit::endpoint::Outcome;
 use warp::http::StatusCode;
 
 pub(super) async fn list(legacy: Legacy, call: Call, asked: PageRequest) -> Outcome {

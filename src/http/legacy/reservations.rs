@@ -8,10 +8,10 @@ use super::{Legacy, RESERVATIONS, days, numbering, rows};
 use crate::actors::api::{Caller, PaymentResult, ReservationView, ReserveRequest, ServiceError};
 use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use crate::domain::reservation::{DayCounting, Rejection, Status};
-use crate::http::call::{Call, Unread};
-use crate::http::endpoint::Outcome;
-use crate::http::numbers::RawNumber;
-use crate::http::problem::Problem;
+use crate::kit::call::{Call, Unread};
+use crate::kit::endpoint::Outcome;
+use crate::kit::numbers::RawNumber;
+use crate::kit::problem::Problem;
 use jiff::tz::TimeZone;
 use warp::http::StatusCode;
 

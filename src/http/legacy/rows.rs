@@ -8,7 +8,7 @@ use super::numbering;
 use crate::actors::api::{CarView, ReservationView};
 use crate::domain::money::Money;
 use crate::domain::{fleet, payment, rental, reservation};
-use crate::http::values;
+use crate::kit::values;
 use jiff::tz::TimeZone;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};

@@ -140,10 +140,10 @@ impl Answer {
 }
 
 /// Makes a stream `Sync`, as warp wants it: only its owner can poll it.
-pub(super) struct Exclusive<T>(Mutex<BoxStream<'static, T>>);
+pub(crate) struct Exclusive<T>(Mutex<BoxStream<'static, T>>);
 
 impl<T> Exclusive<T> {
-    pub(super) fn new(stream: BoxStream<'static, T>) -> Exclusive<T> {
+    pub(crate) fn new(stream: BoxStream<'static, T>) -> Exclusive<T> {
         Exclusive(Mutex::new(stream))
     }
 }

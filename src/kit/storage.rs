@@ -3,15 +3,12 @@
 
 use super::problem::Problem;
 use super::route::Route;
-use crate::actors::service::ComponentHealth;
 use parking_lot::RwLock;
 
 /// The `Retry-After` of a change while the journal is opened again, in milliseconds.
 const REOPENING_RETRY_MS: u64 = 2_000;
 /// The `Retry-After` of new business while there is no room for it, in milliseconds.
 const FULL_RETRY_MS: u64 = 30_000;
-/// The name of the journal's component in health.
-pub const JOURNAL: &str = "journal";
 
 #[derive(Debug, Default)]
 struct Status {
@@ -74,21 +71,13 @@ impl Storage {
         })
     }
 
-    /// Adds what is known here to the components of the service.
-    pub(super) fn complete(&self, components: &mut Vec<ComponentHealth>) {
-        self.ask(|status| {
-            if let Some(reason) = &status.outage {
-                for journal in components.iter_mut().filter(|component| component.name == JOURNAL) {
-                    journal.up = false;
-                    journal.detail.clone_from(reason);
-                }
-            }
-            components.push(ComponentHealth {
-                name: "storage".to_owned(),
-                up: status.full.is_none(),
-                essential: false,
-                detail: status.full.clone().unwrap_or_default(),
-            });
-        });
+    /// Why the journal takes no changes, if it takes none.
+    pub fn outage(&self) -> Option<String> {
+        self.ask(|status| status.outage.clone())
+    }
+
+    /// Why there is no room for new business, if there is none.
+    pub fn lack_of_room(&self) -> Option<String> {
+        self.ask(|status| status.full.clone())
     }
 }

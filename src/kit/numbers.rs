@@ -1,22 +1,15 @@
-//! From the spelling of a caller to the stored number. A number is the same in all its Unicode spellings and is stored
-//! in NFC; stores made by older versions may have other spellings, which still find what was stored under them.
+//! Numbers in requests and answers. A number is the same in all its Unicode spellings and is stored in NFC; stores made by
+//! older versions may have other spellings, under which it is looked up too.
 
 use super::problem::Problem;
-use crate::actors::api::ServiceError;
-use crate::actors::service::Service;
 use crate::domain::ids::{
     BlockNo, CarNo, CustomerNo, InvalidNumber, NUMBER_CHARS_MAX, PaymentNo, RentalNo, ReservationNo,
 };
 use crate::domain::spelling;
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, ready};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::borrow::Cow;
-
-/// Whether something of a number exists.
-pub type Known<'a> = BoxFuture<'a, Result<bool, ServiceError>>;
 
 pub trait Number: Clone + PartialEq + Send + Sync {
     const PARAMETER: &'static str;
@@ -27,12 +20,10 @@ pub trait Number: Clone + PartialEq + Send + Sync {
     fn parse_number(text: &str) -> Result<Self, InvalidNumber>;
     /// The number in the spelling of the text, as older versions stored it.
     fn verbatim(text: &str) -> Result<Self, InvalidNumber>;
-    /// Whether something is stored under it, in this very spelling.
-    fn is_known<'a>(&'a self, service: &'a Service) -> Known<'a>;
 }
 
 macro_rules! number {
-    ($type:ty, $parameter:literal, $code:literal, $is_known:expr $(, $chars_max:expr)?) => {
+    ($type:ty, $parameter:literal, $code:literal $(, $chars_max:expr)?) => {
         impl Number for $type {
             const PARAMETER: &'static str = $parameter;
             const CODE: &'static str = $code;
@@ -46,27 +37,16 @@ macro_rules! number {
             fn verbatim(text: &str) -> Result<Self, InvalidNumber> {
                 <$type>::stored(text)
             }
-            fn is_known<'a>(&'a self, service: &'a Service) -> Known<'a> {
-                let is_known: fn(&'a Service, &'a $type) -> Known<'a> = $is_known;
-                is_known(service, self)
-            }
         }
     };
 }
 
-number!(CarNo, "carNo", "invalid_car_no", |service, no| service.knows_car(no).boxed());
-number!(CustomerNo, "customerNo", "invalid_customer_no", |service, no| service.knows_customer(no).boxed());
-number!(
-    ReservationNo,
-    "reservationNo",
-    "invalid_reservation_no",
-    |service, no| { service.knows_reservation(no).boxed() },
-    ReservationNo::CHARS_MAX
-);
-number!(PaymentNo, "paymentNo", "invalid_payment_no", |service, no| of_reservation(service, no.reservation()));
-number!(RentalNo, "rentalNo", "invalid_rental_no", |service, no| of_reservation(service, no.reservation()));
-// The service makes the numbers of blocks, so they have only one spelling.
-number!(BlockNo, "blockNo", "invalid_block_no", |_, _| ready(Ok(false)).boxed());
+number!(CarNo, "carNo", "invalid_car_no");
+number!(CustomerNo, "customerNo", "invalid_customer_no");
+number!(ReservationNo, "reservationNo", "invalid_reservation_no", ReservationNo::CHARS_MAX);
+number!(PaymentNo, "paymentNo", "invalid_payment_no");
+number!(RentalNo, "rentalNo", "invalid_rental_no");
+number!(BlockNo, "blockNo", "invalid_block_no");
 
 /// The segments of paths that vary: the name, what it is, and an example.
 pub const SEGMENTS: [(&str, &str, &str); 7] = [
@@ -92,30 +72,20 @@ pub fn code_of(segment: &str) -> Option<&'static str> {
     codes.into_iter().find(|(parameter, _)| *parameter == segment).map(|(_, code)| code)
 }
 
-fn of_reservation(service: &Service, no: Option<ReservationNo>) -> Known<'_> {
-    async move {
-        match no {
-            Some(no) => service.knows_reservation(&no).await,
-            None => Ok(false),
-        }
-    }
-    .boxed()
-}
-
 /// A number in the spelling of a caller.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RawNumber<N> {
     /// The number in NFC, or why there is none.
-    composed: Result<N, Problem>,
+    pub composed: Result<N, Problem>,
     /// The spellings under which it may be stored, in the order of look-ups; empty when there is only one.
-    spellings: Vec<N>,
+    pub spellings: Vec<N>,
 }
 
 impl<N: Number> RawNumber<N> {
     /// The number that `text` spells; `refused` makes the problem for a text that spells none.
     ///
     /// # Errors
-    /// That problem. For a text that an older version could have stored, [`RawNumber::resolve`] returns it.
+    /// That problem. For a text that an older version could have stored, [`RawNumber::composed`] returns it.
     pub fn read(text: &str, refused: impl FnOnce(InvalidNumber) -> Problem) -> Result<RawNumber<N>, Problem> {
         let composed = N::parse_number(text);
         if text.is_ascii() {
@@ -133,31 +103,6 @@ impl<N: Number> RawNumber<N> {
             Err(why) if spellings.is_empty() => Err(refused(why)),
             composed => Ok(RawNumber { composed: composed.map_err(refused), spellings }),
         }
-    }
-
-    /// The spelling under which something is stored, or else NFC. When an older version has stored two things under two
-    /// spellings, each spelling finds its own.
-    ///
-    /// # Errors
-    /// When it is no number, or what is kept cannot be read.
-    pub async fn resolve(self, service: &Service) -> Result<N, Problem> {
-        match self.known(service).await? {
-            Some(known) => Ok(known),
-            None => self.composed,
-        }
-    }
-
-    /// The first spelling under which something is stored; looked up only if there is more than one.
-    ///
-    /// # Errors
-    /// When what is kept cannot be read.
-    pub async fn known(&self, service: &Service) -> Result<Option<N>, ServiceError> {
-        for spelling in &self.spellings {
-            if spelling.is_known(service).await? {
-                return Ok(Some(spelling.clone()));
-            }
-        }
-        Ok(None)
     }
 
     /// The same as a parameter of a query, which is refused as such.

@@ -4,12 +4,12 @@
 use warp::http::HeaderMap;
 use warp::http::header::HeaderName;
 
-pub(super) static FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-pub(super) static HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-pub(super) static PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(crate) static FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(crate) static HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(crate) static PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The values of `proxies` proxies, the nearest first; fewer when one of them has replaced the list.
-pub(super) fn told<'a>(
+pub(crate) fn told<'a>(
     headers: &'a HeaderMap,
     field: &HeaderName,
     proxies: usize,

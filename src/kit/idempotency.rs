@@ -4,8 +4,6 @@
 
 use super::answer::{Answer, Content, JSON, ReplayPolicy};
 use super::problem::Problem;
-use crate::actors::api::{ANSWER_KEPT_MS, ServiceError};
-use crate::store::journal::CommandRecord;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -27,16 +25,28 @@ const STORED_HEADERS: [HeaderName; 4] = [CONTENT_TYPE, ETAG, LOCATION, RETRY_AFT
 
 type Hash = [u8; 32];
 
-pub trait ResponseStore: Send + Sync + 'static {
-    fn load<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<CommandRecord>, ServiceError>>;
+/// An answer as it is stored.
+#[derive(Debug, Clone)]
+pub struct StoredAnswer {
+    /// Of the call.
+    pub id: Arc<str>,
+    pub answer: Bytes,
+    pub expires_ms: i64,
+}
 
-    /// Stores a record; the first record of an id stays, and is returned.
-    fn store(&self, record: CommandRecord) -> BoxFuture<'_, Result<CommandRecord, ServiceError>>;
+pub trait ResponseStore: Send + Sync + 'static {
+    fn load<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<StoredAnswer>, Problem>>;
+
+    /// Stores an answer, unless there is one under its id already.
+    fn store(&self, answer: StoredAnswer) -> BoxFuture<'_, Result<(), Problem>>;
 
     /// The body of an answer that was stored by reference, rendered again.
     fn render<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<String, Problem>>;
 
     fn now_ms(&self) -> i64;
+
+    /// How long an answer is stored.
+    fn kept_ms(&self) -> i64;
 }
 
 /// A call that its caller has named.
@@ -151,14 +161,14 @@ pub async fn record(responses: &dyn ResponseStore, keyed: &IdempotencyKey, answe
         return;
     }
     let Some(stored) = encode(keyed, answer) else { return };
-    let record = CommandRecord {
+    let record = StoredAnswer {
         id: keyed.record_id().into(),
         answer: stored,
-        expires_ms: responses.now_ms().saturating_add(ANSWER_KEPT_MS),
+        expires_ms: responses.now_ms().saturating_add(responses.kept_ms()),
     };
-    if let Err(error) = responses.store(record).await {
+    if let Err(problem) = responses.store(record).await {
         // The change is done; a repeat finds it by the number made from the key.
-        tracing::warn!(%error, "answer not recorded");
+        tracing::warn!(error = problem.detail, "answer not recorded");
     }
 }
 
@@ -185,7 +195,7 @@ fn encode(keyed: &IdempotencyKey, answer: &Answer) -> Option<Bytes> {
 async fn replay(
     responses: &dyn ResponseStore,
     keyed: &IdempotencyKey,
-    record: &CommandRecord,
+    record: &StoredAnswer,
 ) -> Result<Option<Answer>, Problem> {
     let Ok(stored) = serde_json::from_slice::<StoredResponse>(&record.answer) else {
         tracing::error!("recorded answer is not readable");

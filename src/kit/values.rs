@@ -52,7 +52,7 @@ impl From<MoneyDto> for Money {
 /// The path of a resource of this service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(inline)]
-pub struct Link(#[schemars(regex(pattern = "^/"))] pub String);
+pub struct Link(#[schemars(regex(pattern = "^/"), example = &"/v1/reservations/reservation-1")] pub String);
 
 pub fn segment(number: &str) -> String {
     utf8_percent_encode(number, SEGMENT).to_string()
@@ -188,7 +188,7 @@ macro_rules! schema {
     };
 }
 
-pub(super) use schema;
+pub(crate) use schema;
 
 /// Values that have the form of a text, each with the function that reads it, the one that writes it, and its schema.
 macro_rules! textual {
@@ -224,7 +224,7 @@ macro_rules! textual {
 textual! {
     /// An instant with an offset.
     Instant(Timestamp) = parse_instant, |at| jiff_timestamp(*at), "Instant", false, {
-        "type": "string", "format": "date-time", "examples": ["2030-01-31T09:00:00+09:00"],
+        "type": "string", "format": "date-time",
         "description": "An instant in RFC 3339, between 1970 and 9999. Leap seconds are not known (23:59:60 is refused), \
                         and an offset is less than a day.",
     };
@@ -234,7 +234,7 @@ textual! {
         let signed = text.len().checked_sub(6).and_then(|at| text.as_bytes().get(at)) == Some(&b' ');
         parse_instant(if signed { &mended } else { text })
     }, |at| jiff_timestamp(*at), "InstantParameter", true, {
-        "type": "string", "format": "date-time", "examples": ["2030-01-31T09:00:00+09:00"],
+        "type": "string", "format": "date-time",
     };
     /// A date as the number `yyyyMMdd`.
     Date(u32) = parse_date, |number| render_date(*number).unwrap_or_default(), "Date", true, {

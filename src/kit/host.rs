@@ -40,7 +40,7 @@ fn invalid() -> Problem {
 
 /// Whether a text is a host with or without a port by RFC 3986, section 3.2, less what no host uses: sub-delims in
 /// names, among them the comma that joins two `Host` lines, and addresses of future versions.
-pub(super) fn is_host(text: &str) -> bool {
+pub(crate) fn is_host(text: &str) -> bool {
     let (host_is_legal, rest) = if let Some(opened) = text.strip_prefix('[') {
         let Some((address, rest)) = opened.split_once(']') else { return false };
         (address.parse::<Ipv6Addr>().is_ok(), rest)

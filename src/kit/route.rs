@@ -1,6 +1,6 @@
 //! What is known of a call before it is made: its path, who may make it, what it reads, what it is answered with and
 //! refused with. Everything that the interface description tells of a call stands in its [`Route`], beside its handler;
-//! [`super::routes::operations`] is the one table of them. Decides nothing about a single object.
+//! the service puts all of them into one table. Decides nothing about a single object.
 
 use super::answer::JSON;
 use super::problem::{self, Problem};
@@ -317,11 +317,11 @@ pub const fn admit(access: Access, _headers: &HeaderMap) -> Result<(), Problem> 
 /// and `operations`, which has them all.
 macro_rules! routes {
     ($state:ty, $tag:literal: $($(#[doc = $doc:literal])+ $id:ident = $route:expr => $handler:expr;)+) => {
-        $($(#[doc = $doc])+ pub(in crate::http) static $id: Route = $route.described($tag, &[$($doc),+]);)+
+        $($(#[doc = $doc])+ pub(crate) static $id: Route = $route.described($tag, &[$($doc),+]);)+
 
-        pub(in crate::http) fn operations() -> Vec<Operation<$state>> {
+        pub(crate) fn operations() -> Vec<Operation<$state>> {
             vec![$(Operation::new(&$id, $handler)),+]
         }
     };
 }
-pub(super) use routes;
+pub(crate) use routes;

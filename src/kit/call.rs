@@ -6,20 +6,20 @@ use super::numbers::{Number, RawNumber};
 use super::problem::Problem;
 use super::query;
 use super::route::{BodyRule, Route};
-use crate::actors::api::Caller;
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 use warp::http::HeaderMap;
 
 /// A call, read as far as it can be without knowing what it means.
 #[derive(Debug)]
 pub struct Call {
     pub headers: HeaderMap,
-    pub(super) body: Bytes,
-    pub(super) query: String,
+    pub(crate) body: Bytes,
+    pub(crate) query: String,
     pub(super) parameters: Vec<(&'static str, String)>,
     pub(super) keyed: Option<IdempotencyKey>,
 }
@@ -97,10 +97,9 @@ impl Call {
         N::parse_number(&text).map_err(|_| Problem::internal())
     }
 
-    /// Who asks. The commands of a call with a key are recorded under it in the appends themselves, in case the process
-    /// ends before the answer is recorded.
-    pub fn caller(&self) -> Caller {
-        Caller { command_id_prefix: self.keyed.as_ref().map(IdempotencyKey::command_id_prefix) }
+    /// An id of a call with a key, for the commands that it leads to.
+    pub fn command_id_prefix(&self) -> Option<Arc<str>> {
+        self.keyed.as_ref().map(IdempotencyKey::command_id_prefix)
     }
 
     pub fn is_keyed(&self) -> bool {
