@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Checks everything: format, lints, packaging, manifests, image and unit, alerts, the interface against its description, clients made from it, load,
-# all tests, and that the benchmarks work. Stops at the first failure. The tools beside Rust are installed first, where they
-# are missing (scripts/install-tools.sh).
+# Checks everything: format, lints, packaging, manifests, image and unit, alerts, the interface against its description and by
+# clients made from it, load, all tests, and that the benchmarks work. Stops at the first failure. The tools beside Rust are
+# installed first, where they are missing (scripts/install-tools.sh).
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 

@@ -15,6 +15,11 @@ rust="$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)"
 for file in Containerfile .github/workflows/ci.yml cloudbuild.yaml; do
   grep -q "docker.io/library/rust:$rust-bookworm" "$file" || fail "$file does not build with Rust $rust on Debian 12"
 done
+# What the Containerfile copies into its stage `build` is there, and is not left out of the context.
+while read -r source; do
+  [ -e "$source" ] || fail "the Containerfile copies $source, which does not exist"
+  grep -qx "!$source" .containerignore || fail ".containerignore leaves out $source, which the Containerfile copies"
+done < <(sed -n 's/^COPY \([^-].*\) [^ ]*$/\1/p' Containerfile | tr ' ' '\n')
 # Of every action a major version or a commit is named, never a branch.
 if grep -E "uses: " .github/workflows/*.yml | grep -vE "uses: [a-z0-9./_-]+@(v[0-9]+|[0-9a-f]{40})( |$)"; then
   fail "an action is not pinned"

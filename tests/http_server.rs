@@ -181,6 +181,15 @@ async fn a_repeated_key_gives_the_same_answer_and_another_body_is_refused() {
     assert_ne!(other.body, first.body);
 }
 
+#[cfg(debug_assertions)]
+#[tokio::test]
+async fn a_refusal_that_its_route_does_not_tell_is_a_mistake_of_ours() {
+    let swappable = swappable();
+    check_problem(&swappable.ask("GET", "/untold", &[], "").await, 500, "internal_error");
+    check_problem(&swappable.json("/untold", "{}").await, 500, "internal_error");
+    check_problem(&swappable.keyed("/untold", "k-1", "{}").await, 500, "internal_error");
+}
+
 #[tokio::test]
 async fn a_refusal_is_repeated_under_its_key_and_a_failure_is_not() {
     let swappable = swappable();

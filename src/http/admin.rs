@@ -26,7 +26,7 @@ routes! { HttpState, "Operation":
         .answered(&[Reply::ok::<PaymentGuardDto>("As it is now.")], &[]) => guard;
     /// Force the circuit breaker, or let it decide again
     FORCE_BREAKER = Route::post("/v1/admin/payment/breaker", Access::Ops, "forceBreaker").of(Priority::Operations)
-        .answered(&[Reply::ok::<PaymentGuardDto>("As it is now.")], &[]) => force;
+        .answered(&[Reply::ok::<PaymentGuardDto>("As it is from now on.")], &[]) => force;
     /// Compare our payments with the provider's own record
     ///
     /// Both may move meanwhile: a difference is told only when it is still there after the payment and the provider's

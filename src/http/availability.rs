@@ -17,7 +17,7 @@ routes! { HttpState, "Cars":
     /// Cars that are free for a whole period, with its price
     AVAILABILITY = Route::get("/v1/availability", Access::Public, "findAvailableCars")
         .answered(&[Reply::ok::<PageDto<OfferDto>>("As it is now.")],
-            &["invalid_period", "period_in_past", "period_too_long"]) => search;
+            &["invalid_period"]) => search;
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -25,29 +25,29 @@ routes! { HttpState, "Cars":
         .answered(&[Reply::ok::<PageDto<CarDto>>("As it is now.")], &[]) => list;
     /// Add a car
     REGISTER_CAR = Route::post("/v1/cars", Access::Admin, "registerCar").of(Priority::Create)
-        .answered(&[Reply::created::<CarDto>("The car is in the fleet.").with(&["Location", "ETag"])],
+        .answered(&[Reply::created::<CarDto>("The car is in the fleet.").with_headers(&["Location", "ETag"])],
             &["car_already_registered"]) => register;
     /// A car
     CAR = Route::get("/v1/cars/{carNo}", Access::Public, "getCar").guarded(Preconditions::Optional)
-        .answered(&[Reply::ok::<CarDto>("As it is now.").with(&["ETag"]), NOT_MODIFIED], &["car_not_found"]) => one;
+        .answered(&[Reply::ok::<CarDto>("As it is now.").with_headers(&["ETag"]), NOT_MODIFIED], &["car_not_found"]) => one;
     /// Change what is said of a car
     AMEND_CAR = Route::patch("/v1/cars/{carNo}", Access::Admin, "amendCar").guarded(Preconditions::Required)
-        .answered(&[Reply::ok::<CarDto>("As it is from now on.").with(&["ETag"])],
+        .answered(&[Reply::ok::<CarDto>("As it is from now on.").with_headers(&["ETag"])],
             &["car_not_found", "car_retired"]) => amend;
     /// Take a car out of the fleet
     RETIRE_CAR = Route::delete("/v1/cars/{carNo}", Access::Admin, "retireCar").guarded(Preconditions::Optional)
         .answered(&[Reply::done("It is retired.")],
-            &["car_not_found", "car_has_live_bookings", "car_retired", "calendar_full"]) => retire;
+            &["car_not_found", "car_has_live_bookings"]) => retire;
     /// Keep a car from being booked
     BLOCK_CAR = Route::post("/v1/cars/{carNo}/blocks", Access::Admin, "blockCar").of(Priority::Create)
         .guarded(Preconditions::Optional)
         .answered(&[Reply::created::<BlockDto>("The block is set.")],
-            &["invalid_period", "period_in_past", "period_too_long", "car_not_found", "car_not_available", "car_retired",
-                "calendar_full", "block_no_taken", "car_is_out"]) => block;
+            &["invalid_period", "car_not_found", "car_not_available", "car_retired",
+                "calendar_full", "block_no_taken"]) => block;
     /// End a block
     UNBLOCK_CAR = Route::delete("/v1/cars/{carNo}/blocks/{blockNo}", Access::Admin, "unblockCar")
         .guarded(Preconditions::Optional)
-        .answered(&[Reply::done("It is ended.")], &["car_not_found", "block_not_found", "car_retired"]) => unblock;
+        .answered(&[Reply::done("It is ended.")], &["car_not_found", "block_not_found"]) => unblock;
 }
 
 /// The answer to `If-None-Match`.
@@ -250,7 +250,7 @@ async fn register(http: Arc<HttpState>, call: Call, request: CarRegistration) ->
 
 async fn amend(http: Arc<HttpState>, call: Call, patch: CarAmendment) -> Outcome {
     let car_no = call.number()?;
-    let expected = preconditions::needed(&call.headers)?;
+    let expected = preconditions::of(&call.headers).ok_or_else(Problem::precondition_required)?;
     let car_no: CarNo = car_no.resolve(&http.service).await?;
     let view = http.service.amend_car(&call.caller(), car_no, expected, patch.into()).await?;
     Ok(rendered(StatusCode::OK, &view))

@@ -25,7 +25,7 @@ routes! { HttpState, "Customers":
     /// Become a customer
     REGISTER_CUSTOMER = Route::post("/v1/customers", Access::Owner, "registerCustomer").of(Priority::Create)
         .answered(&[Reply::created::<CustomerDto>("The customer is known.")],
-            &["customer_already_registered", "customer_number_closed", "customer_number_erased", "customer_erased"])
+            &["customer_already_registered", "customer_erased"])
         => register;
     /// A customer's personal data
     CUSTOMER = Route::get("/v1/customers/{customerNo}", Access::Owner, "getCustomer")
@@ -36,7 +36,7 @@ routes! { HttpState, "Customers":
     /// unsettled.
     ERASE_CUSTOMER = Route::delete("/v1/customers/{customerNo}", Access::Owner, "eraseCustomer")
         .answered(&[Reply::done("It is unreadable everywhere; bookings and money stay accountable.")],
-            &["customer_not_found", "customer_has_live_bookings", "customer_number_closed", "erasure_interrupted"])
+            &["customer_not_found", "customer_has_live_bookings", "erasure_interrupted"])
         => erase;
 }
 

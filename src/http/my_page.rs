@@ -40,7 +40,7 @@ routes! { HttpState, "Customers":
         })
         .answered(&[Reply::of(200, "Server-Sent Events: `id`, `event` (the kind) and `data` (a HistoryEntry). What \
             happens to a booking at once comes in the order of its steps. The stream goes on until the caller leaves.",
-            "text/event-stream", |_| json_schema!({ "type": "string" })).with(&["Cache-Control", "X-Accel-Buffering"])],
+            "text/event-stream", |_| json_schema!({ "type": "string" })).with_headers(&["Cache-Control", "X-Accel-Buffering"])],
             &["customer_not_found", "invalid_last_event_id", "too_many_streams"]) => events;
 }
 

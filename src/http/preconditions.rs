@@ -1,7 +1,6 @@
 //! Preconditions of a car (RFC 9110, section 13) with entity tags. The comparison itself is in the domain.
 
 use crate::domain::fleet::{Expected, Status, Version, Versions};
-use crate::kit::problem::Problem;
 use warp::http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
 use warp::http::{HeaderMap, HeaderValue};
 
@@ -31,18 +30,6 @@ pub(super) fn of(headers: &HeaderMap) -> Option<Expected> {
     (one_of.is_some() || none_of.is_some()).then(|| Expected {
         one_of: one_of.unwrap_or(Versions::Any),
         none_of: none_of.unwrap_or(Versions::OneOf(vec![])),
-    })
-}
-
-/// As [`of`], for a change that must have an `If-Match`.
-///
-/// # Errors
-/// 428 `precondition_required`.
-pub(super) fn needed(headers: &HeaderMap) -> Result<Expected, Problem> {
-    let given = of(headers).filter(|_| headers.contains_key(IF_MATCH));
-    given.ok_or_else(|| {
-        let detail = "If-Match is needed, with the ETag of the car as it was read";
-        Problem::new("precondition_required", detail)
     })
 }
 
@@ -115,15 +102,6 @@ mod tests {
             let seen = Version { revision: 7, status };
             assert_eq!(tag(seen), text);
             assert_eq!(version(text.trim_matches('"').as_bytes()), Some(seen));
-        }
-    }
-
-    #[test]
-    fn an_amendment_says_what_it_is_based_on() {
-        let none_of = HeaderMap::from_iter([(IF_NONE_MATCH, HeaderValue::from_static("\"r7\""))]);
-        assert_eq!(of(&HeaderMap::new()), None);
-        for headers in [HeaderMap::new(), none_of] {
-            assert_eq!(needed(&headers).expect_err("no If-Match").code, "precondition_required");
         }
     }
 

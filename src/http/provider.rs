@@ -38,13 +38,13 @@ routes! { Sandbox, "Operation":
     /// Only where the sandbox provider runs inside the service.
     CHANGE_PROVIDER_SETTINGS = Route::put("/v1/admin/payment-provider", Access::Ops, "changeProviderSettings")
         .reading(BodyRule::AnyType).unstored().of(Priority::Operations)
-        .answered(&[Reply::ok::<Settings>("As it is now.")], &["invalid_request", "not_found"]) => change;
+        .answered(&[Reply::ok::<Settings>("As it is from now on.")], &["not_found"]) => change;
     /// The sandbox provider's own record
     ///
     /// Only where the sandbox provider runs inside the service.
     PROVIDER_LEDGER = Route::get("/v1/admin/payment-provider/ledger", Access::Ops, "getProviderLedger")
         .of(Priority::Operations)
-        .answered(&[Reply::ok::<LedgerBody>("As it is now.")], &["invalid_request", "not_found"]) => ledger;
+        .answered(&[Reply::ok::<LedgerBody>("As it is now.")], &["not_found"]) => ledger;
 }
 
 static SETTINGS: Route = Route::get("/settings", Access::Ops, "getSettings");
@@ -92,6 +92,10 @@ impl<T: Input> Input for Order<T> {
 
     fn schema(route: &Route, generator: &mut SchemaGenerator) -> Schema {
         T::schema(route, generator)
+    }
+
+    fn codes(_: &Route) -> &'static [&'static str] {
+        &[INVALID_REQUEST]
     }
 }
 

@@ -22,12 +22,12 @@ routes! { HttpState, "Rentals":
         .answered(&[Reply::ok::<RentalDto>("As it is now.")], &["rental_not_found"]) => one;
     /// Hand the car over
     PICK_UP = Route::post_bare("/v1/rentals/{rentalNo}/pickup", Access::Admin, "pickUpCar")
-        .answered(&[Reply::ok::<RentalDto>("As it is now.")],
+        .answered(&[Reply::ok::<RentalDto>("As it is from now on.")],
             &["rental_not_found", "rental_already_picked_up", "rental_already_returned", "rental_cancelled",
-                "car_not_available", "car_is_out", "reservation_closed"]) => pick_up;
+                "car_not_available", "car_is_out", "reservation_closed", "reservation_not_found", "reservation_not_paid"]) => pick_up;
     /// Take the car back
     RETURN_CAR = Route::post_bare("/v1/rentals/{rentalNo}/return", Access::Admin, "returnCar")
-        .answered(&[Reply::ok::<RentalDto>("As it is now.")],
+        .answered(&[Reply::ok::<RentalDto>("As it is from now on.")],
             &["rental_not_found", "rental_not_picked_up", "rental_already_returned", "rental_cancelled"]) => return_car;
 }
 

@@ -30,6 +30,8 @@ use warp::http::StatusCode;
 
 routes! { HttpState, "Reservations":
     /// Hold a car, and pay for it
+    ///
+    /// After a declined payment the hold stays, so that paying can be tried again.
     RESERVE = Route::post("/v1/reservations", Access::Owner, "reserve").of(Priority::Create)
         .answered(&[
             Reply::created::<ReservationDto>("It is confirmed."),
@@ -39,7 +41,7 @@ routes! { HttpState, "Reservations":
         ], &["invalid_period", "period_in_past", "period_too_long", "price_too_large", "payment_declined",
             "car_not_found", "car_not_available", "car_retired", "calendar_full", "reservation_no_taken",
             "reservation_closed", "too_many_unpaid_holds", "customer_number_erased", "customer_number_closed",
-            "payment_under_way", "payment_cancelled", "too_many_payment_attempts"]) => reserve;
+            "reservation_not_found", "payment_not_found", "too_many_payment_attempts"]) => reserve;
     /// A customer's reservations
     RESERVATIONS = Route::get("/v1/reservations", Access::Owner, "listReservations").of(Priority::List)
         .answered(&[Reply::ok::<PageDto<ReservationDto>>("As it is now.")], &[]) => list;
@@ -47,14 +49,18 @@ routes! { HttpState, "Reservations":
     RESERVATION = Route::get("/v1/reservations/{reservationNo}", Access::Owner, "getReservation")
         .answered(&[Reply::ok::<ReservationDto>("As it is now.")], &["reservation_not_found"]) => one;
     /// Pay a reservation that is held, or a change that waits for its payment
+    ///
+    /// After a declined payment the hold stays, so that paying can be tried again. A change is over then, and the
+    /// reservation stands as it was.
     PAY = Route::post("/v1/reservations/{reservationNo}/payment", Access::Owner, "payReservation")
         .answered(&[
             Reply::ok::<ReservationDto>("It is confirmed, or its change is made."),
             Reply::accepted::<ReservationDto>("The car is held until holdUntil, of a change both periods are, and it is \
                 to be paid by then. A payment that was turned away is tried again with the means that were given, by the \
                 service itself (payment.retry_deferred)."),
-        ], &["payment_declined", "reservation_not_found", "reservation_closed", "payment_under_way",
-            "payment_cancelled", "too_many_payment_attempts", "change_expired"]) => pay;
+        ], &["payment_declined", "reservation_not_found", "reservation_closed", "payment_not_found",
+            "too_many_payment_attempts", "change_expired", "car_not_found", "car_not_available", "car_retired",
+            "calendar_full", "price_changed", "price_too_large"]) => pay;
     /// What cancelling would cost and give back
     CANCELLATION = Route::get("/v1/reservations/{reservationNo}/cancellation", Access::Owner, "previewCancellation")
         .answered(&[Reply::ok::<CancellationPreviewDto>("As it is now.")],
@@ -70,8 +76,8 @@ routes! { HttpState, "Reservations":
     PREVIEW_CHANGE = Route::get("/v1/reservations/{reservationNo}/change", Access::Owner, "previewChange")
         .answered(&[Reply::ok::<ChangePreviewDto>("As it is now. Nothing is changed, and nothing is held.")],
             &["invalid_period", "period_in_past", "period_too_long", "price_too_large", "reservation_not_found",
-                "car_not_found", "car_not_available", "car_retired", "calendar_full", "car_is_out", "reservation_closed",
-                "reservation_not_paid", "rental_already_picked_up", "change_under_way", "other_currency",
+                "car_not_found", "car_not_available", "car_retired", "calendar_full", "reservation_closed",
+                "reservation_not_paid", "rental_already_picked_up", "change_under_way", "other_currency", "price_changed",
                 "too_many_changes"]) => preview_change;
     /// Change the period or the car of a paid reservation
     ///
@@ -86,9 +92,9 @@ routes! { HttpState, "Reservations":
                 means that were given, by the service itself (payment.retry_deferred)."),
         ], &["invalid_period", "nothing_to_change", "period_in_past", "period_too_long", "price_too_large",
             "payment_declined", "payment_required", "reservation_not_found", "car_not_found", "car_not_available",
-            "car_retired", "calendar_full", "car_is_out", "reservation_closed", "reservation_not_paid",
+            "car_retired", "calendar_full", "reservation_closed", "reservation_not_paid",
             "rental_already_picked_up", "change_under_way", "change_expired", "price_changed", "other_currency",
-            "too_many_changes", "payment_under_way", "payment_cancelled", "too_many_payment_attempts"]) => change;
+            "too_many_changes", "payment_not_found", "too_many_payment_attempts"]) => change;
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -32,6 +32,15 @@ pub trait Input: Sized + Send {
 
     /// Its schema, whose properties are parameters in a query.
     fn schema(route: &Route, generator: &mut SchemaGenerator) -> Schema;
+
+    /// The codes of what it refuses.
+    fn codes(route: &Route) -> &'static [&'static str] {
+        if route.body == BodyRule::Ignored {
+            &["invalid_query"]
+        } else {
+            &["invalid_query", "malformed_json", "invalid_member", "unknown_member"]
+        }
+    }
 }
 
 impl<T: DeserializeOwned + JsonSchema + Send> Input for T {
@@ -64,6 +73,10 @@ impl Input for Unread {
 
     fn schema(_: &Route, generator: &mut SchemaGenerator) -> Schema {
         Nothing::json_schema(generator)
+    }
+
+    fn codes(_: &Route) -> &'static [&'static str] {
+        &[]
     }
 }
 

@@ -8,8 +8,8 @@ use super::answer::Answer;
 use super::body::{self, BodyLimits, BodyStream};
 use super::call::{Call, Input};
 use super::idempotency::{self, IdempotencyKey, InFlightCalls, ResponseStore};
-use super::problem::Problem;
-use super::route::{Priority, Route, admit};
+use super::problem::{Problem, status_of};
+use super::route::{Preconditions, Priority, Route, admit};
 use super::router::{Found, Router};
 use super::server::Peer;
 use super::shedding::shed_total;
@@ -18,6 +18,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use opentelemetry_http::HeaderExtractor;
 use schemars::{Schema, SchemaGenerator};
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,6 +27,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span};
 use warp::Filter;
 use warp::filters::BoxedFilter;
+use warp::http::header::IF_MATCH;
 use warp::http::{HeaderMap, Method};
 use warp::path::FullPath;
 use warp::reply::Response;
@@ -92,6 +94,24 @@ pub struct Description {
     pub route: &'static Route,
     /// Makes the schema of what it reads.
     pub input: fn(&Route, &mut SchemaGenerator) -> Schema,
+    input_codes: fn(&Route) -> &'static [&'static str],
+}
+
+impl Description {
+    /// Every code that it can be refused with, with its status.
+    pub fn codes(&self) -> BTreeSet<(u16, &'static str)> {
+        let codes = self.route.codes().chain((self.input_codes)(self.route).iter().copied());
+        codes.map(|code| (status_of(code).as_u16(), code)).collect()
+    }
+
+    /// In a debug build, a mistake of ours in place of a refusal that the interface description does not tell.
+    fn checked(&self, problem: Problem) -> Problem {
+        if cfg!(debug_assertions) && !self.codes().contains(&(problem.status.as_u16(), problem.code)) {
+            tracing::error!(route = self.route.name, code = problem.code, "the route does not tell this refusal");
+            return Problem::internal();
+        }
+        problem
+    }
 }
 
 impl<S: Send + Sync + 'static> Operation<S> {
@@ -102,14 +122,20 @@ impl<S: Send + Sync + 'static> Operation<S> {
         I: Input + 'static,
         F: Future<Output = Outcome> + Send + 'static,
     {
+        let description = Description { route, input: I::schema, input_codes: I::codes };
         let handler = move |state: Arc<S>, call: Call| {
             async move {
+                let needs_tag = route.preconditions == Preconditions::Required;
+                if needs_tag && !call.headers.contains_key(IF_MATCH) {
+                    return Err(Problem::precondition_required());
+                }
                 let input = I::read(route, &call)?;
-                handler(T::from(state), call, input).await
+                let outcome = handler(T::from(state), call, input).await;
+                outcome.map_err(|problem| description.checked(problem))
             }
             .boxed()
         };
-        Operation { description: Description { route, input: I::schema }, handler: Arc::new(handler) }
+        Operation { description, handler: Arc::new(handler) }
     }
 
     pub fn bind(self, state: &Arc<S>) -> BoundOperation {
@@ -197,7 +223,7 @@ async fn answer(
             Err(problem)
         }
     };
-    let mut answer = outcome.inspect_err(|problem| route.check(problem)).unwrap_or_else(Answer::from);
+    let mut answer = outcome.unwrap_or_else(Answer::from);
     if let Some(rate_limit_state) = rate_limit_state {
         rate_limit_state.tell(&mut answer.headers);
     }
@@ -258,7 +284,7 @@ async fn change(
     if let Some(answer) = idempotency::recorded(responses.as_ref(), &keyed).await? {
         return Ok(answer);
     }
-    let answer = run(call).await.inspect_err(|problem| route.check(problem)).unwrap_or_else(Answer::from);
+    let answer = run(call).await.unwrap_or_else(Answer::from);
     idempotency::record(responses.as_ref(), &keyed, &answer).await;
     Ok(answer)
 }

@@ -43,7 +43,11 @@ pub fn document(about: About, operations: &[Description]) -> Value {
         paths.entry(operation.route.template).or_default().insert(method, generators.operation(operation));
     }
     let mut schemas = generators.answers.take_definitions(true);
-    schemas.extend(generators.requests.take_definitions(true));
+    for (name, schema) in generators.requests.take_definitions(true) {
+        if let Some(other) = schemas.insert(name, schema.clone()) {
+            debug_assert_eq!(other, schema, "a type is one thing in requests and another in answers");
+        }
+    }
     let mut document = json!({
         "openapi": "3.1.0",
         "info": {
@@ -55,8 +59,8 @@ pub fn document(about: About, operations: &[Description]) -> Value {
         "components": { "schemas": schemas, "headers": headers() },
     });
     tidy(&mut document);
-    let codes: BTreeSet<_> =
-        operations.iter().flat_map(|operation| operation.route.codes()).map(|(_, code)| code).collect();
+    let mut codes = BTreeSet::from(["method_not_allowed", "not_found"]);
+    codes.extend(operations.iter().flat_map(Description::codes).map(|(_, code)| code));
     document["components"]["schemas"]["Problem"]["properties"]["code"]["x-codes"] = json!(codes);
     complete_with_examples(&mut document);
     document
@@ -69,25 +73,27 @@ struct Generators {
 }
 
 impl Generators {
-    fn operation(&mut self, Description { route, input }: &Description) -> Value {
+    fn operation(&mut self, operation: &Description) -> Value {
+        let Description { route, input, .. } = operation;
         let (summary, description) = told(route);
         let input = input(route, &mut self.requests).to_value();
-        let mut operation = json!({
+        let mut described = json!({
             "operationId": route.name, "tags": [route.tag], "summary": summary,
             "x-access": access(route.access), "x-priority": route.priority.name(),
-            "parameters": parameters(route, &input), "responses": self.responses(route),
+            "parameters": parameters(route, &input), "responses": self.responses(operation),
         });
         if !description.is_empty() {
-            operation["description"] = description.into();
+            described["description"] = description.into();
         }
         if route.body != BodyRule::Ignored {
             let content = json!({ JSON: { "schema": input } });
-            operation["requestBody"] = json!({ "required": route.body != BodyRule::Optional, "content": content });
+            described["requestBody"] = json!({ "required": route.body != BodyRule::Optional, "content": content });
         }
-        operation
+        described
     }
 
-    fn responses(&mut self, route: &Route) -> Value {
+    fn responses(&mut self, operation: &Description) -> Value {
+        let route = operation.route;
         let mut responses: BTreeMap<String, Value> = BTreeMap::new();
         for reply in route.replies {
             let replayed = route.keyed.then_some("Idempotency-Replayed");
@@ -99,7 +105,7 @@ impl Generators {
             responses.insert(reply.status.to_string(), response);
         }
         let mut refusals: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
-        for (status, code) in route.codes() {
+        for (status, code) in operation.codes() {
             refusals.entry(status).or_default().push(code);
         }
         for (status, codes) in refusals {
@@ -110,7 +116,12 @@ impl Generators {
                 response["description"].as_str().map(|meaning| format!("{meaning}; or: ")).unwrap_or_default();
             response["description"] = format!("{meaning}{}: {}.", problem::meaning(status), listed.join(", ")).into();
             response["x-codes"] = json!(codes);
-            response["headers"] = references(refusal_headers(status).iter().copied());
+            let replayed = (route.keyed && status < 500 && status != 412).then_some("Idempotency-Replayed");
+            if let Value::Object(told) = references(refusal_headers(status).iter().copied().chain(replayed))
+                && let Some(headers) = response["headers"].as_object_mut()
+            {
+                headers.extend(told);
+            }
             response["content"][problem::MEDIA_TYPE] = json!({ "schema": { "$ref": "#/components/schemas/Problem" } });
         }
         json!(responses)
@@ -137,7 +148,8 @@ pub const fn access(access: Access) -> &'static str {
 fn parameters(route: &Route, input: &Value) -> Vec<Value> {
     let segment = |name: &str| {
         let (_, description, example) = SEGMENTS.iter().find(|(other, ..)| *other == name)?;
-        let schema = json!({ "$ref": "#/components/schemas/Number" });
+        let kind = if name == "reservationNo" { "ReservationNo" } else { "Number" };
+        let schema = json!({ "$ref": format!("#/components/schemas/{kind}") });
         Some(json!({
             "name": name, "in": "path", "required": true, "description": description, "example": example, "schema": schema,
         }))
@@ -151,8 +163,11 @@ fn parameters(route: &Route, input: &Value) -> Vec<Value> {
             never_null(&mut schema);
             let required = required.is_some_and(|required| required.iter().any(|other| other == name));
             let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));
-            let parameter = json!({ "name": name, "in": "query", "required": required, "description": description });
-            parameters.push(with(parameter, "schema", schema));
+            let parameter = json!({ "name": name, "in": "query", "required": required, "schema": schema });
+            parameters.push(match description {
+                Some(description) => with(parameter, "description", description),
+                None => parameter,
+            });
         }
     }
     if let Some((name, description, schema)) = route.header {

@@ -28,7 +28,7 @@ const STATUSES: &[(u16, &str, &[&str])] = &[
     ]),
     (405, "It has other methods", &["method_not_allowed"]),
     (408, "The body did not arrive in time", &["body_timeout"]),
-    (409, "A rule stands against it, and nothing has changed", &[
+    (409, "A rule, or another call, stands against it, and nothing has changed", &[
         "backup_running", "block_no_taken", "calendar_full", "call_under_way", "car_already_registered",
         "car_has_live_bookings", "car_is_out", "car_not_available", "car_retired", "change_expired", "change_under_way",
         "customer_already_registered", "customer_has_live_bookings", "customer_number_closed", "customer_number_erased",
@@ -148,6 +148,10 @@ impl Problem {
     pub fn method_not_allowed(allow: String) -> Problem {
         let problem = Problem::new("method_not_allowed", format!("this path can be called with {allow} only"));
         Problem { allow: Some(allow), ..problem }
+    }
+
+    pub fn precondition_required() -> Problem {
+        Problem::new("precondition_required", "If-Match is needed, with the ETag of the car as it was read")
     }
 
     pub fn unsupported_media_type() -> Problem {

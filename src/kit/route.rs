@@ -3,7 +3,7 @@
 //! the service puts all of them into one table. Decides nothing about a single object.
 
 use super::answer::JSON;
-use super::problem::{self, Problem};
+use super::problem::Problem;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use warp::http::{HeaderMap, Method};
 
@@ -107,8 +107,9 @@ impl Reply {
         Reply { status, meaning, content: Some((media_type, schema)), headers: &[] }
     }
 
+    /// With these headers in place of its own.
     #[must_use]
-    pub const fn with(self, headers: &'static [&'static str]) -> Reply {
+    pub const fn with_headers(self, headers: &'static [&'static str]) -> Reply {
         Reply { headers, ..self }
     }
 }
@@ -140,7 +141,7 @@ pub struct Route {
     /// A header that it reads beside these: its name, what it means, and its schema.
     pub header: Option<(&'static str, &'static str, SchemaOf)>,
     pub replies: &'static [Reply],
-    /// The codes of its own refusals; [`Route::codes`] has all.
+    /// The codes of its own refusals; those that follow from what it reads are [`Route::codes`] and those of its input.
     pub refusals: &'static [&'static str],
     /// The chapter of the interface description.
     pub tag: &'static str,
@@ -268,15 +269,15 @@ impl Route {
         self.template.split(['{', '}']).skip(1).step_by(2)
     }
 
-    /// Every code that it can be refused with, with its status: its own, and those that follow from what it reads.
-    pub fn codes(&self) -> Vec<(u16, &'static str)> {
+    /// The codes that it can be refused with: its own, and those that follow from all but its input.
+    pub fn codes(&self) -> impl Iterator<Item = &'static str> {
         let takes_body = self.body != BodyRule::Ignored;
         let of_numbers = self.parameters().filter_map(super::numbers::code_of);
         let own = self.refusals.iter().copied().chain(of_numbers);
         let groups: [(bool, &[&str]); 10] = [
-            (true, &["invalid_host", "invalid_query", "internal_error", "overloaded", "outcome_unknown", "starting"]),
+            (true, &["invalid_host", "internal_error", "overloaded", "outcome_unknown", "starting"]),
             (true, &["context_unavailable", "store_unavailable"]),
-            (takes_body, &["malformed_json", "invalid_member", "unknown_member", "body_timeout", "body_too_large"]),
+            (takes_body, &["malformed_json", "body_timeout", "body_too_large"]),
             (takes_body && self.body != BodyRule::AnyType, &["unsupported_media_type"]),
             (self.keyed, &["invalid_idempotency_key", "idempotency_key_in_use", "idempotency_key_reused"]),
             (self.preconditions != Preconditions::Ignored, &["stale_etag"]),
@@ -285,21 +286,7 @@ impl Route {
             (self.stored, &["journal_unavailable"]),
             (self.creates_business(), &["storage_full"]),
         ];
-        let shared = groups.iter().filter(|(applies, _)| *applies).flat_map(|(_, codes)| codes.iter().copied());
-        let mut codes: Vec<_> = own.chain(shared).map(|code| (problem::status_of(code).as_u16(), code)).collect();
-        codes.sort_unstable();
-        codes.dedup();
-        codes
-    }
-
-    /// Complains of a refusal that the interface description does not tell.
-    pub fn check(&self, problem: &Problem) {
-        debug_assert!(
-            self.codes().contains(&(problem.status.as_u16(), problem.code)),
-            "{} is refused with {}, which its route does not tell",
-            self.name,
-            problem.code
-        );
+        own.chain(groups.into_iter().filter(|(applies, _)| *applies).flat_map(|(_, codes)| codes.iter().copied()))
     }
 }
 

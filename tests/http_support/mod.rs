@@ -37,6 +37,8 @@ static ECHO: Route = Route::post("/echo", Access::Public, "echo");
 static CAR: Route = Route::get("/cars/{carNo}", Access::Public, "car");
 static COUNT: Route = Route::post("/count", Access::Public, "count");
 static REFUSE: Route = Route::post("/refuse", Access::Public, "refuse").answered(&[], &["car_not_available"]);
+static UNTOLD: Route = Route::get("/untold", Access::Public, "untold");
+static UNTOLD_CHANGE: Route = Route::post("/untold", Access::Public, "untoldChange");
 static PANIC: Route = Route::post("/panic", Access::Public, "panic");
 static PANIC_READ: Route = Route::get("/panic", Access::Public, "panicRead");
 static SLOW: Route = Route::post_bare("/slow", Access::Public, "slow");
@@ -152,6 +154,8 @@ impl SwappableService {
             Operation::new(&CAR, car),
             Operation::new(&COUNT, count),
             Operation::new(&REFUSE, refuse),
+            Operation::new(&UNTOLD, refuse),
+            Operation::new(&UNTOLD_CHANGE, refuse),
             Operation::new(&PANIC, panicking),
             Operation::new(&PANIC_READ, panicking),
             Operation::new(&SLOW, slow),

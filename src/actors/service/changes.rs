@@ -184,6 +184,10 @@ impl Service {
                     Err(ServiceError::Payment(payment::Rejection::PaymentCancelled)) => {
                         return Err(Rejection::ReservationClosed.into());
                     }
+                    // Another change has been charged since.
+                    Err(ServiceError::Payment(payment::Rejection::AttemptOver)) => {
+                        return Err(Rejection::ChangeExpired.into());
+                    }
                     Err(error) => return Err(error),
                 }
             }

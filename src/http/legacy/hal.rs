@@ -77,6 +77,10 @@ impl Input for PageRequest {
                 "description": "The rows of a page; 200 at most. What is none counts as not given." },
         } })
     }
+
+    fn codes(_: &Route) -> &'static [&'static str] {
+        &[]
+    }
 }
 
 /// The `_links` of a document.

@@ -1,7 +1,7 @@
 //! Finding the reservation that an old request is about. Changes nothing.
 
 use super::{Legacy, numbering};
-use crate::actors::api::{PaymentResult, ReservationView, ServiceError};
+use crate::actors::api::{ReservationView, ServiceError};
 use crate::domain::ids::{PaymentNo, RentalNo, ReservationNo};
 use crate::domain::payment;
 use crate::domain::reservation::Rejection;
@@ -10,9 +10,6 @@ use crate::kit::call::Call;
 use crate::kit::numbers::RawNumber;
 use crate::kit::problem::Problem;
 use percent_encoding::percent_decode_str;
-
-/// The `Retry-After` of a request that met another attempt to pay, in milliseconds.
-const IN_FLIGHT_RETRY_MS: u64 = 1_000;
 
 /// The last use of a label.
 #[derive(Debug)]
@@ -64,27 +61,6 @@ fn not_found() -> Problem {
 }
 
 impl Legacy {
-    /// Turns the refusal "a payment is under way" into an answer with the present state: old clients send the same
-    /// request several times in parallel.
-    pub(super) async fn or_under_way(
-        &self,
-        number: &ReservationNo,
-        outcome: Result<(ReservationView, PaymentResult), ServiceError>,
-    ) -> Result<(ReservationView, PaymentResult), Problem> {
-        match outcome {
-            Err(ServiceError::Payment(payment::Rejection::PaymentInFlight)) => {
-                let view = self.service.reservation(number).await?;
-                let result = if is_paid(&view) {
-                    PaymentResult::Approved
-                } else {
-                    PaymentResult::Deferred { retry_after_ms: IN_FLIGHT_RETRY_MS }
-                };
-                Ok((view, result))
-            }
-            other => Ok(other?),
-        }
-    }
-
     /// The last reservation of a label, if there is one.
     pub(super) async fn last_use(&self, label: &ReservationNo) -> Result<Option<LatestReservation>, Problem> {
         let mut last = None;

@@ -151,6 +151,10 @@ macro_rules! requests {
             fn schema(_: &Route, generator: &mut SchemaGenerator) -> Schema {
                 generator.subschema_for::<$name>()
             }
+
+            fn codes(_: &Route) -> &'static [&'static str] {
+                &["malformed_json", "invalid_member"]
+            }
         }
 
         values::schema!($name, $title, false, schema($known, $needed, $proc_statuses));

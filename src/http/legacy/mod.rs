@@ -61,7 +61,7 @@ routes! { HttpState, "Legacy":
     /// Add a car, or say something new of it
     PUT_CAR = Route::post("/carManagements", Access::Admin, "legacyPutCar").of(Priority::Create)
         .answered(&[done::<LegacyCar>(201)], &["invalid_car_no", "invalid_date", "car_retired"]) => cars::put;
-    /// One of them
+    /// A car
     GET_CAR = Route::get("/carManagements/{carNo}", Access::Public, "legacyGetCar")
         .answered(&[one::<LegacyCar>()], &["car_not_found"]) => cars::get;
     /// Reservations
@@ -72,7 +72,7 @@ routes! { HttpState, "Legacy":
     /// It has the priority of a cancellation: which of them it is stands in the body, which is not read yet then.
     POST_RESERVATION = Route::post("/carReservations", Access::Owner, "legacyReserveOrCancel")
         .answered(&[done::<LegacyRow>(201), done::<LegacyRow>(202)], REFUSALS) => reservations::post;
-    /// One of them
+    /// A reservation
     GET_RESERVATION = Route::get("/carReservations/{key}", Access::Owner, "legacyGetReservation")
         .answered(&[one::<LegacyRow>()], &["reservation_not_found"]) => reservations::get;
     /// Payments
@@ -81,26 +81,26 @@ routes! { HttpState, "Legacy":
     /// Pay, or cancel a payment
     POST_PAYMENT = Route::post("/payments", Access::Owner, "legacyPayOrCancel")
         .answered(&[done::<LegacyRow>(201), done::<LegacyRow>(202)], REFUSALS) => payments::post;
-    /// One of them
+    /// A payment
     GET_PAYMENT = Route::get("/payments/{key}", Access::Owner, "legacyGetPayment")
         .answered(&[one::<LegacyRow>()], &["reservation_not_found", "payment_not_found"]) => payments::get;
     /// Rentals
     LIST_RENTALS = Route::get("/carRentals", Access::Admin, "legacyListRentals").of(Priority::List)
         .answered(&[page(|generator| page_schema::<LegacyRow>(generator, RENTALS))], &[]) => rentals::list;
-    /// One of them
+    /// A rental
     GET_RENTAL = Route::get("/carRentals/{key}", Access::Owner, "legacyGetRental")
         .answered(&[one::<LegacyRow>()], &["reservation_not_found", "rental_not_found"]) => rentals::get;
     /// Cars as the old view showed them
     LIST_INFORMATIONS = Route::get("/carInformations", Access::Public, "legacyListCarInformations").of(Priority::List)
         .answered(&[page(|generator| page_schema::<LegacyCar>(generator, INFORMATIONS))], &[])
         => read_models::list_informations;
-    /// One of them
+    /// A car as the old view showed it
     GET_INFORMATION = Route::get("/carInformations/{carNo}", Access::Public, "legacyGetCarInformation")
         .answered(&[one::<LegacyCar>()], &["car_not_found"]) => read_models::get_information;
     /// My Page as the old view showed it
     LIST_MY_PAGES = Route::get("/myPages", Access::Admin, "legacyListMyPages").of(Priority::List)
         .answered(&[page(|generator| page_schema::<LegacyRow>(generator, MY_PAGES))], &[]) => read_models::list_my_pages;
-    /// One of them
+    /// A line of My Page
     GET_MY_PAGE = Route::get("/myPages/{key}", Access::Owner, "legacyGetMyPage")
         .answered(&[one::<LegacyRow>()], &["reservation_not_found"]) => read_models::get_my_page;
 }
@@ -128,19 +128,19 @@ const REFUSALS: &[&str] = &[
     "too_many_unpaid_holds",
     "customer_number_erased",
     "customer_number_closed",
-    "payment_under_way",
-    "payment_cancelled",
     "too_many_payment_attempts",
     "change_expired",
     "rental_already_picked_up",
+    "payment_not_found",
+    "price_changed",
 ];
 
 const fn page(schema: SchemaOf) -> Reply {
-    Reply::of(200, "A page.", HAL, schema)
+    Reply::of(200, "As it is now.", HAL, schema)
 }
 
 const fn one<R: JsonSchema>() -> Reply {
-    Reply::of(200, "It.", HAL, SchemaGenerator::subschema_for::<R>)
+    Reply::of(200, "As it is now.", HAL, SchemaGenerator::subschema_for::<R>)
 }
 
 /// 201, or 202 while the payment is deferred and the car held.

@@ -34,10 +34,7 @@ pub(super) async fn post(legacy: Legacy, call: Call, PaymentPost(members): Payme
     let number = view.booking.subject.reservation_no.clone();
     let (view, result) = match wish {
         Command::Pay if is_paid(&view) => (view, PaymentResult::Approved),
-        Command::Pay => {
-            let paid = legacy.service.pay(number.clone(), Legacy::means()).await;
-            legacy.or_under_way(&number, paid).await?
-        }
+        Command::Pay => legacy.service.pay(number, Legacy::means()).await?,
         Command::Cancel => (legacy.service.cancel(&call.caller(), number).await?, PaymentResult::NotAttempted),
     };
     Ok(legacy.changed(&call, PAYMENTS, rows::payment, &view, &result))

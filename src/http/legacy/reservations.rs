@@ -126,8 +126,7 @@ impl Legacy {
             (Action::Reserve(number), _) => number,
             (Action::Pay, Some(last)) => {
                 let number = last.view.booking.subject.reservation_no;
-                let paid = self.service.pay(number.clone(), Legacy::means()).await;
-                return self.or_under_way(&number, paid).await;
+                return Ok(self.service.pay(number, Legacy::means()).await?);
             }
             (Action::Leave, Some(last)) => return Ok((last.view, PaymentResult::NotAttempted)),
             (Action::Pay | Action::Leave | Action::Refuse, _) => {
@@ -135,15 +134,14 @@ impl Legacy {
             }
         };
         let request = ReserveRequest {
-            reservation_no: Some(reservation_no.clone()),
+            reservation_no: Some(reservation_no),
             car_no: wanted.car_no,
             customer_no: wanted.customer_no,
             period: wanted.days.period,
             means: Some(Legacy::means()),
             day_counting: DayCounting::CalendarDays(wanted.days.count),
         };
-        let reserved = self.service.reserve(caller, request).await;
-        self.or_under_way(&reservation_no, reserved).await
+        Ok(self.service.reserve(caller, request).await?)
     }
 }
 
