@@ -16,7 +16,9 @@ use super::shedding::shed_total;
 use crate::trace;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use metrics::{Counter, Histogram};
 use opentelemetry_http::HeaderExtractor;
+use parking_lot::RwLock;
 use schemars::{Schema, SchemaGenerator};
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
@@ -28,7 +30,7 @@ use tracing::{Instrument as _, Span};
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::http::header::IF_MATCH;
-use warp::http::{HeaderMap, Method};
+use warp::http::{HeaderMap, Method, StatusCode};
 use warp::path::FullPath;
 use warp::reply::Response;
 
@@ -139,7 +141,6 @@ impl<S: Send + Sync + 'static> Operation<S> {
     }
 
     pub fn bind(self, state: &Arc<S>) -> BoundOperation {
-        init_metrics(self.description.route);
         let (state, handler) = (Arc::clone(state), self.handler);
         let handler: BoundHandler = Arc::new(move |call| handler(Arc::clone(&state), call));
         BoundOperation { route: self.description.route, handler }
@@ -150,13 +151,52 @@ type BoundHandler = Arc<dyn Fn(Call) -> BoxFuture<'static, Outcome> + Send + Syn
 
 /// An operation with the state that its handler works on.
 pub struct BoundOperation {
-    pub(super) route: &'static Route,
+    route: &'static Route,
     handler: BoundHandler,
+}
+
+/// What is measured of a route, found once.
+struct Series {
+    duration: Histogram,
+    /// By status.
+    answered: RwLock<Vec<(StatusCode, Counter)>>,
+}
+
+impl Series {
+    /// The series of failures begin with 0, so that a rate sees the first one.
+    fn of(route: &'static Route) -> Arc<Series> {
+        let series = Series { duration: duration(route.template), answered: RwLock::default() };
+        for status in [StatusCode::INTERNAL_SERVER_ERROR, StatusCode::SERVICE_UNAVAILABLE] {
+            series.answered(route, status).increment(0);
+        }
+        if route.priority.shed_rank().is_some() {
+            shed_total(route.priority).increment(0);
+        }
+        Arc::new(series)
+    }
+
+    fn answered(&self, route: &'static Route, status: StatusCode) -> Counter {
+        let known = self.answered.read().iter().find(|(other, _)| *other == status).map(|(_, counter)| counter.clone());
+        // Nothing is locked any more here.
+        known.unwrap_or_else(|| {
+            let counter = requests(route.template, route.method.as_str(), status);
+            self.answered.write().push((status, counter.clone()));
+            counter
+        })
+    }
+
+    fn measure(&self, route: &'static Route, status: StatusCode, started: Instant) {
+        self.answered(route, status).increment(1);
+        self.duration.record(started.elapsed().as_secs_f64());
+    }
 }
 
 /// The filter that answers every request by these operations. Of two with one method and path, the first answers.
 pub fn answering(common: &Arc<Common>, operations: Vec<BoundOperation>) -> BoxedFilter<(Response,)> {
-    let routes = operations.into_iter().map(|operation| (operation.route, operation.handler));
+    let routes = operations.into_iter().map(|operation| {
+        let BoundOperation { route, handler } = operation;
+        (route, (handler, Series::of(route)))
+    });
     let (common, router) = (Arc::clone(common), Arc::new(Router::new(routes)));
     warp::method()
         .and(warp::path::full())
@@ -168,8 +208,9 @@ pub fn answering(common: &Arc<Common>, operations: Vec<BoundOperation>) -> Boxed
             let (common, router) = (Arc::clone(&common), Arc::clone(&router));
             async move {
                 match router.look_up(&method, path.as_str()) {
-                    Ok(Found { route, handler, parameters }) => {
-                        let matched = Matched { route, handler: Arc::clone(handler), parameters, path };
+                    Ok(Found { route, handler: (handler, series), parameters }) => {
+                        let (handler, series) = (Arc::clone(handler), Arc::clone(series));
+                        let matched = Matched { route, handler, series, parameters, path };
                         answer(common, matched, (peer, headers), query, body).await
                     }
                     Err(problem) => unmatched(&common, problem, &headers, body).await,
@@ -184,13 +225,14 @@ async fn unmatched(common: &Common, problem: Problem, headers: &HeaderMap, body:
     let started = Instant::now();
     common.limits.body.discard(headers, body).await;
     let answer = Answer::from(problem);
-    measure("unmatched", "OTHER", &answer, started);
+    measure_unmatched(&answer, started);
     answer.into_response()
 }
 
 struct Matched {
     route: &'static Route,
     handler: BoundHandler,
+    series: Arc<Series>,
     parameters: Vec<(&'static str, String)>,
     path: FullPath,
 }
@@ -203,7 +245,7 @@ async fn answer(
     body: BodyStream,
 ) -> Response {
     let started = Instant::now();
-    let route = matched.route;
+    let (route, series) = (matched.route, Arc::clone(&matched.series));
     // Probes and scrapes would fill the collector with traces that nobody needs.
     let span = match route.priority {
         Priority::Operations => Span::none(),
@@ -227,7 +269,7 @@ async fn answer(
     if let Some(rate_limit_state) = rate_limit_state {
         rate_limit_state.tell(&mut answer.headers);
     }
-    measure(route.template, route.method.as_str(), &answer, started);
+    series.measure(route, answer.status, started);
     trace::answered(&span, answer.status.as_u16());
     answer.into_response()
 }
@@ -239,7 +281,7 @@ async fn execute(
     query: String,
     body: BodyStream,
 ) -> Outcome {
-    let Matched { route, handler, parameters, path } = matched;
+    let Matched { route, handler, parameters, path, .. } = matched;
     if let Err(problem) = admit(route.access, &headers) {
         common.limits.body.discard(&headers, body).await;
         return Err(problem);
@@ -294,23 +336,17 @@ fn panicked(route: &Route) -> Problem {
     Problem::internal()
 }
 
-/// Creates the series of failures with 0, so that a rate sees the first one.
-fn init_metrics(route: &'static Route) {
-    let (template, method) = (route.template, route.method.as_str());
-    for status in ["500", "503"] {
-        ::metrics::counter!("rentcar_http_requests_total", "route" => template, "method" => method, "status" => status)
-            .increment(0);
-    }
-    drop(::metrics::histogram!("rentcar_http_request_duration_seconds", "route" => template));
-    if route.priority.shed_rank().is_some() {
-        shed_total(route.priority).increment(0);
-    }
+/// Measures a call for which there is no route.
+pub(super) fn measure_unmatched(answer: &Answer, started: Instant) {
+    requests("unmatched", "OTHER", answer.status).increment(1);
+    duration("unmatched").record(started.elapsed().as_secs_f64());
 }
 
-pub(super) fn measure(route: &'static str, method: &'static str, answer: &Answer, started: Instant) {
-    let status = answer.status.as_str().to_owned();
+fn requests(route: &'static str, method: &'static str, status: StatusCode) -> Counter {
+    let status = status.as_str().to_owned();
     ::metrics::counter!("rentcar_http_requests_total", "route" => route, "method" => method, "status" => status)
-        .increment(1);
+}
+
+fn duration(route: &'static str) -> Histogram {
     ::metrics::histogram!("rentcar_http_request_duration_seconds", "route" => route)
-        .record(started.elapsed().as_secs_f64());
 }

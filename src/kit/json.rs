@@ -10,10 +10,14 @@ use serde::de::{
     Visitor,
 };
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 /// The greatest whole number that every reader of JSON knows exactly.
 const NATURAL_MAX: u64 = (1 << 53) - 1;
+
+/// From how many members on an object's names are hashed, to find one that is there twice; below, each is compared.
+const HASHED_FROM: usize = 16;
 
 /// The name of a newtype that may be `null`, see [`Nullable`].
 const NULLABLE: &str = "Nullable";
@@ -81,9 +85,17 @@ impl<'de> Visitor<'de> for JsonVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json, A::Error> {
         let mut object: Vec<(String, Json)> = Vec::new();
-        let mut names = std::collections::HashSet::new();
+        let mut names = HashSet::new();
         while let Some((name, value)) = members.next_entry::<String, Json>()? {
-            if !names.insert(name.clone()) {
+            let is_there = if object.len() < HASHED_FROM {
+                object.iter().any(|(other, _)| *other == name)
+            } else {
+                if names.is_empty() {
+                    names.extend(object.iter().map(|(name, _)| name.clone()));
+                }
+                !names.insert(name.clone())
+            };
+            if is_there {
                 return Err(A::Error::custom("an object has a member twice"));
             }
             object.push((name, value));
@@ -464,6 +476,11 @@ mod tests {
     fn a_member_twice_is_refused_at_any_depth() {
         for body in [r#"{"a":1,"a":2}"#, r#"{"a":{"b":1,"b":1}}"#, r#"[{"a":1,"a":1}]"#] {
             assert_eq!(refusal(body).0, "malformed_json", "{body}");
+        }
+        for (first, last) in [(0, 10), (0, 15), (0, 16), (15, 16), (0, 40), (20, 40)] {
+            let members: Vec<_> = (0..last).map(|member| format!("\"m{member}\":1")).collect();
+            let body = format!("{{{},\"m{first}\":2}}", members.join(","));
+            assert_eq!(refusal(&body).0, "malformed_json", "{body}");
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::answer::Answer;
 use super::body::BodyLimits;
-use super::endpoint::measure;
+use super::endpoint::measure_unmatched;
 use super::host;
 use super::problem::Problem;
 use super::write_timeout::WriteTimeout;
@@ -241,7 +241,7 @@ async fn turned_away(request: Request<Incoming>, problem: Problem) -> Response {
     let (head, body) = request.into_parts();
     BodyLimits::default().discard(&head.headers, body.into_data_stream()).await;
     let answer = Answer::from(problem);
-    measure("unmatched", "OTHER", &answer, started);
+    measure_unmatched(&answer, started);
     answer.into_response()
 }
 
