@@ -51,6 +51,22 @@ fn every_reference_leads_somewhere() {
 }
 
 #[test]
+fn what_is_not_there_is_left_out() {
+    let description = document();
+    for (call, operation) in operations(&description) {
+        let responses = operation["responses"].as_object().unwrap();
+        for (name, part) in responses.iter().chain(operation.as_object().unwrap()) {
+            let members = part.as_object().into_iter().flatten();
+            let null: Vec<_> = members.filter(|(_, value)| value.is_null()).map(|(member, _)| member).collect();
+            assert!(null.is_empty(), "{call} {name} has {null:?}");
+        }
+        for parameter in operation["parameters"].as_array().unwrap() {
+            assert!(parameter.as_object().unwrap().values().all(|value| !value.is_null()), "{call} {parameter}");
+        }
+    }
+}
+
+#[test]
 fn every_refusal_is_a_problem_document() {
     let description = document();
     for (call, operation) in operations(&description) {

@@ -329,7 +329,9 @@ fn complete_with_examples(document: &mut Value) {
 
 /// Gives every content of a body an example.
 fn contents(body: &mut Value, schemas: &Value) {
-    for content in body["content"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+    // Not by an index, which would make what is not there.
+    let all = body.get_mut("content").and_then(Value::as_object_mut);
+    for content in all.into_iter().flat_map(Map::values_mut) {
         if content["schema"]["type"] != "string" {
             content["example"] = example("", &content["schema"], schemas);
         }
