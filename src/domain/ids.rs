@@ -37,11 +37,19 @@ pub enum InvalidNumber {
 fn check(text: &str, reserved: usize) -> Result<(), InvalidNumber> {
     let mut chars = text.chars();
     let first = chars.next().ok_or(InvalidNumber::Empty)?;
-    if text.len() > NUMBER_BYTES_MAX - reserved || text.chars().count() > NUMBER_CHARS_MAX - reserved {
+    // Most numbers are ASCII and are read many times, so they are looked at byte by byte.
+    let is_ascii = text.is_ascii();
+    let count = if is_ascii { text.len() } else { text.chars().count() };
+    if text.len() > NUMBER_BYTES_MAX - reserved || count > NUMBER_CHARS_MAX - reserved {
         return Err(InvalidNumber::TooLong);
     }
-    let legal = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if first.is_alphanumeric() && chars.all(legal) { Ok(()) } else { Err(InvalidNumber::Character) }
+    let is_legal = first.is_alphanumeric()
+        && if is_ascii {
+            text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+        } else {
+            chars.all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        };
+    if is_legal { Ok(()) } else { Err(InvalidNumber::Character) }
 }
 
 macro_rules! number {
@@ -152,12 +160,12 @@ impl ReservationNo {
 
     /// The number of this reservation's payment.
     pub fn payment(&self) -> PaymentNo {
-        PaymentNo(format!("{PAYMENT_PREFIX}{self}").into())
+        PaymentNo([PAYMENT_PREFIX, self.as_str()].concat().into())
     }
 
     /// The number of this reservation's rental.
     pub fn rental(&self) -> RentalNo {
-        RentalNo(format!("{RENTAL_PREFIX}{self}").into())
+        RentalNo([RENTAL_PREFIX, self.as_str()].concat().into())
     }
 }
 

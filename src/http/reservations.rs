@@ -342,11 +342,11 @@ impl ReservationDto {
             hold_until: hold_until(booking),
             retry_after_seconds: None,
             links: LinksDto {
-                pay: pending.then(|| Link(format!("{this}/payment"))),
-                change: matches!(booking.status, Status::Confirmed { .. }).then(|| Link(format!("{this}/change"))),
-                cancellation: booking.status.is_live().then(|| Link(format!("{this}/cancellation"))),
-                payment: Link(format!("/v1/payments/{}", segment(payment_no.as_str()))),
-                rental: rental_no.as_ref().map(|no| Link(format!("/v1/rentals/{}", segment(no.as_str())))),
+                pay: pending.then(|| Link::below(&this, "payment")),
+                change: matches!(booking.status, Status::Confirmed { .. }).then(|| Link::below(&this, "change")),
+                cancellation: booking.status.is_live().then(|| Link::below(&this, "cancellation")),
+                payment: Link::below("/v1/payments", &segment(payment_no.as_str())),
+                rental: rental_no.as_ref().map(|no| Link::below("/v1/rentals", &segment(no.as_str()))),
                 this: Link(this),
             },
             payment: PaymentRefDto { payment_no: (&payment_no).into(), status: view.payment.as_ref().into() },
@@ -536,7 +536,7 @@ async fn declined(http: &HttpState, reservation_no: ReservationNo, reason: Strin
 }
 
 fn path_of(reservation_no: &ReservationNo) -> String {
-    format!("/v1/reservations/{}", segment(reservation_no.as_str()))
+    Link::below("/v1/reservations", &segment(reservation_no.as_str())).0
 }
 
 #[cfg(test)]

@@ -54,8 +54,16 @@ impl From<MoneyDto> for Money {
 #[schemars(inline)]
 pub struct Link(#[schemars(regex(pattern = "^/"), example = &"/v1/reservations/reservation-1")] pub String);
 
-pub fn segment(number: &str) -> String {
-    utf8_percent_encode(number, SEGMENT).to_string()
+impl Link {
+    /// The path of what is below another path, by its encoded segment.
+    pub fn below(path: &str, segment: &str) -> Link {
+        Link([path, "/", segment].concat())
+    }
+}
+
+/// A number as a segment of a path.
+pub fn segment(number: &str) -> Cow<'_, str> {
+    utf8_percent_encode(number, SEGMENT).into()
 }
 
 /// Checks that a text has 1 to `chars_max` characters, a visible one among them, and no control character.

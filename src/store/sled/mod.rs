@@ -26,7 +26,7 @@ pub(super) use integrity::catch_panic::catch_panic;
 use super::journal::{Context, ReadError};
 use engine::Core;
 use engine::checkpoint::{Threads, Writer};
-use engine::committer::Committer;
+use engine::committer::{CommitSeries, Committer};
 use engine::meta::Shards;
 use engine::open::{self, Opened};
 use engine::queue::Bounds;
@@ -168,6 +168,7 @@ impl SledJournal {
             threads,
             writer,
             acknowledged_count,
+            series: CommitSeries::new(),
         };
         let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || committer.run());
         let thread = thread.map_err(io)?;

@@ -49,6 +49,7 @@ pub struct Policy {
     /// One per source shard; only its follower holds the lock for long.
     shards: Vec<Mutex<Parking>>,
     parked_len: Vec<AtomicUsize>,
+    parked_events: metrics::Gauge,
     source: &'static str,
 }
 
@@ -69,14 +70,16 @@ impl Policy {
         handler: Arc<dyn EventHandler>,
         limits: PolicyLimits,
     ) -> Arc<Self> {
-        let count = usize::from(journal.shard_count(source));
+        let (name, count) = (name.into(), usize::from(journal.shard_count(source)));
+        let parked_events = metrics::gauge!(metric::SUBSCRIPTION_PARKED_EVENTS, "subscription" => name.to_string());
         let shards = (0..count).map(|_| Mutex::new(Parking::new(limits.parked_len_max, limits.parked_retry)));
         Arc::new(Self {
-            name: name.into(),
+            name,
             handler,
             limits,
             shards: shards.collect(),
             parked_len: (0..count).map(|_| AtomicUsize::new(0)).collect(),
+            parked_events,
             source: source.0,
             journal,
         })
@@ -97,8 +100,7 @@ impl Policy {
             len.store(parking.len(), Ordering::Relaxed);
         }
         #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
-        let parked = self.parked_len() as f64;
-        metrics::gauge!(metric::SUBSCRIPTION_PARKED_EVENTS, "subscription" => self.name.to_string()).set(parked);
+        self.parked_events.set(self.parked_len() as f64);
     }
 
     async fn save(&self, shard: ShardId, position: u64, parking: &mut Parking) -> Result<(), HandlerError> {

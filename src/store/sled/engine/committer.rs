@@ -12,7 +12,7 @@ use super::state::Trees;
 use super::wal::Wal;
 use crate::store::sled::integrity::acknowledged_count::AcknowledgedCount;
 use crate::trace;
-use metrics::{counter, gauge, histogram};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::Span;
@@ -47,6 +47,37 @@ pub(crate) struct Committer {
     pub threads: Threads,
     pub writer: Writer,
     pub acknowledged_count: AcknowledgedCount,
+    pub series: CommitSeries,
+}
+
+/// What is measured of every commit, found once.
+pub(crate) struct CommitSeries {
+    queue_length: Gauge,
+    fsync_duration: Histogram,
+    batch_appends: Histogram,
+    batch_events: Histogram,
+    appends_total: Counter,
+}
+
+impl CommitSeries {
+    pub(crate) fn new() -> CommitSeries {
+        CommitSeries {
+            queue_length: gauge!("rentcar_journal_queue_length"),
+            fsync_duration: histogram!("rentcar_journal_fsync_duration_seconds"),
+            batch_appends: histogram!("rentcar_journal_batch_appends"),
+            batch_events: histogram!("rentcar_journal_batch_events"),
+            appends_total: counter!("rentcar_journal_appends_total"),
+        }
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "counts of one batch are small")]
+    fn observe(&self, appends: usize, events: usize) {
+        if appends > 0 {
+            self.batch_appends.record(appends as f64);
+            self.batch_events.record(events as f64);
+            self.appends_total.increment(appends as u64);
+        }
+    }
 }
 
 /// Reports that the committer has ended, also by a panic.
@@ -144,7 +175,7 @@ impl Committer {
 
     fn commit(&mut self, jobs: Vec<Job>) -> Result<(), String> {
         #[allow(clippy::cast_precision_loss, reason = "a gauge of thousands is exact")]
-        gauge!("rentcar_journal_queue_length").set(self.core.queue.len() as f64);
+        self.series.queue_length.set(self.core.queue.len() as f64);
         let stored = Stored { state: &self.core.state, trees: &self.trees };
         let mut plan = Plan::new(&stored, &mut self.shards);
         let mut failed = None;
@@ -191,13 +222,13 @@ impl Committer {
             traced.iter().map(|span| trace::child_span(span, || "journal: sync".to_owned())).collect();
         self.log.sync(&*self.writer.sync).map_err(|error| format!("the log cannot be synced: {error}"))?;
         drop(syncing);
-        histogram!("rentcar_journal_fsync_duration_seconds").record(begun.elapsed().as_secs_f64());
+        self.series.fsync_duration.record(begun.elapsed().as_secs_f64());
         // Only a safeguard for later starts: a failure here does not fail the commit, which is durable.
         if let Err(error) = self.acknowledged_count.note(self.shards.values().map(|state| state.head).sum()) {
             tracing::debug!(%error, "acknowledged count not written");
         }
         self.core.state.put(commit.writes);
-        observe(commit.appends, commit.events.iter().map(|(.., events)| events.len()).sum());
+        self.series.observe(commit.appends, commit.events.iter().map(|(.., events)| events.len()).sum());
         for (shard, first, events) in commit.events {
             if let Some(recent) = self.core.recent.get(&shard) {
                 recent.push(first, events);
@@ -207,14 +238,5 @@ impl Committer {
             self.core.publish(shard, head);
         }
         Ok(())
-    }
-}
-
-#[allow(clippy::cast_precision_loss, reason = "counts of one batch are small")]
-fn observe(appends: usize, events: usize) {
-    if appends > 0 {
-        histogram!("rentcar_journal_batch_appends").record(appends as f64);
-        histogram!("rentcar_journal_batch_events").record(events as f64);
-        counter!("rentcar_journal_appends_total").increment(appends as u64);
     }
 }
