@@ -30,6 +30,7 @@ pub const ENV_PREFIX: &str = "RENTCAR";
 pub struct Settings {
     pub site: Site,
     pub server: Server,
+    pub access: Access,
     pub store: Store,
     pub time: Time,
     pub reservation: Reservation,
@@ -75,7 +76,7 @@ impl std::fmt::Display for Site {
 pub struct Server {
     /// Where to listen, as it was written; port 0 takes a free one.
     pub listen: Listen,
-    /// Whether an address that others can reach may be listened on.
+    /// Whether an address that others can reach may be listened on although the service is open.
     pub allow_public_listen: bool,
     pub connections_max: usize,
     pub live_streams_max: usize,
@@ -97,6 +98,43 @@ pub struct Server {
     /// How many proxies in front are trusted: for a client's address in `X-Forwarded-For`, and for the links of the
     /// legacy API in `X-Forwarded-Host` and `X-Forwarded-Proto`.
     pub trusted_proxies: usize,
+}
+
+/// Who may call.
+#[derive(Debug, Clone, Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Access {
+    /// A directory; empty when no token is trusted.
+    pub token_keys: PathBuf,
+    pub token_issuer: String,
+    pub token_audience: String,
+    /// A file; empty when no API key is trusted.
+    pub api_keys: PathBuf,
+    /// Cars that a customer with a token may hold without paying; 0 for no limit of its own.
+    pub customer_unpaid_holds_max: usize,
+}
+
+impl Access {
+    /// Whether there is no key, so that whoever reaches the service may do everything.
+    pub fn is_open(&self) -> bool {
+        self.token_keys.as_os_str().is_empty() && self.api_keys.as_os_str().is_empty()
+    }
+
+    fn check(&self) -> Result<(), SettingsError> {
+        within("access.customer_unpaid_holds_max", self.customer_unpaid_holds_max, 0, 1_000_000)?;
+        if self.token_keys.as_os_str().is_empty() {
+            return Ok(());
+        }
+        for (name, value) in
+            [("access.token_issuer", &self.token_issuer), ("access.token_audience", &self.token_audience)]
+        {
+            if value.is_empty() {
+                let problem = "is empty, but must say what tokens are checked for where access.token_keys is set";
+                return Err(invalid(name, problem.to_owned()));
+            }
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug, Clone, Deserialize, serde::Serialize)]
@@ -270,6 +308,7 @@ impl Settings {
         within("server.rate_limit_per_second", server.rate_limit_per_second, 0, 1_000_000)?;
         within("server.rate_limit_burst", server.rate_limit_burst, 0, 10_000_000)?;
         within("server.trusted_proxies", server.trusted_proxies, 0, 16)?;
+        self.access.check()?;
         if self.store.data.as_os_str().is_empty() {
             let problem = "is empty, but must name a directory".to_owned();
             return Err(invalid("store.data", problem));
@@ -324,15 +363,15 @@ impl Settings {
     }
 
     fn check_listen(&self, address: SocketAddr) -> Result<(), SettingsError> {
-        if address.ip().is_loopback() || self.server.allow_public_listen {
+        if address.ip().is_loopback() || !self.access.is_open() || self.server.allow_public_listen {
             return Ok(());
         }
         let written = self.server.listen.to_string();
         let leads = if written == address.to_string() { String::new() } else { format!(" ({address})") };
         let problem = format!(
-            "is {written}{leads}, which others can reach, and there are no accounts yet: whoever reaches it may do \
-             everything. Listen on 127.0.0.1, or set server.allow_public_listen when something in front decides who may \
-             call"
+            "is {written}{leads}, which others can reach, and the service is open: whoever reaches it may do everything. \
+             Listen on 127.0.0.1, name keys with access.token_keys or access.api_keys, or set server.allow_public_listen \
+             when something in front decides who may call"
         );
         Err(invalid("server.listen", problem))
     }
@@ -470,6 +509,19 @@ mod tests {
         let problem = config.check().unwrap_err().to_string();
         assert!(problem.contains("server.listen"), "{problem}");
         config.server.allow_public_listen = true;
+        config.check().unwrap();
+        config.server.allow_public_listen = false;
+        config.access.api_keys = "keys".into();
+        config.check().unwrap();
+    }
+
+    #[test]
+    fn keys_of_tokens_need_somebody_whom_the_tokens_are_from() {
+        let mut config = defaults();
+        config.access.token_keys = "keys".into();
+        let problem = config.check().unwrap_err().to_string();
+        assert!(problem.contains("access.token_issuer"), "{problem}");
+        config.access.token_issuer = "https://login.example".to_owned();
         config.check().unwrap();
     }
 

@@ -4,7 +4,7 @@ mod commands;
 
 use clap::{Parser, Subcommand};
 use commands::running::ServiceUrl;
-use commands::{backup, help, maintenance, provider, reconcile, serve};
+use commands::{backup, help, key, maintenance, provider, reconcile, serve, token};
 use rentcar::config::Listen;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -73,6 +73,15 @@ enum Command {
     /// Print the description of the HTTP interface, which a running service has at /openapi.json.
     #[command(after_help = help::openapi())]
     Openapi,
+    /// Make a token for a caller of a service that is not open.
+    #[command(after_help = help::token())]
+    Token(token::Options),
+    /// Make, list and revoke the API keys of programs.
+    #[command(after_help = help::key())]
+    Key {
+        #[command(subcommand)]
+        command: key::Command,
+    },
     /// Walk the whole story against a running service and check every outcome.
     #[command(after_help = help::demo())]
     Demo {
@@ -95,6 +104,8 @@ fn main() -> ExitCode {
         Command::Reconcile(options) => reconcile::run(&options),
         Command::Config(options) => serve::print_config(&options),
         Command::Openapi => commands::print_line(format_args!("{:#}", rentcar::http::openapi::document())),
+        Command::Token(options) => token::run(&options),
+        Command::Key { command } => key::run(&command),
         Command::Demo { url } => commands::block_on(commands::demo::run(&url)),
     };
     match done {

@@ -330,6 +330,7 @@ async fn as_before(data: &Path, story: impl AsyncFnOnce(&Service)) {
             view_freshness_wait: SOON,
             read_queue_wait: SOON,
             unpaid_holds_max: 0,
+            customer_unpaid_holds_max: 0,
         },
         bulkhead: BulkheadSettings::default(),
         provider_timeout: SOON,

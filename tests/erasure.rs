@@ -44,7 +44,7 @@ async fn a_customer_with_a_live_booking_is_not_erased_and_may_book_again() {
     let (car_no, kim) = (world.car("car01").await, world.customer("kim").await);
     let paid = world.books(&car_no, &kim).await.unwrap();
     assert_eq!(world.service().erase_customer(&Caller::default(), kim.clone()).await, live(&paid));
-    assert!(world.service().customer(&kim).await.is_ok());
+    assert!(world.service().customer(&Caller::default(), &kim).await.is_ok());
     let other = world.car("car02").await;
     let held = ReserveRequest { means: None, ..world.wish(&other, &kim, 24) };
     let held = world.service().reserve(&Caller::default(), held).await.unwrap().0.booking.subject.reservation_no;
@@ -53,7 +53,7 @@ async fn a_customer_with_a_live_booking_is_not_erased_and_may_book_again() {
     world.service().cancel(&Caller::default(), held).await.unwrap();
     world.service().erase_customer(&Caller::default(), kim.clone()).await.unwrap();
     world.service().erase_customer(&Caller::default(), kim.clone()).await.unwrap();
-    let gone = world.service().customer(&kim).await.err();
+    let gone = world.service().customer(&Caller::default(), &kim).await.err();
     assert_eq!(gone, Some(ServiceError::Customer(Rejection::CustomerErased)));
 }
 
@@ -112,7 +112,7 @@ async fn where_a_customer_cannot_be_read_the_booking_is_taken() {
         command: None,
     };
     journal.append(append).await.unwrap();
-    assert!(world.service().customer(&kim).await.is_err());
+    assert!(world.service().customer(&Caller::default(), &kim).await.is_err());
     assert!(world.books(&car_no, &kim).await.is_ok());
 }
 

@@ -36,7 +36,7 @@ impl World {
     }
 
     async fn status(&self, no: &ReservationNo) -> Status {
-        self.service().reservation(no).await.unwrap().booking.status
+        self.service().reservation(&Caller::default(), no).await.unwrap().booking.status
     }
 
     async fn refused_pick_up(&self, no: &ReservationNo) -> Rejection {
@@ -49,9 +49,9 @@ impl World {
     /// That nothing can be done about a reservation whose period is over.
     async fn is_closed(&self, no: &ReservationNo) {
         let closed = Some(ServiceError::Reservation(Rejection::ReservationClosed));
-        assert_eq!(self.service().cancellation_quote(no).await.err(), closed);
+        assert_eq!(self.service().cancellation_quote(&Caller::default(), no).await.err(), closed);
         assert_eq!(self.service().cancel(&Caller::default(), no.clone()).await.err(), closed);
-        assert_eq!(self.service().pay(no.clone(), card()).await.err(), closed);
+        assert_eq!(self.service().pay(&Caller::default(), no.clone(), card()).await.err(), closed);
     }
 
     async fn offered(&self, from_hours: i64, to_hours: i64) -> usize {
@@ -151,7 +151,7 @@ async fn an_approval_learnt_after_the_end_of_the_period_is_refunded_in_full() {
     assert_eq!(moved()[0].amount, moved()[1].amount);
     let no = ReservationNo::parse(&moved()[0].reservation_no.to_string()).unwrap();
     eventually("the payment is cancelled", || async { world.payment(&no).await.outstanding().is_none() }).await;
-    let view = world.service().reservation(&no).await.unwrap();
+    let view = world.service().reservation(&Caller::default(), &no).await.unwrap();
     assert!(matches!(view.booking.status, Status::Expired { .. }), "{view:?}");
     let Some(CancellationOutcome::Known(Quote { fee, refund })) = view.cancellation_outcome() else {
         panic!("{:?}", view.cancellation_outcome())
@@ -175,7 +175,10 @@ async fn no_show(world: &World, car_no: &CarNo) -> ReservationNo {
     world.clock.advance_ms(HOUR);
     eventually("it is completed", || async { matches!(world.status(&no).await, Status::NoShow { .. }) }).await;
     eventually("its rental is cancelled", || async {
-        matches!(world.service().rental(&no.rental()).await.unwrap().status, rental::Status::Cancelled { .. })
+        matches!(
+            world.service().rental(&Caller::default(), &no.rental()).await.unwrap().status,
+            rental::Status::Cancelled { .. }
+        )
     })
     .await;
     eventually("the ledger frees the car", || async {
@@ -194,7 +197,7 @@ async fn whoever_never_comes_for_a_car_is_a_no_show_and_pays_the_whole_price() {
     let no = no_show(&world, &car_no).await;
     assert!(matches!(world.payment(&no).await.status(), payment::Status::Approved { .. }));
     let customer_no = CustomerNo::parse("kim").unwrap();
-    let page = world.service().my_page(&customer_no, None, 10).await.unwrap().unwrap();
+    let page = world.service().my_page(&Caller::default(), &customer_no, None, 10).await.unwrap().unwrap();
     let told = page.entries.iter().find(|entry| entry.kind == "reservation.no_show").unwrap();
     assert_eq!(told.amount.map(|fee| fee.amount()), Some(10_000));
     world.service().retire_car(&Caller::default(), car_no, None).await.unwrap();
@@ -209,7 +212,7 @@ async fn a_no_show_gets_back_what_its_fee_leaves() {
     let refunded = || async { world.payment(&no).await.refunded().amount() };
     eventually("the rest has gone back", || async { refunded().await == 4_000 }).await;
     assert!(matches!(world.payment(&no).await.status(), payment::Status::Cancelled(_)));
-    let view = world.service().reservation(&no).await.unwrap();
+    let view = world.service().reservation(&Caller::default(), &no).await.unwrap();
     let Some(CancellationOutcome::Known(Quote { fee, refund })) = view.cancellation_outcome() else {
         panic!("{:?}", view.cancellation_outcome())
     };
@@ -267,7 +270,7 @@ async fn a_cancellation_while_a_charge_is_in_doubt_says_so_and_tells_the_refund_
     assert!(matches!(result, PaymentResult::Deferred { .. }), "{result:?}");
     let no = view.booking.subject.reservation_no;
     world.sandbox.change(&SettingsPatch { down: Some(true), ..SettingsPatch::default() }).unwrap();
-    let (_, preview) = world.service().cancellation_quote(&no).await.unwrap();
+    let (_, preview) = world.service().cancellation_quote(&Caller::default(), &no).await.unwrap();
     assert_eq!(preview, CancellationOutcome::Pending, "what was taken is not known");
     let view = world.service().cancel(&Caller::default(), no.clone()).await.unwrap();
     assert_eq!(view.cancellation_outcome(), Some(CancellationOutcome::Pending));
@@ -277,7 +280,9 @@ async fn a_cancellation_while_a_charge_is_in_doubt_says_so_and_tells_the_refund_
     );
     let well = SettingsPatch { down: Some(false), lose_answer_rate: Some(0.0), ..SettingsPatch::default() };
     world.sandbox.change(&well).unwrap();
-    let settlement = || async { world.service().reservation(&no).await.unwrap().cancellation_outcome().unwrap() };
+    let settlement = || async {
+        world.service().reservation(&Caller::default(), &no).await.unwrap().cancellation_outcome().unwrap()
+    };
     eventually("it is known", || async { settlement().await != CancellationOutcome::Pending }).await;
     let CancellationOutcome::Known(Quote { fee, refund }) = settlement().await else { panic!() };
     assert_eq!((fee.amount(), refund.amount()), (0, 10_000));

@@ -48,7 +48,7 @@ async fn a_booking_goes_from_search_to_return_and_every_context_follows() {
         world.service().car(&car_no).await.unwrap().status == fleet::Status::Available
     })
     .await;
-    let booking = world.service().reservation(&no).await.unwrap().booking;
+    let booking = world.service().reservation(&Caller::default(), &no).await.unwrap().booking;
     assert!(matches!(booking.status, Status::Completed { .. }));
 
     let kim = CustomerNo::parse("kim").unwrap();
@@ -67,7 +67,12 @@ async fn a_booking_goes_from_search_to_return_and_every_context_follows() {
     for entries_per_page in [50, 1] {
         let (mut kinds, mut cursor) = (Vec::new(), None);
         loop {
-            let page = world.service().my_page(&kim, cursor.as_deref(), entries_per_page).await.unwrap().unwrap();
+            let page = world
+                .service()
+                .my_page(&Caller::default(), &kim, cursor.as_deref(), entries_per_page)
+                .await
+                .unwrap()
+                .unwrap();
             kinds.extend(page.entries.into_iter().map(|entry| entry.kind));
             cursor = page.next_cursor;
             if cursor.is_none() {
@@ -83,7 +88,7 @@ async fn a_booking_goes_from_search_to_return_and_every_context_follows() {
 /// What a customer is told live of what happens while the read models are stopped.
 async fn told_at_once<T>(world: &World, happens: impl Future<Output = T>, count: usize) -> (T, Vec<String>) {
     let kim = CustomerNo::parse("kim").unwrap();
-    let live = world.service().live(&kim, None).await.unwrap().unwrap();
+    let live = world.service().live(&Caller::default(), &kim, None).await.unwrap().unwrap();
     world.service().fault("views", FaultAction::Stop).await.unwrap();
     let happened = happens.await;
     world.service().fault("views", FaultAction::Start).await.unwrap();
@@ -121,7 +126,7 @@ async fn cancelling_gives_the_money_back_and_frees_the_car() {
     let period = world.period(2, 26);
     let (view, _) = world.service().reserve(&Caller::default(), request(&car_no, period)).await.unwrap();
     let no = view.booking.subject.reservation_no;
-    let (_, settlement) = world.service().cancellation_quote(&no).await.unwrap();
+    let (_, settlement) = world.service().cancellation_quote(&Caller::default(), &no).await.unwrap();
     let CancellationOutcome::Known(quote) = settlement else { panic!("{settlement:?}") };
     assert_eq!((quote.fee.amount(), quote.refund.amount()), (1_000, 9_000));
     let view = world.service().cancel(&Caller::default(), no.clone()).await.unwrap();
@@ -151,12 +156,12 @@ async fn an_unpaid_hold_expires_and_a_lost_answer_keeps_it_until_the_provider_te
     assert!(matches!(result, PaymentResult::Deferred { .. }), "{result:?}");
     world.clock.advance_ms(6 * 3_600_000);
     eventually("unpaid hold expired", || async {
-        let view = world.service().reservation(&held.booking.subject.reservation_no).await.unwrap();
+        let view = world.service().reservation(&Caller::default(), &held.booking.subject.reservation_no).await.unwrap();
         matches!(view.booking.status, Status::Expired { .. })
     })
     .await;
     eventually("lost answer found", || async {
-        let view = world.service().reservation(&lost.booking.subject.reservation_no).await.unwrap();
+        let view = world.service().reservation(&Caller::default(), &lost.booking.subject.reservation_no).await.unwrap();
         matches!(view.booking.status, Status::Confirmed { .. })
     })
     .await;
@@ -173,7 +178,7 @@ async fn a_declined_payment_leaves_the_hold_and_can_be_tried_again() {
         world.service().reserve(&Caller::default(), request(&car_no, world.period(24, 48))).await.unwrap_err();
     let ServiceError::PaymentDeclined { reservation_no, .. } = refused else { panic!("{refused:?}") };
     world.sandbox.change(&decline(0.0)).unwrap();
-    let (view, paid) = world.service().pay(reservation_no, card()).await.unwrap();
+    let (view, paid) = world.service().pay(&Caller::default(), reservation_no, card()).await.unwrap();
     assert_eq!(paid, PaymentResult::Approved);
     assert_eq!(view.payment.unwrap().attempt(), 2);
 }
@@ -196,10 +201,13 @@ async fn reservations_go_on_while_other_contexts_are_down_and_everything_catches
     }
     for (no, deferred) in made {
         if deferred {
-            eventually("paid after all", || async { world.service().pay(no.clone(), card()).await.is_ok() }).await;
+            eventually("paid after all", || async {
+                world.service().pay(&Caller::default(), no.clone(), card()).await.is_ok()
+            })
+            .await;
         }
         eventually("rented and noted", || async {
-            let rented = world.service().rental(&no.rental()).await.is_ok();
+            let rented = world.service().rental(&Caller::default(), &no.rental()).await.is_ok();
             let noted = world.service().car(&car_no).await.unwrap().car.rentals.contains_key(&no.rental());
             rented && noted
         })
@@ -219,9 +227,9 @@ async fn erased_personal_data_is_unreadable_and_rebuilt_views_are_the_same() {
     let refused = world.service().erase_customer(&Caller::default(), kim.clone()).await;
     assert_eq!(refused, Err(ServiceError::CustomerHasLiveBookings { reservations: live }));
     world.service().cancel(&Caller::default(), view.booking.subject.reservation_no).await.unwrap();
-    assert!(world.service().my_page(&kim, None, 10).await.unwrap().unwrap().customer.is_some());
+    assert!(world.service().my_page(&Caller::default(), &kim, None, 10).await.unwrap().unwrap().customer.is_some());
     world.service().erase_customer(&Caller::default(), kim.clone()).await.unwrap();
-    let page = world.service().my_page(&kim, None, 10).await.unwrap().unwrap();
+    let page = world.service().my_page(&Caller::default(), &kim, None, 10).await.unwrap().unwrap();
     assert!(page.customer.is_none() && page.erased && !page.entries.is_empty());
     assert!(world.app.shutdown(Duration::from_secs(5)).await);
 
@@ -239,7 +247,7 @@ async fn a_block_that_was_set_before_the_process_ended_is_not_refused_because_it
     let seen = fleet::Version { revision: 1, status: fleet::Status::Available };
     let expected = fleet::Expected { one_of: Versions::OneOf(vec![seen]), none_of: Versions::OneOf(vec![]) };
     let set = async |name: &str| {
-        let caller = Caller { command_id_prefix: Some(name.into()) };
+        let caller = Caller { command_id_prefix: Some(name.into()), ..Caller::default() };
         let (block_no, block) = (BlockNo::parse("b1").unwrap(), block.clone());
         world.service().block_car(&caller, car_no.clone(), Some(block_no), block, Some(expected.clone())).await
     };

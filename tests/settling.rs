@@ -201,6 +201,7 @@ impl World {
             view_freshness_wait: Duration::from_secs(5),
             read_queue_wait: Duration::from_secs(5),
             unpaid_holds_max: 0,
+            customer_unpaid_holds_max: 0,
         };
         let breaker = BreakerSettings { open_ms_min: 500, open_ms_max: 1_000, ..BreakerSettings::default() };
         let bulkhead = BulkheadSettings { breaker, ..BulkheadSettings::default() };
@@ -248,11 +249,11 @@ impl World {
     }
 
     async fn payment(&self, no: &ReservationNo) -> Payment {
-        self.service().payment(&no.payment()).await.unwrap().1.unwrap()
+        self.service().payment(&Caller::default(), &no.payment()).await.unwrap().1.unwrap()
     }
 
     async fn is_confirmed(&self, no: &ReservationNo) -> bool {
-        let status = self.service().reservation(no).await.unwrap().booking.status;
+        let status = self.service().reservation(&Caller::default(), no).await.unwrap().booking.status;
         matches!(status, reservation::Status::Confirmed { .. })
     }
 
@@ -361,7 +362,7 @@ async fn a_charge_that_never_arrived_is_believed_after_a_while_and_can_be_made_a
     assert!(begun.elapsed() >= CALL && provider.looked_up() >= 2, "{} look-ups", provider.looked_up());
     world.stop().await;
     let world = World::start(&journal, &Provider::new(Road::Open)).await;
-    assert_eq!(world.service().pay(no, means("tok")).await.unwrap().1, PaymentResult::Approved);
+    assert_eq!(world.service().pay(&Caller::default(), no, means("tok")).await.unwrap().1, PaymentResult::Approved);
     world.stop().await;
 }
 
@@ -384,7 +385,7 @@ async fn the_means_that_the_customer_gave_last_are_the_ones_that_are_tried_again
     let world = World::start(&journal(), &provider).await;
     world.service().force_breaker(Mode::ForcedOpen).await;
     let (no, _) = world.reserve(2).await;
-    let (_, result) = world.service().pay(no.clone(), means("other")).await.unwrap();
+    let (_, result) = world.service().pay(&Caller::default(), no.clone(), means("other")).await.unwrap();
     assert!(matches!(result, PaymentResult::Deferred { .. }), "{result:?}");
     assert_eq!(world.service().payments_deferred(), 1);
     world.service().force_breaker(Mode::Auto).await;
@@ -462,7 +463,7 @@ async fn a_payment_that_is_made_while_it_is_compared_is_no_difference() {
     let (service, again) = (Arc::clone(&world.app.service), no.clone());
     let pays = async move {
         let means = PaymentMeans { method: "card".into(), token: "tok".into() };
-        assert_eq!(service.pay(again, means).await.unwrap().1, PaymentResult::Approved);
+        assert_eq!(service.pay(&Caller::default(), again, means).await.unwrap().1, PaymentResult::Approved);
     };
     let compare = Reconciler::new(Arc::clone(&journal) as _, Arc::clone(&provider) as _, None, Duration::from_secs(10));
     let report = compare.reconcile(&|_| {}).await.unwrap();

@@ -137,11 +137,18 @@ async fn one_booking_is_one_trace_with_all_its_steps_in_order() {
         "journal: append",
         "journal: sync",
     ];
-    eventually("the trace is collected", SOON, async || collector.spans(TRACE_ID).len() >= steps.len()).await;
+    // Where the policy was faster, the rental is there already, and nothing of it is appended here.
+    let without_rental = steps.len() - 2;
+    let names = |spans: &[Span]| spans.iter().map(|span| span.name.clone()).collect::<Vec<_>>();
+    let is_complete = |spans: &[Span]| {
+        let names = names(spans);
+        let has_request = spans.iter().any(|span| hex(&span.parent_span_id) == CALLER_ID);
+        has_request && (names == steps || names == steps[..without_rental])
+    };
+    eventually("the trace is collected", SOON, async || is_complete(&collector.spans(TRACE_ID))).await;
     let spans = collector.spans(TRACE_ID);
     let request = spans.iter().find(|span| hex(&span.parent_span_id) == CALLER_ID).unwrap();
-    let names: Vec<_> = spans.iter().map(|span| span.name.as_str()).collect();
-    assert_eq!(names, steps);
+    assert!(is_complete(&spans), "{:?}", names(&spans));
     assert_eq!(request.name, steps[0]);
     let status = request.attributes.iter().find(|attribute| attribute.key == "http.response.status_code");
     assert!(format!("{status:?}").contains("201"), "{status:?}");

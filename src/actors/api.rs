@@ -34,6 +34,18 @@ pub enum ServiceError {
     /// A rule of customers forbids it; nothing has changed.
     #[error(transparent)]
     Customer(#[from] customer::Rejection),
+    /// A customer may act under their own number only; nothing has changed.
+    #[error("a customer may do this under their own number only, which is {own}")]
+    NotYourNumber {
+        /// The number of the customer who asked.
+        own: CustomerNo,
+    },
+    /// The numbers of customers' reservations are given by the service; nothing has changed.
+    #[error("customers do not choose the numbers of their reservations; leave reservationNo out")]
+    NumberChosen,
+    /// Only a registered customer may book; nothing has changed.
+    #[error("this customer is not registered yet; register first (POST /v1/customers)")]
+    NotRegistered,
     /// The provider declined; the hold of a reservation stays, that of a change is over.
     #[error("the payment was declined: {reason}")]
     PaymentDeclined {
@@ -83,12 +95,76 @@ fn numbers(reservations: &[ReservationNo]) -> String {
     reservations.iter().map(ReservationNo::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// Who asks, handed down with every change.
+/// Who asks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Identity {
+    /// The service itself.
+    #[default]
+    System,
+    /// Nobody has said who they are.
+    Nobody,
+    /// Whoever reaches an open service.
+    Anybody,
+    /// A customer, who may do everything with what is theirs and see nothing else.
+    Customer {
+        /// The number under which the customer books.
+        customer_no: CustomerNo,
+        /// Whether the customer's credentials say that the customer is registered.
+        registered: bool,
+    },
+    /// A person of the company, by the name of the credentials.
+    Staff(Arc<str>),
+    /// A program, by the name of its credentials.
+    Machine(Arc<str>),
+}
+
+/// Who asks, handed down with every request.
 #[derive(Debug, Clone, Default)]
 pub struct Caller {
+    /// Who that is.
+    pub identity: Identity,
     /// The caller's name for the request, if it gave one: the same name never does anything twice. The ids of the
     /// commands begin with it.
     pub command_id_prefix: Option<Arc<str>>,
+}
+
+impl Caller {
+    /// Whether what belongs to a customer may be known to this caller. Customers see what is theirs; who else comes this far
+    /// sees whatever is there, since the route was decided before.
+    pub fn may_see(&self, owner: &CustomerNo) -> bool {
+        match &self.identity {
+            Identity::Nobody => false,
+            Identity::Customer { customer_no, .. } => customer_no.is_same(owner),
+            Identity::System | Identity::Anybody | Identity::Staff(_) | Identity::Machine(_) => true,
+        }
+    }
+
+    /// Whether this caller may act for a customer: customers act for themselves.
+    ///
+    /// # Errors
+    /// `NotYourNumber`.
+    pub fn may_act_for(&self, customer_no: &CustomerNo) -> Result<(), ServiceError> {
+        match self.customer() {
+            Some(own) if !own.is_same(customer_no) => Err(ServiceError::NotYourNumber { own: own.clone() }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Whether this caller may choose the number of a reservation.
+    ///
+    /// # Errors
+    /// `NumberChosen`, of customers.
+    pub fn may_choose_numbers(&self) -> Result<(), ServiceError> {
+        if self.customer().is_some() { Err(ServiceError::NumberChosen) } else { Ok(()) }
+    }
+
+    /// The number of the customer who asks, if it is one.
+    pub fn customer(&self) -> Option<&CustomerNo> {
+        match &self.identity {
+            Identity::Customer { customer_no, .. } => Some(customer_no),
+            Identity::System | Identity::Nobody | Identity::Anybody | Identity::Staff(_) | Identity::Machine(_) => None,
+        }
+    }
 }
 
 /// How long the answer to a request or a command that its caller has named is remembered, in milliseconds: 24 hours

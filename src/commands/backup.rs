@@ -2,7 +2,7 @@
 //! comes. The file gets its name when the archive is complete and durable, and never replaces another.
 
 use super::maintenance::progress;
-use super::running::{Running, ServiceUrl};
+use super::running::{Running, ServiceUrl, Token};
 use anyhow::{Context as _, bail, ensure};
 use bytes::{Buf, Bytes};
 use clap::Args;
@@ -34,13 +34,15 @@ pub struct Options {
     /// Where to, in a directory under a name that tells the instant; standard output without it.
     #[arg(long, value_name = "FILE|DIRECTORY")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    token: Token,
 }
 
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let summary = match &options.output {
-        Some(directory) if directory.is_dir() => into_file(&options.url, &directory.join(name_of_now()))?,
-        Some(path) => into_file(&options.url, path)?,
-        None => match fetch(&options.url, BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock()))? {
+        Some(directory) if directory.is_dir() => into_file(options, &directory.join(name_of_now()))?,
+        Some(path) => into_file(options, path)?,
+        None => match fetch(options, BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock()))? {
             // The reader of standard output has stopped reading, as `head` does.
             Err(CopyError::Write(error)) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
             fetched => fetched.map_err(broken_off)?,
@@ -56,13 +58,13 @@ fn name_of_now() -> String {
     jiff::Timestamp::now().strftime("rentcar-%Y%m%dT%H%M%SZ.jsonl").to_string()
 }
 
-fn into_file(url: &ServiceUrl, path: &Path) -> anyhow::Result<Summary> {
+fn into_file(options: &Options, path: &Path) -> anyhow::Result<Summary> {
     refuse_existing(path)?;
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);
     let file = open_locked(&part)?;
-    let fetched = fetch(url, BufWriter::with_capacity(BUFFER_BYTES, &file));
+    let fetched = fetch(options, BufWriter::with_capacity(BUFFER_BYTES, &file));
     if fetched.is_err() {
         // The service has sent no archive.
         drop(fs::remove_file(&part));
@@ -109,10 +111,10 @@ fn broken_off(error: CopyError) -> anyhow::Error {
 }
 
 /// Writes what the service sends to `out`. The outer error is that it sends no archive.
-fn fetch(url: &ServiceUrl, out: impl Write) -> anyhow::Result<Result<Summary, CopyError>> {
+fn fetch(options: &Options, out: impl Write) -> anyhow::Result<Result<Summary, CopyError>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the runtime cannot be started")?;
-    let response = runtime.block_on(ask(url))?;
+    let response = runtime.block_on(ask(options))?;
     let bar = progress("records written");
     let body = Body { runtime, response, chunk: Bytes::new() };
     let copied = copy(BufReader::with_capacity(BUFFER_BYTES, body), out, |records| bar.set_position(records));
@@ -120,8 +122,8 @@ fn fetch(url: &ServiceUrl, out: impl Write) -> anyhow::Result<Result<Summary, Co
     Ok(copied)
 }
 
-async fn ask(url: &ServiceUrl) -> anyhow::Result<Response> {
-    let service = Running::at(url, SILENT_MAX)
+async fn ask(Options { url, token, .. }: &Options) -> anyhow::Result<Response> {
+    let service = Running::at(url, token, SILENT_MAX)
         .await
         .context("there is no backup, and of a service that does not run `rentcar export` makes the archive")?;
     let response = service.request(reqwest::Method::GET, PATH).send().await;

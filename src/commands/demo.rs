@@ -5,7 +5,7 @@
 //! else but the settings of the sandbox provider inside, which it restores.
 
 use super::print_line;
-use super::running::{Running, ServiceUrl};
+use super::running::{Running, ServiceUrl, Token};
 use anyhow::{Context as _, bail, ensure};
 use jiff::{Timestamp, ToSpan};
 use reqwest::Method;
@@ -89,7 +89,7 @@ struct Scenario {
 
 impl Scenario {
     async fn begin(url: &ServiceUrl) -> anyhow::Result<Scenario> {
-        let service = Running::at(url, ANSWER_WITHIN).await?;
+        let service = Running::at(url, &Token::default(), ANSWER_WITHIN).await?;
         let run = uuid::Uuid::now_v7().simple().to_string();
         let customer_no = format!("demo-{run}");
         Ok(Scenario { service, run, customer_no })

@@ -10,7 +10,7 @@ const SERVER_CODES: &str = "\n  130  it was told to stop a second time, and ende
 const SERVE_DEFAULTS: &str =
     "  --listen 127.0.0.1:8080 (server.listen), --data ./data (store.data), the sandbox payment provider inside.
   Of the addresses that a name leads to, the first is listened on, IPv4 before IPv6. Addresses that others can
-  reach are refused unless server.allow_public_listen is set.";
+  reach are refused unless there are keys (access.token_keys, access.api_keys).";
 const DATA_DEFAULTS: &str = "  --data ./data (store.data)";
 
 fn sections(examples: &str, defaults: &str, environment: &str, failed: &str, more_codes: &str) -> String {
@@ -85,6 +85,18 @@ pub fn config() -> String {
 
 pub fn openapi() -> String {
     sections("  rentcar openapi > openapi.json", "  none", NO_SETTINGS, FAILED, "")
+}
+
+pub fn token() -> String {
+    let examples = "  rentcar token --key keys/main.secret --issuer acme --subject minji --role staff\n  \
+                    rentcar token --key keys/main.secret --issuer acme --subject kim --customer-no customer-1";
+    sections(examples, "  --audience rentcar, --minutes 60", NO_SETTINGS, FAILED, "")
+}
+
+pub fn key() -> String {
+    let examples = "  rentcar key new --file keys.txt --scope metrics prometheus\n  rentcar key list --file keys.txt\n  \
+                    rentcar key revoke --file keys.txt prometheus";
+    sections(examples, "  none", NO_SETTINGS, FAILED, "")
 }
 
 pub fn demo() -> String {

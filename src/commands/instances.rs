@@ -11,6 +11,7 @@ use rentcar::actors::app::{App, Ports};
 use rentcar::actors::runtime::{Clock, SystemClock};
 use rentcar::config::Settings;
 use rentcar::http::{HttpState, routes};
+use rentcar::kit::access::Authenticator;
 use rentcar::kit::admission::Admission;
 use rentcar::kit::server::Drained;
 use rentcar::kit::storage::Storage;
@@ -107,10 +108,12 @@ impl InstanceSupervisor {
         config: Settings,
         fault_injection: bool,
         (provider, sandbox): (Arc<dyn PaymentProvider>, Option<Sandbox>),
+        authenticator: Authenticator,
         metrics: PrometheusHandle,
         stop: CancellationToken,
     ) -> InstanceSupervisor {
-        let (clock, admission) = (Arc::new(SystemClock::default()), Arc::new(Admission::new(rate_limit(&config))));
+        let admission = Arc::new(Admission::new(Arc::new(authenticator), rate_limit(&config)));
+        let clock = Arc::new(SystemClock::default());
         InstanceSupervisor { config, fault_injection, provider, sandbox, clock, metrics, admission, stop }
     }
 
@@ -249,10 +252,14 @@ async fn done(release: &Release) {
     }
 }
 
-/// Keeps the admission informed of free space and scheduling delay, until it is dropped.
+/// Keeps the admission informed of free space, scheduling delay and keys, until it is dropped.
 async fn watch(config: Settings, admission: Arc<Admission>) {
     let target = Duration::from_millis(config.server.shed_scheduling_delay_ms);
-    tokio::join!(watch_room(config, &admission.storage), admission.shedder.watch(target));
+    tokio::join!(
+        watch_room(config, &admission.storage),
+        admission.shedder.watch(target),
+        admission.authenticator.watch()
+    );
 }
 
 async fn watch_room(config: Settings, storage: &Storage) {

@@ -4,6 +4,7 @@ pub mod backup;
 pub mod demo;
 pub mod help;
 pub mod instances;
+pub mod key;
 pub mod listening;
 pub mod maintenance;
 pub mod metrics;
@@ -14,6 +15,7 @@ pub mod serve;
 pub mod settings;
 pub mod systemd;
 pub mod telemetry;
+pub mod token;
 
 use anyhow::Context as _;
 use rentcar::kit::server::Drained;

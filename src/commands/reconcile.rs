@@ -2,7 +2,7 @@
 //! compare; without one the store is read here. The report is the same.
 
 use super::maintenance::{Data, progress};
-use super::running::{Running, ServiceUrl};
+use super::running::{Running, ServiceUrl, Token};
 use super::settings::remote_provider;
 use super::{block_on, print_line};
 use anyhow::Context as _;
@@ -29,11 +29,13 @@ pub struct Options {
     /// Ask a running service to compare, instead of reading the store.
     #[arg(long, visible_alias = "url", value_name = "URL", conflicts_with_all = ["config", "data", "payment_provider"])]
     service: Option<ServiceUrl>,
+    #[command(flatten)]
+    token: Token,
 }
 
 pub fn run(options: &Options) -> anyhow::Result<()> {
     match &options.service {
-        Some(url) => block_on(async { conclude(&asked(url).await?) }),
+        Some(url) => block_on(async { conclude(&asked(url, &options.token).await?) }),
         None => block_on(async { conclude(&read(options).await?) }),
     }
 }
@@ -67,8 +69,8 @@ async fn read(options: &Options) -> anyhow::Result<ReconciliationDto> {
     Ok(ReconciliationDto::of(&report?))
 }
 
-async fn asked(url: &ServiceUrl) -> anyhow::Result<ReconciliationDto> {
-    let service = Running::at(url, ANSWER_WITHIN).await?;
+async fn asked(url: &ServiceUrl, token: &Token) -> anyhow::Result<ReconciliationDto> {
+    let service = Running::at(url, token, ANSWER_WITHIN).await?;
     let bar = progress("the service compares");
     let response = service.request(reqwest::Method::GET, PATH).send().await;
     let response = response.with_context(|| format!("the service at {url} does not answer"))?;

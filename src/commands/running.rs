@@ -1,10 +1,12 @@
 //! A client of a running service. It first checks that it is a rentcar, before a command asks anything of it.
 
 use anyhow::{Context as _, anyhow, bail, ensure};
+use clap::Args;
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, Url};
 use serde_json::Value;
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -41,20 +43,41 @@ impl fmt::Display for ServiceUrl {
     }
 }
 
+/// A file with the token or API key of whoever calls a service, alone on its first line.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Token {
+    /// A file with a token or an API key, for a service that is not open.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl Token {
+    fn read(&self) -> anyhow::Result<Option<String>> {
+        let Some(path) = &self.token_file else { return Ok(None) };
+        let text = std::fs::read_to_string(path);
+        let text = text.with_context(|| format!("the file {} cannot be read", path.display()))?;
+        let token = text.trim();
+        let is_token = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+        ensure!(is_token, "the file {} must have a token, and nothing else", path.display());
+        Ok(Some(token.to_owned()))
+    }
+}
+
 pub struct Running {
     client: Client,
     url: ServiceUrl,
+    token: Option<String>,
 }
 
 impl Running {
     /// The service at an address. `silent_max` bounds the time in which it sends nothing.
     ///
     /// # Errors
-    /// When nothing listens there, or another program does.
-    pub async fn at(url: &ServiceUrl, silent_max: Duration) -> anyhow::Result<Running> {
+    /// When nothing listens there, or another program does; or there is no token in its file.
+    pub async fn at(url: &ServiceUrl, token: &Token, silent_max: Duration) -> anyhow::Result<Running> {
         let client = Client::builder().no_proxy().redirect(Policy::none()).read_timeout(silent_max).build();
         let client = client.context("no client can be made")?;
-        let running = Running { client, url: url.clone() };
+        let running = Running { client, url: url.clone(), token: token.read()? };
         running.is_rentcar().await?;
         Ok(running)
     }
@@ -64,7 +87,11 @@ impl Running {
     }
 
     pub fn request(&self, method: reqwest::Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.url))
+        let request = self.client.request(method, format!("{}{path}", self.url));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
     }
 
     async fn is_rentcar(&self) -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
 //! `rentcar serve`: starts settings, store, actors and HTTP in this order, and stops them in the reverse one.
 
 use super::instances::{Instance, InstanceSupervisor};
-use super::settings::{payment_provider, server_limits};
+use super::settings::{authenticator, payment_provider, server_limits};
 use super::{block_on, listening, metrics, print_line, shutdown_signal, systemd, telemetry};
 use anyhow::Context as _;
 use clap::Args;
@@ -77,13 +77,22 @@ async fn serve_until_stopped(config: Settings, fault_injection: bool, metrics: P
     let stop = shutdown_signal()?;
     // Everything that can be refused without the data directory comes first, so that a refusal leaves no new store.
     let (provider, sandbox) = payment_provider(&config)?;
+    let authenticator = authenticator(&config.access)?;
+    let open = if authenticator.is_open() { ", open: whoever reaches it may do everything" } else { "" };
     // Bound before the store is opened, so that a second start on the same port reports the port and not the lock.
     let listener = listening::listen(config.listen_address()?)?;
     let inside = if sandbox.is_some() { "sandbox payment provider inside" } else { "payment provider outside" };
     let (data, limits) = (config.store.data.clone(), server_limits(&config));
     let site = config.site.to_string();
     let at_site = if site.is_empty() { site } else { format!(", site {site}") };
-    let ground = InstanceSupervisor::new(config, fault_injection, (provider, sandbox), metrics.clone(), stop.clone());
+    let ground = InstanceSupervisor::new(
+        config,
+        fault_injection,
+        (provider, sandbox),
+        authenticator,
+        metrics.clone(),
+        stop.clone(),
+    );
     let address = listener.local_addr().context("the address cannot be read")?;
     let swappable = SwappableService::new(starting());
     let serve = serve(listener, swappable.clone(), limits, stop.clone());
@@ -95,7 +104,7 @@ async fn serve_until_stopped(config: Settings, fault_injection: bool, metrics: P
         }
     });
     let data = data.display();
-    print_line(format_args!("rentcar is ready at http://{address} (data in {data}, {inside}{at_site})"))?;
+    print_line(format_args!("rentcar is ready at http://{address} (data in {data}, {inside}{at_site}{open})"))?;
     tracing::info!(
         interface = format!("http://{address}/openapi.json"),
         health = format!("http://{address}/actuator/health"),

@@ -1,11 +1,15 @@
 //! Converts the settings to those of each part of the service.
 
+use anyhow::Context as _;
 use rentcar::actors::app::AppSettings;
 use rentcar::actors::payment::unsettled::UnsettledSettings;
 use rentcar::actors::runtime::ContextLimits;
 use rentcar::actors::service::ServiceSettings;
-use rentcar::config::Settings;
+use rentcar::config::{Access, Settings};
 use rentcar::http::HttpSettings;
+use rentcar::kit::access::Authenticator;
+use rentcar::kit::access::api_keys::ApiKeys;
+use rentcar::kit::access::tokens::{TokenSettings, Tokens};
 use rentcar::kit::body::BodyLimits;
 use rentcar::kit::endpoint::RequestLimits;
 use rentcar::kit::rate_limit::RateLimitSettings;
@@ -16,6 +20,7 @@ use rentcar::providers::sandbox::Sandbox;
 use rentcar::store::schema;
 use rentcar::store::sled::SledSettings;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +63,7 @@ pub(super) fn app_settings(config: &Settings) -> AppSettings {
             view_freshness_wait: Duration::from_millis(actors.view_freshness_wait_ms_max),
             read_queue_wait: Duration::from_millis(actors.read_queue_wait_ms_max),
             unpaid_holds_max: config.reservation.unpaid_holds_per_customer_max,
+            customer_unpaid_holds_max: config.access.customer_unpaid_holds_max,
         },
         bulkhead: config.payment.bulkhead,
         provider_timeout: Duration::from_millis(config.payment.provider_timeout_ms),
@@ -86,6 +92,27 @@ pub(super) fn http_settings(config: &Settings, fault_injection: bool) -> anyhow:
         trusted_proxies: server.trusted_proxies,
         ..HttpSettings::default()
     })
+}
+
+/// The keys that the settings name.
+///
+/// # Errors
+/// When one cannot be used.
+pub(super) fn authenticator(access: &Access) -> anyhow::Result<Authenticator> {
+    let is_named = |path: &PathBuf| !path.as_os_str().is_empty();
+    let tokens = is_named(&access.token_keys).then(|| {
+        Tokens::load(TokenSettings {
+            issuer: access.token_issuer.clone(),
+            audience: access.token_audience.clone(),
+            keys: access.token_keys.clone(),
+        })
+    });
+    let api_keys = is_named(&access.api_keys).then(|| ApiKeys::load(access.api_keys.clone()));
+    let (tokens, api_keys) = (
+        tokens.transpose().context("access.token_keys cannot be used")?,
+        api_keys.transpose().context("access.api_keys cannot be used")?,
+    );
+    Ok(Authenticator::new(tokens, api_keys))
 }
 
 pub(super) fn rate_limit(config: &Settings) -> Option<RateLimitSettings> {

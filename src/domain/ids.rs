@@ -152,6 +152,11 @@ impl CustomerNo {
     pub fn anonymous() -> Self {
         Self("anonymous".into())
     }
+
+    /// Whether it is the same number as another one, whatever spelling each is stored in.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self == other || spelling::to_nfc(self.as_str()) == spelling::to_nfc(other.as_str())
+    }
 }
 
 impl ReservationNo {

@@ -25,7 +25,7 @@ routes! { HttpState, "Customers":
     /// Become a customer
     REGISTER_CUSTOMER = Route::post("/v1/customers", Access::Owner, "registerCustomer").of(Priority::Create)
         .answered(&[Reply::created::<CustomerDto>("The customer is known.")],
-            &["customer_already_registered", "customer_erased"])
+            &["customer_already_registered", "customer_erased", "customer_no_not_yours"])
         => register;
     /// A customer's personal data
     CUSTOMER = Route::get("/v1/customers/{customerNo}", Access::Owner, "getCustomer")
@@ -104,19 +104,23 @@ async fn register(http: Arc<HttpState>, call: Call, request: CustomerRegistratio
         email: request.email.0,
         licence_no: request.licence_no.map(|licence_no| licence_no.0),
     };
+    let caller = call.caller();
     let repeatable = request.customer_no.is_none() && call.is_keyed();
     let customer_no: CustomerNo = match request.customer_no {
         Some(chosen) => chosen.resolve(&http.service).await?,
-        None => call.new_number("cus-")?,
+        None => match caller.customer() {
+            Some(own) => own.clone(),
+            None => call.new_number("cus-")?,
+        },
     };
     // Bookings without a customer belong to `anonymous`: whoever could register under that number would see them all.
     if customer_no == CustomerNo::anonymous() {
         return Err(Problem::invalid_member("customerNo", "it cannot be chosen"));
     }
-    let view = match http.service.register_customer(&call.caller(), Some(customer_no.clone()), data.clone()).await {
+    let view = match http.service.register_customer(&caller, Some(customer_no.clone()), data.clone()).await {
         // The number was made from the caller's key, so this is the same call, repeated after a crash.
         Err(ServiceError::Customer(customer::Rejection::CustomerAlreadyRegistered)) if repeatable => {
-            let view = http.service.customer(&customer_no).await?;
+            let view = http.service.customer(&caller, &customer_no).await?;
             if view.data != data {
                 return Err(ServiceError::from(customer::Rejection::CustomerAlreadyRegistered).into());
             }
@@ -131,7 +135,7 @@ async fn register(http: Arc<HttpState>, call: Call, request: CustomerRegistratio
 
 async fn one(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
     let customer_no = call.number()?.resolve(&http.service).await?;
-    Ok(Answer::ok(&CustomerDto::of(http.service.customer(&customer_no).await?)).uncached())
+    Ok(Answer::ok(&CustomerDto::of(http.service.customer(&call.caller(), &customer_no).await?)).uncached())
 }
 
 async fn erase(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {

@@ -16,7 +16,7 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 routes! { HttpState, "Operation":
     /// What is measured, for Prometheus
-    METRICS = Route::get("/metrics", Access::Ops, "getMetrics").of(Priority::Operations)
+    METRICS = Route::get("/metrics", Access::Monitoring, "getMetrics").of(Priority::Operations)
         .answered(&[Reply::of(200, "Prometheus text.", "text/plain", |_| json_schema!({ "type": "string" }))],
             &["not_found"]) => render;
 }

@@ -4,6 +4,7 @@ use super::HttpState;
 use super::customers::CustomerDto;
 use crate::actors::api::{EVENT_ID_CHARS_MAX, FeedEntry, LiveEntry};
 use crate::domain::ids::CustomerNo;
+use crate::kit::access::Credentials;
 use crate::kit::answer::{Answer, Exclusive};
 use crate::kit::call::Call;
 use crate::kit::endpoint::{Operation, Outcome};
@@ -18,7 +19,6 @@ use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 use warp::Reply as _;
 use warp::http::{HeaderName, HeaderValue};
 use warp::sse::Event;
@@ -109,8 +109,10 @@ struct MyPageDto {
 async fn page(http: Arc<HttpState>, call: Call, query: PageQuery) -> Outcome {
     let PageQuery { cursor, limit } = query;
     let customer_no: CustomerNo = call.number()?.resolve(&http.service).await?;
-    let my_page =
-        http.service.my_page(&customer_no, cursor.as_ref().map(|cursor| cursor.0.as_str()), limit.0).await??;
+    let my_page = http
+        .service
+        .my_page(&call.caller(), &customer_no, cursor.as_ref().map(|cursor| cursor.0.as_str()), limit.0)
+        .await??;
     let dto = MyPageDto {
         customer_no: (&customer_no).into(),
         customer: my_page.customer.map(CustomerDto::of),
@@ -129,23 +131,34 @@ async fn events(http: Arc<HttpState>, call: Call, query: EventsQuery) -> Outcome
     let permit = Arc::clone(&http.streams)
         .try_acquire_owned()
         .map_err(|_| Problem::new("too_many_streams", "too many event streams are open").retrying(5_000))?;
-    let live = http.service.live(&customer_no, last_event_id.as_deref()).await?.map_err(|_| unknown_event())?;
-    Ok(streamed(live, http.settings.keep_alive, http.shutdown.clone(), permit))
+    let live = http
+        .service
+        .live(&call.caller(), &customer_no, last_event_id.as_deref())
+        .await?
+        .map_err(|_| unknown_event())?;
+    let until = end_of(Arc::clone(&http), call.credentials);
+    Ok(streamed(live, http.settings.keep_alive, until, permit))
 }
 
-/// A stream of events that ends when the caller leaves or the service ends. It holds its permit for as long.
+/// Ends with the service, or once the credentials hold no longer.
+async fn end_of(http: Arc<HttpState>, credentials: Credentials) {
+    tokio::select! {
+        () = http.shutdown.cancelled() => {}
+        () = http.admission.authenticator.until_invalid(credentials) => {}
+    }
+}
+
+/// A stream of events until the caller leaves or `end` comes. It holds its permit for as long.
 fn streamed<P: Send + 'static>(
     live: BoxStream<'static, LiveEntry>,
     keep_alive: Duration,
-    shutdown: CancellationToken,
+    end: impl Future<Output = ()> + Send + 'static,
     place: P,
 ) -> Answer {
     // A comment at once, so that the client sees that it is connected.
     let greeting = Event::default().retry(RECONNECT).comment("connected");
-    let events = stream::once(std::future::ready(greeting))
-        .chain(live.map(event))
-        .take_until(shutdown.cancelled_owned())
-        .map(move |event| {
+    let events =
+        stream::once(std::future::ready(greeting)).chain(live.map(event)).take_until(Box::pin(end)).map(move |event| {
             let _ = &place;
             Ok::<_, Infallible>(event)
         });
@@ -188,6 +201,7 @@ mod tests {
     use crate::domain::time::Timestamp;
     use http_body_util::BodyExt;
     use tokio::sync::Semaphore;
+    use tokio_util::sync::CancellationToken;
 
     fn picked_up(id: &str) -> LiveEntry {
         let entry = FeedEntry {
@@ -208,7 +222,7 @@ mod tests {
         let streams = Arc::new(Semaphore::new(1));
         let place = Arc::clone(&streams).try_acquire_owned().expect("free");
         let live = stream::iter([picked_up("7")]).chain(stream::pending()).boxed();
-        let answer = streamed(live, Duration::from_millis(10), shutdown.clone(), place);
+        let answer = streamed(live, Duration::from_millis(10), shutdown.clone().cancelled_owned(), place);
         let mut response = answer.into_response();
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         assert_eq!(response.headers()["x-accel-buffering"], "no");

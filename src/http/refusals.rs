@@ -15,6 +15,9 @@ impl From<ServiceError> for Problem {
             ServiceError::Rental(rejection) => Problem::new(rejection.code(), detail),
             ServiceError::Fleet(rejection) => Problem::new(rejection.code(), detail),
             ServiceError::Customer(rejection) => Problem::new(rejection.code(), detail),
+            ServiceError::NotYourNumber { .. } => Problem::new("customer_no_not_yours", detail),
+            ServiceError::NumberChosen => Problem::new("reservation_no_not_allowed", detail),
+            ServiceError::NotRegistered => Problem::new("not_registered", detail),
             ServiceError::PaymentDeclined { reservation_no, .. } => Problem::new("payment_declined", detail)
                 .telling(|it| it.reservation_no = Some(reservation_no.to_string())),
             ServiceError::TooManyUnpaidHolds { .. } => Problem::new("too_many_unpaid_holds", detail),
@@ -69,7 +72,7 @@ impl From<InvalidCursor> for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::ReservationNo;
+    use crate::domain::ids::{CustomerNo, ReservationNo};
     use crate::domain::{customer, fleet, payment, rental, reservation};
     use crate::store::journal::{Context, ReadError};
 
@@ -96,6 +99,17 @@ mod tests {
         check(payment::Rejection::PaymentInFlight, 409, "payment_under_way");
         check(rental::Rejection::AlreadyReturned, 409, "rental_already_returned");
         check(customer::Rejection::CustomerAlreadyRegistered, 409, "customer_already_registered");
+    }
+
+    #[test]
+    fn what_a_customer_may_not_do_is_403() {
+        check(
+            ServiceError::NotYourNumber { own: CustomerNo::parse("c1").expect("a number") },
+            403,
+            "customer_no_not_yours",
+        );
+        check(ServiceError::NumberChosen, 403, "reservation_no_not_allowed");
+        check(ServiceError::NotRegistered, 403, "not_registered");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Rentals: read by customers, picked up and returned by staff.
 
 use super::HttpState;
-use crate::actors::api::ServiceError;
+use crate::actors::api::{Caller, ServiceError};
 use crate::domain::ids::RentalNo;
 use crate::domain::rental::{Rejection, Rental, Status};
 use crate::domain::reservation;
@@ -84,8 +84,9 @@ impl RentalDto {
 
 async fn one(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
     let rental_no: RentalNo = call.number()?.resolve(&http.service).await?;
-    let rental = match http.service.rental(&rental_no).await {
-        Err(ServiceError::Rental(Rejection::RentalNotFound)) => expected(&http, &rental_no).await?,
+    let caller = call.caller();
+    let rental = match http.service.rental(&caller, &rental_no).await {
+        Err(ServiceError::Rental(Rejection::RentalNotFound)) => expected(&http, &caller, &rental_no).await?,
         other => other?,
     };
     Ok(Answer::ok(&RentalDto::of(&rental)))
@@ -102,10 +103,10 @@ async fn return_car(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
 }
 
 /// The rental of a confirmed reservation whose policy has not made it yet.
-async fn expected(http: &HttpState, rental_no: &RentalNo) -> Result<Rental, Problem> {
+async fn expected(http: &HttpState, caller: &Caller, rental_no: &RentalNo) -> Result<Rental, Problem> {
     let not_found = || Problem::from(ServiceError::from(Rejection::RentalNotFound));
     let reservation_no = rental_no.reservation().ok_or_else(not_found)?;
-    let view = match http.service.reservation(&reservation_no).await {
+    let view = match http.service.reservation(caller, &reservation_no).await {
         Err(ServiceError::Reservation(reservation::Rejection::ReservationNotFound)) => return Err(not_found()),
         other => other?,
     };

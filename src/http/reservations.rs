@@ -4,7 +4,7 @@ use super::HttpState;
 use super::cars::PageDto;
 use super::payments::PaymentStatus;
 use crate::actors::api::{
-    ChangePreview, ChangeWanted, PaymentMeans, PaymentResult, ReservationView, ReserveRequest, ServiceError,
+    Caller, ChangePreview, ChangeWanted, PaymentMeans, PaymentResult, ReservationView, ReserveRequest, ServiceError,
 };
 use crate::actors::service::Service;
 use crate::domain::cancellation::{CancellationOutcome, Quote};
@@ -41,7 +41,8 @@ routes! { HttpState, "Reservations":
         ], &["invalid_period", "period_in_past", "period_too_long", "price_too_large", "payment_declined",
             "car_not_found", "car_not_available", "car_retired", "calendar_full", "reservation_no_taken",
             "reservation_closed", "too_many_unpaid_holds", "customer_number_erased", "customer_number_closed",
-            "reservation_not_found", "payment_not_found", "too_many_payment_attempts"]) => reserve;
+            "reservation_not_found", "payment_not_found", "too_many_payment_attempts", "customer_no_not_yours",
+            "reservation_no_not_allowed", "not_registered"]) => reserve;
     /// A customer's reservations
     RESERVATIONS = Route::get("/v1/reservations", Access::Owner, "listReservations").of(Priority::List)
         .answered(&[Reply::ok::<PageDto<ReservationDto>>("As it is now.")], &[]) => list;
@@ -381,8 +382,12 @@ fn hold_until(booking: &Booking) -> Option<Instant> {
 async fn reserve(http: Arc<HttpState>, call: Call, request: ReservationRequest) -> Outcome {
     let period = period(request.from.0, request.to.0)?;
     let service = &*http.service;
+    let caller = call.caller();
     let reservation_no = match request.reservation_no {
-        Some(chosen) => chosen.resolve(service).await?,
+        Some(chosen) => {
+            caller.may_choose_numbers()?;
+            chosen.resolve(service).await?
+        }
         None => call.new_number("res-")?,
     };
     let request = ReserveRequest {
@@ -393,33 +398,34 @@ async fn reserve(http: Arc<HttpState>, call: Call, request: ReservationRequest) 
         means: request.payment.map(PaymentMeans::from),
         day_counting: DayCounting::Hours,
     };
-    let result = service.reserve(&call.caller(), request).await;
-    payment_answer(&http, StatusCode::CREATED, result).await
+    let result = service.reserve(&caller, request).await;
+    payment_answer(&http, &caller, StatusCode::CREATED, result).await
 }
 
 async fn pay(http: Arc<HttpState>, call: Call, means: PaymentMeansDto) -> Outcome {
     let reservation_no = call.number()?.resolve(&http.service).await?;
-    let result = http.service.pay(reservation_no, means.into()).await;
-    payment_answer(&http, StatusCode::OK, result).await
+    let caller = call.caller();
+    let result = http.service.pay(&caller, reservation_no, means.into()).await;
+    payment_answer(&http, &caller, StatusCode::OK, result).await
 }
 
 async fn one(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
     let reservation_no = call.number()?.resolve(&http.service).await?;
-    let view = http.service.reservation(&reservation_no).await?;
+    let view = http.service.reservation(&call.caller(), &reservation_no).await?;
     Ok(Answer::ok(&ReservationDto::of(&view)))
 }
 
-async fn list(http: Arc<HttpState>, _: Call, query: ListQuery) -> Outcome {
+async fn list(http: Arc<HttpState>, call: Call, query: ListQuery) -> Outcome {
     let ListQuery { customer_no, cursor, limit } = query;
     let customer_no = customer_no.in_query().resolve(&http.service).await?;
     let cursor = cursor.as_ref().map(|cursor| cursor.0.as_str());
-    let listing = http.service.reservations_of(&customer_no, cursor, limit.0).await??;
+    let listing = http.service.reservations_of(&call.caller(), &customer_no, cursor, limit.0).await??;
     Ok(Answer::ok(&PageDto::of(listing, |view| ReservationDto::of(&view))))
 }
 
 async fn preview(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
     let reservation_no = call.number()?.resolve(&http.service).await?;
-    let (view, cancellation_outcome) = http.service.cancellation_quote(&reservation_no).await?;
+    let (view, cancellation_outcome) = http.service.cancellation_quote(&call.caller(), &reservation_no).await?;
     Ok(Answer::ok(&CancellationPreviewDto {
         reservation_no: (&view.booking.subject.reservation_no).into(),
         status: (&view.booking.status).into(),
@@ -439,7 +445,7 @@ async fn preview_change(http: Arc<HttpState>, call: Call, query: ChangeQuery) ->
     let (from, to) = (from.map(|from| from.0), to.map(|to| to.0));
     let wanted = wanted(service, (from, to), car_no.map(RawNumber::in_query)).await?;
     let reservation_no = reservation_no.resolve(service).await?;
-    let preview = service.change_preview(&reservation_no, &wanted).await?;
+    let preview = service.change_preview(&call.caller(), &reservation_no, &wanted).await?;
     let ChangePreview { booking, car_no, period, quote } = preview;
     let (now, then) = (booking.price, quote.price);
     let amount = i64::try_from(then.amount()).unwrap_or(i64::MAX) - i64::try_from(now.amount()).unwrap_or(i64::MAX);
@@ -478,20 +484,22 @@ async fn change(http: Arc<HttpState>, call: Call, request: ChangeRequest) -> Out
     let wanted = wanted(service, (from.map(|from| from.0), to.map(|to| to.0)), car_no).await?;
     let reservation_no = reservation_no.resolve(service).await?;
     let means = payment.map(PaymentMeans::from);
-    let result = service.change(&call.caller(), reservation_no, wanted, means).await;
-    payment_answer(&http, StatusCode::OK, result).await
+    let caller = call.caller();
+    let result = service.change(&caller, reservation_no, wanted, means).await;
+    payment_answer(&http, &caller, StatusCode::OK, result).await
 }
 
 /// The answer after an attempt to pay; `done` is its status if the reservation is paid.
 async fn payment_answer(
     http: &HttpState,
+    caller: &Caller,
     done: StatusCode,
     result: Result<(ReservationView, PaymentResult), ServiceError>,
 ) -> Outcome {
     let (view, payment) = match result {
         Ok(payment_answer) => payment_answer,
         Err(ServiceError::PaymentDeclined { reservation_no, reason }) => {
-            return Err(declined(http, reservation_no, reason).await);
+            return Err(declined(http, caller, reservation_no, reason).await);
         }
         Err(error) => return Err(error.into()),
     };
@@ -523,8 +531,8 @@ fn rendered(done: StatusCode, view: &ReservationView, payment: &PaymentResult) -
 }
 
 /// The hold outlives a declined payment: the problem says how to try again.
-async fn declined(http: &HttpState, reservation_no: ReservationNo, reason: String) -> Problem {
-    let view = http.service.reservation(&reservation_no).await;
+async fn declined(http: &HttpState, caller: &Caller, reservation_no: ReservationNo, reason: String) -> Problem {
+    let view = http.service.reservation(caller, &reservation_no).await;
     let this = path_of(&reservation_no);
     let problem: Problem = ServiceError::PaymentDeclined { reservation_no, reason }.into();
     // The hold of a change is over with the decline, that of a reservation is not.

@@ -1,7 +1,7 @@
 //! Where the answers to calls under an `Idempotency-Key` are stored: among the command records of the journal.
 
 use super::customers;
-use crate::actors::api::ANSWER_KEPT_MS;
+use crate::actors::api::{ANSWER_KEPT_MS, Caller};
 use crate::actors::service::Service;
 use crate::domain::ids::CustomerNo;
 use crate::kit::idempotency::{ResponseStore, StoredAnswer};
@@ -23,7 +23,8 @@ impl ResponseStore for Service {
     fn render<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<String, Problem>> {
         async move {
             let customer_no = CustomerNo::stored(reference).map_err(|_| Problem::internal())?;
-            customers::render(self.customer(&customer_no).await?)
+            // The record belongs to its caller already.
+            customers::render(self.customer(&Caller::default(), &customer_no).await?)
         }
         .boxed()
     }

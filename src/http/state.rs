@@ -1,7 +1,8 @@
 //! What the handlers of all routes share.
 
-use crate::actors::api::Caller;
+use crate::actors::api::{Caller, Identity};
 use crate::actors::service::Service;
+use crate::kit::access::Principal;
 use crate::kit::admission::Admission;
 use crate::kit::call::Call;
 use crate::kit::endpoint::RequestLimits;
@@ -85,6 +86,15 @@ impl Call {
     /// Who asks. The commands of a call with a key are recorded under it in the appends themselves, in case the process
     /// ends before the answer is recorded.
     pub(super) fn caller(&self) -> Caller {
-        Caller { command_id_prefix: self.command_id_prefix() }
+        let identity = match &self.credentials.principal {
+            Principal::Nobody => Identity::Nobody,
+            Principal::Anybody => Identity::Anybody,
+            Principal::Customer { customer_no, registered, .. } => {
+                Identity::Customer { customer_no: customer_no.clone(), registered: *registered }
+            }
+            Principal::Staff { subject, .. } => Identity::Staff(Arc::clone(subject)),
+            Principal::Machine { subject, .. } => Identity::Machine(Arc::clone(subject)),
+        };
+        Caller { identity, command_id_prefix: self.command_id_prefix() }
     }
 }

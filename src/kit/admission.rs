@@ -1,43 +1,58 @@
-//! Which calls are admitted, decided from the head of a request only: rate limit, load shedding, and room in the store.
+//! Which calls are admitted, decided from the head of a request only: who makes them, rate limit, load shedding, and room
+//! in the store.
 //! Outlives the instances that are swapped behind it.
 
+use super::access::{Authenticator, Credentials};
 use super::problem::Problem;
 use super::rate_limit::{RateLimit, RateLimitSettings, RateLimitState};
-use super::route::{Priority, Route};
+use super::route::{Access, Priority, Route};
 use super::shedding::Shedder;
 use super::storage::Storage;
 use std::net::IpAddr;
+use std::sync::Arc;
 use warp::http::HeaderMap;
 
 #[derive(Default)]
 pub struct Admission {
     pub storage: Storage,
     pub shedder: Shedder,
+    pub authenticator: Arc<Authenticator>,
     rate_limit: Option<RateLimit>,
 }
 
 impl Admission {
     /// An admission that counts what each client asks, if there are settings for it.
-    pub fn new(rate_limit: Option<RateLimitSettings>) -> Admission {
-        Admission { rate_limit: rate_limit.map(RateLimit::new), ..Admission::default() }
+    pub fn new(authenticator: Arc<Authenticator>, rate_limit: Option<RateLimitSettings>) -> Admission {
+        Admission { authenticator, rate_limit: rate_limit.map(RateLimit::new), ..Admission::default() }
     }
 
-    /// Whether a call is admitted, and what the client has left of its rate limit, if there is one.
+    /// Whose call is admitted, if it is, and what the client has left of its rate limit, if there is one.
     pub(super) fn admit(
         &self,
         route: &Route,
         peer: Option<IpAddr>,
         headers: &HeaderMap,
-    ) -> (Result<(), Problem>, Option<RateLimitState>) {
+    ) -> (Result<Credentials, Problem>, Option<RateLimitState>) {
+        let credentials = if route.access == Access::Public {
+            Ok(Credentials::none())
+        } else {
+            self.authenticator.authenticate(headers)
+        };
         // Monitoring must not be cut off by other clients of the same gateway's address.
         let counted = self.rate_limit.as_ref().filter(|_| route.priority != Priority::Operations);
-        let (within, rate_limit_state) = match counted.map(|limit| limit.count(peer, headers)) {
+        let known = credentials.as_ref().ok().and_then(|credentials| credentials.principal.distinction());
+        let (within, rate_limit_state) = match counted.map(|limit| limit.count(known, peer, headers)) {
             Some((within, rate_limit_state)) => (within, Some(rate_limit_state)),
             None => (Ok(()), None),
         };
-        let admitted = within
-            .and_then(|()| self.shedder.admit(route.priority))
-            .and_then(|()| if route.stored { self.storage.admit(route) } else { Ok(()) });
+        let admitted = within.and(credentials).and_then(|credentials| {
+            credentials.principal.may_call(route.access)?;
+            self.shedder.admit(route.priority)?;
+            if route.stored {
+                self.storage.admit(route)?;
+            }
+            Ok(credentials)
+        });
         (admitted, rate_limit_state)
     }
 }

@@ -1,5 +1,6 @@
 //! A call as a handler gets it, and what the handler reads of it.
 
+use super::access::Credentials;
 use super::idempotency::IdempotencyKey;
 use super::json;
 use super::numbers::{Number, RawNumber};
@@ -18,6 +19,7 @@ use warp::http::HeaderMap;
 #[derive(Debug)]
 pub struct Call {
     pub headers: HeaderMap,
+    pub credentials: Credentials,
     pub(crate) body: Bytes,
     pub(crate) query: String,
     pub(super) parameters: Vec<(&'static str, String)>,

@@ -3,13 +3,14 @@
 //! All routes are one filter, since a chain of one filter per route turns a 404 into whatever the last one rejected
 //! with, and asks each in turn. Paths and methods are matched by the [`Router`], never by warp's rejections.
 
+use super::access::Credentials;
 use super::admission::Admission;
 use super::answer::Answer;
 use super::body::{self, BodyLimits, BodyStream};
 use super::call::{Call, Input};
 use super::idempotency::{self, IdempotencyKey, InFlightCalls, ResponseStore};
 use super::problem::{Problem, status_of};
-use super::route::{Preconditions, Priority, Route, admit};
+use super::route::{Preconditions, Priority, Route};
 use super::router::{Found, Router};
 use super::server::Peer;
 use super::shedding::shed_total;
@@ -255,8 +256,8 @@ async fn answer(
     };
     let (admitted, rate_limit_state) = common.admission.admit(route, peer.map(|peer| peer.0), &headers);
     let outcome = match admitted {
-        Ok(()) => {
-            let outcome = execute(&common, matched, headers, query, body).instrument(span.clone());
+        Ok(credentials) => {
+            let outcome = execute(&common, matched, (credentials, headers), query, body).instrument(span.clone());
             let outcome = AssertUnwindSafe(outcome).catch_unwind().await;
             outcome.unwrap_or_else(|_| Err(panicked(route)))
         }
@@ -277,19 +278,18 @@ async fn answer(
 async fn execute(
     common: &Arc<Common>,
     matched: Matched,
-    headers: HeaderMap,
+    (credentials, headers): (Credentials, HeaderMap),
     query: String,
     body: BodyStream,
 ) -> Outcome {
     let Matched { route, handler, parameters, path, .. } = matched;
-    if let Err(problem) = admit(route.access, &headers) {
-        common.limits.body.discard(&headers, body).await;
-        return Err(problem);
-    }
     let body = common.limits.body.receive(route.body, &headers, body).await?;
-    let keyed =
-        if route.keyed { IdempotencyKey::of(&headers, route.method.as_str(), path.as_str(), &body)? } else { None };
-    let call = Call { headers, body, parameters, query, keyed: keyed.clone() };
+    let keyed = if route.keyed {
+        IdempotencyKey::of(&credentials.principal, &headers, (route.method.as_str(), path.as_str()), &body)?
+    } else {
+        None
+    };
+    let call = Call { headers, credentials, body, parameters, query, keyed: keyed.clone() };
     if route.is_safe() {
         let waited = tokio::time::timeout(common.limits.answer_max, handler(call)).await;
         return waited.unwrap_or_else(|_| Err(Problem::overloaded(1_000)));

@@ -2,6 +2,7 @@
 //!
 //! Never keeps a key, a body or personal data in the clear.
 
+use super::access::Principal;
 use super::answer::{Answer, Content, JSON, ReplayPolicy};
 use super::problem::Problem;
 use bytes::Bytes;
@@ -57,11 +58,16 @@ pub struct IdempotencyKey {
 }
 
 impl IdempotencyKey {
-    /// `None` without the header.
+    /// `None` without the header. Two callers with one key have two calls; all callers of an open service are one.
     ///
     /// # Errors
     /// 400 `invalid_idempotency_key`.
-    pub fn of(headers: &HeaderMap, method: &str, path: &str, body: &[u8]) -> Result<Option<IdempotencyKey>, Problem> {
+    pub fn of(
+        caller: &Principal,
+        headers: &HeaderMap,
+        (method, path): (&str, &str),
+        body: &[u8],
+    ) -> Result<Option<IdempotencyKey>, Problem> {
         let mut keys = headers.get_all(KEY_HEADER).iter();
         let Some(key) = keys.next() else { return Ok(None) };
         let key = key.as_bytes();
@@ -70,11 +76,12 @@ impl IdempotencyKey {
             let detail = format!("one Idempotency-Key of 1 to {KEY_CHARS_MAX} visible ASCII characters is allowed");
             return Err(Problem::new("invalid_idempotency_key", detail));
         }
+        let mut named = vec![method.as_bytes(), path.as_bytes(), key];
+        if let Some((kind, name)) = caller.distinction() {
+            named.extend([kind.as_bytes(), name.as_bytes()]);
+        }
         // The key is a salt of the fingerprint, so that nobody can guess bodies with personal data from a store.
-        Ok(Some(IdempotencyKey {
-            id: hash(&[method.as_bytes(), path.as_bytes(), key]),
-            fingerprint: hash(&[key, body]),
-        }))
+        Ok(Some(IdempotencyKey { id: hash(&named), fingerprint: hash(&[key, body]) }))
     }
 
     /// A number that is the same whenever this call is made again, so that a call repeated after a crash cannot
@@ -243,16 +250,35 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::access::Scopes;
     use super::*;
+    use std::collections::HashSet;
 
     fn keyed(key: &'static str, body: &str) -> Result<Option<IdempotencyKey>, Problem> {
+        keyed_by(&Principal::Anybody, key, body)
+    }
+
+    fn keyed_by(caller: &Principal, key: &'static str, body: &str) -> Result<Option<IdempotencyKey>, Problem> {
         let headers = HeaderMap::from_iter([(HeaderName::from_static(KEY_HEADER), HeaderValue::from_static(key))]);
-        IdempotencyKey::of(&headers, "POST", "/v1/cars", body.as_bytes())
+        IdempotencyKey::of(caller, &headers, ("POST", "/v1/cars"), body.as_bytes())
+    }
+
+    #[test]
+    fn a_key_belongs_to_its_caller() {
+        let machine = |name: &str| Principal::Machine { subject: name.into(), scopes: Scopes::ALL };
+        let staff = Principal::Staff { subject: "a".into(), scopes: Scopes::ALL };
+        let callers = [Principal::Anybody, machine("a"), machine("b"), staff];
+        let ids: HashSet<_> = callers
+            .iter()
+            .map(|caller| keyed_by(caller, "k-1", "").expect("legal").expect("a key").record_id())
+            .collect();
+        assert_eq!(ids.len(), callers.len());
     }
 
     #[test]
     fn a_key_is_visible_ascii_within_bounds() {
-        assert_eq!(IdempotencyKey::of(&HeaderMap::new(), "POST", "/", b""), Ok(None));
+        let without = IdempotencyKey::of(&Principal::Anybody, &HeaderMap::new(), ("POST", "/"), b"");
+        assert_eq!(without, Ok(None));
         assert!(keyed("k-1", "").is_ok_and(|keyed| keyed.is_some()));
         for bad in ["", "a b"] {
             assert_eq!(keyed(bad, "").expect_err(bad).code, "invalid_idempotency_key");

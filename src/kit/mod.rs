@@ -3,6 +3,7 @@
 //! [`server`] accepts connections, [`endpoint`] admits calls, reads them by their [`route::Route`] and has a handler answer
 //! them, [`openapi`] describes them. `http` is the service's interface made with it.
 
+pub mod access;
 pub mod admission;
 pub mod answer;
 pub mod body;

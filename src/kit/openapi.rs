@@ -56,7 +56,7 @@ pub fn document(about: About, operations: &[Description]) -> Value {
         },
         "tags": about.tags.iter().map(|name| json!({ "name": name })).collect::<Vec<_>>(),
         "paths": paths,
-        "components": { "schemas": schemas, "headers": headers() },
+        "components": { "schemas": schemas, "headers": headers(), "securitySchemes": security_schemes() },
     });
     tidy(&mut document);
     let mut codes = BTreeSet::from(["method_not_allowed", "not_found"]);
@@ -82,6 +82,9 @@ impl Generators {
             "x-access": access(route.access), "x-priority": route.priority.name(),
             "parameters": parameters(route, &input), "responses": self.responses(operation),
         });
+        if route.access != Access::Public {
+            described["security"] = json!([{ "token": [] }, { "apiKey": [] }]);
+        }
         if !description.is_empty() {
             described["description"] = description.into();
         }
@@ -142,6 +145,7 @@ pub const fn access(access: Access) -> &'static str {
         Access::Owner => "customer",
         Access::Admin => "staff",
         Access::Ops => "operators",
+        Access::Monitoring => "operators, monitoring",
     }
 }
 
@@ -211,6 +215,7 @@ fn references<'a>(names: impl Iterator<Item = &'a str>) -> Value {
 
 const fn refusal_headers(status: u16) -> &'static [&'static str] {
     match status {
+        401 => &["WWW-Authenticate"],
         409 | 503 | 504 => &["Retry-After"],
         429 => &["Retry-After", "RateLimit-Policy", "RateLimit"],
         _ => &[],
@@ -228,6 +233,7 @@ fn headers() -> Value {
         "Retry-After": {
             "description": "Seconds to wait.", "schema": { "type": "integer", "minimum": 1, "maximum": 86_400 },
         },
+        "WWW-Authenticate": text("How to authenticate (RFC 6750)."),
         "Idempotency-Replayed": constant("true", "When this is the answer given before under the same key."),
         "Cache-Control": constant("no-store", "No cache keeps the events."),
         "X-Accel-Buffering": constant("no", "Proxies pass the events on at once."),
@@ -235,6 +241,15 @@ fn headers() -> Value {
             requests are limited, and then on every answer that counts."), "example", json!("\"client\";q=2000;w=10")),
         "RateLimit": with(text("What is left of it: r requests now, all of them in t seconds."), "example",
             json!("\"client\";r=1999;t=1")),
+    })
+}
+
+/// Only where the service has keys: without any, whoever reaches it may do everything.
+fn security_schemes() -> Value {
+    json!({
+        "token": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "Of a customer \
+            (`customerNo`), of staff and operators (`roles`), or of a machine (`scope`)." },
+        "apiKey": { "type": "http", "scheme": "bearer", "description": "Of a machine, as `rentcar key new` makes it." },
     })
 }
 

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use warp::http::header::{ALLOW, CONNECTION, RETRY_AFTER};
+use warp::http::header::{ALLOW, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::http::{HeaderValue, StatusCode};
 
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -21,7 +21,9 @@ const STATUSES: &[(u16, &str, &[&str])] = &[
         "invalid_proc_status", "invalid_query", "invalid_rental_no", "invalid_request", "invalid_reservation_no",
         "malformed_json", "nothing_to_change", "period_in_past", "period_too_long", "price_too_large", "unknown_member",
     ]),
+    (401, "The credentials are missing, not valid, or over", &["invalid_credentials", "unauthenticated"]),
     (402, "It is not paid", &["payment_declined", "payment_required"]),
+    (403, "This caller may not do it", &["customer_no_not_yours", "forbidden", "not_registered", "reservation_no_not_allowed"]),
     (404, "There is no such thing", &[
         "block_not_found", "car_not_found", "customer_not_found", "key_not_found", "not_found", "payment_not_found",
         "rental_not_found", "reservation_not_found",
@@ -150,6 +152,24 @@ impl Problem {
         Problem { allow: Some(allow), ..problem }
     }
 
+    /// 401: no credentials came.
+    pub fn unauthenticated() -> Problem {
+        let detail = "credentials are needed here: send a token or an API key as Authorization: Bearer TOKEN";
+        Problem::new("unauthenticated", detail)
+    }
+
+    /// 401: the credentials that came prove nothing. Why they do not is nobody's business.
+    pub fn invalid_credentials() -> Problem {
+        let detail =
+            "these credentials are not valid, or no longer; get new ones, and send them as Authorization: Bearer TOKEN";
+        Problem::new("invalid_credentials", detail)
+    }
+
+    /// 403: the caller is known, but may not call this.
+    pub fn forbidden() -> Problem {
+        Problem::new("forbidden", "these credentials do not allow this call; ask an operator for others if you need it")
+    }
+
     pub fn precondition_required() -> Problem {
         Problem::new("precondition_required", "If-Match is needed, with the ETag of the car as it was read")
     }
@@ -261,6 +281,11 @@ impl From<Problem> for Answer {
         }
         if let Some(allow) = problem.allow.and_then(|allow| HeaderValue::try_from(allow).ok()) {
             answer.headers.insert(ALLOW, allow);
+        }
+        // RFC 6750, section 3: without credentials no error is named.
+        if problem.status == StatusCode::UNAUTHORIZED {
+            let challenge = if problem.code == "unauthenticated" { "Bearer" } else { "Bearer error=\"invalid_token\"" };
+            answer.headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if problem.close {
             answer.headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -1,5 +1,5 @@
-//! A rate limit per client. A client is an address: that of the connection, or the one that our proxies have seen. The
-//! crate governor counts (GCRA); here is what is one client, and the headers of the draft
+//! A rate limit per client. A client is a caller with credentials, or else an address: that of the connection, or the one
+//! that our proxies have seen. The crate governor counts (GCRA); here is what is one client, and the headers of the draft
 //! draft-ietf-httpapi-ratelimit-headers.
 
 use super::forwarded;
@@ -8,7 +8,7 @@ use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -59,8 +59,16 @@ impl RateLimit {
     ///
     /// # Errors
     /// 429 beyond the limit; the allowance is then empty.
-    pub fn count(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> (Result<(), Problem>, RateLimitState) {
-        let bucket = self.bucket(client(peer, headers, self.settings.proxies));
+    pub fn count(
+        &self,
+        known: Option<(&'static str, &str)>,
+        peer: Option<IpAddr>,
+        headers: &HeaderMap,
+    ) -> (Result<(), Problem>, RateLimitState) {
+        let bucket = match known {
+            Some(caller) => self.bucket(caller),
+            None => self.bucket(client(peer, headers, self.settings.proxies)),
+        };
         match bucket.check() {
             Ok(state) => (Ok(()), self.rate_limit_state(state.remaining_burst_capacity())),
             Err(not_until) => {
@@ -71,7 +79,7 @@ impl RateLimit {
         }
     }
 
-    fn bucket(&self, client: u128) -> &Bucket {
+    fn bucket(&self, client: impl Hash) -> &Bucket {
         let hash = self.hasher.hash_one(client);
         // The remainder is below `BUCKETS`, so the conversion never fails.
         &self.buckets[usize::try_from(hash % BUCKETS as u64).unwrap_or(0)]
@@ -140,22 +148,23 @@ mod tests {
         let (limit, none) = (limit(3, 0), HeaderMap::new());
         let first = address("10.0.0.1");
         for left in [2, 1, 0] {
-            let (admitted, rate_limit_state) = limit.count(Some(first), &none);
+            let (admitted, rate_limit_state) = limit.count(None, Some(first), &none);
             assert_eq!((admitted, rate_limit_state.left), (Ok(()), left));
         }
-        let (refused, rate_limit_state) = limit.count(Some(first), &none);
+        let (refused, rate_limit_state) = limit.count(None, Some(first), &none);
         let problem = refused.unwrap_err();
         assert_eq!((problem.status.as_u16(), problem.code, rate_limit_state.left), (429, "rate_limited", 0));
         assert!(problem.retry_after_ms.is_some_and(|ms| ms <= 1_000));
         // Of many others hardly any shares the bucket.
-        let served = (0..=255).filter(|n| limit.count(Some(address(&format!("10.0.1.{n}"))), &none).0.is_ok()).count();
+        let served =
+            (0..=255).filter(|n| limit.count(None, Some(address(&format!("10.0.1.{n}"))), &none).0.is_ok()).count();
         assert!(served >= 250, "{served}");
     }
 
     #[test]
     fn what_is_left_is_told() {
         let (limit, mut headers) = (limit(120, 0), HeaderMap::new());
-        limit.count(None, &HeaderMap::new()).1.tell(&mut headers);
+        limit.count(None, None, &HeaderMap::new()).1.tell(&mut headers);
         assert_eq!(headers["ratelimit-policy"], "\"client\";q=120;w=120");
         assert_eq!(headers["ratelimit"], "\"client\";r=119;t=1");
     }

@@ -3,17 +3,21 @@
 //! the service puts all of them into one table. Decides nothing about a single object.
 
 use super::answer::JSON;
-use super::problem::Problem;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use warp::http::{HeaderMap, Method};
+use warp::http::Method;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {
+    /// Everybody; credentials are not looked at.
     Public,
     /// The customer whom it is about, and staff.
     Owner,
+    /// Staff.
     Admin,
+    /// Operators.
     Ops,
+    /// Operators, and what watches the service.
+    Monitoring,
 }
 
 /// What a route does with a body.
@@ -274,9 +278,10 @@ impl Route {
         let takes_body = self.body != BodyRule::Ignored;
         let of_numbers = self.parameters().filter_map(super::numbers::code_of);
         let own = self.refusals.iter().copied().chain(of_numbers);
-        let groups: [(bool, &[&str]); 10] = [
+        let groups: [(bool, &[&str]); 11] = [
             (true, &["invalid_host", "internal_error", "overloaded", "outcome_unknown", "starting"]),
             (true, &["context_unavailable", "store_unavailable"]),
+            (self.access != Access::Public, &["unauthenticated", "invalid_credentials", "forbidden"]),
             (takes_body, &["malformed_json", "body_timeout", "body_too_large"]),
             (takes_body && self.body != BodyRule::AnyType, &["unsupported_media_type"]),
             (self.keyed, &["invalid_idempotency_key", "idempotency_key_in_use", "idempotency_key_reused"]),
@@ -287,16 +292,6 @@ impl Route {
             (self.creates_business(), &["storage_full"]),
         ];
         own.chain(groups.into_iter().filter(|(applies, _)| *applies).flat_map(|(_, codes)| codes.iter().copied()))
-    }
-}
-
-/// Whether the caller of a route may call it. There are no credentials yet, so everybody may.
-///
-/// # Errors
-/// None yet.
-pub const fn admit(access: Access, _headers: &HeaderMap) -> Result<(), Problem> {
-    match access {
-        Access::Public | Access::Owner | Access::Admin | Access::Ops => Ok(()),
     }
 }
 

@@ -182,7 +182,7 @@ fn a_value_may_be_written_as_a_text_or_a_number_alike() {
 
 #[test]
 fn an_address_that_others_can_reach_is_refused_with_the_reason_and_the_way_out() {
-    let words = ["server.listen", "no accounts", "127.0.0.1", "server.allow_public_listen"];
+    let words = ["server.listen", "is open", "127.0.0.1", "access.token_keys", "server.allow_public_listen"];
     tried(&["--listen", "0.0.0.0:0"]).refused(&words);
     tried(&["serve", "--listen", "[::]:0"]).refused(&words);
     tried(&["config", "--listen", "192.0.2.1:80"]).refused(&words);

@@ -16,6 +16,8 @@ const SHOWN_CHARS_MAX: usize = 600;
 pub struct Api {
     client: reqwest::Client,
     pub url: String,
+    /// Goes with every request.
+    pub token: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -107,7 +109,12 @@ impl Api {
         // Servers close a connection on which nothing is asked for 10 to 15 s: one that is closing is not to be used again.
         let client = reqwest::Client::builder().no_proxy().timeout(ANSWER_WITHIN).pool_idle_timeout(IDLE_MAX);
         let client = client.build().unwrap();
-        Api { client, url: url.to_owned() }
+        Api { client, url: url.to_owned(), token: None }
+    }
+
+    /// The same client as somebody else: with a token or an API key.
+    pub fn with_token(&self, token: &str) -> Api {
+        Api { token: Some(token.to_owned()), ..self.clone() }
     }
 
     /// The bare client, for requests of another kind.
@@ -181,6 +188,9 @@ impl Api {
     ) -> reqwest::Result<Answer> {
         let mut shown = format!("{method} {path}");
         let mut request = self.client.request(method, format!("{}{path}", self.url));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
         for (name, value) in extra.headers {
             request = request.header(*name, *value);
             shown = format!("{shown} [{name}: {value}]");

@@ -29,6 +29,9 @@ impl Events {
         // A client of its own: the shared one bounds the time of a whole answer, and this answer has no end.
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let mut request = client.get(address).header("Accept", "text/event-stream");
+        if let Some(token) = &api.token {
+            request = request.bearer_auth(token);
+        }
         if let Some(id) = last_event_id {
             request = request.header("Last-Event-ID", id);
         }
@@ -51,6 +54,11 @@ impl Events {
             let chunk = timeout_at(until, self.body.next()).await.ok()??.ok()?;
             self.buffer.extend_from_slice(&chunk);
         }
+    }
+
+    /// Reads until the stream ends.
+    pub async fn until_end(&mut self) {
+        while let Some(Ok(_)) = self.body.next().await {}
     }
 
     /// The next so many events; panics when they do not come in time.

@@ -41,6 +41,7 @@ pub fn settings(terms: Terms, retry_deferred: bool) -> AppSettings {
         view_freshness_wait: Duration::from_secs(5),
         read_queue_wait: Duration::from_secs(5),
         unpaid_holds_max: 0,
+        customer_unpaid_holds_max: 0,
     };
     AppSettings {
         service,
@@ -91,7 +92,7 @@ impl World {
     }
 
     pub async fn payment(&self, no: &ReservationNo) -> payment::Payment {
-        self.service().payment(&no.payment()).await.unwrap().1.unwrap()
+        self.service().payment(&Caller::default(), &no.payment()).await.unwrap().1.unwrap()
     }
 }
 

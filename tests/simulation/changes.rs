@@ -86,7 +86,7 @@ async fn change(world: &World, app: &App, place: &Place, appends: u64) -> Result
 /// Whether the car is offered where the reservation is not, and not where it is.
 async fn is_in_one_place(world: &World, app: &App, place: &Place) -> Result<(), String> {
     let memory = world.town.model.get(0);
-    let booking = app.service.reservation(&memory.no).await.map_err(error)?.booking;
+    let booking = app.service.reservation(&Caller::default(), &memory.no).await.map_err(error)?.booking;
     for (car_no, period) in [(&memory.car_no, memory.period), (&place.car_no, place.period)] {
         let offers = app.service.availability(period, None, None, None, 10).await.map_err(error)?.map_err(error)?;
         let is_offered = offers.items.iter().any(|offer| offer.car_no == *car_no);

@@ -249,7 +249,7 @@ impl Customer {
     async fn preview_change(&mut self) -> Complaint {
         let Some((_, memory)) = self.one_of(&[Known::Confirmed, Known::PickedUp]) else { return Ok(()) };
         let (_, wanted) = self.wanted(&memory);
-        match self.service.change_preview(&memory.no, &wanted).await {
+        match self.service.change_preview(&Caller::default(), &memory.no, &wanted).await {
             Ok(_) | Err(ServiceError::Reservation(_)) => Ok(()),
             Err(error) if is_no_refusal(&error) => Ok(()),
             Err(error) => Err(format!("previewing a change of {memory:?}: {error:?}")),
@@ -301,7 +301,7 @@ impl Customer {
     }
 
     async fn pay_change(&mut self, at: usize, memory: &Memory) -> Complaint {
-        match self.service.pay(memory.no.clone(), Self::means()).await {
+        match self.service.pay(&Caller::default(), memory.no.clone(), Self::means()).await {
             Ok((view, _)) => self.told(at, &view),
             Err(ServiceError::PaymentDeclined { .. }) => Ok(()),
             Err(ServiceError::Reservation(refusal)) => self.fine(&format!("cannot pay the change: {refusal}")),
@@ -313,7 +313,7 @@ impl Customer {
     async fn pay(&mut self) -> Complaint {
         let Some((at, memory)) = self.one_of(&[Known::Held]) else { return self.reserve().await };
         self.town.model.change(at, |memory| memory.tried.pay = true);
-        match self.service.pay(memory.no, Self::means()).await {
+        match self.service.pay(&Caller::default(), memory.no, Self::means()).await {
             Ok((view, _)) => self.told(at, &view),
             Err(ServiceError::PaymentDeclined { .. } | ServiceError::Reservation(Rejection::ReservationClosed)) => {
                 Ok(())
@@ -371,7 +371,7 @@ impl Customer {
                 self.note(&format!("brings the car of {} back", memory.no));
                 self.town.model.change(at, |memory| memory.known = Known::Returned);
                 // The car is free for others once its calendar knows too, which may be later.
-                match self.service.reservation(&memory.no).await {
+                match self.service.reservation(&Caller::default(), &memory.no).await {
                     Ok(view) if matches!(view.booking.status, Status::Completed { .. }) => self.told(at, &view),
                     Ok(_) | Err(_) => Ok(()),
                 }
@@ -386,7 +386,7 @@ impl Customer {
     async fn look(&mut self) -> Complaint {
         let known = [Known::Nothing, Known::Held, Known::Confirmed, Known::PickedUp, Known::Returned, Known::Cancelled];
         let Some((at, memory)) = self.one_of(&known) else { return Ok(()) };
-        match self.service.reservation(&memory.no).await {
+        match self.service.reservation(&Caller::default(), &memory.no).await {
             Ok(view) => {
                 let now_ms = self.now_ms();
                 memory.allows(Some(&view.booking), now_ms)?;
@@ -401,7 +401,7 @@ impl Customer {
 
     /// Nothing is shown twice, and nothing of somebody else.
     async fn look_at_my_page(&mut self) -> Complaint {
-        let Ok(Ok(page)) = self.service.my_page(&self.no, None, 200).await else { return Ok(()) };
+        let Ok(Ok(page)) = self.service.my_page(&Caller::default(), &self.no, None, 200).await else { return Ok(()) };
         let mut times: HashMap<(String, String), u32> = HashMap::new();
         for entry in &page.entries {
             let once = ["held", "confirmed", "expired", "approved", "rented", "refunded", "completed", "returned"];

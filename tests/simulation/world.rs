@@ -199,6 +199,7 @@ impl World {
             view_freshness_wait: Duration::from_millis(250),
             read_queue_wait: Duration::from_secs(1),
             unpaid_holds_max: HOLDS_MAX,
+            customer_unpaid_holds_max: 0,
         };
         let settings = AppSettings {
             service,
@@ -287,7 +288,7 @@ impl World {
         let mut rented: HashMap<CarNo, usize> = HashMap::new();
         for memory in self.town.model.all() {
             let now_ms = self.town.clock.now_ms();
-            let view = match service.reservation(&memory.no).await {
+            let view = match service.reservation(&Caller::default(), &memory.no).await {
                 Ok(view) => Some(view),
                 Err(ServiceError::Reservation(Rejection::ReservationNotFound)) => None,
                 Err(error) => return Err(format!("{} cannot be read: {error}", memory.no)),

@@ -34,6 +34,7 @@ impl Service {
     /// When a rule forbids it, the payment is declined (the hold stays), or the calendar is down.
     pub async fn reserve(&self, caller: &Caller, request: ReserveRequest) -> Result<(ReservationView, PaymentResult)> {
         let asked_at = Instant::now();
+        caller.may_act_for(&request.customer_no)?;
         let booking = match &request.reservation_no {
             Some(no) => self.hold_under(caller, no.clone(), &request).await?,
             None => self.hold(caller, fresh_reservation_no()?, &request).await?,
@@ -70,11 +71,11 @@ impl Service {
 
     async fn hold(&self, caller: &Caller, reservation_no: ReservationNo, request: &ReserveRequest) -> Result<Booking> {
         let pending = self.pending_holds.begin(&request.customer_no);
-        self.may_book(&request.customer_no).await?;
+        self.may_book(caller, &request.customer_no).await?;
         let subject =
             BookingRef { reservation_no, customer_no: request.customer_no.clone(), car_no: request.car_no.clone() };
         let serial = self.parts.serials.next(self.settings.request_timeout).await?;
-        let mut slots = self.hold_slots(&request.customer_no);
+        let mut slots = self.hold_slots(caller, &request.customer_no);
         loop {
             let command = Command::Reserve {
                 subject: subject.clone(),
@@ -104,11 +105,12 @@ impl Service {
     /// When a rule forbids it, or the payment is declined (the hold stays).
     pub async fn pay(
         &self,
+        caller: &Caller,
         reservation_no: ReservationNo,
         means: PaymentMeans,
     ) -> Result<(ReservationView, PaymentResult)> {
         let asked_at = Instant::now();
-        let booking = self.booking(&reservation_no).await?.ok_or(Rejection::ReservationNotFound)?;
+        let booking = self.booking_of(caller, &reservation_no).await?;
         if booking.change().is_some() {
             return self.pay_change(booking, means, asked_at).await;
         }
@@ -224,9 +226,10 @@ impl Service {
     /// When there is no such reservation, or it can no longer be cancelled.
     pub async fn cancellation_quote(
         &self,
+        caller: &Caller,
         reservation_no: &ReservationNo,
     ) -> Result<(ReservationView, CancellationOutcome)> {
-        let booking = self.booking(reservation_no).await?.ok_or(Rejection::ReservationNotFound)?;
+        let booking = self.booking_of(caller, reservation_no).await?;
         booking.may_be_cancelled(self.now())?;
         let quote = booking.cancellation_quote(&self.settings.terms.cancellation, self.now());
         let view = self.view(booking).await?;
@@ -239,7 +242,7 @@ impl Service {
     /// # Errors
     /// When there is no such reservation, it is past cancelling, or the calendar is down.
     pub async fn cancel(&self, caller: &Caller, reservation_no: ReservationNo) -> Result<ReservationView> {
-        let known = self.booking(&reservation_no).await?.ok_or(Rejection::ReservationNotFound)?;
+        let known = self.booking_of(caller, &reservation_no).await?;
         let booking = if let Status::Cancelled { .. } = known.status {
             known.clone()
         } else {
@@ -315,7 +318,7 @@ impl Service {
                 Err(error) => return Err(error),
             }
         }
-        self.rental(&rental_no).await
+        self.rental(caller, &rental_no).await
     }
 
     /// The rental; that of a confirmed reservation is made now if it does not exist yet.
@@ -337,7 +340,7 @@ impl Service {
     /// # Errors
     /// When the rental is not at this step, or the rental context is down.
     pub async fn return_car(&self, caller: &Caller, rental_no: RentalNo) -> Result<Rental> {
-        self.rental(&rental_no).await?;
+        self.rental(caller, &rental_no).await?;
         let key = rental_no.as_str();
         let rental =
             ask(&self.parts.rentals, key, rental::Command::Return, self.external_ask(caller, "return", key)).await?;

@@ -82,8 +82,13 @@ impl Service {
     ///
     /// # Errors
     /// Why it could not be made now.
-    pub async fn change_preview(&self, reservation_no: &ReservationNo, wanted: &ChangeWanted) -> Result<ChangePreview> {
-        let booking = self.booking(reservation_no).await?.ok_or(Rejection::ReservationNotFound)?;
+    pub async fn change_preview(
+        &self,
+        caller: &Caller,
+        reservation_no: &ReservationNo,
+        wanted: &ChangeWanted,
+    ) -> Result<ChangePreview> {
+        let booking = self.booking_of(caller, reservation_no).await?;
         let (car_no, period) = Self::wanted(&booking, wanted)?;
         let (terms, now) = (&self.settings.terms, self.now());
         let (own, new) = (self.calendar(&booking.subject.car_no).await?, self.calendar(&car_no).await?);
@@ -120,7 +125,7 @@ impl Service {
         means: Option<PaymentMeans>,
     ) -> Result<(ReservationView, PaymentResult)> {
         let asked_at = Instant::now();
-        let booking = self.booking(&reservation_no).await?.ok_or(Rejection::ReservationNotFound)?;
+        let booking = self.booking_of(caller, &reservation_no).await?;
         let (car_no, period) = Self::wanted(&booking, &wanted)?;
         let price = self.calendar(&car_no).await?.price(&period, &self.settings.terms)?;
         let request = reservation::ChangeRequest { car_no, period, price, pays: means.is_some() };

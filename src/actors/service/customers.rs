@@ -2,7 +2,7 @@
 
 use super::reading::damaged;
 use super::{Result, Service, ask};
-use crate::actors::api::{Caller, CursorPage, CustomerView, PersonalData, ServiceError};
+use crate::actors::api::{Caller, CursorPage, CustomerView, Identity, PersonalData, ServiceError};
 use crate::actors::committed::committed;
 use crate::actors::customer::{Customers, seal};
 use crate::actors::views::VIEWS;
@@ -24,17 +24,19 @@ impl Service {
     /// Keeps a customer's data.
     ///
     /// # Errors
-    /// When the number is taken, or the customer context is down.
+    /// When the number is taken or not the caller's own, or the customer context is down.
     pub async fn register_customer(
         &self,
         caller: &Caller,
         customer_no: Option<CustomerNo>,
         data: PersonalData,
     ) -> Result<CustomerView> {
-        let customer_no = match customer_no {
-            Some(customer_no) => customer_no,
-            None => CustomerNo::stored(&format!("c{}", uuid::Uuid::now_v7().simple())).map_err(damaged)?,
+        let customer_no = match (customer_no, caller.customer()) {
+            (Some(customer_no), _) => customer_no,
+            (None, Some(own)) => own.clone(),
+            (None, None) => CustomerNo::stored(&format!("c{}", uuid::Uuid::now_v7().simple())).map_err(damaged)?,
         };
+        caller.may_act_for(&customer_no)?;
         let (sealed, key) = seal::seal(&customer_no, &data).map_err(damaged)?;
         let no = customer_no.as_str();
         let command = Command::Register { sealed, key };
@@ -51,8 +53,11 @@ impl Service {
     /// it is checked that no booking lives and all money is settled, so that nothing slips between.
     ///
     /// # Errors
-    /// When there is no such customer, a booking lives or money is unsettled, or that cannot be found out now.
+    /// When there is no such customer that the caller may see, a booking lives or money is unsettled, or that cannot be found out now.
     pub async fn erase_customer(&self, caller: &Caller, customer_no: CustomerNo) -> Result<()> {
+        if !caller.may_see(&customer_no) {
+            return Err(Rejection::CustomerNotFound.into());
+        }
         let no = customer_no.as_str();
         let closed = ask(&self.parts.customers, no, Command::Close, self.external_ask(caller, "close", no)).await?;
         let Some(Customer::Closed { closed_at, .. }) = closed else { return Ok(()) };
@@ -83,7 +88,7 @@ impl Service {
             let page = self.parts.views.reservations_of(customer_no, cursor.as_deref(), BOOKINGS_PER_READ)?;
             let CursorPage { items, next_cursor } = page.map_err(damaged)?;
             for reservation_no in items {
-                let view = self.reservation(&reservation_no).await?;
+                let view = self.reservation(&Caller::default(), &reservation_no).await?;
                 let unsettled = view.payment.as_ref().is_some_and(|payment| payment.outstanding().is_some());
                 if view.booking.status.is_live() || unsettled {
                     live.push(reservation_no);
@@ -101,11 +106,16 @@ impl Service {
         if live.is_empty() { Ok(()) } else { Err(ServiceError::CustomerHasLiveBookings { reservations: live }) }
     }
 
-    /// Whether a customer may book. If that cannot be read, the booking is taken: reservations are taken while any
-    /// other context is down.
-    pub(super) async fn may_book(&self, customer_no: &CustomerNo) -> Result<()> {
+    /// Whether a customer may book; who asks as one must be registered, by their credentials or here. If that cannot be
+    /// read, the booking is taken: reservations are taken while any other context is down.
+    pub(super) async fn may_book(&self, caller: &Caller, customer_no: &CustomerNo) -> Result<()> {
+        let is_unregistered = matches!(caller.identity, Identity::Customer { registered: false, .. });
         match committed(&*self.parts.journal, &Customers, customer_no.as_str()).await {
-            Ok(state) => Ok(state.and_then(|state| state.0).map_or(Ok(()), |customer| customer.may_book())?),
+            Ok(state) => match state.and_then(|state| state.0) {
+                Some(customer) => Ok(customer.may_book()?),
+                None if is_unregistered => Err(ServiceError::NotRegistered),
+                None => Ok(()),
+            },
             Err(error) => {
                 tracing::warn!(%error, "customer cannot be read, booking is taken");
                 Ok(())

@@ -64,6 +64,8 @@ pub struct ServiceSettings {
     pub read_queue_wait: Duration,
     /// How many cars one customer may hold without paying; 0 for any number.
     pub unpaid_holds_max: usize,
+    /// The same of a customer who asks themselves; 0 for no limit beside that one.
+    pub customer_unpaid_holds_max: usize,
 }
 
 /// The handles that the service is made of.

@@ -4,7 +4,7 @@
 use super::read_limiter::{ReadKind, ReadPermit};
 use super::{Result, Service};
 use crate::actors::api::{
-    CarView, CursorPage, CustomerView, InvalidCursor, LiveEntry, MyPage, Offer, OffsetPage, ReservationView,
+    Caller, CarView, CursorPage, CustomerView, InvalidCursor, LiveEntry, MyPage, Offer, OffsetPage, ReservationView,
     ServiceError,
 };
 use crate::actors::committed::{booking, committed};
@@ -34,25 +34,31 @@ impl Service {
     /// A reservation with its payment and rental.
     ///
     /// # Errors
-    /// When there is none of that number, or it cannot be read.
-    pub async fn reservation(&self, reservation_no: &ReservationNo) -> Result<ReservationView> {
-        let booking = self.booking(reservation_no).await?;
-        let booking = booking.ok_or(reservation::Rejection::ReservationNotFound)?;
+    /// When there is none of that number that the caller may see, or it cannot be read.
+    pub async fn reservation(&self, caller: &Caller, reservation_no: &ReservationNo) -> Result<ReservationView> {
+        let booking = self.booking_of(caller, reservation_no).await?;
         self.view(booking).await
     }
 
     /// The reservation that was made as the `serial`th.
     ///
     /// # Errors
-    /// When there is none, or it cannot be read.
-    pub async fn reservation_by_serial(&self, serial: u64) -> Result<ReservationView> {
+    /// When there is none that the caller may see, or it cannot be read.
+    pub async fn reservation_by_serial(&self, caller: &Caller, serial: u64) -> Result<ReservationView> {
         let no = self.parts.journal.lookup(schema::SERIAL_INDEX, &schema::serial_key(serial)).await?;
         let no = no.and_then(|no| ReservationNo::stored(&no).ok());
-        self.reservation(&no.ok_or(reservation::Rejection::ReservationNotFound)?).await
+        self.reservation(caller, &no.ok_or(reservation::Rejection::ReservationNotFound)?).await
     }
 
     pub(super) async fn booking(&self, reservation_no: &ReservationNo) -> Result<Option<Booking>> {
         Ok(booking(&*self.parts.journal, reservation_no).await?)
+    }
+
+    /// A reservation that the caller may see: one of another customer is as if it were not there.
+    pub(super) async fn booking_of(&self, caller: &Caller, reservation_no: &ReservationNo) -> Result<Booking> {
+        let booking = self.booking(reservation_no).await?;
+        let visible = booking.filter(|booking| caller.may_see(&booking.subject.customer_no));
+        Ok(visible.ok_or(reservation::Rejection::ReservationNotFound)?)
     }
 
     pub(super) async fn view(&self, booking: Booking) -> Result<ReservationView> {
@@ -64,7 +70,8 @@ impl Service {
     async fn views(&self, numbers: impl IntoIterator<Item = ReservationNo>) -> Result<Vec<ReservationView>> {
         let mut views = Vec::new();
         for no in numbers {
-            views.push(self.reservation(&no).await?);
+            let booking = self.booking(&no).await?.ok_or(reservation::Rejection::ReservationNotFound)?;
+            views.push(self.view(booking).await?);
         }
         Ok(views)
     }
@@ -76,20 +83,23 @@ impl Service {
     /// A payment. One of which nothing has been heard yet is `None`, if its reservation exists.
     ///
     /// # Errors
-    /// When there is none of that number, or it cannot be read.
-    pub async fn payment(&self, payment_no: &PaymentNo) -> Result<(Booking, Option<Payment>)> {
+    /// When there is none of that number that the caller may see, or it cannot be read.
+    pub async fn payment(&self, caller: &Caller, payment_no: &PaymentNo) -> Result<(Booking, Option<Payment>)> {
         let not_found = crate::domain::payment::Rejection::PaymentNotFound;
         let reservation_no = payment_no.reservation().ok_or(not_found.clone())?;
-        let booking = self.booking(&reservation_no).await?.ok_or(not_found)?;
+        let booking = self.booking(&reservation_no).await?;
+        let booking = booking.filter(|booking| caller.may_see(&booking.subject.customer_no)).ok_or(not_found)?;
         Ok((booking, self.parts.cashier.committed(payment_no).await?))
     }
 
     /// A rental.
     ///
     /// # Errors
-    /// When there is none of that number, or it cannot be read.
-    pub async fn rental(&self, rental_no: &RentalNo) -> Result<Rental> {
-        Ok(self.committed_rental(rental_no).await?.ok_or(rental::Rejection::RentalNotFound)?)
+    /// When there is none of that number that the caller may see, or it cannot be read.
+    pub async fn rental(&self, caller: &Caller, rental_no: &RentalNo) -> Result<Rental> {
+        let rental = self.committed_rental(rental_no).await?;
+        let visible = rental.filter(|rental| caller.may_see(&rental.subject.customer_no));
+        Ok(visible.ok_or(rental::Rejection::RentalNotFound)?)
     }
 
     pub(super) async fn committed_car(&self, car_no: &CarNo) -> Result<Option<fleet::Car>> {
@@ -228,10 +238,10 @@ impl Service {
     /// A customer whose data can be read.
     ///
     /// # Errors
-    /// When there is none of that number, the data is erased, or it cannot be read.
-    pub async fn customer(&self, customer_no: &CustomerNo) -> Result<CustomerView> {
+    /// When there is none of that number that the caller may see, the data is erased, or it cannot be read.
+    pub async fn customer(&self, caller: &Caller, customer_no: &CustomerNo) -> Result<CustomerView> {
         let state = committed(&*self.parts.journal, &Customers, customer_no.as_str()).await?;
-        match state.and_then(|state| state.0) {
+        match state.and_then(|state| state.0).filter(|_| caller.may_see(customer_no)) {
             None => Err(customer::Rejection::CustomerNotFound.into()),
             Some(customer::Customer::Erased { .. }) => Err(customer::Rejection::CustomerErased.into()),
             Some(customer::Customer::Registered { sealed, at } | customer::Customer::Closed { sealed, at, .. }) => {
@@ -240,12 +250,13 @@ impl Service {
         }
     }
 
-    /// A customer's reservations, the newest first.
+    /// A customer's reservations, the newest first; none of a customer whom the caller may not see.
     ///
     /// # Errors
     /// When they cannot be read.
     pub async fn reservations_of(
         &self,
+        caller: &Caller,
         customer_no: &CustomerNo,
         cursor: Option<&str>,
         limit: usize,
@@ -253,6 +264,7 @@ impl Service {
         let _turn = self.read_models(ReadKind::List).await?;
         match self.parts.views.reservations_of(customer_no, cursor, limit)? {
             Err(invalid) => Ok(Err(invalid)),
+            Ok(_) if !caller.may_see(customer_no) => Ok(Ok(CursorPage { items: vec![], next_cursor: None })),
             Ok(page) => Ok(Ok(CursorPage { items: self.views(page.items).await?, next_cursor: page.next_cursor })),
         }
     }
@@ -263,7 +275,7 @@ impl Service {
         let (serials, total) = self.parts.views.serials(list, skip, size).await?;
         let mut items = Vec::with_capacity(serials.len());
         for serial in serials {
-            items.push((serial, self.reservation_by_serial(serial).await?));
+            items.push((serial, self.reservation_by_serial(&Caller::default(), serial).await?));
         }
         Ok(OffsetPage { items, total })
     }
@@ -295,12 +307,19 @@ impl Service {
     /// The personal data of a customer, and whether it was erased. `seen` is what the read models have of the customer.
     ///
     /// # Errors
-    /// When nothing at all is known of the customer: not registered, not erased, and no history.
-    async fn person(&self, customer_no: &CustomerNo, seen: &SeenPositions) -> Result<(Option<CustomerView>, bool)> {
-        match self.customer(customer_no).await {
+    /// When nothing at all is known of the customer, not registered, not erased, and no history, or the caller may not
+    /// see it.
+    async fn person(
+        &self,
+        caller: &Caller,
+        customer_no: &CustomerNo,
+        seen: &SeenPositions,
+    ) -> Result<(Option<CustomerView>, bool)> {
+        let has_history = *seen != SeenPositions::default() && caller.may_see(customer_no);
+        match self.customer(caller, customer_no).await {
             Ok(customer) => Ok((Some(customer), false)),
             Err(ServiceError::Customer(customer::Rejection::CustomerErased)) => Ok((None, true)),
-            Err(ServiceError::Customer(_)) if *seen != SeenPositions::default() => Ok((None, false)),
+            Err(ServiceError::Customer(_)) if has_history => Ok((None, false)),
             Err(error) => Err(error),
         }
     }
@@ -308,9 +327,10 @@ impl Service {
     /// A page of My Page.
     ///
     /// # Errors
-    /// When nothing is known of the customer, or it cannot be read.
+    /// When nothing is known of the customer that the caller may see, or it cannot be read.
     pub async fn my_page(
         &self,
+        caller: &Caller,
         customer_no: &CustomerNo,
         cursor: Option<&str>,
         limit: usize,
@@ -318,7 +338,7 @@ impl Service {
         let _turn = self.read_models(ReadKind::List).await?;
         // Read before the entries, so that an entry that comes between the two is told twice rather than never.
         let seen = self.parts.views.seen(customer_no)?;
-        let (customer, erased) = self.person(customer_no, &seen).await?;
+        let (customer, erased) = self.person(caller, customer_no, &seen).await?;
         let (entries, next_cursor) = match self.parts.views.entries(customer_no, cursor, limit)? {
             Ok(page) => page,
             Err(invalid) => return Ok(Err(invalid)),
@@ -329,9 +349,10 @@ impl Service {
     /// Live events of a customer's reservations: after an event id, or from now on.
     ///
     /// # Errors
-    /// When nothing is known of the customer, or it cannot be read.
+    /// When nothing is known of the customer that the caller may see, or it cannot be read.
     pub async fn live(
         &self,
+        caller: &Caller,
         customer_no: &CustomerNo,
         last_event_id: Option<&str>,
     ) -> Result<Cursored<BoxStream<'static, LiveEntry>>> {
@@ -341,7 +362,7 @@ impl Service {
         };
         self.parts.views.catch_up(self.settings.view_freshness_wait).await;
         let seen = self.parts.views.seen(customer_no)?;
-        self.person(customer_no, &seen).await?;
+        self.person(caller, customer_no, &seen).await?;
         Ok(Ok(self.parts.views.live(customer_no, after.unwrap_or(seen))))
     }
 }

@@ -2,7 +2,7 @@
 //! the append that makes it. Also which holds are being made, for whoever has to wait until there are none.
 
 use super::{Result, Service};
-use crate::actors::api::ServiceError;
+use crate::actors::api::{Caller, ServiceError};
 use crate::actors::runtime::entropy;
 use crate::domain::ids::CustomerNo;
 use crate::store::journal::Journal;
@@ -43,10 +43,15 @@ impl HoldSlots {
 }
 
 impl Service {
-    /// The hold slots of a customer. Anonymous bookings have no limit.
-    pub(super) fn hold_slots(&self, customer_no: &CustomerNo) -> HoldSlots {
-        // The setting is at most a million.
-        let max = u32::try_from(self.settings.unpaid_holds_max).unwrap_or(u32::MAX / 2).min(u32::MAX / 2);
+    /// The hold slots of a customer, of which there are fewer where the customer asks. Anonymous bookings have no limit.
+    pub(super) fn hold_slots(&self, caller: &Caller, customer_no: &CustomerNo) -> HoldSlots {
+        let (all, own) = (self.settings.unpaid_holds_max, self.settings.customer_unpaid_holds_max);
+        let max = match caller.customer() {
+            Some(_) if own > 0 && (all == 0 || own < all) => own,
+            Some(_) | None => all,
+        };
+        // The settings are at most a million.
+        let max = u32::try_from(max).unwrap_or(u32::MAX / 2).min(u32::MAX / 2);
         let is_limited = max > 0 && *customer_no != CustomerNo::anonymous();
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is less than the limit")]
         let first = (entropy::random_unit() * f64::from(max)) as u32;

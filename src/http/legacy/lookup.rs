@@ -1,7 +1,7 @@
 //! Finding the reservation that an old request is about. Changes nothing.
 
 use super::{Legacy, numbering};
-use crate::actors::api::{ReservationView, ServiceError};
+use crate::actors::api::{Caller, ReservationView, ServiceError};
 use crate::domain::ids::{PaymentNo, RentalNo, ReservationNo};
 use crate::domain::payment;
 use crate::domain::reservation::Rejection;
@@ -62,11 +62,15 @@ fn not_found() -> Problem {
 
 impl Legacy {
     /// The last reservation of a label, if there is one.
-    pub(super) async fn last_use(&self, label: &ReservationNo) -> Result<Option<LatestReservation>, Problem> {
+    pub(super) async fn last_use(
+        &self,
+        caller: &Caller,
+        label: &ReservationNo,
+    ) -> Result<Option<LatestReservation>, Problem> {
         let mut last = None;
         for usage in 1..=numbering::USES_MAX {
             let Some(number) = numbering::number(label, usage) else { break };
-            let Some(view) = if_known(self.service.reservation(&number).await)? else { break };
+            let Some(view) = if_known(self.service.reservation(caller, &number).await)? else { break };
             // A label is used again only after its reservation is closed, so a live one is the last.
             let live = view.booking.status.is_live();
             last = Some(LatestReservation { usage, view });
@@ -78,21 +82,23 @@ impl Legacy {
     }
 
     /// The reservation that a request names; `None` when it names none.
-    pub(super) async fn named(&self, names: Lookup) -> Result<Option<ReservationView>, Problem> {
+    pub(super) async fn named(&self, caller: &Caller, names: Lookup) -> Result<Option<ReservationView>, Problem> {
         let Lookup { resrv_no, paymt_no, id } = names;
         if let Some(label) = resrv_no {
             let label = label.resolve(&self.service).await?;
-            return self.last_use(&label).await?.map(|last| Some(last.view)).ok_or_else(not_found);
+            return self.last_use(caller, &label).await?.map(|last| Some(last.view)).ok_or_else(not_found);
         }
         let paymt_no = match paymt_no {
             Some(number) => Some(number.resolve(&self.service).await?),
             None => None,
         };
         if let Some(number) = paymt_no.as_ref().and_then(PaymentNo::reservation) {
-            return if_known(self.service.reservation(&number).await)?.map(Some).ok_or_else(not_found);
+            return if_known(self.service.reservation(caller, &number).await)?.map(Some).ok_or_else(not_found);
         }
         match (id, paymt_no) {
-            (Some(id), _) => if_known(self.service.reservation_by_serial(id).await)?.map(Some).ok_or_else(not_found),
+            (Some(id), _) => {
+                if_known(self.service.reservation_by_serial(caller, id).await)?.map(Some).ok_or_else(not_found)
+            }
             (None, Some(_)) => Err(not_found()),
             (None, None) => Ok(None),
         }
@@ -101,13 +107,14 @@ impl Legacy {
     /// The reservation that a path names. The serial comes first, as the key of every old resource; then the number of
     /// the resource's own kind, and last those of the other kinds, since a reservation may have the number `pay-1`.
     pub(super) async fn at(&self, call: &Call, own: Kind) -> Result<ReservationView, Problem> {
+        let caller = &call.caller();
         let text = percent_decode_str(call.segment("key")).decode_utf8().map_err(|_| not_found())?;
-        if let Some(view) = self.of_kind(Kind::Serial, &text).await? {
+        if let Some(view) = self.of_kind(caller, Kind::Serial, &text).await? {
             return Ok(view);
         }
         let others = [Kind::Reservation, Kind::Payment, Kind::Rental].into_iter().filter(|kind| *kind != own);
         for kind in std::iter::once(own).chain(others) {
-            if let Some(view) = self.of_kind(kind, &text).await? {
+            if let Some(view) = self.of_kind(caller, kind, &text).await? {
                 return Ok(view);
             }
         }
@@ -115,23 +122,23 @@ impl Legacy {
     }
 
     /// The reservation that a text names as a number of this kind.
-    async fn of_kind(&self, kind: Kind, text: &str) -> Result<Option<ReservationView>, Problem> {
+    async fn of_kind(&self, caller: &Caller, kind: Kind, text: &str) -> Result<Option<ReservationView>, Problem> {
         let number = match kind {
             Kind::Serial => {
                 // Only in the form of links: a reservation may have the number `007`.
                 let serial = text.parse().ok().filter(|serial: &u64| serial.to_string() == text);
                 let Some(serial) = serial else { return Ok(None) };
-                return if_known(self.service.reservation_by_serial(serial).await);
+                return if_known(self.service.reservation_by_serial(caller, serial).await);
             }
             Kind::Reservation => {
                 let Some(label) = self.spelled::<ReservationNo>(text).await? else { return Ok(None) };
-                return Ok(self.last_use(&label).await?.map(|last| last.view));
+                return Ok(self.last_use(caller, &label).await?.map(|last| last.view));
             }
             Kind::Payment => self.spelled::<PaymentNo>(text).await?.and_then(|number| number.reservation()),
             Kind::Rental => self.spelled::<RentalNo>(text).await?.and_then(|number| number.reservation()),
         };
         let Some(number) = number else { return Ok(None) };
-        if_known(self.service.reservation(&number).await)
+        if_known(self.service.reservation(caller, &number).await)
     }
 
     /// The number that a text spells; `None` when it is no number of that kind.

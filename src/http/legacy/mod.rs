@@ -133,6 +133,9 @@ const REFUSALS: &[&str] = &[
     "rental_already_picked_up",
     "payment_not_found",
     "price_changed",
+    "customer_no_not_yours",
+    "reservation_no_not_allowed",
+    "not_registered",
 ];
 
 const fn page(schema: SchemaOf) -> Reply {

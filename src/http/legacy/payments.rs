@@ -30,12 +30,13 @@ fn read(members: &Members) -> Result<(Command, Lookup), Problem> {
 
 pub(super) async fn post(legacy: Legacy, call: Call, PaymentPost(members): PaymentPost) -> Outcome {
     let (wish, names) = read(&members)?;
-    let view = required("resrvNo", legacy.named(names).await?)?;
+    let caller = call.caller();
+    let view = required("resrvNo", legacy.named(&caller, names).await?)?;
     let number = view.booking.subject.reservation_no.clone();
     let (view, result) = match wish {
         Command::Pay if is_paid(&view) => (view, PaymentResult::Approved),
-        Command::Pay => legacy.service.pay(number, Legacy::means()).await?,
-        Command::Cancel => (legacy.service.cancel(&call.caller(), number).await?, PaymentResult::NotAttempted),
+        Command::Pay => legacy.service.pay(&caller, number, Legacy::means()).await?,
+        Command::Cancel => (legacy.service.cancel(&caller, number).await?, PaymentResult::NotAttempted),
     };
     Ok(legacy.changed(&call, PAYMENTS, rows::payment, &view, &result))
 }

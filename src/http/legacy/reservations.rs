@@ -102,15 +102,19 @@ fn step(last: Option<&LatestReservation>, wanted: &ResolvedRequest) -> Action {
 
 impl Legacy {
     async fn wanted(&self, call: &Call, asked: LegacyRequest) -> Result<ResolvedRequest, Problem> {
+        let caller = call.caller();
         Ok(ResolvedRequest {
             label: match asked.label {
-                Some(label) => label.resolve(&self.service).await?,
+                Some(label) => {
+                    caller.may_choose_numbers()?;
+                    label.resolve(&self.service).await?
+                }
                 None => call.new_number("res-")?,
             },
             car_no: asked.car_no.resolve(&self.service).await?,
             customer_no: match asked.customer_no {
                 Some(customer_no) => customer_no.resolve(&self.service).await?,
-                None => CustomerNo::anonymous(),
+                None => caller.customer().cloned().unwrap_or_else(CustomerNo::anonymous),
             },
             days: asked.days,
         })
@@ -121,12 +125,12 @@ impl Legacy {
         caller: &Caller,
         wanted: ResolvedRequest,
     ) -> Result<(ReservationView, PaymentResult), Problem> {
-        let last = self.last_use(&wanted.label).await?;
+        let last = self.last_use(caller, &wanted.label).await?;
         let reservation_no = match (step(last.as_ref(), &wanted), last) {
             (Action::Reserve(number), _) => number,
             (Action::Pay, Some(last)) => {
                 let number = last.view.booking.subject.reservation_no;
-                return Ok(self.service.pay(number, Legacy::means()).await?);
+                return Ok(self.service.pay(caller, number, Legacy::means()).await?);
             }
             (Action::Leave, Some(last)) => return Ok((last.view, PaymentResult::NotAttempted)),
             (Action::Pay | Action::Leave | Action::Refuse, _) => {
@@ -146,11 +150,12 @@ impl Legacy {
 }
 
 pub(super) async fn post(legacy: Legacy, call: Call, ReservationPost(members): ReservationPost) -> Outcome {
+    let caller = call.caller();
     let (view, result) = match read(&members, &legacy.zone)? {
-        Command::Reserve(asked) => legacy.reserve(&call.caller(), legacy.wanted(&call, asked).await?).await?,
+        Command::Reserve(asked) => legacy.reserve(&caller, legacy.wanted(&call, asked).await?).await?,
         Command::Cancel(names) => {
-            let view = required("resrvNo", legacy.named(names).await?)?;
-            let view = legacy.service.cancel(&call.caller(), view.booking.subject.reservation_no).await?;
+            let view = required("resrvNo", legacy.named(&caller, names).await?)?;
+            let view = legacy.service.cancel(&caller, view.booking.subject.reservation_no).await?;
             (view, PaymentResult::NotAttempted)
         }
     };

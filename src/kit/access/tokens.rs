@@ -1,0 +1,489 @@
+//! JSON Web Tokens (RFC 7519, RFC 8725): made by whoever has a private key or a shared secret, trusted when one of the
+//! keys in a directory has signed them. The algorithm follows from the key and never from the token.
+
+use super::{Credentials, Principal, Scopes, now_seconds};
+use crate::domain::ids::CustomerNo;
+use crate::kit::numbers::RawNumber;
+use crate::kit::problem::Problem;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
+use parking_lot::RwLock;
+use quick_cache::sync::Cache;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How far the clock of whoever makes tokens may be off, in seconds.
+const LEEWAY_SECONDS: u64 = 30;
+/// The longest token that is looked at, in bytes.
+const TOKEN_BYTES_MAX: usize = 8 * 1024;
+/// The most verified tokens that are remembered.
+const CACHED_MAX: usize = 16 * 1024;
+/// The shortest secret, in bytes: as long as the hash (RFC 7518, section 3.2).
+const SECRET_BYTES_MIN: usize = 32;
+/// The most bytes of the name of a person or machine.
+const SUBJECT_BYTES_MAX: usize = 128;
+const KEY_BYTES_MAX: u64 = 64 * 1024;
+const KEYS_MAX: usize = 64;
+
+/// Whom tokens must be from and for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenSettings {
+    /// `iss` of every token.
+    pub issuer: String,
+    /// `aud` of every token, alone or among others.
+    pub audience: String,
+    /// The directory of the keys: `NAME.pem` has a public key (Ed25519, P-256 or RSA), `NAME.secret` a shared secret. The
+    /// name is the key id (`kid`) of tokens.
+    pub keys: PathBuf,
+}
+
+/// Why the keys cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    #[error("{} cannot be read: {error}", path.display())]
+    Unreadable { path: PathBuf, error: io::Error },
+    #[error("{} {why}", path.display())]
+    Unusable { path: PathBuf, why: &'static str },
+}
+
+/// What a token says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub iss: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub aud: Option<Audience>,
+    /// Who it is about.
+    pub sub: String,
+    /// Until when it holds, in seconds since 1970.
+    pub exp: u64,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub nbf: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub iat: Option<u64>,
+    /// `staff`, `operator`, or both.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub roles: Vec<String>,
+    /// The number of a customer.
+    #[serde(rename = "customerNo", skip_serializing_if = "Option::is_none", default)]
+    pub customer_no: Option<String>,
+    /// Whether that customer is registered.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub registered: bool,
+    /// What a machine may do (RFC 8693, section 4.2), names with spaces between.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub scope: Option<String>,
+}
+
+/// One or several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Audience {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Claims {
+    /// Who that is: exactly one of a customer, staff and a machine.
+    fn principal(self) -> Option<Principal> {
+        if self.sub.is_empty() || self.sub.len() > SUBJECT_BYTES_MAX || self.sub.chars().any(char::is_control) {
+            return None;
+        }
+        let subject: Arc<str> = self.sub.into();
+        match (self.customer_no, self.roles.as_slice(), self.scope) {
+            (Some(customer_no), [], None) => {
+                // Bookings without a customer belong to `anonymous`, who is nobody.
+                let customer_no = RawNumber::<CustomerNo>::read(&customer_no, |_| Problem::invalid_credentials());
+                let customer_no = customer_no.and_then(RawNumber::composed).ok();
+                let customer_no = customer_no.filter(|no| *no != CustomerNo::anonymous())?;
+                Some(Principal::Customer { subject, customer_no, registered: self.registered })
+            }
+            (None, [_, ..], None) => {
+                let scopes = self.roles.iter().try_fold(Scopes::NONE, |scopes, role| match role.as_str() {
+                    "staff" => Some(scopes.and(Scopes::BOOKINGS).and(Scopes::FLEET)),
+                    "operator" => Some(scopes.and(Scopes::OPERATIONS).and(Scopes::METRICS)),
+                    _ => None,
+                })?;
+                Some(Principal::Staff { subject, scopes })
+            }
+            (None, [], Some(scope)) => {
+                let scopes = Scopes::parse(&scope).ok().filter(|scopes| *scopes != Scopes::NONE)?;
+                Some(Principal::Machine { subject, scopes })
+            }
+            (_, _, _) => None,
+        }
+    }
+}
+
+struct TrustedKey {
+    key: DecodingKey,
+    validation: Validation,
+}
+
+type Keys = BTreeMap<String, TrustedKey>;
+
+/// The tokens that are trusted.
+pub struct Tokens {
+    settings: TokenSettings,
+    keys: RwLock<Keys>,
+    /// By the token's hash: what verifying it has said.
+    verified: Cache<[u8; 32], Credentials>,
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokens").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Tokens {
+    /// # Errors
+    /// When there is no key, or one that cannot be used.
+    pub fn load(settings: TokenSettings) -> Result<Tokens, KeyError> {
+        let keys = RwLock::new(load(&settings)?);
+        Ok(Tokens { settings, keys, verified: Cache::new(CACHED_MAX) })
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.settings.keys
+    }
+
+    /// Reads the keys again, and forgets all tokens that were verified with those before.
+    ///
+    /// # Errors
+    /// When one cannot be used; those before are trusted then, as ever.
+    pub fn reload(&self) -> Result<(), KeyError> {
+        let keys = load(&self.settings)?;
+        *self.keys.write() = keys;
+        self.verified.clear();
+        Ok(())
+    }
+
+    /// Who a token is from, if it holds. Its signature is looked at once.
+    pub fn verify(&self, token: &str) -> Option<Credentials> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return None;
+        }
+        let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let remembered = self.verified.get(&hash);
+        let credentials = remembered.or_else(|| {
+            // Locked until it is remembered, so that a key that is taken away meanwhile verifies nothing after.
+            let keys = self.keys.read();
+            let credentials = verify(&keys, token)?;
+            self.verified.insert(hash, credentials.clone());
+            Some(credentials)
+        })?;
+        let holds = credentials.expires.is_none_or(|expires| now_seconds() < expires + LEEWAY_SECONDS);
+        holds.then_some(credentials)
+    }
+}
+
+fn verify(keys: &Keys, token: &str) -> Option<Credentials> {
+    let named = decode_header(token).ok()?.kid;
+    let trusted = match (&named, keys.len()) {
+        (Some(kid), _) => keys.get(kid)?,
+        (None, 1) => keys.values().next()?,
+        (None, _) => return None,
+    };
+    let claims = decode::<Claims>(token, &trusted.key, &trusted.validation).ok()?.claims;
+    let expires = claims.exp;
+    Some(Credentials { expires: Some(expires), ..Credentials::unproven(claims.principal()?) })
+}
+
+fn load(settings: &TokenSettings) -> Result<Keys, KeyError> {
+    let directory = &settings.keys;
+    let unreadable = |path: &Path| {
+        let path = path.to_owned();
+        move |error| KeyError::Unreadable { path, error }
+    };
+    let mut keys = Keys::new();
+    for entry in std::fs::read_dir(directory).map_err(unreadable(directory))? {
+        let path = entry.map_err(unreadable(directory))?.path();
+        let (Some(name), Some(kind)) = (path.file_stem(), path.extension()) else { continue };
+        let is_secret = kind == "secret";
+        if !is_secret && kind != "pem" {
+            continue;
+        }
+        let unusable = |why| KeyError::Unusable { path: path.clone(), why };
+        let length = std::fs::metadata(&path).map_err(unreadable(&path))?.len();
+        if length > KEY_BYTES_MAX {
+            return Err(unusable("is too long for a key"));
+        }
+        let text = std::fs::read(&path).map_err(unreadable(&path))?;
+        let (key, algorithm) = if is_secret { secret(&text) } else { public_key(&text) }.map_err(unusable)?;
+        let name = name.to_str().ok_or_else(|| unusable("must have a name of UTF-8"))?;
+        let key = TrustedKey { key, validation: validation(settings, algorithm) };
+        if keys.insert(name.to_owned(), key).is_some() {
+            return Err(unusable("has the name of another key"));
+        }
+        if keys.len() > KEYS_MAX {
+            return Err(unusable("is one key too many: 64 at most may be trusted"));
+        }
+    }
+    if keys.is_empty() {
+        let why = "has no key: put a public key there as NAME.pem, or a secret of 32 bytes at least as NAME.secret";
+        return Err(KeyError::Unusable { path: directory.clone(), why });
+    }
+    Ok(keys)
+}
+
+fn validation(settings: &TokenSettings, algorithm: Algorithm) -> Validation {
+    let mut validation = Validation::new(algorithm);
+    validation.leeway = LEEWAY_SECONDS;
+    validation.validate_nbf = true;
+    validation.set_issuer(&[&settings.issuer]);
+    validation.set_audience(&[&settings.audience]);
+    validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+    validation
+}
+
+fn secret(text: &[u8]) -> Result<(DecodingKey, Algorithm), &'static str> {
+    let key = DecodingKey::from_secret(trimmed_secret(text)?).map_err(|_| "is no secret")?;
+    Ok((key, Algorithm::HS256))
+}
+
+/// Without the end of the line that editors add.
+fn trimmed_secret(text: &[u8]) -> Result<&[u8], &'static str> {
+    let secret = text.trim_ascii_end();
+    if secret.len() < SECRET_BYTES_MIN { Err("is too short: a secret has 32 bytes at least") } else { Ok(secret) }
+}
+
+fn public_key(pem: &[u8]) -> Result<(DecodingKey, Algorithm), &'static str> {
+    let kinds = [
+        (DecodingKey::from_ed_pem(pem), Algorithm::EdDSA),
+        (DecodingKey::from_ec_pem(pem), Algorithm::ES256),
+        (DecodingKey::from_rsa_pem(pem), Algorithm::RS256),
+    ];
+    let found = kinds.into_iter().find_map(|(key, algorithm)| Some((key.ok()?, algorithm)));
+    found.ok_or("has no public key: Ed25519, P-256 and RSA are known, in PEM")
+}
+
+/// What makes tokens: a shared secret, or a private key.
+pub struct Signer {
+    key: EncodingKey,
+    header: Header,
+}
+
+impl Signer {
+    /// From `NAME.secret`, or a private key `NAME.pem`; the name is the key id of its tokens.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or has no such key.
+    pub fn load(path: &Path) -> Result<Signer, KeyError> {
+        let text = std::fs::read(path).map_err(|error| KeyError::Unreadable { path: path.to_owned(), error })?;
+        let is_secret = path.extension().is_some_and(|kind| kind == "secret");
+        let found = if is_secret { signing_secret(&text) } else { private_key(&text) };
+        let (key, algorithm) = found.map_err(|why| KeyError::Unusable { path: path.to_owned(), why })?;
+        let kid = path.file_stem().and_then(|name| name.to_str()).map(str::to_owned);
+        Ok(Signer { key, header: Header { kid, ..Header::new(algorithm) } })
+    }
+
+    /// # Errors
+    /// When the key does not sign.
+    pub fn sign(&self, claims: &Claims) -> Result<String, jsonwebtoken::errors::Error> {
+        encode(&self.header, claims, &self.key)
+    }
+}
+
+fn signing_secret(text: &[u8]) -> Result<(EncodingKey, Algorithm), &'static str> {
+    let key = EncodingKey::from_secret(trimmed_secret(text)?).map_err(|_| "is no secret")?;
+    Ok((key, Algorithm::HS256))
+}
+
+fn private_key(pem: &[u8]) -> Result<(EncodingKey, Algorithm), &'static str> {
+    let kinds = [
+        (EncodingKey::from_ed_pem(pem), Algorithm::EdDSA),
+        (EncodingKey::from_ec_pem(pem), Algorithm::ES256),
+        (EncodingKey::from_rsa_pem(pem), Algorithm::RS256),
+    ];
+    let found = kinds.into_iter().find_map(|(key, algorithm)| Some((key.ok()?, algorithm)));
+    found.ok_or("has no private key: Ed25519, P-256 and RSA are known, in PEM (PKCS #8)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use std::fs;
+    use tempfile::TempDir;
+
+    const SECRET: &str = "a secret of at least thirty-two bytes";
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/keys").join(name)
+    }
+
+    struct Company {
+        /// `keys` is trusted, `private` has what signs.
+        directory: TempDir,
+        tokens: Tokens,
+    }
+
+    impl Company {
+        /// Trusts a key of every kind, each under the name of its kind.
+        fn new() -> Company {
+            let directory = tempfile::tempdir().expect("a directory");
+            let (keys, private) = (directory.path().join("keys"), directory.path().join("private"));
+            fs::create_dir(&keys).expect("made");
+            fs::create_dir(&private).expect("made");
+            for kind in ["ed25519", "p256", "rsa"] {
+                fs::copy(fixture(&format!("{kind}-public.pem")), keys.join(format!("{kind}.pem"))).expect("copied");
+                fs::copy(fixture(&format!("{kind}-private.pem")), private.join(format!("{kind}.pem"))).expect("copied");
+            }
+            fs::write(keys.join("shared.secret"), format!("{SECRET}\n")).expect("written");
+            fs::write(keys.join("README"), "not a key").expect("written");
+            let settings = TokenSettings { issuer: "acme".into(), audience: "rentcar".into(), keys };
+            let tokens = Tokens::load(settings).expect("keys");
+            Company { directory, tokens }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.directory.path().join(name)
+        }
+
+        fn signed(&self, key: &str, claims: &Claims) -> String {
+            Signer::load(&self.path(key)).expect("a key").sign(claims).expect("signed")
+        }
+
+        fn is_trusted(&self, token: &str) -> bool {
+            self.tokens.verify(token).is_some()
+        }
+    }
+
+    fn claims() -> Claims {
+        let now = now_seconds();
+        Claims {
+            iss: Some("acme".into()),
+            aud: Some(Audience::One("rentcar".into())),
+            sub: "minji".into(),
+            exp: now + 600,
+            nbf: Some(now),
+            roles: vec!["staff".into()],
+            ..Claims::default()
+        }
+    }
+
+    #[test]
+    fn a_token_of_every_kind_of_key_says_who_it_is_from() {
+        let company = Company::new();
+        for key in ["private/ed25519.pem", "private/p256.pem", "private/rsa.pem", "keys/shared.secret"] {
+            let token = company.signed(key, &claims());
+            for _ in 0..2 {
+                let credentials = company.tokens.verify(&token).unwrap_or_else(|| panic!("{key}"));
+                let scopes = Scopes::BOOKINGS.and(Scopes::FLEET);
+                assert_eq!(credentials.principal, Principal::Staff { subject: "minji".into(), scopes });
+                assert!(credentials.expires.is_some());
+            }
+        }
+        let several = Audience::Several(vec!["other".into(), "rentcar".into()]);
+        assert!(company.is_trusted(&company.signed("keys/shared.secret", &Claims { aud: Some(several), ..claims() })));
+    }
+
+    #[test]
+    fn a_forged_token_is_not_trusted() {
+        let company = Company::new();
+        fs::write(company.path("private/shared.secret"), "another secret of the same name, as long").expect("written");
+        fs::write(company.path("private/unknown.secret"), SECRET).expect("written");
+        // Signed with another key than its name says: of another kind, and of the same.
+        fs::write(company.path("private/rsa.secret"), fs::read(fixture("rsa-public.pem")).expect("read"))
+            .expect("written");
+        fs::copy(fixture("ed25519-private.pem"), company.path("private/p256.pem")).expect("copied");
+        for key in ["shared.secret", "unknown.secret", "rsa.secret", "p256.pem"] {
+            let token = company.signed(&format!("private/{key}"), &claims());
+            assert!(!company.is_trusted(&token), "{key}");
+        }
+        let good = company.signed("keys/shared.secret", &claims());
+        let parts: Vec<&str> = good.split('.').collect();
+        let header = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        let unsigned = header(r#"{"alg":"none","kid":"shared"}"#);
+        let nameless = header(r#"{"alg":"HS256"}"#);
+        for token in [
+            format!("{unsigned}.{}.", parts[1]),
+            format!("{unsigned}.{}.{}", parts[1], parts[2]),
+            format!("{nameless}.{}.{}", parts[1], parts[2]),
+            format!("{}.{}.", parts[0], parts[1]),
+            format!("{}.{}", parts[0], parts[1]),
+            format!("{good}x"),
+            String::new(),
+            "x".repeat(TOKEN_BYTES_MAX + 1),
+        ] {
+            assert!(!company.is_trusted(&token), "{token}");
+        }
+        assert!(company.is_trusted(&good));
+    }
+
+    #[test]
+    fn a_token_is_for_us_from_whom_we_trust_and_for_now() {
+        let company = Company::new();
+        let now = now_seconds();
+        let refused = [
+            Claims { iss: None, ..claims() },
+            Claims { iss: Some("other".into()), ..claims() },
+            Claims { aud: None, ..claims() },
+            Claims { aud: Some(Audience::One("other".into())), ..claims() },
+            Claims { exp: now - LEEWAY_SECONDS - 5, ..claims() },
+            Claims { nbf: Some(now + LEEWAY_SECONDS + 30), ..claims() },
+            Claims { sub: String::new(), ..claims() },
+            Claims { sub: "x".repeat(SUBJECT_BYTES_MAX + 1), ..claims() },
+        ];
+        for claims in refused {
+            assert!(!company.is_trusted(&company.signed("keys/shared.secret", &claims)), "{claims:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_about_exactly_one_kind_of_caller() {
+        let company = Company::new();
+        let nobody = Claims { roles: vec![], ..claims() };
+        let customer = Claims { customer_no: Some("c1".into()), ..nobody.clone() };
+        let machine = Claims { scope: Some("bookings".into()), ..nobody.clone() };
+        for (claims, trusted) in [
+            (customer.clone(), true),
+            (machine.clone(), true),
+            (Claims { roles: vec!["staff".into(), "operator".into()], ..claims() }, true),
+            (nobody.clone(), false),
+            (Claims { roles: vec!["king".into()], ..claims() }, false),
+            (Claims { roles: vec!["staff".into()], ..customer.clone() }, false),
+            (Claims { scope: Some("bookings".into()), ..customer.clone() }, false),
+            (Claims { customer_no: Some("a b".into()), ..nobody.clone() }, false),
+            (Claims { customer_no: Some("anonymous".into()), ..nobody.clone() }, false),
+            (Claims { scope: Some("everything".into()), ..nobody.clone() }, false),
+            (Claims { scope: Some(String::new()), ..nobody.clone() }, false),
+        ] {
+            assert_eq!(company.is_trusted(&company.signed("keys/shared.secret", &claims)), trusted, "{claims:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_taken_away_verifies_nothing_any_more() {
+        let company = Company::new();
+        let token = company.signed("keys/shared.secret", &claims());
+        let other = company.signed("private/ed25519.pem", &claims());
+        assert!(company.is_trusted(&token));
+        fs::rename(company.path("keys/shared.secret"), company.path("private/shared.secret")).expect("moved");
+        company.tokens.reload().expect("keys");
+        assert!(!company.is_trusted(&token) && company.is_trusted(&other));
+        fs::write(company.path("keys/short.secret"), "short").expect("written");
+        let error = company.tokens.reload().expect_err("too short").to_string();
+        assert!(error.contains("short.secret") && error.contains("32 bytes"), "{error}");
+        assert!(company.is_trusted(&other), "the keys before are trusted");
+    }
+
+    #[test]
+    fn what_is_no_key_is_named() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let keys = directory.path().to_owned();
+        let load = || {
+            let settings = TokenSettings { issuer: "acme".into(), audience: "rentcar".into(), keys: keys.clone() };
+            Tokens::load(settings).expect_err("no keys").to_string()
+        };
+        assert!(load().contains("NAME.pem"));
+        fs::copy(fixture("ed25519-private.pem"), keys.join("main.pem")).expect("copied");
+        assert!(load().contains("main.pem has no public key"), "a private key has no place on a server");
+    }
+}

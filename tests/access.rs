@@ -1,0 +1,542 @@
+//! Who may do what: every caller at every route, tokens and keys that are not valid, and what customers may not do.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must say so")]
+
+mod common;
+
+use common::client::{Answer, Api, Extra};
+use common::process::rentcar;
+use common::sse::Events;
+use common::{Options, SOON, TestServer, booking, customer, eventually, hold, in_days, means, path, unique};
+use rentcar::http::table;
+use rentcar::kit::access::Scopes;
+use rentcar::kit::access::api_keys::KeyLine;
+use rentcar::kit::access::tokens::{Audience, Claims, Signer};
+use rentcar::kit::route::{Access, Route};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const ISSUER: &str = "acme";
+
+/// A service that is not open, and whoever calls it.
+struct Company {
+    server: TestServer,
+    directory: tempfile::TempDir,
+}
+
+impl Company {
+    async fn start() -> Company {
+        Company::with(Options::with_faults()).await
+    }
+
+    async fn with(options: Options) -> Company {
+        let directory = tempfile::tempdir().unwrap();
+        let (keys, api_keys) = (directory.path().join("keys"), directory.path().join("api-keys"));
+        fs::create_dir(&keys).unwrap();
+        fs::write(keys.join("main.secret"), unique("a secret of at least thirty-two bytes")).unwrap();
+        fs::write(&api_keys, "").unwrap();
+        let options = options
+            .setting("ACCESS__TOKEN_KEYS", keys.to_str().unwrap())
+            .setting("ACCESS__TOKEN_ISSUER", ISSUER)
+            .setting("ACCESS__API_KEYS", api_keys.to_str().unwrap());
+        Company { server: TestServer::with(options).await, directory }
+    }
+
+    fn api_keys(&self) -> PathBuf {
+        self.directory.path().join("api-keys")
+    }
+
+    fn token(&self, claims: Claims) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let exp = if claims.exp == 0 { now + 600 } else { claims.exp };
+        let (iss, aud) = (Some(ISSUER.to_owned()), Some(Audience::One("rentcar".to_owned())));
+        let signer = Signer::load(&self.directory.path().join("keys/main.secret")).unwrap();
+        signer.sign(&Claims { iss, aud, exp, ..claims }).unwrap()
+    }
+
+    fn caller(&self, claims: Claims) -> Api {
+        self.server.with_token(&self.token(claims))
+    }
+
+    fn customer(&self, customer_no: &str) -> Api {
+        self.caller(Claims { sub: format!("user of {customer_no}"), ..about(customer_no) })
+    }
+
+    fn staff(&self) -> Api {
+        self.caller(Claims { sub: "minji".into(), roles: vec!["staff".into()], ..Claims::default() })
+    }
+
+    fn operator(&self) -> Api {
+        self.caller(Claims { sub: "jisoo".into(), roles: vec!["operator".into()], ..Claims::default() })
+    }
+
+    fn machine(&self, scope: &str) -> Api {
+        self.caller(Claims { sub: "program".into(), scope: Some(scope.into()), ..Claims::default() })
+    }
+
+    /// A car, and a customer who is registered.
+    async fn car_and_customer(&self) -> (String, String, Api) {
+        let (car_no, customer_no) = (unique("car"), unique("kim"));
+        self.staff().post("/v1/cars", &common::car(&car_no)).await.expect(201);
+        let kim = self.customer(&customer_no);
+        kim.post("/v1/customers", &customer(&customer_no)).await.expect(201);
+        (car_no, customer_no, kim)
+    }
+}
+
+fn about(customer_no: &str) -> Claims {
+    Claims { customer_no: Some(customer_no.to_owned()), ..Claims::default() }
+}
+
+/// Who may call every operation of the service. One that is missing here has not been thought about.
+const WHO: [(Access, &[&str]); 5] = [
+    (
+        Access::Public,
+        &[
+            "findAvailableCars",
+            "getCar",
+            "getHealth",
+            "getInterfaceDescription",
+            "getLiveness",
+            "getReadiness",
+            "legacyGetCar",
+            "legacyGetCarInformation",
+            "legacyListCarInformations",
+            "legacyListCars",
+            "legacyRoot",
+            "listCars",
+        ],
+    ),
+    (
+        Access::Owner,
+        &[
+            "cancelReservation",
+            "changeReservation",
+            "eraseCustomer",
+            "followEvents",
+            "getCustomer",
+            "getMyPage",
+            "getPayment",
+            "getRental",
+            "getReservation",
+            "legacyGetMyPage",
+            "legacyGetPayment",
+            "legacyGetRental",
+            "legacyGetReservation",
+            "legacyPayOrCancel",
+            "legacyReserveOrCancel",
+            "listReservations",
+            "payReservation",
+            "previewCancellation",
+            "previewChange",
+            "registerCustomer",
+            "reserve",
+        ],
+    ),
+    (
+        Access::Admin,
+        &[
+            "amendCar",
+            "blockCar",
+            "getFleetLedger",
+            "legacyListMyPages",
+            "legacyListPayments",
+            "legacyListRentals",
+            "legacyListReservations",
+            "legacyPutCar",
+            "pickUpCar",
+            "registerCar",
+            "retireCar",
+            "returnCar",
+            "unblockCar",
+        ],
+    ),
+    (
+        Access::Ops,
+        &[
+            "backUp",
+            "changeProviderSettings",
+            "forceBreaker",
+            "getPaymentGuard",
+            "getProviderLedger",
+            "getProviderSettings",
+            "injectFault",
+            "reconcilePayments",
+        ],
+    ),
+    (Access::Monitoring, &["getMetrics"]),
+];
+
+#[test]
+fn who_may_call_every_operation_is_written_down() {
+    let known: BTreeSet<_> =
+        WHO.iter().flat_map(|(access, names)| names.iter().map(|name| (*name, *access as u8))).collect();
+    let table: BTreeSet<_> =
+        table().iter().map(|operation| (operation.route.name, operation.route.access as u8)).collect();
+    assert_eq!(known, table);
+}
+
+/// What a call needs to be understood, about a booking of `customer_no`.
+fn body(name: &str, things: &Things) -> Option<Value> {
+    let Things { car_no, customer_no, reservation_no, .. } = things;
+    let legacy = |status: &str| json!({ "resrvNo": reservation_no, "procStatus": status });
+    match name {
+        "reserve" => Some(hold(car_no, customer_no, &in_days(90), &in_days(91))),
+        "payReservation" => Some(means()),
+        "changeReservation" => Some(json!({ "to": in_days(40) })),
+        "registerCustomer" => Some(customer(customer_no)),
+        "legacyReserveOrCancel" => Some(legacy("RESERVATION_CANCELED")),
+        "legacyPayOrCancel" => Some(legacy("PAYMENT_CANCELED")),
+        "cancelReservation" | "pickUpCar" | "returnCar" => Some(json!({})),
+        "registerCar"
+        | "amendCar"
+        | "blockCar"
+        | "legacyPutCar"
+        | "changeProviderSettings"
+        | "forceBreaker"
+        | "injectFault" => Some(json!({ "nothing": "that is known" })),
+        _ => None,
+    }
+}
+
+struct Things {
+    car_no: String,
+    customer_no: String,
+    reservation_no: String,
+}
+
+/// Calls a route about these things.
+async fn call(api: &Api, route: &Route, things: &Things) -> Answer {
+    let number = &things.reservation_no;
+    let segments = [
+        ("{carNo}", things.car_no.clone()),
+        ("{customerNo}", things.customer_no.clone()),
+        ("{reservationNo}", number.clone()),
+        ("{paymentNo}", format!("pay-{number}")),
+        ("{rentalNo}", format!("rent-{number}")),
+        ("{blockNo}", "block-1".to_owned()),
+        ("{key}", number.clone()),
+    ];
+    let mut target = segments.iter().fold(route.template.to_owned(), |path, (name, value)| path.replace(name, value));
+    match route.name {
+        "listReservations" => target = format!("{target}?customerNo={}", things.customer_no),
+        "findAvailableCars" => target = format!("{target}?from={}&to={}", in_days(1), in_days(2)),
+        _ => {}
+    }
+    let if_match = [("If-Match", "\"r9999\"")];
+    let extra = Extra { headers: if_match.as_slice(), raw: None };
+    api.send(route.method.clone(), &target, body(route.name, things).as_ref(), extra).await
+}
+
+/// Of streams only the head is looked at.
+fn can_be_read_whole(route: &Route) -> bool {
+    route.name != "followEvents"
+}
+
+#[tokio::test]
+async fn every_caller_may_call_what_the_table_says_and_nothing_else() {
+    let company = Company::start().await;
+    let (car_no, customer_no, kim) = company.car_and_customer().await;
+    let reserved = kim.post("/v1/reservations", &booking(&car_no, &customer_no, &in_days(30), &in_days(31))).await;
+    let things = Things { car_no, customer_no, reservation_no: reserved.expect(201).text_at("/reservationNo") };
+    let lee = company.customer(&unique("lee"));
+    let callers = [
+        ("nobody", company.server.api(), &[Access::Public][..]),
+        ("another customer", lee, &[Access::Public, Access::Owner]),
+        ("staff", company.staff(), &[Access::Public, Access::Owner, Access::Admin]),
+        ("operator", company.operator(), &[Access::Public, Access::Ops, Access::Monitoring]),
+        ("bookings", company.machine("bookings"), &[Access::Public, Access::Owner]),
+        ("fleet", company.machine("fleet"), &[Access::Public, Access::Admin]),
+        ("operations", company.machine("operations"), &[Access::Public, Access::Ops, Access::Monitoring]),
+        ("metrics", company.machine("metrics"), &[Access::Public, Access::Monitoring]),
+    ];
+    // What erases or cancels comes last, so that everything is there until then.
+    let mut routes: Vec<_> =
+        table().into_iter().map(|operation| operation.route).filter(|route| can_be_read_whole(route)).collect();
+    routes.sort_by_key(|route| {
+        ["legacyReserveOrCancel", "legacyPayOrCancel", "cancelReservation", "eraseCustomer"].contains(&route.name)
+    });
+    for route in routes {
+        for (who, api, may) in &callers {
+            let answer = call(api, route, &things).await;
+            let story = format!("{who} at {}: {}", route.name, answer.story());
+            let code = answer.json["code"].as_str().unwrap_or_default();
+            if may.contains(&route.access) {
+                assert!(!["unauthenticated", "invalid_credentials", "forbidden"].contains(&code), "{story}");
+            } else if *who == "nobody" {
+                assert_eq!((answer.status, code), (401, "unauthenticated"), "{story}");
+                assert_eq!(answer.header("www-authenticate"), "Bearer", "{story}");
+            } else {
+                assert_eq!((answer.status, code), (403, "forbidden"), "{story}");
+            }
+            assert!(answer.status < 500 || route.name == "reconcilePayments", "{story}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_belongs_to_another_customer_is_as_if_it_were_not_there() {
+    let company = Company::start().await;
+    let (car_no, customer_no, kim) = company.car_and_customer().await;
+    let reserved = kim.post("/v1/reservations", &booking(&car_no, &customer_no, &in_days(30), &in_days(31))).await;
+    let reservation_no = reserved.expect(201).text_at("/reservationNo");
+    let (_, lee_no, lee) = company.car_and_customer().await;
+    let missing = Things { car_no: car_no.clone(), customer_no: unique("nobody"), reservation_no: unique("none") };
+    let foreign = Things { car_no, customer_no, reservation_no };
+    let mut seen = 0;
+    for route in table().into_iter().map(|operation| operation.route) {
+        if route.access != Access::Owner || !can_be_read_whole(route) {
+            continue;
+        }
+        let (answer, expected) = (call(&lee, route, &foreign).await, call(&lee, route, &missing).await);
+        let story = format!("{}: {}", answer.story(), expected.story());
+        let without_date = |answer: &Answer| {
+            let mut headers = answer.headers.clone();
+            headers.remove("date");
+            headers
+        };
+        assert_eq!((answer.status, &answer.text), (expected.status, &expected.text), "{story}");
+        assert_eq!(without_date(&answer), without_date(&expected), "{story}");
+        let is_list = route.name == "listReservations";
+        let names_a_customer = ["reserve", "registerCustomer"].contains(&route.name);
+        match answer.status {
+            200 => assert!(is_list && answer.items().is_empty(), "{story}"),
+            403 => assert!(names_a_customer && answer.problem() == "customer_no_not_yours", "{story}"),
+            404 => {}
+            _ => panic!("{story}"),
+        }
+        assert!(
+            !answer.text.contains(&foreign.reservation_no) && !answer.text.contains(&foreign.customer_no),
+            "{story}"
+        );
+        seen += 1;
+    }
+    assert!(seen >= 20, "only {seen} routes were looked at");
+    // Nothing has changed, and its owner sees all of it.
+    let still = kim.get(&path("/v1/reservations/{}", &foreign.reservation_no)).await.expect(200);
+    assert_eq!(still.text_at("/status"), "CONFIRMED");
+    for route in ["/v1/customers/{}", "/v1/customers/{}/page"] {
+        kim.get(&path(route, &foreign.customer_no)).await.expect(200);
+        company.staff().get(&path(route, &foreign.customer_no)).await.expect(200);
+    }
+    // Of an erased customer only the owner and staff hear so.
+    lee.delete(&path("/v1/customers/{}", &lee_no)).await.expect(204);
+    lee.get(&path("/v1/customers/{}", &lee_no)).await.refused(410, "customer_erased");
+    company.staff().get(&path("/v1/customers/{}", &lee_no)).await.refused(410, "customer_erased");
+    kim.get(&path("/v1/customers/{}", &lee_no)).await.refused(404, "customer_not_found");
+}
+
+#[tokio::test]
+async fn two_customers_with_one_key_and_body_see_nothing_of_each_other() {
+    let company = Company::start().await;
+    let (kim, lee) = (company.customer(&unique("kim")), company.customer(&unique("lee")));
+    let (key, body) = (unique("key"), json!({ "name": "Kim Minji", "phone": "010", "email": "minji@example.com" }));
+    let first = kim.post_keyed("/v1/customers", &key, &body).await.expect(201);
+    let second = lee.post_keyed("/v1/customers", &key, &body).await.expect(201);
+    assert_ne!(first.text_at("/customerNo"), second.text_at("/customerNo"));
+    assert_eq!(second.header("idempotency-replayed"), "", "{}", second.story());
+    let again = kim.post_keyed("/v1/customers", &key, &body).await.expect(201);
+    assert_eq!((again.header("idempotency-replayed"), &again.json), ("true", &first.json));
+    // Numbers that are made from a key are made from its caller, too.
+    let car_no = unique("car");
+    company.staff().post("/v1/cars", &common::car(&car_no)).await.expect(201);
+    let book = |api: Api, customer_no: String| {
+        let (body, key) = (
+            json!({ "carNo": car_no.clone(), "customerNo": customer_no, "from": in_days(5), "to": in_days(6) }),
+            key.clone(),
+        );
+        async move { api.post_keyed("/v1/reservations", &key, &body).await }
+    };
+    let held = book(kim.clone(), first.text_at("/customerNo")).await.expect(202);
+    book(lee, second.text_at("/customerNo")).await.refused(409, "car_not_available");
+    let machine = book(company.machine("bookings"), first.text_at("/customerNo")).await;
+    machine.refused(409, "car_not_available");
+    assert_eq!(
+        book(kim, first.text_at("/customerNo")).await.expect(202).json["reservationNo"],
+        held.json["reservationNo"]
+    );
+}
+
+#[tokio::test]
+async fn a_customer_books_for_themselves_registered_without_a_number_and_not_too_much() {
+    let company = Company::start().await;
+    let (car_no, customer_no) = (unique("car"), unique("kim"));
+    let staff = company.staff();
+    staff.post("/v1/cars", &common::car(&car_no)).await.expect(201);
+    let kim = company.customer(&customer_no);
+    let wish = |day: i64| hold(&car_no, &customer_no, &in_days(day), &in_days(day + 1));
+    kim.post("/v1/reservations", &wish(10)).await.refused(403, "not_registered");
+    let vouched = Claims { sub: "kim".into(), registered: true, ..about(&customer_no) };
+    let vouched = company.caller(vouched).post("/v1/reservations", &wish(10)).await.expect(202);
+    assert_eq!(vouched.text_at("/customerNo"), customer_no);
+    kim.post("/v1/customers", &customer(&unique("another"))).await.refused(403, "customer_no_not_yours");
+    kim.post("/v1/customers", &customer(&customer_no)).await.expect(201);
+    let mut chosen = wish(20);
+    chosen["reservationNo"] = json!(unique("mine"));
+    kim.post("/v1/reservations", &chosen).await.refused(403, "reservation_no_not_allowed");
+    staff.post("/v1/reservations", &chosen).await.expect(202);
+    let foreign = hold(&car_no, &unique("lee"), &in_days(20), &in_days(21));
+    kim.post("/v1/reservations", &foreign).await.refused(403, "customer_no_not_yours");
+    for day in [30, 32] {
+        // Together with the two holds before, more than one of which staff have made.
+        let answer = kim.post("/v1/reservations", &wish(day)).await;
+        if answer.status != 202 {
+            answer.refused(409, "too_many_unpaid_holds");
+        }
+    }
+    kim.post("/v1/reservations", &wish(40)).await.refused(409, "too_many_unpaid_holds");
+    staff.post("/v1/reservations", &wish(40)).await.expect(202);
+}
+
+#[tokio::test]
+async fn the_old_surface_gives_a_customer_what_is_theirs() {
+    let company = Company::start().await;
+    let (car_no, customer_no, kim) = company.car_and_customer().await;
+    let (_, _, lee) = company.car_and_customer().await;
+    let wish = json!({ "carNo": car_no, "rentalDt": "20330101", "returnDt": "20330103" });
+    company.server.post("/carReservations", &wish).await.refused(401, "unauthenticated");
+    let mut labelled = wish.clone();
+    labelled["resrvNo"] = json!(unique("label"));
+    kim.post("/carReservations", &labelled).await.refused(403, "reservation_no_not_allowed");
+    let made = kim.post("/carReservations", &wish).await.expect(201);
+    assert_eq!(made.text_at("/custNo"), customer_no, "not anonymous: {}", made.story());
+    let label = made.text_at("/resrvNo");
+    let cancel = json!({ "resrvNo": label, "procStatus": "RESERVATION_CANCELED" });
+    lee.post("/carReservations", &cancel).await.refused(404, "reservation_not_found");
+    lee.get(&path("/carReservations/{}", &label)).await.refused(404, "reservation_not_found");
+    kim.get(&path("/carReservations/{}", &label)).await.expect(200);
+    kim.get("/carReservations").await.refused(403, "forbidden");
+    company.staff().get("/carReservations").await.expect(200);
+    kim.post("/carReservations", &cancel).await.expect(201);
+}
+
+#[tokio::test]
+async fn credentials_that_prove_nothing_are_refused_and_say_nothing() {
+    let company = Company::start().await;
+    let (_, customer_no, _) = company.car_and_customer().await;
+    let good = company.token(Claims { sub: "kim".into(), ..about(&customer_no) });
+    let target = path("/v1/customers/{}", &customer_no);
+    let with = |value: String| {
+        let (api, target) = (company.server.api(), target.clone());
+        async move { api.send_with(Method::GET, &target, ("Authorization", &value), None).await }
+    };
+    with(format!("bearer {good}")).await.expect(200);
+    let expired = company.token(Claims { sub: "kim".into(), exp: 1_700_000_000, ..about(&customer_no) });
+    let (unknown_key, _) = KeyLine::generate("stranger", Scopes::ALL).unwrap();
+    for value in [
+        format!("Basic {good}"),
+        format!("Bearer {good}x"),
+        "Bearer".into(),
+        format!("Bearer {expired}"),
+        format!("Bearer {unknown_key}"),
+    ] {
+        let refused = with(value).await.refused(401, "invalid_credentials");
+        assert_eq!(refused.header("www-authenticate"), "Bearer error=\"invalid_token\"");
+    }
+    let twice = [("Authorization", format!("Bearer {good}")), ("Authorization", format!("Bearer {good}"))];
+    let twice: Vec<_> = twice.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let extra = Extra { headers: &twice, raw: None };
+    company.server.send(Method::GET, &target, None, extra).await.refused(401, "invalid_credentials");
+    // What everybody may read does not look at credentials.
+    company.server.send_with(Method::GET, "/v1/cars", ("Authorization", "Bearer x"), None).await.expect(200);
+    assert!(!company.server.log().contains(&good), "a token is in the log");
+}
+
+#[tokio::test]
+async fn a_key_is_known_within_moments_and_taking_it_away_ends_its_streams() {
+    let company = Company::start().await;
+    let (car_no, customer_no, kim) = company.car_and_customer().await;
+    let file = company.api_keys();
+    let run = |arguments: &[&str]| {
+        let output = rentcar().args(arguments).arg("--file").arg(&file).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, key, _) = run(&["key", "new", "partner", "--scope", "bookings"]);
+    assert_eq!(code, Some(0));
+    let partner = company.server.with_token(key.trim());
+    let page = path("/v1/customers/{}/page", &customer_no);
+    eventually("the service reads its keys again", SOON, async || partner.get(&page).await.status == 200).await;
+    partner.get("/v1/fleet/ledger").await.refused(403, "forbidden");
+    let mut events = Events::open(&partner, &customer_no, None).await;
+    kim.post("/v1/reservations", &booking(&car_no, &customer_no, &in_days(3), &in_days(4))).await.expect(201);
+    assert!(events.next_within(SOON).await.is_some());
+    assert_eq!(run(&["key", "list"]).1, "partner bookings\n");
+    let (code, _, error) = run(&["key", "new", "partner", "--scope", "fleet"]);
+    assert_eq!(code, Some(1), "{error}");
+    assert_eq!(run(&["key", "revoke", "partner"]).0, Some(0));
+    eventually("the service reads its keys again", SOON, async || partner.get(&page).await.status == 401).await;
+    tokio::time::timeout(SOON, events.until_end()).await.expect("the stream ends");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(!text.contains(key.trim()), "keys are kept as hashes");
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_token() {
+    let company = Company::start().await;
+    let (_, customer_no, _) = company.car_and_customer().await;
+    let soon = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 2;
+    let kim = company.caller(Claims { sub: "kim".into(), exp: soon, ..about(&customer_no) });
+    let mut events = Events::open(&kim, &customer_no, None).await;
+    tokio::time::timeout(SOON, events.until_end()).await.expect("the stream ends");
+}
+
+#[tokio::test]
+async fn each_caller_has_a_rate_limit_of_their_own() {
+    let limits =
+        Options::default().setting("SERVER__RATE_LIMIT_PER_SECOND", "1").setting("SERVER__RATE_LIMIT_BURST", "5");
+    let company = Company::with(limits).await;
+    let (kim, lee) = (company.customer(&unique("kim")), company.customer(&unique("lee")));
+    let mut refused = false;
+    for _ in 0..30 {
+        refused |= kim.get("/v1/reservations/none").await.status == 429;
+    }
+    assert!(refused);
+    lee.get("/v1/reservations/none").await.refused(404, "reservation_not_found");
+}
+
+#[tokio::test]
+async fn a_token_is_made_on_the_command_line() {
+    let company = Company::start().await;
+    let key = company.directory.path().join("keys/main.secret");
+    let run = |arguments: &[&str]| {
+        let mut command = rentcar();
+        command.args(["token", "--issuer", ISSUER, "--subject", "minji", "--key"]).arg(&key).args(arguments);
+        command.output().unwrap()
+    };
+    let staff = run(&["--role", "staff"]);
+    let staff = company.server.with_token(String::from_utf8(staff.stdout).unwrap().trim());
+    staff.get("/v1/fleet/ledger").await.expect(200);
+    staff.get("/metrics").await.refused(403, "forbidden");
+    let both = run(&["--role", "staff", "--role", "operator"]);
+    let both = company.server.with_token(String::from_utf8(both.stdout).unwrap().trim());
+    both.get("/metrics").await.expect(200);
+    assert_eq!(run(&[]).status.code(), Some(2), "nobody is named");
+    assert_eq!(run(&["--role", "staff", "--scope", "fleet"]).status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn an_open_service_says_so_and_one_with_keys_that_cannot_be_used_does_not_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let start = |settings: &[(&str, &str)]| {
+        let mut command = rentcar();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(directory.path().join("data"));
+        command.envs(settings.iter().copied());
+        command.output().unwrap()
+    };
+    let nowhere = directory.path().join("nowhere");
+    let nowhere = nowhere.to_str().unwrap();
+    for settings in [
+        &[("RENTCAR__ACCESS__API_KEYS", nowhere)][..],
+        &[("RENTCAR__ACCESS__TOKEN_KEYS", nowhere), ("RENTCAR__ACCESS__TOKEN_ISSUER", ISSUER)],
+        &[("RENTCAR__ACCESS__TOKEN_KEYS", nowhere)],
+    ] {
+        let output = start(settings);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains("access."), "{error}");
+        assert!(!directory.path().join("data").exists(), "a refusal leaves no store");
+    }
+}
