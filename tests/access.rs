@@ -181,7 +181,7 @@ fn who_may_call_every_operation_is_written_down() {
 
 /// What a call needs to be understood, about a booking of `customer_no`.
 fn body(name: &str, things: &Things) -> Option<Value> {
-    let Things { car_no, customer_no, reservation_no, .. } = things;
+    let Things { car: car_no, customer: customer_no, reservation: reservation_no } = things;
     let legacy = |status: &str| json!({ "resrvNo": reservation_no, "procStatus": status });
     match name {
         "reserve" => Some(hold(car_no, customer_no, &in_days(90), &in_days(91))),
@@ -203,17 +203,17 @@ fn body(name: &str, things: &Things) -> Option<Value> {
 }
 
 struct Things {
-    car_no: String,
-    customer_no: String,
-    reservation_no: String,
+    car: String,
+    customer: String,
+    reservation: String,
 }
 
 /// Calls a route about these things.
 async fn call(api: &Api, route: &Route, things: &Things) -> Answer {
-    let number = &things.reservation_no;
+    let number = &things.reservation;
     let segments = [
-        ("{carNo}", things.car_no.clone()),
-        ("{customerNo}", things.customer_no.clone()),
+        ("{carNo}", things.car.clone()),
+        ("{customerNo}", things.customer.clone()),
         ("{reservationNo}", number.clone()),
         ("{paymentNo}", format!("pay-{number}")),
         ("{rentalNo}", format!("rent-{number}")),
@@ -222,7 +222,7 @@ async fn call(api: &Api, route: &Route, things: &Things) -> Answer {
     ];
     let mut target = segments.iter().fold(route.template.to_owned(), |path, (name, value)| path.replace(name, value));
     match route.name {
-        "listReservations" => target = format!("{target}?customerNo={}", things.customer_no),
+        "listReservations" => target = format!("{target}?customerNo={}", things.customer),
         "findAvailableCars" => target = format!("{target}?from={}&to={}", in_days(1), in_days(2)),
         _ => {}
     }
@@ -241,7 +241,8 @@ async fn every_caller_may_call_what_the_table_says_and_nothing_else() {
     let company = Company::start().await;
     let (car_no, customer_no, kim) = company.car_and_customer().await;
     let reserved = kim.post("/v1/reservations", &booking(&car_no, &customer_no, &in_days(30), &in_days(31))).await;
-    let things = Things { car_no, customer_no, reservation_no: reserved.expect(201).text_at("/reservationNo") };
+    let things =
+        Things { car: car_no, customer: customer_no, reservation: reserved.expect(201).text_at("/reservationNo") };
     let lee = company.customer(&unique("lee"));
     let callers = [
         ("nobody", company.server.api(), &[Access::Public][..]),
@@ -284,8 +285,8 @@ async fn what_belongs_to_another_customer_is_as_if_it_were_not_there() {
     let reserved = kim.post("/v1/reservations", &booking(&car_no, &customer_no, &in_days(30), &in_days(31))).await;
     let reservation_no = reserved.expect(201).text_at("/reservationNo");
     let (_, lee_no, lee) = company.car_and_customer().await;
-    let missing = Things { car_no: car_no.clone(), customer_no: unique("nobody"), reservation_no: unique("none") };
-    let foreign = Things { car_no, customer_no, reservation_no };
+    let missing = Things { car: car_no.clone(), customer: unique("nobody"), reservation: unique("none") };
+    let foreign = Things { car: car_no, customer: customer_no, reservation: reservation_no };
     let mut seen = 0;
     for route in table().into_iter().map(|operation| operation.route) {
         if route.access != Access::Owner || !can_be_read_whole(route) {
@@ -308,19 +309,16 @@ async fn what_belongs_to_another_customer_is_as_if_it_were_not_there() {
             404 => {}
             _ => panic!("{story}"),
         }
-        assert!(
-            !answer.text.contains(&foreign.reservation_no) && !answer.text.contains(&foreign.customer_no),
-            "{story}"
-        );
+        assert!(!answer.text.contains(&foreign.reservation) && !answer.text.contains(&foreign.customer), "{story}");
         seen += 1;
     }
     assert!(seen >= 20, "only {seen} routes were looked at");
     // Nothing has changed, and its owner sees all of it.
-    let still = kim.get(&path("/v1/reservations/{}", &foreign.reservation_no)).await.expect(200);
+    let still = kim.get(&path("/v1/reservations/{}", &foreign.reservation)).await.expect(200);
     assert_eq!(still.text_at("/status"), "CONFIRMED");
     for route in ["/v1/customers/{}", "/v1/customers/{}/page"] {
-        kim.get(&path(route, &foreign.customer_no)).await.expect(200);
-        company.staff().get(&path(route, &foreign.customer_no)).await.expect(200);
+        kim.get(&path(route, &foreign.customer)).await.expect(200);
+        company.staff().get(&path(route, &foreign.customer)).await.expect(200);
     }
     // Of an erased customer only the owner and staff hear so.
     lee.delete(&path("/v1/customers/{}", &lee_no)).await.expect(204);

@@ -16,6 +16,8 @@ from rendering import pod_template, title
 SECRETS = {("rentcar-payment", "providerUrl"): "http://payment-provider.payments:8080"}
 # A shutdown waits this many times for as long as server.shutdown_drain_ms says, at most: for requests, changes and actors.
 DRAINS = 3
+# Settings that name what a Secret has.
+TOKEN_KEYS, API_KEYS = "RENTCAR__ACCESS__TOKEN_KEYS", "RENTCAR__ACCESS__API_KEYS"
 # Paths for operators, which no gateway leads to.
 OPERATORS = ("/actuator", "/metrics", "/v1/admin")
 
@@ -81,6 +83,16 @@ def agreement(workload, container, settings):
     claimed = {claim["metadata"]["name"] for claim in workload["spec"].get("volumeClaimTemplates", [])}
     if mounts.get(settings["store"]["data"]) not in claimed:
         yield f"store.data is {settings['store']['data']}, where no volume of a claim is mounted"
+    secrets = {volume["name"] for volume in pod.get("volumes", []) if "secret" in volume}
+    kept = {
+        mount["mountPath"]
+        for mount in container.get("volumeMounts", [])
+        if mount.get("readOnly") and mount["name"] in secrets
+    }
+    for name, path in (("token_keys", Path), ("api_keys", lambda path: Path(path).parent)):
+        named = settings["access"][name]
+        if named and str(path(named)) not in kept:
+            yield f"access.{name} is {named}, where no Secret is mounted"
     sleep = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
     drain = settings["server"]["shutdown_drain_ms"] / 1000
     grace = pod.get("terminationGracePeriodSeconds", 30)
@@ -118,10 +130,27 @@ def mebibytes(quantity):
     return int(number) * {"Mi": 1, "Gi": 1024}[unit]
 
 
+def with_keys(binary, variables, scratch):
+    """The variables with keys of this machine in place of those of Secrets, and an API key for monitoring."""
+    variables, key = dict(variables), None
+    if TOKEN_KEYS in variables:
+        keys = Path(scratch, "token-keys")
+        keys.mkdir()
+        (keys / "main.secret").write_text("a secret of thirty-two bytes at least")
+        variables[TOKEN_KEYS] = str(keys)
+    if API_KEYS in variables:
+        variables[API_KEYS] = f"{scratch}/api-keys"
+        made = [binary, "key", "new", "--file", variables[API_KEYS], "--scope", "metrics", "prometheus"]
+        key = subprocess.run(made, capture_output=True, text=True, check=True).stdout.strip()
+    return variables, key
+
+
 @contextlib.contextmanager
 def running(binary, variables):
-    """A service with the container's variables, on a free port and an empty directory of this machine instead."""
+    """A service with the container's variables, on a free port and an empty directory of this machine instead; where it
+    is, and an API key for monitoring if it wants one."""
     with tempfile.TemporaryDirectory() as scratch:
+        variables, key = with_keys(binary, variables, scratch)
         log = Path(scratch, "log").open("w+")
         command = [binary, "serve", "--listen", "127.0.0.1:0", "--data", f"{scratch}/data"]
         service = subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=log, text=True)
@@ -130,7 +159,7 @@ def running(binary, variables):
             if ready is None:
                 log.seek(0)
                 raise RuntimeError(f"the service did not become ready:\n{log.read()[-2000:]}")
-            yield ready[0]
+            yield ready[0], key
             service.terminate()
             if service.wait(timeout=60) != 0:
                 raise RuntimeError(f"the service exited with {service.returncode}")
@@ -141,9 +170,10 @@ def running(binary, variables):
             log.close()
 
 
-def answer(url):
+def answer(url, key=None):
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})
     try:
-        with urllib.request.urlopen(url, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=10) as response:
             return response.status, response.read()
     except urllib.error.HTTPError as error:
         return error.code, b""
@@ -160,13 +190,23 @@ def problems_of_probes(rendered, url):
                     yield f"{title(workload)}: {name} asks {path}, which is {status} when the service is well"
 
 
-def problems_of_scrapes(rendered, url):
-    """Paths that Prometheus asks and that have no metrics."""
+def problems_of_scrapes(rendered, url, key):
+    """Paths that Prometheus asks and that have no metrics for it."""
     for found in rendered.of_kind("ServiceMonitor"):
-        for path in (endpoint.get("path", "/metrics") for endpoint in found["spec"]["endpoints"]):
-            status, body = answer(url + path)
+        for endpoint in found["spec"]["endpoints"]:
+            path = endpoint.get("path", "/metrics")
+            status, body = answer(url + path, key if "authorization" in endpoint else None)
             if status != 200 or b"\nrentcar_" not in body:
                 yield f"{title(found)}: there are no metrics at {path}"
+
+
+def problems_of_backups(rendered, key):
+    """Backups without credentials of a service that wants them."""
+    for found in rendered.of_kind("CronJob"):
+        for container in found["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]:
+            arguments = container.get("args", [])
+            if key and arguments[:1] == ["backup"] and "--token-file" not in arguments:
+                yield f"{title(found)}: the service wants credentials, but there is no --token-file"
 
 
 def problems_of_routes(rendered, url):

@@ -34,9 +34,10 @@ class Check:
         """Every problem of what is rendered, those that only show while the service runs too."""
         told = self.static(rendered)
         for _, container in binary.settings_containers(rendered) if not told else ():
-            with binary.running(self.program, binary.environment(rendered, container, secrets=False)) as url:
+            with binary.running(self.program, binary.environment(rendered, container, secrets=False)) as (url, key):
                 told += binary.problems_of_probes(rendered, url)
-                told += binary.problems_of_scrapes(rendered, url)
+                told += binary.problems_of_scrapes(rendered, url, key)
+                told += binary.problems_of_backups(rendered, key)
                 told += binary.problems_of_routes(rendered, url)
             self.answered += 1
         return told
