@@ -351,7 +351,7 @@ async fn register(service: &Service, car_no: &str, model: &str) {
     let daily_rate = Money::new(10_000, Currency::KRW).unwrap();
     let (car_class, branch) = (String::new(), String::new());
     let particulars = CarData { model: model.to_owned(), car_class, branch, daily_rate, registered_on: 0 };
-    service.register_car(&Caller::default(), CarNo::stored(car_no).unwrap(), particulars).await.unwrap();
+    service.register_car(&Caller::system(), CarNo::stored(car_no).unwrap(), particulars).await.unwrap();
 }
 
 async fn reserve(service: &Service, number: &str, car_no: &str, customer_no: &str, day: i64) {
@@ -364,7 +364,7 @@ async fn reserve(service: &Service, number: &str, car_no: &str, customer_no: &st
         means: Some(PaymentMeans { method: "card".into(), token: "tok".into() }),
         day_counting: DayCounting::Hours,
     };
-    service.reserve(&Caller::default(), request).await.unwrap();
+    service.reserve(&Caller::system(), request).await.unwrap();
 }
 
 /// A server whose store was kept by an older version.
@@ -390,7 +390,7 @@ async fn what_an_older_version_kept_under_another_spelling_is_still_found_and_no
             licence_no: None,
         };
         service
-            .register_customer(&Caller::default(), Some(CustomerNo::stored(CUSTOMERS[1]).unwrap()), data)
+            .register_customer(&Caller::system(), Some(CustomerNo::stored(CUSTOMERS[1]).unwrap()), data)
             .await
             .unwrap();
         reserve(service, RESERVATIONS[1], CARS[1], CUSTOMERS[1], 1).await;

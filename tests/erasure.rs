@@ -19,7 +19,7 @@ impl World {
     async fn customer(&self, no: &str) -> CustomerNo {
         let customer_no = CustomerNo::parse(no).unwrap();
         let data = PersonalData { name: "김철수".into(), phone: "1".into(), email: "k@x".into(), licence_no: None };
-        self.service().register_customer(&Caller::default(), Some(customer_no.clone()), data).await.unwrap();
+        self.service().register_customer(&Caller::system(), Some(customer_no.clone()), data).await.unwrap();
         customer_no
     }
 
@@ -29,7 +29,7 @@ impl World {
     }
 
     async fn books(&self, car_no: &CarNo, customer_no: &CustomerNo) -> Result<ReservationNo, ServiceError> {
-        let (view, _) = self.service().reserve(&Caller::default(), self.wish(car_no, customer_no, 48)).await?;
+        let (view, _) = self.service().reserve(&Caller::system(), self.wish(car_no, customer_no, 48)).await?;
         Ok(view.booking.subject.reservation_no)
     }
 }
@@ -43,17 +43,17 @@ async fn a_customer_with_a_live_booking_is_not_erased_and_may_book_again() {
     let world = World::start().await;
     let (car_no, kim) = (world.car("car01").await, world.customer("kim").await);
     let paid = world.books(&car_no, &kim).await.unwrap();
-    assert_eq!(world.service().erase_customer(&Caller::default(), kim.clone()).await, live(&paid));
-    assert!(world.service().customer(&Caller::default(), &kim).await.is_ok());
+    assert_eq!(world.service().erase_customer(&Caller::system(), kim.clone()).await, live(&paid));
+    assert!(world.service().customer(&Caller::system(), &kim).await.is_ok());
     let other = world.car("car02").await;
     let held = ReserveRequest { means: None, ..world.wish(&other, &kim, 24) };
-    let held = world.service().reserve(&Caller::default(), held).await.unwrap().0.booking.subject.reservation_no;
-    world.service().cancel(&Caller::default(), paid).await.unwrap();
-    assert_eq!(world.service().erase_customer(&Caller::default(), kim.clone()).await, live(&held), "a hold lives too");
-    world.service().cancel(&Caller::default(), held).await.unwrap();
-    world.service().erase_customer(&Caller::default(), kim.clone()).await.unwrap();
-    world.service().erase_customer(&Caller::default(), kim.clone()).await.unwrap();
-    let gone = world.service().customer(&Caller::default(), &kim).await.err();
+    let held = world.service().reserve(&Caller::system(), held).await.unwrap().0.booking.subject.reservation_no;
+    world.service().cancel(&Caller::system(), paid).await.unwrap();
+    assert_eq!(world.service().erase_customer(&Caller::system(), kim.clone()).await, live(&held), "a hold lives too");
+    world.service().cancel(&Caller::system(), held).await.unwrap();
+    world.service().erase_customer(&Caller::system(), kim.clone()).await.unwrap();
+    world.service().erase_customer(&Caller::system(), kim.clone()).await.unwrap();
+    let gone = world.service().customer(&Caller::system(), &kim).await.err();
     assert_eq!(gone, Some(ServiceError::Customer(Rejection::CustomerErased)));
 }
 
@@ -61,25 +61,25 @@ async fn a_customer_with_a_live_booking_is_not_erased_and_may_book_again() {
 async fn a_customer_whose_car_is_out_or_whose_refund_is_owed_is_not_erased() {
     let world = World::start().await;
     let (car_no, kim) = (world.car("car01").await, world.customer("kim").await);
-    let (view, _) = world.service().reserve(&Caller::default(), world.wish(&car_no, &kim, 0)).await.unwrap();
+    let (view, _) = world.service().reserve(&Caller::system(), world.wish(&car_no, &kim, 0)).await.unwrap();
     let out = view.booking.subject.reservation_no;
-    world.service().pick_up(&Caller::default(), out.rental()).await.unwrap();
-    assert_eq!(world.service().erase_customer(&Caller::default(), kim.clone()).await, live(&out));
-    world.service().return_car(&Caller::default(), out.rental()).await.unwrap();
+    world.service().pick_up(&Caller::system(), out.rental()).await.unwrap();
+    assert_eq!(world.service().erase_customer(&Caller::system(), kim.clone()).await, live(&out));
+    world.service().return_car(&Caller::system(), out.rental()).await.unwrap();
     let cancelled = world.books(&car_no, &kim).await.unwrap();
     world.sandbox.change(&SettingsPatch { down: Some(true), ..SettingsPatch::default() }).unwrap();
-    world.service().cancel(&Caller::default(), cancelled.clone()).await.unwrap();
-    assert_eq!(world.service().erase_customer(&Caller::default(), kim.clone()).await, live(&cancelled));
+    world.service().cancel(&Caller::system(), cancelled.clone()).await.unwrap();
+    assert_eq!(world.service().erase_customer(&Caller::system(), kim.clone()).await, live(&cancelled));
     world.sandbox.change(&SettingsPatch { down: Some(false), ..SettingsPatch::default() }).unwrap();
     eventually("the money has gone back", || async { world.payment(&cancelled).await.outstanding().is_none() }).await;
-    world.service().erase_customer(&Caller::default(), kim).await.unwrap();
+    world.service().erase_customer(&Caller::system(), kim).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_booked_under_the_number_of_an_erased_customer() {
     let world = World::start().await;
     let (car_no, kim) = (world.car("car01").await, world.customer("kim").await);
-    world.service().erase_customer(&Caller::default(), kim.clone()).await.unwrap();
+    world.service().erase_customer(&Caller::system(), kim.clone()).await.unwrap();
     let refused = Some(ServiceError::Customer(Rejection::NumberErased));
     assert_eq!(world.books(&car_no, &kim).await.err(), refused);
     // What is committed can be read while the context is down.
@@ -112,7 +112,7 @@ async fn where_a_customer_cannot_be_read_the_booking_is_taken() {
         command: None,
     };
     journal.append(append).await.unwrap();
-    assert!(world.service().customer(&Caller::default(), &kim).await.is_err());
+    assert!(world.service().customer(&Caller::system(), &kim).await.is_err());
     assert!(world.books(&car_no, &kim).await.is_ok());
 }
 
@@ -129,13 +129,13 @@ async fn no_booking_slips_between_the_look_and_the_erasure() {
         let bookings: Vec<_> = (cars.iter())
             .map(|car_no| {
                 let (service, wish) = (Arc::clone(&world.app.service), world.wish(car_no, &kim, 48 + 24 * round));
-                tokio::spawn(async move { service.reserve(&Caller::default(), wish).await })
+                tokio::spawn(async move { service.reserve(&Caller::system(), wish).await })
             })
             .collect();
         for _ in 0..round % 8 {
             tokio::task::yield_now().await;
         }
-        let erased = world.service().erase_customer(&Caller::default(), kim.clone()).await;
+        let erased = world.service().erase_customer(&Caller::system(), kim.clone()).await;
         let mut booked = 0;
         for booking in bookings {
             match booking.await.unwrap() {
@@ -160,7 +160,7 @@ async fn while_the_read_models_are_down_nobody_is_erased() {
     let (car_no, kim) = (world.car("car01").await, world.customer("kim").await);
     world.service().fault("views", FaultAction::Stop).await.unwrap();
     world.books(&car_no, &CustomerNo::parse("lee").unwrap()).await.unwrap();
-    let refused = world.service().erase_customer(&Caller::default(), kim.clone()).await;
+    let refused = world.service().erase_customer(&Caller::system(), kim.clone()).await;
     assert!(matches!(refused, Err(ServiceError::Unavailable { .. })), "{refused:?}");
     world.service().fault("views", FaultAction::Start).await.unwrap();
     assert!(world.books(&world.car("car02").await, &kim).await.is_ok(), "the number is open again");
@@ -175,7 +175,7 @@ async fn a_number_whose_erasure_was_cut_off_is_opened_again_by_itself() {
     world.books(&car_no, &CustomerNo::parse("lee").unwrap()).await.unwrap();
     let erasure = tokio::spawn({
         let (service, kim) = (Arc::clone(&world.app.service), kim.clone());
-        async move { service.erase_customer(&Caller::default(), kim).await }
+        async move { service.erase_customer(&Caller::system(), kim).await }
     });
     let other = world.car("car02").await;
     let closed = Some(ServiceError::Customer(Rejection::NumberClosed));

@@ -224,7 +224,7 @@ impl World {
             registered_on: 0,
         };
         // In a later life of the same store the car is there already.
-        let _ = app.service.register_car(&Caller::default(), car_no.clone(), data).await;
+        let _ = app.service.register_car(&Caller::system(), car_no.clone(), data).await;
         World { app, clock, car_no }
     }
 
@@ -244,16 +244,16 @@ impl World {
             means: Some(means("tok")),
             day_counting: reservation::DayCounting::Hours,
         };
-        let (view, result) = self.service().reserve(&Caller::default(), request).await.unwrap();
+        let (view, result) = self.service().reserve(&Caller::system(), request).await.unwrap();
         (view.booking.subject.reservation_no, result)
     }
 
     async fn payment(&self, no: &ReservationNo) -> Payment {
-        self.service().payment(&Caller::default(), &no.payment()).await.unwrap().1.unwrap()
+        self.service().payment(&Caller::system(), &no.payment()).await.unwrap().1.unwrap()
     }
 
     async fn is_confirmed(&self, no: &ReservationNo) -> bool {
-        let status = self.service().reservation(&Caller::default(), no).await.unwrap().booking.status;
+        let status = self.service().reservation(&Caller::system(), no).await.unwrap().booking.status;
         matches!(status, reservation::Status::Confirmed { .. })
     }
 
@@ -295,11 +295,11 @@ async fn refunds_are_begun_at_once_however_slow_the_provider_is() {
     }
     provider.sandbox.change(&SettingsPatch { latency_ms: Some(200), ..SettingsPatch::default() }).unwrap();
     // From the first one on it is known how slow it is.
-    world.service().cancel(&Caller::default(), reserved[0].clone()).await.unwrap();
+    world.service().cancel(&Caller::system(), reserved[0].clone()).await.unwrap();
     let is_settled = async |no| world.payment(no).await.outstanding().is_none();
     eventually("the first has its money back", || is_settled(&reserved[0])).await;
     let (_, rest) = reserved.split_first().unwrap();
-    let caller = Caller::default();
+    let caller = Caller::system();
     for cancelled in join_all(rest.iter().map(|no| world.service().cancel(&caller, no.clone()))).await {
         assert!(matches!(cancelled.unwrap().booking.status, reservation::Status::Cancelled { .. }));
     }
@@ -327,7 +327,7 @@ async fn refunds_that_the_provider_refuses_stay_owed_and_keep_no_customer_from_p
     let second = World::start(&journal, &provider).await;
     for _ in 0..2 {
         for no in &paid {
-            second.service().cancel(&Caller::default(), no.clone()).await.unwrap();
+            second.service().cancel(&Caller::system(), no.clone()).await.unwrap();
         }
         eventually("each refund is tried", || async { provider.refunds() == DAYS }).await;
     }
@@ -362,7 +362,7 @@ async fn a_charge_that_never_arrived_is_believed_after_a_while_and_can_be_made_a
     assert!(begun.elapsed() >= CALL && provider.looked_up() >= 2, "{} look-ups", provider.looked_up());
     world.stop().await;
     let world = World::start(&journal, &Provider::new(Road::Open)).await;
-    assert_eq!(world.service().pay(&Caller::default(), no, means("tok")).await.unwrap().1, PaymentResult::Approved);
+    assert_eq!(world.service().pay(&Caller::system(), no, means("tok")).await.unwrap().1, PaymentResult::Approved);
     world.stop().await;
 }
 
@@ -385,7 +385,7 @@ async fn the_means_that_the_customer_gave_last_are_the_ones_that_are_tried_again
     let world = World::start(&journal(), &provider).await;
     world.service().force_breaker(Mode::ForcedOpen).await;
     let (no, _) = world.reserve(2).await;
-    let (_, result) = world.service().pay(&Caller::default(), no.clone(), means("other")).await.unwrap();
+    let (_, result) = world.service().pay(&Caller::system(), no.clone(), means("other")).await.unwrap();
     assert!(matches!(result, PaymentResult::Deferred { .. }), "{result:?}");
     assert_eq!(world.service().payments_deferred(), 1);
     world.service().force_breaker(Mode::Auto).await;
@@ -402,7 +402,7 @@ async fn a_cancelled_reservation_is_not_paid_by_itself() {
     let (cancelled, _) = world.reserve(2).await;
     let (kept, _) = world.reserve(4).await;
     assert_eq!(world.service().payments_deferred(), 2);
-    world.service().cancel(&Caller::default(), cancelled.clone()).await.unwrap();
+    world.service().cancel(&Caller::system(), cancelled.clone()).await.unwrap();
     assert_eq!(world.service().payments_deferred(), 1);
     world.service().force_breaker(Mode::Auto).await;
     eventually("the other is confirmed", || world.is_confirmed(&kept)).await;
@@ -463,7 +463,7 @@ async fn a_payment_that_is_made_while_it_is_compared_is_no_difference() {
     let (service, again) = (Arc::clone(&world.app.service), no.clone());
     let pays = async move {
         let means = PaymentMeans { method: "card".into(), token: "tok".into() };
-        assert_eq!(service.pay(&Caller::default(), again, means).await.unwrap().1, PaymentResult::Approved);
+        assert_eq!(service.pay(&Caller::system(), again, means).await.unwrap().1, PaymentResult::Approved);
     };
     let compare = Reconciler::new(Arc::clone(&journal) as _, Arc::clone(&provider) as _, None, Duration::from_secs(10));
     let report = compare.reconcile(&|_| {}).await.unwrap();
@@ -540,7 +540,7 @@ async fn late_news_of_an_approval_gives_back_what_the_reservation_does_not_keep_
     let (cancelled, _) = world.reserve(0).await;
     // While Payment is down only the calendar hears of the cancellation.
     world.service().fault("payment", FaultAction::Stop).await.unwrap();
-    let view = world.service().cancel(&Caller::default(), cancelled.clone()).await.unwrap();
+    let view = world.service().cancel(&Caller::system(), cancelled.clone()).await.unwrap();
     let Some(CancellationOutcome::Known(quote)) = view.cancellation_outcome() else {
         panic!("{:?}", view.cancellation_outcome())
     };

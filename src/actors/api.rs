@@ -96,10 +96,9 @@ fn numbers(reservations: &[ReservationNo]) -> String {
 }
 
 /// Who asks.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
     /// The service itself.
-    #[default]
     System,
     /// Nobody has said who they are.
     Nobody,
@@ -119,7 +118,7 @@ pub enum Identity {
 }
 
 /// Who asks, handed down with every request.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Caller {
     /// Who that is.
     pub identity: Identity,
@@ -129,6 +128,11 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// The service itself.
+    pub const fn system() -> Caller {
+        Caller { identity: Identity::System, command_id_prefix: None }
+    }
+
     /// Whether what belongs to a customer may be known to this caller. Customers see what is theirs; who else comes this far
     /// sees whatever is there, since the route was decided before.
     pub fn may_see(&self, owner: &CustomerNo) -> bool {

@@ -1,13 +1,12 @@
 //! `rentcar key`: the API keys of machines. The file has their hashes; a running service reads it again within seconds.
 
 use super::print_line;
-use super::token::scopes;
 use anyhow::{Context as _, anyhow, ensure};
 use clap::{Args, Subcommand};
 use rentcar::kit::access::Scopes;
 use rentcar::kit::access::api_keys::{KeyLine, read};
-use std::fs::{File, Metadata, OpenOptions};
-use std::io::{ErrorKind, Write as _};
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
@@ -37,7 +36,7 @@ pub struct New {
     /// Whose key it is: letters, digits, '-', '_' and '.'.
     name: String,
     /// What it may do, with commas between: bookings, fleet, operations, metrics.
-    #[arg(long, value_name = "SCOPES", value_parser = scopes)]
+    #[arg(long, value_name = "SCOPES", value_parser = Scopes::parse)]
     scope: Scopes,
 }
 
@@ -52,50 +51,66 @@ pub struct Revoke {
 pub fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::New(New { at, name, scope }) => {
-            let mut lines = if at.file.exists() { read(&at.file)? } else { vec![] };
-            ensure!(lines.iter().all(|line| line.name != *name), "there is a key of the name {name} already");
             let (key, line) = KeyLine::generate(name, *scope).map_err(|why| anyhow!(why))?;
-            lines.push(line);
-            write(&at.file, &lines)?;
+            change(&at.file, |lines| {
+                ensure!(lines.iter().all(|line| line.name != *name), "there is a key of the name {name} already");
+                lines.push(line);
+                Ok(())
+            })?;
             print_line(key)
         }
         Command::List(at) => read(&at.file)?
             .iter()
-            .try_for_each(|line| print_line(format_args!("{} {}", line.name, line.scopes.names()))),
-        Command::Revoke(Revoke { at, name }) => {
-            let mut lines = read(&at.file)?;
+            .try_for_each(|line| print_line(format_args!("{} {}", line.name, line.scopes.names(",")))),
+        Command::Revoke(Revoke { at, name }) => change(&at.file, |lines| {
             let before = lines.len();
             lines.retain(|line| line.name != *name);
             ensure!(lines.len() < before, "there is no key of the name {name}");
-            write(&at.file, &lines)
-        }
+            Ok(())
+        }),
     }
 }
 
 /// Replaces the file as a whole, so that a service never reads half of it. Whoever could read the one before can read it.
-fn write(path: &Path, lines: &[KeyLine]) -> anyhow::Result<()> {
+fn change(file: &Path, change: impl FnOnce(&mut Vec<KeyLine>) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    // A link stays one.
+    let path = file.canonicalize().unwrap_or_else(|_| file.to_owned());
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);
-    let before = std::fs::metadata(path).ok();
-    let written = write_part(&part, lines, before.as_ref()).and_then(|()| std::fs::rename(&part, path));
-    if let Err(error) = &written
-        && error.kind() != ErrorKind::AlreadyExists
-    {
+    // Made before the file is read, so that of two commands one is refused.
+    let opened = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(&part);
+    let opened = opened.with_context(|| {
+        let part = part.display();
+        format!("{part} cannot be made; if it is there and no other command runs, remove it")
+    })?;
+    let replaced = replace(&path, (&part, opened), change);
+    if replaced.is_err() {
         drop(std::fs::remove_file(&part));
     }
-    written.with_context(|| format!("the file {} cannot be written", path.display()))
+    replaced
 }
 
-fn write_part(part: &Path, lines: &[KeyLine], before: Option<&Metadata>) -> std::io::Result<()> {
-    // Another command that writes has it open.
-    let mut file: File = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(part)?;
-    for line in lines {
-        writeln!(file, "{line}")?;
-    }
-    if let Some(before) = before {
-        chown(part, Some(before.uid()), Some(before.gid()))?;
-        file.set_permissions(before.permissions())?;
-    }
-    file.sync_all()
+fn replace(
+    path: &Path,
+    (part, mut opened): (&Path, File),
+    change: impl FnOnce(&mut Vec<KeyLine>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut lines = if path.exists() { read(path)? } else { vec![] };
+    change(&mut lines)?;
+    let mut write = || {
+        for line in &lines {
+            writeln!(opened, "{line}")?;
+        }
+        if let Ok(before) = std::fs::metadata(path) {
+            chown(part, Some(before.uid()), Some(before.gid()))?;
+            opened.set_permissions(before.permissions())?;
+        }
+        opened.sync_all()?;
+        std::fs::rename(part, path)?;
+        let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+        File::open(directory.unwrap_or_else(|| Path::new(".")))?.sync_all()
+    };
+    let written: std::io::Result<()> = write();
+    written.with_context(|| format!("the file {} cannot be written", path.display()))
 }

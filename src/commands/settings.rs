@@ -8,8 +8,7 @@ use rentcar::actors::service::ServiceSettings;
 use rentcar::config::{Access, Settings};
 use rentcar::http::HttpSettings;
 use rentcar::kit::access::Authenticator;
-use rentcar::kit::access::api_keys::ApiKeys;
-use rentcar::kit::access::tokens::{TokenSettings, Tokens};
+use rentcar::kit::access::tokens::TokenSettings;
 use rentcar::kit::body::BodyLimits;
 use rentcar::kit::endpoint::RequestLimits;
 use rentcar::kit::rate_limit::RateLimitSettings;
@@ -100,19 +99,13 @@ pub(super) fn http_settings(config: &Settings, fault_injection: bool) -> anyhow:
 /// When one cannot be used.
 pub(super) fn authenticator(access: &Access) -> anyhow::Result<Authenticator> {
     let is_named = |path: &PathBuf| !path.as_os_str().is_empty();
-    let tokens = is_named(&access.token_keys).then(|| {
-        Tokens::load(TokenSettings {
-            issuer: access.token_issuer.clone(),
-            audience: access.token_audience.clone(),
-            keys: access.token_keys.clone(),
-        })
+    let tokens = is_named(&access.token_keys).then(|| TokenSettings {
+        issuer: access.token_issuer.clone(),
+        audience: access.token_audience.clone(),
+        keys: access.token_keys.clone(),
     });
-    let api_keys = is_named(&access.api_keys).then(|| ApiKeys::load(access.api_keys.clone()));
-    let (tokens, api_keys) = (
-        tokens.transpose().context("access.token_keys cannot be used")?,
-        api_keys.transpose().context("access.api_keys cannot be used")?,
-    );
-    Ok(Authenticator::new(tokens, api_keys))
+    let api_keys = is_named(&access.api_keys).then(|| access.api_keys.clone());
+    Authenticator::load(tokens, api_keys).context("the keys of access.token_keys or access.api_keys cannot be used")
 }
 
 pub(super) fn rate_limit(config: &Settings) -> Option<RateLimitSettings> {

@@ -5,7 +5,6 @@ use anyhow::{Context as _, ensure};
 use clap::{ArgGroup, Args, ValueEnum};
 use rentcar::domain::ids::CustomerNo;
 use rentcar::kit::access::Scopes;
-use rentcar::kit::access::api_keys::SCOPES_HINT;
 use rentcar::kit::access::tokens::{Audience, Claims, Signer};
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -36,7 +35,7 @@ pub struct Options {
     #[arg(long)]
     role: Vec<Role>,
     /// What a program may do, with commas between: bookings, fleet, operations, metrics.
-    #[arg(long, value_name = "SCOPES", value_parser = scopes)]
+    #[arg(long, value_name = "SCOPES", value_parser = Scopes::parse)]
     scope: Option<Scopes>,
     /// How long it holds.
     #[arg(long, value_name = "MINUTES", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=525_600))]
@@ -51,11 +50,6 @@ enum Role {
 
 fn customer_no(text: &str) -> Result<CustomerNo, String> {
     CustomerNo::parse(text).map_err(|why| why.to_string())
-}
-
-pub(super) fn scopes(text: &str) -> Result<Scopes, String> {
-    let scopes = Scopes::parse(&text.replace(',', " ")).ok().filter(|scopes| *scopes != Scopes::NONE);
-    scopes.ok_or_else(|| SCOPES_HINT.to_owned())
 }
 
 pub fn run(options: &Options) -> anyhow::Result<()> {
@@ -77,7 +71,12 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         roles: options.role.iter().map(role).collect(),
         customer_no: options.customer_no.as_ref().map(ToString::to_string),
         registered: false,
-        scope: options.scope.map(Scopes::names),
+        scope: options.scope.map(|scopes| scopes.names(" ")),
     };
+    ensure!(
+        claims.clone().principal().is_some(),
+        "no service would take this token: anonymous is no customer, and a \
+        subject has 128 bytes at most, without control characters"
+    );
     print_line(signer.sign(&claims).context("the key does not sign")?)
 }

@@ -11,11 +11,11 @@ use crate::kit::endpoint::{Operation, Outcome};
 use crate::kit::problem::Problem;
 use crate::kit::route::{Access, Priority, Reply, Route, routes};
 use crate::kit::values::{Instant, Text};
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
 use schemars::{JsonSchema, json_schema};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 use warp::Reply as _;
 use warp::http::HeaderValue;
 use warp::http::header::CONTENT_TYPE;
@@ -148,25 +148,26 @@ async fn reconcile(http: Arc<HttpState>, _: Call, _: Nothing) -> Outcome {
 }
 
 /// Streams an archive as it is made. A complete one ends with a trailer; otherwise the body breaks off.
-async fn backup(http: Arc<HttpState>, _: Call, _: Nothing) -> Outcome {
-    let pieces = until(http.service.backup()?, http.shutdown.clone());
+async fn backup(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
+    let pieces = http.service.backup()?;
+    let pieces = until(pieces, Box::pin(http.end_of(call.credentials)));
     let response = warp::reply::stream(Exclusive::new(pieces)).into_response();
     let mut answer = Answer::stream(response).uncached();
     answer.headers.insert(CONTENT_TYPE, HeaderValue::from_static(LINES));
     Ok(answer)
 }
 
-/// Breaks the archive off when the service ends.
-fn until(pieces: Backup, shutdown: CancellationToken) -> Backup {
-    let next = |state: Option<(Backup, CancellationToken)>| async move {
-        let (mut pieces, shutdown) = state?;
+/// Breaks the archive off when `end` comes.
+fn until(pieces: Backup, end: BoxFuture<'static, ()>) -> Backup {
+    let next = |state: Option<(Backup, BoxFuture<'static, ()>)>| async move {
+        let (mut pieces, mut end) = state?;
         tokio::select! {
             biased;
-            piece = pieces.next() => Some((piece?, Some((pieces, shutdown)))),
-            () = shutdown.cancelled() => Some((Err(Interrupted), None)),
+            () = &mut end => Some((Err(Interrupted), None)),
+            piece = pieces.next() => Some((piece?, Some((pieces, end)))),
         }
     };
-    stream::unfold(Some((pieces, shutdown)), next).boxed()
+    stream::unfold(Some((pieces, end)), next).boxed()
 }
 
 async fn force(http: Arc<HttpState>, _: Call, order: BreakerOrder) -> Outcome {

@@ -105,7 +105,7 @@ async fn register(http: Arc<HttpState>, call: Call, request: CustomerRegistratio
         licence_no: request.licence_no.map(|licence_no| licence_no.0),
     };
     let caller = call.caller();
-    let repeatable = request.customer_no.is_none() && call.is_keyed();
+    let repeatable = request.customer_no.is_none() && call.is_keyed() && caller.customer().is_none();
     let customer_no: CustomerNo = match request.customer_no {
         Some(chosen) => chosen.resolve(&http.service).await?,
         None => match caller.customer() {

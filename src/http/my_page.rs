@@ -4,7 +4,6 @@ use super::HttpState;
 use super::customers::CustomerDto;
 use crate::actors::api::{EVENT_ID_CHARS_MAX, FeedEntry, LiveEntry};
 use crate::domain::ids::CustomerNo;
-use crate::kit::access::Credentials;
 use crate::kit::answer::{Answer, Exclusive};
 use crate::kit::call::Call;
 use crate::kit::endpoint::{Operation, Outcome};
@@ -136,16 +135,8 @@ async fn events(http: Arc<HttpState>, call: Call, query: EventsQuery) -> Outcome
         .live(&call.caller(), &customer_no, last_event_id.as_deref())
         .await?
         .map_err(|_| unknown_event())?;
-    let until = end_of(Arc::clone(&http), call.credentials);
-    Ok(streamed(live, http.settings.keep_alive, until, permit))
-}
-
-/// Ends with the service, or once the credentials hold no longer.
-async fn end_of(http: Arc<HttpState>, credentials: Credentials) {
-    tokio::select! {
-        () = http.shutdown.cancelled() => {}
-        () = http.admission.authenticator.until_invalid(credentials) => {}
-    }
+    let keep_alive = http.settings.keep_alive;
+    Ok(streamed(live, keep_alive, http.end_of(call.credentials), permit))
 }
 
 /// A stream of events until the caller leaves or `end` comes. It holds its permit for as long.

@@ -2,7 +2,7 @@
 
 use crate::actors::api::{Caller, Identity};
 use crate::actors::service::Service;
-use crate::kit::access::Principal;
+use crate::kit::access::{Credentials, Principal};
 use crate::kit::admission::Admission;
 use crate::kit::call::Call;
 use crate::kit::endpoint::RequestLimits;
@@ -77,6 +77,14 @@ impl HttpState {
         self.ready.store(ready, Ordering::Release);
     }
 
+    /// Comes when the service ends, or once credentials hold no longer: then what streams to their caller ends too.
+    pub(super) async fn end_of(self: Arc<Self>, credentials: Credentials) {
+        tokio::select! {
+            () = self.shutdown.cancelled() => {}
+            () = self.admission.authenticator.until_invalid(&credentials) => {}
+        }
+    }
+
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire) && !self.shutdown.is_cancelled()
     }
@@ -93,7 +101,9 @@ impl Call {
                 Identity::Customer { customer_no: customer_no.clone(), registered: *registered }
             }
             Principal::Staff { subject, .. } => Identity::Staff(Arc::clone(subject)),
-            Principal::Machine { subject, .. } => Identity::Machine(Arc::clone(subject)),
+            Principal::Machine { subject: name, .. } | Principal::ApiKey { name, .. } => {
+                Identity::Machine(Arc::clone(name))
+            }
         };
         Caller { identity, command_id_prefix: self.command_id_prefix() }
     }

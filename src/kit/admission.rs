@@ -39,7 +39,8 @@ impl Admission {
             self.authenticator.authenticate(headers)
         };
         // Monitoring must not be cut off by other clients of the same gateway's address.
-        let counted = self.rate_limit.as_ref().filter(|_| route.priority != Priority::Operations);
+        let is_counted = route.priority != Priority::Operations || credentials.is_err();
+        let counted = self.rate_limit.as_ref().filter(|_| is_counted);
         let known = credentials.as_ref().ok().and_then(|credentials| credentials.principal.distinction());
         let (within, rate_limit_state) = match counted.map(|limit| limit.count(known, peer, headers)) {
             Some((within, rate_limit_state)) => (within, Some(rate_limit_state)),

@@ -143,7 +143,7 @@ pub const fn access(access: Access) -> &'static str {
     match access {
         Access::Public => "everybody",
         Access::Owner => "customer",
-        Access::Admin => "staff",
+        Access::Admin | Access::AllBookings => "staff",
         Access::Ops => "operators",
         Access::Monitoring => "operators, monitoring",
     }

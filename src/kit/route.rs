@@ -12,6 +12,8 @@ pub enum Access {
     Public,
     /// The customer whom it is about, and staff.
     Owner,
+    /// Whoever does what customers do for every customer: staff.
+    AllBookings,
     /// Staff.
     Admin,
     /// Operators.

@@ -16,6 +16,7 @@ fn the_ready_line_is_all_that_stands_on_standard_output_and_the_log_is_on_standa
         assert_eq!(ended.status.code(), Some(0), "{ended:?}");
         assert_eq!(ended.out.lines().count(), 1, "{ended:?}");
         assert!(ended.out.contains(&url) && ended.out.contains("ready"), "{ended:?}");
+        assert!(ended.out.contains("open: whoever reaches it may do everything"), "{ended:?}");
         assert!(ended.err.contains("stopped") && !ended.err.contains("panicked"), "{ended:?}");
     }
 }

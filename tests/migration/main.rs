@@ -55,14 +55,14 @@ async fn a_store_of_an_older_schema_is_made_anew(place: Place) {
         let (app, _) = start(&store, true).await.unwrap();
         let service = &app.service;
         let no = |no| ReservationNo::parse(no).unwrap();
-        let held = service.reservation(&Caller::default(), &no("held")).await.unwrap().booking;
+        let held = service.reservation(&Caller::system(), &no("held")).await.unwrap().booking;
         assert!(matches!(held.status, Status::PaymentPending { .. }));
-        let out = service.reservation_by_serial(&Caller::default(), 3).await.unwrap();
+        let out = service.reservation_by_serial(&Caller::system(), 3).await.unwrap();
         assert_eq!(
             out.booking.status,
             Status::Confirmed { picked_up_at: Some(Timestamp::from_millis(START_MS).unwrap()) }
         );
-        assert!(service.customer(&Caller::default(), &CustomerNo::parse("kim").unwrap()).await.is_ok());
+        assert!(service.customer(&Caller::system(), &CustomerNo::parse("kim").unwrap()).await.is_ok());
         assert!(app.shutdown(Duration::from_secs(20)).await);
         // To the byte what the contexts had written, timers and keys included.
         assert_eq!(everything(&*store.journal).await, before);
@@ -71,7 +71,7 @@ async fn a_store_of_an_older_schema_is_made_anew(place: Place) {
         assert!(report.is_clean() && older(&report).is_empty(), "{:#?} {:#?}", report.violations, report.notes);
     }
     let (app, _) = start(&place.open(), false).await.unwrap();
-    let (booked, _) = app.service.reserve(&Caller::default(), request("new", "car1", 120, true)).await.unwrap();
+    let (booked, _) = app.service.reserve(&Caller::system(), request("new", "car1", 120, true)).await.unwrap();
     assert_eq!(booked.booking.status, Status::Confirmed { picked_up_at: None });
     assert!(app.shutdown(Duration::from_secs(20)).await);
 }
@@ -290,13 +290,13 @@ async fn an_entity_that_meets_another_schema_in_spite_of_the_record_says_so() {
     age_without_record(&*store.journal, schema::RESERVATION).await;
     let (log, _listening) = Log::listen();
     let (app, _) = start(&store, true).await.unwrap();
-    let refused = app.service.reserve(&Caller::default(), request("new", "car1", 120, false)).await;
+    let refused = app.service.reserve(&Caller::system(), request("new", "car1", 120, false)).await;
     assert!(refused.is_err());
     let number = schema::reservation::STATE_SCHEMA;
     let said = format!("the document has the state schema {}, not {number}", number - 1);
     assert!(!log.lines(&["entity failed", &said, "rentcar verify"]).is_empty(), "{}", log.text());
     // Reads that bypass the actors fail in the same way.
-    let read = app.service.reservation(&Caller::default(), &ReservationNo::parse("held").unwrap()).await;
+    let read = app.service.reservation(&Caller::system(), &ReservationNo::parse("held").unwrap()).await;
     assert!(read.is_err());
     let verified = report(&*store.journal).await;
     assert!(verified.violations.iter().any(|violation| violation.detail.contains(&said)), "{verified:#?}");

@@ -133,13 +133,13 @@ pub async fn tell_story(store: &Store) {
         let daily_rate = Money::new(10_000, Currency::KRW).unwrap();
         let (model, car_class, branch) = ("Avante".to_owned(), "compact".to_owned(), "Seoul".to_owned());
         let data = CarData { model, car_class, branch, daily_rate, registered_on: 0 };
-        service.register_car(&Caller::default(), car_no(no), data).await.unwrap();
+        service.register_car(&Caller::system(), car_no(no), data).await.unwrap();
     }
     for no in ["kim", "lee"] {
         let data = PersonalData { name: no.into(), phone: "1".into(), email: "k@x".into(), licence_no: None };
-        service.register_customer(&Caller::default(), Some(CustomerNo::parse(no).unwrap()), data).await.unwrap();
+        service.register_customer(&Caller::system(), Some(CustomerNo::parse(no).unwrap()), data).await.unwrap();
     }
-    service.erase_customer(&Caller::default(), CustomerNo::parse("lee").unwrap()).await.unwrap();
+    service.erase_customer(&Caller::system(), CustomerNo::parse("lee").unwrap()).await.unwrap();
     for (no, car, from_hours, paid) in [
         ("held", "car1", 24, false),
         ("paid", "car1", 72, true),
@@ -148,16 +148,16 @@ pub async fn tell_story(store: &Store) {
         ("cancelled", "car3", 72, true),
         ("owed", "car2", 72, true),
     ] {
-        service.reserve(&Caller::default(), request(no, car, from_hours, paid)).await.unwrap();
+        service.reserve(&Caller::system(), request(no, car, from_hours, paid)).await.unwrap();
     }
     let no = |no| ReservationNo::parse(no).unwrap();
     for handed_over in ["out", "back"] {
-        service.pick_up(&Caller::default(), no(handed_over).rental()).await.unwrap();
+        service.pick_up(&Caller::system(), no(handed_over).rental()).await.unwrap();
     }
-    service.return_car(&Caller::default(), no("back").rental()).await.unwrap();
-    service.cancel(&Caller::default(), no("cancelled")).await.unwrap();
+    service.return_car(&Caller::system(), no("back").rental()).await.unwrap();
+    service.cancel(&Caller::system(), no("cancelled")).await.unwrap();
     sandbox.change(&SettingsPatch { down: Some(true), ..SettingsPatch::default() }).unwrap();
-    service.cancel(&Caller::default(), no("owed")).await.unwrap();
+    service.cancel(&Caller::system(), no("owed")).await.unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     loop {
         let report = report(&*store.journal).await;

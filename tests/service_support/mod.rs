@@ -81,7 +81,7 @@ impl World {
 
     pub async fn car(&self, no: &str) -> CarNo {
         let car_no = CarNo::parse(no).unwrap();
-        self.service().register_car(&Caller::default(), car_no.clone(), data(10_000)).await.unwrap();
+        self.service().register_car(&Caller::system(), car_no.clone(), data(10_000)).await.unwrap();
         car_no
     }
 
@@ -92,7 +92,7 @@ impl World {
     }
 
     pub async fn payment(&self, no: &ReservationNo) -> payment::Payment {
-        self.service().payment(&Caller::default(), &no.payment()).await.unwrap().1.unwrap()
+        self.service().payment(&Caller::system(), &no.payment()).await.unwrap().1.unwrap()
     }
 }
 

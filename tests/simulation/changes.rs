@@ -39,7 +39,7 @@ async fn reserve(world: &World, app: &App) -> Result<(), String> {
         means: Some(means()),
         day_counting: DayCounting::Hours,
     };
-    app.service.reserve(&Caller::default(), request).await.map_err(error)?;
+    app.service.reserve(&Caller::system(), request).await.map_err(error)?;
     world.town.model.remember(Memory {
         no,
         car_no,
@@ -61,7 +61,7 @@ async fn change(world: &World, app: &App, place: &Place, appends: u64) -> Result
     let (from, to) = (Some(place.period.from()), Some(place.period.to()));
     let wanted = ChangeWanted { from, to, car_no: Some(place.car_no.clone()) };
     let no = ReservationNo::parse(NO).unwrap();
-    let caller = Caller::default();
+    let caller = Caller::system();
     let changed = app.service.change(&caller, no, wanted, Some(means()));
     let answered = tokio::select! {
         biased;
@@ -86,7 +86,7 @@ async fn change(world: &World, app: &App, place: &Place, appends: u64) -> Result
 /// Whether the car is offered where the reservation is not, and not where it is.
 async fn is_in_one_place(world: &World, app: &App, place: &Place) -> Result<(), String> {
     let memory = world.town.model.get(0);
-    let booking = app.service.reservation(&Caller::default(), &memory.no).await.map_err(error)?.booking;
+    let booking = app.service.reservation(&Caller::system(), &memory.no).await.map_err(error)?.booking;
     for (car_no, period) in [(&memory.car_no, memory.period), (&place.car_no, place.period)] {
         let offers = app.service.availability(period, None, None, None, 10).await.map_err(error)?.map_err(error)?;
         let is_offered = offers.items.iter().any(|offer| offer.car_no == *car_no);

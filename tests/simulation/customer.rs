@@ -194,7 +194,7 @@ impl Customer {
             means,
             day_counting: DayCounting::Hours,
         };
-        match self.service.reserve(&Caller::default(), request).await {
+        match self.service.reserve(&Caller::system(), request).await {
             Ok((view, _)) => self.told(at, &view),
             // The hold stays; until when, nobody has said.
             Err(ServiceError::PaymentDeclined { .. }) => {
@@ -249,7 +249,7 @@ impl Customer {
     async fn preview_change(&mut self) -> Complaint {
         let Some((_, memory)) = self.one_of(&[Known::Confirmed, Known::PickedUp]) else { return Ok(()) };
         let (_, wanted) = self.wanted(&memory);
-        match self.service.change_preview(&Caller::default(), &memory.no, &wanted).await {
+        match self.service.change_preview(&Caller::system(), &memory.no, &wanted).await {
             Ok(_) | Err(ServiceError::Reservation(_)) => Ok(()),
             Err(error) if is_no_refusal(&error) => Ok(()),
             Err(error) => Err(format!("previewing a change of {memory:?}: {error:?}")),
@@ -268,7 +268,7 @@ impl Customer {
         let tried = memory.others.len();
         self.town.model.change(at, |memory| memory.others.push(place.clone()));
         let since_ms = self.now_ms();
-        let changed = self.service.change(&Caller::default(), memory.no.clone(), wanted, means.clone()).await;
+        let changed = self.service.change(&Caller::system(), memory.no.clone(), wanted, means.clone()).await;
         let now_ms = self.now_ms();
         let is_out_of_question = |memory: &mut Memory| {
             (memory.others[tried].may_come, memory.others[tried].over_at_ms) = (false, Some(now_ms));
@@ -301,7 +301,7 @@ impl Customer {
     }
 
     async fn pay_change(&mut self, at: usize, memory: &Memory) -> Complaint {
-        match self.service.pay(&Caller::default(), memory.no.clone(), Self::means()).await {
+        match self.service.pay(&Caller::system(), memory.no.clone(), Self::means()).await {
             Ok((view, _)) => self.told(at, &view),
             Err(ServiceError::PaymentDeclined { .. }) => Ok(()),
             Err(ServiceError::Reservation(refusal)) => self.fine(&format!("cannot pay the change: {refusal}")),
@@ -313,7 +313,7 @@ impl Customer {
     async fn pay(&mut self) -> Complaint {
         let Some((at, memory)) = self.one_of(&[Known::Held]) else { return self.reserve().await };
         self.town.model.change(at, |memory| memory.tried.pay = true);
-        match self.service.pay(&Caller::default(), memory.no, Self::means()).await {
+        match self.service.pay(&Caller::system(), memory.no, Self::means()).await {
             Ok((view, _)) => self.told(at, &view),
             Err(ServiceError::PaymentDeclined { .. } | ServiceError::Reservation(Rejection::ReservationClosed)) => {
                 Ok(())
@@ -327,7 +327,7 @@ impl Customer {
         let Some((at, memory)) = self.one_of(&[Known::Held, Known::Confirmed]) else { return self.reserve().await };
         self.town.model.change(at, |memory| memory.tried.cancel = true);
         let picked_up = memory.tried.pick_up;
-        match self.service.cancel(&Caller::default(), memory.no.clone()).await {
+        match self.service.cancel(&Caller::system(), memory.no.clone()).await {
             Ok(view) => self.told(at, &view),
             Err(ServiceError::Reservation(Rejection::AlreadyPickedUp)) if picked_up => Ok(()),
             Err(ServiceError::Reservation(Rejection::ReservationClosed))
@@ -347,7 +347,7 @@ impl Customer {
         }
         let tried_before = memory.tried.pick_up;
         self.town.model.change(at, |memory| memory.tried.pick_up = true);
-        match self.service.pick_up(&Caller::default(), memory.no.rental()).await {
+        match self.service.pick_up(&Caller::system(), memory.no.rental()).await {
             Ok(_) => {
                 self.note(&format!("has the car of {}", memory.no));
                 self.town.model.change(at, |memory| memory.known = Known::PickedUp);
@@ -366,12 +366,12 @@ impl Customer {
     async fn bring_back(&mut self) -> Complaint {
         let Some((at, memory)) = self.one_of(&[Known::PickedUp]) else { return self.pick_up().await };
         self.town.model.change(at, |memory| memory.tried.bring_back = true);
-        match self.service.return_car(&Caller::default(), memory.no.rental()).await {
+        match self.service.return_car(&Caller::system(), memory.no.rental()).await {
             Ok(_) => {
                 self.note(&format!("brings the car of {} back", memory.no));
                 self.town.model.change(at, |memory| memory.known = Known::Returned);
                 // The car is free for others once its calendar knows too, which may be later.
-                match self.service.reservation(&Caller::default(), &memory.no).await {
+                match self.service.reservation(&Caller::system(), &memory.no).await {
                     Ok(view) if matches!(view.booking.status, Status::Completed { .. }) => self.told(at, &view),
                     Ok(_) | Err(_) => Ok(()),
                 }
@@ -386,7 +386,7 @@ impl Customer {
     async fn look(&mut self) -> Complaint {
         let known = [Known::Nothing, Known::Held, Known::Confirmed, Known::PickedUp, Known::Returned, Known::Cancelled];
         let Some((at, memory)) = self.one_of(&known) else { return Ok(()) };
-        match self.service.reservation(&Caller::default(), &memory.no).await {
+        match self.service.reservation(&Caller::system(), &memory.no).await {
             Ok(view) => {
                 let now_ms = self.now_ms();
                 memory.allows(Some(&view.booking), now_ms)?;
@@ -401,7 +401,7 @@ impl Customer {
 
     /// Nothing is shown twice, and nothing of somebody else.
     async fn look_at_my_page(&mut self) -> Complaint {
-        let Ok(Ok(page)) = self.service.my_page(&Caller::default(), &self.no, None, 200).await else { return Ok(()) };
+        let Ok(Ok(page)) = self.service.my_page(&Caller::system(), &self.no, None, 200).await else { return Ok(()) };
         let mut times: HashMap<(String, String), u32> = HashMap::new();
         for entry in &page.entries {
             let once = ["held", "confirmed", "expired", "approved", "rented", "refunded", "completed", "returned"];

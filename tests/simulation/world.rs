@@ -126,7 +126,7 @@ impl World {
 
     pub async fn register_cars(&self, service: &Service) -> Result<(), String> {
         for car_no in &self.town.cars {
-            let registered = service.register_car(&Caller::default(), car_no.clone(), data()).await;
+            let registered = service.register_car(&Caller::system(), car_no.clone(), data()).await;
             registered.map_err(|error| format!("a car: {error}"))?;
         }
         self.all_calendars_know_their_cars(service).await
@@ -288,7 +288,7 @@ impl World {
         let mut rented: HashMap<CarNo, usize> = HashMap::new();
         for memory in self.town.model.all() {
             let now_ms = self.town.clock.now_ms();
-            let view = match service.reservation(&Caller::default(), &memory.no).await {
+            let view = match service.reservation(&Caller::system(), &memory.no).await {
                 Ok(view) => Some(view),
                 Err(ServiceError::Reservation(Rejection::ReservationNotFound)) => None,
                 Err(error) => return Err(format!("{} cannot be read: {error}", memory.no)),

@@ -88,7 +88,7 @@ impl Service {
             let page = self.parts.views.reservations_of(customer_no, cursor.as_deref(), BOOKINGS_PER_READ)?;
             let CursorPage { items, next_cursor } = page.map_err(damaged)?;
             for reservation_no in items {
-                let view = self.reservation(&Caller::default(), &reservation_no).await?;
+                let view = self.reservation(&Caller::system(), &reservation_no).await?;
                 let unsettled = view.payment.as_ref().is_some_and(|payment| payment.outstanding().is_some());
                 if view.booking.status.is_live() || unsettled {
                     live.push(reservation_no);

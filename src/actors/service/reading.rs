@@ -275,7 +275,7 @@ impl Service {
         let (serials, total) = self.parts.views.serials(list, skip, size).await?;
         let mut items = Vec::with_capacity(serials.len());
         for serial in serials {
-            items.push((serial, self.reservation_by_serial(&Caller::default(), serial).await?));
+            items.push((serial, self.reservation_by_serial(&Caller::system(), serial).await?));
         }
         Ok(OffsetPage { items, total })
     }

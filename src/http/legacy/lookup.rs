@@ -70,7 +70,13 @@ impl Legacy {
         let mut last = None;
         for usage in 1..=numbering::USES_MAX {
             let Some(number) = numbering::number(label, usage) else { break };
-            let Some(view) = if_known(self.service.reservation(caller, &number).await)? else { break };
+            let Some(view) = if_known(self.service.reservation(caller, &number).await)? else {
+                // A label may have been used for several customers, each of whom sees their own.
+                if self.service.knows_reservation(&number).await? {
+                    continue;
+                }
+                break;
+            };
             // A label is used again only after its reservation is closed, so a live one is the last.
             let live = view.booking.status.is_live();
             last = Some(LatestReservation { usage, view });

@@ -22,8 +22,9 @@ mod reservations;
 mod rows;
 
 use super::HttpState;
-use crate::actors::api::{OffsetPage, PaymentMeans, PaymentResult, ReservationView};
+use crate::actors::api::{Caller, OffsetPage, PaymentMeans, PaymentResult, ReservationView};
 use crate::actors::service::Service;
+use crate::domain::reservation::Status;
 use crate::kit::answer::Answer;
 use crate::kit::call::{Call, Unread};
 use crate::kit::endpoint::{Operation, Outcome};
@@ -42,6 +43,9 @@ const PAYMENTS: Resource = Resource { collection: "payments", item: "payment" };
 const RENTALS: Resource = Resource { collection: "carRentals", item: "carRental" };
 const INFORMATIONS: Resource = Resource { collection: "carInformations", item: "carInformation" };
 const MY_PAGES: Resource = Resource { collection: "myPages", item: "myPage" };
+
+/// The `Retry-After` of a reservation that its customer pays elsewhere.
+const PAY_SECONDS: u64 = 1;
 
 struct Legacy {
     service: Arc<Service>,
@@ -65,7 +69,7 @@ routes! { HttpState, "Legacy":
     GET_CAR = Route::get("/carManagements/{carNo}", Access::Public, "legacyGetCar")
         .answered(&[one::<LegacyCar>()], &["car_not_found"]) => cars::get;
     /// Reservations
-    LIST_RESERVATIONS = Route::get("/carReservations", Access::Admin, "legacyListReservations").of(Priority::List)
+    LIST_RESERVATIONS = Route::get("/carReservations", Access::AllBookings, "legacyListReservations").of(Priority::List)
         .answered(&[page(|generator| page_schema::<LegacyRow>(generator, RESERVATIONS))], &[]) => reservations::list;
     /// Reserve and pay, or cancel
     ///
@@ -76,7 +80,7 @@ routes! { HttpState, "Legacy":
     GET_RESERVATION = Route::get("/carReservations/{key}", Access::Owner, "legacyGetReservation")
         .answered(&[one::<LegacyRow>()], &["reservation_not_found"]) => reservations::get;
     /// Payments
-    LIST_PAYMENTS = Route::get("/payments", Access::Admin, "legacyListPayments").of(Priority::List)
+    LIST_PAYMENTS = Route::get("/payments", Access::AllBookings, "legacyListPayments").of(Priority::List)
         .answered(&[page(|generator| page_schema::<LegacyRow>(generator, PAYMENTS))], &[]) => payments::list;
     /// Pay, or cancel a payment
     POST_PAYMENT = Route::post("/payments", Access::Owner, "legacyPayOrCancel")
@@ -85,20 +89,20 @@ routes! { HttpState, "Legacy":
     GET_PAYMENT = Route::get("/payments/{key}", Access::Owner, "legacyGetPayment")
         .answered(&[one::<LegacyRow>()], &["reservation_not_found", "payment_not_found"]) => payments::get;
     /// Rentals
-    LIST_RENTALS = Route::get("/carRentals", Access::Admin, "legacyListRentals").of(Priority::List)
+    LIST_RENTALS = Route::get("/carRentals", Access::AllBookings, "legacyListRentals").of(Priority::List)
         .answered(&[page(|generator| page_schema::<LegacyRow>(generator, RENTALS))], &[]) => rentals::list;
     /// A rental
     GET_RENTAL = Route::get("/carRentals/{key}", Access::Owner, "legacyGetRental")
         .answered(&[one::<LegacyRow>()], &["reservation_not_found", "rental_not_found"]) => rentals::get;
     /// Cars as the old view showed them
-    LIST_INFORMATIONS = Route::get("/carInformations", Access::Public, "legacyListCarInformations").of(Priority::List)
+    LIST_INFORMATIONS = Route::get("/carInformations", Access::AllBookings, "legacyListCarInformations").of(Priority::List)
         .answered(&[page(|generator| page_schema::<LegacyCar>(generator, INFORMATIONS))], &[])
         => read_models::list_informations;
     /// A car as the old view showed it
-    GET_INFORMATION = Route::get("/carInformations/{carNo}", Access::Public, "legacyGetCarInformation")
+    GET_INFORMATION = Route::get("/carInformations/{carNo}", Access::AllBookings, "legacyGetCarInformation")
         .answered(&[one::<LegacyCar>()], &["car_not_found"]) => read_models::get_information;
     /// My Page as the old view showed it
-    LIST_MY_PAGES = Route::get("/myPages", Access::Admin, "legacyListMyPages").of(Priority::List)
+    LIST_MY_PAGES = Route::get("/myPages", Access::AllBookings, "legacyListMyPages").of(Priority::List)
         .answered(&[page(|generator| page_schema::<LegacyRow>(generator, MY_PAGES))], &[]) => read_models::list_my_pages;
     /// A line of My Page
     GET_MY_PAGE = Route::get("/myPages/{key}", Access::Owner, "legacyGetMyPage")
@@ -197,6 +201,9 @@ impl Legacy {
         let path = hal::item_path(resource, &view.booking.serial.to_string());
         let answer = |status| self.one(call, resource, render, view, status).located(&path);
         match result {
+            PaymentResult::NotAttempted if matches!(view.booking.status, Status::PaymentPending { .. }) => {
+                answer(StatusCode::ACCEPTED).retrying(PAY_SECONDS)
+            }
             PaymentResult::NotAttempted | PaymentResult::Approved => answer(StatusCode::CREATED),
             PaymentResult::Deferred { retry_after_ms } => {
                 answer(StatusCode::ACCEPTED).retrying(retry_after_seconds(*retry_after_ms))
@@ -219,8 +226,10 @@ impl Legacy {
         hal::answer(StatusCode::OK, &hal::page(&base, resource, asked, numbered.total, rows))
     }
 
-    /// Old clients send no means of payment: the old payment service had one of its own.
-    fn means() -> PaymentMeans {
-        PaymentMeans { method: "card".into(), token: "legacy".into() }
+    /// Old clients send no means of payment: the old payment service had one of its own. A customer pays with their own, which
+    /// the native API takes.
+    fn means(caller: &Caller) -> Option<PaymentMeans> {
+        let ours = || PaymentMeans { method: "card".into(), token: "legacy".into() };
+        caller.customer().is_none().then(ours)
     }
 }

@@ -35,7 +35,10 @@ pub(super) async fn post(legacy: Legacy, call: Call, PaymentPost(members): Payme
     let number = view.booking.subject.reservation_no.clone();
     let (view, result) = match wish {
         Command::Pay if is_paid(&view) => (view, PaymentResult::Approved),
-        Command::Pay => legacy.service.pay(&caller, number, Legacy::means()).await?,
+        Command::Pay => {
+            let means = Legacy::means(&caller).ok_or_else(Problem::forbidden)?;
+            legacy.service.pay(&caller, number, means).await?
+        }
         Command::Cancel => (legacy.service.cancel(&caller, number).await?, PaymentResult::NotAttempted),
     };
     Ok(legacy.changed(&call, PAYMENTS, rows::payment, &view, &result))

@@ -129,8 +129,9 @@ impl Legacy {
         let reservation_no = match (step(last.as_ref(), &wanted), last) {
             (Action::Reserve(number), _) => number,
             (Action::Pay, Some(last)) => {
+                let Some(means) = Legacy::means(caller) else { return Ok((last.view, PaymentResult::NotAttempted)) };
                 let number = last.view.booking.subject.reservation_no;
-                return Ok(self.service.pay(caller, number, Legacy::means()).await?);
+                return Ok(self.service.pay(caller, number, means).await?);
             }
             (Action::Leave, Some(last)) => return Ok((last.view, PaymentResult::NotAttempted)),
             (Action::Pay | Action::Leave | Action::Refuse, _) => {
@@ -142,7 +143,7 @@ impl Legacy {
             car_no: wanted.car_no,
             customer_no: wanted.customer_no,
             period: wanted.days.period,
-            means: Some(Legacy::means()),
+            means: Legacy::means(caller),
             day_counting: DayCounting::CalendarDays(wanted.days.count),
         };
         Ok(self.service.reserve(caller, request).await?)

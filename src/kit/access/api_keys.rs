@@ -2,13 +2,14 @@
 //! chance, so that its hash need not be slow. Taking a line away revokes its key.
 
 use super::tokens::KeyError;
-use super::{Credentials, Principal, Scopes};
+use super::{Credentials, Principal, Proof, Scopes};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::RwLock;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,7 +40,7 @@ impl KeyLine {
         check_name(name)?;
         let secret: [u8; SECRET_BYTES] = rand::random();
         let key = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(secret));
-        let line = KeyLine { name: name.to_owned(), hash: hash(&key), scopes };
+        let line = KeyLine { name: name.to_owned(), hash: hex(&hash(&key)), scopes };
         Ok((key, line))
     }
 
@@ -53,19 +54,15 @@ impl KeyLine {
         if hash.len() != HASH_DIGITS || !hash.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) {
             return Err("the hash has 64 hexadecimal digits");
         }
-        let scopes = Scopes::parse(&scopes.replace(',', " ")).ok().filter(|scopes| *scopes != Scopes::NONE);
-        let scopes = scopes.ok_or(SCOPES_HINT)?;
-        Ok(KeyLine { name: name.to_owned(), hash: hash.to_owned(), scopes })
+        Ok(KeyLine { name: name.to_owned(), hash: hash.to_owned(), scopes: Scopes::parse(scopes)? })
     }
 }
 
 impl std::fmt::Display for KeyLine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} {}", self.name, self.hash, self.scopes.names().replace(' ', ","))
+        write!(f, "{} {} {}", self.name, self.hash, self.scopes.names(","))
     }
 }
-
-pub const SCOPES_HINT: &str = "the scopes are bookings, fleet, operations and metrics";
 
 fn check_name(name: &str) -> Result<(), &'static str> {
     let is_legal = |char: char| char.is_ascii_alphanumeric() || "-_.".contains(char);
@@ -102,8 +99,12 @@ pub fn is_key(token: &str) -> bool {
     token.starts_with(PREFIX)
 }
 
-fn hash(key: &str) -> String {
-    Sha256::digest(key.as_bytes()).iter().fold(String::with_capacity(HASH_DIGITS), |mut text, byte| {
+fn hash(key: &str) -> Proof {
+    Sha256::digest(key.as_bytes()).into()
+}
+
+fn hex(hash: &Proof) -> String {
+    hash.iter().fold(String::with_capacity(HASH_DIGITS), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
     })
@@ -129,25 +130,33 @@ impl ApiKeys {
         &self.path
     }
 
-    /// Reads the file again.
+    /// Reads the file again; one that is gone has no keys.
     ///
     /// # Errors
     /// When it cannot be used; the keys before are trusted then, as ever.
     pub fn reload(&self) -> Result<(), KeyError> {
-        let keys = principals(&self.path)?;
+        let keys = match principals(&self.path) {
+            Err(KeyError::Unreadable { error, .. }) if error.kind() == ErrorKind::NotFound => HashMap::new(),
+            keys => keys?,
+        };
         *self.keys.write() = keys;
         Ok(())
     }
 
+    pub(super) fn trusts(&self, proof: &Proof) -> bool {
+        self.keys.read().contains_key(&hex(proof))
+    }
+
     pub(super) fn verify(&self, key: &str) -> Option<Credentials> {
-        let principal = self.keys.read().get(&hash(key)).cloned()?;
-        Some(Credentials::unproven(principal))
+        let proof = hash(key);
+        let principal = self.keys.read().get(&hex(&proof)).cloned()?;
+        Some(Credentials { principal, expires: None, proof: Some(proof) })
     }
 }
 
 fn principals(path: &Path) -> Result<HashMap<String, Principal>, KeyError> {
-    let machine = |key: KeyLine| (key.hash, Principal::Machine { subject: Arc::from(key.name), scopes: key.scopes });
-    Ok(read(path)?.into_iter().map(machine).collect())
+    let keyed = |key: KeyLine| (key.hash, Principal::ApiKey { name: Arc::from(key.name), scopes: key.scopes });
+    Ok(read(path)?.into_iter().map(keyed).collect())
 }
 
 #[cfg(test)]
@@ -161,13 +170,19 @@ mod tests {
         assert!(is_key(&key) && !line.to_string().contains(&key));
         std::fs::write(file.path(), format!("# ours\n\n{line}\n")).expect("written");
         let keys = ApiKeys::load(file.path().to_owned()).expect("keys");
-        let expected = Principal::Machine { subject: "prometheus".into(), scopes: Scopes::METRICS };
+        let expected = Principal::ApiKey { name: "prometheus".into(), scopes: Scopes::METRICS };
         assert_eq!(keys.verify(&key).map(|credentials| credentials.principal), Some(expected));
         assert_eq!(keys.verify(&format!("{key}x")), None);
         std::fs::write(file.path(), "not a key").expect("written");
         assert!(keys.reload().is_err() && keys.verify(&key).is_some(), "what was read before stays");
         std::fs::write(file.path(), "").expect("written");
         keys.reload().expect("no keys");
+        assert_eq!(keys.verify(&key), None);
+        std::fs::write(file.path(), line.to_string()).expect("written");
+        keys.reload().expect("keys");
+        assert!(keys.verify(&key).is_some());
+        std::fs::remove_file(file.path()).expect("removed");
+        keys.reload().expect("nothing is there");
         assert_eq!(keys.verify(&key), None);
     }
 

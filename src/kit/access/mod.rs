@@ -10,10 +10,11 @@ use super::problem::Problem;
 use super::route::Access;
 use crate::domain::ids::CustomerNo;
 use api_keys::ApiKeys;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokens::{KeyError, Tokens};
+use tokens::{KeyError, TokenSettings, Tokens};
 use tokio::sync::watch;
 use warp::http::HeaderMap;
 use warp::http::header::AUTHORIZATION;
@@ -54,22 +55,29 @@ impl Scopes {
         self.0 & any.0 != 0
     }
 
-    /// From names with spaces between.
-    ///
-    /// # Errors
-    /// The first name that is none.
-    pub fn parse(names: &str) -> Result<Scopes, &str> {
-        names.split_ascii_whitespace().try_fold(Scopes::NONE, |scopes, name| {
-            let known = Scopes::NAMES.iter().find(|(other, _)| *other == name);
-            known.map(|(_, scope)| scopes.and(*scope)).ok_or(name)
-        })
+    fn named(name: &str) -> Option<Scopes> {
+        Scopes::NAMES.iter().find(|(other, _)| *other == name).map(|(_, scope)| *scope)
     }
 
-    /// The names, with spaces between.
-    pub fn names(self) -> String {
+    /// Those that are known among names with spaces between: identity providers have others of their own.
+    fn known(names: &str) -> Scopes {
+        names.split_ascii_whitespace().filter_map(Scopes::named).fold(Scopes::NONE, Scopes::and)
+    }
+
+    /// From names with commas between, one at least.
+    ///
+    /// # Errors
+    /// What may be written.
+    pub fn parse(names: &str) -> Result<Scopes, &'static str> {
+        let scopes = names.split(',').try_fold(Scopes::NONE, |scopes, name| Some(scopes.and(Scopes::named(name)?)));
+        scopes.ok_or("the scopes are bookings, fleet, operations and metrics, with commas between")
+    }
+
+    /// The names, with something between.
+    pub fn names(self, between: &str) -> String {
         let names: Vec<_> =
             Scopes::NAMES.iter().filter(|(_, scope)| self.meets(*scope)).map(|(name, _)| *name).collect();
-        names.join(" ")
+        names.join(between)
     }
 }
 
@@ -87,14 +95,11 @@ pub enum Principal {
         registered: bool,
     },
     /// A person of the company, with what the roles allow.
-    Staff {
-        subject: Arc<str>,
-        scopes: Scopes,
-    },
-    Machine {
-        subject: Arc<str>,
-        scopes: Scopes,
-    },
+    Staff { subject: Arc<str>, scopes: Scopes },
+    /// A program with a token.
+    Machine { subject: Arc<str>, scopes: Scopes },
+    /// A program with an API key.
+    ApiKey { name: Arc<str>, scopes: Scopes },
 }
 
 impl Principal {
@@ -105,6 +110,7 @@ impl Principal {
             Principal::Customer { customer_no, .. } => Some(("customer", customer_no.as_str())),
             Principal::Staff { subject, .. } => Some(("staff", subject)),
             Principal::Machine { subject, .. } => Some(("machine", subject)),
+            Principal::ApiKey { name, .. } => Some(("key", name)),
         }
     }
 
@@ -112,7 +118,9 @@ impl Principal {
         match self {
             Principal::Nobody | Principal::Customer { .. } => Scopes::NONE,
             Principal::Anybody => Scopes::ALL,
-            Principal::Staff { scopes, .. } | Principal::Machine { scopes, .. } => *scopes,
+            Principal::Staff { scopes, .. } | Principal::Machine { scopes, .. } | Principal::ApiKey { scopes, .. } => {
+                *scopes
+            }
         }
     }
 
@@ -124,7 +132,7 @@ impl Principal {
         let needed = match access {
             Access::Public => return Ok(()),
             Access::Owner if matches!(self, Principal::Customer { .. }) => return Ok(()),
-            Access::Owner => Scopes::BOOKINGS,
+            Access::Owner | Access::AllBookings => Scopes::BOOKINGS,
             Access::Admin => Scopes::FLEET,
             Access::Ops => Scopes::OPERATIONS,
             Access::Monitoring => Scopes::METRICS.and(Scopes::OPERATIONS),
@@ -132,26 +140,30 @@ impl Principal {
         match self {
             _ if self.scopes().meets(needed) => Ok(()),
             Principal::Nobody => Err(Problem::unauthenticated()),
-            Principal::Anybody | Principal::Customer { .. } | Principal::Staff { .. } | Principal::Machine { .. } => {
-                Err(Problem::forbidden())
-            }
+            Principal::Anybody
+            | Principal::Customer { .. }
+            | Principal::Staff { .. }
+            | Principal::Machine { .. }
+            | Principal::ApiKey { .. } => Err(Problem::forbidden()),
         }
     }
 }
+
+/// SHA-256 of what has proven who a caller is: of the API key, or of the file of the key that has signed the token.
+type Proof = [u8; 32];
 
 /// A caller that has proven who it is, until when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {
     pub principal: Principal,
     /// In seconds since 1970; `None` for as long as the key is there.
-    pub expires: Option<u64>,
-    /// The keys by which it was proven: see [`Authenticator::until_invalid`].
-    pub generation: u64,
+    expires: Option<u64>,
+    proof: Option<Proof>,
 }
 
 impl Credentials {
     const fn unproven(principal: Principal) -> Credentials {
-        Credentials { principal, expires: None, generation: 0 }
+        Credentials { principal, expires: None, proof: None }
     }
 
     /// Of a call that needs none.
@@ -160,18 +172,31 @@ impl Credentials {
     }
 }
 
+/// What the files of the keys look like from outside.
+type Stamp = Vec<(PathBuf, Option<[i64; 6]>)>;
+
 /// Finds out who makes a call.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Authenticator {
-    pub tokens: Option<Tokens>,
-    pub api_keys: Option<ApiKeys>,
-    /// Counts how often the keys have changed.
-    generation: watch::Sender<u64>,
+    tokens: Option<Tokens>,
+    api_keys: Option<ApiKeys>,
+    /// Of what was loaded at the start.
+    stamp: Stamp,
+    /// Told whenever the keys have been read again.
+    changed: watch::Sender<()>,
 }
 
 impl Authenticator {
-    pub fn new(tokens: Option<Tokens>, api_keys: Option<ApiKeys>) -> Authenticator {
-        Authenticator { tokens, api_keys, generation: watch::Sender::default() }
+    /// One that trusts the keys in a directory, and those of a file; an open one without both.
+    ///
+    /// # Errors
+    /// When one cannot be used.
+    pub fn load(tokens: Option<TokenSettings>, api_keys: Option<PathBuf>) -> Result<Authenticator, KeyError> {
+        // Before they are read, so that a change meanwhile is seen.
+        let stamp = stamp(tokens.as_ref().map(|settings| settings.keys.as_path()), api_keys.as_deref());
+        let tokens = tokens.map(Tokens::load).transpose()?;
+        let api_keys = api_keys.map(ApiKeys::load).transpose()?;
+        Ok(Authenticator { tokens, api_keys, stamp, changed: watch::Sender::default() })
     }
 
     /// Whether there is no key, so that whoever reaches the service may do everything.
@@ -187,8 +212,6 @@ impl Authenticator {
         if self.is_open() {
             return Ok(Credentials::unproven(Principal::Anybody));
         }
-        // Read before the keys, so that a change between the two ends what was begun rather than not.
-        let generation = *self.generation.borrow();
         let mut given = headers.get_all(AUTHORIZATION).iter();
         let (first, second) = (given.next(), given.next());
         let Some(value) = first else { return Ok(Credentials::none()) };
@@ -200,68 +223,89 @@ impl Authenticator {
                 self.tokens.as_ref()?.verify(token)
             }
         });
-        let credentials = credentials.map(|credentials| Credentials { generation, ..credentials });
         credentials.ok_or_else(Problem::invalid_credentials)
     }
 
-    /// Waits until credentials have expired, or any key has changed: whoever still holds good ones comes again.
-    pub async fn until_invalid(&self, credentials: Credentials) {
+    fn trusts(&self, proof: &Proof) -> bool {
+        self.tokens.as_ref().is_some_and(|tokens| tokens.trusts(proof))
+            || self.api_keys.as_ref().is_some_and(|keys| keys.trusts(proof))
+    }
+
+    /// Waits until credentials have expired, or their key is gone.
+    pub async fn until_invalid(&self, credentials: &Credentials) {
         let expired = async {
             match credentials.expires {
                 Some(expires) => tokio::time::sleep(Duration::from_secs(expires.saturating_sub(now_seconds()))).await,
                 None => std::future::pending().await,
             }
         };
-        let mut generation = self.generation.subscribe();
-        let changed = generation.wait_for(|generation| *generation != credentials.generation);
+        let untrusted = async {
+            let Some(proof) = &credentials.proof else { return std::future::pending().await };
+            let mut changed = self.changed.subscribe();
+            // Looked at once before: the key may be gone already.
+            while self.trusts(proof) && changed.changed().await.is_ok() {}
+        };
         tokio::select! {
             () = expired => {}
-            _ = changed => {}
+            () = untrusted => {}
         }
     }
 
-    /// Reads the keys again.
+    /// Reads the keys again. What is gone is trusted no longer, whatever becomes of the rest.
     ///
     /// # Errors
-    /// When a key cannot be used; those before are trusted then, as ever.
+    /// When a key cannot be used; the one of its name before is trusted then, as ever.
     pub fn reload(&self) -> Result<(), KeyError> {
         let tokens = self.tokens.as_ref().map_or(Ok(()), Tokens::reload);
         let api_keys = self.api_keys.as_ref().map_or(Ok(()), ApiKeys::reload);
-        self.generation.send_modify(|generation| *generation += 1);
+        self.changed.send_replace(());
         tokens.and(api_keys)
     }
 
     /// Reads the keys again whenever their files have changed, until it is dropped.
-    pub async fn watch(self: &Arc<Authenticator>) {
-        let mut seen = self.stamp();
+    pub async fn watch(&self) {
+        if self.is_open() {
+            return;
+        }
+        let (mut loaded, mut refused) = (self.stamp.clone(), None);
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            let stamp = self.stamp();
-            if stamp == seen {
+            let directory = self.tokens.as_ref().map(Tokens::directory);
+            let seen = stamp(directory, self.api_keys.as_ref().map(ApiKeys::path));
+            if seen == loaded {
                 continue;
             }
-            seen = stamp;
             match self.reload() {
-                Ok(()) => tracing::info!("keys read again"),
-                Err(error) => tracing::error!(%error, "keys not read again, those before are still trusted"),
+                Ok(()) => {
+                    tracing::info!("keys read again");
+                    (loaded, refused) = (seen, None);
+                }
+                // It is tried again, but told once.
+                Err(error) if refused.as_ref() != Some(&seen) => {
+                    tracing::error!(%error, "not all keys read again, those before are still trusted");
+                    refused = Some(seen);
+                }
+                Err(_) => {}
             }
         }
     }
+}
 
-    /// What the files of the keys look like from outside.
-    fn stamp(&self) -> Vec<(PathBuf, Option<(SystemTime, u64)>)> {
-        let directory = self.tokens.as_ref().map(Tokens::directory);
-        let in_directory = directory.and_then(|directory| std::fs::read_dir(directory).ok());
-        let mut paths: Vec<PathBuf> =
-            in_directory.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect();
-        paths.extend(self.api_keys.as_ref().map(|keys| keys.path().to_owned()));
-        paths.sort_unstable();
-        let look = |path: PathBuf| {
-            let found = std::fs::metadata(&path).ok().and_then(|found| Some((found.modified().ok()?, found.len())));
-            (path, found)
-        };
-        paths.into_iter().map(look).collect()
-    }
+fn stamp(directory: Option<&Path>, file: Option<&Path>) -> Stamp {
+    let in_directory = directory.and_then(|directory| std::fs::read_dir(directory).ok());
+    let mut paths: Vec<PathBuf> =
+        in_directory.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.extend(file.map(Path::to_owned));
+    paths.sort_unstable();
+    let look = |path: PathBuf| {
+        let found = std::fs::metadata(&path).ok().map(|found| {
+            let length = i64::try_from(found.size()).unwrap_or(i64::MAX);
+            let [changed, modified] = [(found.ctime(), found.ctime_nsec()), (found.mtime(), found.mtime_nsec())];
+            [found.ino().cast_signed(), length, changed.0, changed.1, modified.0, modified.1]
+        });
+        (path, found)
+    };
+    paths.into_iter().map(look).collect()
 }
 
 /// The token of `Bearer token`, in any case of the scheme.
@@ -280,10 +324,10 @@ mod tests {
 
     #[test]
     fn scopes_have_names() {
-        assert_eq!(Scopes::parse("bookings  metrics"), Ok(Scopes::BOOKINGS.and(Scopes::METRICS)));
-        assert_eq!(Scopes::parse(""), Ok(Scopes::NONE));
-        assert_eq!(Scopes::parse("fleet everything"), Err("everything"));
-        assert_eq!(Scopes::parse(&Scopes::ALL.names()), Ok(Scopes::ALL));
+        let two = Scopes::BOOKINGS.and(Scopes::METRICS);
+        assert_eq!((Scopes::parse("bookings,metrics"), Scopes::known("openid bookings metrics")), (Ok(two), two));
+        assert!(["", "fleet,everything", "fleet,", "fleet metrics"].iter().all(|names| Scopes::parse(names).is_err()));
+        assert_eq!(Scopes::parse(&Scopes::ALL.names(",")), Ok(Scopes::ALL));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! JSON Web Tokens (RFC 7519, RFC 8725): made by whoever has a private key or a shared secret, trusted when one of the
 //! keys in a directory has signed them. The algorithm follows from the key and never from the token.
 
-use super::{Credentials, Principal, Scopes, now_seconds};
+use super::{Credentials, Principal, Proof, Scopes, now_seconds};
 use crate::domain::ids::CustomerNo;
 use crate::kit::numbers::RawNumber;
 use crate::kit::problem::Problem;
@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,6 +29,13 @@ const SECRET_BYTES_MIN: usize = 32;
 const SUBJECT_BYTES_MAX: usize = 128;
 const KEY_BYTES_MAX: u64 = 64 * 1024;
 const KEYS_MAX: usize = 64;
+/// What every private key in PEM has in its first line.
+const PRIVATE: &[u8] = b"PRIVATE KEY";
+const PUBLIC_KEYS: &str = "has no public key: Ed25519, P-256 and RSA of 2048 bits at least are known, in PEM";
+/// How long the bytes of a public key are: an Ed25519 key, a point of P-256, RSA of 2048 bits and more.
+const ED25519_BYTES: RangeInclusive<usize> = 32..=32;
+const P256_BYTES: RangeInclusive<usize> = 65..=65;
+const RSA_BYTES: RangeInclusive<usize> = 266..=8_192;
 
 /// Whom tokens must be from and for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,33 +96,32 @@ pub enum Audience {
 }
 
 impl Claims {
-    /// Who that is: exactly one of a customer, staff and a machine.
-    fn principal(self) -> Option<Principal> {
+    /// Who that is: a customer or staff, or else a machine.
+    pub fn principal(self) -> Option<Principal> {
         if self.sub.is_empty() || self.sub.len() > SUBJECT_BYTES_MAX || self.sub.chars().any(char::is_control) {
             return None;
         }
         let subject: Arc<str> = self.sub.into();
-        match (self.customer_no, self.roles.as_slice(), self.scope) {
-            (Some(customer_no), [], None) => {
-                // Bookings without a customer belong to `anonymous`, who is nobody.
+        let roles = self.roles.iter().fold(Scopes::NONE, |scopes, role| match role.as_str() {
+            "staff" => scopes.and(Scopes::BOOKINGS).and(Scopes::FLEET),
+            "operator" => scopes.and(Scopes::OPERATIONS).and(Scopes::METRICS),
+            // Identity providers have others of their own.
+            _ => scopes,
+        });
+        match (self.customer_no, roles) {
+            (Some(customer_no), Scopes::NONE) => {
                 let customer_no = RawNumber::<CustomerNo>::read(&customer_no, |_| Problem::invalid_credentials());
                 let customer_no = customer_no.and_then(RawNumber::composed).ok();
+                // Bookings without a customer belong to `anonymous`, who is nobody.
                 let customer_no = customer_no.filter(|no| *no != CustomerNo::anonymous())?;
                 Some(Principal::Customer { subject, customer_no, registered: self.registered })
             }
-            (None, [_, ..], None) => {
-                let scopes = self.roles.iter().try_fold(Scopes::NONE, |scopes, role| match role.as_str() {
-                    "staff" => Some(scopes.and(Scopes::BOOKINGS).and(Scopes::FLEET)),
-                    "operator" => Some(scopes.and(Scopes::OPERATIONS).and(Scopes::METRICS)),
-                    _ => None,
-                })?;
-                Some(Principal::Staff { subject, scopes })
-            }
-            (None, [], Some(scope)) => {
-                let scopes = Scopes::parse(&scope).ok().filter(|scopes| *scopes != Scopes::NONE)?;
+            (None, Scopes::NONE) => {
+                let scopes = Some(Scopes::known(&self.scope?)).filter(|scopes| *scopes != Scopes::NONE)?;
                 Some(Principal::Machine { subject, scopes })
             }
-            (_, _, _) => None,
+            (None, scopes) => Some(Principal::Staff { subject, scopes }),
+            (Some(_), _) => None,
         }
     }
 }
@@ -122,9 +129,15 @@ impl Claims {
 struct TrustedKey {
     key: DecodingKey,
     validation: Validation,
+    /// Of its file.
+    hash: Proof,
 }
 
-type Keys = BTreeMap<String, TrustedKey>;
+/// By name.
+type Keys = BTreeMap<String, Arc<TrustedKey>>;
+
+/// What is in the file of a key.
+type Found = Result<Arc<TrustedKey>, KeyError>;
 
 /// The tokens that are trusted.
 pub struct Tokens {
@@ -144,23 +157,46 @@ impl Tokens {
     /// # Errors
     /// When there is no key, or one that cannot be used.
     pub fn load(settings: TokenSettings) -> Result<Tokens, KeyError> {
-        let keys = RwLock::new(load(&settings)?);
-        Ok(Tokens { settings, keys, verified: Cache::new(CACHED_MAX) })
+        let found = find(&settings)?;
+        let keys: Keys = found.into_iter().map(|(name, key)| Ok((name, key?))).collect::<Result<_, KeyError>>()?;
+        if keys.is_empty() {
+            let why = "has no key: put a public key there as NAME.pem, or a secret of 32 bytes at least as NAME.secret";
+            return Err(KeyError::Unusable { path: settings.keys, why });
+        }
+        Ok(Tokens { settings, keys: RwLock::new(keys), verified: Cache::new(CACHED_MAX) })
     }
 
     pub(super) fn directory(&self) -> &Path {
         &self.settings.keys
     }
 
-    /// Reads the keys again, and forgets all tokens that were verified with those before.
+    pub(super) fn trusts(&self, proof: &Proof) -> bool {
+        self.keys.read().values().any(|key| key.hash == *proof)
+    }
+
+    /// Reads the keys again, and forgets all tokens that were verified with those before. A key whose file is gone is
+    /// trusted no longer, even the last one.
     ///
     /// # Errors
-    /// When one cannot be used; those before are trusted then, as ever.
+    /// When one cannot be used; the one of its name before is trusted then, as ever.
     pub fn reload(&self) -> Result<(), KeyError> {
-        let keys = load(&self.settings)?;
+        let found = match find(&self.settings) {
+            Err(KeyError::Unreadable { error, .. }) if error.kind() == io::ErrorKind::NotFound => vec![],
+            found => found?,
+        };
+        let before = self.keys.read().clone();
+        let mut refused = None;
+        let keys = found.into_iter().filter_map(|(name, key)| match key {
+            Ok(key) => Some((name, key)),
+            Err(error) => {
+                refused = Some(error);
+                before.get(&name).map(|key| (name.clone(), Arc::clone(key)))
+            }
+        });
+        let keys = keys.collect();
         *self.keys.write() = keys;
         self.verified.clear();
-        Ok(())
+        refused.map_or(Ok(()), Err)
     }
 
     /// Who a token is from, if it holds. Its signature is looked at once.
@@ -177,7 +213,7 @@ impl Tokens {
             self.verified.insert(hash, credentials.clone());
             Some(credentials)
         })?;
-        let holds = credentials.expires.is_none_or(|expires| now_seconds() < expires + LEEWAY_SECONDS);
+        let holds = credentials.expires.is_none_or(|expires| now_seconds() < expires);
         holds.then_some(credentials)
     }
 }
@@ -190,45 +226,45 @@ fn verify(keys: &Keys, token: &str) -> Option<Credentials> {
         (None, _) => return None,
     };
     let claims = decode::<Claims>(token, &trusted.key, &trusted.validation).ok()?.claims;
-    let expires = claims.exp;
-    Some(Credentials { expires: Some(expires), ..Credentials::unproven(claims.principal()?) })
+    let expires = claims.exp.saturating_add(LEEWAY_SECONDS);
+    Some(Credentials { principal: claims.principal()?, expires: Some(expires), proof: Some(trusted.hash) })
 }
 
-fn load(settings: &TokenSettings) -> Result<Keys, KeyError> {
+/// Every key in the directory, by its name.
+fn find(settings: &TokenSettings) -> Result<Vec<(String, Found)>, KeyError> {
     let directory = &settings.keys;
-    let unreadable = |path: &Path| {
-        let path = path.to_owned();
-        move |error| KeyError::Unreadable { path, error }
-    };
-    let mut keys = Keys::new();
-    for entry in std::fs::read_dir(directory).map_err(unreadable(directory))? {
-        let path = entry.map_err(unreadable(directory))?.path();
-        let (Some(name), Some(kind)) = (path.file_stem(), path.extension()) else { continue };
-        let is_secret = kind == "secret";
-        if !is_secret && kind != "pem" {
+    let unreadable = |error| KeyError::Unreadable { path: directory.clone(), error };
+    let mut keys: Vec<(String, Found)> = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let unusable = |why| KeyError::Unusable { path: path.clone(), why };
+        if !path.extension().is_some_and(|kind| kind == "secret" || kind == "pem") {
             continue;
         }
-        let unusable = |why| KeyError::Unusable { path: path.clone(), why };
-        let length = std::fs::metadata(&path).map_err(unreadable(&path))?.len();
-        if length > KEY_BYTES_MAX {
-            return Err(unusable("is too long for a key"));
-        }
-        let text = std::fs::read(&path).map_err(unreadable(&path))?;
-        let (key, algorithm) = if is_secret { secret(&text) } else { public_key(&text) }.map_err(unusable)?;
-        let name = name.to_str().ok_or_else(|| unusable("must have a name of UTF-8"))?;
-        let key = TrustedKey { key, validation: validation(settings, algorithm) };
-        if keys.insert(name.to_owned(), key).is_some() {
+        let Some(name) = path.file_stem().and_then(|name| name.to_str()).map(str::to_owned) else {
+            return Err(unusable("must have a name of UTF-8"));
+        };
+        if keys.iter().any(|(other, _)| *other == name) {
             return Err(unusable("has the name of another key"));
         }
-        if keys.len() > KEYS_MAX {
+        if keys.len() == KEYS_MAX {
             return Err(unusable("is one key too many: 64 at most may be trusted"));
         }
-    }
-    if keys.is_empty() {
-        let why = "has no key: put a public key there as NAME.pem, or a secret of 32 bytes at least as NAME.secret";
-        return Err(KeyError::Unusable { path: directory.clone(), why });
+        keys.push((name, read(&path, settings).map(Arc::new)));
     }
     Ok(keys)
+}
+
+fn read(path: &Path, settings: &TokenSettings) -> Result<TrustedKey, KeyError> {
+    let unreadable = |error| KeyError::Unreadable { path: path.to_owned(), error };
+    let unusable = |why| KeyError::Unusable { path: path.to_owned(), why };
+    if std::fs::metadata(path).map_err(unreadable)?.len() > KEY_BYTES_MAX {
+        return Err(unusable("is too long for a key"));
+    }
+    let text = std::fs::read(path).map_err(unreadable)?;
+    let is_secret = path.extension().is_some_and(|kind| kind == "secret");
+    let (key, algorithm) = if is_secret { secret(&text) } else { public_key(&text) }.map_err(unusable)?;
+    Ok(TrustedKey { key, validation: validation(settings, algorithm), hash: Sha256::digest(&text).into() })
 }
 
 fn validation(settings: &TokenSettings, algorithm: Algorithm) -> Validation {
@@ -253,13 +289,22 @@ fn trimmed_secret(text: &[u8]) -> Result<&[u8], &'static str> {
 }
 
 fn public_key(pem: &[u8]) -> Result<(DecodingKey, Algorithm), &'static str> {
+    if pem.windows(PRIVATE.len()).any(|part| part == PRIVATE) {
+        return Err("has a private key, which belongs to whoever makes tokens: the service needs the public one");
+    }
     let kinds = [
-        (DecodingKey::from_ed_pem(pem), Algorithm::EdDSA),
-        (DecodingKey::from_ec_pem(pem), Algorithm::ES256),
-        (DecodingKey::from_rsa_pem(pem), Algorithm::RS256),
+        (DecodingKey::from_ed_pem(pem), Algorithm::EdDSA, ED25519_BYTES),
+        (DecodingKey::from_ec_pem(pem), Algorithm::ES256, P256_BYTES),
+        (DecodingKey::from_rsa_pem(pem), Algorithm::RS256, RSA_BYTES),
     ];
-    let found = kinds.into_iter().find_map(|(key, algorithm)| Some((key.ok()?, algorithm)));
-    found.ok_or("has no public key: Ed25519, P-256 and RSA are known, in PEM")
+    let found = kinds.into_iter().find_map(|(key, algorithm, bytes)| Some((key.ok()?, algorithm, bytes)));
+    let (key, algorithm, bytes) = found.ok_or(PUBLIC_KEYS)?;
+    // Others of a kind would be read, and then verify nothing.
+    if key.try_get_as_bytes().is_ok_and(|key| bytes.contains(&key.len())) {
+        Ok((key, algorithm))
+    } else {
+        Err(PUBLIC_KEYS)
+    }
 }
 
 /// What makes tokens: a shared secret, or a private key.
@@ -448,8 +493,10 @@ mod tests {
             (Claims { roles: vec!["staff".into(), "operator".into()], ..claims() }, true),
             (nobody.clone(), false),
             (Claims { roles: vec!["king".into()], ..claims() }, false),
+            (Claims { roles: vec!["king".into(), "staff".into()], ..claims() }, true),
             (Claims { roles: vec!["staff".into()], ..customer.clone() }, false),
-            (Claims { scope: Some("bookings".into()), ..customer.clone() }, false),
+            (Claims { scope: Some("openid profile".into()), ..customer.clone() }, true),
+            (Claims { scope: Some("openid fleet".into()), ..nobody.clone() }, true),
             (Claims { customer_no: Some("a b".into()), ..nobody.clone() }, false),
             (Claims { customer_no: Some("anonymous".into()), ..nobody.clone() }, false),
             (Claims { scope: Some("everything".into()), ..nobody.clone() }, false),
@@ -457,6 +504,38 @@ mod tests {
         ] {
             assert_eq!(company.is_trusted(&company.signed("keys/shared.secret", &claims)), trusted, "{claims:?}");
         }
+    }
+
+    #[test]
+    fn a_token_that_is_remembered_expires_all_the_same() {
+        let company = Company::new();
+        let token = company.signed("keys/shared.secret", &claims());
+        let credentials = company.tokens.verify(&token).expect("trusted");
+        let hash = Sha256::digest(token.as_bytes()).into();
+        company.tokens.verified.insert(hash, Credentials { expires: Some(now_seconds() - 1), ..credentials });
+        assert!(!company.is_trusted(&token));
+    }
+
+    #[test]
+    fn the_last_key_that_is_taken_away_is_trusted_no_longer_and_a_bad_one_keeps_no_other() {
+        let company = Company::new();
+        let [shared, other] = ["keys/shared.secret", "private/rsa.pem"].map(|key| company.signed(key, &claims()));
+        fs::remove_file(company.path("keys/shared.secret")).expect("removed");
+        fs::write(company.path("keys/rsa.pem"), "not a key").expect("written");
+        let error = company.tokens.reload().expect_err("not a key").to_string();
+        assert!(error.contains("rsa.pem"), "{error}");
+        assert!(!company.is_trusted(&shared) && company.is_trusted(&other));
+        for key in ["rsa", "p256", "ed25519"] {
+            fs::remove_file(company.path(&format!("keys/{key}.pem"))).expect("removed");
+        }
+        company.tokens.reload().expect("no keys");
+        assert!(!company.is_trusted(&other));
+        fs::copy(fixture("rsa-public.pem"), company.path("keys/rsa.pem")).expect("copied");
+        company.tokens.reload().expect("a key");
+        assert!(company.is_trusted(&other));
+        fs::remove_dir_all(company.path("keys")).expect("removed");
+        company.tokens.reload().expect("nothing is there");
+        assert!(!company.is_trusted(&other));
     }
 
     #[test]
@@ -483,7 +562,11 @@ mod tests {
             Tokens::load(settings).expect_err("no keys").to_string()
         };
         assert!(load().contains("NAME.pem"));
-        fs::copy(fixture("ed25519-private.pem"), keys.join("main.pem")).expect("copied");
-        assert!(load().contains("main.pem has no public key"), "a private key has no place on a server");
+        for kind in ["ed25519", "p256", "rsa"] {
+            fs::copy(fixture(&format!("{kind}-private.pem")), keys.join("main.pem")).expect("copied");
+            assert!(load().contains("main.pem has a private key"), "{kind}");
+        }
+        fs::copy(fixture("p384-public.pem"), keys.join("main.pem")).expect("copied");
+        assert!(load().contains("main.pem has no public key"), "another curve");
     }
 }
