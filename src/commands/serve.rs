@@ -58,7 +58,6 @@ impl Options {
 
 pub fn print_config(options: &Options) -> anyhow::Result<()> {
     let config = options.settings()?;
-    authenticator(&config.access)?;
     print_line(
         "# Built-in settings, then the file, RENTCAR__SECTION__KEY variables and the command line, in this order.",
     )?;
