@@ -135,8 +135,11 @@ impl Memory {
     /// Whether it certainly has its car at `now_ms`.
     fn has_its_car(&self, now_ms: i64) -> bool {
         let undisturbed = !self.tried.cancel && !self.tried.bring_back && !self.may_change();
+        // From then on it may be a no-show, and a change of a period that has begun may take its place.
+        let no_show_ms = self.period.to().as_millis() + NO_SHOW_GRACE_MS;
         match self.known {
-            Known::Confirmed | Known::PickedUp => undisturbed,
+            Known::Confirmed => undisturbed && now_ms < no_show_ms,
+            Known::PickedUp => undisturbed,
             Known::Held => undisturbed && self.hold_until_ms.is_some_and(|until| now_ms < until),
             Known::Nothing | Known::Refused | Known::Returned | Known::Cancelled | Known::NoShow => false,
         }
