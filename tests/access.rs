@@ -14,7 +14,6 @@ use rentcar::kit::access::tokens::{Audience, Claims, Signer};
 use rentcar::kit::route::{Access, Route};
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -91,99 +90,6 @@ impl Company {
 
 fn about(customer_no: &str) -> Claims {
     Claims { customer_no: Some(customer_no.to_owned()), ..Claims::default() }
-}
-
-/// Who may call every operation of the service. One that is missing here has not been thought about.
-const WHO: [(Access, &[&str]); 6] = [
-    (
-        Access::Public,
-        &[
-            "findAvailableCars",
-            "getCar",
-            "getHealth",
-            "getInterfaceDescription",
-            "getLiveness",
-            "getReadiness",
-            "legacyGetCar",
-            "legacyListCars",
-            "legacyRoot",
-            "listCars",
-        ],
-    ),
-    (
-        Access::Owner,
-        &[
-            "cancelReservation",
-            "changeReservation",
-            "eraseCustomer",
-            "followEvents",
-            "getCustomer",
-            "getMyPage",
-            "getPayment",
-            "getRental",
-            "getReservation",
-            "legacyGetMyPage",
-            "legacyGetPayment",
-            "legacyGetRental",
-            "legacyGetReservation",
-            "legacyPayOrCancel",
-            "legacyReserveOrCancel",
-            "listReservations",
-            "payReservation",
-            "previewCancellation",
-            "previewChange",
-            "registerCustomer",
-            "reserve",
-        ],
-    ),
-    (
-        Access::AllBookings,
-        &[
-            "legacyGetCarInformation",
-            "legacyListCarInformations",
-            "legacyListMyPages",
-            "legacyListPayments",
-            "legacyListRentals",
-            "legacyListReservations",
-        ],
-    ),
-    (
-        Access::Admin,
-        &[
-            "amendCar",
-            "blockCar",
-            "getFleetLedger",
-            "legacyPutCar",
-            "pickUpCar",
-            "registerCar",
-            "retireCar",
-            "returnCar",
-            "unblockCar",
-        ],
-    ),
-    (
-        Access::Ops,
-        &[
-            "backUp",
-            "changeProviderSettings",
-            "forceBreaker",
-            "getPaymentGuard",
-            "getProviderLedger",
-            "getProviderSettings",
-            "injectFault",
-            "reconcilePayments",
-        ],
-    ),
-    (Access::Monitoring, &["getMetrics"]),
-];
-
-#[test]
-fn who_may_call_every_operation_is_written_down() {
-    let known: BTreeSet<_> =
-        WHO.iter().flat_map(|(access, names)| names.iter().map(|name| (*name, *access as u8))).collect();
-    let table: BTreeSet<_> =
-        table().iter().map(|operation| (operation.route.name, operation.route.access as u8)).collect();
-    assert_eq!(known, table);
 }
 
 /// What a call needs to be understood, about a booking of `customer_no`.
