@@ -5,13 +5,13 @@
 use super::access::Principal;
 use super::answer::{Answer, Content, JSON, ReplayPolicy};
 use super::problem::Problem;
+use super::values::hex;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::fmt::Write;
 use std::sync::Arc;
 use warp::http::header::{CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER};
 use warp::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -239,13 +239,6 @@ fn hash(parts: &[&[u8]]) -> Hash {
         hasher.update(part);
     }
     hasher.finalize().into()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -53,7 +53,8 @@ impl Service {
     /// it is checked that no booking lives and all money is settled, so that nothing slips between.
     ///
     /// # Errors
-    /// When there is no such customer that the caller may see, a booking lives or money is unsettled, or that cannot be found out now.
+    /// When there is no such customer that the caller may see, a booking lives or money is unsettled, or that cannot be
+    /// found out now.
     pub async fn erase_customer(&self, caller: &Caller, customer_no: CustomerNo) -> Result<()> {
         if !caller.may_see(&customer_no) {
             return Err(Rejection::CustomerNotFound.into());

@@ -3,12 +3,12 @@
 
 use super::tokens::KeyError;
 use super::{Credentials, Principal, Proof, Scopes};
+use crate::kit::values::hex;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::RwLock;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::fmt::Write;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -101,13 +101,6 @@ pub fn is_key(token: &str) -> bool {
 
 fn hash(key: &str) -> Proof {
     Sha256::digest(key.as_bytes()).into()
-}
-
-fn hex(hash: &Proof) -> String {
-    hash.iter().fold(String::with_capacity(HASH_DIGITS), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// The keys that are trusted.
