@@ -2,21 +2,31 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must say so")]
 
 mod common;
+mod service_support;
 
 use common::client::{Answer, Api, Extra};
 use common::process::rentcar;
 use common::sse::Events;
 use common::{Options, SOON, TestServer, booking, customer, eventually, hold, in_days, means, path, unique};
-use rentcar::http::table;
-use rentcar::kit::access::Scopes;
+use rentcar::domain::reservation::Terms;
+use rentcar::http::{HttpSettings, HttpState, routes, table};
 use rentcar::kit::access::api_keys::KeyLine;
-use rentcar::kit::access::tokens::{Audience, Claims, Signer};
+use rentcar::kit::access::tokens::{Audience, Claims, Signer, TokenSettings};
+use rentcar::kit::access::{Authenticator, Scopes};
+use rentcar::kit::admission::Admission;
 use rentcar::kit::route::{Access, Route};
+use rentcar::kit::server::{ServerLimits, listen, serve};
+use rentcar::store::memory::MemoryJournal;
+use rentcar::store::schema;
 use reqwest::Method;
 use serde_json::{Value, json};
+use service_support::World;
+use service_support::recording::RecordingJournal;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio_util::sync::CancellationToken;
 
 const ISSUER: &str = "acme";
 /// How much longer a token is taken than it says.
@@ -51,11 +61,7 @@ impl Company {
     }
 
     fn token(&self, claims: Claims) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        let exp = if claims.exp == 0 { now + 600 } else { claims.exp };
-        let (iss, aud) = (Some(ISSUER.to_owned()), Some(Audience::One("rentcar".to_owned())));
-        let signer = Signer::load(&self.directory.path().join("keys/main.secret")).unwrap();
-        signer.sign(&Claims { iss, aud, exp, ..claims }).unwrap()
+        signed(&self.directory.path().join("keys/main.secret"), claims)
     }
 
     fn caller(&self, claims: Claims) -> Api {
@@ -86,6 +92,13 @@ impl Company {
         kim.post("/v1/customers", &customer(&customer_no)).await.expect(201);
         (car_no, customer_no, kim)
     }
+}
+
+fn signed(key: &Path, claims: Claims) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let exp = if claims.exp == 0 { now + 600 } else { claims.exp };
+    let (iss, aud) = (Some(ISSUER.to_owned()), Some(Audience::One("rentcar".to_owned())));
+    Signer::load(key).unwrap().sign(&Claims { iss, aud, exp, ..claims }).unwrap()
 }
 
 fn about(customer_no: &str) -> Claims {
@@ -133,9 +146,11 @@ async fn call(api: &Api, route: &Route, things: &Things) -> Answer {
         ("{blockNo}", "block-1".to_owned()),
         ("{key}", number.clone()),
     ];
-    let mut target = segments.iter().fold(route.template.to_owned(), |path, (name, value)| path.replace(name, value));
+    let escaped = |number: &str| path("{}", number);
+    let template = route.template.to_owned();
+    let mut target = segments.iter().fold(template, |target, (name, value)| target.replace(name, &escaped(value)));
     match route.name {
-        "listReservations" => target = format!("{target}?customerNo={}", things.customer),
+        "listReservations" => target = format!("{target}?customerNo={}", escaped(&things.customer)),
         "findAvailableCars" => target = format!("{target}?from={}&to={}", in_days(1), in_days(2)),
         _ => {}
     }
@@ -260,6 +275,97 @@ async fn what_belongs_to_another_customer_is_as_if_it_were_not_there() {
     lee.get(&path("/v1/customers/{}", &lee_no)).await.refused(410, "customer_erased");
     company.staff().get(&path("/v1/customers/{}", &lee_no)).await.refused(410, "customer_erased");
     kim.get(&path("/v1/customers/{}", &lee_no)).await.refused(404, "customer_not_found");
+}
+
+/// The service in memory, with a directory of keys, over a journal that remembers what is read.
+struct RecordedService {
+    journal: Arc<RecordingJournal>,
+    url: String,
+    keys: tempfile::TempDir,
+    _world: World,
+}
+
+impl RecordedService {
+    async fn start() -> RecordedService {
+        let shards: Vec<_> = schema::ALL.into_iter().map(|context| (context, 4)).collect();
+        let memory = MemoryJournal::new(&shards);
+        let journal = Arc::new(RecordingJournal::over(Arc::clone(&memory)));
+        let world = World::over(memory, Arc::clone(&journal) as _, Terms::default()).await;
+        let keys = tempfile::tempdir().unwrap();
+        fs::write(keys.path().join("main.secret"), unique("a secret of at least thirty-two bytes")).unwrap();
+        let tokens = TokenSettings { issuer: ISSUER.into(), audience: "rentcar".into(), keys: keys.path().to_owned() };
+        let authenticator = Arc::new(Authenticator::load(Some(tokens), None).unwrap());
+        let admission = Arc::new(Admission::new(authenticator, None));
+        let (service, stop) = (Arc::clone(&world.app.service), CancellationToken::new());
+        let http = HttpState::new(service, HttpSettings::default(), stop.clone(), None, admission);
+        http.set_ready(true);
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(serve(listener, warp::service(routes(&http, None)), ServerLimits::default(), stop));
+        RecordedService { journal, url, keys, _world: world }
+    }
+
+    fn caller(&self, claims: Claims) -> Api {
+        Api::at(&self.url).with_token(&signed(&self.keys.path().join("main.secret"), claims))
+    }
+
+    /// What is read to answer a call about these things.
+    async fn reads_of(&self, caller: &Api, route: &Route, things: &Things) -> (Answer, Vec<&'static str>) {
+        self.journal.take_reads();
+        let answer = call(caller, route, things).await;
+        (answer, self.journal.take_reads())
+    }
+}
+
+/// How long an answer takes follows from what is read for it, so that must not depend on whether a thing is there.
+#[tokio::test]
+async fn what_belongs_to_another_customer_is_read_as_what_is_not_there() {
+    let service = RecordedService::start().await;
+    let staff = service.caller(Claims { sub: "minji".into(), roles: vec!["staff".into()], ..Claims::default() });
+    let lee = service.caller(Claims { sub: "lee".into(), ..about("lee") });
+    let cars = [unique("car"), unique("car")];
+    for car_no in &cars {
+        staff.post("/v1/cars", &common::car(car_no)).await.expect(201);
+    }
+    staff.post("/v1/customers", &customer("k\u{e9}vin")).await.expect(201);
+    // Under a label with two spellings, and moved to another car since.
+    let mut wish = booking(&cars[0], "k\u{e9}vin", &in_days(90), &in_days(91));
+    wish["reservationNo"] = json!("r\u{e9}servation");
+    staff.post("/v1/reservations", &wish).await.expect(201);
+    let moved = path("/v1/reservations/{}/change", "r\u{e9}servation");
+    staff.post(&moved, &json!({ "carNo": cars[1] })).await.expect(200);
+    let row = staff.get(&path("/carReservations/{}", "r\u{e9}servation")).await.expect(200);
+    let serial = row.text_at("/_links/self/href").rsplit('/').next().unwrap().to_owned();
+    eventually("the policies have followed", SOON, async || {
+        staff.get(&path("/v1/cars/{}", &cars[1])).await.expect(200).text_at("/status") == "RENTED"
+            && staff.get(&path("/v1/cars/{}", &cars[0])).await.expect(200).text_at("/status") == "AVAILABLE"
+    })
+    .await;
+    let names = |customer: &str, reservation: &str| Things {
+        car: cars[0].clone(),
+        customer: customer.to_owned(),
+        reservation: reservation.to_owned(),
+    };
+    let pairs = [
+        (names("k\u{e9}vin", "r\u{e9}servation"), names("k\u{e8}vin", "r\u{e8}servation")),
+        (names("ke\u{301}vin", "re\u{301}servation"), names("ke\u{300}vin", "re\u{300}servation")),
+        (names("k\u{e9}vin", &serial), names("k\u{e8}vin", "999999999")),
+    ];
+    let mut reads_seen = 0;
+    for route in table().into_iter().map(|operation| operation.route) {
+        if route.access != Access::Owner {
+            continue;
+        }
+        for (foreign, missing) in &pairs {
+            let (answer, reads) = service.reads_of(&lee, route, foreign).await;
+            let (expected, expected_reads) = service.reads_of(&lee, route, missing).await;
+            let story = format!("{}: {}", answer.story(), expected.story());
+            assert_eq!((answer.status, &answer.text), (expected.status, &expected.text), "{story}");
+            assert_eq!(reads, expected_reads, "{story}");
+            reads_seen += reads.len();
+        }
+    }
+    assert!(reads_seen >= 60, "only {reads_seen} reads were recorded");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 
 use super::reservation::Calendars;
 use super::runtime::{Entity, StateDocument};
-use crate::domain::ids::ReservationNo;
+use crate::domain::ids::{CustomerNo, ReservationNo};
 use crate::domain::reservation::{self, Booking, Incoming, Terms};
 use crate::store::journal::{Journal, ReadError};
 use crate::store::schema::ReservationDocument;
@@ -24,7 +24,20 @@ pub async fn committed<E: Entity>(journal: &dyn Journal, entity: &E, key: &str) 
 /// # Errors
 /// When it cannot be read.
 pub async fn booking(journal: &dyn Journal, reservation_no: &ReservationNo) -> Result<Option<Booking>, ReadError> {
-    Ok(located(journal, reservation_no).await?.map(|located| located.booking))
+    booking_if(journal, reservation_no, |_| true).await
+}
+
+/// The committed state of a reservation whose customer is visible. What is not visible takes the one read that what is
+/// not there takes, wherever it has moved: how long an answer takes must not tell the two apart.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn booking_if(
+    journal: &dyn Journal,
+    reservation_no: &ReservationNo,
+    is_visible: impl Fn(&CustomerNo) -> bool,
+) -> Result<Option<Booking>, ReadError> {
+    Ok(located_if(journal, reservation_no, is_visible).await?.map(|located| located.booking))
 }
 
 /// What the calendar of a car holds for a reservation of another car.
@@ -62,11 +75,22 @@ pub struct Located {
 /// # Errors
 /// When it cannot be read.
 pub async fn located(journal: &dyn Journal, reservation_no: &ReservationNo) -> Result<Option<Located>, ReadError> {
+    located_if(journal, reservation_no, |_| true).await
+}
+
+async fn located_if(
+    journal: &dyn Journal,
+    reservation_no: &ReservationNo,
+    is_visible: impl Fn(&CustomerNo) -> bool,
+) -> Result<Option<Located>, ReadError> {
     let (mut came_by, mut found) = (0, None);
     // Each move leads to a later change, so this comes to an end.
     while let Some(body) = journal.document(RESERVATION_KIND, &reservation_key(reservation_no, came_by)).await? {
         let document = ReservationDocument::decode(&body).map_err(|error| ReadError::Damaged(error.to_string()))?;
         let booking = document.booking;
+        if !is_visible(&booking.subject.customer_no) {
+            return Ok(None);
+        }
         if booking.came_by() <= came_by {
             return Ok(Some(Located { booking, has_arrived: true }));
         }

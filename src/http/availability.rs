@@ -66,11 +66,11 @@ impl OfferDto {
     }
 }
 
-async fn search(http: Arc<HttpState>, _: Call, query: SearchQuery) -> Outcome {
+async fn search(http: Arc<HttpState>, call: Call, query: SearchQuery) -> Outcome {
     let SearchQuery { from, to, car_class, branch, cursor, limit } = query;
     let period = period(from.0, to.0)?;
     let [car_class, branch] = [&car_class, &branch].map(|word| word.as_ref().map(|word| word.0.as_str()));
-    let cursor = last_car(&http, cursor).await?;
+    let cursor = last_car(&http, &call.caller(), cursor).await?;
     let listing = http.service.availability(period, car_class, branch, cursor.as_ref(), limit.0).await??;
     Ok(Answer::ok(&PageDto::of(listing, OfferDto::of)))
 }

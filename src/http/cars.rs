@@ -2,7 +2,7 @@
 
 use super::HttpState;
 use super::preconditions;
-use crate::actors::api::{BlockView, CarView, CursorPage, InvalidCursor, ServiceError};
+use crate::actors::api::{BlockView, Caller, CarView, CursorPage, InvalidCursor, ServiceError};
 use crate::domain::fleet::{self, CarData, Changes, Status};
 use crate::domain::ids::{BlockNo, CarNo};
 use crate::domain::reservation::Block;
@@ -212,7 +212,7 @@ impl BlockDto {
 
 async fn one(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
     let expected = preconditions::of(&call.headers);
-    let view = http.service.car(&call.number()?.resolve(&http.service).await?).await?;
+    let view = http.service.car(&call.number()?.resolve(&http.service, &call.caller()).await?).await?;
     match expected {
         // In the order of RFC 9110, section 13.2.2: If-Match goes first.
         Some(expected) if !expected.one_of.include(view.version()) => {
@@ -225,10 +225,10 @@ async fn one(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
     }
 }
 
-async fn list(http: Arc<HttpState>, _: Call, query: ListQuery) -> Outcome {
+async fn list(http: Arc<HttpState>, call: Call, query: ListQuery) -> Outcome {
     let ListQuery { status, include_retired, cursor, limit } = query;
     let retired = include_retired.is_some_and(|flag| flag.0);
-    let cursor = last_car(&http, cursor).await?;
+    let cursor = last_car(&http, &call.caller(), cursor).await?;
     let wanted = |of: Status| status.map_or(retired || of != Status::Retired, |status| CarStatus::from(of) == status);
     let listing = http.service.cars(wanted, cursor.as_ref(), limit.0).await?;
     Ok(Answer::ok(&PageDto::of(listing, |view| CarDto::of(&view))))
@@ -243,22 +243,25 @@ async fn register(http: Arc<HttpState>, call: Call, request: CarRegistration) ->
         daily_rate: request.daily_rate.into(),
         registered_on: request.registered_on.map(|date| date.0).unwrap_or_default(),
     };
-    let car_no = request.car_no.resolve(&http.service).await?;
-    let view = http.service.register_car(&call.caller(), car_no, data).await?;
+    let caller = call.caller();
+    let car_no = request.car_no.resolve(&http.service, &caller).await?;
+    let view = http.service.register_car(&caller, car_no, data).await?;
     Ok(rendered(StatusCode::CREATED, &view).located(&path_of(&view.car_no)))
 }
 
 async fn amend(http: Arc<HttpState>, call: Call, patch: CarAmendment) -> Outcome {
     let car_no = call.number()?;
     let expected = preconditions::of(&call.headers).ok_or_else(Problem::precondition_required)?;
-    let car_no: CarNo = car_no.resolve(&http.service).await?;
-    let view = http.service.amend_car(&call.caller(), car_no, expected, patch.into()).await?;
+    let caller = call.caller();
+    let car_no: CarNo = car_no.resolve(&http.service, &caller).await?;
+    let view = http.service.amend_car(&caller, car_no, expected, patch.into()).await?;
     Ok(rendered(StatusCode::OK, &view))
 }
 
 async fn retire(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
-    let car_no = call.number()?.resolve(&http.service).await?;
-    http.service.retire_car(&call.caller(), car_no, preconditions::of(&call.headers)).await?;
+    let caller = call.caller();
+    let car_no = call.number()?.resolve(&http.service, &caller).await?;
+    http.service.retire_car(&caller, car_no, preconditions::of(&call.headers)).await?;
     Ok(Answer::no_content())
 }
 
@@ -266,10 +269,11 @@ async fn block(http: Arc<HttpState>, call: Call, request: BlockRequest) -> Outco
     let car_no = call.number()?;
     let BlockRequest { from, to, reason } = request;
     let block = Block { period: period(from.0, to.0)?, reason: reason.0 };
-    let car_no: CarNo = car_no.resolve(&http.service).await?;
+    let caller = call.caller();
+    let car_no: CarNo = car_no.resolve(&http.service, &caller).await?;
     let block_no = call.new_number("blk-")?;
     let expected = preconditions::of(&call.headers);
-    let made = http.service.block_car(&call.caller(), car_no.clone(), Some(block_no), block, expected).await?;
+    let made = http.service.block_car(&caller, car_no.clone(), Some(block_no), block, expected).await?;
     let BlockView { block_no, block } = made;
     let path = format!("{}/blocks/{}", path_of(&car_no), segment(block_no.as_str()));
     Ok(Answer::json(StatusCode::CREATED, &BlockDto::of(&block_no, &block)).located(&path))
@@ -277,8 +281,9 @@ async fn block(http: Arc<HttpState>, call: Call, request: BlockRequest) -> Outco
 
 async fn unblock(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
     let (car_no, block_no) = (call.number()?, call.number()?.composed()?);
-    let car_no = car_no.resolve(&http.service).await?;
-    http.service.unblock_car(&call.caller(), car_no, block_no, preconditions::of(&call.headers)).await?;
+    let caller = call.caller();
+    let car_no = car_no.resolve(&http.service, &caller).await?;
+    http.service.unblock_car(&caller, car_no, block_no, preconditions::of(&call.headers)).await?;
     Ok(Answer::no_content())
 }
 
@@ -291,10 +296,14 @@ fn path_of(car_no: &CarNo) -> String {
 }
 
 /// The cursor of a list of cars is the last car's number.
-pub(super) async fn last_car(http: &HttpState, cursor: Option<Cursor>) -> Result<Option<CarNo>, Problem> {
+pub(super) async fn last_car(
+    http: &HttpState,
+    caller: &Caller,
+    cursor: Option<Cursor>,
+) -> Result<Option<CarNo>, Problem> {
     let Some(Cursor(text)) = cursor else { return Ok(None) };
     let spelled = RawNumber::read(&text, |_| InvalidCursor.into())?;
-    spelled.resolve(&http.service).await.map(Some)
+    spelled.resolve(&http.service, caller).await.map(Some)
 }
 
 #[cfg(test)]

@@ -107,7 +107,7 @@ async fn register(http: Arc<HttpState>, call: Call, request: CustomerRegistratio
     let caller = call.caller();
     let repeatable = request.customer_no.is_none() && call.is_keyed() && caller.customer().is_none();
     let customer_no: CustomerNo = match request.customer_no {
-        Some(chosen) => chosen.resolve(&http.service).await?,
+        Some(chosen) => chosen.resolve(&http.service, &caller).await?,
         None => match caller.customer() {
             Some(own) => own.clone(),
             None => call.new_number("cus-")?,
@@ -134,12 +134,14 @@ async fn register(http: Arc<HttpState>, call: Call, request: CustomerRegistratio
 }
 
 async fn one(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
-    let customer_no = call.number()?.resolve(&http.service).await?;
-    Ok(Answer::ok(&CustomerDto::of(http.service.customer(&call.caller(), &customer_no).await?)).uncached())
+    let caller = call.caller();
+    let customer_no = call.number()?.resolve(&http.service, &caller).await?;
+    Ok(Answer::ok(&CustomerDto::of(http.service.customer(&caller, &customer_no).await?)).uncached())
 }
 
 async fn erase(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
-    http.service.erase_customer(&call.caller(), call.number()?.resolve(&http.service).await?).await?;
+    let caller = call.caller();
+    http.service.erase_customer(&caller, call.number()?.resolve(&http.service, &caller).await?).await?;
     Ok(Answer::no_content())
 }
 

@@ -76,9 +76,9 @@ impl LedgerEntryDto {
     }
 }
 
-async fn list(http: Arc<HttpState>, _: Call, query: ListQuery) -> Outcome {
+async fn list(http: Arc<HttpState>, call: Call, query: ListQuery) -> Outcome {
     let ListQuery { status, cursor, limit } = query;
-    let cursor = last_car(&http, cursor).await?;
+    let cursor = last_car(&http, &call.caller(), cursor).await?;
     let wanted = |of| status.is_none_or(|status| CarStatus::from(of) == status);
     let listing = http.service.cars(wanted, cursor.as_ref(), limit.0).await?;
     Ok(Answer::ok(&PageDto::of(listing, |view| LedgerEntryDto::of(&view))))

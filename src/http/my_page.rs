@@ -107,11 +107,10 @@ struct MyPageDto {
 
 async fn page(http: Arc<HttpState>, call: Call, query: PageQuery) -> Outcome {
     let PageQuery { cursor, limit } = query;
-    let customer_no: CustomerNo = call.number()?.resolve(&http.service).await?;
-    let my_page = http
-        .service
-        .my_page(&call.caller(), &customer_no, cursor.as_ref().map(|cursor| cursor.0.as_str()), limit.0)
-        .await??;
+    let caller = call.caller();
+    let customer_no: CustomerNo = call.number()?.resolve(&http.service, &caller).await?;
+    let my_page =
+        http.service.my_page(&caller, &customer_no, cursor.as_ref().map(|cursor| cursor.0.as_str()), limit.0).await??;
     let dto = MyPageDto {
         customer_no: (&customer_no).into(),
         customer: my_page.customer.map(CustomerDto::of),
@@ -126,15 +125,13 @@ async fn page(http: Arc<HttpState>, call: Call, query: PageQuery) -> Outcome {
 async fn events(http: Arc<HttpState>, call: Call, query: EventsQuery) -> Outcome {
     let customer_no = call.number()?;
     let last_event_id = last_event_id(&call, &query)?;
-    let customer_no: CustomerNo = customer_no.resolve(&http.service).await?;
+    let caller = call.caller();
+    let customer_no: CustomerNo = customer_no.resolve(&http.service, &caller).await?;
     let permit = Arc::clone(&http.streams)
         .try_acquire_owned()
         .map_err(|_| Problem::new("too_many_streams", "too many event streams are open").retrying(5_000))?;
-    let live = http
-        .service
-        .live(&call.caller(), &customer_no, last_event_id.as_deref())
-        .await?
-        .map_err(|_| unknown_event())?;
+    let live =
+        http.service.live(&caller, &customer_no, last_event_id.as_deref()).await?.map_err(|_| unknown_event())?;
     let keep_alive = http.settings.keep_alive;
     Ok(streamed(live, keep_alive, http.end_of(call.credentials), permit))
 }

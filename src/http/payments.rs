@@ -83,8 +83,9 @@ impl From<Option<&Payment>> for PaymentStatus {
 }
 
 async fn one(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
-    let payment_no: PaymentNo = call.number()?.resolve(&http.service).await?;
-    let (booking, payment) = http.service.payment(&call.caller(), &payment_no).await?;
+    let caller = call.caller();
+    let payment_no: PaymentNo = call.number()?.resolve(&http.service, &caller).await?;
+    let (booking, payment) = http.service.payment(&caller, &payment_no).await?;
     Ok(Answer::ok(&PaymentDto::of(&booking.subject, booking.price, payment.as_ref())))
 }
 

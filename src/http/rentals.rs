@@ -83,8 +83,8 @@ impl RentalDto {
 }
 
 async fn one(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
-    let rental_no: RentalNo = call.number()?.resolve(&http.service).await?;
     let caller = call.caller();
+    let rental_no: RentalNo = call.number()?.resolve(&http.service, &caller).await?;
     let rental = match http.service.rental(&caller, &rental_no).await {
         Err(ServiceError::Rental(Rejection::RentalNotFound)) => expected(&http, &caller, &rental_no).await?,
         other => other?,
@@ -93,13 +93,15 @@ async fn one(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
 }
 
 async fn pick_up(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
-    let rental_no = call.number()?.resolve(&http.service).await?;
-    Ok(Answer::ok(&RentalDto::of(&http.service.pick_up(&call.caller(), rental_no).await?)))
+    let caller = call.caller();
+    let rental_no = call.number()?.resolve(&http.service, &caller).await?;
+    Ok(Answer::ok(&RentalDto::of(&http.service.pick_up(&caller, rental_no).await?)))
 }
 
 async fn return_car(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
-    let rental_no = call.number()?.resolve(&http.service).await?;
-    Ok(Answer::ok(&RentalDto::of(&http.service.return_car(&call.caller(), rental_no).await?)))
+    let caller = call.caller();
+    let rental_no = call.number()?.resolve(&http.service, &caller).await?;
+    Ok(Answer::ok(&RentalDto::of(&http.service.return_car(&caller, rental_no).await?)))
 }
 
 /// The rental of a confirmed reservation whose policy has not made it yet.

@@ -386,14 +386,14 @@ async fn reserve(http: Arc<HttpState>, call: Call, request: ReservationRequest) 
     let reservation_no = match request.reservation_no {
         Some(chosen) => {
             caller.may_choose_numbers()?;
-            chosen.resolve(service).await?
+            chosen.resolve(service, &caller).await?
         }
         None => call.new_number("res-")?,
     };
     let request = ReserveRequest {
         reservation_no: Some(reservation_no),
-        car_no: request.car_no.resolve(service).await?,
-        customer_no: request.customer_no.resolve(service).await?,
+        car_no: request.car_no.resolve(service, &caller).await?,
+        customer_no: request.customer_no.resolve(service, &caller).await?,
         period,
         means: request.payment.map(PaymentMeans::from),
         day_counting: DayCounting::Hours,
@@ -403,29 +403,32 @@ async fn reserve(http: Arc<HttpState>, call: Call, request: ReservationRequest) 
 }
 
 async fn pay(http: Arc<HttpState>, call: Call, means: PaymentMeansDto) -> Outcome {
-    let reservation_no = call.number()?.resolve(&http.service).await?;
     let caller = call.caller();
+    let reservation_no = call.number()?.resolve(&http.service, &caller).await?;
     let result = http.service.pay(&caller, reservation_no, means.into()).await;
     payment_answer(&http, &caller, StatusCode::OK, result).await
 }
 
 async fn one(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
-    let reservation_no = call.number()?.resolve(&http.service).await?;
-    let view = http.service.reservation(&call.caller(), &reservation_no).await?;
+    let caller = call.caller();
+    let reservation_no = call.number()?.resolve(&http.service, &caller).await?;
+    let view = http.service.reservation(&caller, &reservation_no).await?;
     Ok(Answer::ok(&ReservationDto::of(&view)))
 }
 
 async fn list(http: Arc<HttpState>, call: Call, query: ListQuery) -> Outcome {
     let ListQuery { customer_no, cursor, limit } = query;
-    let customer_no = customer_no.in_query().resolve(&http.service).await?;
+    let caller = call.caller();
+    let customer_no = customer_no.in_query().resolve(&http.service, &caller).await?;
     let cursor = cursor.as_ref().map(|cursor| cursor.0.as_str());
-    let listing = http.service.reservations_of(&call.caller(), &customer_no, cursor, limit.0).await??;
+    let listing = http.service.reservations_of(&caller, &customer_no, cursor, limit.0).await??;
     Ok(Answer::ok(&PageDto::of(listing, |view| ReservationDto::of(&view))))
 }
 
 async fn preview(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
-    let reservation_no = call.number()?.resolve(&http.service).await?;
-    let (view, cancellation_outcome) = http.service.cancellation_quote(&call.caller(), &reservation_no).await?;
+    let caller = call.caller();
+    let reservation_no = call.number()?.resolve(&http.service, &caller).await?;
+    let (view, cancellation_outcome) = http.service.cancellation_quote(&caller, &reservation_no).await?;
     Ok(Answer::ok(&CancellationPreviewDto {
         reservation_no: (&view.booking.subject.reservation_no).into(),
         status: (&view.booking.status).into(),
@@ -434,18 +437,19 @@ async fn preview(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
 }
 
 async fn cancel(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
-    let reservation_no = call.number()?.resolve(&http.service).await?;
-    Ok(Answer::ok(&ReservationDto::of(&http.service.cancel(&call.caller(), reservation_no).await?)))
+    let caller = call.caller();
+    let reservation_no = call.number()?.resolve(&http.service, &caller).await?;
+    Ok(Answer::ok(&ReservationDto::of(&http.service.cancel(&caller, reservation_no).await?)))
 }
 
 async fn preview_change(http: Arc<HttpState>, call: Call, query: ChangeQuery) -> Outcome {
     let ChangeQuery { from, to, car_no } = query;
     let reservation_no = call.number()?;
-    let service = &*http.service;
+    let (service, caller) = (&*http.service, call.caller());
     let (from, to) = (from.map(|from| from.0), to.map(|to| to.0));
-    let wanted = wanted(service, (from, to), car_no.map(RawNumber::in_query)).await?;
-    let reservation_no = reservation_no.resolve(service).await?;
-    let preview = service.change_preview(&call.caller(), &reservation_no, &wanted).await?;
+    let wanted = wanted(service, &caller, (from, to), car_no.map(RawNumber::in_query)).await?;
+    let reservation_no = reservation_no.resolve(service, &caller).await?;
+    let preview = service.change_preview(&caller, &reservation_no, &wanted).await?;
     let ChangePreview { booking, car_no, period, quote } = preview;
     let (now, then) = (booking.price, quote.price);
     let amount = i64::try_from(then.amount()).unwrap_or(i64::MAX) - i64::try_from(now.amount()).unwrap_or(i64::MAX);
@@ -464,11 +468,12 @@ async fn preview_change(http: Arc<HttpState>, call: Call, query: ChangeQuery) ->
 
 async fn wanted(
     service: &Service,
+    caller: &Caller,
     (from, to): (Option<Timestamp>, Option<Timestamp>),
     car_no: Option<RawNumber<CarNo>>,
 ) -> Result<ChangeWanted, Problem> {
     let car_no = match car_no {
-        Some(car_no) => Some(car_no.resolve(service).await?),
+        Some(car_no) => Some(car_no.resolve(service, caller).await?),
         None => None,
     };
     Ok(ChangeWanted { from, to, car_no })
@@ -480,11 +485,10 @@ async fn change(http: Arc<HttpState>, call: Call, request: ChangeRequest) -> Out
     if from.is_none() && to.is_none() && car_no.is_none() {
         return Err(Problem::new("nothing_to_change", "give what is to change: from, to or carNo"));
     }
-    let service = &*http.service;
-    let wanted = wanted(service, (from.map(|from| from.0), to.map(|to| to.0)), car_no).await?;
-    let reservation_no = reservation_no.resolve(service).await?;
+    let (service, caller) = (&*http.service, call.caller());
+    let wanted = wanted(service, &caller, (from.map(|from| from.0), to.map(|to| to.0)), car_no).await?;
+    let reservation_no = reservation_no.resolve(service, &caller).await?;
     let means = payment.map(PaymentMeans::from);
-    let caller = call.caller();
     let result = service.change(&caller, reservation_no, wanted, means).await;
     payment_answer(&http, &caller, StatusCode::OK, result).await
 }

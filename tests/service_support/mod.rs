@@ -22,6 +22,8 @@ use rentcar::store::view_store::ViewStore;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub mod recording;
+
 pub const START_MS: i64 = 1_800_000_000_000;
 
 pub struct World {

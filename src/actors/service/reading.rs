@@ -7,7 +7,7 @@ use crate::actors::api::{
     Caller, CarView, CursorPage, CustomerView, InvalidCursor, LiveEntry, MyPage, Offer, OffsetPage, ReservationView,
     ServiceError,
 };
-use crate::actors::committed::{booking, committed};
+use crate::actors::committed::{booking, booking_if, committed};
 use crate::actors::customer::Customers;
 use crate::actors::fleet::Ledger;
 use crate::actors::rental::Rentals;
@@ -47,7 +47,9 @@ impl Service {
     pub async fn reservation_by_serial(&self, caller: &Caller, serial: u64) -> Result<ReservationView> {
         let no = self.parts.journal.lookup(schema::SERIAL_INDEX, &schema::serial_key(serial)).await?;
         let no = no.and_then(|no| ReservationNo::stored(&no).ok());
-        self.reservation(caller, &no.ok_or(reservation::Rejection::ReservationNotFound)?).await
+        // Where there is none, one is read that cannot be there: whose it is must not show in the time that it takes.
+        let no = no.map_or_else(super::fresh_reservation_no, Ok)?;
+        self.reservation(caller, &no).await
     }
 
     pub(super) async fn booking(&self, reservation_no: &ReservationNo) -> Result<Option<Booking>> {
@@ -56,9 +58,11 @@ impl Service {
 
     /// A reservation that the caller may see: one of another customer is as if it were not there.
     pub(super) async fn booking_of(&self, caller: &Caller, reservation_no: &ReservationNo) -> Result<Booking> {
-        let booking = self.booking(reservation_no).await?;
-        let visible = booking.filter(|booking| caller.may_see(&booking.subject.customer_no));
-        Ok(visible.ok_or(reservation::Rejection::ReservationNotFound)?)
+        Ok(self.visible(caller, reservation_no).await?.ok_or(reservation::Rejection::ReservationNotFound)?)
+    }
+
+    async fn visible(&self, caller: &Caller, reservation_no: &ReservationNo) -> Result<Option<Booking>> {
+        Ok(booking_if(&*self.parts.journal, reservation_no, |owner| caller.may_see(owner)).await?)
     }
 
     pub(super) async fn view(&self, booking: Booking) -> Result<ReservationView> {
@@ -87,8 +91,7 @@ impl Service {
     pub async fn payment(&self, caller: &Caller, payment_no: &PaymentNo) -> Result<(Booking, Option<Payment>)> {
         let not_found = crate::domain::payment::Rejection::PaymentNotFound;
         let reservation_no = payment_no.reservation().ok_or(not_found.clone())?;
-        let booking = self.booking(&reservation_no).await?;
-        let booking = booking.filter(|booking| caller.may_see(&booking.subject.customer_no)).ok_or(not_found)?;
+        let booking = self.visible(caller, &reservation_no).await?.ok_or(not_found)?;
         Ok((booking, self.parts.cashier.committed(payment_no).await?))
     }
 
@@ -123,20 +126,23 @@ impl Service {
         Ok(self.committed_car(car_no).await?.is_some())
     }
 
-    /// Whether there is a reservation of that number, in that very spelling.
+    /// Whether there is a reservation of that number, in that very spelling, that the caller may see.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub async fn knows_reservation(&self, reservation_no: &ReservationNo) -> Result<bool> {
-        Ok(self.booking(reservation_no).await?.is_some())
+    pub async fn knows_reservation(&self, caller: &Caller, reservation_no: &ReservationNo) -> Result<bool> {
+        Ok(self.visible(caller, reservation_no).await?.is_some())
     }
 
-    /// Whether there is a customer of that number, in that very spelling: one who is or was registered, or who has
-    /// reserved without being registered.
+    /// Whether there is a customer of that number, in that very spelling, whom the caller may see: one who is or was
+    /// registered, or who has reserved without being registered.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub async fn knows_customer(&self, customer_no: &CustomerNo) -> Result<bool> {
+    pub async fn knows_customer(&self, caller: &Caller, customer_no: &CustomerNo) -> Result<bool> {
+        if !caller.may_see(customer_no) {
+            return Ok(false);
+        }
         let state = committed(&*self.parts.journal, &Customers, customer_no.as_str()).await?;
         if state.is_some_and(|state| state.0.is_some()) {
             return Ok(true);

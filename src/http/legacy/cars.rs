@@ -61,7 +61,7 @@ fn one(legacy: &Legacy, call: &Call, view: &CarView, status: StatusCode) -> Answ
 pub(super) async fn put(legacy: Legacy, call: Call, CarPost(members): CarPost) -> Outcome {
     let post = Post::read(&members)?;
     let (service, caller) = (&legacy.service, call.caller());
-    let car_no = post.car_no.clone().resolve(service).await?;
+    let car_no = post.car_no.clone().resolve(service, &caller).await?;
     let whatever = Expected { one_of: Versions::Any, none_of: Versions::OneOf(vec![]) };
     let amend = || service.amend_car(&caller, car_no.clone(), whatever.clone(), post.changes());
     let view = match amend().await {
@@ -85,7 +85,7 @@ pub(super) async fn list(legacy: Legacy, call: Call, asked: PageRequest) -> Outc
 }
 
 pub(super) async fn get(legacy: Legacy, call: Call, _: Unread) -> Outcome {
-    let view = legacy.service.car(&call.number()?.resolve(&legacy.service).await?).await?;
+    let view = legacy.service.car(&call.number()?.resolve(&legacy.service, &call.caller()).await?).await?;
     Ok(one(&legacy, &call, &view, StatusCode::OK))
 }
 

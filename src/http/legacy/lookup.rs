@@ -71,8 +71,9 @@ impl Legacy {
         for usage in 1..=numbering::USES_MAX {
             let Some(number) = numbering::number(label, usage) else { break };
             let Some(view) = if_known(self.service.reservation(caller, &number).await)? else {
-                // A label may have been used for several customers, each of whom sees their own.
-                if self.service.knows_reservation(&number).await? {
+                // A label may have been used for several customers, each of whom sees their own. How many uses are not
+                // theirs does not show in what is read.
+                if caller.customer().is_some() && usage < numbering::FOREIGN_USES_MAX {
                     continue;
                 }
                 break;
@@ -91,11 +92,11 @@ impl Legacy {
     pub(super) async fn named(&self, caller: &Caller, names: Lookup) -> Result<Option<ReservationView>, Problem> {
         let Lookup { resrv_no, paymt_no, id } = names;
         if let Some(label) = resrv_no {
-            let label = label.resolve(&self.service).await?;
+            let label = label.resolve(&self.service, caller).await?;
             return self.last_use(caller, &label).await?.map(|last| Some(last.view)).ok_or_else(not_found);
         }
         let paymt_no = match paymt_no {
-            Some(number) => Some(number.resolve(&self.service).await?),
+            Some(number) => Some(number.resolve(&self.service, caller).await?),
             None => None,
         };
         if let Some(number) = paymt_no.as_ref().and_then(PaymentNo::reservation) {
@@ -137,20 +138,20 @@ impl Legacy {
                 return if_known(self.service.reservation_by_serial(caller, serial).await);
             }
             Kind::Reservation => {
-                let Some(label) = self.spelled::<ReservationNo>(text).await? else { return Ok(None) };
+                let Some(label) = self.spelled::<ReservationNo>(caller, text).await? else { return Ok(None) };
                 return Ok(self.last_use(caller, &label).await?.map(|last| last.view));
             }
-            Kind::Payment => self.spelled::<PaymentNo>(text).await?.and_then(|number| number.reservation()),
-            Kind::Rental => self.spelled::<RentalNo>(text).await?.and_then(|number| number.reservation()),
+            Kind::Payment => self.spelled::<PaymentNo>(caller, text).await?.and_then(|number| number.reservation()),
+            Kind::Rental => self.spelled::<RentalNo>(caller, text).await?.and_then(|number| number.reservation()),
         };
         let Some(number) = number else { return Ok(None) };
         if_known(self.service.reservation(caller, &number).await)
     }
 
     /// The number that a text spells; `None` when it is no number of that kind.
-    async fn spelled<N: Stored>(&self, text: &str) -> Result<Option<N>, Problem> {
+    async fn spelled<N: Stored>(&self, caller: &Caller, text: &str) -> Result<Option<N>, Problem> {
         let Ok(spelled) = RawNumber::read(text, |_| not_found()) else { return Ok(None) };
-        let known = spelled.known(&self.service).await?;
+        let known = spelled.known(&self.service, caller).await?;
         Ok(known.or(spelled.composed().ok()))
     }
 }

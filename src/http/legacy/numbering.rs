@@ -7,6 +7,9 @@ use crate::domain::ids::ReservationNo;
 /// How often a label may be used.
 pub(super) const USES_MAX: u32 = 100;
 
+/// Of how many uses by others a label still leads a customer to their own.
+pub(super) const FOREIGN_USES_MAX: u32 = 8;
+
 /// The separator between a label and how often it has been used. No label of the old clients contains it.
 const MARK: &str = ".again-";
 

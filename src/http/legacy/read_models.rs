@@ -17,7 +17,7 @@ pub(super) async fn list_informations(legacy: Legacy, call: Call, asked: PageReq
 }
 
 pub(super) async fn get_information(legacy: Legacy, call: Call, _: Unread) -> Outcome {
-    let view = legacy.service.car(&call.number()?.resolve(&legacy.service).await?).await?;
+    let view = legacy.service.car(&call.number()?.resolve(&legacy.service, &call.caller()).await?).await?;
     let row = rows::car_information(&view);
     Ok(hal::answer(StatusCode::OK, &hal::item(&legacy.base(&call), INFORMATIONS, view.car_no.as_str(), row)))
 }

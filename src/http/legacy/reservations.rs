@@ -107,13 +107,13 @@ impl Legacy {
             label: match asked.label {
                 Some(label) => {
                     caller.may_choose_numbers()?;
-                    label.resolve(&self.service).await?
+                    label.resolve(&self.service, &caller).await?
                 }
                 None => call.new_number("res-")?,
             },
-            car_no: asked.car_no.resolve(&self.service).await?,
+            car_no: asked.car_no.resolve(&self.service, &caller).await?,
             customer_no: match asked.customer_no {
-                Some(customer_no) => customer_no.resolve(&self.service).await?,
+                Some(customer_no) => customer_no.resolve(&self.service, &caller).await?,
                 None => caller.customer().cloned().unwrap_or_else(CustomerNo::anonymous),
             },
             days: asked.days,
