@@ -365,7 +365,18 @@ async fn what_belongs_to_another_customer_is_read_as_what_is_not_there() {
             reads_seen += reads.len();
         }
     }
-    assert!(reads_seen >= 60, "only {reads_seen} reads were recorded");
+    assert!(reads_seen >= 50, "only {reads_seen} reads were recorded");
+}
+
+#[tokio::test]
+async fn a_customer_hears_that_something_is_not_there_no_sooner_than_after_five_milliseconds() {
+    let company = Company::start().await;
+    let lee = company.customer(&unique("lee"));
+    for target in ["/v1/reservations/none", "/v1/customers/none/page", "/carReservations/none"] {
+        let asked_at = std::time::Instant::now();
+        lee.get(target).await.expect(404);
+        assert!(asked_at.elapsed() >= Duration::from_millis(5), "{target} after {:?}", asked_at.elapsed());
+    }
 }
 
 #[tokio::test]

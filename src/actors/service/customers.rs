@@ -1,6 +1,6 @@
 //! Customers: their personal data is sealed before any actor sees it.
 
-use super::reading::damaged;
+use super::reading::{damaged, visible_customer};
 use super::{Result, Service, ask};
 use crate::actors::api::{Caller, CursorPage, CustomerView, Identity, PersonalData, ServiceError};
 use crate::actors::committed::committed;
@@ -56,9 +56,7 @@ impl Service {
     /// When there is no such customer that the caller may see, a booking lives or money is unsettled, or that cannot be
     /// found out now.
     pub async fn erase_customer(&self, caller: &Caller, customer_no: CustomerNo) -> Result<()> {
-        if !caller.may_see(&customer_no) {
-            return Err(Rejection::CustomerNotFound.into());
-        }
+        visible_customer(caller, &customer_no)?;
         let no = customer_no.as_str();
         let closed = ask(&self.parts.customers, no, Command::Close, self.external_ask(caller, "close", no)).await?;
         let Some(Customer::Closed { closed_at, .. }) = closed else { return Ok(()) };

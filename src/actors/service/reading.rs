@@ -246,8 +246,9 @@ impl Service {
     /// # Errors
     /// When there is none of that number that the caller may see, the data is erased, or it cannot be read.
     pub async fn customer(&self, caller: &Caller, customer_no: &CustomerNo) -> Result<CustomerView> {
+        visible_customer(caller, customer_no)?;
         let state = committed(&*self.parts.journal, &Customers, customer_no.as_str()).await?;
-        match state.and_then(|state| state.0).filter(|_| caller.may_see(customer_no)) {
+        match state.and_then(|state| state.0) {
             None => Err(customer::Rejection::CustomerNotFound.into()),
             Some(customer::Customer::Erased { .. }) => Err(customer::Rejection::CustomerErased.into()),
             Some(customer::Customer::Registered { sealed, at } | customer::Customer::Closed { sealed, at, .. }) => {
@@ -267,10 +268,12 @@ impl Service {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Cursored<CursorPage<ReservationView>>> {
+        if !caller.may_see(customer_no) {
+            return Ok(Ok(CursorPage { items: vec![], next_cursor: None }));
+        }
         let _turn = self.read_models(ReadKind::List).await?;
         match self.parts.views.reservations_of(customer_no, cursor, limit)? {
             Err(invalid) => Ok(Err(invalid)),
-            Ok(_) if !caller.may_see(customer_no) => Ok(Ok(CursorPage { items: vec![], next_cursor: None })),
             Ok(page) => Ok(Ok(CursorPage { items: self.views(page.items).await?, next_cursor: page.next_cursor })),
         }
     }
@@ -321,7 +324,7 @@ impl Service {
         customer_no: &CustomerNo,
         seen: &SeenPositions,
     ) -> Result<(Option<CustomerView>, bool)> {
-        let has_history = *seen != SeenPositions::default() && caller.may_see(customer_no);
+        let has_history = *seen != SeenPositions::default();
         match self.customer(caller, customer_no).await {
             Ok(customer) => Ok((Some(customer), false)),
             Err(ServiceError::Customer(customer::Rejection::CustomerErased)) => Ok((None, true)),
@@ -341,6 +344,7 @@ impl Service {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Cursored<MyPage>> {
+        visible_customer(caller, customer_no)?;
         let _turn = self.read_models(ReadKind::List).await?;
         // Read before the entries, so that an entry that comes between the two is told twice rather than never.
         let seen = self.parts.views.seen(customer_no)?;
@@ -366,11 +370,17 @@ impl Service {
             Ok(after) => after,
             Err(invalid) => return Ok(Err(invalid)),
         };
+        visible_customer(caller, customer_no)?;
         self.parts.views.catch_up(self.settings.view_freshness_wait).await;
         let seen = self.parts.views.seen(customer_no)?;
         self.person(caller, customer_no, &seen).await?;
         Ok(Ok(self.parts.views.live(customer_no, after.unwrap_or(seen))))
     }
+}
+
+/// Before anything is read of a customer: nothing is read of whom the caller may not see.
+pub(super) fn visible_customer(caller: &Caller, customer_no: &CustomerNo) -> Result<()> {
+    if caller.may_see(customer_no) { Ok(()) } else { Err(customer::Rejection::CustomerNotFound.into()) }
 }
 
 pub(super) fn damaged(error: impl std::fmt::Display) -> ServiceError {

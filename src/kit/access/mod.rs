@@ -114,6 +114,10 @@ impl Principal {
         }
     }
 
+    pub const fn is_customer(&self) -> bool {
+        matches!(self, Principal::Customer { .. })
+    }
+
     const fn scopes(&self) -> Scopes {
         match self {
             Principal::Nobody | Principal::Customer { .. } => Scopes::NONE,
