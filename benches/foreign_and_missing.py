@@ -8,6 +8,7 @@ must lie within 5 % of each other; else whoever measures could find out what is 
 python3 benches/foreign_and_missing.py [PROGRAM]: without a program, `cargo build --profile dist` makes it.
 """
 
+import base64
 import json
 import os
 import re
@@ -91,6 +92,7 @@ def main():
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RENTCAR")} | {
             "RENTCAR__LOG__FILTER": "error", "RENTCAR__ACCESS__TOKEN_KEYS": str(keys),
             "RENTCAR__ACCESS__TOKEN_ISSUER": "bench",
+            "RENTCAR__PRIVACY__MASTER_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
         }
         service = subprocess.Popen(
             [program, "serve", "--listen", "127.0.0.1:0", "--data", f"{scratch}/data"],

@@ -5,13 +5,17 @@ Runs the `dist` program under callgrind, makes 2,000 bookings (reserved and paid
 connection and over 64, and takes away what the idle service would have executed in the same time. Three runs, whose figures
 must lie within 2 % of each other. About fifteen minutes.
 
-python3 benches/instructions.py [PROGRAM]: without a program, `cargo build --profile dist` makes it. Needs valgrind (Debian).
+python3 benches/instructions.py [--tokens] [PROGRAM]: without a program, `cargo build --profile dist` makes it. With --tokens the
+service has keys, and every call a token. Needs valgrind (Debian).
 """
 
+import argparse
+import base64
 import http.client
 import json
 import os
 import re
+import secrets
 import signal
 import statistics
 import subprocess
@@ -46,17 +50,34 @@ SETTINGS = {
 }
 
 
+HEADERS = {"content-type": "application/json"}
+
+
+def with_tokens(program, scratch):
+    """The settings of a service with keys; from now on every call has a token."""
+    keys = scratch / "keys"
+    keys.mkdir()
+    (keys / "main.secret").write_text(secrets.token_hex(32))
+    command = [program, "token", "--key", keys / "main.secret", "--issuer", "bench", "--subject", "desk", "--role", "staff"]
+    token = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    HEADERS["authorization"] = f"Bearer {token}"
+    return {
+        "RENTCAR__ACCESS__TOKEN_KEYS": str(keys), "RENTCAR__ACCESS__TOKEN_ISSUER": "bench",
+        "RENTCAR__PRIVACY__MASTER_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
+    }
+
+
 class Service:
     """The program under callgrind, on an empty store."""
 
-    def __init__(self, program, scratch):
+    def __init__(self, program, scratch, settings):
         self.out = scratch / "callgrind.out"
         command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={self.out}", "--", str(program), "serve"]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("RENTCAR")} | SETTINGS
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("RENTCAR")}
         self.log = (scratch / "log").open("w")
         self.process = subprocess.Popen(
             [*command, "--listen", "127.0.0.1:0", "--data", str(scratch / "data")],
-            stdout=subprocess.PIPE, stderr=self.log, env=environment, text=True,
+            stdout=subprocess.PIPE, stderr=self.log, env=environment | settings, text=True,
         )
         self.port = int(re.search(r"127\.0\.0\.1:(\d+)", self.process.stdout.readline())[1])
 
@@ -83,7 +104,7 @@ class Service:
 
 
 def post(connection, path, body):
-    connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
+    connection.request("POST", path, json.dumps(body), HEADERS)
     answer = connection.getresponse()
     told = answer.read()
     if answer.status != 201:
@@ -112,9 +133,10 @@ def book_over(connections, port, first, count):
         thread.join()
 
 
-def measure(program, connections):
+def measure(program, connections, tokens):
     with tempfile.TemporaryDirectory(dir="/var/tmp") as scratch:
-        service = Service(program, Path(scratch))
+        settings = SETTINGS | (with_tokens(program, Path(scratch)) if tokens else {})
+        service = Service(program, Path(scratch), settings)
         connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=600)
         for number in range(CARS):
             rate = {"amount": 45000, "currency": "KRW"}
@@ -130,16 +152,19 @@ def measure(program, connections):
 
 
 def main():
-    if len(sys.argv) > 1:
-        program = Path(sys.argv[1])
-    else:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--tokens", action="store_true")
+    parser.add_argument("program", nargs="?", type=Path)
+    arguments = parser.parse_args()
+    program = arguments.program
+    if program is None:
         subprocess.run(["cargo", "build", "--locked", "--profile", "dist", "--bin", "rentcar"], cwd=ROOT, check=True)
         program = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "dist" / "rentcar"
     failed = False
     for connections in CONNECTIONS:
         figures = []
         for run in range(RUNS):
-            figures.append(measure(program, connections))
+            figures.append(measure(program, connections, arguments.tokens))
             print(f"{connections} connections, run {run + 1}: {figures[-1]:,.0f} instructions a booking", flush=True)
         spread = (max(figures) - min(figures)) / statistics.median(figures)
         print(f"{connections} connections: {statistics.median(figures):,.0f}, spread {spread:.1%}", flush=True)
