@@ -77,7 +77,7 @@ async fn serve_until_stopped(config: Settings, fault_injection: bool, metrics: P
     let stop = shutdown_signal()?;
     // Everything that can be refused without the data directory comes first, so that a refusal leaves no new store.
     let (provider, sandbox) = payment_provider(&config)?;
-    let authenticator = authenticator(&config.access)?;
+    let authenticator = authenticator(&config)?;
     let open = if authenticator.is_open() { ", open: whoever reaches it may do everything" } else { "" };
     // Bound before the store is opened, so that a second start on the same port reports the port and not the lock.
     let listener = listening::listen(config.listen_address()?)?;

@@ -25,4 +25,5 @@ pub mod shedding;
 pub mod storage;
 pub mod swappable;
 pub mod values;
+mod watched_files;
 pub mod write_timeout;

@@ -52,7 +52,7 @@ const STATUSES: &[(u16, &str, &[&str])] = &[
     (503, "Too much is under way, or a part of the service is down for a moment; nothing has changed", &[
         "context_unavailable", "journal_unavailable", "not_done", "overloaded", "payment_provider_guarded",
         "payment_provider_unavailable", "provider_down", "reconciliation_too_long", "starting", "storage_full",
-        "store_unavailable", "too_many_streams",
+        "store_unavailable", "token_keys_unavailable", "too_many_streams",
     ]),
     (504, "Nobody can tell yet whether it was carried out; asking again is safe", &["answer_lost", "outcome_unknown"]),
 ];
@@ -163,6 +163,12 @@ impl Problem {
         let detail =
             "these credentials are not valid, or no longer; get new ones, and send them as Authorization: Bearer TOKEN";
         Problem::new("invalid_credentials", detail)
+    }
+
+    /// 503: the key that has signed the token may be one of an identity provider that does not answer.
+    pub fn token_keys_unavailable() -> Problem {
+        let detail = "nobody can tell whether this token is valid, since the keys of tokens cannot be fetched for now";
+        Problem::new("token_keys_unavailable", detail).retrying(5_000)
     }
 
     /// 403: the caller is known, but may not call this.
