@@ -22,7 +22,7 @@ enum Kind {
 use Kind::{Counter, Gauge, Histogram};
 
 /// Name, kind, whether its series have labels, and what it counts.
-const METRICS: [(&str, Kind, bool, &str); 50] = [
+const METRICS: [(&str, Kind, bool, &str); 51] = [
     ("rentcar_build_info", Gauge, true, "1, with the version and the site as labels"),
     ("rentcar_component_up", Gauge, true, "whether a component of /actuator/health is up"),
     ("rentcar_http_requests_total", Counter, true, "requests answered"),
@@ -30,6 +30,7 @@ const METRICS: [(&str, Kind, bool, &str); 50] = [
     ("rentcar_http_connections", Gauge, false, "open connections"),
     ("rentcar_http_connections_rejected_total", Counter, false, "connections beyond server.connections_max"),
     ("rentcar_http_accept_errors_total", Counter, false, "connections that could not be accepted"),
+    ("rentcar_http_tls_handshake_failures_total", Counter, false, "connections without a TLS handshake in time"),
     ("rentcar_http_shed_level", Gauge, false, "load shedding: 0 none, each whole number one priority class more"),
     ("rentcar_http_requests_shed_total", Counter, true, "requests turned away because of overload"),
     ("rentcar_http_requests_rate_limited_total", Counter, false, "requests beyond a client's rate limit"),

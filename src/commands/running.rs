@@ -139,6 +139,9 @@ impl Running {
         if json["info"]["title"] == NAME {
             return Ok(());
         }
+        if json["code"] == "https_needed" {
+            bail!("the service at {url} speaks https only: write https:// instead of http://");
+        }
         // It rejects calls as a rentcar does, so it is one, and the command can be tried again later.
         if let (429 | 503, Some(detail)) = (status, json["detail"].as_str()) {
             bail!("the service at {url} cannot be asked now: {detail}");

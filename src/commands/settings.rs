@@ -14,6 +14,7 @@ use rentcar::kit::body::BodyLimits;
 use rentcar::kit::endpoint::RequestLimits;
 use rentcar::kit::rate_limit::RateLimitSettings;
 use rentcar::kit::server::ServerLimits;
+use rentcar::kit::tls::{Certificate, CertificateFiles};
 use rentcar::providers::PaymentProvider;
 use rentcar::providers::remote::{RemoteProvider, RemoteSettings};
 use rentcar::providers::sandbox::Sandbox;
@@ -44,6 +45,17 @@ pub(super) fn remote_provider(config: &Settings) -> anyhow::Result<RemoteProvide
     let (payment, roots) = (&config.payment, config.tls.roots()?);
     let provider = RemoteProvider::new(&payment.provider_url, payment.plain_http(), &roots, remote);
     provider.with_context(|| format!("the payment provider {} cannot be called", payment.provider_url))
+}
+
+/// The certificate of the service, where one is named.
+///
+/// # Errors
+/// When it cannot be used.
+pub(super) fn certificate(config: &Settings) -> anyhow::Result<Option<Arc<Certificate>>> {
+    let Some((certificate, key)) = config.tls.files() else { return Ok(None) };
+    let files = CertificateFiles { certificate: certificate.to_owned(), key: key.to_owned() };
+    let loaded = Certificate::load(files).context("tls.certificate and tls.key cannot be used")?;
+    Ok(Some(Arc::new(loaded)))
 }
 
 /// The key set of an identity provider, where one is named.
@@ -107,6 +119,7 @@ pub(super) fn http_settings(config: &Settings, fault_injection: bool) -> anyhow:
         fault_injection,
         time_zone: config.zone()?,
         trusted_proxies: server.trusted_proxies,
+        encrypted: config.tls.files().is_some(),
         ..HttpSettings::default()
     })
 }

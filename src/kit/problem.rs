@@ -16,7 +16,7 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 #[rustfmt::skip]
 const STATUSES: &[(u16, &str, &[&str])] = &[
     (400, "It cannot be meant", &[
-        "invalid_block_no", "invalid_car_no", "invalid_customer_no", "invalid_date", "invalid_host",
+        "https_needed", "invalid_block_no", "invalid_car_no", "invalid_customer_no", "invalid_date", "invalid_host",
         "invalid_idempotency_key", "invalid_last_event_id", "invalid_member", "invalid_payment_no", "invalid_period",
         "invalid_proc_status", "invalid_query", "invalid_rental_no", "invalid_request", "invalid_reservation_no",
         "malformed_json", "nothing_to_change", "period_in_past", "period_too_long", "price_too_large", "unknown_member",
@@ -150,6 +150,14 @@ impl Problem {
     pub fn method_not_allowed(allow: String) -> Problem {
         let problem = Problem::new("method_not_allowed", format!("this path can be called with {allow} only"));
         Problem { allow: Some(allow), ..problem }
+    }
+
+    /// 400: a connection without TLS where TLS is spoken.
+    pub fn https_needed() -> Problem {
+        Problem::new(
+            "https_needed",
+            "this is the port for https; write https:// in front of the address instead of http://",
+        )
     }
 
     /// 401: no credentials came.
