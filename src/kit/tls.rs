@@ -93,11 +93,12 @@ fn read(files: &CertificateFiles) -> Result<ServerConfig, CertificateError> {
     // 1.2 and 1.3.
     let builder = builder.with_safe_default_protocol_versions();
     let config = builder.and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
-    let mut config = config.map_err(|error| match error {
-        Error::InconsistentKeys(_) => {
+    let mut config = config.map_err(|error| {
+        if let Error::InconsistentKeys(_) = error {
             CertificateError::OfAnother { certificate: files.certificate.clone(), key: files.key.clone() }
+        } else {
+            unusable(&files.certificate, format!("cannot be used with {} ({error})", files.key.display()))
         }
-        error => unusable(&files.certificate, format!("cannot be used with {} ({error})", files.key.display())),
     })?;
     config.alpn_protocols = vec![PROTOCOL.to_vec()];
     Ok(config)

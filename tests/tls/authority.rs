@@ -1,5 +1,6 @@
 //! An authority that nobody knows but a test, and those who trust it.
 
+use parking_lot::Mutex;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rentcar::kit::server::{Listener, ServerLimits, listen, serve};
 use rentcar::kit::tls::{Certificate, CertificateFiles};
@@ -15,6 +16,10 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_util::sync::CancellationToken;
 use warp::Filter as _;
+use warp::path::FullPath;
+use warp::reply::Reply as _;
+
+pub type Asked = Arc<Mutex<Vec<String>>>;
 
 pub struct Authority {
     certificate: rcgen::Certificate,
@@ -62,15 +67,21 @@ impl Authority {
         TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
     }
 
-    /// A server with the certificate in a directory, that answers everything with this body.
-    pub fn serves(directory: &Path, body: String) -> SocketAddr {
+    /// A server with the certificate in a directory, that answers everything with this body, and the paths that are asked.
+    pub fn serves(directory: &Path, body: String) -> (SocketAddr, Asked) {
         let certificate = Some(Arc::new(Certificate::load(files(directory)).unwrap()));
         let tcp = listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = tcp.local_addr().unwrap();
-        let service = warp::service(warp::any().map(move || body.clone()).map(warp::reply::Reply::into_response));
+        let asked = Asked::default();
+        let paths = Arc::clone(&asked);
+        let answering = warp::path::full().map(move |path: FullPath| {
+            paths.lock().push(path.as_str().to_owned());
+            body.clone().into_response()
+        });
+        let service = warp::service(answering);
         let never = CancellationToken::new();
         tokio::spawn(serve(Listener { tcp, certificate }, service, ServerLimits::default(), never));
-        address
+        (address, asked)
     }
 }
 

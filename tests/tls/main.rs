@@ -270,7 +270,7 @@ async fn a_key_set_is_fetched_by_https_from_an_authority_that_the_settings_name(
     let kid = "ed25519-private";
     let key =
         json!({ "kty": "OKP", "crv": "Ed25519", "kid": kid, "x": URL_SAFE_NO_PAD.encode(&der[der.len() - 32..]) });
-    let address = Authority::serves(directory.path(), json!({ "keys": [key] }).to_string());
+    let (address, _) = Authority::serves(directory.path(), json!({ "keys": [key] }).to_string());
     let url = format!("https://{address}/keys");
     let known = |options: Options| options.setting("ACCESS__JWKS_URL", &url).setting("ACCESS__TOKEN_ISSUER", "acme");
     let claims = Claims {
@@ -290,6 +290,26 @@ async fn a_key_set_is_fetched_by_https_from_an_authority_that_the_settings_name(
         TestServer::with(known(Options::default()).setting("TLS__TRUSTED_ROOTS", roots.to_str().unwrap())).await;
     let staff = server.with_token(&token);
     eventually("the key set is fetched", SOON, async || staff.get("/v1/fleet/ledger").await.status == 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_provider_and_the_collector_are_called_by_https_with_roots_that_the_settings_name() {
+    let (authority, directory) = (Authority::new(), tempfile::tempdir().unwrap());
+    authority.issue(directory.path(), &["127.0.0.1"]);
+    fs::write(directory.path().join("ca.pem"), authority.pem()).unwrap();
+    let (address, asked) = Authority::serves(directory.path(), "nothing that can be read".to_owned());
+    let url = format!("https://{address}");
+    let options = Options { provider: Some(url.clone()), ..Options::default() }
+        .setting("TELEMETRY__OTLP_ENDPOINT", &url)
+        .setting("TLS__TRUSTED_ROOTS", directory.path().join("ca.pem").to_str().unwrap());
+    let server = TestServer::with(options).await;
+    let car_no = common::unique("car");
+    server.post("/v1/cars", &common::car(&car_no)).await.expect(201);
+    let wish = common::booking(&car_no, &common::unique("kim"), &common::in_days(1), &common::in_days(2));
+    server.post("/v1/reservations", &wish).await.expect(202);
+    for path in ["/charges", "/v1/traces"] {
+        eventually(path, SOON, async || asked.lock().iter().any(|other| other == path)).await;
+    }
 }
 
 #[test]

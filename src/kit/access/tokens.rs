@@ -109,13 +109,11 @@ impl Trusted {
     /// The key that a token names; of two, the one that an operator has put into a file. A token may leave that out while
     /// there is one key.
     fn named(&self, kid: Option<&String>) -> Option<&Arc<TrustedKey>> {
-        match kid {
-            Some(kid) => self.files.get(kid).or_else(|| self.fetched.as_ref()?.get(kid)),
-            None => {
-                let mut all = self.all();
-                all.next().filter(|_| all.next().is_none())
-            }
-        }
+        let Some(kid) = kid else {
+            let mut all = self.all();
+            return all.next().filter(|_| all.next().is_none());
+        };
+        self.files.get(kid).or_else(|| self.fetched.as_ref()?.get(kid))
     }
 }
 
@@ -212,7 +210,7 @@ impl Tokens {
     pub(super) async fn look_for_key(&self, token: &str) {
         let Some(jwks) = &self.jwks else { return };
         let is_known = |kid: Option<&String>| self.trusted.read().named(kid).is_some();
-        if named_key(token).is_some_and(|kid| !is_known(kid.as_ref())) {
+        if header(token).is_some_and(|header| !is_known(header.kid.as_ref())) {
             jwks.fetched_again().await;
         }
     }
@@ -235,10 +233,10 @@ impl Tokens {
     }
 
     fn decide(&self, token: &str, hash: [u8; 32]) -> Verdict {
-        let Some(kid) = named_key(token) else { return Verdict::Invalid };
+        let Some(header) = header(token) else { return Verdict::Invalid };
         // Locked until it is remembered, so that a key that is taken away meanwhile verifies nothing after.
         let trusted = self.trusted.read();
-        let Some(key) = trusted.named(kid.as_ref()) else {
+        let Some(key) = trusted.named(header.kid.as_ref()) else {
             let may_be_of_the_set = self.jwks.is_some() && trusted.fetched.is_none();
             return if may_be_of_the_set { Verdict::Undecided } else { Verdict::Invalid };
         };
@@ -248,9 +246,9 @@ impl Tokens {
     }
 }
 
-/// The key that a token names, if it is one and names any.
-fn named_key(token: &str) -> Option<Option<String>> {
-    (token.len() <= TOKEN_BYTES_MAX).then(|| decode_header(token).ok()).flatten().map(|header| header.kid)
+/// What a token says of itself, if it is one.
+fn header(token: &str) -> Option<Header> {
+    (token.len() <= TOKEN_BYTES_MAX).then(|| decode_header(token).ok()).flatten()
 }
 
 fn verify(trusted: &TrustedKey, token: &str) -> Option<Credentials> {

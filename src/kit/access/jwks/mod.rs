@@ -202,7 +202,8 @@ impl Followed {
                 outdated.set(1.0);
                 // It is tried again, but told once.
                 if self.failures == 1 {
-                    tracing::error!(%error, "key set not fetched, keys fetched before are still trusted");
+                    let before = self.fetched_at.is_some();
+                    tracing::error!(%error, before, "key set not fetched, if it was before its keys are still trusted");
                 }
                 let too_old = self.fetched_at.is_some_and(|at| at.elapsed() > settings.stale_max);
                 if too_old && !self.given_up {
