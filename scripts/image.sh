@@ -118,13 +118,13 @@ grep -qi "read-only" "$scratch/exec.log" || fail "the backup to / failed for ano
 inside /rentcar backup --url http://127.0.0.1:8080 --output /data/backup.jsonl || fail "no backup was written to /data"
 
 say "image: found by its name"
-client demo --url http://rentcar:8080 || fail "the demo by name"
+client demo --allow-plain-http --url http://rentcar:8080 || fail "the demo by name"
 grep "everything came out as it should" "$scratch/client.log"
 grep -q "query\[A\] rentcar.default.svc.cluster.local from 10.231.0.1" "$scratch/names.log" || fail "nobody asked the name server"
-client reconcile --service http://rentcar.default.svc.cluster.local:8080 || fail "the comparison by its full name"
-client reconcile --service http://by-file:8080 || fail "the comparison by a name of /etc/hosts"
+client reconcile --allow-plain-http --service http://rentcar.default.svc.cluster.local:8080 || fail "the comparison by its full name"
+client reconcile --allow-plain-http --service http://by-file:8080 || fail "the comparison by a name of /etc/hosts"
 if grep "query.* by-file" "$scratch/names.log"; then fail "the name server was asked for what is in /etc/hosts"; fi
-if client demo --url http://nobody:8080; then fail "a name that there is not was reached"; fi
+if client demo --allow-plain-http --url http://nobody:8080; then fail "a name that there is not was reached"; fi
 grep -q "nobody.default.svc.cluster.local is NXDOMAIN" "$scratch/names.log" || fail "nobody asked for the name that there is not"
 
 say "image: ends when it is told to, with the answers that it owes, and has everything again"

@@ -3,21 +3,24 @@
 mod buffer_minutes;
 mod listen;
 mod sources;
+mod tls;
 
 pub use listen::Listen;
 pub use sources::Origin;
+pub use tls::Tls;
 
 use crate::actors::bulkhead::BulkheadSettings;
 use crate::domain::cancellation::CancellationTerms;
 use crate::domain::pricing::Pricing;
 use crate::domain::reservation::Terms;
 use crate::domain::time::{HOUR_MS, MINUTE_MS};
-use crate::providers::remote::RemoteProvider;
+use crate::outbound::{PlainHttp, document_address};
 use buffer_minutes::BufferMinutes;
 use serde::Deserialize;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use tls::{check_address, plain_http};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// The built-in settings, which name every one of them.
@@ -30,6 +33,7 @@ pub const ENV_PREFIX: &str = "RENTCAR";
 pub struct Settings {
     pub site: Site,
     pub server: Server,
+    pub tls: Tls,
     pub access: Access,
     pub store: Store,
     pub time: Time,
@@ -104,8 +108,12 @@ pub struct Server {
 #[derive(Debug, Clone, Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Access {
-    /// A directory; empty when no token is trusted.
+    /// A directory; empty when there are no keys of tokens in files.
     pub token_keys: PathBuf,
+    /// The key set of an identity provider; empty for none.
+    pub jwks_url: String,
+    pub jwks_refresh_seconds: u32,
+    pub jwks_stale_hours_max: u32,
     pub token_issuer: String,
     pub token_audience: String,
     /// A file; empty when no API key is trusted.
@@ -117,19 +125,30 @@ pub struct Access {
 impl Access {
     /// Whether there is no key, so that whoever reaches the service may do everything.
     pub fn is_open(&self) -> bool {
-        self.token_keys.as_os_str().is_empty() && self.api_keys.as_os_str().is_empty()
+        !self.takes_tokens() && self.api_keys.as_os_str().is_empty()
+    }
+
+    /// Whether somebody's tokens are trusted.
+    pub fn takes_tokens(&self) -> bool {
+        !self.token_keys.as_os_str().is_empty() || !self.jwks_url.is_empty()
     }
 
     fn check(&self) -> Result<(), SettingsError> {
         within("access.customer_unpaid_holds_max", self.customer_unpaid_holds_max, 0, 1_000_000)?;
-        if self.token_keys.as_os_str().is_empty() {
+        within("access.jwks_refresh_seconds", self.jwks_refresh_seconds, 10, 86_400)?;
+        within("access.jwks_stale_hours_max", self.jwks_stale_hours_max, 1, 720)?;
+        if !self.takes_tokens() {
             return Ok(());
+        }
+        if !self.jwks_url.is_empty() {
+            let checked = document_address(&self.jwks_url, PlainHttp::Loopback);
+            checked.map_err(|error| invalid("access.jwks_url", format!("cannot be used, since {error}")))?;
         }
         for (name, value) in
             [("access.token_issuer", &self.token_issuer), ("access.token_audience", &self.token_audience)]
         {
             if value.is_empty() {
-                let problem = "is empty, but must say what tokens are checked for where access.token_keys is set";
+                let problem = "is empty, but must say what tokens are checked for where access.token_keys or access.jwks_url is set";
                 return Err(invalid(name, problem.to_owned()));
             }
         }
@@ -183,6 +202,8 @@ pub struct Reservation {
 pub struct Payment {
     /// The provider process, or empty for the sandbox inside.
     pub provider_url: String,
+    /// Whether that may be plain HTTP to another machine.
+    pub allow_plain_http: bool,
     /// How long one call to the provider may take before its outcome counts as unknown.
     pub provider_timeout_ms: u64,
     /// How long one request waits for a payment before it answers that it is deferred.
@@ -227,6 +248,8 @@ pub struct Log {
 pub struct Telemetry {
     /// An OTLP collector's address (HTTP with protobuf), without `/v1/traces`; empty for no traces.
     pub otlp_endpoint: String,
+    /// Whether that may be plain HTTP to another machine.
+    pub allow_plain_http: bool,
     /// The share of requests that are traced, of those whose callers leave it open.
     pub trace_ratio: f64,
 }
@@ -235,7 +258,7 @@ impl Telemetry {
     /// Where spans are sent; none when nothing is traced.
     ///
     /// # Errors
-    /// When the endpoint is no plain `http` URL, or the ratio is not between 0 and 1.
+    /// When the endpoint cannot be called, or the ratio is not between 0 and 1.
     pub fn traces_url(&self) -> Result<Option<String>, SettingsError> {
         if !(0.0..=1.0).contains(&self.trace_ratio) {
             return Err(invalid("telemetry.trace_ratio", format!("is {}, but must be 0 to 1", self.trace_ratio)));
@@ -243,12 +266,7 @@ impl Telemetry {
         if self.otlp_endpoint.is_empty() {
             return Ok(None);
         }
-        RemoteProvider::check_url(&self.otlp_endpoint).map_err(|error| {
-            invalid(
-                "telemetry.otlp_endpoint",
-                format!("cannot be used, since {error}; for instance http://127.0.0.1:4318"),
-            )
-        })?;
+        check_address("telemetry", "otlp_endpoint", &self.otlp_endpoint, plain_http(self.allow_plain_http))?;
         Ok(Some(format!("{}/v1/traces", self.otlp_endpoint.trim_end_matches('/'))))
     }
 }
@@ -308,6 +326,7 @@ impl Settings {
         within("server.rate_limit_per_second", server.rate_limit_per_second, 0, 1_000_000)?;
         within("server.rate_limit_burst", server.rate_limit_burst, 0, 10_000_000)?;
         within("server.trusted_proxies", server.trusted_proxies, 0, 16)?;
+        self.tls.check()?;
         self.access.check()?;
         if self.store.data.as_os_str().is_empty() {
             let problem = "is empty, but must name a directory".to_owned();
@@ -370,7 +389,7 @@ impl Settings {
         let leads = if written == address.to_string() { String::new() } else { format!(" ({address})") };
         let problem = format!(
             "is {written}{leads}, which others can reach, and the service is open: whoever reaches it may do everything. \
-             Listen on 127.0.0.1, name keys with access.token_keys or access.api_keys, or set server.allow_public_listen \
+             Listen on 127.0.0.1, name keys with access.token_keys, access.jwks_url or access.api_keys, or set server.allow_public_listen \
              when something in front decides who may call"
         );
         Err(invalid("server.listen", problem))
@@ -420,10 +439,14 @@ impl Log {
 }
 
 impl Payment {
+    /// Where plain HTTP is spoken with the provider.
+    pub fn plain_http(&self) -> PlainHttp {
+        plain_http(self.allow_plain_http)
+    }
+
     fn check(&self) -> Result<(), SettingsError> {
         if !self.provider_url.is_empty() {
-            let checked = RemoteProvider::check_url(&self.provider_url);
-            checked.map_err(|error| invalid("payment.provider_url", format!("cannot be used, since {error}")))?;
+            check_address("payment", "provider_url", &self.provider_url, self.plain_http())?;
         }
         // A rule of the bulkhead begins with the setting's name.
         let named = |rule: &str| {

@@ -5,6 +5,7 @@ pub mod config;
 pub mod domain;
 pub mod http;
 pub mod kit;
+pub mod outbound;
 pub mod providers;
 pub mod store;
 pub mod suggestion;

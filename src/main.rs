@@ -3,7 +3,7 @@
 mod commands;
 
 use clap::{Parser, Subcommand};
-use commands::running::ServiceUrl;
+use commands::running::{Connection, ServiceUrl};
 use commands::{backup, help, key, maintenance, provider, reconcile, serve, token};
 use rentcar::config::Listen;
 use std::path::PathBuf;
@@ -88,6 +88,8 @@ enum Command {
         /// The service.
         #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
         url: ServiceUrl,
+        #[command(flatten)]
+        connection: Connection,
     },
 }
 
@@ -106,7 +108,7 @@ fn main() -> ExitCode {
         Command::Openapi => commands::print_line(format_args!("{:#}", rentcar::http::openapi::document())),
         Command::Token(options) => token::run(&options),
         Command::Key { command } => key::run(&command),
-        Command::Demo { url } => commands::block_on(commands::demo::run(&url)),
+        Command::Demo { url, connection } => commands::block_on(commands::demo::run(&url, connection)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

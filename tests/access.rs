@@ -11,7 +11,8 @@ use common::{Options, SOON, TestServer, booking, customer, eventually, hold, in_
 use rentcar::domain::reservation::Terms;
 use rentcar::http::{HttpSettings, HttpState, routes, table};
 use rentcar::kit::access::api_keys::KeyLine;
-use rentcar::kit::access::tokens::{Audience, Claims, Signer, TokenSettings};
+use rentcar::kit::access::keys::TokenSettings;
+use rentcar::kit::access::tokens::{Audience, Claims, Signer};
 use rentcar::kit::access::{Authenticator, Scopes};
 use rentcar::kit::admission::Admission;
 use rentcar::kit::route::{Access, Route};
@@ -293,7 +294,12 @@ impl RecordedService {
         let world = World::over(memory, Arc::clone(&journal) as _, Terms::default()).await;
         let keys = tempfile::tempdir().unwrap();
         fs::write(keys.path().join("main.secret"), unique("a secret of at least thirty-two bytes")).unwrap();
-        let tokens = TokenSettings { issuer: ISSUER.into(), audience: "rentcar".into(), keys: keys.path().to_owned() };
+        let tokens = TokenSettings {
+            issuer: ISSUER.into(),
+            audience: "rentcar".into(),
+            keys: Some(keys.path().to_owned()),
+            jwks: None,
+        };
         let authenticator = Arc::new(Authenticator::load(Some(tokens), None).unwrap());
         let admission = Arc::new(Admission::new(authenticator, None));
         let (service, stop) = (Arc::clone(&world.app.service), CancellationToken::new());

@@ -371,7 +371,7 @@ async fn a_backup_that_cannot_be_made_names_the_cause_and_what_to_do() {
         (provider.url(), 1, "is not the service of rentcar", "`rentcar serve`"),
         ("foo", 2, "'foo'", "http://127.0.0.1:8080"),
         ("127.0.0.1:8080", 2, "'127.0.0.1:8080'", "http://127.0.0.1:8080"),
-        ("https://localhost", 2, "https is spoken by what stands in front", "http://127.0.0.1:8080"),
+        ("http://rent.example", 1, "can read and change", "--allow-plain-http"),
     ];
     for (url, code, cause, next_step) in cases {
         let ended = back_up(url, &output).await;

@@ -5,17 +5,22 @@
 mod provider_support;
 
 use provider_support::{Process, charge, refund, won};
+use rentcar::outbound::{PlainHttp, TrustedRoots};
 use rentcar::providers::remote::{RemoteError, RemoteProvider, RemoteSettings};
 use rentcar::providers::{ChargeLookup, ChargeOutcome, PaymentProvider, ProviderError, RefundLookup};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 fn client(url: &str) -> RemoteProvider {
-    RemoteProvider::new(url, RemoteSettings::default()).unwrap()
+    made(url, RemoteSettings::default()).unwrap()
+}
+
+fn made(url: &str, settings: RemoteSettings) -> Result<RemoteProvider, RemoteError> {
+    RemoteProvider::new(url, PlainHttp::Loopback, &TrustedRoots::default(), settings)
 }
 
 fn impatient(url: &str) -> RemoteProvider {
-    RemoteProvider::new(url, RemoteSettings { call_ms_max: 300, ..RemoteSettings::default() }).unwrap()
+    made(url, RemoteSettings { call_ms_max: 300, ..RemoteSettings::default() }).unwrap()
 }
 
 /// A server that answers every request with the same bytes, and its address.
@@ -151,8 +156,8 @@ async fn answers_that_say_nothing_certain_are_unknown() {
 }
 
 #[test]
-fn a_url_with_credentials_or_of_another_scheme_is_refused() {
-    for url in ["https://a", "http://user:pw@a", "http://a/?q=1", "http://a/#f", "a:1", ""] {
-        assert!(matches!(RemoteProvider::new(url, RemoteSettings::default()), Err(RemoteError::Url)), "{url}");
+fn a_url_with_credentials_of_another_scheme_or_plain_http_to_another_machine_is_refused() {
+    for url in ["ftp://127.0.0.1", "https://user:pw@a", "https://a/?q=1", "https://a/#f", "a:1", "", "http://a"] {
+        assert!(matches!(made(url, RemoteSettings::default()), Err(RemoteError::Address(_))), "{url}");
     }
 }

@@ -32,7 +32,7 @@ mkdir -p "$rootfs/etc"
 printf 'hosts: files dns\n' >"$rootfs/etc/nsswitch.conf"
 printf 'root:x:0:0:root:/:/sbin/nologin\nrentcar:x:65532:65532:rentcar:/data:/sbin/nologin\n' >"$rootfs/etc/passwd"
 printf 'root:x:0:\nrentcar:x:65532:\n' >"$rootfs/etc/group"
-# The program speaks no TLS itself; the roots are for what an operator puts beside it with the same file system.
+# The roots of what the program calls by https.
 certificates=/etc/ssl/certs/ca-certificates.crt
 install -D -m 0644 "$certificates" "$rootfs$certificates"
 cp /etc/os-release "$rootfs/etc/os-release"

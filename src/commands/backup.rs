@@ -2,7 +2,7 @@
 //! comes. The file gets its name when the archive is complete and durable, and never replaces another.
 
 use super::maintenance::progress;
-use super::running::{Running, ServiceUrl, Token};
+use super::running::{Caller, Running, ServiceUrl};
 use anyhow::{Context as _, bail, ensure};
 use bytes::{Buf, Bytes};
 use clap::Args;
@@ -35,7 +35,7 @@ pub struct Options {
     #[arg(long, value_name = "FILE|DIRECTORY")]
     output: Option<PathBuf>,
     #[command(flatten)]
-    token: Token,
+    caller: Caller,
 }
 
 pub fn run(options: &Options) -> anyhow::Result<()> {
@@ -122,8 +122,8 @@ fn fetch(options: &Options, out: impl Write) -> anyhow::Result<Result<Summary, C
     Ok(copied)
 }
 
-async fn ask(Options { url, token, .. }: &Options) -> anyhow::Result<Response> {
-    let service = Running::at(url, token, SILENT_MAX)
+async fn ask(Options { url, caller, .. }: &Options) -> anyhow::Result<Response> {
+    let service = Running::at(url, caller, SILENT_MAX)
         .await
         .context("there is no backup, and of a service that does not run `rentcar export` makes the archive")?;
     let response = service.request(reqwest::Method::GET, PATH).send().await;

@@ -5,7 +5,7 @@
 //! else but the settings of the sandbox provider inside, which it restores.
 
 use super::print_line;
-use super::running::{Running, ServiceUrl, Token};
+use super::running::{Connection, Running, ServiceUrl};
 use anyhow::{Context as _, bail, ensure};
 use jiff::{Timestamp, ToSpan};
 use reqwest::Method;
@@ -21,8 +21,8 @@ const PROVIDER: &str = "/v1/admin/payment-provider";
 
 /// # Errors
 /// The first outcome that is not as it should be, in a sentence.
-pub async fn run(url: &ServiceUrl) -> anyhow::Result<()> {
-    let story = Scenario::begin(url).await?;
+pub async fn run(url: &ServiceUrl, connection: Connection) -> anyhow::Result<()> {
+    let story = Scenario::begin(url, connection).await?;
     print_line(format!("The story of rentcar, told by {}", story.service.url()))?;
     let cars = story.cars_and_a_customer().await?;
     let booked = story.reserve_and_pay(&cars.first).await?;
@@ -88,8 +88,8 @@ struct Scenario {
 }
 
 impl Scenario {
-    async fn begin(url: &ServiceUrl) -> anyhow::Result<Scenario> {
-        let service = Running::at(url, &Token::default(), ANSWER_WITHIN).await?;
+    async fn begin(url: &ServiceUrl, connection: Connection) -> anyhow::Result<Scenario> {
+        let service = Running::at(url, &connection.into(), ANSWER_WITHIN).await?;
         let run = uuid::Uuid::now_v7().simple().to_string();
         let customer_no = format!("demo-{run}");
         Ok(Scenario { service, run, customer_no })

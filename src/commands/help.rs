@@ -10,7 +10,7 @@ const SERVER_CODES: &str = "\n  130  it was told to stop a second time, and ende
 const SERVE_DEFAULTS: &str =
     "  --listen 127.0.0.1:8080 (server.listen), --data ./data (store.data), the sandbox payment provider inside.
   Of the addresses that a name leads to, the first is listened on, IPv4 before IPv6. Addresses that others can
-  reach are refused unless there are keys (access.token_keys, access.api_keys).";
+  reach are refused unless there are keys (access.token_keys, access.jwks_url, access.api_keys).";
 const DATA_DEFAULTS: &str = "  --data ./data (store.data)";
 
 fn sections(examples: &str, defaults: &str, environment: &str, failed: &str, more_codes: &str) -> String {

@@ -22,7 +22,7 @@ enum Kind {
 use Kind::{Counter, Gauge, Histogram};
 
 /// Name, kind, whether its series have labels, and what it counts.
-const METRICS: [(&str, Kind, bool, &str); 48] = [
+const METRICS: [(&str, Kind, bool, &str); 51] = [
     ("rentcar_build_info", Gauge, true, "1, with the version and the site as labels"),
     ("rentcar_component_up", Gauge, true, "whether a component of /actuator/health is up"),
     ("rentcar_http_requests_total", Counter, true, "requests answered"),
@@ -30,9 +30,17 @@ const METRICS: [(&str, Kind, bool, &str); 48] = [
     ("rentcar_http_connections", Gauge, false, "open connections"),
     ("rentcar_http_connections_rejected_total", Counter, false, "connections beyond server.connections_max"),
     ("rentcar_http_accept_errors_total", Counter, false, "connections that could not be accepted"),
+    ("rentcar_http_tls_handshake_failures_total", Counter, false, "connections without a TLS handshake in time"),
     ("rentcar_http_shed_level", Gauge, false, "load shedding: 0 none, each whole number one priority class more"),
     ("rentcar_http_requests_shed_total", Counter, true, "requests turned away because of overload"),
     ("rentcar_http_requests_rate_limited_total", Counter, false, "requests beyond a client's rate limit"),
+    ("rentcar_keys_outdated", Gauge, true, "1 while keys, a key set or a certificate could not be read again"),
+    (
+        "rentcar_jwks_fetched_timestamp_seconds",
+        Gauge,
+        false,
+        "when the key set was last fetched, in seconds since 1970",
+    ),
     ("rentcar_runtime_scheduling_delay_seconds", Histogram, false, "how long ready tasks wait for a processor"),
     ("rentcar_runtime_stalled", Gauge, false, "1 while every worker thread is blocked"),
     ("rentcar_reads_shed_total", Counter, true, "searches and lists whose turn would have come too late"),

@@ -2,7 +2,7 @@
 //! compare; without one the store is read here. The report is the same.
 
 use super::maintenance::{Data, progress};
-use super::running::{Running, ServiceUrl, Token};
+use super::running::{Caller, Running, ServiceUrl};
 use super::settings::remote_provider;
 use super::{block_on, print_line};
 use anyhow::Context as _;
@@ -30,12 +30,12 @@ pub struct Options {
     #[arg(long, visible_alias = "url", value_name = "URL", conflicts_with_all = ["config", "data", "payment_provider"])]
     service: Option<ServiceUrl>,
     #[command(flatten)]
-    token: Token,
+    caller: Caller,
 }
 
 pub fn run(options: &Options) -> anyhow::Result<()> {
     match &options.service {
-        Some(url) => block_on(async { conclude(&asked(url, &options.token).await?) }),
+        Some(url) => block_on(async { conclude(&asked(url, &options.caller).await?) }),
         None => block_on(async { conclude(&read(options).await?) }),
     }
 }
@@ -44,6 +44,7 @@ async fn read(options: &Options) -> anyhow::Result<ReconciliationDto> {
     let mut config = options.data.config()?;
     if let Some(url) = &options.payment_provider {
         config.payment.provider_url.clone_from(url);
+        config.check()?;
     }
     anyhow::ensure!(
         !config.payment.provider_url.is_empty(),
@@ -69,8 +70,8 @@ async fn read(options: &Options) -> anyhow::Result<ReconciliationDto> {
     Ok(ReconciliationDto::of(&report?))
 }
 
-async fn asked(url: &ServiceUrl, token: &Token) -> anyhow::Result<ReconciliationDto> {
-    let service = Running::at(url, token, ANSWER_WITHIN).await?;
+async fn asked(url: &ServiceUrl, caller: &Caller) -> anyhow::Result<ReconciliationDto> {
+    let service = Running::at(url, caller, ANSWER_WITHIN).await?;
     let bar = progress("the service compares");
     let response = service.request(reqwest::Method::GET, PATH).send().await;
     let response = response.with_context(|| format!("the service at {url} does not answer"))?;

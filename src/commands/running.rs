@@ -2,8 +2,8 @@
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::Args;
-use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder, Response, Url};
+use rentcar::outbound::{AddressError, PlainHttp, TrustedRoots, api_address};
+use reqwest::{Client, ClientBuilder, RequestBuilder, Response};
 use serde_json::Value;
 use std::fmt;
 use std::path::PathBuf;
@@ -13,10 +13,12 @@ use std::time::Duration;
 const DESCRIPTION: &str = "/openapi.json";
 const NAME: &str = "rentcar";
 const SAYS_WITHIN: Duration = Duration::from_secs(15);
+/// How rustls begins to say why it does not trust a certificate.
+const UNTRUSTED: &str = "invalid peer certificate";
 /// The most bytes that are read of an answer, which may come from any program.
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Where a service is: `http://HOST:PORT`, without a `/` at its end.
+/// Where a service is: `https://HOST:PORT` or `http://HOST:PORT`, without a `/` at its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceUrl(String);
 
@@ -24,15 +26,12 @@ impl FromStr for ServiceUrl {
     type Err = String;
 
     fn from_str(written: &str) -> Result<ServiceUrl, String> {
-        let usable = |url: &Url| url.scheme() == "http" && url.has_host() && url.query().or(url.fragment()).is_none();
-        match Url::parse(written) {
-            Ok(url) if usable(&url) => Ok(ServiceUrl(written.trim_end_matches('/').to_owned())),
-            Ok(url) if url.scheme() == "https" => {
-                Err("https is spoken by what stands in front of a service; write where the service itself is, such as \
-                     http://127.0.0.1:8080"
-                    .to_owned())
+        // Whether plain HTTP goes there is decided with all options.
+        match api_address(written, PlainHttp::Anywhere) {
+            Ok(_) => Ok(ServiceUrl(written.trim_end_matches('/').to_owned())),
+            Err(_) => {
+                Err("it must be an address with https:// or http:// in front, such as http://127.0.0.1:8080".to_owned())
             }
-            _ => Err("it must be an address with http:// in front, such as http://127.0.0.1:8080".to_owned()),
         }
     }
 }
@@ -43,16 +42,51 @@ impl fmt::Display for ServiceUrl {
     }
 }
 
-/// A file with the token or API key of whoever calls a service, alone on its first line.
+/// How a service is spoken with.
 #[derive(Debug, Clone, Default, Args)]
-pub struct Token {
+pub struct Connection {
+    /// A PEM file of certificates that sign that of the service, beside the roots of the system.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Speak plain http:// with another machine, too: whoever is on the way can read it.
+    #[arg(long)]
+    allow_plain_http: bool,
+}
+
+impl Connection {
+    /// The address of a service, and what a client of it is made of.
+    fn to(&self, url: &ServiceUrl) -> anyhow::Result<ClientBuilder> {
+        let plain = if self.allow_plain_http { PlainHttp::Anywhere } else { PlainHttp::Loopback };
+        let address = match api_address(&url.0, plain) {
+            Err(error @ AddressError::Plain { .. }) => bail!(
+                "{url} is not asked, since {error}; where the network in between is trusted, --allow-plain-http allows it"
+            ),
+            address => address?,
+        };
+        let roots = self.ca.as_deref().map_or(Ok(TrustedRoots::default()), TrustedRoots::load);
+        Ok(roots.context("--ca cannot be used")?.client(&address))
+    }
+}
+
+/// Who calls a service, and how.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Caller {
     /// A file with a token or an API key, for a service that is not open.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    #[command(flatten)]
+    connection: Connection,
 }
 
-impl Token {
-    fn read(&self) -> anyhow::Result<Option<String>> {
+impl From<Connection> for Caller {
+    fn from(connection: Connection) -> Caller {
+        Caller { token_file: None, connection }
+    }
+}
+
+impl Caller {
+    /// The token or API key, alone in its file.
+    fn token(&self) -> anyhow::Result<Option<String>> {
         let Some(path) = &self.token_file else { return Ok(None) };
         let text = std::fs::read_to_string(path);
         let text = text.with_context(|| format!("the file {} cannot be read", path.display()))?;
@@ -73,11 +107,12 @@ impl Running {
     /// The service at an address. `silent_max` bounds the time in which it sends nothing.
     ///
     /// # Errors
-    /// When nothing listens there, or another program does; or there is no token in its file.
-    pub async fn at(url: &ServiceUrl, token: &Token, silent_max: Duration) -> anyhow::Result<Running> {
-        let client = Client::builder().no_proxy().redirect(Policy::none()).read_timeout(silent_max).build();
+    /// When nothing listens there, or another program does; it may not be asked in plain HTTP; or there is no token in its
+    /// file.
+    pub async fn at(url: &ServiceUrl, caller: &Caller, silent_max: Duration) -> anyhow::Result<Running> {
+        let client = caller.connection.to(url)?.read_timeout(silent_max).build();
         let client = client.context("no client can be made")?;
-        let running = Running { client, url: url.clone(), token: token.read()? };
+        let running = Running { client, url: url.clone(), token: caller.token()? };
         running.is_rentcar().await?;
         Ok(running)
     }
@@ -104,6 +139,9 @@ impl Running {
         if json["info"]["title"] == NAME {
             return Ok(());
         }
+        if json["code"] == "https_needed" {
+            bail!("the service at {url} speaks https only: write https:// instead of http://");
+        }
         // It rejects calls as a rentcar does, so it is one, and the command can be tried again later.
         if let (429 | 503, Some(detail)) = (status, json["detail"].as_str()) {
             bail!("the service at {url} cannot be asked now: {detail}");
@@ -129,6 +167,13 @@ fn unanswered(url: &ServiceUrl, error: &reqwest::Error) -> anyhow::Error {
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;
+    }
+    let cause = cause.to_string();
+    if cause.starts_with(UNTRUSTED) {
+        return anyhow!(
+            "what listens at {url} cannot prove that it is that address ({cause}): name the certificate that signs its own \
+             with --ca, or write the address that its certificate names"
+        );
     }
     if error.is_connect() {
         return anyhow!(

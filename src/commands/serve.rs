@@ -1,14 +1,14 @@
 //! `rentcar serve`: starts settings, store, actors and HTTP in this order, and stops them in the reverse one.
 
 use super::instances::{Instance, InstanceSupervisor};
-use super::settings::{authenticator, payment_provider, server_limits};
+use super::settings::{authenticator, certificate, payment_provider, server_limits};
 use super::{block_on, listening, metrics, print_line, shutdown_signal, systemd, telemetry};
 use anyhow::Context as _;
 use clap::Args;
 use metrics_exporter_prometheus::PrometheusHandle;
 use rentcar::config::{Listen, Settings};
 use rentcar::http::starting;
-use rentcar::kit::server::{Drained, serve};
+use rentcar::kit::server::{Drained, Listener, serve};
 use rentcar::kit::swappable::SwappableService;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -77,7 +77,9 @@ async fn serve_until_stopped(config: Settings, fault_injection: bool, metrics: P
     let stop = shutdown_signal()?;
     // Everything that can be refused without the data directory comes first, so that a refusal leaves no new store.
     let (provider, sandbox) = payment_provider(&config)?;
-    let authenticator = authenticator(&config.access)?;
+    let authenticator = authenticator(&config)?;
+    let certificate = certificate(&config)?;
+    let scheme = if certificate.is_some() { "https" } else { "http" };
     let open = if authenticator.is_open() { ", open: whoever reaches it may do everything" } else { "" };
     // Bound before the store is opened, so that a second start on the same port reports the port and not the lock.
     let listener = listening::listen(config.listen_address()?)?;
@@ -95,6 +97,7 @@ async fn serve_until_stopped(config: Settings, fault_injection: bool, metrics: P
     );
     let address = listener.local_addr().context("the address cannot be read")?;
     let swappable = SwappableService::new(starting());
+    let listener = Listener { tcp: listener, certificate: certificate.clone() };
     let serve = serve(listener, swappable.clone(), limits, stop.clone());
     let Some((instance, serving)) = start(&ground, &swappable, serve, &stop).await? else { return Ok(()) };
     let upkeep = tokio::spawn(async move {
@@ -103,12 +106,17 @@ async fn serve_until_stopped(config: Settings, fault_injection: bool, metrics: P
             metrics.run_upkeep();
         }
     });
+    let renewal = tokio::spawn(async move {
+        if let Some(certificate) = certificate {
+            certificate.watch().await;
+        }
+    });
     let data = data.display();
-    print_line(format_args!("rentcar is ready at http://{address} (data in {data}, {inside}{at_site}{open})"))?;
+    print_line(format_args!("rentcar is ready at {scheme}://{address} (data in {data}, {inside}{at_site}{open})"))?;
     tracing::info!(
-        interface = format!("http://{address}/openapi.json"),
-        health = format!("http://{address}/actuator/health"),
-        demo = format!("rentcar demo --url http://{address}"),
+        interface = format!("{scheme}://{address}/openapi.json"),
+        health = format!("{scheme}://{address}/actuator/health"),
+        demo = format!("rentcar demo --url {scheme}://{address}"),
         "ready to be tried, Ctrl-C stops it"
     );
     systemd::ready();
@@ -119,6 +127,7 @@ async fn serve_until_stopped(config: Settings, fault_injection: bool, metrics: P
     }));
     let closed = ground.run(instance, &swappable, serving).await;
     upkeep.abort();
+    renewal.abort();
     watchdog.abort();
     closed.context("the journal could not be closed cleanly; what was acknowledged is safe")?;
     tracing::info!("stopped");

@@ -5,14 +5,16 @@ use rentcar::actors::app::AppSettings;
 use rentcar::actors::payment::unsettled::UnsettledSettings;
 use rentcar::actors::runtime::ContextLimits;
 use rentcar::actors::service::ServiceSettings;
-use rentcar::config::{Access, Settings};
+use rentcar::config::Settings;
 use rentcar::http::HttpSettings;
 use rentcar::kit::access::Authenticator;
-use rentcar::kit::access::tokens::TokenSettings;
+use rentcar::kit::access::jwks::JwksSettings;
+use rentcar::kit::access::keys::TokenSettings;
 use rentcar::kit::body::BodyLimits;
 use rentcar::kit::endpoint::RequestLimits;
 use rentcar::kit::rate_limit::RateLimitSettings;
 use rentcar::kit::server::ServerLimits;
+use rentcar::kit::tls::{Certificate, CertificateFiles};
 use rentcar::providers::PaymentProvider;
 use rentcar::providers::remote::{RemoteProvider, RemoteSettings};
 use rentcar::providers::sandbox::Sandbox;
@@ -40,7 +42,35 @@ pub(super) fn payment_provider(config: &Settings) -> anyhow::Result<(Arc<dyn Pay
 
 pub(super) fn remote_provider(config: &Settings) -> anyhow::Result<RemoteProvider> {
     let remote = RemoteSettings { call_ms_max: config.payment.provider_timeout_ms, ..RemoteSettings::default() };
-    Ok(RemoteProvider::new(&config.payment.provider_url, remote)?)
+    let (payment, roots) = (&config.payment, config.tls.roots()?);
+    let provider = RemoteProvider::new(&payment.provider_url, payment.plain_http(), &roots, remote);
+    provider.with_context(|| format!("the payment provider {} cannot be called", payment.provider_url))
+}
+
+/// The certificate of the service, where one is named.
+///
+/// # Errors
+/// When it cannot be used.
+pub(super) fn certificate(config: &Settings) -> anyhow::Result<Option<Arc<Certificate>>> {
+    let Some((certificate, key)) = config.tls.files() else { return Ok(None) };
+    let files = CertificateFiles { certificate: certificate.to_owned(), key: key.to_owned() };
+    let loaded = Certificate::load(files).context("tls.certificate and tls.key cannot be used")?;
+    Ok(Some(Arc::new(loaded)))
+}
+
+/// The key set of an identity provider, where one is named.
+fn jwks_settings(config: &Settings) -> anyhow::Result<Option<JwksSettings>> {
+    let access = &config.access;
+    if access.jwks_url.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(JwksSettings {
+        url: access.jwks_url.clone(),
+        roots: config.tls.roots()?,
+        refresh_every: Duration::from_secs(access.jwks_refresh_seconds.into()),
+        stale_max: Duration::from_hours(access.jwks_stale_hours_max.into()),
+        ..JwksSettings::default()
+    }))
 }
 
 pub(super) fn app_settings(config: &Settings) -> AppSettings {
@@ -89,6 +119,7 @@ pub(super) fn http_settings(config: &Settings, fault_injection: bool) -> anyhow:
         fault_injection,
         time_zone: config.zone()?,
         trusted_proxies: server.trusted_proxies,
+        encrypted: config.tls.files().is_some(),
         ..HttpSettings::default()
     })
 }
@@ -97,15 +128,18 @@ pub(super) fn http_settings(config: &Settings, fault_injection: bool) -> anyhow:
 ///
 /// # Errors
 /// When one cannot be used.
-pub(super) fn authenticator(access: &Access) -> anyhow::Result<Authenticator> {
-    let is_named = |path: &PathBuf| !path.as_os_str().is_empty();
-    let tokens = is_named(&access.token_keys).then(|| TokenSettings {
+pub(super) fn authenticator(config: &Settings) -> anyhow::Result<Authenticator> {
+    let access = &config.access;
+    let named = |path: &PathBuf| Some(path.clone()).filter(|path| !path.as_os_str().is_empty());
+    let tokens = TokenSettings {
         issuer: access.token_issuer.clone(),
         audience: access.token_audience.clone(),
-        keys: access.token_keys.clone(),
-    });
-    let api_keys = is_named(&access.api_keys).then(|| access.api_keys.clone());
-    Authenticator::load(tokens, api_keys).context("the keys of access.token_keys or access.api_keys cannot be used")
+        keys: named(&access.token_keys),
+        jwks: jwks_settings(config)?,
+    };
+    let tokens = access.takes_tokens().then_some(tokens);
+    let loaded = Authenticator::load(tokens, named(&access.api_keys));
+    loaded.context("the keys of access.token_keys, access.jwks_url or access.api_keys cannot be used")
 }
 
 pub(super) fn rate_limit(config: &Settings) -> Option<RateLimitSettings> {

@@ -1,14 +1,17 @@
 //! Log lines to standard error, and traces to a collector where one is named.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry::{KeyValue, global};
-use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _};
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use rentcar::config::{Log, LogFormat, Settings};
+use rentcar::outbound::TrustedRoots;
 use rentcar::trace;
+use reqwest::blocking::Client;
+use reqwest::redirect::Policy;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 use tracing_subscriber::Layer;
@@ -51,6 +54,7 @@ pub fn start(config: &Settings) -> anyhow::Result<Traces> {
         return Ok(Traces(None));
     };
     let exporter = SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary);
+    let exporter = exporter.with_http_client(client(&url, &config.tls.roots()?)?);
     let exporter = exporter.with_endpoint(&url).with_timeout(EXPORT_MAX).build().context("traces cannot be sent")?;
     let resource = Resource::builder().with_service_name("rentcar").with_attributes([
         KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
@@ -74,6 +78,22 @@ pub fn start(config: &Settings) -> anyhow::Result<Traces> {
     started.context("logging cannot be started")?;
     trace::collect();
     Ok(Traces(Some(provider)))
+}
+
+/// What delivers spans. It is made on a thread of its own, since it brings a runtime, which none may be made within.
+fn client(url: &str, roots: &TrustedRoots) -> anyhow::Result<Client> {
+    let (encrypted, roots) = (url.starts_with("https://"), roots.further().to_vec());
+    let made = std::thread::spawn(move || {
+        let builder = Client::builder().timeout(EXPORT_MAX).redirect(Policy::none()).no_proxy();
+        match (encrypted, roots.is_empty()) {
+            (false, _) => builder.tls_certs_only([]),
+            (true, true) => builder.https_only(true),
+            (true, false) => builder.https_only(true).tls_certs_merge(roots),
+        }
+        .build()
+    });
+    let made = made.join().map_err(|_| anyhow!("the client of the collector cannot be made"))?;
+    made.context("the client of the collector cannot be made")
 }
 
 /// The log lines on standard error. Lines within a request have the trace's id if `requests` lets its span through.

@@ -10,7 +10,7 @@ use super::body::{self, BodyLimits, BodyStream};
 use super::call::{Call, Input};
 use super::idempotency::{self, IdempotencyKey, InFlightCalls, ResponseStore};
 use super::problem::{Problem, status_of};
-use super::route::{Preconditions, Priority, Route};
+use super::route::{Access, Preconditions, Priority, Route};
 use super::router::{Found, Router};
 use super::server::Peer;
 use super::shedding::shed_total;
@@ -258,6 +258,9 @@ async fn answer(
             trace::request(route.method.as_str(), route.template, &HeaderExtractor(&headers))
         }
     };
+    if route.access != Access::Public {
+        common.admission.authenticator.look_for_key(&headers).await;
+    }
     let (admitted, rate_limit_state) = common.admission.admit(route, peer.map(|peer| peer.0), &headers);
     let is_customer = admitted.as_ref().is_ok_and(|credentials| credentials.principal.is_customer());
     let outcome = match admitted {

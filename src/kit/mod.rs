@@ -24,5 +24,7 @@ pub mod server;
 pub mod shedding;
 pub mod storage;
 pub mod swappable;
+pub mod tls;
 pub mod values;
+mod watched_files;
 pub mod write_timeout;

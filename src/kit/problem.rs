@@ -16,7 +16,7 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 #[rustfmt::skip]
 const STATUSES: &[(u16, &str, &[&str])] = &[
     (400, "It cannot be meant", &[
-        "invalid_block_no", "invalid_car_no", "invalid_customer_no", "invalid_date", "invalid_host",
+        "https_needed", "invalid_block_no", "invalid_car_no", "invalid_customer_no", "invalid_date", "invalid_host",
         "invalid_idempotency_key", "invalid_last_event_id", "invalid_member", "invalid_payment_no", "invalid_period",
         "invalid_proc_status", "invalid_query", "invalid_rental_no", "invalid_request", "invalid_reservation_no",
         "malformed_json", "nothing_to_change", "period_in_past", "period_too_long", "price_too_large", "unknown_member",
@@ -52,7 +52,7 @@ const STATUSES: &[(u16, &str, &[&str])] = &[
     (503, "Too much is under way, or a part of the service is down for a moment; nothing has changed", &[
         "context_unavailable", "journal_unavailable", "not_done", "overloaded", "payment_provider_guarded",
         "payment_provider_unavailable", "provider_down", "reconciliation_too_long", "starting", "storage_full",
-        "store_unavailable", "too_many_streams",
+        "store_unavailable", "token_keys_unavailable", "too_many_streams",
     ]),
     (504, "Nobody can tell yet whether it was carried out; asking again is safe", &["answer_lost", "outcome_unknown"]),
 ];
@@ -152,6 +152,14 @@ impl Problem {
         Problem { allow: Some(allow), ..problem }
     }
 
+    /// 400: a connection without TLS where TLS is spoken.
+    pub fn https_needed() -> Problem {
+        Problem::new(
+            "https_needed",
+            "this is the port for https; write https:// in front of the address instead of http://",
+        )
+    }
+
     /// 401: no credentials came.
     pub fn unauthenticated() -> Problem {
         let detail = "credentials are needed here: send a token or an API key as Authorization: Bearer TOKEN";
@@ -163,6 +171,12 @@ impl Problem {
         let detail =
             "these credentials are not valid, or no longer; get new ones, and send them as Authorization: Bearer TOKEN";
         Problem::new("invalid_credentials", detail)
+    }
+
+    /// 503: the key that has signed the token may be one of an identity provider that does not answer.
+    pub fn token_keys_unavailable() -> Problem {
+        let detail = "nobody can tell whether this token is valid, since the keys of tokens cannot be fetched for now";
+        Problem::new("token_keys_unavailable", detail).retrying(5_000)
     }
 
     /// 403: the caller is known, but may not call this.

@@ -283,7 +283,10 @@ impl Route {
         let groups: [(bool, &[&str]); 11] = [
             (true, &["invalid_host", "internal_error", "overloaded", "outcome_unknown", "starting"]),
             (true, &["context_unavailable", "store_unavailable"]),
-            (self.access != Access::Public, &["unauthenticated", "invalid_credentials", "forbidden"]),
+            (
+                self.access != Access::Public,
+                &["unauthenticated", "invalid_credentials", "token_keys_unavailable", "forbidden"],
+            ),
             (takes_body, &["malformed_json", "body_timeout", "body_too_large"]),
             (takes_body && self.body != BodyRule::AnyType, &["unsupported_media_type"]),
             (self.keyed, &["invalid_idempotency_key", "idempotency_key_in_use", "idempotency_key_reused"]),

@@ -11,12 +11,13 @@ use super::{
     Charge, ChargeLookup, ChargeOutcome, LEDGER_PAGE_LEN_MAX, LedgerPage, PaymentProvider, ProviderError, Refund,
     RefundLookup, RefundReceipt,
 };
+use crate::outbound::{AddressError, PlainHttp, TrustedRoots, api_address};
 use crate::trace;
 use futures_util::future::BoxFuture;
 use opentelemetry_http::HeaderInjector;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::HeaderMap;
-use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -50,8 +51,8 @@ impl Default for RemoteSettings {
 /// Why there can be no client.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
-    #[error("the URL must be like http://host:port, with nothing but a path after it")]
-    Url,
+    #[error(transparent)]
+    Address(#[from] AddressError),
     #[error("the HTTP client could not be set up: {0}")]
     Client(#[from] reqwest::Error),
 }
@@ -69,31 +70,21 @@ struct Answer {
 }
 
 impl RemoteProvider {
-    /// A client of the provider at `url`. Connects to nothing yet.
+    /// A client of the provider at `url`, whose certificate one of the roots has signed. Connects to nothing yet.
     ///
     /// # Errors
-    /// When the URL is not a plain `http` URL without credentials, query and fragment.
-    pub fn new(url: &str, config: RemoteSettings) -> Result<Self, RemoteError> {
-        let base = base(url)?;
-        let client = Client::builder()
+    /// When the URL is none of an API, or is plain HTTP where that is not allowed.
+    pub fn new(url: &str, plain: PlainHttp, roots: &TrustedRoots, config: RemoteSettings) -> Result<Self, RemoteError> {
+        let base = api_address(url, plain)?;
+        let client = roots
+            .client(&base)
             .connect_timeout(Duration::from_millis(config.connect_ms_max))
             .timeout(Duration::from_millis(config.call_ms_max))
             .pool_max_idle_per_host(config.idle_connections_max)
             .pool_idle_timeout(Duration::from_millis(config.idle_ms_max))
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
             .tcp_nodelay(true)
             .build()?;
         Ok(Self { client, base })
-    }
-
-    /// Whether there can be a client of the provider at `url`.
-    ///
-    /// # Errors
-    /// As [`RemoteProvider::new`].
-    pub fn check_url(url: &str) -> Result<(), RemoteError> {
-        base(url).map(drop)
     }
 
     fn address(&self, collection: &str, key: Option<&str>) -> String {
@@ -120,13 +111,6 @@ impl RemoteProvider {
         }
         Err(answer.problem())
     }
-}
-
-fn base(url: &str) -> Result<Url, RemoteError> {
-    let base = Url::parse(url).map_err(|_| RemoteError::Url)?;
-    let anonymous = base.username().is_empty() && base.password().is_none();
-    let bare = base.query().is_none() && base.fragment().is_none();
-    if base.scheme() == "http" && anonymous && bare { Ok(base) } else { Err(RemoteError::Url) }
 }
 
 impl Answer {

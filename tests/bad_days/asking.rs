@@ -37,10 +37,10 @@ fn refused_at(url: &str, words: &[&str]) {
 fn what_is_no_address_of_a_service_is_a_mistake_of_usage() {
     for asking in ASKING {
         for (url, words) in [
-            ("foo", ["http:// in front", "http://127.0.0.1:8080"]),
+            ("foo", ["https:// or http:// in front", "http://127.0.0.1:8080"]),
             ("localhost:8080", ["http:// in front", "http://127.0.0.1:8080"]),
             ("http://", ["http:// in front", "http://127.0.0.1:8080"]),
-            ("https://rent.example", ["https", "where the service itself is"]),
+            ("ftp://127.0.0.1", ["https:// or http:// in front", "http://127.0.0.1:8080"]),
         ] {
             let ended = tried(&[asking, &[url]].concat());
             assert_eq!((ended.status.code(), ended.out.as_str()), (Some(2), ""), "{ended:?}");
@@ -55,7 +55,12 @@ fn what_is_no_address_of_a_service_is_a_mistake_of_usage() {
 fn nobody_there_is_told_with_what_to_do() {
     let url = format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
     refused_at(&url, &["no service can be reached", "refused", "`rentcar serve`"]);
-    refused_at("http://no..where", &["no service can be reached", "`rentcar serve`"]);
+    refused_at("https://no..where", &["no service can be reached", "`rentcar serve`"]);
+}
+
+#[test]
+fn plain_http_to_another_machine_is_refused_before_anything_is_sent() {
+    refused_at("http://rent.example:8080", &["can read and change", "https://", "--allow-plain-http"]);
 }
 
 #[test]

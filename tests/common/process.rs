@@ -123,9 +123,9 @@ impl Drop for Process {
     }
 }
 
-/// The first `http://…` of a line.
+/// The first `http://…` or `https://…` of a line.
 fn url_in(line: &str) -> Option<String> {
-    let from = line.find("http://")?;
+    let from = line.find("http://").or_else(|| line.find("https://"))?;
     let url: String = line[from..].chars().take_while(|c| !c.is_whitespace() && !"\"',;)>".contains(*c)).collect();
     Some(url.trim_end_matches(['/', '.']).to_owned())
 }

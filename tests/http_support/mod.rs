@@ -1,5 +1,6 @@
 //! The HTTP server with stub handlers, and a client that can misbehave.
 
+#![allow(dead_code, reason = "every test binary uses another part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "everything here is a test's")]
 
 use futures_util::FutureExt;
@@ -11,7 +12,8 @@ use rentcar::kit::endpoint::{Common, Operation, Outcome, RequestLimits, answerin
 use rentcar::kit::idempotency::{ResponseStore, StoredAnswer};
 use rentcar::kit::problem::Problem;
 use rentcar::kit::route::{Access, Route};
-use rentcar::kit::server::{Drained, ServerLimits, listen, serve};
+use rentcar::kit::server::{Drained, Listener, ServerLimits, listen, serve};
+use rentcar::kit::tls::Certificate;
 use rentcar::kit::values::Text;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -142,6 +144,15 @@ pub fn swappable() -> SwappableService {
 
 impl SwappableService {
     pub fn open(requests: RequestLimits, limits: ServerLimits) -> SwappableService {
+        SwappableService::behind(requests, limits, None)
+    }
+
+    /// The same, with TLS.
+    pub fn behind(
+        requests: RequestLimits,
+        limits: ServerLimits,
+        certificate: Option<Arc<Certificate>>,
+    ) -> SwappableService {
         let toy = Arc::new(Toy {
             entered: AtomicUsize::new(0),
             release: Semaphore::new(0),
@@ -166,6 +177,7 @@ impl SwappableService {
         let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
+        let listener = Listener { tcp: listener, certificate };
         let server = tokio::spawn(serve(listener, warp::service(filter), limits, shutdown.clone()));
         SwappableService { address, toy, shutdown, server }
     }

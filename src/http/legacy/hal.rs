@@ -140,11 +140,11 @@ pub(super) struct Base(String);
 impl Base {
     /// Taken from the outermost of the trusted proxies, or else from the `Host` header. A text that is no host never
     /// reaches an answer.
-    pub(super) fn of(headers: &HeaderMap, proxies: usize) -> Base {
+    pub(super) fn of(headers: &HeaderMap, proxies: usize, encrypted: bool) -> Base {
         let told = |field| forwarded::told(headers, field, proxies).last();
         let of_proxy = told(&forwarded::HOST).filter(|text| host::is_host(text));
         let direct = || headers.get(HOST)?.to_str().ok().filter(|text| host::is_host(text));
-        let secure = told(&forwarded::PROTO).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
+        let secure = told(&forwarded::PROTO).map_or(encrypted, |scheme| scheme.eq_ignore_ascii_case("https"));
         let scheme = if secure { "https" } else { "http" };
         of_proxy.or_else(direct).map(|host| Base(format!("{scheme}://{host}"))).unwrap_or_default()
     }
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_page_in_the_middle_links_to_its_neighbours() {
-        let base = Base::of(&with_host("gateway:8080"), 0);
+        let base = Base::of(&with_host("gateway:8080"), 0, false);
         let page = page(&base, CARS, PageRequest { number: 1, size: 2 }, 5, vec![]);
         let href = |rel: &str| page["_links"][rel]["href"].as_str().map(str::to_owned);
         let at = |number: u64| Some(format!("http://gateway:8080/carManagements?page={number}&size=2"));
@@ -263,10 +263,10 @@ mod tests {
     #[test]
     fn a_host_that_is_none_never_reaches_an_answer() {
         for bad in ["a b", "evil\"><script>", "host/path", ""] {
-            assert_eq!(Base::of(&with_host(bad), 0), Base::default(), "{bad}");
+            assert_eq!(Base::of(&with_host(bad), 0, false), Base::default(), "{bad}");
             let mut forwarded = with_host("gateway");
             forwarded.insert(&forwarded::HOST, HeaderValue::from_static(bad));
-            assert_eq!(Base::of(&forwarded, 1), Base("http://gateway".to_owned()), "{bad}");
+            assert_eq!(Base::of(&forwarded, 1, false), Base("http://gateway".to_owned()), "{bad}");
         }
     }
 
@@ -287,7 +287,7 @@ mod tests {
             (2, "https://cars.example"),
             (3, "http://spoofed.example"),
         ] {
-            assert_eq!(Base::of(&headers, proxies), Base(base.to_owned()), "{proxies}");
+            assert_eq!(Base::of(&headers, proxies, false), Base(base.to_owned()), "{proxies}");
         }
     }
 
@@ -296,7 +296,10 @@ mod tests {
         let mut headers = with_host("inside:8080");
         headers.insert(&forwarded::HOST, HeaderValue::from_static("cars.example"));
         headers.insert(&forwarded::PROTO, HeaderValue::from_static("https"));
-        assert_eq!(Base::of(&headers, 2), Base("https://cars.example".to_owned()));
+        assert_eq!(Base::of(&headers, 2, false), Base("https://cars.example".to_owned()));
+        // What the service itself speaks, unless a proxy says what is spoken in front of it.
+        assert_eq!(Base::of(&with_host("cars.example"), 0, true), Base("https://cars.example".to_owned()));
+        assert_eq!(Base::of(&headers, 2, true), Base("https://cars.example".to_owned()));
     }
 
     #[test]

@@ -53,6 +53,8 @@ struct Legacy {
     zone: TimeZone,
     /// How many proxies in front are trusted for the base of links.
     proxies: usize,
+    /// Whether the service itself speaks TLS.
+    encrypted: bool,
 }
 
 routes! { HttpState, "Legacy":
@@ -160,7 +162,12 @@ const fn done<R: JsonSchema>(status: u16) -> Reply {
 impl From<Arc<HttpState>> for Legacy {
     fn from(http: Arc<HttpState>) -> Legacy {
         let (service, settings) = (Arc::clone(&http.service), &http.settings);
-        Legacy { service, zone: settings.time_zone.clone(), proxies: settings.trusted_proxies }
+        Legacy {
+            service,
+            zone: settings.time_zone.clone(),
+            proxies: settings.trusted_proxies,
+            encrypted: settings.encrypted,
+        }
     }
 }
 
@@ -173,7 +180,7 @@ type Render = fn(&ReservationView, &TimeZone) -> rows::Row;
 
 impl Legacy {
     fn base(&self, call: &Call) -> Base {
-        Base::of(&call.headers, self.proxies)
+        Base::of(&call.headers, self.proxies, self.encrypted)
     }
 
     fn one(

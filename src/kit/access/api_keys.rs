@@ -1,7 +1,7 @@
 //! API keys for machines: made by `rentcar key new`, shown once, kept as hashes in a file of lines. A key is 256 bits of
 //! chance, so that its hash need not be slow. Taking a line away revokes its key.
 
-use super::tokens::KeyError;
+use super::keys::KeyError;
 use super::{Credentials, Principal, Proof, Scopes};
 use crate::kit::values::hex;
 use base64::Engine as _;

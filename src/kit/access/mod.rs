@@ -4,23 +4,23 @@
 //! the service is open: whoever reaches it may do everything, so it listens on loopback addresses only.
 
 pub mod api_keys;
+pub mod jwks;
+pub mod keys;
 pub mod tokens;
 
 use super::problem::Problem;
 use super::route::Access;
+use super::watched_files::{self, Stamp};
 use crate::domain::ids::CustomerNo;
 use api_keys::ApiKeys;
-use std::os::unix::fs::MetadataExt as _;
+use keys::{KeyError, TokenSettings};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokens::{KeyError, TokenSettings, Tokens};
+use tokens::{Tokens, Verdict};
 use tokio::sync::watch;
 use warp::http::HeaderMap;
 use warp::http::header::AUTHORIZATION;
-
-/// How often it is looked whether a key has changed.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What somebody may do whom nothing belongs to: staff, operators and machines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -153,7 +153,7 @@ impl Principal {
     }
 }
 
-/// SHA-256 of what has proven who a caller is: of the API key, or of the file of the key that has signed the token.
+/// SHA-256 of what has proven who a caller is: of the API key, or of the key that has signed the token.
 type Proof = [u8; 32];
 
 /// A caller that has proven who it is, until when.
@@ -176,9 +176,6 @@ impl Credentials {
     }
 }
 
-/// What the files of the keys look like from outside.
-type Stamp = Vec<(PathBuf, Option<[i64; 6]>)>;
-
 /// Finds out who makes a call.
 #[derive(Debug, Default)]
 pub struct Authenticator {
@@ -191,13 +188,13 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// One that trusts the keys in a directory, and those of a file; an open one without both.
+    /// One that trusts the keys of tokens, and the API keys of a file; an open one without both.
     ///
     /// # Errors
     /// When one cannot be used.
     pub fn load(tokens: Option<TokenSettings>, api_keys: Option<PathBuf>) -> Result<Authenticator, KeyError> {
         // Before they are read, so that a change meanwhile is seen.
-        let stamp = stamp(tokens.as_ref().map(|settings| settings.keys.as_path()), api_keys.as_deref());
+        let stamp = stamp(tokens.as_ref().and_then(|settings| settings.keys.as_deref()), api_keys.as_deref());
         let tokens = tokens.map(Tokens::load).transpose()?;
         let api_keys = api_keys.map(ApiKeys::load).transpose()?;
         Ok(Authenticator { tokens, api_keys, stamp, changed: watch::Sender::default() })
@@ -208,26 +205,35 @@ impl Authenticator {
         self.tokens.is_none() && self.api_keys.is_none()
     }
 
+    /// Waits for the key set of an identity provider to be fetched again, if these headers have a token with a key that is
+    /// not known. That is done now and then only, so that nobody can cause more than a few fetches.
+    pub async fn look_for_key(&self, headers: &HeaderMap) {
+        if let (Some(tokens), Some(token)) = (&self.tokens, token(headers)) {
+            tokens.look_for_key(token).await;
+        }
+    }
+
     /// Who makes a call with these headers.
     ///
     /// # Errors
-    /// 401 `invalid_credentials`.
+    /// 401 `invalid_credentials`, 503 `token_keys_unavailable`.
     pub fn authenticate(&self, headers: &HeaderMap) -> Result<Credentials, Problem> {
         if self.is_open() {
             return Ok(Credentials::unproven(Principal::Anybody));
         }
-        let mut given = headers.get_all(AUTHORIZATION).iter();
-        let (first, second) = (given.next(), given.next());
-        let Some(value) = first else { return Ok(Credentials::none()) };
-        let token = value.to_str().ok().filter(|_| second.is_none()).and_then(bearer);
-        let credentials = token.and_then(|token| {
-            if api_keys::is_key(token) {
-                self.api_keys.as_ref()?.verify(token)
-            } else {
-                self.tokens.as_ref()?.verify(token)
-            }
-        });
-        credentials.ok_or_else(Problem::invalid_credentials)
+        if !headers.contains_key(AUTHORIZATION) {
+            return Ok(Credentials::none());
+        }
+        let token = token(headers).ok_or_else(Problem::invalid_credentials)?;
+        if api_keys::is_key(token) {
+            let known = self.api_keys.as_ref().and_then(|keys| keys.verify(token));
+            return known.ok_or_else(Problem::invalid_credentials);
+        }
+        match self.tokens.as_ref().map(|tokens| tokens.verify(token)) {
+            Some(Verdict::Valid(credentials)) => Ok(credentials),
+            Some(Verdict::Undecided) => Err(Problem::token_keys_unavailable()),
+            Some(Verdict::Invalid) | None => Err(Problem::invalid_credentials()),
+        }
     }
 
     fn trusts(&self, proof: &Proof) -> bool {
@@ -266,31 +272,25 @@ impl Authenticator {
         tokens.and(api_keys)
     }
 
-    /// Reads the keys again whenever their files have changed, until it is dropped.
+    /// Reads the keys again whenever their files have changed, and fetches those of an identity provider, until it is dropped.
     pub async fn watch(&self) {
-        if self.is_open() {
-            return;
+        tokio::join!(self.watch_files(), self.follow_jwks());
+    }
+
+    async fn watch_files(&self) {
+        let (directory, file) =
+            (self.tokens.as_ref().and_then(Tokens::directory), self.api_keys.as_ref().map(ApiKeys::path));
+        // So that its alert finds it.
+        metrics::gauge!("rentcar_keys_outdated", "source" => "keys").set(0.0);
+        if directory.is_some() || file.is_some() {
+            let look = || stamp(directory, file);
+            watched_files::watch("keys", self.stamp.clone(), look, || self.reload()).await;
         }
-        let (mut loaded, mut refused) = (self.stamp.clone(), None);
-        loop {
-            tokio::time::sleep(LOOK_EVERY).await;
-            let directory = self.tokens.as_ref().map(Tokens::directory);
-            let seen = stamp(directory, self.api_keys.as_ref().map(ApiKeys::path));
-            if seen == loaded {
-                continue;
-            }
-            match self.reload() {
-                Ok(()) => {
-                    tracing::info!("keys read again");
-                    (loaded, refused) = (seen, None);
-                }
-                // It is tried again, but told once.
-                Err(error) if refused.as_ref() != Some(&seen) => {
-                    tracing::error!(%error, "not all keys read again, those before are still trusted");
-                    refused = Some(seen);
-                }
-                Err(_) => {}
-            }
+    }
+
+    async fn follow_jwks(&self) {
+        if let Some(tokens) = &self.tokens {
+            tokens.follow_jwks(|| self.changed.send_replace(())).await;
         }
     }
 }
@@ -300,16 +300,14 @@ fn stamp(directory: Option<&Path>, file: Option<&Path>) -> Stamp {
     let mut paths: Vec<PathBuf> =
         in_directory.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.extend(file.map(Path::to_owned));
-    paths.sort_unstable();
-    let look = |path: PathBuf| {
-        let found = std::fs::metadata(&path).ok().map(|found| {
-            let length = i64::try_from(found.size()).unwrap_or(i64::MAX);
-            let [changed, modified] = [(found.ctime(), found.ctime_nsec()), (found.mtime(), found.mtime_nsec())];
-            [found.ino().cast_signed(), length, changed.0, changed.1, modified.0, modified.1]
-        });
-        (path, found)
-    };
-    paths.into_iter().map(look).collect()
+    Stamp::of(paths)
+}
+
+/// The token or API key of a call, if it is in one header of its scheme.
+fn token(headers: &HeaderMap) -> Option<&str> {
+    let mut given = headers.get_all(AUTHORIZATION).iter();
+    let (first, second) = (given.next()?, given.next());
+    first.to_str().ok().filter(|_| second.is_none()).and_then(bearer)
 }
 
 /// The token of `Bearer token`, in any case of the scheme.

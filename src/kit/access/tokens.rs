@@ -1,62 +1,29 @@
 //! JSON Web Tokens (RFC 7519, RFC 8725): made by whoever has a private key or a shared secret, trusted when one of the
-//! keys in a directory has signed them. The algorithm follows from the key and never from the token.
+//! keys in a directory, or of an identity provider's key set, has signed them. The algorithm follows from the key and never
+//! from the token.
 
+use super::jwks::Jwks;
+use super::keys::{KeyError, Keys, LEEWAY_SECONDS, TokenSettings, TrustedKey, find, trimmed_secret};
 use super::{Credentials, Principal, Proof, Scopes, now_seconds};
 use crate::domain::ids::CustomerNo;
 use crate::kit::numbers::RawNumber;
 use crate::kit::problem::Problem;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, decode, decode_header, encode};
 use parking_lot::RwLock;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-/// How far the clock of whoever makes tokens may be off, in seconds.
-const LEEWAY_SECONDS: u64 = 30;
 /// The longest token that is looked at, in bytes.
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
 /// The most verified tokens that are remembered.
 const CACHED_MAX: usize = 16 * 1024;
-/// The shortest secret, in bytes: as long as the hash (RFC 7518, section 3.2).
-const SECRET_BYTES_MIN: usize = 32;
 /// The most bytes of the name of a person or machine.
 const SUBJECT_BYTES_MAX: usize = 128;
-const KEY_BYTES_MAX: u64 = 64 * 1024;
-const KEYS_MAX: usize = 64;
-/// What every private key in PEM has in its first line.
-const PRIVATE: &[u8] = b"PRIVATE KEY";
-const PUBLIC_KEYS: &str = "has no public key: Ed25519, P-256 and RSA of 2048 bits at least are known, in PEM";
-/// How long the bytes of a public key are: an Ed25519 key, a point of P-256, RSA of 2048 bits and more.
-const ED25519_BYTES: RangeInclusive<usize> = 32..=32;
-const P256_BYTES: RangeInclusive<usize> = 65..=65;
-const RSA_BYTES: RangeInclusive<usize> = 266..=8_192;
-
-/// Whom tokens must be from and for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenSettings {
-    /// `iss` of every token.
-    pub issuer: String,
-    /// `aud` of every token, alone or among others.
-    pub audience: String,
-    /// The directory of the keys: `NAME.pem` has a public key (Ed25519, P-256 or RSA), `NAME.secret` a shared secret. The
-    /// name is the key id (`kid`) of tokens.
-    pub keys: PathBuf,
-}
-
-/// Why the keys cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyError {
-    #[error("{} cannot be read: {error}", path.display())]
-    Unreadable { path: PathBuf, error: io::Error },
-    #[error("{} {why}", path.display())]
-    Unusable { path: PathBuf, why: &'static str },
-}
 
 /// What a token says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,23 +93,44 @@ impl Claims {
     }
 }
 
-struct TrustedKey {
-    key: DecodingKey,
-    validation: Validation,
-    /// Of its file.
-    hash: Proof,
+/// The keys in force.
+#[derive(Default)]
+struct Trusted {
+    files: Keys,
+    /// Of the key set; `None` as long as it could not be fetched, and when it is too old.
+    fetched: Option<Keys>,
 }
 
-/// By name.
-type Keys = BTreeMap<String, Arc<TrustedKey>>;
+impl Trusted {
+    fn all(&self) -> impl Iterator<Item = &Arc<TrustedKey>> {
+        self.files.values().chain(self.fetched.iter().flat_map(Keys::values))
+    }
 
-/// What is in the file of a key.
-type Found = Result<Arc<TrustedKey>, KeyError>;
+    /// The key that a token names; of two, the one that an operator has put into a file. A token may leave that out while
+    /// there is one key.
+    fn named(&self, kid: Option<&String>) -> Option<&Arc<TrustedKey>> {
+        let Some(kid) = kid else {
+            let mut all = self.all();
+            return all.next().filter(|_| all.next().is_none());
+        };
+        self.files.get(kid).or_else(|| self.fetched.as_ref()?.get(kid))
+    }
+}
+
+/// What has come of a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    Valid(Credentials),
+    Invalid,
+    /// It may be signed with a key of the key set, which could not be fetched.
+    Undecided,
+}
 
 /// The tokens that are trusted.
 pub struct Tokens {
     settings: TokenSettings,
-    keys: RwLock<Keys>,
+    jwks: Option<Jwks>,
+    trusted: RwLock<Trusted>,
     /// By the token's hash: what verifying it has said.
     verified: Cache<[u8; 32], Credentials>,
 }
@@ -155,26 +143,28 @@ impl fmt::Debug for Tokens {
 
 impl Tokens {
     /// # Errors
-    /// When there is no key, or one that cannot be used.
+    /// When a key cannot be used, or there is none in a directory, or the key set has an address that cannot be called.
     pub fn load(settings: TokenSettings) -> Result<Tokens, KeyError> {
         let found = find(&settings)?;
-        let keys: Keys = found.into_iter().map(|(name, key)| Ok((name, key?))).collect::<Result<_, KeyError>>()?;
-        if keys.is_empty() {
+        let files: Keys = found.into_iter().map(|(name, key)| Ok((name, key?))).collect::<Result<_, KeyError>>()?;
+        if let (true, Some(path)) = (files.is_empty(), &settings.keys) {
             let why = "has no key: put a public key there as NAME.pem, or a secret of 32 bytes at least as NAME.secret";
-            return Err(KeyError::Unusable { path: settings.keys, why });
+            return Err(KeyError::Unusable { path: path.clone(), why });
         }
-        Ok(Tokens { settings, keys: RwLock::new(keys), verified: Cache::new(CACHED_MAX) })
+        let jwks = settings.jwks.clone().map(Jwks::new).transpose()?;
+        let trusted = RwLock::new(Trusted { files, fetched: None });
+        Ok(Tokens { settings, jwks, trusted, verified: Cache::new(CACHED_MAX) })
     }
 
-    pub(super) fn directory(&self) -> &Path {
-        &self.settings.keys
+    pub(super) fn directory(&self) -> Option<&Path> {
+        self.settings.keys.as_deref()
     }
 
     pub(super) fn trusts(&self, proof: &Proof) -> bool {
-        self.keys.read().values().any(|key| key.hash == *proof)
+        self.trusted.read().all().any(|key| key.proof == *proof)
     }
 
-    /// Reads the keys again, and forgets all tokens that were verified with those before. A key whose file is gone is
+    /// Reads the files again, and forgets all tokens that were verified with those before. A key whose file is gone is
     /// trusted no longer, even the last one.
     ///
     /// # Errors
@@ -184,7 +174,7 @@ impl Tokens {
             Err(KeyError::Unreadable { error, .. }) if error.kind() == io::ErrorKind::NotFound => vec![],
             found => found?,
         };
-        let before = self.keys.read().clone();
+        let before = self.trusted.read().files.clone();
         let mut refused = None;
         let keys = found.into_iter().filter_map(|(name, key)| match key {
             Ok(key) => Some((name, key)),
@@ -194,117 +184,77 @@ impl Tokens {
             }
         });
         let keys = keys.collect();
-        *self.keys.write() = keys;
+        self.trusted.write().files = keys;
         self.verified.clear();
         refused.map_or(Ok(()), Err)
     }
 
+    /// Fetches the key set again and again, and tells of each change; at once without one. Runs until it is dropped.
+    pub(super) async fn follow_jwks(&self, changed: impl Fn()) {
+        let Some(jwks) = &self.jwks else { return };
+        let take = |keys: Option<Keys>| {
+            let proofs = |keys: &Keys| keys.iter().map(|(kid, key)| (kid.clone(), key.proof)).collect::<Vec<_>>();
+            let mut trusted = self.trusted.write();
+            if trusted.fetched.as_ref().map(proofs) == keys.as_ref().map(proofs) {
+                return;
+            }
+            trusted.fetched = keys;
+            drop(trusted);
+            self.verified.clear();
+            changed();
+        };
+        jwks.follow(&self.settings, take).await;
+    }
+
+    /// Has the key set fetched again and waits for that, if a token names a key that is not known.
+    pub(super) async fn look_for_key(&self, token: &str) {
+        let Some(jwks) = &self.jwks else { return };
+        let is_known = |kid: Option<&String>| self.trusted.read().named(kid).is_some();
+        if header(token).is_some_and(|header| !is_known(header.kid.as_ref())) {
+            jwks.fetched_again().await;
+        }
+    }
+
     /// Who a token is from, if it holds. Its signature is looked at once.
-    pub fn verify(&self, token: &str) -> Option<Credentials> {
+    pub fn verify(&self, token: &str) -> Verdict {
         if token.len() > TOKEN_BYTES_MAX {
-            return None;
+            return Verdict::Invalid;
         }
         let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let remembered = self.verified.get(&hash);
-        let credentials = remembered.or_else(|| {
-            // Locked until it is remembered, so that a key that is taken away meanwhile verifies nothing after.
-            let keys = self.keys.read();
-            let credentials = verify(&keys, token)?;
-            self.verified.insert(hash, credentials.clone());
-            Some(credentials)
-        })?;
+        let credentials = match self.verified.get(&hash) {
+            Some(remembered) => remembered,
+            None => match self.decide(token, hash) {
+                Verdict::Valid(credentials) => credentials,
+                other @ (Verdict::Invalid | Verdict::Undecided) => return other,
+            },
+        };
         let holds = credentials.expires.is_none_or(|expires| now_seconds() < expires);
-        holds.then_some(credentials)
+        if holds { Verdict::Valid(credentials) } else { Verdict::Invalid }
+    }
+
+    fn decide(&self, token: &str, hash: [u8; 32]) -> Verdict {
+        let Some(header) = header(token) else { return Verdict::Invalid };
+        // Locked until it is remembered, so that a key that is taken away meanwhile verifies nothing after.
+        let trusted = self.trusted.read();
+        let Some(key) = trusted.named(header.kid.as_ref()) else {
+            let may_be_of_the_set = self.jwks.is_some() && trusted.fetched.is_none();
+            return if may_be_of_the_set { Verdict::Undecided } else { Verdict::Invalid };
+        };
+        let Some(credentials) = verify(key, token) else { return Verdict::Invalid };
+        self.verified.insert(hash, credentials.clone());
+        Verdict::Valid(credentials)
     }
 }
 
-fn verify(keys: &Keys, token: &str) -> Option<Credentials> {
-    let named = decode_header(token).ok()?.kid;
-    let trusted = match (&named, keys.len()) {
-        (Some(kid), _) => keys.get(kid)?,
-        (None, 1) => keys.values().next()?,
-        (None, _) => return None,
-    };
+/// What a token says of itself, if it is one.
+fn header(token: &str) -> Option<Header> {
+    (token.len() <= TOKEN_BYTES_MAX).then(|| decode_header(token).ok()).flatten()
+}
+
+fn verify(trusted: &TrustedKey, token: &str) -> Option<Credentials> {
     let claims = decode::<Claims>(token, &trusted.key, &trusted.validation).ok()?.claims;
     let expires = claims.exp.saturating_add(LEEWAY_SECONDS);
-    Some(Credentials { principal: claims.principal()?, expires: Some(expires), proof: Some(trusted.hash) })
-}
-
-/// Every key in the directory, by its name.
-fn find(settings: &TokenSettings) -> Result<Vec<(String, Found)>, KeyError> {
-    let directory = &settings.keys;
-    let unreadable = |error| KeyError::Unreadable { path: directory.clone(), error };
-    let mut keys: Vec<(String, Found)> = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        let unusable = |why| KeyError::Unusable { path: path.clone(), why };
-        if !path.extension().is_some_and(|kind| kind == "secret" || kind == "pem") {
-            continue;
-        }
-        let Some(name) = path.file_stem().and_then(|name| name.to_str()).map(str::to_owned) else {
-            return Err(unusable("must have a name of UTF-8"));
-        };
-        if keys.iter().any(|(other, _)| *other == name) {
-            return Err(unusable("has the name of another key"));
-        }
-        if keys.len() == KEYS_MAX {
-            return Err(unusable("is one key too many: 64 at most may be trusted"));
-        }
-        keys.push((name, read(&path, settings).map(Arc::new)));
-    }
-    Ok(keys)
-}
-
-fn read(path: &Path, settings: &TokenSettings) -> Result<TrustedKey, KeyError> {
-    let unreadable = |error| KeyError::Unreadable { path: path.to_owned(), error };
-    let unusable = |why| KeyError::Unusable { path: path.to_owned(), why };
-    if std::fs::metadata(path).map_err(unreadable)?.len() > KEY_BYTES_MAX {
-        return Err(unusable("is too long for a key"));
-    }
-    let text = std::fs::read(path).map_err(unreadable)?;
-    let is_secret = path.extension().is_some_and(|kind| kind == "secret");
-    let (key, algorithm) = if is_secret { secret(&text) } else { public_key(&text) }.map_err(unusable)?;
-    Ok(TrustedKey { key, validation: validation(settings, algorithm), hash: Sha256::digest(&text).into() })
-}
-
-fn validation(settings: &TokenSettings, algorithm: Algorithm) -> Validation {
-    let mut validation = Validation::new(algorithm);
-    validation.leeway = LEEWAY_SECONDS;
-    validation.validate_nbf = true;
-    validation.set_issuer(&[&settings.issuer]);
-    validation.set_audience(&[&settings.audience]);
-    validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-    validation
-}
-
-fn secret(text: &[u8]) -> Result<(DecodingKey, Algorithm), &'static str> {
-    let key = DecodingKey::from_secret(trimmed_secret(text)?).map_err(|_| "is no secret")?;
-    Ok((key, Algorithm::HS256))
-}
-
-/// Without the end of the line that editors add.
-fn trimmed_secret(text: &[u8]) -> Result<&[u8], &'static str> {
-    let secret = text.trim_ascii_end();
-    if secret.len() < SECRET_BYTES_MIN { Err("is too short: a secret has 32 bytes at least") } else { Ok(secret) }
-}
-
-fn public_key(pem: &[u8]) -> Result<(DecodingKey, Algorithm), &'static str> {
-    if pem.windows(PRIVATE.len()).any(|part| part == PRIVATE) {
-        return Err("has a private key, which belongs to whoever makes tokens: the service needs the public one");
-    }
-    let kinds = [
-        (DecodingKey::from_ed_pem(pem), Algorithm::EdDSA, ED25519_BYTES),
-        (DecodingKey::from_ec_pem(pem), Algorithm::ES256, P256_BYTES),
-        (DecodingKey::from_rsa_pem(pem), Algorithm::RS256, RSA_BYTES),
-    ];
-    let found = kinds.into_iter().find_map(|(key, algorithm, bytes)| Some((key.ok()?, algorithm, bytes)));
-    let (key, algorithm, bytes) = found.ok_or(PUBLIC_KEYS)?;
-    // Others of a kind would be read, and then verify nothing.
-    if key.try_get_as_bytes().is_ok_and(|key| bytes.contains(&key.len())) {
-        Ok((key, algorithm))
-    } else {
-        Err(PUBLIC_KEYS)
-    }
+    Some(Credentials { principal: claims.principal()?, expires: Some(expires), proof: Some(trusted.proof) })
 }
 
 /// What makes tokens: a shared secret, or a private key.
@@ -355,6 +305,7 @@ mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use std::fs;
+    use std::path::PathBuf;
     use tempfile::TempDir;
 
     const SECRET: &str = "a secret of at least thirty-two bytes";
@@ -382,7 +333,8 @@ mod tests {
             }
             fs::write(keys.join("shared.secret"), format!("{SECRET}\n")).expect("written");
             fs::write(keys.join("README"), "not a key").expect("written");
-            let settings = TokenSettings { issuer: "acme".into(), audience: "rentcar".into(), keys };
+            let keys = Some(keys);
+            let settings = TokenSettings { issuer: "acme".into(), audience: "rentcar".into(), keys, jwks: None };
             let tokens = Tokens::load(settings).expect("keys");
             Company { directory, tokens }
         }
@@ -396,7 +348,14 @@ mod tests {
         }
 
         fn is_trusted(&self, token: &str) -> bool {
-            self.tokens.verify(token).is_some()
+            self.credentials(token).is_some()
+        }
+
+        fn credentials(&self, token: &str) -> Option<Credentials> {
+            match self.tokens.verify(token) {
+                Verdict::Valid(credentials) => Some(credentials),
+                Verdict::Invalid | Verdict::Undecided => None,
+            }
         }
     }
 
@@ -419,7 +378,7 @@ mod tests {
         for key in ["private/ed25519.pem", "private/p256.pem", "private/rsa.pem", "keys/shared.secret"] {
             let token = company.signed(key, &claims());
             for _ in 0..2 {
-                let credentials = company.tokens.verify(&token).unwrap_or_else(|| panic!("{key}"));
+                let credentials = company.credentials(&token).unwrap_or_else(|| panic!("{key}"));
                 let scopes = Scopes::BOOKINGS.and(Scopes::FLEET);
                 assert_eq!(credentials.principal, Principal::Staff { subject: "minji".into(), scopes });
                 assert!(credentials.expires.is_some());
@@ -510,7 +469,7 @@ mod tests {
     fn a_token_that_is_remembered_expires_all_the_same() {
         let company = Company::new();
         let token = company.signed("keys/shared.secret", &claims());
-        let credentials = company.tokens.verify(&token).expect("trusted");
+        let credentials = company.credentials(&token).expect("trusted");
         let hash = Sha256::digest(token.as_bytes()).into();
         company.tokens.verified.insert(hash, Credentials { expires: Some(now_seconds() - 1), ..credentials });
         assert!(!company.is_trusted(&token));
@@ -558,7 +517,8 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let keys = directory.path().to_owned();
         let load = || {
-            let settings = TokenSettings { issuer: "acme".into(), audience: "rentcar".into(), keys: keys.clone() };
+            let keys = Some(keys.clone());
+            let settings = TokenSettings { issuer: "acme".into(), audience: "rentcar".into(), keys, jwks: None };
             Tokens::load(settings).expect_err("no keys").to_string()
         };
         assert!(load().contains("NAME.pem"));
