@@ -90,13 +90,13 @@ impl Jwk {
         if self.key_ops.as_ref().is_some_and(|ops| !ops.iter().any(|op| op == "verify")) {
             return Err("it does not verify");
         }
-        let (key, algorithm, names) = match (self.kty.as_str(), self.crv.as_deref()) {
-            ("OKP", Some("Ed25519")) => (self.ed25519()?, Algorithm::EdDSA, &["EdDSA", "Ed25519"][..]),
-            ("EC", Some("P-256")) => (self.p256()?, Algorithm::ES256, &["ES256"][..]),
-            ("RSA", _) => (self.rsa()?, Algorithm::RS256, &["RS256"][..]),
+        let (key, algorithm, name) = match (self.kty.as_str(), self.crv.as_deref()) {
+            ("OKP", Some("Ed25519")) => (self.ed25519()?, Algorithm::EdDSA, "EdDSA"),
+            ("EC", Some("P-256")) => (self.p256()?, Algorithm::ES256, "ES256"),
+            ("RSA", _) => (self.rsa()?, Algorithm::RS256, "RS256"),
             _ => return Err("it is of a kind that is not known: Ed25519, P-256 and RSA are"),
         };
-        if self.alg.as_ref().is_some_and(|alg| !names.contains(&alg.as_str())) {
+        if self.alg.as_ref().is_some_and(|alg| alg != name) {
             return Err("it is for another algorithm than EdDSA, ES256 and RS256");
         }
         Ok(TrustedKey::new(settings, key, algorithm, self.proof()))
