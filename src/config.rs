@@ -2,9 +2,13 @@
 
 mod buffer_minutes;
 mod listen;
+mod privacy;
+mod secret;
 mod sources;
 
 pub use listen::Listen;
+pub use privacy::Privacy;
+pub use secret::Secret;
 pub use sources::Origin;
 
 use crate::actors::bulkhead::BulkheadSettings;
@@ -31,6 +35,7 @@ pub struct Settings {
     pub site: Site,
     pub server: Server,
     pub access: Access,
+    pub privacy: Privacy,
     pub store: Store,
     pub time: Time,
     pub reservation: Reservation,
@@ -309,6 +314,7 @@ impl Settings {
         within("server.rate_limit_burst", server.rate_limit_burst, 0, 10_000_000)?;
         within("server.trusted_proxies", server.trusted_proxies, 0, 16)?;
         self.access.check()?;
+        self.privacy.check()?;
         if self.store.data.as_os_str().is_empty() {
             let problem = "is empty, but must name a directory".to_owned();
             return Err(invalid("store.data", problem));

@@ -89,6 +89,7 @@ pub(super) fn http_settings(config: &Settings, fault_injection: bool) -> anyhow:
         fault_injection,
         time_zone: config.zone()?,
         trusted_proxies: server.trusted_proxies,
+        licence_consent_required: config.privacy.licence_consent_required,
         ..HttpSettings::default()
     })
 }
