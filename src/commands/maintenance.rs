@@ -13,6 +13,7 @@ use rentcar::actors::views::rebuild;
 use rentcar::config::Settings;
 use rentcar::store::archive::{self, ExportError, Summary};
 use rentcar::store::check::check;
+use rentcar::store::erasure_list::ErasureList;
 use rentcar::store::journal::Journal;
 use rentcar::store::replay;
 use rentcar::store::schema;
@@ -200,7 +201,7 @@ fn unless_nobody_reads(written: Result<Summary, ExportError>) -> anyhow::Result<
 pub fn import(data: &Data, input: Option<&Path>) -> anyhow::Result<()> {
     let (target, options) = data.settings()?;
     // Opened first, so that no store is made that it cannot be applied to.
-    let erasures = master_keys::erasures(&data.config()?)?;
+    let erasures = master_keys::erasures(&data.config()?, ErasureList::read)?;
     let bar = progress("records read");
     let count = |records| bar.set_position(records);
     let summary = match input {

@@ -4,7 +4,7 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 use rentcar::actors::customer::Privacy as Kept;
 use rentcar::actors::customer::master_key::MasterKeys;
 use rentcar::config::{Privacy, Settings};
-use rentcar::store::erasure_list::{ErasureList, lies_in};
+use rentcar::store::erasure_list::{ErasureList, ListError, lies_in};
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -34,14 +34,21 @@ pub(super) fn privacy(config: &Settings) -> anyhow::Result<Kept> {
          privacy.master_key_file (or give the key by privacy.master_key_command or RENTCAR__PRIVACY__MASTER_KEY). Without \
          it nobody can read personal data any more, so keep a copy"
     );
-    Ok(Kept { master_keys, lost_keys: config.privacy.lost_master_keys()?, erasures: erasures(config)? })
+    Ok(Kept {
+        master_keys,
+        lost_keys: config.privacy.lost_master_keys()?,
+        erasures: erasures(config, ErasureList::open)?,
+    })
 }
 
 /// The list of erasures, if the settings name one.
 ///
 /// # Errors
 /// When it cannot be used, or lies in the data directory.
-pub(super) fn erasures(config: &Settings) -> anyhow::Result<Option<Arc<ErasureList>>> {
+pub(super) fn erasures(
+    config: &Settings,
+    open: impl FnOnce(&Path) -> Result<ErasureList, ListError>,
+) -> anyhow::Result<Option<Arc<ErasureList>>> {
     let (list, data) = (&config.privacy.erasure_list, &config.store.data);
     if list.as_os_str().is_empty() {
         return Ok(None);
@@ -52,7 +59,7 @@ pub(super) fn erasures(config: &Settings) -> anyhow::Result<Option<Arc<ErasureLi
         list.display(),
         data.display()
     );
-    Ok(Some(Arc::new(ErasureList::open(list).context("privacy.erasure_list")?)))
+    Ok(Some(Arc::new(open(list).context("privacy.erasure_list")?)))
 }
 
 /// The master keys that the settings name; none if they name none.
@@ -118,14 +125,16 @@ fn printed_by(command: &str) -> anyhow::Result<Zeroizing<String>> {
         drop(child.wait());
     }
     let status = status?;
-    ensure!(status.success(), "{program} ended with {status}");
     // A process that it has left behind may still have its output.
     let begun = Instant::now();
     while !reading.is_finished() {
         ensure!(begun.elapsed() < COMMAND_MAX, "{program} has not closed its output");
         std::thread::sleep(POLL_INTERVAL);
     }
-    reading.join().map_err(|_| anyhow!("its output cannot be read"))?
+    // First, since a program whose output is not read to its end may fail because of that.
+    let text = reading.join().map_err(|_| anyhow!("its output cannot be read"))??;
+    ensure!(status.success(), "{program} ended with {status}");
+    Ok(text)
 }
 
 fn ended(child: &mut Child) -> anyhow::Result<std::process::ExitStatus> {

@@ -39,7 +39,8 @@ pub struct ListError {
 }
 
 struct Inner {
-    file: File,
+    /// `None` when the list is only read.
+    file: Option<File>,
     bytes: u64,
     /// The latest step of each customer, with its instant.
     steps: BTreeMap<String, (Step, i64)>,
@@ -49,6 +50,7 @@ struct Inner {
 pub struct ErasureList {
     path: PathBuf,
     is_new: bool,
+    is_writable: bool,
     inner: Mutex<Inner>,
 }
 
@@ -63,7 +65,7 @@ impl ErasureList {
         let is_new = !path.exists();
         let options =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(OWNER_ONLY).open(path);
-        let mut file = options.map_err(io)?;
+        let file = options.map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(failed("is in use by another process".to_owned())),
@@ -73,7 +75,30 @@ impl ErasureList {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
             File::open(folder.unwrap_or_else(|| Path::new("."))).and_then(|folder| folder.sync_all()).map_err(io)?;
         }
-        if file.metadata().map_err(io)?.len() > FILE_BYTES_MAX {
+        ErasureList::of_file(path, file, true).map(|list| ErasureList { is_new, ..list })
+    }
+
+    /// The list as it is now, which another process may go on with.
+    ///
+    /// # Errors
+    /// When it is not there, cannot be read, or holds something else.
+    pub fn read(path: &Path) -> Result<ErasureList, ListError> {
+        let unread = |error: io::Error| {
+            let hint = "restore it from its copy, or make an empty file to go on without it";
+            let hint = if error.kind() == io::ErrorKind::NotFound { hint } else { "let this user read it" };
+            ListError { path: path.to_owned(), what: format!("cannot be read ({error}): {hint}") }
+        };
+        ErasureList::of_file(path, File::open(path).map_err(unread)?, false)
+    }
+
+    fn of_file(path: &Path, mut file: File, is_writable: bool) -> Result<ErasureList, ListError> {
+        let failed = |what: String| ListError { path: path.to_owned(), what };
+        let io = |error: io::Error| failed(format!("cannot be used: {error}"));
+        let metadata = file.metadata().map_err(io)?;
+        if !metadata.is_file() {
+            return Err(failed("is no file".to_owned()));
+        }
+        if metadata.len() > FILE_BYTES_MAX {
             return Err(failed(format!("has more than {FILE_BYTES_MAX} bytes")));
         }
         let mut text = Vec::new();
@@ -90,8 +115,16 @@ impl ErasureList {
             note(&mut steps, line);
         }
         let bytes = whole as u64;
-        file.set_len(bytes).and_then(|()| file.seek(SeekFrom::Start(bytes))).map_err(io)?;
-        Ok(ErasureList { path: path.to_owned(), is_new, inner: Mutex::new(Inner { file, bytes, steps }) })
+        if is_writable {
+            file.set_len(bytes).and_then(|()| file.seek(SeekFrom::Start(bytes))).map_err(io)?;
+        }
+        let inner = Mutex::new(Inner { file: is_writable.then_some(file), bytes, steps });
+        Ok(ErasureList { path: path.to_owned(), is_new: false, is_writable, inner })
+    }
+
+    /// Whether steps can be added.
+    pub fn is_writable(&self) -> bool {
+        self.is_writable
     }
 
     /// Whether there was no list before.
@@ -133,9 +166,10 @@ impl ErasureList {
             return Ok(());
         }
         let bytes = inner.bytes;
-        if let Err(error) = inner.file.write_all(&text).and_then(|()| inner.file.sync_data()) {
+        let Some(file) = &mut inner.file else { return Err(failed("is only read".to_owned())) };
+        if let Err(error) = file.write_all(&text).and_then(|()| file.sync_data()) {
             // Half a line must not be in front of the next one.
-            let cut = inner.file.set_len(bytes).and_then(|()| inner.file.seek(SeekFrom::Start(bytes)));
+            let cut = file.set_len(bytes).and_then(|()| file.seek(SeekFrom::Start(bytes)));
             let cut = cut.map_or_else(|cut| format!(", nor cut: {cut}"), |_| String::new());
             return Err(failed(format!("cannot be written: {error}{cut}")));
         }
@@ -215,12 +249,26 @@ mod tests {
     }
 
     #[test]
+    fn a_step_that_cannot_be_written_is_refused_and_not_in_the_list() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("erasures");
+        let list = ErasureList::open(&path).unwrap();
+        list.inner.lock().file = Some(File::open(&path).unwrap());
+        let error = list.add("kim", Step::Erased, 3).unwrap_err();
+        assert!(error.to_string().contains("cannot be written"), "{error}");
+        assert_eq!(erased(&list), []);
+    }
+
+    #[test]
     fn one_process_has_the_list_at_a_time() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("erasures");
         let _list = ErasureList::open(&path).unwrap();
         let Err(error) = ErasureList::open(&path) else { panic!("it is opened twice") };
         assert!(error.to_string().contains("in use"), "{error}");
+        assert!(!ErasureList::read(&path).unwrap().is_writable(), "but it can be read");
+        let Err(error) = ErasureList::read(&directory.path().join("none")) else { panic!("it is not there") };
+        assert!(error.to_string().contains("restore it"), "{error}");
     }
 
     #[test]
