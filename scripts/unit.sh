@@ -149,7 +149,7 @@ pid="$(outside "$(property MainPID)")"
 python3 scripts/sandbox/confined.py "$pid" "$uid" || fail "the process may do more than it needs"
 for user in "$uid" 0; do
   writable="$(python3 scripts/sandbox/writable.py "$pid" "$user" 3 | sort | tr '\n' ' ')"
-  [ "$writable" = "/tmp /var/lib/rentcar /var/tmp " ] || fail "user $user can write to: ${writable:-nothing}"
+  [ "$writable" = "/tmp /var/lib/rentcar /var/lib/rentcar-erasures /var/tmp " ] || fail "user $user can write to: ${writable:-nothing}"
 done
 inside journalctl --unit rentcar.service --output cat | grep "ready to be tried.*http://127.0.0.1:8080" ||
   fail "the journal does not tell that it listens where /etc/rentcar/environment says"

@@ -2,10 +2,14 @@
 
 mod buffer_minutes;
 mod listen;
+mod privacy;
+mod secret;
 mod sources;
 mod tls;
 
 pub use listen::Listen;
+pub use privacy::Privacy;
+pub use secret::Secret;
 pub use sources::Origin;
 pub use tls::Tls;
 
@@ -35,6 +39,7 @@ pub struct Settings {
     pub server: Server,
     pub tls: Tls,
     pub access: Access,
+    pub privacy: Privacy,
     pub store: Store,
     pub time: Time,
     pub reservation: Reservation,
@@ -328,6 +333,7 @@ impl Settings {
         within("server.trusted_proxies", server.trusted_proxies, 0, 16)?;
         self.tls.check()?;
         self.access.check()?;
+        self.privacy.check()?;
         if self.store.data.as_os_str().is_empty() {
             let problem = "is empty, but must name a directory".to_owned();
             return Err(invalid("store.data", problem));

@@ -76,7 +76,7 @@ enum Command {
     /// Make a token for a caller of a service that is not open.
     #[command(after_help = help::token())]
     Token(token::Options),
-    /// Make, list and revoke the API keys of programs.
+    /// Make, list and revoke the API keys of programs; make master keys of personal data.
     #[command(after_help = help::key())]
     Key {
         #[command(subcommand)]

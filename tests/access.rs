@@ -582,6 +582,21 @@ async fn a_token_is_made_on_the_command_line() {
 }
 
 #[tokio::test]
+async fn a_whole_licence_number_is_in_the_copy_of_its_owner_only() {
+    let company = Company::start().await;
+    let (_, customer_no, kim) = company.car_and_customer().await;
+    let (path, whole, masked) = (format!("/v1/customers/{customer_no}/data"), "11-22-333333-44", "**-**-****33-44");
+    let licence_no = |answer: Answer| answer.expect(200).json["customer"]["licenceNo"].clone();
+    assert_eq!(licence_no(kim.get(&path).await), whole);
+    assert_eq!(licence_no(company.staff().get(&path).await), masked);
+    assert_eq!(licence_no(company.machine("bookings").get(&path).await), masked);
+    assert_eq!(kim.get(&format!("/v1/customers/{customer_no}")).await.expect(200).json["licenceNo"], masked);
+    let (other, nobody) = (company.customer(&unique("lee")), format!("/v1/customers/{}/data", unique("nobody")));
+    let foreign = other.get(&path).await;
+    assert_eq!((foreign.status, &foreign.json), (404, &other.get(&nobody).await.json), "as if it were not there");
+}
+
+#[tokio::test]
 async fn a_service_with_keys_that_cannot_be_used_does_not_start() {
     let directory = tempfile::tempdir().unwrap();
     let start = |settings: &[(&str, &str)]| {

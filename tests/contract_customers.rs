@@ -18,7 +18,7 @@ async fn a_registered_customer_can_be_read() {
     assert_eq!(read.json["name"], "Kim Minji");
     assert_eq!(read.json["phone"], "+82-10-1234-5678");
     assert_eq!(read.json["email"], "minji@example.com");
-    assert_eq!(read.json["licenceNo"], "11-22-333333-44");
+    assert_eq!(read.json["licenceNo"], "**-**-****33-44", "of a licence number four digits are shown");
     assert_eq!(read.header("cache-control"), "no-store", "personal data stays in no cache");
 }
 

@@ -95,7 +95,8 @@ pub fn token() -> String {
 
 pub fn key() -> String {
     let examples = "  rentcar key new --file keys.txt --scope metrics prometheus\n  rentcar key list --file keys.txt\n  \
-                    rentcar key revoke --file keys.txt prometheus";
+                    rentcar key revoke --file keys.txt prometheus\n  \
+                    rentcar key master --file /etc/rentcar/master.key    # to rotate, do it again";
     sections(examples, "  none", NO_SETTINGS, FAILED, "")
 }
 

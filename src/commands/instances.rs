@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use metrics::{counter, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
 use rentcar::actors::app::{App, Ports};
+use rentcar::actors::customer::{Privacy, wrapping};
 use rentcar::actors::runtime::{Clock, SystemClock};
 use rentcar::config::Settings;
 use rentcar::http::{HttpState, routes};
@@ -51,6 +52,7 @@ pub struct InstanceSupervisor {
     clock: Arc<dyn Clock>,
     metrics: PrometheusHandle,
     admission: Arc<Admission>,
+    privacy: Privacy,
     stop: CancellationToken,
 }
 
@@ -108,13 +110,13 @@ impl InstanceSupervisor {
         config: Settings,
         fault_injection: bool,
         (provider, sandbox): (Arc<dyn PaymentProvider>, Option<Sandbox>),
-        authenticator: Authenticator,
+        (authenticator, privacy): (Authenticator, Privacy),
         metrics: PrometheusHandle,
         stop: CancellationToken,
     ) -> InstanceSupervisor {
         let admission = Arc::new(Admission::new(Arc::new(authenticator), rate_limit(&config)));
         let clock = Arc::new(SystemClock::default());
-        InstanceSupervisor { config, fault_injection, provider, sandbox, clock, metrics, admission, stop }
+        InstanceSupervisor { config, fault_injection, provider, sandbox, clock, metrics, admission, privacy, stop }
     }
 
     pub fn admission(&self) -> Arc<Admission> {
@@ -126,15 +128,16 @@ impl InstanceSupervisor {
     /// # Errors
     /// When the store cannot be opened or read.
     pub async fn start(&self) -> anyhow::Result<Instance> {
-        let (data, options) = (self.config.store.data.clone(), store_options(&self.config));
-        let (journal, views) = on_own_thread(move || {
-            let opened = SledJournal::open(&data, &options);
-            let journal = opened.with_context(|| format!("the data directory {} cannot be used", data.display()))?;
-            let views = journal.views().context("the read models cannot be opened")?;
-            Ok((Arc::new(journal), Arc::new(views)))
-        })
-        .await?;
-        match self.start_on(&journal, views).await {
+        let (mut journal, mut views) = self.open().await?;
+        let started = async {
+            if self.wrap_keys(&journal).await? {
+                drop(views);
+                (journal, views) = self.renewed(Arc::clone(&journal)).await?;
+                wrapping::bare_bytes_are_gone(&*journal).await?;
+            }
+            self.start_on(&journal, views).await
+        };
+        match started.await {
             Ok(instance) => Ok(instance),
             Err(error) => {
                 let release = journal.release();
@@ -144,10 +147,44 @@ impl InstanceSupervisor {
         }
     }
 
+    async fn open(&self) -> anyhow::Result<(Arc<SledJournal>, Arc<SledViews>)> {
+        let (data, options) = (self.config.store.data.clone(), store_options(&self.config));
+        on_own_thread(move || {
+            let opened = SledJournal::open(&data, &options);
+            let journal = opened.with_context(|| format!("the data directory {} cannot be used", data.display()))?;
+            let views = journal.views().context("the read models cannot be opened")?;
+            Ok((Arc::new(journal), Arc::new(views)))
+        })
+        .await
+    }
+
+    /// Brings the keys of personal data under the master key. Returns whether bytes of keys that were stored as they are may be in
+    /// the files still.
+    async fn wrap_keys(&self, journal: &Arc<SledJournal>) -> anyhow::Result<bool> {
+        let Privacy { master_keys, lost_keys, .. } = &self.privacy;
+        wrapping::wrap(&**journal, master_keys, lost_keys).await?;
+        Ok(master_keys.current().is_some() && wrapping::has_bare_bytes(&**journal).await?)
+    }
+
+    /// Has the files of the store written anew, and opens it again.
+    async fn renewed(&self, journal: Arc<SledJournal>) -> anyhow::Result<(Arc<SledJournal>, Arc<SledViews>)> {
+        let (data, options) = (self.config.store.data.clone(), store_options(&self.config));
+        let begun = Instant::now();
+        tracing::info!("writing the files of the store anew, since keys of personal data were stored as they are");
+        let old = Arc::clone(&journal);
+        let copied = on_own_thread(move || Ok(old.renew(&data, &options)?)).await;
+        copied.context("the files of the store, which hold keys of personal data, cannot be written anew")?;
+        let release = journal.release();
+        tokio::time::timeout(RELEASE_MAX, done(&release)).await.context("the store does not let go of its files")?;
+        let opened = self.open().await;
+        tracing::info!(elapsed_ms = begun.elapsed().as_millis(), "files of the store written anew");
+        opened
+    }
+
     async fn start_on(&self, journal: &Arc<SledJournal>, views: Arc<SledViews>) -> anyhow::Result<Instance> {
         let (clock, provider) = (Arc::clone(&self.clock), Arc::clone(&self.provider));
         let ports = Ports { journal: Arc::clone(journal) as _, views, clock, provider };
-        let app = App::start(ports, app_settings(&self.config)).await?;
+        let app = App::start_with(ports, app_settings(&self.config), self.privacy.clone()).await?;
         let end = self.stop.child_token();
         let settings = http_settings(&self.config, self.fault_injection)?;
         let (metrics, admission) = (Some(self.metrics.clone()), Arc::clone(&self.admission));

@@ -7,6 +7,7 @@ pub mod instances;
 pub mod key;
 pub mod listening;
 pub mod maintenance;
+pub mod master_keys;
 pub mod metrics;
 pub mod provider;
 pub mod reconcile;

@@ -120,6 +120,7 @@ pub(super) fn http_settings(config: &Settings, fault_injection: bool) -> anyhow:
         time_zone: config.zone()?,
         trusted_proxies: server.trusted_proxies,
         encrypted: config.tls.files().is_some(),
+        licence_consent_required: config.privacy.licence_consent_required,
         ..HttpSettings::default()
     })
 }

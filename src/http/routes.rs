@@ -2,8 +2,8 @@
 
 use super::state::HttpState;
 use super::{
-    admin, availability, cars, customers, health, ledger, legacy, metrics, my_page, openapi, payments, provider,
-    rentals, reservations,
+    admin, availability, cars, customers, health, ledger, legacy, metrics, my_page, openapi, own_data, payments,
+    provider, rentals, reservations,
 };
 use crate::kit::endpoint::{BoundOperation, Common, Description, Operation, answering};
 use crate::kit::idempotency::ResponseStore;
@@ -38,6 +38,7 @@ fn operations() -> Vec<Operation<HttpState>> {
         rentals::operations,
         customers::operations,
         my_page::operations,
+        own_data::operations,
         ledger::operations,
         admin::operations,
         health::operations,

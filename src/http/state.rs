@@ -31,6 +31,8 @@ pub struct HttpSettings {
     pub trusted_proxies: usize,
     /// Whether the service itself speaks TLS, for the links of the legacy API.
     pub encrypted: bool,
+    /// Whether a licence number is taken only with the customer's consent.
+    pub licence_consent_required: bool,
 }
 
 impl Default for HttpSettings {
@@ -44,6 +46,7 @@ impl Default for HttpSettings {
             time_zone: TimeZone::get("Asia/Seoul").unwrap_or_else(|_| TimeZone::fixed(tz::offset(9))),
             trusted_proxies: 0,
             encrypted: false,
+            licence_consent_required: false,
         }
     }
 }

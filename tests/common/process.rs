@@ -15,6 +15,9 @@ const EXIT_WITHIN: Duration = Duration::from_secs(40);
 /// How much of a process's log is shown when a test fails.
 const LOG_TAIL_BYTES: usize = 6_000;
 
+/// A master key of personal data, of no service but those of tests.
+pub const SOME_MASTER_KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// With `--fault-injection`.
@@ -195,6 +198,10 @@ impl TestServer {
         if let Some(provider) = &self.options.provider {
             command.args(["--payment-provider", provider]);
         }
+        if self.options.settings.iter().any(|(name, _)| name.starts_with("RENTCAR__ACCESS__")) {
+            // A service that is not open wants one.
+            command.env("RENTCAR__PRIVACY__MASTER_KEY", SOME_MASTER_KEY);
+        }
         command.envs(self.options.settings.iter().cloned());
         command.current_dir(self.directory.path());
         let log = self.directory.path().join("log");
@@ -250,10 +257,11 @@ impl TestServer {
         self.api.clone()
     }
 
-    /// Runs another subcommand on the store and returns its exit status, standard output and standard error.
+    /// Runs another subcommand on the store, with the settings of the server, and returns its exit status, standard output and standard error.
     pub async fn run(&self, arguments: &[&str]) -> (ExitStatus, Vec<u8>, String) {
         let mut command = rentcar();
         command.args(arguments).arg("--data").arg(self.data()).current_dir(self.directory.path());
+        command.envs(self.options.settings.iter().cloned());
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
         (output.status, output.stdout, String::from_utf8_lossy(&output.stderr).into_owned())
     }

@@ -18,6 +18,7 @@ pub use engine::wal::SyncLog;
 pub use integrity::directory::{FORMAT, OpenError};
 pub use integrity::disk_space::{free_bytes, takes_writes};
 pub use tools::import::{Importer, PutError};
+pub use tools::renew::RenewError;
 pub use views::SledViews;
 
 pub(super) use engine::checkpoint::lower_priority;

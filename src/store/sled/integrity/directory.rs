@@ -6,6 +6,7 @@
 //! leftovers of an interrupted creation are removed.
 
 use super::acknowledged_count::COUNT_FILE;
+use super::renewal;
 use super::sled_log_check::{self, LogCheck};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
@@ -24,11 +25,11 @@ pub(crate) fn is_readable(format: u16) -> bool {
 
 /// The folder of the write-ahead log, below the store's directory.
 pub(crate) const LOG_FOLDER: &str = "journal";
-const STATE_FILE: &str = "rentcar.store";
-const LOCK_FILE: &str = "rentcar.lock";
-const DB_FILE: &str = "db";
+pub(super) const STATE_FILE: &str = "rentcar.store";
+pub(super) const LOCK_FILE: &str = "rentcar.lock";
+pub(super) const DB_FILE: &str = "db";
 /// A copy of sled's log, kept when sled may overwrite a part of it that is still readable.
-const KEPT_FILE: &str = "db.kept";
+pub(super) const KEPT_FILE: &str = "db.kept";
 const NAME: &str = "rentcar store";
 
 /// Why a store was not opened. Nothing was changed on disk, unless the damage was found only after sled had opened its log:
@@ -146,7 +147,8 @@ pub(crate) struct Directory {
 impl Directory {
     /// Checks and locks a directory.
     pub(crate) fn lock(path: &Path, create: bool) -> Result<(Self, Contents), OpenError> {
-        let contents = look(path)?;
+        // Files of a store that is being replaced by its copy are missing until that is finished.
+        let contents = if renewal::is_under_way(path) { Contents::Store } else { look(path)? };
         if contents == Contents::Nothing {
             if !create {
                 return Err(OpenError::Missing(path.to_path_buf()));
@@ -155,6 +157,7 @@ impl Directory {
         }
         let lock = lock(path)?;
         let directory = Self { path: path.to_path_buf(), _lock: lock };
+        renewal::finish(path).map_err(|error| OpenError::io(path, error))?;
         // Another process may have created the store between the first check and the lock.
         let contents = look(path)?;
         if contents == Contents::Nothing {
@@ -264,7 +267,7 @@ impl Directory {
     }
 }
 
-fn sync_directory(path: &Path) -> io::Result<()> {
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     match File::open(path).and_then(|directory| directory.sync_all()) {
         // The parent may belong to another user, as that of a mount point does.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
