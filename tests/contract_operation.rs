@@ -22,6 +22,15 @@ async fn health_tells_of_every_component() {
 }
 
 #[tokio::test]
+async fn an_open_service_knows_of_nobody_who_has_done_something() {
+    let server = TestServer::start().await;
+    let (car_no, customer_no) = (server.register_car().await, unique("cust"));
+    server.reserve(&car_no, &customer_no, 1, 2).await;
+    let audit = server.get("/v1/admin/audit").await.expect(200);
+    assert_eq!(audit.json, json!({ "items": [], "nextCursor": null }));
+}
+
+#[tokio::test]
 async fn metrics_are_text_for_prometheus() {
     let server = TestServer::start().await;
     let (car_no, customer_no) = (server.register_car().await, unique("cust"));

@@ -104,7 +104,7 @@ async fn where_a_customer_cannot_be_read_the_booking_is_taken() {
         shard: shard(&entity),
         epoch: ownership.epoch,
         expected_head: ownership.head,
-        events: vec![StoredEvent { entity, at_ms: START_MS, cause: None, tag, payload }],
+        events: vec![StoredEvent { entity, at_ms: START_MS, cause: None, by: None, tag, payload }],
         documents: vec![DocumentWrite { kind: schema::customer::STATE_KIND, key: "kim".into(), body: unreadable }],
         index: vec![],
         claims: Vec::new(),

@@ -21,6 +21,7 @@ pub mod rental;
 pub mod reservation;
 pub mod spelling;
 pub mod time;
+pub mod who;
 
 use ids::{CarNo, CustomerNo, ReservationNo};
 use serde::{Deserialize, Serialize};

@@ -2,7 +2,7 @@
 
 use super::state::HttpState;
 use super::{
-    admin, availability, cars, customers, health, ledger, legacy, metrics, my_page, openapi, payments, provider,
+    admin, audit, availability, cars, customers, health, ledger, legacy, metrics, my_page, openapi, payments, provider,
     rentals, reservations,
 };
 use crate::kit::endpoint::{BoundOperation, Common, Description, Operation, answering};
@@ -40,6 +40,7 @@ fn operations() -> Vec<Operation<HttpState>> {
         my_page::operations,
         ledger::operations,
         admin::operations,
+        audit::operations,
         health::operations,
         metrics::operations,
         openapi::operations,

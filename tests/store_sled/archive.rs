@@ -47,7 +47,7 @@ async fn a_store_survives_the_way_through_an_archive() {
     let expected = serde_json::json!({
         "kind": "event", "context": "cars", "shard": 1, "position": 1,
         "at": "2023-11-14T22:13:20.123Z", "atMs": 1_700_000_000_123_i64, "entity": "12가3456",
-        "cause": { "subscription": "s", "context": "payment", "shard": 0, "position": 9 },
+        "cause": { "subscription": "s", "context": "payment", "shard": 0, "position": 9 }, "by": "staff:minji",
         "tag": "cars.tested.v1", "data": { "text": "n0" }, "payload": "bjA=",
     });
     assert_eq!(event, expected);

@@ -40,7 +40,7 @@ impl Service {
             None => self.hold(caller, fresh_reservation_no()?, &request).await?,
         };
         match (booking.status, request.means) {
-            (Status::PaymentPending { .. }, Some(means)) => self.pay_for(booking, means, asked_at).await,
+            (Status::PaymentPending { .. }, Some(means)) => self.pay_for(caller, booking, means, asked_at).await,
             (Status::PaymentPending { .. }, None) => Ok((self.view(booking).await?, PaymentResult::NotAttempted)),
             (
                 Status::Confirmed { .. }
@@ -112,11 +112,11 @@ impl Service {
         let asked_at = Instant::now();
         let booking = self.booking_of(caller, &reservation_no).await?;
         if booking.change().is_some() {
-            return self.pay_change(booking, means, asked_at).await;
+            return self.pay_change(caller, booking, means, asked_at).await;
         }
         booking.may_be_paid(self.now())?;
         match booking.status {
-            Status::PaymentPending { .. } => self.pay_for(booking, means, asked_at).await,
+            Status::PaymentPending { .. } => self.pay_for(caller, booking, means, asked_at).await,
             Status::Confirmed { .. }
             | Status::Cancelled { .. }
             | Status::Expired { .. }
@@ -139,6 +139,7 @@ impl Service {
 
     async fn pay_for(
         &self,
+        caller: &Caller,
         booking: Booking,
         means: PaymentMeans,
         asked_at: Instant,
@@ -148,8 +149,8 @@ impl Service {
         else {
             return self.pay_too_late(booking).await;
         };
-        let (subject, serial) = (&booking.subject, booking.serial);
-        let order = ChargeRequest { subject: subject.clone(), serial, amount, change, means, hold_until };
+        let (subject, serial, by) = (&booking.subject, booking.serial, caller.author());
+        let order = ChargeRequest { subject: subject.clone(), serial, amount, change, means, hold_until, by };
         let charged = self.parts.cashier.charge(order, asked_at, self.settings.payment_wait).await;
         match charged {
             Ok(ChargeResult::Approved(payment)) => self.confirm(booking, *payment).await,

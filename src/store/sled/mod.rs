@@ -237,6 +237,7 @@ mod tests {
                 entity: "car01".into(),
                 at_ms: 7,
                 cause: None,
+                by: None,
                 tag: "cars.tested.v1".into(),
                 payload: body.clone(),
             }],
