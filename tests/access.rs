@@ -577,3 +577,35 @@ async fn what_is_done_twice_under_one_key_is_in_the_audit_once() {
     company.staff().post("/v1/cars", &common::car(&car_no)).await.refused(409, "car_already_registered");
     assert_eq!(audit(&company.operator(), &format!("&number={car_no}")).await.len(), 1);
 }
+
+#[tokio::test]
+async fn what_operators_do_is_noted_before_it_is_done_and_outlives_the_process() {
+    let mut company = Company::start().await;
+    let operator = company.operator();
+    let order = |state: &str| json!({ "state": state });
+    operator.post("/v1/admin/payment/breaker", &order("FORCED_CLOSED")).await.expect(200);
+    operator.post("/v1/admin/payment/breaker", &order("BROKEN")).await.refused(400, "invalid_member");
+    company.staff().post("/v1/admin/payment/breaker", &order("AUTO")).await.refused(403, "forbidden");
+    company.machine("operations").get("/v1/admin/backup").await.expect(200);
+    operator.get("/v1/admin/payment/reconciliation").await.expect(200);
+    operator.put("/v1/admin/payment-provider", &json!({ "latencyMs": 1 })).await.expect(200);
+    operator.put("/v1/admin/payment-provider", &json!({ "failRate": 2 })).await.refused(400, "invalid_request");
+    operator.post("/v1/admin/faults", &json!({ "context": "payment", "action": "kill" })).await.expect(204);
+    operator
+        .post("/v1/admin/faults", &json!({ "context": "operations", "action": "stop" }))
+        .await
+        .refused(400, "invalid_member");
+    company.server.kill9();
+    company.server.restart().await;
+    let page = company.operator().get("/v1/admin/audit").await.expect(200);
+    let items = page.items().iter().map(|item| (item["by"]["id"].clone(), item["what"].clone(), item["why"].clone()));
+    let expected = [
+        ("jisoo", "operations.fault_injected", json!("KILL_PAYMENT")),
+        ("jisoo", "operations.provider_changed", Value::Null),
+        ("jisoo", "operations.payments_reconciled", Value::Null),
+        ("program", "operations.backup_taken", Value::Null),
+        ("jisoo", "operations.breaker_set", json!("FORCED_CLOSED")),
+    ]
+    .map(|(who, what, why)| (json!(who), json!(what), why));
+    assert_eq!(items.collect::<Vec<_>>(), expected, "{}", page.story());
+}

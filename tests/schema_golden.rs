@@ -9,7 +9,7 @@ use domain_support::{SERIAL, at, block, block_no, car, days, reservation_no, sub
 use rentcar::domain::cancellation::Quote;
 use rentcar::domain::ids::CarNo;
 use rentcar::domain::reservation::{Booking, Change, Changes, Incoming, Status};
-use rentcar::domain::{BookingRef, customer, fleet, payment, rental, reservation};
+use rentcar::domain::{BookingRef, customer, fleet, operations, payment, rental, reservation};
 use rentcar::store::codec::CodecError;
 use rentcar::store::document::{Causes, StateDocument};
 use rentcar::store::journal::Cause;
@@ -177,6 +177,11 @@ fn customer_events() -> Vec<customer::Event> {
     ]
 }
 
+fn operations_events() -> Vec<operations::Event> {
+    let (act, why) = (operations::Act::BreakerSet, Some("FORCED_OPEN".to_owned()));
+    vec![operations::Event::Noted(operations::Note { act, why })]
+}
+
 /// Encodes the samples of a context and checks that decoding leads back to them.
 fn encoded<E: PartialEq + std::fmt::Debug>(
     events: Vec<E>,
@@ -210,6 +215,7 @@ fn all_encoded() -> Vec<Encoded> {
     all.extend(encoded(rental_events(), schema::rental::encode, schema::rental::decode));
     all.extend(encoded(fleet_events(), schema::fleet::encode, schema::fleet::decode));
     all.extend(encoded(customer_events(), schema::customer::encode, schema::customer::decode));
+    all.extend(encoded(operations_events(), schema::operations::encode, schema::operations::decode));
     all
 }
 
@@ -386,7 +392,9 @@ fn states() -> BTreeMap<&'static str, bytes::Bytes> {
     let registered = folded(&registered, fleet::evolve);
     let customer = folded(&customer_events()[..1], customer::evolve);
     let closed = folded(&[0, 2].map(|i| customer_events()[i].clone()), customer::evolve);
+    let operations = folded(&operations_events(), operations::evolve);
     BTreeMap::from([
+        ("operations", schema::operations::encode_state(&operations).unwrap()),
         ("calendar", schema::reservation::encode_state(&calendar()).unwrap()),
         ("reservation", document.encode().unwrap()),
         ("payment", schema::payment::encode_state(&payment).unwrap()),
@@ -435,6 +443,7 @@ fn a_state_of_another_schema_is_refused_as_such() {
     assert_eq!(schema::rental::decode_state(&of_another_schema("rental")), Err(refused("rental")));
     assert_eq!(schema::fleet::decode_state(&of_another_schema("car")), Err(refused("car")));
     assert_eq!(schema::customer::decode_state(&of_another_schema("customer")), Err(refused("customer")));
+    assert_eq!(schema::operations::decode_state(&of_another_schema("operations")), Err(refused("operations")));
     let said = CodecError::from(refused("car")).to_string();
     assert!(said.contains("schema 2, not 1") && said.contains("rentcar verify"), "{said}");
     assert!(schema::payment::decode_state(&[1]).is_err());
@@ -449,6 +458,7 @@ fn a_damaged_state_is_an_error_and_never_a_panic() {
             "payment" => schema::payment::decode_state(bytes).is_ok(),
             "rental" => schema::rental::decode_state(bytes).is_ok(),
             "car" => schema::fleet::decode_state(bytes).is_ok(),
+            "operations" => schema::operations::decode_state(bytes).is_ok(),
             _ => schema::customer::decode_state(bytes).is_ok(),
         };
         assert!(decodes(&bytes));

@@ -14,6 +14,7 @@ use crate::domain::who::{Who, WhoKind};
 use crate::domain::{customer, fleet, payment, rental, reservation};
 use crate::store::journal::{Context, ReadError};
 use serde::{Deserialize, Serialize};
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
@@ -90,6 +91,13 @@ pub enum ServiceError {
     /// What is stored could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+}
+
+impl From<Infallible> for ServiceError {
+    /// Of an entity that refuses nothing.
+    fn from(never: Infallible) -> ServiceError {
+        match never {}
+    }
 }
 
 fn numbers(reservations: &[ReservationNo]) -> String {

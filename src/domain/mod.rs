@@ -13,6 +13,7 @@ pub mod fleet;
 pub mod ids;
 pub mod invariants;
 pub mod money;
+pub mod operations;
 pub mod payment;
 pub mod pricing;
 pub mod process;

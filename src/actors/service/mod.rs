@@ -24,6 +24,7 @@ pub use operation::{BackupError, ComponentHealth, FaultAction, UnknownContext};
 use super::api::{ANSWER_KEPT_MS, Caller, ServiceError};
 use super::customer::Customers;
 use super::fleet::Ledger;
+use super::operations::Operations;
 use super::payment::cashier::Cashier;
 use super::payment::deferred::DeferredPayments;
 use super::payment::reconciliation::Reconciler;
@@ -79,6 +80,8 @@ pub struct Dependencies {
     pub ledger: ContextHandle<Ledger>,
     /// The Customer context.
     pub customers: ContextHandle<Customers>,
+    /// The Operations context.
+    pub operations: ContextHandle<Operations>,
     /// Charges and refunds.
     pub cashier: Arc<Cashier>,
     /// Payments that were turned away and are retried.

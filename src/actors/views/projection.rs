@@ -12,7 +12,7 @@ use super::serials::{List, SerialBitmap};
 use crate::domain::ids::{CarNo, CustomerNo};
 use crate::domain::spelling::to_nfc;
 use crate::domain::time::Timestamp;
-use crate::domain::{fleet, payment, rental, reservation};
+use crate::domain::{fleet, operations, payment, rental, reservation};
 use crate::store::journal::{CommittedEvent, ReadError, ShardId};
 use crate::store::schema;
 use crate::store::view_store::{RowWrite, ViewStore};
@@ -134,6 +134,12 @@ impl<'a> Projection<'a> {
             let event = schema::fleet::decode(tag, payload).map_err(damaged)?;
             self.car(&recorded.event.entity, &event);
             self.audit(recorded, &recorded.event.entity, (at, place))
+        } else if self.shard.context == schema::OPERATIONS {
+            let operations::Event::Noted(note) = schema::operations::decode(tag, payload).map_err(damaged)?;
+            let by = recorded.event.by.as_deref().map(ToOwned::to_owned);
+            let what = format!("{}.{}", schema::OPERATIONS, note.act.name());
+            self.new.extend(AuditRow { by, what, number: None, why: note.why }.writes(at, place)?);
+            Ok(())
         } else {
             // Customers have no rows but of what was done to them: personal data is read from the sealed state only.
             self.audit(recorded, &recorded.event.entity, (at, place))
