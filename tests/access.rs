@@ -609,3 +609,22 @@ async fn what_operators_do_is_noted_before_it_is_done_and_outlives_the_process()
     .map(|(who, what, why)| (json!(who), json!(what), why));
     assert_eq!(items.collect::<Vec<_>>(), expected, "{}", page.story());
 }
+
+#[tokio::test]
+async fn who_has_checked_a_licence_is_told_to_staff_and_not_to_the_customer() {
+    let company = Company::start().await;
+    let (car_no, customer_no, kim) = company.car_and_customer().await;
+    let body = booking(&car_no, &customer_no, &common::in_seconds(5), &in_days(1));
+    let reservation_no = kim.post("/v1/reservations", &body).await.expect(201).text_at("/reservationNo");
+    let rental = path("/v1/rentals/rent-{}", &reservation_no);
+    let told = json!({ "licenceChecked": true });
+    kim.post(&format!("{rental}/pickup"), &told).await.refused(403, "forbidden");
+    let out = company.staff().post(&format!("{rental}/pickup"), &told).await.expect(200);
+    let licence = json!({ "checkedAt": out.json["pickedUpAt"], "checkedBy": { "kind": "STAFF", "id": "minji" } });
+    assert_eq!(out.json["pickup"], json!({ "licence": licence }), "{}", out.story());
+    assert_eq!(company.staff().get(&rental).await.expect(200).json, out.json);
+    let seen = kim.get(&rental).await.expect(200);
+    assert_eq!(seen.json["pickup"]["licence"], json!({ "checkedAt": out.json["pickedUpAt"] }), "{}", seen.story());
+    let audit = audit(&company.operator(), "&by=STAFF:minji").await;
+    assert_eq!(audit[0], ("STAFF:minji".to_owned(), "reservation.picked_up".to_owned(), reservation_no));
+}

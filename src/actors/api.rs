@@ -4,6 +4,7 @@
 
 use super::runtime::AskError;
 use crate::domain::cancellation::{CancellationOutcome, Quote};
+use crate::domain::desk::DeskFacts;
 use crate::domain::ids::{BlockNo, CarNo, CustomerNo, ReservationNo};
 use crate::domain::money::Money;
 use crate::domain::payment::Payment;
@@ -257,6 +258,15 @@ pub struct ReserveRequest {
     pub means: Option<PaymentMeans>,
     /// By the rules of which API.
     pub day_counting: DayCounting,
+}
+
+/// What staff tell when they hand a car over.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PickUpFacts {
+    /// How the car is.
+    pub car: DeskFacts,
+    /// Whether the one who tells has checked the customer's driving licence.
+    pub licence_checked: bool,
 }
 
 /// What a customer wants changed; what is left out stays as it is.

@@ -9,6 +9,7 @@
 
 pub mod cancellation;
 pub mod customer;
+pub mod desk;
 pub mod fleet;
 pub mod ids;
 pub mod invariants;

@@ -153,9 +153,15 @@ pub async fn tell_story(store: &Store) {
     }
     let no = |no| ReservationNo::parse(no).unwrap();
     for handed_over in ["out", "back"] {
-        service.pick_up(&Caller::system(), no(handed_over).rental()).await.unwrap();
+        service
+            .pick_up(&Caller::system(), no(handed_over).rental(), rentcar::actors::api::PickUpFacts::default())
+            .await
+            .unwrap();
     }
-    service.return_car(&Caller::system(), no("back").rental()).await.unwrap();
+    service
+        .return_car(&Caller::system(), no("back").rental(), rentcar::domain::desk::DeskFacts::default())
+        .await
+        .unwrap();
     service.cancel(&Caller::system(), no("cancelled")).await.unwrap();
     sandbox.change(&SettingsPatch { down: Some(true), ..SettingsPatch::default() }).unwrap();
     service.cancel(&Caller::system(), no("owed")).await.unwrap();
