@@ -619,3 +619,150 @@ async fn a_service_with_keys_that_cannot_be_used_does_not_start() {
         assert!(!directory.path().join("data").exists(), "a refusal leaves no store");
     }
 }
+
+/// What is in the audit, the newest first, as kind and id of who did it, what it was, and about which number.
+async fn audit(operator: &Api, filter: &str) -> Vec<(String, String, String)> {
+    let page = operator.get(&format!("/v1/admin/audit?limit=200{filter}")).await.expect(200);
+    let text = |value: &Value| value.as_str().unwrap_or("nobody").to_owned();
+    let who = |by: &Value| if by.is_null() { "nobody".to_owned() } else { text(&by["kind"]) + ":" + &text(&by["id"]) };
+    let items = page.items().iter();
+    items.map(|item| (who(&item["by"]), text(&item["what"]), text(&item["number"]))).collect()
+}
+
+#[tokio::test]
+async fn who_did_what_to_which_number_is_in_the_audit_and_nothing_that_followed_by_itself() {
+    let mut company = Company::start().await;
+    let operator = company.operator();
+    let (car_no, customer_no, kim) = company.car_and_customer().await;
+    let reserved = kim.post("/v1/reservations", &booking(&car_no, &customer_no, &in_days(30), &in_days(31))).await;
+    let reservation_no = reserved.expect(201).text_at("/reservationNo");
+    let output =
+        rentcar().args(["key", "new", "partner", "--scope", "bookings", "--file"]).arg(company.api_keys()).output();
+    let partner = company.server.with_token(String::from_utf8(output.unwrap().stdout).unwrap().trim());
+    let target = path("/v1/reservations/{}", &reservation_no);
+    eventually("the service reads its keys again", SOON, async || partner.get(&target).await.status == 200).await;
+    partner.post_empty(&format!("{target}/cancellation")).await.expect(200);
+    let payment = path("/v1/payments/pay-{}", &reservation_no);
+    eventually("everything has gone back", SOON, async || {
+        let payment = kim.get(&payment).await.expect(200);
+        payment.json["refundedAmount"] == payment.json["chargedAmount"]
+    })
+    .await;
+    company.machine("fleet").delete(&path("/v1/cars/{}", &car_no)).await.expect(204);
+    kim.delete(&path("/v1/customers/{}", &customer_no)).await.expect(204);
+    let by_kim = format!("CUSTOMER:{customer_no}");
+    let expected: Vec<_> = [
+        (&*by_kim, "customer.erased", &customer_no),
+        (&by_kim, "customer.closed", &customer_no),
+        ("MACHINE:program", "reservation.retired", &car_no),
+        ("API_KEY:partner", "reservation.cancelled", &reservation_no),
+        (&by_kim, "payment.requested", &reservation_no),
+        (&by_kim, "reservation.held", &reservation_no),
+        (&by_kim, "customer.registered", &customer_no),
+        ("STAFF:minji", "fleet.registered", &car_no),
+    ]
+    .map(|(by, what, number)| (by.to_owned(), what.to_owned(), number.clone()))
+    .into();
+    assert_eq!(audit(&operator, "").await, expected);
+    let about = async |filter: String, wanted: &dyn Fn(&(String, String, String)) -> bool| {
+        let wanted: Vec<_> = expected.iter().filter(|item| wanted(item)).cloned().collect();
+        assert!(!wanted.is_empty() && wanted.len() < expected.len(), "{filter}");
+        assert_eq!(audit(&operator, &filter).await, wanted, "{filter}");
+    };
+    about(format!("&number={reservation_no}"), &|(_, _, number)| *number == reservation_no).await;
+    about(format!("&by=CUSTOMER:{customer_no}"), &|(by, ..)| *by == by_kim).await;
+    about("&by=API_KEY:partner".to_owned(), &|(by, ..)| by == "API_KEY:partner").await;
+    about(format!("&by=CUSTOMER:{customer_no}&number={reservation_no}"), &|(by, _, number)| {
+        (by, number) == (&by_kim, &reservation_no)
+    })
+    .await;
+    // By time, and page by page.
+    let whole = operator.get("/v1/admin/audit").await.expect(200);
+    let of_key = whole.items()[3]["at"].as_str().unwrap().to_owned();
+    let since = audit(&operator, &format!("&from={of_key}")).await;
+    assert!(since.starts_with(&expected[..3]) && since.contains(&expected[3]), "{since:?}");
+    let before = audit(&operator, &format!("&to={of_key}")).await;
+    assert!(before.ends_with(&expected[4..]) && !before.contains(&expected[3]), "{before:?}");
+    let (mut pages, mut cursor) = (vec![], String::new());
+    loop {
+        let page = operator.get(&format!("/v1/admin/audit?limit=3{cursor}")).await.expect(200);
+        pages.extend(page.items().to_vec());
+        let Some(next) = page.json["nextCursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(pages, whole.items());
+    for personal in ["Kim", "minji@example.com", "010", "user of"] {
+        assert!(!whole.text.contains(personal), "{personal}: {}", whole.story());
+    }
+    for bad in ["by=minji", "by=QUEEN:minji", "by=STAFF:", "cursor=x", "from=yesterday", "limit=0"] {
+        operator.get(&format!("/v1/admin/audit?{bad}")).await.refused(400, "invalid_query");
+    }
+    // The read models made anew have the same.
+    company.server.terminate().await;
+    let (rebuilt, _, log) = company.server.run(&["rebuild-views"]).await;
+    assert!(rebuilt.success(), "{log}");
+    company.server.restart().await;
+    assert_eq!(audit(&company.operator(), "").await, expected);
+}
+
+#[tokio::test]
+async fn what_is_done_twice_under_one_key_is_in_the_audit_once() {
+    let company = Company::start().await;
+    let (car_no, key) = (unique("car"), unique("key"));
+    for _ in 0..2 {
+        company.staff().post_keyed("/v1/cars", &key, &common::car(&car_no)).await.expect(201);
+    }
+    company.staff().post("/v1/cars", &common::car(&car_no)).await.refused(409, "car_already_registered");
+    assert_eq!(audit(&company.operator(), &format!("&number={car_no}")).await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_operators_do_is_noted_before_it_is_done_and_outlives_the_process() {
+    let mut company = Company::start().await;
+    let operator = company.operator();
+    let order = |state: &str| json!({ "state": state });
+    operator.post("/v1/admin/payment/breaker", &order("FORCED_CLOSED")).await.expect(200);
+    operator.post("/v1/admin/payment/breaker", &order("BROKEN")).await.refused(400, "invalid_member");
+    company.staff().post("/v1/admin/payment/breaker", &order("AUTO")).await.refused(403, "forbidden");
+    company.machine("operations").get("/v1/admin/backup").await.expect(200);
+    operator.get("/v1/admin/payment/reconciliation").await.expect(200);
+    operator.put("/v1/admin/payment-provider", &json!({ "latencyMs": 1 })).await.expect(200);
+    operator.put("/v1/admin/payment-provider", &json!({ "failRate": 2 })).await.refused(400, "invalid_request");
+    operator.post("/v1/admin/faults", &json!({ "context": "payment", "action": "kill" })).await.expect(204);
+    operator
+        .post("/v1/admin/faults", &json!({ "context": "operations", "action": "stop" }))
+        .await
+        .refused(400, "invalid_member");
+    company.server.kill9();
+    company.server.restart().await;
+    let page = company.operator().get("/v1/admin/audit").await.expect(200);
+    let items = page.items().iter().map(|item| (item["by"]["id"].clone(), item["what"].clone(), item["why"].clone()));
+    let expected = [
+        ("jisoo", "operations.fault_injected", json!("KILL_PAYMENT")),
+        ("jisoo", "operations.provider_changed", Value::Null),
+        ("jisoo", "operations.payments_reconciled", Value::Null),
+        ("program", "operations.backup_taken", Value::Null),
+        ("jisoo", "operations.breaker_set", json!("FORCED_CLOSED")),
+    ]
+    .map(|(who, what, why)| (json!(who), json!(what), why));
+    assert_eq!(items.collect::<Vec<_>>(), expected, "{}", page.story());
+}
+
+#[tokio::test]
+async fn who_has_checked_a_licence_is_told_to_staff_and_not_to_the_customer() {
+    let company = Company::start().await;
+    let (car_no, customer_no, kim) = company.car_and_customer().await;
+    let body = booking(&car_no, &customer_no, &common::in_seconds(5), &in_days(1));
+    let reservation_no = kim.post("/v1/reservations", &body).await.expect(201).text_at("/reservationNo");
+    let rental = path("/v1/rentals/rent-{}", &reservation_no);
+    let told = json!({ "licenceChecked": true });
+    kim.post(&format!("{rental}/pickup"), &told).await.refused(403, "forbidden");
+    let out = company.staff().post(&format!("{rental}/pickup"), &told).await.expect(200);
+    let licence = json!({ "checkedAt": out.json["pickedUpAt"], "checkedBy": { "kind": "STAFF", "id": "minji" } });
+    assert_eq!(out.json["pickup"], json!({ "licence": licence }), "{}", out.story());
+    assert_eq!(company.staff().get(&rental).await.expect(200).json, out.json);
+    let seen = kim.get(&rental).await.expect(200);
+    assert_eq!(seen.json["pickup"]["licence"], json!({ "checkedAt": out.json["pickedUpAt"] }), "{}", seen.story());
+    let audit = audit(&company.operator(), "&by=STAFF:minji").await;
+    assert_eq!(audit[0], ("STAFF:minji".to_owned(), "reservation.picked_up".to_owned(), reservation_no));
+}

@@ -15,10 +15,26 @@ async fn health_tells_of_every_component() {
         assert_eq!(health.json["status"], "UP", "{}", health.story());
     }
     let health = server.get("/actuator/health").await.expect(200);
-    for context in ["reservation", "payment", "rental", "fleet", "customer", "views"] {
+    for context in ["reservation", "payment", "rental", "fleet", "customer", "operations", "views"] {
         let component = &health.json["components"][context];
         assert_eq!(component["status"], "UP", "{context}: {}", health.story());
     }
+}
+
+#[tokio::test]
+async fn an_open_service_knows_of_nobody_who_has_done_something() {
+    let server = TestServer::start().await;
+    let (car_no, customer_no) = (server.register_car().await, unique("cust"));
+    server.reserve(&car_no, &customer_no, 1, 2).await;
+    let audit = server.get("/v1/admin/audit").await.expect(200);
+    assert_eq!(audit.json, json!({ "items": [], "nextCursor": null }));
+    // What operators do is listed all the same.
+    server.post("/v1/admin/payment/breaker", &json!({ "state": "FORCED_OPEN" })).await.expect(200);
+    let audit = server.get("/v1/admin/audit").await.expect(200);
+    let mut noted = audit.items()[0].clone();
+    assert!(noted.as_object_mut().unwrap().remove("at").is_some_and(|at| at.is_string()), "{}", audit.story());
+    let expected = json!({ "by": null, "what": "operations.breaker_set", "number": null, "why": "FORCED_OPEN" });
+    assert_eq!(noted, expected);
 }
 
 #[tokio::test]

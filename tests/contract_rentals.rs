@@ -3,7 +3,8 @@
 
 mod common;
 
-use common::{DAY, HOUR, SOON, TestServer, booking, eventually, in_days, in_seconds, path, unique};
+use common::{DAY, HOUR, Options, SOON, TestServer, booking, eventually, in_days, in_seconds, path, unique};
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_car_is_handed_over_and_comes_back() {
@@ -22,6 +23,94 @@ async fn a_car_is_handed_over_and_comes_back() {
     server.car_becomes(&car_no, "AVAILABLE").await;
     let kinds = ["rental.rented", "rental.picked_up", "rental.returned", "reservation.completed"];
     server.my_page_shows(&customer_no, &reservation_no, &kinds).await;
+}
+
+/// A rental whose car can be handed over.
+async fn rented(server: &TestServer) -> String {
+    let (car_no, customer_no) = (server.register_car().await, unique("cust"));
+    let body = booking(&car_no, &customer_no, &in_seconds(5), &in_seconds(DAY));
+    let reservation_no = server.post("/v1/reservations", &body).await.expect(201).text_at("/reservationNo");
+    path("/v1/rentals/{}", &server.rental_of(&reservation_no).await)
+}
+
+fn told(km: u32) -> Value {
+    json!({ "odometerKm": km, "fuelPercent": 100, "condition": "scratch on the left door" })
+}
+
+#[tokio::test]
+async fn what_staff_tell_at_the_desk_stays_with_the_rental() {
+    let server = TestServer::start().await;
+    let rental = rented(&server).await;
+    let (pickup, back) = (format!("{rental}/pickup"), format!("{rental}/return"));
+    let mut at_pickup = told(42_000);
+    at_pickup["licenceChecked"] = json!(true);
+    let key = unique("key");
+    let out = server.post_keyed(&pickup, &key, &at_pickup).await.expect(200);
+    let mut expected = told(42_000);
+    // Who it was is not known in an open service.
+    expected["licence"] = json!({ "checkedAt": out.json["pickedUpAt"] });
+    assert_eq!(out.json["pickup"], expected, "{}", out.story());
+    let again = server.post_keyed(&pickup, &key, &at_pickup).await.expect(200);
+    assert_eq!((again.header("idempotency-replayed"), &again.json), ("true", &out.json));
+    server.post(&pickup, &told(1)).await.refused(409, "rental_already_picked_up");
+    let refused = server.post(&back, &told(41_999)).await.refused(409, "odometer_below_pick_up");
+    assert!(refused.text_at("/detail").contains("42000"), "{}", refused.story());
+    assert_eq!(server.get(&rental).await.expect(200).json, out.json, "nothing has changed");
+    let returned = server.post(&back, &json!({ "odometerKm": 42_000 })).await.expect(200);
+    assert_eq!(returned.json["return"], json!({ "odometerKm": 42_000 }), "{}", returned.story());
+    let both = server.get(&rental).await.expect(200);
+    assert_eq!((&both.json["pickup"], &both.json), (&expected, &returned.json));
+}
+
+#[tokio::test]
+async fn who_tells_nothing_at_the_desk_is_answered_as_ever() {
+    let server = TestServer::start().await;
+    let rental = rented(&server).await;
+    server.post(&format!("{rental}/pickup"), &json!({ "licenceChecked": false })).await.expect(200);
+    let back = server.post_empty(&format!("{rental}/return")).await.expect(200);
+    assert!(back.json.get("pickup").is_none() && back.json.get("return").is_none(), "{}", back.story());
+}
+
+#[tokio::test]
+async fn facts_beyond_their_bounds_are_refused_and_change_nothing() {
+    let server = TestServer::start().await;
+    let rental = rented(&server).await;
+    for (member, bad) in [
+        ("odometerKm", json!(2_000_001)),
+        ("odometerKm", json!(-1)),
+        ("odometerKm", json!(1.5)),
+        ("odometerKm", json!("1")),
+        ("fuelPercent", json!(101)),
+        ("condition", json!("x".repeat(501))),
+        ("condition", json!(" ")),
+        ("licenceChecked", json!("yes")),
+    ] {
+        let refused = server.post(&format!("{rental}/pickup"), &json!({ member: bad })).await;
+        assert_eq!(refused.refused(400, "invalid_member").json["member"], member);
+    }
+    let licence = json!({ "licenceChecked": true });
+    server.post(&format!("{rental}/return"), &licence).await.refused(400, "unknown_member");
+    assert_eq!(server.get(&rental).await.expect(200).json["status"], "RENTED");
+    let most = json!({ "odometerKm": 2_000_000, "fuelPercent": 0, "condition": "x".repeat(500) });
+    let out = server.post(&format!("{rental}/pickup"), &most).await.expect(200);
+    assert_eq!(out.json["pickup"], most);
+}
+
+#[tokio::test]
+async fn what_was_told_comes_to_the_rental_although_it_was_down_when_the_calendar_decided() {
+    let mut server = TestServer::with(Options::with_faults()).await;
+    let rental = rented(&server).await;
+    let stop = json!({ "context": "rental", "action": "stop" });
+    server.post("/v1/admin/faults", &stop).await.expect(204);
+    server.post(&format!("{rental}/pickup"), &told(42_000)).await.refused(503, "context_unavailable");
+    server.kill9();
+    server.restart().await;
+    eventually("the rental hears of it", SOON, async || {
+        server.get(&rental).await.expect(200).json["status"] == "PICKED_UP"
+    })
+    .await;
+    assert_eq!(server.get(&rental).await.expect(200).json["pickup"], told(42_000));
+    server.post(&format!("{rental}/pickup"), &told(1)).await.refused(409, "rental_already_picked_up");
 }
 
 #[tokio::test]

@@ -314,7 +314,7 @@ async fn a_text_of_which_nothing_can_be_seen_is_none() {
 
 /// Lets an older version, which took numbers to the letter, do something with the store of a stopped server.
 async fn as_before(data: &Path, story: impl AsyncFnOnce(&Service)) {
-    let shards: Vec<_> = schema::ALL.into_iter().map(|context| (context, 16)).collect();
+    let shards = schema::shards(16);
     let journal = Arc::new(SledJournal::open(data, &SledSettings::new(&shards)).unwrap());
     let foundation = Ports {
         journal: journal.clone(),

@@ -8,9 +8,11 @@ mod domain_support;
 use domain_support::{SERIAL, at, block, block_no, car, days, reservation_no, subject, won};
 use proptest::prelude::*;
 use rentcar::domain::cancellation::Quote;
+use rentcar::domain::desk::{CONDITION_CHARS_MAX, DeskFacts, DeskNotes, HandOver, LicenceCheck, ODOMETER_KM_MAX};
 use rentcar::domain::ids::{CarNo, CustomerNo};
 use rentcar::domain::reservation::{Booking, Change, ChangeRequest, Incoming, Status};
 use rentcar::domain::time::Timestamp;
+use rentcar::domain::who::{Who, WhoKind};
 use rentcar::domain::{BookingRef, CorruptHistory, customer, fleet, payment, rental, reservation};
 use rentcar::store::journal::DOCUMENT_BYTES_MAX;
 use rentcar::store::schema;
@@ -22,6 +24,23 @@ fn subjects() -> impl Strategy<Value = BookingRef> {
 
 fn instants() -> impl Strategy<Value = Timestamp> {
     (0..9_000_000_i64).prop_map(at)
+}
+
+fn facts() -> impl Strategy<Value = DeskFacts> {
+    let (km, percent) = (prop::option::of(0..=ODOMETER_KM_MAX), prop::option::of(0..=100_u8));
+    (km, percent, prop::option::of("[a-z가-힣 ]{1,20}")).prop_map(|(odometer_km, fuel_percent, condition)| DeskFacts {
+        odometer_km,
+        fuel_percent,
+        condition,
+    })
+}
+
+fn hand_overs() -> impl Strategy<Value = Option<Box<HandOver>>> {
+    let licence = prop::option::of(prop::option::of("[a-z]{1,9}"));
+    (facts(), licence).prop_map(|(facts, licence)| {
+        let by = |id: Option<String>| id.map(|id| Who { kind: WhoKind::ApiKey, id });
+        HandOver { facts, licence: licence.map(|id| LicenceCheck { by: by(id) }) }.told()
+    })
 }
 
 fn reservation_events() -> impl Strategy<Value = reservation::Event> {
@@ -48,7 +67,11 @@ fn reservation_events() -> impl Strategy<Value = reservation::Event> {
         (subjects(), instants(), 0..90_000_u64).prop_map(|(subject, at, fee)| {
             E::Cancelled { subject, at, quote: Quote { fee: won(fee), refund: won(90_000 - fee) } }
         }),
-        (subjects(), instants()).prop_map(|(subject, at)| E::PickedUp { subject, at }),
+        (subjects(), instants(), hand_overs()).prop_map(|(subject, at, hand_over)| E::PickedUp {
+            subject,
+            at,
+            hand_over
+        }),
         (subjects(), instants()).prop_map(|(subject, at)| E::Completed { subject, at }),
         (subjects(), instants(), 0..90_000_u64).prop_map(|(subject, at, fee)| {
             E::NoShow { subject, at, quote: Quote { fee: won(fee), refund: won(90_000 - fee) } }
@@ -143,8 +166,16 @@ fn rental_events() -> impl Strategy<Value = rental::Event> {
     use rental::Event as E;
     prop_oneof![
         subjects().prop_map(|subject| E::Rented { subject, serial: SERIAL, period: days(1, 2) }),
-        (subjects(), instants()).prop_map(|(subject, at)| E::PickedUp { subject, at }),
-        (subjects(), instants()).prop_map(|(subject, at)| E::Returned { subject, at }),
+        (subjects(), instants(), hand_overs()).prop_map(|(subject, at, hand_over)| E::PickedUp {
+            subject,
+            at,
+            hand_over
+        }),
+        (subjects(), instants(), facts()).prop_map(|(subject, at, facts)| E::Returned {
+            subject,
+            at,
+            facts: facts.told()
+        }),
         (subjects(), instants()).prop_map(|(subject, at)| E::Cancelled { subject, at }),
         (subjects(), instants()).prop_map(|(subject, at)| E::Overdue { subject, at }),
         (subjects(), 0..4_i64).prop_map(|(subject, from)| E::Changed { subject, period: days(from, from + 1) }),
@@ -330,6 +361,16 @@ fn the_fullest_calendar_of_the_longest_numbers_fits_into_its_document() {
         state = tell(state, &Command::BeginChange { reservation_no, request });
     }
     assert_eq!((state.bookings.len(), state.closed.len()), (terms.bookings_max / 2, CLOSED_KEPT_MAX));
+    // One customer at a time has the car.
+    let facts = DeskFacts {
+        odometer_km: Some(ODOMETER_KM_MAX),
+        fuel_percent: Some(100),
+        condition: Some("\u{1f697}".repeat(CONDITION_CHARS_MAX)),
+    };
+    let licence = Some(LicenceCheck { by: Some(Who { kind: WhoKind::Staff, id: "x".repeat(128) }) });
+    let hand_over = Some(HandOver { facts: facts.checked().unwrap(), licence });
+    let out = state.bookings.values_mut().next().unwrap();
+    out.desk = Some(Box::new(DeskNotes { hand_over, waiver: None }));
     let check = |state: &State| {
         let bytes = schema::reservation::encode_state(state).unwrap().len();
         assert!(bytes + 1_000 < DOCUMENT_BYTES_MAX, "{bytes} bytes leave no room for the causes");

@@ -201,7 +201,7 @@ impl Run {
                 let start = self.model.taken.get(name).map_or(now, |&(start, ..)| start);
                 let free = now >= start || self.model.is_free(now, start, 0);
                 let legal = how == Some(Taken::Paid) && !over && !self.model.somebody_is_out() && free;
-                (Command::PickUp { reservation_no }, legal.then_some(Some(Taken::Out)))
+                (Command::PickUp { reservation_no, hand_over: None }, legal.then_some(Some(Taken::Out)))
             }
             Step::Complete { .. } => (Command::Complete { reservation_no }, (how == Some(Taken::Out)).then_some(None)),
             Step::CompleteNoShow { .. } => {

@@ -84,7 +84,7 @@ fn a_change_is_refused_where_others_are_and_where_its_price_is_another() {
 #[test]
 fn once_the_car_is_out_only_the_end_can_change() {
     let mut state = calendar();
-    tell(&mut state, &Command::PickUp { reservation_no: reservation_no("r1") }).unwrap();
+    tell(&mut state, &Command::PickUp { reservation_no: reservation_no("r1"), hand_over: None }).unwrap();
     assert_eq!(tell(&mut state, &begin(&own(), days(6, 7), true)), Err(Rejection::AlreadyPickedUp));
     assert_eq!(tell(&mut state, &begin(&another(), days(5, 7), true)), Err(Rejection::AlreadyPickedUp));
     assert!(tell(&mut state, &begin(&own(), days(5, 8), true)).is_ok());

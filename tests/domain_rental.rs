@@ -6,6 +6,7 @@
 mod domain_support;
 
 use domain_support::{SERIAL, at, days, subject};
+use rentcar::domain::desk::{DeskFacts, HandOver, LicenceCheck};
 use rentcar::domain::ids::CustomerNo;
 use rentcar::domain::rental::{Command, Event, Rejection, State, decide, evolve};
 use rentcar::domain::time::{DAY_MS, Timestamp};
@@ -27,11 +28,11 @@ fn rented() -> Event {
 }
 
 fn picked_up() -> Event {
-    Event::PickedUp { subject: subject("r1"), at: at(1) }
+    Event::PickedUp { subject: subject("r1"), at: at(1), hand_over: None }
 }
 
 fn returned() -> Event {
-    Event::Returned { subject: subject("r1"), at: at(5) }
+    Event::Returned { subject: subject("r1"), at: at(5), facts: None }
 }
 
 fn cancelled() -> Event {
@@ -42,11 +43,12 @@ fn rent() -> Command {
     Command::Rent { subject: subject("r1"), serial: SERIAL, period: days(1, 2) }
 }
 
-const PICK_UP: Command = Command::PickUp { at: Timestamp::MIN };
+const RETURN: Command = Command::Return { facts: None };
+const PICK_UP: Command = Command::PickUp { at: Timestamp::MIN, hand_over: None };
 
 #[test]
 fn what_is_not_rented_cannot_be_handed_over_returned_or_cancelled() {
-    for command in [PICK_UP, Command::Return, Command::Cancel, Command::MarkOverdue] {
+    for command in [PICK_UP, RETURN, Command::Cancel, Command::MarkOverdue] {
         check(&[], &command, Err(Rejection::RentalNotFound));
     }
 }
@@ -65,8 +67,8 @@ fn a_car_is_rented_once() {
 
 #[test]
 fn a_rented_car_is_handed_over_or_cancelled_but_not_returned() {
-    check(&[rented()], &Command::PickUp { at: at(1) }, Ok(vec![picked_up()]));
-    check(&[rented()], &Command::Return, Err(Rejection::NotPickedUp));
+    check(&[rented()], &Command::PickUp { at: at(1), hand_over: None }, Ok(vec![picked_up()]));
+    check(&[rented()], &RETURN, Err(Rejection::NotPickedUp));
     check(&[rented()], &Command::Cancel, Ok(vec![cancelled()]));
     check_at(at(9 * DAY_MS), &[rented()], &Command::MarkOverdue, Err(Rejection::NotOverdue));
 }
@@ -75,7 +77,7 @@ fn a_rented_car_is_handed_over_or_cancelled_but_not_returned() {
 fn a_car_that_is_out_is_returned_and_neither_handed_over_nor_cancelled() {
     let given = [rented(), picked_up()];
     check(&given, &PICK_UP, Err(Rejection::AlreadyPickedUp));
-    check(&given, &Command::Return, Ok(vec![returned()]));
+    check(&given, &RETURN, Ok(vec![returned()]));
     check(&given, &Command::Cancel, Err(Rejection::AlreadyPickedUp));
 }
 
@@ -87,20 +89,41 @@ fn a_car_is_overdue_once_its_period_is_over_and_only_once() {
     check_at(at(2 * DAY_MS), &given, &Command::MarkOverdue, Ok(vec![overdue.clone()]));
     let given = [rented(), picked_up(), overdue];
     check(&given, &Command::MarkOverdue, Ok(vec![]));
-    check(&given, &Command::Return, Ok(vec![returned()]));
+    check(&given, &RETURN, Ok(vec![returned()]));
 }
 
 #[test]
 fn a_rental_that_is_over_stays_over() {
     let back = [rented(), picked_up(), returned()];
-    for command in [PICK_UP, Command::Return, Command::Cancel] {
+    for command in [PICK_UP, RETURN, Command::Cancel] {
         check(&back, &command, Err(Rejection::AlreadyReturned));
     }
     let gone = [rented(), cancelled()];
     check(&gone, &PICK_UP, Err(Rejection::RentalCancelled));
-    check(&gone, &Command::Return, Err(Rejection::RentalCancelled));
+    check(&gone, &RETURN, Err(Rejection::RentalCancelled));
     check(&gone, &Command::Cancel, Ok(vec![]));
     for given in [&back[..], &gone[..]] {
         check_at(at(9 * DAY_MS), given, &Command::MarkOverdue, Err(Rejection::NotOverdue));
     }
+}
+
+#[test]
+fn what_was_told_at_the_desk_stays_with_the_rental_and_an_odometer_never_runs_backwards() {
+    let facts = |km| DeskFacts { odometer_km: km, condition: Some("scratch".to_owned()), ..DeskFacts::default() };
+    let hand_over = Some(Box::new(HandOver { facts: facts(Some(42_000)), licence: Some(LicenceCheck { by: None }) }));
+    let command = Command::PickUp { at: at(1), hand_over: hand_over.clone() };
+    let out = Event::PickedUp { subject: subject("r1"), at: at(1), hand_over: hand_over.clone() };
+    check(&[rented()], &command, Ok(vec![out.clone()]));
+    let given = [rented(), out];
+    let back = |km| Command::Return { facts: Some(Box::new(facts(km))) };
+    check(&given, &back(Some(41_999)), Err(Rejection::OdometerBelowPickUp { at_pick_up_km: 42_000 }));
+    for km in [None, Some(42_000), Some(50_000)] {
+        let returned = Event::Returned { subject: subject("r1"), at: at(5), facts: Some(Box::new(facts(km))) };
+        check(&given, &back(km), Ok(vec![returned.clone()]));
+        let state = given.iter().chain([&returned]).try_fold(State::default(), evolve).unwrap().0.unwrap();
+        assert_eq!((state.hand_over, state.returned), (hand_over.clone(), Some(Box::new(facts(km)))));
+    }
+    // Where nothing was told at the pick-up, there is nothing to compare with.
+    let returned = Event::Returned { subject: subject("r1"), at: at(5), facts: Some(Box::new(facts(Some(1)))) };
+    check(&[rented(), picked_up()], &back(Some(1)), Ok(vec![returned]));
 }

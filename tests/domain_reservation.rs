@@ -7,6 +7,7 @@ mod domain_support;
 
 use domain_support::{SERIAL, at, block, block_no, car, days, reservation_no, subject, won};
 use rentcar::domain::cancellation::Quote;
+use rentcar::domain::desk::{DeskFacts, HandOver};
 use rentcar::domain::reservation::{Command, DayCounting, Event, Rejection, State, Terms, decide, evolve};
 use rentcar::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS, Period, Timestamp};
 
@@ -49,7 +50,7 @@ fn confirmed(no: &str, from: i64, to: i64) -> Event {
 }
 
 fn picked_up(no: &str) -> Event {
-    Event::PickedUp { subject: subject(no), at: at(1) }
+    Event::PickedUp { subject: subject(no), at: at(1), hand_over: None }
 }
 
 fn completed(no: &str) -> Event {
@@ -88,7 +89,7 @@ fn of(no: &str) -> [Command; 5] {
         Command::Confirm { reservation_no: no.clone() },
         Command::Expire { reservation_no: no.clone() },
         Command::Cancel { reservation_no: no.clone() },
-        Command::PickUp { reservation_no: no.clone() },
+        Command::PickUp { reservation_no: no.clone(), hand_over: None },
         Command::Complete { reservation_no: no },
     ]
 }
@@ -215,7 +216,7 @@ fn from_the_end_of_its_period_on_a_reservation_can_be_neither_paid_nor_cancelled
         check_at(end, given, &cancel, Err(Rejection::ReservationClosed));
         check_at(end, given, &pick_up, Err(Rejection::CarNotAvailable));
     }
-    check_at(last, &paid, &pick_up, Ok(vec![Event::PickedUp { subject: subject("r1"), at: last }]));
+    check_at(last, &paid, &pick_up, Ok(vec![Event::PickedUp { subject: subject("r1"), at: last, hand_over: None }]));
     check_at(last, &pending, &confirm, Ok(vec![confirmed("r1", 1, 2)]));
     // An approval that arrives too late closes the reservation unpaid.
     check_at(end, &pending, &confirm, Ok(vec![Event::Expired { subject: subject("r1"), at: end }]));
@@ -289,9 +290,9 @@ fn a_car_is_handed_over_to_whom_it_belongs_now() {
         confirmed("r3", 5, 6),
         held("r4", 7, 8),
     ];
-    let pick_up = |no| Command::PickUp { reservation_no: reservation_no(no) };
+    let pick_up = |no| Command::PickUp { reservation_no: reservation_no(no), hand_over: None };
     let at_day = |day: i64| at(day * DAY_MS + MINUTE_MS);
-    let handed_over = |no, at| Ok(vec![Event::PickedUp { subject: subject(no), at }]);
+    let handed_over = |no, at| Ok(vec![Event::PickedUp { subject: subject(no), at, hand_over: None }]);
     let not_available = || Err(Rejection::CarNotAvailable);
     // In the period of another reservation, picked up or not; in a block that has begun; before an unpaid hold.
     for (day, no, then) in [
@@ -307,6 +308,27 @@ fn a_car_is_handed_over_to_whom_it_belongs_now() {
     ] {
         check_at(at_day(day), &given, &pick_up(no), then);
     }
+}
+
+#[test]
+fn what_is_told_at_a_hand_over_is_kept_until_the_car_is_back_and_cannot_be_told_twice() {
+    let given = [enrolled(), held("r1", 1, 2), confirmed("r1", 1, 2)];
+    let told = |km| {
+        let facts = DeskFacts { odometer_km: Some(km), ..DeskFacts::default() };
+        HandOver { facts, licence: None }.told()
+    };
+    let pick_up = |km| Command::PickUp { reservation_no: reservation_no("r1"), hand_over: told(km) };
+    let out = Event::PickedUp { subject: subject("r1"), at: at(DAY_MS), hand_over: told(42_000) };
+    check_at(at(DAY_MS), &given, &pick_up(42_000), Ok(vec![out.clone()]));
+    let given = [&given[..], &[out]].concat();
+    check_at(at(DAY_MS), &given, &pick_up(1), Err(Rejection::AlreadyPickedUp));
+    let booking = |events: &[Event]| {
+        let state = events.iter().try_fold(State::default(), evolve).unwrap();
+        state.booking(&reservation_no("r1")).unwrap().clone()
+    };
+    assert_eq!(booking(&given).hand_over(), told(42_000).as_deref());
+    let back = Event::Completed { subject: subject("r1"), at: at(2 * DAY_MS) };
+    assert_eq!(booking(&[&given[..], &[back]].concat()).desk, None, "the rental has it by then");
 }
 
 #[test]

@@ -69,9 +69,17 @@ async fn a_customer_whose_car_is_out_or_whose_refund_is_owed_is_not_erased() {
     let (car_no, kim) = (world.car("car01").await, world.customer("kim").await);
     let (view, _) = world.service().reserve(&Caller::system(), world.wish(&car_no, &kim, 0)).await.unwrap();
     let out = view.booking.subject.reservation_no;
-    world.service().pick_up(&Caller::system(), out.rental()).await.unwrap();
+    world
+        .service()
+        .pick_up(&Caller::system(), out.rental(), rentcar::actors::api::PickUpFacts::default())
+        .await
+        .unwrap();
     assert_eq!(world.service().erase_customer(&Caller::system(), kim.clone()).await, live(&out));
-    world.service().return_car(&Caller::system(), out.rental()).await.unwrap();
+    world
+        .service()
+        .return_car(&Caller::system(), out.rental(), rentcar::domain::desk::DeskFacts::default())
+        .await
+        .unwrap();
     let cancelled = world.books(&car_no, &kim).await.unwrap();
     world.sandbox.change(&SettingsPatch { down: Some(true), ..SettingsPatch::default() }).unwrap();
     world.service().cancel(&Caller::system(), cancelled.clone()).await.unwrap();
@@ -110,7 +118,7 @@ async fn where_a_customer_cannot_be_read_the_booking_is_taken() {
         shard: shard(&entity),
         epoch: ownership.epoch,
         expected_head: ownership.head,
-        events: vec![StoredEvent { entity, at_ms: START_MS, cause: None, tag, payload }],
+        events: vec![StoredEvent { entity, at_ms: START_MS, cause: None, by: None, tag, payload }],
         documents: vec![DocumentWrite { kind: schema::customer::STATE_KIND, key: "kim".into(), body: unreadable }],
         index: vec![],
         claims: Vec::new(),

@@ -49,6 +49,7 @@ fn append(shard: ShardId, epoch: u64, expected_head: u64, round: u64) -> Append 
         entity: shard.to_string().into(),
         at_ms: 0,
         cause: None,
+        by: None,
         tag: "cars.tested.v1".into(),
         payload: Bytes::from(round.to_string()),
     };

@@ -51,6 +51,11 @@ async fn a_store_of_format_2_goes_on_gets_its_no_show_timers_and_is_clean() {
         server.post("/v1/reservations", &wish("12ga0004", "minji")).await.status == 201
     })
     .await;
+    // It was made without the context that notes what operators do, and with nobody known for what was done.
+    server.post("/v1/admin/payment/breaker", &json!({ "state": "AUTO" })).await.expect(200);
+    let audit = server.get("/v1/admin/audit").await.expect(200);
+    let what: Vec<_> = audit.items().iter().map(|item| item["what"].as_str().unwrap()).collect();
+    assert_eq!(what, ["operations.breaker_set"], "{}", audit.story());
     server.terminate().await;
     assert_eq!(std::fs::read_to_string(server.data().join("rentcar.store")).unwrap(), "rentcar store, format 3\n");
     let (verified, said, log) = server.run(&["verify"]).await;

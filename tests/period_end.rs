@@ -40,7 +40,8 @@ impl World {
     }
 
     async fn refused_pick_up(&self, no: &ReservationNo) -> Rejection {
-        match self.service().pick_up(&Caller::system(), no.rental()).await {
+        match self.service().pick_up(&Caller::system(), no.rental(), rentcar::actors::api::PickUpFacts::default()).await
+        {
             Err(ServiceError::Reservation(refusal)) => refusal,
             other => panic!("{other:?}"),
         }
@@ -72,7 +73,11 @@ async fn a_car_is_handed_to_the_customer_whose_period_runs() {
     assert_eq!(world.refused_pick_up(&rightful).await, Rejection::CarNotAvailable, "the other's period runs");
     world.clock.advance_ms(4 * HOUR);
     assert_eq!(world.refused_pick_up(&late).await, Rejection::CarNotAvailable);
-    world.service().pick_up(&Caller::system(), rightful.rental()).await.unwrap();
+    world
+        .service()
+        .pick_up(&Caller::system(), rightful.rental(), rentcar::actors::api::PickUpFacts::default())
+        .await
+        .unwrap();
     world.stop().await;
 }
 
@@ -95,7 +100,11 @@ async fn a_car_that_is_overdue_is_neither_offered_nor_sold_until_it_is_back_and_
     let world = World::start().await;
     let car_no = world.car("car01").await;
     let (out, next) = (world.paid(&car_no, 0, 3).await, world.paid(&car_no, 5, 8).await);
-    world.service().pick_up(&Caller::system(), out.rental()).await.unwrap();
+    world
+        .service()
+        .pick_up(&Caller::system(), out.rental(), rentcar::actors::api::PickUpFacts::default())
+        .await
+        .unwrap();
     assert_eq!(world.offered(8, 10).await, 1);
     world.clock.advance_ms(3 * HOUR);
     // Hours from now, which is the end of the period.
@@ -110,9 +119,17 @@ async fn a_car_that_is_overdue_is_neither_offered_nor_sold_until_it_is_back_and_
     assert_eq!(world.status(&next).await, Status::Confirmed { picked_up_at: None });
     world.clock.advance_ms(2 * HOUR);
     assert_eq!(world.refused_pick_up(&next).await, Rejection::CarIsOut);
-    world.service().return_car(&Caller::system(), out.rental()).await.unwrap();
+    world
+        .service()
+        .return_car(&Caller::system(), out.rental(), rentcar::domain::desk::DeskFacts::default())
+        .await
+        .unwrap();
     eventually("it is offered again", || async { world.offered(500, 510).await == 1 }).await;
-    world.service().pick_up(&Caller::system(), next.rental()).await.unwrap();
+    world
+        .service()
+        .pick_up(&Caller::system(), next.rental(), rentcar::actors::api::PickUpFacts::default())
+        .await
+        .unwrap();
     world.stop().await;
 }
 
@@ -225,10 +242,18 @@ async fn a_car_that_was_picked_up_in_time_is_no_no_show_however_late_it_comes_ba
     let world = World::start().await;
     let car_no = world.car("car01").await;
     let no = world.paid(&car_no, 0, 3).await;
-    world.service().pick_up(&Caller::system(), no.rental()).await.unwrap();
+    world
+        .service()
+        .pick_up(&Caller::system(), no.rental(), rentcar::actors::api::PickUpFacts::default())
+        .await
+        .unwrap();
     world.clock.advance_ms(9 * HOUR);
     eventually("it is overdue", || async { world.service().car(&car_no).await.unwrap().car.is_overdue() }).await;
-    world.service().return_car(&Caller::system(), no.rental()).await.unwrap();
+    world
+        .service()
+        .return_car(&Caller::system(), no.rental(), rentcar::domain::desk::DeskFacts::default())
+        .await
+        .unwrap();
     eventually("it is completed", || async { matches!(world.status(&no).await, Status::Completed { .. }) }).await;
     world.stop().await;
 }

@@ -227,6 +227,7 @@ impl Source {
             entity: (*entity).into(),
             at_ms: 500,
             cause: None,
+            by: None,
             tag: tag.into(),
             payload: bytes::Bytes::new(),
         };

@@ -7,9 +7,11 @@ mod domain_support;
 
 use domain_support::{SERIAL, at, block, block_no, car, days, reservation_no, subject, won};
 use rentcar::domain::cancellation::Quote;
+use rentcar::domain::desk::{DeskFacts, HandOver, LicenceCheck};
 use rentcar::domain::ids::CarNo;
 use rentcar::domain::reservation::{Booking, Change, Changes, Incoming, Status};
-use rentcar::domain::{BookingRef, customer, fleet, payment, rental, reservation};
+use rentcar::domain::who::{Who, WhoKind};
+use rentcar::domain::{BookingRef, customer, fleet, operations, payment, rental, reservation};
 use rentcar::store::codec::CodecError;
 use rentcar::store::document::{Causes, StateDocument};
 use rentcar::store::journal::Cause;
@@ -48,10 +50,28 @@ fn frozen(folder: &str, name: &str, now: &[u8]) -> Vec<u8> {
 }
 
 /// Tags of versions that say less than the newest, whose sample has what they lack.
-const SAY_LESS: [&str; 2] = ["reservation.held.v1", "payment.approved.v1"];
+const SAY_LESS: [&str; 8] = [
+    "reservation.held.v1",
+    "payment.approved.v1",
+    "reservation.picked_up.v1",
+    "reservation.picked_up.v2",
+    "rental.picked_up.v1",
+    "rental.picked_up.v2",
+    "rental.returned.v1",
+    "rental.returned.v2",
+];
 
 fn another_car() -> CarNo {
     CarNo::parse("car02").unwrap()
+}
+
+fn facts(km: u32) -> DeskFacts {
+    DeskFacts { odometer_km: Some(km), fuel_percent: Some(80), condition: Some("scratch".to_owned()) }
+}
+
+fn hand_over() -> Box<HandOver> {
+    let by = Some(Who { kind: WhoKind::Staff, id: "7f3a".to_owned() });
+    Box::new(HandOver { facts: facts(42_000), licence: Some(LicenceCheck { by }) })
 }
 
 fn change() -> Change {
@@ -87,7 +107,7 @@ fn reservation_events() -> Vec<reservation::Event> {
         Event::Confirmed { subject: subject("r1"), serial: SERIAL, period: days(1, 3) },
         Event::Expired { subject: subject("r1"), at: at(900_000) },
         Event::Cancelled { subject: subject("r1"), at: at(5), quote },
-        Event::PickedUp { subject: subject("r1"), at: at(6) },
+        Event::PickedUp { subject: subject("r1"), at: at(6), hand_over: Some(hand_over()) },
         Event::Completed { subject: subject("r1"), at: at(7) },
         Event::NoShow { subject: subject("r1"), at: at(8), quote },
         Event::ChangeBegun { subject: subject("r1"), change: change(), at: at(9) },
@@ -134,8 +154,8 @@ fn rental_events() -> Vec<rental::Event> {
     use rental::Event;
     vec![
         Event::Rented { subject: subject("r1"), serial: SERIAL, period: days(1, 3) },
-        Event::PickedUp { subject: subject("r1"), at: at(1) },
-        Event::Returned { subject: subject("r1"), at: at(2) },
+        Event::PickedUp { subject: subject("r1"), at: at(1), hand_over: Some(hand_over()) },
+        Event::Returned { subject: subject("r1"), at: at(2), facts: Some(Box::new(facts(43_000))) },
         Event::Cancelled { subject: subject("r1"), at: at(3) },
         Event::Overdue { subject: subject("r1"), at: at(4) },
         Event::Changed { subject: BookingRef { car_no: another_car(), ..subject("r1") }, period: days(2, 5) },
@@ -177,6 +197,11 @@ fn customer_events() -> Vec<customer::Event> {
     ]
 }
 
+fn operations_events() -> Vec<operations::Event> {
+    let (act, why) = (operations::Act::BreakerSet, Some("FORCED_OPEN".to_owned()));
+    vec![operations::Event::Noted(operations::Note { act, why })]
+}
+
 /// Encodes the samples of a context and checks that decoding leads back to them.
 fn encoded<E: PartialEq + std::fmt::Debug>(
     events: Vec<E>,
@@ -210,6 +235,7 @@ fn all_encoded() -> Vec<Encoded> {
     all.extend(encoded(rental_events(), schema::rental::encode, schema::rental::decode));
     all.extend(encoded(fleet_events(), schema::fleet::encode, schema::fleet::decode));
     all.extend(encoded(customer_events(), schema::customer::encode, schema::customer::decode));
+    all.extend(encoded(operations_events(), schema::operations::encode, schema::operations::decode));
     all
 }
 
@@ -261,6 +287,27 @@ fn a_hold_of_the_first_version_is_read_as_one_without_a_slot() {
     };
     let held = reservation::Event::Held { subject, serial, period, price, at, hold_until, hold_slot: None };
     assert_eq!(schema::reservation::decode("reservation.held.v1", &bytes), Ok(held));
+}
+
+#[test]
+fn a_hand_over_of_an_earlier_version_is_read_as_one_of_which_nothing_was_told() {
+    for version in ["v1", "v2"] {
+        let bytes =
+            |kind: &str| unhex(&fs::read_to_string(golden("events").join(format!("{kind}.{version}.hex"))).unwrap());
+        let picked_up = reservation::Event::PickedUp { subject: subject("r1"), at: at(6), hand_over: None };
+        let tag = format!("reservation.picked_up.{version}");
+        assert_eq!(schema::reservation::decode(&tag, &bytes("reservation.picked_up")), Ok(picked_up));
+        let picked_up = rental::Event::PickedUp { subject: subject("r1"), at: at(1), hand_over: None };
+        assert_eq!(
+            schema::rental::decode(&format!("rental.picked_up.{version}"), &bytes("rental.picked_up")),
+            Ok(picked_up)
+        );
+        let returned = rental::Event::Returned { subject: subject("r1"), at: at(2), facts: None };
+        assert_eq!(
+            schema::rental::decode(&format!("rental.returned.{version}"), &bytes("rental.returned")),
+            Ok(returned)
+        );
+    }
 }
 
 #[test]
@@ -332,10 +379,10 @@ fn calendar() -> reservation::State {
         Event::Expired { subject: subject("r1"), at: at(900_000) },
         held("r2", days(5, 6)),
         Event::Confirmed { subject: subject("r2"), serial: SERIAL, period: days(5, 6) },
-        Event::PickedUp { subject: subject("r2"), at: at(6) },
+        Event::PickedUp { subject: subject("r2"), at: at(6), hand_over: Some(hand_over()) },
         held("r5", days(2, 3)),
         Event::Confirmed { subject: subject("r5"), serial: SERIAL, period: days(2, 3) },
-        Event::PickedUp { subject: subject("r5"), at: at(6) },
+        Event::PickedUp { subject: subject("r5"), at: at(6), hand_over: None },
         Event::Completed { subject: subject("r5"), at: at(7) },
         held("r3", days(6, 7)),
         held("r6", days(8, 9)),
@@ -386,7 +433,9 @@ fn states() -> BTreeMap<&'static str, bytes::Bytes> {
     let registered = folded(&registered, fleet::evolve);
     let customer = folded(&customer_events()[..1], customer::evolve);
     let closed = folded(&[0, 2].map(|i| customer_events()[i].clone()), customer::evolve);
+    let operations = folded(&operations_events(), operations::evolve);
     BTreeMap::from([
+        ("operations", schema::operations::encode_state(&operations).unwrap()),
         ("calendar", schema::reservation::encode_state(&calendar()).unwrap()),
         ("reservation", document.encode().unwrap()),
         ("payment", schema::payment::encode_state(&payment).unwrap()),
@@ -435,6 +484,7 @@ fn a_state_of_another_schema_is_refused_as_such() {
     assert_eq!(schema::rental::decode_state(&of_another_schema("rental")), Err(refused("rental")));
     assert_eq!(schema::fleet::decode_state(&of_another_schema("car")), Err(refused("car")));
     assert_eq!(schema::customer::decode_state(&of_another_schema("customer")), Err(refused("customer")));
+    assert_eq!(schema::operations::decode_state(&of_another_schema("operations")), Err(refused("operations")));
     let said = CodecError::from(refused("car")).to_string();
     assert!(said.contains("schema 2, not 1") && said.contains("rentcar verify"), "{said}");
     assert!(schema::payment::decode_state(&[1]).is_err());
@@ -449,6 +499,7 @@ fn a_damaged_state_is_an_error_and_never_a_panic() {
             "payment" => schema::payment::decode_state(bytes).is_ok(),
             "rental" => schema::rental::decode_state(bytes).is_ok(),
             "car" => schema::fleet::decode_state(bytes).is_ok(),
+            "operations" => schema::operations::decode_state(bytes).is_ok(),
             _ => schema::customer::decode_state(bytes).is_ok(),
         };
         assert!(decodes(&bytes));

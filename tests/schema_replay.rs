@@ -130,7 +130,7 @@ impl Stored {
 fn stored<E>(logged: &Logged<E>, encode: impl Fn(&E) -> Result<Encoded, CodecError>) -> StoredEvent {
     let (tag, payload) = encode(&logged.event).unwrap();
     let (entity, cause) = (logged.entity.as_str().into(), logged.cause.clone());
-    StoredEvent { entity, at_ms: logged.at.as_millis(), cause, tag, payload }
+    StoredEvent { entity, at_ms: logged.at.as_millis(), cause, by: None, tag, payload }
 }
 
 fn timer(entity: &str, name: &str, set: bool) -> TimerWrite {
@@ -388,7 +388,7 @@ async fn an_impossible_event_is_found_and_the_others_are_still_replayed() {
     }
     let mut stored = store(&story()).await;
     let (tag, payload) = (Arc::from("rental.rented.v1"), Bytes::from_static(b"damaged"));
-    let event = StoredEvent { entity: "rent-r9".into(), at_ms: START_MS, cause: None, tag, payload };
+    let event = StoredEvent { entity: "rent-r9".into(), at_ms: START_MS, cause: None, by: None, tag, payload };
     stored.append(schema::RENTAL, "rent-r9", vec![event], Beside::default()).await;
     stored.check_broken(&["history_is_possible"]).await;
 }
@@ -465,6 +465,7 @@ async fn what_waits_without_a_timer_and_a_timer_of_nobody_are_found() {
             entity: "nobody".into(),
             at_ms: START_MS,
             cause: None,
+            by: None,
             tag: "nothing.v1".into(),
             payload: Bytes::new(),
         };

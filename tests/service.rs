@@ -41,9 +41,23 @@ async fn a_booking_goes_from_search_to_return_and_every_context_follows() {
     .await;
 
     let rental_no = no.rental();
-    world.service().pick_up(&Caller::system(), rental_no.clone()).await.unwrap();
-    assert!(world.service().pick_up(&Caller::system(), rental_no.clone()).await.is_err());
-    world.service().return_car(&Caller::system(), rental_no.clone()).await.unwrap();
+    world
+        .service()
+        .pick_up(&Caller::system(), rental_no.clone(), rentcar::actors::api::PickUpFacts::default())
+        .await
+        .unwrap();
+    assert!(
+        world
+            .service()
+            .pick_up(&Caller::system(), rental_no.clone(), rentcar::actors::api::PickUpFacts::default())
+            .await
+            .is_err()
+    );
+    world
+        .service()
+        .return_car(&Caller::system(), rental_no.clone(), rentcar::domain::desk::DeskFacts::default())
+        .await
+        .unwrap();
     eventually("ledger AVAILABLE", || async {
         world.service().car(&car_no).await.unwrap().status == fleet::Status::Available
     })
@@ -119,9 +133,19 @@ async fn what_is_told_at_once_of_a_booking_comes_in_the_order_of_its_steps() {
     let booked = request(&car_no, world.period(0, 24));
     let rental_no =
         world.service().reserve(&Caller::system(), booked).await.unwrap().0.booking.subject.reservation_no.rental();
-    let (_, told) = told_at_once(&world, world.service().pick_up(&Caller::system(), rental_no.clone()), 2).await;
+    let (_, told) = told_at_once(
+        &world,
+        world.service().pick_up(&Caller::system(), rental_no.clone(), rentcar::actors::api::PickUpFacts::default()),
+        2,
+    )
+    .await;
     assert_eq!(told, ["reservation.picked_up", "rental.picked_up"]);
-    let (_, told) = told_at_once(&world, world.service().return_car(&Caller::system(), rental_no), 2).await;
+    let (_, told) = told_at_once(
+        &world,
+        world.service().return_car(&Caller::system(), rental_no, rentcar::domain::desk::DeskFacts::default()),
+        2,
+    )
+    .await;
     assert_eq!(told, ["rental.returned", "reservation.completed"]);
 }
 

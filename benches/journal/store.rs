@@ -166,6 +166,7 @@ fn append(owned: &Owned, number: u64) -> Append {
         entity: Arc::clone(&entity),
         at_ms: i64::try_from(number).unwrap_or_default(),
         cause: None,
+        by: None,
         tag: "bench.appended.v1".into(),
         payload: bytes(number, EVENT_BYTES),
     };

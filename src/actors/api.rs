@@ -4,15 +4,18 @@
 
 use super::runtime::AskError;
 use crate::domain::cancellation::{CancellationOutcome, Quote};
+use crate::domain::desk::DeskFacts;
 use crate::domain::ids::{BlockNo, CarNo, CustomerNo, ReservationNo};
 use crate::domain::money::Money;
 use crate::domain::payment::Payment;
 use crate::domain::rental::Rental;
 use crate::domain::reservation::{Block, Booking, ChangeQuote, DayCounting, Status};
 use crate::domain::time::{Period, Timestamp};
+use crate::domain::who::{Who, WhoKind};
 use crate::domain::{customer, fleet, payment, rental, reservation};
 use crate::store::journal::{Context, ReadError};
 use serde::{Deserialize, Serialize};
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
@@ -97,6 +100,13 @@ pub enum ServiceError {
     Read(#[from] ReadError),
 }
 
+impl From<Infallible> for ServiceError {
+    /// Of an entity that refuses nothing.
+    fn from(never: Infallible) -> ServiceError {
+        match never {}
+    }
+}
+
 fn numbers(reservations: &[ReservationNo]) -> String {
     reservations.iter().map(ReservationNo::as_str).collect::<Vec<_>>().join(", ")
 }
@@ -121,6 +131,8 @@ pub enum Identity {
     Staff(Arc<str>),
     /// A program, by the name of its credentials.
     Machine(Arc<str>),
+    /// A program with an API key, by the name of the key.
+    ApiKey(Arc<str>),
 }
 
 /// Who asks, handed down with every request.
@@ -145,7 +157,9 @@ impl Caller {
         match &self.identity {
             Identity::Nobody => false,
             Identity::Customer { customer_no, .. } => customer_no.is_same(owner),
-            Identity::System | Identity::Anybody | Identity::Staff(_) | Identity::Machine(_) => true,
+            Identity::System | Identity::Anybody | Identity::Staff(_) | Identity::Machine(_) | Identity::ApiKey(_) => {
+                true
+            }
         }
     }
 
@@ -172,8 +186,30 @@ impl Caller {
     pub fn customer(&self) -> Option<&CustomerNo> {
         match &self.identity {
             Identity::Customer { customer_no, .. } => Some(customer_no),
-            Identity::System | Identity::Nobody | Identity::Anybody | Identity::Staff(_) | Identity::Machine(_) => None,
+            Identity::System
+            | Identity::Nobody
+            | Identity::Anybody
+            | Identity::Staff(_)
+            | Identity::Machine(_)
+            | Identity::ApiKey(_) => None,
         }
+    }
+
+    /// Who that is, for what is kept of it; nobody in an open service, and for the service itself.
+    pub fn who(&self) -> Option<Who> {
+        let (kind, id) = match &self.identity {
+            Identity::System | Identity::Nobody | Identity::Anybody => return None,
+            Identity::Customer { customer_no, .. } => (WhoKind::Customer, customer_no.as_str()),
+            Identity::Staff(subject) => (WhoKind::Staff, &**subject),
+            Identity::Machine(subject) => (WhoKind::Machine, &**subject),
+            Identity::ApiKey(name) => (WhoKind::ApiKey, &**name),
+        };
+        Some(Who { kind, id: id.to_owned() })
+    }
+
+    /// Who that is, as events keep it.
+    pub fn author(&self) -> Option<Arc<str>> {
+        self.who().map(|who| who.to_string().into())
     }
 }
 
@@ -228,6 +264,15 @@ pub struct ReserveRequest {
     pub means: Option<PaymentMeans>,
     /// By the rules of which API.
     pub day_counting: DayCounting,
+}
+
+/// What staff tell when they hand a car over.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PickUpFacts {
+    /// How the car is.
+    pub car: DeskFacts,
+    /// Whether the one who tells has checked the customer's driving licence.
+    pub licence_checked: bool,
 }
 
 /// What a customer wants changed; what is left out stays as it is.
@@ -382,6 +427,35 @@ pub struct CustomerView {
     pub registered_at: Timestamp,
     /// The opened data.
     pub data: PersonalData,
+}
+
+/// Something that somebody did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// When, by the clock of the service.
+    pub at: Timestamp,
+    /// Who; `None` where that is not known, as in an open service.
+    pub by: Option<Who>,
+    /// What: the kind of the event that it led to, such as `reservation.cancelled`.
+    pub what: String,
+    /// The number that it is about: of the reservation (also for its payment and rental), the car or the customer; `None` for
+    /// what operators do to the service itself.
+    pub number: Option<String>,
+    /// Why, as a code, if it was said.
+    pub why: Option<String>,
+}
+
+/// Which entries of the audit are asked for.
+#[derive(Debug, Clone, Default)]
+pub struct AuditFilter {
+    /// Not before.
+    pub from: Option<Timestamp>,
+    /// Before.
+    pub to: Option<Timestamp>,
+    /// By whom.
+    pub by: Option<Who>,
+    /// About which number, in whatever spelling.
+    pub number: Option<String>,
 }
 
 /// Something that happened to a customer's reservations, payments or rentals.

@@ -8,6 +8,7 @@ use super::customer::{Customers, Privacy};
 use super::fleet::Ledger;
 use super::housekeeping;
 use super::migration::{MigrationError, migrate};
+use super::operations::Operations;
 use super::payment::Payments;
 use super::payment::cashier::settle::Settler;
 use super::payment::cashier::{Cashier, CashierParts};
@@ -129,6 +130,7 @@ impl App {
         let (rentals, rentals_part) = context(spec(Rentals, &ports, &short_lived(limits)));
         let (ledger, ledger_part) = context(spec(Ledger, &ports, limits));
         let (customers, customers_part) = context(spec(Customers, &ports, limits));
+        let (operations, operations_part) = context(spec(Operations, &ports, limits));
         let bulkhead = BulkheadHandle::new(settings.bulkhead);
         let Ports { journal, views, clock, provider } = ports;
         let (timeout, retries) = (settings.provider_timeout, settings.retry_deferred);
@@ -175,6 +177,7 @@ impl App {
                 .part(),
             ledger_part.with_subscriptions(policies(schema::FLEET)).part(),
             customers_part.with_timers(Arc::new(ReopenTimer(customers.clone(), Arc::clone(&journal)))).part(),
+            operations_part.part(),
             unsettled::part(&journal, &clock, &unsettled_monitor),
             housekeeping::part(&journal, &clock),
             followers_part(VIEWS.0, &journal, &clock, &views_follow(&*journal, &views), RestartLimits::default()),
@@ -187,6 +190,7 @@ impl App {
             rentals,
             ledger,
             customers,
+            operations,
             cashier: Arc::clone(&cashier),
             deferred: Arc::clone(&deferred),
             reconciler,

@@ -3,6 +3,7 @@
 
 use super::customer::Customers;
 use super::fleet::Ledger;
+use super::operations::Operations;
 use super::payment::Payments;
 use super::rental::Rentals;
 use super::reservation::Calendars;
@@ -45,7 +46,8 @@ pub async fn migrate(journal: &dyn Journal, terms: &Terms) -> Result<(), Migrati
     bring_up(journal, &Payments, &schemas).await?;
     bring_up(journal, &Rentals, &schemas).await?;
     bring_up(journal, &Ledger, &schemas).await?;
-    bring_up(journal, &Customers, &schemas).await
+    bring_up(journal, &Customers, &schemas).await?;
+    bring_up(journal, &Operations, &schemas).await
 }
 
 async fn bring_up<E: Entity>(

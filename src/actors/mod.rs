@@ -8,6 +8,7 @@ pub mod customer;
 pub mod fleet;
 mod housekeeping;
 pub mod migration;
+pub mod operations;
 pub mod payment;
 pub mod policies;
 pub mod rental;

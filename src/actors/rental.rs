@@ -25,7 +25,7 @@ impl Entity for Rentals {
             Command::Rent { .. } => "rent",
             Command::Change { .. } => "change",
             Command::PickUp { .. } => "pick up",
-            Command::Return => "return",
+            Command::Return { .. } => "return",
             Command::Cancel => "cancel",
             Command::MarkOverdue => "mark overdue",
         }

@@ -188,7 +188,7 @@ fn reservation_of(command: &Command) -> Option<&ReservationNo> {
         Command::Confirm { reservation_no }
         | Command::Expire { reservation_no }
         | Command::Cancel { reservation_no }
-        | Command::PickUp { reservation_no }
+        | Command::PickUp { reservation_no, .. }
         | Command::Complete { reservation_no }
         | Command::CompleteNoShow { reservation_no }
         | Command::BeginChange { reservation_no, .. }

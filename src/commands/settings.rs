@@ -26,9 +26,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub fn store_options(config: &Settings) -> SledSettings {
-    let shards: Vec<_> = schema::ALL.into_iter().map(|context| (context, config.store.shards)).collect();
     let cache_bytes = config.store.cache_mib.saturating_mul(1024 * 1024);
-    SledSettings { cache_bytes, ..SledSettings::new(&shards) }
+    SledSettings { cache_bytes, ..SledSettings::new(&schema::shards(config.store.shards)) }
 }
 
 /// The payment provider, and the sandbox if it is that one.

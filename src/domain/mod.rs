@@ -9,10 +9,12 @@
 
 pub mod cancellation;
 pub mod customer;
+pub mod desk;
 pub mod fleet;
 pub mod ids;
 pub mod invariants;
 pub mod money;
+pub mod operations;
 pub mod payment;
 pub mod pricing;
 pub mod process;
@@ -21,6 +23,7 @@ pub mod rental;
 pub mod reservation;
 pub mod spelling;
 pub mod time;
+pub mod who;
 
 use ids::{CarNo, CustomerNo, ReservationNo};
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,6 @@
 //! The rental of a paid reservation: handed over, returned, or cancelled before.
 
+use super::desk::{DeskFacts, HandOver};
 use super::time::{Period, Timestamp};
 use super::{BookingRef, CorruptHistory};
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,10 @@ pub struct Rental {
     pub status: Status,
     /// Whether it was of another car once.
     pub has_moved: bool,
+    /// What was told when the car was handed over.
+    pub hand_over: Option<Box<HandOver>>,
+    /// How the car was when it came back, as far as it was told.
+    pub returned: Option<Box<DeskFacts>>,
 }
 
 /// A rental, once it exists.
@@ -70,9 +75,14 @@ pub enum Command {
     PickUp {
         /// When it happened, by the clock of the service.
         at: Timestamp,
+        /// What was told of it.
+        hand_over: Option<Box<HandOver>>,
     },
     /// The car comes back.
-    Return,
+    Return {
+        /// How it is, as far as it is told.
+        facts: Option<Box<DeskFacts>>,
+    },
     /// The reservation was cancelled.
     Cancel,
     /// The period is over and the car is not back.
@@ -109,6 +119,8 @@ pub enum Event {
         subject: BookingRef,
         /// When it happened, by the clock of the service.
         at: Timestamp,
+        /// What was told of it.
+        hand_over: Option<Box<HandOver>>,
     },
     /// The car came back.
     Returned {
@@ -116,6 +128,8 @@ pub enum Event {
         subject: BookingRef,
         /// When it happened, by the clock of the service.
         at: Timestamp,
+        /// How it was, as far as it was told.
+        facts: Option<Box<DeskFacts>>,
     },
     /// The rental was cancelled.
     Cancelled {
@@ -151,6 +165,12 @@ pub enum Rejection {
     /// The rental was cancelled.
     #[error("the rental was cancelled")]
     RentalCancelled,
+    /// The odometer cannot have run backwards: one of the two readings is wrong.
+    #[error("the odometer showed {at_pick_up_km} km at the pick-up and cannot show less now; check the reading")]
+    OdometerBelowPickUp {
+        /// What was told at the pick-up.
+        at_pick_up_km: u32,
+    },
     /// The car is not out, or its period is not over.
     #[error("the car is not overdue")]
     NotOverdue,
@@ -165,12 +185,29 @@ impl Rejection {
             Rejection::NotPickedUp => "rental_not_picked_up",
             Rejection::AlreadyReturned => "rental_already_returned",
             Rejection::RentalCancelled => "rental_cancelled",
+            Rejection::OdometerBelowPickUp { .. } => "odometer_below_pick_up",
             Rejection::NotOverdue => "rental_not_overdue",
         }
     }
 }
 
 impl Rental {
+    /// One whose car has not been handed over.
+    pub const fn rented(subject: BookingRef, period: Period) -> Rental {
+        Rental { subject, period, status: Status::Rented, has_moved: false, hand_over: None, returned: None }
+    }
+
+    /// Whether the odometer can show this much when the car comes back.
+    fn odometer_may_show(&self, km: Option<u32>) -> Result<(), Rejection> {
+        let at_pick_up = self.hand_over.as_ref().and_then(|hand_over| hand_over.facts.odometer_km);
+        match (at_pick_up, km) {
+            (Some(at_pick_up_km), Some(km)) if km < at_pick_up_km => {
+                Err(Rejection::OdometerBelowPickUp { at_pick_up_km })
+            }
+            (Some(_) | None, Some(_) | None) => Ok(()),
+        }
+    }
+
     /// Whether the car can be handed over.
     ///
     /// # Errors
@@ -205,19 +242,22 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
     }
     let subject = rental.subject.clone();
     match (command, rental.status) {
-        (Command::PickUp { at }, _) => {
+        (Command::PickUp { at, hand_over }, _) => {
             rental.may_be_picked_up()?;
-            Ok(vec![Event::PickedUp { subject, at: *at }])
+            Ok(vec![Event::PickedUp { subject, at: *at, hand_over: hand_over.clone() }])
         }
-        (Command::Return, Status::PickedUp { .. }) => Ok(vec![Event::Returned { subject, at: now }]),
-        (Command::Return, Status::Rented) => Err(Rejection::NotPickedUp),
+        (Command::Return { facts }, Status::PickedUp { .. }) => {
+            rental.odometer_may_show(facts.as_ref().and_then(|facts| facts.odometer_km))?;
+            Ok(vec![Event::Returned { subject, at: now, facts: facts.clone() }])
+        }
+        (Command::Return { .. }, Status::Rented) => Err(Rejection::NotPickedUp),
         (Command::Cancel, Status::Rented) => Ok(vec![Event::Cancelled { subject, at: now }]),
         (Command::Cancel, Status::PickedUp { .. }) => Err(Rejection::AlreadyPickedUp),
         (Command::Rent { .. } | Command::Change { .. }, _)
         | (Command::Cancel, Status::Cancelled { .. })
         | (Command::MarkOverdue, Status::PickedUp { overdue: true, .. }) => Ok(vec![]),
-        (Command::Return | Command::Cancel, Status::Returned { .. }) => Err(Rejection::AlreadyReturned),
-        (Command::Return, Status::Cancelled { .. }) => Err(Rejection::RentalCancelled),
+        (Command::Return { .. } | Command::Cancel, Status::Returned { .. }) => Err(Rejection::AlreadyReturned),
+        (Command::Return { .. }, Status::Cancelled { .. }) => Err(Rejection::RentalCancelled),
         (Command::MarkOverdue, Status::PickedUp { overdue: false, .. }) if rental.period.to() <= now => {
             Ok(vec![Event::Overdue { subject, at: now }])
         }
@@ -253,13 +293,21 @@ pub fn evolve(state: State, event: &Event) -> Result<State, CorruptHistory> {
         if state.0.is_some() {
             return Err(CorruptHistory { event: "rented", state: "already rented" });
         }
-        let rental = Rental { subject: subject.clone(), period: *period, status: Status::Rented, has_moved: false };
-        return Ok(State(Some(rental)));
+        return Ok(State(Some(Rental::rented(subject.clone(), *period))));
     }
     let mut rental = state.0.ok_or(CorruptHistory { event: "a step", state: "not rented" })?;
     if let Event::Changed { subject, period } = event {
         rental.has_moved |= rental.subject.car_no != subject.car_no;
         (rental.subject, rental.period) = (subject.clone(), *period);
+    }
+    match event {
+        Event::PickedUp { hand_over, .. } => rental.hand_over.clone_from(hand_over),
+        Event::Returned { facts, .. } => rental.returned.clone_from(facts),
+        Event::Rented { .. }
+        | Event::Left { .. }
+        | Event::Changed { .. }
+        | Event::Cancelled { .. }
+        | Event::Overdue { .. } => {}
     }
     rental.status = match (event, rental.status) {
         (Event::Left { .. }, status @ (Status::Rented | Status::PickedUp { .. })) => status,

@@ -4,13 +4,14 @@ use super::HttpState;
 use super::reconciliation::ReconciliationDto;
 use crate::actors::bulkhead::{BreakerState, BulkheadStatus, Mode};
 use crate::actors::service::{Backup, FaultAction, Interrupted, Service, UnknownContext};
+use crate::domain::operations::Act;
 use crate::domain::time::Timestamp;
 use crate::kit::answer::{Answer, Exclusive, LINES};
 use crate::kit::call::{Call, Nothing};
 use crate::kit::endpoint::{Operation, Outcome};
 use crate::kit::problem::Problem;
 use crate::kit::route::{Access, Priority, Reply, Route, routes};
-use crate::kit::values::{Instant, Text};
+use crate::kit::values::Instant;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
 use schemars::{JsonSchema, json_schema};
@@ -71,11 +72,45 @@ enum ForcedState {
     Auto,
 }
 
+impl ForcedState {
+    const fn mode(&self) -> (Mode, &'static str) {
+        match self {
+            ForcedState::ForcedOpen => (Mode::ForcedOpen, "FORCED_OPEN"),
+            ForcedState::ForcedClosed => (Mode::ForcedClosed, "FORCED_CLOSED"),
+            ForcedState::Auto => (Mode::Auto, "AUTO"),
+        }
+    }
+}
+
 #[derive(Debug, Deserialize, JsonSchema)]
 struct FaultOrder {
-    #[schemars(extend("enum" = ["reservation", "payment", "rental", "fleet", "customer", "views"]))]
-    context: Text<32>,
+    context: ContextWord,
     action: FaultWord,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum ContextWord {
+    Reservation,
+    Payment,
+    Rental,
+    Fleet,
+    Customer,
+    Views,
+}
+
+impl ContextWord {
+    const fn name(&self) -> &'static str {
+        match self {
+            ContextWord::Reservation => "reservation",
+            ContextWord::Payment => "payment",
+            ContextWord::Rental => "rental",
+            ContextWord::Fleet => "fleet",
+            ContextWord::Customer => "customer",
+            ContextWord::Views => "views",
+        }
+    }
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -143,12 +178,14 @@ async fn guard(http: Arc<HttpState>, _: Call, _: Nothing) -> Outcome {
     Ok(Answer::ok(&PaymentGuardDto::of(&http.service.bulkhead_status(), &http.service)))
 }
 
-async fn reconcile(http: Arc<HttpState>, _: Call, _: Nothing) -> Outcome {
+async fn reconcile(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
+    http.service.note(&call.caller(), Act::PaymentsReconciled, None).await?;
     Ok(Answer::ok(&ReconciliationDto::of(&http.service.reconcile().await?)).uncached())
 }
 
 /// Streams an archive as it is made. A complete one ends with a trailer; otherwise the body breaks off.
 async fn backup(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
+    http.service.note(&call.caller(), Act::BackupTaken, None).await?;
     let pieces = http.service.backup()?;
     let pieces = until(pieces, Box::pin(http.end_of(call.credentials)));
     let response = warp::reply::stream(Exclusive::new(pieces)).into_response();
@@ -170,22 +207,22 @@ pub(super) fn until(pieces: Backup, end: BoxFuture<'static, ()>) -> Backup {
     stream::unfold(Some((pieces, end)), next).boxed()
 }
 
-async fn force(http: Arc<HttpState>, _: Call, order: BreakerOrder) -> Outcome {
-    let mode = match order.state {
-        ForcedState::ForcedOpen => Mode::ForcedOpen,
-        ForcedState::ForcedClosed => Mode::ForcedClosed,
-        ForcedState::Auto => Mode::Auto,
-    };
+async fn force(http: Arc<HttpState>, call: Call, order: BreakerOrder) -> Outcome {
+    let (mode, name) = order.state.mode();
+    http.service.note(&call.caller(), Act::BreakerSet, Some(name.to_owned())).await?;
     Ok(Answer::ok(&PaymentGuardDto::of(&http.service.force_breaker(mode).await, &http.service)))
 }
 
-async fn fault(http: Arc<HttpState>, _: Call, order: FaultOrder) -> Outcome {
-    let action = match order.action {
-        FaultWord::Kill => FaultAction::Kill,
-        FaultWord::Stop => FaultAction::Stop,
-        FaultWord::Start => FaultAction::Start,
+async fn fault(http: Arc<HttpState>, call: Call, order: FaultOrder) -> Outcome {
+    let (action, name) = match order.action {
+        FaultWord::Kill => (FaultAction::Kill, "KILL"),
+        FaultWord::Stop => (FaultAction::Stop, "STOP"),
+        FaultWord::Start => (FaultAction::Start, "START"),
     };
-    http.service.fault(&order.context.0, action).await.map_err(|UnknownContext| {
+    let context = order.context.name();
+    let why = format!("{name}_{}", context.to_uppercase());
+    http.service.note(&call.caller(), Act::FaultInjected, Some(why)).await?;
+    http.service.fault(context, action).await.map_err(|UnknownContext| {
         Problem::invalid_member("context", "it must be reservation, payment, rental, fleet, customer or views")
     })?;
     Ok(Answer::no_content())

@@ -5,6 +5,7 @@
 //! [`crate::kit`].
 
 mod admin;
+mod audit;
 mod availability;
 mod cars;
 mod customers;

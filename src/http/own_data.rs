@@ -65,7 +65,7 @@ struct OwnBookingDto {
 }
 
 impl OwnBookingDto {
-    fn of(view: &ReservationView) -> OwnBookingDto {
+    fn of(view: &ReservationView, caller: &Caller) -> OwnBookingDto {
         let booking = &view.booking;
         OwnBookingDto {
             reservation: ReservationDto::of(view),
@@ -73,7 +73,7 @@ impl OwnBookingDto {
                 .payment
                 .as_ref()
                 .map(|payment| PaymentDto::of(&booking.subject, booking.price, Some(payment))),
-            rental: view.rental.as_ref().map(RentalDto::of),
+            rental: view.rental.as_ref().map(|rental| RentalDto::of(rental, caller)),
         }
     }
 }
@@ -139,7 +139,7 @@ impl Reading {
         match next {
             Next::Bookings(cursor) => {
                 let page = service.reservations_of(caller, customer_no, cursor.as_deref(), ITEMS_PER_READ).await??;
-                let items = page.items.iter().map(OwnBookingDto::of);
+                let items = page.items.iter().map(|view| OwnBookingDto::of(view, caller));
                 append(&mut text, items, &mut self.is_first)?;
                 self.next = Some(if page.next_cursor.is_some() {
                     Next::Bookings(page.next_cursor)

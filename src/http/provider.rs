@@ -1,6 +1,8 @@
 //! The sandbox provider over HTTP: its settings and its ledger, which the service shows too when the sandbox is
 //! inside, and, for a process of its own, its charges, refunds and look-ups. Decides nothing about money.
 
+use crate::actors::service::Service;
+use crate::domain::operations::Act;
 use crate::kit::answer::Answer;
 use crate::kit::call::{Call, Input, Nothing};
 use crate::kit::endpoint::{Common, Operation, Outcome, RequestLimits, answering};
@@ -26,25 +28,31 @@ use warp::reply::Response;
 /// client runs into its own timeout, as with a real lost answer.
 const LOST_ANSWER: Duration = Duration::from_mins(1);
 
-routes! { Sandbox, "Operation":
+/// The sandbox provider inside the service.
+pub(crate) struct Inside {
+    pub(super) sandbox: Sandbox,
+    pub(super) service: Arc<Service>,
+}
+
+routes! { Inside, "Operation":
     /// How the sandbox provider inside behaves
     ///
     /// Only where the sandbox provider runs inside the service.
     PROVIDER_SETTINGS = Route::get("/v1/admin/payment-provider", Access::Ops, "getProviderSettings")
         .of(Priority::Operations)
-        .answered(&[Reply::ok::<Settings>("As it is now.")], &["not_found"]) => settings;
+        .answered(&[Reply::ok::<Settings>("As it is now.")], &["not_found"]) => settings_inside;
     /// Change how the sandbox provider inside behaves
     ///
     /// Only where the sandbox provider runs inside the service.
     CHANGE_PROVIDER_SETTINGS = Route::put("/v1/admin/payment-provider", Access::Ops, "changeProviderSettings")
-        .reading(BodyRule::AnyType).unstored().of(Priority::Operations)
-        .answered(&[Reply::ok::<Settings>("As it is from now on.")], &["not_found"]) => change;
+        .reading(BodyRule::AnyType).of(Priority::Operations)
+        .answered(&[Reply::ok::<Settings>("As it is from now on.")], &["not_found"]) => change_inside;
     /// The sandbox provider's own record
     ///
     /// Only where the sandbox provider runs inside the service.
     PROVIDER_LEDGER = Route::get("/v1/admin/payment-provider/ledger", Access::Ops, "getProviderLedger")
         .of(Priority::Operations)
-        .answered(&[Reply::ok::<LedgerBody>("As it is now.")], &["not_found"]) => ledger;
+        .answered(&[Reply::ok::<LedgerBody>("As it is now.")], &["not_found"]) => ledger_inside;
 }
 
 static SETTINGS: Route = Route::get("/settings", Access::Ops, "getSettings");
@@ -114,6 +122,21 @@ pub fn standalone(sandbox: &Sandbox) -> BoxedFilter<(Response,)> {
     ];
     let sandbox = Arc::new(sandbox.clone());
     answering(&common, operations.into_iter().map(|operation| operation.bind(&sandbox)).collect())
+}
+
+async fn settings_inside(inside: Arc<Inside>, call: Call, nothing: Nothing) -> Outcome {
+    settings(Arc::new(inside.sandbox.clone()), call, nothing).await
+}
+
+async fn change_inside(inside: Arc<Inside>, call: Call, Order(patch): Order<SettingsPatch>) -> Outcome {
+    let sandbox = &inside.sandbox;
+    sandbox.settings().patched(&patch).checked().map_err(|error| invalid(error.to_string()))?;
+    inside.service.note(&call.caller(), Act::ProviderChanged, None).await?;
+    change(Arc::new(sandbox.clone()), call, Order(patch)).await
+}
+
+async fn ledger_inside(inside: Arc<Inside>, call: Call, query: Order<LedgerQuery>) -> Outcome {
+    ledger(Arc::new(inside.sandbox.clone()), call, query).await
 }
 
 async fn settings(sandbox: Arc<Sandbox>, _: Call, _: Nothing) -> Outcome {

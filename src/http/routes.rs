@@ -2,7 +2,7 @@
 
 use super::state::HttpState;
 use super::{
-    admin, availability, cars, customers, health, ledger, legacy, metrics, my_page, openapi, own_data, payments,
+    admin, audit, availability, cars, customers, health, ledger, legacy, metrics, my_page, openapi, own_data, payments,
     provider, rentals, reservations,
 };
 use crate::kit::endpoint::{BoundOperation, Common, Description, Operation, answering};
@@ -20,9 +20,9 @@ pub fn routes(http: &Arc<HttpState>, sandbox: Option<Sandbox>) -> BoxedFilter<(R
     };
     let own = operations().into_iter().filter(is_there).map(|operation| operation.bind(http));
     let of_sandbox = sandbox
-        .map(Arc::new)
+        .map(|sandbox| Arc::new(provider::Inside { sandbox, service: Arc::clone(&http.service) }))
         .into_iter()
-        .flat_map(|sandbox| provider::operations().into_iter().map(move |operation| operation.bind(&sandbox)));
+        .flat_map(|inside| provider::operations().into_iter().map(move |operation| operation.bind(&inside)));
     let all: Vec<BoundOperation> = own.chain(of_sandbox).collect();
     let responses: Arc<dyn ResponseStore> = Arc::clone(&http.service) as _;
     let (limits, changes) = (http.settings.requests.clone(), http.changes.clone());
@@ -41,6 +41,7 @@ fn operations() -> Vec<Operation<HttpState>> {
         own_data::operations,
         ledger::operations,
         admin::operations,
+        audit::operations,
         health::operations,
         metrics::operations,
         openapi::operations,

@@ -107,9 +107,8 @@ impl Call {
                 Identity::Customer { customer_no: customer_no.clone(), registered: *registered }
             }
             Principal::Staff { subject, .. } => Identity::Staff(Arc::clone(subject)),
-            Principal::Machine { subject: name, .. } | Principal::ApiKey { name, .. } => {
-                Identity::Machine(Arc::clone(name))
-            }
+            Principal::Machine { subject, .. } => Identity::Machine(Arc::clone(subject)),
+            Principal::ApiKey { name, .. } => Identity::ApiKey(Arc::clone(name)),
         };
         Caller { identity, command_id_prefix: self.command_id_prefix() }
     }

@@ -35,7 +35,7 @@ const STATUSES: &[(u16, &str, &[&str])] = &[
         "car_has_live_bookings", "car_is_out", "car_not_available", "car_retired", "change_expired", "change_under_way",
         "customer_already_registered", "customer_has_live_bookings", "customer_number_closed", "customer_number_erased",
         "erasure_interrupted", "hold_still_running", "idempotency_key_in_use", "no_refund_outstanding",
-        "no_such_charge", "not_a_no_show", "other_currency", "payment_attempt_over", "payment_cancelled",
+        "no_such_charge", "not_a_no_show", "odometer_below_pick_up", "other_currency", "payment_attempt_over", "payment_cancelled",
         "payment_under_way", "price_changed", "reconciliation_running", "refund_above_charge",
         "rental_already_picked_up", "rental_already_returned", "rental_cancelled", "rental_not_overdue",
         "rental_not_picked_up", "reservation_closed", "reservation_no_taken", "reservation_not_paid",

@@ -323,6 +323,32 @@ schema!(Limit<DEFAULT, MAX>, "Limit", true, schemars::json_schema!({
     "description": "How many items a page has at most.",
 }), const DEFAULT, const MAX);
 
+/// A whole number from 0 to `MAX`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Whole<const MAX: u32>(pub u32);
+
+impl<'de, const MAX: u32> Deserialize<'de> for Whole<MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = u64::deserialize(deserializer)?;
+        let number = u32::try_from(number).ok().filter(|number| *number <= MAX);
+        number.map(Whole).ok_or_else(|| D::Error::custom(format!("it must be a whole number from 0 to {MAX}")))
+    }
+}
+
+impl<const MAX: u32> JsonSchema for Whole<MAX> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Whole".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        schemars::json_schema!({ "type": "integer", "minimum": 0, "maximum": MAX })
+    }
+}
+
 /// Minor units, from 0 to [`Money::AMOUNT_MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Amount(pub u64);

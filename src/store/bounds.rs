@@ -59,7 +59,9 @@ pub(super) fn event(event: &StoredEvent) -> Result<usize, String> {
     key("event's entity", &event.entity)?;
     name("event's tag", &event.tag)?;
     event.cause.as_ref().map_or(Ok(()), cause)?;
-    Ok(size("event's payload", event.payload.len(), EVENT_BYTES_MAX)? + event.entity.len() + event.tag.len())
+    event.by.as_ref().map_or(Ok(()), |by| key("event's author", by))?;
+    let by = event.by.as_ref().map_or(0, |by| by.len());
+    Ok(size("event's payload", event.payload.len(), EVENT_BYTES_MAX)? + event.entity.len() + event.tag.len() + by)
 }
 
 fn document(write: &DocumentWrite) -> Result<usize, String> {

@@ -1,8 +1,10 @@
 //! The envelope of one stored event, encoded by hand, so that reading it needs no library.
 //!
-//! All numbers are big-endian: magic `RE`, layout 1, codec byte, tag (u8 length), entity (u16 length), time in ms
-//! (i64), cause (0, or 1 with subscription (u8 length), context (u8 length), shard (u16) and position (u64)),
-//! payload (u32 length), CRC32 of all before. The schema version is inside the tag. Never looks into the payload.
+//! All numbers are big-endian: magic `RE`, layout, codec byte, tag (u8 length), entity (u16 length), time in ms
+//! (i64), cause (0, or 1 with subscription (u8 length), context (u8 length), shard (u16) and position (u64)), in layout 2
+//! who did it (u16 length), payload (u32 length), CRC32 of all before. Layout 1 is that of events of which nobody is known
+//! who did them: they pay nothing for those of which somebody is. The schema version is inside the tag. Never looks into
+//! the payload.
 
 use super::bounds;
 use super::codec;
@@ -13,6 +15,8 @@ use std::sync::Arc;
 
 const MAGIC: &[u8] = b"RE";
 const LAYOUT: u8 = 1;
+/// With who did it.
+const LAYOUT_WITH_AUTHOR: u8 = 2;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
@@ -49,6 +53,13 @@ fn put_short(out: &mut Vec<u8>, what: &str, text: &str) -> Result<(), EnvelopeEr
     Ok(())
 }
 
+fn put_long(out: &mut Vec<u8>, what: &str, text: &str) -> Result<(), EnvelopeError> {
+    let length = u16::try_from(text.len()).map_err(|_| EnvelopeError::Malformed(format!("the {what} is too long")))?;
+    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(text.as_bytes());
+    Ok(())
+}
+
 fn put_cause(out: &mut Vec<u8>, cause: Option<&Cause>) -> Result<(), EnvelopeError> {
     let Some(cause) = cause else {
         out.push(0);
@@ -68,17 +79,19 @@ fn put_cause(out: &mut Vec<u8>, cause: Option<&Cause>) -> Result<(), EnvelopeErr
 /// When the event exceeds a bound of the journal; `out` may then end in a partial envelope.
 pub fn encode(event: &StoredEvent, out: &mut Vec<u8>) -> Result<(), EnvelopeError> {
     bounds::event(event).map_err(EnvelopeError::Malformed)?;
-    let malformed = |what: &str| EnvelopeError::Malformed(format!("the {what} is too long"));
     let start = out.len();
     out.extend_from_slice(MAGIC);
-    out.extend_from_slice(&[LAYOUT, codec::CODEC]);
+    let layout = if event.by.is_some() { LAYOUT_WITH_AUTHOR } else { LAYOUT };
+    out.extend_from_slice(&[layout, codec::CODEC]);
     put_short(out, "tag", &event.tag)?;
-    let entity_len = u16::try_from(event.entity.len()).map_err(|_| malformed("entity"))?;
-    out.extend_from_slice(&entity_len.to_be_bytes());
-    out.extend_from_slice(event.entity.as_bytes());
+    put_long(out, "entity", &event.entity)?;
     out.extend_from_slice(&event.at_ms.to_be_bytes());
     put_cause(out, event.cause.as_ref())?;
-    let payload_len = u32::try_from(event.payload.len()).map_err(|_| malformed("payload"))?;
+    if let Some(by) = &event.by {
+        put_long(out, "author", by)?;
+    }
+    let too_long = |_| EnvelopeError::Malformed("the payload is too long".to_owned());
+    let payload_len = u32::try_from(event.payload.len()).map_err(too_long)?;
     out.extend_from_slice(&payload_len.to_be_bytes());
     out.extend_from_slice(&event.payload);
     let crc = crc32fast::hash(&out[start..]);
@@ -92,6 +105,11 @@ fn text(bytes: &[u8]) -> Result<Arc<str>, EnvelopeError> {
 
 fn take_u8_prefixed(cursor: &mut Cursor<'_>) -> Result<Arc<str>, EnvelopeError> {
     let length = usize::from(cursor.u8()?);
+    text(cursor.take(length)?)
+}
+
+fn take_u16_prefixed(cursor: &mut Cursor<'_>) -> Result<Arc<str>, EnvelopeError> {
+    let length = usize::from(cursor.u16()?);
     text(cursor.take(length)?)
 }
 
@@ -116,10 +134,11 @@ pub fn decode(bytes: &[u8]) -> Result<StoredEvent, EnvelopeError> {
     if cursor.take(MAGIC.len())? != MAGIC {
         return Err(EnvelopeError::Magic);
     }
-    match cursor.u8()? {
-        LAYOUT => {}
+    let has_author = match cursor.u8()? {
+        LAYOUT => false,
+        LAYOUT_WITH_AUTHOR => true,
         other => return Err(EnvelopeError::Layout(other)),
-    }
+    };
     let (expected, actual) = (u32::from_be_bytes(*crc), crc32fast::hash(content));
     if expected != actual {
         return Err(EnvelopeError::Checksum { expected, actual });
@@ -129,10 +148,10 @@ pub fn decode(bytes: &[u8]) -> Result<StoredEvent, EnvelopeError> {
         other => return Err(EnvelopeError::Codec(other)),
     }
     let tag = take_u8_prefixed(&mut cursor)?;
-    let entity_len = usize::from(cursor.u16()?);
-    let entity = text(cursor.take(entity_len)?)?;
+    let entity = take_u16_prefixed(&mut cursor)?;
     let at_ms = cursor.i64()?;
     let cause = take_cause(&mut cursor)?;
+    let by = if has_author { Some(take_u16_prefixed(&mut cursor)?) } else { None };
     let payload_len = cursor.count()?;
     if payload_len > EVENT_BYTES_MAX {
         return Err(EnvelopeError::Malformed("the payload is too long".to_owned()));
@@ -141,7 +160,7 @@ pub fn decode(bytes: &[u8]) -> Result<StoredEvent, EnvelopeError> {
     if cursor.left() != 0 {
         return Err(EnvelopeError::TrailingBytes(cursor.left()));
     }
-    let event = StoredEvent { entity, at_ms, cause, tag, payload };
+    let event = StoredEvent { entity, at_ms, cause, by, tag, payload };
     bounds::event(&event).map_err(EnvelopeError::Malformed)?;
     Ok(event)
 }
@@ -163,11 +182,13 @@ pub(super) mod tests {
 
     pub(in super::super) fn event() -> impl Strategy<Value = StoredEvent> {
         let payload = proptest::collection::vec(any::<u8>(), 0..2000);
-        ("[a-z0-9가-힣]{1,40}", any::<i64>(), cause(), "[a-z]{1,20}\\.v[0-9]", payload).prop_map(
-            |(entity, at_ms, cause, tag, payload)| StoredEvent {
+        let by = proptest::option::of("[a-z]{1,9}:[a-z가-힣]{1,40}");
+        ("[a-z0-9가-힣]{1,40}", any::<i64>(), cause(), by, "[a-z]{1,20}\\.v[0-9]", payload).prop_map(
+            |(entity, at_ms, cause, by, tag, payload)| StoredEvent {
                 entity: entity.into(),
                 at_ms,
                 cause,
+                by: by.map(Arc::from),
                 tag: tag.into(),
                 payload: payload.into(),
             },
@@ -227,11 +248,12 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_bytes_of_the_layout_are_frozen() {
+    fn the_bytes_of_the_layouts_are_frozen() {
         let event = StoredEvent {
             entity: "car01".into(),
             at_ms: 1_700_000_000_123,
             cause: Some(Cause { subscription: "s".into(), context: "payment".into(), shard: 3, position: 17 }),
+            by: None,
             tag: "reservation.held.v1".into(),
             payload: Bytes::from_static(&[1, 2, 3]),
         };
@@ -242,5 +264,12 @@ pub(super) mod tests {
         let crc = crc32fast::hash(&expected);
         expected.extend_from_slice(&crc.to_be_bytes());
         assert_eq!(encoded(&event), expected);
+        let by_somebody = StoredEvent { by: Some("staff:minji".into()), cause: None, ..event };
+        let mut expected = b"RE\x02\x01\x13reservation.held.v1\x00\x05car01".to_vec();
+        expected.extend_from_slice(&1_700_000_000_123_i64.to_be_bytes());
+        expected.extend_from_slice(b"\x00\x00\x0bstaff:minji\x00\x00\x00\x03\x01\x02\x03");
+        let crc = crc32fast::hash(&expected);
+        expected.extend_from_slice(&crc.to_be_bytes());
+        assert_eq!(encoded(&by_somebody), expected);
     }
 }

@@ -87,6 +87,9 @@ pub struct StoredEvent {
     pub at_ms: i64,
     /// The event that caused it, if one of another shard did.
     pub cause: Option<Cause>,
+    /// Who made the command that led to it, if somebody did who is known: an opaque text of at most [`KEY_BYTES_MAX`]. Of the
+    /// events of one append the last has it, the one to which the others lead.
+    pub by: Option<Arc<str>>,
     /// Its permanent type tag with the schema version at its end: `reservation.held.v1`.
     pub tag: Arc<str>,
     /// Its encoded body, at most [`EVENT_BYTES_MAX`].

@@ -215,10 +215,10 @@ impl World {
             Step::Change { car, from, days, pays, .. } => self.change(booking, (car, from, days), pays),
             Step::Cancel { .. } => self.cancel(booking),
             Step::PickUp { .. } => {
-                let _ = self.calendar(&car_no, &reservation::Command::PickUp { reservation_no }, None);
+                let _ = self.calendar(&car_no, &reservation::Command::PickUp { reservation_no, hand_over: None }, None);
             }
             Step::Return { .. } => {
-                let _ = self.rental(subject, &rental::Command::Return, None);
+                let _ = self.rental(subject, &rental::Command::Return { facts: None }, None);
             }
             Step::MarkOverdue { .. } => {
                 let _ = self.rental(subject, &rental::Command::MarkOverdue, None);

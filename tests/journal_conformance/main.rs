@@ -41,6 +41,7 @@ fn event(text: &str) -> StoredEvent {
         entity: "car01".into(),
         at_ms: 1_700_000_000_000,
         cause: None,
+        by: None,
         tag: "cars.tested.v1".into(),
         payload: Bytes::copy_from_slice(text.as_bytes()),
     }

@@ -263,7 +263,7 @@ async fn an_entity_whose_history_is_impossible_is_left_as_it_is_and_holds_up_nob
     age(&*store.journal, &[schema::RESERVATION]).await;
     let aged = everything(&*store.journal).await;
     let (tag, payload) = schema::reservation::encode(&Event::Retired).unwrap();
-    let event = StoredEvent { entity: "car1".into(), at_ms: START_MS, cause: None, tag, payload };
+    let event = StoredEvent { entity: "car1".into(), at_ms: START_MS, cause: None, by: None, tag, payload };
     let damaged = StoredEvent { payload: bytes::Bytes::from_static(b"damaged"), ..event.clone() };
     append_all(&*store.journal, calendar("car1"), vec![damaged, event], vec![], vec![], vec![]).await;
     let (log, _listening) = Log::listen();

@@ -9,6 +9,7 @@ use rentcar::actors::runtime::{Clock, ManualClock};
 use rentcar::domain::fleet::CarData;
 use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use rentcar::domain::money::{Currency, Money};
+use rentcar::domain::operations::Act;
 use rentcar::domain::reservation::{DayCounting, Terms};
 use rentcar::domain::time::{HOUR_MS, Period, Timestamp};
 use rentcar::providers::sandbox::{Sandbox, SettingsPatch};
@@ -124,7 +125,7 @@ pub fn request(no: &str, car: &str, from_hours: i64, paid: bool) -> ReserveReque
     }
 }
 
-/// Fills a store: cars; bookings that are held, paid, handed over, brought back and cancelled, one of them while no
+/// Fills a store: cars; a backup that was taken; bookings that are held, paid, handed over, brought back and cancelled, one of them while no
 /// refund could be made; a customer, and one who was erased.
 pub async fn tell_story(store: &Store) {
     let (app, sandbox) = start(store, false).await.unwrap();
@@ -158,12 +159,19 @@ pub async fn tell_story(store: &Store) {
     }
     let no = |no| ReservationNo::parse(no).unwrap();
     for handed_over in ["out", "back"] {
-        service.pick_up(&Caller::system(), no(handed_over).rental()).await.unwrap();
+        service
+            .pick_up(&Caller::system(), no(handed_over).rental(), rentcar::actors::api::PickUpFacts::default())
+            .await
+            .unwrap();
     }
-    service.return_car(&Caller::system(), no("back").rental()).await.unwrap();
+    service
+        .return_car(&Caller::system(), no("back").rental(), rentcar::domain::desk::DeskFacts::default())
+        .await
+        .unwrap();
     service.cancel(&Caller::system(), no("cancelled")).await.unwrap();
     sandbox.change(&SettingsPatch { down: Some(true), ..SettingsPatch::default() }).unwrap();
     service.cancel(&Caller::system(), no("owed")).await.unwrap();
+    service.note(&Caller::system(), Act::BackupTaken, None).await.unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     loop {
         let report = report(&*store.journal).await;

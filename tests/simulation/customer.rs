@@ -347,7 +347,11 @@ impl Customer {
         }
         let tried_before = memory.tried.pick_up;
         self.town.model.change(at, |memory| memory.tried.pick_up = true);
-        match self.service.pick_up(&Caller::system(), memory.no.rental()).await {
+        match self
+            .service
+            .pick_up(&Caller::system(), memory.no.rental(), rentcar::actors::api::PickUpFacts::default())
+            .await
+        {
             Ok(_) => {
                 self.note(&format!("has the car of {}", memory.no));
                 self.town.model.change(at, |memory| memory.known = Known::PickedUp);
@@ -366,7 +370,11 @@ impl Customer {
     async fn bring_back(&mut self) -> Complaint {
         let Some((at, memory)) = self.one_of(&[Known::PickedUp]) else { return self.pick_up().await };
         self.town.model.change(at, |memory| memory.tried.bring_back = true);
-        match self.service.return_car(&Caller::system(), memory.no.rental()).await {
+        match self
+            .service
+            .return_car(&Caller::system(), memory.no.rental(), rentcar::domain::desk::DeskFacts::default())
+            .await
+        {
             Ok(_) => {
                 self.note(&format!("brings the car of {} back", memory.no));
                 self.town.model.change(at, |memory| memory.known = Known::Returned);

@@ -4,7 +4,7 @@ use super::{SHARD, SHARDS, append, assert_filled, fill, open, options};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use rentcar::store::archive::{Backup, CopyError, ImportError, Interrupted, Summary, backup, copy, export, import};
-use rentcar::store::journal::{Journal, StoredEvent};
+use rentcar::store::journal::{Context, Journal, StoredEvent};
 use rentcar::store::memory::MemoryJournal;
 use rentcar::store::sled::{OpenError, SledJournal, SledSettings};
 use std::io;
@@ -47,7 +47,7 @@ async fn a_store_survives_the_way_through_an_archive() {
     let expected = serde_json::json!({
         "kind": "event", "context": "cars", "shard": 1, "position": 1,
         "at": "2023-11-14T22:13:20.123Z", "atMs": 1_700_000_000_123_i64, "entity": "12가3456",
-        "cause": { "subscription": "s", "context": "payment", "shard": 0, "position": 9 },
+        "cause": { "subscription": "s", "context": "payment", "shard": 0, "position": 9 }, "by": "staff:minji",
         "tag": "cars.tested.v1", "data": { "text": "n0" }, "payload": "bjA=",
     });
     assert_eq!(event, expected);
@@ -115,6 +115,9 @@ async fn the_wrong_archive_or_target_is_refused_before_anything_is_written() {
     let other = SledSettings::new(&SHARDS[..1]);
     assert!(matches!(import(archive.as_bytes(), &target, &other, |_| {}), Err(ImportError::Shards { .. })));
     assert!(!target.exists());
+    // One of a program that knew fewer contexts is taken.
+    let more = SledSettings::new(&[SHARDS[0], SHARDS[1], (Context("accounts"), 1)]);
+    import(archive.as_bytes(), &directory.path().join("more"), &more, |_| {}).unwrap();
     drop(open(&target));
     assert!(matches!(refusal(&archive, &target), ImportError::Target(OpenError::Occupied(_))));
     std::fs::write(directory.path().join("letter.txt"), "dear").unwrap();

@@ -45,6 +45,7 @@ fn append(epoch: u64, expected_head: u64, text: &str) -> Append {
             entity: "12가3456".into(),
             at_ms: 1_700_000_000_123,
             cause: Some(cause),
+            by: Some("staff:minji".into()),
             tag: "cars.tested.v1".into(),
             payload: Bytes::copy_from_slice(text.as_bytes()),
         }],

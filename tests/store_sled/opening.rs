@@ -1,7 +1,7 @@
 //! Opening, and refusals with a clear message.
 
-use super::{CARS, SHARDS, assert_filled, fill, fill_with, open, options, tamper, unjoined};
-use rentcar::store::journal::Context;
+use super::{CARS, SHARD, SHARDS, append, assert_filled, fill, fill_with, open, options, tamper, unjoined};
+use rentcar::store::journal::{Append, Context, Journal, ShardId};
 use rentcar::store::sled::{FORMAT, OpenError, SledJournal, SledSettings};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -53,6 +53,29 @@ fn other_shard_counts_are_refused_and_another_order_is_not() {
     }
     let reordered = SledSettings::new(&[SHARDS[1], SHARDS[0]]);
     drop(SledJournal::open(directory.path(), &reordered).unwrap());
+}
+
+#[tokio::test]
+async fn a_context_that_a_store_was_made_without_is_added_behind_the_others_and_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    fill(directory.path(), 3).await;
+    let new = ShardId { context: Context("accounts"), number: 1 };
+    // In front of the others in the settings, which says nothing about its place in the store.
+    let more = SledSettings::new(&[(new.context, 2), SHARDS[0], SHARDS[1]]);
+    for appended in 0..3 {
+        let journal = SledJournal::open(directory.path(), &more).unwrap();
+        let owned = journal.own(new).await.unwrap();
+        assert_eq!(owned.head, appended, "and what it has is kept");
+        journal.append(Append { shard: new, ..append(owned.epoch, owned.head, "new") }).await.unwrap();
+        assert_eq!(journal.read(SHARD, 0, 100).await.unwrap().len(), 3, "and what was there is there");
+        journal.close().await.unwrap();
+    }
+    assert!(
+        matches!(refusal(directory.path(), &options()), OpenError::Shards { .. }),
+        "an older program would lose it"
+    );
+    let fewer = SledSettings::new(&[(new.context, 1), SHARDS[0], SHARDS[1]]);
+    assert!(matches!(refusal(directory.path(), &fewer), OpenError::Shards { .. }));
 }
 
 #[test]

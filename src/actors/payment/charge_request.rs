@@ -5,6 +5,7 @@ use crate::domain::BookingRef;
 use crate::domain::ids::PaymentNo;
 use crate::domain::money::Money;
 use crate::domain::time::Timestamp;
+use std::sync::Arc;
 
 /// What a customer wants to pay, and with what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct ChargeRequest {
     pub means: PaymentMeans,
     /// Until when the car is held for it, or the new period of a change.
     pub hold_until: Timestamp,
+    /// Who asks, as events keep it, also when the service tries again by itself.
+    pub by: Option<Arc<str>>,
 }
 
 /// What becomes of a charge, step by step.

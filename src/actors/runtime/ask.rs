@@ -34,12 +34,15 @@ pub struct Ask {
     pub cause: Option<Cause>,
     /// With an id, a repeat gets the recorded answer.
     pub command_id: Option<CommandId>,
+    /// Who asks, as the events are to tell; `None` for whoever is not known, and for the service itself.
+    pub by: Option<Arc<str>>,
 }
 
 impl Ask {
     /// An ask from outside, with a deadline `timeout` from now.
     pub fn external(timeout: Duration) -> Self {
-        Self { deadline: Instant::now() + timeout, origin: AskOrigin::External, cause: None, command_id: None }
+        let deadline = Instant::now() + timeout;
+        Self { deadline, origin: AskOrigin::External, cause: None, command_id: None, by: None }
     }
 
     /// An ask of the service itself, with a deadline `timeout` from now.
@@ -51,6 +54,12 @@ impl Ask {
     #[must_use]
     pub fn caused_by(self, cause: Cause) -> Self {
         Self { cause: Some(cause), ..self }
+    }
+
+    /// Sets who asks.
+    #[must_use]
+    pub fn asked_by(self, by: Option<Arc<str>>) -> Self {
+        Self { by, ..self }
     }
 
     /// Sets the id of the command; its answer is recorded until `expires_ms`.

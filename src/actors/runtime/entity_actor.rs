@@ -242,7 +242,10 @@ impl<E: Entity> EntityState<E> {
                 entity.evolve(document.state, event).map_err(|error| Failure::Entity(error.to_string()))?;
             let (tag, payload) = entity.encode_event(event)?;
             let (entity, cause) = (Arc::clone(&self.key), cause.cloned());
-            stored.push(StoredEvent { entity, at_ms: now_ms, cause, tag, payload });
+            stored.push(StoredEvent { entity, at_ms: now_ms, cause, by: None, tag, payload });
+        }
+        if let Some(last) = stored.last_mut() {
+            last.by.clone_from(&envelope.ask.by);
         }
         let reply = entity.reply(&document.state, &envelope.command, events);
         let Derived { mut documents, index, claims, timers } =

@@ -1,12 +1,15 @@
 //! Reserving, paying, cancelling, pick-up and return: the steps of one booking, in order.
 
 use super::{Result, Service, ask, fresh_reservation_no};
-use crate::actors::api::{Caller, PaymentMeans, PaymentResult, ReservationView, ReserveRequest, ServiceError};
+use crate::actors::api::{
+    Caller, PaymentMeans, PaymentResult, PickUpFacts, ReservationView, ReserveRequest, ServiceError,
+};
 use crate::actors::payment::cashier::charge::ChargeResult;
 use crate::actors::payment::charge_request::ChargeRequest;
 use crate::actors::payment::unconfirmed::refund_unconfirmed;
 use crate::domain::BookingRef;
 use crate::domain::cancellation::CancellationOutcome;
+use crate::domain::desk::{DeskFacts, HandOver, LicenceCheck};
 use crate::domain::ids::{RentalNo, ReservationNo};
 use crate::domain::payment::{self, Outstanding, Payment};
 use crate::domain::process::{Action, Known, RentalStanding, Target, next_step};
@@ -40,7 +43,7 @@ impl Service {
             None => self.hold(caller, fresh_reservation_no()?, &request).await?,
         };
         match (booking.status, request.means) {
-            (Status::PaymentPending { .. }, Some(means)) => self.pay_for(booking, means, asked_at).await,
+            (Status::PaymentPending { .. }, Some(means)) => self.pay_for(caller, booking, means, asked_at).await,
             (Status::PaymentPending { .. }, None) => Ok((self.view(booking).await?, PaymentResult::NotAttempted)),
             (
                 Status::Confirmed { .. }
@@ -112,11 +115,11 @@ impl Service {
         let asked_at = Instant::now();
         let booking = self.booking_of(caller, &reservation_no).await?;
         if booking.change().is_some() {
-            return self.pay_change(booking, means, asked_at).await;
+            return self.pay_change(caller, booking, means, asked_at).await;
         }
         booking.may_be_paid(self.now())?;
         match booking.status {
-            Status::PaymentPending { .. } => self.pay_for(booking, means, asked_at).await,
+            Status::PaymentPending { .. } => self.pay_for(caller, booking, means, asked_at).await,
             Status::Confirmed { .. }
             | Status::Cancelled { .. }
             | Status::Expired { .. }
@@ -139,6 +142,7 @@ impl Service {
 
     async fn pay_for(
         &self,
+        caller: &Caller,
         booking: Booking,
         means: PaymentMeans,
         asked_at: Instant,
@@ -148,8 +152,8 @@ impl Service {
         else {
             return self.pay_too_late(booking).await;
         };
-        let (subject, serial) = (&booking.subject, booking.serial);
-        let order = ChargeRequest { subject: subject.clone(), serial, amount, change, means, hold_until };
+        let (subject, serial, by) = (&booking.subject, booking.serial, caller.author());
+        let order = ChargeRequest { subject: subject.clone(), serial, amount, change, means, hold_until, by };
         let charged = self.parts.cashier.charge(order, asked_at, self.settings.payment_wait).await;
         match charged {
             Ok(ChargeResult::Approved(payment)) => self.confirm(booking, *payment).await,
@@ -292,11 +296,12 @@ impl Service {
         }
     }
 
-    /// Hands the car over. The calendar decides, since a cancellation may be under way at the same time.
+    /// Hands the car over. The calendar decides, since a cancellation may be under way at the same time. What is told of it
+    /// is part of that decision, and comes to the rental with it.
     ///
     /// # Errors
     /// When the rental is not at this step, the car is not its customer's now, or a context is down.
-    pub async fn pick_up(&self, caller: &Caller, rental_no: RentalNo) -> Result<Rental> {
+    pub async fn pick_up(&self, caller: &Caller, rental_no: RentalNo, told: PickUpFacts) -> Result<Rental> {
         if let Some(reservation_no) = rental_no.reservation()
             && let Some(booking) = self.booking(&reservation_no).await?
             && let Status::NoShow { .. } = booking.status
@@ -307,7 +312,9 @@ impl Service {
         let rental = self.rental_to_be(&rental_no).await?;
         rental.may_be_picked_up()?;
         let reservation_no = rental.subject.reservation_no.clone();
-        let command = Command::PickUp { reservation_no: reservation_no.clone() };
+        let licence = told.licence_checked.then(|| LicenceCheck { by: caller.who() });
+        let hand_over = HandOver { facts: told.car, licence }.told();
+        let command = Command::PickUp { reservation_no: reservation_no.clone(), hand_over };
         let booking = self.tell_calendar(caller, "pickup", &reservation_no, command).await?;
         let booking = booking.ok_or(Rejection::ReservationNotFound)?;
         let known = Known::of(&booking).with_rental(Some(RentalStanding::from(&rental.status)));
@@ -335,15 +342,15 @@ impl Service {
         Ok(rental.ok_or(not_found)?)
     }
 
-    /// Records that the car is back.
+    /// Records that the car is back, and how.
     ///
     /// # Errors
-    /// When the rental is not at this step, or the rental context is down.
-    pub async fn return_car(&self, caller: &Caller, rental_no: RentalNo) -> Result<Rental> {
+    /// When the rental is not at this step, the odometer shows less than at the pick-up, or the rental context is down.
+    pub async fn return_car(&self, caller: &Caller, rental_no: RentalNo, facts: DeskFacts) -> Result<Rental> {
         self.rental(caller, &rental_no).await?;
         let key = rental_no.as_str();
-        let rental =
-            ask(&self.parts.rentals, key, rental::Command::Return, self.external_ask(caller, "return", key)).await?;
+        let command = rental::Command::Return { facts: facts.told() };
+        let rental = ask(&self.parts.rentals, key, command, self.external_ask(caller, "return", key)).await?;
         let rental = rental.ok_or(rental::Rejection::RentalNotFound)?;
         let (subject, standing) = (&rental.subject, RentalStanding::from(&rental.status));
         let booking = self.booking(&subject.reservation_no).await.unwrap_or_default();

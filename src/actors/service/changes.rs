@@ -136,24 +136,26 @@ impl Service {
             self.follow_change(&booking).await;
             return Ok((self.view(booking).await?, PaymentResult::Approved));
         };
-        self.carry_on(booking, &change, means, asked_at).await
+        self.carry_on(caller, booking, &change, means, asked_at).await
     }
 
     /// Pays the change of a reservation that is under way.
     pub(super) async fn pay_change(
         &self,
+        caller: &Caller,
         booking: Booking,
         means: PaymentMeans,
         asked_at: Instant,
     ) -> Result<(ReservationView, PaymentResult)> {
         match booking.change().cloned() {
-            Some(change) => self.carry_on(booking, &change, Some(means), asked_at).await,
+            Some(change) => self.carry_on(caller, booking, &change, Some(means), asked_at).await,
             None => Ok((self.view(booking).await?, PaymentResult::Approved)),
         }
     }
 
     async fn carry_on(
         &self,
+        caller: &Caller,
         booking: Booking,
         change: &Change,
         means: Option<PaymentMeans>,
@@ -170,7 +172,8 @@ impl Service {
         let payment = match (charge, means) {
             (Some(Action::Charge { amount, change: no }), Some(means)) => {
                 let (subject, serial, hold_until) = (booking.subject.clone(), booking.serial, change.hold_until);
-                let order = ChargeRequest { subject, serial, amount, change: no, means, hold_until };
+                let by = caller.author();
+                let order = ChargeRequest { subject, serial, amount, change: no, means, hold_until, by };
                 match self.parts.cashier.charge(order, asked_at, self.settings.payment_wait).await {
                     Ok(ChargeResult::Approved(payment)) => Some(*payment),
                     Ok(ChargeResult::Declined { reason }) => {

@@ -3,6 +3,7 @@
 
 #![warn(missing_docs)]
 
+mod audit;
 mod bookings;
 mod cars;
 mod changes;
@@ -23,6 +24,7 @@ pub use operation::{BackupError, ComponentHealth, FaultAction, UnknownContext};
 use super::api::{ANSWER_KEPT_MS, Caller, ServiceError};
 use super::customer::{Customers, Privacy};
 use super::fleet::Ledger;
+use super::operations::Operations;
 use super::payment::cashier::Cashier;
 use super::payment::deferred::DeferredPayments;
 use super::payment::reconciliation::Reconciler;
@@ -78,6 +80,8 @@ pub struct Dependencies {
     pub ledger: ContextHandle<Ledger>,
     /// The Customer context.
     pub customers: ContextHandle<Customers>,
+    /// The Operations context.
+    pub operations: ContextHandle<Operations>,
     /// Charges and refunds.
     pub cashier: Arc<Cashier>,
     /// Payments that were turned away and are retried.
@@ -153,10 +157,10 @@ impl Service {
         process::due(target, known, &self.settings.terms, self.now())
     }
 
-    /// Asks for a step that the caller wants: without the internal reserve, within the request's time, and named after
-    /// the request if it has a name.
+    /// Asks for a step that the caller wants: without the internal reserve, within the request's time, in the caller's
+    /// name, and named after the request if it has a name.
     fn external_ask(&self, caller: &Caller, step: &str, key: &str) -> Ask {
-        let ask = Ask::external(self.settings.request_timeout);
+        let ask = Ask::external(self.settings.request_timeout).asked_by(caller.author());
         match &caller.command_id_prefix {
             Some(prefix) => ask.with_command_id(
                 format!("{prefix}/{step}/{key}"),
@@ -167,7 +171,7 @@ impl Service {
     }
 
     /// Asks for a step that completes a request: with the internal reserve, and for a short time, since a policy would
-    /// take the step anyway.
+    /// take the step anyway. It is in nobody's name, since it follows from what somebody has done.
     fn internal_ask(&self) -> Ask {
         Ask::internal(Duration::from_millis(STEP_MS).min(self.settings.request_timeout))
     }

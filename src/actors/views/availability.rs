@@ -172,7 +172,7 @@ impl Availability {
                 self.booked.put(Holder::booking(&booking.subject), booking.period, false);
             }
             Event::Moved { booking, .. } => return self.booked.remove(Holder::booking(&booking.subject)).is_some(),
-            Event::PickedUp { subject, at } => {
+            Event::PickedUp { subject, at, .. } => {
                 let Some((period, _)) = self.booked.remove(Holder::booking(subject)) else { return false };
                 self.booked.put(Holder::booking(subject), period.while_out(*at, period.to()), true);
             }
@@ -357,8 +357,11 @@ mod tests {
 
     #[test]
     fn a_car_that_is_out_is_taken_from_its_hand_over_until_it_is_back() {
-        let mut slot =
-            slot(&[held(9, 100, 200), held(7, 10, 20), Event::PickedUp { subject: subject(7), at: time(5) }]);
+        let mut slot = slot(&[
+            held(9, 100, 200),
+            held(7, 10, 20),
+            Event::PickedUp { subject: subject(7), at: time(5), hand_over: None },
+        ]);
         assert!(!free(&slot, 5, 6, 6) && free(&slot, 20, 30, 19) && !free(&slot, 199, 210, 0));
         for (from, to) in [(40, 50), (45, 50), (20, 30), (300, 400)] {
             assert!(!free(&slot, from, to, 45), "{from} to {to}: it is overdue");
@@ -405,13 +408,13 @@ mod tests {
                     1 => vec![
                         held(serial, from, from + length),
                         Event::Confirmed { subject: subject.clone(), serial, period: period(from, from + length) },
-                        Event::PickedUp { subject, at: time(from / 2) },
+                        Event::PickedUp { subject, at: time(from / 2), hand_over: None },
                     ],
                     2 => vec![held(serial, from, from + length), Event::Expired { subject, at: time(1) }],
                     3 => vec![
                         held(serial, from, from + length),
                         Event::Confirmed { subject: subject.clone(), serial, period: period(from, from + length) },
-                        Event::PickedUp { subject: subject.clone(), at: time(from) },
+                        Event::PickedUp { subject: subject.clone(), at: time(from), hand_over: None },
                         Event::Completed { subject, at: time(from + length / 2 + 1) },
                     ],
                     _ => vec![held(serial, from, from + length)],
@@ -437,7 +440,7 @@ mod tests {
                 let subject = subject(serial);
                 let event = match what {
                     0 | 1 => held(serial, last.saturating_sub(1_000).max(0), last.max(1_001)),
-                    2 => Event::PickedUp { subject, at: time(last / 2) },
+                    2 => Event::PickedUp { subject, at: time(last / 2), hand_over: None },
                     _ => Event::Completed { subject, at: time(last) },
                 };
                 whole.apply(&event);

@@ -1,6 +1,7 @@
-//! The read models: My Page, the ledger, search by period, and the lists of the legacy API. They follow the
+//! The read models: My Page, the ledger, search by period, the lists of the legacy API, and the audit. They follow the
 //! journal, answer while every writer is down, and can be thrown away and rebuilt.
 
+mod audit;
 mod availability;
 pub mod feed;
 mod projection;
@@ -32,7 +33,9 @@ use tokio::time::Instant;
 /// The name of the context that keeps the read models; it has no shards of its own.
 pub const VIEWS: Context = Context("views");
 /// Contexts whose events have rows.
-pub const FOLLOWED: [Context; 4] = [schema::RESERVATION, schema::PAYMENT, schema::RENTAL, schema::FLEET];
+pub const FOLLOWED: [Context; 6] = schema::ALL;
+/// Contexts whose events are entries of feeds.
+const FED: [Context; 3] = [schema::RESERVATION, schema::PAYMENT, schema::RENTAL];
 /// How many changes of feeds are remembered for readers that are slow to wake up.
 const FED_KEPT_MAX: usize = 1024;
 /// How often the heads of all shards are read at most until two reads agree.
@@ -143,7 +146,7 @@ impl Views {
 
     fn heads(&self) -> SeenPositions {
         let mut heads = SeenPositions::default();
-        for shard in self.positions.keys().filter(|shard| shard.context != schema::FLEET) {
+        for shard in self.positions.keys().filter(|shard| FED.contains(&shard.context)) {
             // What is in the rows is committed, even before its head is published.
             let position = self.position(*shard).max(*self.journal.watch(*shard).borrow());
             heads.note(EventPosition { context: rows::context_index(shard.context), shard: shard.number, position });

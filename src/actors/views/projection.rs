@@ -2,6 +2,7 @@
 //! parallel, and every row is a function of those events alone, so that a rebuild gives the same bytes. A row that
 //! several events of a batch change is read, decoded and encoded once.
 
+use super::audit::AuditRow;
 use super::availability::Availability;
 use super::damaged;
 use super::feed::entry::{FeedRow, Kind};
@@ -11,7 +12,7 @@ use super::serials::{List, SerialBitmap};
 use crate::domain::ids::{CarNo, CustomerNo};
 use crate::domain::spelling::to_nfc;
 use crate::domain::time::Timestamp;
-use crate::domain::{fleet, payment, rental, reservation};
+use crate::domain::{fleet, operations, payment, rental, reservation};
 use crate::store::journal::{CommittedEvent, ReadError, ShardId};
 use crate::store::schema;
 use crate::store::view_store::{RowWrite, ViewStore};
@@ -118,21 +119,45 @@ impl<'a> Projection<'a> {
         if self.shard.context == schema::RESERVATION {
             let event = schema::reservation::decode(tag, payload).map_err(damaged)?;
             self.slot(&recorded.event.entity, &event)?;
+            let no = event.subject().map_or(&*recorded.event.entity, |subject| subject.reservation_no.as_str());
+            self.audit(recorded, no, (at, place))?;
             self.reservation(&event, at, place)
         } else if self.shard.context == schema::PAYMENT {
             let event = schema::payment::decode(tag, payload).map_err(damaged)?;
+            self.audit(recorded, event.subject().reservation_no.as_str(), (at, place))?;
             self.payment(event, at, place)
         } else if self.shard.context == schema::RENTAL {
             let event = schema::rental::decode(tag, payload).map_err(damaged)?;
+            self.audit(recorded, event.subject().reservation_no.as_str(), (at, place))?;
             self.rental(&event, at, place)
         } else if self.shard.context == schema::FLEET {
             let event = schema::fleet::decode(tag, payload).map_err(damaged)?;
             self.car(&recorded.event.entity, &event);
+            self.audit(recorded, &recorded.event.entity, (at, place))
+        } else if self.shard.context == schema::OPERATIONS {
+            let operations::Event::Noted(note) = schema::operations::decode(tag, payload).map_err(damaged)?;
+            let by = recorded.event.by.as_deref().map(ToOwned::to_owned);
+            let what = format!("{}.{}", schema::OPERATIONS, note.act.name());
+            self.new.extend(AuditRow { by, what, number: None, why: note.why }.writes(at, place)?);
             Ok(())
         } else {
-            // Customers have no rows: personal data is read from the sealed state only.
-            Ok(())
+            // Customers have no rows but of what was done to them: personal data is read from the sealed state only.
+            self.audit(recorded, &recorded.event.entity, (at, place))
         }
+    }
+
+    /// What somebody did is in the audit; what has followed by itself is not.
+    fn audit(
+        &mut self,
+        recorded: &CommittedEvent,
+        number: &str,
+        (at, place): (Timestamp, EventPosition),
+    ) -> Result<(), ReadError> {
+        let event = &recorded.event;
+        let Some(by) = &event.by else { return Ok(()) };
+        let (by, what, number) = (Some(by.to_string()), event.kind().to_owned(), Some(number.to_owned()));
+        self.new.extend(AuditRow { by, what, number, why: None }.writes(at, place)?);
+        Ok(())
     }
 
     fn slot(&mut self, car_no: &str, event: &reservation::Event) -> Result<(), ReadError> {

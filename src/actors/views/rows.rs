@@ -6,7 +6,7 @@ use crate::store::journal::Context;
 use crate::store::schema;
 
 /// The layout of all rows together. Rows of another layout are removed and made again from the journal.
-pub const LAYOUT_NUMBER: u8 = 6;
+pub const LAYOUT_NUMBER: u8 = 7;
 
 /// Nothing -> the number of the layout of all other rows.
 pub const LAYOUT: &str = "layout";
@@ -22,7 +22,9 @@ pub const AVAILABILITY_KEYS: &str = "slot_keys";
 pub const SERIALS: &str = "serials";
 /// Context, shard -> how many things of the context come from the shard, and the latest moment of an entry.
 pub const SHARDS: &str = "shards";
-pub const TABLES: [&str; 7] = [LAYOUT, CARS, FEED, AVAILABILITY, AVAILABILITY_KEYS, SERIALS, SHARDS];
+/// A list of the audit (all; who did it; number in NFC), instant, place -> what was done.
+pub const AUDIT: &str = "audit";
+pub const TABLES: [&str; 8] = [LAYOUT, CARS, FEED, AVAILABILITY, AVAILABILITY_KEYS, SERIALS, SHARDS, AUDIT];
 
 /// Where an event is stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,9 +45,16 @@ const POSITION_BYTES: usize = 11;
 
 impl EventPosition {
     fn write(self, key: &mut Vec<u8>) {
-        key.push(self.context);
-        key.extend_from_slice(&self.shard.to_be_bytes());
-        key.extend_from_slice(&self.position.to_be_bytes());
+        key.extend_from_slice(&self.to_bytes());
+    }
+
+    /// In the order of the bytes: context, shard, position.
+    pub fn to_bytes(self) -> [u8; POSITION_BYTES] {
+        let (mut bytes, shard) = ([0; POSITION_BYTES], self.shard.to_be_bytes());
+        bytes[0] = self.context;
+        bytes[1..3].copy_from_slice(&shard);
+        bytes[3..].copy_from_slice(&self.position.to_be_bytes());
+        bytes
     }
 
     /// The place that a key ends with.

@@ -14,6 +14,7 @@ mod table;
 pub use cars::{enrolment, ledger_is_current, ledger_step};
 pub use table::TABLE;
 
+use super::desk::HandOver;
 use super::ids::CarNo;
 use super::money::Money;
 use super::payment::{ChargeStatus, Outstanding, Payment};
@@ -149,6 +150,8 @@ pub struct Known<'a> {
     pub period: Option<Period>,
     /// The booking itself, at which the rows of Reservation and Payment look.
     pub booking: Option<&'a Booking>,
+    /// What was told when its car was handed over, which goes on to the rental.
+    pub hand_over: Option<&'a HandOver>,
     /// Its payment, once anything has happened to it.
     pub payment: Option<&'a Payment>,
     /// Its rental, once the car is rented.
@@ -172,6 +175,7 @@ impl<'a> Known<'a> {
             status: None,
             period: None,
             booking: None,
+            hand_over: None,
             payment: None,
             rental: None,
             rented: None,
@@ -182,7 +186,7 @@ impl<'a> Known<'a> {
     }
 
     /// The booking alone.
-    pub const fn of(booking: &'a Booking) -> Known<'a> {
+    pub fn of(booking: &'a Booking) -> Known<'a> {
         Known::nothing_of(&booking.subject).with_booking(Some(booking))
     }
 
@@ -195,7 +199,10 @@ impl<'a> Known<'a> {
                 let (serial, period) = (Some(*serial), Some(*period));
                 return Some(Known { serial, status, period, ..Known::nothing_of(subject) });
             }
-            reservation::Event::PickedUp { subject, at } => (subject, Status::Confirmed { picked_up_at: Some(*at) }),
+            reservation::Event::PickedUp { subject, at, hand_over } => {
+                let (status, hand_over) = (Status::Confirmed { picked_up_at: Some(*at) }, hand_over.as_deref());
+                return Some(Known { status: Some(status), hand_over, ..Known::nothing_of(subject) });
+            }
             reservation::Event::Cancelled { subject, at, quote } => {
                 (subject, Status::Cancelled { at: *at, quote: *quote })
             }
@@ -221,16 +228,17 @@ impl<'a> Known<'a> {
 
     /// With its booking.
     #[must_use]
-    pub const fn with_booking(self, booking: Option<&'a Booking>) -> Known<'a> {
+    pub fn with_booking(self, booking: Option<&'a Booking>) -> Known<'a> {
         match booking {
             Some(known) => Known {
                 serial: Some(known.serial),
                 status: Some(known.status),
                 period: Some(known.period),
                 booking,
+                hand_over: known.hand_over(),
                 ..self
             },
-            None => Known { serial: None, status: None, period: None, booking, ..self },
+            None => Known { serial: None, status: None, period: None, booking, hand_over: None, ..self },
         }
     }
 

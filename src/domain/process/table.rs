@@ -296,8 +296,9 @@ pub static TABLE: [Row; 24] = [
         undo: Undo::Nothing,
         step: |known, _, _| {
             let Status::Confirmed { picked_up_at: Some(at) } = known.status? else { return None };
-            let hand_over = Action::Rental(rental::Command::PickUp { at });
-            (known.rental == Some(RentalStanding::Rented)).then_some((hand_over, None))
+            let hand_over = known.hand_over.cloned().map(Box::new);
+            let pick_up = Action::Rental(rental::Command::PickUp { at, hand_over });
+            (known.rental == Some(RentalStanding::Rented)).then_some((pick_up, None))
         },
     },
     Row {

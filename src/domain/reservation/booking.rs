@@ -4,6 +4,7 @@ use super::change::{Change, ChangeQuote, Incoming};
 use super::{Rejection, Terms};
 use crate::domain::BookingRef;
 use crate::domain::cancellation::{CancellationTerms, Quote};
+use crate::domain::desk::{DeskNotes, HandOver};
 use crate::domain::money::Money;
 use crate::domain::time::{Period, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -74,6 +75,8 @@ pub struct Booking {
     pub hold_slot: Option<u32>,
     /// What changes have made of it; `None` before the first.
     pub changes: Option<Box<Changes>>,
+    /// What the desk has added to it; `None` of most.
+    pub desk: Option<Box<DeskNotes>>,
 }
 
 /// What changes have made of a reservation.
@@ -99,7 +102,7 @@ impl Booking {
         made_at: Timestamp,
         status: Status,
     ) -> Booking {
-        Booking { subject, serial, period, price, made_at, status, hold_slot: None, changes: None }
+        Booking { subject, serial, period, price, made_at, status, hold_slot: None, changes: None, desk: None }
     }
 
     /// The number of the change that was begun last; 0 before the first.
@@ -127,6 +130,23 @@ impl Booking {
         let none =
             || Box::new(Changes { last: 0, under_way: None, fees: Money::zero(self.price.currency()), came_by: 0 });
         self.changes.get_or_insert_with(none)
+    }
+
+    /// What was told when the car was handed over.
+    pub fn hand_over(&self) -> Option<&HandOver> {
+        self.desk.as_ref()?.hand_over.as_ref()
+    }
+
+    pub(super) fn forget_hand_over(&mut self) {
+        if let Some(desk) = &mut self.desk {
+            desk.hand_over = None;
+        }
+        self.desk = self.desk.take().filter(|desk| **desk != DeskNotes::default());
+    }
+
+    /// What the desk has added to it, to add to it.
+    pub(super) fn desk_mut(&mut self) -> &mut DeskNotes {
+        self.desk.get_or_insert_default()
     }
 
     /// The period in which the car is taken by it: from its hand-over if that was early, and until now if it is late.

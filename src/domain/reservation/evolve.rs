@@ -30,9 +30,12 @@ pub fn evolve(mut state: State, event: &Event) -> Result<State, CorruptHistory> 
         Event::Confirmed { subject, .. } => {
             advance(&mut state, subject, "confirmed", is_pending)?.status = Status::Confirmed { picked_up_at: None };
         }
-        Event::PickedUp { subject, at } => {
-            advance(&mut state, subject, "picked up", is_waiting)?.status =
-                Status::Confirmed { picked_up_at: Some(*at) };
+        Event::PickedUp { subject, at, hand_over } => {
+            let booking = advance(&mut state, subject, "picked up", is_waiting)?;
+            booking.status = Status::Confirmed { picked_up_at: Some(*at) };
+            if let Some(hand_over) = hand_over {
+                booking.desk_mut().hand_over = Some((**hand_over).clone());
+            }
         }
         Event::Expired { subject, at } => {
             advance(&mut state, subject, "expired", is_pending)?.status = Status::Expired { at: *at };
@@ -50,7 +53,10 @@ pub fn evolve(mut state: State, event: &Event) -> Result<State, CorruptHistory> 
         }
         Event::Completed { subject, at } => {
             let is_out = |status| matches!(status, Status::Confirmed { picked_up_at: Some(_) });
-            advance(&mut state, subject, "completed", is_out)?.status = Status::Completed { at: *at };
+            let booking = advance(&mut state, subject, "completed", is_out)?;
+            booking.status = Status::Completed { at: *at };
+            // The rental has it, since the car came back; of one car only one is kept here, so that calendars stay small.
+            booking.forget_hand_over();
             state.back_at = state.back_at.max(Some(*at));
             remember_closed(&mut state, subject);
         }

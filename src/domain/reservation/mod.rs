@@ -19,6 +19,7 @@ pub use rejection::Rejection;
 
 use super::BookingRef;
 use super::cancellation::{CancellationTerms, Quote};
+use super::desk::HandOver;
 use super::ids::{BlockNo, CarNo, ReservationNo};
 use super::money::Money;
 use super::pricing::Pricing;
@@ -200,6 +201,8 @@ pub enum Command {
     PickUp {
         /// The number of the reservation.
         reservation_no: ReservationNo,
+        /// What is told of it.
+        hand_over: Option<Box<HandOver>>,
     },
     /// The car is back.
     Complete {
@@ -312,6 +315,8 @@ pub enum Event {
         subject: BookingRef,
         /// When it happened, by the clock of the service.
         at: Timestamp,
+        /// What was told of it.
+        hand_over: Option<Box<HandOver>>,
     },
     /// The car came back.
     Completed {

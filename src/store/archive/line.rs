@@ -42,6 +42,8 @@ pub(super) enum Line {
         entity: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cause: Option<CauseLine>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
         tag: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         data: Option<serde_json::Value>,
@@ -107,6 +109,7 @@ fn event_line(recorded: CommittedEvent, data: Option<serde_json::Value>) -> Line
             shard: cause.shard,
             position: cause.position,
         }),
+        by: event.by.map(|by| by.to_string()),
         tag: event.tag.to_string(),
         data,
         payload: STANDARD.encode(&event.payload),
@@ -152,14 +155,15 @@ pub(super) fn record(line: Line, context: impl Fn(&str) -> Option<Context>) -> R
         Ok::<_, String>(ShardId { context, number: line.shard })
     };
     Ok(match line {
-        Line::Event { shard: of, position, at: _, at_ms, entity, cause, tag, data: _, payload } => {
+        Line::Event { shard: of, position, at: _, at_ms, entity, cause, by, tag, data: _, payload } => {
             let cause = cause.map(|cause| Cause {
                 subscription: cause.subscription.into(),
                 context: cause.context.into(),
                 shard: cause.shard,
                 position: cause.position,
             });
-            let event = StoredEvent { entity: entity.into(), at_ms, cause, tag: tag.into(), payload: bytes(&payload)? };
+            let (entity, by, tag) = (entity.into(), by.map(Into::into), tag.into());
+            let event = StoredEvent { entity, at_ms, cause, by, tag, payload: bytes(&payload)? };
             Record::Event(CommittedEvent { shard: shard(of)?, position, event })
         }
         Line::Epoch { shard: of, epoch } => Record::Epoch { shard: shard(of)?, epoch },

@@ -16,7 +16,7 @@ pub use read::{ImportError, import};
 pub use write::{ExportError, export};
 
 /// The version of the archive format. Earlier ones can be read: version 1 has no events of no-shows and of closed
-/// customers, version 2 no holds with a slot.
+/// customers, version 2 no holds with a slot and no word of who did it.
 pub const ARCHIVE_VERSION: u32 = 3;
 
 fn is_readable(version: u32) -> bool {

@@ -10,9 +10,10 @@ use crate::domain::process::{
     Action, Known, LedgerNote, NewCalendar, RentalStanding, Step, Target, enrolment, ledger_is_current, next_step_in,
 };
 use crate::domain::reservation::{Booking, Terms};
-use crate::domain::{customer as customers, fleet, payment as payments, rental as rentals, reservation};
+use crate::domain::{customer as customers, fleet, operations, payment as payments, rental as rentals, reservation};
 use crate::store::schema::ReservationDocument;
 use crate::store::schema::customer::{KEY_KIND, REOPEN_TIMER};
+use crate::store::schema::operations::SERVICE;
 use crate::store::schema::payment::SETTLE_TIMER;
 use crate::store::schema::rental::OVERDUE_TIMER;
 use crate::store::schema::reservation::{RESERVATION_KIND, reservation_key};
@@ -192,6 +193,12 @@ pub(super) async fn car(walk: &mut Replay<'_>, key: &str, state: &fleet::State) 
     if !ledger_is_current(&calendar, car, walk.latest) {
         walk.report.note("not_done_yet", &key, "the ledger does not have what the calendar decided");
     }
+    Ok(())
+}
+
+/// There is one entity, and nothing else goes by it.
+pub(super) async fn operations(walk: &mut Replay<'_>, key: &str, _: &operations::State) -> Result<(), Stop> {
+    own_number(walk, key, SERVICE);
     Ok(())
 }
 

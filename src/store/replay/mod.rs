@@ -19,7 +19,7 @@ use super::stored_schema::{StoredSchema, stored_schemas};
 use crate::domain::invariants::Violation;
 use crate::domain::reservation::Booking;
 use crate::domain::time::Timestamp;
-use replayed_entity::{Calendar, Car, Customer, Payment, Rental, ReplayedEntity};
+use replayed_entity::{Calendar, Car, Customer, Operations, Payment, Rental, ReplayedEntity};
 use spellings::Spellings;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
@@ -288,6 +288,7 @@ pub async fn replay(
     replay.context::<Rental>(|_, _, _| {}).await?;
     replay.context::<Car>(|_, _, _| {}).await?;
     replay.context::<Customer>(|_, _, _| {}).await?;
+    replay.context::<Operations>(|_, _, _| {}).await?;
     replay.orphan_keys().await?;
     for subscription in subscriptions {
         replay.subscription(*subscription).await?;

@@ -18,6 +18,7 @@
 
 pub mod customer;
 pub mod fleet;
+pub mod operations;
 pub mod payment;
 pub mod rental;
 pub mod reservation;
@@ -40,7 +41,16 @@ pub const RENTAL: Context = Context("rental");
 /// The ledger entries, one per car.
 pub const FLEET: Context = Context("fleet");
 pub const CUSTOMER: Context = Context("customer");
-pub const ALL: [Context; 5] = [RESERVATION, PAYMENT, RENTAL, FLEET, CUSTOMER];
+/// What operators do to the service itself; one entity.
+pub const OPERATIONS: Context = Context("operations");
+/// All contexts. New ones go to the end: rows keep the place of a context here. A store that was made without one gets its
+/// shards when it is opened.
+pub const ALL: [Context; 6] = [RESERVATION, PAYMENT, RENTAL, FLEET, CUSTOMER, OPERATIONS];
+
+/// The contexts with their shard counts, of which `count` is that of those with many entities.
+pub fn shards(count: u16) -> Vec<(Context, u16)> {
+    ALL.into_iter().map(|context| (context, if context == OPERATIONS { 1 } else { count })).collect()
+}
 
 /// A kind of document that is derived from the events of a context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,13 +65,14 @@ const fn kind(context: Context, name: &'static str, schema: u16) -> DocumentKind
     DocumentKind { context, name, schema }
 }
 
-pub const DOCUMENT_KINDS: [DocumentKind; 6] = [
+pub const DOCUMENT_KINDS: [DocumentKind; 7] = [
     kind(RESERVATION, reservation::STATE_KIND, reservation::STATE_SCHEMA),
     kind(RESERVATION, reservation::RESERVATION_KIND, reservation::RESERVATION_SCHEMA),
     kind(PAYMENT, payment::STATE_KIND, payment::STATE_SCHEMA),
     kind(RENTAL, rental::STATE_KIND, rental::STATE_SCHEMA),
     kind(FLEET, fleet::STATE_KIND, fleet::STATE_SCHEMA),
     kind(CUSTOMER, customer::STATE_KIND, customer::STATE_SCHEMA),
+    kind(OPERATIONS, operations::STATE_KIND, operations::STATE_SCHEMA),
 ];
 
 /// Maps a reservation's serial, formatted by [`serial_key`], to its number.
@@ -87,7 +98,8 @@ pub fn serial_key(serial: u64) -> String {
 
 /// Every tag that this program can read, old versions included.
 pub fn tags() -> impl Iterator<Item = &'static str> {
-    [reservation::TAGS, payment::TAGS, rental::TAGS, fleet::TAGS, customer::TAGS].into_iter().flatten().copied()
+    let all = [reservation::TAGS, payment::TAGS, rental::TAGS, fleet::TAGS, customer::TAGS, operations::TAGS];
+    all.into_iter().flatten().copied()
 }
 
 /// A shared copy of the tag, so that encoding an event does not allocate it.
@@ -105,6 +117,7 @@ pub fn to_json(tag: &str, payload: &[u8]) -> Option<serde_json::Value> {
         "payment" => payment::decode(tag, payload).ok().map(|event| payment::json(&event)),
         "rental" => rental::decode(tag, payload).ok().map(|event| rental::json(&event)),
         "fleet" => fleet::decode(tag, payload).ok().map(|event| fleet::json(&event)),
+        "operations" => operations::decode(tag, payload).ok().map(|event| operations::json(&event)),
         "customer" => customer::decode(tag, payload).ok().map(|event| customer::json(&event)),
         _ => None,
     }

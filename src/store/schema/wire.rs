@@ -3,10 +3,12 @@
 //! differ in their subject alone: [`SubjectV1`] and [`SubjectV2`]. They contain no types of the domain.
 
 use crate::domain::BookingRef;
+use crate::domain::desk::{DeskFacts, HandOver, LicenceCheck};
 use crate::domain::ids::{BlockNo, CarNo, CustomerNo, InvalidNumber, RentalNo, ReservationNo};
 use crate::domain::money::{Currency, Money};
 use crate::domain::reservation::Block;
 use crate::domain::time::{Period, Timestamp};
+use crate::domain::who::Who;
 use crate::store::codec::{self, CodecError};
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::de::DeserializeOwned;
@@ -63,6 +65,33 @@ pub(super) struct Step<S> {
     at_ms: i64,
 }
 
+/// How a car was, as far as it was told.
+#[derive(Serialize, Deserialize)]
+pub(super) struct DeskFactsV1<'a> {
+    odometer_km: Option<u32>,
+    fuel_percent: Option<u8>,
+    condition: Option<Text<'a>>,
+}
+
+/// What was told when a car was handed over: how it was, and whether the licence was checked, and by whom.
+#[derive(Serialize, Deserialize)]
+pub(super) struct HandOverV1<'a> {
+    facts: DeskFactsV1<'a>,
+    licence: Option<LicenceCheckV1<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LicenceCheckV1<'a> {
+    by: Option<Text<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct HandedOver<'a> {
+    subject: SubjectV2<'a>,
+    at_ms: i64,
+    hand_over: Option<HandOverV1<'a>>,
+}
+
 #[derive(Serialize, Deserialize)]
 pub(super) struct RetiredV1 {}
 
@@ -87,6 +116,50 @@ impl<'a> Step<SubjectV2<'a>> {
 impl<S: Subject> Step<S> {
     pub(super) fn parts(&self) -> Result<(BookingRef, Timestamp), CodecError> {
         Ok((self.subject.subject()?, instant(self.at_ms)?))
+    }
+}
+
+impl<'a> From<&'a DeskFacts> for DeskFactsV1<'a> {
+    fn from(facts: &'a DeskFacts) -> Self {
+        let condition = facts.condition.as_deref().map(Text::from);
+        DeskFactsV1 { odometer_km: facts.odometer_km, fuel_percent: facts.fuel_percent, condition }
+    }
+}
+
+impl DeskFactsV1<'_> {
+    pub(super) fn facts(self) -> Result<DeskFacts, CodecError> {
+        let DeskFactsV1 { odometer_km, fuel_percent, condition } = self;
+        let facts = DeskFacts { odometer_km, fuel_percent, condition: condition.map(Text::into_owned) };
+        facts.checked().ok_or_else(|| invalid("the facts of a car"))
+    }
+}
+
+impl<'a> From<&'a HandOver> for HandOverV1<'a> {
+    fn from(hand_over: &'a HandOver) -> Self {
+        let by = |check: &LicenceCheck| check.by.as_ref().map(|by| by.to_string().into());
+        let licence = hand_over.licence.as_ref().map(|check| LicenceCheckV1 { by: by(check) });
+        HandOverV1 { facts: (&hand_over.facts).into(), licence }
+    }
+}
+
+impl HandOverV1<'_> {
+    fn hand_over(self) -> Result<Box<HandOver>, CodecError> {
+        let by = |by: Text<'_>| Who::parse(&by).ok_or_else(|| invalid("somebody"));
+        let licence = |check: LicenceCheckV1<'_>| check.by.map(by).transpose().map(|by| LicenceCheck { by });
+        Ok(Box::new(HandOver { facts: self.facts.facts()?, licence: self.licence.map(licence).transpose()? }))
+    }
+}
+
+impl<'a> HandedOver<'a> {
+    pub(super) fn new(subject: &'a BookingRef, at: Timestamp, hand_over: Option<&'a HandOver>) -> Self {
+        HandedOver { subject: subject.into(), at_ms: at.as_millis(), hand_over: hand_over.map(HandOverV1::from) }
+    }
+}
+
+impl HandedOver<'static> {
+    pub(super) fn parts(self) -> Result<(BookingRef, Timestamp, Option<Box<HandOver>>), CodecError> {
+        let hand_over = self.hand_over.map(HandOverV1::hand_over).transpose()?;
+        Ok((self.subject.subject()?, instant(self.at_ms)?, hand_over))
     }
 }
 
@@ -270,6 +343,26 @@ pub(super) fn json_instant(instant: Timestamp) -> Value {
 
 pub(super) fn json_money(money: &Money) -> Value {
     json!({ "amount": money.amount(), "currency": money.currency().code() })
+}
+
+/// How a car was, with what was not told left out.
+pub(super) fn json_facts(facts: &DeskFacts) -> Value {
+    let mut object = serde_json::Map::new();
+    let told = [
+        ("odometerKm", facts.odometer_km.map(Value::from)),
+        ("fuelPercent", facts.fuel_percent.map(Value::from)),
+        ("condition", facts.condition.clone().map(Value::from)),
+    ];
+    object.extend(told.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    Value::Object(object)
+}
+
+pub(super) fn json_hand_over(hand_over: &HandOver) -> Value {
+    let mut told = json_facts(&hand_over.facts);
+    if let Some(check) = &hand_over.licence {
+        told["licence"] = json!({ "checkedBy": check.by.as_ref().map(ToString::to_string) });
+    }
+    told
 }
 
 /// The members of a subject, and then those of `more`, in one object.

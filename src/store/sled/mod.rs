@@ -48,7 +48,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct SledSettings {
     /// The most memory that sled's page cache takes, in bytes.
     pub cache_bytes: u64,
-    /// The contexts with their shard counts, fixed when the store is created.
+    /// The contexts with their shard counts, fixed when the store is created, or first opened with that context.
     pub shards: Vec<(Context, u16)>,
     /// Whether a store is created where there is none.
     pub create: bool,
@@ -238,6 +238,7 @@ mod tests {
                 entity: "car01".into(),
                 at_ms: 7,
                 cause: None,
+                by: None,
                 tag: "cars.tested.v1".into(),
                 payload: body.clone(),
             }],

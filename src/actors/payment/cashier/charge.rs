@@ -1,10 +1,11 @@
 //! Charging: a permit of the bulkhead, the intent, the call, and what follows from its answer.
 
-use super::{Cashier, IN_FLIGHT_RETRY_MS, provider_verdict};
+use super::{ASK_MS, Cashier, IN_FLIGHT_RETRY_MS, provider_verdict};
 use crate::actors::api::{PaymentMeans, ServiceError};
 use crate::actors::bulkhead::{Lane, Permit, Verdict};
 use crate::actors::payment::charge_request::{ChargeNotice, ChargeRequest};
 use crate::actors::payment::in_flight::{AlreadyInFlight, InFlightPayment, Work};
+use crate::actors::runtime::Ask;
 use crate::domain::ids::PaymentNo;
 use crate::domain::payment::{Charge, ChargeStatus, Command, Payment, Rejection};
 use crate::providers::{self, ChargeOutcome, ProviderError};
@@ -190,8 +191,9 @@ impl Cashier {
         order: ChargeRequest,
         permit: Permit,
     ) -> Result<ChargeResult, ServiceError> {
-        let ChargeRequest { subject, serial, amount, change, means, .. } = order;
-        let requested = self.send(payment_no, Command::Request { subject, serial, amount, change }).await;
+        let ChargeRequest { subject, serial, amount, change, means, hold_until: _, by } = order;
+        let ask = Ask::internal(Duration::from_millis(ASK_MS)).asked_by(by);
+        let requested = self.tell_with(payment_no, Command::Request { subject, serial, amount, change }, ask).await;
         let (payment, charge) = match to_be_called(requested, change) {
             Ok(to_be_called) => to_be_called,
             Err(told) => {

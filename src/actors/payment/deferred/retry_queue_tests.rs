@@ -21,6 +21,7 @@ fn order(no: &str, token: &str, hold_until_ms: i64) -> ChargeRequest {
     };
     let hold_until = Timestamp::from_millis(hold_until_ms).unwrap();
     ChargeRequest {
+        by: None,
         serial: 1,
         subject,
         amount: Money::new(10_000, Currency::KRW).unwrap(),

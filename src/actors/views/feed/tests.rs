@@ -63,6 +63,7 @@ impl World {
             entity: "r1".into(),
             at_ms: STILL_MS,
             cause: None,
+            by: None,
             tag: kind.name().into(),
             payload: bytes::Bytes::new(),
         };

@@ -5,6 +5,7 @@ mod change;
 use super::{Block, Booking, Car, Command, DayCounting, Event, Rejection, State, Status, Terms};
 use crate::domain::BookingRef;
 use crate::domain::cancellation::Quote;
+use crate::domain::desk::HandOver;
 use crate::domain::ids::{BlockNo, ReservationNo};
 use crate::domain::time::{Period, Timestamp};
 
@@ -34,7 +35,7 @@ pub fn decide(state: &State, command: &Command, terms: &Terms, now: Timestamp) -
         Command::Confirm { reservation_no } => confirm(state, reservation_no, now),
         Command::Expire { reservation_no } => expire(state, reservation_no, now),
         Command::Cancel { reservation_no } => cancel(state, reservation_no, terms, now),
-        Command::PickUp { reservation_no } => pick_up(state, reservation_no, now),
+        Command::PickUp { reservation_no, hand_over } => pick_up(state, reservation_no, hand_over.as_ref(), now),
         Command::Complete { reservation_no } => complete(state, reservation_no, now),
         Command::CompleteNoShow { reservation_no } => complete_no_show(state, reservation_no, terms, now),
         Command::BeginChange { reservation_no, request } => change::begin(state, reservation_no, request, terms, now),
@@ -178,19 +179,24 @@ fn and_ends_its_change(booking: &Booking, event: Event, now: Timestamp) -> Vec<E
 
 /// Within its period the car can be handed over; before it, only if no other live booking and no block lies in
 /// between. In neither case while another customer still has the car.
-fn pick_up(state: &State, reservation_no: &ReservationNo, now: Timestamp) -> Result<Vec<Event>, Rejection> {
+fn pick_up(
+    state: &State,
+    reservation_no: &ReservationNo,
+    hand_over: Option<&Box<HandOver>>,
+    now: Timestamp,
+) -> Result<Vec<Event>, Rejection> {
     let booking = state.booking(reservation_no).ok_or(Rejection::ReservationNotFound)?;
     booking.may_be_picked_up(now)?;
     if state.is_out() {
         return Err(Rejection::CarIsOut);
     }
     let until = booking.period.from().max(now.saturating_add_millis(1));
-    let hand_over = Period::new(now, until).ok_or(Rejection::CarNotAvailable)?;
-    let is_taken = state.taken(Some(reservation_no), now).any(|taken| taken.overlaps(&hand_over));
-    if is_taken || state.is_blocked(&hand_over) {
+    let until_its_own = Period::new(now, until).ok_or(Rejection::CarNotAvailable)?;
+    let is_taken = state.taken(Some(reservation_no), now).any(|taken| taken.overlaps(&until_its_own));
+    if is_taken || state.is_blocked(&until_its_own) {
         return Err(Rejection::CarNotAvailable);
     }
-    let picked_up = Event::PickedUp { subject: booking.subject.clone(), at: now };
+    let picked_up = Event::PickedUp { subject: booking.subject.clone(), at: now, hand_over: hand_over.cloned() };
     // From now on only the end of the period can change.
     let stays = booking.change_here().is_some_and(|change| change.period.from() == booking.period.from());
     Ok(if stays { vec![picked_up] } else { and_ends_its_change(booking, picked_up, now) })

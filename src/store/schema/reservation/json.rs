@@ -1,7 +1,7 @@
 //! The readable form of a calendar's events.
 
 use crate::domain::reservation::Event;
-use crate::store::schema::wire::{json_instant, json_money, json_subject};
+use crate::store::schema::wire::{json_hand_over, json_instant, json_money, json_subject};
 use serde_json::{Value, json};
 
 pub fn json(event: &Event) -> Value {
@@ -41,9 +41,12 @@ pub fn json(event: &Event) -> Value {
             subject,
             json!({ "at": json_instant(*at), "fee": json_money(&quote.fee), "refund": json_money(&quote.refund) }),
         ),
-        Event::Expired { subject, at } | Event::PickedUp { subject, at } | Event::Completed { subject, at } => {
-            json_subject(subject, json!({ "at": json_instant(*at) }))
+        Event::PickedUp { subject, at, hand_over: Some(told) } => {
+            json_subject(subject, json!({ "at": json_instant(*at), "handOver": json_hand_over(told) }))
         }
+        Event::Expired { subject, at }
+        | Event::PickedUp { subject, at, hand_over: None }
+        | Event::Completed { subject, at } => json_subject(subject, json!({ "at": json_instant(*at) })),
         Event::ChangeBegun { subject, change, at } => json_subject(
             subject,
             json!({

@@ -5,8 +5,8 @@ mod json;
 pub use json::json;
 
 use super::wire::{
-    BlockedV1, Encoded, MoneyV1, PeriodV1, RetiredV1, StateError, Step, Subject, SubjectV1, SubjectV2, Text,
-    UnblockedV1, car_no, instant, read, read_state, unknown_tag, without_serial, write, write_state,
+    BlockedV1, Encoded, HandedOver, MoneyV1, PeriodV1, RetiredV1, StateError, Step, Subject, SubjectV1, SubjectV2,
+    Text, UnblockedV1, car_no, instant, read, read_state, unknown_tag, without_serial, write, write_state,
 };
 use crate::domain::BookingRef;
 use crate::domain::cancellation::Quote;
@@ -31,6 +31,7 @@ const CANCELLED_V1: &str = "reservation.cancelled.v1";
 const CANCELLED_V2: &str = "reservation.cancelled.v2";
 const PICKED_UP_V1: &str = "reservation.picked_up.v1";
 const PICKED_UP_V2: &str = "reservation.picked_up.v2";
+const PICKED_UP_V3: &str = "reservation.picked_up.v3";
 const COMPLETED_V1: &str = "reservation.completed.v1";
 const COMPLETED_V2: &str = "reservation.completed.v2";
 const NO_SHOW_V1: &str = "reservation.no_show.v1";
@@ -63,6 +64,7 @@ pub const TAGS: &[&str] = &[
     CANCELLED_V2,
     PICKED_UP_V1,
     PICKED_UP_V2,
+    PICKED_UP_V3,
     COMPLETED_V1,
     COMPLETED_V2,
     NO_SHOW_V1,
@@ -100,10 +102,11 @@ pub const STATE_KIND: &str = "calendar";
 /// The kind of the documents that hold the latest state of one reservation; [`reservation_key`] is their key.
 pub const RESERVATION_KIND: &str = "reservation";
 /// The schema version of the state documents. In version 1 paid bookings had no timer; version 3 has hold slots, and
-/// the look-up entries of numbers and slots; version 4 has changes; version 5 has serials beside subjects.
-pub const STATE_SCHEMA: u16 = 5;
+/// the look-up entries of numbers and slots; version 4 has changes; version 5 has serials beside subjects;
+/// version 6 has what the desk adds.
+pub const STATE_SCHEMA: u16 = 6;
 /// The schema version of the documents of [`RESERVATION_KIND`].
-pub const RESERVATION_SCHEMA: u16 = 4;
+pub const RESERVATION_SCHEMA: u16 = 5;
 
 #[derive(Serialize, Deserialize)]
 struct CarUpsertedV1<'a> {
@@ -245,7 +248,9 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
         Event::Cancelled { subject, at, quote } => write(CANCELLED_V2, &Quoted::new(subject, *at, quote)),
         Event::NoShow { subject, at, quote } => write(NO_SHOW_V2, &Quoted::new(subject, *at, quote)),
         Event::Expired { subject, at } => write(EXPIRED_V2, &Step::new(subject, *at)),
-        Event::PickedUp { subject, at } => write(PICKED_UP_V2, &Step::new(subject, *at)),
+        Event::PickedUp { subject, at, hand_over } => {
+            write(PICKED_UP_V3, &HandedOver::new(subject, *at, hand_over.as_deref()))
+        }
         Event::Completed { subject, at } => write(COMPLETED_V2, &Step::new(subject, *at)),
         Event::ChangeBegun { subject, change, at } => write(
             CHANGE_BEGUN_V2,
@@ -331,7 +336,11 @@ fn decode_as<S: Subject>(tag: &str, payload: &[u8]) -> Result<Event, CodecError>
         CANCELLED_V2 => quoted().map(|(subject, at, quote)| Event::Cancelled { subject, at, quote }),
         NO_SHOW_V2 => quoted().map(|(subject, at, quote)| Event::NoShow { subject, at, quote }),
         EXPIRED_V2 => step().map(|(subject, at)| Event::Expired { subject, at }),
-        PICKED_UP_V2 => step().map(|(subject, at)| Event::PickedUp { subject, at }),
+        PICKED_UP_V2 => step().map(|(subject, at)| Event::PickedUp { subject, at, hand_over: None }),
+        PICKED_UP_V3 => {
+            let (subject, at, hand_over) = read::<HandedOver>(payload)?.parts()?;
+            Ok(Event::PickedUp { subject, at, hand_over })
+        }
         COMPLETED_V2 => step().map(|(subject, at)| Event::Completed { subject, at }),
         CHANGE_BEGUN_V2 => read::<ChangeBegun<S>>(payload)?.event(),
         CHANGED_V2 => read::<Changed<S>>(payload)?.event(),

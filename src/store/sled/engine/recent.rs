@@ -72,6 +72,7 @@ mod tests {
             entity: "e".into(),
             at_ms: 0,
             cause: None,
+            by: None,
             tag: "t".into(),
             payload: Bytes::from(vec![0; bytes]),
         };
