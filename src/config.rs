@@ -1,9 +1,11 @@
 //! The settings, read once at start and checked before anything else happens.
 
+mod accounts;
 mod buffer_minutes;
 mod listen;
 mod sources;
 
+pub use accounts::Accounts;
 pub use listen::Listen;
 pub use sources::Origin;
 
@@ -31,6 +33,7 @@ pub struct Settings {
     pub site: Site,
     pub server: Server,
     pub access: Access,
+    pub accounts: Accounts,
     pub store: Store,
     pub time: Time,
     pub reservation: Reservation,
@@ -115,8 +118,8 @@ pub struct Access {
 }
 
 impl Access {
-    /// Whether there is no key, so that whoever reaches the service may do everything.
-    pub fn is_open(&self) -> bool {
+    /// Whether there is no key.
+    fn is_open(&self) -> bool {
         self.token_keys.as_os_str().is_empty() && self.api_keys.as_os_str().is_empty()
     }
 
@@ -296,6 +299,7 @@ impl Settings {
 
     pub fn check(&self) -> Result<(), SettingsError> {
         self.site.check()?;
+        self.accounts.check()?;
         let server = &self.server;
         within("server.connections_max", server.connections_max, 1, 1_000_000)?;
         within("server.live_streams_max", server.live_streams_max, 0, 1_000_000)?;
@@ -362,8 +366,13 @@ impl Settings {
         addresses.first().copied().ok_or_else(|| nowhere(io::ErrorKind::NotFound.into()))
     }
 
+    /// Whether there is neither a key nor an account, so that whoever reaches the service may do everything.
+    pub fn is_open(&self) -> bool {
+        self.access.is_open() && !self.accounts.enabled
+    }
+
     fn check_listen(&self, address: SocketAddr) -> Result<(), SettingsError> {
-        if address.ip().is_loopback() || !self.access.is_open() || self.server.allow_public_listen {
+        if address.ip().is_loopback() || !self.is_open() || self.server.allow_public_listen {
             return Ok(());
         }
         let written = self.server.listen.to_string();

@@ -1,5 +1,7 @@
 //! Puts the contexts together and starts them: who asks whom, who follows whom.
 
+use super::account::service::{AccountService, AccountSettings};
+use super::account::{Accounts, follows_customer};
 use super::api::ServiceError;
 use super::bulkhead::{BulkheadHandle, BulkheadSettings};
 use super::customer::Customers;
@@ -50,6 +52,8 @@ pub struct AppSettings {
     /// What is done about payments that stay unsettled.
     pub unsettled: UnsettledSettings,
     pub limits: ContextLimits,
+    /// None where accounts are not offered.
+    pub accounts: Option<AccountSettings>,
 }
 
 /// Why the contexts did not start.
@@ -61,6 +65,8 @@ pub enum StartError {
     /// What is derived from the events could not be brought to the shapes of this program.
     #[error(transparent)]
     Migration(#[from] MigrationError),
+    #[error("there is no thread to hash passwords on: {0}")]
+    Passwords(std::io::Error),
     #[error("the supervisor could not be started: {0}")]
     Supervisor(#[from] ractor::SpawnErr),
 }
@@ -84,7 +90,7 @@ fn spec<E: Entity>(entity: E, ports: &Ports, limits: &ContextLimits) -> ContextS
     }
 }
 
-/// The most payments, and the most rentals, of a shard that stay in memory. Each gets a few commands within a moment
+/// The most payments, rentals, and accounts, of a shard that stay in memory. Each gets a few commands within a moment
 /// and then none for days, while cars get commands again and again.
 const SHORT_LIVED_ENTITIES_MAX: usize = 256;
 
@@ -113,6 +119,7 @@ impl App {
         let (rentals, rentals_part) = context(spec(Rentals, &ports, &short_lived(limits)));
         let (ledger, ledger_part) = context(spec(Ledger, &ports, limits));
         let (customers, customers_part) = context(spec(Customers, &ports, limits));
+        let (accounts, accounts_part) = context(spec(Accounts, &ports, &short_lived(limits)));
         let bulkhead = BulkheadHandle::new(settings.bulkhead);
         let Ports { journal, views, clock, provider } = ports;
         let (timeout, retries) = (settings.provider_timeout, settings.retry_deferred);
@@ -139,6 +146,10 @@ impl App {
             terms: Arc::new(settings.service.terms.clone()),
         };
         let unsettled_monitor = UnsettledMonitor::new(&settings.unsettled, timeout);
+        let account_service = settings.accounts.map(|settings| {
+            AccountService::start(accounts.clone(), Arc::clone(&journal), Arc::clone(&clock), settings)
+        });
+        let accounts_served = account_service.transpose().map_err(StartError::Passwords)?;
         let views = Views::open(views, Arc::clone(&journal)).map_err(ServiceError::from)?;
         let serials = Serials::open(Arc::clone(&journal)).await.map_err(ServiceError::from)?;
         let policies = |of| policies(&targets, of);
@@ -159,6 +170,7 @@ impl App {
                 .part(),
             ledger_part.with_subscriptions(policies(schema::FLEET)).part(),
             customers_part.with_timers(Arc::new(ReopenTimer(customers.clone(), Arc::clone(&journal)))).part(),
+            accounts_part.with_subscriptions(vec![follows_customer::policy(&accounts, &journal)]).part(),
             unsettled::part(&journal, &clock, &unsettled_monitor),
             housekeeping::part(&journal, &clock),
             followers_part(VIEWS.0, &journal, &clock, &views_follow(&*journal, &views), RestartLimits::default()),
@@ -171,6 +183,7 @@ impl App {
             rentals,
             ledger,
             customers,
+            accounts_served,
             cashier: Arc::clone(&cashier),
             deferred: Arc::clone(&deferred),
             reconciler,

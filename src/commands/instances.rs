@@ -7,10 +7,11 @@ use super::settings::{app_settings, http_settings, rate_limit, store_options};
 use anyhow::Context as _;
 use metrics::{counter, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
+use rentcar::actors::account::service::AccountSettings;
 use rentcar::actors::app::{App, Ports};
 use rentcar::actors::runtime::{Clock, SystemClock};
 use rentcar::config::Settings;
-use rentcar::http::{HttpState, routes};
+use rentcar::http::{HttpState, routes, use_sessions};
 use rentcar::kit::access::Authenticator;
 use rentcar::kit::admission::Admission;
 use rentcar::kit::server::Drained;
@@ -48,6 +49,7 @@ pub struct InstanceSupervisor {
     fault_injection: bool,
     provider: Arc<dyn PaymentProvider>,
     sandbox: Option<Sandbox>,
+    accounts: Option<AccountSettings>,
     clock: Arc<dyn Clock>,
     metrics: PrometheusHandle,
     admission: Arc<Admission>,
@@ -108,13 +110,13 @@ impl InstanceSupervisor {
         config: Settings,
         fault_injection: bool,
         (provider, sandbox): (Arc<dyn PaymentProvider>, Option<Sandbox>),
-        authenticator: Authenticator,
+        (authenticator, accounts): (Authenticator, Option<AccountSettings>),
         metrics: PrometheusHandle,
         stop: CancellationToken,
     ) -> InstanceSupervisor {
         let admission = Arc::new(Admission::new(Arc::new(authenticator), rate_limit(&config)));
         let clock = Arc::new(SystemClock::default());
-        InstanceSupervisor { config, fault_injection, provider, sandbox, clock, metrics, admission, stop }
+        InstanceSupervisor { config, fault_injection, provider, sandbox, accounts, clock, metrics, admission, stop }
     }
 
     pub fn admission(&self) -> Arc<Admission> {
@@ -147,11 +149,12 @@ impl InstanceSupervisor {
     async fn start_on(&self, journal: &Arc<SledJournal>, views: Arc<SledViews>) -> anyhow::Result<Instance> {
         let (clock, provider) = (Arc::clone(&self.clock), Arc::clone(&self.provider));
         let ports = Ports { journal: Arc::clone(journal) as _, views, clock, provider };
-        let app = App::start(ports, app_settings(&self.config)).await?;
+        let app = App::start(ports, app_settings(&self.config, self.accounts.clone())).await?;
         let end = self.stop.child_token();
         let settings = http_settings(&self.config, self.fault_injection)?;
         let (metrics, admission) = (Some(self.metrics.clone()), Arc::clone(&self.admission));
         let http = HttpState::new(Arc::clone(&app.service), settings, end.clone(), metrics, admission);
+        use_sessions(&http);
         http.set_ready(true);
         gauge!("rentcar_journal_up").set(1.0);
         Ok(Instance { journal: Arc::clone(journal), app, http, sandbox: self.sandbox.clone(), end })

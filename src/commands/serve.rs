@@ -1,7 +1,7 @@
 //! `rentcar serve`: starts settings, store, actors and HTTP in this order, and stops them in the reverse one.
 
 use super::instances::{Instance, InstanceSupervisor};
-use super::settings::{authenticator, payment_provider, server_limits};
+use super::settings::{accounts, authenticator, payment_provider, server_limits};
 use super::{block_on, listening, metrics, print_line, shutdown_signal, systemd, telemetry};
 use anyhow::Context as _;
 use clap::Args;
@@ -77,7 +77,8 @@ async fn serve_until_stopped(config: Settings, fault_injection: bool, metrics: P
     let stop = shutdown_signal()?;
     // Everything that can be refused without the data directory comes first, so that a refusal leaves no new store.
     let (provider, sandbox) = payment_provider(&config)?;
-    let authenticator = authenticator(&config.access)?;
+    let (accounts, sessions) = accounts(&config)?.unzip();
+    let authenticator = authenticator(&config.access, sessions)?;
     let open = if authenticator.is_open() { ", open: whoever reaches it may do everything" } else { "" };
     // Bound before the store is opened, so that a second start on the same port reports the port and not the lock.
     let listener = listening::listen(config.listen_address()?)?;
@@ -89,7 +90,7 @@ async fn serve_until_stopped(config: Settings, fault_injection: bool, metrics: P
         config,
         fault_injection,
         (provider, sandbox),
-        authenticator,
+        (authenticator, accounts),
         metrics.clone(),
         stop.clone(),
     );

@@ -1,13 +1,20 @@
 //! Converts the settings to those of each part of the service.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+use hmac::{Hmac, KeyInit, Mac};
+use rentcar::actors::account::delivery::ResetDrop;
+use rentcar::actors::account::password::HashCost;
+use rentcar::actors::account::secret::MailKey;
+use rentcar::actors::account::service::AccountSettings;
 use rentcar::actors::app::AppSettings;
 use rentcar::actors::payment::unsettled::UnsettledSettings;
 use rentcar::actors::runtime::ContextLimits;
 use rentcar::actors::service::ServiceSettings;
 use rentcar::config::{Access, Settings};
+use rentcar::domain::time::{HOUR_MS, MINUTE_MS};
 use rentcar::http::HttpSettings;
 use rentcar::kit::access::Authenticator;
+use rentcar::kit::access::sessions::{SessionAccess, SessionSettings};
 use rentcar::kit::access::tokens::TokenSettings;
 use rentcar::kit::body::BodyLimits;
 use rentcar::kit::endpoint::RequestLimits;
@@ -18,8 +25,10 @@ use rentcar::providers::remote::{RemoteProvider, RemoteSettings};
 use rentcar::providers::sandbox::Sandbox;
 use rentcar::store::schema;
 use rentcar::store::sled::SledSettings;
+use sha2::Sha256;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,7 +52,7 @@ pub(super) fn remote_provider(config: &Settings) -> anyhow::Result<RemoteProvide
     Ok(RemoteProvider::new(&config.payment.provider_url, remote)?)
 }
 
-pub(super) fn app_settings(config: &Settings) -> AppSettings {
+pub(super) fn app_settings(config: &Settings, accounts: Option<AccountSettings>) -> AppSettings {
     let actors = &config.actors;
     let limits = ContextLimits {
         in_flight_max: actors.in_flight_max,
@@ -72,6 +81,7 @@ pub(super) fn app_settings(config: &Settings) -> AppSettings {
             overdue_after: Duration::from_secs(config.payment.overdue_seconds.into()),
         },
         limits,
+        accounts,
     }
 }
 
@@ -97,7 +107,7 @@ pub(super) fn http_settings(config: &Settings, fault_injection: bool) -> anyhow:
 ///
 /// # Errors
 /// When one cannot be used.
-pub(super) fn authenticator(access: &Access) -> anyhow::Result<Authenticator> {
+pub(super) fn authenticator(access: &Access, sessions: Option<SessionSettings>) -> anyhow::Result<Authenticator> {
     let is_named = |path: &PathBuf| !path.as_os_str().is_empty();
     let tokens = is_named(&access.token_keys).then(|| TokenSettings {
         issuer: access.token_issuer.clone(),
@@ -105,7 +115,60 @@ pub(super) fn authenticator(access: &Access) -> anyhow::Result<Authenticator> {
         keys: access.token_keys.clone(),
     });
     let api_keys = is_named(&access.api_keys).then(|| access.api_keys.clone());
-    Authenticator::load(tokens, api_keys).context("the keys of access.token_keys or access.api_keys cannot be used")
+    let loaded = Authenticator::load(tokens, api_keys);
+    let loaded = loaded.context("the keys of access.token_keys or access.api_keys cannot be used")?;
+    Ok(loaded.with_sessions(sessions.map(SessionAccess::new)))
+}
+
+/// How accounts are kept and how their sessions are checked, where they are offered.
+///
+/// # Errors
+/// When the secret cannot be used, or messages cannot be left.
+pub(super) fn accounts(config: &Settings) -> anyhow::Result<Option<(AccountSettings, SessionSettings)>> {
+    let accounts = &config.accounts;
+    if !accounts.enabled {
+        return Ok(None);
+    }
+    let key = KeyFile::read(&accounts.key_file).context("accounts.key_file cannot be used")?;
+    let directory = (!accounts.reset_drop.as_os_str().is_empty()).then(|| accounts.reset_drop.clone());
+    if let Some(directory) = &directory {
+        let is_there = std::fs::metadata(directory).is_ok_and(|found| found.is_dir());
+        ensure!(is_there, "accounts.reset_drop is {}, which is no directory", directory.display());
+    }
+    let link = (!accounts.reset_link.is_empty()).then(|| accounts.reset_link.clone());
+    let day_ms = 24 * HOUR_MS;
+    let kept = AccountSettings {
+        cost: HashCost { memory_kib: accounts.hash_memory_kib, passes: accounts.hash_passes },
+        threads: accounts.hash_threads,
+        session_ms: i64::from(accounts.session_days_max) * day_ms,
+        idle_ms: i64::from(accounts.session_idle_days) * day_ms,
+        reset_ms: i64::from(accounts.reset_minutes) * MINUTE_MS,
+        mail_key: MailKey::new(key.derive("rentcar mail addresses of accounts")),
+        reset_drop: directory.map(|directory| ResetDrop { directory, link }),
+    };
+    let form_key = key.derive("rentcar form tokens");
+    let origin = accounts.origin.clone();
+    Ok(Some((kept, SessionSettings { form_key, origin, proxies: config.server.trusted_proxies })))
+}
+
+/// A secret of which keys are made, one for each purpose.
+struct KeyFile(Vec<u8>);
+
+impl KeyFile {
+    const BYTES: RangeInclusive<usize> = 32..=4_096;
+
+    fn read(path: &Path) -> anyhow::Result<KeyFile> {
+        let text = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let secret = text.trim_ascii_end().to_vec();
+        ensure!(Self::BYTES.contains(&secret.len()), "{} must have 32 to 4,096 bytes", path.display());
+        Ok(KeyFile(secret))
+    }
+
+    fn derive(&self, purpose: &str) -> [u8; 32] {
+        let mac = Hmac::<Sha256>::new_from_slice(&self.0).map(|mac| mac.chain_update(purpose).finalize().into_bytes());
+        // A key of any length is taken, so the fallback is unreachable.
+        mac.map(Into::into).unwrap_or_default()
+    }
 }
 
 pub(super) fn rate_limit(config: &Settings) -> Option<RateLimitSettings> {

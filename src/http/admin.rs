@@ -73,7 +73,7 @@ enum ForcedState {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct FaultOrder {
-    #[schemars(extend("enum" = ["reservation", "payment", "rental", "fleet", "customer", "views"]))]
+    #[schemars(extend("enum" = ["reservation", "payment", "rental", "fleet", "customer", "account", "views"]))]
     context: Text<32>,
     action: FaultWord,
 }
@@ -186,7 +186,7 @@ async fn fault(http: Arc<HttpState>, _: Call, order: FaultOrder) -> Outcome {
         FaultWord::Start => FaultAction::Start,
     };
     http.service.fault(&order.context.0, action).await.map_err(|UnknownContext| {
-        Problem::invalid_member("context", "it must be reservation, payment, rental, fleet, customer or views")
+        Problem::invalid_member("context", "it must be reservation, payment, rental, fleet, customer, account or views")
     })?;
     Ok(Answer::no_content())
 }

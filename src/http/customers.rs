@@ -58,7 +58,7 @@ struct CustomerRegistration {
 }
 
 /// A mail address.
-struct Email(String);
+pub(super) struct Email(pub(super) String);
 
 impl<'de> Deserialize<'de> for Email {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Email, D::Error> {

@@ -70,6 +70,7 @@ impl Service {
             return Err(refusal);
         }
         ask(&self.parts.customers, no, Command::Erase { closed_at }, self.external_ask(caller, "erase", no)).await?;
+        self.erase_account_of(&customer_no).await;
         Ok(())
     }
 

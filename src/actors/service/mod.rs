@@ -3,6 +3,7 @@
 
 #![warn(missing_docs)]
 
+mod accounts;
 mod bookings;
 mod cars;
 mod changes;
@@ -13,6 +14,7 @@ mod reading;
 mod serials;
 mod unpaid;
 
+pub use super::account::service::{AccountService, AccountView, NewPassword, SessionOf, SignedIn};
 pub use serials::Serials;
 
 pub use super::payment::reconciliation::{ReconcileError, Report};
@@ -78,6 +80,8 @@ pub struct Dependencies {
     pub ledger: ContextHandle<Ledger>,
     /// The Customer context.
     pub customers: ContextHandle<Customers>,
+    /// Signing in; none where accounts are not offered.
+    pub accounts_served: Option<AccountService>,
     /// Charges and refunds.
     pub cashier: Arc<Cashier>,
     /// Payments that were turned away and are retried.

@@ -103,8 +103,8 @@ impl Claims {
         }
         let subject: Arc<str> = self.sub.into();
         let roles = self.roles.iter().fold(Scopes::NONE, |scopes, role| match role.as_str() {
-            "staff" => scopes.and(Scopes::BOOKINGS).and(Scopes::FLEET),
-            "operator" => scopes.and(Scopes::OPERATIONS).and(Scopes::METRICS),
+            "staff" => scopes.and(Scopes::STAFF),
+            "operator" => scopes.and(Scopes::OPERATOR),
             // Identity providers have others of their own.
             _ => scopes,
         });
@@ -227,7 +227,12 @@ fn verify(keys: &Keys, token: &str) -> Option<Credentials> {
     };
     let claims = decode::<Claims>(token, &trusted.key, &trusted.validation).ok()?.claims;
     let expires = claims.exp.saturating_add(LEEWAY_SECONDS);
-    Some(Credentials { principal: claims.principal()?, expires: Some(expires), proof: Some(trusted.hash) })
+    Some(Credentials {
+        principal: claims.principal()?,
+        expires: Some(expires),
+        proof: Some(trusted.hash),
+        session: None,
+    })
 }
 
 /// Every key in the directory, by its name.

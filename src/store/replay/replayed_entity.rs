@@ -1,8 +1,8 @@
-//! The five contexts as the replay sees them: how events are decoded and folded, and what is checked of one entity. Pure
+//! The contexts as the replay sees them: how events are decoded and folded, and what is checked of one entity. Pure
 //! except for reading documents of other contexts.
 
 use super::{Replay, Stop, cross_context};
-use crate::domain::{CorruptHistory, customer, fleet, payment, rental, reservation};
+use crate::domain::{CorruptHistory, account, customer, fleet, payment, rental, reservation};
 use crate::store::codec::CodecError;
 use crate::store::journal::Context;
 use crate::store::schema::{self, StateError};
@@ -59,3 +59,4 @@ replayed_entity!(Payment, payment, PAYMENT, cross_context::payment);
 replayed_entity!(Rental, rental, RENTAL, cross_context::rental);
 replayed_entity!(Car, fleet, FLEET, cross_context::car);
 replayed_entity!(Customer, customer, CUSTOMER, cross_context::customer);
+replayed_entity!(Account, account, ACCOUNT, cross_context::account);

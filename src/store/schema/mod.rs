@@ -14,8 +14,10 @@
 //! rebuilds all derived data of the context from its events before anything else is started (`actors/migration.rs`);
 //! documents of the old version are refused until then ([`StateError::OtherSchema`]), and a store with a higher version
 //! than the program's is not opened at all. Documents and entries that the context no longer derives stay in the store;
-//! timers are cancelled. Customers' keys are not derived from events and never touched.
+//! timers are cancelled. Customers' keys, and the hashes of accounts' mail
+//! addresses and passwords, are not derived from events and never touched.
 
+pub mod account;
 pub mod customer;
 pub mod fleet;
 pub mod payment;
@@ -40,7 +42,9 @@ pub const RENTAL: Context = Context("rental");
 /// The ledger entries, one per car.
 pub const FLEET: Context = Context("fleet");
 pub const CUSTOMER: Context = Context("customer");
-pub const ALL: [Context; 5] = [RESERVATION, PAYMENT, RENTAL, FLEET, CUSTOMER];
+pub const ACCOUNT: Context = Context("account");
+/// New ones are added at the end: rows of read models name a context by its place here.
+pub const ALL: [Context; 6] = [RESERVATION, PAYMENT, RENTAL, FLEET, CUSTOMER, ACCOUNT];
 
 /// A kind of document that is derived from the events of a context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,13 +59,14 @@ const fn kind(context: Context, name: &'static str, schema: u16) -> DocumentKind
     DocumentKind { context, name, schema }
 }
 
-pub const DOCUMENT_KINDS: [DocumentKind; 6] = [
+pub const DOCUMENT_KINDS: [DocumentKind; 7] = [
     kind(RESERVATION, reservation::STATE_KIND, reservation::STATE_SCHEMA),
     kind(RESERVATION, reservation::RESERVATION_KIND, reservation::RESERVATION_SCHEMA),
     kind(PAYMENT, payment::STATE_KIND, payment::STATE_SCHEMA),
     kind(RENTAL, rental::STATE_KIND, rental::STATE_SCHEMA),
     kind(FLEET, fleet::STATE_KIND, fleet::STATE_SCHEMA),
     kind(CUSTOMER, customer::STATE_KIND, customer::STATE_SCHEMA),
+    kind(ACCOUNT, account::STATE_KIND, account::STATE_SCHEMA),
 ];
 
 /// Maps a reservation's serial, formatted by [`serial_key`], to its number.
@@ -87,7 +92,8 @@ pub fn serial_key(serial: u64) -> String {
 
 /// Every tag that this program can read, old versions included.
 pub fn tags() -> impl Iterator<Item = &'static str> {
-    [reservation::TAGS, payment::TAGS, rental::TAGS, fleet::TAGS, customer::TAGS].into_iter().flatten().copied()
+    let all = [reservation::TAGS, payment::TAGS, rental::TAGS, fleet::TAGS, customer::TAGS, account::TAGS];
+    all.into_iter().flatten().copied()
 }
 
 /// A shared copy of the tag, so that encoding an event does not allocate it.
@@ -105,6 +111,7 @@ pub fn to_json(tag: &str, payload: &[u8]) -> Option<serde_json::Value> {
         "payment" => payment::decode(tag, payload).ok().map(|event| payment::json(&event)),
         "rental" => rental::decode(tag, payload).ok().map(|event| rental::json(&event)),
         "fleet" => fleet::decode(tag, payload).ok().map(|event| fleet::json(&event)),
+        "account" => account::decode(tag, payload).ok().map(|event| account::json(&event)),
         "customer" => customer::decode(tag, payload).ok().map(|event| customer::json(&event)),
         _ => None,
     }

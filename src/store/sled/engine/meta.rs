@@ -92,15 +92,16 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Stored, UnexpectedEnd> {
 }
 
 impl Stored {
-    /// The configured shards in the order of the store, or `None` when they differ.
+    /// The configured shards: those of the store in its order, and behind them contexts that it does not have yet, since
+    /// an older program made it. `None` when it has others, or other counts.
     pub(crate) fn matching(&self, configured: &Shards) -> Option<Shards> {
-        if self.contexts.len() != configured.0.len() {
-            return None;
-        }
         let find = |(name, count): &(String, u16)| {
             configured.0.iter().find(|(context, configured)| context.0 == name && configured == count).copied()
         };
-        self.contexts.iter().map(find).collect::<Option<Vec<_>>>().map(Shards)
+        let mut shards = self.contexts.iter().map(find).collect::<Option<Vec<_>>>()?;
+        let is_new = |context: &Context| self.contexts.iter().all(|(name, _)| name != context.0);
+        shards.extend(configured.0.iter().filter(|(context, _)| is_new(context)));
+        Some(Shards(shards))
     }
 }
 
@@ -123,5 +124,15 @@ mod tests {
         assert_eq!(stored.matching(&configured), Some(shards));
         let other = Shards::new(&[(Context("a"), 4), (Context("b"), 2)]).unwrap();
         assert_eq!(stored.matching(&other), None);
+        let fewer = Shards::new(&[(Context("a"), 3)]).unwrap();
+        assert_eq!(stored.matching(&fewer), None, "a newer program made the store");
+    }
+
+    #[test]
+    fn a_context_that_is_new_comes_behind_those_of_the_store() {
+        let stored = decode(&Shards::new(&[(Context("b"), 2), (Context("a"), 3)]).unwrap().encode()).unwrap();
+        let configured = Shards::new(&[(Context("c"), 1), (Context("a"), 3), (Context("b"), 2)]).unwrap();
+        let grown = Shards::new(&[(Context("b"), 2), (Context("a"), 3), (Context("c"), 1)]).unwrap();
+        assert_eq!(stored.matching(&configured), Some(grown));
     }
 }
