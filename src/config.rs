@@ -3,10 +3,14 @@
 mod accounts;
 mod buffer_minutes;
 mod listen;
+mod privacy;
+mod secret;
 mod sources;
 
 pub use accounts::Accounts;
 pub use listen::Listen;
+pub use privacy::Privacy;
+pub use secret::Secret;
 pub use sources::Origin;
 
 use crate::actors::bulkhead::BulkheadSettings;
@@ -34,6 +38,7 @@ pub struct Settings {
     pub server: Server,
     pub access: Access,
     pub accounts: Accounts,
+    pub privacy: Privacy,
     pub store: Store,
     pub time: Time,
     pub reservation: Reservation,
@@ -313,6 +318,7 @@ impl Settings {
         within("server.rate_limit_burst", server.rate_limit_burst, 0, 10_000_000)?;
         within("server.trusted_proxies", server.trusted_proxies, 0, 16)?;
         self.access.check()?;
+        self.privacy.check()?;
         if self.store.data.as_os_str().is_empty() {
             let problem = "is empty, but must name a directory".to_owned();
             return Err(invalid("store.data", problem));

@@ -4,7 +4,7 @@ mod commands;
 
 use clap::{Parser, Subcommand};
 use commands::running::ServiceUrl;
-use commands::{backup, help, key, maintenance, provider, reconcile, serve, token};
+use commands::{backup, help, key, maintenance, provider, reconcile, serve, token, user};
 use rentcar::config::Listen;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -76,11 +76,17 @@ enum Command {
     /// Make a token for a caller of a service that is not open.
     #[command(after_help = help::token())]
     Token(token::Options),
-    /// Make, list and revoke the API keys of programs.
+    /// Make, list and revoke the API keys of programs; make master keys of personal data.
     #[command(after_help = help::key())]
     Key {
         #[command(subcommand)]
         command: key::Command,
+    },
+    /// Open, list, disable and enable accounts in a store that no service holds, and set their passwords.
+    #[command(after_help = help::user())]
+    User {
+        #[command(subcommand)]
+        command: user::Command,
     },
     /// Walk the whole story against a running service and check every outcome.
     #[command(after_help = help::demo())]
@@ -106,6 +112,7 @@ fn main() -> ExitCode {
         Command::Openapi => commands::print_line(format_args!("{:#}", rentcar::http::openapi::document())),
         Command::Token(options) => token::run(&options),
         Command::Key { command } => key::run(&command),
+        Command::User { command } => user::run(&command),
         Command::Demo { url } => commands::block_on(commands::demo::run(&url)),
     };
     match done {

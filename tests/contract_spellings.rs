@@ -389,6 +389,7 @@ async fn what_an_older_version_kept_under_another_spelling_is_still_found_and_no
             phone: "010".to_owned(),
             email: "minji@example.com".to_owned(),
             licence_no: None,
+            licence_consent_at: None,
         };
         service
             .register_customer(&Caller::system(), Some(CustomerNo::stored(CUSTOMERS[1]).unwrap()), data)

@@ -6,14 +6,14 @@
 mod domain_support;
 
 use domain_support::at;
-use rentcar::domain::customer::{Command, DataKey, Event, Rejection, State, decide, evolve};
+use rentcar::domain::customer::{Command, Event, Rejection, State, StoredKey, decide, evolve};
 
 fn check(given: &[Event], when: &Command, then: Result<Vec<Event>, Rejection>) {
     let state = given.iter().fold(State::default(), |state, event| evolve(state, event).unwrap());
     assert_eq!(decide(&state, when, at(0)), then, "{when:?} given {given:?}");
 }
 
-fn registered(key: Option<DataKey>) -> Event {
+fn registered(key: Option<StoredKey>) -> Event {
     Event::Registered { sealed: vec![1], at: at(0), key }
 }
 
@@ -26,13 +26,13 @@ fn erase(closed_at_ms: i64) -> Command {
 }
 
 fn register() -> Command {
-    Command::Register { sealed: vec![1], key: DataKey([7; 32]) }
+    Command::Register { sealed: vec![1], key: StoredKey([7; 32].to_vec()) }
 }
 
 #[test]
 fn a_customer_is_registered_once_and_erased_for_good() {
     let erased = Event::Erased { at: at(0) };
-    check(&[], &register(), Ok(vec![registered(Some(DataKey([7; 32])))]));
+    check(&[], &register(), Ok(vec![registered(Some(StoredKey([7; 32].to_vec())))]));
     check(&[], &erase(1), Err(Rejection::CustomerNotFound));
     check(&[registered(None)], &register(), Err(Rejection::CustomerAlreadyRegistered));
     check(&[registered(None), closed(1)], &register(), Err(Rejection::CustomerAlreadyRegistered));
@@ -70,5 +70,5 @@ fn a_closed_and_an_erased_customer_book_nothing() {
 
 #[test]
 fn a_key_is_not_shown_by_accident() {
-    assert_eq!(format!("{:?}", DataKey([7; 32])), "DataKey(..)");
+    assert_eq!(format!("{:?}", StoredKey([7; 32].to_vec())), "StoredKey(..)");
 }

@@ -18,7 +18,13 @@ use std::sync::Arc;
 impl World {
     async fn customer(&self, no: &str) -> CustomerNo {
         let customer_no = CustomerNo::parse(no).unwrap();
-        let data = PersonalData { name: "김철수".into(), phone: "1".into(), email: "k@x".into(), licence_no: None };
+        let data = PersonalData {
+            name: "김철수".into(),
+            phone: "1".into(),
+            email: "k@x".into(),
+            licence_no: None,
+            licence_consent_at: None,
+        };
         self.service().register_customer(&Caller::system(), Some(customer_no.clone()), data).await.unwrap();
         customer_no
     }

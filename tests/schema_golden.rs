@@ -319,7 +319,7 @@ fn every_event_has_a_readable_rendering() {
 
 #[test]
 fn a_registered_customer_is_stored_without_the_key() {
-    let key = customer::DataKey([0xAB; 32]);
+    let key = customer::StoredKey([0xAB; 32].to_vec());
     let event = customer::Event::Registered { sealed: vec![1, 2, 3], at: at(0), key: Some(key) };
     let (tag, payload) = schema::customer::encode(&event).unwrap();
     assert!(!payload.windows(4).any(|bytes| bytes == [0xAB; 4]));

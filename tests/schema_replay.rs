@@ -11,7 +11,7 @@ use domain_support::provider::Verdict;
 use domain_support::world::{CARS, POLICIES, Step, World};
 use domain_support::{SERIAL, START_MS, at, reservation_no, subject, won};
 use proptest::prelude::*;
-use rentcar::domain::customer::{self, DataKey};
+use rentcar::domain::customer::{self, StoredKey};
 use rentcar::domain::reservation::Status;
 
 use rentcar::domain::{payment, rental, reservation};
@@ -184,7 +184,7 @@ async fn store(world: &World) -> Stored {
     let mut customers = Keeper::default();
     for (key, erased) in [("c1", false), ("c2", true)] {
         let key = key.to_owned();
-        let data_key = Some(DataKey([1; 32]));
+        let data_key = Some(StoredKey([1; 32].to_vec()));
         let mut events = vec![customer::Event::Registered { sealed: vec![1], at: at(0), key: data_key }];
         events.extend(erased.then_some(customer::Event::Erased { at: at(1) }));
         let state =

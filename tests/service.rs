@@ -100,7 +100,13 @@ async fn told_at_once<T>(world: &World, happens: impl Future<Output = T>, count:
 async fn what_is_told_at_once_of_a_booking_comes_in_the_order_of_its_steps() {
     let world = World::start().await;
     let car_no = world.car("car01").await;
-    let data = PersonalData { name: "김철수".into(), phone: "1".into(), email: "k@x".into(), licence_no: None };
+    let data = PersonalData {
+        name: "김철수".into(),
+        phone: "1".into(),
+        email: "k@x".into(),
+        licence_no: None,
+        licence_consent_at: None,
+    };
     world.service().register_customer(&Caller::system(), Some(CustomerNo::parse("kim").unwrap()), data).await.unwrap();
     let booked = request(&car_no, world.period(48, 96));
     let paid = ["reservation.held", "payment.requested", "payment.approved", "reservation.confirmed", "rental.rented"];
@@ -219,7 +225,13 @@ async fn erased_personal_data_is_unreadable_and_rebuilt_views_are_the_same() {
     let world = World::start().await;
     let car_no = world.car("car01").await;
     let kim = CustomerNo::parse("kim").unwrap();
-    let data = PersonalData { name: "김철수".into(), phone: "1".into(), email: "k@x".into(), licence_no: None };
+    let data = PersonalData {
+        name: "김철수".into(),
+        phone: "1".into(),
+        email: "k@x".into(),
+        licence_no: None,
+        licence_consent_at: None,
+    };
     world.service().register_customer(&Caller::system(), Some(kim.clone()), data).await.unwrap();
     let (view, _) = world.service().reserve(&Caller::system(), request(&car_no, world.period(24, 48))).await.unwrap();
     let live = vec![view.booking.subject.reservation_no.clone()];

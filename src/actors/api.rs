@@ -87,6 +87,12 @@ pub enum ServiceError {
         /// Some of them, not necessarily all.
         reservations: Vec<ReservationNo>,
     },
+    /// The master key of the customer's data is lost, and was given up.
+    #[error("this customer's personal data is lost, since its master key is; bookings and payments are not")]
+    PersonalDataLost,
+    /// The erasure may have happened, but is not in the list of erasures.
+    #[error("the erasure cannot be written into the list of erasures at the moment; ask for it again")]
+    ErasureNotListed,
     /// Too much is under way; nothing has changed.
     #[error("too many requests are under way")]
     Overloaded {
@@ -357,7 +363,7 @@ pub struct Offer {
 }
 
 /// Personal data, in the clear. Never logged, never stored so.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PersonalData {
     /// Full name.
     pub name: String,
@@ -367,6 +373,16 @@ pub struct PersonalData {
     pub email: String,
     /// The number of the driving licence; `None` when none was given.
     pub licence_no: Option<String>,
+    /// When the customer consented to the keeping of the licence number; `None` when nobody has said so.
+    pub licence_consent_at: Option<Timestamp>,
+}
+
+impl PersonalData {
+    /// Whether both come from the same registration: the instant of the consent is that of the call.
+    pub fn says_the_same(&self, other: &PersonalData) -> bool {
+        self.licence_consent_at.is_some() == other.licence_consent_at.is_some()
+            && *self == PersonalData { licence_consent_at: self.licence_consent_at, ..other.clone() }
+    }
 }
 
 impl fmt::Debug for PersonalData {

@@ -4,7 +4,10 @@ use super::account::service::{AccountService, AccountSettings};
 use super::account::{Accounts, follows_customer};
 use super::api::ServiceError;
 use super::bulkhead::{BulkheadHandle, BulkheadSettings};
-use super::customer::Customers;
+use super::customer::erasures::{self, ApplyError};
+use super::customer::master_key::{RootError, RootSecret};
+use super::customer::wrapping::{self, WrapError, Wrapped};
+use super::customer::{Customers, Privacy};
 use super::fleet::Ledger;
 use super::housekeeping;
 use super::migration::{MigrationError, migrate};
@@ -65,8 +68,14 @@ pub enum StartError {
     /// What is derived from the events could not be brought to the shapes of this program.
     #[error(transparent)]
     Migration(#[from] MigrationError),
+    #[error(transparent)]
+    Secret(#[from] RootError),
     #[error("there is no thread to hash passwords on: {0}")]
     Passwords(std::io::Error),
+    #[error(transparent)]
+    Wrapping(#[from] WrapError),
+    #[error("the list of erasures was not applied: {0}")]
+    Erasures(#[from] ApplyError),
     #[error("the supervisor could not be started: {0}")]
     Supervisor(#[from] ractor::SpawnErr),
 }
@@ -106,14 +115,24 @@ fn payment_limits(limits: &ContextLimits, unsettled: &UnsettledSettings) -> Cont
 }
 
 impl App {
+    /// [`start_with`](Self::start_with) no master key and no list of erasures.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn start(ports: Ports, settings: AppSettings) -> Result<App, StartError> {
+        App::start_with(ports, settings, Privacy::default()).await
+    }
+
     /// Starts the contexts, once the store is as this program needs it; that can take minutes after an update.
     ///
     /// # Errors
-    /// When what is stored cannot be read or was written by a newer program, or the root supervisor cannot be started.
-    pub async fn start(ports: Ports, settings: AppSettings) -> Result<App, StartError> {
+    /// When what is stored cannot be read or was written by a newer program, a master key is missing, or the root supervisor
+    /// cannot be started.
+    pub async fn start_with(ports: Ports, settings: AppSettings, privacy: Privacy) -> Result<App, StartError> {
         let limits = &settings.limits;
         let terms = settings.service.terms.clone();
         migrate(&*ports.journal, &terms).await?;
+        protect(&*ports.journal, &privacy, ports.clock.now_ms()).await?;
         let (calendars, calendars_part) = context(spec(Calendars { terms }, &ports, limits));
         let (payments, payments_part) = context(spec(Payments, &ports, &payment_limits(limits, &settings.unsettled)));
         let (rentals, rentals_part) = context(spec(Rentals, &ports, &short_lived(limits)));
@@ -146,10 +165,16 @@ impl App {
             terms: Arc::new(settings.service.terms.clone()),
         };
         let unsettled_monitor = UnsettledMonitor::new(&settings.unsettled, timeout);
-        let account_service = settings.accounts.map(|settings| {
-            AccountService::start(accounts.clone(), Arc::clone(&journal), Arc::clone(&clock), settings)
-        });
-        let accounts_served = account_service.transpose().map_err(StartError::Passwords)?;
+        let accounts_served = match settings.accounts {
+            Some(settings) => {
+                // Before the contexts start: nobody else may use the journal.
+                let root = RootSecret::open(&*journal, &privacy.master_keys).await?;
+                let (journal, clock) = (Arc::clone(&journal), Arc::clone(&clock));
+                let started = AccountService::start(accounts.clone(), journal, clock, (settings, (&root).into()));
+                Some(started.map_err(StartError::Passwords)?)
+            }
+            None => None,
+        };
         let views = Views::open(views, Arc::clone(&journal)).map_err(ServiceError::from)?;
         let serials = Serials::open(Arc::clone(&journal)).await.map_err(ServiceError::from)?;
         let policies = |of| policies(&targets, of);
@@ -192,6 +217,7 @@ impl App {
             journal,
             clock,
             serials,
+            privacy,
         };
         let service = Service::new(parts_of_service, settings.service);
         let system = Arc::new(System::start(parts).await?);
@@ -210,6 +236,21 @@ impl App {
         let left = until.saturating_duration_since(tokio::time::Instant::now()).max(Duration::from_secs(1));
         self.system.shutdown(left).await
     }
+}
+
+/// Brings the keys of personal data under the master key, and erases whom the list of erasures names.
+async fn protect(journal: &dyn Journal, privacy: &Privacy, now_ms: i64) -> Result<(), StartError> {
+    let Wrapped { keys: _, lost } = wrapping::wrap(journal, &privacy.master_keys, &privacy.lost_keys).await?;
+    if lost > 0 {
+        tracing::warn!(customers = lost, "personal data is shown as lost, its master key is given up");
+    }
+    if let Some(list) = &privacy.erasures {
+        let erased = erasures::apply(journal, list, now_ms).await?;
+        if erased > 0 {
+            tracing::warn!(customers = erased, "erased again, since the list of erasures names them");
+        }
+    }
+    Ok(())
 }
 
 fn views_follow(journal: &dyn Journal, views: &Arc<Views>) -> Vec<Subscription> {

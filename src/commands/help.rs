@@ -95,8 +95,19 @@ pub fn token() -> String {
 
 pub fn key() -> String {
     let examples = "  rentcar key new --file keys.txt --scope metrics prometheus\n  rentcar key list --file keys.txt\n  \
-                    rentcar key revoke --file keys.txt prometheus";
+                    rentcar key revoke --file keys.txt prometheus\n  \
+                    rentcar key master --file /etc/rentcar/master.key    # to rotate, do it again";
     sections(examples, "  none", NO_SETTINGS, FAILED, "")
+}
+
+pub fn user() -> String {
+    let examples = "  rentcar user new --email jisoo@example.com --role operator     # asks for the password\n  \
+                    rentcar user new --email jisoo@example.com --role operator < password.txt\n  \
+                    rentcar user list --data /srv/rentcar\n  \
+                    rentcar user disable --email jisoo@example.com";
+    let defaults =
+        "  --data ./data (store.data), which is made if it is not there. Needs accounts.enabled and the master key.";
+    sections(examples, defaults, SETTINGS, FAILED, "")
 }
 
 pub fn demo() -> String {

@@ -9,6 +9,7 @@ use metrics::{counter, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
 use rentcar::actors::account::service::AccountSettings;
 use rentcar::actors::app::{App, Ports};
+use rentcar::actors::customer::Privacy;
 use rentcar::actors::runtime::{Clock, SystemClock};
 use rentcar::config::Settings;
 use rentcar::http::{HttpState, routes, use_sessions};
@@ -53,6 +54,7 @@ pub struct InstanceSupervisor {
     clock: Arc<dyn Clock>,
     metrics: PrometheusHandle,
     admission: Arc<Admission>,
+    privacy: Privacy,
     stop: CancellationToken,
 }
 
@@ -110,13 +112,24 @@ impl InstanceSupervisor {
         config: Settings,
         fault_injection: bool,
         (provider, sandbox): (Arc<dyn PaymentProvider>, Option<Sandbox>),
-        (authenticator, accounts): (Authenticator, Option<AccountSettings>),
+        (authenticator, accounts, privacy): (Authenticator, Option<AccountSettings>, Privacy),
         metrics: PrometheusHandle,
         stop: CancellationToken,
     ) -> InstanceSupervisor {
         let admission = Arc::new(Admission::new(Arc::new(authenticator), rate_limit(&config)));
         let clock = Arc::new(SystemClock::default());
-        InstanceSupervisor { config, fault_injection, provider, sandbox, accounts, clock, metrics, admission, stop }
+        InstanceSupervisor {
+            config,
+            fault_injection,
+            provider,
+            sandbox,
+            accounts,
+            privacy,
+            clock,
+            metrics,
+            admission,
+            stop,
+        }
     }
 
     pub fn admission(&self) -> Arc<Admission> {
@@ -149,7 +162,8 @@ impl InstanceSupervisor {
     async fn start_on(&self, journal: &Arc<SledJournal>, views: Arc<SledViews>) -> anyhow::Result<Instance> {
         let (clock, provider) = (Arc::clone(&self.clock), Arc::clone(&self.provider));
         let ports = Ports { journal: Arc::clone(journal) as _, views, clock, provider };
-        let app = App::start(ports, app_settings(&self.config, self.accounts.clone())).await?;
+        let settings = app_settings(&self.config, self.accounts.clone());
+        let app = App::start_with(ports, settings, self.privacy.clone()).await?;
         let end = self.stop.child_token();
         let settings = http_settings(&self.config, self.fault_injection)?;
         let (metrics, admission) = (Some(self.metrics.clone()), Arc::clone(&self.admission));

@@ -1,14 +1,17 @@
-//! `rentcar key`: the API keys of machines. The file has their hashes; a running service reads it again within seconds.
+//! `rentcar key`: the API keys of machines, and master keys. The file of API keys has their hashes; a running service reads it
+//! again within seconds. Master keys are read at the start.
 
 use super::print_line;
 use anyhow::{Context as _, anyhow, ensure};
 use clap::{Args, Subcommand};
+use rentcar::actors::customer::master_key::{self, MasterKeys};
 use rentcar::kit::access::Scopes;
 use rentcar::kit::access::api_keys::{KeyLine, read};
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, chown};
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 const OWNER_ONLY: u32 = 0o600;
 
@@ -20,6 +23,12 @@ pub enum Command {
     List(InFile),
     /// Take a key away.
     Revoke(Revoke),
+    /// Make a master key of personal data: print it, or put it in front of those in a file.
+    Master {
+        /// The file of master keys (`privacy.master_key_file` of the service). What is in it stays, as former keys.
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -68,11 +77,35 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
             ensure!(lines.len() < before, "there is no key of the name {name}");
             Ok(())
         }),
+        Command::Master { file } => master(file.as_deref()),
     }
 }
 
-/// Replaces the file as a whole, so that a service never reads half of it. Whoever could read the one before can read it.
+fn master(file: Option<&Path>) -> anyhow::Result<()> {
+    let (key, id) = master_key::generate().context("the system gives no random numbers")?;
+    let Some(file) = file else { return print_line(key.as_str()) };
+    replaced(file, |path| {
+        let mut lines = vec![key.to_string()];
+        if path.exists() {
+            let text = Zeroizing::new(std::fs::read_to_string(path)?);
+            MasterKeys::parse(&text).map_err(|error| anyhow!("the file {} {error}", path.display()))?;
+            lines.extend(text.lines().map(str::to_owned));
+        }
+        Ok(lines)
+    })?;
+    print_line(format_args!("master key {id} is the first in {}", file.display()))
+}
+
 fn change(file: &Path, change: impl FnOnce(&mut Vec<KeyLine>) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    replaced(file, |path| {
+        let mut lines = if path.exists() { read(path)? } else { vec![] };
+        change(&mut lines)?;
+        Ok(lines.iter().map(ToString::to_string).collect())
+    })
+}
+
+/// Replaces the file as a whole, so that a service never reads half of it. Whoever could read the one before can read it.
+fn replaced(file: &Path, lines: impl FnOnce(&Path) -> anyhow::Result<Vec<String>>) -> anyhow::Result<()> {
     // A link stays one.
     let path = file.canonicalize().unwrap_or_else(|_| file.to_owned());
     let mut part = path.as_os_str().to_owned();
@@ -84,22 +117,16 @@ fn change(file: &Path, change: impl FnOnce(&mut Vec<KeyLine>) -> anyhow::Result<
         let part = part.display();
         format!("{part} cannot be made; if it is there and no other command runs, remove it")
     })?;
-    let replaced = replace(&path, (&part, opened), change);
+    let replaced = lines(&path).and_then(|lines| replace(&path, (&part, opened), &lines));
     if replaced.is_err() {
         drop(std::fs::remove_file(&part));
     }
     replaced
 }
 
-fn replace(
-    path: &Path,
-    (part, mut opened): (&Path, File),
-    change: impl FnOnce(&mut Vec<KeyLine>) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let mut lines = if path.exists() { read(path)? } else { vec![] };
-    change(&mut lines)?;
+fn replace(path: &Path, (part, mut opened): (&Path, File), lines: &[String]) -> anyhow::Result<()> {
     let mut write = || {
-        for line in &lines {
+        for line in lines {
             writeln!(opened, "{line}")?;
         }
         if let Ok(before) = std::fs::metadata(path) {

@@ -1,11 +1,15 @@
 //! The commands that read a data directory while no server holds it.
 
-use super::{block_on, print_line};
+use super::{block_on, master_keys, print_line};
 use crate::commands::settings::store_options;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use rentcar::actors::account::follows_customer;
+use rentcar::actors::customer::master_key::{MasterKeys, WrappedBy};
+use rentcar::actors::customer::{erasures, protection};
 use rentcar::actors::policies::POLICIES;
+use rentcar::actors::runtime::{Clock as _, SystemClock};
 use rentcar::actors::views::rebuild;
 use rentcar::config::Settings;
 use rentcar::store::archive::{self, ExportError, Summary};
@@ -86,11 +90,39 @@ pub fn verify(data: &Data) -> anyhow::Result<()> {
     let (events, records, findings) = (report.events, report.records, report.findings_total);
     print_line(format_args!("{events} events and {records} other records read, {findings} findings"))?;
     anyhow::ensure!(report.is_clean(), "the store is damaged: restore a backup with `rentcar import`");
-    block_on(verify_meaning(&journal))
+    let keys = master_keys::load(&data.config()?)?;
+    block_on(async {
+        verify_meaning(&journal).await?;
+        verify_personal_data(&journal, &keys).await
+    })
+}
+
+/// Says what wraps the keys of personal data, and opens the data whose key can be unwrapped.
+async fn verify_personal_data(journal: &SledJournal, keys: &MasterKeys) -> anyhow::Result<()> {
+    let report = protection::check(journal, keys).await.context("the keys of personal data cannot be read")?;
+    for finding in &report.findings {
+        print_line(finding)?;
+    }
+    for (by, count) in &report.keys {
+        let by = match by {
+            WrappedBy::Nobody => "stored as they are, without a master key".to_owned(),
+            WrappedBy::MasterKey(id) if keys.has(*id) => format!("wrapped by the master key {id}"),
+            WrappedBy::MasterKey(id) => format!("wrapped by the master key {id}, which is not given, so not opened"),
+        };
+        print_line(format_args!("{count} keys of personal data {by}"))?;
+    }
+    print_line(format_args!("{} customers' data opened, {} findings", report.opened, report.findings_total))?;
+    anyhow::ensure!(
+        report.findings_total == 0,
+        "personal data cannot be opened: keep this directory and restore a backup"
+    );
+    Ok(())
 }
 
 async fn verify_meaning(journal: &SledJournal) -> anyhow::Result<()> {
-    let policies = POLICIES.map(|policy| replay::Subscription { name: policy.name, source: policy.source });
+    let mut policies =
+        POLICIES.map(|policy| replay::Subscription { name: policy.name, source: policy.source }).to_vec();
+    policies.push(replay::Subscription { name: follows_customer::NAME, source: follows_customer::SOURCE });
     let bar = progress("events replayed");
     let mut count = |progress: replay::Progress| bar.set_position(progress.events);
     let report = replay::replay(journal, &policies, &mut count).await.context("the store cannot be read")?;
@@ -170,6 +202,8 @@ fn unless_nobody_reads(written: Result<Summary, ExportError>) -> anyhow::Result<
 
 pub fn import(data: &Data, input: Option<&Path>) -> anyhow::Result<()> {
     let (target, options) = data.settings()?;
+    // Opened first, so that no store is made that it cannot be applied to.
+    let erasures = master_keys::erasures(&data.config()?)?;
     let bar = progress("records read");
     let count = |records| bar.set_position(records);
     let summary = match input {
@@ -187,7 +221,14 @@ pub fn import(data: &Data, input: Option<&Path>) -> anyhow::Result<()> {
         summary.events,
         summary.records,
         target.display()
-    ))
+    ))?;
+    let Some(erasures) = erasures else { return Ok(()) };
+    let journal = SledJournal::open(&target, &options).with_context(|| unusable(&target))?;
+    block_on(async move {
+        let erased = erasures::apply(&journal, &erasures, SystemClock::default().now_ms()).await?;
+        journal.close().await.context("the erasures of the list could not be made durable")?;
+        print_line(format_args!("{erased} customers erased again, as privacy.erasure_list says"))
+    })
 }
 
 pub fn rebuild_views(data: &Data) -> anyhow::Result<()> {

@@ -7,6 +7,7 @@ pub mod instances;
 pub mod key;
 pub mod listening;
 pub mod maintenance;
+pub mod master_keys;
 pub mod metrics;
 pub mod provider;
 pub mod reconcile;
@@ -16,6 +17,7 @@ pub mod settings;
 pub mod systemd;
 pub mod telemetry;
 pub mod token;
+pub mod user;
 
 use anyhow::Context as _;
 use rentcar::kit::server::Drained;

@@ -1,11 +1,13 @@
 //! `rentcar serve`: starts settings, store, actors and HTTP in this order, and stops them in the reverse one.
 
 use super::instances::{Instance, InstanceSupervisor};
+use super::master_keys::privacy;
 use super::settings::{accounts, authenticator, payment_provider, server_limits};
 use super::{block_on, listening, metrics, print_line, shutdown_signal, systemd, telemetry};
 use anyhow::Context as _;
 use clap::Args;
 use metrics_exporter_prometheus::PrometheusHandle;
+use rentcar::actors::customer::Privacy;
 use rentcar::config::{Listen, Settings};
 use rentcar::http::starting;
 use rentcar::kit::server::{Drained, serve};
@@ -79,6 +81,8 @@ async fn serve_until_stopped(config: Settings, fault_injection: bool, metrics: P
     let (provider, sandbox) = payment_provider(&config)?;
     let (accounts, sessions) = accounts(&config)?.unzip();
     let authenticator = authenticator(&config.access, sessions)?;
+    let privacy = privacy(&config)?;
+    tell_privacy(&privacy);
     let open = if authenticator.is_open() { ", open: whoever reaches it may do everything" } else { "" };
     // Bound before the store is opened, so that a second start on the same port reports the port and not the lock.
     let listener = listening::listen(config.listen_address()?)?;
@@ -90,7 +94,7 @@ async fn serve_until_stopped(config: Settings, fault_injection: bool, metrics: P
         config,
         fault_injection,
         (provider, sandbox),
-        (authenticator, accounts),
+        (authenticator, accounts, privacy),
         metrics.clone(),
         stop.clone(),
     );
@@ -124,6 +128,16 @@ async fn serve_until_stopped(config: Settings, fault_injection: bool, metrics: P
     closed.context("the journal could not be closed cleanly; what was acknowledged is safe")?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Says once what is not done for personal data.
+fn tell_privacy(privacy: &Privacy) {
+    if privacy.master_keys.current().is_none() {
+        tracing::warn!("no master key, so that whoever copies the data directory or a backup can read personal data");
+    }
+    if privacy.erasures.is_none() {
+        tracing::warn!("no list of erasures, so that a restored backup brings erased data back");
+    }
 }
 
 /// Starts the first instance and serves it. Clients wait for that, but no longer than [`SILENT_START_MAX`]: then

@@ -1,10 +1,8 @@
 //! Converts the settings to those of each part of the service.
 
 use anyhow::{Context as _, ensure};
-use hmac::{Hmac, KeyInit, Mac};
 use rentcar::actors::account::delivery::ResetDrop;
 use rentcar::actors::account::password::HashCost;
-use rentcar::actors::account::secret::MailKey;
 use rentcar::actors::account::service::AccountSettings;
 use rentcar::actors::app::AppSettings;
 use rentcar::actors::payment::unsettled::UnsettledSettings;
@@ -25,10 +23,8 @@ use rentcar::providers::remote::{RemoteProvider, RemoteSettings};
 use rentcar::providers::sandbox::Sandbox;
 use rentcar::store::schema;
 use rentcar::store::sled::SledSettings;
-use sha2::Sha256;
 use std::num::NonZeroU32;
-use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,6 +95,7 @@ pub(super) fn http_settings(config: &Settings, fault_injection: bool) -> anyhow:
         fault_injection,
         time_zone: config.zone()?,
         trusted_proxies: server.trusted_proxies,
+        licence_consent_required: config.privacy.licence_consent_required,
         ..HttpSettings::default()
     })
 }
@@ -123,13 +120,12 @@ pub(super) fn authenticator(access: &Access, sessions: Option<SessionSettings>) 
 /// How accounts are kept and how their sessions are checked, where they are offered.
 ///
 /// # Errors
-/// When the secret cannot be used, or messages cannot be left.
+/// When messages cannot be left where they should be.
 pub(super) fn accounts(config: &Settings) -> anyhow::Result<Option<(AccountSettings, SessionSettings)>> {
     let accounts = &config.accounts;
     if !accounts.enabled {
         return Ok(None);
     }
-    let key = KeyFile::read(&accounts.key_file).context("accounts.key_file cannot be used")?;
     let directory = (!accounts.reset_drop.as_os_str().is_empty()).then(|| accounts.reset_drop.clone());
     if let Some(directory) = &directory {
         let is_there = std::fs::metadata(directory).is_ok_and(|found| found.is_dir());
@@ -143,32 +139,10 @@ pub(super) fn accounts(config: &Settings) -> anyhow::Result<Option<(AccountSetti
         session_ms: i64::from(accounts.session_days_max) * day_ms,
         idle_ms: i64::from(accounts.session_idle_days) * day_ms,
         reset_ms: i64::from(accounts.reset_minutes) * MINUTE_MS,
-        mail_key: MailKey::new(key.derive("rentcar mail addresses of accounts")),
         reset_drop: directory.map(|directory| ResetDrop { directory, link }),
     };
-    let form_key = key.derive("rentcar form tokens");
     let origin = accounts.origin.clone();
-    Ok(Some((kept, SessionSettings { form_key, origin, proxies: config.server.trusted_proxies })))
-}
-
-/// A secret of which keys are made, one for each purpose.
-struct KeyFile(Vec<u8>);
-
-impl KeyFile {
-    const BYTES: RangeInclusive<usize> = 32..=4_096;
-
-    fn read(path: &Path) -> anyhow::Result<KeyFile> {
-        let text = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
-        let secret = text.trim_ascii_end().to_vec();
-        ensure!(Self::BYTES.contains(&secret.len()), "{} must have 32 to 4,096 bytes", path.display());
-        Ok(KeyFile(secret))
-    }
-
-    fn derive(&self, purpose: &str) -> [u8; 32] {
-        let mac = Hmac::<Sha256>::new_from_slice(&self.0).map(|mac| mac.chain_update(purpose).finalize().into_bytes());
-        // A key of any length is taken, so the fallback is unreachable.
-        mac.map(Into::into).unwrap_or_default()
-    }
+    Ok(Some((kept, SessionSettings { origin, proxies: config.server.trusted_proxies })))
 }
 
 pub(super) fn rate_limit(config: &Settings) -> Option<RateLimitSettings> {

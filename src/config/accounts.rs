@@ -9,8 +9,6 @@ use std::path::PathBuf;
 #[serde(deny_unknown_fields)]
 pub struct Accounts {
     pub enabled: bool,
-    /// A file with a secret; needed where accounts are offered.
-    pub key_file: PathBuf,
     /// Where the pages are, such as `https://rent.example`; empty for where a request goes.
     pub origin: String,
     /// A directory in which messages about resets become files; empty where passwords are not reset.
@@ -40,10 +38,6 @@ impl Accounts {
         if !self.origin.is_empty() && !is_origin(&self.origin) {
             let problem = format!("is \"{}\", but must be like https://rent.example, without a path", self.origin);
             return Err(invalid("accounts.origin", problem));
-        }
-        if self.enabled && self.key_file.as_os_str().is_empty() {
-            let problem = "is empty, but accounts need it: `head -c 32 /dev/urandom | base64 > accounts.key`";
-            return Err(invalid("accounts.key_file", problem.to_owned()));
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! The domain sees the sealed bytes only; who seals them, and with what, is not known here.
 
 use super::CorruptHistory;
+use super::spelling::is_blank;
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -10,13 +11,21 @@ use std::fmt;
 /// The longest name, in characters.
 pub const NAME_CHARS_MAX: usize = 100;
 
-/// The key that opens one customer's data. It is never part of an event's stored form.
-#[derive(Clone, PartialEq, Eq)]
-pub struct DataKey(pub [u8; 32]);
+/// Whether a text looks like a mail address. Only sending mail could show whether it exists.
+pub fn is_mail_address(text: &str) -> bool {
+    text.split_once('@').is_some_and(|(local, domain)| {
+        !is_blank(local) && !is_blank(domain) && !domain.contains('@') && !text.contains(char::is_whitespace)
+    })
+}
 
-impl fmt::Debug for DataKey {
+/// The key that opens one customer's data, as it is stored: wrapped by the master key, where there is one. It is never part
+/// of an event's stored form.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredKey(pub Vec<u8>);
+
+impl fmt::Debug for StoredKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("DataKey(..)")
+        f.write_str("StoredKey(..)")
     }
 }
 
@@ -58,7 +67,7 @@ pub enum Command {
         /// The personal data, sealed.
         sealed: Vec<u8>,
         /// The key that opens it.
-        key: DataKey,
+        key: StoredKey,
     },
     /// Let the number book nothing more.
     Close,
@@ -84,7 +93,7 @@ pub enum Event {
         /// When it happened, by the clock of the service.
         at: Timestamp,
         /// The key, when the event has just been decided; a stored event has none.
-        key: Option<DataKey>,
+        key: Option<StoredKey>,
     },
     /// The key is gone.
     Erased {

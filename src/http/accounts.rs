@@ -1,7 +1,7 @@
 //! Accounts of people: signing up, in and out, sessions and passwords. Neither passwords nor tokens have a `Debug` here.
 
 use super::HttpState;
-use super::customers::Email;
+use super::customers::{Email, licence_consent_at};
 use crate::actors::api::PersonalData;
 use crate::actors::service::{NewPassword, SessionOf, SignedIn};
 use crate::domain::account::{Role, TokenHash};
@@ -36,7 +36,7 @@ routes! { HttpState, "Accounts":
         .answered(&[Reply::created::<SessionDto>("There is an account, and a session, whose cookie is set.")
             .with_headers(&["Set-Cookie"])],
             &["accounts_not_offered", "too_many_attempts", "mail_address_taken", "https_needed", "cross_site",
-                "account_not_found", "account_disabled", "password_changed"])
+                "account_not_found", "account_disabled", "password_changed", "licence_consent_required"])
         => sign_up;
     /// Sign in
     ///
@@ -131,6 +131,8 @@ struct SignUp {
     #[schemars(example = &"+82-10-1234-5678")]
     phone: Text<40>,
     licence_no: Option<Text<64>>,
+    /// Whether the customer has consented to the keeping of the licence number, apart from everything else.
+    licence_consent: Option<bool>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -271,11 +273,14 @@ fn check_page(http: &HttpState, call: &Call) -> Result<(), Problem> {
 async fn sign_up(http: Arc<HttpState>, call: Call, request: SignUp) -> Outcome {
     check_page(&http, &call)?;
     let password = request.password.chosen("password", Some(&request.email.0))?;
+    let given = (request.licence_no.is_some(), request.licence_consent);
+    let licence_consent_at = licence_consent_at(given, http.settings.licence_consent_required, http.service.now())?;
     let data = PersonalData {
         name: request.name.0,
         phone: request.phone.0,
         email: request.email.0,
         licence_no: request.licence_no.map(|licence_no| licence_no.0),
+        licence_consent_at,
     };
     let session = http.service.sign_up(http.client(&call), password, data).await?;
     signed_in(&http, &call, &session)

@@ -43,7 +43,7 @@ routes! { HttpState, "Operation":
     /// `rentcar export` writes it and `rentcar import` reads it: one JSON document a line, a header first and a trailer
     /// with counts and a SHA-256 last. It is made while it is being fetched, and slowly, so that bookings are hardly
     /// slower. An archive without its trailer is not whole: the answer breaks off when the service ends, when its journal
-    /// fails, or when a piece is not fetched within a minute. It holds the keys of personal data. One at a time: 409
+    /// fails, or when a piece is not fetched within a minute. It holds the keys of personal data, wrapped by the master key where there is one. One at a time: 409
     /// `backup_running`.
     BACKUP = Route::get("/v1/admin/backup", Access::Ops, "backUp").of(Priority::Operations)
         .answered(&[Reply::of(200, "The archive.", LINES, |_| {
@@ -157,8 +157,8 @@ async fn backup(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
     Ok(answer)
 }
 
-/// Breaks the archive off when `end` comes.
-fn until(pieces: Backup, end: BoxFuture<'static, ()>) -> Backup {
+/// Breaks a body off when `end` comes.
+pub(super) fn until(pieces: Backup, end: BoxFuture<'static, ()>) -> Backup {
     let next = |state: Option<(Backup, BoxFuture<'static, ()>)>| async move {
         let (mut pieces, mut end) = state?;
         tokio::select! {

@@ -16,6 +16,7 @@ mod legacy;
 mod metrics;
 mod my_page;
 pub mod openapi;
+mod own_data;
 mod payments;
 mod preconditions;
 pub mod provider;

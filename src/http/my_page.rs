@@ -62,7 +62,7 @@ struct EventsQuery {
 /// Something that happened to a booking.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct HistoryEntryDto {
+pub(super) struct HistoryEntryDto {
     at: Instant,
     #[schemars(regex(pattern = r"^[a-z_]+\.[a-z_]+$"), example = &"rental.picked_up")]
     kind: String,
@@ -79,7 +79,7 @@ struct HistoryEntryDto {
 }
 
 impl HistoryEntryDto {
-    fn of(entry: FeedEntry) -> HistoryEntryDto {
+    pub(super) fn of(entry: FeedEntry) -> HistoryEntryDto {
         HistoryEntryDto {
             at: Instant(entry.at),
             kind: entry.kind,

@@ -23,7 +23,7 @@ routes! { HttpState, "Reservations":
 
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct PaymentDto {
+pub(super) struct PaymentDto {
     payment_no: GivenNumber,
     reservation_no: GivenNumber,
     car_no: GivenNumber,
@@ -52,7 +52,7 @@ pub(super) enum PaymentStatus {
 }
 
 impl PaymentDto {
-    fn of(subject: &BookingRef, amount: Money, payment: Option<&Payment>) -> PaymentDto {
+    pub(super) fn of(subject: &BookingRef, amount: Money, payment: Option<&Payment>) -> PaymentDto {
         let amount_of = |part: fn(&Payment) -> Money| Amount(payment.map_or(0, |payment| part(payment).amount()));
         PaymentDto {
             payment_no: (&subject.reservation_no.payment()).into(),

@@ -32,6 +32,8 @@ impl From<ServiceError> for Problem {
                 let numbers = reservations.iter().map(ToString::to_string).collect();
                 Problem::new("customer_has_live_bookings", detail).telling(|it| it.reservations = numbers)
             }
+            ServiceError::PersonalDataLost => Problem::new("personal_data_lost", detail),
+            ServiceError::ErasureNotListed => Problem::new("erasure_not_listed", detail).retrying(1_000),
             ServiceError::Overloaded { retry_after_ms } => Problem::overloaded(*retry_after_ms),
             ServiceError::Unavailable { context, retry_after_ms } => Problem::new("context_unavailable", detail)
                 .telling(|it| it.context = Some(context.0))
@@ -125,6 +127,8 @@ mod tests {
         check(reservation::Rejection::StaleRevision, 412, "stale_etag");
         check(customer::Rejection::CustomerErased, 410, "customer_erased");
         check(customer::Rejection::NumberErased, 409, "customer_number_erased");
+        check(ServiceError::PersonalDataLost, 410, "personal_data_lost");
+        check(ServiceError::ErasureNotListed, 504, "erasure_not_listed");
         let reservations = vec![ReservationNo::parse("r1").expect("a number")];
         check(ServiceError::CustomerHasLiveBookings { reservations }, 409, "customer_has_live_bookings");
         let reservation_no = ReservationNo::parse("r1").expect("a number");

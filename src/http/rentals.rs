@@ -33,7 +33,7 @@ routes! { HttpState, "Rentals":
 
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct RentalDto {
+pub(super) struct RentalDto {
     rental_no: GivenNumber,
     reservation_no: GivenNumber,
     car_no: GivenNumber,
@@ -59,7 +59,7 @@ enum RentalStatus {
 }
 
 impl RentalDto {
-    fn of(rental: &Rental) -> RentalDto {
+    pub(super) fn of(rental: &Rental) -> RentalDto {
         let (status, overdue, picked_up_at, returned_at) = match rental.status {
             Status::Rented => (RentalStatus::Rented, false, None, None),
             Status::PickedUp { at, overdue } => (RentalStatus::PickedUp, overdue, Some(at), None),

@@ -168,7 +168,7 @@ impl From<PaymentMeansDto> for PaymentMeans {
 /// A reservation, with its payment and with what can be done with it.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct ReservationDto {
+pub(super) struct ReservationDto {
     reservation_no: GivenNumber,
     car_no: GivenNumber,
     customer_no: GivenNumber,
@@ -322,7 +322,7 @@ struct CancellationPreviewDto {
 }
 
 impl ReservationDto {
-    fn of(view: &ReservationView) -> ReservationDto {
+    pub(super) fn of(view: &ReservationView) -> ReservationDto {
         let booking = &view.booking;
         let reservation_no = &booking.subject.reservation_no;
         // A rental follows every confirmation, so its number can be given before the rental exists.

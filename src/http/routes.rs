@@ -3,7 +3,7 @@
 use super::state::HttpState;
 use super::{
     account_administration, accounts, admin, availability, cars, customers, health, ledger, legacy, metrics, my_page,
-    openapi, payments, provider, rentals, reservations,
+    openapi, own_data, payments, provider, rentals, reservations,
 };
 use crate::kit::endpoint::{BoundOperation, Common, Description, Operation, answering};
 use crate::kit::idempotency::ResponseStore;
@@ -40,6 +40,7 @@ fn operations() -> Vec<Operation<HttpState>> {
         accounts::operations,
         account_administration::operations,
         my_page::operations,
+        own_data::operations,
         ledger::operations,
         admin::operations,
         health::operations,

@@ -30,6 +30,8 @@ pub struct HttpSettings {
     /// How many proxies in front are ours, so that their `X-Forwarded-Host` and `X-Forwarded-Proto` are trusted for the
     /// links of the legacy API.
     pub trusted_proxies: usize,
+    /// Whether a licence number is taken only with the customer's consent.
+    pub licence_consent_required: bool,
 }
 
 impl Default for HttpSettings {
@@ -42,6 +44,7 @@ impl Default for HttpSettings {
             fault_injection: false,
             time_zone: TimeZone::get("Asia/Seoul").unwrap_or_else(|_| TimeZone::fixed(tz::offset(9))),
             trusted_proxies: 0,
+            licence_consent_required: false,
         }
     }
 }

@@ -19,7 +19,7 @@ const STATUSES: &[(u16, &str, &[&str])] = &[
         "invalid_block_no", "invalid_car_no", "invalid_customer_no", "invalid_date", "invalid_host",
         "invalid_idempotency_key", "invalid_last_event_id", "invalid_member", "invalid_payment_no", "invalid_period",
         "invalid_proc_status", "invalid_query", "invalid_rental_no", "invalid_request", "invalid_reservation_no",
-        "malformed_json", "nothing_to_change", "period_in_past", "period_too_long", "price_too_large", "unknown_member",
+        "licence_consent_required", "malformed_json", "nothing_to_change", "period_in_past", "period_too_long", "price_too_large", "unknown_member",
     ]),
     (401, "The credentials are missing, not valid, or over", &["invalid_credentials", "sign_in_failed", "unauthenticated"]),
     (402, "It is not paid", &["payment_declined", "payment_required"]),
@@ -44,7 +44,7 @@ const STATUSES: &[(u16, &str, &[&str])] = &[
         "rental_not_picked_up", "reservation_closed", "reservation_no_taken", "reservation_not_paid",
         "too_many_changes", "too_many_payment_attempts", "too_many_unpaid_holds",
     ]),
-    (410, "The personal data has been erased", &["customer_erased"]),
+    (410, "The personal data has been erased, or its master key is lost", &["customer_erased", "personal_data_lost"]),
     (412, "The car is not as it was seen, and nothing has changed; read it again", &["stale_etag"]),
     (413, "The body may have 64 KiB at most", &["body_too_large"]),
     (415, "The body must be JSON", &["unsupported_media_type"]),
@@ -57,7 +57,9 @@ const STATUSES: &[(u16, &str, &[&str])] = &[
         "payment_provider_unavailable", "provider_down", "reconciliation_too_long", "starting", "storage_full",
         "store_unavailable", "too_many_streams",
     ]),
-    (504, "Nobody can tell yet whether it was carried out; asking again is safe", &["answer_lost", "outcome_unknown"]),
+    (504, "Nobody can tell yet whether it was carried out; asking again is safe", &[
+        "answer_lost", "erasure_not_listed", "outcome_unknown",
+    ]),
 ];
 
 /// The status of a code; 500 for one that is not known, which is a bug.

@@ -8,6 +8,7 @@ pub mod codec;
 mod cursor;
 pub mod document;
 pub mod envelope;
+pub mod erasure_list;
 pub mod frame;
 pub mod journal;
 pub mod memory;

@@ -136,7 +136,13 @@ pub async fn tell_story(store: &Store) {
         service.register_car(&Caller::system(), car_no(no), data).await.unwrap();
     }
     for no in ["kim", "lee"] {
-        let data = PersonalData { name: no.into(), phone: "1".into(), email: "k@x".into(), licence_no: None };
+        let data = PersonalData {
+            name: no.into(),
+            phone: "1".into(),
+            email: "k@x".into(),
+            licence_no: None,
+            licence_consent_at: None,
+        };
         service.register_customer(&Caller::system(), Some(CustomerNo::parse(no).unwrap()), data).await.unwrap();
     }
     service.erase_customer(&Caller::system(), CustomerNo::parse("lee").unwrap()).await.unwrap();

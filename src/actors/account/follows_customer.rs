@@ -6,7 +6,7 @@ use crate::actors::policies::{ASK_MS, park, retry};
 use crate::actors::runtime::{Ask, AskError, ContextHandle, EventHandler, FollowerLimits, HandlerError};
 use crate::actors::runtime::{Policy, PolicyLimits, Subscription};
 use crate::domain::account::{Command, MailHash, Rejection};
-use crate::store::journal::{Cause, CommittedEvent, Journal, ReadError};
+use crate::store::journal::{Cause, CommittedEvent, Context, Journal, ReadError};
 use crate::store::schema;
 use crate::store::schema::account::{CUSTOMER_INDEX, MAIL_KIND};
 use futures_util::future::BoxFuture;
@@ -22,6 +22,11 @@ pub async fn erasing(journal: &dyn Journal, account_no: &str) -> Result<Command,
     let mail = mail.and_then(|hash| Some(MailHash(<[u8; 32]>::try_from(&*hash).ok()?)));
     Ok(Command::Erase { mail })
 }
+
+/// The policy's name.
+pub const NAME: &str = "account-follows-customer";
+/// Whom it follows.
+pub const SOURCE: Context = schema::CUSTOMER;
 
 struct AccountFollowsCustomer {
     accounts: ContextHandle<Accounts>,
@@ -57,7 +62,6 @@ impl EventHandler for AccountFollowsCustomer {
 /// The policy as a subscription of the Account context.
 pub fn policy(accounts: &ContextHandle<Accounts>, journal: &Arc<dyn Journal>) -> Subscription {
     let handler = AccountFollowsCustomer { accounts: accounts.clone(), journal: Arc::clone(journal) };
-    let (name, source) = ("account-follows-customer", schema::CUSTOMER);
-    let policy = Policy::new(name, Arc::clone(journal), source, Arc::new(handler), PolicyLimits::default());
-    Subscription::new(&**journal, source, policy, FollowerLimits::default()).depends_on([accounts.ownership_changes()])
+    let policy = Policy::new(NAME, Arc::clone(journal), SOURCE, Arc::new(handler), PolicyLimits::default());
+    Subscription::new(&**journal, SOURCE, policy, FollowerLimits::default()).depends_on([accounts.ownership_changes()])
 }

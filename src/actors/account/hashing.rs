@@ -215,6 +215,7 @@ fn done(work: Work, cost: HashCost) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::sync::oneshot::error::TryRecvError::Closed;
 
     const CHEAP: HashCost = HashCost { memory_kib: 8, passes: 1 };
 
@@ -241,11 +242,9 @@ mod tests {
         let (work, mut honest) = verify();
         queue.put(turn(101, 0), work, now).unwrap();
         assert_eq!(queue.waiting.len(), QUEUE_LEN_MAX);
-        let turned_away = flood
-            .iter_mut()
-            .filter(|answered| answered.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Closed))
-            .count();
-        assert_eq!(turned_away, 1);
+        let turned_away =
+            flood.into_iter().filter_map(|mut answered| answered.try_recv().err()).filter(|error| *error == Closed);
+        assert_eq!(turned_away.count(), 1);
         let Some(Work::Verify(_, _, answer)) = queue.next(now) else { panic!("nobody waits") };
         answer.send(true).unwrap();
         assert_eq!(honest.try_recv(), Ok(true));

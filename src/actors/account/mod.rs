@@ -1,6 +1,7 @@
 //! The Account context: one entity per account, whose key is a number that says nothing of its owner. The hashes of mail
 //! address and password are documents beside the journal.
 
+pub mod alone;
 pub mod delivery;
 pub mod follows_customer;
 pub mod hashing;

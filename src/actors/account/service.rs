@@ -11,6 +11,7 @@ use super::sessions::Sessions;
 use super::throttle::Throttle;
 use crate::actors::api::ServiceError;
 use crate::actors::committed::committed;
+use crate::actors::customer::master_key::RootSecret;
 use crate::actors::reservation::instant;
 use crate::actors::runtime::{Ask, Clock, ContextHandle, StateDocument};
 use crate::domain::account::{
@@ -22,6 +23,7 @@ use crate::store::journal::{Journal, ReadError};
 use crate::store::schema::account::{
     CUSTOMER_INDEX, MAIL_INDEX, MAIL_KIND, PASSWORD_KIND, RESET_INDEX, STATE_KIND, hash_key,
 };
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +51,6 @@ pub struct AccountSettings {
     pub idle_ms: i64,
     /// How long a reset may wait, in milliseconds.
     pub reset_ms: i64,
-    pub mail_key: MailKey,
     /// None where passwords are not reset.
     pub reset_drop: Option<ResetDrop>,
 }
@@ -77,7 +78,33 @@ struct Credentials {
     password: PasswordHash,
 }
 
+/// The keys of hashes that only the service can make.
+#[derive(Debug, Clone)]
+pub struct AccountKeys {
+    pub mail: MailKey,
+    /// Of form tokens.
+    pub form: FormKey,
+}
+
+/// The key of form tokens.
+#[derive(Clone, Copy)]
+pub struct FormKey(pub [u8; 32]);
+
+impl fmt::Debug for FormKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FormKey(..)")
+    }
+}
+
+impl From<&RootSecret> for AccountKeys {
+    fn from(root: &RootSecret) -> AccountKeys {
+        let mail = MailKey::new(root.derive("account mail address"));
+        AccountKeys { mail, form: FormKey(root.derive("form token")) }
+    }
+}
+
 struct Parts {
+    keys: AccountKeys,
     accounts: ContextHandle<Accounts>,
     journal: Arc<dyn Journal>,
     clock: Arc<dyn Clock>,
@@ -106,14 +133,19 @@ impl AccountService {
         accounts: ContextHandle<Accounts>,
         journal: Arc<dyn Journal>,
         clock: Arc<dyn Clock>,
-        settings: AccountSettings,
+        (settings, keys): (AccountSettings, AccountKeys),
     ) -> io::Result<AccountService> {
         let hasher = PasswordHasher::start(settings.cost, settings.threads)?;
         let sessions = Sessions::new(Arc::clone(&journal), settings.idle_ms);
         let (attempts, requests, aside) = (Throttle::default(), Throttle::default(), Semaphore::new(ASIDE_MAX));
         let aside = Arc::new(aside);
-        let parts = Parts { accounts, journal, clock, hasher, sessions, settings, attempts, requests, aside };
+        let parts = Parts { keys, accounts, journal, clock, hasher, sessions, settings, attempts, requests, aside };
         Ok(AccountService { parts: Arc::new(parts) })
+    }
+
+    /// The key of form tokens.
+    pub fn form_key(&self) -> FormKey {
+        self.parts.keys.form
     }
 
     fn now(&self) -> Timestamp {
@@ -195,7 +227,7 @@ impl AccountService {
     /// # Errors
     /// `SignInFailed`, `TooManyAttempts`, `Overloaded`; and of whoever knows the password `AccountDisabled`.
     pub async fn sign_in(&self, address: u128, mail_address: &str, password: &str) -> Result<SignedIn> {
-        let mail = self.parts.settings.mail_key.hash(mail_address);
+        let mail = self.parts.keys.mail.hash(mail_address);
         let turn = self.attempt(Some(&mail), address)?;
         let found = match self.number_of(&mail).await? {
             Some(account_no) => self.credentials(account_no).await?,
@@ -230,7 +262,7 @@ impl AccountService {
     /// # Errors
     /// `MailAddressTaken`, `CustomerHasAccount`, `Overloaded`.
     pub async fn open(&self, address: u128, mail_address: &str, password: Password, role: Role) -> Result<AccountView> {
-        let mail = self.parts.settings.mail_key.hash(mail_address);
+        let mail = self.parts.keys.mail.hash(mail_address);
         // The claim decides; this spares the hash.
         if self.number_of(&mail).await?.is_some() {
             return Err(Rejection::MailAddressTaken.into());
@@ -338,7 +370,7 @@ impl AccountService {
     /// `ResetsNotOffered`, `TooManyAttempts`, `Overloaded`.
     pub fn send_reset(&self, address: u128, mail_address: &str) -> Result<()> {
         let Some(drop_box) = self.parts.settings.reset_drop.clone() else { return Err(ServiceError::ResetsNotOffered) };
-        let (to, mail) = (mail_address.trim().to_owned(), self.parts.settings.mail_key.hash(mail_address));
+        let (to, mail) = (mail_address.trim().to_owned(), self.parts.keys.mail.hash(mail_address));
         self.may_sign_up(address)?;
         // One account gets few messages, however many ask, and nobody hears of that.
         if self.parts.requests.attempt(Some(&mail), u128::from_le_bytes(prefix(&mail)), self.now_ms()).is_err() {
@@ -434,7 +466,7 @@ impl AccountService {
     /// # Errors
     /// When it cannot be read.
     pub async fn find(&self, mail_address: &str) -> Result<Option<AccountView>> {
-        let mail = self.parts.settings.mail_key.hash(mail_address);
+        let mail = self.parts.keys.mail.hash(mail_address);
         let Some(account_no) = self.number_of(&mail).await? else { return Ok(None) };
         let account = self.account(&account_no).await?;
         Ok(account.map(|account| AccountView { account_no, account }))

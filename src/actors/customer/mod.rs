@@ -1,21 +1,36 @@
-//! The Customer context: one entity per customer. Personal data is sealed before it gets here; the key that opens
-//! it is a document beside the journal, which is removed in the same append that records the erasure.
+//! The Customer context: one entity per customer. Personal data is sealed before it gets here, and its key wrapped; the wrapped
+//! key is a document beside the journal, which is removed in the same append that records the erasure.
 
+pub mod erasures;
+pub mod master_key;
+pub mod protection;
 pub mod seal;
+pub mod wrapping;
 
 use super::reservation::instant;
 use super::runtime::{CorruptHistory, Derived, Entity};
 use crate::domain::customer::{self, Command, Customer, Event, Rejection, State};
 use crate::store::codec::{self, CodecError};
+use crate::store::erasure_list::ErasureList;
 use crate::store::journal::{Context, DocumentWrite, TimerWrite};
 use crate::store::schema;
 use bytes::Bytes;
+use master_key::{KeyId, MasterKeys};
 use std::sync::Arc;
 
 /// How long a number stays closed for an erasure that was cut off, in milliseconds: longer than an erasure takes.
 const CLOSED_MS_MAX: i64 = 5 * 60_000;
 
 pub struct Customers;
+
+/// How personal data is kept; by default without a master key and a list of erasures.
+#[derive(Clone, Default)]
+pub struct Privacy {
+    pub master_keys: Arc<MasterKeys>,
+    /// Master keys that are given up: what they wrap stays as it is.
+    pub lost_keys: Vec<KeyId>,
+    pub erasures: Option<Arc<ErasureList>>,
+}
 
 impl Entity for Customers {
     const CONTEXT: Context = schema::CUSTOMER;

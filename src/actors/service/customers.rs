@@ -4,11 +4,13 @@ use super::reading::damaged;
 use super::{Result, Service, ask};
 use crate::actors::api::{Caller, CursorPage, CustomerView, Identity, PersonalData, ServiceError};
 use crate::actors::committed::committed;
+use crate::actors::customer::master_key::UnwrapError;
 use crate::actors::customer::{Customers, seal};
 use crate::actors::views::VIEWS;
-use crate::domain::customer::{Command, Customer, Rejection};
+use crate::domain::customer::{Command, Customer, Rejection, StoredKey};
 use crate::domain::ids::CustomerNo;
 use crate::domain::time::Timestamp;
+use crate::store::erasure_list::Step;
 use crate::store::schema::customer::KEY_KIND;
 use std::time::Duration;
 use tokio::task::yield_now;
@@ -39,7 +41,8 @@ impl Service {
         caller.may_act_for(&customer_no)?;
         let (sealed, key) = seal::seal(&customer_no, &data).map_err(damaged)?;
         let no = customer_no.as_str();
-        let command = Command::Register { sealed, key };
+        let key = self.parts.privacy.master_keys.wrap_key((KEY_KIND, no), &key).map_err(damaged)?;
+        let command = Command::Register { sealed, key: StoredKey(key) };
         match ask(&self.parts.customers, no, command, self.external_ask(caller, "register", no)).await? {
             Some(Customer::Registered { at, .. } | Customer::Closed { at, .. }) => {
                 Ok(CustomerView { customer_no, registered_at: at, data })
@@ -54,24 +57,49 @@ impl Service {
     ///
     /// # Errors
     /// When there is no such customer that the caller may see, a booking lives or money is unsettled, or that cannot be
-    /// found out now.
+    /// found out now; or the list of erasures cannot be written.
     pub async fn erase_customer(&self, caller: &Caller, customer_no: CustomerNo) -> Result<()> {
         if !caller.may_see(&customer_no) {
             return Err(Rejection::CustomerNotFound.into());
         }
         let no = customer_no.as_str();
         let closed = ask(&self.parts.customers, no, Command::Close, self.external_ask(caller, "close", no)).await?;
-        let Some(Customer::Closed { closed_at, .. }) = closed else { return Ok(()) };
-        if let Err(refusal) = self.nothing_is_left(&customer_no).await {
+        let closed_at = match closed {
+            Some(Customer::Closed { closed_at, .. }) => closed_at,
+            // An earlier call may have been cut off before the list had it.
+            Some(Customer::Erased { at }) => return self.list_erasure(&customer_no, Step::Erased, at).await,
+            Some(Customer::Registered { .. }) | None => return Ok(()),
+        };
+        let may_go = async {
+            self.nothing_is_left(&customer_no).await?;
+            self.list_erasure(&customer_no, Step::Begun, closed_at).await
+        };
+        if let Err(refusal) = may_go.await {
             let reopen = Command::Reopen { closed_at };
             if let Err(error) = ask(&self.parts.customers, no, reopen, self.internal_ask()).await {
                 tracing::warn!(%error, "customer will be reopened later");
             }
             return Err(refusal);
         }
-        ask(&self.parts.customers, no, Command::Erase { closed_at }, self.external_ask(caller, "erase", no)).await?;
+        let erase = Command::Erase { closed_at };
+        let erased = ask(&self.parts.customers, no, erase, self.external_ask(caller, "erase", no)).await?;
         self.erase_account_of(&customer_no).await;
-        Ok(())
+        match erased {
+            Some(Customer::Erased { at }) => self.list_erasure(&customer_no, Step::Erased, at).await,
+            Some(Customer::Registered { .. } | Customer::Closed { .. }) | None => Ok(()),
+        }
+    }
+
+    /// Notes a step of an erasure in the list outside the data directory, if there is one.
+    async fn list_erasure(&self, customer_no: &CustomerNo, step: Step, at: Timestamp) -> Result<()> {
+        let Some(list) = self.parts.privacy.erasures.clone() else { return Ok(()) };
+        let customer_no = customer_no.to_string();
+        let added = tokio::task::spawn_blocking(move || list.add(&customer_no, step, at.as_millis())).await;
+        let added = added.map_err(|error| error.to_string()).and_then(|added| added.map_err(|error| error.to_string()));
+        added.map_err(|error| {
+            tracing::error!(error, "erasure not listed");
+            ServiceError::ErasureNotListed
+        })
     }
 
     /// Checks that no booking of a closed customer lives and all money is settled.
@@ -129,6 +157,11 @@ impl Service {
         let key = self.parts.journal.document(KEY_KIND, customer_no.as_str()).await?;
         // An erasure may have removed the key between the two reads.
         let key = key.ok_or(Rejection::CustomerErased)?;
+        let opened = self.parts.privacy.master_keys.unwrap_key((KEY_KIND, customer_no.as_str()), &key);
+        let key = opened.map_err(|error| match error {
+            UnwrapError::Missing(_) => ServiceError::PersonalDataLost,
+            UnwrapError::Damaged => damaged(error),
+        })?;
         let data = seal::open(customer_no, sealed, &key).map_err(damaged)?;
         Ok(CustomerView { customer_no: customer_no.clone(), registered_at: at, data })
     }

@@ -23,7 +23,7 @@ pub use crate::store::archive::{Backup, Interrupted};
 pub use operation::{BackupError, ComponentHealth, FaultAction, UnknownContext};
 
 use super::api::{ANSWER_KEPT_MS, Caller, ServiceError};
-use super::customer::Customers;
+use super::customer::{Customers, Privacy};
 use super::fleet::Ledger;
 use super::payment::cashier::Cashier;
 use super::payment::deferred::DeferredPayments;
@@ -98,6 +98,8 @@ pub struct Dependencies {
     pub clock: Arc<dyn Clock>,
     /// Numbers the reservations for the legacy API.
     pub serials: Serials,
+    /// How personal data is kept.
+    pub privacy: Privacy,
 }
 
 /// The contexts as one service.

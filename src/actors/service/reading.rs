@@ -319,6 +319,7 @@ impl Service {
         match self.customer(caller, customer_no).await {
             Ok(customer) => Ok((Some(customer), false)),
             Err(ServiceError::Customer(customer::Rejection::CustomerErased)) => Ok((None, true)),
+            Err(ServiceError::PersonalDataLost) => Ok((None, false)),
             Err(ServiceError::Customer(_)) if has_history => Ok((None, false)),
             Err(error) => Err(error),
         }

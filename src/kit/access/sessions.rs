@@ -51,8 +51,6 @@ pub trait Sessions: Send + Sync {
 /// What sessions depend on beside the service.
 #[derive(Clone)]
 pub struct SessionSettings {
-    /// The key of form tokens.
-    pub form_key: [u8; 32],
     /// The origin of our pages, such as `https://rent.example`; empty when it is that of the request.
     pub origin: String,
     /// How many proxies in front are ours, so that what they say of host and protocol is believed.
@@ -63,7 +61,14 @@ pub struct SessionSettings {
 pub struct SessionAccess {
     settings: SessionSettings,
     /// Of the instance that serves; none before the first one.
-    source: RwLock<Option<Arc<dyn Sessions>>>,
+    source: RwLock<Option<Source>>,
+}
+
+/// Who has which session, and the key of form tokens.
+#[derive(Clone)]
+struct Source {
+    sessions: Arc<dyn Sessions>,
+    form_key: [u8; 32],
 }
 
 impl fmt::Debug for SessionAccess {
@@ -78,11 +83,11 @@ impl SessionAccess {
     }
 
     /// From now on this instance says who has which session.
-    pub fn ask(&self, source: Arc<dyn Sessions>) {
-        *self.source.write() = Some(source);
+    pub fn ask(&self, sessions: Arc<dyn Sessions>, form_key: [u8; 32]) {
+        *self.source.write() = Some(Source { sessions, form_key });
     }
 
-    fn source(&self) -> Result<Arc<dyn Sessions>, Problem> {
+    fn source(&self) -> Result<Source, Problem> {
         self.source.read().clone().ok_or_else(Problem::starting)
     }
 
@@ -93,7 +98,7 @@ impl SessionAccess {
     /// 403 `cross_site`, `form_token_invalid`; when sessions cannot be read.
     pub(super) async fn authenticate(&self, headers: &HeaderMap, is_safe: bool) -> Result<Option<Found>, Problem> {
         let Some(token) = cookie(headers, self.cookie_name(headers)) else { return Ok(None) };
-        let Some(found) = self.source()?.find(token).await? else { return Ok(None) };
+        let Some(found) = self.source()?.sessions.find(token).await? else { return Ok(None) };
         if !is_safe {
             self.check_own_page(headers)?;
             self.check_form_token(headers, &found.session)?;
@@ -103,7 +108,7 @@ impl SessionAccess {
 
     pub(super) async fn until_ended(&self, session: &SessionRef) {
         if let Ok(source) = self.source() {
-            source.until_ended(session).await;
+            source.sessions.until_ended(session).await;
         }
     }
 
@@ -158,7 +163,7 @@ impl SessionAccess {
     }
 
     fn mac(&self, session: &SessionRef) -> Option<Hmac<Sha256>> {
-        let mac = Hmac::<Sha256>::new_from_slice(&self.settings.form_key).ok()?;
+        let mac = Hmac::<Sha256>::new_from_slice(&self.source().ok()?.form_key).ok()?;
         Some(mac.chain_update(b"form token of ").chain_update(session.id))
     }
 
@@ -227,8 +232,22 @@ mod tests {
     use super::*;
     use warp::http::header::HeaderName;
 
+    struct Nobody;
+
+    impl Sessions for Nobody {
+        fn find<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<Found>, Problem>> {
+            Box::pin(async { Ok(None) })
+        }
+
+        fn until_ended<'a>(&'a self, _: &'a SessionRef) -> BoxFuture<'a, ()> {
+            Box::pin(async {})
+        }
+    }
+
     fn access(origin: &str, proxies: usize) -> SessionAccess {
-        SessionAccess::new(SessionSettings { form_key: [7; 32], origin: origin.to_owned(), proxies })
+        let access = SessionAccess::new(SessionSettings { origin: origin.to_owned(), proxies });
+        access.ask(Arc::new(Nobody), [7; 32]);
+        access
     }
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -300,10 +319,8 @@ mod tests {
         for (token, id) in [(&*token, 2), (&token[1..], 1), ("", 1), ("%", 1)] {
             assert_eq!(check(token, id), Err("form_token_invalid"), "{token} {id}");
         }
-        assert_ne!(
-            SessionAccess::new(SessionSettings { form_key: [8; 32], ..plain.settings.clone() }).form_token(&session(1)),
-            token
-        );
+        plain.ask(Arc::new(Nobody), [8; 32]);
+        assert_eq!(check(&token, 1), Err("form_token_invalid"), "another key");
     }
 
     #[test]

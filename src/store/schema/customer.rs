@@ -22,6 +22,10 @@ pub const STATE_KIND: &str = "customer";
 /// The kind of the documents that hold the keys to the customers' data; their key is the customer's number. They are the
 /// only place that holds such a key: removing it erases the customer.
 pub const KEY_KIND: &str = "customer-key";
+/// The kind of the documents that hold other secrets, wrapped as the keys of customers are.
+pub const SECRET_KIND: &str = "secret";
+/// The kind of the documents that say what wraps these keys.
+pub const WRAPPING_KIND: &str = "key-wrapping";
 /// The timer that reopens a customer number whose erasure was interrupted.
 pub const REOPEN_TIMER: &str = "reopen";
 /// The schema version of the state documents.
