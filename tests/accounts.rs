@@ -6,6 +6,7 @@ mod common;
 use common::client::{Answer, Api, Extra};
 use common::sse::Events;
 use common::{Options, SOON, TestServer, booking, eventually, hold, in_days, path, unique};
+use rentcar::kit::route::Access;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::fs;
@@ -527,4 +528,68 @@ async fn while_the_context_is_down_who_is_signed_in_goes_on() {
     kim.post("/v1/reservations", &hold(&car_no, &kim.customer_no, &in_days(5), &in_days(6))).await.expect(202);
     fault("start").await;
     eventually("the context is back", SOON, async || company.try_sign_in(&email, PASSWORD).await.status == 201).await;
+}
+
+/// Calls every route as somebody who has signed in, with nothing to say: what may not be called is refused before it is read.
+#[tokio::test]
+async fn every_role_may_call_what_the_table_says_and_nothing_else() {
+    let mut company = Company::start().await;
+    let operator = company.operator().await;
+    let staff = address_of("staff");
+    let body = json!({ "email": staff, "password": PASSWORD, "role": "staff" });
+    operator.post("/v1/admin/accounts", &body).await.expect(201);
+    let staff = company.sign_in(&staff, PASSWORD).await;
+    let customer = company.sign_up(&address_of("kim")).await;
+    let roles = [
+        (customer, &[Access::Public, Access::SignedIn, Access::Owner][..]),
+        (staff, &[Access::Public, Access::SignedIn, Access::Owner, Access::AllBookings, Access::Admin]),
+        (operator, &[Access::Public, Access::SignedIn, Access::Ops, Access::Monitoring]),
+    ];
+    let mut routes: Vec<_> = rentcar::http::table().into_iter().map(|operation| operation.route).collect();
+    // Who has signed out may call nothing.
+    routes.sort_by_key(|route| route.name == "signOut");
+    for (role, may) in &roles {
+        for route in &routes {
+            let target = route.template.replace(['{', '}'], "");
+            if route.name == "backUp" && may.contains(&route.access) {
+                continue;
+            }
+            let answer = role.call(route.method.clone(), &target, None).await;
+            let code = answer.json["code"].as_str().unwrap_or_default();
+            if may.contains(&route.access) {
+                let refusals =
+                    ["unauthenticated", "invalid_credentials", "forbidden", "cross_site", "form_token_invalid"];
+                assert!(!refusals.contains(&code), "{}", answer.story());
+            } else {
+                assert_eq!((answer.status, code), (403, "forbidden"), "{}", answer.story());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn accounts_are_managed_on_the_command_line_while_no_service_has_them() {
+    let mut company = Company::start().await;
+    let email = address_of("minho");
+    let run = |server: &TestServer, arguments: &[&str], password: &str| user(server, arguments, password);
+    let (done, said) = run(&company.server, &["new", "--email", &email, "--role", "staff"], PASSWORD);
+    assert!(!done && said.contains("cannot be used"), "a service has the store: {said}");
+    company.server.terminate().await;
+    let (done, said) = run(&company.server, &["new", "--email", &email, "--role", "staff"], "short");
+    assert!(!done && said.contains("8 characters"), "{said}");
+    let (done, account_no) = run(&company.server, &["new", "--email", &email, "--role", "staff"], PASSWORD);
+    assert!(done, "{account_no}");
+    let (done, said) = run(&company.server, &["new", "--email", &email, "--role", "operator"], PASSWORD);
+    assert!(!done && said.contains("already"), "{said}");
+    let (_, said) = run(&company.server, &["list"], "");
+    assert_eq!(said.trim(), format!("{} staff open", account_no.trim()));
+    assert!(run(&company.server, &["disable", "--email", &email.to_uppercase()], "").0);
+    assert!(run(&company.server, &["list"], "").1.trim().ends_with(" staff disabled"));
+    assert!(run(&company.server, &["enable", "--email", &email], "").0);
+    assert!(run(&company.server, &["password", "--email", &email], ANOTHER).0);
+    let (done, said) = run(&company.server, &["disable", "--email", &address_of("nobody")], "");
+    assert!(!done && said.contains("no account"), "{said}");
+    company.server.restart().await;
+    company.try_sign_in(&email, PASSWORD).await.refused(401, "sign_in_failed");
+    company.sign_in(&email, ANOTHER).await;
 }

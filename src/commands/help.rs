@@ -102,7 +102,7 @@ pub fn key() -> String {
 
 pub fn user() -> String {
     let examples = "  rentcar user new --email jisoo@example.com --role operator     # asks for the password\n  \
-                    rentcar user new --email jisoo@example.com --role operator < password.txt\n  \
+                    cat password.txt | rentcar user new --email jisoo@example.com --role operator\n  \
                     rentcar user list --data /srv/rentcar\n  \
                     rentcar user disable --email jisoo@example.com";
     let defaults =

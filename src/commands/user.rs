@@ -5,6 +5,7 @@ use super::{block_on, master_keys, print_line, settings};
 use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use rentcar::actors::account::alone::AccountsAlone;
+use rentcar::actors::account::hashing::Turn;
 use rentcar::actors::account::service::AccountView;
 use rentcar::actors::runtime::SystemClock;
 use rentcar::actors::service::NewPassword;
@@ -80,7 +81,7 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
     };
     block_on(on_store(data, async |accounts| match (command, password) {
         (Command::New { of, role }, Some(password)) => {
-            let view = accounts.accounts.open(0, &of.email, password, (*role).into()).await?;
+            let view = accounts.accounts.open(Turn::OPERATOR, &of.email, password, (*role).into()).await?;
             print_line(view.account_no)
         }
         (Command::Password(of), Some(password)) => {

@@ -36,6 +36,16 @@ pub struct Turn {
     pub failures: u32,
 }
 
+impl Turn {
+    /// Of those who manage accounts.
+    pub const OPERATOR: Turn = Turn::first(0);
+
+    /// Of an address that has shown that it may.
+    pub const fn first(address: u128) -> Turn {
+        Turn { address, failures: 0 }
+    }
+}
+
 enum Work {
     Hash(Password, oneshot::Sender<Option<PasswordHash>>),
     /// Without a hash, the time of one is spent all the same.

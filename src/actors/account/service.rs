@@ -194,8 +194,8 @@ impl AccountService {
         Ok(is_right)
     }
 
-    async fn hash(&self, address: u128, password: Password) -> Result<PasswordHash> {
-        let hash = self.parts.hasher.hash(Turn { address, failures: 0 }, password).await;
+    async fn hash(&self, turn: Turn, password: Password) -> Result<PasswordHash> {
+        let hash = self.parts.hasher.hash(turn, password).await;
         hash.map_err(|_| ServiceError::Overloaded { retry_after_ms: BUSY_RETRY_MS })
     }
 
@@ -252,22 +252,23 @@ impl AccountService {
     ///
     /// # Errors
     /// `TooManyAttempts`.
-    pub fn may_sign_up(&self, address: u128) -> Result<()> {
+    pub fn may_sign_up(&self, address: u128) -> Result<Turn> {
         let counted = self.parts.requests.attempt(None, address, self.now_ms());
-        counted.map(drop).map_err(|retry_after_ms| ServiceError::TooManyAttempts { retry_after_ms })
+        let failures = counted.map_err(|retry_after_ms| ServiceError::TooManyAttempts { retry_after_ms })?;
+        Ok(Turn { address, failures })
     }
 
     /// Opens an account.
     ///
     /// # Errors
     /// `MailAddressTaken`, `CustomerHasAccount`, `Overloaded`.
-    pub async fn open(&self, address: u128, mail_address: &str, password: Password, role: Role) -> Result<AccountView> {
+    pub async fn open(&self, turn: Turn, mail_address: &str, password: Password, role: Role) -> Result<AccountView> {
         let mail = self.parts.keys.mail.hash(mail_address);
         // The claim decides; this spares the hash.
         if self.number_of(&mail).await?.is_some() {
             return Err(Rejection::MailAddressTaken.into());
         }
-        let password = self.hash(address, password).await?;
+        let password = self.hash(turn, password).await?;
         let account_no: Arc<str> = format!("a{}", uuid::Uuid::now_v7().simple()).into();
         let account = self.ask(&account_no, Command::Open { role, mail, password }).await?;
         Ok(AccountView { account_no, account })
@@ -353,7 +354,7 @@ impl AccountService {
         if !self.check(&mail, turn, Password::typed(old), Some(found.password)).await? {
             return Err(ServiceError::SignInFailed);
         }
-        let password = self.hash(address, new).await?;
+        let password = self.hash(Turn::first(address), new).await?;
         let proof = Proof::OldPassword { password_at: found.open.password_at, keep: Some(of.session.id) };
         self.ask(account_no, Command::SetPassword { proof, password }).await.map(drop)
     }
@@ -421,7 +422,7 @@ impl AccountService {
         if !open.may_reset(&hash, self.now()) {
             return Err(invalid());
         }
-        let password = self.hash(address, new).await?;
+        let password = self.hash(Turn::first(address), new).await?;
         self.ask(&account_no, Command::SetPassword { proof: Proof::Reset(hash), password }).await?;
         self.parts.attempts.succeeded(self.mail_of(&account_no).await?.as_ref(), address);
         Ok(())
@@ -432,7 +433,7 @@ impl AccountService {
     /// # Errors
     /// `AccountNotFound`, `Overloaded`.
     pub async fn set_password(&self, account_no: &str, new: Password) -> Result<()> {
-        let password = self.hash(0, new).await?;
+        let password = self.hash(Turn::OPERATOR, new).await?;
         self.ask(account_no, Command::SetPassword { proof: Proof::Operator, password }).await.map(drop)
     }
 

@@ -1,6 +1,7 @@
 //! Accounts, where they concern customers: signing up makes both, and an erasure ends both.
 
 use super::{Result, Service};
+use crate::actors::account::hashing::Turn;
 use crate::actors::account::service::{AccountService, AccountView, NewPassword, SignedIn};
 use crate::actors::api::{Caller, PersonalData, ServiceError};
 use crate::actors::committed::committed;
@@ -25,11 +26,11 @@ impl Service {
     /// As of [`AccountService::open`] and [`Service::register_customer`].
     pub async fn sign_up(&self, address: u128, password: NewPassword, data: PersonalData) -> Result<SignedIn> {
         let accounts = self.accounts()?;
-        accounts.may_sign_up(address)?;
+        let turn = accounts.may_sign_up(address)?;
         let customer_no = CustomerNo::stored(&format!("c{}", uuid::Uuid::now_v7().simple()));
         let customer_no = customer_no.map_err(super::reading::damaged)?;
         let role = Role::Customer(customer_no.clone());
-        let opened = accounts.open(address, &data.email, password, role).await?;
+        let opened = accounts.open(turn, &data.email, password, role).await?;
         if let Err(error) = self.register_customer(&Caller::system(), Some(customer_no), data).await {
             if let Err(error) = accounts.erase(&opened.account_no).await {
                 tracing::warn!(%error, "account without a registered customer left, its owner can register");
@@ -48,7 +49,7 @@ impl Service {
             let state = committed(&*self.parts.journal, &Customers, customer_no.as_str()).await?;
             state.and_then(|state| state.0).ok_or(Rejection::CustomerNotFound)?.may_book()?;
         }
-        self.accounts()?.open(0, mail_address, password, role).await
+        self.accounts()?.open(Turn::OPERATOR, mail_address, password, role).await
     }
 
     /// Erases the account of an erased customer. The policy takes what this leaves.
