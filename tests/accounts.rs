@@ -434,7 +434,14 @@ async fn an_operator_disables_an_account_and_enables_it_again() {
     company.try_sign_in(&email, ANOTHER).await.refused(401, "sign_in_failed");
     company.try_sign_in(&email, PASSWORD).await.refused(403, "account_disabled");
     assert_eq!(amend(false).await.json["disabled"], false);
-    company.sign_in(&email, PASSWORD).await;
+    let kim = company.sign_in(&email, PASSWORD).await;
+    let password = format!("{target}/password");
+    let put = async |password: &str, body: Value| operator.call(Method::PUT, password, Some(&body)).await;
+    put(&password, json!({ "password": "password1" })).await.refused(400, "invalid_member");
+    put(&password, json!({ "password": ANOTHER })).await.expect(204);
+    put("/v1/admin/accounts/nobody/password", json!({ "password": ANOTHER })).await.refused(404, "account_not_found");
+    assert!(!kim.is_signed_in().await);
+    company.sign_in(&email, ANOTHER).await;
     let search = json!({ "email": address_of("nobody") });
     operator.post("/v1/admin/accounts/search", &search).await.refused(404, "account_not_found");
     let all = operator.get("/v1/admin/accounts?limit=1").await.expect(200);

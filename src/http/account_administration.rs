@@ -45,6 +45,14 @@ routes! { HttpState, "Accounts":
         .answered(&[Reply::ok::<AccountDto>("As it is from now on.")],
             &["accounts_not_offered", "account_not_found", "account_disabled", "password_changed"])
         => amend;
+    /// Set somebody's password
+    ///
+    /// For who has forgotten it and cannot be sent a token. All sessions end; the owner changes it.
+    SET_PASSWORD = Route::put("/v1/admin/accounts/{accountNo}/password", Access::Ops, "setPassword")
+        .of(Priority::Operations)
+        .answered(&[Reply::done("That one counts.")],
+            &["accounts_not_offered", "account_not_found", "account_disabled", "password_changed"])
+        => set_password;
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -66,6 +74,12 @@ struct AccountOrder {
 struct AccountSearch {
     #[schemars(example = &"jisoo@example.com")]
     email: Text<254>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct NewPasswordOrder {
+    #[schemars(with = "String", length(min = 8, max = 128), example = &"correct horse battery")]
+    password: Secret,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -165,4 +179,11 @@ async fn find(http: Arc<HttpState>, _: Call, search: AccountSearch) -> Outcome {
 async fn amend(http: Arc<HttpState>, call: Call, amendment: AccountAmendment) -> Outcome {
     let view = http.service.accounts()?.set_disabled(call.segment("accountNo"), amendment.disabled).await?;
     Ok(Answer::ok(&AccountDto::of(&view)).uncached())
+}
+
+async fn set_password(http: Arc<HttpState>, call: Call, order: NewPasswordOrder) -> Outcome {
+    let accounts = http.service.accounts()?;
+    let password = order.password.chosen("password", None)?;
+    accounts.set_password(call.segment("accountNo"), password).await?;
+    Ok(Answer::no_content())
 }
