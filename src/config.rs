@@ -1,5 +1,6 @@
 //! The settings, read once at start and checked before anything else happens.
 
+mod accounts;
 mod buffer_minutes;
 mod listen;
 mod privacy;
@@ -7,6 +8,7 @@ mod secret;
 mod sources;
 mod tls;
 
+pub use accounts::Accounts;
 pub use listen::Listen;
 pub use privacy::Privacy;
 pub use secret::Secret;
@@ -39,6 +41,7 @@ pub struct Settings {
     pub server: Server,
     pub tls: Tls,
     pub access: Access,
+    pub accounts: Accounts,
     pub privacy: Privacy,
     pub store: Store,
     pub time: Time,
@@ -128,8 +131,8 @@ pub struct Access {
 }
 
 impl Access {
-    /// Whether there is no key, so that whoever reaches the service may do everything.
-    pub fn is_open(&self) -> bool {
+    /// Whether there is no key.
+    fn is_open(&self) -> bool {
         !self.takes_tokens() && self.api_keys.as_os_str().is_empty()
     }
 
@@ -319,6 +322,7 @@ impl Settings {
 
     pub fn check(&self) -> Result<(), SettingsError> {
         self.site.check()?;
+        self.accounts.check()?;
         let server = &self.server;
         within("server.connections_max", server.connections_max, 1, 1_000_000)?;
         within("server.live_streams_max", server.live_streams_max, 0, 1_000_000)?;
@@ -387,8 +391,13 @@ impl Settings {
         addresses.first().copied().ok_or_else(|| nowhere(io::ErrorKind::NotFound.into()))
     }
 
+    /// Whether there is neither a key nor an account, so that whoever reaches the service may do everything.
+    pub fn is_open(&self) -> bool {
+        self.access.is_open() && !self.accounts.enabled
+    }
+
     fn check_listen(&self, address: SocketAddr) -> Result<(), SettingsError> {
-        if address.ip().is_loopback() || !self.access.is_open() || self.server.allow_public_listen {
+        if address.ip().is_loopback() || !self.is_open() || self.server.allow_public_listen {
             return Ok(());
         }
         let written = self.server.listen.to_string();

@@ -4,7 +4,7 @@ mod commands;
 
 use clap::{Parser, Subcommand};
 use commands::running::{Connection, ServiceUrl};
-use commands::{backup, help, key, maintenance, provider, reconcile, serve, token};
+use commands::{backup, help, key, maintenance, provider, reconcile, serve, token, user};
 use rentcar::config::Listen;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -82,6 +82,12 @@ enum Command {
         #[command(subcommand)]
         command: key::Command,
     },
+    /// Open, list, disable and enable accounts in a store that no service holds, and set their passwords.
+    #[command(after_help = help::user())]
+    User {
+        #[command(subcommand)]
+        command: user::Command,
+    },
     /// Walk the whole story against a running service and check every outcome.
     #[command(after_help = help::demo())]
     Demo {
@@ -108,6 +114,7 @@ fn main() -> ExitCode {
         Command::Openapi => commands::print_line(format_args!("{:#}", rentcar::http::openapi::document())),
         Command::Token(options) => token::run(&options),
         Command::Key { command } => key::run(&command),
+        Command::User { command } => user::run(&command),
         Command::Demo { url, connection } => commands::block_on(commands::demo::run(&url, connection)),
     };
     match done {

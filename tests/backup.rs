@@ -197,7 +197,8 @@ async fn backups_under_load_are_moments_from_which_a_service_goes_on_and_nothing
 
 /// A service on a store that is so large that a backup of it is under way for as long as a test wants.
 async fn laden() -> TestServer {
-    let shards: HashMap<_, _> = ["customer", "fleet", "payment", "rental", "reservation"].map(|name| (name, 16)).into();
+    let shards: HashMap<_, _> =
+        ["account", "customer", "fleet", "payment", "rental", "reservation"].map(|name| (name, 16)).into();
     let mut archive =
         format!("{}\n", json!({"kind": "header", "format": "rentcar-archive", "version": 1, "shards": shards}));
     let body = STANDARD.encode(vec![7; 90 * 1024]);

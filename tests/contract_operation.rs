@@ -15,7 +15,7 @@ async fn health_tells_of_every_component() {
         assert_eq!(health.json["status"], "UP", "{}", health.story());
     }
     let health = server.get("/actuator/health").await.expect(200);
-    for context in ["reservation", "payment", "rental", "fleet", "customer", "operations", "views"] {
+    for context in ["reservation", "payment", "rental", "fleet", "customer", "operations", "account", "views"] {
         let component = &health.json["components"][context];
         assert_eq!(component["status"], "UP", "{context}: {}", health.story());
     }

@@ -323,6 +323,7 @@ async fn as_before(data: &Path, story: impl AsyncFnOnce(&Service)) {
         provider: Arc::new(Sandbox::new()),
     };
     let settings = AppSettings {
+        accounts: None,
         service: ServiceSettings {
             terms: Terms::default(),
             request_timeout: SOON,

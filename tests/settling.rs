@@ -206,6 +206,7 @@ impl World {
         let breaker = BreakerSettings { open_ms_min: 500, open_ms_max: 1_000, ..BreakerSettings::default() };
         let bulkhead = BulkheadSettings { breaker, ..BulkheadSettings::default() };
         let mut settings = AppSettings {
+            accounts: None,
             service,
             bulkhead,
             provider_timeout: CALL,

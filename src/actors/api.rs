@@ -12,7 +12,7 @@ use crate::domain::rental::Rental;
 use crate::domain::reservation::{Block, Booking, ChangeQuote, DayCounting, Status};
 use crate::domain::time::{Period, Timestamp};
 use crate::domain::who::{Who, WhoKind};
-use crate::domain::{customer, fleet, payment, rental, reservation};
+use crate::domain::{account, customer, fleet, payment, rental, reservation};
 use crate::store::journal::{Context, ReadError};
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
@@ -37,6 +37,24 @@ pub enum ServiceError {
     /// A rule of customers forbids it; nothing has changed.
     #[error(transparent)]
     Customer(#[from] customer::Rejection),
+    /// A rule of accounts forbids it; nothing has changed.
+    #[error(transparent)]
+    Account(#[from] account::Rejection),
+    /// There are no accounts here.
+    #[error("accounts are not offered here; the setting accounts.enabled offers them")]
+    AccountsNotOffered,
+    /// Nobody has this mail address with this password.
+    #[error("mail address or password are wrong")]
+    SignInFailed,
+    /// This account was tried, or this address has tried, too often; nothing was looked at.
+    #[error("this was tried too often; wait a moment, then try again")]
+    TooManyAttempts {
+        /// When to try again, in milliseconds.
+        retry_after_ms: u64,
+    },
+    /// There is no way to send somebody a token.
+    #[error("passwords are not reset here; ask the company")]
+    ResetsNotOffered,
     /// A customer may act under their own number only; nothing has changed.
     #[error("a customer may do this under their own number only, which is {own}")]
     NotYourNumber {

@@ -1,8 +1,11 @@
 //! Puts the contexts together and starts them: who asks whom, who follows whom.
 
+use super::account::service::{AccountService, AccountSettings};
+use super::account::{Accounts, follows_customer};
 use super::api::ServiceError;
 use super::bulkhead::{BulkheadHandle, BulkheadSettings};
 use super::customer::erasures::{self, ApplyError};
+use super::customer::master_key::{RootError, RootSecret};
 use super::customer::wrapping::{self, WrapError, Wrapped};
 use super::customer::{Customers, Privacy};
 use super::fleet::Ledger;
@@ -53,6 +56,8 @@ pub struct AppSettings {
     /// What is done about payments that stay unsettled.
     pub unsettled: UnsettledSettings,
     pub limits: ContextLimits,
+    /// None where accounts are not offered.
+    pub accounts: Option<AccountSettings>,
 }
 
 /// Why the contexts did not start.
@@ -64,6 +69,10 @@ pub enum StartError {
     /// What is derived from the events could not be brought to the shapes of this program.
     #[error(transparent)]
     Migration(#[from] MigrationError),
+    #[error(transparent)]
+    Secret(#[from] RootError),
+    #[error("there is no thread to hash passwords on: {0}")]
+    Passwords(std::io::Error),
     #[error(transparent)]
     Wrapping(#[from] WrapError),
     #[error("the list of erasures was not applied: {0}")]
@@ -91,7 +100,7 @@ fn spec<E: Entity>(entity: E, ports: &Ports, limits: &ContextLimits) -> ContextS
     }
 }
 
-/// The most payments, and the most rentals, of a shard that stay in memory. Each gets a few commands within a moment
+/// The most payments, rentals, and accounts, of a shard that stay in memory. Each gets a few commands within a moment
 /// and then none for days, while cars get commands again and again.
 const SHORT_LIVED_ENTITIES_MAX: usize = 256;
 
@@ -131,6 +140,7 @@ impl App {
         let (ledger, ledger_part) = context(spec(Ledger, &ports, limits));
         let (customers, customers_part) = context(spec(Customers, &ports, limits));
         let (operations, operations_part) = context(spec(Operations, &ports, limits));
+        let (accounts, accounts_part) = context(spec(Accounts, &ports, &short_lived(limits)));
         let bulkhead = BulkheadHandle::new(settings.bulkhead);
         let Ports { journal, views, clock, provider } = ports;
         let (timeout, retries) = (settings.provider_timeout, settings.retry_deferred);
@@ -157,6 +167,16 @@ impl App {
             terms: Arc::new(settings.service.terms.clone()),
         };
         let unsettled_monitor = UnsettledMonitor::new(&settings.unsettled, timeout);
+        let accounts_served = match settings.accounts {
+            Some(settings) => {
+                // Before the contexts start: nobody else may use the journal.
+                let root = RootSecret::open(&*journal, &privacy.master_keys).await?;
+                let (journal, clock) = (Arc::clone(&journal), Arc::clone(&clock));
+                let started = AccountService::start(accounts.clone(), journal, clock, (settings, (&root).into()));
+                Some(started.map_err(StartError::Passwords)?)
+            }
+            None => None,
+        };
         let views = Views::open(views, Arc::clone(&journal)).map_err(ServiceError::from)?;
         let serials = Serials::open(Arc::clone(&journal)).await.map_err(ServiceError::from)?;
         let policies = |of| policies(&targets, of);
@@ -178,6 +198,7 @@ impl App {
             ledger_part.with_subscriptions(policies(schema::FLEET)).part(),
             customers_part.with_timers(Arc::new(ReopenTimer(customers.clone(), Arc::clone(&journal)))).part(),
             operations_part.part(),
+            accounts_part.with_subscriptions(vec![follows_customer::policy(&accounts, &journal)]).part(),
             unsettled::part(&journal, &clock, &unsettled_monitor),
             housekeeping::part(&journal, &clock),
             followers_part(VIEWS.0, &journal, &clock, &views_follow(&*journal, &views), RestartLimits::default()),
@@ -191,6 +212,7 @@ impl App {
             ledger,
             customers,
             operations,
+            accounts_served,
             cashier: Arc::clone(&cashier),
             deferred: Arc::clone(&deferred),
             reconciler,

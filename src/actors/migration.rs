@@ -1,6 +1,7 @@
 //! Brings what a store has derived from its events to the shapes of this program, before anything is started. What is
 //! recorded of a store decides; the numbers are recorded last, so that a start that was cut off begins again.
 
+use super::account::Accounts;
 use super::customer::Customers;
 use super::fleet::Ledger;
 use super::operations::Operations;
@@ -47,7 +48,8 @@ pub async fn migrate(journal: &dyn Journal, terms: &Terms) -> Result<(), Migrati
     bring_up(journal, &Rentals, &schemas).await?;
     bring_up(journal, &Ledger, &schemas).await?;
     bring_up(journal, &Customers, &schemas).await?;
-    bring_up(journal, &Operations, &schemas).await
+    bring_up(journal, &Operations, &schemas).await?;
+    bring_up(journal, &Accounts, &schemas).await
 }
 
 async fn bring_up<E: Entity>(

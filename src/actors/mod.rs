@@ -1,5 +1,6 @@
 //! The contexts as supervised actors: messages and wiring.
 
+pub mod account;
 pub mod api;
 pub mod app;
 pub mod bulkhead;

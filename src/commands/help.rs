@@ -100,6 +100,16 @@ pub fn key() -> String {
     sections(examples, "  none", NO_SETTINGS, FAILED, "")
 }
 
+pub fn user() -> String {
+    let examples = "  rentcar user new --email jisoo@example.com --role operator     # asks for the password\n  \
+                    cat password.txt | rentcar user new --email jisoo@example.com --role operator\n  \
+                    rentcar user list --data /srv/rentcar\n  \
+                    rentcar user disable --email jisoo@example.com";
+    let defaults =
+        "  --data ./data (store.data), which is made if it is not there. Needs accounts.enabled and the master key.";
+    sections(examples, defaults, SETTINGS, FAILED, "")
+}
+
 pub fn demo() -> String {
     let examples = "  rentcar demo\n  rentcar demo --url http://127.0.0.1:9090";
     let failed = "it failed, or something is not as it should be; one line on standard error says why";

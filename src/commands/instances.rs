@@ -7,11 +7,12 @@ use super::settings::{app_settings, http_settings, rate_limit, store_options};
 use anyhow::Context as _;
 use metrics::{counter, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
+use rentcar::actors::account::service::AccountSettings;
 use rentcar::actors::app::{App, Ports};
 use rentcar::actors::customer::{Privacy, wrapping};
 use rentcar::actors::runtime::{Clock, SystemClock};
 use rentcar::config::Settings;
-use rentcar::http::{HttpState, routes};
+use rentcar::http::{HttpState, routes, use_sessions};
 use rentcar::kit::access::Authenticator;
 use rentcar::kit::admission::Admission;
 use rentcar::kit::server::Drained;
@@ -49,6 +50,7 @@ pub struct InstanceSupervisor {
     fault_injection: bool,
     provider: Arc<dyn PaymentProvider>,
     sandbox: Option<Sandbox>,
+    accounts: Option<AccountSettings>,
     clock: Arc<dyn Clock>,
     metrics: PrometheusHandle,
     admission: Arc<Admission>,
@@ -110,13 +112,24 @@ impl InstanceSupervisor {
         config: Settings,
         fault_injection: bool,
         (provider, sandbox): (Arc<dyn PaymentProvider>, Option<Sandbox>),
-        (authenticator, privacy): (Authenticator, Privacy),
+        (authenticator, accounts, privacy): (Authenticator, Option<AccountSettings>, Privacy),
         metrics: PrometheusHandle,
         stop: CancellationToken,
     ) -> InstanceSupervisor {
         let admission = Arc::new(Admission::new(Arc::new(authenticator), rate_limit(&config)));
         let clock = Arc::new(SystemClock::default());
-        InstanceSupervisor { config, fault_injection, provider, sandbox, clock, metrics, admission, privacy, stop }
+        InstanceSupervisor {
+            config,
+            fault_injection,
+            provider,
+            sandbox,
+            accounts,
+            privacy,
+            clock,
+            metrics,
+            admission,
+            stop,
+        }
     }
 
     pub fn admission(&self) -> Arc<Admission> {
@@ -184,11 +197,13 @@ impl InstanceSupervisor {
     async fn start_on(&self, journal: &Arc<SledJournal>, views: Arc<SledViews>) -> anyhow::Result<Instance> {
         let (clock, provider) = (Arc::clone(&self.clock), Arc::clone(&self.provider));
         let ports = Ports { journal: Arc::clone(journal) as _, views, clock, provider };
-        let app = App::start_with(ports, app_settings(&self.config), self.privacy.clone()).await?;
+        let settings = app_settings(&self.config, self.accounts.clone());
+        let app = App::start_with(ports, settings, self.privacy.clone()).await?;
         let end = self.stop.child_token();
         let settings = http_settings(&self.config, self.fault_injection)?;
         let (metrics, admission) = (Some(self.metrics.clone()), Arc::clone(&self.admission));
         let http = HttpState::new(Arc::clone(&app.service), settings, end.clone(), metrics, admission);
+        use_sessions(&http);
         http.set_ready(true);
         gauge!("rentcar_journal_up").set(1.0);
         Ok(Instance { journal: Arc::clone(journal), app, http, sandbox: self.sandbox.clone(), end })

@@ -5,6 +5,7 @@ use crate::commands::settings::store_options;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use rentcar::actors::account::follows_customer;
 use rentcar::actors::customer::master_key::{MasterKeys, WrappedBy};
 use rentcar::actors::customer::{erasures, protection};
 use rentcar::actors::policies::POLICIES;
@@ -120,7 +121,9 @@ async fn verify_personal_data(journal: &SledJournal, keys: &MasterKeys) -> anyho
 }
 
 async fn verify_meaning(journal: &SledJournal) -> anyhow::Result<()> {
-    let policies = POLICIES.map(|policy| replay::Subscription { name: policy.name, source: policy.source });
+    let mut policies =
+        POLICIES.map(|policy| replay::Subscription { name: policy.name, source: policy.source }).to_vec();
+    policies.push(replay::Subscription { name: follows_customer::NAME, source: follows_customer::SOURCE });
     let bar = progress("events replayed");
     let mut count = |progress: replay::Progress| bar.set_position(progress.events);
     let report = replay::replay(journal, &policies, &mut count).await.context("the store cannot be read")?;

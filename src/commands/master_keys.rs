@@ -28,7 +28,7 @@ const OTHERS: u32 = 0o007;
 pub(super) fn privacy(config: &Settings) -> anyhow::Result<Kept> {
     let master_keys = Arc::new(load(config)?);
     ensure!(
-        master_keys.current().is_some() || config.access.is_open(),
+        master_keys.current().is_some() || config.is_open(),
         "there is no master key, and a service that is not open keeps personal data only with one: make it with \
          `rentcar key master --file FILE`, outside the data directory and its backups, and name the file in \
          privacy.master_key_file (or give the key by privacy.master_key_command or RENTCAR__PRIVACY__MASTER_KEY). Without \

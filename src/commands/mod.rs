@@ -17,6 +17,7 @@ pub mod settings;
 pub mod systemd;
 pub mod telemetry;
 pub mod token;
+pub mod user;
 
 use anyhow::Context as _;
 use rentcar::kit::server::Drained;

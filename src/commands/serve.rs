@@ -2,7 +2,7 @@
 
 use super::instances::{Instance, InstanceSupervisor};
 use super::master_keys::privacy;
-use super::settings::{authenticator, certificate, payment_provider, server_limits};
+use super::settings::{accounts, authenticator, certificate, payment_provider, server_limits};
 use super::{block_on, listening, metrics, print_line, shutdown_signal, systemd, telemetry};
 use anyhow::Context as _;
 use clap::Args;
@@ -79,7 +79,8 @@ async fn serve_until_stopped(config: Settings, fault_injection: bool, metrics: P
     let stop = shutdown_signal()?;
     // Everything that can be refused without the data directory comes first, so that a refusal leaves no new store.
     let (provider, sandbox) = payment_provider(&config)?;
-    let authenticator = authenticator(&config)?;
+    let (accounts, sessions) = accounts(&config)?.unzip();
+    let authenticator = authenticator(&config, sessions)?;
     let certificate = certificate(&config)?;
     let scheme = if certificate.is_some() { "https" } else { "http" };
     let privacy = privacy(&config)?;
@@ -95,7 +96,7 @@ async fn serve_until_stopped(config: Settings, fault_injection: bool, metrics: P
         config,
         fault_injection,
         (provider, sandbox),
-        (authenticator, privacy),
+        (authenticator, accounts, privacy),
         metrics.clone(),
         stop.clone(),
     );

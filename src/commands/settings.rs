@@ -1,15 +1,20 @@
 //! Converts the settings to those of each part of the service.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+use rentcar::actors::account::delivery::ResetDrop;
+use rentcar::actors::account::password::HashCost;
+use rentcar::actors::account::service::AccountSettings;
 use rentcar::actors::app::AppSettings;
 use rentcar::actors::payment::unsettled::UnsettledSettings;
 use rentcar::actors::runtime::ContextLimits;
 use rentcar::actors::service::ServiceSettings;
 use rentcar::config::Settings;
+use rentcar::domain::time::{HOUR_MS, MINUTE_MS};
 use rentcar::http::HttpSettings;
 use rentcar::kit::access::Authenticator;
 use rentcar::kit::access::jwks::JwksSettings;
 use rentcar::kit::access::keys::TokenSettings;
+use rentcar::kit::access::sessions::{SessionAccess, SessionSettings};
 use rentcar::kit::body::BodyLimits;
 use rentcar::kit::endpoint::RequestLimits;
 use rentcar::kit::rate_limit::RateLimitSettings;
@@ -72,7 +77,7 @@ fn jwks_settings(config: &Settings) -> anyhow::Result<Option<JwksSettings>> {
     }))
 }
 
-pub(super) fn app_settings(config: &Settings) -> AppSettings {
+pub(super) fn app_settings(config: &Settings, accounts: Option<AccountSettings>) -> AppSettings {
     let actors = &config.actors;
     let limits = ContextLimits {
         in_flight_max: actors.in_flight_max,
@@ -101,6 +106,7 @@ pub(super) fn app_settings(config: &Settings) -> AppSettings {
             overdue_after: Duration::from_secs(config.payment.overdue_seconds.into()),
         },
         limits,
+        accounts,
     }
 }
 
@@ -128,7 +134,7 @@ pub(super) fn http_settings(config: &Settings, fault_injection: bool) -> anyhow:
 ///
 /// # Errors
 /// When one cannot be used.
-pub(super) fn authenticator(config: &Settings) -> anyhow::Result<Authenticator> {
+pub(super) fn authenticator(config: &Settings, sessions: Option<SessionSettings>) -> anyhow::Result<Authenticator> {
     let access = &config.access;
     let named = |path: &PathBuf| Some(path.clone()).filter(|path| !path.as_os_str().is_empty());
     let tokens = TokenSettings {
@@ -139,7 +145,36 @@ pub(super) fn authenticator(config: &Settings) -> anyhow::Result<Authenticator> 
     };
     let tokens = access.takes_tokens().then_some(tokens);
     let loaded = Authenticator::load(tokens, named(&access.api_keys));
-    loaded.context("the keys of access.token_keys, access.jwks_url or access.api_keys cannot be used")
+    let loaded = loaded.context("the keys of access.token_keys, access.jwks_url or access.api_keys cannot be used")?;
+    Ok(loaded.with_sessions(sessions.map(SessionAccess::new)))
+}
+
+/// How accounts are kept and how their sessions are checked, where they are offered.
+///
+/// # Errors
+/// When messages cannot be left where they should be.
+pub(super) fn accounts(config: &Settings) -> anyhow::Result<Option<(AccountSettings, SessionSettings)>> {
+    let accounts = &config.accounts;
+    if !accounts.enabled {
+        return Ok(None);
+    }
+    let directory = (!accounts.reset_drop.as_os_str().is_empty()).then(|| accounts.reset_drop.clone());
+    if let Some(directory) = &directory {
+        let is_there = std::fs::metadata(directory).is_ok_and(|found| found.is_dir());
+        ensure!(is_there, "accounts.reset_drop is {}, which is no directory", directory.display());
+    }
+    let link = (!accounts.reset_link.is_empty()).then(|| accounts.reset_link.clone());
+    let day_ms = 24 * HOUR_MS;
+    let kept = AccountSettings {
+        cost: HashCost { memory_kib: accounts.hash_memory_kib, passes: accounts.hash_passes },
+        threads: accounts.hash_threads,
+        session_ms: i64::from(accounts.session_days_max) * day_ms,
+        idle_ms: i64::from(accounts.session_idle_days) * day_ms,
+        reset_ms: i64::from(accounts.reset_minutes) * MINUTE_MS,
+        reset_drop: directory.map(|directory| ResetDrop { directory, link }),
+    };
+    let origin = accounts.origin.clone();
+    Ok(Some((kept, SessionSettings { origin, proxies: config.server.trusted_proxies })))
 }
 
 pub(super) fn rate_limit(config: &Settings) -> Option<RateLimitSettings> {

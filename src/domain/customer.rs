@@ -3,12 +3,20 @@
 //! The domain sees the sealed bytes only; who seals them, and with what, is not known here.
 
 use super::CorruptHistory;
+use super::spelling::is_blank;
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The longest name, in characters.
 pub const NAME_CHARS_MAX: usize = 100;
+
+/// Whether a text looks like a mail address. Only sending mail could show whether it exists.
+pub fn is_mail_address(text: &str) -> bool {
+    text.split_once('@').is_some_and(|(local, domain)| {
+        !is_blank(local) && !is_blank(domain) && !domain.contains('@') && !text.contains(char::is_whitespace)
+    })
+}
 
 /// The key that opens one customer's data, as it is stored: wrapped by the master key, where there is one. It is never part
 /// of an event's stored form.

@@ -7,6 +7,7 @@
 
 #![warn(missing_docs)]
 
+pub mod account;
 pub mod cancellation;
 pub mod customer;
 pub mod desk;

@@ -97,6 +97,7 @@ enum ContextWord {
     Rental,
     Fleet,
     Customer,
+    Account,
     Views,
 }
 
@@ -108,6 +109,7 @@ impl ContextWord {
             ContextWord::Rental => "rental",
             ContextWord::Fleet => "fleet",
             ContextWord::Customer => "customer",
+            ContextWord::Account => "account",
             ContextWord::Views => "views",
         }
     }
@@ -223,7 +225,7 @@ async fn fault(http: Arc<HttpState>, call: Call, order: FaultOrder) -> Outcome {
     let why = format!("{name}_{}", context.to_uppercase());
     http.service.note(&call.caller(), Act::FaultInjected, Some(why)).await?;
     http.service.fault(context, action).await.map_err(|UnknownContext| {
-        Problem::invalid_member("context", "it must be reservation, payment, rental, fleet, customer or views")
+        Problem::invalid_member("context", "it must be reservation, payment, rental, fleet, customer, account or views")
     })?;
     Ok(Answer::no_content())
 }

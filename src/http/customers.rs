@@ -4,7 +4,6 @@ use super::HttpState;
 use crate::actors::api::{CustomerView, PersonalData, ServiceError};
 use crate::domain::customer::{self, NAME_CHARS_MAX};
 use crate::domain::ids::CustomerNo;
-use crate::domain::spelling::is_blank;
 use crate::domain::time::Timestamp;
 use crate::kit::answer::Answer;
 use crate::kit::call::{Call, Nothing};
@@ -62,30 +61,30 @@ struct CustomerRegistration {
     licence_consent: Option<bool>,
 }
 
-impl CustomerRegistration {
-    /// When the customer consented to the keeping of the licence number, if it is kept with consent.
-    ///
-    /// # Errors
-    /// When a licence number needs a consent that is not given, or one is given for none.
-    fn licence_consent_at(&self, required: bool, now: Timestamp) -> Result<Option<Timestamp>, Problem> {
-        let refused = || {
-            let detail = "a licence number is kept only with the customer's consent: send licenceConsent true, or leave licenceNo out";
-            Problem::new("licence_consent_required", detail)
-        };
-        match (self.licence_no.is_some(), self.licence_consent) {
-            (true, Some(true)) => Ok(Some(now)),
-            (true, Some(false)) => Err(refused()),
-            (true, None) if required => Err(refused()),
-            (false, Some(true)) => {
-                Err(Problem::invalid_member("licenceConsent", "there is no licenceNo to consent to"))
-            }
-            (true, None) | (false, Some(false) | None) => Ok(None),
-        }
+/// When the customer consented to the keeping of the licence number, if there is one and it is kept with consent.
+///
+/// # Errors
+/// When a licence number needs a consent that is not given, or one is given for none.
+pub(super) fn licence_consent_at(
+    (has_licence, consent): (bool, Option<bool>),
+    required: bool,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, Problem> {
+    let refused = || {
+        let detail = "a licence number is kept only with the customer's consent: send licenceConsent true, or leave licenceNo out";
+        Problem::new("licence_consent_required", detail)
+    };
+    match (has_licence, consent) {
+        (true, Some(true)) => Ok(Some(now)),
+        (true, Some(false)) => Err(refused()),
+        (true, None) if required => Err(refused()),
+        (false, Some(true)) => Err(Problem::invalid_member("licenceConsent", "there is no licenceNo to consent to")),
+        (true, None) | (false, Some(false) | None) => Ok(None),
     }
 }
 
 /// A mail address.
-struct Email(String);
+pub(super) struct Email(pub(super) String);
 
 impl<'de> Deserialize<'de> for Email {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Email, D::Error> {
@@ -148,7 +147,8 @@ fn masked(text: &str) -> String {
 }
 
 async fn register(http: Arc<HttpState>, call: Call, request: CustomerRegistration) -> Outcome {
-    let licence_consent_at = request.licence_consent_at(http.settings.licence_consent_required, http.service.now())?;
+    let given = (request.licence_no.is_some(), request.licence_consent);
+    let licence_consent_at = licence_consent_at(given, http.settings.licence_consent_required, http.service.now())?;
     let data = PersonalData {
         name: request.name.0,
         phone: request.phone.0,
@@ -207,11 +207,7 @@ pub(super) fn render(view: CustomerView) -> Result<String, Problem> {
 
 fn email(email: &str) -> Result<String, String> {
     check_text(email, EMAIL_CHARS_MAX)?;
-    // Only sending mail could show whether the address exists.
-    let plausible = email.split_once('@').is_some_and(|(local, domain)| {
-        !is_blank(local) && !is_blank(domain) && !domain.contains('@') && !email.contains(char::is_whitespace)
-    });
-    if plausible { Ok(email.to_owned()) } else { Err("it must be a mail address".to_owned()) }
+    if customer::is_mail_address(email) { Ok(email.to_owned()) } else { Err("it must be a mail address".to_owned()) }
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! [`openapi`] makes the interface description. `refusals` maps errors to problems. What calls have in common is in
 //! [`crate::kit`].
 
+mod account_administration;
+mod accounts;
 mod admin;
 mod audit;
 mod availability;
@@ -25,9 +27,11 @@ mod rentals;
 mod reservations;
 mod response_store;
 mod routes;
+mod sessions;
 mod spellings;
 mod state;
 
 pub use health::starting;
 pub use routes::{routes, table};
+pub use sessions::use_sessions;
 pub use state::{HttpSettings, HttpState};

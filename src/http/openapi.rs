@@ -27,7 +27,7 @@ const ABOUT: About = About {
     not exist with 404 `not_found`. HTTP/1.1 needs exactly one Host header that is a host, with or without a port: \
     anything else is 400 `invalid_host`; a head above 32 KiB or of more than 100 lines is 431. The resources under Legacy \
     keep the request lines of the services that this one replaces.",
-    tags: &["Cars", "Customers", "Reservations", "Rentals", "Operation", "Legacy"],
+    tags: &["Cars", "Customers", "Accounts", "Reservations", "Rentals", "Operation", "Legacy"],
 };
 
 async fn describe(_: Arc<HttpState>, _: Call, _: Unread) -> Outcome {

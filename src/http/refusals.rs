@@ -15,6 +15,13 @@ impl From<ServiceError> for Problem {
             ServiceError::Rental(rejection) => Problem::new(rejection.code(), detail),
             ServiceError::Fleet(rejection) => Problem::new(rejection.code(), detail),
             ServiceError::Customer(rejection) => Problem::new(rejection.code(), detail),
+            ServiceError::Account(rejection) => Problem::new(rejection.code(), detail),
+            ServiceError::AccountsNotOffered => Problem::new("accounts_not_offered", detail),
+            ServiceError::SignInFailed => Problem::new("sign_in_failed", detail),
+            ServiceError::TooManyAttempts { retry_after_ms } => {
+                Problem::new("too_many_attempts", detail).retrying(*retry_after_ms)
+            }
+            ServiceError::ResetsNotOffered => Problem::new("resets_not_offered", detail),
             ServiceError::NotYourNumber { .. } => Problem::new("customer_no_not_yours", detail),
             ServiceError::NumberChosen => Problem::new("reservation_no_not_allowed", detail),
             ServiceError::NotRegistered => Problem::new("not_registered", detail),

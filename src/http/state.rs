@@ -6,6 +6,7 @@ use crate::kit::access::{Credentials, Principal};
 use crate::kit::admission::Admission;
 use crate::kit::call::Call;
 use crate::kit::endpoint::RequestLimits;
+use crate::kit::rate_limit::client;
 use jiff::tz::{self, TimeZone};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
@@ -89,6 +90,11 @@ impl HttpState {
             () = self.shutdown.cancelled() => {}
             () = self.admission.authenticator.until_invalid(&credentials) => {}
         }
+    }
+
+    /// The address from which a call comes, as the rate limit counts it.
+    pub(super) fn client(&self, call: &Call) -> u128 {
+        client(call.peer, &call.headers, self.settings.trusted_proxies)
     }
 
     pub fn is_ready(&self) -> bool {

@@ -12,6 +12,7 @@ use percent_encoding::percent_decode_str;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use std::net::IpAddr;
 use std::sync::Arc;
 use warp::http::HeaderMap;
 
@@ -20,6 +21,8 @@ use warp::http::HeaderMap;
 pub struct Call {
     pub headers: HeaderMap,
     pub credentials: Credentials,
+    /// Where the connection comes from.
+    pub peer: Option<IpAddr>,
     pub(crate) body: Bytes,
     pub(crate) query: String,
     pub(super) parameters: Vec<(&'static str, String)>,

@@ -22,6 +22,7 @@ use opentelemetry_http::HeaderExtractor;
 use parking_lot::RwLock;
 use schemars::{Schema, SchemaGenerator};
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -258,14 +259,12 @@ async fn answer(
             trace::request(route.method.as_str(), route.template, &HeaderExtractor(&headers))
         }
     };
-    if route.access != Access::Public {
-        common.admission.authenticator.look_for_key(&headers).await;
-    }
-    let (admitted, rate_limit_state) = common.admission.admit(route, peer.map(|peer| peer.0), &headers);
+    let peer = peer.map(|peer| peer.0);
+    let (admitted, rate_limit_state) = common.admission.admit(route, peer, &headers).await;
     let is_customer = admitted.as_ref().is_ok_and(|credentials| credentials.principal.is_customer());
     let outcome = match admitted {
         Ok(credentials) => {
-            let outcome = execute(&common, matched, (credentials, headers), query, body).instrument(span.clone());
+            let outcome = execute(&common, matched, (credentials, peer, headers), query, body).instrument(span.clone());
             let outcome = AssertUnwindSafe(outcome).catch_unwind().await;
             outcome.unwrap_or_else(|_| Err(panicked(route)))
         }
@@ -289,7 +288,7 @@ async fn answer(
 async fn execute(
     common: &Arc<Common>,
     matched: Matched,
-    (credentials, headers): (Credentials, HeaderMap),
+    (credentials, peer, headers): (Credentials, Option<IpAddr>, HeaderMap),
     query: String,
     body: BodyStream,
 ) -> Outcome {
@@ -300,7 +299,7 @@ async fn execute(
     } else {
         None
     };
-    let call = Call { headers, credentials, body, parameters, query, keyed: keyed.clone() };
+    let call = Call { headers, credentials, peer, body, parameters, query, keyed: keyed.clone() };
     if route.is_safe() {
         let waited = tokio::time::timeout(common.limits.answer_max, handler(call)).await;
         return waited.unwrap_or_else(|_| Err(Problem::overloaded(1_000)));

@@ -49,13 +49,15 @@ number!(RentalNo, "rentalNo", "invalid_rental_no");
 number!(BlockNo, "blockNo", "invalid_block_no");
 
 /// The segments of paths that vary: the name, what it is, and an example.
-pub const SEGMENTS: [(&str, &str, &str); 7] = [
+pub const SEGMENTS: [(&str, &str, &str); 9] = [
     ("carNo", "The car.", "12가3456"),
     ("customerNo", "The customer.", "customer-1"),
     ("reservationNo", "The reservation.", "reservation-1"),
     ("paymentNo", "The payment.", "pay-reservation-1"),
     ("rentalNo", "The rental.", "rent-reservation-1"),
     ("blockNo", "The maintenance block.", "block-1"),
+    ("accountNo", "The account.", "a019dd2c4e8f7a00b6c1d2e3f405162738"),
+    ("sessionNo", "The session.", "0f1e2d3c4b5a6978"),
     ("key", "The id, or the number of the reservation, the payment or the rental.", "reservation-1"),
 ];
 

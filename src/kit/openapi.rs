@@ -82,8 +82,10 @@ impl Generators {
             "x-access": access(route.access), "x-priority": route.priority.name(),
             "parameters": parameters(route, &input), "responses": self.responses(operation),
         });
-        if route.access != Access::Public {
-            described["security"] = json!([{ "token": [] }, { "apiKey": [] }]);
+        if route.access == Access::SignedIn {
+            described["security"] = json!([{ "session": [] }]);
+        } else if route.access != Access::Public {
+            described["security"] = json!([{ "token": [] }, { "apiKey": [] }, { "session": [] }]);
         }
         if !description.is_empty() {
             described["description"] = description.into();
@@ -143,6 +145,7 @@ pub const fn access(access: Access) -> &'static str {
     match access {
         Access::Public => "everybody",
         Access::Owner => "customer",
+        Access::SignedIn => "account",
         Access::Admin | Access::AllBookings => "staff",
         Access::Ops => "operators",
         Access::Monitoring => "operators, monitoring",
@@ -233,6 +236,7 @@ fn headers() -> Value {
         "Retry-After": {
             "description": "Seconds to wait.", "schema": { "type": "integer", "minimum": 1, "maximum": 86_400 },
         },
+        "Set-Cookie": text("The cookie of the session, or what takes it away."),
         "WWW-Authenticate": text("How to authenticate (RFC 6750)."),
         "Idempotency-Replayed": constant("true", "When this is the answer given before under the same key."),
         "Cache-Control": constant("no-store", "No cache keeps the events."),
@@ -249,6 +253,9 @@ fn security_schemes() -> Value {
     json!({
         "token": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "Of a customer \
             (`customerNo`), of staff and operators (`roles`), or of a machine (`scope`)." },
+        "session": { "type": "apiKey", "in": "cookie", "name": "__Host-rentcar", "description": "Of an account, as \
+            signing in sets it (by HTTPS; `rentcar` on loopback addresses). A call that changes something comes from the \
+            same origin, and has `X-Form-Token`." },
         "apiKey": { "type": "http", "scheme": "bearer", "description": "Of a machine, as `rentcar key new` makes it." },
     })
 }

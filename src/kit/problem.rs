@@ -21,21 +21,24 @@ const STATUSES: &[(u16, &str, &[&str])] = &[
         "invalid_proc_status", "invalid_query", "invalid_rental_no", "invalid_request", "invalid_reservation_no",
         "licence_consent_required", "malformed_json", "nothing_to_change", "period_in_past", "period_too_long", "price_too_large", "unknown_member",
     ]),
-    (401, "The credentials are missing, not valid, or over", &["invalid_credentials", "unauthenticated"]),
+    (401, "The credentials are missing, not valid, or over", &["invalid_credentials", "sign_in_failed", "unauthenticated"]),
     (402, "It is not paid", &["payment_declined", "payment_required"]),
-    (403, "This caller may not do it", &["customer_no_not_yours", "forbidden", "not_registered", "reservation_no_not_allowed"]),
+    (403, "This caller may not do it", &[
+        "account_disabled", "cross_site", "customer_no_not_yours", "forbidden", "form_token_invalid", "https_needed",
+        "not_registered", "reservation_no_not_allowed", "reset_token_invalid",
+    ]),
     (404, "There is no such thing", &[
-        "block_not_found", "car_not_found", "customer_not_found", "key_not_found", "not_found", "payment_not_found",
-        "rental_not_found", "reservation_not_found",
+        "account_not_found", "accounts_not_offered", "block_not_found", "car_not_found", "customer_not_found", "key_not_found", "not_found", "payment_not_found",
+        "rental_not_found", "reservation_not_found", "resets_not_offered", "session_not_found",
     ]),
     (405, "It has other methods", &["method_not_allowed"]),
     (408, "The body did not arrive in time", &["body_timeout"]),
     (409, "A rule, or another call, stands against it, and nothing has changed", &[
         "backup_running", "block_no_taken", "calendar_full", "call_under_way", "car_already_registered",
         "car_has_live_bookings", "car_is_out", "car_not_available", "car_retired", "change_expired", "change_under_way",
-        "customer_already_registered", "customer_has_live_bookings", "customer_number_closed", "customer_number_erased",
-        "erasure_interrupted", "hold_still_running", "idempotency_key_in_use", "no_refund_outstanding",
-        "no_such_charge", "not_a_no_show", "odometer_below_pick_up", "other_currency", "payment_attempt_over", "payment_cancelled",
+        "customer_already_registered", "customer_has_account", "customer_has_live_bookings", "customer_number_closed", "customer_number_erased",
+        "erasure_interrupted", "hold_still_running", "idempotency_key_in_use", "mail_address_taken", "no_refund_outstanding",
+        "no_such_charge", "not_a_no_show", "odometer_below_pick_up", "other_currency", "password_changed", "payment_attempt_over", "payment_cancelled",
         "payment_under_way", "price_changed", "reconciliation_running", "refund_above_charge",
         "rental_already_picked_up", "rental_already_returned", "rental_cancelled", "rental_not_overdue",
         "rental_not_picked_up", "reservation_closed", "reservation_no_taken", "reservation_not_paid",
@@ -47,7 +50,7 @@ const STATUSES: &[(u16, &str, &[&str])] = &[
     (415, "The body must be JSON", &["unsupported_media_type"]),
     (422, "The key belongs to a call with another body", &["idempotency_key_reused"]),
     (428, "If-Match is missing", &["precondition_required"]),
-    (429, "This client asks more often than it may (only where the service is set up to limit that)", &["rate_limited"]),
+    (429, "This client asks more often than it may (only where the service is set up to limit that), or tries too often", &["rate_limited", "too_many_attempts"]),
     (500, "The service has made a mistake", &["internal_error"]),
     (503, "Too much is under way, or a part of the service is down for a moment; nothing has changed", &[
         "context_unavailable", "journal_unavailable", "not_done", "overloaded", "payment_provider_guarded",
@@ -300,7 +303,8 @@ impl From<Problem> for Answer {
         }
         // RFC 6750, section 3: without credentials no error is named.
         if problem.status == StatusCode::UNAUTHORIZED {
-            let challenge = if problem.code == "unauthenticated" { "Bearer" } else { "Bearer error=\"invalid_token\"" };
+            let is_refused = problem.code == "invalid_credentials";
+            let challenge = if is_refused { "Bearer error=\"invalid_token\"" } else { "Bearer" };
             answer.headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if problem.close {

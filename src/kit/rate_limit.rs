@@ -115,7 +115,7 @@ fn too_many(wait: Duration) -> Problem {
 
 /// The address that counts: the one that the outermost of our proxies saw, or else the connection's. Of an IPv6 address
 /// the network counts, since one client has all of it.
-fn client(peer: Option<IpAddr>, headers: &HeaderMap, proxies: usize) -> u128 {
+pub(crate) fn client(peer: Option<IpAddr>, headers: &HeaderMap, proxies: usize) -> u128 {
     let told = proxies
         .checked_sub(1)
         .and_then(|skipped| forwarded::told(headers, &forwarded::FOR, proxies).nth(skipped)?.parse::<IpAddr>().ok());

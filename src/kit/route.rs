@@ -12,6 +12,8 @@ pub enum Access {
     Public,
     /// The customer whom it is about, and staff.
     Owner,
+    /// Whoever has signed in to an account.
+    SignedIn,
     /// Whoever does what customers do for every customer: staff.
     AllBookings,
     /// Staff.
@@ -280,13 +282,14 @@ impl Route {
         let takes_body = self.body != BodyRule::Ignored;
         let of_numbers = self.parameters().filter_map(super::numbers::code_of);
         let own = self.refusals.iter().copied().chain(of_numbers);
-        let groups: [(bool, &[&str]); 11] = [
+        let groups: [(bool, &[&str]); 12] = [
             (true, &["invalid_host", "internal_error", "overloaded", "outcome_unknown", "starting"]),
             (true, &["context_unavailable", "store_unavailable"]),
             (
                 self.access != Access::Public,
                 &["unauthenticated", "invalid_credentials", "token_keys_unavailable", "forbidden"],
             ),
+            (self.access != Access::Public && !self.is_safe(), &["cross_site", "form_token_invalid"]),
             (takes_body, &["malformed_json", "body_timeout", "body_too_large"]),
             (takes_body && self.body != BodyRule::AnyType, &["unsupported_media_type"]),
             (self.keyed, &["invalid_idempotency_key", "idempotency_key_in_use", "idempotency_key_reused"]),

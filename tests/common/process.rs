@@ -244,6 +244,11 @@ impl TestServer {
         self.directory.path().join("data")
     }
 
+    /// Its settings as environment variables.
+    pub fn settings(&self) -> Vec<(String, String)> {
+        self.options.settings.clone()
+    }
+
     pub fn pid(&self) -> u32 {
         self.process.as_ref().unwrap().child.id()
     }

@@ -25,6 +25,12 @@ pub struct Events {
 impl Events {
     /// Opens the live events of a customer, from now on or after an id.
     pub async fn open(api: &Api, customer_no: &str, last_event_id: Option<&str>) -> Events {
+        let resume: Vec<_> = last_event_id.map(|id| ("Last-Event-ID", id)).into_iter().collect();
+        Events::open_with(api, customer_no, &resume).await
+    }
+
+    /// The same, with these headers.
+    pub async fn open_with(api: &Api, customer_no: &str, headers: &[(&str, &str)]) -> Events {
         let address = format!("{}{}", api.url, super::path("/v1/customers/{}/events", customer_no));
         // A client of its own: the shared one bounds the time of a whole answer, and this answer has no end.
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
@@ -32,8 +38,8 @@ impl Events {
         if let Some(token) = &api.token {
             request = request.bearer_auth(token);
         }
-        if let Some(id) = last_event_id {
-            request = request.header("Last-Event-ID", id);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let response = request.send().await.unwrap();
         assert_eq!(response.status().as_u16(), 200, "the live events were refused");

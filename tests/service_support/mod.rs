@@ -46,6 +46,7 @@ pub fn settings(terms: Terms, retry_deferred: bool) -> AppSettings {
         customer_unpaid_holds_max: 0,
     };
     AppSettings {
+        accounts: None,
         service,
         bulkhead: BulkheadSettings::default(),
         provider_timeout: Duration::from_secs(10),

@@ -202,6 +202,7 @@ impl World {
             customer_unpaid_holds_max: 0,
         };
         let settings = AppSettings {
+            accounts: None,
             service,
             bulkhead: BulkheadSettings::default(),
             provider_timeout: Duration::from_secs(3),

@@ -80,7 +80,9 @@ impl Service {
             return Err(refusal);
         }
         let erase = Command::Erase { closed_at };
-        match ask(&self.parts.customers, no, erase, self.external_ask(caller, "erase", no)).await? {
+        let erased = ask(&self.parts.customers, no, erase, self.external_ask(caller, "erase", no)).await?;
+        self.erase_account_of(&customer_no).await;
+        match erased {
             Some(Customer::Erased { at }) => self.list_erasure(&customer_no, Step::Erased, at).await,
             Some(Customer::Registered { .. } | Customer::Closed { .. }) | None => Ok(()),
         }

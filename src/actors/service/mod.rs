@@ -3,6 +3,7 @@
 
 #![warn(missing_docs)]
 
+mod accounts;
 mod audit;
 mod bookings;
 mod cars;
@@ -14,6 +15,7 @@ mod reading;
 mod serials;
 mod unpaid;
 
+pub use super::account::service::{AccountService, AccountView, NewPassword, SessionOf, SignedIn};
 pub use serials::Serials;
 
 pub use super::payment::reconciliation::{ReconcileError, Report};
@@ -82,6 +84,8 @@ pub struct Dependencies {
     pub customers: ContextHandle<Customers>,
     /// The Operations context.
     pub operations: ContextHandle<Operations>,
+    /// Signing in; none where accounts are not offered.
+    pub accounts_served: Option<AccountService>,
     /// Charges and refunds.
     pub cashier: Arc<Cashier>,
     /// Payments that were turned away and are retried.

@@ -143,7 +143,7 @@ impl ApiKeys {
     pub(super) fn verify(&self, key: &str) -> Option<Credentials> {
         let proof = hash(key);
         let principal = self.keys.read().get(&hex(&proof)).cloned()?;
-        Some(Credentials { principal, expires: None, proof: Some(proof) })
+        Some(Credentials { principal, expires: None, proof: Some(proof), session: None })
     }
 }
 

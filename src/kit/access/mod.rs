@@ -1,19 +1,21 @@
 //! Who makes a call, and which routes they may call. Whose a single thing is, the service decides where it is loaded.
 //!
-//! Credentials are bearer tokens (RFC 6750): a JWT that one of the trusted keys has signed, or an API key. Without any key
-//! the service is open: whoever reaches it may do everything, so it listens on loopback addresses only.
+//! Credentials are bearer tokens (RFC 6750): a JWT that one of the trusted keys has signed, or an API key; or the cookie of a
+//! session. Without any key and without accounts the service is open: whoever reaches it may do everything, so it listens on loopback addresses only.
 
 pub mod api_keys;
 pub mod jwks;
 pub mod keys;
+pub mod sessions;
 pub mod tokens;
 
 use super::problem::Problem;
-use super::route::Access;
+use super::route::{Access, Route};
 use super::watched_files::{self, Stamp};
 use crate::domain::ids::CustomerNo;
 use api_keys::ApiKeys;
 use keys::{KeyError, TokenSettings};
+use sessions::{Found, SessionAccess};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -37,6 +39,10 @@ impl Scopes {
     /// To read the metrics.
     pub const METRICS: Scopes = Scopes(8);
     pub const ALL: Scopes = Scopes(15);
+    /// What the role of staff allows.
+    pub const STAFF: Scopes = Scopes::BOOKINGS.and(Scopes::FLEET);
+    /// What the role of operators allows.
+    pub const OPERATOR: Scopes = Scopes::OPERATIONS.and(Scopes::METRICS);
 
     pub const NAMES: [(&'static str, Scopes); 4] = [
         ("bookings", Scopes::BOOKINGS),
@@ -129,12 +135,13 @@ impl Principal {
     }
 
     /// Whether this caller may call a route of this access.
-    ///
-    /// # Errors
-    /// 401 `unauthenticated`, 403 `forbidden`.
-    pub fn may_call(&self, access: Access) -> Result<(), Problem> {
+    fn may_call(&self, access: Access, has_session: bool) -> Result<(), Problem> {
         let needed = match access {
             Access::Public => return Ok(()),
+            Access::SignedIn if has_session => return Ok(()),
+            // An open service has no accounts, and says so itself.
+            Access::SignedIn if *self == Principal::Anybody => return Ok(()),
+            Access::SignedIn => Scopes::NONE,
             Access::Owner if matches!(self, Principal::Customer { .. }) => return Ok(()),
             Access::Owner | Access::AllBookings => Scopes::BOOKINGS,
             Access::Admin => Scopes::FLEET,
@@ -163,16 +170,39 @@ pub struct Credentials {
     /// In seconds since 1970; `None` for as long as the key is there.
     expires: Option<u64>,
     proof: Option<Proof>,
+    /// Of somebody who has signed in.
+    pub session: Option<SessionRef>,
+}
+
+/// Which session makes a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRef {
+    pub account_no: Arc<str>,
+    /// The hash of its token.
+    pub id: [u8; 32],
 }
 
 impl Credentials {
     const fn unproven(principal: Principal) -> Credentials {
-        Credentials { principal, expires: None, proof: None }
+        Credentials { principal, expires: None, proof: None, session: None }
     }
 
     /// Of a call that needs none.
     pub const fn none() -> Credentials {
         Credentials::unproven(Principal::Nobody)
+    }
+
+    /// Whether this caller may call a route of this access.
+    ///
+    /// # Errors
+    /// 401 `unauthenticated`, 403 `forbidden`.
+    pub fn may_call(&self, access: Access) -> Result<(), Problem> {
+        self.principal.may_call(access, self.session.is_some())
+    }
+
+    fn of_session(found: Found) -> Credentials {
+        let Found { session, principal, expires } = found;
+        Credentials { principal, expires: Some(expires), proof: None, session: Some(session) }
     }
 }
 
@@ -181,6 +211,7 @@ impl Credentials {
 pub struct Authenticator {
     tokens: Option<Tokens>,
     api_keys: Option<ApiKeys>,
+    sessions: Option<SessionAccess>,
     /// Of what was loaded at the start.
     stamp: Stamp,
     /// Told whenever the keys have been read again.
@@ -197,42 +228,51 @@ impl Authenticator {
         let stamp = stamp(tokens.as_ref().and_then(|settings| settings.keys.as_deref()), api_keys.as_deref());
         let tokens = tokens.map(Tokens::load).transpose()?;
         let api_keys = api_keys.map(ApiKeys::load).transpose()?;
-        Ok(Authenticator { tokens, api_keys, stamp, changed: watch::Sender::default() })
+        Ok(Authenticator { tokens, api_keys, sessions: None, stamp, changed: watch::Sender::default() })
     }
 
-    /// Whether there is no key, so that whoever reaches the service may do everything.
+    /// The same, where accounts are offered.
+    #[must_use]
+    pub fn with_sessions(self, sessions: Option<SessionAccess>) -> Authenticator {
+        Authenticator { sessions, ..self }
+    }
+
+    /// Sessions, where accounts are offered.
+    pub const fn sessions(&self) -> Option<&SessionAccess> {
+        self.sessions.as_ref()
+    }
+
+    /// Whether there is no key and no account, so that whoever reaches the service may do everything.
     pub fn is_open(&self) -> bool {
-        self.tokens.is_none() && self.api_keys.is_none()
+        self.tokens.is_none() && self.api_keys.is_none() && self.sessions.is_none()
     }
 
-    /// Waits for the key set of an identity provider to be fetched again, if these headers have a token with a key that is
-    /// not known. That is done now and then only, so that nobody can cause more than a few fetches.
-    pub async fn look_for_key(&self, headers: &HeaderMap) {
-        if let (Some(tokens), Some(token)) = (&self.tokens, token(headers)) {
-            tokens.look_for_key(token).await;
-        }
-    }
-
-    /// Who makes a call with these headers.
+    /// Who calls a route with these headers. A token goes before a cookie, which browsers send whatever a page asks for.
     ///
     /// # Errors
-    /// 401 `invalid_credentials`, 503 `token_keys_unavailable`.
-    pub fn authenticate(&self, headers: &HeaderMap) -> Result<Credentials, Problem> {
+    /// 401 `invalid_credentials`; 403 `cross_site`, `form_token_invalid`; 503 `token_keys_unavailable`; when sessions cannot
+    /// be read.
+    pub async fn authenticate(&self, route: &Route, headers: &HeaderMap) -> Result<Credentials, Problem> {
         if self.is_open() {
             return Ok(Credentials::unproven(Principal::Anybody));
         }
         if !headers.contains_key(AUTHORIZATION) {
-            return Ok(Credentials::none());
+            let Some(sessions) = &self.sessions else { return Ok(Credentials::none()) };
+            let found = sessions.authenticate(headers, route.is_safe()).await?;
+            return Ok(found.map_or_else(Credentials::none, Credentials::of_session));
         }
         let token = token(headers).ok_or_else(Problem::invalid_credentials)?;
         if api_keys::is_key(token) {
             let known = self.api_keys.as_ref().and_then(|keys| keys.verify(token));
             return known.ok_or_else(Problem::invalid_credentials);
         }
-        match self.tokens.as_ref().map(|tokens| tokens.verify(token)) {
-            Some(Verdict::Valid(credentials)) => Ok(credentials),
-            Some(Verdict::Undecided) => Err(Problem::token_keys_unavailable()),
-            Some(Verdict::Invalid) | None => Err(Problem::invalid_credentials()),
+        let Some(tokens) = &self.tokens else { return Err(Problem::invalid_credentials()) };
+        // That is done now and then only, so that nobody can cause more than a few fetches.
+        tokens.look_for_key(token).await;
+        match tokens.verify(token) {
+            Verdict::Valid(credentials) => Ok(credentials),
+            Verdict::Undecided => Err(Problem::token_keys_unavailable()),
+            Verdict::Invalid => Err(Problem::invalid_credentials()),
         }
     }
 
@@ -255,8 +295,15 @@ impl Authenticator {
             // Looked at once before: the key may be gone already.
             while self.trusts(proof) && changed.changed().await.is_ok() {}
         };
+        let ended = async {
+            match credentials.session.as_ref().zip(self.sessions.as_ref()) {
+                Some((session, sessions)) => sessions.until_ended(session).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = expired => {}
+            () = ended => {}
             () = untrusted => {}
         }
     }

@@ -70,8 +70,8 @@ impl Claims {
         }
         let subject: Arc<str> = self.sub.into();
         let roles = self.roles.iter().fold(Scopes::NONE, |scopes, role| match role.as_str() {
-            "staff" => scopes.and(Scopes::BOOKINGS).and(Scopes::FLEET),
-            "operator" => scopes.and(Scopes::OPERATIONS).and(Scopes::METRICS),
+            "staff" => scopes.and(Scopes::STAFF),
+            "operator" => scopes.and(Scopes::OPERATOR),
             // Identity providers have others of their own.
             _ => scopes,
         });
@@ -254,7 +254,12 @@ fn header(token: &str) -> Option<Header> {
 fn verify(trusted: &TrustedKey, token: &str) -> Option<Credentials> {
     let claims = decode::<Claims>(token, &trusted.key, &trusted.validation).ok()?.claims;
     let expires = claims.exp.saturating_add(LEEWAY_SECONDS);
-    Some(Credentials { principal: claims.principal()?, expires: Some(expires), proof: Some(trusted.proof) })
+    Some(Credentials {
+        principal: claims.principal()?,
+        expires: Some(expires),
+        proof: Some(trusted.proof),
+        session: None,
+    })
 }
 
 /// What makes tokens: a shared secret, or a private key.

@@ -10,8 +10,13 @@ use crate::domain::process::{
     Action, Known, LedgerNote, NewCalendar, RentalStanding, Step, Target, enrolment, ledger_is_current, next_step_in,
 };
 use crate::domain::reservation::{Booking, Terms};
-use crate::domain::{customer as customers, fleet, operations, payment as payments, rental as rentals, reservation};
+use crate::domain::{
+    account as accounts, customer as customers, fleet, operations, payment as payments, rental as rentals, reservation,
+};
 use crate::store::schema::ReservationDocument;
+use crate::store::schema::account::{
+    CUSTOMER_INDEX, MAIL_INDEX, MAIL_KIND, PASSWORD_KIND, RESET_INDEX, SESSION_INDEX, hash_key,
+};
 use crate::store::schema::customer::{KEY_KIND, REOPEN_TIMER};
 use crate::store::schema::operations::SERVICE;
 use crate::store::schema::payment::SETTLE_TIMER;
@@ -223,6 +228,44 @@ pub(super) async fn customer(walk: &mut Replay<'_>, key: &str, state: &customers
     }
     if let Some((invariant, detail)) = violation {
         walk.report.violation(Violation::new(invariant, &key, detail));
+    }
+    Ok(())
+}
+
+/// An account that is open has the hashes of its mail address and its password, and the entries that lead to it; one that is
+/// erased has none.
+pub(super) async fn account(walk: &mut Replay<'_>, key: &str, state: &accounts::State) -> Result<(), Stop> {
+    let Some(account) = &state.0 else { return Ok(()) };
+    let mail = walk.journal.document(MAIL_KIND, key).await?;
+    let has_password = walk.journal.document(PASSWORD_KIND, key).await?.is_some();
+    walk.hashes.0 += u64::from(mail.is_some());
+    walk.hashes.1 += u64::from(has_password);
+    let is_open = account.open().is_some();
+    let mut entries: Vec<(&'static str, String)> = Vec::new();
+    entries.extend(account.role().customer().map(|customer_no| (CUSTOMER_INDEX, customer_no.to_string())));
+    match (is_open, mail.as_deref().map(<[u8; 32]>::try_from)) {
+        (true, Some(Ok(hash))) if has_password => entries.push((MAIL_INDEX, hash_key(&hash))),
+        (true, _) => {
+            let detail = "the hash of its mail address or of its password is lost";
+            walk.report.violation(Violation::new("open_can_sign_in", &key, detail));
+        }
+        (false, None) if !has_password => {}
+        (false, _) => {
+            let detail = "the hash of its mail address or of its password is still there";
+            walk.report.violation(Violation::new("erased_is_unreadable", &key, detail));
+        }
+    }
+    if let Some(open) = account.open() {
+        entries.extend(open.sessions.iter().map(|session| (SESSION_INDEX, hash_key(&session.id.0))));
+        entries.extend(open.reset.iter().map(|reset| (RESET_INDEX, hash_key(&reset.token.0))));
+    }
+    for (index, entry) in entries {
+        let leads_here = walk.journal.lookup(index, &entry).await?.as_deref() == Some(key);
+        if leads_here != is_open {
+            let detail =
+                format!("the entry {entry} of the index {index} leads elsewhere, or leads to an erased account");
+            walk.report.violation(Violation::new("claims_are_kept", &key, detail));
+        }
     }
     Ok(())
 }

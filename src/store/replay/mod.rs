@@ -19,7 +19,7 @@ use super::stored_schema::{StoredSchema, stored_schemas};
 use crate::domain::invariants::Violation;
 use crate::domain::reservation::Booking;
 use crate::domain::time::Timestamp;
-use replayed_entity::{Calendar, Car, Customer, Operations, Payment, Rental, ReplayedEntity};
+use replayed_entity::{Account, Calendar, Car, Customer, Operations, Payment, Rental, ReplayedEntity};
 use spellings::Spellings;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
@@ -136,6 +136,8 @@ struct Replay<'a> {
     timers: Option<TimerNames>,
     /// Customers that still have their key.
     keys: u64,
+    /// Accounts that still have the hash of their mail address, and those that have one of their password.
+    hashes: (u64, u64),
     /// When the newest event replayed so far was decided.
     latest: Timestamp,
     spellings: Spellings,
@@ -273,8 +275,18 @@ pub async fn replay(
 ) -> Result<Report, ReadError> {
     let (report, heads, schemas) = (Report::default(), BTreeMap::new(), stored_schemas(journal).await?);
     let spellings = Spellings::default();
-    let mut replay =
-        Replay { journal, report, progress, schemas, heads, timers: None, keys: 0, latest: Timestamp::MIN, spellings };
+    let mut replay = Replay {
+        journal,
+        report,
+        progress,
+        schemas,
+        heads,
+        timers: None,
+        keys: 0,
+        hashes: (0, 0),
+        latest: Timestamp::MIN,
+        spellings,
+    };
     replay.report_schemas();
     replay
         .context::<Calendar>(|bookings, state, event| {
@@ -289,7 +301,9 @@ pub async fn replay(
     replay.context::<Car>(|_, _, _| {}).await?;
     replay.context::<Customer>(|_, _, _| {}).await?;
     replay.context::<Operations>(|_, _, _| {}).await?;
+    replay.context::<Account>(|_, _, _| {}).await?;
     replay.orphan_keys().await?;
+    replay.orphan_hashes().await?;
     for subscription in subscriptions {
         replay.subscription(*subscription).await?;
     }

@@ -1,11 +1,12 @@
 //! Orphaned documents: no event accounts for them. Documents are counted first; only when there are too many are the keys
 //! of all entities collected to name the orphans.
 
-use super::replayed_entity::{Calendar, Customer, ReplayedEntity};
+use super::replayed_entity::{Account, Calendar, Customer, ReplayedEntity};
 use super::{Bookings, Replay, as_far_as_possible};
 use crate::domain::invariants::Violation;
 use crate::domain::reservation::{Booking, Event, Status};
 use crate::store::journal::{CommittedEvent, Context, READ_ROWS_MAX, ReadError};
+use crate::store::schema::account::{MAIL_KIND, PASSWORD_KIND};
 use crate::store::schema::customer::KEY_KIND;
 use crate::store::schema::reservation::{RESERVATION_KIND, reservation_key};
 use crate::store::schema::{self, ReservationDocument};
@@ -145,5 +146,14 @@ impl Replay<'_> {
     pub(super) async fn orphan_keys(&mut self) -> Result<(), ReadError> {
         let present = self.keys;
         self.orphans(KEY_KIND, present, Customer::CONTEXT, |recorded| Some(Arc::clone(&recorded.event.entity))).await
+    }
+
+    /// Hashes of mail addresses and passwords without an account.
+    pub(super) async fn orphan_hashes(&mut self) -> Result<(), ReadError> {
+        let (mails, passwords) = self.hashes;
+        for (kind, present) in [(MAIL_KIND, mails), (PASSWORD_KIND, passwords)] {
+            self.orphans(kind, present, Account::CONTEXT, |recorded| Some(Arc::clone(&recorded.event.entity))).await?;
+        }
+        Ok(())
     }
 }

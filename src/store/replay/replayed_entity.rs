@@ -2,7 +2,7 @@
 //! except for reading documents of other contexts.
 
 use super::{Replay, Stop, cross_context};
-use crate::domain::{CorruptHistory, customer, fleet, operations, payment, rental, reservation};
+use crate::domain::{CorruptHistory, account, customer, fleet, operations, payment, rental, reservation};
 use crate::store::codec::CodecError;
 use crate::store::journal::Context;
 use crate::store::schema::{self, StateError};
@@ -60,3 +60,4 @@ replayed_entity!(Rental, rental, RENTAL, cross_context::rental);
 replayed_entity!(Car, fleet, FLEET, cross_context::car);
 replayed_entity!(Customer, customer, CUSTOMER, cross_context::customer);
 replayed_entity!(Operations, operations, OPERATIONS, cross_context::operations);
+replayed_entity!(Account, account, ACCOUNT, cross_context::account);

@@ -14,8 +14,10 @@
 //! rebuilds all derived data of the context from its events before anything else is started (`actors/migration.rs`);
 //! documents of the old version are refused until then ([`StateError::OtherSchema`]), and a store with a higher version
 //! than the program's is not opened at all. Documents and entries that the context no longer derives stay in the store;
-//! timers are cancelled. Customers' keys are not derived from events and never touched.
+//! timers are cancelled. Customers' keys, and the hashes of accounts' mail
+//! addresses and passwords, are not derived from events and never touched.
 
+pub mod account;
 pub mod customer;
 pub mod fleet;
 pub mod operations;
@@ -43,9 +45,11 @@ pub const FLEET: Context = Context("fleet");
 pub const CUSTOMER: Context = Context("customer");
 /// What operators do to the service itself; one entity.
 pub const OPERATIONS: Context = Context("operations");
+/// How people sign in, an account for each.
+pub const ACCOUNT: Context = Context("account");
 /// All contexts. New ones go to the end: rows keep the place of a context here. A store that was made without one gets its
 /// shards when it is opened.
-pub const ALL: [Context; 6] = [RESERVATION, PAYMENT, RENTAL, FLEET, CUSTOMER, OPERATIONS];
+pub const ALL: [Context; 7] = [RESERVATION, PAYMENT, RENTAL, FLEET, CUSTOMER, OPERATIONS, ACCOUNT];
 
 /// The contexts with their shard counts, of which `count` is that of those with many entities.
 pub fn shards(count: u16) -> Vec<(Context, u16)> {
@@ -65,7 +69,7 @@ const fn kind(context: Context, name: &'static str, schema: u16) -> DocumentKind
     DocumentKind { context, name, schema }
 }
 
-pub const DOCUMENT_KINDS: [DocumentKind; 7] = [
+pub const DOCUMENT_KINDS: [DocumentKind; 8] = [
     kind(RESERVATION, reservation::STATE_KIND, reservation::STATE_SCHEMA),
     kind(RESERVATION, reservation::RESERVATION_KIND, reservation::RESERVATION_SCHEMA),
     kind(PAYMENT, payment::STATE_KIND, payment::STATE_SCHEMA),
@@ -73,6 +77,7 @@ pub const DOCUMENT_KINDS: [DocumentKind; 7] = [
     kind(FLEET, fleet::STATE_KIND, fleet::STATE_SCHEMA),
     kind(CUSTOMER, customer::STATE_KIND, customer::STATE_SCHEMA),
     kind(OPERATIONS, operations::STATE_KIND, operations::STATE_SCHEMA),
+    kind(ACCOUNT, account::STATE_KIND, account::STATE_SCHEMA),
 ];
 
 /// Maps a reservation's serial, formatted by [`serial_key`], to its number.
@@ -98,7 +103,8 @@ pub fn serial_key(serial: u64) -> String {
 
 /// Every tag that this program can read, old versions included.
 pub fn tags() -> impl Iterator<Item = &'static str> {
-    let all = [reservation::TAGS, payment::TAGS, rental::TAGS, fleet::TAGS, customer::TAGS, operations::TAGS];
+    let all =
+        [reservation::TAGS, payment::TAGS, rental::TAGS, fleet::TAGS, customer::TAGS, operations::TAGS, account::TAGS];
     all.into_iter().flatten().copied()
 }
 
@@ -118,6 +124,7 @@ pub fn to_json(tag: &str, payload: &[u8]) -> Option<serde_json::Value> {
         "rental" => rental::decode(tag, payload).ok().map(|event| rental::json(&event)),
         "fleet" => fleet::decode(tag, payload).ok().map(|event| fleet::json(&event)),
         "operations" => operations::decode(tag, payload).ok().map(|event| operations::json(&event)),
+        "account" => account::decode(tag, payload).ok().map(|event| account::json(&event)),
         "customer" => customer::decode(tag, payload).ok().map(|event| customer::json(&event)),
         _ => None,
     }

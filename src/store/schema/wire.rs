@@ -271,6 +271,10 @@ pub(super) fn block_no(text: &str) -> Result<BlockNo, CodecError> {
     number(BlockNo::stored(text))
 }
 
+pub(super) fn customer_no(text: &str) -> Result<CustomerNo, CodecError> {
+    number(CustomerNo::stored(text))
+}
+
 pub(super) fn rental_no(text: &str) -> Result<RentalNo, CodecError> {
     number(RentalNo::stored(text))
 }

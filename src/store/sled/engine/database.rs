@@ -77,7 +77,8 @@ impl Database {
         sync(&self.file()?).map_err(StateError::NotDurable)
     }
 
-    /// The store's shards; they must be the configured ones, in any order, or some of them.
+    /// The store's shards; they must be the configured ones, in any order. Contexts that it does not have yet are added to
+    /// them; whoever opens the store for writing writes that down.
     pub(crate) fn read_metadata(&self, configured: &Shards) -> Result<Shards, OpenError> {
         let bytes = self.trees.plain.get([keys::META]).map_err(|error| self.error(error))?;
         let bytes = bytes.ok_or_else(|| OpenError::damaged(self.path(), "its description is missing"))?;
