@@ -43,9 +43,10 @@ class Client:
         lines += [f"{name}: {value}" for name, value in [*self.headers, *headers]]
         writer.write("\r\n".join([*lines, "", ""]).encode() + text)
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        fields = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
+        pairs = [line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line]
+        fields = {name.lower(): value for name, value in pairs}
         answer = await reader.readexactly(int(fields.get("content-length", 0)))
-        if fields.get("connection") == "close":
+        if fields.get("connection", "").lower() == "close":
             writer.close()
             self.streams = None
         return int(head.split()[1]), fields, answer

@@ -53,7 +53,10 @@ impl InTime {
     }
 
     async fn sign_in(&self) -> String {
-        self.alone.accounts.sign_in(1, "kim@example.com", PASSWORD).await.ok().expect("the password is right").token
+        match self.alone.accounts.sign_in(1, "kim@example.com", PASSWORD).await {
+            Ok(signed_in) => signed_in.token,
+            Err(error) => panic!("the password is right: {error}"),
+        }
     }
 
     async fn holds(&self, token: &str) -> bool {

@@ -55,7 +55,7 @@ impl Company {
 
     async fn sign_up(&self, email: &str) -> Browser {
         let body = json!({ "email": email, "password": PASSWORD, "name": "Kim Minji", "phone": "010" });
-        Browser::of(self.server.post("/v1/accounts", &body).await.expect(201), self.server.api())
+        Browser::of(&self.server.post("/v1/accounts", &body).await.expect(201), self.server.api())
     }
 
     async fn try_sign_in(&self, email: &str, password: &str) -> Answer {
@@ -63,7 +63,7 @@ impl Company {
     }
 
     async fn sign_in(&self, email: &str, password: &str) -> Browser {
-        Browser::of(self.try_sign_in(email, password).await.expect(201), self.server.api())
+        Browser::of(&self.try_sign_in(email, password).await.expect(201), self.server.api())
     }
 
     /// The only message in the drop, which is taken away.
@@ -120,7 +120,7 @@ struct Browser {
 }
 
 impl Browser {
-    fn of(signed_in: Answer, api: Api) -> Browser {
+    fn of(signed_in: &Answer, api: Api) -> Browser {
         let cookie = signed_in.header("set-cookie").split(';').next().unwrap().to_owned();
         let form_token = signed_in.text_at("/formToken");
         let customer_no = signed_in.json["customerNo"].as_str().unwrap_or_default().to_owned();

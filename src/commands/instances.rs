@@ -124,10 +124,10 @@ impl InstanceSupervisor {
             provider,
             sandbox,
             accounts,
-            privacy,
             clock,
             metrics,
             admission,
+            privacy,
             stop,
         }
     }

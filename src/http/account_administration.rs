@@ -133,7 +133,7 @@ impl AccountDto {
         AccountDto {
             account_no: view.account_no.to_string(),
             role: AccountRole::of(role),
-            customer_no: role.customer().map(|customer_no| customer_no.into()),
+            customer_no: role.customer().map(Into::into),
             disabled: open.is_some_and(|open| open.disabled_at.is_some()),
             erased: open.is_none(),
             opened_at: open.map(|open| Instant(open.opened_at)),

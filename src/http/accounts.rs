@@ -16,7 +16,7 @@ use crate::kit::json::parsed;
 use crate::kit::numbers::GivenNumber;
 use crate::kit::problem::Problem;
 use crate::kit::route::{Access, Priority, Reply, Route, routes};
-use crate::kit::values::{Instant, Text};
+use crate::kit::values::{Instant, Text, hex};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::sync::Arc;
@@ -229,7 +229,7 @@ pub(super) fn access(http: &HttpState) -> Result<&SessionAccess, Problem> {
 }
 
 fn session_no(id: &TokenHash) -> String {
-    id.0.iter().take(SESSION_NO_DIGITS / 2).map(|byte| format!("{byte:02x}")).collect()
+    hex(&id.0[..SESSION_NO_DIGITS / 2])
 }
 
 /// The session that makes a call.

@@ -16,10 +16,8 @@ pub(super) struct OfService(Arc<Service>);
 
 /// Has the front door know the sessions of an instance, where accounts are offered.
 pub fn use_sessions(http: &HttpState) {
-    if let Some(sessions) = http.admission.authenticator.sessions() {
-        if let Ok(accounts) = http.service.accounts() {
-            sessions.ask(Arc::new(OfService(Arc::clone(&http.service))), accounts.form_key().0);
-        }
+    if let (Some(sessions), Ok(accounts)) = (http.admission.authenticator.sessions(), http.service.accounts()) {
+        sessions.ask(Arc::new(OfService(Arc::clone(&http.service))), accounts.form_key().0);
     }
 }
 
