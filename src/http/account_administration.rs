@@ -143,11 +143,13 @@ impl AccountDto {
     }
 }
 
-async fn open(http: Arc<HttpState>, _: Call, order: AccountOrder) -> Outcome {
+async fn open(http: Arc<HttpState>, call: Call, order: AccountOrder) -> Outcome {
     http.service.accounts()?;
     let password = order.password.chosen("password", Some(&order.email.0))?;
     let role = match (order.role, order.customer_no) {
-        (AccountRole::Customer, Some(customer_no)) => Role::Customer(customer_no.resolve(&http.service).await?),
+        (AccountRole::Customer, Some(customer_no)) => {
+            Role::Customer(customer_no.resolve(&http.service, &call.caller()).await?)
+        }
         (AccountRole::Staff, None) => Role::Staff,
         (AccountRole::Operator, None) => Role::Operator,
         (AccountRole::Customer, None) => return Err(Problem::invalid_member("customerNo", "it must be there")),

@@ -10,7 +10,7 @@ use super::body::{self, BodyLimits, BodyStream};
 use super::call::{Call, Input};
 use super::idempotency::{self, IdempotencyKey, InFlightCalls, ResponseStore};
 use super::problem::{Problem, status_of};
-use super::route::{Access, Preconditions, Priority, Route};
+use super::route::{Preconditions, Priority, Route};
 use super::router::{Found, Router};
 use super::server::Peer;
 use super::shedding::shed_total;

@@ -33,7 +33,7 @@ use tokio::time::Instant;
 /// The name of the context that keeps the read models; it has no shards of its own.
 pub const VIEWS: Context = Context("views");
 /// Contexts whose events have rows.
-pub const FOLLOWED: [Context; 6] = schema::ALL;
+pub const FOLLOWED: [Context; 7] = schema::ALL;
 /// Contexts whose events are entries of feeds.
 const FED: [Context; 3] = [schema::RESERVATION, schema::PAYMENT, schema::RENTAL];
 /// How many changes of feeds are remembered for readers that are slow to wake up.
