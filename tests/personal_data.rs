@@ -23,7 +23,8 @@ use rentcar::store::sled::{SledJournal, SledSettings};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
 
 const OTHER_MASTER_KEY: &str = "OTg3NjU0MzIxMDk4NzY1NDMyMTA5ODc2NTQzMjEwOTg=";
 const NAME: &str = "황보예림";
@@ -86,7 +87,7 @@ impl Company {
 
 /// In which forms a value may stand in a file.
 fn spellings(value: &[u8]) -> Vec<Vec<u8>> {
-    let hex: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = value.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     let mut found = vec![value.to_vec(), hex.clone().into_bytes(), hex.to_uppercase().into_bytes()];
     // In base64 a value looks otherwise at each of three places; what depends on its neighbours is left away.
     for before in 0..3 {
@@ -98,8 +99,8 @@ fn spellings(value: &[u8]) -> Vec<Vec<u8>> {
     }
     if let Ok(text) = std::str::from_utf8(value) {
         found.push(text.encode_utf16().flat_map(u16::to_le_bytes).collect());
-        let escaped: String = text.chars().map(|char| format!("\\u{:04x}", u32::from(char))).collect();
-        found.push(escaped.into_bytes());
+        let escaped: Vec<_> = text.chars().map(|char| format!("\\u{:04x}", u32::from(char))).collect();
+        found.push(escaped.concat().into_bytes());
         found.push(common::path("{}", text).into_bytes());
     }
     found
@@ -164,7 +165,14 @@ async fn readable(data: &Path, customer_no: &str, keys: &MasterKeys) -> Option<P
 fn refused(data: &Path, settings: &[(&str, &str)]) -> String {
     let mut command = rentcar();
     command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data).envs(settings.iter().copied());
-    let Output { status, stderr, .. } = command.output().unwrap();
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let begun = Instant::now();
+    while child.try_wait().unwrap().is_none() && begun.elapsed() < SOON {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // One that has started after all ends here, and not by itself.
+    let _ = child.kill();
+    let Output { status, stderr, .. } = child.wait_with_output().unwrap();
     let error = String::from_utf8(stderr).unwrap();
     assert_eq!(status.code(), Some(1), "{error}");
     error
@@ -320,7 +328,7 @@ async fn a_wrapping_that_is_killed_goes_on_at_the_next_start() {
             log.contains("wrapping the keys") || log.contains("ready to be tried")
         };
         eventually("it wraps, or has wrapped", SOON, at_work).await;
-        tokio::time::sleep(std::time::Duration::from_millis(wait_ms)).await;
+        tokio::time::sleep(Duration::from_millis(wait_ms)).await;
         killed.kill().unwrap();
         killed.wait().unwrap();
     }
