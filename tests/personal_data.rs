@@ -10,18 +10,21 @@ use common::process::{SOME_MASTER_KEY, rentcar};
 use common::{Options, SOON, TestServer, customer, eventually, hold, in_days, unique};
 use rentcar::actors::api::PersonalData;
 use rentcar::actors::customer::Customers;
-use rentcar::actors::customer::master_key::MasterKeys;
-use rentcar::actors::customer::seal;
+use rentcar::actors::customer::master_key::{MasterKeys, RootSecret};
+use rentcar::actors::customer::wrapping::Wrapped;
+use rentcar::actors::customer::{seal, wrapping};
 use rentcar::actors::runtime::StateDocument;
 use rentcar::domain::customer::Customer;
 use rentcar::domain::ids::CustomerNo;
+use rentcar::store::erasure_list::{ErasureList, Step};
 use rentcar::store::journal::Journal;
 use rentcar::store::schema::{self, customer as stored};
 use rentcar::store::sled::{SledJournal, SledSettings};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
 
 const OTHER_MASTER_KEY: &str = "OTg3NjU0MzIxMDk4NzY1NDMyMTA5ODc2NTQzMjEwOTg=";
 const NAME: &str = "황보예림";
@@ -84,7 +87,7 @@ impl Company {
 
 /// In which forms a value may stand in a file.
 fn spellings(value: &[u8]) -> Vec<Vec<u8>> {
-    let hex: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = value.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     let mut found = vec![value.to_vec(), hex.clone().into_bytes(), hex.to_uppercase().into_bytes()];
     // In base64 a value looks otherwise at each of three places; what depends on its neighbours is left away.
     for before in 0..3 {
@@ -96,8 +99,8 @@ fn spellings(value: &[u8]) -> Vec<Vec<u8>> {
     }
     if let Ok(text) = std::str::from_utf8(value) {
         found.push(text.encode_utf16().flat_map(u16::to_le_bytes).collect());
-        let escaped: String = text.chars().map(|char| format!("\\u{:04x}", u32::from(char))).collect();
-        found.push(escaped.into_bytes());
+        let escaped: Vec<_> = text.chars().map(|char| format!("\\u{:04x}", u32::from(char))).collect();
+        found.push(escaped.concat().into_bytes());
         found.push(common::path("{}", text).into_bytes());
     }
     found
@@ -125,7 +128,11 @@ fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
-        if entry.path().is_dir() { copy(&entry.path(), &target) } else { drop(fs::copy(entry.path(), target).unwrap()) }
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
     }
 }
 
@@ -158,7 +165,14 @@ async fn readable(data: &Path, customer_no: &str, keys: &MasterKeys) -> Option<P
 fn refused(data: &Path, settings: &[(&str, &str)]) -> String {
     let mut command = rentcar();
     command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data).envs(settings.iter().copied());
-    let Output { status, stderr, .. } = command.output().unwrap();
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let begun = Instant::now();
+    while child.try_wait().unwrap().is_none() && begun.elapsed() < SOON {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // One that has started after all ends here, and not by itself.
+    let _ = child.kill();
+    let Output { status, stderr, .. } = child.wait_with_output().unwrap();
     let error = String::from_utf8(stderr).unwrap();
     assert_eq!(status.code(), Some(1), "{error}");
     error
@@ -314,7 +328,7 @@ async fn a_wrapping_that_is_killed_goes_on_at_the_next_start() {
             log.contains("wrapping the keys") || log.contains("ready to be tried")
         };
         eventually("it wraps, or has wrapped", SOON, at_work).await;
-        tokio::time::sleep(std::time::Duration::from_millis(wait_ms)).await;
+        tokio::time::sleep(Duration::from_millis(wait_ms)).await;
         killed.kill().unwrap();
         killed.wait().unwrap();
     }
@@ -508,4 +522,57 @@ async fn a_licence_number_is_masked_and_its_consent_recorded() {
     let unsaid = with(json!({ "licenceConsent": null }));
     strict.post("/v1/customers", &unsaid).await.refused(400, "licence_consent_required");
     strict.post("/v1/customers", &with(json!({}))).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_list_is_completed_by_what_was_committed_and_a_new_one_takes_over_all_erasures() {
+    let mut server = TestServer::start().await;
+    for customer_no in ["erased", "cut-off", "never"] {
+        server.post("/v1/customers", &person(customer_no)).await.expect(201);
+    }
+    for customer_no in ["erased", "cut-off"] {
+        server.delete(&format!("/v1/customers/{customer_no}")).await.expect(204);
+    }
+    let (old, new) = (server.data().with_file_name("old-list"), server.data().with_file_name("new-list"));
+    // Two erasures were announced, and the process ended before it could say whether they were committed.
+    let list = ErasureList::open(&old).unwrap();
+    list.add("cut-off", Step::Begun, 1).unwrap();
+    list.add("never", Step::Begun, 1).unwrap();
+    drop(list);
+    let listed = |list: &Path| {
+        let erased = ErasureList::read(list).unwrap().of(Step::Erased);
+        erased.into_iter().map(|(customer_no, _)| customer_no).collect::<Vec<_>>()
+    };
+    let with = |list: &Path| Options::default().setting("PRIVACY__ERASURE_LIST", list.to_str().unwrap());
+    server.restart_with(with(&old)).await;
+    assert_eq!(listed(&old), ["cut-off"]);
+    server.get("/v1/customers/never").await.expect(200);
+    // An erasure of before is listed when it is asked for again.
+    server.delete("/v1/customers/erased").await.expect(204);
+    assert_eq!(listed(&old), ["cut-off", "erased"]);
+    server.restart_with(with(&new)).await;
+    assert_eq!(listed(&new), ["cut-off", "erased"]);
+    server.get("/v1/customers/never").await.expect(200);
+}
+
+#[tokio::test]
+async fn the_root_secret_outlives_the_rotation_of_master_keys() {
+    let directory = tempfile::tempdir().unwrap();
+    let keys = |lines: &[&str]| MasterKeys::parse(&lines.join("\n")).unwrap();
+    let (none, first, second) = (MasterKeys::none(), keys(&[SOME_MASTER_KEY]), keys(&[OTHER_MASTER_KEY]));
+    let both = keys(&[OTHER_MASTER_KEY, SOME_MASTER_KEY]);
+    let journal = open(directory.path());
+    let bare = RootSecret::open(&journal, &none).await.unwrap().derive("mail");
+    for keys in [&first, &both, &second] {
+        wrapping::wrap(&journal, keys, &[]).await.unwrap();
+        assert_eq!(RootSecret::open(&journal, keys).await.unwrap().derive("mail"), bare);
+    }
+    assert!(RootSecret::open(&journal, &first).await.is_err(), "the former key is needed no more, and opens nothing");
+    let missing = wrapping::wrap(&journal, &first, &[]).await.unwrap_err().to_string();
+    assert!(missing.contains(&second.current().unwrap().to_string()), "{missing}");
+    let given_up = wrapping::wrap(&journal, &first, &[second.current().unwrap()]).await.unwrap();
+    assert_eq!(given_up, Wrapped { keys: 0, lost: 1 });
+    assert_ne!(RootSecret::replace(&journal, &first).await.unwrap().derive("mail"), bare);
+    wrapping::wrap(&journal, &first, &[]).await.unwrap();
+    journal.close().await.unwrap();
 }

@@ -21,6 +21,7 @@ SECRETS = {
 DRAINS = 3
 # Settings that name what a Secret has.
 TOKEN_KEYS, API_KEYS = "RENTCAR__ACCESS__TOKEN_KEYS", "RENTCAR__ACCESS__API_KEYS"
+ERASURE_LIST = "RENTCAR__PRIVACY__ERASURE_LIST"
 # Paths for operators, which no gateway leads to.
 OPERATORS = ("/actuator", "/metrics", "/v1/admin")
 
@@ -135,13 +136,15 @@ def mebibytes(quantity):
 
 
 def with_keys(binary, variables, scratch):
-    """The variables with keys of this machine in place of those of Secrets, and an API key for monitoring."""
+    """The variables with keys and files of this machine in place of those of volumes, and an API key for monitoring."""
     variables, key = dict(variables), None
     if TOKEN_KEYS in variables:
         keys = Path(scratch, "token-keys")
         keys.mkdir()
         (keys / "main.secret").write_text("a secret of thirty-two bytes at least")
         variables[TOKEN_KEYS] = str(keys)
+    if ERASURE_LIST in variables:
+        variables[ERASURE_LIST] = f"{scratch}/erasures"
     if API_KEYS in variables:
         variables[API_KEYS] = f"{scratch}/api-keys"
         made = [binary, "key", "new", "--file", variables[API_KEYS], "--scope", "metrics", "prometheus"]

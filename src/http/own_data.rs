@@ -17,7 +17,6 @@ use crate::kit::endpoint::{Operation, Outcome};
 use crate::kit::numbers::GivenNumber;
 use crate::kit::problem::Problem;
 use crate::kit::route::{Access, Priority, Reply, Route, routes};
-use crate::kit::values::Instant;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -44,7 +43,6 @@ routes! { HttpState, "Customers":
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct OwnDataDto {
-    generated_at: Instant,
     customer_no: GivenNumber,
     /// `null` for who is not registered or erased, or whose personal data is lost.
     customer: Option<CustomerDto>,
@@ -85,7 +83,6 @@ async fn own_data(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
     let is_own = caller.customer().is_some_and(|own| own.is_same(&customer_no));
     let shown = if is_own { CustomerDto::whole } else { CustomerDto::of };
     let head = OwnDataDto {
-        generated_at: Instant(http.service.now()),
         customer_no: (&customer_no).into(),
         customer: customer.map(shown),
         erased,

@@ -240,6 +240,7 @@ fn headers() -> Value {
         "WWW-Authenticate": text("How to authenticate (RFC 6750)."),
         "Idempotency-Replayed": constant("true", "When this is the answer given before under the same key."),
         "Cache-Control": constant("no-store", "No cache keeps the events."),
+        "Content-Disposition": text("Says that the answer is to be kept as a file, and its name (RFC 6266)."),
         "X-Accel-Buffering": constant("no", "Proxies pass the events on at once."),
         "RateLimit-Policy": with(text("What one client may ask: q requests at once, refilled within w seconds. Only where \
             requests are limited, and then on every answer that counts."), "example", json!("\"client\";q=2000;w=10")),

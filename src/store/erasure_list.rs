@@ -174,7 +174,9 @@ impl ErasureList {
             return Err(failed(format!("cannot be written: {error}{cut}")));
         }
         inner.bytes = bytes + text.len() as u64;
-        lines.into_iter().for_each(|line| note(&mut inner.steps, line));
+        for line in lines {
+            note(&mut inner.steps, line);
+        }
         Ok(())
     }
 }

@@ -244,12 +244,19 @@ impl RootSecret {
     /// # Errors
     /// When it cannot be read, opened or stored.
     pub async fn open(journal: &dyn Journal, keys: &MasterKeys) -> Result<RootSecret, RootError> {
-        let document = (SECRET_KIND, ROOT);
         if let Some(stored) = journal.document(SECRET_KIND, ROOT).await? {
-            return Ok(RootSecret(keys.unwrap_key(document, &stored)?));
+            return Ok(RootSecret(keys.unwrap_key((SECRET_KIND, ROOT), &stored)?));
         }
+        RootSecret::replace(journal, keys).await
+    }
+
+    /// A new root secret in place of one whose master key is given up: nothing that was derived from that one is known any more.
+    ///
+    /// # Errors
+    /// When it cannot be stored.
+    pub async fn replace(journal: &dyn Journal, keys: &MasterKeys) -> Result<RootSecret, RootError> {
         let secret = DataKey::generate()?;
-        let body = Some(Bytes::from(keys.wrap_key(document, &secret)?));
+        let body = Some(Bytes::from(keys.wrap_key((SECRET_KIND, ROOT), &secret)?));
         put(journal, vec![DocumentWrite { kind: SECRET_KIND, key: ROOT.into(), body }]).await?;
         Ok(RootSecret(secret))
     }

@@ -74,18 +74,24 @@ pub struct Wrapped {
 pub async fn count(journal: &dyn Journal) -> Result<BTreeMap<WrappedBy, u64>, WrapError> {
     let mut found = BTreeMap::new();
     for kind in KINDS {
-        let mut after: Option<Arc<str>> = None;
-        loop {
-            let page = journal.documents(kind, after.as_deref(), KEYS_PER_APPEND).await?;
-            let Some((last, _)) = page.last() else { break };
-            after = Some(Arc::clone(last));
-            for (key, body) in &page {
-                let by = wrapped_by(body).map_err(|error| WrapError::Key(key.to_string(), error))?;
-                *found.entry(by).or_default() += 1;
-            }
+        for (by, count) in count_of(journal, kind).await? {
+            *found.entry(by).or_default() += count;
         }
     }
     Ok(found)
+}
+
+async fn count_of(journal: &dyn Journal, kind: &'static str) -> Result<BTreeMap<WrappedBy, u64>, WrapError> {
+    let (mut found, mut after): (BTreeMap<_, u64>, Option<Arc<str>>) = (BTreeMap::new(), None);
+    loop {
+        let page = journal.documents(kind, after.as_deref(), KEYS_PER_APPEND).await?;
+        let Some((last, _)) = page.last() else { return Ok(found) };
+        after = Some(Arc::clone(last));
+        for (key, body) in &page {
+            let by = wrapped_by(body).map_err(|error| WrapError::Key(key.to_string(), error))?;
+            *found.entry(by).or_default() += 1;
+        }
+    }
 }
 
 /// Whether bytes of keys that were stored as they are may still be in the files of the store.
@@ -116,14 +122,17 @@ pub async fn wrap(journal: &dyn Journal, keys: &MasterKeys, lost: &[KeyId]) -> R
         return Ok(Wrapped::default());
     }
     let found = count(journal).await?;
-    let all = found.values().sum();
+    let all: u64 = found.values().sum();
     let unopened = |by: &WrappedBy| match by {
         WrappedBy::MasterKey(id) => Some(*id).filter(|id| !keys.has(*id)),
         WrappedBy::Nobody => None,
     };
     let absent: BTreeMap<KeyId, u64> = found.iter().filter_map(|(by, count)| Some((unopened(by)?, *count))).collect();
     if absent.keys().any(|id| !lost.contains(id)) {
-        return Err(WrapError::Missing(absent.into_iter().filter(|(id, _)| !lost.contains(id)).collect(), all));
+        let of_customers = count_of(journal, KEY_KIND).await?;
+        let of = |id: KeyId| of_customers.get(&WrappedBy::MasterKey(id)).copied().unwrap_or(0);
+        let missing = absent.keys().filter(|id| !lost.contains(id)).map(|id| (*id, of(*id))).collect();
+        return Err(WrapError::Missing(missing, of_customers.values().sum()));
     }
     let lost: u64 = absent.values().sum();
     let due = all - lost - found.get(&current).copied().unwrap_or(0);
@@ -136,8 +145,8 @@ pub async fn wrap(journal: &dyn Journal, keys: &MasterKeys, lost: &[KeyId]) -> R
         put(journal, records).await?;
         wrap_all(journal, keys, due).await?;
     }
-    // With lost keys every start has to look, so that it tells of them.
-    if lost == 0 {
+    // With lost keys every start has to look, so that it tells of them; without any key there is nothing to look at.
+    if lost == 0 && all > 0 {
         put(journal, vec![record(IN_FORCE, Some(Bytes::from(in_force(current))))]).await?;
     }
     Ok(Wrapped { keys: due, lost })
