@@ -26,6 +26,7 @@ mod response_store;
 mod routes;
 mod spellings;
 mod state;
+mod waivers;
 
 pub use health::starting;
 pub use routes::{routes, table};
