@@ -766,3 +766,56 @@ async fn who_has_checked_a_licence_is_told_to_staff_and_not_to_the_customer() {
     let audit = audit(&company.operator(), "&by=STAFF:minji").await;
     assert_eq!(audit[0], ("STAFF:minji".to_owned(), "reservation.picked_up".to_owned(), reservation_no));
 }
+
+#[tokio::test]
+async fn the_company_waives_a_fee_and_a_customer_does_not() {
+    let company = Company::start().await;
+    let (car_no, customer_no, kim) = company.car_and_customer().await;
+    let book = async |day: i64| {
+        let body = booking(
+            &car_no,
+            &customer_no,
+            &common::in_seconds(3_600 + day * 7_200),
+            &common::in_seconds(7_200 + day * 7_200),
+        );
+        let reserved = kim.post("/v1/reservations", &body).await.expect(201);
+        (path("/v1/reservations/{}", &reserved.text_at("/reservationNo")), reserved.number_at("/price/amount"))
+    };
+    let (target, price) = book(0).await;
+    let cancellation = format!("{target}/cancellation");
+    let waive = |reason: &str| json!({ "waiveFee": { "reason": reason } });
+    kim.post(&cancellation, &waive("GOODWILL")).await.refused(403, "waiver_not_allowed");
+    company
+        .customer(&unique("lee"))
+        .post(&cancellation, &waive("GOODWILL"))
+        .await
+        .refused(404, "reservation_not_found");
+    for bad in [waive("because Kim is a friend"), json!({ "waiveFee": {} }), json!({ "waiveFee": true })] {
+        company.staff().post(&cancellation, &bad).await.refused(400, "invalid_member");
+    }
+    company.staff().post(&cancellation, &json!({ "waiveFees": true })).await.refused(400, "unknown_member");
+    let preview = company.staff().get(&cancellation).await.expect(200);
+    assert!(preview.number_at("/fee/amount") > 0, "the preview tells the fee: {}", preview.story());
+    let cancelled = company.staff().post(&cancellation, &waive("CAR_UNAVAILABLE")).await.expect(200);
+    assert_eq!((cancelled.number_at("/fee/amount"), cancelled.number_at("/refund/amount")), (0, price));
+    assert_eq!(cancelled.json["feeWaived"], json!({ "reason": "CAR_UNAVAILABLE" }), "{}", cancelled.story());
+    let payment = target.replace("reservations/", "payments/pay-");
+    eventually("everything goes back", SOON, async || {
+        kim.get(&payment).await.expect(200).number_at("/refundedAmount") == price
+    })
+    .await;
+    assert_eq!(kim.get(&target).await.expect(200).json["feeWaived"], cancelled.json["feeWaived"]);
+    company.staff().post(&cancellation, &waive("OTHER")).await.expect(200);
+    let page = company.operator().get("/v1/admin/audit?by=STAFF:minji&limit=1").await.expect(200);
+    assert_eq!(page.json["items"][0]["what"], "reservation.cancelled", "{}", page.story());
+    assert_eq!(page.json["items"][0]["why"], "CAR_UNAVAILABLE", "{}", page.story());
+    // What was cancelled at a fee keeps it; a machine may waive as staff do.
+    let (target, _) = book(1).await;
+    let kept = kim.post_empty(&format!("{target}/cancellation")).await.expect(200);
+    assert!(kept.json.get("feeWaived").is_none() && kept.number_at("/fee/amount") > 0, "{}", kept.story());
+    let partner = company.machine("bookings");
+    partner.post(&format!("{target}/cancellation"), &waive("GOODWILL")).await.refused(409, "cancelled_with_fee");
+    let (target, price) = book(2).await;
+    let waived = partner.post(&format!("{target}/cancellation"), &waive("GOODWILL")).await.expect(200);
+    assert_eq!(waived.number_at("/refund/amount"), price);
+}

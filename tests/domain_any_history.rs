@@ -8,7 +8,9 @@ mod domain_support;
 use domain_support::{SERIAL, at, block, block_no, car, days, reservation_no, subject, won};
 use proptest::prelude::*;
 use rentcar::domain::cancellation::Quote;
-use rentcar::domain::desk::{CONDITION_CHARS_MAX, DeskFacts, DeskNotes, HandOver, LicenceCheck, ODOMETER_KM_MAX};
+use rentcar::domain::desk::{
+    CONDITION_CHARS_MAX, DeskFacts, DeskNotes, HandOver, LicenceCheck, ODOMETER_KM_MAX, WaiverReason,
+};
 use rentcar::domain::ids::{CarNo, CustomerNo};
 use rentcar::domain::reservation::{Booking, Change, ChangeRequest, Incoming, Status};
 use rentcar::domain::time::Timestamp;
@@ -64,8 +66,9 @@ fn reservation_events() -> impl Strategy<Value = reservation::Event> {
         }),
         subjects().prop_map(|subject| E::Confirmed { subject, serial: SERIAL, period: days(1, 2) }),
         (subjects(), instants()).prop_map(|(subject, at)| E::Expired { subject, at }),
-        (subjects(), instants(), 0..90_000_u64).prop_map(|(subject, at, fee)| {
-            E::Cancelled { subject, at, quote: Quote { fee: won(fee), refund: won(90_000 - fee) } }
+        (subjects(), instants(), 0..90_000_u64, prop::option::of(0..4_usize)).prop_map(|(subject, at, fee, waiver)| {
+            let waiver = waiver.map(|reason| WaiverReason::ALL[reason]);
+            E::Cancelled { subject, at, quote: Quote { fee: won(fee), refund: won(90_000 - fee) }, waiver }
         }),
         (subjects(), instants(), hand_overs()).prop_map(|(subject, at, hand_over)| E::PickedUp {
             subject,
@@ -243,7 +246,7 @@ proptest! {
         let (terms, no) = (reservation::Terms::default(), reservation_no("r1"));
         for command in [
             reservation::Command::Confirm { reservation_no: no.clone() },
-            reservation::Command::Cancel { reservation_no: no.clone() },
+            reservation::Command::Cancel { reservation_no: no.clone(), waiver: None },
             reservation::Command::Complete { reservation_no: no },
             reservation::Command::Reserve { subject: subject("r9"), serial: SERIAL, period: days(5, 6), day_counting: reservation::DayCounting::CalendarDays(1), hold_slot: None },
         ] {
@@ -352,7 +355,7 @@ fn the_fullest_calendar_of_the_longest_numbers_fits_into_its_document() {
         );
         state = tell(state, &Command::Confirm { reservation_no: reservation_no.clone() });
         if number < CLOSED_KEPT_MAX {
-            state = tell(state, &Command::Cancel { reservation_no });
+            state = tell(state, &Command::Cancel { reservation_no, waiver: None });
             continue;
         }
         // All are on their way to another car, and wait for their payment.

@@ -193,7 +193,7 @@ impl Run {
             }
             Step::Cancel { .. } => {
                 let legal = matches!(how, Some(Taken::Held | Taken::Paid)) && !over;
-                (Command::Cancel { reservation_no }, legal.then_some(None))
+                (Command::Cancel { reservation_no, waiver: None }, legal.then_some(None))
             }
             Step::PickUp { .. } => {
                 // Early only if nobody else has the car until the period begins.

@@ -124,7 +124,7 @@ fn a_reservation_is_held_at_another_car_until_it_has_moved_and_comes_once() {
 fn what_ends_a_reservation_ends_its_change() {
     let mut state = calendar();
     tell(&mut state, &begin(&another(), days(20, 25), true)).unwrap();
-    let cancelled = tell(&mut state, &Command::Cancel { reservation_no: reservation_no("r1") }).unwrap();
+    let cancelled = tell(&mut state, &Command::Cancel { reservation_no: reservation_no("r1"), waiver: None }).unwrap();
     assert!(matches!(cancelled[..], [Event::ChangeEnded { .. }, Event::Cancelled { .. }]), "{cancelled:?}");
     let late = tell(&mut state, &Command::MakeChange { reservation_no: reservation_no("r1"), change_no: 1 });
     assert_eq!(late, Ok(vec![]));

@@ -7,7 +7,8 @@ mod domain_support;
 
 use domain_support::{SERIAL, at, block, block_no, car, days, reservation_no, subject, won};
 use rentcar::domain::cancellation::Quote;
-use rentcar::domain::desk::{DeskFacts, HandOver};
+use rentcar::domain::desk::{DeskFacts, HandOver, WaiverReason};
+use rentcar::domain::invariants::waived_costs_nothing;
 use rentcar::domain::reservation::{Command, DayCounting, Event, Rejection, State, Terms, decide, evolve};
 use rentcar::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS, Period, Timestamp};
 
@@ -62,7 +63,12 @@ fn expired(no: &str) -> Event {
 }
 
 fn cancelled(no: &str, fee: u64, refund: u64) -> Event {
-    Event::Cancelled { subject: subject(no), at: at(0), quote: Quote { fee: won(fee), refund: won(refund) } }
+    Event::Cancelled {
+        subject: subject(no),
+        at: at(0),
+        quote: Quote { fee: won(fee), refund: won(refund) },
+        waiver: None,
+    }
 }
 
 fn reserve(no: &str, from: i64, to: i64) -> Command {
@@ -88,7 +94,7 @@ fn of(no: &str) -> [Command; 5] {
     [
         Command::Confirm { reservation_no: no.clone() },
         Command::Expire { reservation_no: no.clone() },
-        Command::Cancel { reservation_no: no.clone() },
+        Command::Cancel { reservation_no: no.clone(), waiver: None },
         Command::PickUp { reservation_no: no.clone(), hand_over: None },
         Command::Complete { reservation_no: no },
     ]
@@ -273,8 +279,56 @@ fn a_booking_of_a_time_that_was_over_when_it_was_made_is_no_no_show_and_is_cance
     let no_show = Command::CompleteNoShow { reservation_no: reservation_no("r1") };
     check_at(later, &paid, &no_show, Err(Rejection::NotANoShow));
     let quote = Quote { fee: won(4_500), refund: won(40_500) };
-    check_at(later, &paid, &cancel, Ok(vec![Event::Cancelled { subject: subject("r1"), at: later, quote }]));
+    check_at(
+        later,
+        &paid,
+        &cancel,
+        Ok(vec![Event::Cancelled { subject: subject("r1"), at: later, quote, waiver: None }]),
+    );
     check_at(later, &paid, &pick_up, Err(Rejection::CarNotAvailable));
+}
+
+#[test]
+fn a_fee_that_is_waived_goes_back_with_the_rest_and_once_promised_stands() {
+    let given = [enrolled(), held("r1", 1, 2), confirmed("r1", 1, 2)];
+    let late = at(DAY_MS - MINUTE_MS);
+    let cancel = |waiver| Command::Cancel { reservation_no: reservation_no("r1"), waiver };
+    let cancelled = |fee, refund, waiver| {
+        let quote = Quote { fee: won(fee), refund: won(refund) };
+        Event::Cancelled { subject: subject("r1"), at: late, quote, waiver }
+    };
+    let (at_a_fee, reason) = (cancelled(4_500, 40_500, None), Some(WaiverReason::CompanyFault));
+    let waived = cancelled(0, 45_000, reason);
+    check_at(late, &given, &cancel(None), Ok(vec![at_a_fee.clone()]));
+    check_at(late, &given, &cancel(reason), Ok(vec![waived.clone()]));
+    let after = |event: Event| [given.to_vec(), vec![event]].concat();
+    for again in [None, reason, Some(WaiverReason::Other)] {
+        check_at(late, &after(waived.clone()), &cancel(again), Ok(vec![]));
+    }
+    check_at(late, &after(at_a_fee.clone()), &cancel(None), Ok(vec![]));
+    check_at(late, &after(at_a_fee), &cancel(reason), Err(Rejection::CancelledWithFee));
+    // Nothing is kept of what was not paid, with or without a waiver.
+    check_at(late, &given[..2], &cancel(reason), Ok(vec![cancelled(0, 0, reason)]));
+}
+
+#[test]
+fn a_waiver_that_keeps_a_fee_breaks_an_invariant() {
+    let event = |fee: u64, waiver| Event::Cancelled {
+        subject: subject("r1"),
+        at: at(1),
+        quote: Quote { fee: won(fee), refund: won(45_000 - fee) },
+        waiver,
+    };
+    let booking = |event: Event| {
+        let events = [enrolled(), held("r1", 1, 2), confirmed("r1", 1, 2), event];
+        let state = events.iter().try_fold(State::default(), evolve).unwrap();
+        state.booking(&reservation_no("r1")).unwrap().clone()
+    };
+    let reason = Some(WaiverReason::Goodwill);
+    assert_eq!(waived_costs_nothing(&booking(event(0, reason))), Ok(()));
+    assert_eq!(waived_costs_nothing(&booking(event(4_500, None))), Ok(()));
+    let broken = waived_costs_nothing(&booking(event(4_500, reason))).unwrap_err();
+    assert!(broken.to_string().contains("GOODWILL"), "{broken}");
 }
 
 #[test]
@@ -449,7 +503,7 @@ fn a_confirmed_reservation_can_be_handed_over_or_cancelled_by_the_policy_and_doe
     check(&given, &complete, Err(Rejection::NotPickedUp));
     check_at(at(1), &given, &pick_up, Ok(vec![picked_up("r1")]));
     let late = Quote { fee: won(4_500), refund: won(40_500) };
-    let event = Event::Cancelled { subject: subject("r1"), at: at(1), quote: late };
+    let event = Event::Cancelled { subject: subject("r1"), at: at(1), quote: late, waiver: None };
     check_at(at(1), &given, &cancel, Ok(vec![event]));
 }
 

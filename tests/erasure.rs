@@ -54,9 +54,9 @@ async fn a_customer_with_a_live_booking_is_not_erased_and_may_book_again() {
     let other = world.car("car02").await;
     let held = ReserveRequest { means: None, ..world.wish(&other, &kim, 24) };
     let held = world.service().reserve(&Caller::system(), held).await.unwrap().0.booking.subject.reservation_no;
-    world.service().cancel(&Caller::system(), paid).await.unwrap();
+    world.service().cancel(&Caller::system(), paid, None).await.unwrap();
     assert_eq!(world.service().erase_customer(&Caller::system(), kim.clone()).await, live(&held), "a hold lives too");
-    world.service().cancel(&Caller::system(), held).await.unwrap();
+    world.service().cancel(&Caller::system(), held, None).await.unwrap();
     world.service().erase_customer(&Caller::system(), kim.clone()).await.unwrap();
     world.service().erase_customer(&Caller::system(), kim.clone()).await.unwrap();
     let gone = world.service().customer(&Caller::system(), &kim).await.err();
@@ -82,7 +82,7 @@ async fn a_customer_whose_car_is_out_or_whose_refund_is_owed_is_not_erased() {
         .unwrap();
     let cancelled = world.books(&car_no, &kim).await.unwrap();
     world.sandbox.change(&SettingsPatch { down: Some(true), ..SettingsPatch::default() }).unwrap();
-    world.service().cancel(&Caller::system(), cancelled.clone()).await.unwrap();
+    world.service().cancel(&Caller::system(), cancelled.clone(), None).await.unwrap();
     assert_eq!(world.service().erase_customer(&Caller::system(), kim.clone()).await, live(&cancelled));
     world.sandbox.change(&SettingsPatch { down: Some(false), ..SettingsPatch::default() }).unwrap();
     eventually("the money has gone back", || async { world.payment(&cancelled).await.outstanding().is_none() }).await;

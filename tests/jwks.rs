@@ -12,6 +12,7 @@ use rentcar::kit::access::jwks::JwksSettings;
 use rentcar::kit::access::keys::TokenSettings;
 use rentcar::kit::access::tokens::{Audience, Claims, Signer};
 use rentcar::kit::access::{Authenticator, Credentials};
+use rentcar::kit::route::{Access, Route};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use warp::http::header::AUTHORIZATION;
 use warp::http::{HeaderMap, HeaderValue};
+
+static READ: Route = Route::get("/mine", Access::Owner, "read");
 
 const ISSUER: &str = "https://login.example";
 /// Longer than any test runs.
@@ -164,8 +167,7 @@ impl Door {
     async fn asks(&self, token: &str) -> Result<Credentials, &'static str> {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {token}")).unwrap());
-        self.authenticator.look_for_key(&headers).await;
-        self.authenticator.authenticate(&headers).map_err(|problem| problem.code)
+        self.authenticator.authenticate(&READ, &headers).await.map_err(|problem| problem.code)
     }
 
     async fn trusts(&self, token: &str) -> bool {

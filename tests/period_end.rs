@@ -51,7 +51,7 @@ impl World {
     async fn is_closed(&self, no: &ReservationNo) {
         let closed = Some(ServiceError::Reservation(Rejection::ReservationClosed));
         assert_eq!(self.service().cancellation_quote(&Caller::system(), no).await.err(), closed);
-        assert_eq!(self.service().cancel(&Caller::system(), no.clone()).await.err(), closed);
+        assert_eq!(self.service().cancel(&Caller::system(), no.clone(), None).await.err(), closed);
         assert_eq!(self.service().pay(&Caller::system(), no.clone(), card()).await.err(), closed);
     }
 
@@ -274,7 +274,7 @@ async fn a_booking_of_a_past_time_has_an_ordinary_hold_and_is_cancelled_as_ever(
     eventually("timers are served", || async { matches!(world.status(&other).await, Status::Expired { .. }) }).await;
     assert_eq!(world.status(&no).await, Status::Confirmed { picked_up_at: None });
     assert_eq!(world.refused_pick_up(&no).await, Rejection::CarNotAvailable);
-    let view = world.service().cancel(&Caller::system(), no).await.unwrap();
+    let view = world.service().cancel(&Caller::system(), no, None).await.unwrap();
     let Some(CancellationOutcome::Known(Quote { fee, .. })) = view.cancellation_outcome() else {
         panic!("{:?}", view.cancellation_outcome())
     };
@@ -297,10 +297,10 @@ async fn a_cancellation_while_a_charge_is_in_doubt_says_so_and_tells_the_refund_
     world.sandbox.change(&SettingsPatch { down: Some(true), ..SettingsPatch::default() }).unwrap();
     let (_, preview) = world.service().cancellation_quote(&Caller::system(), &no).await.unwrap();
     assert_eq!(preview, CancellationOutcome::Pending, "what was taken is not known");
-    let view = world.service().cancel(&Caller::system(), no.clone()).await.unwrap();
+    let view = world.service().cancel(&Caller::system(), no.clone(), None).await.unwrap();
     assert_eq!(view.cancellation_outcome(), Some(CancellationOutcome::Pending));
     assert_eq!(
-        world.service().cancel(&Caller::system(), no.clone()).await.unwrap().cancellation_outcome(),
+        world.service().cancel(&Caller::system(), no.clone(), None).await.unwrap().cancellation_outcome(),
         Some(CancellationOutcome::Pending)
     );
     let well = SettingsPatch { down: Some(false), lose_answer_rate: Some(0.0), ..SettingsPatch::default() };

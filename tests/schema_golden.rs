@@ -7,7 +7,7 @@ mod domain_support;
 
 use domain_support::{SERIAL, at, block, block_no, car, days, reservation_no, subject, won};
 use rentcar::domain::cancellation::Quote;
-use rentcar::domain::desk::{DeskFacts, HandOver, LicenceCheck};
+use rentcar::domain::desk::{DeskFacts, HandOver, LicenceCheck, WaiverReason};
 use rentcar::domain::ids::{CarNo, CustomerNo};
 use rentcar::domain::reservation::{Booking, Change, Changes, Incoming, Status};
 use rentcar::domain::who::{Who, WhoKind};
@@ -50,7 +50,9 @@ fn frozen(folder: &str, name: &str, now: &[u8]) -> Vec<u8> {
 }
 
 /// Tags of versions that say less than the newest, whose sample has what they lack.
-const SAY_LESS: [&str; 8] = [
+const SAY_LESS: [&str; 10] = [
+    "reservation.cancelled.v1",
+    "reservation.cancelled.v2",
     "reservation.held.v1",
     "payment.approved.v1",
     "reservation.picked_up.v1",
@@ -69,9 +71,9 @@ fn facts(km: u32) -> DeskFacts {
     DeskFacts { odometer_km: Some(km), fuel_percent: Some(80), condition: Some("scratch".to_owned()) }
 }
 
-fn hand_over() -> Box<HandOver> {
+fn hand_over() -> Option<Box<HandOver>> {
     let by = Some(Who { kind: WhoKind::Staff, id: "7f3a".to_owned() });
-    Box::new(HandOver { facts: facts(42_000), licence: Some(LicenceCheck { by }) })
+    HandOver { facts: facts(42_000), licence: Some(LicenceCheck { by }) }.told()
 }
 
 fn change() -> Change {
@@ -106,8 +108,8 @@ fn reservation_events() -> Vec<reservation::Event> {
         },
         Event::Confirmed { subject: subject("r1"), serial: SERIAL, period: days(1, 3) },
         Event::Expired { subject: subject("r1"), at: at(900_000) },
-        Event::Cancelled { subject: subject("r1"), at: at(5), quote },
-        Event::PickedUp { subject: subject("r1"), at: at(6), hand_over: Some(hand_over()) },
+        Event::Cancelled { subject: subject("r1"), at: at(5), quote, waiver: Some(WaiverReason::CompanyFault) },
+        Event::PickedUp { subject: subject("r1"), at: at(6), hand_over: hand_over() },
         Event::Completed { subject: subject("r1"), at: at(7) },
         Event::NoShow { subject: subject("r1"), at: at(8), quote },
         Event::ChangeBegun { subject: subject("r1"), change: change(), at: at(9) },
@@ -154,7 +156,7 @@ fn rental_events() -> Vec<rental::Event> {
     use rental::Event;
     vec![
         Event::Rented { subject: subject("r1"), serial: SERIAL, period: days(1, 3) },
-        Event::PickedUp { subject: subject("r1"), at: at(1), hand_over: Some(hand_over()) },
+        Event::PickedUp { subject: subject("r1"), at: at(1), hand_over: hand_over() },
         Event::Returned { subject: subject("r1"), at: at(2), facts: Some(Box::new(facts(43_000))) },
         Event::Cancelled { subject: subject("r1"), at: at(3) },
         Event::Overdue { subject: subject("r1"), at: at(4) },
@@ -416,7 +418,7 @@ fn calendar() -> reservation::State {
         Event::Expired { subject: subject("r1"), at: at(900_000) },
         held("r2", days(5, 6)),
         Event::Confirmed { subject: subject("r2"), serial: SERIAL, period: days(5, 6) },
-        Event::PickedUp { subject: subject("r2"), at: at(6), hand_over: Some(hand_over()) },
+        Event::PickedUp { subject: subject("r2"), at: at(6), hand_over: hand_over() },
         held("r5", days(2, 3)),
         Event::Confirmed { subject: subject("r5"), serial: SERIAL, period: days(2, 3) },
         Event::PickedUp { subject: subject("r5"), at: at(6), hand_over: None },
@@ -440,6 +442,28 @@ fn calendar() -> reservation::State {
         Event::Retired,
     ];
     folded(&events, reservation::evolve)
+}
+
+/// A reservation that was cancelled at no fee, since staff said so.
+fn waived() -> ReservationDocument {
+    use reservation::Event;
+    let held = Event::Held {
+        subject: subject("r1"),
+        serial: SERIAL,
+        period: days(1, 2),
+        price: won(45_000),
+        at: at(0),
+        hold_until: at(900_000),
+        hold_slot: None,
+    };
+    let quote = Quote { fee: won(0), refund: won(45_000) };
+    let events = [
+        held,
+        Event::Confirmed { subject: subject("r1"), serial: SERIAL, period: days(1, 2) },
+        Event::Cancelled { subject: subject("r1"), at: at(9), quote, waiver: Some(WaiverReason::CompanyFault) },
+    ];
+    let calendar: reservation::State = folded(&events, reservation::evolve);
+    ReservationDocument { car_no: subject("r1").car_no, booking: calendar.closed[0].clone() }
 }
 
 /// A state of every context with something in every member, encoded.
@@ -477,6 +501,7 @@ fn states() -> BTreeMap<&'static str, bytes::Bytes> {
         ("account", schema::account::encode_state(&account).unwrap()),
         ("calendar", schema::reservation::encode_state(&calendar()).unwrap()),
         ("reservation", document.encode().unwrap()),
+        ("reservation_waived", waived().encode().unwrap()),
         ("payment", schema::payment::encode_state(&payment).unwrap()),
         ("rental", schema::rental::encode_state(&rental).unwrap()),
         ("car", schema::fleet::encode_state(&registered).unwrap()),
@@ -536,7 +561,7 @@ fn a_damaged_state_is_an_error_and_never_a_panic() {
         let decodes = |bytes: &[u8]| match kind {
             "account" => schema::account::decode_state(bytes).is_ok(),
             "calendar" => schema::reservation::decode_state(bytes).is_ok(),
-            "reservation" => ReservationDocument::decode(bytes).is_ok(),
+            "reservation" | "reservation_waived" => ReservationDocument::decode(bytes).is_ok(),
             "payment" => schema::payment::decode_state(bytes).is_ok(),
             "rental" => schema::rental::decode_state(bytes).is_ok(),
             "car" => schema::fleet::decode_state(bytes).is_ok(),

@@ -127,7 +127,7 @@ async fn what_is_told_at_once_of_a_booking_comes_in_the_order_of_its_steps() {
     let (booked, told) = told_at_once(&world, world.service().reserve(&Caller::system(), booked), paid.len()).await;
     assert_eq!(told, paid);
     let no = booked.unwrap().0.booking.subject.reservation_no;
-    let (_, told) = told_at_once(&world, world.service().cancel(&Caller::system(), no), 4).await;
+    let (_, told) = told_at_once(&world, world.service().cancel(&Caller::system(), no, None), 4).await;
     assert_eq!(told, ["reservation.cancelled", "rental.cancelled", "payment.cancelled", "payment.refunded"]);
 
     let booked = request(&car_no, world.period(0, 24));
@@ -159,11 +159,11 @@ async fn cancelling_gives_the_money_back_and_frees_the_car() {
     let (_, settlement) = world.service().cancellation_quote(&Caller::system(), &no).await.unwrap();
     let CancellationOutcome::Known(quote) = settlement else { panic!("{settlement:?}") };
     assert_eq!((quote.fee.amount(), quote.refund.amount()), (1_000, 9_000));
-    let view = world.service().cancel(&Caller::system(), no.clone()).await.unwrap();
+    let view = world.service().cancel(&Caller::system(), no.clone(), None).await.unwrap();
     assert!(matches!(view.booking.status, Status::Cancelled { .. }));
     let payment = view.payment.unwrap();
     assert_eq!((payment.charged().amount(), payment.refunded().amount()), (10_000, 9_000));
-    world.service().cancel(&Caller::system(), no.clone()).await.unwrap();
+    world.service().cancel(&Caller::system(), no.clone(), None).await.unwrap();
     assert_eq!(world.payment(&no).await.refunded().amount(), 9_000);
     let ledger = world.sandbox.ledger(0, 100);
     assert_eq!(ledger.items.len(), 2);
@@ -261,7 +261,7 @@ async fn erased_personal_data_is_unreadable_and_rebuilt_views_are_the_same() {
     let live = vec![view.booking.subject.reservation_no.clone()];
     let refused = world.service().erase_customer(&Caller::system(), kim.clone()).await;
     assert_eq!(refused, Err(ServiceError::CustomerHasLiveBookings { reservations: live }));
-    world.service().cancel(&Caller::system(), view.booking.subject.reservation_no).await.unwrap();
+    world.service().cancel(&Caller::system(), view.booking.subject.reservation_no, None).await.unwrap();
     assert!(world.service().my_page(&Caller::system(), &kim, None, 10).await.unwrap().unwrap().customer.is_some());
     world.service().erase_customer(&Caller::system(), kim.clone()).await.unwrap();
     let page = world.service().my_page(&Caller::system(), &kim, None, 10).await.unwrap().unwrap();

@@ -296,12 +296,12 @@ async fn refunds_are_begun_at_once_however_slow_the_provider_is() {
     }
     provider.sandbox.change(&SettingsPatch { latency_ms: Some(200), ..SettingsPatch::default() }).unwrap();
     // From the first one on it is known how slow it is.
-    world.service().cancel(&Caller::system(), reserved[0].clone()).await.unwrap();
+    world.service().cancel(&Caller::system(), reserved[0].clone(), None).await.unwrap();
     let is_settled = async |no| world.payment(no).await.outstanding().is_none();
     eventually("the first has its money back", || is_settled(&reserved[0])).await;
     let (_, rest) = reserved.split_first().unwrap();
     let caller = Caller::system();
-    for cancelled in join_all(rest.iter().map(|no| world.service().cancel(&caller, no.clone()))).await {
+    for cancelled in join_all(rest.iter().map(|no| world.service().cancel(&caller, no.clone(), None))).await {
         assert!(matches!(cancelled.unwrap().booking.status, reservation::Status::Cancelled { .. }));
     }
     for no in rest {
@@ -328,7 +328,7 @@ async fn refunds_that_the_provider_refuses_stay_owed_and_keep_no_customer_from_p
     let second = World::start(&journal, &provider).await;
     for _ in 0..2 {
         for no in &paid {
-            second.service().cancel(&Caller::system(), no.clone()).await.unwrap();
+            second.service().cancel(&Caller::system(), no.clone(), None).await.unwrap();
         }
         eventually("each refund is tried", || async { provider.refunds() == DAYS }).await;
     }
@@ -403,7 +403,7 @@ async fn a_cancelled_reservation_is_not_paid_by_itself() {
     let (cancelled, _) = world.reserve(2).await;
     let (kept, _) = world.reserve(4).await;
     assert_eq!(world.service().payments_deferred(), 2);
-    world.service().cancel(&Caller::system(), cancelled.clone()).await.unwrap();
+    world.service().cancel(&Caller::system(), cancelled.clone(), None).await.unwrap();
     assert_eq!(world.service().payments_deferred(), 1);
     world.service().force_breaker(Mode::Auto).await;
     eventually("the other is confirmed", || world.is_confirmed(&kept)).await;
@@ -541,7 +541,7 @@ async fn late_news_of_an_approval_gives_back_what_the_reservation_does_not_keep_
     let (cancelled, _) = world.reserve(0).await;
     // While Payment is down only the calendar hears of the cancellation.
     world.service().fault("payment", FaultAction::Stop).await.unwrap();
-    let view = world.service().cancel(&Caller::system(), cancelled.clone()).await.unwrap();
+    let view = world.service().cancel(&Caller::system(), cancelled.clone(), None).await.unwrap();
     let Some(CancellationOutcome::Known(quote)) = view.cancellation_outcome() else {
         panic!("{:?}", view.cancellation_outcome())
     };

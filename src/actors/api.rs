@@ -64,6 +64,9 @@ pub enum ServiceError {
     /// The numbers of customers' reservations are given by the service; nothing has changed.
     #[error("customers do not choose the numbers of their reservations; leave reservationNo out")]
     NumberChosen,
+    /// Only the company waives fees; nothing has changed.
+    #[error("only the company waives a fee; leave waiveFee out to cancel at the fee that the preview tells")]
+    WaiverNotAllowed,
     /// Only a registered customer may book; nothing has changed.
     #[error("this customer is not registered yet; register first (POST /v1/customers)")]
     NotRegistered,
@@ -198,6 +201,14 @@ impl Caller {
     /// `NumberChosen`, of customers.
     pub fn may_choose_numbers(&self) -> Result<(), ServiceError> {
         if self.customer().is_some() { Err(ServiceError::NumberChosen) } else { Ok(()) }
+    }
+
+    /// Whether this caller may waive a fee.
+    ///
+    /// # Errors
+    /// `WaiverNotAllowed`, of customers.
+    pub fn may_waive_fees(&self) -> Result<(), ServiceError> {
+        if self.customer().is_some() { Err(ServiceError::WaiverNotAllowed) } else { Ok(()) }
     }
 
     /// The number of the customer who asks, if it is one.

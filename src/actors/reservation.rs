@@ -187,7 +187,7 @@ fn reservation_of(command: &Command) -> Option<&ReservationNo> {
         Command::Reserve { subject, .. } => Some(&subject.reservation_no),
         Command::Confirm { reservation_no }
         | Command::Expire { reservation_no }
-        | Command::Cancel { reservation_no }
+        | Command::Cancel { reservation_no, .. }
         | Command::PickUp { reservation_no, .. }
         | Command::Complete { reservation_no }
         | Command::CompleteNoShow { reservation_no }

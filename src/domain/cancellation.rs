@@ -54,6 +54,14 @@ impl CancellationOutcome {
 }
 
 impl Quote {
+    /// The same with nothing kept.
+    #[must_use]
+    pub fn waived(self) -> Quote {
+        let nothing = Money::zero(self.fee.currency());
+        // Together they are a price, which is within the bounds of money.
+        self.fee.plus(self.refund).map_or(self, |refund| Quote { fee: nothing, refund })
+    }
+
     /// Keeps a part of what was paid, in percent, and gives the rest back.
     pub fn keeping(percent: u8, paid: Money) -> Quote {
         Quote::of_fee(paid.percent(percent), paid)

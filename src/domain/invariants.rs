@@ -135,6 +135,18 @@ pub fn quote_adds_up(booking: &Booking) -> Result<(), Violation> {
     })
 }
 
+/// A fee that was waived is not kept, and only that of a cancellation is ever waived.
+///
+/// # Errors
+/// When it is kept, or the reservation is not cancelled.
+pub fn waived_costs_nothing(booking: &Booking) -> Result<(), Violation> {
+    let Some(waiver) = booking.waiver() else { return Ok(()) };
+    let is_free = matches!(booking.status, Status::Cancelled { quote, .. } if quote.fee.amount() == 0);
+    ensure(is_free, "waived_costs_nothing", &booking.subject.reservation_no, || {
+        format!("its fee was waived ({}), and it is {:?}", waiver.code(), booking.status)
+    })
+}
+
 /// What was refunded of a charge, and what is to be, never exceeds it; and nothing is charged twice: not the reservation,
 /// and not one of its changes.
 ///

@@ -49,7 +49,7 @@ pub struct Note {
 }
 
 /// How much was noted; what it was is in the events.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// How many notes there are.
     pub notes: u64,

@@ -30,6 +30,7 @@ mod routes;
 mod sessions;
 mod spellings;
 mod state;
+mod waivers;
 
 pub use health::starting;
 pub use routes::{routes, table};

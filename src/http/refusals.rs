@@ -24,6 +24,7 @@ impl From<ServiceError> for Problem {
             ServiceError::ResetsNotOffered => Problem::new("resets_not_offered", detail),
             ServiceError::NotYourNumber { .. } => Problem::new("customer_no_not_yours", detail),
             ServiceError::NumberChosen => Problem::new("reservation_no_not_allowed", detail),
+            ServiceError::WaiverNotAllowed => Problem::new("waiver_not_allowed", detail),
             ServiceError::NotRegistered => Problem::new("not_registered", detail),
             ServiceError::PaymentDeclined { reservation_no, .. } => Problem::new("payment_declined", detail)
                 .telling(|it| it.reservation_no = Some(reservation_no.to_string())),
@@ -119,6 +120,7 @@ mod tests {
         );
         check(ServiceError::NumberChosen, 403, "reservation_no_not_allowed");
         check(ServiceError::NotRegistered, 403, "not_registered");
+        check(ServiceError::WaiverNotAllowed, 403, "waiver_not_allowed");
     }
 
     #[test]

@@ -3,11 +3,13 @@
 use super::HttpState;
 use super::cars::PageDto;
 use super::payments::PaymentStatus;
+use super::waivers::WaiverDto;
 use crate::actors::api::{
     Caller, ChangePreview, ChangeWanted, PaymentMeans, PaymentResult, ReservationView, ReserveRequest, ServiceError,
 };
 use crate::actors::service::Service;
 use crate::domain::cancellation::{CancellationOutcome, Quote};
+use crate::domain::desk::WaiverReason;
 use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use crate::domain::money::Money;
 use crate::domain::reservation::{Booking, Change, DayCounting, Rejection, Status};
@@ -67,9 +69,13 @@ routes! { HttpState, "Reservations":
         .answered(&[Reply::ok::<CancellationPreviewDto>("As it is now.")],
             &["reservation_not_found", "reservation_closed", "rental_already_picked_up"]) => preview;
     /// Cancel
+    ///
+    /// The body may be missing. With `waiveFee` nothing is kept of the price and everything goes back, but the fees of earlier
+    /// changes; only the company may do so. Its reason is a code, and it is in the audit.
     CANCEL = Route::post_bare("/v1/reservations/{reservationNo}/cancellation", Access::Owner, "cancelReservation")
         .answered(&[Reply::ok::<ReservationDto>("It is cancelled.")],
-            &["reservation_not_found", "reservation_closed", "rental_already_picked_up"]) => cancel;
+            &["reservation_not_found", "reservation_closed", "rental_already_picked_up", "cancelled_with_fee",
+                "waiver_not_allowed"]) => cancel;
     /// What another period or another car would cost or give back
     ///
     /// The price is that of the whole new period, at the present rate of the car. What could not be made now is refused
@@ -139,6 +145,14 @@ struct ChangeRequest {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+struct CancelRequest {
+    /// That the company asks for no fee; not for customers.
+    #[schemars(example = json!({ "reason": "COMPANY_FAULT" }))]
+    waive_fee: Option<WaiverDto>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 struct ChangeQuery {
     /// When the period is to begin; as it is if missing.
     from: Option<InstantParameter>,
@@ -191,6 +205,9 @@ pub(super) struct ReservationDto {
     rental_no: Option<GivenNumber>,
     #[serde(flatten)]
     cancellation_outcome: Option<CancellationDto>,
+    /// Why the fee of the cancellation was waived, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fee_waived: Option<WaiverDto>,
     #[serde(skip_serializing_if = "Option::is_none")]
     change: Option<ChangeDto>,
     links: LinksDto,
@@ -353,6 +370,7 @@ impl ReservationDto {
             payment: PaymentRefDto { payment_no: (&payment_no).into(), status: view.payment.as_ref().into() },
             rental_no: rental_no.as_ref().map(GivenNumber::from),
             cancellation_outcome: view.cancellation_outcome().map(CancellationDto::from),
+            fee_waived: booking.waiver().map(WaiverDto::from),
             change: booking.change().map(|change| ChangeDto::of(booking, change)),
         }
     }
@@ -436,10 +454,11 @@ async fn preview(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
     }))
 }
 
-async fn cancel(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
+async fn cancel(http: Arc<HttpState>, call: Call, request: CancelRequest) -> Outcome {
     let caller = call.caller();
     let reservation_no = call.number()?.resolve(&http.service, &caller).await?;
-    Ok(Answer::ok(&ReservationDto::of(&http.service.cancel(&caller, reservation_no).await?)))
+    let waiver = request.waive_fee.map(WaiverReason::from);
+    Ok(Answer::ok(&ReservationDto::of(&http.service.cancel(&caller, reservation_no, waiver).await?)))
 }
 
 async fn preview_change(http: Arc<HttpState>, call: Call, query: ChangeQuery) -> Outcome {

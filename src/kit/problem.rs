@@ -25,7 +25,7 @@ const STATUSES: &[(u16, &str, &[&str])] = &[
     (402, "It is not paid", &["payment_declined", "payment_required"]),
     (403, "This caller may not do it", &[
         "account_disabled", "cross_site", "customer_no_not_yours", "forbidden", "form_token_invalid", "https_needed",
-        "not_registered", "reservation_no_not_allowed", "reset_token_invalid",
+        "not_registered", "reservation_no_not_allowed", "reset_token_invalid", "waiver_not_allowed",
     ]),
     (404, "There is no such thing", &[
         "account_not_found", "accounts_not_offered", "block_not_found", "car_not_found", "customer_not_found", "key_not_found", "not_found", "payment_not_found",
@@ -34,7 +34,7 @@ const STATUSES: &[(u16, &str, &[&str])] = &[
     (405, "It has other methods", &["method_not_allowed"]),
     (408, "The body did not arrive in time", &["body_timeout"]),
     (409, "A rule, or another call, stands against it, and nothing has changed", &[
-        "backup_running", "block_no_taken", "calendar_full", "call_under_way", "car_already_registered",
+        "backup_running", "block_no_taken", "calendar_full", "call_under_way", "cancelled_with_fee", "car_already_registered",
         "car_has_live_bookings", "car_is_out", "car_not_available", "car_retired", "change_expired", "change_under_way",
         "customer_already_registered", "customer_has_account", "customer_has_live_bookings", "customer_number_closed", "customer_number_erased",
         "erasure_interrupted", "hold_still_running", "idempotency_key_in_use", "mail_address_taken", "no_refund_outstanding",

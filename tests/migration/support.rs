@@ -168,9 +168,9 @@ pub async fn tell_story(store: &Store) {
         .return_car(&Caller::system(), no("back").rental(), rentcar::domain::desk::DeskFacts::default())
         .await
         .unwrap();
-    service.cancel(&Caller::system(), no("cancelled")).await.unwrap();
+    service.cancel(&Caller::system(), no("cancelled"), None).await.unwrap();
     sandbox.change(&SettingsPatch { down: Some(true), ..SettingsPatch::default() }).unwrap();
-    service.cancel(&Caller::system(), no("owed")).await.unwrap();
+    service.cancel(&Caller::system(), no("owed"), None).await.unwrap();
     service.note(&Caller::system(), Act::BackupTaken, None).await.unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     loop {

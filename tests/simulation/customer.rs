@@ -7,6 +7,7 @@ use super::trace::Trace;
 use rentcar::actors::api::{Caller, ChangeWanted, PaymentMeans, ReservationView, ReserveRequest, ServiceError};
 use rentcar::actors::runtime::Clock;
 use rentcar::actors::service::Service;
+use rentcar::domain::desk::WaiverReason;
 use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use rentcar::domain::reservation::{DayCounting, Rejection, Status};
 use rentcar::domain::time::{DAY_MS, HOUR_MS, Period, Timestamp};
@@ -327,8 +328,11 @@ impl Customer {
         let Some((at, memory)) = self.one_of(&[Known::Held, Known::Confirmed]) else { return self.reserve().await };
         self.town.model.change(at, |memory| memory.tried.cancel = true);
         let picked_up = memory.tried.pick_up;
-        match self.service.cancel(&Caller::system(), memory.no.clone()).await {
+        let waiver = self.rng.happens(0.3).then_some(WaiverReason::Goodwill);
+        match self.service.cancel(&Caller::system(), memory.no.clone(), waiver).await {
             Ok(view) => self.told(at, &view),
+            // It was cancelled before, and nobody heard of it.
+            Err(ServiceError::Reservation(Rejection::CancelledWithFee)) if memory.tried.cancel => Ok(()),
             Err(ServiceError::Reservation(Rejection::AlreadyPickedUp)) if picked_up => Ok(()),
             Err(ServiceError::Reservation(Rejection::ReservationClosed))
                 if memory.known == Known::Held || memory.may_be_past(self.now_ms()) =>

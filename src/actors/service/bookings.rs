@@ -9,7 +9,7 @@ use crate::actors::payment::charge_request::ChargeRequest;
 use crate::actors::payment::unconfirmed::refund_unconfirmed;
 use crate::domain::BookingRef;
 use crate::domain::cancellation::CancellationOutcome;
-use crate::domain::desk::{DeskFacts, HandOver, LicenceCheck};
+use crate::domain::desk::{DeskFacts, HandOver, LicenceCheck, WaiverReason};
 use crate::domain::ids::{RentalNo, ReservationNo};
 use crate::domain::payment::{self, Outstanding, Payment};
 use crate::domain::process::{Action, Known, RentalStanding, Target, next_step};
@@ -241,16 +241,26 @@ impl Service {
         Ok((view, cancellation_outcome))
     }
 
-    /// Cancels a reservation, its payment and its rental; a second time it stays as it is.
+    /// Cancels a reservation, its payment and its rental; a second time it stays as it is. With a waiver nothing is kept but
+    /// what earlier changes have cost.
     ///
     /// # Errors
-    /// When there is no such reservation, it is past cancelling, or the calendar is down.
-    pub async fn cancel(&self, caller: &Caller, reservation_no: ReservationNo) -> Result<ReservationView> {
+    /// When there is no such reservation, it is past cancelling, the caller may not waive, or the calendar is down.
+    pub async fn cancel(
+        &self,
+        caller: &Caller,
+        reservation_no: ReservationNo,
+        waiver: Option<WaiverReason>,
+    ) -> Result<ReservationView> {
         let known = self.booking_of(caller, &reservation_no).await?;
-        let booking = if let Status::Cancelled { .. } = known.status {
+        waiver.map_or(Ok(()), |_| caller.may_waive_fees())?;
+        let booking = if let Status::Cancelled { quote, .. } = known.status {
+            if waiver.is_some() && quote.fee.amount() > 0 {
+                return Err(Rejection::CancelledWithFee.into());
+            }
             known.clone()
         } else {
-            let command = Command::Cancel { reservation_no: reservation_no.clone() };
+            let command = Command::Cancel { reservation_no: reservation_no.clone(), waiver };
             let asked = self.tell_calendar(caller, "cancel", &reservation_no, command).await;
             self.of_a_known_one(&reservation_no, asked).await?
         };

@@ -9,6 +9,7 @@ use super::feed::entry::{FeedRow, Kind};
 use super::feed::feed_time::FeedTime;
 use super::rows::{self, EventPosition};
 use super::serials::{List, SerialBitmap};
+use crate::domain::desk::WaiverReason;
 use crate::domain::ids::{CarNo, CustomerNo};
 use crate::domain::spelling::to_nfc;
 use crate::domain::time::Timestamp;
@@ -120,20 +121,21 @@ impl<'a> Projection<'a> {
             let event = schema::reservation::decode(tag, payload).map_err(damaged)?;
             self.slot(&recorded.event.entity, &event)?;
             let no = event.subject().map_or(&*recorded.event.entity, |subject| subject.reservation_no.as_str());
-            self.audit(recorded, no, (at, place))?;
+            let why = if let reservation::Event::Cancelled { waiver, .. } = &event { *waiver } else { None };
+            self.audit(recorded, no, why.map(WaiverReason::code), (at, place))?;
             self.reservation(&event, at, place)
         } else if self.shard.context == schema::PAYMENT {
             let event = schema::payment::decode(tag, payload).map_err(damaged)?;
-            self.audit(recorded, event.subject().reservation_no.as_str(), (at, place))?;
+            self.audit(recorded, event.subject().reservation_no.as_str(), None, (at, place))?;
             self.payment(event, at, place)
         } else if self.shard.context == schema::RENTAL {
             let event = schema::rental::decode(tag, payload).map_err(damaged)?;
-            self.audit(recorded, event.subject().reservation_no.as_str(), (at, place))?;
+            self.audit(recorded, event.subject().reservation_no.as_str(), None, (at, place))?;
             self.rental(&event, at, place)
         } else if self.shard.context == schema::FLEET {
             let event = schema::fleet::decode(tag, payload).map_err(damaged)?;
             self.car(&recorded.event.entity, &event);
-            self.audit(recorded, &recorded.event.entity, (at, place))
+            self.audit(recorded, &recorded.event.entity, None, (at, place))
         } else if self.shard.context == schema::OPERATIONS {
             let operations::Event::Noted(note) = schema::operations::decode(tag, payload).map_err(damaged)?;
             let by = recorded.event.by.as_deref().map(ToOwned::to_owned);
@@ -142,7 +144,7 @@ impl<'a> Projection<'a> {
             Ok(())
         } else {
             // Customers have no rows but of what was done to them: personal data is read from the sealed state only.
-            self.audit(recorded, &recorded.event.entity, (at, place))
+            self.audit(recorded, &recorded.event.entity, None, (at, place))
         }
     }
 
@@ -151,12 +153,14 @@ impl<'a> Projection<'a> {
         &mut self,
         recorded: &CommittedEvent,
         number: &str,
+        why: Option<&str>,
         (at, place): (Timestamp, EventPosition),
     ) -> Result<(), ReadError> {
         let event = &recorded.event;
         let Some(by) = &event.by else { return Ok(()) };
         let (by, what, number) = (Some(by.to_string()), event.kind().to_owned(), Some(number.to_owned()));
-        self.new.extend(AuditRow { by, what, number, why: None }.writes(at, place)?);
+        let why = why.map(ToOwned::to_owned);
+        self.new.extend(AuditRow { by, what, number, why }.writes(at, place)?);
         Ok(())
     }
 

@@ -203,7 +203,7 @@ impl<'a> Known<'a> {
                 let (status, hand_over) = (Status::Confirmed { picked_up_at: Some(*at) }, hand_over.as_deref());
                 return Some(Known { status: Some(status), hand_over, ..Known::nothing_of(subject) });
             }
-            reservation::Event::Cancelled { subject, at, quote } => {
+            reservation::Event::Cancelled { subject, at, quote, .. } => {
                 (subject, Status::Cancelled { at: *at, quote: *quote })
             }
             reservation::Event::NoShow { subject, at, quote } => (subject, Status::NoShow { at: *at, quote: *quote }),

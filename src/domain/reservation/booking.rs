@@ -4,7 +4,7 @@ use super::change::{Change, ChangeQuote, Incoming};
 use super::{Rejection, Terms};
 use crate::domain::BookingRef;
 use crate::domain::cancellation::{CancellationTerms, Quote};
-use crate::domain::desk::{DeskNotes, HandOver};
+use crate::domain::desk::{DeskNotes, HandOver, WaiverReason};
 use crate::domain::money::Money;
 use crate::domain::time::{Period, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -142,6 +142,11 @@ impl Booking {
             desk.hand_over = None;
         }
         self.desk = self.desk.take().filter(|desk| **desk != DeskNotes::default());
+    }
+
+    /// Why the fee of its cancellation was waived, if it was.
+    pub fn waiver(&self) -> Option<WaiverReason> {
+        self.desk.as_ref()?.waiver
     }
 
     /// What the desk has added to it, to add to it.

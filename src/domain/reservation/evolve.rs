@@ -41,7 +41,7 @@ pub fn evolve(mut state: State, event: &Event) -> Result<State, CorruptHistory> 
             advance(&mut state, subject, "expired", is_pending)?.status = Status::Expired { at: *at };
             remember_closed(&mut state, subject);
         }
-        Event::Cancelled { subject, at, quote } => {
+        Event::Cancelled { subject, at, quote, waiver } => {
             let legal = |status: Status| is_pending(status) || is_waiting(status);
             let booking = advance(&mut state, subject, "cancelled", legal)?;
             if !is_pending(booking.status) {
@@ -49,6 +49,9 @@ pub fn evolve(mut state: State, event: &Event) -> Result<State, CorruptHistory> 
                 booking.hold_slot = None;
             }
             booking.status = Status::Cancelled { at: *at, quote: *quote };
+            if waiver.is_some() {
+                booking.desk_mut().waiver = *waiver;
+            }
             remember_closed(&mut state, subject);
         }
         Event::Completed { subject, at } => {

@@ -19,7 +19,7 @@ pub use rejection::Rejection;
 
 use super::BookingRef;
 use super::cancellation::{CancellationTerms, Quote};
-use super::desk::HandOver;
+use super::desk::{HandOver, WaiverReason};
 use super::ids::{BlockNo, CarNo, ReservationNo};
 use super::money::Money;
 use super::pricing::Pricing;
@@ -196,6 +196,8 @@ pub enum Command {
     Cancel {
         /// The number of the reservation.
         reservation_no: ReservationNo,
+        /// Why staff waive the fee, if they do.
+        waiver: Option<WaiverReason>,
     },
     /// The car is handed over.
     PickUp {
@@ -306,8 +308,10 @@ pub enum Event {
         subject: BookingRef,
         /// When it happened, by the clock of the service.
         at: Timestamp,
-        /// What is kept and what is given back.
+        /// What is kept and what is given back; nothing is kept with a waiver.
         quote: Quote,
+        /// Why staff waived the fee, if they did.
+        waiver: Option<WaiverReason>,
     },
     /// The car was handed over.
     PickedUp {

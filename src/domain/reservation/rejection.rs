@@ -47,6 +47,9 @@ pub enum Rejection {
     /// It is not paid.
     #[error("the reservation is not paid")]
     ReservationNotPaid,
+    /// A fee is waived in the call that cancels.
+    #[error("the reservation is cancelled already, and its fee stands; a fee is waived in the call that cancels")]
+    CancelledWithFee,
     /// The hold has not run out yet.
     #[error("the reservation is still held")]
     HoldStillRunning,
@@ -109,6 +112,7 @@ impl Rejection {
             Rejection::ReservationNotFound => "reservation_not_found",
             Rejection::ReservationClosed => "reservation_closed",
             Rejection::ReservationNotPaid => "reservation_not_paid",
+            Rejection::CancelledWithFee => "cancelled_with_fee",
             Rejection::HoldStillRunning => "hold_still_running",
             Rejection::AlreadyPickedUp => "rental_already_picked_up",
             Rejection::CarIsOut => "car_is_out",

@@ -39,7 +39,7 @@ pub(super) async fn post(legacy: Legacy, call: Call, PaymentPost(members): Payme
             let means = Legacy::means(&caller).ok_or_else(Problem::forbidden)?;
             legacy.service.pay(&caller, number, means).await?
         }
-        Command::Cancel => (legacy.service.cancel(&caller, number).await?, PaymentResult::NotAttempted),
+        Command::Cancel => (legacy.service.cancel(&caller, number, None).await?, PaymentResult::NotAttempted),
     };
     Ok(legacy.changed(&call, PAYMENTS, rows::payment, &view, &result))
 }

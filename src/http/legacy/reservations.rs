@@ -156,7 +156,7 @@ pub(super) async fn post(legacy: Legacy, call: Call, ReservationPost(members): R
         Command::Reserve(asked) => legacy.reserve(&caller, legacy.wanted(&call, asked).await?).await?,
         Command::Cancel(names) => {
             let view = required("resrvNo", legacy.named(&caller, names).await?)?;
-            let view = legacy.service.cancel(&caller, view.booking.subject.reservation_no).await?;
+            let view = legacy.service.cancel(&caller, view.booking.subject.reservation_no, None).await?;
             (view, PaymentResult::NotAttempted)
         }
     };

@@ -87,6 +87,7 @@ impl Replay<'_> {
     /// Checks a reservation, live or closed, against its payment and its rental.
     pub(super) async fn booking(&mut self, booking: &Booking) -> Result<(), Stop> {
         self.report.check(must::quote_adds_up(booking));
+        self.report.check(must::waived_costs_nothing(booking));
         let no = &booking.subject.reservation_no;
         self.note_spelling("reservation", no.as_str());
         self.note_spelling("customer", booking.subject.customer_no.as_str());

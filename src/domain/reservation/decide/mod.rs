@@ -5,7 +5,7 @@ mod change;
 use super::{Block, Booking, Car, Command, DayCounting, Event, Rejection, State, Status, Terms};
 use crate::domain::BookingRef;
 use crate::domain::cancellation::Quote;
-use crate::domain::desk::HandOver;
+use crate::domain::desk::{HandOver, WaiverReason};
 use crate::domain::ids::{BlockNo, ReservationNo};
 use crate::domain::time::{Period, Timestamp};
 
@@ -34,8 +34,8 @@ pub fn decide(state: &State, command: &Command, terms: &Terms, now: Timestamp) -
         }
         Command::Confirm { reservation_no } => confirm(state, reservation_no, now),
         Command::Expire { reservation_no } => expire(state, reservation_no, now),
-        Command::Cancel { reservation_no } => cancel(state, reservation_no, terms, now),
-        Command::PickUp { reservation_no, hand_over } => pick_up(state, reservation_no, hand_over.as_ref(), now),
+        Command::Cancel { reservation_no, waiver } => cancel(state, reservation_no, *waiver, terms, now),
+        Command::PickUp { reservation_no, hand_over } => pick_up(state, reservation_no, hand_over.as_deref(), now),
         Command::Complete { reservation_no } => complete(state, reservation_no, now),
         Command::CompleteNoShow { reservation_no } => complete_no_show(state, reservation_no, terms, now),
         Command::BeginChange { reservation_no, request } => change::begin(state, reservation_no, request, terms, now),
@@ -159,16 +159,21 @@ fn expire(state: &State, reservation_no: &ReservationNo, now: Timestamp) -> Resu
 fn cancel(
     state: &State,
     reservation_no: &ReservationNo,
+    waiver: Option<WaiverReason>,
     terms: &Terms,
     now: Timestamp,
 ) -> Result<Vec<Event>, Rejection> {
     let booking = state.booking(reservation_no).ok_or(Rejection::ReservationNotFound)?;
     booking.may_be_cancelled(now)?;
-    if let Status::Cancelled { .. } = booking.status {
-        return Ok(vec![]);
+    if let Status::Cancelled { quote, .. } = booking.status {
+        // What was promised to the customer stands; what costs nothing needs no waiver.
+        let is_free = waiver.is_none() || quote.fee.amount() == 0;
+        return if is_free { Ok(vec![]) } else { Err(Rejection::CancelledWithFee) };
     }
     let quote = booking.cancellation_quote(&terms.cancellation, now);
-    Ok(and_ends_its_change(booking, Event::Cancelled { subject: booking.subject.clone(), at: now, quote }, now))
+    let quote = if waiver.is_some() { quote.waived() } else { quote };
+    let cancelled = Event::Cancelled { subject: booking.subject.clone(), at: now, quote, waiver };
+    Ok(and_ends_its_change(booking, cancelled, now))
 }
 
 /// What ends a booking ends the change of it that is under way.
@@ -182,7 +187,7 @@ fn and_ends_its_change(booking: &Booking, event: Event, now: Timestamp) -> Vec<E
 fn pick_up(
     state: &State,
     reservation_no: &ReservationNo,
-    hand_over: Option<&Box<HandOver>>,
+    hand_over: Option<&HandOver>,
     now: Timestamp,
 ) -> Result<Vec<Event>, Rejection> {
     let booking = state.booking(reservation_no).ok_or(Rejection::ReservationNotFound)?;
@@ -196,7 +201,8 @@ fn pick_up(
     if is_taken || state.is_blocked(&until_its_own) {
         return Err(Rejection::CarNotAvailable);
     }
-    let picked_up = Event::PickedUp { subject: booking.subject.clone(), at: now, hand_over: hand_over.cloned() };
+    let picked_up =
+        Event::PickedUp { subject: booking.subject.clone(), at: now, hand_over: hand_over.cloned().map(Box::new) };
     // From now on only the end of the period can change.
     let stays = booking.change_here().is_some_and(|change| change.period.from() == booking.period.from());
     Ok(if stays { vec![picked_up] } else { and_ends_its_change(booking, picked_up, now) })

@@ -1,5 +1,6 @@
 //! The readable form of a calendar's events.
 
+use crate::domain::desk::WaiverReason;
 use crate::domain::reservation::Event;
 use crate::store::schema::wire::{json_hand_over, json_instant, json_money, json_subject};
 use serde_json::{Value, json};
@@ -37,7 +38,16 @@ pub fn json(event: &Event) -> Value {
             subject,
             json!({ "serial": serial, "from": json_instant(period.from()), "to": json_instant(period.to()) }),
         ),
-        Event::Cancelled { subject, at, quote } | Event::NoShow { subject, at, quote } => json_subject(
+        Event::Cancelled { subject, at, quote, waiver } => json_subject(
+            subject,
+            json!({
+                "at": json_instant(*at),
+                "fee": json_money(&quote.fee),
+                "refund": json_money(&quote.refund),
+                "waiver": waiver.map(WaiverReason::code),
+            }),
+        ),
+        Event::NoShow { subject, at, quote } => json_subject(
             subject,
             json!({ "at": json_instant(*at), "fee": json_money(&quote.fee), "refund": json_money(&quote.refund) }),
         ),

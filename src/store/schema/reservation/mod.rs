@@ -6,10 +6,11 @@ pub use json::json;
 
 use super::wire::{
     BlockedV1, Encoded, HandedOver, MoneyV1, PeriodV1, RetiredV1, StateError, Step, Subject, SubjectV1, SubjectV2,
-    Text, UnblockedV1, car_no, instant, read, read_state, unknown_tag, without_serial, write, write_state,
+    Text, UnblockedV1, car_no, instant, invalid, read, read_state, unknown_tag, without_serial, write, write_state,
 };
 use crate::domain::BookingRef;
 use crate::domain::cancellation::Quote;
+use crate::domain::desk::WaiverReason;
 use crate::domain::ids::{CarNo, ReservationNo};
 use crate::domain::reservation::{Booking, Car, Change, Changes, Event, Incoming, State, Status};
 use crate::domain::time::Timestamp;
@@ -29,6 +30,7 @@ const EXPIRED_V1: &str = "reservation.expired.v1";
 const EXPIRED_V2: &str = "reservation.expired.v2";
 const CANCELLED_V1: &str = "reservation.cancelled.v1";
 const CANCELLED_V2: &str = "reservation.cancelled.v2";
+const CANCELLED_V3: &str = "reservation.cancelled.v3";
 const PICKED_UP_V1: &str = "reservation.picked_up.v1";
 const PICKED_UP_V2: &str = "reservation.picked_up.v2";
 const PICKED_UP_V3: &str = "reservation.picked_up.v3";
@@ -62,6 +64,7 @@ pub const TAGS: &[&str] = &[
     EXPIRED_V2,
     CANCELLED_V1,
     CANCELLED_V2,
+    CANCELLED_V3,
     PICKED_UP_V1,
     PICKED_UP_V2,
     PICKED_UP_V3,
@@ -145,6 +148,13 @@ struct Quoted<S> {
     at_ms: i64,
     fee: MoneyV1,
     refund: MoneyV1,
+}
+
+/// A waiver by its code.
+#[derive(Serialize, Deserialize)]
+struct CancelledV3<'a> {
+    cancelled: Quoted<SubjectV2<'a>>,
+    waiver: Option<Text<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -245,7 +255,10 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
             let (subject, period) = (SubjectV1::new(subject, *serial), period.into());
             write(CONFIRMED_V1, &ConfirmedV1 { subject, period })
         }
-        Event::Cancelled { subject, at, quote } => write(CANCELLED_V2, &Quoted::new(subject, *at, quote)),
+        Event::Cancelled { subject, at, quote, waiver } => {
+            let waiver = waiver.map(|reason| reason.code().into());
+            write(CANCELLED_V3, &CancelledV3 { cancelled: Quoted::new(subject, *at, quote), waiver })
+        }
         Event::NoShow { subject, at, quote } => write(NO_SHOW_V2, &Quoted::new(subject, *at, quote)),
         Event::Expired { subject, at } => write(EXPIRED_V2, &Step::new(subject, *at)),
         Event::PickedUp { subject, at, hand_over } => {
@@ -333,7 +346,13 @@ fn decode_as<S: Subject>(tag: &str, payload: &[u8]) -> Result<Event, CodecError>
             let ConfirmedV1 { subject, period } = read(payload)?;
             Ok(Event::Confirmed { subject: subject.subject()?, serial: subject.serial, period: period.period()? })
         }
-        CANCELLED_V2 => quoted().map(|(subject, at, quote)| Event::Cancelled { subject, at, quote }),
+        CANCELLED_V2 => quoted().map(|(subject, at, quote)| Event::Cancelled { subject, at, quote, waiver: None }),
+        CANCELLED_V3 => {
+            let CancelledV3 { cancelled, waiver } = read(payload)?;
+            let reason = |code: Text<'_>| WaiverReason::of_code(&code).ok_or_else(|| invalid("a reason of a waiver"));
+            let ((subject, at, quote), waiver) = (cancelled.parts()?, waiver.map(reason).transpose()?);
+            Ok(Event::Cancelled { subject, at, quote, waiver })
+        }
         NO_SHOW_V2 => quoted().map(|(subject, at, quote)| Event::NoShow { subject, at, quote }),
         EXPIRED_V2 => step().map(|(subject, at)| Event::Expired { subject, at }),
         PICKED_UP_V2 => step().map(|(subject, at)| Event::PickedUp { subject, at, hand_over: None }),
