@@ -48,7 +48,7 @@ impl InTime {
         let (terms, keys) = (Terms::default(), MasterKeys::none());
         let alone = AccountsAlone::start(journal, clock.clone(), &terms, settings, &keys).await.unwrap();
         let password = NewPassword::chosen(PASSWORD, None).unwrap();
-        alone.accounts.open(Turn::OPERATOR, "kim@example.com", password, Role::Staff).await.unwrap();
+        alone.accounts.open((Turn::OPERATOR, None), "kim@example.com", password, Role::Staff).await.unwrap();
         InTime { clock, alone, drop_box }
     }
 

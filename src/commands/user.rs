@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use rentcar::actors::account::alone::AccountsAlone;
 use rentcar::actors::account::hashing::Turn;
 use rentcar::actors::account::service::AccountView;
+use rentcar::actors::api::Caller;
 use rentcar::actors::runtime::SystemClock;
 use rentcar::actors::service::NewPassword;
 use rentcar::domain::account::{Account, Role};
@@ -81,12 +82,15 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
     };
     block_on(on_store(data, async |accounts| match (command, password) {
         (Command::New { of, role }, Some(password)) => {
-            let view = accounts.accounts.open(Turn::OPERATOR, &of.email, password, (*role).into()).await?;
+            let view = accounts
+                .accounts
+                .open((Turn::OPERATOR, Some(&Caller::system())), &of.email, password, (*role).into())
+                .await?;
             print_line(view.account_no)
         }
         (Command::Password(of), Some(password)) => {
             let view = found(accounts, of).await?;
-            Ok(accounts.accounts.set_password(&view.account_no, password).await?)
+            Ok(accounts.accounts.set_password(&Caller::system(), &view.account_no, password).await?)
         }
         (Command::Disable(of), _) => set_disabled(accounts, of, true).await,
         (Command::Enable(of), _) => set_disabled(accounts, of, false).await,
@@ -122,7 +126,7 @@ async fn found(accounts: &AccountsAlone, of: &Who) -> anyhow::Result<AccountView
 
 async fn set_disabled(accounts: &AccountsAlone, of: &Who, disabled: bool) -> anyhow::Result<()> {
     let view = found(accounts, of).await?;
-    accounts.accounts.set_disabled(&view.account_no, disabled).await?;
+    accounts.accounts.set_disabled(&Caller::system(), &view.account_no, disabled).await?;
     Ok(())
 }
 

@@ -157,7 +157,7 @@ async fn open(http: Arc<HttpState>, call: Call, order: AccountOrder) -> Outcome 
             return Err(Problem::invalid_member("customerNo", "only the account of a customer has one"));
         }
     };
-    let view = http.service.open_account(&order.email.0, password, role).await?;
+    let view = http.service.open_account(&call.caller(), &order.email.0, password, role).await?;
     Ok(Answer::json(StatusCode::CREATED, &AccountDto::of(&view)).uncached())
 }
 
@@ -179,13 +179,14 @@ async fn find(http: Arc<HttpState>, _: Call, search: AccountSearch) -> Outcome {
 }
 
 async fn amend(http: Arc<HttpState>, call: Call, amendment: AccountAmendment) -> Outcome {
-    let view = http.service.accounts()?.set_disabled(call.segment("accountNo"), amendment.disabled).await?;
+    let view =
+        http.service.accounts()?.set_disabled(&call.caller(), call.segment("accountNo"), amendment.disabled).await?;
     Ok(Answer::ok(&AccountDto::of(&view)).uncached())
 }
 
 async fn set_password(http: Arc<HttpState>, call: Call, order: NewPasswordOrder) -> Outcome {
     let accounts = http.service.accounts()?;
     let password = order.password.chosen("password", None)?;
-    accounts.set_password(call.segment("accountNo"), password).await?;
+    accounts.set_password(&call.caller(), call.segment("accountNo"), password).await?;
     Ok(Answer::no_content())
 }

@@ -308,7 +308,7 @@ async fn current(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
 async fn sign_out(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
     let gone = access(&http)?.no_cookie(&call.headers);
     let session = session_of(&call)?;
-    http.service.accounts()?.end_session(&session.account_no, TokenHash(session.id)).await?;
+    http.service.accounts()?.end_session(&call.caller(), &session.account_no, TokenHash(session.id)).await?;
     let mut answer = Answer::no_content();
     answer.headers.insert(SET_COOKIE, gone);
     Ok(answer)
@@ -331,7 +331,7 @@ async fn sessions(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
 async fn end_others(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
     let accounts = http.service.accounts()?;
     let own = session_of(&call)?;
-    accounts.end_other_sessions(&own.account_no, TokenHash(own.id)).await?;
+    accounts.end_other_sessions(&call.caller(), &own.account_no, TokenHash(own.id)).await?;
     Ok(Answer::no_content())
 }
 
@@ -341,7 +341,7 @@ async fn end_one(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
     let all = accounts.sessions(&own.account_no).await?;
     let found = all.iter().find(|of| session_no(&of.session.id) == call.segment("sessionNo"));
     let found = found.ok_or_else(|| Problem::new("session_not_found", "there is no such session, or no longer"))?;
-    accounts.end_session(&own.account_no, found.session.id).await?;
+    accounts.end_session(&call.caller(), &own.account_no, found.session.id).await?;
     Ok(Answer::no_content())
 }
 

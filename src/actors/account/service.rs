@@ -9,7 +9,7 @@ use super::password::{HashCost, Password};
 use super::secret::{MailKey, new_token, token_hash};
 use super::sessions::Sessions;
 use super::throttle::Throttle;
-use crate::actors::api::ServiceError;
+use crate::actors::api::{Caller, ServiceError};
 use crate::actors::committed::committed;
 use crate::actors::customer::master_key::RootSecret;
 use crate::actors::reservation::instant;
@@ -19,6 +19,7 @@ use crate::domain::account::{
 };
 use crate::domain::ids::CustomerNo;
 use crate::domain::time::Timestamp;
+use crate::domain::who::{Who, WhoKind};
 use crate::store::journal::{Journal, ReadError};
 use crate::store::schema::account::{
     CUSTOMER_INDEX, MAIL_INDEX, MAIL_KIND, PASSWORD_KIND, RESET_INDEX, STATE_KIND, hash_key,
@@ -32,6 +33,9 @@ use tokio::sync::Semaphore;
 pub use super::sessions::SessionOf;
 
 type Result<T> = std::result::Result<T, ServiceError>;
+
+/// Who asks, as events keep it.
+type Author = Option<Arc<str>>;
 
 /// How long a step of the Account context may take.
 const ASK_MAX: Duration = Duration::from_secs(5);
@@ -160,9 +164,10 @@ impl AccountService {
         instant(self.parts.clock.now_ms().saturating_add(ms))
     }
 
-    async fn ask(&self, account_no: &str, command: Command) -> Result<Account> {
+    /// Asks an account in somebody's name, or in nobody's.
+    async fn ask(&self, by: Author, account_no: &str, command: Command) -> Result<Account> {
         let context = crate::store::schema::ACCOUNT;
-        let answer = self.parts.accounts.ask(account_no, command, Ask::external(ASK_MAX)).await;
+        let answer = self.parts.accounts.ask(account_no, command, Ask::external(ASK_MAX).asked_by(by)).await;
         let account = answer.map_err(|error| ServiceError::not_asked(context, error))??;
         account.ok_or(ServiceError::Account(Rejection::AccountNotFound))
     }
@@ -242,7 +247,9 @@ impl AccountService {
     async fn start_session(&self, account_no: Arc<str>, open: &Open) -> Result<SignedIn> {
         let (token, id) = new_token();
         let (password_at, expires_at) = (open.password_at, self.in_ms(self.parts.settings.session_ms));
-        let account = self.ask(&account_no, Command::StartSession { id, password_at, expires_at }).await?;
+        let account = self
+            .ask(owner(&open.role, &account_no), &account_no, Command::StartSession { id, password_at, expires_at })
+            .await?;
         let session = account.open().and_then(|open| open.session(&id)).cloned();
         let session = session.ok_or(ServiceError::Account(Rejection::AccountNotFound))?;
         Ok(SignedIn { token, of: SessionOf { account_no, role: open.role.clone(), session } })
@@ -258,11 +265,17 @@ impl AccountService {
         Ok(Turn { address, failures })
     }
 
-    /// Opens an account.
+    /// Opens an account, in the name of an operator, or of its owner.
     ///
     /// # Errors
     /// `MailAddressTaken`, `CustomerHasAccount`, `Overloaded`.
-    pub async fn open(&self, turn: Turn, mail_address: &str, password: Password, role: Role) -> Result<AccountView> {
+    pub async fn open(
+        &self,
+        (turn, operator): (Turn, Option<&Caller>),
+        mail_address: &str,
+        password: Password,
+        role: Role,
+    ) -> Result<AccountView> {
         let mail = self.parts.keys.mail.hash(mail_address);
         // The claim decides; this spares the hash.
         if self.number_of(&mail).await?.is_some() {
@@ -270,7 +283,8 @@ impl AccountService {
         }
         let password = self.hash(turn, password).await?;
         let account_no: Arc<str> = format!("a{}", uuid::Uuid::now_v7().simple()).into();
-        let account = self.ask(&account_no, Command::Open { role, mail, password }).await?;
+        let by = operator.map_or_else(|| Some(owner(&role, &account_no)), Caller::author);
+        let account = self.ask(by, &account_no, Command::Open { role, mail, password }).await?;
         Ok(AccountView { account_no, account })
     }
 
@@ -295,7 +309,7 @@ impl AccountService {
         {
             let (service, account_no, id) = (self.clone(), Arc::clone(&of.account_no), of.session.id);
             tokio::spawn(async move {
-                if let Err(error) = service.ask(&account_no, Command::UseSession { id }).await {
+                if let Err(error) = service.ask(None, &account_no, Command::UseSession { id }).await {
                     tracing::debug!(%error, "use of a session not noted, the next one will be");
                 }
                 drop(permit);
@@ -329,16 +343,16 @@ impl AccountService {
     ///
     /// # Errors
     /// When it cannot be done now.
-    pub async fn end_session(&self, account_no: &str, id: TokenHash) -> Result<()> {
-        self.ask(account_no, Command::EndSession { id }).await.map(drop)
+    pub async fn end_session(&self, caller: &Caller, account_no: &str, id: TokenHash) -> Result<()> {
+        self.ask(caller.author(), account_no, Command::EndSession { id }).await.map(drop)
     }
 
     /// Ends all sessions but one.
     ///
     /// # Errors
     /// When it cannot be done now.
-    pub async fn end_other_sessions(&self, account_no: &str, keep: TokenHash) -> Result<()> {
-        self.ask(account_no, Command::EndOtherSessions { keep }).await.map(drop)
+    pub async fn end_other_sessions(&self, caller: &Caller, account_no: &str, keep: TokenHash) -> Result<()> {
+        self.ask(caller.author(), account_no, Command::EndOtherSessions { keep }).await.map(drop)
     }
 
     /// Sets another password with the old one, and ends all other sessions.
@@ -356,7 +370,9 @@ impl AccountService {
         }
         let password = self.hash(Turn::first(address), new).await?;
         let proof = Proof::OldPassword { password_at: found.open.password_at, keep: Some(of.session.id) };
-        self.ask(account_no, Command::SetPassword { proof, password }).await.map(drop)
+        self.ask(Some(owner(&of.role, account_no)), account_no, Command::SetPassword { proof, password })
+            .await
+            .map(drop)
     }
 
     async fn mail_of(&self, account_no: &str) -> Result<Option<MailHash>> {
@@ -393,7 +409,7 @@ impl AccountService {
         let Some(account_no) = self.number_of(mail).await? else { return Ok(()) };
         let (token, hash) = new_token();
         let expires_at = self.in_ms(self.parts.settings.reset_ms);
-        match self.ask(&account_no, Command::AllowReset { token: hash, expires_at }).await {
+        match self.ask(None, &account_no, Command::AllowReset { token: hash, expires_at }).await {
             Ok(_) => {}
             Err(ServiceError::Account(_)) => return Ok(()),
             Err(error) => return Err(error.into()),
@@ -423,7 +439,12 @@ impl AccountService {
             return Err(invalid());
         }
         let password = self.hash(Turn::first(address), new).await?;
-        self.ask(&account_no, Command::SetPassword { proof: Proof::Reset(hash), password }).await?;
+        self.ask(
+            owner(&open.role, &account_no),
+            &account_no,
+            Command::SetPassword { proof: Proof::Reset(hash), password },
+        )
+        .await?;
         self.parts.attempts.succeeded(self.mail_of(&account_no).await?.as_ref(), address);
         Ok(())
     }
@@ -432,18 +453,20 @@ impl AccountService {
     ///
     /// # Errors
     /// `AccountNotFound`, `Overloaded`.
-    pub async fn set_password(&self, account_no: &str, new: Password) -> Result<()> {
+    pub async fn set_password(&self, operator: &Caller, account_no: &str, new: Password) -> Result<()> {
         let password = self.hash(Turn::OPERATOR, new).await?;
-        self.ask(account_no, Command::SetPassword { proof: Proof::Operator, password }).await.map(drop)
+        self.ask(operator.author(), account_no, Command::SetPassword { proof: Proof::Operator, password })
+            .await
+            .map(drop)
     }
 
     /// Lets nobody sign in, which ends all sessions; or lets somebody sign in again.
     ///
     /// # Errors
     /// `AccountNotFound`.
-    pub async fn set_disabled(&self, account_no: &str, disabled: bool) -> Result<AccountView> {
+    pub async fn set_disabled(&self, operator: &Caller, account_no: &str, disabled: bool) -> Result<AccountView> {
         let command = if disabled { Command::Disable } else { Command::Enable };
-        let account = self.ask(account_no, command).await?;
+        let account = self.ask(operator.author(), account_no, command).await?;
         Ok(AccountView { account_no: account_no.into(), account })
     }
 
@@ -487,8 +510,17 @@ impl AccountService {
 
     pub(in crate::actors) async fn erase(&self, account_no: &str) -> Result<()> {
         let command = erasing(&*self.parts.journal, account_no).await?;
-        self.ask(account_no, command).await.map(drop)
+        self.ask(None, account_no, command).await.map(drop)
     }
+}
+
+/// The owner of an account, as its session is known.
+fn owner(role: &Role, account_no: &str) -> Arc<str> {
+    let (kind, id) = match role {
+        Role::Customer(customer_no) => (WhoKind::Customer, customer_no.as_str()),
+        Role::Staff | Role::Operator => (WhoKind::Staff, account_no),
+    };
+    Who { kind, id: id.to_owned() }.to_string().into()
 }
 
 /// What stands for an account where addresses are counted.

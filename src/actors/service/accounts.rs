@@ -30,7 +30,7 @@ impl Service {
         let customer_no = CustomerNo::stored(&format!("c{}", uuid::Uuid::now_v7().simple()));
         let customer_no = customer_no.map_err(super::reading::damaged)?;
         let role = Role::Customer(customer_no.clone());
-        let opened = accounts.open(turn, &data.email, password, role).await?;
+        let opened = accounts.open((turn, None), &data.email, password, role).await?;
         if let Err(error) = self.register_customer(&Caller::system(), Some(customer_no), data).await {
             if let Err(error) = accounts.erase(&opened.account_no).await {
                 tracing::warn!(%error, "account without a registered customer left, its owner can register");
@@ -44,12 +44,18 @@ impl Service {
     ///
     /// # Errors
     /// As of [`AccountService::open`]; `CustomerNotFound`, `CustomerErased`.
-    pub async fn open_account(&self, mail_address: &str, password: NewPassword, role: Role) -> Result<AccountView> {
+    pub async fn open_account(
+        &self,
+        operator: &Caller,
+        mail_address: &str,
+        password: NewPassword,
+        role: Role,
+    ) -> Result<AccountView> {
         if let Some(customer_no) = role.customer() {
             let state = committed(&*self.parts.journal, &Customers, customer_no.as_str()).await?;
             state.and_then(|state| state.0).ok_or(Rejection::CustomerNotFound)?.may_book()?;
         }
-        self.accounts()?.open(Turn::OPERATOR, mail_address, password, role).await
+        self.accounts()?.open((Turn::OPERATOR, Some(operator)), mail_address, password, role).await
     }
 
     /// Erases the account of an erased customer. The policy takes what this leaves.
