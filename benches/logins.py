@@ -142,7 +142,18 @@ async def right_logins(port, seconds):
     return took
 
 
-async def measure(port, seconds, turns, per_second):
+def hashing_seconds(pid):
+    """The processor time that the threads which hash passwords have had."""
+    ticks = 0
+    for task in os.scandir(f"/proc/{pid}/task"):
+        with open(f"{task.path}/stat", encoding="utf-8") as stat:
+            name, rest = stat.read().split("(", 1)[1].rsplit(")", 1)
+        if name == "passwords":
+            ticks += sum(int(field) for field in rest.split()[11:13])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+async def measure(port, pid, seconds, turns, per_second):
     staff = await session(port, "staff@example.com")
     client = Client(port, staff)
     for number in range(CARS):
@@ -153,7 +164,7 @@ async def measure(port, seconds, turns, per_second):
         body = {"email": f"{name}@example.com", "password": PASSWORD, "name": name, "phone": "010"}
         status, _, answer = await Client(port).ask("POST", "/v1/accounts", body)
         assert status == 201, (status, answer)
-    figures, logins, told, first = {"nothing": [], "reads": [], "sign-ins": []}, [], {}, 0
+    spent, figures, logins, told, first = 0.0, {"nothing": [], "reads": [], "sign-ins": []}, [], {}, 0
     _, first = await book(port, staff, first, 5)
     for turn in range(turns):
         for kind in figures:
@@ -161,10 +172,12 @@ async def measure(port, seconds, turns, per_second):
             flooding = multiprocessing.Process(target=run_flood, args=(port, kind, per_second, seconds, results))
             if kind != "nothing":
                 flooding.start()
+            before = hashing_seconds(pid)
             tasks = [book(port, staff, first, seconds)]
             if kind == "sign-ins":
                 tasks.append(right_logins(port, seconds))
             (rate, first), *rest = await asyncio.gather(*tasks)
+            spent += hashing_seconds(pid) - before
             figures[kind].append(rate)
             logins += rest[0] if rest else []
             if kind != "nothing":
@@ -177,6 +190,8 @@ async def measure(port, seconds, turns, per_second):
     print(f"beside sign-ins against beside nothing: {median['sign-ins'] / median['nothing'] - 1:+.1%}")
     print(f"beside sign-ins against beside reads:   {median['sign-ins'] / median['reads'] - 1:+.1%}")
     print(f"{len(logins)} right sign-ins: median {statistics.median(logins):.2f} s, longest {max(logins):.2f} s")
+    share = spent / (turns * seconds * os.cpu_count())
+    print(f"hashing had {share:.1%} of {os.cpu_count()} processors")
     print(f"answers to the flood: {told}")
 
 
@@ -198,7 +213,7 @@ def main():
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
             try:
                 port = int(server.stdout.readline().split("http://127.0.0.1:")[1].split()[0])
-                asyncio.run(measure(port, seconds, turns, per_second))
+                asyncio.run(measure(port, server.pid, seconds, turns, per_second))
             finally:
                 server.terminate()
 

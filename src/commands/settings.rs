@@ -174,7 +174,8 @@ pub(super) fn accounts(config: &Settings) -> anyhow::Result<Option<(AccountSetti
         reset_drop: directory.map(|directory| ResetDrop { directory, link }),
     };
     let origin = accounts.origin.clone();
-    Ok(Some((kept, SessionSettings { origin, proxies: config.server.trusted_proxies })))
+    let (encrypted, proxies) = (config.tls.files().is_some(), config.server.trusted_proxies);
+    Ok(Some((kept, SessionSettings { origin, encrypted, proxies })))
 }
 
 pub(super) fn rate_limit(config: &Settings) -> Option<RateLimitSettings> {

@@ -35,7 +35,7 @@ routes! { HttpState, "Accounts":
     SIGN_UP = Route::post("/v1/accounts", Access::Public, "signUp").unkeyed().of(Priority::Create)
         .answered(&[Reply::created::<SessionDto>("There is an account, and a session, whose cookie is set.")
             .with_headers(&["Set-Cookie"])],
-            &["accounts_not_offered", "too_many_attempts", "mail_address_taken", "https_needed", "cross_site",
+            &["accounts_not_offered", "too_many_attempts", "mail_address_taken", "plain_http_refused", "cross_site",
                 "account_not_found", "account_disabled", "password_changed", "licence_consent_required"])
         => sign_up;
     /// Sign in
@@ -44,7 +44,7 @@ routes! { HttpState, "Accounts":
     /// tried once a second, then less and less often, every five minutes at last.
     SIGN_IN = Route::post("/v1/session", Access::Public, "signIn").unkeyed()
         .answered(&[Reply::created::<SessionDto>("There is a session, whose cookie is set.").with_headers(&["Set-Cookie"])],
-            &["accounts_not_offered", "sign_in_failed", "too_many_attempts", "account_disabled", "https_needed",
+            &["accounts_not_offered", "sign_in_failed", "too_many_attempts", "account_disabled", "plain_http_refused",
                 "cross_site", "account_not_found", "password_changed"])
         => sign_in;
     /// Who is signed in

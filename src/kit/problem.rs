@@ -24,7 +24,7 @@ const STATUSES: &[(u16, &str, &[&str])] = &[
     (401, "The credentials are missing, not valid, or over", &["invalid_credentials", "sign_in_failed", "unauthenticated"]),
     (402, "It is not paid", &["payment_declined", "payment_required"]),
     (403, "This caller may not do it", &[
-        "account_disabled", "cross_site", "customer_no_not_yours", "forbidden", "form_token_invalid", "https_needed",
+        "account_disabled", "cross_site", "customer_no_not_yours", "forbidden", "form_token_invalid", "plain_http_refused",
         "not_registered", "reservation_no_not_allowed", "reset_token_invalid", "waiver_not_allowed",
     ]),
     (404, "There is no such thing", &[

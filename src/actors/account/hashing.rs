@@ -22,6 +22,14 @@ const PER_ADDRESS_MAX: u32 = 4;
 /// How long one waits at most.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// From how many on those who wait count as a flood.
+const FLOOD_LEN_MIN: usize = 8;
+/// How long a thread rests in a flood, for each unit of time that it has hashed: it takes a fifth of a core at most, also of
+/// cores that have nothing else to do for a moment.
+const REST_PER_WORK: u32 = 4;
+/// The longest rest.
+const REST_MAX: Duration = Duration::from_millis(500);
+
 /// The queue is full of what comes first, or it took too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many sign in at the moment")]
@@ -200,8 +208,14 @@ fn work(shared: &Shared, cost: HashCost) {
             }
         };
         // A panic drops the answer, which says that it is busy here, and the thread goes on.
+        let begun = Instant::now();
         if catch_unwind(AssertUnwindSafe(|| done(work, cost))).is_err() {
             tracing::error!("a password could not be hashed");
+        }
+        let worked = begun.elapsed();
+        let is_flooded = shared.queue.lock().waiting.len() >= FLOOD_LEN_MIN;
+        if is_flooded {
+            std::thread::sleep(worked.saturating_mul(REST_PER_WORK).min(REST_MAX));
         }
     }
 }

@@ -248,7 +248,11 @@ impl AccountService {
         let (token, id) = new_token();
         let (password_at, expires_at) = (open.password_at, self.in_ms(self.parts.settings.session_ms));
         let account = self
-            .ask(owner(&open.role, &account_no), &account_no, Command::StartSession { id, password_at, expires_at })
+            .ask(
+                Some(owner(&open.role, &account_no)),
+                &account_no,
+                Command::StartSession { id, password_at, expires_at },
+            )
             .await?;
         let session = account.open().and_then(|open| open.session(&id)).cloned();
         let session = session.ok_or(ServiceError::Account(Rejection::AccountNotFound))?;
@@ -440,7 +444,7 @@ impl AccountService {
         }
         let password = self.hash(Turn::first(address), new).await?;
         self.ask(
-            owner(&open.role, &account_no),
+            Some(owner(&open.role, &account_no)),
             &account_no,
             Command::SetPassword { proof: Proof::Reset(hash), password },
         )

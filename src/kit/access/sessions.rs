@@ -53,6 +53,8 @@ pub trait Sessions: Send + Sync {
 pub struct SessionSettings {
     /// The origin of our pages, such as `https://rent.example`; empty when it is that of the request.
     pub origin: String,
+    /// Whether the service itself speaks TLS.
+    pub encrypted: bool,
     /// How many proxies in front are ours, so that what they say of host and protocol is believed.
     pub proxies: usize,
 }
@@ -114,7 +116,8 @@ impl SessionAccess {
 
     fn is_https(&self, headers: &HeaderMap) -> bool {
         let told = forwarded::told(headers, &forwarded::PROTO, self.settings.proxies).last();
-        self.settings.origin.starts_with("https://") || told.is_some_and(|told| told.eq_ignore_ascii_case("https"))
+        self.settings.origin.starts_with("https://")
+            || told.map_or(self.settings.encrypted, |told| told.eq_ignore_ascii_case("https"))
     }
 
     fn cookie_name(&self, headers: &HeaderMap) -> &'static str {
@@ -182,7 +185,7 @@ impl SessionAccess {
     /// The cookie of a new session, for so many seconds.
     ///
     /// # Errors
-    /// 403 `https_needed`: it would go over a network that anybody may listen to.
+    /// 403 `plain_http_refused`: it would go over a network that anybody may listen to.
     pub fn cookie(
         &self,
         headers: &HeaderMap,
@@ -194,7 +197,7 @@ impl SessionAccess {
         if !is_https && !peer.is_none_or(|peer| peer.to_canonical().is_loopback()) {
             let detail = "sessions are for HTTPS only; if something in front of the service speaks it, set \
                           server.trusted_proxies, or accounts.origin to where the pages are";
-            return Err(Problem::new("https_needed", detail));
+            return Err(Problem::new("plain_http_refused", detail));
         }
         Ok(set_cookie(self.cookie_name(headers), token, seconds, is_https))
     }
@@ -245,7 +248,7 @@ mod tests {
     }
 
     fn access(origin: &str, proxies: usize) -> SessionAccess {
-        let access = SessionAccess::new(SessionSettings { origin: origin.to_owned(), proxies });
+        let access = SessionAccess::new(SessionSettings { origin: origin.to_owned(), encrypted: false, proxies });
         access.ask(Arc::new(Nobody), [7; 32]);
         access
     }
@@ -324,12 +327,22 @@ mod tests {
     }
 
     #[test]
+    fn a_service_that_speaks_tls_itself_has_cookies_and_origins_of_https() {
+        let own = SessionAccess::new(SessionSettings { origin: String::new(), encrypted: true, proxies: 0 });
+        let far = Some(IpAddr::from([192, 0, 2, 1]));
+        let cookie = own.cookie(&HeaderMap::new(), far, "abc", 60).unwrap();
+        assert!(cookie.to_str().unwrap().starts_with("__Host-rentcar=abc;"), "{cookie:?}");
+        let from = |origin| own.check_own_page(&headers(&[("host", "rent.example"), ("origin", origin)])).is_ok();
+        assert!(from("https://rent.example") && !from("http://rent.example"));
+    }
+
+    #[test]
     fn the_cookie_is_bound_to_the_host_by_https_and_never_goes_over_an_open_network() {
         let (near, far) = (Some(IpAddr::from([127, 0, 0, 1])), Some(IpAddr::from([192, 0, 2, 1])));
         let plain = access("", 0);
         let cookie = plain.cookie(&HeaderMap::new(), near, "abc", 60).unwrap();
         assert_eq!(cookie, "rentcar=abc; Path=/; Max-Age=60; HttpOnly; SameSite=Lax");
-        assert_eq!(plain.cookie(&HeaderMap::new(), far, "abc", 60).unwrap_err().code, "https_needed");
+        assert_eq!(plain.cookie(&HeaderMap::new(), far, "abc", 60).unwrap_err().code, "plain_http_refused");
         let secure = access("https://cars.example", 0);
         let cookie = secure.cookie(&HeaderMap::new(), far, "abc", 60).unwrap();
         assert_eq!(cookie, "__Host-rentcar=abc; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure");
