@@ -14,7 +14,7 @@ from rendering import pod_template, title
 
 # What Secrets would say under a name and a key, so that the names of these settings are tried too.
 SECRETS = {
-    ("rentcar-payment", "providerUrl"): "http://payment-provider.payments:8080",
+    ("rentcar-payment", "providerUrl"): "https://payment-provider.payments:8443",
     ("rentcar-master-key", "keys"): "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
 }
 # A shutdown waits this many times for as long as server.shutdown_drain_ms says, at most: for requests, changes and actors.
