@@ -137,8 +137,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 fn open(data: &Path) -> SledJournal {
-    let shards: Vec<_> = schema::ALL.into_iter().map(|context| (context, 16)).collect();
-    SledJournal::open(data, &SledSettings::new(&shards)).unwrap()
+    SledJournal::open(data, &SledSettings::new(&schema::shards(16))).unwrap()
 }
 
 /// What is stored as the key of a customer's data.

@@ -3,13 +3,14 @@
 use super::common::client::Extra;
 use super::common::process::{Options, TestServer, rentcar};
 use super::common::{Api, SOON, eventually};
-use super::support::{age, older, report};
+use super::support::{age, older, open_account, report};
 use rentcar::store::schema::{self, DOCUMENT_KINDS};
 use rentcar::store::sled::{SledJournal, SledSettings};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 /// Opens the store of a server that has ended.
 fn open(data: &Path) -> SledJournal {
@@ -25,9 +26,12 @@ async fn the_program_says_what_it_rebuilds_and_the_commands_beside_it_that_it_wi
     server.get("/v1/admin/payment/reconciliation").await.expect(200);
     server.terminate().await;
     {
-        let journal = open(&server.data());
-        age(&journal, &schema::ALL).await;
-        assert_eq!(older(&report(&journal).await).len(), DOCUMENT_KINDS.len());
+        let journal = Arc::new(open(&server.data()));
+        open_account(journal.clone()).await;
+        age(&*journal, &schema::ALL).await;
+        assert_eq!(older(&report(&*journal).await).len(), DOCUMENT_KINDS.len());
+        // Whoever still has it would keep the store locked.
+        eventually("the contexts have let the store go", SOON, async || Arc::strong_count(&journal) == 1).await;
     }
     let (status, said, errors) = server.run(&["verify"]).await;
     let said = String::from_utf8(said).unwrap();

@@ -2,10 +2,16 @@
 //! of the program had derived it.
 
 use super::service_support::{START_MS, settings};
+use rentcar::actors::account::alone::AccountsAlone;
+use rentcar::actors::account::hashing::Turn;
+use rentcar::actors::account::password::HashCost;
+use rentcar::actors::account::service::{AccountSettings, NewPassword};
 use rentcar::actors::api::{Caller, PaymentMeans, PersonalData, ReserveRequest};
 use rentcar::actors::app::{App, Ports, StartError};
+use rentcar::actors::customer::master_key::MasterKeys;
 use rentcar::actors::policies::POLICIES;
 use rentcar::actors::runtime::{Clock, ManualClock};
+use rentcar::domain::account::Role;
 use rentcar::domain::fleet::CarData;
 use rentcar::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use rentcar::domain::money::{Currency, Money};
@@ -125,9 +131,27 @@ pub fn request(no: &str, car: &str, from_hours: i64, paid: bool) -> ReserveReque
     }
 }
 
-/// Fills a store: cars; a backup that was taken; bookings that are held, paid, handed over, brought back and cancelled, one of them while no
-/// refund could be made; a customer, and one who was erased.
+/// An account of staff.
+pub async fn open_account(journal: Arc<dyn Journal>) {
+    let settings = AccountSettings {
+        cost: HashCost { memory_kib: 8, passes: 1 },
+        threads: 1,
+        session_ms: HOUR_MS,
+        idle_ms: HOUR_MS,
+        reset_ms: HOUR_MS,
+        reset_drop: None,
+    };
+    let (clock, terms, keys) = (Arc::new(ManualClock::at(START_MS)), Terms::default(), MasterKeys::none());
+    let alone = AccountsAlone::start(journal, clock, &terms, settings, &keys).await.unwrap();
+    let password = NewPassword::chosen("correct horse battery", None).unwrap();
+    alone.accounts.open((Turn::OPERATOR, None), "minji@example.com", password, Role::Staff).await.unwrap();
+    assert!(alone.stop().await);
+}
+
+/// Fills a store: cars; a backup that was taken; bookings that are held, paid, handed over, brought back and cancelled, one of
+/// them while no refund could be made; a customer, and one who was erased; an account.
 pub async fn tell_story(store: &Store) {
+    open_account(Arc::clone(&store.journal)).await;
     let (app, sandbox) = start(store, false).await.unwrap();
     let service = &app.service;
     for no in ["car1", "car2", "car3"] {
