@@ -206,13 +206,46 @@ inside systemctl list-timers --no-pager --no-legend 'rentcar-*'
 [ "$(inside systemctl is-active rentcar-backup.timer rentcar-reconcile.timer | sort -u)" = active ] || fail "a timer does not run"
 probe book after-the-backup
 # $backup is what the commands of the document have.
-restore="$(sed -n '/^systemctl stop rentcar$/,/^systemctl start rentcar$/p' docs/operations.md)"
+restore="$(sed -n '/^### Restore$/,$p' docs/operations.md | sed -n '/^systemctl stop rentcar$/,/^systemctl start rentcar$/p')"
 [ "$(wc -l <<<"$restore")" -gt 4 ] || fail "docs/operations.md does not say how to restore"
 inside env backup="${archive#"$machine"}" bash -euxc "$restore" || fail "the backup was not restored"
 probe ready
 probe confirmed kept
 if probe confirmed after-the-backup 2>/dev/null; then fail "the restored service has what came after the backup"; fi
 [ -d "$machine/var/lib/rentcar.before/journal" ] || fail "the old data are gone"
+
+say "unit: from open to keys, as docs/operations.md says"
+# section NAME KIND: the code of that kind in a section of the document.
+section() { sed -n "/^### $1\$/,/^##/p" docs/operations.md | sed -n "/^ *\`\`\`$2\$/,/^ *\`\`\`\$/p" | sed '/```/d; s/^   //'; }
+mkdir -p "$machine/etc/prometheus" "$machine/etc/systemd/system/rentcar-backup.service.d"
+echo "u prometheus -" >"$machine/usr/lib/sysusers.d/prometheus.conf"
+inside systemd-sysusers prometheus.conf
+keys="$(section "From open to keys" sh)"
+[ "$(wc -l <<<"$keys")" -gt 6 ] || fail "docs/operations.md does not say how to make keys"
+inside bash -euxc "$keys" || fail "the keys were not made"
+section "From open to keys" ini >"$machine/etc/systemd/system/rentcar-backup.service.d/token.conf"
+cat >>"$machine/etc/rentcar/environment" <<'SETTINGS'
+RENTCAR__PRIVACY__MASTER_KEY_FILE=/etc/rentcar/master.key
+RENTCAR__ACCESS__TOKEN_KEYS=/etc/rentcar/keys
+RENTCAR__ACCESS__TOKEN_ISSUER=acme
+RENTCAR__ACCESS__API_KEYS=/etc/rentcar/api-keys
+RENTCAR__ACCOUNTS__ENABLED=true
+SETTINGS
+inside systemctl daemon-reload
+inside systemctl restart rentcar.service || fail "it does not start with keys"
+probe ready
+if probe confirmed kept 2>/dev/null; then fail "whoever reaches it may still read"; fi
+token="$(inside rentcar token --key /etc/rentcar/keys/main.secret --issuer acme --subject desk --role staff)"
+TOKEN="$token" probe confirmed kept
+rm "$archive"
+inside systemctl start rentcar-backup.service || fail "there is no backup of a service with keys"
+[ -s "$(echo "$machine"/var/backups/rentcar/rentcar-*.jsonl)" ] || fail "the backup of a service with keys is empty"
+first="$(section Accounts sh)"
+[ "$(wc -l <<<"$first")" -gt 2 ] || fail "docs/operations.md does not say how to make the first account"
+# What the unit reads of its file.
+inside env $(cat "$machine/etc/rentcar/environment") bash -euxc "$first" <<<"correct horse battery" || fail "there is no first account"
+probe ready
+probe sign-in jisoo@example.com "correct horse battery"
 
 say "unit: stopped politely"
 inside systemctl stop rentcar.service

@@ -4,9 +4,13 @@ probe.py ready URL              waits until it is ready
 probe.py book URL NUMBER        registers a car of that name, reserves and pays it
 probe.py book-slowly URL NUMBER the same with a provider that takes 1.5 s; says "asked" before it asks for the reservation
 probe.py confirmed URL NUMBER   fails unless that reservation is there, paid and confirmed
+probe.py sign-in URL ADDRESS PASSWORD   fails unless somebody can sign in with these
+
+TOKEN in the environment goes with every request.
 """
 
 import json
+import os
 import sys
 import time
 import urllib.error
@@ -15,7 +19,9 @@ import urllib.request
 
 def call(path, body=None, method=None):
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url + path, data, {"Content-Type": "application/json"}, method=method)
+    token = os.environ.get("TOKEN")
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    request = urllib.request.Request(url + path, data, headers, method=method)
     with urllib.request.urlopen(request, timeout=20) as response:
         return response.status, json.load(response)
 
@@ -54,8 +60,14 @@ def confirmed(number):
         sys.exit(f"{answer}")
 
 
+def sign_in(address, password):
+    status, answer = call("/v1/session", {"email": address, "password": password})
+    if status != 201:
+        sys.exit(f"{status}: {answer}")
+
+
 what, url, *arguments = sys.argv[1:]
 try:
-    {"ready": ready, "book": book, "book-slowly": lambda number: book(number, True), "confirmed": confirmed}[what](*arguments)
+    {"ready": ready, "book": book, "book-slowly": lambda number: book(number, True), "confirmed": confirmed, "sign-in": sign_in}[what](*arguments)
 except urllib.error.HTTPError as error:
     sys.exit(f"{error.url}: {error.code} {error.read().decode()}")
