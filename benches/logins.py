@@ -60,7 +60,7 @@ async def sign_in(port, email, address, password=PASSWORD):
     client = Client(port)
     begun = time.monotonic()
     status, fields, answer = await client.ask("POST", "/v1/session", {"email": email, "password": password},
-                                              [("X-Forwarded-For", address)])
+                                              [("X-Forwarded-For", address), ("X-Forwarded-Proto", "https")])
     return status, fields, answer, time.monotonic() - begun
 
 
@@ -68,7 +68,7 @@ async def session(port, email):
     status, fields, answer, _ = await sign_in(port, email, "10.9.9.9")
     assert status == 201, (status, answer)
     return [("Cookie", fields["set-cookie"].split(";")[0]),
-            ("Origin", f"http://127.0.0.1:{port}"), ("X-Form-Token", json.loads(answer)["formToken"])]
+            ("Origin", f"https://127.0.0.1:{port}"), ("X-Forwarded-Proto", "https"), ("X-Form-Token", json.loads(answer)["formToken"])]
 
 
 async def book(port, headers, first, seconds):
@@ -104,7 +104,8 @@ async def flood(port, kind, per_second, seconds, answered):
                 known = random.random() < 0.5
                 email = "victim@example.com" if known else f"{random.random()}@example.com"
                 body = {"email": email, "password": "wrong horse battery"}
-                status, _, _ = await client.ask("POST", "/v1/session", body, [("X-Forwarded-For", address)])
+                status, _, _ = await client.ask("POST", "/v1/session", body,
+                                                [("X-Forwarded-For", address), ("X-Forwarded-Proto", "https")])
             answered[status] = answered.get(status, 0) + 1
         except (OSError, asyncio.IncompleteReadError):
             client.streams = None
@@ -162,7 +163,7 @@ async def measure(port, pid, seconds, turns, per_second):
         assert status == 201, (status, answer)
     for name in ["kim", "victim"]:
         body = {"email": f"{name}@example.com", "password": PASSWORD, "name": name, "phone": "010"}
-        status, _, answer = await Client(port).ask("POST", "/v1/accounts", body)
+        status, _, answer = await Client(port).ask("POST", "/v1/accounts", body, [("X-Forwarded-Proto", "https")])
         assert status == 201, (status, answer)
     spent, figures, logins, told, first = 0.0, {"nothing": [], "reads": [], "sign-ins": []}, [], {}, 0
     _, first = await book(port, staff, first, 5)

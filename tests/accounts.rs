@@ -183,6 +183,8 @@ async fn a_customer_signs_up_books_and_comes_back() {
     let wish = booking(&car_no, &kim.customer_no, &in_days(3), &in_days(4));
     kim.post("/v1/reservations", &wish).await.expect(201);
     assert_eq!(kim.get(&path("/v1/customers/{}", &kim.customer_no)).await.expect(200).text_at("/email"), email);
+    let copy = kim.get(&path("/v1/customers/{}/data", &kim.customer_no)).await.expect(200);
+    assert_eq!(copy.json["account"]["sessions"].as_array().map(Vec::len), Some(1), "{}", copy.story());
     kim.get("/v1/fleet/ledger").await.refused(403, "forbidden");
     staff.get("/v1/fleet/ledger").await.expect(200);
     staff.get("/v1/admin/payment").await.refused(403, "forbidden");

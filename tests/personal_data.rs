@@ -260,6 +260,11 @@ async fn a_restored_backup_and_a_directory_that_is_copied_back_stay_erased() {
     erased_again(&company).await;
     company.server.terminate().await;
     company.verify().await;
+    // A store that never knew who was erased: whoever registered there would be erased at the next start.
+    fs::remove_dir_all(company.server.data()).unwrap();
+    company.server.restart().await;
+    company.server.post("/v1/customers", &person("yerim")).await.refused(410, "customer_erased");
+    company.server.post("/v1/customers", &person("new")).await.expect(201);
 }
 
 #[tokio::test]
@@ -544,11 +549,13 @@ async fn a_list_is_completed_by_what_was_committed_and_a_new_one_takes_over_all_
     };
     let with = |list: &Path| Options::default().setting("PRIVACY__ERASURE_LIST", list.to_str().unwrap());
     server.restart_with(with(&old)).await;
-    assert_eq!(listed(&old), ["cut-off"]);
+    // What was erased before there was a list is in it as well.
+    assert_eq!(listed(&old), ["cut-off", "erased"]);
     server.get("/v1/customers/never").await.expect(200);
-    // An erasure of before is listed when it is asked for again.
     server.delete("/v1/customers/erased").await.expect(204);
     assert_eq!(listed(&old), ["cut-off", "erased"]);
+    // One that was made by hand, or by a start that was cut off, is new as well.
+    fs::write(&new, "").unwrap();
     server.restart_with(with(&new)).await;
     assert_eq!(listed(&new), ["cut-off", "erased"]);
     server.get("/v1/customers/never").await.expect(200);
@@ -571,7 +578,11 @@ async fn the_root_secret_outlives_the_rotation_of_master_keys() {
     assert!(missing.contains(&second.current().unwrap().to_string()), "{missing}");
     let given_up = wrapping::wrap(&journal, &first, &[second.current().unwrap()]).await.unwrap();
     assert_eq!(given_up, Wrapped { keys: 0, lost: 1 });
-    assert_ne!(RootSecret::replace(&journal, &first).await.unwrap().derive("mail"), bare);
+    let lost = [second.current().unwrap()];
+    assert!(RootSecret::open_or_replace(&journal, &first, &[]).await.is_err(), "it is not given up");
+    let new = RootSecret::open_or_replace(&journal, &first, &lost).await.unwrap().derive("mail");
+    assert_ne!(new, bare);
+    assert_eq!(RootSecret::open_or_replace(&journal, &first, &lost).await.unwrap().derive("mail"), new);
     wrapping::wrap(&journal, &first, &[]).await.unwrap();
     journal.close().await.unwrap();
 }

@@ -206,9 +206,14 @@ impl Caller {
     /// Whether this caller may waive a fee.
     ///
     /// # Errors
-    /// `WaiverNotAllowed`, of customers.
+    /// `WaiverNotAllowed`, of customers, and of machines: a shop hands on what its customers write.
     pub fn may_waive_fees(&self) -> Result<(), ServiceError> {
-        if self.customer().is_some() { Err(ServiceError::WaiverNotAllowed) } else { Ok(()) }
+        match &self.identity {
+            Identity::System | Identity::Anybody | Identity::Staff(_) => Ok(()),
+            Identity::Nobody | Identity::Customer { .. } | Identity::Machine(_) | Identity::ApiKey(_) => {
+                Err(ServiceError::WaiverNotAllowed)
+            }
+        }
     }
 
     /// The number of the customer who asks, if it is one.

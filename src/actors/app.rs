@@ -170,7 +170,7 @@ impl App {
         let accounts_served = match settings.accounts {
             Some(settings) => {
                 // Before the contexts start: nobody else may use the journal.
-                let root = RootSecret::open(&*journal, &privacy.master_keys).await?;
+                let root = RootSecret::open_or_replace(&*journal, &privacy.master_keys, &privacy.lost_keys).await?;
                 let (journal, clock) = (Arc::clone(&journal), Arc::clone(&clock));
                 let started = AccountService::start(accounts.clone(), journal, clock, (settings, (&root).into()));
                 Some(started.map_err(StartError::Passwords)?)

@@ -26,7 +26,19 @@ const OTHERS: u32 = 0o007;
 /// # Errors
 /// When the master key or the list of erasures cannot be used, or there is no master key although the service is not open.
 pub(super) fn privacy(config: &Settings) -> anyhow::Result<Kept> {
-    let master_keys = Arc::new(load(config)?);
+    Ok(Kept {
+        master_keys: Arc::new(required(config)?),
+        lost_keys: config.privacy.lost_master_keys()?,
+        erasures: erasures(config, ErasureList::open)?,
+    })
+}
+
+/// The master keys that the settings name.
+///
+/// # Errors
+/// When they cannot be used, or there is none although the service is not open.
+pub(super) fn required(config: &Settings) -> anyhow::Result<MasterKeys> {
+    let master_keys = load(config)?;
     ensure!(
         master_keys.current().is_some() || config.is_open(),
         "there is no master key, and a service that is not open keeps personal data only with one: make it with \
@@ -34,11 +46,7 @@ pub(super) fn privacy(config: &Settings) -> anyhow::Result<Kept> {
          privacy.master_key_file (or give the key by privacy.master_key_command or RENTCAR__PRIVACY__MASTER_KEY). Without \
          it nobody can read personal data any more, so keep a copy"
     );
-    Ok(Kept {
-        master_keys,
-        lost_keys: config.privacy.lost_master_keys()?,
-        erasures: erasures(config, ErasureList::open)?,
-    })
+    Ok(master_keys)
 }
 
 /// The list of erasures, if the settings name one.

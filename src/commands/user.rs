@@ -104,7 +104,7 @@ async fn on_store(data: &Data, work: impl AsyncFnOnce(&AccountsAlone) -> anyhow:
     let Some((kept, _)) = settings::accounts(&config)? else {
         bail!("accounts are not offered here; the setting accounts.enabled offers them");
     };
-    let keys = master_keys::load(&config)?;
+    let keys = master_keys::required(&config)?;
     let makes_store = settings::store_options(&config);
     let journal = SledJournal::open(&config.store.data, &makes_store);
     let journal = journal.with_context(|| format!("the data directory {} cannot be used", config.store.data.display()));

@@ -32,11 +32,17 @@ impl Accounts {
         within("accounts.hash_passes", self.hash_passes, 1, 16)?;
         within("accounts.hash_threads", self.hash_threads, 1, 16)?;
         let is_origin = |origin: &str| {
-            let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
-            host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ']))
+            // As browsers write it (RFC 6454, section 6.2): in small letters, without the port that goes without saying.
+            let [secure, plain] = [("https://", ":443"), ("http://", ":80")]
+                .map(|(scheme, port)| origin.strip_prefix(scheme).filter(|host| !host.ends_with(port)));
+            let is_plain = |c: char| c.is_ascii_graphic() && !c.is_ascii_uppercase() && !"/?#@".contains(c);
+            secure.or(plain).is_some_and(|host| !host.is_empty() && host.chars().all(is_plain))
         };
         if !self.origin.is_empty() && !is_origin(&self.origin) {
-            let problem = format!("is \"{}\", but must be like https://rent.example, without a path", self.origin);
+            let problem = format!(
+                "is \"{}\", but must be like https://rent.example: in small letters, without a path, and without the port 443 or 80",
+                self.origin
+            );
             return Err(invalid("accounts.origin", problem));
         }
         Ok(())

@@ -9,7 +9,8 @@ use super::payments::PaymentDto;
 use super::rentals::RentalDto;
 use super::reservations::ReservationDto;
 use crate::actors::api::{Caller, MyPage, ReservationView};
-use crate::actors::service::{Backup, Interrupted};
+use crate::actors::service::{AccountView, Backup, Interrupted};
+use crate::domain::account::Session;
 use crate::domain::ids::CustomerNo;
 use crate::kit::answer::{Answer, Exclusive, JSON};
 use crate::kit::call::{Call, Nothing};
@@ -17,6 +18,7 @@ use crate::kit::endpoint::{Operation, Outcome};
 use crate::kit::numbers::GivenNumber;
 use crate::kit::problem::Problem;
 use crate::kit::route::{Access, Priority, Reply, Route, routes};
+use crate::kit::values::Instant;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -32,7 +34,7 @@ const ITEMS_PER_READ: usize = 100;
 routes! { HttpState, "Customers":
     /// A copy of all data about a customer
     ///
-    /// Personal data, every booking with its payment and rental, and the whole history, as a download. The licence number is
+    /// Personal data, the account, every booking with its payment and rental, and the whole history, as a download. The licence number is
     /// whole only for customers who ask for their own data. The body breaks off, and is no JSON then, when something cannot be
     /// read any more.
     OWN_DATA = Route::get("/v1/customers/{customerNo}/data", Access::Owner, "downloadCustomerData").of(Priority::List)
@@ -47,10 +49,52 @@ struct OwnDataDto {
     /// `null` for who is not registered or erased, or whose personal data is lost.
     customer: Option<CustomerDto>,
     erased: bool,
+    /// How the customer signs in here; `null` without an account.
+    account: Option<OwnAccountDto>,
     /// The newest first.
     bookings: Vec<OwnBookingDto>,
     /// The newest first.
     history: Vec<HistoryEntryDto>,
+}
+
+/// An account with a mail address and a password, both of which are kept as hashes only.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct OwnAccountDto {
+    account_no: String,
+    opened_at: Instant,
+    password_at: Instant,
+    disabled: bool,
+    /// The oldest first.
+    sessions: Vec<OwnSessionDto>,
+}
+
+/// A session: a browser that has signed in.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct OwnSessionDto {
+    /// When it began.
+    since: Instant,
+    used_at: Instant,
+    expires_at: Instant,
+}
+
+impl OwnAccountDto {
+    fn of(view: &AccountView) -> Option<OwnAccountDto> {
+        let open = view.account.open()?;
+        let session = |session: &Session| OwnSessionDto {
+            since: Instant(session.at),
+            used_at: Instant(session.used_at),
+            expires_at: Instant(session.expires_at),
+        };
+        Some(OwnAccountDto {
+            account_no: view.account_no.to_string(),
+            opened_at: Instant(open.opened_at),
+            password_at: Instant(open.password_at),
+            disabled: open.disabled_at.is_some(),
+            sessions: open.sessions.iter().map(session).collect(),
+        })
+    }
 }
 
 /// A booking with all that belongs to it.
@@ -86,6 +130,7 @@ async fn own_data(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
         customer_no: (&customer_no).into(),
         customer: customer.map(shown),
         erased,
+        account: http.service.account_of(&customer_no).await?.as_ref().and_then(OwnAccountDto::of),
         bookings: vec![],
         history: vec![],
     };

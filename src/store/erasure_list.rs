@@ -49,7 +49,6 @@ struct Inner {
 /// The list of one installation; another process cannot open it meanwhile.
 pub struct ErasureList {
     path: PathBuf,
-    is_new: bool,
     is_writable: bool,
     inner: Mutex<Inner>,
 }
@@ -75,7 +74,7 @@ impl ErasureList {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
             File::open(folder.unwrap_or_else(|| Path::new("."))).and_then(|folder| folder.sync_all()).map_err(io)?;
         }
-        ErasureList::of_file(path, file, true).map(|list| ErasureList { is_new, ..list })
+        ErasureList::of_file(path, file, true)
     }
 
     /// The list as it is now, which another process may go on with.
@@ -119,7 +118,7 @@ impl ErasureList {
             file.set_len(bytes).and_then(|()| file.seek(SeekFrom::Start(bytes))).map_err(io)?;
         }
         let inner = Mutex::new(Inner { file: is_writable.then_some(file), bytes, steps });
-        Ok(ErasureList { path: path.to_owned(), is_new: false, is_writable, inner })
+        Ok(ErasureList { path: path.to_owned(), is_writable, inner })
     }
 
     /// Whether steps can be added.
@@ -127,9 +126,9 @@ impl ErasureList {
         self.is_writable
     }
 
-    /// Whether there was no list before.
-    pub fn is_new(&self) -> bool {
-        self.is_new
+    /// Whether a customer is in the list as erased.
+    pub fn has_erased(&self, customer_no: &str) -> bool {
+        self.inner.lock().steps.get(customer_no).is_some_and(|(step, _)| *step == Step::Erased)
     }
 
     /// The customers whose latest step is this, with its instant in milliseconds since the epoch.
@@ -221,14 +220,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("erasures");
         let list = ErasureList::open(&path).unwrap();
-        assert!(list.is_new());
         list.add("kim", Step::Begun, 1).unwrap();
         list.add("lee \"x\"", Step::Begun, 2).unwrap();
         list.add("kim", Step::Erased, 3).unwrap();
         list.add("kim", Step::Begun, 4).unwrap();
         drop(list);
         let list = ErasureList::open(&path).unwrap();
-        assert!(!list.is_new());
+        assert!(list.has_erased("kim") && !list.has_erased("lee \"x\""));
         assert_eq!(erased(&list), [("kim".to_owned(), 3)]);
         assert_eq!(list.of(Step::Begun), [("lee \"x\"".to_owned(), 2)]);
     }

@@ -93,6 +93,13 @@ impl Queue {
             return Err(Busy);
         }
         if self.waiting.len() >= QUEUE_LEN_MAX {
+            let is_over = |waiting: &Waiting| waiting.until <= now || waiting.work.is_abandoned();
+            let over: Vec<_> = self.waiting.iter().filter(|(_, it)| is_over(it)).map(|(key, _)| *key).collect();
+            for key in over {
+                self.remove(key);
+            }
+        }
+        if self.waiting.len() >= QUEUE_LEN_MAX {
             let last = self.waiting.last_key_value().map(|(key, _)| *key);
             let Some(last) = last.filter(|(failures, _)| turn.failures < *failures) else { return Err(Busy) };
             // Its answer is dropped, so it is told that it is busy here.
@@ -160,7 +167,7 @@ impl PasswordHasher {
     pub async fn hash(&self, turn: Turn, password: Password) -> Result<PasswordHash, Busy> {
         let (answer, answered) = oneshot::channel();
         self.put(turn, Work::Hash(password, answer))?;
-        answered.await.ok().flatten().ok_or(Busy)
+        tokio::time::timeout(WAIT_MAX, answered).await.ok().and_then(Result::ok).flatten().ok_or(Busy)
     }
 
     /// Whether a password is the one with this hash. It takes as long when there is none.
@@ -170,7 +177,7 @@ impl PasswordHasher {
     pub async fn verify(&self, turn: Turn, password: Password, hash: Option<PasswordHash>) -> Result<bool, Busy> {
         let (answer, answered) = oneshot::channel();
         self.put(turn, Work::Verify(password, hash, answer))?;
-        answered.await.map_err(|_| Busy)
+        tokio::time::timeout(WAIT_MAX, answered).await.ok().and_then(Result::ok).ok_or(Busy)
     }
 
     fn put(&self, turn: Turn, work: Work) -> Result<(), Busy> {

@@ -29,9 +29,13 @@ impl MailKey {
 
     /// The same for an address in every case of its letters and in every Unicode spelling.
     pub fn hash(&self, address: &str) -> MailHash {
-        let address = to_nfc(address.trim()).to_lowercase();
-        MailHash(hmac(&self.0, to_nfc(&address).as_bytes()))
+        MailHash(hmac(&self.0, canonical(address).as_bytes()))
     }
+}
+
+/// One spelling for all of an address.
+pub fn canonical(address: &str) -> String {
+    to_nfc(&to_nfc(address.trim()).to_lowercase()).into_owned()
 }
 
 /// HMAC-SHA256.

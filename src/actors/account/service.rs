@@ -6,7 +6,7 @@ use super::delivery::{ResetDrop, ResetMessage};
 use super::follows_customer::erasing;
 use super::hashing::{PasswordHasher, Turn};
 use super::password::{HashCost, Password};
-use super::secret::{MailKey, new_token, token_hash};
+use super::secret::{MailKey, canonical, new_token, token_hash};
 use super::sessions::Sessions;
 use super::throttle::Throttle;
 use crate::actors::api::{Caller, ServiceError};
@@ -391,7 +391,8 @@ impl AccountService {
     /// `ResetsNotOffered`, `TooManyAttempts`, `Overloaded`.
     pub fn send_reset(&self, address: u128, mail_address: &str) -> Result<()> {
         let Some(drop_box) = self.parts.settings.reset_drop.clone() else { return Err(ServiceError::ResetsNotOffered) };
-        let (to, mail) = (mail_address.trim().to_owned(), self.parts.keys.mail.hash(mail_address));
+        // In the one spelling that was hashed: a mail host may give another to somebody else.
+        let (to, mail) = (canonical(mail_address), self.parts.keys.mail.hash(mail_address));
         self.may_sign_up(address)?;
         // One account gets few messages, however many ask, and nobody hears of that.
         if self.parts.requests.attempt(Some(&mail), u128::from_le_bytes(prefix(&mail)), self.now_ms()).is_err() {
@@ -496,6 +497,17 @@ impl AccountService {
     pub async fn find(&self, mail_address: &str) -> Result<Option<AccountView>> {
         let mail = self.parts.keys.mail.hash(mail_address);
         let Some(account_no) = self.number_of(&mail).await? else { return Ok(None) };
+        let account = self.account(&account_no).await?;
+        Ok(account.map(|account| AccountView { account_no, account }))
+    }
+
+    /// The account of a customer.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn of_customer(&self, customer_no: &CustomerNo) -> Result<Option<AccountView>> {
+        let found = self.parts.journal.lookup(CUSTOMER_INDEX, customer_no.as_str()).await?;
+        let Some(account_no) = found else { return Ok(None) };
         let account = self.account(&account_no).await?;
         Ok(account.map(|account| AccountView { account_no, account }))
     }

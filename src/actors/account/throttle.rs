@@ -3,6 +3,7 @@
 //! seen, and is bounded whoever comes. Reads no clock.
 
 use crate::domain::account::MailHash;
+use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use std::hash::Hash;
 
@@ -88,11 +89,13 @@ impl<K: Hash + Eq + Copy> Counted<K> {
 pub struct Throttle {
     accounts: Counted<[u8; 32]>,
     addresses: Counted<u128>,
+    /// Of whoever looks and counts, so that many at once do not slip through.
+    turn: Mutex<()>,
 }
 
 impl Default for Throttle {
     fn default() -> Throttle {
-        Throttle { accounts: Counted::new(ACCOUNT), addresses: Counted::new(ADDRESS) }
+        Throttle { accounts: Counted::new(ACCOUNT), addresses: Counted::new(ADDRESS), turn: Mutex::new(()) }
     }
 }
 
@@ -102,6 +105,7 @@ impl Throttle {
     /// # Errors
     /// How long to wait, in milliseconds; nothing is counted then.
     pub fn attempt(&self, mail: Option<&MailHash>, address: u128, now_ms: u64) -> Result<u32, u64> {
+        let _turn = self.turn.lock();
         let of_account = mail.map_or(0, |mail| self.accounts.wait_ms(&mail.0, now_ms));
         let wait_ms = of_account.max(self.addresses.wait_ms(&address, now_ms));
         if wait_ms > 0 {
@@ -115,6 +119,7 @@ impl Throttle {
 
     /// The attempt was right: the account is as if nobody had tried, and the address as before.
     pub fn succeeded(&self, mail: Option<&MailHash>, address: u128) {
+        let _turn = self.turn.lock();
         if let Some(mail) = mail {
             self.accounts.failures.remove(&mail.0);
         }
@@ -123,6 +128,7 @@ impl Throttle {
 
     /// The attempt was not looked at.
     pub fn not_tried(&self, mail: Option<&MailHash>, address: u128) {
+        let _turn = self.turn.lock();
         if let Some(mail) = mail {
             self.accounts.take_back(&mail.0);
         }

@@ -33,8 +33,8 @@ impl From<CodecError> for ApplyError {
     }
 }
 
-/// Erases in the store whom the list names, and completes the list, unless it is only read: with erasures that were committed while the process ended,
-/// and, if it is new, with all that the store has. Returns how many were erased. No other owner may use the journal.
+/// Erases in the store whom the list names, and completes the list, unless it is only read, with all erasures of the store: those
+/// that were committed while the process ended, and those of before there was a list. Returns how many were erased. No other owner may use the journal.
 ///
 /// # Errors
 /// When the store or the list cannot be read or written.
@@ -53,9 +53,7 @@ pub async fn apply(journal: &dyn Journal, list: &ErasureList, now_ms: i64) -> Re
             list.add(&customer_no, Step::Erased, at.as_millis())?;
         }
     }
-    if list.is_new() {
-        list_all(journal, list).await?;
-    }
+    list_all(journal, list).await?;
     Ok(erased)
 }
 

@@ -250,11 +250,31 @@ impl RootSecret {
         RootSecret::replace(journal, keys).await
     }
 
+    /// The root secret of the store, or a new one in place of one whose master key is given up.
+    ///
+    /// # Errors
+    /// When it cannot be read, opened or stored.
+    pub async fn open_or_replace(
+        journal: &dyn Journal,
+        keys: &MasterKeys,
+        lost: &[KeyId],
+    ) -> Result<RootSecret, RootError> {
+        match RootSecret::open(journal, keys).await {
+            Err(RootError::Unwrap(UnwrapError::Missing(id))) if lost.contains(&id) => {
+                tracing::warn!(
+                    "the secret of mail addresses is lost with its master key: no account of before can sign in"
+                );
+                RootSecret::replace(journal, keys).await
+            }
+            opened => opened,
+        }
+    }
+
     /// A new root secret in place of one whose master key is given up: nothing that was derived from that one is known any more.
     ///
     /// # Errors
     /// When it cannot be stored.
-    pub async fn replace(journal: &dyn Journal, keys: &MasterKeys) -> Result<RootSecret, RootError> {
+    async fn replace(journal: &dyn Journal, keys: &MasterKeys) -> Result<RootSecret, RootError> {
         let secret = DataKey::generate()?;
         let body = Some(Bytes::from(keys.wrap_key((SECRET_KIND, ROOT), &secret)?));
         put(journal, vec![DocumentWrite { kind: SECRET_KIND, key: ROOT.into(), body }]).await?;

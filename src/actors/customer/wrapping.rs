@@ -4,7 +4,8 @@
 
 use super::master_key::{KeyId, MasterKeys, UnwrapError, WrappedBy, put, wrapped_by};
 use super::seal::SealError;
-use crate::store::journal::{AppendError, DocumentWrite, Journal, ReadError};
+use crate::store::journal::{AppendError, DocumentWrite, Journal, ReadError, ShardId};
+use crate::store::schema;
 use crate::store::schema::customer::{KEY_KIND, SECRET_KIND, WRAPPING_KIND};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -20,6 +21,8 @@ const KEYS_PER_APPEND: usize = 500;
 const IN_FORCE: &str = "in-force";
 /// The document that says that bytes of keys that were stored as they are may still be in the files of the store.
 const BARE_BYTES: &str = "bare-bytes";
+/// What that document says where some keys are wrapped by master keys that are given up.
+const IN_PART: u8 = 2;
 const KINDS: [&str; 2] = [KEY_KIND, SECRET_KIND];
 const LOG_EVERY: Duration = Duration::from_secs(1);
 
@@ -137,19 +140,36 @@ pub async fn wrap(journal: &dyn Journal, keys: &MasterKeys, lost: &[KeyId]) -> R
     let lost: u64 = absent.values().sum();
     let due = all - lost - found.get(&current).copied().unwrap_or(0);
     let record = |key: &str, body| DocumentWrite { kind: WRAPPING_KIND, key: key.into(), body };
-    if due > 0 {
+    // Where there was no master key, keys of customers who are erased were stored as they are, too.
+    let was_bare = current != WrappedBy::Nobody
+        && stored.as_deref().is_none_or(|stored| stored == in_force(WrappedBy::Nobody))
+        && has_customers(journal);
+    if due > 0 || was_bare {
         let mut records = vec![record(IN_FORCE, None)];
-        if found.contains_key(&WrappedBy::Nobody) {
+        if found.contains_key(&WrappedBy::Nobody) || was_bare {
             records.push(record(BARE_BYTES, Some(Bytes::from_static(b"1"))));
         }
         put(journal, records).await?;
+    }
+    if due > 0 {
         wrap_all(journal, keys, due).await?;
     }
-    // With lost keys every start has to look, so that it tells of them; without any key there is nothing to look at.
-    if lost == 0 && all > 0 {
-        put(journal, vec![record(IN_FORCE, Some(Bytes::from(in_force(current))))]).await?;
+    // With lost keys every start has to look, so that it tells of them.
+    let body = match current {
+        _ if lost > 0 => Some(vec![IN_PART]),
+        WrappedBy::Nobody if all == 0 => None,
+        WrappedBy::Nobody | WrappedBy::MasterKey(_) => Some(in_force(current)),
+    };
+    if body.is_some() || stored.is_some() {
+        put(journal, vec![record(IN_FORCE, body.map(Bytes::from))]).await?;
     }
     Ok(Wrapped { keys: due, lost })
+}
+
+/// Whether anybody was ever registered.
+fn has_customers(journal: &dyn Journal) -> bool {
+    let context = schema::CUSTOMER;
+    (0..journal.shard_count(context)).any(|number| *journal.watch(ShardId { context, number }).borrow() > 0)
 }
 
 /// Its first byte tells that there is a master key.

@@ -7,7 +7,7 @@ use crate::actors::api::{Caller, PersonalData, ServiceError};
 use crate::actors::committed::committed;
 use crate::actors::customer::Customers;
 use crate::domain::account::Role;
-use crate::domain::customer::Rejection;
+use crate::domain::customer::{Customer, Rejection};
 use crate::domain::ids::CustomerNo;
 
 impl Service {
@@ -32,6 +32,10 @@ impl Service {
         let role = Role::Customer(customer_no.clone());
         let opened = accounts.open((turn, None), &data.email, password, role).await?;
         if let Err(error) = self.register_customer(&Caller::system(), Some(customer_no), data).await {
+            // The customer may be registered: then the account is the only way to that data.
+            if matches!(error, ServiceError::Unknown) {
+                return Err(error);
+            }
             if let Err(error) = accounts.erase(&opened.account_no).await {
                 tracing::warn!(%error, "account without a registered customer left, its owner can register");
             }
@@ -55,7 +59,28 @@ impl Service {
             let state = committed(&*self.parts.journal, &Customers, customer_no.as_str()).await?;
             state.and_then(|state| state.0).ok_or(Rejection::CustomerNotFound)?.may_book()?;
         }
-        self.accounts()?.open((Turn::OPERATOR, Some(operator)), mail_address, password, role).await
+        let accounts = self.accounts()?;
+        let opened = accounts.open((Turn::OPERATOR, Some(operator)), mail_address, password, role).await?;
+        // Whoever was erased meanwhile had no account that could have been erased.
+        if let Some(customer_no) = opened.account.role().customer() {
+            let state = committed(&*self.parts.journal, &Customers, customer_no.as_str()).await?;
+            if let Some(Customer::Erased { .. }) = state.and_then(|state| state.0) {
+                accounts.erase(&opened.account_no).await?;
+                return Err(Rejection::NumberErased.into());
+            }
+        }
+        Ok(opened)
+    }
+
+    /// The account of a customer, if there is one and accounts are offered.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn account_of(&self, customer_no: &CustomerNo) -> Result<Option<AccountView>> {
+        match &self.parts.accounts_served {
+            Some(accounts) => accounts.of_customer(customer_no).await,
+            None => Ok(None),
+        }
     }
 
     /// Erases the account of an erased customer. The policy takes what this leaves.

@@ -194,7 +194,10 @@ impl SessionAccess {
         seconds: u64,
     ) -> Result<HeaderValue, Problem> {
         let is_https = self.is_https(headers);
-        if !is_https && !peer.is_none_or(|peer| peer.to_canonical().is_loopback()) {
+        // Behind a proxy on this machine the peer is the proxy, whatever the browser speaks with it.
+        let is_near =
+            peer.is_none_or(|peer| peer.to_canonical().is_loopback()) && !headers.contains_key(&forwarded::PROTO);
+        if !is_https && !is_near {
             let detail = "sessions are for HTTPS only; if something in front of the service speaks it, set \
                           server.trusted_proxies, or accounts.origin to where the pages are";
             return Err(Problem::new("plain_http_refused", detail));
@@ -343,6 +346,10 @@ mod tests {
         let cookie = plain.cookie(&HeaderMap::new(), near, "abc", 60).unwrap();
         assert_eq!(cookie, "rentcar=abc; Path=/; Max-Age=60; HttpOnly; SameSite=Lax");
         assert_eq!(plain.cookie(&HeaderMap::new(), far, "abc", 60).unwrap_err().code, "plain_http_refused");
+        for proxies in [0, 1] {
+            let by_proxy = access("", proxies).cookie(&headers(&[("x-forwarded-proto", "http")]), near, "abc", 60);
+            assert_eq!(by_proxy.unwrap_err().code, "plain_http_refused", "{proxies} proxies");
+        }
         let secure = access("https://cars.example", 0);
         let cookie = secure.cookie(&HeaderMap::new(), far, "abc", 60).unwrap();
         assert_eq!(cookie, "__Host-rentcar=abc; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure");

@@ -24,6 +24,12 @@ pub(crate) fn mark_ready(directory: &Path) -> io::Result<()> {
     mark(directory, REMOVE)
 }
 
+/// Says that no copy is to take the place of the store.
+pub(crate) fn withdraw(directory: &Path) -> io::Result<()> {
+    unless_missing(fs::remove_file(directory.join(MARK)))?;
+    sync_directory(directory)
+}
+
 pub(crate) fn is_under_way(directory: &Path) -> bool {
     directory.join(MARK).exists()
 }
@@ -35,6 +41,12 @@ pub(crate) fn finish(directory: &Path) -> io::Result<()> {
             return unless_missing(fs::remove_dir_all(folder(directory)));
         }
         Ok(state) if state.trim() == REMOVE => {
+            let copy = folder(directory);
+            if ![DB_FILE, STATE_FILE].iter().all(|name| copy.join(name).exists()) {
+                let what = "the copy in `renewal`, which was to take the place of the store's files, is not there: remove \
+                            `renewal.state` to go on with the files as they are";
+                return Err(io::Error::new(ErrorKind::NotFound, what));
+            }
             remove_old(directory)?;
             mark(directory, MOVE)?;
         }

@@ -30,8 +30,8 @@ impl SledJournal {
     /// When it cannot be read, or the copy not be written.
     pub fn renew(&self, path: &Path, options: &SledSettings) -> Result<(), RenewError> {
         let renewed = self.copy(path, options);
-        if renewed.is_err() {
-            // Also removed by the next opening; the room is needed before that.
+        // Also removed by the next opening; the room is needed before that. A copy that the next opening may still take stays.
+        if renewed.is_err() && renewal::withdraw(path).is_ok() {
             drop(std::fs::remove_dir_all(renewal::folder(path)));
         }
         renewed
@@ -110,6 +110,20 @@ mod tests {
         drop(journal);
         assert!(!holds_secret(path));
         assert!(path.join("of-somebody-else").exists() && !path.join("renewal").exists());
+    }
+
+    #[test]
+    fn without_its_copy_nothing_of_a_store_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let before = store(path);
+        let journal = SledJournal::open(path, &options()).unwrap();
+        journal.renew(path, &options()).unwrap();
+        drop(journal);
+        fs::remove_dir_all(path.join("renewal")).unwrap();
+        assert!(SledJournal::open(path, &options()).is_err());
+        fs::remove_file(path.join("renewal.state")).unwrap();
+        assert_eq!(records(&SledJournal::open(path, &options()).unwrap()), before);
     }
 
     #[test]
