@@ -20,7 +20,7 @@ import tempfile
 import time
 
 PASSWORD = "correct horse battery"
-CARS = 600
+CARS = 3000
 BOOKERS = 16
 ADDRESSES = 1000
 DAY_S = 86_400

@@ -24,24 +24,24 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// From how many on those who wait count as a flood.
 const FLOOD_LEN_MIN: usize = 8;
-/// How long a thread rests in a flood, for each unit of time that it has hashed: it takes a fifth of a core at most, also of
+/// How long a thread rests in a flood, for each unit of time that it has hashed: it takes a tenth of a core at most, also of
 /// cores that have nothing else to do for a moment.
-const REST_PER_WORK: u32 = 4;
+const REST_PER_WORK: u32 = 9;
 /// The longest rest.
-const REST_MAX: Duration = Duration::from_millis(500);
+const REST_MAX: Duration = Duration::from_secs(1);
 
 /// The queue is full of what comes first, or it took too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many sign in at the moment")]
 pub struct Busy;
 
-/// Who waits: the fewer failures, the sooner; then in the order of arrival.
+/// Who waits: the lower the rank, the sooner; then in the order of arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Turn {
     /// The client's address, or what stands for it.
     pub address: u128,
-    /// How often it has failed lately.
-    pub failures: u32,
+    /// 0 of whoever is known there; else the more it has failed lately, the higher.
+    pub rank: u32,
 }
 
 impl Turn {
@@ -50,7 +50,7 @@ impl Turn {
 
     /// Of an address that has shown that it may.
     pub const fn first(address: u128) -> Turn {
-        Turn { address, failures: 0 }
+        Turn { address, rank: 0 }
     }
 }
 
@@ -77,7 +77,7 @@ struct Waiting {
 
 #[derive(Default)]
 struct Queue {
-    /// By failures and arrival.
+    /// By rank and arrival.
     waiting: BTreeMap<(u32, u64), Waiting>,
     per_address: HashMap<u128, u32>,
     arrived: u64,
@@ -101,13 +101,13 @@ impl Queue {
         }
         if self.waiting.len() >= QUEUE_LEN_MAX {
             let last = self.waiting.last_key_value().map(|(key, _)| *key);
-            let Some(last) = last.filter(|(failures, _)| turn.failures < *failures) else { return Err(Busy) };
+            let Some(last) = last.filter(|(rank, _)| turn.rank < *rank) else { return Err(Busy) };
             // Its answer is dropped, so it is told that it is busy here.
             self.remove(last);
         }
         self.arrived += 1;
         let waiting = Waiting { work, address: turn.address, until: now + WAIT_MAX };
-        self.waiting.insert((turn.failures, self.arrived), waiting);
+        self.waiting.insert((turn.rank, self.arrived), waiting);
         *self.per_address.entry(turn.address).or_default() += 1;
         Ok(())
     }
@@ -255,8 +255,8 @@ mod tests {
         (Work::Verify(Password::typed("password").unwrap(), None, answer), answered)
     }
 
-    fn turn(address: u128, failures: u32) -> Turn {
-        Turn { address, failures }
+    fn turn(address: u128, rank: u32) -> Turn {
+        Turn { address, rank }
     }
 
     #[test]

@@ -175,8 +175,8 @@ impl AccountService {
     /// Counts an attempt to sign in, unless there were too many.
     fn attempt(&self, mail: Option<&MailHash>, address: u128) -> Result<Turn> {
         let counted = self.parts.attempts.attempt(mail, address, self.now_ms());
-        let failures = counted.map_err(|retry_after_ms| ServiceError::TooManyAttempts { retry_after_ms })?;
-        Ok(Turn { address, failures })
+        let rank = counted.map_err(|retry_after_ms| ServiceError::TooManyAttempts { retry_after_ms })?;
+        Ok(Turn { address, rank })
     }
 
     /// Checks a password against a hash, or spends the time of it. A right one lets the account be tried anew.
@@ -265,8 +265,8 @@ impl AccountService {
     /// `TooManyAttempts`.
     pub fn may_sign_up(&self, address: u128) -> Result<Turn> {
         let counted = self.parts.requests.attempt(None, address, self.now_ms());
-        let failures = counted.map_err(|retry_after_ms| ServiceError::TooManyAttempts { retry_after_ms })?;
-        Ok(Turn { address, failures })
+        let rank = counted.map_err(|retry_after_ms| ServiceError::TooManyAttempts { retry_after_ms })?;
+        Ok(Turn { address, rank })
     }
 
     /// Opens an account, in the name of an operator, or of its owner.

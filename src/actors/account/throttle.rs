@@ -89,24 +89,33 @@ impl<K: Hash + Eq + Copy> Counted<K> {
 pub struct Throttle {
     accounts: Counted<[u8; 32]>,
     addresses: Counted<u128>,
+    /// From which addresses somebody has signed in to which account: a stranger's failures do not keep those off.
+    known: Cache<([u8; 32], u128), ()>,
     /// Of whoever looks and counts, so that many at once do not slip through.
     turn: Mutex<()>,
 }
 
 impl Default for Throttle {
     fn default() -> Throttle {
-        Throttle { accounts: Counted::new(ACCOUNT), addresses: Counted::new(ADDRESS), turn: Mutex::new(()) }
+        Throttle {
+            accounts: Counted::new(ACCOUNT),
+            addresses: Counted::new(ADDRESS),
+            known: Cache::new(REMEMBERED_MAX),
+            turn: Mutex::new(()),
+        }
     }
 }
 
 impl Throttle {
-    /// Counts an attempt, and returns how many of this address have failed before.
+    /// Counts an attempt, and returns in which order it is hashed: 0 of an address from which somebody has signed in to that
+    /// account, else one more than the address has failed before.
     ///
     /// # Errors
     /// How long to wait, in milliseconds; nothing is counted then.
     pub fn attempt(&self, mail: Option<&MailHash>, address: u128, now_ms: u64) -> Result<u32, u64> {
         let _turn = self.turn.lock();
-        let of_account = mail.map_or(0, |mail| self.accounts.wait_ms(&mail.0, now_ms));
+        let is_known = mail.is_some_and(|mail| self.known.get(&(mail.0, address)).is_some());
+        let of_account = mail.filter(|_| !is_known).map_or(0, |mail| self.accounts.wait_ms(&mail.0, now_ms));
         let wait_ms = of_account.max(self.addresses.wait_ms(&address, now_ms));
         if wait_ms > 0 {
             return Err(wait_ms);
@@ -114,7 +123,8 @@ impl Throttle {
         if let Some(mail) = mail {
             self.accounts.count(mail.0, now_ms);
         }
-        Ok(self.addresses.count(address, now_ms))
+        let failures = self.addresses.count(address, now_ms);
+        Ok(if is_known { 0 } else { failures.saturating_add(1) })
     }
 
     /// The attempt was right: the account is as if nobody had tried, and the address as before.
@@ -122,6 +132,7 @@ impl Throttle {
         let _turn = self.turn.lock();
         if let Some(mail) = mail {
             self.accounts.failures.remove(&mail.0);
+            self.known.insert((mail.0, address), ());
         }
         self.addresses.take_back(&address);
     }
@@ -148,43 +159,60 @@ mod tests {
     fn an_account_is_tried_five_times_and_then_with_pauses_that_double_up_to_five_minutes() {
         let throttle = Throttle::default();
         for address in 0..5 {
-            assert_eq!(fails(&throttle, 1, address, 0), Ok(0));
+            assert_eq!(fails(&throttle, 1, address, 0), Ok(1));
         }
         assert_eq!(fails(&throttle, 1, 10, 0), Err(1_000));
-        assert_eq!(fails(&throttle, 1, 10, 1_000), Ok(0));
+        assert_eq!(fails(&throttle, 1, 10, 1_000), Ok(1));
         assert_eq!(fails(&throttle, 1, 11, 1_000), Err(2_000));
-        assert_eq!(fails(&throttle, 2, 10, 1_000), Ok(1), "another account is not concerned");
+        assert_eq!(fails(&throttle, 2, 10, 1_000), Ok(2), "another account is not concerned");
         let mut now_ms = 1_000;
         for address in 20..60 {
             if let Err(wait_ms) = fails(&throttle, 1, address, now_ms) {
                 assert!(wait_ms <= 300_000, "{wait_ms}");
                 now_ms += wait_ms;
-                assert_eq!(fails(&throttle, 1, address, now_ms), Ok(0), "it is never locked out");
+                assert_eq!(fails(&throttle, 1, address, now_ms), Ok(1), "it is never locked out");
             }
         }
         throttle.succeeded(Some(&MailHash([1; 32])), 59);
-        assert_eq!(fails(&throttle, 1, 70, now_ms), Ok(0));
+        assert_eq!(fails(&throttle, 1, 70, now_ms), Ok(1));
     }
 
     #[test]
     fn an_address_may_try_twenty_accounts_and_is_slowed_down_after() {
         let throttle = Throttle::default();
         for mail in 0..20 {
-            assert_eq!(fails(&throttle, mail, 1, 0), Ok(mail.into()));
+            assert_eq!(fails(&throttle, mail, 1, 0), Ok(u32::from(mail) + 1));
         }
         assert_eq!(fails(&throttle, 20, 1, 0), Err(1_000));
-        assert_eq!(fails(&throttle, 20, 2, 0), Ok(0), "another address is not concerned");
+        assert_eq!(fails(&throttle, 20, 2, 0), Ok(1), "another address is not concerned");
         throttle.succeeded(Some(&MailHash([19; 32])), 1);
-        assert_eq!(fails(&throttle, 21, 1, 0), Ok(19));
+        assert_eq!(fails(&throttle, 21, 1, 0), Ok(20));
         // An hour later it is forgotten.
-        assert_eq!(fails(&throttle, 22, 1, 3_600_000), Ok(0));
+        assert_eq!(fails(&throttle, 22, 1, 3_600_000), Ok(1));
+    }
+
+    #[test]
+    fn who_has_signed_in_from_an_address_is_not_kept_off_by_strangers_and_comes_first() {
+        let throttle = Throttle::default();
+        assert_eq!(fails(&throttle, 1, 7, 0), Ok(1));
+        throttle.succeeded(Some(&MailHash([1; 32])), 7);
+        for address in 20..26 {
+            let _ = fails(&throttle, 1, address, 0);
+        }
+        assert!(fails(&throttle, 1, 30, 0).is_err(), "the account is being tried");
+        assert_eq!(fails(&throttle, 1, 7, 0), Ok(0));
+        assert_eq!(fails(&throttle, 2, 7, 0), Ok(2), "of another account it knows nothing");
+        for _ in 0..30 {
+            let _ = fails(&throttle, 1, 7, 0);
+        }
+        assert!(fails(&throttle, 1, 7, 0).is_err(), "its own failures count");
     }
 
     #[test]
     fn what_was_not_looked_at_does_not_count() {
         let throttle = Throttle::default();
         for _ in 0..100 {
-            assert_eq!(fails(&throttle, 1, 1, 0), Ok(0));
+            assert_eq!(fails(&throttle, 1, 1, 0), Ok(1));
             throttle.not_tried(Some(&MailHash([1; 32])), 1);
         }
     }
