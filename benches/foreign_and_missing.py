@@ -3,7 +3,7 @@
 
 Runs the program with keys, makes bookings of one customer, and asks as another, in turns: a number of a booking, and a number
 like it under which there is nothing. 10,000 calls of each, over one connection, for every way to read a booking. The medians
-must lie within 5 % of each other; else whoever measures could find out what is there. About three minutes.
+must lie within 5 % of each other; else whoever measures could find out what is there. About fifteen minutes.
 
 python3 benches/foreign_and_missing.py [PROGRAM]: without a program, `cargo build --profile dist` makes it.
 """
