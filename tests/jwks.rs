@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use common::{Options, SOON, TestServer, eventually};
 use parking_lot::Mutex;
-use rentcar::kit::access::jwks::JwksSettings;
+use rentcar::kit::access::keys::JwksSettings;
 use rentcar::kit::access::keys::TokenSettings;
 use rentcar::kit::access::tokens::{Audience, Claims, Signer};
 use rentcar::kit::access::{Authenticator, Credentials};

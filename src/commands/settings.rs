@@ -12,7 +12,7 @@ use rentcar::config::Settings;
 use rentcar::domain::time::{HOUR_MS, MINUTE_MS};
 use rentcar::http::HttpSettings;
 use rentcar::kit::access::Authenticator;
-use rentcar::kit::access::jwks::JwksSettings;
+use rentcar::kit::access::keys::JwksSettings;
 use rentcar::kit::access::keys::TokenSettings;
 use rentcar::kit::access::sessions::{SessionAccess, SessionSettings};
 use rentcar::kit::body::BodyLimits;

@@ -73,19 +73,19 @@ struct OwnAccountDto {
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct OwnSessionDto {
-    /// When it began.
-    since: Instant,
+    signed_in_at: Instant,
     used_at: Instant,
-    expires_at: Instant,
+    /// At the latest.
+    expires: Instant,
 }
 
 impl OwnAccountDto {
     fn of(view: &AccountView) -> Option<OwnAccountDto> {
         let open = view.account.open()?;
         let session = |session: &Session| OwnSessionDto {
-            since: Instant(session.at),
+            signed_in_at: Instant(session.at),
             used_at: Instant(session.used_at),
-            expires_at: Instant(session.expires_at),
+            expires: Instant(session.expires_at),
         };
         Some(OwnAccountDto {
             account_no: view.account_no.to_string(),

@@ -2,7 +2,7 @@
 //! `NAME.secret` a shared secret. The algorithm follows from the key and never from a token.
 
 use super::Proof;
-use super::jwks::JwksSettings;
+use crate::outbound::TrustedRoots;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -10,6 +10,7 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How far the clock of whoever makes tokens may be off, in seconds.
 pub(super) const LEEWAY_SECONDS: u64 = 30;
@@ -25,6 +26,35 @@ const PUBLIC_KEYS: &str = "has no public key: Ed25519, P-256 and RSA of 2048 bit
 const ED25519_BYTES: RangeInclusive<usize> = 32..=32;
 const P256_BYTES: RangeInclusive<usize> = 65..=65;
 const RSA_BYTES: RangeInclusive<usize> = 266..=8_192;
+
+/// Where the key set is, and how it is kept.
+#[derive(Debug, Clone)]
+pub struct JwksSettings {
+    pub url: String,
+    /// Of the certificate of that address.
+    pub roots: TrustedRoots,
+    /// How often it is fetched.
+    pub refresh_every: Duration,
+    /// For how long its keys are trusted while it cannot be fetched.
+    pub stale_max: Duration,
+    /// The shortest pause between two fetches that tokens with unknown keys cause.
+    pub unknown_key_pause: Duration,
+    /// How long a fetch may take; a caller with an unknown key waits no longer.
+    pub fetch_max: Duration,
+}
+
+impl Default for JwksSettings {
+    fn default() -> Self {
+        JwksSettings {
+            url: String::new(),
+            roots: TrustedRoots::default(),
+            refresh_every: Duration::from_mins(5),
+            stale_max: Duration::from_hours(24),
+            unknown_key_pause: Duration::from_secs(10),
+            fetch_max: Duration::from_secs(5),
+        }
+    }
+}
 
 /// Whom tokens must be from and for, and where their keys are.
 #[derive(Debug, Clone)]

@@ -4,8 +4,8 @@
 
 mod document;
 
-use super::keys::{KeyError, Keys, TokenSettings};
-use crate::outbound::{PlainHttp, TrustedRoots, document_address};
+use super::keys::{JwksSettings, KeyError, Keys, TokenSettings};
+use crate::outbound::{PlainHttp, document_address};
 use metrics::gauge;
 use reqwest::header::ACCEPT;
 use reqwest::{Client, Response, StatusCode, Url};
@@ -19,35 +19,6 @@ const DOCUMENT_BYTES_MAX: usize = 64 * 1024;
 /// The first pause after a failure; it doubles.
 const RETRY_PAUSE_MIN: Duration = Duration::from_secs(1);
 const RETRY_PAUSE_MAX: Duration = Duration::from_mins(1);
-
-/// Where the key set is, and how it is kept.
-#[derive(Debug, Clone)]
-pub struct JwksSettings {
-    pub url: String,
-    /// Of the certificate of that address.
-    pub roots: TrustedRoots,
-    /// How often it is fetched.
-    pub refresh_every: Duration,
-    /// For how long its keys are trusted while it cannot be fetched.
-    pub stale_max: Duration,
-    /// The shortest pause between two fetches that tokens with unknown keys cause.
-    pub unknown_key_pause: Duration,
-    /// How long a fetch may take; a caller with an unknown key waits no longer.
-    pub fetch_max: Duration,
-}
-
-impl Default for JwksSettings {
-    fn default() -> Self {
-        JwksSettings {
-            url: String::new(),
-            roots: TrustedRoots::default(),
-            refresh_every: Duration::from_mins(5),
-            stale_max: Duration::from_hours(24),
-            unknown_key_pause: Duration::from_secs(10),
-            fetch_max: Duration::from_secs(5),
-        }
-    }
-}
 
 /// Why there is no new key set.
 #[derive(Debug, thiserror::Error)]
