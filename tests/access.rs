@@ -655,7 +655,6 @@ async fn who_did_what_to_which_number_is_in_the_audit_and_nothing_that_followed_
         (&*by_kim, "customer.erased", &customer_no),
         ("MACHINE:program", "reservation.retired", &car_no),
         ("API_KEY:partner", "reservation.cancelled", &reservation_no),
-        (&by_kim, "payment.requested", &reservation_no),
         (&by_kim, "reservation.held", &reservation_no),
         (&by_kim, "customer.registered", &customer_no),
         ("STAFF:minji", "fleet.registered", &car_no),
@@ -702,6 +701,20 @@ async fn who_did_what_to_which_number_is_in_the_audit_and_nothing_that_followed_
     assert!(rebuilt.success(), "{log}");
     company.server.restart().await;
     assert_eq!(audit(&company.operator(), "").await, expected);
+}
+
+#[tokio::test]
+async fn who_pays_what_somebody_else_has_reserved_is_in_the_audit() {
+    let company = Company::start().await;
+    let (car_no, customer_no, kim) = company.car_and_customer().await;
+    let mut unpaid = booking(&car_no, &customer_no, &in_days(30), &in_days(31));
+    let means = unpaid.as_object_mut().unwrap().remove("payment").unwrap();
+    let reservation_no = company.staff().post("/v1/reservations", &unpaid).await.expect(202).text_at("/reservationNo");
+    kim.post(&path("/v1/reservations/{}/payment", &reservation_no), &means).await.expect(200);
+    let by_kim = format!("CUSTOMER:{customer_no}");
+    let expected = [(&*by_kim, "payment.requested"), ("STAFF:minji", "reservation.held")]
+        .map(|(by, what)| (by.to_owned(), what.to_owned(), reservation_no.clone()));
+    assert_eq!(audit(&company.operator(), &format!("&number={reservation_no}")).await, expected);
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use crate::domain::process::{Action, Known, RentalStanding, Target, next_step};
 use crate::domain::rental::{self, Rental};
 use crate::domain::reservation::{Booking, Command, Rejection, Status};
 use crate::store::schema::RESERVATION_INDEX;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -38,12 +39,14 @@ impl Service {
     pub async fn reserve(&self, caller: &Caller, request: ReserveRequest) -> Result<(ReservationView, PaymentResult)> {
         let asked_at = Instant::now();
         caller.may_act_for(&request.customer_no)?;
-        let booking = match &request.reservation_no {
+        let (booking, is_new) = match &request.reservation_no {
             Some(no) => self.hold_under(caller, no.clone(), &request).await?,
-            None => self.hold(caller, fresh_reservation_no()?, &request).await?,
+            None => (self.hold(caller, fresh_reservation_no()?, &request).await?, true),
         };
+        // To reserve and pay in one step is one act, which the hold tells of.
+        let by = if is_new { None } else { caller.author() };
         match (booking.status, request.means) {
-            (Status::PaymentPending { .. }, Some(means)) => self.pay_for(caller, booking, means, asked_at).await,
+            (Status::PaymentPending { .. }, Some(means)) => self.pay_for(by, booking, means, asked_at).await,
             (Status::PaymentPending { .. }, None) => Ok((self.view(booking).await?, PaymentResult::NotAttempted)),
             (
                 Status::Confirmed { .. }
@@ -56,8 +59,14 @@ impl Service {
         }
     }
 
-    /// Holds a car under a number that the caller chose; the same reservation again is the one that exists.
-    async fn hold_under(&self, caller: &Caller, no: ReservationNo, request: &ReserveRequest) -> Result<Booking> {
+    /// Holds a car under a number that the caller chose; the same reservation again is the one that exists. Returns whether
+    /// it is new.
+    async fn hold_under(
+        &self,
+        caller: &Caller,
+        no: ReservationNo,
+        request: &ReserveRequest,
+    ) -> Result<(Booking, bool)> {
         let is_known = self.parts.journal.lookup(RESERVATION_INDEX, no.as_str()).await?.is_some();
         let held = if is_known { None } else { Some(self.hold(caller, no.clone(), request).await) };
         // Another request with the number may have been faster.
@@ -67,9 +76,10 @@ impl Service {
             let same = known.subject.car_no == request.car_no
                 && known.subject.customer_no == request.customer_no
                 && known.period == request.period;
-            return if same { Ok(known) } else { Err(Rejection::ReservationNoTaken.into()) };
+            return if same { Ok((known, false)) } else { Err(Rejection::ReservationNoTaken.into()) };
         }
-        held.unwrap_or_else(|| Err(Rejection::ReservationNoTaken.into()))
+        let held = held.unwrap_or_else(|| Err(Rejection::ReservationNoTaken.into()))?;
+        Ok((held, true))
     }
 
     async fn hold(&self, caller: &Caller, reservation_no: ReservationNo, request: &ReserveRequest) -> Result<Booking> {
@@ -119,7 +129,7 @@ impl Service {
         }
         booking.may_be_paid(self.now())?;
         match booking.status {
-            Status::PaymentPending { .. } => self.pay_for(caller, booking, means, asked_at).await,
+            Status::PaymentPending { .. } => self.pay_for(caller.author(), booking, means, asked_at).await,
             Status::Confirmed { .. }
             | Status::Cancelled { .. }
             | Status::Expired { .. }
@@ -142,7 +152,7 @@ impl Service {
 
     async fn pay_for(
         &self,
-        caller: &Caller,
+        by: Option<Arc<str>>,
         booking: Booking,
         means: PaymentMeans,
         asked_at: Instant,
@@ -152,7 +162,7 @@ impl Service {
         else {
             return self.pay_too_late(booking).await;
         };
-        let (subject, serial, by) = (&booking.subject, booking.serial, caller.author());
+        let (subject, serial) = (&booking.subject, booking.serial);
         let order = ChargeRequest { subject: subject.clone(), serial, amount, change, means, hold_until, by };
         let charged = self.parts.cashier.charge(order, asked_at, self.settings.payment_wait).await;
         match charged {

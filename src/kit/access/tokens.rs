@@ -10,9 +10,9 @@ use crate::kit::numbers::RawNumber;
 use crate::kit::problem::Problem;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, decode, decode_header, encode};
 use parking_lot::RwLock;
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -20,8 +20,12 @@ use std::sync::Arc;
 
 /// The longest token that is looked at, in bytes.
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
-/// The most verified tokens that are remembered.
-const CACHED_MAX: usize = 16 * 1024;
+/// How many bytes the verified tokens that are remembered may have, with what is known of each.
+const CACHED_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// What is known of a token, in bytes, at a guess.
+const CREDENTIALS_BYTES: u64 = 512;
+/// How many tokens are expected, so that there is room from the start.
+const CACHED_EXPECTED: usize = 4 * 1024;
 /// The most bytes of the name of a person or machine.
 const SUBJECT_BYTES_MAX: usize = 128;
 
@@ -131,8 +135,18 @@ pub struct Tokens {
     settings: TokenSettings,
     jwks: Option<Jwks>,
     trusted: RwLock<Trusted>,
-    /// By the token's hash: what verifying it has said.
-    verified: Cache<[u8; 32], Credentials>,
+    /// What verifying a token has said. By the token itself: a cryptographic hash of it would cost more than anything else
+    /// that is done for a call with a token.
+    verified: Cache<Box<str>, Credentials, TokenBytes>,
+}
+
+#[derive(Clone)]
+struct TokenBytes;
+
+impl Weighter<Box<str>, Credentials> for TokenBytes {
+    fn weight(&self, token: &Box<str>, _: &Credentials) -> u64 {
+        token.len() as u64 + CREDENTIALS_BYTES
+    }
 }
 
 impl fmt::Debug for Tokens {
@@ -153,7 +167,8 @@ impl Tokens {
         }
         let jwks = settings.jwks.clone().map(Jwks::new).transpose()?;
         let trusted = RwLock::new(Trusted { files, fetched: None });
-        Ok(Tokens { settings, jwks, trusted, verified: Cache::new(CACHED_MAX) })
+        let verified = Cache::with_weighter(CACHED_EXPECTED, CACHED_BYTES_MAX, TokenBytes);
+        Ok(Tokens { settings, jwks, trusted, verified })
     }
 
     pub(super) fn directory(&self) -> Option<&Path> {
@@ -220,10 +235,9 @@ impl Tokens {
         if token.len() > TOKEN_BYTES_MAX {
             return Verdict::Invalid;
         }
-        let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let credentials = match self.verified.get(&hash) {
+        let credentials = match self.verified.get(token) {
             Some(remembered) => remembered,
-            None => match self.decide(token, hash) {
+            None => match self.decide(token) {
                 Verdict::Valid(credentials) => credentials,
                 other @ (Verdict::Invalid | Verdict::Undecided) => return other,
             },
@@ -232,7 +246,7 @@ impl Tokens {
         if holds { Verdict::Valid(credentials) } else { Verdict::Invalid }
     }
 
-    fn decide(&self, token: &str, hash: [u8; 32]) -> Verdict {
+    fn decide(&self, token: &str) -> Verdict {
         let Some(header) = header(token) else { return Verdict::Invalid };
         // Locked until it is remembered, so that a key that is taken away meanwhile verifies nothing after.
         let trusted = self.trusted.read();
@@ -241,7 +255,7 @@ impl Tokens {
             return if may_be_of_the_set { Verdict::Undecided } else { Verdict::Invalid };
         };
         let Some(credentials) = verify(key, token) else { return Verdict::Invalid };
-        self.verified.insert(hash, credentials.clone());
+        self.verified.insert(token.into(), credentials.clone());
         Verdict::Valid(credentials)
     }
 }
@@ -475,8 +489,10 @@ mod tests {
         let company = Company::new();
         let token = company.signed("keys/shared.secret", &claims());
         let credentials = company.credentials(&token).expect("trusted");
-        let hash = Sha256::digest(token.as_bytes()).into();
-        company.tokens.verified.insert(hash, Credentials { expires: Some(now_seconds() - 1), ..credentials });
+        company
+            .tokens
+            .verified
+            .insert(token.as_str().into(), Credentials { expires: Some(now_seconds() - 1), ..credentials });
         assert!(!company.is_trusted(&token));
     }
 
