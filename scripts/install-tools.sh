@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the checks need beside Rust: packages of Debian (as root or with sudo), Prometheus into target/prometheus, and
-# tools in Python and Node into target/*venv and target/clients. Repeats safely.
+# tools in Python and Node into target/*venv, target/clients and target/browser. Repeats safely.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -28,6 +28,9 @@ python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-ven
 { has make && has cc; } || missing+=(make gcc libc6-dev)
 # The benchmarks measure against it, with a cluster of their own.
 compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || missing+=(postgresql)
+# What looks at the pages, and the letters of the Korean ones.
+{ has chromium && has chromedriver; } || missing+=(chromium chromium-driver)
+is_installed fonts-noto-cjk || missing+=(fonts-noto-cjk)
 # What builds the image and runs it in a network with names, and what starts the systemd unit.
 for package in binutils buildah runc iproute2 dnsmasq-base systemd systemd-container strace util-linux; do
   is_installed "$package" || missing+=("$package")
@@ -62,13 +65,21 @@ environment() {
 environment manifests
 # The generator of a client in Python, and Node for the one in TypeScript.
 environment clients
-if ! cmp -s scripts/clients/package-lock.json "$target/clients/installed.json"; then
-  say "installing openapi-typescript"
-  mkdir -p "$target/clients"
-  cp scripts/clients/package.json scripts/clients/package-lock.json "$target/clients/"
-  (cd "$target/clients" && PATH="$target/clients-venv/bin:$PATH" npm ci --silent --no-audit --no-fund)
-  cp scripts/clients/package-lock.json "$target/clients/installed.json"
-fi
+# node_packages NAME: what scripts/NAME/package-lock.json lists, into target/NAME.
+node_packages() {
+  local into="$target/$1" lock="scripts/$1/package-lock.json"
+  if ! cmp -s "$lock" "$into/installed.json"; then
+    say "installing what scripts/$1 needs of Node"
+    mkdir -p "$into"
+    cp "scripts/$1/package.json" "$lock" "$into/"
+    (cd "$into" && PATH="$target/clients-venv/bin:$PATH" npm ci --silent --no-audit --no-fund)
+    cp "$lock" "$into/installed.json"
+  fi
+}
+# openapi-typescript and its compiler.
+node_packages clients
+# axe-core, which looks at pages for what keeps people out of them.
+node_packages browser
 
 # python_package NAME VERSION: into the environment that nobody else uses.
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"

@@ -3,8 +3,7 @@
 mod commands;
 
 use clap::{Parser, Subcommand};
-use commands::running::{Connection, ServiceUrl};
-use commands::{backup, help, key, maintenance, provider, reconcile, serve, token, user};
+use commands::{backup, demo, help, key, maintenance, provider, reconcile, serve, token, user};
 use rentcar::config::Listen;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -88,15 +87,9 @@ enum Command {
         #[command(subcommand)]
         command: user::Command,
     },
-    /// Walk the whole story against a running service and check every outcome.
+    /// Walk the whole story against a running service and check every outcome, or show a small company.
     #[command(after_help = help::demo())]
-    Demo {
-        /// The service.
-        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
-        url: ServiceUrl,
-        #[command(flatten)]
-        connection: Connection,
-    },
+    Demo(demo::Options),
 }
 
 fn main() -> ExitCode {
@@ -115,7 +108,7 @@ fn main() -> ExitCode {
         Command::Token(options) => token::run(&options),
         Command::Key { command } => key::run(&command),
         Command::User { command } => user::run(&command),
-        Command::Demo { url, connection } => commands::block_on(commands::demo::run(&url, connection)),
+        Command::Demo(options) => demo::run(options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

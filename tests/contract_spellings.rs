@@ -58,7 +58,8 @@ fn addresses(spelling: usize) -> Vec<String> {
         other => panic!("no number of the kind {other} is known here"),
     };
     let routes = table().into_iter().map(|operation| operation.route).filter(|route| route.method == Method::GET);
-    let templates = routes.map(|route| route.template).filter(|it| it.contains('{') && !it.ends_with("/events"));
+    let described = routes.filter(|route| !route.is_page);
+    let templates = described.map(|route| route.template).filter(|it| it.contains('{') && !it.ends_with("/events"));
     let mut addresses: Vec<_> = templates
         .map(|template| {
             let (before, rest) = template.split_once('{').unwrap();

@@ -152,6 +152,15 @@ fn a_session_ends_once_and_its_use_is_noted_now_and_then() {
 }
 
 #[test]
+fn a_calendar_has_another_link_each_time_unless_the_account_is_disabled() {
+    let renewed = |ms| Event::CalendarRenewed { at: at(ms) };
+    check(&[opened()], Command::RenewCalendar, Ok(vec![renewed(NOW_MS)]));
+    check(&[opened(), renewed(5)], Command::RenewCalendar, Ok(vec![renewed(NOW_MS)]));
+    check(&[opened(), renewed(NOW_MS)], Command::RenewCalendar, Ok(vec![]));
+    check(&[opened(), Event::Disabled { at: at(3) }], Command::RenewCalendar, Err(Rejection::AccountDisabled));
+}
+
+#[test]
 fn disabling_ends_everything_and_does_nothing_twice() {
     let disabled = Event::Disabled { at: at(NOW_MS) };
     check(

@@ -240,6 +240,7 @@ fn account_events() -> Vec<account::Event> {
         Event::SessionStarted { id, at: at(1), expires_at: at(1_000) },
         Event::SessionUsed { id, at: at(2) },
         Event::ResetAllowed { token, at: at(3), expires_at: at(900) },
+        Event::CalendarRenewed { at: at(3) },
         Event::ResetEnded { token, at: at(4) },
         Event::PasswordSet { at: at(5), password: None },
         Event::SessionEnded { id, at: at(6) },
@@ -495,7 +496,7 @@ fn states() -> BTreeMap<&'static str, bytes::Bytes> {
     let customer = folded(&customer_events()[..1], customer::evolve);
     let closed = folded(&[0, 2].map(|i| customer_events()[i].clone()), customer::evolve);
     let operations = folded(&operations_events(), operations::evolve);
-    let account = folded(&account_events()[..4], account::evolve);
+    let account = folded(&account_events()[..5], account::evolve);
     BTreeMap::from([
         ("operations", schema::operations::encode_state(&operations).unwrap()),
         ("account", schema::account::encode_state(&account).unwrap()),

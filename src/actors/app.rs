@@ -145,7 +145,8 @@ impl App {
         let Ports { journal, views, clock, provider } = ports;
         let (timeout, retries) = (settings.provider_timeout, settings.retry_deferred);
         let deferred = DeferredPayments::new(retries, bulkhead.queue_wait() + timeout, Arc::clone(&clock));
-        let reconciler = Reconciler::new(Arc::clone(&journal), Arc::clone(&provider), Some(bulkhead.clone()), timeout);
+        let reconciler =
+            Arc::new(Reconciler::new(Arc::clone(&journal), Arc::clone(&provider), Some(bulkhead.clone()), timeout));
         let cashier = Cashier::new(CashierParts {
             payments,
             journal: Arc::clone(&journal),
@@ -233,6 +234,7 @@ impl App {
     pub async fn shutdown(&self, deadline: Duration) -> bool {
         let until = tokio::time::Instant::now() + deadline;
         self.deferred.close();
+        self.service.abandon_reconciliation();
         // Payments in flight need their context to record their outcome.
         if tokio::time::timeout_at(until, self.cashier.drain()).await.is_err() {
             tracing::warn!("payments in flight at shutdown, they are looked up at the next start");

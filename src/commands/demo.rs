@@ -4,9 +4,10 @@
 //! Every run makes cars and customers of its own, so it can be repeated against the same service. It changes nothing
 //! else but the settings of the sandbox provider inside, which it restores.
 
-use super::print_line;
 use super::running::{Connection, Running, ServiceUrl};
+use super::{block_on, print_line, stay};
 use anyhow::{Context as _, bail, ensure};
+use clap::Args;
 use jiff::{Timestamp, ToSpan};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -19,9 +20,27 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 const DAILY_RATE: u64 = 50_000;
 const PROVIDER: &str = "/v1/admin/payment-provider";
 
+#[derive(Debug, Args)]
+pub struct Options {
+    /// The service.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    url: ServiceUrl,
+    #[command(flatten)]
+    connection: Connection,
+    /// Instead of that, start a service with a small company in it, and stay until Ctrl-C.
+    #[arg(long, conflicts_with_all = ["url", "ca", "allow_plain_http"])]
+    stay: bool,
+    #[command(flatten)]
+    company: stay::Place,
+}
+
+pub fn run(options: Options) -> anyhow::Result<()> {
+    if options.stay { stay::run(&options.company) } else { block_on(tell(&options.url, options.connection)) }
+}
+
 /// # Errors
 /// The first outcome that is not as it should be, in a sentence.
-pub async fn run(url: &ServiceUrl, connection: Connection) -> anyhow::Result<()> {
+async fn tell(url: &ServiceUrl, connection: Connection) -> anyhow::Result<()> {
     let story = Scenario::begin(url, connection).await?;
     print_line(format!("The story of rentcar, told by {}", story.service.url()))?;
     let cars = story.cars_and_a_customer().await?;

@@ -111,7 +111,9 @@ pub fn user() -> String {
 }
 
 pub fn demo() -> String {
-    let examples = "  rentcar demo\n  rentcar demo --url http://127.0.0.1:9090";
+    let examples = "  rentcar demo\n  rentcar demo --url http://127.0.0.1:9090\n  \
+                    rentcar demo --stay     # a company to look at in a browser";
+    let defaults = "  --url http://127.0.0.1:8080; with --stay also --listen 127.0.0.1:8080, and a directory\n  that is removed at the end";
     let failed = "it failed, or something is not as it should be; one line on standard error says why";
-    sections(examples, "  --url http://127.0.0.1:8080", NO_SETTINGS, failed, "")
+    sections(examples, defaults, NO_SETTINGS, failed, SERVER_CODES)
 }

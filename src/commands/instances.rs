@@ -98,7 +98,7 @@ async fn pause(stop: &CancellationToken, pause: &mut Duration, max: Duration) ->
 }
 
 /// Runs work that may block for ever on a dead disk on a thread of its own, which no shutdown of the runtime waits for.
-async fn on_own_thread<T: Send + 'static>(
+pub(super) async fn on_own_thread<T: Send + 'static>(
     work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
 ) -> anyhow::Result<T> {
     let (done, outcome) = tokio::sync::oneshot::channel();
@@ -320,6 +320,7 @@ async fn watch_room(config: Settings, storage: &Storage) {
         if let Ok(free) = free_bytes(&data) {
             #[allow(clippy::cast_precision_loss, reason = "a gauge need not be exact to the byte")]
             gauge!("rentcar_store_disk_free_bytes").set(free as f64);
+            storage.set_free(free);
             let none_because = format!("{} MiB are free, {} must be for new business", free / MIB, min / MIB);
             storage.set_room((free < min).then_some(none_because));
         }

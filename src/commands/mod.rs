@@ -14,6 +14,7 @@ pub mod reconcile;
 pub mod running;
 pub mod serve;
 pub mod settings;
+pub mod stay;
 pub mod systemd;
 pub mod telemetry;
 pub mod token;
@@ -38,6 +39,12 @@ pub fn print_line(line: impl std::fmt::Display) -> anyhow::Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         said => said.context("standard output cannot be written"),
     }
+}
+
+/// Prints a line of progress on standard error.
+pub fn print_progress(line: impl std::fmt::Display) {
+    // Nobody need be told.
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 pub fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {

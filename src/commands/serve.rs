@@ -12,7 +12,10 @@ use rentcar::config::{Listen, Settings};
 use rentcar::http::starting;
 use rentcar::kit::server::{Drained, Listener, serve};
 use rentcar::kit::swappable::SwappableService;
+use rentcar::providers::PaymentProvider;
+use rentcar::providers::sandbox::Sandbox;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -70,17 +73,26 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let config = options.settings()?;
     let traces = telemetry::start(&config)?;
     let metrics = metrics::install(&config.site)?;
-    let served = block_on(serve_until_stopped(config, options.fault_injection, metrics));
+    let served = block_on(async {
+        let (stop, provider) = (shutdown_signal()?, payment_provider(&config)?);
+        serve_until_stopped(config, options.fault_injection, provider, metrics, stop, |_| Ok(())).await
+    });
     traces.end();
     served
 }
 
-async fn serve_until_stopped(config: Settings, fault_injection: bool, metrics: PrometheusHandle) -> anyhow::Result<()> {
-    let stop = shutdown_signal()?;
+/// Serves until told to stop; `ready` hears the address before that.
+pub(super) async fn serve_until_stopped(
+    config: Settings,
+    fault_injection: bool,
+    (provider, sandbox): (Arc<dyn PaymentProvider>, Option<Sandbox>),
+    metrics: PrometheusHandle,
+    stop: CancellationToken,
+    ready: impl FnOnce(&str) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     // Everything that can be refused without the data directory comes first, so that a refusal leaves no new store.
-    let (provider, sandbox) = payment_provider(&config)?;
-    let (accounts, sessions) = accounts(&config)?.unzip();
-    let authenticator = authenticator(&config, sessions)?;
+    let accounts = accounts(&config)?;
+    let authenticator = authenticator(&config)?;
     let certificate = certificate(&config)?;
     let scheme = if certificate.is_some() { "https" } else { "http" };
     let privacy = privacy(&config)?;
@@ -125,6 +137,7 @@ async fn serve_until_stopped(config: Settings, fault_injection: bool, metrics: P
         "ready to be tried, Ctrl-C stops it"
     );
     systemd::ready();
+    ready(&format!("{scheme}://{address}"))?;
 
     let watchdog = tokio::spawn(systemd::watchdog({
         let admission = ground.admission();

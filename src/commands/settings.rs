@@ -14,7 +14,7 @@ use rentcar::http::HttpSettings;
 use rentcar::kit::access::Authenticator;
 use rentcar::kit::access::keys::JwksSettings;
 use rentcar::kit::access::keys::TokenSettings;
-use rentcar::kit::access::sessions::{SessionAccess, SessionSettings};
+use rentcar::kit::access::origin::PageOrigin;
 use rentcar::kit::body::BodyLimits;
 use rentcar::kit::endpoint::RequestLimits;
 use rentcar::kit::rate_limit::RateLimitSettings;
@@ -125,6 +125,7 @@ pub(super) fn http_settings(config: &Settings, fault_injection: bool) -> anyhow:
         time_zone: config.zone()?,
         trusted_proxies: server.trusted_proxies,
         encrypted: config.tls.files().is_some(),
+        sandbox: config.payment.provider_url.is_empty(),
         licence_consent_required: config.privacy.licence_consent_required,
         ..HttpSettings::default()
     })
@@ -134,7 +135,7 @@ pub(super) fn http_settings(config: &Settings, fault_injection: bool) -> anyhow:
 ///
 /// # Errors
 /// When one cannot be used.
-pub(super) fn authenticator(config: &Settings, sessions: Option<SessionSettings>) -> anyhow::Result<Authenticator> {
+pub(super) fn authenticator(config: &Settings) -> anyhow::Result<Authenticator> {
     let access = &config.access;
     let named = |path: &PathBuf| Some(path.clone()).filter(|path| !path.as_os_str().is_empty());
     let tokens = TokenSettings {
@@ -146,14 +147,16 @@ pub(super) fn authenticator(config: &Settings, sessions: Option<SessionSettings>
     let tokens = access.takes_tokens().then_some(tokens);
     let loaded = Authenticator::load(tokens, named(&access.api_keys));
     let loaded = loaded.context("the keys of access.token_keys, access.jwks_url or access.api_keys cannot be used")?;
-    Ok(loaded.with_sessions(sessions.map(SessionAccess::new)))
+    let address = config.accounts.origin.clone();
+    let (encrypted, proxies) = (config.tls.files().is_some(), config.server.trusted_proxies);
+    Ok(loaded.with_pages(PageOrigin { address, encrypted, proxies }, config.accounts.enabled))
 }
 
-/// How accounts are kept and how their sessions are checked, where they are offered.
+/// How accounts are kept, where they are offered.
 ///
 /// # Errors
 /// When messages cannot be left where they should be.
-pub(super) fn accounts(config: &Settings) -> anyhow::Result<Option<(AccountSettings, SessionSettings)>> {
+pub(super) fn accounts(config: &Settings) -> anyhow::Result<Option<AccountSettings>> {
     let accounts = &config.accounts;
     if !accounts.enabled {
         return Ok(None);
@@ -165,17 +168,14 @@ pub(super) fn accounts(config: &Settings) -> anyhow::Result<Option<(AccountSetti
     }
     let link = (!accounts.reset_link.is_empty()).then(|| accounts.reset_link.clone());
     let day_ms = 24 * HOUR_MS;
-    let kept = AccountSettings {
+    Ok(Some(AccountSettings {
         cost: HashCost { memory_kib: accounts.hash_memory_kib, passes: accounts.hash_passes },
         threads: accounts.hash_threads,
         session_ms: i64::from(accounts.session_days_max) * day_ms,
         idle_ms: i64::from(accounts.session_idle_days) * day_ms,
         reset_ms: i64::from(accounts.reset_minutes) * MINUTE_MS,
         reset_drop: directory.map(|directory| ResetDrop { directory, link }),
-    };
-    let origin = accounts.origin.clone();
-    let (encrypted, proxies) = (config.tls.files().is_some(), config.server.trusted_proxies);
-    Ok(Some((kept, SessionSettings { origin, encrypted, proxies })))
+    }))
 }
 
 pub(super) fn rate_limit(config: &Settings) -> Option<RateLimitSettings> {

@@ -101,7 +101,7 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
 
 async fn on_store(data: &Data, work: impl AsyncFnOnce(&AccountsAlone) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let config = data.config()?;
-    let Some((kept, _)) = settings::accounts(&config)? else {
+    let Some(kept) = settings::accounts(&config)? else {
         bail!("accounts are not offered here; the setting accounts.enabled offers them");
     };
     let keys = master_keys::required(&config)?;

@@ -95,6 +95,8 @@ pub struct Open {
     pub sessions: Vec<Session>,
     /// A password that may be set without the old one.
     pub reset: Option<Reset>,
+    /// When its owner asked for the present link of a calendar; also its name. None before the first one.
+    pub calendar_at: Option<Timestamp>,
 }
 
 impl Open {
@@ -212,6 +214,8 @@ pub enum Command {
         /// From when on it is void.
         expires_at: Timestamp,
     },
+    /// Give the calendar of its owner's bookings another link.
+    RenewCalendar,
     /// Let nobody sign in.
     Disable,
     /// Let somebody sign in again.
@@ -280,6 +284,11 @@ pub enum Event {
     ResetEnded {
         /// The hash of its token.
         token: TokenHash,
+        /// When it happened, by the clock of the service.
+        at: Timestamp,
+    },
+    /// The calendar has another link, and the one before shows nothing any more.
+    CalendarRenewed {
         /// When it happened, by the clock of the service.
         at: Timestamp,
     },
@@ -357,6 +366,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
             | Command::EndSession { .. }
             | Command::EndOtherSessions { .. }
             | Command::AllowReset { .. }
+            | Command::RenewCalendar
             | Command::Disable
             | Command::Enable
             | Command::Erase { .. },
@@ -408,6 +418,10 @@ fn decide_open(open: &Open, command: &Command, now: Timestamp) -> Result<Vec<Eve
             events.push(Event::ResetAllowed { token: *token, at: now, expires_at: *expires_at });
             events
         }
+        Command::RenewCalendar if open.disabled_at.is_some() => return Err(Rejection::AccountDisabled),
+        // Two within one millisecond would have one name.
+        Command::RenewCalendar if open.calendar_at == Some(now) => vec![],
+        Command::RenewCalendar => vec![Event::CalendarRenewed { at: now }],
         Command::Disable if open.disabled_at.is_some() => vec![],
         Command::Disable => {
             let mut events = ended_sessions(open, None, now);
@@ -468,6 +482,7 @@ pub fn evolve(state: State, event: &Event) -> Result<State, CorruptHistory> {
             disabled_at: None,
             sessions: Vec::new(),
             reset: None,
+            calendar_at: None,
         }),
         (Event::Erased { at, .. }, Some(Account::Open(open))) => Account::Erased { role: open.role, at: *at },
         (event, Some(Account::Open(open))) => Account::Open(evolve_open(open, event)?),
@@ -509,6 +524,7 @@ fn evolve_open(mut open: Open, event: &Event) -> Result<Open, CorruptHistory> {
                 return impossible("reset ended", "no such reset");
             }
         }
+        Event::CalendarRenewed { at } => open.calendar_at = Some(*at),
         Event::Disabled { at } => open.disabled_at = Some(*at),
         Event::Enabled { .. } => open.disabled_at = None,
     }

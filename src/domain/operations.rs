@@ -19,7 +19,8 @@ pub enum Act {
 }
 
 impl Act {
-    const ALL: [Act; 5] =
+    /// All of them.
+    pub const ALL: [Act; 5] =
         [Act::BreakerSet, Act::BackupTaken, Act::PaymentsReconciled, Act::FaultInjected, Act::ProviderChanged];
 
     /// Its permanent name.

@@ -20,8 +20,8 @@ use crate::kit::values::{Instant, Text, hex};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::sync::Arc;
-use warp::http::StatusCode;
 use warp::http::header::SET_COOKIE;
+use warp::http::{HeaderValue, StatusCode};
 
 /// The longest text that is read as a password, in characters: what is longer is told to be too long.
 const PASSWORD_CHARS_MAX: usize = 256;
@@ -228,7 +228,7 @@ pub(super) fn access(http: &HttpState) -> Result<&SessionAccess, Problem> {
     http.admission.authenticator.sessions().ok_or_else(|| Problem::new("accounts_not_offered", "there are no sessions"))
 }
 
-fn session_no(id: &TokenHash) -> String {
+pub(super) fn session_no(id: &TokenHash) -> String {
     hex(&id.0[..SESSION_NO_DIGITS / 2])
 }
 
@@ -253,20 +253,25 @@ impl SessionDto {
     }
 }
 
-/// 201 with the session and its cookie.
-fn signed_in(http: &HttpState, call: &Call, signed_in: &SignedIn) -> Outcome {
+/// The cookie of a new session.
+pub(super) fn session_cookie(http: &HttpState, call: &Call, signed_in: &SignedIn) -> Result<HeaderValue, Problem> {
     let lasts_ms = signed_in.of.session.expires_at.as_millis().saturating_sub(http.service.now().as_millis());
     let seconds = u64::try_from(lasts_ms / 1_000).unwrap_or(0);
-    let cookie = access(http)?.cookie(&call.headers, call.peer, &signed_in.token, seconds)?;
+    access(http)?.cookie(&call.headers, call.peer, &signed_in.token, seconds)
+}
+
+/// 201 with the session and its cookie.
+fn signed_in(http: &HttpState, call: &Call, signed_in: &SignedIn) -> Outcome {
+    let cookie = session_cookie(http, call, signed_in)?;
     let mut answer = Answer::json(StatusCode::CREATED, &SessionDto::of(http, &signed_in.of)?).uncached();
     answer.headers.insert(SET_COOKIE, cookie);
     Ok(answer)
 }
 
 /// Refuses a call that no page of ours makes, and one whose cookie would go over an open network.
-fn check_page(http: &HttpState, call: &Call) -> Result<(), Problem> {
+pub(super) fn check_page(http: &HttpState, call: &Call) -> Result<(), Problem> {
     let access = access(http)?;
-    access.check_not_cross_site(&call.headers)?;
+    http.admission.authenticator.origin.check_not_cross_site(&call.headers)?;
     access.cookie(&call.headers, call.peer, "", 0).map(drop)
 }
 
@@ -294,7 +299,7 @@ async fn sign_in(http: Arc<HttpState>, call: Call, request: SignIn) -> Outcome {
 }
 
 /// The session that makes a call, as it is now.
-async fn own(http: &HttpState, call: &Call) -> Result<SessionOf, Problem> {
+pub(super) async fn own_session(http: &HttpState, call: &Call) -> Result<SessionOf, Problem> {
     let session = session_of(call)?;
     let all = http.service.accounts()?.sessions(&session.account_no).await?;
     all.into_iter().find(|of| of.session.id.0 == session.id).ok_or_else(Problem::unauthenticated)
@@ -302,7 +307,7 @@ async fn own(http: &HttpState, call: &Call) -> Result<SessionOf, Problem> {
 
 async fn current(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
     access(&http)?;
-    Ok(Answer::ok(&SessionDto::of(&http, &own(&http, &call).await?)?).uncached())
+    Ok(Answer::ok(&SessionDto::of(&http, &own_session(&http, &call).await?)?).uncached())
 }
 
 async fn sign_out(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
@@ -347,20 +352,22 @@ async fn end_one(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
 
 async fn change_password(http: Arc<HttpState>, call: Call, request: PasswordChange) -> Outcome {
     let accounts = http.service.accounts()?;
-    let own = own(&http, &call).await?;
+    let own = own_session(&http, &call).await?;
     let new = request.new_password.chosen("newPassword", None)?;
     accounts.change_password(http.client(&call), &own, &request.old_password.0, new).await?;
     Ok(Answer::no_content())
 }
 
 async fn ask_for_reset(http: Arc<HttpState>, call: Call, request: ResetRequest) -> Outcome {
-    access(&http)?.check_not_cross_site(&call.headers)?;
+    access(&http)?;
+    http.admission.authenticator.origin.check_not_cross_site(&call.headers)?;
     http.service.accounts()?.send_reset(http.client(&call), &request.email.0)?;
     Ok(Answer::empty(StatusCode::ACCEPTED))
 }
 
 async fn reset_password(http: Arc<HttpState>, call: Call, request: ResetCompletion) -> Outcome {
-    access(&http)?.check_not_cross_site(&call.headers)?;
+    access(&http)?;
+    http.admission.authenticator.origin.check_not_cross_site(&call.headers)?;
     let new = request.new_password.chosen("newPassword", None)?;
     http.service.accounts()?.reset_password(http.client(&call), &request.token.0, new).await?;
     Ok(Answer::no_content())

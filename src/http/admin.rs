@@ -66,7 +66,7 @@ struct BreakerOrder {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[schemars(inline)]
-enum ForcedState {
+pub(super) enum ForcedState {
     ForcedOpen,
     ForcedClosed,
     Auto,
@@ -210,9 +210,19 @@ pub(super) fn until(pieces: Backup, end: BoxFuture<'static, ()>) -> Backup {
 }
 
 async fn force(http: Arc<HttpState>, call: Call, order: BreakerOrder) -> Outcome {
-    let (mode, name) = order.state.mode();
+    let status = force_breaker(&http, &call, &order.state).await?;
+    Ok(Answer::ok(&PaymentGuardDto::of(&status, &http.service)))
+}
+
+/// Notes who does it, and does it.
+pub(super) async fn force_breaker(
+    http: &HttpState,
+    call: &Call,
+    state: &ForcedState,
+) -> Result<BulkheadStatus, Problem> {
+    let (mode, name) = state.mode();
     http.service.note(&call.caller(), Act::BreakerSet, Some(name.to_owned())).await?;
-    Ok(Answer::ok(&PaymentGuardDto::of(&http.service.force_breaker(mode).await, &http.service)))
+    Ok(http.service.force_breaker(mode).await)
 }
 
 async fn fault(http: Arc<HttpState>, call: Call, order: FaultOrder) -> Outcome {

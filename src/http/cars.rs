@@ -53,8 +53,11 @@ routes! { HttpState, "Cars":
 /// The answer to `If-None-Match`.
 const NOT_MODIFIED: Reply = Reply { status: 304, headers: &["ETag"], ..Reply::done("It is as the caller has it.") };
 
+/// The longest model, class, branch or reason, in characters.
+pub(super) const WORD_CHARS_MAX: usize = 100;
+
 /// A model, a class, a branch or a reason.
-pub(super) type Word = Text<100>;
+pub(super) type Word = Text<WORD_CHARS_MAX>;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

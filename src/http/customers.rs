@@ -136,7 +136,7 @@ impl CustomerDto {
 }
 
 /// The text with all letters and digits hidden but the last four, or, of fewer than eight, the last quarter.
-fn masked(text: &str) -> String {
+pub(super) fn masked(text: &str) -> String {
     let count = text.chars().filter(|char| char.is_alphanumeric()).count();
     let (mut seen, shown) = (0, if count < 8 { count / 4 } else { 4 });
     let hide = |char: char| {
@@ -205,7 +205,9 @@ pub(super) fn render(view: CustomerView) -> Result<String, Problem> {
     serde_json::to_string(&CustomerDto::of(view)).map_err(|_| Problem::internal())
 }
 
-fn email(email: &str) -> Result<String, String> {
+/// # Errors
+/// What is wrong with a mail address.
+pub(super) fn email(email: &str) -> Result<String, String> {
     check_text(email, EMAIL_CHARS_MAX)?;
     if customer::is_mail_address(email) { Ok(email.to_owned()) } else { Err("it must be a mail address".to_owned()) }
 }

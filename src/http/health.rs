@@ -1,10 +1,11 @@
 //! Health, liveness and readiness, for people, orchestrators and load balancers.
 
 use super::HttpState;
+use super::pages::Refusals;
 use crate::actors::service::ComponentHealth;
 use crate::kit::answer::Answer;
 use crate::kit::call::{Call, Unread};
-use crate::kit::endpoint::{Operation, Outcome};
+use crate::kit::endpoint::{Operation, Outcome, RefusedPage, ShowRefusal as _, prefers_page};
 use crate::kit::problem::Problem;
 use crate::kit::route::{Access, Priority, Reply, Route, routes};
 use schemars::JsonSchema;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::filters::path::FullPath;
-use warp::http::StatusCode;
+use warp::http::{HeaderMap, Method, StatusCode};
 use warp::reply::Response;
 
 /// The component that only a restart of the process brings back; the journal is opened again without one.
@@ -98,7 +99,7 @@ async fn readiness(http: Arc<HttpState>, _: Call, _: Unread) -> Outcome {
 
 /// Answers while the start takes long: alive, not ready, and 503 with `Retry-After` to every other request.
 pub fn starting() -> BoxedFilter<(Response,)> {
-    let answer = |path: FullPath| {
+    let answer = |path: FullPath, headers: HeaderMap| {
         let components = || {
             vec![ComponentHealth {
                 name: "startup".to_owned(),
@@ -111,11 +112,15 @@ pub fn starting() -> BoxedFilter<(Response,)> {
             path if path == LIVENESS.template => probed(true),
             path if path == READINESS.template => probed(false),
             path if path == HEALTH.template => overall(components()),
+            path if prefers_page(&headers) => {
+                let refused = RefusedPage { method: &Method::GET, path, query: "", headers: &headers };
+                Refusals { accounts_offered: false }.show(&refused, &Problem::starting())
+            }
             _ => Problem::starting().into(),
         };
         answer.into_response()
     };
-    warp::path::full().map(answer).boxed()
+    warp::path::full().and(warp::header::headers_cloned()).map(answer).boxed()
 }
 
 /// The service is down when an essential component is; it works without the others.

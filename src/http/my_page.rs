@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 use warp::Reply as _;
 use warp::http::{HeaderName, HeaderValue};
 use warp::sse::Event;
@@ -53,7 +54,7 @@ struct PageQuery {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct EventsQuery {
+pub(super) struct EventsQuery {
     /// Go on after this event, for those who cannot send `Last-Event-ID`. Browsers may send an empty one.
     #[schemars(length(max = EVENT_ID_CHARS_MAX))]
     last_event_id: Option<String>,
@@ -123,33 +124,46 @@ async fn page(http: Arc<HttpState>, call: Call, query: PageQuery) -> Outcome {
 }
 
 async fn events(http: Arc<HttpState>, call: Call, query: EventsQuery) -> Outcome {
+    follow(http, call, query, event).await
+}
+
+/// A customer's events, each told in one way or another.
+pub(super) async fn follow(
+    http: Arc<HttpState>,
+    call: Call,
+    query: EventsQuery,
+    event: fn(LiveEntry) -> Event,
+) -> Outcome {
     let customer_no = call.number()?;
     let last_event_id = last_event_id(&call, &query)?;
     let caller = call.caller();
     let customer_no: CustomerNo = customer_no.resolve(&http.service, &caller).await?;
-    let permit = Arc::clone(&http.streams)
-        .try_acquire_owned()
-        .map_err(|_| Problem::new("too_many_streams", "too many event streams are open").retrying(5_000))?;
+    let permit = place(&http)?;
     let live =
         http.service.live(&caller, &customer_no, last_event_id.as_deref()).await?.map_err(|_| unknown_event())?;
     let keep_alive = http.settings.keep_alive;
-    Ok(streamed(live, keep_alive, http.end_of(call.credentials), permit))
+    Ok(streamed(live.map(event).boxed(), keep_alive, http.end_of(call.credentials), permit))
+}
+
+/// The place of a stream among those that may be open.
+pub(super) fn place(http: &HttpState) -> Result<OwnedSemaphorePermit, Problem> {
+    let place = Arc::clone(&http.streams).try_acquire_owned();
+    place.map_err(|_| Problem::new("too_many_streams", "too many event streams are open").retrying(5_000))
 }
 
 /// A stream of events until the caller leaves or `end` comes. It holds its permit for as long.
-fn streamed<P: Send + 'static>(
-    live: BoxStream<'static, LiveEntry>,
+pub(super) fn streamed<P: Send + 'static>(
+    live: BoxStream<'static, Event>,
     keep_alive: Duration,
     end: impl Future<Output = ()> + Send + 'static,
     place: P,
 ) -> Answer {
     // A comment at once, so that the client sees that it is connected.
     let greeting = Event::default().retry(RECONNECT).comment("connected");
-    let events =
-        stream::once(std::future::ready(greeting)).chain(live.map(event)).take_until(Box::pin(end)).map(move |event| {
-            let _ = &place;
-            Ok::<_, Infallible>(event)
-        });
+    let events = stream::once(std::future::ready(greeting)).chain(live).take_until(Box::pin(end)).map(move |event| {
+        let _ = &place;
+        Ok::<_, Infallible>(event)
+    });
     let events = Exclusive::new(events.boxed());
     // warp ends the stream with the events, whatever the interval is.
     let events = warp::sse::keep_alive().interval(keep_alive).stream(events);
@@ -166,7 +180,7 @@ fn event(live: LiveEntry) -> Event {
 }
 
 /// The id to resume after, from the header that browsers send or from the query; browsers may send an empty one.
-fn last_event_id(call: &Call, query: &EventsQuery) -> Result<Option<String>, Problem> {
+pub(super) fn last_event_id(call: &Call, query: &EventsQuery) -> Result<Option<String>, Problem> {
     let id = match call.headers.get("last-event-id") {
         Some(value) => std::str::from_utf8(value.as_bytes()).map_err(|_| unknown_event())?,
         None => query.last_event_id.as_deref().unwrap_or_default(),
@@ -178,7 +192,7 @@ fn last_event_id(call: &Call, query: &EventsQuery) -> Result<Option<String>, Pro
     Ok(Some(id.to_owned()))
 }
 
-fn unknown_event() -> Problem {
+pub(super) fn unknown_event() -> Problem {
     Problem::new("invalid_last_event_id", "the id to resume after is not one that this service gave")
 }
 
@@ -209,7 +223,7 @@ mod tests {
         let shutdown = CancellationToken::new();
         let streams = Arc::new(Semaphore::new(1));
         let place = Arc::clone(&streams).try_acquire_owned().expect("free");
-        let live = stream::iter([picked_up("7")]).chain(stream::pending()).boxed();
+        let live = stream::iter([event(picked_up("7"))]).chain(stream::pending()).boxed();
         let answer = streamed(live, Duration::from_millis(10), shutdown.clone().cancelled_owned(), place);
         let mut response = answer.into_response();
         assert_eq!(response.headers()["content-type"], "text/event-stream");

@@ -35,7 +35,8 @@ async fn describe(_: Arc<HttpState>, _: Call, _: Unread) -> Outcome {
     Ok(Answer::text(StatusCode::OK, JSON, TEXT.as_str()))
 }
 
-/// The whole description.
+/// The whole description. Pages are for people, and no part of it.
 pub fn document() -> Value {
-    openapi::document(ABOUT, &table())
+    let described: Vec<_> = table().into_iter().filter(|operation| !operation.route.is_page).collect();
+    openapi::document(ABOUT, &described)
 }

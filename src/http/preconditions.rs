@@ -33,6 +33,12 @@ pub(super) fn of(headers: &HeaderMap) -> Option<Expected> {
     })
 }
 
+/// That the car is as the one who has got this tag has seen it. A text that is no tag of ours is one of no version.
+pub(super) fn seen(tag: &str) -> Expected {
+    let version = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).and_then(|tag| version(tag.as_bytes()));
+    Expected { one_of: Versions::OneOf(version.into_iter().collect()), none_of: Versions::OneOf(vec![]) }
+}
+
 /// The versions that a field names, if it is there. A tag that is not one of ours names none, and so does a field that is
 /// not a list of tags: then nothing is changed, and a whole answer is given.
 fn named(headers: &HeaderMap, field: &HeaderName, weak_too: bool) -> Option<Versions> {
@@ -102,6 +108,7 @@ mod tests {
             let seen = Version { revision: 7, status };
             assert_eq!(tag(seen), text);
             assert_eq!(version(text.trim_matches('"').as_bytes()), Some(seen));
+            assert!(super::seen(text).is_met_by(seen) && !super::seen(text.trim_matches('"')).is_met_by(seen));
         }
     }
 

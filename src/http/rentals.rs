@@ -190,11 +190,15 @@ impl RentalDto {
 async fn one(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
     let caller = call.caller();
     let rental_no: RentalNo = call.number()?.resolve(&http.service, &caller).await?;
-    let rental = match http.service.rental(&caller, &rental_no).await {
-        Err(ServiceError::Rental(Rejection::RentalNotFound)) => expected(&http, &caller, &rental_no).await?,
-        other => other?,
-    };
-    Ok(Answer::ok(&RentalDto::of(&rental, &caller)))
+    Ok(Answer::ok(&RentalDto::of(&rental(&http, &caller, &rental_no).await?, &caller)))
+}
+
+/// A rental, also of a confirmed reservation whose policy has not made it yet.
+pub(super) async fn rental(http: &HttpState, caller: &Caller, rental_no: &RentalNo) -> Result<Rental, Problem> {
+    match http.service.rental(caller, rental_no).await {
+        Err(ServiceError::Rental(Rejection::RentalNotFound)) => expected(http, caller, rental_no).await,
+        other => Ok(other?),
+    }
 }
 
 async fn pick_up(http: Arc<HttpState>, call: Call, told: PickUpRequest) -> Outcome {
@@ -211,7 +215,6 @@ async fn return_car(http: Arc<HttpState>, call: Call, told: DeskFactsDto) -> Out
     Ok(Answer::ok(&RentalDto::of(&rental, &caller)))
 }
 
-/// The rental of a confirmed reservation whose policy has not made it yet.
 async fn expected(http: &HttpState, caller: &Caller, rental_no: &RentalNo) -> Result<Rental, Problem> {
     let not_found = || Problem::from(ServiceError::from(Rejection::RentalNotFound));
     let reservation_no = rental_no.reservation().ok_or_else(not_found)?;

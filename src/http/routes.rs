@@ -3,7 +3,7 @@
 use super::state::HttpState;
 use super::{
     account_administration, accounts, admin, audit, availability, cars, customers, health, ledger, legacy, metrics,
-    my_page, openapi, own_data, payments, provider, rentals, reservations,
+    my_page, openapi, own_data, pages, payments, provider, rentals, reservations,
 };
 use crate::kit::endpoint::{BoundOperation, Common, Description, Operation, answering};
 use crate::kit::idempotency::ResponseStore;
@@ -26,7 +26,8 @@ pub fn routes(http: &Arc<HttpState>, sandbox: Option<Sandbox>) -> BoxedFilter<(R
     let all: Vec<BoundOperation> = own.chain(of_sandbox).collect();
     let responses: Arc<dyn ResponseStore> = Arc::clone(&http.service) as _;
     let (limits, changes) = (http.settings.requests.clone(), http.changes.clone());
-    answering(&Common::with_admission(limits, Some(responses), changes, Arc::clone(&http.admission)), all)
+    let common = Common::with_admission(limits, Some(responses), changes, Arc::clone(&http.admission));
+    answering(&Arc::new(common.with_pages(Box::new(pages::Refusals::of(http)))), all)
 }
 
 fn operations() -> Vec<Operation<HttpState>> {
@@ -48,6 +49,7 @@ fn operations() -> Vec<Operation<HttpState>> {
         metrics::operations,
         openapi::operations,
         legacy::operations,
+        pages::operations,
     ];
     resources.into_iter().flat_map(|operations| operations()).collect()
 }
@@ -73,30 +75,33 @@ mod tests {
     }
 
     fn refusal(path: &str) -> Problem {
-        router().look_up(&Method::TRACE, path).err().expect("no route has this method")
+        router().look_up(&Method::TRACE, path, false).err().expect("no route has this method")
     }
 
     #[test]
     fn no_two_routes_share_a_name_or_a_call_and_every_post_can_be_named_by_its_caller() {
         let routes: Vec<_> = table().into_iter().map(|operation| operation.route).collect();
         let names: HashSet<_> = routes.iter().map(|route| route.name).collect();
-        let calls: HashSet<_> = routes.iter().map(|route| (&route.method, route.template)).collect();
+        let calls: HashSet<_> = routes.iter().map(|route| (&route.method, route.template, route.is_page)).collect();
         assert_eq!((names.len(), calls.len()), (routes.len(), routes.len()));
         // An answer with the token of a session is recorded nowhere.
         let may_be_keyed = |route: &&&Route| route.method == Method::POST && route.tag != "Accounts";
-        assert!(routes.iter().all(|route| may_be_keyed(&route) == route.keyed));
+        let mut described = routes.iter().filter(|route| !route.is_page);
+        assert!(described.all(|route| may_be_keyed(&route) == route.keyed));
     }
 
     #[test]
     fn every_route_is_found_by_its_template() {
         let router = router();
         for route in table().into_iter().map(|operation| operation.route) {
-            let found = router.look_up(&route.method, &route.template.replace(['{', '}'], "")).expect(route.name);
+            let found = router
+                .look_up(&route.method, &route.template.replace(['{', '}'], ""), route.is_page)
+                .expect(route.name);
             assert_eq!(found.route.name, route.name);
             assert!(found.parameters.iter().all(|(name, value)| name == value), "{:?}", found.parameters);
         }
-        assert!(router.look_up(&Method::HEAD, "/v1/cars").is_ok());
-        let found = router.look_up(&Method::DELETE, "/v1/cars/12%EA%B0%80/blocks/b%2F1").expect("a block");
+        assert!(router.look_up(&Method::HEAD, "/v1/cars", false).is_ok());
+        let found = router.look_up(&Method::DELETE, "/v1/cars/12%EA%B0%80/blocks/b%2F1", false).expect("a block");
         assert_eq!(found.parameters, [("carNo", "12%EA%B0%80".to_owned()), ("blockNo", "b%2F1".to_owned())]);
     }
 

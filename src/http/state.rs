@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+#[allow(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpSettings {
     pub requests: RequestLimits,
@@ -32,6 +33,8 @@ pub struct HttpSettings {
     pub trusted_proxies: usize,
     /// Whether the service itself speaks TLS, for the links of the legacy API.
     pub encrypted: bool,
+    /// Whether the payment provider is the sandbox inside, so that no money moves.
+    pub sandbox: bool,
     /// Whether a licence number is taken only with the customer's consent.
     pub licence_consent_required: bool,
 }
@@ -47,6 +50,7 @@ impl Default for HttpSettings {
             time_zone: TimeZone::get("Asia/Seoul").unwrap_or_else(|_| TimeZone::fixed(tz::offset(9))),
             trusted_proxies: 0,
             encrypted: false,
+            sandbox: false,
             licence_consent_required: false,
         }
     }

@@ -1,5 +1,6 @@
 //! Reading a request's body within bounds of size and time. Does not look at what it means.
 
+use super::form;
 use super::problem::Problem;
 use super::route::BodyRule;
 use bytes::{Buf, Bytes, BytesMut};
@@ -44,7 +45,10 @@ impl BodyLimits {
         }
         let refusal = match () {
             () if announced(headers) > Some(self.bytes_max as u64) => Some(Problem::body_too_large(self.bytes_max)),
-            () if rule != BodyRule::AnyType && may_have_body(headers) && !is_json(headers) => {
+            () if rule == BodyRule::Form && may_have_body(headers) && !is_of(headers, &[form::MEDIA_TYPE]) => {
+                Some(Problem::form_needed())
+            }
+            () if takes_json(rule) && may_have_body(headers) && !is_json(headers) => {
                 Some(Problem::unsupported_media_type())
             }
             () => None,
@@ -102,11 +106,20 @@ fn may_have_body(headers: &HeaderMap) -> bool {
     headers.contains_key(TRANSFER_ENCODING) || announced(headers) > Some(0)
 }
 
-/// `application/json` or a merge patch, with whatever parameters.
+const fn takes_json(rule: BodyRule) -> bool {
+    matches!(rule, BodyRule::Optional | BodyRule::Required)
+}
+
+/// `application/json` or a merge patch.
 fn is_json(headers: &HeaderMap) -> bool {
+    is_of(headers, &["application/json", "application/merge-patch+json"])
+}
+
+/// Whether the body is of one of these media types, with whatever parameters.
+fn is_of(headers: &HeaderMap, known: &[&str]) -> bool {
     let Some(Ok(value)) = headers.get(CONTENT_TYPE).map(|value| value.to_str()) else { return false };
     let media_type = value.split(';').next().unwrap_or_default().trim();
-    ["application/json", "application/merge-patch+json"].iter().any(|known| media_type.eq_ignore_ascii_case(known))
+    known.iter().any(|known| media_type.eq_ignore_ascii_case(known))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A call as a handler gets it, and what the handler reads of it.
 
 use super::access::Credentials;
+use super::form;
 use super::idempotency::IdempotencyKey;
 use super::json;
 use super::numbers::{Number, RawNumber};
@@ -15,6 +16,7 @@ use serde::de::DeserializeOwned;
 use std::net::IpAddr;
 use std::sync::Arc;
 use warp::http::HeaderMap;
+use warp::path::FullPath;
 
 /// A call, read as far as it can be without knowing what it means.
 #[derive(Debug)]
@@ -24,6 +26,7 @@ pub struct Call {
     /// Where the connection comes from.
     pub peer: Option<IpAddr>,
     pub(crate) body: Bytes,
+    pub(crate) path: FullPath,
     pub(crate) query: String,
     pub(super) parameters: Vec<(&'static str, String)>,
     pub(super) keyed: Option<IdempotencyKey>,
@@ -54,6 +57,9 @@ impl<T: DeserializeOwned + JsonSchema + Send> Input for T {
             return query::read(&call.query);
         }
         query::read(&call.query).map(|Nothing {}| ())?;
+        if route.body == BodyRule::Form {
+            return form::read(&call.body);
+        }
         json::read(if call.body.is_empty() && route.body == BodyRule::Optional { b"{}" } else { &call.body })
     }
 

@@ -8,9 +8,10 @@ use super::admission::Admission;
 use super::answer::Answer;
 use super::body::{self, BodyLimits, BodyStream};
 use super::call::{Call, Input};
+use super::form;
 use super::idempotency::{self, IdempotencyKey, InFlightCalls, ResponseStore};
 use super::problem::{Problem, status_of};
-use super::route::{Preconditions, Priority, Route};
+use super::route::{BodyRule, Preconditions, Priority, Route};
 use super::router::{Found, Router};
 use super::server::Peer;
 use super::shedding::shed_total;
@@ -31,7 +32,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span};
 use warp::Filter;
 use warp::filters::BoxedFilter;
-use warp::http::header::IF_MATCH;
+use warp::http::header::{ACCEPT, IF_MATCH};
 use warp::http::{HeaderMap, Method, StatusCode};
 use warp::path::FullPath;
 use warp::reply::Response;
@@ -55,6 +56,20 @@ impl Default for RequestLimits {
     }
 }
 
+/// Shows a refusal to a person, in answer to the call of a page, or of a path at which there is nothing.
+pub trait ShowRefusal: Send + Sync {
+    fn show(&self, refused: &RefusedPage<'_>, problem: &Problem) -> Answer;
+}
+
+/// The call of a page that was refused.
+#[derive(Debug, Clone, Copy)]
+pub struct RefusedPage<'a> {
+    pub method: &'a Method,
+    pub path: &'a str,
+    pub query: &'a str,
+    pub headers: &'a HeaderMap,
+}
+
 pub struct Common {
     limits: RequestLimits,
     responses: Option<Arc<dyn ResponseStore>>,
@@ -62,17 +77,18 @@ pub struct Common {
     permits: Arc<Semaphore>,
     changes: TaskTracker,
     admission: Arc<Admission>,
+    pages: Option<Box<dyn ShowRefusal>>,
 }
 
 impl Common {
     /// Changes run in `changes`, so that a shutdown can wait for them.
     pub fn new(limits: RequestLimits, responses: Arc<dyn ResponseStore>, changes: TaskTracker) -> Arc<Common> {
-        Common::with_admission(limits, Some(responses), changes, Arc::default())
+        Common::with_admission(limits, Some(responses), changes, Arc::default()).into()
     }
 
     /// For routes of which none is keyed.
     pub fn unkeyed(limits: RequestLimits, changes: TaskTracker) -> Arc<Common> {
-        Common::with_admission(limits, None, changes, Arc::default())
+        Common::with_admission(limits, None, changes, Arc::default()).into()
     }
 
     pub fn with_admission(
@@ -80,9 +96,23 @@ impl Common {
         responses: Option<Arc<dyn ResponseStore>>,
         changes: TaskTracker,
         admission: Arc<Admission>,
-    ) -> Arc<Common> {
+    ) -> Common {
         let permits = Arc::new(Semaphore::new(limits.changes_max.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Common { limits, responses, in_flight: Arc::default(), permits, changes, admission })
+        Common { limits, responses, in_flight: Arc::default(), permits, changes, admission, pages: None }
+    }
+
+    /// The same, with pages whose refusals are shown so.
+    #[must_use]
+    pub fn with_pages(self, pages: Box<dyn ShowRefusal>) -> Common {
+        Common { pages: Some(pages), ..self }
+    }
+
+    /// A refusal as an answer: of a page to a person, of everything else as a problem document.
+    fn refusal(&self, is_page: bool, refused: &RefusedPage<'_>, problem: Problem) -> Answer {
+        match &self.pages {
+            Some(pages) if is_page => pages.show(refused, &problem),
+            Some(_) | None => Answer::from(problem),
+        }
     }
 }
 
@@ -114,7 +144,9 @@ impl Description {
 
     /// In a debug build, a mistake of ours in place of a refusal that the interface description does not tell.
     fn checked(&self, problem: Problem) -> Problem {
-        if cfg!(debug_assertions) && !self.codes().contains(&(problem.status.as_u16(), problem.code)) {
+        // Pages show whatever they are refused with.
+        let is_told = self.route.is_page;
+        if cfg!(debug_assertions) && !is_told && !self.codes().contains(&(problem.status.as_u16(), problem.code)) {
             tracing::error!(route = self.route.name, code = problem.code, "the route does not tell this refusal");
             return Problem::internal();
         }
@@ -213,13 +245,17 @@ pub fn answering(common: &Arc<Common>, operations: Vec<BoundOperation>) -> Boxed
         .then(move |method: Method, path: FullPath, headers, query, peer: Option<Peer>, body| {
             let (common, router) = (Arc::clone(&common), Arc::clone(&router));
             async move {
-                match router.look_up(&method, path.as_str()) {
+                match router.look_up(&method, path.as_str(), prefers_page(&headers)) {
                     Ok(Found { route, handler: (handler, series), parameters }) => {
                         let (handler, series) = (Arc::clone(handler), Arc::clone(series));
                         let matched = Matched { route, handler, series, parameters, path };
                         answer(common, matched, (peer, headers), query, body).await
                     }
-                    Err(problem) => unmatched(&common, problem, &headers, body).await,
+                    Err(problem) => {
+                        let refused =
+                            RefusedPage { method: &method, path: path.as_str(), query: &query, headers: &headers };
+                        unmatched(&common, problem, refused, body).await
+                    }
                 }
             }
         })
@@ -227,12 +263,17 @@ pub fn answering(common: &Arc<Common>, operations: Vec<BoundOperation>) -> Boxed
 }
 
 /// Answers a call for which there is no route.
-async fn unmatched(common: &Common, problem: Problem, headers: &HeaderMap, body: BodyStream) -> Response {
+async fn unmatched(common: &Common, problem: Problem, refused: RefusedPage<'_>, body: BodyStream) -> Response {
     let started = Instant::now();
-    common.limits.body.discard(headers, body).await;
-    let answer = Answer::from(problem);
+    common.limits.body.discard(refused.headers, body).await;
+    let answer = common.refusal(prefers_page(refused.headers), &refused, problem);
     measure_unmatched(&answer, started);
     answer.into_response()
+}
+
+/// Whether a browser asks, which names HTML: who does not is a program.
+pub(crate) fn prefers_page(headers: &HeaderMap) -> bool {
+    headers.get_all(ACCEPT).iter().any(|accepted| accepted.to_str().is_ok_and(|text| text.contains("text/html")))
 }
 
 struct Matched {
@@ -260,6 +301,7 @@ async fn answer(
         }
     };
     let peer = peer.map(|peer| peer.0);
+    let asked = route.is_page.then(|| (matched.path.as_str().to_owned(), query.clone(), headers.clone()));
     let (admitted, rate_limit_state) = common.admission.admit(route, peer, &headers).await;
     let is_customer = admitted.as_ref().is_ok_and(|credentials| credentials.principal.is_customer());
     let outcome = match admitted {
@@ -273,7 +315,13 @@ async fn answer(
             Err(problem)
         }
     };
-    let mut answer = outcome.unwrap_or_else(Answer::from);
+    let mut answer = outcome.unwrap_or_else(|problem| match &asked {
+        Some((path, query, headers)) => {
+            let refused = RefusedPage { method: &route.method, path, query, headers };
+            common.refusal(true, &refused, problem)
+        }
+        None => Answer::from(problem),
+    });
     if let Some(rate_limit_state) = rate_limit_state {
         rate_limit_state.tell(&mut answer.headers);
     }
@@ -294,12 +342,19 @@ async fn execute(
 ) -> Outcome {
     let Matched { route, handler, parameters, path, .. } = matched;
     let body = common.limits.body.receive(route.body, &headers, body).await?;
-    let keyed = if route.keyed {
-        IdempotencyKey::of(&credentials.principal, &headers, (route.method.as_str(), path.as_str()), &body)?
-    } else {
-        None
+    if route.body == BodyRule::Form {
+        check_form(common, &credentials, &headers, &body)?;
+    }
+    let named = (route.method.as_str(), path.as_str());
+    let keyed = match (route.keyed, route.body) {
+        (false, _) => None,
+        (true, BodyRule::Form) => match form::hidden(&body, form::KEY) {
+            Some(key) => Some(IdempotencyKey::named(&credentials.principal, key.as_bytes(), named, &body)?),
+            None => None,
+        },
+        (true, _) => IdempotencyKey::of(&credentials.principal, &headers, named, &body)?,
     };
-    let call = Call { headers, credentials, peer, body, parameters, query, keyed: keyed.clone() };
+    let call = Call { headers, credentials, peer, body, path, parameters, query, keyed: keyed.clone() };
     if route.is_safe() {
         let waited = tokio::time::timeout(common.limits.answer_max, handler(call)).await;
         return waited.unwrap_or_else(|_| Err(Problem::overloaded(1_000)));
@@ -320,6 +375,19 @@ async fn execute(
     }
 }
 
+/// A form must come from a page of ours; that of somebody who has signed in has the form token.
+fn check_form(common: &Common, credentials: &Credentials, headers: &HeaderMap, body: &[u8]) -> Result<(), Problem> {
+    let authenticator = &common.admission.authenticator;
+    authenticator.origin.check_not_cross_site(headers)?;
+    match (&credentials.session, authenticator.sessions()) {
+        (Some(session), Some(sessions)) => {
+            let token = form::hidden(body, form::TOKEN);
+            sessions.check_form_token(token.as_ref().map(|token| token.as_bytes()), session)
+        }
+        (_, _) => Ok(()),
+    }
+}
+
 async fn change(
     common: &Common,
     route: &'static Route,
@@ -336,7 +404,17 @@ async fn change(
     if let Some(answer) = idempotency::recorded(responses.as_ref(), &keyed).await? {
         return Ok(answer);
     }
-    let answer = run(call).await.unwrap_or_else(Answer::from);
+    let outcome = run(call).await;
+    if route.is_page {
+        // What a form leads to is kept. A refusal is not: it may show what was typed, and the form can be sent again.
+        if let Ok(answer) = &outcome
+            && answer.status.is_redirection()
+        {
+            idempotency::record(responses.as_ref(), &keyed, answer).await;
+        }
+        return outcome;
+    }
+    let answer = outcome.unwrap_or_else(Answer::from);
     idempotency::record(responses.as_ref(), &keyed, &answer).await;
     Ok(answer)
 }

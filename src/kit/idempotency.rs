@@ -70,18 +70,32 @@ impl IdempotencyKey {
     ) -> Result<Option<IdempotencyKey>, Problem> {
         let mut keys = headers.get_all(KEY_HEADER).iter();
         let Some(key) = keys.next() else { return Ok(None) };
-        let key = key.as_bytes();
+        if keys.next().is_some() {
+            return Err(invalid_key());
+        }
+        IdempotencyKey::named(caller, key.as_bytes(), (method, path), body).map(Some)
+    }
+
+    /// The same, of a call that has its key elsewhere.
+    ///
+    /// # Errors
+    /// 400 `invalid_idempotency_key`.
+    pub fn named(
+        caller: &Principal,
+        key: &[u8],
+        (method, path): (&str, &str),
+        body: &[u8],
+    ) -> Result<IdempotencyKey, Problem> {
         let legal = (1..=KEY_CHARS_MAX).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic);
-        if !legal || keys.next().is_some() {
-            let detail = format!("one Idempotency-Key of 1 to {KEY_CHARS_MAX} visible ASCII characters is allowed");
-            return Err(Problem::new("invalid_idempotency_key", detail));
+        if !legal {
+            return Err(invalid_key());
         }
         let mut named = vec![method.as_bytes(), path.as_bytes(), key];
         if let Some((kind, name)) = caller.distinction() {
             named.extend([kind.as_bytes(), name.as_bytes()]);
         }
         // The key is a salt of the fingerprint, so that nobody can guess bodies with personal data from a store.
-        Ok(Some(IdempotencyKey { id: hash(&named), fingerprint: hash(&[key, body]) }))
+        Ok(IdempotencyKey { id: hash(&named), fingerprint: hash(&[key, body]) })
     }
 
     /// A number that is the same whenever this call is made again, so that a call repeated after a crash cannot
@@ -224,6 +238,11 @@ async fn replay(
     }
     answer.headers.insert(REPLAYED_HEADER, HeaderValue::from_static("true"));
     Ok(Some(answer))
+}
+
+fn invalid_key() -> Problem {
+    let detail = format!("one Idempotency-Key of 1 to {KEY_CHARS_MAX} visible ASCII characters is allowed");
+    Problem::new("invalid_idempotency_key", detail)
 }
 
 fn reused() -> Problem {

@@ -9,6 +9,7 @@ pub mod answer;
 pub mod body;
 pub mod call;
 pub mod endpoint;
+pub mod form;
 pub(crate) mod forwarded;
 pub(crate) mod host;
 pub mod idempotency;

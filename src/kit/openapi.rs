@@ -84,7 +84,7 @@ impl Generators {
         });
         if route.access == Access::SignedIn {
             described["security"] = json!([{ "session": [] }]);
-        } else if route.access != Access::Public {
+        } else if !matches!(route.access, Access::Public | Access::Visitor) {
             described["security"] = json!([{ "token": [] }, { "apiKey": [] }, { "session": [] }]);
         }
         if !description.is_empty() {
@@ -143,7 +143,7 @@ fn told(route: &Route) -> (String, String) {
 /// Who makes a call, as docs/api.md says it.
 pub const fn access(access: Access) -> &'static str {
     match access {
-        Access::Public => "everybody",
+        Access::Public | Access::Visitor => "everybody",
         Access::Owner => "customer",
         Access::SignedIn => "account",
         Access::Admin | Access::AllBookings => "staff",

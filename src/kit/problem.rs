@@ -197,6 +197,12 @@ impl Problem {
         Problem::new("unsupported_media_type", "the body must be JSON, with Content-Type: application/json")
     }
 
+    /// 415: of what the form of a page is sent to.
+    pub fn form_needed() -> Problem {
+        let detail = "the body must be a form, with Content-Type: application/x-www-form-urlencoded";
+        Problem::new("unsupported_media_type", detail)
+    }
+
     pub fn body_too_large(bytes_max: usize) -> Problem {
         let detail = format!("the body may have {bytes_max} bytes at most");
         Problem::new("body_too_large", detail).closing()

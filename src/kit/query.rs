@@ -21,6 +21,7 @@ pub fn read<T: DeserializeOwned>(raw: &str) -> Result<T, Problem> {
     })
 }
 
+/// The pairs of names and values of a query, or of a form, which browsers write alike.
 struct Parameters<'a>(&'a str);
 
 impl<'de> Deserializer<'de> for Parameters<'_> {

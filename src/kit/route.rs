@@ -10,6 +10,8 @@ use warp::http::Method;
 pub enum Access {
     /// Everybody; credentials are not looked at.
     Public,
+    /// Everybody; who has signed in is known.
+    Visitor,
     /// The customer whom it is about, and staff.
     Owner,
     /// Whoever has signed in to an account.
@@ -35,6 +37,8 @@ pub enum BodyRule {
     Required,
     /// It is read whatever its media type says, and may be empty.
     AnyType,
+    /// It is the form of a page, as browsers send it.
+    Form,
 }
 
 /// The class of a call in an overload, the most urgent last: the first classes are shed first.
@@ -137,6 +141,8 @@ pub struct Route {
     /// The path, with `{name}` for a segment that varies.
     pub template: &'static str,
     pub access: Access,
+    /// Whether it is a page for people: answered and refused in HTML, and no part of the interface description.
+    pub is_page: bool,
     /// The operation's name, as in the interface description.
     pub name: &'static str,
     pub body: BodyRule,
@@ -163,6 +169,7 @@ impl Route {
             method,
             template,
             access,
+            is_page: false,
             name,
             body: BodyRule::Required,
             keyed: false,
@@ -179,6 +186,20 @@ impl Route {
 
     pub const fn get(template: &'static str, access: Access, name: &'static str) -> Route {
         Route::new(Method::GET, template, access, name).reading(BodyRule::Ignored).unstored().of(Priority::Read)
+    }
+
+    /// A page for people.
+    pub const fn page(template: &'static str, access: Access, name: &'static str) -> Route {
+        let mut route = Route::get(template, access, name);
+        route.is_page = true;
+        route
+    }
+
+    /// What the form of a page is sent to. Its answer leads to a page; see [`super::form`].
+    pub const fn form(template: &'static str, access: Access, name: &'static str) -> Route {
+        let mut route = Route::post(template, access, name).reading(BodyRule::Form);
+        route.is_page = true;
+        route
     }
 
     /// With a body, and an `Idempotency-Key` if the caller sends one.
@@ -286,7 +307,7 @@ impl Route {
             (true, &["invalid_host", "internal_error", "overloaded", "outcome_unknown", "starting"]),
             (true, &["context_unavailable", "store_unavailable"]),
             (
-                self.access != Access::Public,
+                !matches!(self.access, Access::Public | Access::Visitor),
                 &["unauthenticated", "invalid_credentials", "token_keys_unavailable", "forbidden"],
             ),
             (self.access != Access::Public && !self.is_safe(), &["cross_site", "form_token_invalid"]),

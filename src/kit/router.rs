@@ -38,12 +38,16 @@ impl<T> Router<T> {
         Router(router)
     }
 
+    /// Where a path has a page and a resource, `prefers_page` says which of them is wanted.
+    ///
     /// # Errors
     /// 404 `not_found`, and 405 `method_not_allowed` where the path has other methods.
-    pub(crate) fn look_up(&self, method: &Method, path: &str) -> Result<Found<'_, T>, Problem> {
+    pub(crate) fn look_up(&self, method: &Method, path: &str, prefers_page: bool) -> Result<Found<'_, T>, Problem> {
         let found = self.0.at(path).map_err(|_| Problem::not_found())?;
         let Path { parameters, routes } = found.value;
-        let Some((route, handler)) = routes.iter().find(|(route, _)| route.answers(method)) else {
+        let mut answering = routes.iter().filter(|(route, _)| route.answers(method)).peekable();
+        let first = answering.peek().copied();
+        let Some((route, handler)) = answering.find(|(route, _)| route.is_page == prefers_page).or(first) else {
             return Err(Problem::method_not_allowed(found.value.methods()));
         };
         let values = found.params.iter().map(|(_, value)| value.to_owned());

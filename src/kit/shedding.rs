@@ -102,12 +102,18 @@ impl Shedder {
         ::metrics::gauge!("rentcar_http_shed_level").set(shed_level);
     }
 
+    /// The share of the calls of a priority that is turned away, in percent.
+    pub fn shed_percent(&self, priority: Priority) -> u32 {
+        let shed_level = self.shed_level.load(Ordering::Relaxed);
+        priority.shed_rank().map_or(0, |rank| share(shed_level, rank) * 100 / THOUSANDTHS)
+    }
+
     /// # Errors
     /// 503 with `Retry-After`, when a call of this priority is shed.
     pub fn admit(&self, priority: Priority) -> Result<(), Problem> {
         let shed_level = self.shed_level.load(Ordering::Relaxed);
         let Some(rank) = priority.shed_rank().filter(|_| shed_level > 0) else { return Ok(()) };
-        let share = shed_level.saturating_sub(rank * THOUSANDTHS).min(THOUSANDTHS);
+        let share = share(shed_level, rank);
         let draw = self.draw();
         if draw >= share {
             return Ok(());
@@ -123,6 +129,11 @@ impl Shedder {
         let spread = turn.wrapping_mul(0x9e37_79b9);
         u32::try_from((u64::from(spread) * u64::from(THOUSANDTHS)) >> 32).unwrap_or(0)
     }
+}
+
+/// How many thousandths of the calls with a rank are shed.
+fn share(shed_level: u32, rank: u32) -> u32 {
+    shed_level.saturating_sub(rank * THOUSANDTHS).min(THOUSANDTHS)
 }
 
 pub(super) fn shed_total(priority: Priority) -> ::metrics::Counter {

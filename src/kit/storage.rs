@@ -15,6 +15,7 @@ struct Status {
     outage: Option<String>,
     needs_restart: bool,
     full: Option<String>,
+    free_bytes: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -47,6 +48,16 @@ impl Storage {
     /// `None` when there is room for new business; otherwise why not, in a sentence for operators.
     pub fn set_room(&self, none_because: Option<String>) {
         self.tell(|status| status.full = none_because);
+    }
+
+    /// How many bytes are free on the disk of the store.
+    pub fn set_free(&self, bytes: u64) {
+        self.tell(|status| status.free_bytes = Some(bytes));
+    }
+
+    /// As last measured, if it was.
+    pub fn free_bytes(&self) -> Option<u64> {
+        self.ask(|status| status.free_bytes)
     }
 
     /// Whether only a restart of the process helps.

@@ -61,7 +61,7 @@ const BOUNDARIES: [(&str, &str, &str); 10] = [
 ];
 
 /// Crates that stay in one place, and where that is.
-const CRATES: [(&str, &[&str]); 8] = [
+const CRATES: [(&str, &[&str]); 10] = [
     ("bincode", &["src/store/codec.rs"]),
     ("ractor", &["src/actors/"]),
     // As a crate its paths begin with `::`, as our own adapter they do not.
@@ -70,6 +70,8 @@ const CRATES: [(&str, &[&str]); 8] = [
     ("hyper", &["src/kit/"]),
     ("hyper_util", &["src/kit/"]),
     ("reqwest", &["src/outbound.rs", "src/providers/remote.rs", "src/kit/access/jwks/", "src/commands/"]),
+    ("askama", &["src/http/pages/"]),
+    ("icalendar", &["src/http/pages/"]),
     ("tokio_rustls", &["src/kit/tls.rs", "src/kit/server.rs"]),
 ];
 

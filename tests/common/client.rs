@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::redirect::Policy;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -63,6 +64,12 @@ impl Answer {
         code
     }
 
+    /// The code of a refusal, by a problem document or by a page; empty when this is none.
+    pub fn code(&self) -> &str {
+        let of_page = || self.text.split_once(r#"<meta name="problem" content=""#)?.1.split('"').next();
+        self.json["code"].as_str().or_else(of_page).unwrap_or_default()
+    }
+
     /// A header's value; empty when it is missing.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
@@ -107,8 +114,8 @@ impl Api {
     /// A client of the server at an address such as `http://127.0.0.1:8080`.
     pub fn at(url: &str) -> Api {
         // Servers close a connection on which nothing is asked for 10 to 15 s: one that is closing is not to be used again.
-        let client =
-            reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(ANSWER_WITHIN).pool_idle_timeout(IDLE_MAX);
+        let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).redirect(Policy::none());
+        let client = client.timeout(ANSWER_WITHIN).pool_idle_timeout(IDLE_MAX);
         Api::with_client(client.build().unwrap(), url)
     }
 
@@ -168,6 +175,12 @@ impl Api {
 
     pub async fn delete(&self, path: &str) -> Answer {
         self.send(Method::DELETE, path, None, Extra::default()).await
+    }
+
+    /// POST of a form, as a page of the service sends it.
+    pub async fn post_form(&self, path: &str, headers: &[(&str, &str)], form: &str) -> Answer {
+        let raw = Some(("application/x-www-form-urlencoded", form.as_bytes().to_vec()));
+        self.send(Method::POST, path, None, Extra { headers, raw }).await
     }
 
     /// POST of bytes as they are.

@@ -4,6 +4,7 @@
 
 pub mod checker;
 pub mod client;
+pub mod company;
 pub mod export;
 pub mod given;
 pub mod load;

@@ -2,6 +2,7 @@
 //! address and password are documents beside the journal.
 
 pub mod alone;
+mod calendar;
 pub mod delivery;
 pub mod follows_customer;
 pub mod hashing;
@@ -43,6 +44,7 @@ impl Entity for Accounts {
             Command::EndSession { .. } => "end session",
             Command::EndOtherSessions { .. } => "end other sessions",
             Command::AllowReset { .. } => "allow reset",
+            Command::RenewCalendar => "renew calendar",
             Command::Disable => "disable",
             Command::Enable => "enable",
             Command::Erase { .. } => "erase",
@@ -143,6 +145,7 @@ fn derive_one(key: &str, state: &State, event: &Event, derived: &mut Derived) {
         }
         Event::PasswordSet { password: None, .. }
         | Event::SessionUsed { .. }
+        | Event::CalendarRenewed { .. }
         | Event::Disabled { .. }
         | Event::Enabled { .. } => {}
     }

@@ -39,7 +39,7 @@ pub fn canonical(address: &str) -> String {
 }
 
 /// HMAC-SHA256.
-fn hmac(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
+pub(super) fn hmac(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
     // A key of any length is taken, so the fallback is unreachable.
     let mac = Hmac::<Sha256>::new_from_slice(key).map(|mac| mac.chain_update(message).finalize().into_bytes());
     mac.map(Into::into).unwrap_or_default()
@@ -47,10 +47,14 @@ fn hmac(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
 
 /// A new token and its hash.
 pub fn new_token() -> (String, TokenHash) {
-    let secret: [u8; TOKEN_BYTES] = rand::random();
-    let token = URL_SAFE_NO_PAD.encode(secret);
+    let token = token_of(&rand::random());
     let hash = hash_of(&token);
     (token, hash)
+}
+
+/// 256 secret bits as a token.
+pub(super) fn token_of(secret: &[u8; TOKEN_BYTES]) -> String {
+    URL_SAFE_NO_PAD.encode(secret)
 }
 
 /// The hash of a token; none of what cannot be one.

@@ -32,7 +32,7 @@ use tokio::sync::Semaphore;
 
 pub use super::sessions::SessionOf;
 
-type Result<T> = std::result::Result<T, ServiceError>;
+pub(super) type Result<T> = std::result::Result<T, ServiceError>;
 
 /// Who asks, as events keep it.
 type Author = Option<Arc<str>>;
@@ -87,23 +87,26 @@ struct Credentials {
 pub struct AccountKeys {
     pub mail: MailKey,
     /// Of form tokens.
-    pub form: FormKey,
+    pub form: SecretKey,
+    /// Of the links of calendars.
+    pub calendar: SecretKey,
 }
 
-/// The key of form tokens.
+/// A key that is never shown.
 #[derive(Clone, Copy)]
-pub struct FormKey(pub [u8; 32]);
+pub struct SecretKey(pub [u8; 32]);
 
-impl fmt::Debug for FormKey {
+impl fmt::Debug for SecretKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("FormKey(..)")
+        f.write_str("SecretKey(..)")
     }
 }
 
 impl From<&RootSecret> for AccountKeys {
     fn from(root: &RootSecret) -> AccountKeys {
         let mail = MailKey::new(root.derive("account mail address"));
-        AccountKeys { mail, form: FormKey(root.derive("form token")) }
+        let [form, calendar] = ["form token", "calendar"].map(|of| SecretKey(root.derive(of)));
+        AccountKeys { mail, form, calendar }
     }
 }
 
@@ -148,8 +151,12 @@ impl AccountService {
     }
 
     /// The key of form tokens.
-    pub fn form_key(&self) -> FormKey {
+    pub fn form_key(&self) -> SecretKey {
         self.parts.keys.form
+    }
+
+    pub(super) fn calendar_key(&self) -> [u8; 32] {
+        self.parts.keys.calendar.0
     }
 
     fn now(&self) -> Timestamp {
@@ -165,7 +172,7 @@ impl AccountService {
     }
 
     /// Asks an account in somebody's name, or in nobody's.
-    async fn ask(&self, by: Author, account_no: &str, command: Command) -> Result<Account> {
+    pub(super) async fn ask(&self, by: Author, account_no: &str, command: Command) -> Result<Account> {
         let context = crate::store::schema::ACCOUNT;
         let answer = self.parts.accounts.ask(account_no, command, Ask::external(ASK_MAX).asked_by(by)).await;
         let account = answer.map_err(|error| ServiceError::not_asked(context, error))??;
@@ -204,12 +211,12 @@ impl AccountService {
         hash.map_err(|_| ServiceError::Overloaded { retry_after_ms: BUSY_RETRY_MS })
     }
 
-    async fn account(&self, account_no: &str) -> Result<Option<Account>> {
+    pub(super) async fn account(&self, account_no: &str) -> Result<Option<Account>> {
         let state = committed(&*self.parts.journal, &Accounts, account_no).await?;
         Ok(state.and_then(|state| state.0))
     }
 
-    async fn open_account(&self, account_no: &str) -> Result<Open> {
+    pub(super) async fn open_account(&self, account_no: &str) -> Result<Open> {
         match self.account(account_no).await? {
             Some(Account::Open(open)) => Ok(open),
             Some(Account::Erased { .. }) | None => Err(Rejection::AccountNotFound.into()),

@@ -101,6 +101,8 @@ impl State {
             in_flight: self.limiter.in_flight(),
             queued: self.limiter.queued(),
             limit: self.limiter.limit_total(),
+            recent: breaker.recent(),
+            charge_ms: self.limiter.latency(Lane::Charge).known_ms(),
             opened_at_ms: breaker.opened_at_ms(),
             next_probe_at_ms: breaker.next_probe_at_ms(),
             retry_after_ms: self.limiter.retry_after_ms(now_ms),

@@ -7,7 +7,7 @@
 //! is a success here: the provider did its work.
 
 use super::config::BreakerSettings;
-use super::window::Window;
+use super::window::{CallCounts, Window};
 use serde::{Deserialize, Serialize};
 
 /// By how much jitter lengthens an open time, as a share of it.
@@ -109,6 +109,8 @@ pub struct Breaker {
     generation: u64,
     /// How often it has opened without closing in between.
     openings: u32,
+    /// The calls that it looked back on last, also while it is open: they tell why.
+    recent: CallCounts,
     /// The latest present it was told, so that a clock that goes back does no harm.
     now_ms: i64,
 }
@@ -117,7 +119,8 @@ impl Breaker {
     /// A closed breaker that knows of no calls.
     pub fn new(config: BreakerSettings) -> Self {
         let phase = Phase::Closed { window: Window::default() };
-        Self { config, mode: Mode::Auto, phase, generation: 0, openings: 0, now_ms: i64::MIN }
+        let recent = CallCounts::default();
+        Self { config, mode: Mode::Auto, phase, generation: 0, openings: 0, recent, now_ms: i64::MIN }
     }
 
     /// The state as of the last call of a method that takes the time.
@@ -134,6 +137,11 @@ impl Breaker {
     /// The number of the present generation of one state.
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// The calls that count while it is closed; while it is open, those that opened it.
+    pub fn recent(&self) -> CallCounts {
+        self.recent
     }
 
     /// When it opened; `None` while it is closed. Failed probes in between do not change it.
@@ -237,6 +245,7 @@ impl Breaker {
             (Phase::Closed { window }, Verdict::Success | Verdict::Failure) => {
                 let failed = verdict == Verdict::Failure;
                 window.add(self.now_ms, failed, slow, self.config.window_calls_max, self.config.window_ms_max);
+                self.recent = window.counts();
                 if should_open(window, &self.config) {
                     self.open(jitter);
                 }
@@ -280,6 +289,7 @@ impl Breaker {
     fn close(&mut self) {
         self.generation += 1;
         self.openings = 0;
+        self.recent = CallCounts::default();
         self.phase = Phase::Closed { window: Window::default() };
     }
 

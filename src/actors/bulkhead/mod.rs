@@ -20,3 +20,4 @@ pub use config::{AdaptiveSettings, BreakerSettings, BulkheadSettings, InvalidBul
 pub use handle::{BulkheadHandle, Permit, Rejected};
 pub use limiter::Lane;
 pub use status::BulkheadStatus;
+pub use window::CallCounts;

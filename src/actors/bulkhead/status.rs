@@ -1,6 +1,7 @@
 //! What the bulkhead shows of itself. Decides nothing.
 
 use super::breaker::BreakerState;
+use super::window::CallCounts;
 use serde::Serialize;
 
 /// After how long to come back to a bulkhead that is being restarted.
@@ -20,6 +21,10 @@ pub struct BulkheadStatus {
     pub queued: usize,
     /// How many calls may be under way at present, in both lanes.
     pub limit: usize,
+    /// The latest charges, refunds and look-ups that count for the breaker; while it is open, those that opened it.
+    pub recent: CallCounts,
+    /// How long a charge takes at present, in milliseconds; `None` before any has ended.
+    pub charge_ms: Option<u64>,
     /// Since when the breaker has not been closed, in milliseconds since the epoch.
     pub opened_at_ms: Option<i64>,
     /// When the provider will be tried again, in milliseconds since the epoch.
@@ -37,6 +42,8 @@ impl BulkheadStatus {
             in_flight: 0,
             queued: 0,
             limit: 0,
+            recent: CallCounts { all: 0, failed: 0, slow: 0 },
+            charge_ms: None,
             opened_at_ms: None,
             next_probe_at_ms: None,
             retry_after_ms: DOWN_RETRY_AFTER_MS,

@@ -1,5 +1,6 @@
 //! The latest calls, as far as the breaker looks back: bounded by their number and by their age. Pure.
 
+use serde::Serialize;
 use std::collections::VecDeque;
 
 #[derive(Debug, Clone, Copy)]
@@ -7,6 +8,17 @@ struct Call {
     at_ms: i64,
     failed: bool,
     slow: bool,
+}
+
+/// How many calls there were, and how they went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct CallCounts {
+    /// All of them.
+    pub all: usize,
+    /// Those that failed.
+    pub failed: usize,
+    /// Those that were slow, whether they failed or not.
+    pub slow: usize,
 }
 
 /// The latest calls with running counts.
@@ -48,5 +60,9 @@ impl Window {
 
     pub fn slow(&self) -> usize {
         self.slow
+    }
+
+    pub fn counts(&self) -> CallCounts {
+        CallCounts { all: self.calls(), failed: self.failed, slow: self.slow }
     }
 }

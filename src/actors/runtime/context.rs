@@ -4,20 +4,19 @@
 use super::clock::Clock;
 use super::deadlines::Deadlines;
 use super::entity::Entity;
+use super::followed::Followed;
 use super::limits::{ContextLimits, RestartLimits};
-use super::metric;
 use super::recurring::recurring_child;
 use super::router::ContextHandle;
 use super::shard::{ShardActor, ShardSeed, StuckEntities};
 use super::shard_core::{Core, ShardMessage};
-use super::subscription::{Follower, FollowerSeed, Lag, Subscription};
+use super::subscription::{Follower, FollowerSeed, Subscription};
 use super::supervisor::{ChildSpec, StatusBoard, SupervisorSpec};
 use super::system::{Component, Part};
 use super::timers::{TimerActor, TimerHandler, TimerSeed};
 use super::watch::{Kind, Watch};
 use crate::store::journal::Journal;
 use ractor::Actor;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,7 +76,7 @@ impl<E: Entity> ContextPart<E> {
         let mut watches: Vec<Arc<Watch>> = core.shards.iter().map(|shard| Arc::clone(&shard.watch)).collect();
         children.extend(spec.timers.clone().map(|handler| timers(&spec, handler, &mut watches)));
         children.extend(followers(name, &spec.journal, &spec.subscriptions, &mut watches));
-        let gauges = lag_gauges(&spec.clock, &spec.subscriptions);
+        let followed = Followed::all(&spec.clock, &spec.subscriptions);
         let board = Arc::new(StatusBoard::default());
         let supervisor = supervisor(children, spec.limits.restart, &board);
         let handle = ContextHandle::new(core);
@@ -91,7 +90,7 @@ impl<E: Entity> ContextPart<E> {
             }
             Component { name: name.to_owned(), up: shards_up == shards, detail }
         };
-        Part { child: ChildSpec::supervisor(name, name, supervisor), health: Arc::new(health), watches, gauges }
+        Part { child: ChildSpec::supervisor(name, name, supervisor), health: Arc::new(health), watches, followed }
     }
 }
 
@@ -105,7 +104,7 @@ pub fn followers_part(
 ) -> Part {
     let mut watches = Vec::new();
     let children = followers(name, journal, subscriptions, &mut watches);
-    let gauges = lag_gauges(clock, subscriptions);
+    let followed = Followed::all(clock, subscriptions);
     let board = Arc::new(StatusBoard::default());
     let supervisor = supervisor(children, limits, &board);
     let watched = watches.clone();
@@ -115,7 +114,7 @@ pub fn followers_part(
         let detail = if problems.is_empty() { "following".to_owned() } else { problems };
         Component { name: name.to_owned(), up, detail }
     };
-    Part { child: ChildSpec::supervisor(name, name, supervisor), health: Arc::new(health), watches, gauges }
+    Part { child: ChildSpec::supervisor(name, name, supervisor), health: Arc::new(health), watches, followed }
 }
 
 fn supervisor(children: Vec<ChildSpec>, limits: RestartLimits, board: &Arc<StatusBoard>) -> SupervisorSpec {
@@ -176,31 +175,6 @@ fn timers<E: Entity>(
             Ok(actor.get_cell())
         })
     })
-}
-
-/// Functions that set the lag metrics, also while the followers do not run, since then they lag. Subscriptions of one name
-/// are one subscription to several contexts.
-fn lag_gauges(clock: &Arc<dyn Clock>, subscriptions: &[Subscription]) -> Vec<Arc<dyn Fn() + Send + Sync>> {
-    let mut by_name: BTreeMap<String, Vec<Subscription>> = BTreeMap::new();
-    for subscription in subscriptions {
-        by_name.entry(subscription.name().to_owned()).or_default().push(subscription.clone());
-    }
-    let gauge = |(name, subscriptions): (String, Vec<Subscription>)| -> Arc<dyn Fn() + Send + Sync> {
-        let clock = Arc::clone(clock);
-        let events = metrics::gauge!(metric::SUBSCRIPTION_LAG_EVENTS, "subscription" => name.clone());
-        let seconds = metrics::gauge!(metric::SUBSCRIPTION_LAG_SECONDS, "subscription" => name);
-        Arc::new(move || {
-            let now_ms = clock.now_ms();
-            let lags = subscriptions.iter().map(|subscription| subscription.lag(now_ms));
-            let lag = lags.fold(Lag::default(), Lag::and);
-            #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
-            {
-                events.set(lag.events as f64);
-                seconds.set(lag.oldest_ms as f64 / 1_000.0);
-            }
-        })
-    };
-    by_name.into_iter().map(gauge).collect()
 }
 
 fn followers(

@@ -80,6 +80,11 @@ pub trait Subscriber: Send + Sync + 'static {
         None
     }
 
+    /// What it has set aside, since it cannot be handled.
+    fn parked(&self) -> ParkedEvents {
+        ParkedEvents::default()
+    }
+
     /// Called in every round, also without new events, for deferred work.
     fn on_round(&self, shard: ShardId) -> BoxFuture<'_, Result<(), HandlerError>> {
         let _ = shard;
@@ -108,6 +113,15 @@ impl Lag {
     pub fn and(self, other: Lag) -> Lag {
         Lag { events: self.events.saturating_add(other.events), oldest_ms: self.oldest_ms.max(other.oldest_ms) }
     }
+}
+
+/// What a subscription has set aside.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ParkedEvents {
+    /// How many events.
+    pub len: usize,
+    /// The targets that they are meant for, some of them if there are many.
+    pub targets: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -175,6 +189,11 @@ impl Subscription {
     /// The subscriber's name.
     pub fn name(&self) -> &str {
         self.subscriber.name()
+    }
+
+    /// What its subscriber has set aside.
+    pub fn parked(&self) -> ParkedEvents {
+        self.subscriber.parked()
     }
 
     /// How far it is behind the durable heads, whether its followers run or not.

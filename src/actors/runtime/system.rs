@@ -1,6 +1,7 @@
 //! The system: a root supervisor over parts that are started in order and stopped in reverse order. The process lives on
 //! whatever happens to a part; health reports the parts that are down.
 
+use super::followed::{Followed, SubscriptionStatus};
 use super::limits::RestartLimits;
 use super::supervisor::{ChildSpec, ControlError, StatusBoard, Supervisor, SupervisorMessage, SupervisorSpec};
 use super::watch::{Stuck, Watch};
@@ -33,8 +34,8 @@ pub struct Part {
     pub health: Arc<dyn Fn() -> Component + Send + Sync>,
     /// Watched for stuck handlers.
     pub watches: Vec<Arc<Watch>>,
-    /// Called periodically, whether the part runs or not, to update metrics.
-    pub gauges: Vec<Arc<dyn Fn() + Send + Sync>>,
+    /// What it follows, whether it runs or not.
+    pub followed: Vec<Arc<Followed>>,
 }
 
 impl Part {
@@ -42,7 +43,7 @@ impl Part {
     pub fn simple(child: ChildSpec) -> Self {
         let name = child.name.to_string();
         let health = move || Component { name: name.clone(), up: true, detail: "running".to_owned() };
-        Self { child, health: Arc::new(health), watches: Vec::new(), gauges: Vec::new() }
+        Self { child, health: Arc::new(health), watches: Vec::new(), followed: Vec::new() }
     }
 }
 
@@ -100,6 +101,7 @@ pub struct System {
     root: ActorRef<SupervisorMessage>,
     board: Arc<StatusBoard>,
     health: Health,
+    followed: Vec<Arc<Followed>>,
     watchdog: Watchdog,
 }
 
@@ -120,11 +122,12 @@ impl System {
         let board = Arc::new(StatusBoard::default());
         let health = parts.iter().map(|part| (Arc::clone(&part.child.name), Arc::clone(&part.health))).collect();
         let watches = parts.iter().flat_map(|part| part.watches.iter().cloned()).collect();
-        let watchdog = Watchdog::start(watches, parts.iter().flat_map(|part| part.gauges.iter().cloned()).collect());
+        let followed: Vec<_> = parts.iter().flat_map(|part| part.followed.iter().cloned()).collect();
+        let watchdog = Watchdog::start(watches, followed.clone());
         let children = parts.into_iter().map(|part| part.child).collect();
         let spec = SupervisorSpec { children, limits, board: Arc::clone(&board) };
         let (root, _) = Supervisor::spawn(None, Supervisor, spec).await?;
-        Ok(Self { root, board, health, watchdog })
+        Ok(Self { root, board, health, followed, watchdog })
     }
 
     /// The health of every part, in the order of their start; one that does not run is down with the reason.
@@ -136,6 +139,11 @@ impl System {
                 None => Component { name: name.to_string(), up: false, detail: "unknown".to_owned() },
             };
         self.health.iter().map(component).collect()
+    }
+
+    /// How every subscription is doing, in the order of their parts.
+    pub fn subscriptions(&self) -> Vec<SubscriptionStatus> {
+        self.followed.iter().map(|followed| followed.status()).collect()
     }
 
     /// Whether tokio's workers make progress: `false` when the runtime is stalled.

@@ -1,6 +1,7 @@
 //! A thread that detects stuck handlers and a stalled tokio runtime. It is no task, so that it still runs when every worker is
 //! blocked. Logs and counts; ends nothing itself.
 
+use super::followed::Followed;
 use super::metric;
 use super::watch::{Kind, Stuck, Watch};
 use std::collections::HashSet;
@@ -17,7 +18,7 @@ const STILL_AFTER: Duration = Duration::from_secs(5);
 /// Shared by the thread and the handle.
 struct Shared {
     watches: Vec<Arc<Watch>>,
-    gauges: Vec<Arc<dyn Fn() + Send + Sync>>,
+    followed: Vec<Arc<Followed>>,
     begun: Instant,
     /// The last heartbeat of the runtime, in milliseconds after `begun`.
     heartbeat_ms: AtomicU64,
@@ -55,7 +56,7 @@ impl Shared {
         }
         self.stalled.store(stalled, Ordering::Relaxed);
         metrics::gauge!(metric::RUNTIME_STALLED).set(if stalled { 1.0 } else { 0.0 });
-        self.gauges.iter().for_each(|measure| measure());
+        self.followed.iter().for_each(|followed| followed.publish());
     }
 }
 
@@ -67,9 +68,9 @@ pub(super) struct Watchdog {
 
 impl Watchdog {
     /// Starts the thread. If that fails, the process goes on unwatched.
-    pub(super) fn start(watches: Vec<Arc<Watch>>, gauges: Vec<Arc<dyn Fn() + Send + Sync>>) -> Self {
+    pub(super) fn start(watches: Vec<Arc<Watch>>, followed: Vec<Arc<Followed>>) -> Self {
         let (heartbeat_ms, stalled) = (AtomicU64::new(0), AtomicBool::new(false));
-        let seen = Arc::new(Shared { watches, gauges, begun: Instant::now(), heartbeat_ms, stalled });
+        let seen = Arc::new(Shared { watches, followed, begun: Instant::now(), heartbeat_ms, stalled });
         let watched = Arc::downgrade(&seen);
         if let Err(error) = std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || run(&watched)) {
             tracing::error!(%error, "watchdog not started");

@@ -9,19 +9,28 @@ mod bookings;
 mod cars;
 mod changes;
 mod customers;
+mod history;
 mod operation;
 mod read_limiter;
 mod reading;
+mod reconciliation;
+mod schedule;
 mod serials;
 mod unpaid;
 
 pub use super::account::service::{AccountService, AccountView, NewPassword, SessionOf, SignedIn};
+pub use history::HistoryEntry;
+pub use reading::{CarBookings, ListedCustomer};
+pub use schedule::{CarSchedule, CarsFilter, Desk, DeskEntry, Entry, EntryKind, Reserved, Standing};
 pub use serials::Serials;
 
+pub use super::bulkhead::{BreakerState, BulkheadStatus, Mode};
 pub use super::payment::reconciliation::{ReconcileError, Report};
 pub use super::payment::unsettled::{Unsettled, UnsettledCounts};
+pub use super::runtime::SubscriptionStatus;
 pub use crate::store::archive::{Backup, Interrupted};
 pub use operation::{BackupError, ComponentHealth, FaultAction, UnknownContext};
+pub use reconciliation::{FinishedReconciliation, ReconciliationStatus, RunningReconciliation};
 
 use super::api::{ANSWER_KEPT_MS, Caller, ServiceError};
 use super::customer::{Customers, Privacy};
@@ -40,10 +49,13 @@ use crate::domain::process::{self, Action, Known, Target};
 use crate::domain::reservation::Terms;
 use crate::domain::time::Timestamp;
 use crate::store::journal::{CommandRecord, Journal, ReadError};
+use parking_lot::Mutex;
 use read_limiter::ReadLimiter;
+use reconciliation::Reconciliations;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use tokio_util::task::AbortOnDropHandle;
 use unpaid::PendingHolds;
 
 type Result<T> = std::result::Result<T, ServiceError>;
@@ -91,7 +103,7 @@ pub struct Dependencies {
     /// Payments that were turned away and are retried.
     pub deferred: Arc<DeferredPayments>,
     /// Compares our payments with the provider's record.
-    pub reconciler: Reconciler,
+    pub reconciler: Arc<Reconciler>,
     /// Counts what is unsettled with the provider.
     pub unsettled_monitor: Arc<UnsettledMonitor>,
     /// The read models: lists, searches, My Page and live events.
@@ -114,6 +126,10 @@ pub struct Service {
     read_limiter: ReadLimiter,
     /// The one backup that may be under way.
     backup: Arc<Semaphore>,
+    /// When a backup was last sent whole.
+    backed_up_at: Arc<Mutex<Option<Timestamp>>>,
+    reconciliations: Arc<Reconciliations>,
+    background_reconciliation: Mutex<Option<AbortOnDropHandle<()>>>,
     system: OnceLock<Arc<System>>,
 }
 
@@ -122,8 +138,18 @@ impl Service {
     pub fn new(parts: Dependencies, settings: ServiceSettings) -> Arc<Service> {
         let pending_holds = Arc::default();
         let read_limiter = ReadLimiter::new(settings.read_queue_wait);
-        let (backup, system) = (Arc::new(Semaphore::new(1)), OnceLock::new());
-        Arc::new(Service { parts, settings, pending_holds, read_limiter, backup, system })
+        let reconciliations = Reconciliations::new(Arc::clone(&parts.reconciler), Arc::clone(&parts.clock));
+        Arc::new(Service {
+            parts,
+            settings,
+            pending_holds,
+            read_limiter,
+            backup: Arc::new(Semaphore::new(1)),
+            backed_up_at: Arc::default(),
+            reconciliations,
+            background_reconciliation: Mutex::default(),
+            system: OnceLock::new(),
+        })
     }
 
     /// Sets the system that runs the service, which health and the fault injection need.

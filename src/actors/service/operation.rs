@@ -2,18 +2,19 @@
 
 use super::Service;
 use crate::actors::bulkhead::{BulkheadStatus, Mode};
-use crate::actors::payment::reconciliation::{ReconcileError, Report};
 use crate::actors::payment::unsettled::UnsettledCounts;
-use crate::actors::runtime::Kind;
+use crate::actors::reservation::instant;
+use crate::actors::runtime::{Clock, Kind, SubscriptionStatus};
 use crate::actors::views::VIEWS;
+use crate::domain::ids::PaymentNo;
+use crate::domain::time::Timestamp;
 use crate::store::archive::{self, Backup};
 use crate::store::journal::{ReadError, StoredEvent};
 use crate::store::schema;
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use parking_lot::Mutex;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How long comparing our payments with the provider's record may take: less than an answer may.
-const RECONCILE_MAX: Duration = Duration::from_secs(25);
 
 /// The health of a part of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,13 +133,19 @@ impl Service {
         self.parts.deferred.waiting()
     }
 
-    /// Compares our payments with the provider's own record, while both go on.
-    ///
-    /// # Errors
-    /// When one of the two cannot be read in time, or another comparison is under way.
-    pub async fn reconcile(&self) -> Result<Report, ReconcileError> {
-        let report = tokio::time::timeout(RECONCILE_MAX, self.parts.reconciler.reconcile(&|_| {})).await;
-        report.map_err(|_| ReconcileError::TooLong)?
+    /// Whether a payment that was turned away waits for a retry.
+    pub fn is_payment_deferred(&self, payment_no: &PaymentNo) -> bool {
+        self.parts.deferred.is_waiting(payment_no)
+    }
+
+    /// How far every follower of events is behind, and what it has set aside.
+    pub fn subscriptions(&self) -> Vec<SubscriptionStatus> {
+        self.system.get().map(|system| system.subscriptions()).unwrap_or_default()
+    }
+
+    /// When a backup was last sent whole, if one was since the start.
+    pub fn backed_up_at(&self) -> Option<Timestamp> {
+        *self.backed_up_at.lock()
     }
 
     /// An archive of everything that is acknowledged now, made while it is being fetched and while everything goes on. It
@@ -149,11 +156,31 @@ impl Service {
     pub fn backup(&self) -> Result<Backup, BackupError> {
         let permit = Arc::clone(&self.backup).try_acquire_owned().map_err(|_| BackupError::Running)?;
         let render = |event: &StoredEvent| schema::to_json(&event.tag, &event.payload);
-        Ok(archive::backup(Arc::clone(&self.parts.journal), render, permit)?)
+        let pieces = archive::backup(Arc::clone(&self.parts.journal), render, permit)?;
+        Ok(noting_the_end(pieces, Arc::clone(&self.backed_up_at), Arc::clone(&self.parts.clock)))
     }
 
     /// Sets the breaker's mode, which outlives a restart of the bulkhead's actor.
     pub async fn force_breaker(&self, mode: Mode) -> BulkheadStatus {
         self.parts.cashier.bulkhead().force(mode).await
     }
+}
+
+/// Notes when all pieces have been fetched.
+fn noting_the_end(pieces: Backup, at: Arc<Mutex<Option<Timestamp>>>, clock: Arc<dyn Clock>) -> Backup {
+    let next = move |pieces: Option<Backup>| {
+        let (at, clock) = (Arc::clone(&at), Arc::clone(&clock));
+        async move {
+            let mut pieces = pieces?;
+            match pieces.next().await {
+                Some(Ok(piece)) => Some((Ok(piece), Some(pieces))),
+                Some(Err(interrupted)) => Some((Err(interrupted), None)),
+                None => {
+                    *at.lock() = Some(instant(clock.now_ms()));
+                    None
+                }
+            }
+        }
+    };
+    stream::unfold(Some(pieces), next).boxed()
 }

@@ -7,28 +7,57 @@ use crate::actors::api::{
     Caller, CarView, CursorPage, CustomerView, InvalidCursor, LiveEntry, MyPage, Offer, OffsetPage, ReservationView,
     ServiceError,
 };
-use crate::actors::committed::{booking, booking_if, committed};
+use crate::actors::committed::{booking, booking_if, calendar, committed};
 use crate::actors::customer::Customers;
 use crate::actors::fleet::Ledger;
 use crate::actors::rental::Rentals;
 use crate::actors::views::feed::SeenPositions;
-use crate::actors::views::{FreeCar, List};
+use crate::actors::views::{CarsWanted, FreeCar, List, Registered};
 use crate::domain::ids::{CarNo, CustomerNo, PaymentNo, RentalNo, ReservationNo};
+use crate::domain::money::Money;
 use crate::domain::payment::Payment;
 use crate::domain::rental::{self, Rental};
 use crate::domain::reservation::{self, Booking};
-use crate::domain::time::Period;
+use crate::domain::time::{Period, Timestamp};
 use crate::domain::{customer, fleet};
 use crate::store::journal::ReadError;
 use crate::store::schema;
+use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::yield_now;
 
 /// The most cars that are read before the task yields.
 const CARS_PER_READ: usize = 256;
+/// The most branches and classes that are listed.
+const FACETS_MAX: usize = 100;
+/// How long changes are gathered before readers are told.
+const CHANGES_AT_ONCE: Duration = Duration::from_millis(250);
+
+/// A customer of the list of customers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedCustomer {
+    /// The number under which the customer is registered.
+    pub customer_no: CustomerNo,
+    /// When the customer was registered.
+    pub registered_at: Timestamp,
+    /// The customer, unless the data cannot be read any more.
+    pub customer: Option<CustomerView>,
+}
+
+/// The bookings of a car.
+#[derive(Debug, Clone)]
+pub struct CarBookings {
+    /// Those that are to come or under way, the first of them first.
+    pub live: Vec<ReservationView>,
+    /// Those that have ended last, the last of them first; how many are kept is
+    /// [`CLOSED_KEPT_MAX`](reservation::CLOSED_KEPT_MAX).
+    pub closed: Vec<ReservationView>,
+}
 
 /// The answer, or that the caller's cursor is none of ours.
-type Cursored<T> = std::result::Result<T, InvalidCursor>;
+pub(super) type Cursored<T> = std::result::Result<T, InvalidCursor>;
 
 impl Service {
     /// A reservation with its payment and rental.
@@ -157,7 +186,7 @@ impl Service {
     }
 
     /// Waits for the read models to have what is committed now, at most `view_freshness_wait` of the settings, and for a turn.
-    async fn read_models(&self, reading: ReadKind) -> Result<ReadPermit<'_>> {
+    pub(super) async fn read_models(&self, reading: ReadKind) -> Result<ReadPermit<'_>> {
         self.read_limiter.check(reading)?;
         self.parts.views.catch_up(self.settings.view_freshness_wait).await;
         self.read_limiter.acquire(reading).await
@@ -174,6 +203,19 @@ impl Service {
         cursor: Option<&CarNo>,
         limit: usize,
     ) -> Result<CursorPage<CarView>> {
+        self.cars_where(|car| wanted(car.status), cursor, limit).await
+    }
+
+    /// The cars after a number that are wanted, likewise.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn cars_where(
+        &self,
+        wanted: impl Fn(&CarView) -> bool,
+        cursor: Option<&CarNo>,
+        limit: usize,
+    ) -> Result<CursorPage<CarView>> {
         let _turn = self.read_models(ReadKind::List).await?;
         let mut items: Vec<CarView> = Vec::new();
         let mut after = cursor.cloned();
@@ -183,7 +225,7 @@ impl Service {
             let exhausted = numbers.len() < read;
             after = numbers.last().cloned().or(after);
             let cars = self.car_views(numbers).await?;
-            items.extend(cars.into_iter().filter(|car| wanted(car.status)));
+            items.extend(cars.into_iter().filter(|car| wanted(car)));
             if items.len() > limit {
                 items.truncate(limit);
                 let next_cursor = items.last().map(|last| last.car_no.to_string());
@@ -216,6 +258,24 @@ impl Service {
         Ok(cars)
     }
 
+    /// The bookings of a car, as its calendar has them.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn bookings_of_car(&self, car_no: &CarNo) -> Result<CarBookings> {
+        let calendar = calendar(&*self.parts.journal, car_no.as_str()).await?.unwrap_or_default();
+        let mut live: Vec<Booking> = calendar.bookings.into_values().collect();
+        live.sort_by_key(|booking| booking.period);
+        let mut bookings = CarBookings { live: vec![], closed: vec![] };
+        for booking in live {
+            bookings.live.push(self.view(booking).await?);
+        }
+        for booking in calendar.closed.into_iter().rev() {
+            bookings.closed.push(self.view(booking).await?);
+        }
+        Ok(bookings)
+    }
+
     /// The cars that are free for the whole period, each with its price.
     ///
     /// # Errors
@@ -230,7 +290,8 @@ impl Service {
     ) -> Result<Cursored<CursorPage<Offer>>> {
         let _turn = self.read_models(ReadKind::Search).await?;
         let buffers = &self.settings.terms.buffers;
-        let free = self.parts.views.free_cars((&period, self.now()), buffers, car_class, branch, cursor, limit).await?;
+        let wanted = CarsWanted { branch, car_class, cursor, limit, scanned_max: usize::MAX };
+        let free = self.parts.views.free_cars((&period, self.now()), buffers, wanted).await?;
         Ok(free.map(|free| {
             let offer = |FreeCar { car_no, model, car_class, branch, daily_rate }: FreeCar| {
                 // A price above the bound of money cannot be booked, so it is no offer.
@@ -239,6 +300,42 @@ impl Service {
             };
             CursorPage { items: free.items.into_iter().filter_map(offer).collect(), next_cursor: free.next_cursor }
         }))
+    }
+
+    /// Tells whenever anything has changed, after the version that the reader has seen, each time with the version that it has
+    /// now. Not more often than readers can follow.
+    pub fn changes(&self, seen: u64) -> BoxStream<'static, u64> {
+        let views = Arc::clone(&self.parts.views);
+        let next = move |seen: u64| {
+            let views = Arc::clone(&views);
+            async move {
+                let version = views.version_after(seen).await;
+                // What belongs together comes at once.
+                tokio::time::sleep(CHANGES_AT_ONCE).await;
+                let version = views.version().max(version);
+                Some((version, version))
+            }
+        };
+        futures_util::stream::unfold(seen, next).boxed()
+    }
+
+    /// The version of everything that is shown, for [`Service::changes`].
+    pub fn version(&self) -> u64 {
+        self.parts.views.version()
+    }
+
+    /// The branches and classes that cars have, [`FACETS_MAX`] of each at most.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn branches_and_classes(&self) -> Result<(Vec<String>, Vec<String>)> {
+        let _turn = self.read_models(ReadKind::Search).await?;
+        Ok(self.parts.views.branches_and_classes(FACETS_MAX).await?)
+    }
+
+    /// What a period costs at a daily rate; `None` above the bound of money.
+    pub fn price(&self, period: &Period, daily_rate: Money) -> Option<Money> {
+        self.settings.terms.pricing.price(period, daily_rate)
     }
 
     /// A customer whose data can be read.
@@ -255,6 +352,34 @@ impl Service {
                 self.open(customer_no, &sealed, at).await
             }
         }
+    }
+
+    /// The registered customers, the newest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn customers(
+        &self,
+        caller: &Caller,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Cursored<CursorPage<ListedCustomer>>> {
+        let _turn = self.read_models(ReadKind::List).await?;
+        let CursorPage { items: registered, next_cursor } = match self.parts.views.customers(cursor, limit)? {
+            Ok(page) => page,
+            Err(invalid) => return Ok(Err(invalid)),
+        };
+        let mut items = Vec::with_capacity(registered.len());
+        for Registered { customer_no, at } in registered {
+            let customer = match self.customer(caller, &customer_no).await {
+                Ok(customer) => Some(customer),
+                // Who is erased meanwhile, or whose key is lost.
+                Err(ServiceError::Customer(_) | ServiceError::PersonalDataLost) => None,
+                Err(error) => return Err(error),
+            };
+            items.push(ListedCustomer { customer_no, registered_at: at, customer });
+        }
+        Ok(Ok(CursorPage { items, next_cursor }))
     }
 
     /// A customer's reservations, the newest first; none of a customer whom the caller may not see.

@@ -45,11 +45,11 @@ impl List<'_> {
 }
 
 /// The instant as bytes whose order is that of time, also before 1970.
-const fn instant_bytes(at: Timestamp) -> [u8; 8] {
+pub(super) const fn instant_bytes(at: Timestamp) -> [u8; 8] {
     (at.as_millis().cast_unsigned() ^ (1 << 63)).to_be_bytes()
 }
 
-fn instant_of(bytes: [u8; 8]) -> Option<Timestamp> {
+pub(super) fn instant_of(bytes: [u8; 8]) -> Option<Timestamp> {
     Timestamp::from_millis((u64::from_be_bytes(bytes) ^ (1 << 63)).cast_signed())
 }
 

@@ -234,10 +234,6 @@ impl Availability {
 pub fn is_free(bytes: &[u8], period: &Period, buffer_ms: i64, now: Timestamp) -> Option<bool> {
     let Intervals { retired, back_at_ms, out, booked, all, .. } = Intervals::of(bytes)?;
     let now = now.as_millis();
-    let meets = |intervals: &[Interval], period: &Period| {
-        let (from, to) = (period.from().as_millis(), period.to().as_millis());
-        intervals.iter().map(instants).any(|(begin, end)| begin < to && from < end)
-    };
     let (booked, blocks) = all.split_at_checked(booked)?;
     // Nobody knows when an overdue car comes back.
     let overdue = booked.get(..out)?.iter().any(|out| instants(out).1 <= now);
@@ -245,6 +241,26 @@ pub fn is_free(bytes: &[u8], period: &Period, buffer_ms: i64, now: Timestamp) ->
     let (from, to) = (period.from().as_millis(), period.to().as_millis());
     let rests = back_at_ms > 0 && buffer_ms > 0 && back_at_ms < to && from < back_at_ms.saturating_add(buffer_ms);
     Some(!retired && !overdue && !taken && !rests)
+}
+
+/// Whether the car of a row is shown among those of a window: one that has left the fleet only if something stands there;
+/// `None` when the row is no slot.
+pub fn is_shown(bytes: &[u8], window: &Period) -> Option<bool> {
+    let Intervals { retired, all, .. } = Intervals::of(bytes)?;
+    Some(!retired || meets(all, window))
+}
+
+/// Whether the car of a row is booked in a period that is wanted, which is asked for each with whether the car is out; `None`
+/// when the row is no slot.
+pub fn is_booked(bytes: &[u8], wanted: impl Fn(Period, bool) -> bool) -> Option<bool> {
+    let Intervals { out, booked, all, .. } = Intervals::of(bytes)?;
+    let mut booked = all.get(..booked)?.iter().enumerate();
+    booked.try_fold(false, |found, (place, booked)| Some(found || wanted(period(booked)?, place < out)))
+}
+
+fn meets(intervals: &[Interval], period: &Period) -> bool {
+    let (from, to) = (period.from().as_millis(), period.to().as_millis());
+    intervals.iter().map(instants).any(|(begin, end)| begin < to && from < end)
 }
 
 /// The part of a row that a search reads.
@@ -381,6 +397,23 @@ mod tests {
         assert!(free(&slot, 10, 11, 0));
         slot.apply(&Event::Retired);
         assert!(!free(&slot, 10, 11, 0));
+    }
+
+    #[test]
+    fn a_row_tells_of_its_bookings_whether_the_car_is_out_and_of_a_car_that_has_left_what_still_stands() {
+        let block = Block { period: period(30, 40), reason: "tyres".to_owned() };
+        let out = Event::PickedUp { subject: subject(7), at: time(5), hand_over: None };
+        let blocked = Event::Blocked { block_no: BlockNo::parse("b1").unwrap(), block };
+        let mut slot = slot(&[held(9, 100, 200), held(7, 10, 20), out, blocked]);
+        let booked = |slot: &Availability, wanted: (i64, i64, bool)| {
+            let wanted = |booked: Period, is_out| (booked, is_out) == (period(wanted.0, wanted.1), wanted.2);
+            is_booked(&slot.to_bytes().unwrap(), wanted).unwrap()
+        };
+        assert!(booked(&slot, (5, 20, true)) && booked(&slot, (100, 200, false)));
+        assert!(!booked(&slot, (5, 20, false)) && !booked(&slot, (30, 40, false)));
+        slot.apply(&Event::Retired);
+        let shown = |from, to| is_shown(&slot.to_bytes().unwrap(), &period(from, to)).unwrap();
+        assert!(shown(39, 50) && !shown(40, 50));
     }
 
     #[test]

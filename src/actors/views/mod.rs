@@ -3,6 +3,7 @@
 
 mod audit;
 mod availability;
+mod customers;
 pub mod feed;
 mod projection;
 pub mod rebuild;
@@ -10,7 +11,8 @@ mod rows;
 mod search;
 mod serials;
 
-pub use search::FreeCar;
+pub use customers::Registered;
+pub use search::{CarsWanted, FreeCar};
 pub use serials::List;
 
 use super::runtime::{HandlerError, Subscriber};
@@ -129,6 +131,23 @@ impl Views {
             }
         }
         true
+    }
+
+    /// A number that grows with everything that gets into the rows.
+    pub fn version(&self) -> u64 {
+        self.positions.values().map(|position| position.load(Ordering::Acquire)).sum()
+    }
+
+    /// Waits until the rows have another version than this one, and returns it.
+    pub async fn version_after(&self, seen: u64) -> u64 {
+        loop {
+            let moved = self.moved.notified();
+            let version = self.version();
+            if version != seen {
+                return version;
+            }
+            moved.await;
+        }
     }
 
     /// The heads of all shards that have feeds, read until two reads agree, so that they are of one moment and every

@@ -4,6 +4,7 @@
 
 use super::audit::AuditRow;
 use super::availability::Availability;
+use super::customers::{self, Registered};
 use super::damaged;
 use super::feed::entry::{FeedRow, Kind};
 use super::feed::feed_time::FeedTime;
@@ -13,7 +14,7 @@ use crate::domain::desk::WaiverReason;
 use crate::domain::ids::{CarNo, CustomerNo};
 use crate::domain::spelling::to_nfc;
 use crate::domain::time::Timestamp;
-use crate::domain::{fleet, operations, payment, rental, reservation};
+use crate::domain::{customer, fleet, operations, payment, rental, reservation};
 use crate::store::journal::{CommittedEvent, ReadError, ShardId};
 use crate::store::schema;
 use crate::store::view_store::{RowWrite, ViewStore};
@@ -34,6 +35,8 @@ pub struct Projection<'a> {
     summary: Summary,
     stored_summary: Summary,
     updates: Vec<FeedUpdate>,
+    /// Whom events of the batch have registered.
+    registered: BTreeMap<CustomerNo, Timestamp>,
 }
 
 struct CarAvailability {
@@ -85,6 +88,7 @@ impl<'a> Projection<'a> {
             summary,
             stored_summary: summary,
             updates: Vec::new(),
+            registered: BTreeMap::new(),
         })
     }
 
@@ -142,8 +146,13 @@ impl<'a> Projection<'a> {
             let what = format!("{}.{}", schema::OPERATIONS, note.act.name());
             self.new.extend(AuditRow { by, what, number: None, why: note.why }.writes(at, place)?);
             Ok(())
+        } else if self.shard.context == schema::CUSTOMER {
+            // Personal data is read from the sealed state only.
+            let event = schema::customer::decode(tag, payload).map_err(damaged)?;
+            self.customer(&recorded.event.entity, &event)?;
+            self.audit(recorded, &recorded.event.entity, None, (at, place))
         } else {
-            // Customers have no rows but of what was done to them: personal data is read from the sealed state only.
+            // Accounts have no rows but of what was done to them.
             self.audit(recorded, &recorded.event.entity, None, (at, place))
         }
     }
@@ -281,6 +290,27 @@ impl<'a> Projection<'a> {
             self.summary.count += 1;
             self.put(rows::CARS, car_no.as_bytes().to_vec(), Vec::new());
         }
+    }
+
+    fn customer(&mut self, customer_no: &str, event: &customer::Event) -> Result<(), ReadError> {
+        let customer_no = CustomerNo::stored(customer_no).map_err(damaged)?;
+        match event {
+            customer::Event::Registered { at, .. } => {
+                self.new.extend(Registered { customer_no: customer_no.clone(), at: *at }.writes());
+                self.registered.insert(customer_no, *at);
+            }
+            customer::Event::Erased { .. } => {
+                let at = match self.registered.remove(&customer_no) {
+                    Some(at) => Some(at),
+                    None => customers::registered_at(self.store, &customer_no)?,
+                };
+                self.new.extend(
+                    at.into_iter().flat_map(|at| Registered { customer_no: customer_no.clone(), at }.removals()),
+                );
+            }
+            customer::Event::Closed { .. } | customer::Event::Reopened { .. } => {}
+        }
+        Ok(())
     }
 
     fn feed(

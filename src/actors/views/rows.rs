@@ -6,7 +6,7 @@ use crate::store::journal::Context;
 use crate::store::schema;
 
 /// The layout of all rows together. Rows of another layout are removed and made again from the journal.
-pub const LAYOUT_NUMBER: u8 = 7;
+pub const LAYOUT_NUMBER: u8 = 8;
 
 /// Nothing -> the number of the layout of all other rows.
 pub const LAYOUT: &str = "layout";
@@ -24,7 +24,9 @@ pub const SERIALS: &str = "serials";
 pub const SHARDS: &str = "shards";
 /// A list of the audit (all; who did it; number in NFC), instant, place -> what was done.
 pub const AUDIT: &str = "audit";
-pub const TABLES: [&str; 8] = [LAYOUT, CARS, FEED, AVAILABILITY, AVAILABILITY_KEYS, SERIALS, SHARDS, AUDIT];
+/// A list of the customers who are registered and not erased (by number; by instant and number) -> when they were registered.
+pub const CUSTOMERS: &str = "customers";
+pub const TABLES: [&str; 9] = [LAYOUT, CARS, FEED, AVAILABILITY, AVAILABILITY_KEYS, SERIALS, SHARDS, AUDIT, CUSTOMERS];
 
 /// Where an event is stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -128,6 +130,15 @@ pub fn availability_parts(key: &[u8]) -> Option<(&str, &str, &str)> {
 pub fn after_branch(branch: &str) -> Vec<u8> {
     let mut key = branch.as_bytes().to_vec();
     key.push(1);
+    key
+}
+
+/// A key after every slot of a class of a branch and before those of the next.
+pub fn after_class(branch: &str, car_class: &str) -> Vec<u8> {
+    let mut key = availability_prefix(branch, Some(car_class));
+    if let Some(last) = key.last_mut() {
+        *last = 1;
+    }
     key
 }
 

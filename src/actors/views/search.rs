@@ -10,6 +10,7 @@ use crate::domain::spelling::to_nfc;
 use crate::domain::time::{Period, Timestamp};
 use crate::store::journal::ReadError;
 use crate::store::view_store::Scan;
+use std::collections::BTreeSet;
 use tokio::task::yield_now;
 
 const CARS_PER_READ: usize = 256;
@@ -24,6 +25,19 @@ pub struct FreeCar {
     pub daily_rate: Money,
 }
 
+/// Some of the cars, in the order of branch, class and number.
+#[derive(Debug, Clone, Copy)]
+pub struct CarsWanted<'a> {
+    pub branch: Option<&'a str>,
+    pub car_class: Option<&'a str>,
+    /// Those after this one.
+    pub cursor: Option<&'a CarNo>,
+    /// How many at most.
+    pub limit: usize,
+    /// How many are looked at at most.
+    pub scanned_max: usize,
+}
+
 impl Views {
     /// The cars that are free for a whole period, in the order of branch, class and number.
     ///
@@ -33,11 +47,59 @@ impl Views {
         &self,
         (period, now): (&Period, Timestamp),
         buffers: &Buffers,
-        car_class: Option<&str>,
-        branch: Option<&str>,
-        cursor: Option<&CarNo>,
-        limit: usize,
+        wanted: CarsWanted<'_>,
     ) -> Result<Result<CursorPage<FreeCar>, InvalidCursor>, ReadError> {
+        let free = |key: &[u8], value: &[u8]| {
+            let buffer_ms = match buffers.of_every_class() {
+                Some(buffer_ms) => buffer_ms,
+                None => buffers.of(parts(key)?.1),
+            };
+            let is_free = availability::is_free(value, period, buffer_ms, now).ok_or_else(malformed)?;
+            if is_free { free_car(key, value).map(Some) } else { Ok(None) }
+        };
+        self.scan_cars(wanted, free).await
+    }
+
+    /// The numbers of the cars of a window; those that have left the fleet only if something stands there.
+    ///
+    /// # Errors
+    /// When the rows cannot be read, or the cursor is none of ours.
+    pub async fn cars_of_window(
+        &self,
+        window: &Period,
+        wanted: CarsWanted<'_>,
+    ) -> Result<Result<CursorPage<CarNo>, InvalidCursor>, ReadError> {
+        let shown = |key: &[u8], value: &[u8]| {
+            let is_shown = availability::is_shown(value, window).ok_or_else(malformed)?;
+            if is_shown { car_no(parts(key)?.2).map(Some) } else { Ok(None) }
+        };
+        self.scan_cars(wanted, shown).await
+    }
+
+    /// The numbers of the cars that are booked in a period that `is_wanted`, which is asked for each with whether the car is
+    /// out.
+    ///
+    /// # Errors
+    /// When the rows cannot be read, or the cursor is none of ours.
+    pub async fn booked_cars(
+        &self,
+        wanted: CarsWanted<'_>,
+        is_wanted: impl Fn(Period, bool) -> bool + Send + Sync,
+    ) -> Result<Result<CursorPage<CarNo>, InvalidCursor>, ReadError> {
+        let booked = |key: &[u8], value: &[u8]| {
+            let is_booked = availability::is_booked(value, &is_wanted).ok_or_else(malformed)?;
+            if is_booked { car_no(parts(key)?.2).map(Some) } else { Ok(None) }
+        };
+        self.scan_cars(wanted, booked).await
+    }
+
+    /// What `pick` makes of the rows of cars.
+    async fn scan_cars<T>(
+        &self,
+        wanted: CarsWanted<'_>,
+        pick: impl Fn(&[u8], &[u8]) -> Result<Option<T>, ReadError>,
+    ) -> Result<Result<CursorPage<T>, InvalidCursor>, ReadError> {
+        let CarsWanted { branch, car_class, cursor, limit, scanned_max } = wanted;
         let (branch, car_class) = (branch.map(to_nfc), car_class.map(to_nfc));
         let (branch, car_class) = (branch.as_deref(), car_class.as_deref());
         // Keys begin with the branch: a search for a class without a branch scans the class in each branch in turn.
@@ -55,25 +117,23 @@ impl Views {
             let Some(first) = first else { return Ok(Ok(CursorPage { items: Vec::new(), next_cursor: None })) };
             scan.prefix = rows::availability_prefix(parts(&first)?.0, Some(car_class));
         }
-        let mut items: Vec<FreeCar> = Vec::new();
+        let (mut items, mut last, mut scanned) = (Vec::new(), None, 0);
         loop {
             let rows = self.store.scan(rows::AVAILABILITY, &scan)?;
             let exhausted = rows.len() < scan.limit;
             for (key, value) in rows {
-                let buffer_ms = match buffers.of_every_class() {
-                    Some(buffer_ms) => buffer_ms,
-                    None => buffers.of(parts(&key)?.1),
-                };
-                if availability::is_free(&value, period, buffer_ms, now)
-                    .ok_or_else(|| damaged("a slot's intervals are malformed"))?
-                {
+                if let Some(item) = pick(&key, &value)? {
                     if items.len() == limit {
-                        let next_cursor = items.last().map(|last| last.car_no.to_string());
-                        return Ok(Ok(CursorPage { items, next_cursor }));
+                        return Ok(Ok(CursorPage { items, next_cursor: cursor_of(last)? }));
                     }
-                    items.push(free_car(&key, &value)?);
+                    items.push(item);
+                    last = Some(key.clone());
                 }
                 scan.after = Some(key);
+                scanned += 1;
+                if scanned == scanned_max {
+                    return Ok(Ok(CursorPage { items, next_cursor: cursor_of(scan.after)? }));
+                }
             }
             scan.limit = CARS_PER_READ;
             if exhausted {
@@ -86,6 +146,26 @@ impl Views {
             // A long search must not keep a worker thread to itself.
             yield_now().await;
         }
+    }
+
+    /// The branches and the classes that cars have, each in their order, `max` of each at most.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    pub async fn branches_and_classes(&self, max: usize) -> Result<(Vec<String>, Vec<String>), ReadError> {
+        let (mut branches, mut classes) = (BTreeSet::new(), BTreeSet::new());
+        let mut next = self.first_car(None)?;
+        while let Some(key) = next {
+            let (branch, class, _) = parts(&key)?;
+            branches.extend((!branch.is_empty()).then(|| branch.to_owned()));
+            classes.extend((!class.is_empty()).then(|| class.to_owned()));
+            if branches.len() >= max || classes.len() >= max {
+                break;
+            }
+            next = self.first_car(Some(rows::after_class(branch, class)))?;
+            yield_now().await;
+        }
+        Ok((branches.into_iter().take(max).collect(), classes.into_iter().take(max).collect()))
     }
 
     /// The prefix of a class in the next branch, if there is one.
@@ -105,6 +185,15 @@ fn free_car(key: &[u8], value: &[u8]) -> Result<FreeCar, ReadError> {
     let Availability { model, daily_rate, .. } = Availability::from_bytes(value).map_err(damaged)?;
     let (car_class, branch) = (car_class.to_owned(), branch.to_owned());
     Ok(FreeCar { car_no: car_no(no)?, model, car_class, branch, daily_rate })
+}
+
+/// The number of the car with which a page ends.
+fn cursor_of(key: Option<Vec<u8>>) -> Result<Option<String>, ReadError> {
+    key.map(|key| Ok(parts(&key)?.2.to_owned())).transpose()
+}
+
+fn malformed() -> ReadError {
+    damaged("a slot's intervals are malformed")
 }
 
 fn parts(key: &[u8]) -> Result<(&str, &str, &str), ReadError> {

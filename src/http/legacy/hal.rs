@@ -1,16 +1,16 @@
 //! The format of Spring Data REST: `_embedded`, `_links` and `page`. Knows no cars.
 
+use crate::http::base::Base;
 use crate::kit::answer::Answer;
 use crate::kit::call::{Call, Input};
 use crate::kit::problem::Problem;
 use crate::kit::route::Route;
-use crate::kit::{forwarded, host, values};
+use crate::kit::values;
 use percent_encoding::percent_decode_str;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
-use warp::http::header::HOST;
-use warp::http::{HeaderMap, StatusCode};
+use warp::http::StatusCode;
 
 pub(super) const MEDIA_TYPE: &str = "application/hal+json";
 /// How many rows a page has unless the request says otherwise.
@@ -133,24 +133,9 @@ fn whole(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
-/// What links begin with, such as `http://gateway:8080`; when empty, links are paths.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Base(String);
-
 impl Base {
-    /// Taken from the outermost of the trusted proxies, or else from the `Host` header. A text that is no host never
-    /// reaches an answer.
-    pub(super) fn of(headers: &HeaderMap, proxies: usize, encrypted: bool) -> Base {
-        let told = |field| forwarded::told(headers, field, proxies).last();
-        let of_proxy = told(&forwarded::HOST).filter(|text| host::is_host(text));
-        let direct = || headers.get(HOST)?.to_str().ok().filter(|text| host::is_host(text));
-        let secure = told(&forwarded::PROTO).map_or(encrypted, |scheme| scheme.eq_ignore_ascii_case("https"));
-        let scheme = if secure { "https" } else { "http" };
-        of_proxy.or_else(direct).map(|host| Base(format!("{scheme}://{host}"))).unwrap_or_default()
-    }
-
     fn link(&self, path: &str) -> Value {
-        json!({ "href": format!("{}{path}", self.0) })
+        json!({ "href": format!("{}{path}", self.as_str()) })
     }
 }
 
@@ -213,7 +198,10 @@ pub(super) fn root(base: &Base, resources: &[Resource]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kit::forwarded;
+    use warp::http::HeaderMap;
     use warp::http::HeaderValue;
+    use warp::http::header::HOST;
 
     const CARS: Resource = Resource { collection: "carManagements", item: "carManagement" };
 

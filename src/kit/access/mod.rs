@@ -6,6 +6,7 @@
 pub mod api_keys;
 pub mod jwks;
 pub mod keys;
+pub mod origin;
 pub mod sessions;
 pub mod tokens;
 
@@ -15,6 +16,7 @@ use super::watched_files::{self, Stamp};
 use crate::domain::ids::CustomerNo;
 use api_keys::ApiKeys;
 use keys::{KeyError, TokenSettings};
+use origin::PageOrigin;
 use sessions::{Found, SessionAccess};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -137,7 +139,7 @@ impl Principal {
     /// Whether this caller may call a route of this access.
     fn may_call(&self, access: Access, has_session: bool) -> Result<(), Problem> {
         let needed = match access {
-            Access::Public => return Ok(()),
+            Access::Public | Access::Visitor => return Ok(()),
             Access::SignedIn if has_session => return Ok(()),
             // An open service has no accounts, and says so itself.
             Access::SignedIn if *self == Principal::Anybody => return Ok(()),
@@ -212,6 +214,8 @@ pub struct Authenticator {
     tokens: Option<Tokens>,
     api_keys: Option<ApiKeys>,
     sessions: Option<SessionAccess>,
+    /// Where our pages are.
+    pub origin: PageOrigin,
     /// Of what was loaded at the start.
     stamp: Stamp,
     /// Told whenever the keys have been read again.
@@ -228,13 +232,21 @@ impl Authenticator {
         let stamp = stamp(tokens.as_ref().and_then(|settings| settings.keys.as_deref()), api_keys.as_deref());
         let tokens = tokens.map(Tokens::load).transpose()?;
         let api_keys = api_keys.map(ApiKeys::load).transpose()?;
-        Ok(Authenticator { tokens, api_keys, sessions: None, stamp, changed: watch::Sender::default() })
+        Ok(Authenticator {
+            tokens,
+            api_keys,
+            sessions: None,
+            origin: PageOrigin::default(),
+            stamp,
+            changed: watch::Sender::default(),
+        })
     }
 
-    /// The same, where accounts are offered.
+    /// The same, with pages there, and with sessions where accounts are offered.
     #[must_use]
-    pub fn with_sessions(self, sessions: Option<SessionAccess>) -> Authenticator {
-        Authenticator { sessions, ..self }
+    pub fn with_pages(self, origin: PageOrigin, accounts_offered: bool) -> Authenticator {
+        let sessions = accounts_offered.then(|| SessionAccess::new(origin.clone()));
+        Authenticator { sessions, origin, ..self }
     }
 
     /// Sessions, where accounts are offered.
@@ -258,7 +270,7 @@ impl Authenticator {
         }
         if !headers.contains_key(AUTHORIZATION) {
             let Some(sessions) = &self.sessions else { return Ok(Credentials::none()) };
-            let found = sessions.authenticate(headers, route.is_safe()).await?;
+            let found = sessions.authenticate(route, headers).await?;
             return Ok(found.map_or_else(Credentials::none, Credentials::of_session));
         }
         let token = token(headers).ok_or_else(Problem::invalid_credentials)?;

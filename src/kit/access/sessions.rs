@@ -3,10 +3,11 @@
 //!
 //! Who has which session is not known here: the service is asked for that.
 
+use super::origin::PageOrigin;
 use super::{Principal, SessionRef};
 use crate::kit::forwarded;
-use crate::kit::host::is_host;
 use crate::kit::problem::Problem;
+use crate::kit::route::{BodyRule, Route};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::BoxFuture;
@@ -16,7 +17,7 @@ use sha2::Sha256;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use warp::http::header::{COOKIE, HOST, ORIGIN};
+use warp::http::header::COOKIE;
 use warp::http::{HeaderMap, HeaderValue};
 
 /// The header of the form token.
@@ -48,20 +49,9 @@ pub trait Sessions: Send + Sync {
     fn until_ended<'a>(&'a self, session: &'a SessionRef) -> BoxFuture<'a, ()>;
 }
 
-/// What sessions depend on beside the service.
-#[derive(Clone)]
-pub struct SessionSettings {
-    /// The origin of our pages, such as `https://rent.example`; empty when it is that of the request.
-    pub origin: String,
-    /// Whether the service itself speaks TLS.
-    pub encrypted: bool,
-    /// How many proxies in front are ours, so that what they say of host and protocol is believed.
-    pub proxies: usize,
-}
-
 /// Cookies, origins and form tokens.
 pub struct SessionAccess {
-    settings: SessionSettings,
+    origin: PageOrigin,
     /// Of the instance that serves; none before the first one.
     source: RwLock<Option<Source>>,
 }
@@ -75,13 +65,13 @@ struct Source {
 
 impl fmt::Debug for SessionAccess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionAccess").field("origin", &self.settings.origin).finish_non_exhaustive()
+        f.debug_struct("SessionAccess").field("origin", &self.origin).finish_non_exhaustive()
     }
 }
 
 impl SessionAccess {
-    pub fn new(settings: SessionSettings) -> SessionAccess {
-        SessionAccess { settings, source: RwLock::default() }
+    pub fn new(origin: PageOrigin) -> SessionAccess {
+        SessionAccess { origin, source: RwLock::default() }
     }
 
     /// From now on this instance says who has which session.
@@ -94,16 +84,19 @@ impl SessionAccess {
     }
 
     /// Who makes a call with these headers, if it has the cookie of a session that holds. A call that is not safe must come
-    /// from a page of ours, with its form token.
+    /// from a page of ours, with its form token; that of a form is in its body, and is left to
+    /// [`SessionAccess::check_form_token`].
     ///
     /// # Errors
     /// 403 `cross_site`, `form_token_invalid`; when sessions cannot be read.
-    pub(super) async fn authenticate(&self, headers: &HeaderMap, is_safe: bool) -> Result<Option<Found>, Problem> {
+    pub(super) async fn authenticate(&self, route: &Route, headers: &HeaderMap) -> Result<Option<Found>, Problem> {
         let Some(token) = cookie(headers, self.cookie_name(headers)) else { return Ok(None) };
         let Some(found) = self.source()?.sessions.find(token).await? else { return Ok(None) };
-        if !is_safe {
-            self.check_own_page(headers)?;
-            self.check_form_token(headers, &found.session)?;
+        if !route.is_safe() {
+            self.origin.check_own_page(headers)?;
+            if route.body != BodyRule::Form {
+                self.check_form_token(headers.get(FORM_TOKEN).map(HeaderValue::as_bytes), &found.session)?;
+            }
         }
         Ok(Some(found))
     }
@@ -114,50 +107,8 @@ impl SessionAccess {
         }
     }
 
-    fn is_https(&self, headers: &HeaderMap) -> bool {
-        let told = forwarded::told(headers, &forwarded::PROTO, self.settings.proxies).last();
-        self.settings.origin.starts_with("https://")
-            || told.map_or(self.settings.encrypted, |told| told.eq_ignore_ascii_case("https"))
-    }
-
     fn cookie_name(&self, headers: &HeaderMap) -> &'static str {
-        if self.is_https(headers) { SECURE_COOKIE } else { PLAIN_COOKIE }
-    }
-
-    /// Whether an origin is that of our pages.
-    fn is_own(&self, headers: &HeaderMap, origin: &str) -> bool {
-        if !self.settings.origin.is_empty() {
-            return origin == self.settings.origin;
-        }
-        let of_proxy = forwarded::told(headers, &forwarded::HOST, self.settings.proxies).last();
-        let direct = || headers.get(HOST)?.to_str().ok();
-        let host = of_proxy.filter(|host| is_host(host)).or_else(direct).unwrap_or_default();
-        let scheme = if self.is_https(headers) { "https" } else { "http" };
-        !host.is_empty()
-            && origin
-                .strip_prefix(scheme)
-                .and_then(|rest| rest.strip_prefix("://"))
-                .is_some_and(|other| other.eq_ignore_ascii_case(host))
-    }
-
-    /// A call with a cookie: the browser must say that a page of ours makes it.
-    fn check_own_page(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let is_own = match headers.get(ORIGIN).map(HeaderValue::to_str) {
-            Some(origin) => origin.is_ok_and(|origin| self.is_own(headers, origin)),
-            None => headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin"),
-        };
-        if is_own { Ok(()) } else { Err(cross_site()) }
-    }
-
-    /// A call without credentials, such as signing in: no page of another's may make a browser do it. Who is no browser says
-    /// nothing of pages.
-    ///
-    /// # Errors
-    /// 403 `cross_site`.
-    pub fn check_not_cross_site(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let says_nothing = !headers.contains_key(ORIGIN)
-            && headers.get("sec-fetch-site").is_none_or(|site| site == "none" || site == "same-origin");
-        if says_nothing { Ok(()) } else { self.check_own_page(headers) }
+        if self.origin.is_https(headers) { SECURE_COOKIE } else { PLAIN_COOKIE }
     }
 
     /// What a page of ours sends with each call that changes something.
@@ -170,8 +121,10 @@ impl SessionAccess {
         Some(mac.chain_update(b"form token of ").chain_update(session.id))
     }
 
-    fn check_form_token(&self, headers: &HeaderMap, session: &SessionRef) -> Result<(), Problem> {
-        let given = headers.get(FORM_TOKEN).and_then(|given| URL_SAFE_NO_PAD.decode(given.as_bytes()).ok());
+    /// # Errors
+    /// 403 `form_token_invalid`.
+    pub(crate) fn check_form_token(&self, given: Option<&[u8]>, session: &SessionRef) -> Result<(), Problem> {
+        let given = given.and_then(|given| URL_SAFE_NO_PAD.decode(given).ok());
         // Compared in constant time.
         let is_valid = given.zip(self.mac(session)).is_some_and(|(given, mac)| mac.verify_slice(&given).is_ok());
         if is_valid {
@@ -193,7 +146,7 @@ impl SessionAccess {
         token: &str,
         seconds: u64,
     ) -> Result<HeaderValue, Problem> {
-        let is_https = self.is_https(headers);
+        let is_https = self.origin.is_https(headers);
         // Behind a proxy on this machine the peer is the proxy, whatever the browser speaks with it.
         let is_near =
             peer.is_none_or(|peer| peer.to_canonical().is_loopback()) && !headers.contains_key(&forwarded::PROTO);
@@ -207,7 +160,7 @@ impl SessionAccess {
 
     /// What takes the cookie away.
     pub fn no_cookie(&self, headers: &HeaderMap) -> HeaderValue {
-        set_cookie(self.cookie_name(headers), "", 0, self.is_https(headers))
+        set_cookie(self.cookie_name(headers), "", 0, self.origin.is_https(headers))
     }
 }
 
@@ -216,12 +169,6 @@ fn set_cookie(name: &str, token: &str, seconds: u64, is_https: bool) -> HeaderVa
     let text = format!("{name}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
     // Tokens are of plain characters, so the fallback is unreachable.
     HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
-}
-
-fn cross_site() -> Problem {
-    let detail = "this call has the cookie of a session, or signs in, and does not come from a page of this service: the \
-                  Origin must be its own, or Sec-Fetch-Site same-origin; programs use a token or an API key instead";
-    Problem::new("cross_site", detail)
 }
 
 /// The one value of a cookie; none when there are several of its name, since one of them is not ours.
@@ -251,7 +198,7 @@ mod tests {
     }
 
     fn access(origin: &str, proxies: usize) -> SessionAccess {
-        let access = SessionAccess::new(SessionSettings { origin: origin.to_owned(), encrypted: false, proxies });
+        let access = SessionAccess::new(PageOrigin { address: origin.to_owned(), encrypted: false, proxies });
         access.ask(Arc::new(Nobody), [7; 32]);
         access
     }
@@ -261,65 +208,12 @@ mod tests {
     }
 
     #[test]
-    fn only_a_page_of_the_same_origin_may_use_a_session() {
-        let plain = access("", 0);
-        let own = |lines| plain.check_own_page(&headers(lines)).is_ok();
-        assert!(own(&[("host", "localhost:8080"), ("origin", "http://localhost:8080")]));
-        assert!(own(&[("host", "localhost:8080"), ("sec-fetch-site", "same-origin")]));
-        for foreign in [
-            &[("host", "localhost:8080")][..],
-            &[("host", "localhost:8080"), ("origin", "null")],
-            &[("host", "localhost:8080"), ("origin", "https://localhost:8080")],
-            &[("host", "localhost:8080"), ("origin", "http://localhost:8081")],
-            &[("host", "localhost:8080"), ("origin", "http://localhost:8080.evil.example")],
-            &[("host", "localhost:8080"), ("origin", "http://evil.example"), ("sec-fetch-site", "same-origin")],
-            &[("host", "localhost:8080"), ("sec-fetch-site", "same-site")],
-            &[("host", "localhost:8080"), ("sec-fetch-site", "cross-site")],
-            &[("host", ""), ("origin", "http://")],
-        ] {
-            assert!(!own(foreign), "{foreign:?}");
-        }
-    }
-
-    #[test]
-    fn behind_our_own_proxy_the_origin_is_what_the_proxy_says_and_else_what_is_set() {
-        let lines = [("host", "10.0.0.1"), ("x-forwarded-host", "rent.example"), ("x-forwarded-proto", "https")];
-        let from = |access: &SessionAccess, origin: &'static str| {
-            let mut all = headers(&lines);
-            all.insert(ORIGIN, HeaderValue::from_static(origin));
-            access.check_own_page(&all).is_ok()
-        };
-        let behind = access("", 1);
-        assert!(from(&behind, "https://rent.example") && !from(&behind, "http://rent.example"));
-        let direct = access("", 0);
-        assert!(
-            !from(&direct, "https://rent.example") && from(&direct, "http://10.0.0.1"),
-            "nobody's header is believed"
-        );
-        let set = access("https://cars.example", 0);
-        assert!(from(&set, "https://cars.example") && !from(&set, "http://10.0.0.1"));
-    }
-
-    #[test]
-    fn signing_in_is_for_programs_and_for_pages_of_ours() {
-        let plain = access("", 0);
-        let may = |lines| plain.check_not_cross_site(&headers(lines)).is_ok();
-        assert!(may(&[("host", "a")]) && may(&[("host", "a"), ("sec-fetch-site", "same-origin")]));
-        assert!(may(&[("host", "a"), ("origin", "http://a")]));
-        assert!(
-            !may(&[("host", "a"), ("origin", "http://b")]) && !may(&[("host", "a"), ("sec-fetch-site", "cross-site")])
-        );
-    }
-
-    #[test]
     fn a_form_token_is_of_one_session() {
         let plain = access("", 0);
         let session = |id| SessionRef { account_no: "a1".into(), id: [id; 32] };
         let token = plain.form_token(&session(1));
         let check = |token: &str, id| {
-            let mut all = HeaderMap::new();
-            all.insert(FORM_TOKEN, HeaderValue::try_from(token).unwrap());
-            plain.check_form_token(&all, &session(id)).map_err(|problem| problem.code)
+            plain.check_form_token(Some(token.as_bytes()), &session(id)).map_err(|problem| problem.code)
         };
         assert_eq!(check(&token, 1), Ok(()));
         for (token, id) in [(&*token, 2), (&token[1..], 1), ("", 1), ("%", 1)] {
@@ -331,11 +225,12 @@ mod tests {
 
     #[test]
     fn a_service_that_speaks_tls_itself_has_cookies_and_origins_of_https() {
-        let own = SessionAccess::new(SessionSettings { origin: String::new(), encrypted: true, proxies: 0 });
+        let own = SessionAccess::new(PageOrigin { encrypted: true, ..PageOrigin::default() });
         let far = Some(IpAddr::from([192, 0, 2, 1]));
         let cookie = own.cookie(&HeaderMap::new(), far, "abc", 60).unwrap();
         assert!(cookie.to_str().unwrap().starts_with("__Host-rentcar=abc;"), "{cookie:?}");
-        let from = |origin| own.check_own_page(&headers(&[("host", "rent.example"), ("origin", origin)])).is_ok();
+        let from =
+            |origin| own.origin.check_own_page(&headers(&[("host", "rent.example"), ("origin", origin)])).is_ok();
         assert!(from("https://rent.example") && !from("http://rent.example"));
     }
 

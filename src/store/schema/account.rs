@@ -18,6 +18,7 @@ const SESSION_USED_V1: &str = "account.session_used.v1";
 const SESSION_ENDED_V1: &str = "account.session_ended.v1";
 const RESET_ALLOWED_V1: &str = "account.reset_allowed.v1";
 const RESET_ENDED_V1: &str = "account.reset_ended.v1";
+const CALENDAR_RENEWED_V1: &str = "account.calendar_renewed.v1";
 const DISABLED_V1: &str = "account.disabled.v1";
 const ENABLED_V1: &str = "account.enabled.v1";
 const ERASED_V1: &str = "account.erased.v1";
@@ -31,6 +32,7 @@ pub const TAGS: &[&str] = &[
     SESSION_ENDED_V1,
     RESET_ALLOWED_V1,
     RESET_ENDED_V1,
+    CALENDAR_RENEWED_V1,
     DISABLED_V1,
     ENABLED_V1,
     ERASED_V1,
@@ -39,7 +41,7 @@ pub const TAGS: &[&str] = &[
 /// The kind of the state documents; their key is the account's number.
 pub const STATE_KIND: &str = "account";
 /// The schema version of the state documents.
-pub const STATE_SCHEMA: u16 = 1;
+pub const STATE_SCHEMA: u16 = 2;
 /// The kind of the documents with the hash of an account's password, in the PHC string format. They are the only place that
 /// has it.
 pub const PASSWORD_KIND: &str = "account-password";
@@ -79,7 +81,7 @@ struct OpenedV1<'a> {
     at_ms: i64,
 }
 
-/// Password set, disabled, enabled, erased.
+/// Password set, calendar renewed, disabled, enabled, erased.
 #[derive(Serialize, Deserialize)]
 struct StepV1 {
     at_ms: i64,
@@ -140,6 +142,7 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
         Event::ResetEnded { token, at } => {
             write(RESET_ENDED_V1, &TokenStepV1 { token: token.0, at_ms: at.as_millis() })
         }
+        Event::CalendarRenewed { at } => write(CALENDAR_RENEWED_V1, &StepV1 { at_ms: at.as_millis() }),
         Event::Disabled { at } => write(DISABLED_V1, &StepV1 { at_ms: at.as_millis() }),
         Event::Enabled { at } => write(ENABLED_V1, &StepV1 { at_ms: at.as_millis() }),
         Event::Erased { at, mail: _ } => write(ERASED_V1, &StepV1 { at_ms: at.as_millis() }),
@@ -177,6 +180,7 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
         SESSION_USED_V1 => token_step().map(|(id, at)| Event::SessionUsed { id, at })?,
         SESSION_ENDED_V1 => token_step().map(|(id, at)| Event::SessionEnded { id, at })?,
         RESET_ENDED_V1 => token_step().map(|(token, at)| Event::ResetEnded { token, at })?,
+        CALENDAR_RENEWED_V1 => Event::CalendarRenewed { at: step()? },
         DISABLED_V1 => Event::Disabled { at: step()? },
         ENABLED_V1 => Event::Enabled { at: step()? },
         ERASED_V1 => Event::Erased { at: step()?, mail: None },
@@ -209,6 +213,7 @@ pub fn json(event: &Event) -> Value {
             json!({ "hash": hash_key(hash), "at": json_instant(*at) })
         }
         Event::PasswordSet { at, password: _ }
+        | Event::CalendarRenewed { at }
         | Event::Disabled { at }
         | Event::Enabled { at }
         | Event::Erased { at, mail: _ } => json!({ "at": json_instant(*at) }),

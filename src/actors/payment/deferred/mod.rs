@@ -40,6 +40,11 @@ impl DeferredPayments {
         self.with(|retry_queue| retry_queue.waiting())
     }
 
+    /// Whether this payment waits for a retry.
+    pub fn is_waiting(&self, payment_no: &PaymentNo) -> bool {
+        self.order(payment_no).is_some()
+    }
+
     pub(super) fn order(&self, payment_no: &PaymentNo) -> Option<ChargeRequest> {
         self.with(|retry_queue| retry_queue.order(payment_no))
     }

@@ -6,15 +6,14 @@ mod parking;
 
 use super::limits::PolicyLimits;
 use super::metric;
-use super::subscription::{HandlerError, Subscriber};
+use super::subscription::{HandlerError, ParkedEvents, Subscriber};
 use crate::store::journal::{Cause, CommittedEvent, Journal, Progress, ShardId};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
-use parking::Parking;
+use parking::{Parking, TARGETS_SHOWN_MAX};
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -48,7 +47,8 @@ pub struct Policy {
     limits: PolicyLimits,
     /// One per source shard; only its follower holds the lock for long.
     shards: Vec<Mutex<Parking>>,
-    parked_len: Vec<AtomicUsize>,
+    /// What each of them has parked, readable while its follower works.
+    parked: Vec<parking_lot::Mutex<ParkedEvents>>,
     parked_events: metrics::Gauge,
     source: &'static str,
 }
@@ -78,7 +78,7 @@ impl Policy {
             handler,
             limits,
             shards: shards.collect(),
-            parked_len: (0..count).map(|_| AtomicUsize::new(0)).collect(),
+            parked: (0..count).map(|_| parking_lot::Mutex::default()).collect(),
             parked_events,
             source: source.0,
             journal,
@@ -87,7 +87,7 @@ impl Policy {
 
     /// The parked events of all shards.
     pub fn parked_len(&self) -> usize {
-        self.parked_len.iter().map(|len| len.load(Ordering::Relaxed)).sum()
+        self.parked.iter().map(|parked| parked.lock().len).sum()
     }
 
     fn shard(&self, shard: ShardId) -> Result<&Mutex<Parking>, HandlerError> {
@@ -96,8 +96,8 @@ impl Policy {
     }
 
     fn publish(&self, shard: ShardId, parking: &Parking) {
-        if let Some(len) = self.parked_len.get(usize::from(shard.number)) {
-            len.store(parking.len(), Ordering::Relaxed);
+        if let Some(parked) = self.parked.get(usize::from(shard.number)) {
+            *parked.lock() = parking.summary();
         }
         #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
         self.parked_events.set(self.parked_len() as f64);
@@ -246,6 +246,12 @@ impl Subscriber for Policy {
 
     fn kinds(&self) -> Option<&'static [&'static str]> {
         self.handler.kinds()
+    }
+
+    fn parked(&self) -> ParkedEvents {
+        let mut targets: Vec<_> = self.parked.iter().flat_map(|parked| parked.lock().targets.clone()).collect();
+        targets.truncate(TARGETS_SHOWN_MAX);
+        ParkedEvents { len: self.parked_len(), targets }
     }
 
     fn pass(&self, shard: ShardId, position: u64) {

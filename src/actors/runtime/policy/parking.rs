@@ -2,6 +2,7 @@
 //! are in the journal.
 
 use crate::actors::runtime::backoff::Backoff;
+use crate::actors::runtime::subscription::ParkedEvents;
 use crate::store::codec::{self, CodecError};
 use crate::store::journal::{DOCUMENT_BYTES_MAX, Progress};
 use bytes::Bytes;
@@ -10,6 +11,8 @@ use tokio::time::Instant;
 
 /// The most bytes of a position in the memo.
 const POSITION_BYTES: usize = 9;
+/// How many parked targets are named to operators.
+pub(super) const TARGETS_SHOWN_MAX: usize = 5;
 /// The most bytes of the two lengths of a target in the memo.
 const TARGET_BYTES: usize = 18;
 
@@ -59,6 +62,10 @@ impl Parking {
 
     pub(super) fn len(&self) -> usize {
         self.targets.values().map(|parked| parked.positions.len()).sum()
+    }
+
+    pub(super) fn summary(&self) -> ParkedEvents {
+        ParkedEvents { len: self.len(), targets: self.targets.keys().take(TARGETS_SHOWN_MAX).cloned().collect() }
     }
 
     pub(super) fn is_parked(&self, target: &str) -> bool {

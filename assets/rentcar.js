@@ -1,0 +1,336 @@
+// What pages do beyond HTML. Everything works without it; with it, pages follow what happens and forms are sent once.
+"use strict";
+
+// Live pages: <main data-live="address of a stream of events">, and parts with data-part and an id, which are replaced when
+// anything happens. A hidden tab holds no stream, since browsers allow six connections to one service.
+// <main data-poll="seconds"> looks every so often instead; a hidden tab does not.
+const live = {
+  source: null,
+  waiting: null,
+  loading: null,
+  polling: null,
+
+  open() {
+    const stream = document.querySelector("main")?.dataset.live;
+    if (!stream || document.hidden || this.source) return;
+    this.source = new EventSource(stream);
+    this.source.onmessage = () => this.soon();
+    this.source.onerror = () => {
+      // A stream that broke off is opened again by the browser; one that was refused is not.
+      if (this.source?.readyState === EventSource.CLOSED) {
+        this.close();
+        setTimeout(() => this.refresh(), 1000);
+      }
+    };
+  },
+
+  close() {
+    this.source?.close();
+    this.source = null;
+  },
+
+  // Several events of one booking come at once.
+  soon() {
+    this.waiting ??= setTimeout(() => {
+      this.waiting = null;
+      this.refresh();
+    }, 100);
+  },
+
+  poll() {
+    const seconds = document.querySelector("main")?.dataset.poll;
+    clearTimeout(this.polling);
+    if (seconds && !document.hidden) this.polling = setTimeout(() => this.refresh(), seconds * 1000);
+  },
+
+  // What is shown is old while the service does not answer.
+  failed() {
+    for (const notice of document.querySelectorAll("[data-lost]")) notice.hidden = false;
+    setTimeout(() => this.refresh(), 2000);
+  },
+
+  async refresh() {
+    if (document.hidden) return;
+    clearTimeout(this.polling);
+    this.loading?.abort();
+    const loading = (this.loading = new AbortController());
+    let answer, text;
+    try {
+      answer = await fetch(location.href, { headers: { Accept: "text/html" }, signal: loading.signal });
+      text = await answer.text();
+    } catch {
+      if (!loading.signal.aborted) this.failed();
+      return;
+    }
+    if (answer.redirected || answer.status === 404) return void location.reload();
+    if (!answer.ok) return this.failed();
+    for (const notice of document.querySelectorAll("[data-lost]")) notice.hidden = true;
+    const page = new DOMParser().parseFromString(text, "text/html");
+    for (const part of document.querySelectorAll("[data-part]")) {
+      if (isElsewhere(part)) stale.observe(part);
+      else renew(part, page);
+    }
+    const main = document.querySelector("main");
+    const stream = page.querySelector("main")?.dataset.live;
+    if (stream) main.dataset.live = stream;
+    else delete main.dataset.live;
+    if (!stream) this.close();
+    else this.open();
+    this.poll();
+  },
+};
+
+// Parts that came from other pages (data-from) are renewed once they are seen.
+const isElsewhere = (part) => part.dataset.from && new URL(part.dataset.from, location).href !== location.href;
+const stale = new IntersectionObserver(async (seen) => {
+  for (const { target: part, isIntersecting } of seen) {
+    if (!isIntersecting) continue;
+    stale.unobserve(part);
+    const page = await load(part.dataset.from).catch(() => null);
+    if (page && part.isConnected) renew(part, page);
+  }
+});
+
+async function load(address) {
+  const answer = await fetch(address, { headers: { Accept: "text/html" } });
+  if (!answer.ok || answer.redirected) throw new Error(answer.status);
+  return new DOMParser().parseFromString(await answer.text(), "text/html");
+}
+
+// Parts as they came, since the script adds to them. The key of a form is another one each time, which is no news.
+const served = new WeakMap();
+const told = (part) => part.outerHTML.replace(/name="formKey" value="[^"]*"/g, "");
+
+function renew(part, page) {
+  const newer = page.getElementById(part.id);
+  if (newer && told(newer) !== served.get(part) && !isBusy(part)) replace(part, newer);
+}
+
+// A part in which somebody is typing is left alone.
+function isBusy(part) {
+  const fields = part.querySelectorAll("input:not([type=hidden]), select, textarea");
+  return [...fields].some((field) =>
+    field.tagName === "SELECT"
+      ? [...field.options].some((option) => option.selected !== option.defaultSelected)
+      : field.type === "checkbox" || field.type === "radio"
+        ? field.checked !== field.defaultChecked
+        : field.value !== field.defaultValue,
+  );
+}
+
+function replace(part, newer) {
+  const active = part.contains(document.activeElement) ? document.activeElement : null;
+  const address = active?.getAttribute("href");
+  const focused = active?.id ? `#${CSS.escape(active.id)}` : address ? `[href="${CSS.escape(address)}"]` : null;
+  const open = new Set([...part.querySelectorAll("details[open]")].map((details) => details.id));
+  part.replaceWith(newer);
+  for (const details of newer.querySelectorAll("details")) if (open.has(details.id)) details.open = true;
+  if (focused) newer.querySelector(focused)?.focus({ preventScroll: true });
+  arrange();
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) live.close();
+  else if (document.querySelector("main[data-live], main[data-poll]")) live.refresh();
+});
+addEventListener("pagehide", () => live.close());
+
+// A form is sent once, however often its button is pressed.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.dataset.sent) return event.preventDefault();
+  if (form.method !== "post") return;
+  form.dataset.sent = "yes";
+  setTimeout(() => form.querySelectorAll("button").forEach((button) => (button.disabled = true)));
+});
+addEventListener("pageshow", (event) => {
+  if (!event.persisted) return;
+  for (const form of document.querySelectorAll("form[data-sent]")) {
+    delete form.dataset.sent;
+    form.querySelectorAll("button").forEach((button) => (button.disabled = false));
+  }
+});
+
+// Fields that change what can be chosen in the same form: <select data-apply> sends it.
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-apply]")) event.target.form.requestSubmit();
+});
+
+// Descriptions that are loaded when they are opened: <details data-load="address">.
+async function describe(details) {
+  const place = details.querySelector(".loaded");
+  const address = details.dataset.load;
+  delete details.dataset.load;
+  try {
+    place.append((await load(address)).querySelector("[data-operation]"));
+    showTries(place);
+  } catch {
+    details.dataset.load = address;
+  }
+}
+document.addEventListener(
+  "toggle",
+  (event) => {
+    if (event.target.open && event.target.dataset.load) describe(event.target);
+  },
+  true,
+);
+
+// Trying a call: <form data-try="path" data-method data-token="form token">, whose fields have data-in.
+const TRIED_CHARS_MAX = 64 * 1024;
+const TRIED_HEADERS = ["content-type", "location", "etag", "retry-after", "ratelimit", "idempotency-replayed", "www-authenticate"];
+
+function showTries(within) {
+  for (const form of within.querySelectorAll("form[data-try]")) form.hidden = false;
+}
+
+async function tryCall(form) {
+  const { method, token: formToken, lost, cut } = form.dataset;
+  const given = (place) => [...form.querySelectorAll(`[data-in=${place}]`)].filter((field) => field.value.trim());
+  const [body] = given("body");
+  const [token] = given("token");
+  const query = new URLSearchParams(given("query").map((field) => [field.name, field.value.trim()])).toString();
+  const path = given("path").reduce(
+    (path, field) => path.replace(`{${field.name}}`, encodeURIComponent(field.value.trim())),
+    form.dataset.try,
+  );
+  const headers = Object.fromEntries(given("header").map((field) => [field.name, field.value.trim()]));
+  headers.Accept = "application/json, */*;q=0.5";
+  if (body) headers["Content-Type"] = "application/json";
+  if (token) headers.Authorization = `Bearer ${token.value.trim()}`;
+  else if (formToken && method !== "GET") headers["X-Form-Token"] = formToken;
+
+  const part = (name) => form.querySelector(`[data-${name}]`);
+  const stopped = new AbortController();
+  const [send, stop] = [form.querySelector("button"), part("stop")];
+  const begun = performance.now();
+  const took = () => (part("took").textContent = `${Math.round(performance.now() - begun)} ms`);
+  let text = "";
+  const show = (more) => {
+    text += more;
+    part("text").hidden = !text;
+    part("text").textContent = text;
+  };
+  send.disabled = true;
+  stop.hidden = false;
+  stop.onclick = () => stopped.abort();
+  part("headers").replaceChildren();
+  show("");
+  try {
+    const credentials = token ? "omit" : "same-origin";
+    const answer = await fetch(path + (query && `?${query}`), { method, headers, body: body?.value, credentials, signal: stopped.signal });
+    part("answer").hidden = false;
+    part("status").textContent = `${answer.status} ${answer.statusText}`;
+    part("status").className = `badge ${answer.ok ? "ok" : answer.status < 500 ? "warn" : "bad"}`;
+    took();
+    for (const name of TRIED_HEADERS.filter((name) => answer.headers.has(name))) {
+      const [term, value] = [document.createElement("dt"), document.createElement("dd")];
+      [term.textContent, value.textContent] = [name, answer.headers.get(name)];
+      part("headers").append(term, value);
+    }
+    // What goes on for ever is shown as it comes.
+    const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
+    for (let piece; reader && !(piece = await reader.read()).done; ) {
+      show(piece.value);
+      if (text.length <= TRIED_CHARS_MAX) continue;
+      text = text.slice(0, TRIED_CHARS_MAX);
+      show(`\n… ${cut}`);
+      return stopped.abort();
+    }
+    took();
+    const json = JSON.stringify(JSON.parse(text), null, 2);
+    text = "";
+    show(json);
+  } catch (error) {
+    // Nor is what is no JSON, or was stopped, a failure.
+    if (!(error instanceof TypeError)) return;
+    part("answer").hidden = false;
+    part("status").textContent = lost;
+    part("status").className = "badge bad";
+  } finally {
+    send.disabled = false;
+    stop.hidden = true;
+  }
+}
+document.addEventListener("submit", (event) => {
+  if (!event.target.matches("form[data-try]")) return;
+  event.preventDefault();
+  tryCall(event.target);
+});
+
+showTries(document);
+// Further rows come as one scrolls: <p data-more> with a link to the page that has them, in an element with an id.
+function more(end) {
+  const observer = new IntersectionObserver(
+    (seen) => {
+      if (!seen.at(-1).isIntersecting) return;
+      observer.disconnect();
+      load(end.querySelector("a").href).then(
+        (page) => {
+          const rows = page.getElementById(end.parentElement?.id);
+          if (rows) end.replaceWith(...rows.children);
+          arrange();
+        },
+        // The link is still there.
+        () => {},
+      );
+    },
+    { root: end.closest("[data-scroll]"), rootMargin: "600px" },
+  );
+  observer.observe(end);
+}
+
+// One stop for Tab among many links: in <div data-rove>, arrow keys go from link to link and from one data-line to the next.
+function rove(board) {
+  const links = [...board.querySelectorAll("[data-line] a")];
+  const stop = links.find((link) => link.getAttribute("tabindex") === "0") ?? links[0];
+  for (const link of links) link.tabIndex = link === stop ? 0 : -1;
+}
+
+document.addEventListener("focusin", (event) => {
+  const link = event.target.closest("[data-rove] [data-line] a");
+  if (!link || link.tabIndex === 0) return;
+  for (const other of link.closest("[data-rove]").querySelectorAll('a[tabindex="0"]')) other.tabIndex = -1;
+  link.tabIndex = 0;
+});
+
+document.addEventListener("keydown", (event) => {
+  const link = event.target.closest("[data-rove] [data-line] a");
+  if (!link || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  const line = link.closest("[data-line]");
+  const links = [...line.querySelectorAll("a")];
+  const beside = (by) => links[links.indexOf(link) + by];
+  const across = (by) => {
+    const lines = [...link.closest("[data-rove]").querySelectorAll("[data-line]")];
+    const there = lines[lines.indexOf(line) + by];
+    const left = link.getBoundingClientRect().left;
+    const distance = (other) => Math.abs(other.getBoundingClientRect().left - left);
+    return there && [...there.querySelectorAll("a")].reduce((best, other) => (distance(other) < distance(best) ? other : best));
+  };
+  const keys = {
+    ArrowLeft: () => beside(-1),
+    ArrowRight: () => beside(1),
+    ArrowUp: () => across(-1),
+    ArrowDown: () => across(1),
+    Home: () => links[0],
+    End: () => links.at(-1),
+  };
+  if (!Object.hasOwn(keys, event.key)) return;
+  event.preventDefault();
+  keys[event.key]()?.focus();
+});
+
+// What stands anew in the page is made ready; what is ready stays so.
+function arrange() {
+  for (const part of document.querySelectorAll("[data-part]")) if (!served.has(part)) served.set(part, told(part));
+  document.querySelectorAll("[data-rove]").forEach(rove);
+  for (const end of document.querySelectorAll("[data-more]")) {
+    if (end.dataset.more) continue;
+    end.dataset.more = "watched";
+    more(end);
+  }
+}
+
+arrange();
+live.open();
+live.poll();

@@ -1,0 +1,146 @@
+//! Reserving a car, and paying for it in the same step.
+
+use super::page::{Page, Section, go_to, reservation_address, show, show_again};
+use super::payment::{self, PaymentFields};
+use super::texts::{self, Customer, Language};
+use crate::actors::api::{PaymentResult, ReserveRequest, ServiceError};
+use crate::domain::ids::{CarNo, CustomerNo};
+use crate::domain::reservation::DayCounting;
+use crate::domain::time::Period;
+use crate::http::HttpState;
+use crate::kit::call::Call;
+use crate::kit::endpoint::{Operation, Outcome};
+use crate::kit::numbers::{Number as _, RawNumber};
+use crate::kit::problem::Problem;
+use crate::kit::route::{Access, Priority, Route, routes};
+use crate::kit::values::{Instant, InstantParameter, period};
+use askama::Template;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::sync::Arc;
+
+routes! { HttpState, "Pages":
+    /// What a booking would be
+    LOOK = Route::page("/book", Access::Visitor, "bookPage") => look;
+    /// Book
+    BOOK = Route::form("/book", Access::Owner, "book").of(Priority::Create) => book;
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Wish {
+    car_no: RawNumber<CarNo>,
+    from: InstantParameter,
+    to: InstantParameter,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Order {
+    car_no: RawNumber<CarNo>,
+    from: InstantParameter,
+    to: InstantParameter,
+    /// For whom, of those who book for others.
+    #[serde(default)]
+    customer_no: String,
+    #[serde(default)]
+    card_token: String,
+    /// `now` or `later`, by the button that was pressed.
+    pay: String,
+}
+
+#[derive(Template)]
+#[template(path = "book.html")]
+struct Book {
+    page: Page,
+    t: &'static Customer,
+    car_no: String,
+    from: String,
+    to: String,
+    model: String,
+    car_class: String,
+    branch: String,
+    period: String,
+    daily_rate: String,
+    price: String,
+    customer_no: String,
+    payment: PaymentFields,
+    refusal: Option<String>,
+}
+
+impl Book {
+    async fn of(http: &HttpState, call: &Call, car_no: &CarNo, period: Period) -> Result<Book, Problem> {
+        let page = Page::of(http, call, Section::Search);
+        let t = Customer::of(page.language);
+        let car = http.service.car(car_no).await?;
+        let price = http.service.price(&period, car.car.data.daily_rate);
+        let price = price.ok_or_else(|| Problem::new("price_too_large", "the price is above the bound of money"))?;
+        Ok(Book {
+            t,
+            car_no: car_no.to_string(),
+            from: Instant(period.from()).to_string(),
+            to: Instant(period.to()).to_string(),
+            model: car.car.data.model,
+            car_class: car.car.data.car_class,
+            branch: car.car.data.branch,
+            period: page.format.period(period),
+            daily_rate: t.a_day(page.format.money(car.car.data.daily_rate)),
+            price: page.format.money(price),
+            customer_no: String::new(),
+            payment: PaymentFields::of(http, page.language),
+            refusal: None,
+            page,
+        })
+    }
+}
+
+async fn look(http: Arc<HttpState>, call: Call, wish: Wish) -> Outcome {
+    let car_no = wish.car_no.resolve(&http.service, &call.caller()).await?;
+    show(&Book::of(&http, &call, &car_no, period(wish.from.0, wish.to.0)?).await?)
+}
+
+async fn book(http: Arc<HttpState>, call: Call, order: Order) -> Outcome {
+    let caller = call.caller();
+    let car_no = order.car_no.resolve(&http.service, &caller).await?;
+    let period = period(order.from.0, order.to.0)?;
+    let customer_no = match caller.customer() {
+        Some(own) => Ok(own.clone()),
+        None => for_whom(&http, &call, &order.customer_no).await,
+    };
+    let means = if order.pay == "now" { payment::means(&order.card_token) } else { None };
+    let done = match customer_no {
+        Err(problem) => Err(problem),
+        Ok(customer_no) => {
+            let reservation_no = call.new_number("res-")?;
+            let address = reservation_address(&reservation_no);
+            let request = ReserveRequest {
+                reservation_no: Some(reservation_no),
+                car_no: car_no.clone(),
+                customer_no,
+                period,
+                means,
+                day_counting: DayCounting::Hours,
+            };
+            match http.service.reserve(&caller, request).await {
+                Ok((_, PaymentResult::Approved)) => Ok(go_to(&format!("{address}?done=booked"))),
+                // How it stands is on the page of the reservation.
+                Ok((_, PaymentResult::NotAttempted | PaymentResult::Deferred { .. })) => Ok(go_to(&address)),
+                Err(ServiceError::PaymentDeclined { .. }) => Ok(go_to(&format!("{address}?done=declined"))),
+                Err(error) => Err(Problem::from(error)),
+            }
+        }
+    };
+    match done {
+        Ok(answer) => Ok(answer),
+        Err(problem) => {
+            let Some(refusal) = texts::refusal(Language::of(&call.headers), problem.code) else { return Err(problem) };
+            let again = Book::of(&http, &call, &car_no, period).await?;
+            show_again(&Book { refusal: Some(refusal.to_owned()), customer_no: order.customer_no, ..again })
+        }
+    }
+}
+
+async fn for_whom(http: &HttpState, call: &Call, typed: &str) -> Result<CustomerNo, Problem> {
+    let invalid = || Problem::new(CustomerNo::CODE, "it is no number of a customer");
+    RawNumber::<CustomerNo>::read(typed.trim(), |_| invalid())?.resolve(&http.service, &call.caller()).await
+}

@@ -1,0 +1,191 @@
+//! Pages as a browser without script asks for them: what they say, what their forms do, and what keeps strangers out.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must say so")]
+
+mod common;
+
+use common::client::{Answer, Api, Extra};
+use common::company::{ANOTHER, Browser, Company, PASSWORD, address_of};
+use common::{Options, SOON, TestServer, car, eventually, in_days, path, unique};
+use reqwest::Method;
+use serde_json::json;
+
+async fn page(api: &Api, target: &str, headers: &[(&str, &str)]) -> Answer {
+    let mut headers = headers.to_vec();
+    headers.push(("Accept", "text/html,application/xhtml+xml,*/*;q=0.8"));
+    api.send(Method::GET, target, None, Extra { headers: &headers, raw: None }).await
+}
+
+async fn page_of(browser: &Browser, target: &str) -> Answer {
+    page(&browser.api, target, &[("Cookie", &browser.cookie)]).await
+}
+
+/// The value of a hidden member of the form that is sent to an address.
+fn hidden(answer: &Answer, action: &str, name: &str) -> String {
+    let form = answer.text.split_once(&format!(r#"action="{action}""#)).expect("the form is there").1;
+    let after = form.split_once(&format!(r#"name="{name}" value=""#)).expect("the member is there").1;
+    after.split('"').next().unwrap().to_owned()
+}
+
+async fn car_of(server: &TestServer) -> String {
+    let car_no = unique("car");
+    server.post("/v1/cars", &car(&car_no)).await.expect(201);
+    car_no
+}
+
+/// Where a car is booked for two days from then on.
+fn wish(car_no: &str, days: i64) -> String {
+    path("carNo={}", car_no) + &path("&from={}", &in_days(days)) + &path("&to={}", &in_days(days + 2))
+}
+
+#[tokio::test]
+async fn a_browser_gets_pages_and_a_program_what_it_always_got() {
+    let server = TestServer::start().await;
+    let start = page(&server.api(), "/", &[]).await.expect(200);
+    assert_eq!(start.header("content-type"), "text/html; charset=utf-8");
+    assert!(start.header("vary").contains("Accept"), "{}", start.story());
+    let links = server.get("/").await.expect(200);
+    assert_eq!(links.header("content-type"), "application/hal+json");
+    let missing = page(&server.api(), "/nothing/here", &[]).await.expect(404);
+    assert_eq!((missing.code(), missing.header("content-type")), ("not_found", "text/html; charset=utf-8"));
+    server.get("/nothing/here").await.refused(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_page_loads_nothing_from_elsewhere_and_no_script_but_ours() {
+    let server = TestServer::start().await;
+    let start = page(&server.api(), "/", &[]).await.expect(200);
+    let policy = start.header("content-security-policy").to_owned();
+    assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'sha256-"), "{policy}");
+    assert!(!policy.contains("unsafe") && policy.contains("frame-ancestors 'none'"), "{policy}");
+    assert_eq!((start.header("x-content-type-options"), start.header("cache-control")), ("nosniff", "no-store"));
+    assert!(!start.text.contains("style=\"") && !start.text.contains(" onclick"), "{}", start.text);
+    let script = start.text.split_once("<script src=\"").unwrap().1.split('"').next().unwrap().to_owned();
+    let script = server.get(&script).await.expect(200);
+    assert!(script.header("cache-control").contains("immutable"), "{}", script.story());
+    server.get("/assets/rentcar-00000000.js").await.expect(404);
+    assert!(start.text.len() + script.text.len() < 100 * 1024, "a page weighs too much");
+}
+
+#[tokio::test]
+async fn a_page_speaks_the_language_of_its_reader() {
+    let server = TestServer::start().await;
+    let korean = page(&server.api(), "/", &[("Accept-Language", "ko-KR,ko;q=0.9")]).await.expect(200);
+    assert!(korean.text.contains(r#"<html lang="ko""#) && korean.text.contains("차량 찾기"));
+    let chosen = server.api().post_form("/language", &[], "language=en&next=/%3Fbranch=Seoul").await.expect(303);
+    assert_eq!(chosen.header("location"), "/?branch=Seoul");
+    let cookie = chosen.header("set-cookie").split(';').next().unwrap();
+    let english = page(&server.api(), "/", &[("Accept-Language", "ko"), ("Cookie", cookie)]).await.expect(200);
+    assert!(english.text.contains(r#"<html lang="en""#));
+    let away = server.api().post_form("/language", &[], "language=ko&next=//evil.example").await.expect(303);
+    assert_eq!(away.header("location"), "/");
+}
+
+#[tokio::test]
+async fn who_has_not_signed_in_is_led_there_and_back() {
+    let company = Company::start().await;
+    let away = page(&company.server.api(), "/my?history=x", &[]).await.expect(303);
+    assert_eq!(away.header("location"), "/sign-in?next=/my%3Fhistory%3Dx");
+    let sign_in = page(&company.server.api(), away.header("location"), &[]).await.expect(200);
+    assert_eq!(hidden(&sign_in, "/sign-in", "next"), "/my?history=x");
+    let email = address_of("kim");
+    company.sign_up(&email).await;
+    let form = path("email={}", &email) + &path("&password={}", ANOTHER) + "&next=/my";
+    let wrong = company.server.api().post_form("/sign-in", &[], &form).await.expect(422);
+    assert!(wrong.text.contains(&email) && !wrong.text.contains(ANOTHER), "{}", wrong.text);
+    let form = path("email={}", &email) + &path("&password={}", PASSWORD) + "&next=https://evil.example";
+    let right = company.server.api().post_form("/sign-in", &[], &form).await.expect(303);
+    assert_eq!(right.header("location"), "/");
+    assert!(right.header("set-cookie").contains("HttpOnly; SameSite=Lax"), "{}", right.story());
+}
+
+#[tokio::test]
+async fn a_form_comes_from_a_page_of_ours_with_the_token_of_the_session() {
+    let company = Company::start().await;
+    let kim = company.sign_up(&address_of("kim")).await;
+    let (cookie, own) = (("Cookie", &*kim.cookie), ("Origin", &*kim.origin));
+    let token = format!("formToken={}", kim.form_token);
+    for (headers, form, code) in [
+        (vec![cookie, own], "", "form_token_invalid"),
+        (vec![cookie, own], "formToken=abc", "form_token_invalid"),
+        (vec![cookie, ("Origin", "https://evil.example")], &*token, "cross_site"),
+        (vec![cookie], &*token, "cross_site"),
+    ] {
+        let refused = kim.api.post_form("/account/sessions", &headers, form).await.expect(403);
+        assert_eq!(refused.code(), code, "{}", refused.story());
+    }
+    kim.post_form("/account/sessions", "sessionNo=").await.expect(303);
+    // Also what needs no session: nobody else's page signs anybody in.
+    let evil = [("Origin", "https://evil.example")];
+    let refused = kim.api.post_form("/sign-in", &evil, "email=a@b&password=c").await.expect(403);
+    assert_eq!(refused.code(), "cross_site");
+    // In an open service, too, where whoever reaches it may do everything.
+    let open = TestServer::start().await;
+    let refused = open.api().post_form("/book", &evil, &wish("car", 3)).await.expect(403);
+    assert_eq!(refused.code(), "cross_site");
+    let refused = open.api().post_raw("/book", "application/json", "{}").await.expect(415);
+    assert_eq!(refused.code(), "unsupported_media_type");
+}
+
+#[tokio::test]
+async fn a_form_that_is_sent_twice_books_once() {
+    let server = TestServer::start().await;
+    let car_no = car_of(&server).await;
+    let shown = page(&server.api(), &format!("/book?{}", wish(&car_no, 3)), &[]).await.expect(200);
+    let key = hidden(&shown, "/book", "formKey");
+    let form = format!("{}&customerNo=kim&cardToken=tok-visa&pay=now&formKey={key}", wish(&car_no, 3));
+    let first = server.api().post_form("/book", &[], &form).await.expect(303);
+    let again = server.api().post_form("/book", &[], &form).await.expect(303);
+    assert_eq!(first.header("location"), again.header("location"));
+    let listed = server.get("/v1/reservations?customerNo=kim").await.expect(200);
+    assert_eq!(listed.items().len(), 1, "{}", listed.story());
+    let other = page(&server.api(), &format!("/book?{}", wish(&car_no, 3)), &[]).await.expect(200);
+    assert_ne!(hidden(&other, "/book", "formKey"), key, "every form has a key of its own");
+    // Another booking of the same days is refused in words, with what was typed.
+    let form = format!("{}&customerNo=lee&cardToken=tok-visa&pay=now", wish(&car_no, 3));
+    let taken = server.api().post_form("/book", &[], &form).await.expect(422);
+    assert!(taken.text.contains("no longer free") && taken.text.contains(r#"value="lee""#), "{}", taken.text);
+}
+
+#[tokio::test]
+async fn a_calendar_shows_its_owners_bookings_under_a_link_until_it_is_renewed() {
+    let mut company = Company::with(Options::default()).await;
+    let kim = company.sign_up(&address_of("kim")).await;
+    let link = async |kim: &Browser| {
+        kim.post_form("/account/calendar", "").await.expect(303);
+        let account = page_of(kim, "/account").await.expect(200);
+        let whole = account.text.split_once("readonly value=\"").expect("a link").1.split('"').next().unwrap();
+        whole.strip_prefix(&kim.origin).expect("with the address of the service").to_owned()
+    };
+    let before = page_of(&kim, "/account").await.expect(200);
+    assert!(!before.text.contains("/calendar/"), "{}", before.text);
+    let first = link(&kim).await;
+    let calendar = company.server.get(&first).await.expect(200);
+    assert_eq!(calendar.header("content-type"), "text/calendar; charset=utf-8");
+    assert!(!calendar.text.contains("VEVENT"), "{}", calendar.text);
+    let operator = company.operator().await;
+    let staff = address_of("staff");
+    let body = json!({ "email": staff, "password": PASSWORD, "role": "staff" });
+    operator.post("/v1/admin/accounts", &body).await.expect(201);
+    let staff = company.sign_in(&staff, PASSWORD).await;
+    let car_no = unique("car");
+    staff.post("/v1/cars", &car(&car_no)).await.expect(201);
+    let kim = Browser { api: company.server.api(), origin: company.server.api().url.clone(), ..kim };
+    let form = format!("{}&cardToken=tok-visa&pay=now", wish(&car_no, 3));
+    let booked = kim.post_form("/book", &form).await.expect(303);
+    let no = booked.header("location").trim_start_matches("/reservations/").trim_end_matches("?done=booked").to_owned();
+    eventually("the booking is in the calendar", SOON, async || {
+        company.server.get(&first).await.expect(200).text.contains(&format!("UID:{no}@rentcar"))
+    })
+    .await;
+    let second = link(&kim).await;
+    assert_ne!(first, second);
+    assert!(company.server.get(&second).await.expect(200).text.contains("BEGIN:VEVENT"));
+    company.server.get(&first).await.expect(404);
+    let (account_no, _) = second.trim_start_matches("/calendar/").split_once('.').unwrap();
+    for wrong in [format!("/calendar/{account_no}.ics"), format!("/calendar/{account_no}.{}.ics", "A".repeat(43))] {
+        company.server.get(&wrong).await.expect(404);
+    }
+    let target = format!("/v1/admin/accounts/{account_no}");
+    operator.call(Method::PATCH, &target, Some(&json!({ "disabled": true }))).await.expect(200);
+    company.server.get(&second).await.expect(404);
+}
