@@ -32,6 +32,9 @@ struct Wish {
     car_no: RawNumber<CarNo>,
     from: InstantParameter,
     to: InstantParameter,
+    /// For whom, of those who book for others.
+    #[serde(default)]
+    customer_no: String,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -96,7 +99,8 @@ impl Book {
 
 async fn look(http: Arc<HttpState>, call: Call, wish: Wish) -> Outcome {
     let car_no = wish.car_no.resolve(&http.service, &call.caller()).await?;
-    show(&Book::of(&http, &call, &car_no, period(wish.from.0, wish.to.0)?).await?)
+    let book = Book::of(&http, &call, &car_no, period(wish.from.0, wish.to.0)?).await?;
+    show(&Book { customer_no: wish.customer_no, ..book })
 }
 
 async fn book(http: Arc<HttpState>, call: Call, order: Order) -> Outcome {

@@ -6,6 +6,7 @@ use super::live::customer_changes;
 use super::page::{Page, Section, go_to, query_value, reservation_address, show};
 use super::texts::{Customer, kind_in_words};
 use crate::actors::api::FeedEntry;
+use crate::domain::time::MINUTE_MS;
 use crate::http::HttpState;
 use crate::kit::call::Call;
 use crate::kit::endpoint::{Operation, Outcome};
@@ -42,31 +43,48 @@ struct MyPage {
     name: String,
     live: Vec<BookingRow>,
     ended: Vec<BookingRow>,
-    entries: Vec<Entry>,
+    happened: Vec<Happened>,
     more_bookings: Option<String>,
     more_history: Option<String>,
     is_first: bool,
 }
 
-/// Something that has happened.
-struct Entry {
+/// What has happened to a booking at once, such as all that comes of booking and paying in one step.
+struct Happened {
     at: String,
     machine_at: String,
-    what: &'static str,
     address: String,
     about: String,
+    /// In the order in which they came.
+    steps: Vec<Step>,
+}
+
+struct Step {
+    what: &'static str,
     amount: Option<String>,
 }
 
-async fn entry(http: &HttpState, page: &Page, models: &mut Models, entry: FeedEntry) -> Entry {
-    Entry {
-        at: page.format.moment(entry.at),
-        machine_at: Format::machine(entry.at),
+/// The entries of a history, the newest first; what happened to one booking in the same minute stands together.
+async fn together(http: &HttpState, page: &Page, models: &mut Models, entries: &[FeedEntry]) -> Vec<Happened> {
+    let minute = |entry: &FeedEntry| entry.at.as_millis() / MINUTE_MS;
+    let is_one =
+        |one: &FeedEntry, other: &FeedEntry| one.reservation_no == other.reservation_no && minute(one) == minute(other);
+    let step = |entry: &FeedEntry| Step {
         what: kind_in_words(page.language, &entry.kind),
-        address: reservation_address(&entry.reservation_no),
-        about: models.of(http, &entry.car_no).await,
         amount: entry.amount.map(|amount| page.format.money(amount)),
+    };
+    let mut happened = vec![];
+    for group in entries.chunk_by(is_one) {
+        let Some(newest) = group.first() else { continue };
+        happened.push(Happened {
+            at: page.format.moment(newest.at),
+            machine_at: Format::machine(newest.at),
+            address: reservation_address(&newest.reservation_no),
+            about: models.of(http, &newest.car_no).await,
+            steps: group.iter().rev().map(step).collect(),
+        });
     }
+    happened
 }
 
 async fn my_page(http: Arc<HttpState>, call: Call, query: Query) -> Outcome {
@@ -88,17 +106,14 @@ async fn my_page(http: Arc<HttpState>, call: Call, query: Query) -> Outcome {
         if view.booking.status.is_live() { live.push((view.booking.period.from(), booked)) } else { ended.push(booked) }
     }
     live.sort_by_key(|(from, _)| *from);
-    let mut entries = Vec::with_capacity(mine.entries.len());
-    for happened in mine.entries {
-        entries.push(entry(&http, &page, &mut models, happened).await);
-    }
+    let happened = together(&http, &page, &mut models, &mine.entries).await;
     let page = if is_first { page.following(customer_changes(&customer_no, &mine.last_event_id)) } else { page };
     show(&MyPage {
         t,
         name: mine.customer.map(|customer| customer.data.name).unwrap_or_default(),
         live: live.into_iter().map(|(_, booked)| booked).collect(),
         ended,
-        entries,
+        happened,
         more_bookings: all.next_cursor.map(|cursor| format!("/my?bookings={}", query_value(&cursor))),
         more_history: mine.next_cursor.map(|cursor| format!("/my?history={}#history", query_value(&cursor))),
         is_first,

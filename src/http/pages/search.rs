@@ -35,6 +35,8 @@ struct Query {
     branch: String,
     car_class: String,
     cursor: Option<Cursor>,
+    /// For whom staff look for a car.
+    customer_no: String,
     done: String,
 }
 
@@ -49,6 +51,7 @@ struct Search {
     classes: Vec<String>,
     branch: String,
     car_class: String,
+    customer_no: String,
     found: Option<Found>,
     /// Whether a period was typed that is none.
     wrong: bool,
@@ -74,15 +77,17 @@ struct Offered {
 }
 
 /// The address at which a car is booked.
-pub fn book_address(car_no: &CarNo, period: Period) -> String {
+fn book_address(car_no: &CarNo, period: Period, customer_no: &str) -> String {
     let [from, to] = [period.from(), period.to()].map(|at| query_value(&Instant(at).to_string()));
-    format!("/book?carNo={}&from={from}&to={to}", segment(car_no.as_str()))
+    let customer =
+        if customer_no.is_empty() { String::new() } else { format!("&customerNo={}", query_value(customer_no)) };
+    format!("/book?carNo={}&from={from}&to={to}{customer}", segment(car_no.as_str()))
 }
 
 async fn start(http: Arc<HttpState>, call: Call, query: Query) -> Outcome {
     let page = Page::of(&http, &call, Section::Search);
     let t = Customer::of(page.language);
-    let Query { from_day, from_time, to_day, to_time, branch, car_class, cursor, done } = query;
+    let Query { from_day, from_time, to_day, to_time, branch, car_class, cursor, customer_no, done } = query;
     let given = TypedPeriod { from_day, from_time, to_day, to_time };
     let typed = if given.is_empty() { TypedPeriod::suggested(&page.format) } else { given.clone() };
     let period = typed.read(&page.format).filter(|_| !given.is_empty());
@@ -107,7 +112,7 @@ async fn start(http: Arc<HttpState>, call: Call, query: Query) -> Outcome {
                 Some(Offered {
                     daily_rate: t.a_day(page.format.money(offer.daily_rate)),
                     price: page.format.money(offer.price),
-                    book: book_address(&offer.car_no, period),
+                    book: book_address(&offer.car_no, period, &customer_no),
                     model: offer.model.clone(),
                     car_class: offer.car_class.clone(),
                     branch: offer.branch.clone(),
@@ -117,7 +122,9 @@ async fn start(http: Arc<HttpState>, call: Call, query: Query) -> Outcome {
             Some(Found {
                 days: page.format.period(period),
                 offers: listing.items.chunk_by(alike).filter_map(offered).collect(),
-                next: listing.next_cursor.map(|cursor| next_address(&typed, &branch, &car_class, &cursor)),
+                next: listing
+                    .next_cursor
+                    .map(|cursor| next_address(&typed, [&branch, &car_class, &customer_no], &cursor)),
                 is_first,
             })
         }
@@ -125,10 +132,10 @@ async fn start(http: Arc<HttpState>, call: Call, query: Query) -> Outcome {
     let page = page.noting((done == "erased").then_some(t.done_erased));
     let wrong = !given.is_empty() && period.is_none();
     let first_day = TypedPeriod::first_day(&page.format);
-    show(&Search { page, t, typed, first_day, branches, classes, branch, car_class, found, wrong })
+    show(&Search { page, t, typed, first_day, branches, classes, branch, car_class, customer_no, found, wrong })
 }
 
-fn next_address(typed: &TypedPeriod, branch: &str, car_class: &str, cursor: &str) -> String {
+fn next_address(typed: &TypedPeriod, [branch, car_class, customer_no]: [&str; 3], cursor: &str) -> String {
     let members = [
         ("fromDay", typed.from_day.as_str()),
         ("fromTime", &typed.from_time),
@@ -136,6 +143,7 @@ fn next_address(typed: &TypedPeriod, branch: &str, car_class: &str, cursor: &str
         ("toTime", &typed.to_time),
         ("branch", branch),
         ("carClass", car_class),
+        ("customerNo", customer_no),
         ("cursor", cursor),
     ];
     let pairs: Vec<_> = members.iter().map(|(name, value)| format!("{name}={}", query_value(value))).collect();
