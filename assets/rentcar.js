@@ -7,8 +7,10 @@
 const live = {
   source: null,
   waiting: null,
-  loading: null,
+  loading: false,
+  again: false,
   polling: null,
+  failures: 0,
 
   open() {
     const stream = document.querySelector("main")?.dataset.live;
@@ -19,7 +21,7 @@ const live = {
       // A stream that broke off is opened again by the browser; one that was refused is not.
       if (this.source?.readyState === EventSource.CLOSED) {
         this.close();
-        setTimeout(() => this.refresh(), 1000);
+        this.failed();
       }
     };
   },
@@ -43,27 +45,40 @@ const live = {
     if (seconds && !document.hidden) this.polling = setTimeout(() => this.refresh(), seconds * 1000);
   },
 
-  // What is shown is old while the service does not answer.
+  // What is shown is old while the service does not answer. It is asked less and less often, and not by all at once.
   failed() {
     for (const notice of document.querySelectorAll("[data-lost]")) notice.hidden = false;
-    setTimeout(() => this.refresh(), 2000);
+    const wait = Math.min(30000, 1000 * 2 ** this.failures++) * (0.75 + Math.random() / 2);
+    clearTimeout(this.polling);
+    this.polling = setTimeout(() => this.refresh(), wait);
   },
 
+  // One page is loaded at a time: what happens meanwhile has it loaded once more.
   async refresh() {
     if (document.hidden) return;
-    clearTimeout(this.polling);
-    this.loading?.abort();
-    const loading = (this.loading = new AbortController());
-    let answer, text;
-    try {
-      answer = await fetch(location.href, { headers: { Accept: "text/html" }, signal: loading.signal });
-      text = await answer.text();
-    } catch {
-      if (!loading.signal.aborted) this.failed();
+    if (this.loading) {
+      this.again = true;
       return;
     }
+    clearTimeout(this.polling);
+    this.loading = true;
+    this.again = false;
+    try {
+      await this.load();
+    } catch {
+      this.failed();
+    } finally {
+      this.loading = false;
+    }
+    if (this.again) this.soon();
+  },
+
+  async load() {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    const text = await answer.text();
     if (answer.redirected || answer.status === 404) return void location.reload();
     if (!answer.ok) return this.failed();
+    this.failures = 0;
     for (const notice of document.querySelectorAll("[data-lost]")) notice.hidden = true;
     const page = new DOMParser().parseFromString(text, "text/html");
     for (const part of document.querySelectorAll("[data-part]")) {
@@ -144,11 +159,18 @@ document.addEventListener("submit", (event) => {
   setTimeout(() => form.querySelectorAll("button").forEach((button) => (button.disabled = true)));
 });
 addEventListener("pageshow", (event) => {
-  if (!event.persisted) return;
-  for (const form of document.querySelectorAll("form[data-sent]")) {
-    delete form.dataset.sent;
-    form.querySelectorAll("button").forEach((button) => (button.disabled = false));
-  }
+  // A form that was sent has a key that was used.
+  if (event.persisted && document.querySelector("form[data-sent]")) location.reload();
+});
+
+// A period that begins another day is as long as before.
+document.addEventListener("change", (event) => {
+  const [from, to] = [event.target, event.target.form?.elements.toDay];
+  if (from.name !== "fromDay" || !to) return;
+  const day = (text) => Date.parse(text) / 86400000;
+  const days = day(to.value) - day(from.dataset.before ?? from.defaultValue);
+  if (days >= 0 && from.value) to.value = new Date((day(from.value) + days) * 86400000).toISOString().slice(0, 10);
+  from.dataset.before = from.value;
 });
 
 // Fields that change what can be chosen in the same form: <select data-apply> sends it.

@@ -143,7 +143,41 @@ async fn a_form_that_is_sent_twice_books_once() {
     // Another booking of the same days is refused in words, with what was typed.
     let form = format!("{}&customerNo=lee&cardToken=tok-visa&pay=now", wish(&car_no, 3));
     let taken = server.api().post_form("/book", &[], &form).await.expect(422);
-    assert!(taken.text.contains("no longer free") && taken.text.contains(r#"value="lee""#), "{}", taken.text);
+    assert!(taken.text.contains("not free") && taken.text.contains(r#"value="lee""#), "{}", taken.text);
+}
+
+#[tokio::test]
+async fn nobody_pays_another_price_than_they_have_seen() {
+    let server = TestServer::start().await;
+    let car_no = car_of(&server).await;
+    let shown = page(&server.api(), &format!("/book?{}", wish(&car_no, 1)), &[]).await.expect(200);
+    let seen = hidden(&shown, "/book", "price").replace(' ', "+");
+    let dearer = json!({ "dailyRate": { "amount": 99_000, "currency": "KRW" } });
+    server.patch(&path("/v1/cars/{}", &car_no), "*", &dearer).await.expect(200);
+    eventually("the calendar knows the new rate", SOON, async || {
+        page(&server.api(), &format!("/book?{}", wish(&car_no, 1)), &[]).await.text.contains("198,000")
+    })
+    .await;
+    let form = |price: &str| format!("{}&customerNo=kim&cardToken=tok&pay=now&price={price}", wish(&car_no, 1));
+    let refused = server.api().post_form("/book", &[], &form(&seen)).await.expect(422);
+    assert!(refused.text.contains("The price has changed") && refused.text.contains("198,000"), "{}", refused.text);
+    let booked = server.api().post_form("/book", &[], &form("198000+KRW")).await.expect(303);
+    let reservation = booked.header("location").trim_end_matches("?done=booked").to_owned();
+    // It begins in less than 24 hours, so that it is not free to cancel, as an old page may still say.
+    let cancel = format!("{reservation}/cancellation");
+    let refused = server.api().post_form(&cancel, &[], "fee=0+KRW").await.expect(422);
+    assert!(refused.text.contains("The price has changed") && refused.text.contains("19,800"), "{}", refused.text);
+    server.api().post_form(&cancel, &[], "fee=19800+KRW").await.expect(303);
+    // Again, as after a lost connection: it is cancelled, whatever it would cost now.
+    server.api().post_form(&cancel, &[], "fee=19800+KRW").await.expect(303);
+}
+
+#[tokio::test]
+async fn a_program_that_names_html_without_being_a_browser_gets_no_page() {
+    let server = TestServer::start().await;
+    let java = [("Accept", "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2")];
+    let links = server.api().send(Method::GET, "/", None, Extra { headers: &java, raw: None }).await.expect(200);
+    assert_eq!(links.header("content-type"), "application/hal+json");
 }
 
 #[tokio::test]

@@ -126,6 +126,10 @@ impl Call {
         self.keyed.as_ref().map(IdempotencyKey::command_id_prefix)
     }
 
+    pub fn has_body(&self) -> bool {
+        !self.body.is_empty()
+    }
+
     pub fn is_keyed(&self) -> bool {
         self.keyed.is_some()
     }

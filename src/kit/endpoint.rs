@@ -271,9 +271,13 @@ async fn unmatched(common: &Common, problem: Problem, refused: RefusedPage<'_>, 
     answer.into_response()
 }
 
-/// Whether a browser asks, which names HTML: who does not is a program.
+/// Whether a browser asks for a page: it names HTML and XHTML, as every browser does where somebody goes to an address, or says
+/// for what it asks. Programs name HTML too, some without knowing.
 pub(crate) fn prefers_page(headers: &HeaderMap) -> bool {
-    headers.get_all(ACCEPT).iter().any(|accepted| accepted.to_str().is_ok_and(|text| text.contains("text/html")))
+    let accepts = |media_type: &str| {
+        headers.get_all(ACCEPT).iter().any(|accepted| accepted.to_str().is_ok_and(|text| text.contains(media_type)))
+    };
+    accepts("text/html") && (accepts("application/xhtml+xml") || headers.contains_key("sec-fetch-mode"))
 }
 
 struct Matched {

@@ -70,7 +70,7 @@ async fn a_customer_holds_a_car_and_pays_later_and_somebody_else_comes_too_late(
     browser.press("hold the car now and pay before the hold ends").await;
     browser.sees("#standing .badge", "To be paid").await;
     late.press("Book and pay ₩20,000").await;
-    late.sees("[role=alert]", "no longer free").await;
+    late.sees("[role=alert]", "not free").await;
     assert_eq!(reservations(&shop, &lee).await, 0);
     late.end().await;
     browser.press("Pay ₩20,000").await;

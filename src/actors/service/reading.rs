@@ -13,6 +13,7 @@ use crate::actors::fleet::Ledger;
 use crate::actors::rental::Rentals;
 use crate::actors::views::feed::SeenPositions;
 use crate::actors::views::{CarsWanted, FreeCar, List, Registered};
+use crate::domain::cancellation::CancellationTerms;
 use crate::domain::ids::{CarNo, CustomerNo, PaymentNo, RentalNo, ReservationNo};
 use crate::domain::money::Money;
 use crate::domain::payment::Payment;
@@ -331,6 +332,16 @@ impl Service {
     pub async fn branches_and_classes(&self) -> Result<(Vec<String>, Vec<String>)> {
         let _turn = self.read_models(ReadKind::Search).await?;
         Ok(self.parts.views.branches_and_classes(FACETS_MAX).await?)
+    }
+
+    /// When a cancellation is free, and what it costs afterwards.
+    pub const fn cancellation_terms(&self) -> CancellationTerms {
+        self.settings.terms.cancellation
+    }
+
+    /// How many days of a period are charged.
+    pub fn days(&self, period: &Period) -> u64 {
+        self.settings.terms.pricing.days(period)
     }
 
     /// What a period costs at a daily rate; `None` above the bound of money.

@@ -4,9 +4,11 @@ use super::page::{Page, Section, go_to, reservation_address, show, show_again};
 use super::payment::{self, PaymentFields};
 use super::texts::{self, Customer, Language};
 use crate::actors::api::{PaymentResult, ReserveRequest, ServiceError};
+use crate::domain::cancellation::CancellationTerms;
 use crate::domain::ids::{CarNo, CustomerNo};
+use crate::domain::money::Money;
 use crate::domain::reservation::DayCounting;
-use crate::domain::time::Period;
+use crate::domain::time::{HOUR_MS, Period};
 use crate::http::HttpState;
 use crate::kit::call::Call;
 use crate::kit::endpoint::{Operation, Outcome};
@@ -48,6 +50,9 @@ struct Order {
     customer_no: String,
     #[serde(default)]
     card_token: String,
+    /// The price that was shown.
+    #[serde(default)]
+    price: String,
     /// `now` or `later`, by the button that was pressed.
     pay: String,
 }
@@ -66,6 +71,9 @@ struct Book {
     period: String,
     daily_rate: String,
     price: String,
+    /// The price as the form has it, so that nobody pays another one than they have seen.
+    seen: String,
+    terms: String,
     customer_no: String,
     payment: PaymentFields,
     refusal: Option<String>,
@@ -87,8 +95,10 @@ impl Book {
             car_class: car.car.data.car_class,
             branch: car.car.data.branch,
             period: page.format.period(period),
-            daily_rate: t.a_day(page.format.money(car.car.data.daily_rate)),
+            daily_rate: t.rate_of_days(t.a_day(page.format.money(car.car.data.daily_rate)), http.service.days(&period)),
             price: page.format.money(price),
+            seen: seen(price),
+            terms: terms(t, http.service.cancellation_terms()),
             customer_no: String::new(),
             payment: PaymentFields::of(http, page.language),
             refusal: None,
@@ -111,9 +121,14 @@ async fn book(http: Arc<HttpState>, call: Call, order: Order) -> Outcome {
         Some(own) => Ok(own.clone()),
         None => for_whom(&http, &call, &order.customer_no).await,
     };
-    let means = if order.pay == "now" { payment::means(&order.card_token) } else { None };
+    let means = payment::means(&order.card_token).filter(|_| order.pay == "now");
+    let shown = Book::of(&http, &call, &car_no, period).await?;
     let done = match customer_no {
         Err(problem) => Err(problem),
+        Ok(_) if order.pay == "now" && means.is_none() => Err(Problem::new("payment_required", "no means to pay")),
+        Ok(_) if !order.price.is_empty() && order.price != shown.seen => {
+            Err(Problem::new("price_changed", "the price is another one than was shown"))
+        }
         Ok(customer_no) => {
             let reservation_no = call.new_number("res-")?;
             let address = reservation_address(&reservation_no);
@@ -138,10 +153,21 @@ async fn book(http: Arc<HttpState>, call: Call, order: Order) -> Outcome {
         Ok(answer) => Ok(answer),
         Err(problem) => {
             let Some(refusal) = texts::refusal(Language::of(&call.headers), problem.code) else { return Err(problem) };
-            let again = Book::of(&http, &call, &car_no, period).await?;
-            show_again(&Book { refusal: Some(refusal.to_owned()), customer_no: order.customer_no, ..again })
+            show_again(&Book { refusal: Some(refusal.to_owned()), customer_no: order.customer_no, ..shown })
         }
     }
+}
+
+/// An amount as a form has it.
+pub fn seen(amount: Money) -> String {
+    format!("{} {}", amount.amount(), amount.currency().code())
+}
+
+fn terms(t: &Customer, terms: CancellationTerms) -> String {
+    if terms.fee_percent == 0 || terms.free_until_ms_before == 0 {
+        return t.cancellation_free.to_owned();
+    }
+    t.cancellation_terms(terms.free_until_ms_before / HOUR_MS, terms.fee_percent)
 }
 
 async fn for_whom(http: &HttpState, call: &Call, typed: &str) -> Result<CustomerNo, Problem> {

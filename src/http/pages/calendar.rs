@@ -3,7 +3,7 @@
 
 use super::bookings::Models;
 use super::format::Format;
-use super::page::{go_to, reservation_address};
+use super::page::{go_to, reservation_address, whole_address};
 use super::texts::{Customer, Language};
 use crate::actors::api::{Caller, Identity};
 use crate::domain::reservation::Status;
@@ -71,7 +71,7 @@ async fn calendar(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
             .add_property("DTEND", ends)
             .summary(&t.calendar_entry(&model))
             .description(&format!("{} · {}", format.period(booking.period), format.money(booking.price)))
-            .url(&reservation_address(no))
+            .url(&whole_address(&http, &call, &reservation_address(no)))
             .status(status);
         shown.push(event);
     }

@@ -15,8 +15,8 @@ use crate::kit::values::segment;
 use askama::Template;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::fmt::Write as _;
-use warp::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS};
-use warp::http::{HeaderValue, StatusCode};
+use warp::http::header::{CONTENT_SECURITY_POLICY, REFERER, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS};
+use warp::http::{HeaderMap, HeaderValue, StatusCode};
 
 const HTML: &str = "text/html; charset=utf-8";
 /// What a value of a query may have as it is.
@@ -96,7 +96,12 @@ impl Page {
             language,
             format: Format::new(language, http.settings.time_zone.clone(), http.service.now()),
             visitor,
-            address: format!("{}{query}", call.path.as_str()),
+            // A form that is shown again is at an address that shows nothing: it stands on the page that it came from.
+            address: if call.has_body() {
+                came_from(&call.headers).unwrap_or_else(|| "/".to_owned())
+            } else {
+                format!("{}{query}", call.path.as_str())
+            },
             section,
             accounts_offered: sessions.is_some(),
             has_session: session.is_some(),
@@ -308,8 +313,19 @@ pub fn own_address(next: &str) -> &str {
     if is_own && is_plain { next } else { "/" }
 }
 
+/// The page of this service from which a form came, as the browser tells (`Referrer-Policy: same-origin`).
+pub fn came_from(headers: &HeaderMap) -> Option<String> {
+    let referer = headers.get(REFERER)?.to_str().ok()?;
+    let path = referer.split_once("://")?.1.split_once('/')?.1;
+    let path = format!("/{path}");
+    (own_address(&path) == path).then_some(path)
+}
+
+/// The address for signing in that leads back to another one; not to where people sign in or up.
 pub fn sign_in_address(next: &str) -> String {
-    format!("/sign-in?next={}", query_value(next))
+    let path = next.split('?').next().unwrap_or_default();
+    let is_of_accounts = ["/sign-in", "/sign-up", "/forgotten-password", "/reset-password"].contains(&path);
+    format!("/sign-in?next={}", query_value(if is_of_accounts { "/" } else { next }))
 }
 
 /// A text as the value of a query.

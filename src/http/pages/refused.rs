@@ -1,6 +1,6 @@
 //! What a person sees when a page cannot be shown, or a form is refused.
 
-use super::page::{go_to, sign_in_address};
+use super::page::{came_from, go_to, sign_in_address};
 use super::texts::{Common, Language};
 use crate::http::HttpState;
 use crate::kit::answer::Answer;
@@ -29,7 +29,9 @@ struct Refused<'a> {
     t: &'static Common,
     language: Language,
     title: &'a str,
-    more: String,
+    more: &'static str,
+    /// In the words of the interface, where pages have none of their own.
+    detail: Option<&'a str>,
     code: &'a str,
     /// Where to try again.
     again: Option<String>,
@@ -39,8 +41,8 @@ struct Refused<'a> {
 }
 
 /// The title and the sentence of a problem.
-fn told(t: &'static Common, problem: &Problem) -> (&'static str, String) {
-    let (title, more) = match problem.code {
+fn told(t: &'static Common, problem: &Problem) -> (&'static str, &'static str) {
+    match problem.code {
         "not_found" | "method_not_allowed" => (t.not_found, t.not_found_more),
         "forbidden" | "unauthenticated" | "invalid_credentials" => (t.forbidden, t.forbidden_more),
         "form_token_invalid" | "cross_site" => (t.stale_form, t.stale_form_more),
@@ -54,9 +56,7 @@ fn told(t: &'static Common, problem: &Problem) -> (&'static str, String) {
             (t.not_found, super::texts::refusal(t.language(), code).unwrap_or(""))
         }
         code => (t.went_wrong, super::texts::refusal(t.language(), code).unwrap_or("")),
-    };
-    // What has no words of its own is told in those of the interface.
-    (title, if more.is_empty() { problem.detail.clone() } else { more.to_owned() })
+    }
 }
 
 impl ShowRefusal for Refusals {
@@ -67,16 +67,18 @@ impl ShowRefusal for Refusals {
         };
         let is_read = *refused.method == Method::GET || *refused.method == Method::HEAD;
         if matches!(problem.code, "unauthenticated" | "invalid_credentials") && self.accounts_offered {
-            return go_to(&sign_in_address(if is_read { &address } else { "/" }));
+            let next = if is_read { Some(address) } else { came_from(refused.headers) };
+            return go_to(&sign_in_address(next.as_deref().unwrap_or("/")));
         }
         let language = Language::of(refused.headers);
         let t = Common::of(language);
         let (title, more) = told(t, problem);
+        let detail = more.is_empty().then_some(problem.detail.as_str());
         let can_change = problem.status.is_server_error() || problem.retry_after_ms.is_some();
         let again = Some(address).filter(|_| is_read && can_change);
         let in_seconds = problem.retry_after_ms.map(retry_after_seconds).filter(|_| again.is_some());
         let style = super::assets::STYLE.text;
-        let page = Refused { t, language, title, more, code: problem.code, again, in_seconds, style };
+        let page = Refused { t, language, title, more, detail, code: problem.code, again, in_seconds, style };
         let mut answer = super::page::show_with(problem.status, &page).unwrap_or_else(Answer::from);
         if let Some(retry_after_ms) = problem.retry_after_ms {
             answer.headers.insert(RETRY_AFTER, HeaderValue::from(retry_after_seconds(retry_after_ms)));

@@ -1,5 +1,6 @@
 //! A reservation: how it stands, and paying, changing and cancelling it.
 
+use super::book::seen;
 use super::live::customer_changes;
 use super::page::{Page, Section, go_to, query_value, reservation_address, show, show_again};
 use super::payment::{self, PaymentFields};
@@ -19,6 +20,7 @@ use crate::kit::endpoint::{Operation, Outcome};
 use crate::kit::numbers::{Number as _, RawNumber};
 use crate::kit::problem::Problem;
 use crate::kit::route::{Access, Priority, Route, routes};
+use crate::kit::values::segment;
 use askama::Template;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -60,6 +62,8 @@ struct PayForm {
 struct CancelForm {
     /// Why staff waive the fee, if they do.
     waiver: String,
+    /// The fee that was shown.
+    fee: String,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -83,6 +87,8 @@ struct ChangeForm {
     to_time: String,
     car_no: String,
     card_token: String,
+    /// What was shown to be paid and to go back.
+    quote: String,
 }
 
 /// How a reservation stands, in a word and a sentence.
@@ -153,6 +159,8 @@ struct Shown {
     payment: PaymentFields,
     /// What the change that is under way waits for.
     change: Option<String>,
+    /// Where staff hand the car over or take it back.
+    desk: Option<(String, &'static str)>,
     may_change: bool,
     may_cancel: bool,
     warning: Option<&'static str>,
@@ -229,13 +237,16 @@ async fn look(http: Arc<HttpState>, call: Call, query: ShowQuery) -> Outcome {
         Some((customer_no, last_event_id)) => page.following(customer_changes(&customer_no, &last_event_id)),
         None => page,
     };
-    let notice = match query.done.as_str() {
-        "booked" => Some(t.done_booked),
-        "paid" => Some(t.done_paid),
-        "cancelled" => Some(t.done_cancelled),
-        "changed" => Some(t.done_changed),
-        _ => None,
+    // What has been done since is seen in how it stands.
+    let notice = match (query.done.as_str(), view.booking.status) {
+        ("booked", Status::Confirmed { .. }) => Some(t.done_booked),
+        ("paid", Status::Confirmed { .. }) => Some(t.done_paid),
+        ("changed", Status::Confirmed { .. }) => Some(t.done_changed),
+        ("cancelled", Status::Cancelled { .. }) => Some(t.done_cancelled),
+        (_, _) => None,
     };
+    let is_declined = query.done == "declined"
+        && matches!(view.booking.status, Status::PaymentPending { .. } | Status::Confirmed { .. });
     let standing = standing(t, &page, &view, is_deferred);
     let booking = &view.booking;
     let change = booking.change();
@@ -253,14 +264,32 @@ async fn look(http: Arc<HttpState>, call: Call, query: ShowQuery) -> Outcome {
         payment: PaymentFields::of(&http, page.language),
         change: change
             .map(|change| t.change_waits(page.format.period(change.period), page.format.moment(change.hold_until))),
+        desk: match booking.status {
+            Status::Confirmed { picked_up_at: None } if page.is_fleet() => {
+                Some((desk_address(&reservation_no, "pickup"), t.hand_over))
+            }
+            Status::Confirmed { picked_up_at: Some(_) } if page.is_fleet() => {
+                Some((desk_address(&reservation_no, "return"), t.take_back))
+            }
+            Status::Confirmed { .. }
+            | Status::PaymentPending { .. }
+            | Status::Cancelled { .. }
+            | Status::Expired { .. }
+            | Status::Completed { .. }
+            | Status::NoShow { .. } => None,
+        },
         may_change: matches!(booking.status, Status::Confirmed { .. })
             && change.is_none()
-            && !booking.is_over(page.format.now()),
+            && (booking.is_out() || !booking.is_over(page.format.now())),
         may_cancel: booking.may_be_cancelled(page.format.now()).is_ok() && booking.status.is_live(),
-        warning: (query.done == "declined").then_some(t.declined_notice),
+        warning: is_declined.then_some(t.declined_notice),
         standing,
         page: page.noting(notice),
     })
+}
+
+fn desk_address(reservation_no: &ReservationNo, step: &str) -> String {
+    format!("/staff/rentals/{}/{step}", segment(reservation_no.rental().as_str()))
 }
 
 async fn pay(http: Arc<HttpState>, call: Call, form: PayForm) -> Outcome {
@@ -284,9 +313,13 @@ struct Cancellation {
     address: String,
     facts: Facts,
     fee: String,
+    /// The fee as the form has it.
+    seen: String,
     refund: String,
     is_free: bool,
     is_pending: bool,
+    is_live: bool,
+    refusal: Option<&'static str>,
     /// Why the fee may be waived, for staff: codes and words.
     waivers: Vec<(&'static str, &'static str)>,
 }
@@ -301,10 +334,15 @@ pub const fn waiver_words(t: &'static Customer, reason: WaiverReason) -> &'stati
 }
 
 async fn look_at_cancellation(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
+    let reservation_no = number(&http, &call, &call.caller()).await?;
+    show(&cancellation(&http, &call, &reservation_no).await?)
+}
+
+/// What cancelling costs now.
+async fn cancellation(http: &HttpState, call: &Call, reservation_no: &ReservationNo) -> Result<Cancellation, Problem> {
     let caller = call.caller();
-    let reservation_no = number(&http, &call, &caller).await?;
-    let (page, t) = page_of(&http, &call);
-    let (view, outcome) = http.service.cancellation_quote(&caller, &reservation_no).await?;
+    let (page, t) = page_of(http, call);
+    let (view, outcome) = http.service.cancellation_quote(&caller, reservation_no).await?;
     let nothing = Money::zero(view.booking.price.currency());
     let (fee, refund, is_pending) = match outcome {
         CancellationOutcome::Known(Quote { fee, refund }) => (fee, refund, false),
@@ -315,12 +353,15 @@ async fn look_at_cancellation(http: Arc<HttpState>, call: Call, _: Nothing) -> O
     } else {
         vec![]
     };
-    let facts = Facts::of(&http, &page, &view).await;
-    show(&Cancellation {
+    let facts = Facts::of(http, &page, &view).await;
+    Ok(Cancellation {
         t,
-        address: reservation_address(&reservation_no),
+        address: reservation_address(reservation_no),
         facts,
         fee: page.format.money(fee),
+        seen: seen(fee),
+        is_live: view.booking.status.is_live(),
+        refusal: None,
         refund: page.format.money(refund),
         is_free: fee.amount() == 0,
         is_pending,
@@ -332,8 +373,20 @@ async fn look_at_cancellation(http: Arc<HttpState>, call: Call, _: Nothing) -> O
 async fn cancel(http: Arc<HttpState>, call: Call, form: CancelForm) -> Outcome {
     let caller = call.caller();
     let reservation_no = number(&http, &call, &caller).await?;
-    let waiver = WaiverReason::ALL.into_iter().find(|reason| reason.code() == form.waiver);
+    let no_reason = || Problem::invalid_query("waiver: there is no such reason");
+    let waiver = match form.waiver.as_str() {
+        "" => None,
+        code => Some(WaiverReason::of_code(code).ok_or_else(no_reason)?),
+    };
     let address = reservation_address(&reservation_no);
+    // What has been cancelled already is answered as such, whatever it would cost now.
+    if !form.fee.is_empty()
+        && let Ok(now) = cancellation(&http, &call, &reservation_no).await
+        && now.is_live
+        && now.seen != form.fee
+    {
+        return show_again(&Cancellation { refusal: texts::refusal(now.page.language, "price_changed"), ..now });
+    }
     http.service.cancel(&caller, reservation_no, waiver).await?;
     Ok(go_to(&format!("{address}?done=cancelled")))
 }
@@ -364,6 +417,8 @@ struct Preview {
     payable: Option<String>,
     fee: Option<String>,
     refund: Option<String>,
+    /// What is to be paid and goes back, as the form has it.
+    seen: String,
 }
 
 /// What is wanted, and what stands in the fields.
@@ -454,6 +509,7 @@ impl ChangePage {
                     payable: some(preview.quote.payable),
                     fee: some(preview.quote.fee),
                     refund: some(preview.quote.refund),
+                    seen: format!("{}, {}", seen(preview.quote.payable), seen(preview.quote.refund)),
                 });
                 Ok(self)
             }
@@ -480,7 +536,7 @@ async fn look_at_change(http: Arc<HttpState>, call: Call, query: ChangeQuery) ->
 async fn change(http: Arc<HttpState>, call: Call, form: ChangeForm) -> Outcome {
     let caller = call.caller();
     let reservation_no = number(&http, &call, &caller).await?;
-    let ChangeForm { from_day, from_time, to_day, to_time, car_no, card_token } = form;
+    let ChangeForm { from_day, from_time, to_day, to_time, car_no, card_token, quote } = form;
     let typed = TypedPeriod { from_day, from_time, to_day, to_time };
     let page = ChangePage::of(&http, &call, &reservation_no, Wanted { typed, car_no, is_typed: true }).await?;
     let Some(wanted) = page.wanted(&http, &call, &reservation_no).await? else {
@@ -488,6 +544,10 @@ async fn change(http: Arc<HttpState>, call: Call, form: ChangeForm) -> Outcome {
     };
     let address = reservation_address(&reservation_no);
     let means = payment::means(&card_token);
+    let page = if quote.is_empty() { page } else { page.previewed(&http, &call, &reservation_no).await? };
+    if page.preview.as_ref().is_some_and(|now| !quote.is_empty() && now.seen != quote) {
+        return show_again(&page.refused(Problem::new("price_changed", "it costs something else than was shown"))?);
+    }
     match http.service.change(&caller, reservation_no.clone(), wanted, means).await {
         Ok((_, PaymentResult::Approved)) => Ok(go_to(&format!("{address}?done={}", query_value("changed")))),
         Ok((_, PaymentResult::NotAttempted | PaymentResult::Deferred { .. })) => Ok(go_to(&address)),

@@ -360,7 +360,9 @@ impl Shown {
         page.address.clone_from(&address);
         let view = http.service.car(car_no).await?;
         let (branches, classes) = http.service.branches_and_classes().await?;
+        // Who works with cars only sees no bookings, as in the interface.
         let bookings = match http.service.bookings_of_car(car_no).await {
+            Ok(_) if !page.is_staff() => None,
             Ok(CarBookings { live, closed }) => Some(Bookings {
                 live: bookings::rows(http, &page, live).await,
                 closed: bookings::rows(http, &page, closed).await,

@@ -29,8 +29,13 @@ const BOOKINGS_PER_PAGE: usize = 20;
 const ENTRIES_SHOWN: usize = 8;
 
 routes! { HttpState, "Pages":
-    /// Find a customer or a booking
+    /// Customers, the newest first
     CUSTOMERS_PAGE = Route::page("/staff/customers", Access::AllBookings, "customersPage").of(Priority::List) => list;
+    /// Find a customer or a booking
+    ///
+    /// A form, so that no mail address gets into an address, which proxies log.
+    FIND = Route::form("/staff/customers", Access::AllBookings, "findCustomerByForm").unkeyed().unstored()
+        .of(Priority::Read) => find;
     /// Register a customer
     NEW_CUSTOMER_PAGE = Route::page("/staff/customers/new", Access::AllBookings, "newCustomerPage") => look_at_new;
     /// Register a customer
@@ -51,8 +56,14 @@ routes! { HttpState, "Pages":
 #[serde(default)]
 #[derive(Default)]
 struct ListQuery {
-    find: String,
     cursor: Option<Cursor>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(default)]
+#[derive(Default)]
+struct FindForm {
+    find: String,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -109,12 +120,21 @@ struct CustomerRow {
 }
 
 async fn list(http: Arc<HttpState>, call: Call, query: ListQuery) -> Outcome {
-    let find = query.find.trim();
-    if let Some(address) = found(&http, &call, find).await? {
-        return Ok(go_to(&address));
+    show(&newest(&http, &call, query.cursor.as_ref(), "").await?)
+}
+
+async fn find(http: Arc<HttpState>, call: Call, form: FindForm) -> Outcome {
+    let find = form.find.trim();
+    match found(&http, &call, find).await? {
+        Some(address) => Ok(go_to(&address)),
+        None => show_again(&newest(&http, &call, None, find).await?),
     }
-    let (page, t) = page_of(&http, &call);
-    let cursor = query.cursor.as_ref().map(|cursor| cursor.0.as_str());
+}
+
+/// The newest customers, below what was looked for in vain.
+async fn newest(http: &HttpState, call: &Call, cursor: Option<&Cursor>, find: &str) -> Result<Found, Problem> {
+    let (page, t) = page_of(http, call);
+    let cursor = cursor.map(|cursor| cursor.0.as_str());
     let CursorPage { items, next_cursor } =
         http.service.customers(&call.caller(), cursor, CUSTOMERS_PER_PAGE).await??;
     let row = |listed: ListedCustomer| {
@@ -128,7 +148,7 @@ async fn list(http: Arc<HttpState>, call: Call, query: ListQuery) -> Outcome {
         }
     };
     let customers = items.into_iter().map(row).collect();
-    show(&Found {
+    Ok(Found {
         customers,
         find: find.to_owned(),
         by_mail: http.service.accounts().is_ok(),

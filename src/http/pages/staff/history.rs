@@ -119,8 +119,13 @@ async fn of_car(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
     // Whether there is such a car.
     http.service.car(&car_no).await?;
     let entries = http.service.car_history(&car_no).await?;
-    let booked = http.service.bookings_of_car(&car_no).await?;
-    let booked = booked.live.into_iter().rev().chain(booked.closed).collect();
+    // Who works with cars only sees no bookings, as in the interface.
+    let booked = if page.is_staff() {
+        let booked = http.service.bookings_of_car(&car_no).await?;
+        booked.live.into_iter().rev().chain(booked.closed).collect()
+    } else {
+        vec![]
+    };
     show(&History {
         t,
         title: t.of_car(&car_no),

@@ -35,7 +35,7 @@ texts! {
         no_cars: "There are no cars here", "차량이 없습니다";
         no_cars_more: "Choose another branch or class, or register a car.", "다른 지점이나 차급을 선택하거나 차량을 등록하세요.";
         no_entries: "Nothing stands here", "일정이 없습니다";
-        no_entries_more: "These cars have no bookings and no blocks in this time.", "이 기간에는 예약과 운행 중지 일정이 없습니다.";
+        no_entries_more: "These cars have no bookings and no blocks in this time.", "이 기간에는 예약과 사용 제한 일정이 없습니다.";
         retired: "Left the fleet", "운행 종료";
 
         // How things stand.
@@ -46,7 +46,7 @@ texts! {
         out: "On the road", "이용 중";
         overdue: "Overdue", "반납 지연";
         returned: "Returned", "반납 완료";
-        blocked: "Blocked", "운행 중지";
+        blocked: "Blocked", "사용 제한";
 
         // The desk.
         day_before: "The day before", "이전 날";

@@ -40,8 +40,7 @@ texts! {
         car_number: "Car number", "차량 번호";
         rate: "Rate", "요금";
         price: "Price", "금액";
-        cancellation_terms: "Free to cancel until 24 hours before the pick-up; 10 % of the price after that.",
-            "인수 24시간 전까지 무료로 취소할 수 있으며, 이후에는 요금의 10%가 부과됩니다.";
+        cancellation_free: "Free to cancel until the pick-up.", "인수 전까지 무료로 취소할 수 있습니다.";
         pay: "Payment", "결제";
         for_customer: "For customer", "고객 번호";
         for_customer_note: "The number of the customer who rents the car.", "차량을 대여하는 고객의 번호입니다.";
@@ -119,6 +118,8 @@ texts! {
         expired: "Expired", "만료됨";
         completed: "Returned", "반납 완료";
         no_show: "Not collected", "미인수 종료";
+        hand_over: "Hand over", "차량 인도";
+        take_back: "Take back", "반납 처리";
         change_it: "Change", "변경";
         cancel_it: "Cancel", "취소";
         done_booked: "Booked and paid. Have a good trip!", "예약과 결제가 완료되었습니다. 즐거운 여행 되세요!";
@@ -210,6 +211,9 @@ texts! {
             "{period}(으)로 변경하려면 {until}까지 결제해야 합니다.";
         pay_amount(amount): "Pay {amount}", "{amount} 결제";
         change_and_pay(amount): "Change it and pay {amount}", "{amount} 결제하고 변경";
+        cancellation_terms(hours, percent): "Free to cancel until {hours} hours before the pick-up; {percent} % of the price after that.",
+            "인수 {hours}시간 전까지 무료로 취소할 수 있으며, 이후에는 요금의 {percent}%가 부과됩니다.";
+        rate_of_days(rate, days): "{rate}, days begun: {days}", "{rate} × {days}일";
         several_free(count): "{count} free", "{count}대 이용 가능";
         a_day(rate): "{rate} a day", "1일 {rate}";
         book_and_pay(price): "Book and pay {price}", "{price} 결제하고 예약";
