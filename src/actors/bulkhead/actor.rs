@@ -102,6 +102,7 @@ impl State {
             queued: self.limiter.queued(),
             limit: self.limiter.limit_total(),
             recent: breaker.recent(),
+            oldest_at_ms: self.limiter.oldest_at_ms(),
             charge_ms: self.limiter.latency(Lane::Charge).known_ms(),
             opened_at_ms: breaker.opened_at_ms(),
             next_probe_at_ms: breaker.next_probe_at_ms(),

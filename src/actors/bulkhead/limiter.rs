@@ -426,10 +426,14 @@ impl<W: Waiter> Limiter<W> {
         Admitted { id, lane, breaker_permit, expected_ms }
     }
 
+    /// When the oldest call that is under way began.
+    pub fn oldest_at_ms(&self) -> Option<i64> {
+        self.out.values().map(|out| out.begun_ms).min()
+    }
+
     /// How long the oldest call has been under way.
     fn oldest_ms(&self, now_ms: i64) -> i64 {
-        let begun_ms = self.out.values().map(|out| out.begun_ms).min();
-        begun_ms.map_or(0, |begun_ms| now_ms.saturating_sub(begun_ms).max(0))
+        self.oldest_at_ms().map_or(0, |begun_ms| now_ms.saturating_sub(begun_ms).max(0))
     }
 
     /// How long a charge takes at present.

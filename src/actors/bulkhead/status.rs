@@ -23,6 +23,8 @@ pub struct BulkheadStatus {
     pub limit: usize,
     /// The latest charges, refunds and look-ups that count for the breaker; while it is open, those that opened it.
     pub recent: CallCounts,
+    /// When the oldest call that is under way began, in milliseconds since the epoch.
+    pub oldest_at_ms: Option<i64>,
     /// How long a charge takes at present, in milliseconds; `None` before any has ended.
     pub charge_ms: Option<u64>,
     /// Since when the breaker has not been closed, in milliseconds since the epoch.
@@ -43,6 +45,7 @@ impl BulkheadStatus {
             queued: 0,
             limit: 0,
             recent: CallCounts { all: 0, failed: 0, slow: 0 },
+            oldest_at_ms: None,
             charge_ms: None,
             opened_at_ms: None,
             next_probe_at_ms: None,

@@ -102,7 +102,11 @@ impl Guard {
             queued: guard.queued,
             failed: share(counts.failed),
             slow: share(counts.slow),
-            takes: guard.charge_ms.map_or_else(|| t.none_yet.to_owned(), |ms| seconds(t.language(), ms)),
+            // How long it took a while ago says nothing of now.
+            takes: guard
+                .charge_ms
+                .filter(|_| counts.all > 0)
+                .map_or_else(|| t.none_yet.to_owned(), |ms| seconds(t.language(), ms)),
             deferred: seen.deferred,
             unknown: Owed::of(t, format, seen.unsettled.unknown),
             refunds: Owed::of(t, format, seen.unsettled.refunds),

@@ -117,7 +117,13 @@ fn of_payments(t: &Words, seen: &Seen) -> Vec<Trouble> {
         }
         // While nothing is tried, it is how long it took before.
         let is_tried = !matches!(guard.state, BreakerState::Open | BreakerState::ForcedOpen);
-        if let Some(ms) = guard.charge_ms.filter(|ms| is_tried && *ms >= SLOW_CHARGE_MS) {
+        // How long charges took a while ago is no news.
+        let taken_ms = guard.charge_ms.filter(|_| counts.all > 0);
+        let running_ms = guard.oldest_at_ms.and_then(|at_ms| u64::try_from(seen.now_ms - at_ms).ok());
+        let slow = |ms: Option<u64>| ms.filter(|ms| is_tried && *ms >= SLOW_CHARGE_MS);
+        if let Some(ms) = slow(running_ms) {
+            found.push(warn(title(t.slow_word), t.slow_running(guard.in_flight, seconds(t.language(), ms))));
+        } else if let Some(ms) = slow(taken_ms) {
             found.push(warn(title(t.slow_word), t.slow_provider(seconds(t.language(), ms))));
         }
         if guard.queued > 0 && is_tried {
@@ -212,6 +218,23 @@ mod tests {
         ] {
             assert_eq!(news(detail), told, "{detail}");
         }
+    }
+
+    #[test]
+    fn the_provider_is_slow_while_a_call_takes_long_and_no_longer_once_nothing_is_asked() {
+        let slow = ["Payments: Slow"];
+        let mut seen = well();
+        seen.guard.charge_ms = Some(3_000);
+        assert_eq!(titles(&seen), [""; 0], "that was a while ago");
+        seen.guard.recent.all = 4;
+        assert_eq!(titles(&seen), slow);
+        seen.guard = BulkheadStatus { up: true, limit: 8, ..BulkheadStatus::down() };
+        (seen.guard.in_flight, seen.guard.oldest_at_ms) = (4, Some(seen.now_ms - 999));
+        assert_eq!(titles(&seen), [""; 0]);
+        seen.guard.oldest_at_ms = Some(seen.now_ms - 2_000);
+        assert_eq!(titles(&seen), slow);
+        let told = troubles(Words::of(Language::English), &seen);
+        assert!(told[0].more.starts_with("4 calls are under way"), "{}", told[0].more);
     }
 
     #[test]

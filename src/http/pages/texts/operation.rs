@@ -185,6 +185,8 @@ texts! {
             "결제 대행사 호출 {all}건 중 {failed}건이 실패하고 {slow}건이 느렸습니다.";
         failing(failed, all): "{failed} of the latest {all} calls to the payment provider failed.",
             "최근 결제 대행사 호출 {all}건 중 {failed}건이 실패했습니다.";
+        slow_running(count, time): "{count} calls are under way at the payment provider, the oldest for {time}. What is slow is the provider.",
+            "결제 대행사에서 {count}건을 처리하고 있으며 가장 오래된 것은 {time}째입니다. 대행사의 응답이 느립니다.";
         slow_provider(time): "A charge takes {time} at the payment provider.", "결제 대행사에서 결제에 {time} 걸립니다.";
         crowded(queued, limit): "{queued} payments wait for a turn: the provider takes {limit} at once now.",
             "결제 {queued}건이 차례를 기다립니다. 지금은 한 번에 {limit}건까지 처리합니다.";
