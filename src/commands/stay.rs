@@ -39,7 +39,7 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(5);
 
 #[derive(Debug, Args)]
 pub struct Place {
-    /// With --stay: where to listen, a loopback address; port 0: any.
+    /// With --stay: :PORT or PORT alone means 127.0.0.1, port 0 a free one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080", requires = "stay")]
     listen: Listen,
     /// With --stay: a directory to keep; its company is shown, or made if it is empty.
