@@ -20,7 +20,7 @@ PAGES = {
               "/staff/customers"],
     "operator": ["/operation", "/operation/audit", "/api"],
 }
-HEADERS = {"Accept": "text/html"}
+HEADERS = {"Accept": "text/html,application/xhtml+xml"}
 
 
 def processor_seconds(pid):
