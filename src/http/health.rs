@@ -1,7 +1,7 @@
 //! Health, liveness and readiness, for people, orchestrators and load balancers.
 
 use super::HttpState;
-use super::pages::Refusals;
+use super::pages::refused::Refusals;
 use crate::actors::service::ComponentHealth;
 use crate::kit::answer::Answer;
 use crate::kit::call::{Call, Unread};

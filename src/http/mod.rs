@@ -9,7 +9,6 @@ mod accounts;
 mod admin;
 mod audit;
 mod availability;
-mod base;
 mod cars;
 mod customers;
 mod health;

@@ -27,7 +27,7 @@ pub fn routes(http: &Arc<HttpState>, sandbox: Option<Sandbox>) -> BoxedFilter<(R
     let responses: Arc<dyn ResponseStore> = Arc::clone(&http.service) as _;
     let (limits, changes) = (http.settings.requests.clone(), http.changes.clone());
     let common = Common::with_admission(limits, Some(responses), changes, Arc::clone(&http.admission));
-    answering(&Arc::new(common.with_pages(Box::new(pages::Refusals::of(http)))), all)
+    answering(&Arc::new(common.with_pages(Box::new(pages::refused::Refusals::of(http)))), all)
 }
 
 fn operations() -> Vec<Operation<HttpState>> {

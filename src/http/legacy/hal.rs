@@ -1,6 +1,6 @@
 //! The format of Spring Data REST: `_embedded`, `_links` and `page`. Knows no cars.
 
-use crate::http::base::Base;
+use crate::kit::access::origin::PageOrigin;
 use crate::kit::answer::Answer;
 use crate::kit::call::{Call, Input};
 use crate::kit::problem::Problem;
@@ -10,6 +10,7 @@ use percent_encoding::percent_decode_str;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
+use warp::http::HeaderMap;
 use warp::http::StatusCode;
 
 pub(super) const MEDIA_TYPE: &str = "application/hal+json";
@@ -133,9 +134,19 @@ fn whole(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
+/// What links begin with, such as `http://gateway:8080`; when empty, links are paths.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Base(String);
+
 impl Base {
+    /// Taken from the outermost of the trusted proxies, or else from the `Host` header. A text that is no host never
+    /// reaches an answer.
+    pub(super) fn of(headers: &HeaderMap, proxies: usize, encrypted: bool) -> Base {
+        Base(PageOrigin { address: String::new(), encrypted, proxies }.of_call(headers))
+    }
+
     fn link(&self, path: &str) -> Value {
-        json!({ "href": format!("{}{path}", self.as_str()) })
+        json!({ "href": format!("{}{path}", self.0) })
     }
 }
 
@@ -199,7 +210,6 @@ pub(super) fn root(base: &Base, resources: &[Resource]) -> Value {
 mod tests {
     use super::*;
     use crate::kit::forwarded;
-    use warp::http::HeaderMap;
     use warp::http::HeaderValue;
     use warp::http::header::HOST;
 

@@ -22,7 +22,6 @@ mod reservations;
 mod rows;
 
 use super::HttpState;
-use super::base::Base;
 use crate::actors::api::{Caller, OffsetPage, PaymentMeans, PaymentResult, ReservationView};
 use crate::actors::service::Service;
 use crate::domain::reservation::Status;
@@ -31,7 +30,7 @@ use crate::kit::call::{Call, Unread};
 use crate::kit::endpoint::{Operation, Outcome};
 use crate::kit::problem::retry_after_seconds;
 use crate::kit::route::{Access, Priority, Reply, Route, SchemaOf, routes};
-use hal::{MEDIA_TYPE as HAL, PageRequest, Resource, page_schema};
+use hal::{Base, MEDIA_TYPE as HAL, PageRequest, Resource, page_schema};
 use jiff::tz::TimeZone;
 use rows::{LegacyCar, LegacyRow};
 use schemars::{JsonSchema, SchemaGenerator};

@@ -19,14 +19,12 @@ mod page;
 mod payment;
 mod period;
 mod person;
-mod refused;
+pub(super) mod refused;
 mod reservation;
 mod search;
 mod sign_in;
 mod staff;
 mod texts;
-
-pub(super) use refused::Refusals;
 
 use super::HttpState;
 use crate::kit::endpoint::Operation;

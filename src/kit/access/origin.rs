@@ -39,18 +39,18 @@ impl PageOrigin {
 
     fn scheme_and_host<'a>(&self, headers: &'a HeaderMap) -> (&'static str, &'a str) {
         let of_proxy = forwarded::told(headers, &forwarded::HOST, self.proxies).last();
-        let direct = || headers.get(HOST)?.to_str().ok();
+        let direct = || headers.get(HOST)?.to_str().ok().filter(|host| is_host(host));
         let host = of_proxy.filter(|host| is_host(host)).or_else(direct).unwrap_or_default();
         (if self.is_https(headers) { "https" } else { "http" }, host)
     }
 
-    /// The origin of our pages, as whoever makes this call sees it.
+    /// Where this service is reached, as whoever makes this call sees it; empty when no host is told, so that links are paths.
     pub fn of_call(&self, headers: &HeaderMap) -> String {
         if !self.address.is_empty() {
             return self.address.clone();
         }
         let (scheme, host) = self.scheme_and_host(headers);
-        format!("{scheme}://{host}")
+        if host.is_empty() { String::new() } else { format!("{scheme}://{host}") }
     }
 
     /// A call with a cookie: the browser must say that a page of ours makes it.

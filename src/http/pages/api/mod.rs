@@ -2,10 +2,9 @@
 
 mod description;
 
-use super::page::{Page, Section, show};
+use super::page::{Page, Section, show, whole_address};
 use super::texts::{Api, access_in_words};
 use crate::http::HttpState;
-use crate::http::base::Base;
 use crate::kit::call::{Call, Nothing};
 use crate::kit::endpoint::{Operation, Outcome};
 use crate::kit::problem::Problem;
@@ -65,14 +64,12 @@ async fn index(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
 async fn one(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
     let operation = DESCRIPTION.operation(call.segment("operation")).ok_or_else(Problem::not_found)?;
     let page = Page::of(&http, &call, Section::Elsewhere);
-    let settings = &http.settings;
-    let base = Base::of(&call.headers, settings.trusted_proxies, settings.encrypted);
     let access = access_in_words(page.language, &operation.access);
     show(&One {
         t: Api::of(page.language),
         operation,
         access,
-        curl: operation.curl(base.as_str(), !page.is_open()),
+        curl: operation.curl(&whole_address(&http, &call, ""), !page.is_open()),
         page,
     })
 }
