@@ -2,7 +2,6 @@
 //! with `RENTCAR_WRITE_GOLDEN=1`, and never again: a mode that overwrites files does not exist.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says by a panic what is wrong")]
-
 mod domain_support;
 
 use domain_support::{SERIAL, at, block, block_no, car, days, reservation_no, subject, won};
