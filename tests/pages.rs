@@ -172,6 +172,60 @@ async fn nobody_pays_another_price_than_they_have_seen() {
     server.api().post_form(&cancel, &[], "fee=19800+KRW").await.expect(303);
 }
 
+/// The cars of a page of the board, in their order, and where the next page and a renewal of this one are.
+fn cars_of_board(answer: &Answer) -> (Vec<String>, Option<String>, String) {
+    let decoded = |text: &str| text.replace("&#38;", "&").replace("&amp;", "&");
+    let after = |mark: &str| answer.text.split(mark).skip(1).map(|rest| rest.split('"').next().unwrap()).map(decoded);
+    let cars = after(r#"class="who" href=""#).collect();
+    (cars, after(r#"data-more><a class="button quiet slim" href=""#).next(), after(r#"data-from=""#).next().unwrap())
+}
+
+#[tokio::test]
+async fn a_month_without_a_free_day_is_shown_in_pages_that_a_slow_line_carries() {
+    let (server, branch) = (TestServer::start().await, unique("branch"));
+    let cars: Vec<_> = (10..22).map(|number| unique(&format!("car-{number}"))).collect();
+    let soon = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date().saturating_add(jiff::Span::new().months(2));
+    let day = |number: i64| {
+        let day = soon.first_of_month().saturating_add(jiff::Span::new().days(number));
+        day.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp().to_string()
+    };
+    let mut of_first = vec![];
+    for car_no in &cars {
+        let body = json!({ "branch": branch, "carClass": "compact" });
+        let mut registered = car(car_no);
+        registered.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+        server.post("/v1/cars", &registered).await.expect(201);
+        let booked = futures_util::future::join_all((0..28).map(async |number| {
+            let wish = json!({ "carNo": car_no, "customerNo": "c-1", "from": day(number), "to": day(number + 1) });
+            server.post("/v1/reservations", &wish).await.expect(201).text_at("/reservationNo")
+        }));
+        let booked = booked.await;
+        of_first = if of_first.is_empty() { booked } else { of_first };
+    }
+    let first = path("/staff/board?span=month&branch={}", &branch) + &path("&day={}", &day(9)[..10]);
+    let (mut next, mut shown, mut pages) = (Some(first), vec![], vec![]);
+    while let Some(address) = next {
+        let answer = page(&server.api(), &address, &[]).await.expect(200);
+        assert!(answer.text.len() < 100_000, "{} bytes", answer.text.len());
+        let (cars, more, renewal) = cars_of_board(&answer);
+        shown.extend(cars.clone());
+        pages.push((cars, renewal));
+        next = more;
+    }
+    let all: Vec<_> = cars.iter().map(|car_no| path("/staff/cars/{}", car_no)).collect();
+    assert_eq!(shown, all, "each car once");
+    assert!(pages.len() > 1, "it is too much for one page");
+    // There would be room for one more car now, but a page that is renewed ends where it did.
+    for reservation_no in &of_first {
+        server.post_empty(&path("/v1/reservations/{}/cancellation", reservation_no)).await.expect(200);
+    }
+    let (cars, renewal) = &pages[0];
+    let renewed = page(&server.api(), renewal, &[]).await.expect(200);
+    let (again, more, same) = cars_of_board(&renewed);
+    assert_eq!((&again, more.is_some(), &same), (cars, true, renewal));
+    assert!(!renewed.text.contains(&of_first[0]), "what was cancelled is gone");
+}
+
 #[tokio::test]
 async fn a_program_that_names_html_without_being_a_browser_gets_no_page() {
     let server = TestServer::start().await;

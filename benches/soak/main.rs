@@ -194,7 +194,7 @@ async fn bench() {
     let mut provider = server::command();
     provider.args(["provider", "--listen", "127.0.0.1:0"]);
     let provider = Process::start(provider, folder.path().join("provider.log"));
-    let server = Server::start_with(&data, &["--payment-provider", provider.url()]).await;
+    let server = Server::start_with(&data, &["--payment-provider", provider.url()], &[]).await;
     fleet::register(&server, plan.cars).await;
     let soak = Soak { plan: &plan, server: &server, customers: Arc::new(Turnover::new(plan.cars)) };
     soak.fill().await;

@@ -35,6 +35,7 @@ PAGES = [
     ("nobody", "sign-up", "/sign-up"),
     ("nobody", "forgotten-password", "/forgotten-password"),
     ("nobody", "reset-password", "/reset-password"),
+    ("nobody", "api", "/api"),
     ("nobody", "not-found", "/nothing-here"),
     ("customer", "book", "/book?carNo={car}&from={from}&to={to}"),
     ("customer", "reservation-paid", "/reservations/{paid}?done=booked"),

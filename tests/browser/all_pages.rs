@@ -28,6 +28,7 @@ const PAGES: &[(Who, &str)] = &[
     (Who::Nobody, "/forgotten-password"),
     (Who::Nobody, "/forgotten-password?done=sent"),
     (Who::Nobody, "/reset-password"),
+    (Who::Nobody, "/api"),
     (Who::Customer, "/my"),
     (Who::Customer, "/account"),
     (Who::Customer, "/account/erasure"),

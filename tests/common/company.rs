@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 pub const PASSWORD: &str = "correct horse battery";
@@ -28,9 +28,14 @@ pub fn address_of(name: &str) -> String {
 /// A file with a master key.
 pub fn master_key(directory: &tempfile::TempDir) -> PathBuf {
     let file = directory.path().join("master.key");
-    fs::write(&file, "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n").unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    write_master_key(&file);
     file
+}
+
+/// The same at a place.
+pub fn write_master_key(file: &Path) {
+    fs::write(file, "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n").unwrap();
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 impl Company {

@@ -48,6 +48,16 @@ impl Spent {
     }
 }
 
+/// The processor time that the threads of a process with a name have had, in seconds.
+pub fn thread_seconds(pid: u32, name: &str) -> f64 {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let named = threads.filter(|thread| {
+        let said = std::fs::read_to_string(thread.path().join("comm")).unwrap_or_default();
+        said.trim_end() == name
+    });
+    named.filter_map(|thread| Process::read_from(&thread.path().join("stat"))).map(|thread| thread.spent).sum()
+}
+
 struct Process {
     pid: u32,
     parent: u32,
@@ -56,7 +66,13 @@ struct Process {
 
 impl Process {
     fn read(pid: u32) -> Option<Process> {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        Process::read_from(Path::new(&format!("/proc/{pid}/stat")))
+    }
+
+    /// Of a process, or of one of its threads.
+    fn read_from(stat: &Path) -> Option<Process> {
+        let text = std::fs::read_to_string(stat).ok()?;
+        let pid = text.split_once(' ')?.0.parse().ok()?;
         // The name, in parentheses, may hold anything.
         let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
         let ticks = |at: usize| fields.get(at)?.parse::<f64>().ok();

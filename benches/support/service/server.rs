@@ -34,12 +34,13 @@ pub struct Server {
 impl Server {
     /// On a data directory, beside which its log is written.
     pub async fn start(data: &Path) -> Server {
-        Server::start_with(data, &[]).await
+        Server::start_with(data, &[], &[]).await
     }
 
-    /// The same with further arguments.
-    pub async fn start_with(data: &Path, arguments: &[&str]) -> Server {
+    /// The same with further arguments and settings.
+    pub async fn start_with(data: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Server {
         let mut command = command();
+        command.envs(settings.iter().copied());
         command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data).args(arguments);
         command.current_dir(data.parent().unwrap());
         let begun = Instant::now();

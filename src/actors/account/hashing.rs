@@ -24,9 +24,9 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// From how many on those who wait count as a flood.
 const FLOOD_LEN_MIN: usize = 8;
-/// How long a thread rests in a flood, for each unit of time that it has hashed: it takes a tenth of a core at most, also of
+/// How long a thread rests in a flood, for each unit of time that it has hashed: it takes a twentieth of a core at most, also of
 /// cores that have nothing else to do for a moment.
-const REST_PER_WORK: u32 = 9;
+const REST_PER_WORK: u32 = 19;
 /// The longest rest.
 const REST_MAX: Duration = Duration::from_secs(1);
 

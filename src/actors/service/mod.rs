@@ -21,7 +21,7 @@ mod unpaid;
 pub use super::account::service::{AccountService, AccountView, NewPassword, SessionOf, SignedIn};
 pub use history::HistoryEntry;
 pub use reading::{CarBookings, ListedCustomer};
-pub use schedule::{CarSchedule, CarsFilter, Desk, DeskEntry, Entry, EntryKind, Reserved, Standing};
+pub use schedule::{CarSchedule, CarsFilter, CarsPart, Desk, DeskEntry, Entry, EntryKind, Reserved, Standing};
 pub use serials::Serials;
 
 pub use super::bulkhead::{BreakerState, BulkheadStatus, Mode};

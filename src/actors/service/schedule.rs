@@ -29,6 +29,19 @@ pub struct CarsFilter<'a> {
     pub car_class: Option<&'a str>,
 }
 
+/// Which part of the list of cars is asked for: a page has one car at least, and then so many that neither bound is passed.
+#[derive(Debug, Clone, Copy)]
+pub struct CarsPart<'a> {
+    /// Those after this one.
+    pub after: Option<&'a CarNo>,
+    /// Up to this one, if it comes before the bound of cars, however much stands in the calendars.
+    pub until: Option<&'a CarNo>,
+    /// The most cars.
+    pub cars_max: usize,
+    /// The most that stands in their calendars.
+    pub entries_max: usize,
+}
+
 /// How a booking stands in a calendar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
@@ -147,22 +160,30 @@ impl Service {
         caller: &Caller,
         window: &Period,
         CarsFilter { branch, car_class }: CarsFilter<'_>,
-        cursor: Option<&CarNo>,
-        limit: usize,
+        part: CarsPart<'_>,
     ) -> Result<Cursored<CursorPage<CarSchedule>>> {
         let _turn = self.read_models(ReadKind::List).await?;
+        let (cursor, limit) = (part.after, part.cars_max);
         let wanted = CarsWanted { branch, car_class, cursor, limit, scanned_max: usize::MAX };
         let page = match self.parts.views.cars_of_window(window, wanted).await? {
             Ok(page) => page,
             Err(invalid) => return Ok(Err(invalid)),
         };
         let now = self.now();
-        let mut items = Vec::with_capacity(page.items.len());
+        let mut items: Vec<CarSchedule> = Vec::with_capacity(page.items.len());
+        let mut entries_left = if part.until.is_some() { usize::MAX } else { part.entries_max };
         for car_no in page.items {
+            let is_over = |last: &CarSchedule| part.until == Some(&last.car_no);
             // A row without a calendar is of a car that was registered this very moment.
-            if let Some(calendar) = calendar(&*self.parts.journal, car_no.as_str()).await? {
-                items.push(car_schedule(caller, car_no, calendar, window, now));
+            let calendar = calendar(&*self.parts.journal, car_no.as_str()).await?;
+            let next = calendar.map(|calendar| car_schedule(caller, car_no, calendar, window, now));
+            let takes = next.as_ref().map_or(0, |next| next.entries.len());
+            if let Some(last) = items.last().filter(|last| is_over(last) || takes > entries_left) {
+                let next_cursor = Some(last.car_no.to_string());
+                return Ok(Ok(CursorPage { items, next_cursor }));
             }
+            entries_left = entries_left.saturating_sub(takes);
+            items.extend(next);
             yield_now().await;
         }
         Ok(Ok(CursorPage { items, next_cursor: page.next_cursor }))

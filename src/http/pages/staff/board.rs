@@ -4,7 +4,7 @@
 mod columns;
 
 use crate::actors::api::{Caller, CursorPage};
-use crate::actors::service::{CarSchedule, CarsFilter, Entry, EntryKind, Standing};
+use crate::actors::service::{CarSchedule, CarsFilter, CarsPart, Entry, EntryKind, Standing};
 use crate::domain::ids::{CarNo, CustomerNo};
 use crate::domain::time::Period;
 use crate::http::HttpState;
@@ -26,9 +26,11 @@ use serde::Deserialize;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-const CARS_PER_PAGE: usize = 50;
+/// The most cars of a page, and the most that stands in their calendars, so that a page weighs less than 100 KB however much
+/// is booked.
+const TIME_LINE: (usize, usize) = (50, 300);
 /// A line of the list has more in it than a bar.
-const CARS_PER_LIST: usize = 25;
+const LIST: (usize, usize) = (25, 150);
 /// How many characters of a name there are room for.
 const NAME_CHARS_MAX: usize = 40;
 const ADDRESS: &str = "/staff/board";
@@ -52,7 +54,11 @@ struct Query {
     car_class: String,
     /// `time`, or else by car; of the list.
     sort: String,
+    /// The last car of the page before.
     cursor: Option<Cursor>,
+    /// The last car of this page, as it was when it was shown first: so that a page that is renewed ends where it did, and
+    /// those that follow it neither repeat a car nor leave one out.
+    until: Option<Cursor>,
 }
 
 /// What is shown, as the query of a link tells it.
@@ -160,6 +166,8 @@ struct Shown {
     lines: Vec<Line>,
     /// What tells these rows from those of other pages.
     part: String,
+    /// The page that has them, with an end.
+    from: String,
     is_first: bool,
     first: String,
     more: Option<String>,
@@ -182,13 +190,16 @@ async fn board(http: Arc<HttpState>, call: Call, query: Query) -> Outcome {
     let shown = |day| Window::around(day, choice.span).and_then(|window| Some((window, window.period(&page.format)?)));
     let (window, period) = shown(choice.day).or_else(|| shown(today)).ok_or_else(Problem::internal)?;
     let part = query.cursor.as_ref().map_or_else(String::new, |cursor| cursor.0.clone());
+    let is_renewed = query.until.is_some();
     let cursor = last_car(&http, &caller, query.cursor).await?;
+    let until = last_car(&http, &caller, query.until).await?;
     let [branch, car_class] =
         [&choice.branch, &choice.car_class].map(|word| Some(&**word).filter(|word| !word.is_empty()));
     let filter = CarsFilter { branch, car_class };
     let (branches, classes) = http.service.branches_and_classes().await?;
-    let limit = if choice.is_list { CARS_PER_LIST } else { CARS_PER_PAGE };
-    let cars = http.service.schedule(&caller, &period, filter, cursor.as_ref(), limit).await??;
+    let (cars_max, entries_max) = if choice.is_list { LIST } else { TIME_LINE };
+    let wanted = CarsPart { after: cursor.as_ref(), until: until.as_ref(), cars_max, entries_max };
+    let cars = http.service.schedule(&caller, &period, filter, wanted).await??;
     let CursorPage { items: cars, next_cursor } = cars;
     let booked = cars.iter().flat_map(|car| &car.entries).filter_map(|entry| match &entry.kind {
         EntryKind::Booked(reserved) => Some(&reserved.customer_no),
@@ -203,6 +214,14 @@ async fn board(http: Arc<HttpState>, call: Call, query: Query) -> Outcome {
     let (before, after) = match choice.span {
         Span::Week => (t.week_before, t.week_after),
         Span::Month => (t.month_before, t.month_after),
+    };
+    let continued = |name: &str, car: &str| format!("&{name}={}", query_value(car));
+    let from = match next_cursor.as_deref().filter(|_| !is_renewed) {
+        Some(last) => {
+            let after = cursor.as_ref().map_or_else(String::new, |car| continued("cursor", car.as_str()));
+            choice.address() + &after + &continued("until", last)
+        }
+        None => page.address.clone(),
     };
     let tab = |choice: Choice, word, is_current| Tab { address: choice.address(), word, is_current };
     let (is_list, by_time, span) = (choice.is_list, choice.by_time, choice.span);
@@ -229,7 +248,8 @@ async fn board(http: Arc<HttpState>, call: Call, query: Query) -> Outcome {
         part,
         is_first: cursor.is_none(),
         first: choice.address(),
-        more: next_cursor.map(|cursor| format!("{}&cursor={}", choice.address(), query_value(&cursor))),
+        more: next_cursor.map(|last| choice.address() + &continued("cursor", &last)),
+        from,
         choice,
         page,
     })
