@@ -353,6 +353,13 @@ function arrange() {
   }
 }
 
+// On a phone, the navigation is wider than the screen: where one is, is in sight.
+const here = document.querySelector(".nav [aria-current]");
+if (here) {
+  const nav = here.closest("ul");
+  nav.scrollLeft = here.offsetLeft - nav.offsetLeft - (nav.clientWidth - here.offsetWidth) / 2;
+}
+
 arrange();
 live.open();
 live.poll();

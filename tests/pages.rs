@@ -132,7 +132,7 @@ async fn a_form_that_is_sent_twice_books_once() {
     let car_no = car_of(&server).await;
     let shown = page(&server.api(), &format!("/book?{}", wish(&car_no, 3)), &[]).await.expect(200);
     let key = hidden(&shown, "/book", "formKey");
-    let form = format!("{}&customerNo=kim&cardToken=tok-visa&pay=now&formKey={key}", wish(&car_no, 3));
+    let form = format!("{}&customerNo=kim&unregistered=on&cardToken=tok-visa&pay=now&formKey={key}", wish(&car_no, 3));
     let first = server.api().post_form("/book", &[], &form).await.expect(303);
     let again = server.api().post_form("/book", &[], &form).await.expect(303);
     assert_eq!(first.header("location"), again.header("location"));
@@ -141,9 +141,27 @@ async fn a_form_that_is_sent_twice_books_once() {
     let other = page(&server.api(), &format!("/book?{}", wish(&car_no, 3)), &[]).await.expect(200);
     assert_ne!(hidden(&other, "/book", "formKey"), key, "every form has a key of its own");
     // Another booking of the same days is refused in words, with what was typed.
-    let form = format!("{}&customerNo=lee&cardToken=tok-visa&pay=now", wish(&car_no, 3));
+    let form = format!("{}&customerNo=lee&unregistered=on&cardToken=tok-visa&pay=now", wish(&car_no, 3));
     let taken = server.api().post_form("/book", &[], &form).await.expect(422);
     assert!(taken.text.contains("not free") && taken.text.contains(r#"value="lee""#), "{}", taken.text);
+}
+
+#[tokio::test]
+async fn staff_book_for_a_number_that_nobody_has_only_when_they_say_so() {
+    let server = TestServer::start().await;
+    let car_no = car_of(&server).await;
+    let form = format!("{}&customerNo=mistyped&cardToken=tok-visa&pay=now", wish(&car_no, 3));
+    let asked = server.api().post_form("/book", &[], &form).await.expect(422);
+    assert!(asked.text.contains("No registered customer has this number"), "{}", asked.text);
+    assert!(asked.text.contains(r#"value="mistyped""#) && asked.text.contains(r#"name="unregistered""#));
+    let listed = server.get("/v1/reservations?customerNo=mistyped").await.expect(200);
+    assert_eq!(listed.items().len(), 0, "{}", listed.story());
+    server.api().post_form("/book", &[], &format!("{form}&unregistered=on")).await.expect(303);
+    // Whoever is registered is booked for at once.
+    let kim = json!({ "customerNo": "kim", "name": "Kim", "phone": "+82-10-1234-5678", "email": "kim@example.com" });
+    server.post("/v1/customers", &kim).await.expect(201);
+    let form = format!("{}&customerNo=kim&cardToken=tok-visa&pay=now", wish(&car_no, 6));
+    server.api().post_form("/book", &[], &form).await.expect(303);
 }
 
 #[tokio::test]
@@ -158,7 +176,9 @@ async fn nobody_pays_another_price_than_they_have_seen() {
         page(&server.api(), &format!("/book?{}", wish(&car_no, 1)), &[]).await.text.contains("198,000")
     })
     .await;
-    let form = |price: &str| format!("{}&customerNo=kim&cardToken=tok&pay=now&price={price}", wish(&car_no, 1));
+    let form = |price: &str| {
+        format!("{}&customerNo=kim&unregistered=on&cardToken=tok&pay=now&price={price}", wish(&car_no, 1))
+    };
     let refused = server.api().post_form("/book", &[], &form(&seen)).await.expect(422);
     assert!(refused.text.contains("The price has changed") && refused.text.contains("198,000"), "{}", refused.text);
     let booked = server.api().post_form("/book", &[], &form("198000+KRW")).await.expect(303);
@@ -175,7 +195,8 @@ async fn nobody_pays_another_price_than_they_have_seen() {
 /// The cars of a page of the board, in their order, and where the next page and a renewal of this one are.
 fn cars_of_board(answer: &Answer) -> (Vec<String>, Option<String>, String) {
     let decoded = |text: &str| text.replace("&#38;", "&").replace("&amp;", "&");
-    let after = |mark: &str| answer.text.split(mark).skip(1).map(|rest| rest.split('"').next().unwrap()).map(decoded);
+    let after =
+        |mark: &'static str| answer.text.split(mark).skip(1).map(|rest| rest.split('"').next().unwrap()).map(decoded);
     let cars = after(r#"class="who" href=""#).collect();
     (cars, after(r#"data-more><a class="button quiet slim" href=""#).next(), after(r#"data-from=""#).next().unwrap())
 }
@@ -184,7 +205,8 @@ fn cars_of_board(answer: &Answer) -> (Vec<String>, Option<String>, String) {
 async fn a_month_without_a_free_day_is_shown_in_pages_that_a_slow_line_carries() {
     let (server, branch) = (TestServer::start().await, unique("branch"));
     let cars: Vec<_> = (10..22).map(|number| unique(&format!("car-{number}"))).collect();
-    let soon = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date().saturating_add(jiff::Span::new().months(2));
+    let soon =
+        jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date().saturating_add(jiff::Span::new().months(2));
     let day = |number: i64| {
         let day = soon.first_of_month().saturating_add(jiff::Span::new().days(number));
         day.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp().to_string()
@@ -197,7 +219,7 @@ async fn a_month_without_a_free_day_is_shown_in_pages_that_a_slow_line_carries()
         server.post("/v1/cars", &registered).await.expect(201);
         let booked = futures_util::future::join_all((0..28).map(async |number| {
             let wish = json!({ "carNo": car_no, "customerNo": "c-1", "from": day(number), "to": day(number + 1) });
-            server.post("/v1/reservations", &wish).await.expect(201).text_at("/reservationNo")
+            server.post("/v1/reservations", &wish).await.expect(202).text_at("/reservationNo")
         }));
         let booked = booked.await;
         of_first = if of_first.is_empty() { booked } else { of_first };
@@ -212,7 +234,7 @@ async fn a_month_without_a_free_day_is_shown_in_pages_that_a_slow_line_carries()
         pages.push((cars, renewal));
         next = more;
     }
-    let all: Vec<_> = cars.iter().map(|car_no| path("/staff/cars/{}", car_no)).collect();
+    let all: Vec<_> = cars.iter().map(|car_no| format!("/staff/cars/{car_no}")).collect();
     assert_eq!(shown, all, "each car once");
     assert!(pages.len() > 1, "it is too much for one page");
     // There would be room for one more car now, but a page that is renewed ends where it did.

@@ -66,6 +66,12 @@ struct Answer {
 impl Answer {
     fn must_be(self, status: u16) -> anyhow::Result<Answer> {
         ensure!(
+            self.status != 401 || status == 401,
+            "{} needs a sign-in: the service has accounts or keys, and the story is told to an open one; start one with \
+             `rentcar serve --data DIR`",
+            self.request
+        );
+        ensure!(
             self.status == status,
             "{} was answered with {} instead of {status}: {}",
             self.request,

@@ -7,6 +7,7 @@ mod company;
 mod plan;
 
 use super::instances::on_own_thread;
+use super::listening;
 use super::master_keys::privacy;
 use super::serve::serve_until_stopped;
 use super::settings::{accounts, app_settings, store_options};
@@ -89,7 +90,8 @@ impl Home {
         config.privacy.master_key_file = self.directory.join("master.key");
         config.privacy.erasure_list = self.directory.join("erasures");
         config.reservation.hold_seconds = HOLD_SECONDS;
-        "warn".clone_into(&mut config.log.filter);
+        // That a car is overdue belongs to the company, and is shown at the desk.
+        "warn,rentcar::actors::timers=error".clone_into(&mut config.log.filter);
         config.check()?;
         let address = config.listen_address()?;
         ensure!(address.ip().is_loopback(), "a demo listens on a loopback address only, and {address} is none");
@@ -123,6 +125,8 @@ pub fn run(place: &Place) -> anyhow::Result<()> {
     let metrics = metrics::install(&config.site)?;
     let stayed = block_on(async {
         let (stop, sandbox) = (shutdown_signal()?, Sandbox::new());
+        // A port that is taken is told before somebody has waited for a company.
+        drop(listening::listen(config.listen_address()?)?);
         if !is_filled {
             tokio::select! {
                 biased;

@@ -30,11 +30,11 @@ async fn what_is_paid_a_little_later_becomes_paid_without_loading_the_page_again
     plain.go_to_book(&other, 2).await;
     breaker(&shop, "FORCED_OPEN").await;
     browser.press("Book and pay ₩20,000").await;
-    browser.sees("#standing", "We pay it for you a little later").await;
-    browser.sees("#standing .badge.working", "Payment on its way").await;
+    browser.sees("#standing", "Yours will go through shortly").await;
+    browser.sees("#standing .badge.working", "Payment pending").await;
     browser.sees_no("[name=cardToken]").await;
     plain.press("Book and pay ₩20,000").await;
-    plain.sees("#standing .badge.working", "Payment on its way").await;
+    plain.sees("#standing .badge.working", "Payment pending").await;
     browser.run("window.isTheSamePage = true", &[]).await.unwrap();
     breaker(&shop, "AUTO").await;
     browser.sees("#standing .badge", "Paid").await;
@@ -106,7 +106,7 @@ async fn a_form_in_which_somebody_is_typing_is_left_alone() {
     let browser = shop.browser().await;
     browser.sign_in(&kim).await;
     browser.go(&format!("/reservations/{held}")).await;
-    browser.sees("#standing .badge", "To be paid").await;
+    browser.sees("#standing .badge", "Payment due").await;
     browser.choose("[name=cardToken]", "tok-mastercard").await;
     cancel(&shop.api(), &held).await;
     let asked =

@@ -16,7 +16,7 @@ async fn my_page_follows_what_happens_to_ones_bookings() {
     browser.run("window.isTheSamePage = true", &[]).await.unwrap();
     let held = shop.api().hold(&car.number, &kim.customer_no, 2, 4).await;
     browser.sees("#bookings", &car.model).await;
-    browser.sees("#bookings .badge", "To be paid").await;
+    browser.sees("#bookings .badge", "Payment due").await;
     shop.api().post(&held.text_at("/links/pay"), &crate::common::means()).await.expect(200);
     browser.sees("#bookings .badge", "Paid").await;
     browser.sees("#history", "Payment approved").await;
@@ -36,11 +36,11 @@ async fn a_customer_changes_the_password_and_signs_out_elsewhere() {
     here.go("/account").await;
     here.fill("[name=oldPassword]", ANOTHER).await;
     here.fill("[name=newPassword]", ANOTHER).await;
-    here.press("Set the password").await;
+    here.press("Change the password").await;
     here.sees("[role=alert]", "wrong").await;
     here.fill("[name=oldPassword]", PASSWORD).await;
     here.fill("[name=newPassword]", ANOTHER).await;
-    here.press("Set the password").await;
+    here.press("Change the password").await;
     here.sees(".notice.ok", "password").await;
     // All others have ended with it.
     there.go("/my").await;

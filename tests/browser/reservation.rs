@@ -13,25 +13,25 @@ async fn other_days_are_previewed_with_their_difference_and_then_booked() {
     let browser = shop.browser().await;
     browser.sign_in(&kim).await;
     browser.go(&format!("/reservations/{reservation_no}")).await;
-    browser.press("Change").await;
-    browser.press("See the price").await;
+    browser.press("Change booking").await;
+    browser.press("Check and see the price").await;
     browser.sees("[role=alert]", "Nothing is different").await;
     browser.fill_day("[name=toDay]", &day(6)).await;
-    browser.press("See the price").await;
+    browser.press("Check and see the price").await;
     browser.sees("main dl", "₩30,000").await;
     browser.sees("main dt", "To pay now").await;
     assert_eq!(price().await, 20_000, "nothing has happened yet");
-    browser.press("Change it and pay ₩10,000").await;
+    browser.press("Change and pay ₩10,000").await;
     browser.sees(".notice.ok", "The booking is changed.").await;
     assert_eq!(price().await, 30_000);
     // A shorter one gives money back.
-    browser.press("Change").await;
+    browser.press("Change booking").await;
     browser.fill_day("[name=toDay]", &day(4)).await;
-    browser.press("See the price").await;
-    browser.sees("main dt", "You get back").await;
+    browser.press("Check and see the price").await;
+    browser.sees("main dt", "Refund").await;
     browser.sees("main dl", "₩20,000").await;
     assert_eq!(price().await, 30_000, "nothing has happened yet");
-    browser.press("Change it").await;
+    browser.press("Change booking").await;
     browser.sees(".notice.ok", "The booking is changed.").await;
     assert_eq!(price().await, 10_000);
     browser.end().await;
@@ -46,13 +46,13 @@ async fn a_late_cancellation_shows_its_fee_first() {
     let browser = shop.browser().await;
     browser.sign_in(&kim).await;
     browser.go(&format!("/reservations/{reservation_no}")).await;
-    browser.press("Cancel").await;
+    browser.press("Cancel booking").await;
     browser.sees("main form dl", "₩1,000").await;
     browser.sees("main form dl", "₩9,000").await;
     assert_eq!(shop.api().reservation(&reservation_no).await.json["status"], "CONFIRMED");
     browser.press("Cancel the booking").await;
     browser.sees(".notice.ok", "The booking is cancelled.").await;
-    browser.sees("#standing", "Fee ₩1,000, back to you ₩9,000.").await;
+    browser.sees("#standing", "Fee ₩1,000 · Refund ₩9,000").await;
     browser.sees_no("main a[href$='/cancellation']").await;
     assert_eq!(shop.api().reservation(&reservation_no).await.json["status"], "CANCELLED");
     browser.end().await;
@@ -69,6 +69,6 @@ async fn staff_may_waive_the_fee_of_a_late_cancellation() {
     browser.go(&format!("/reservations/{reservation_no}/cancellation")).await;
     browser.choose("[name=waiver]", "Goodwill").await;
     browser.press("Cancel the booking").await;
-    browser.sees("#standing", "Fee ₩0, back to you ₩10,000.").await;
+    browser.sees("#standing", "Fee ₩0 · Refund ₩10,000").await;
     browser.end().await;
 }

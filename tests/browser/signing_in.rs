@@ -18,7 +18,7 @@ async fn somebody_signs_up_after_all_that_can_be_wrong_and_signs_out_and_in() {
     browser.click("main form button").await;
     for (words, css) in [
         ("telephone", "#phone-wrong"),
-        ("no mail address", "#email-wrong"),
+        ("not an email address", "#email-wrong"),
         ("8 characters", "#password-note"),
         ("consent", "#licence-wrong"),
     ] {
@@ -41,11 +41,12 @@ async fn somebody_signs_up_after_all_that_can_be_wrong_and_signs_out_and_in() {
     browser.fill("[name=password]", PASSWORD).await;
     browser.click("main form button").await;
     browser.sees(".nav", "My Page").await;
-    assert_eq!(browser.address().await, "/");
+    browser.sees(".notice.ok", "Welcome, Lee Jiwoo.").await;
+    assert_eq!(browser.address().await, "/?done=signed-up");
 
     browser.click(".self form[action='/sign-out'] button").await;
     browser.sees(".self", "Sign in").await;
-    browser.click(".self a").await;
+    browser.click(".self a[href^='/sign-in']").await;
     browser.fill_in_sign_in(&email, "wrong horse battery").await;
     browser.sees("[role=alert]", "wrong").await;
     let kept = browser.run("return document.querySelector('[name=email]').value", &[]).await.unwrap();
@@ -69,7 +70,7 @@ async fn a_page_that_needs_a_session_leads_to_signing_in_and_back() {
     browser.fill_in_sign_in(&kim.email, PASSWORD).await;
     browser.is_at(&address).await;
     browser.sees("h1", "Cancel this booking?").await;
-    browser.press("Keep it as it is").await;
+    browser.press("Keep it").await;
     browser.sees(".badge", "Paid").await;
     browser.end().await;
     // Somebody else is told that there is no such reservation.
@@ -90,13 +91,13 @@ async fn a_page_speaks_the_language_of_the_browser_until_another_one_is_chosen()
     browser.sees("html[lang=en] h1", "Sign up").await;
     assert_eq!(browser.address().await, "/sign-up?next=/book");
     browser.go("/").await;
-    browser.sees("html[lang=en] h1", "Where are you going?").await;
+    browser.sees("html[lang=en] h1", "When do you need a car?").await;
     browser.click(".self [name=language][value=ko]").await;
-    browser.sees("html[lang=ko] h1", "어디로 떠나시나요?").await;
+    browser.sees("html[lang=ko] h1", "언제 차량이 필요하세요?").await;
     browser.go("/nothing-here").await;
     browser.sees("html[lang=ko] h1", "페이지를 찾을 수 없습니다").await;
     browser.press("첫 화면으로").await;
-    browser.sees("html[lang=ko] h1", "어디로 떠나시나요?").await;
+    browser.sees("html[lang=ko] h1", "언제 차량이 필요하세요?").await;
     browser.end().await;
 }
 

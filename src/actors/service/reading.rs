@@ -344,6 +344,11 @@ impl Service {
         self.settings.terms.pricing.days(period)
     }
 
+    /// How long a car is held without a payment, in milliseconds.
+    pub const fn hold_ms(&self) -> i64 {
+        self.settings.terms.hold_ms
+    }
+
     /// What a period costs at a daily rate; `None` above the bound of money.
     pub fn price(&self, period: &Period, daily_rate: Money) -> Option<Money> {
         self.settings.terms.pricing.price(period, daily_rate)

@@ -18,7 +18,7 @@ const DESK_CARS_MAX: usize = 10_000;
 /// How many calendars the desk reads at most of what is overdue, and of what it has to do beside.
 const DESK_CALENDARS_MAX: usize = 100;
 /// Whose booking begins within this time waits for a car that is overdue, in milliseconds.
-const WAITING_MS: i64 = DAY_MS;
+const WAITING_MS: i64 = 2 * DAY_MS;
 
 /// Which cars are asked for: all, or those of a branch or a class.
 #[derive(Debug, Clone, Copy, Default)]
@@ -437,7 +437,7 @@ mod tests {
             calendar([booking(no, 1, to, out(1))].into_iter().chain(waiting))
         };
         let calendars = [late("a", 20, None), late("b", 25, Some(40)), late("c", 10, Some(31)), late("d", 5, Some(55))];
-        let waiting = [("c", Some("after-c")), ("b", Some("after-b")), ("d", None), ("a", None)];
+        let waiting = [("c", Some("after-c")), ("b", Some("after-b")), ("d", Some("after-d")), ("a", None)];
         assert_eq!(numbers(&desk(calendars, 1, 30).overdue), waiting);
     }
 

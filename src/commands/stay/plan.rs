@@ -34,7 +34,7 @@ const MODELS: [(&str, &str, u64); 15] = [
 ];
 pub const CARS: usize = 2 * MODELS.len();
 /// Number, name, telephone, mail address. The first is who signs in.
-pub const CUSTOMERS: [(&str, &str, &str, &str); 12] = [
+pub const CUSTOMERS: [(&str, &str, &str, &str); 30] = [
     ("kim-minji", "Kim Minji", "+82-10-2345-6781", "minji@example.com"),
     ("lee-jihoon", "Lee Jihoon", "+82-10-3456-7812", "jihoon.lee@example.com"),
     ("park-seoyeon", "Park Seoyeon", "+82-10-4567-8123", "seoyeon@example.com"),
@@ -47,6 +47,24 @@ pub const CUSTOMERS: [(&str, &str, &str, &str); 12] = [
     ("seo-eunji", "Seo Eunji", "+82-10-3344-5566", "eunji.seo@example.com"),
     ("anna-keller", "Anna Keller", "+49-151-2345-6789", "anna.keller@example.com"),
     ("james-carter", "James Carter", "+1-202-555-0147", "james.carter@example.com"),
+    ("shin-haeun", "Shin Haeun", "+82-10-4455-6677", "haeun.shin@example.com"),
+    ("kwon-minseok", "Kwon Minseok", "+82-10-5566-7788", "minseok@example.com"),
+    ("hwang-jimin", "Hwang Jimin", "+82-10-6677-8899", "jimin.hwang@example.com"),
+    ("ahn-sohee", "Ahn Sohee", "+82-10-7788-9911", "sohee.ahn@example.com"),
+    ("song-junho", "Song Junho", "+82-10-8899-1122", "junho.song@example.com"),
+    ("ryu-nari", "Ryu Nari", "+82-10-9911-2233", "nari.ryu@example.com"),
+    ("hong-seungwoo", "Hong Seungwoo", "+82-10-1357-2468", "seungwoo@example.com"),
+    ("moon-chaewon", "Moon Chaewon", "+82-10-2468-1357", "chaewon@example.com"),
+    ("yang-hyejin", "Yang Hyejin", "+82-10-3579-2468", "hyejin.yang@example.com"),
+    ("bae-sungmin", "Bae Sungmin", "+82-10-4680-1357", "sungmin.bae@example.com"),
+    ("baek-areum", "Baek Areum", "+82-10-5791-2468", "areum@example.com"),
+    ("nam-gyuri", "Nam Gyuri", "+82-10-6802-1357", "gyuri.nam@example.com"),
+    ("oh-jaehyun", "Oh Jaehyun", "+82-10-7913-2468", "jaehyun.oh@example.com"),
+    ("noh-eunbi", "Noh Eunbi", "+82-10-8024-1357", "eunbi@example.com"),
+    ("jang-woojin", "Jang Woojin", "+82-10-9135-2468", "woojin.jang@example.com"),
+    ("cho-dahye", "Cho Dahye", "+82-10-1246-8024", "dahye.cho@example.com"),
+    ("maria-silva", "Maria Silva", "+351-910-555-014", "maria.silva@example.com"),
+    ("yuki-tanaka", "Yuki Tanaka", "+81-90-5555-0123", "yuki.tanaka@example.com"),
 ];
 /// Car, first day, days, why.
 const BLOCKS: [(usize, i64, i64, &str); 4] = [
@@ -182,21 +200,18 @@ impl Plan {
             let made = days.at(day - 2, 19)?.min(now.saturating_add_millis(-3 * HOUR_MS));
             blocks.push(PlannedBlock { car, made, period: days.period((day, 16), (day + length, 36))?, reason });
         }
-        for car in 0..CARS {
-            match car {
-                OVERDUE_CAR => bookings.extend(overdue(&days, car)?),
-                NO_SHOW_CAR => bookings.extend(no_show(&days, car)?),
-                _ => bookings.extend(of_car(&days, car)?),
-            }
+        bookings.extend(overdue(&days, OVERDUE_CAR)?);
+        bookings.extend(no_show(&days, NO_SHOW_CAR)?);
+        for car in (0..CARS).filter(|car| ![OVERDUE_CAR, NO_SHOW_CAR].contains(car)) {
+            of_car(&days, car, &mut bookings)?;
         }
         Ok(Plan { begins, now, bookings, blocks })
     }
 }
 
-/// The bookings of a car, one after the other, around its blocks.
-fn of_car(days: &Days, car: usize) -> anyhow::Result<Vec<PlannedBooking>> {
+/// The bookings of a car beside all others, one after the other, around its blocks.
+fn of_car(days: &Days, car: usize, bookings: &mut Vec<PlannedBooking>) -> anyhow::Result<()> {
     let mut chance = Chance(u64::try_from(car).unwrap_or(0) + 1);
-    let mut bookings = Vec::new();
     let mut day = FIRST_DAY + chance.within(0, 5);
     loop {
         let length = chance.within(1, 5);
@@ -208,17 +223,36 @@ fn of_car(days: &Days, car: usize) -> anyhow::Result<Vec<PlannedBooking>> {
             continue;
         }
         if day > DAYS_AHEAD {
-            return Ok(bookings);
+            return Ok(());
         }
         let period = days.period((day, chance.within(17, 29)), (day + length, chance.within(18, 38)))?;
-        bookings.push(booking(days, &mut chance, car, period)?);
+        if let Some(customer) = free_customer(&mut chance, bookings, period) {
+            bookings.push(booking(days, &mut chance, (car, customer), period)?);
+        }
         day += length + chance.within(1, 5);
     }
 }
 
+/// Somebody who has no other car then, since nobody drives two; who is late has one for longer than they said.
+fn free_customer(chance: &mut Chance, bookings: &[PlannedBooking], period: Period) -> Option<usize> {
+    let first = chance.one_of(CUSTOMERS.len());
+    let has_a_car = |customer: usize| {
+        let mut own = bookings.iter().filter(|booking| booking.customer == customer);
+        own.any(|booking| {
+            let is_late = matches!(booking.fate, Fate::Overdue { .. });
+            booking.period.overlaps(&period) || (is_late && booking.period.to() <= period.to())
+        })
+    };
+    (0..CUSTOMERS.len()).map(|place| (first + place) % CUSTOMERS.len()).find(|customer| !has_a_car(*customer))
+}
+
 /// A booking of a period, with whatever may become of it.
-fn booking(days: &Days, chance: &mut Chance, car: usize, period: Period) -> anyhow::Result<PlannedBooking> {
-    let customer = chance.one_of(CUSTOMERS.len());
+fn booking(
+    days: &Days,
+    chance: &mut Chance,
+    (car, customer): (usize, usize),
+    period: Period,
+) -> anyhow::Result<PlannedBooking> {
     let (now, from, to) = (days.now, period.from(), period.to());
     let earliest = days.at(-DAYS_BACK, 22)?;
     let wanted = from.saturating_add_millis(-chance.within(30, 9 * 24) * HOUR_MS);
@@ -290,6 +324,12 @@ mod tests {
                 let mut periods: Vec<_> = taken(car).collect();
                 periods.sort();
                 assert!(periods.windows(2).all(|two| two[0].to() <= two[1].from()), "car {car} at {hour}");
+            }
+            for customer in 0..CUSTOMERS.len() {
+                let own = plan.bookings.iter().filter(|booking| booking.customer == customer);
+                let mut periods: Vec<_> = own.map(|booking| booking.period).collect();
+                periods.sort();
+                assert!(periods.windows(2).all(|two| two[0].to() <= two[1].from()), "customer {customer} at {hour}");
             }
             for booking in &plan.bookings {
                 assert!(plan.begins < booking.made && booking.made < plan.now, "{booking:?}");

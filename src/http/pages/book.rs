@@ -2,9 +2,11 @@
 
 use super::page::{Page, Section, go_to, reservation_address, show, show_again};
 use super::payment::{self, PaymentFields};
-use super::texts::{self, Customer, Language};
-use crate::actors::api::{PaymentResult, ReserveRequest, ServiceError};
+use super::search::welcome;
+use super::texts::{self, Customer, Language, Staff, days, span};
+use crate::actors::api::{Caller, PaymentResult, ReserveRequest, ServiceError};
 use crate::domain::cancellation::CancellationTerms;
+use crate::domain::customer;
 use crate::domain::ids::{CarNo, CustomerNo};
 use crate::domain::money::Money;
 use crate::domain::reservation::DayCounting;
@@ -37,6 +39,8 @@ struct Wish {
     /// For whom, of those who book for others.
     #[serde(default)]
     customer_no: String,
+    #[serde(default)]
+    done: String,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -48,6 +52,9 @@ struct Order {
     /// For whom, of those who book for others.
     #[serde(default)]
     customer_no: String,
+    /// That nobody of this number is registered, and it is booked all the same.
+    #[serde(default)]
+    unregistered: Option<String>,
     #[serde(default)]
     card_token: String,
     /// The price that was shown.
@@ -75,11 +82,19 @@ struct Book {
     seen: String,
     terms: String,
     customer_no: String,
+    /// Whether no registered customer has that number.
+    is_unknown: bool,
+    /// How long a car is held without a payment.
+    held_for: String,
     payment: PaymentFields,
     refusal: Option<String>,
 }
 
 impl Book {
+    const fn staff(&self) -> &'static Staff {
+        Staff::of(self.page.language)
+    }
+
     async fn of(http: &HttpState, call: &Call, car_no: &CarNo, period: Period) -> Result<Book, Problem> {
         let page = Page::of(http, call, Section::Search);
         let t = Customer::of(page.language);
@@ -95,11 +110,16 @@ impl Book {
             car_class: car.car.data.car_class,
             branch: car.car.data.branch,
             period: page.format.period(period),
-            daily_rate: t.rate_of_days(t.a_day(page.format.money(car.car.data.daily_rate)), http.service.days(&period)),
+            daily_rate: t.rate_of_days(
+                page.format.money(car.car.data.daily_rate),
+                days(page.language, http.service.days(&period)),
+            ),
             price: page.format.money(price),
             seen: seen(price),
             terms: terms(t, http.service.cancellation_terms()),
             customer_no: String::new(),
+            is_unknown: false,
+            held_for: t.held_for(span(page.language, http.service.hold_ms())),
             payment: PaymentFields::of(http, page.language),
             refusal: None,
             page,
@@ -110,7 +130,8 @@ impl Book {
 async fn look(http: Arc<HttpState>, call: Call, wish: Wish) -> Outcome {
     let car_no = wish.car_no.resolve(&http.service, &call.caller()).await?;
     let book = Book::of(&http, &call, &car_no, period(wish.from.0, wish.to.0)?).await?;
-    show(&Book { customer_no: wish.customer_no, ..book })
+    let notice = welcome(&http, &call, &book.page, &wish.done).await;
+    show(&Book { customer_no: wish.customer_no, page: book.page.noting(notice), ..book })
 }
 
 async fn book(http: Arc<HttpState>, call: Call, order: Order) -> Outcome {
@@ -123,6 +144,13 @@ async fn book(http: Arc<HttpState>, call: Call, order: Order) -> Outcome {
     };
     let means = payment::means(&order.card_token).filter(|_| order.pay == "now");
     let shown = Book::of(&http, &call, &car_no, period).await?;
+    if let Ok(customer_no) = &customer_no
+        && caller.customer().is_none()
+        && order.unregistered.is_none()
+        && is_unknown(&http, &caller, customer_no).await
+    {
+        return show_again(&Book { customer_no: order.customer_no, is_unknown: true, ..shown });
+    }
     let done = match customer_no {
         Err(problem) => Err(problem),
         Ok(_) if order.pay == "now" && means.is_none() => Err(Problem::new("payment_required", "no means to pay")),
@@ -168,6 +196,12 @@ fn terms(t: &Customer, terms: CancellationTerms) -> String {
         return t.cancellation_free.to_owned();
     }
     t.cancellation_terms(terms.free_until_ms_before / HOUR_MS, terms.fee_percent)
+}
+
+/// Whether nobody of this number is registered. While that cannot be read, a booking is taken.
+async fn is_unknown(http: &HttpState, caller: &Caller, customer_no: &CustomerNo) -> bool {
+    let customer = http.service.customer(caller, customer_no).await;
+    matches!(customer, Err(ServiceError::Customer(customer::Rejection::CustomerNotFound)))
 }
 
 async fn for_whom(http: &HttpState, call: &Call, typed: &str) -> Result<CustomerNo, Problem> {

@@ -2,8 +2,9 @@
 
 use super::page::{Page, reservation_address};
 use super::reservation::{Standing, standing};
+use super::staff::board::Names;
 use super::texts::Customer;
-use crate::actors::api::ReservationView;
+use crate::actors::api::{Caller, ReservationView};
 use crate::domain::ids::CarNo;
 use crate::http::HttpState;
 use std::collections::HashMap;
@@ -14,7 +15,8 @@ pub struct BookingRow {
     pub period: String,
     pub car_no: String,
     pub model: String,
-    pub customer_no: String,
+    /// The number of the customer, or the name where it was looked up.
+    pub who: String,
     pub price: String,
     pub standing: Standing,
 }
@@ -44,17 +46,28 @@ pub async fn row(http: &HttpState, page: &Page, models: &mut Models, view: &Rese
         period: page.format.period(view.booking.period),
         car_no: subject.car_no.to_string(),
         model: models.of(http, &subject.car_no).await,
-        customer_no: subject.customer_no.to_string(),
+        who: subject.customer_no.to_string(),
         price: page.format.money(view.booking.price),
         standing: standing(Customer::of(page.language), page, view, is_deferred),
     }
 }
 
-/// Bookings of whatever cars and customers.
-pub async fn rows(http: &HttpState, page: &Page, views: Vec<ReservationView>) -> Vec<BookingRow> {
+/// Bookings of whatever cars and customers, with the names of these.
+pub async fn rows(http: &HttpState, caller: &Caller, page: &Page, views: Vec<ReservationView>) -> Vec<BookingRow> {
     let (mut rows, mut models) = (Vec::with_capacity(views.len()), Models::default());
+    let customers = views.iter().map(|view| &view.booking.subject.customer_no).collect();
+    let names = Names::of(http, caller, page, customers).await;
     for view in &views {
-        rows.push(row(http, page, &mut models, view).await);
+        let who = names.of_customer(&view.booking.subject.customer_no);
+        rows.push(BookingRow { who, ..row(http, page, &mut models, view).await });
     }
     rows
+}
+
+/// Those under way and to come in the order of their beginnings, then those that have ended, the latest first.
+pub fn sort(views: &mut [ReservationView]) {
+    views.sort_by_key(|view| {
+        let from = view.booking.period.from().as_millis();
+        if view.booking.status.is_live() { (false, from) } else { (true, -from) }
+    });
 }

@@ -56,6 +56,28 @@ impl Format {
         }
     }
 
+    /// A day that is stored as `20260301` for 1 March 2026; none that there is not.
+    pub fn date(&self, stored: u32) -> Option<String> {
+        let [year, month, day] = [stored / 10_000, stored / 100 % 100, stored % 100];
+        let date = Date::new(i16::try_from(year).ok()?, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()?;
+        let written = match self.language {
+            Language::English => date.strftime("%-d %B %Y").to_string(),
+            Language::Korean => date.strftime("%Y년 %-m월 %-d일").to_string(),
+        };
+        Some(unbroken(&written))
+    }
+
+    /// The time zone in which all times are, such as `Asia/Seoul (UTC+9)`.
+    pub fn zone(&self) -> String {
+        let minutes = self.zone.to_offset(self.local(self.now).timestamp()).seconds() / 60;
+        let (sign, hours, rest) = (if minutes < 0 { '−' } else { '+' }, minutes.abs() / 60, minutes.abs() % 60);
+        let offset = if rest == 0 { format!("UTC{sign}{hours}") } else { format!("UTC{sign}{hours}:{rest:02}") };
+        match self.zone.iana_name() {
+            Some(name) => format!("{name} ({offset})"),
+            None => offset,
+        }
+    }
+
     /// A whole number, such as `42,000`.
     pub fn whole(number: u32) -> String {
         grouped(&number.to_string())
@@ -68,14 +90,15 @@ impl Format {
 
     fn day_of(&self, local: &Zoned) -> String {
         let this_year = local.year() == self.local(self.now).year();
-        match self.language {
+        let written = match self.language {
             Language::English if this_year => local.strftime("%a %-d %b").to_string(),
             Language::English => local.strftime("%a %-d %b %Y").to_string(),
             Language::Korean => {
                 let year = if this_year { String::new() } else { format!("{}년 ", local.year()) };
                 format!("{year}{}월 {}일 ({})", local.month(), local.day(), self.weekday(local.date()))
             }
-        }
+        };
+        unbroken(&written)
     }
 
     /// Such as `Mon` or `월`.
@@ -102,21 +125,21 @@ impl Format {
         self.local(at).strftime("%H:%M").to_string()
     }
 
-    /// Day and time.
+    /// Day and time, which stay on one line.
     pub fn moment(&self, at: Timestamp) -> String {
         let local = self.local(at);
         let between = match self.language {
-            Language::English => ", ",
-            Language::Korean => " ",
+            Language::English => ",\u{a0}",
+            Language::Korean => "\u{a0}",
         };
         [&self.day_of(&local), between, &local.strftime("%H:%M").to_string()].concat()
     }
 
-    /// From one moment to another; the second without the day if it is the same one.
+    /// From one moment to another; the second without the day if it is the same one. A line breaks only between the two.
     pub fn period(&self, period: Period) -> String {
         let (from, to) = (self.local(period.from()), self.local(period.to()));
         let until = if from.date() == to.date() { self.time(period.to()) } else { self.moment(period.to()) };
-        format!("{} – {until}", self.moment(period.from()))
+        format!("{}\u{a0}– {until}", self.moment(period.from()))
     }
 
     /// The same in few characters: without weekdays and years.
@@ -134,6 +157,11 @@ impl Format {
     pub fn machine(at: Timestamp) -> String {
         jiff::Timestamp::from_millisecond(at.as_millis()).unwrap_or_default().to_string()
     }
+}
+
+/// What stays on one line.
+fn unbroken(text: &str) -> String {
+    text.replace(' ', "\u{a0}")
 }
 
 /// How many digits of an amount are behind the point.
@@ -202,17 +230,24 @@ mod tests {
         let (english, korean) = (format(Language::English), format(Language::Korean));
         let at = |text: &str| english.instant(text.parse().expect("a time")).expect("an instant");
         let (from, to) = (at("2026-12-31T09:05:00"), at("2027-01-02T18:00:00"));
-        assert_eq!(english.moment(from), "Thu 31 Dec, 09:05");
-        assert_eq!(korean.moment(from), "12월 31일 (목) 09:05");
+        let plain = |text: String| text.replace('\u{a0}', " ");
+        assert_eq!(english.moment(from), "Thu\u{a0}31\u{a0}Dec,\u{a0}09:05");
+        assert_eq!(plain(korean.moment(from)), "12월 31일 (목) 09:05");
         let period = Period::new(from, to).expect("a period");
-        assert_eq!(english.period(period), "Thu 31 Dec, 09:05 – Sat 2 Jan 2027, 18:00");
-        assert_eq!(korean.period(period), "12월 31일 (목) 09:05 – 2027년 1월 2일 (토) 18:00");
+        assert_eq!(plain(english.period(period)), "Thu 31 Dec, 09:05 – Sat 2 Jan 2027, 18:00");
+        assert_eq!(plain(korean.period(period)), "12월 31일 (목) 09:05 – 2027년 1월 2일 (토) 18:00");
+        for text in [english.period(period), korean.period(period)] {
+            assert_eq!(text.matches(' ').count(), 1, "a line breaks in one place: {text}");
+        }
         assert_eq!(english.short_period(period), "31 Dec 09:05 – 2 Jan 18:00");
         assert_eq!(korean.short_period(period), "12월 31일 09:05 – 1월 2일 18:00");
         let day: Date = "2026-11-01".parse().expect("a day");
         assert_eq!((&*english.weekday(day), &*korean.weekday(day)), ("Sun", "일"));
         assert_eq!((&*english.month(day), &*korean.month(day)), ("November 2026", "2026년 11월"));
         let hours = Period::new(from, at("2026-12-31T12:00:00")).expect("a period");
-        assert_eq!(english.period(hours), "Thu 31 Dec, 09:05 – 12:00");
+        assert_eq!(plain(english.period(hours)), "Thu 31 Dec, 09:05 – 12:00");
+        let dates = [english.date(20_250_302), korean.date(20_250_302)].map(|date| date.map(plain));
+        assert_eq!(dates, [Some("2 March 2025".to_owned()), Some("2025년 3월 2일".to_owned())]);
+        assert_eq!((english.date(0), &*english.zone()), (None, "Asia/Seoul (UTC+9)"));
     }
 }

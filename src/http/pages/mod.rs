@@ -10,6 +10,7 @@ mod assets;
 mod book;
 mod bookings;
 mod calendar;
+mod change;
 mod format;
 mod language;
 mod live;
@@ -37,6 +38,7 @@ pub(super) fn operations() -> Vec<Operation<HttpState>> {
         search::operations,
         book::operations,
         reservation::operations,
+        change::operations,
         my::operations,
         account::operations,
         calendar::operations,

@@ -1,6 +1,6 @@
 //! My Page: a customer's bookings as they stand, and everything that has happened to them.
 
-use super::bookings::{BookingRow, Models, row};
+use super::bookings::{self, BookingRow, Models, row};
 use super::format::Format;
 use super::live::customer_changes;
 use super::page::{Page, Section, go_to, query_value, reservation_address, show};
@@ -64,14 +64,32 @@ struct Step {
     amount: Option<String>,
 }
 
+/// Whether the same is told by an entry of the reservation, which is what a customer knows of.
+fn is_told(entry: &FeedEntry, group: &[FeedEntry]) -> bool {
+    let told = match &*entry.kind {
+        "rental.rented" => "reservation.confirmed",
+        "rental.picked_up" => "reservation.picked_up",
+        "rental.returned" => "reservation.completed",
+        "rental.cancelled" => "reservation.cancelled",
+        "rental.changed" | "rental.left" => "reservation.changed",
+        _ => return false,
+    };
+    group.iter().any(|other| other.kind == told)
+}
+
 /// The entries of a history, the newest first; what happened to one booking in the same minute stands together.
 async fn together(http: &HttpState, page: &Page, models: &mut Models, entries: &[FeedEntry]) -> Vec<Happened> {
     let minute = |entry: &FeedEntry| entry.at.as_millis() / MINUTE_MS;
     let is_one =
         |one: &FeedEntry, other: &FeedEntry| one.reservation_no == other.reservation_no && minute(one) == minute(other);
+    let t = Customer::of(page.language);
     let step = |entry: &FeedEntry| Step {
         what: kind_in_words(page.language, &entry.kind),
-        amount: entry.amount.map(|amount| page.format.money(amount)),
+        amount: entry.amount.filter(|amount| amount.amount() > 0).map(|amount| {
+            let money = page.format.money(amount);
+            // What cancelling has cost would look like the price.
+            if entry.kind == "reservation.cancelled" { t.fee_of(money) } else { money }
+        }),
     };
     let mut happened = vec![];
     for group in entries.chunk_by(is_one) {
@@ -81,7 +99,7 @@ async fn together(http: &HttpState, page: &Page, models: &mut Models, entries: &
             machine_at: Format::machine(newest.at),
             address: reservation_address(&newest.reservation_no),
             about: models.of(http, &newest.car_no).await,
-            steps: group.iter().rev().map(step).collect(),
+            steps: group.iter().rev().filter(|entry| !is_told(entry, group)).map(step).collect(),
         });
     }
     happened
@@ -93,25 +111,25 @@ async fn my_page(http: Arc<HttpState>, call: Call, query: Query) -> Outcome {
     let caller = call.caller();
     // Staff have the pages of every customer.
     let Some(customer_no) = caller.customer().cloned() else { return Ok(go_to("/staff/customers")) };
-    let Query { bookings, history } = query;
-    let is_first = bookings.is_none() && history.is_none();
+    let Query { bookings: older, history } = query;
+    let is_first = older.is_none() && history.is_none();
     let mine =
         http.service.my_page(&caller, &customer_no, history.as_ref().map(|cursor| cursor.0.as_str()), ENTRIES_PER_PAGE);
     let mine = mine.await??;
-    let cursor = bookings.as_ref().map(|cursor| cursor.0.as_str());
-    let all = http.service.reservations_of(&caller, &customer_no, cursor, BOOKINGS_PER_PAGE).await??;
+    let cursor = older.as_ref().map(|cursor| cursor.0.as_str());
+    let mut all = http.service.reservations_of(&caller, &customer_no, cursor, BOOKINGS_PER_PAGE).await??;
+    bookings::sort(&mut all.items);
     let (mut live, mut ended, mut models) = (vec![], vec![], Models::default());
     for view in &all.items {
         let booked = row(&http, &page, &mut models, view).await;
-        if view.booking.status.is_live() { live.push((view.booking.period.from(), booked)) } else { ended.push(booked) }
+        if view.booking.status.is_live() { live.push(booked) } else { ended.push(booked) }
     }
-    live.sort_by_key(|(from, _)| *from);
     let happened = together(&http, &page, &mut models, &mine.entries).await;
     let page = if is_first { page.following(customer_changes(&customer_no, &mine.last_event_id)) } else { page };
     show(&MyPage {
         t,
         name: mine.customer.map(|customer| customer.data.name).unwrap_or_default(),
-        live: live.into_iter().map(|(_, booked)| booked).collect(),
+        live,
         ended,
         happened,
         more_bookings: all.next_cursor.map(|cursor| format!("/my?bookings={}", query_value(&cursor))),

@@ -1,6 +1,7 @@
 //! A period as people type it: a day and a time of day for each end, on the company's clock.
 
 use super::format::Format;
+use super::page::query_value;
 use crate::domain::time::{DAY_MS, Period, Timestamp};
 use jiff::civil::{Date, DateTime, Time};
 
@@ -47,6 +48,18 @@ impl TypedPeriod {
     /// The period; `None` unless both ends are there and the second comes after the first.
     pub fn read(&self, format: &Format) -> Option<Period> {
         Period::new(instant(format, &self.from_day, &self.from_time)?, instant(format, &self.to_day, &self.to_time)?)
+    }
+
+    /// The search for the cars that are free then.
+    pub fn search_address(&self) -> String {
+        let members = [
+            ("fromDay", &self.from_day),
+            ("fromTime", &self.from_time),
+            ("toDay", &self.to_day),
+            ("toTime", &self.to_time),
+        ];
+        let pairs: Vec<_> = members.iter().map(|(name, value)| format!("{name}={}", query_value(value))).collect();
+        format!("/?{}", pairs.join("&"))
     }
 
     /// The first day that can be chosen.

@@ -1,25 +1,26 @@
-//! A reservation: how it stands, and paying, changing and cancelling it.
+//! A reservation: how it stands, and paying and cancelling it.
 
 use super::book::seen;
+use super::format::Format;
 use super::live::customer_changes;
-use super::page::{Page, Section, go_to, query_value, reservation_address, show, show_again};
+use super::page::{Page, Section, go_to, reservation_address, show, show_again};
 use super::payment::{self, PaymentFields};
-use super::period::TypedPeriod;
-use super::texts::{self, Customer};
-use crate::actors::api::{Caller, ChangeWanted, PaymentResult, ReservationView, ServiceError};
+use super::staff::addresses::customer_address;
+use super::staff::board::Names;
+use super::texts::{self, Board, Customer, Staff};
+use crate::actors::api::{Caller, PaymentResult, ReservationView, ServiceError};
 use crate::domain::cancellation::{CancellationOutcome, Quote};
 use crate::domain::desk::WaiverReason;
-use crate::domain::ids::{CarNo, ReservationNo};
+use crate::domain::ids::{CustomerNo, ReservationNo};
 use crate::domain::money::Money;
 use crate::domain::payment as payments;
 use crate::domain::rental;
-use crate::domain::reservation::{Change, Status};
+use crate::domain::reservation::{Booking, Change, Status};
 use crate::http::HttpState;
 use crate::kit::call::{Call, Nothing};
 use crate::kit::endpoint::{Operation, Outcome};
-use crate::kit::numbers::{Number as _, RawNumber};
 use crate::kit::problem::Problem;
-use crate::kit::route::{Access, Priority, Route, routes};
+use crate::kit::route::{Access, Route, routes};
 use crate::kit::values::segment;
 use askama::Template;
 use schemars::JsonSchema;
@@ -36,10 +37,6 @@ routes! { HttpState, "Pages":
         => look_at_cancellation;
     /// Cancel it
     CANCEL = Route::form("/reservations/{reservationNo}/cancellation", Access::Owner, "cancelByForm") => cancel;
-    /// What another period or car costs
-    CHANGE_PAGE = Route::page("/reservations/{reservationNo}/change", Access::Owner, "changePage") => look_at_change;
-    /// Change it
-    CHANGE = Route::form("/reservations/{reservationNo}/change", Access::Owner, "changeByForm").of(Priority::Create) => change;
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -66,31 +63,6 @@ struct CancelForm {
     fee: String,
 }
 
-#[derive(Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
-struct ChangeQuery {
-    from_day: String,
-    from_time: String,
-    to_day: String,
-    to_time: String,
-    car_no: String,
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
-struct ChangeForm {
-    from_day: String,
-    from_time: String,
-    to_day: String,
-    to_time: String,
-    car_no: String,
-    card_token: String,
-    /// What was shown to be paid and to go back.
-    quote: String,
-}
-
 /// How a reservation stands, in a word and a sentence.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Standing {
@@ -108,28 +80,35 @@ pub fn standing(t: &'static Customer, page: &Page, view: &ReservationView, is_de
     let money = |money| page.format.money(money);
     let still = |class, word, sentence| Standing { class, word, sentence, is_working: false };
     let booking = &view.booking;
+    // What a customer is to do is told to customers only.
+    let of_staff = page.is_staff().then(|| Staff::of(page.language));
+    macro_rules! told {
+        ($sentence:ident($at:expr)) => {
+            of_staff.map_or_else(|| t.$sentence(at($at)), |staff| staff.$sentence(at($at)))
+        };
+    }
     match booking.status {
         Status::PaymentPending { hold_until } => {
             let paying = |sentence| Standing { class: "info", word: t.being_paid, sentence, is_working: true };
             match view.payment.as_ref().map(payments::Payment::status) {
-                _ if is_deferred => paying(t.paid_a_little_later(at(hold_until))),
+                _ if is_deferred => paying(told!(paid_a_little_later(hold_until))),
                 Some(payments::Status::Requested | payments::Status::Unknown | payments::Status::Approved { .. }) => {
                     paying(t.payment_in_doubt.to_owned())
                 }
-                Some(payments::Status::Declined { .. }) => still("bad", t.declined, t.declined_until(at(hold_until))),
+                Some(payments::Status::Declined { .. }) => still("bad", t.declined, told!(declined_until(hold_until))),
                 None | Some(payments::Status::NotCharged | payments::Status::Cancelled(_)) => {
-                    still("warn", t.unpaid, t.unpaid_until(at(hold_until)))
+                    still("warn", t.unpaid, told!(unpaid_until(hold_until)))
                 }
             }
         }
         Status::Confirmed { picked_up_at: None } if booking.is_over(page.format.now()) => {
             still("warn", t.not_collected, t.not_collected_more.to_owned())
         }
-        Status::Confirmed { picked_up_at: None } => still("ok", t.booked, t.booked_more(at(booking.period.from()))),
+        Status::Confirmed { picked_up_at: None } => still("ok", t.booked, told!(booked_more(booking.period.from()))),
         Status::Confirmed { picked_up_at: Some(_) } if booking.period.to() < page.format.now() => {
-            still("bad", t.overdue, t.overdue_more(at(booking.period.to())))
+            still("bad", t.overdue, told!(overdue_more(booking.period.to())))
         }
-        Status::Confirmed { picked_up_at: Some(_) } => still("info", t.out, t.out_more(at(booking.period.to()))),
+        Status::Confirmed { picked_up_at: Some(_) } => still("info", t.out, told!(out_more(booking.period.to()))),
         Status::Cancelled { at: when, .. } => still("", t.cancelled, told_back(t, view, money, at(when))),
         Status::Expired { at: when } => still("", t.expired, t.expired_more(at(when))),
         Status::Completed { at: when } => still("", t.completed, t.completed_more(at(when))),
@@ -164,6 +143,37 @@ struct Shown {
     may_change: bool,
     may_cancel: bool,
     warning: Option<&'static str>,
+    /// Who still has the car that should have been back, for staff.
+    late: Option<Late>,
+}
+
+/// Whoever still has a car, in words, and the page of their booking.
+pub struct Late {
+    pub told: String,
+    pub address: String,
+    pub is_overdue: bool,
+}
+
+impl Late {
+    /// Who has the car of a booking that waits for it; `None` when nobody has, or when it cannot be told.
+    pub async fn of(http: &HttpState, caller: &Caller, page: &Page, view: &ReservationView) -> Option<Late> {
+        let subject = &view.booking.subject;
+        if !page.is_staff() || !view.booking.status.is_live() || view.booking.is_out() {
+            return None;
+        }
+        let bookings = http.service.bookings_of_car(&subject.car_no).await.ok()?;
+        let other = bookings.live.into_iter().map(|other| other.booking).find(Booking::is_out)?;
+        let (t, until) = (Board::of(page.language), other.period.to());
+        let who = Names::of(http, caller, page, vec![&other.subject.customer_no]).await;
+        let who = who.of_customer(&other.subject.customer_no);
+        let is_overdue = until <= page.format.now();
+        let at = page.format.moment(until);
+        Some(Late {
+            told: if is_overdue { t.still_overdue(who, at) } else { t.still_out(who, at) },
+            address: reservation_address(&other.subject.reservation_no),
+            is_overdue,
+        })
+    }
 }
 
 /// What a reservation is.
@@ -174,13 +184,13 @@ pub struct Facts {
     pub branch: String,
     pub period: String,
     pub price: String,
-    /// The customer, for staff.
-    pub customer_no: Option<String>,
+    /// The name of the customer, or else the number, and the page, for staff.
+    pub customer: Option<(String, String)>,
     pub odometer: Option<String>,
 }
 
 impl Facts {
-    pub async fn of(http: &HttpState, page: &Page, view: &ReservationView) -> Facts {
+    pub async fn of(http: &HttpState, caller: &Caller, page: &Page, view: &ReservationView) -> Facts {
         let subject = &view.booking.subject;
         // The ledger may be down; a reservation is shown all the same.
         let car = http.service.car(&subject.car_no).await.ok().map(|car| car.car.data);
@@ -198,17 +208,31 @@ impl Facts {
             branch,
             period: page.format.period(view.booking.period),
             price: page.format.money(view.booking.price),
-            customer_no: page.is_staff().then(|| subject.customer_no.to_string()),
-            odometer: told.map(|km| format!("{km} km")),
+            customer: customer(http, caller, page, &subject.customer_no).await,
+            odometer: told.map(|km| Board::of(page.language).kilometres(Format::whole(km))),
         }
     }
 }
 
-async fn number(http: &HttpState, call: &Call, caller: &Caller) -> Result<ReservationNo, Problem> {
+/// Name and page of a customer, for those who may see them.
+async fn customer(
+    http: &HttpState,
+    caller: &Caller,
+    page: &Page,
+    customer_no: &CustomerNo,
+) -> Option<(String, String)> {
+    if !page.is_staff() {
+        return None;
+    }
+    let name = Names::of(http, caller, page, vec![customer_no]).await.of_customer(customer_no);
+    Some((name, customer_address(customer_no)))
+}
+
+pub async fn number(http: &HttpState, call: &Call, caller: &Caller) -> Result<ReservationNo, Problem> {
     call.number::<ReservationNo>()?.resolve(&http.service, caller).await
 }
 
-fn page_of(http: &HttpState, call: &Call) -> (Page, &'static Customer) {
+pub fn page_of(http: &HttpState, call: &Call) -> (Page, &'static Customer) {
     let page = Page::of(http, call, Section::MyPage);
     let t = Customer::of(page.language);
     (page, t)
@@ -237,16 +261,19 @@ async fn look(http: Arc<HttpState>, call: Call, query: ShowQuery) -> Outcome {
         Some((customer_no, last_event_id)) => page.following(customer_changes(&customer_no, &last_event_id)),
         None => page,
     };
+    // Nobody wishes staff a good trip.
+    let (staff, is_staff) = (Staff::of(page.language), page.is_staff());
+    let told = |customer, of_staff| Some(if is_staff { of_staff } else { customer });
     // What has been done since is seen in how it stands.
     let notice = match (query.done.as_str(), view.booking.status) {
-        ("booked", Status::Confirmed { .. }) => Some(t.done_booked),
-        ("paid", Status::Confirmed { .. }) => Some(t.done_paid),
+        ("booked", Status::Confirmed { .. }) => told(t.done_booked, staff.booked_and_paid),
+        ("paid", Status::Confirmed { .. }) => told(t.done_paid, staff.paid),
         ("changed", Status::Confirmed { .. }) => Some(t.done_changed),
         ("cancelled", Status::Cancelled { .. }) => Some(t.done_cancelled),
         (_, _) => None,
     };
-    let is_declined = query.done == "declined"
-        && matches!(view.booking.status, Status::PaymentPending { .. } | Status::Confirmed { .. });
+    // What was never paid tells itself how it stands.
+    let is_declined = query.done == "declined" && matches!(view.booking.status, Status::Confirmed { .. });
     let standing = standing(t, &page, &view, is_deferred);
     let booking = &view.booking;
     let change = booking.change();
@@ -255,7 +282,8 @@ async fn look(http: Arc<HttpState>, call: Call, query: ShowQuery) -> Outcome {
         (Status::Confirmed { .. }, Some(change)) if !is_deferred => payable_for(&view, change),
         (_, _) => None,
     };
-    let facts = Facts::of(&http, &page, &view).await;
+    let facts = Facts::of(&http, &caller, &page, &view).await;
+    let late = Late::of(&http, &caller, &page, &view).await.filter(|late| late.is_overdue);
     show(&Shown {
         t,
         address: reservation_address(&reservation_no),
@@ -282,7 +310,8 @@ async fn look(http: Arc<HttpState>, call: Call, query: ShowQuery) -> Outcome {
             && change.is_none()
             && (booking.is_out() || !booking.is_over(page.format.now())),
         may_cancel: booking.may_be_cancelled(page.format.now()).is_ok() && booking.status.is_live(),
-        warning: is_declined.then_some(t.declined_notice),
+        warning: if is_declined { told(t.declined_notice, staff.declined_notice) } else { None },
+        late,
         standing,
         page: page.noting(notice),
     })
@@ -353,7 +382,7 @@ async fn cancellation(http: &HttpState, call: &Call, reservation_no: &Reservatio
     } else {
         vec![]
     };
-    let facts = Facts::of(http, &page, &view).await;
+    let facts = Facts::of(http, &caller, &page, &view).await;
     Ok(Cancellation {
         t,
         address: reservation_address(reservation_no),
@@ -389,172 +418,4 @@ async fn cancel(http: Arc<HttpState>, call: Call, form: CancelForm) -> Outcome {
     }
     http.service.cancel(&caller, reservation_no, waiver).await?;
     Ok(go_to(&format!("{address}?done=cancelled")))
-}
-
-#[derive(Template)]
-#[template(path = "change.html")]
-struct ChangePage {
-    page: Page,
-    t: &'static Customer,
-    address: String,
-    facts: Facts,
-    typed: TypedPeriod,
-    first_day: String,
-    car_no: String,
-    /// Whether only the end can change, since the car is out.
-    is_out: bool,
-    wrong: bool,
-    preview: Option<Preview>,
-    payment: PaymentFields,
-    refusal: Option<String>,
-}
-
-/// What a change costs or gives back.
-struct Preview {
-    period: String,
-    car_no: String,
-    price: String,
-    payable: Option<String>,
-    fee: Option<String>,
-    refund: Option<String>,
-    /// What is to be paid and goes back, as the form has it.
-    seen: String,
-}
-
-/// What is wanted, and what stands in the fields.
-struct Wanted {
-    typed: TypedPeriod,
-    car_no: String,
-    is_typed: bool,
-}
-
-impl ChangePage {
-    async fn of(
-        http: &HttpState,
-        call: &Call,
-        reservation_no: &ReservationNo,
-        wanted: Wanted,
-    ) -> Result<ChangePage, Problem> {
-        let (page, t) = page_of(http, call);
-        let view = http.service.reservation(&call.caller(), reservation_no).await?;
-        let facts = Facts::of(http, &page, &view).await;
-        let Wanted { typed, car_no, is_typed } = wanted;
-        let typed = if is_typed { typed } else { TypedPeriod::of(&page.format, view.booking.period) };
-        Ok(ChangePage {
-            t,
-            address: reservation_address(reservation_no),
-            car_no: if car_no.is_empty() { facts.car_no.clone() } else { car_no },
-            facts,
-            typed,
-            first_day: TypedPeriod::first_day(&page.format),
-            is_out: view.booking.is_out(),
-            wrong: false,
-            preview: None,
-            payment: PaymentFields::of(http, page.language),
-            refusal: None,
-            page,
-        })
-    }
-
-    /// What is to be other than it is; `None` when no period was typed.
-    async fn wanted(
-        &self,
-        http: &HttpState,
-        call: &Call,
-        reservation_no: &ReservationNo,
-    ) -> Result<Option<ChangeWanted>, Problem> {
-        let Some(period) = self.typed.read(&self.page.format) else { return Ok(None) };
-        let caller = call.caller();
-        let view = http.service.reservation(&caller, reservation_no).await?;
-        let invalid = || Problem::new(CarNo::CODE, "it is no number of a car");
-        let car_no =
-            RawNumber::<CarNo>::read(self.car_no.trim(), |_| invalid())?.resolve(&http.service, &caller).await?;
-        // Fields have minutes, and a booking may have seconds: what stands as it was stays as it is.
-        let now = TypedPeriod::of(&self.page.format, view.booking.period);
-        let is_from = (&self.typed.from_day, &self.typed.from_time) != (&now.from_day, &now.from_time);
-        let is_to = (&self.typed.to_day, &self.typed.to_time) != (&now.to_day, &now.to_time);
-        Ok(Some(ChangeWanted {
-            from: is_from.then_some(period.from()),
-            to: is_to.then_some(period.to()),
-            car_no: Some(car_no).filter(|car_no| *car_no != view.booking.subject.car_no),
-        }))
-    }
-
-    /// With what the change would cost, or why it cannot be made.
-    async fn previewed(
-        mut self,
-        http: &HttpState,
-        call: &Call,
-        reservation_no: &ReservationNo,
-    ) -> Result<ChangePage, Problem> {
-        let wanted = match self.wanted(http, call, reservation_no).await {
-            Ok(Some(wanted)) => wanted,
-            Ok(None) => {
-                self.wrong = true;
-                return Ok(self);
-            }
-            Err(problem) => return self.refused(problem),
-        };
-        if wanted.from.is_none() && wanted.to.is_none() && wanted.car_no.is_none() {
-            return self.refused(Problem::new("nothing_to_change", "nothing is to change"));
-        }
-        match http.service.change_preview(&call.caller(), reservation_no, &wanted).await {
-            Ok(preview) => {
-                let money = |money: Money| self.page.format.money(money);
-                let some = |amount: Money| (amount.amount() > 0).then(|| money(amount));
-                self.preview = Some(Preview {
-                    period: self.page.format.period(preview.period),
-                    car_no: preview.car_no.to_string(),
-                    price: money(preview.quote.price),
-                    payable: some(preview.quote.payable),
-                    fee: some(preview.quote.fee),
-                    refund: some(preview.quote.refund),
-                    seen: format!("{}, {}", seen(preview.quote.payable), seen(preview.quote.refund)),
-                });
-                Ok(self)
-            }
-            Err(error) => self.refused(error.into()),
-        }
-    }
-
-    fn refused(mut self, problem: Problem) -> Result<ChangePage, Problem> {
-        let Some(words) = texts::refusal(self.page.language, problem.code) else { return Err(problem) };
-        self.refusal = Some(words.to_owned());
-        Ok(self)
-    }
-}
-
-async fn look_at_change(http: Arc<HttpState>, call: Call, query: ChangeQuery) -> Outcome {
-    let reservation_no = number(&http, &call, &call.caller()).await?;
-    let ChangeQuery { from_day, from_time, to_day, to_time, car_no } = query;
-    let typed = TypedPeriod { from_day, from_time, to_day, to_time };
-    let is_typed = !typed.is_empty();
-    let page = ChangePage::of(&http, &call, &reservation_no, Wanted { typed, car_no, is_typed }).await?;
-    show(&if is_typed { page.previewed(&http, &call, &reservation_no).await? } else { page })
-}
-
-async fn change(http: Arc<HttpState>, call: Call, form: ChangeForm) -> Outcome {
-    let caller = call.caller();
-    let reservation_no = number(&http, &call, &caller).await?;
-    let ChangeForm { from_day, from_time, to_day, to_time, car_no, card_token, quote } = form;
-    let typed = TypedPeriod { from_day, from_time, to_day, to_time };
-    let page = ChangePage::of(&http, &call, &reservation_no, Wanted { typed, car_no, is_typed: true }).await?;
-    let Some(wanted) = page.wanted(&http, &call, &reservation_no).await? else {
-        return show_again(&ChangePage { wrong: true, ..page });
-    };
-    let address = reservation_address(&reservation_no);
-    let means = payment::means(&card_token);
-    let page = if quote.is_empty() { page } else { page.previewed(&http, &call, &reservation_no).await? };
-    if page.preview.as_ref().is_some_and(|now| !quote.is_empty() && now.seen != quote) {
-        return show_again(&page.refused(Problem::new("price_changed", "it costs something else than was shown"))?);
-    }
-    match http.service.change(&caller, reservation_no.clone(), wanted, means).await {
-        Ok((_, PaymentResult::Approved)) => Ok(go_to(&format!("{address}?done={}", query_value("changed")))),
-        Ok((_, PaymentResult::NotAttempted | PaymentResult::Deferred { .. })) => Ok(go_to(&address)),
-        Err(ServiceError::PaymentDeclined { .. }) => Ok(go_to(&format!("{address}?done=declined"))),
-        Err(error) => {
-            let page = page.previewed(&http, &call, &reservation_no).await?;
-            show_again(&page.refused(error.into())?)
-        }
-    }
 }

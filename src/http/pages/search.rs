@@ -2,7 +2,7 @@
 
 use super::page::{Page, Section, query_value, show};
 use super::period::TypedPeriod;
-use super::texts::Customer;
+use super::texts::{Customer, Staff};
 use crate::actors::api::Offer;
 use crate::domain::ids::CarNo;
 use crate::domain::time::Period;
@@ -18,6 +18,8 @@ use serde::Deserialize;
 use std::sync::Arc;
 
 const OFFERS_PER_PAGE: usize = 24;
+/// What has been done before somebody comes here who has signed up.
+pub const SIGNED_UP: &str = "signed-up";
 
 routes! { HttpState, "Pages":
     /// Find a car
@@ -55,6 +57,8 @@ struct Search {
     found: Option<Found>,
     /// Whether a period was typed that is none.
     wrong: bool,
+    /// For staff of a fleet without cars.
+    add_car: &'static str,
 }
 
 struct Found {
@@ -129,10 +133,34 @@ async fn start(http: Arc<HttpState>, call: Call, query: Query) -> Outcome {
             })
         }
     };
-    let page = page.noting((done == "erased").then_some(t.done_erased));
+    let notice = match done.as_str() {
+        "erased" => Some(t.done_erased.to_owned()),
+        _ => welcome(&http, &call, &page, &done).await,
+    };
+    let (add_car, page) = (Staff::of(page.language).add_car, page.noting(notice));
     let wrong = !given.is_empty() && period.is_none();
     let first_day = TypedPeriod::first_day(&page.format);
-    show(&Search { page, t, typed, first_day, branches, classes, branch, car_class, customer_no, found, wrong })
+    show(&Search {
+        page,
+        t,
+        typed,
+        first_day,
+        branches,
+        classes,
+        branch,
+        car_class,
+        customer_no,
+        found,
+        wrong,
+        add_car,
+    })
+}
+
+/// Greets somebody who has just signed up.
+pub async fn welcome(http: &HttpState, call: &Call, page: &Page, done: &str) -> Option<String> {
+    let customer_no = page.customer().filter(|_| done == SIGNED_UP)?;
+    let customer = http.service.customer(&call.caller(), customer_no).await.ok()?;
+    Some(Customer::of(page.language).welcome(customer.data.name))
 }
 
 fn next_address(typed: &TypedPeriod, [branch, car_class, customer_no]: [&str; 3], cursor: &str) -> String {

@@ -2,6 +2,7 @@
 
 use super::page::{Page, Section, go_to, own_address, query_value, show, show_again};
 use super::person::{TypedPerson, WrongPerson};
+use super::search::SIGNED_UP;
 use super::texts::{Customer, refusal};
 use crate::actors::service::{NewPassword, SignedIn};
 use crate::domain::account::{Role, TokenHash};
@@ -140,6 +141,17 @@ fn after(next: &str, signed_in: &SignedIn) -> String {
     }
 }
 
+/// Where somebody goes who has signed up, with a greeting where pages of customers begin.
+fn welcomed(next: &str) -> String {
+    let next = own_address(next);
+    let (path, query) = next.split_once('?').unwrap_or((next, ""));
+    match path {
+        "/" | "/book" if query.is_empty() => format!("{path}?done={SIGNED_UP}"),
+        "/" | "/book" => format!("{next}&done={SIGNED_UP}"),
+        _ => next.to_owned(),
+    }
+}
+
 /// 303 with the cookie of a session.
 fn signed_in(http: &HttpState, call: &Call, next: &str, session: &SignedIn) -> Outcome {
     let mut answer = go_to(&after(next, session));
@@ -201,7 +213,7 @@ async fn sign_up(http: Arc<HttpState>, call: Call, form: SignUpForm) -> Outcome 
         }
     };
     match http.service.sign_up(http.client(&call), password, data).await.map_err(Problem::from) {
-        Ok(session) => signed_in(&http, &call, &form.next, &session),
+        Ok(session) => signed_in(&http, &call, &welcomed(&form.next), &session),
         Err(problem) => {
             let refusal = in_words(&page, problem)?;
             let form = SignUpForm { password: String::new(), ..form };

@@ -4,7 +4,7 @@ use super::super::format::Format;
 use super::super::page::{Page, query_value};
 use super::super::texts::{Operation as Words, difference_in_words, part_in_words, span};
 use super::flow_in_words;
-use super::troubles::{Detail, Seen, seconds};
+use super::troubles::{Detail, Seen, seconds, slow_ms};
 use crate::actors::service::{
     BreakerState, ComponentHealth, ReconcileError, ReconciliationStatus, Report, SubscriptionStatus, Unsettled,
 };
@@ -36,6 +36,8 @@ pub struct Guard {
     pub word: &'static str,
     /// What it means for customers.
     pub sentence: &'static str,
+    /// What an operator can do about a provider that is slow or fails.
+    pub advice: Option<&'static str>,
     pub is_forced: bool,
     pub is_stopped: bool,
     pub under_way: String,
@@ -84,11 +86,17 @@ impl Guard {
         let guard = &seen.guard;
         let (class, word, sentence) = match guard.state {
             BreakerState::Closed if !guard.up => ("warn", t.guard_down, t.guard_down_more),
+            BreakerState::Closed if slow_ms(seen).is_some() => ("warn", t.closed_slow, t.closed_more),
             BreakerState::Closed => ("ok", t.closed, t.closed_more),
             BreakerState::Open => ("bad", t.open, t.open_more),
             BreakerState::HalfOpen => ("warn", t.half_open, t.half_open_more),
             BreakerState::ForcedOpen => ("bad", t.forced_open, t.forced_open_more),
             BreakerState::ForcedClosed => ("warn", t.forced_closed, t.forced_closed_more),
+        };
+        let is_provider = match guard.state {
+            BreakerState::Closed => slow_ms(seen).is_some(),
+            BreakerState::Open | BreakerState::HalfOpen => true,
+            BreakerState::ForcedOpen | BreakerState::ForcedClosed => false,
         };
         let counts = guard.recent;
         let share = |part| if counts.all == 0 { "–".to_owned() } else { t.part_of(part, counts.all) };
@@ -96,6 +104,7 @@ impl Guard {
             class,
             word,
             sentence,
+            advice: is_provider.then_some(if is_sandbox { t.advice_sandbox } else { t.advice }),
             is_forced: matches!(guard.state, BreakerState::ForcedOpen | BreakerState::ForcedClosed),
             is_stopped: guard.state == BreakerState::ForcedOpen,
             under_way: t.out_of(guard.in_flight, guard.limit),

@@ -115,18 +115,14 @@ fn of_payments(t: &Words, seen: &Seen) -> Vec<Trouble> {
             }
             BreakerState::Closed => {}
         }
-        // While nothing is tried, it is how long it took before.
-        let is_tried = !matches!(guard.state, BreakerState::Open | BreakerState::ForcedOpen);
-        // How long charges took a while ago is no news.
-        let taken_ms = guard.charge_ms.filter(|_| counts.all > 0);
-        let running_ms = guard.oldest_at_ms.and_then(|at_ms| u64::try_from(seen.now_ms - at_ms).ok());
-        let slow = |ms: Option<u64>| ms.filter(|ms| is_tried && *ms >= SLOW_CHARGE_MS);
-        if let Some(ms) = slow(running_ms) {
-            found.push(warn(title(t.slow_word), t.slow_running(guard.in_flight, seconds(t.language(), ms))));
-        } else if let Some(ms) = slow(taken_ms) {
-            found.push(warn(title(t.slow_word), t.slow_provider(seconds(t.language(), ms))));
+        match slow_ms(seen) {
+            Some((ms, true)) => {
+                found.push(warn(title(t.slow_word), t.slow_running(guard.in_flight, seconds(t.language(), ms))));
+            }
+            Some((ms, false)) => found.push(warn(title(t.slow_word), t.slow_provider(seconds(t.language(), ms)))),
+            None => {}
         }
-        if guard.queued > 0 && is_tried {
+        if guard.queued > 0 && is_tried(guard) {
             found.push(warn(title(t.queued), t.crowded(guard.queued, guard.limit)));
         }
     }
@@ -134,6 +130,21 @@ fn of_payments(t: &Words, seen: &Seen) -> Vec<Trouble> {
         found.push(warn(title(t.deferred), t.waiting(seen.deferred)));
     }
     found
+}
+
+/// While nothing is tried, it is how long it took before.
+const fn is_tried(guard: &BulkheadStatus) -> bool {
+    !matches!(guard.state, BreakerState::Open | BreakerState::ForcedOpen)
+}
+
+/// How long a slow charge takes, and whether it is under way still; `None` while none is slow.
+pub fn slow_ms(seen: &Seen) -> Option<(u64, bool)> {
+    let guard = &seen.guard;
+    // How long charges took a while ago is no news.
+    let taken_ms = guard.charge_ms.filter(|_| guard.recent.all > 0);
+    let running_ms = guard.oldest_at_ms.and_then(|at_ms| u64::try_from(seen.now_ms - at_ms).ok());
+    let slow = |ms: Option<u64>| ms.filter(|ms| guard.up && is_tried(guard) && *ms >= SLOW_CHARGE_MS);
+    slow(running_ms).map(|ms| (ms, true)).or_else(|| slow(taken_ms).map(|ms| (ms, false)))
 }
 
 fn of_unsettled(t: &Words, seen: &Seen) -> Vec<Trouble> {
@@ -234,7 +245,7 @@ mod tests {
         seen.guard.oldest_at_ms = Some(seen.now_ms - 2_000);
         assert_eq!(titles(&seen), slow);
         let told = troubles(Words::of(Language::English), &seen);
-        assert!(told[0].more.starts_with("4 calls are under way"), "{}", told[0].more);
+        assert!(told[0].more.starts_with("Calls under way at the payment provider: 4,"), "{}", told[0].more);
     }
 
     #[test]
@@ -248,7 +259,7 @@ mod tests {
         assert_eq!(titles(&seen), ["Lists and searches: down", "Payments: Held back", "Payments: To be paid later"]);
         let told = troubles(Words::of(Language::English), &seen);
         assert_eq!(told[0].detail.as_ref().map(|detail| detail.is_english), Some(false));
-        assert!(told[1].more.starts_with("Of 10 calls to the payment provider, 7 failed"), "{}", told[1].more);
+        assert!(told[1].more.starts_with("Calls to the payment provider: 10, of which failed: 7"), "{}", told[1].more);
     }
 
     #[test]

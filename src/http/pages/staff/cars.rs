@@ -364,8 +364,8 @@ impl Shown {
         let bookings = match http.service.bookings_of_car(car_no).await {
             Ok(_) if !page.is_staff() => None,
             Ok(CarBookings { live, closed }) => Some(Bookings {
-                live: bookings::rows(http, &page, live).await,
-                closed: bookings::rows(http, &page, closed).await,
+                live: bookings::rows(http, &call.caller(), &page, live).await,
+                closed: bookings::rows(http, &call.caller(), &page, closed).await,
             }),
             Err(error) => {
                 tracing::warn!(%error, "bookings of a car not shown");
@@ -394,7 +394,7 @@ impl Shown {
             word,
             is_retired: view.car.retired,
             daily_rate: page.format.money(view.car.data.daily_rate),
-            registered_on: render_date(view.car.data.registered_on),
+            registered_on: page.format.date(view.car.data.registered_on),
             form: CarForm::of(&view),
             data: view.car.data,
             wrong: Wrong::default(),

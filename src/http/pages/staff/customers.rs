@@ -307,8 +307,9 @@ async fn look(http: Arc<HttpState>, call: Call, query: CustomerQuery) -> Outcome
     let caller = call.caller();
     let cursor = query.cursor.as_ref().map(|cursor| cursor.0.as_str());
     let my_page = http.service.my_page(&caller, &customer_no, None, 1).await??;
-    let CursorPage { items, next_cursor } =
+    let CursorPage { mut items, next_cursor } =
         http.service.reservations_of(&caller, &customer_no, cursor, BOOKINGS_PER_PAGE).await??;
+    bookings::sort(&mut items);
     let history = http.service.customer_history(&caller, &customer_no, None, ENTRIES_SHOWN).await??;
     let address = customer_address(&customer_no);
     let notice = match query.done.as_str() {
@@ -320,7 +321,7 @@ async fn look(http: Arc<HttpState>, call: Call, query: CustomerQuery) -> Outcome
         customer_no: customer_no.to_string(),
         person: my_page.customer.map(|view| Person::of(&page, view)),
         is_erased: my_page.erased,
-        bookings: bookings::rows(&http, &page, items).await,
+        bookings: bookings::rows(&http, &caller, &page, items).await,
         is_first: cursor.is_none(),
         next: next_cursor.map(|cursor| format!("{address}?cursor={}", query_value(&cursor))),
         history: history.items.into_iter().take(ENTRIES_SHOWN).map(|entry| history_row(&page, entry)).collect(),

@@ -1,7 +1,7 @@
 //! The desk: what is overdue, what is handed over and what comes back on a day.
 
 use super::board::{Names, badge};
-use crate::actors::service::{Desk as Tasks, DeskEntry, Reserved};
+use crate::actors::service::{Desk as Tasks, DeskEntry, Reserved, Standing};
 use crate::domain::ids::CarNo;
 use crate::domain::time::{Period, Timestamp};
 use crate::http::HttpState;
@@ -56,8 +56,15 @@ struct Line {
     badge: &'static str,
     state: &'static str,
     /// Whom it keeps waiting, or who still has the car.
-    other: Option<(String, String)>,
+    other: Option<Other>,
     task: Option<(String, &'static str)>,
+}
+
+/// Another booking of the same car, the class of what is told of it, and that.
+struct Other {
+    address: String,
+    class: &'static str,
+    told: String,
 }
 
 /// A column of the desk.
@@ -123,11 +130,16 @@ impl Reading<'_> {
         let (badge, state) = badge(self.t, booking.standing);
         let other = other.map(|other| {
             let who = self.names.of_customer(&other.customer_no);
-            let told = match task {
-                Task::HandOver => self.t.still_out(who, self.moment(other.period.to())),
-                Task::TakeBack | Task::None => self.t.keeps_waiting(who, self.moment(other.period.from())),
+            let (class, told) = match task {
+                Task::HandOver if other.standing == Standing::Overdue => {
+                    ("bad", self.t.still_overdue(who, self.moment(other.period.to())))
+                }
+                Task::HandOver => ("warn", self.t.still_out(who, self.moment(other.period.to()))),
+                Task::TakeBack | Task::None => {
+                    ("bad", self.t.next_customer(who, self.page.format.moment(other.period.from())))
+                }
             };
-            (reservation_address(&other.reservation_no), told)
+            Other { address: reservation_address(&other.reservation_no), class, told }
         });
         let task = match task {
             Task::HandOver => Some((task_address(&booking, "pickup", self.next), self.t.hand_over)),

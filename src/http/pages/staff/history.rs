@@ -79,8 +79,13 @@ fn shown_id(id: &str) -> String {
     if count <= ID_CHARS_SHOWN {
         id.to_owned()
     } else {
-        format!("…{}", id.chars().skip(count - 8).collect::<String>())
+        format!("…\u{2060}{}", id.chars().skip(count - 8).collect::<String>())
     }
+}
+
+/// Whether it is for programs, such as `card_declined`.
+fn is_code(note: &str) -> bool {
+    note.contains('_') && note.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 fn who_in_words(t: &'static Staff, by: &Who) -> (String, String) {
@@ -100,6 +105,8 @@ pub fn history_row(page: &Page, entry: HistoryEntry) -> HistoryRow {
         Some(reason) => waiver_words(customer, reason).to_owned(),
         None => note,
     });
+    // A code of a refusal, which the words of the entry tell already.
+    let note = note.filter(|note| !is_code(note));
     HistoryRow {
         at: page.format.moment(entry.at),
         machine_at: Format::machine(entry.at),
@@ -134,7 +141,7 @@ async fn of_car(http: Arc<HttpState>, call: Call, _: Nothing) -> Outcome {
         note: Some(t.car_history_note),
         rows: entries.into_iter().map(|entry| history_row(&page, entry)).collect(),
         next: None,
-        bookings: bookings::rows(&http, &page, booked).await,
+        bookings: bookings::rows(&http, &call.caller(), &page, booked).await,
         page,
     })
 }
@@ -193,7 +200,7 @@ mod tests {
         let t = Staff::of(Language::English);
         let of = |kind, id: &str| who_in_words(t, &Who { kind, id: id.to_owned() }).0;
         assert_eq!(of(WhoKind::Staff, "minji"), "staff minji");
-        assert_eq!(of(WhoKind::Staff, "a019dd2c4e8f7a00b6c1d2e3f405162738"), "staff …05162738");
+        assert_eq!(of(WhoKind::Staff, "a019dd2c4e8f7a00b6c1d2e3f405162738"), "staff …\u{2060}05162738");
         assert_eq!(of(WhoKind::ApiKey, "shop"), "program shop");
         assert_eq!(of(WhoKind::Customer, "kim"), "the customer");
     }

@@ -1,6 +1,6 @@
 //! The pages for staff.
 
-mod addresses;
+pub mod addresses;
 pub mod board;
 pub mod cars;
 pub mod customers;

@@ -6,10 +6,11 @@ use crate::actors::api::PickUpFacts;
 use crate::domain::desk::{CONDITION_CHARS_MAX, DeskFacts, ODOMETER_KM_MAX};
 use crate::domain::ids::RentalNo;
 use crate::domain::rental::{Rejection, Rental, Status};
+use crate::domain::time::HOUR_MS;
 use crate::http::HttpState;
 use crate::http::pages::format::Format;
 use crate::http::pages::page::{Page, Section, go_to, own_address, query_value, reservation_address, show, show_again};
-use crate::http::pages::reservation::Facts;
+use crate::http::pages::reservation::{Facts, Late};
 use crate::http::pages::texts::{Board, Customer, Language, refusal};
 use crate::http::rentals::rental;
 use crate::kit::call::Call;
@@ -23,6 +24,8 @@ use serde::Deserialize;
 use std::sync::Arc;
 
 const PERCENT_MAX: u32 = 100;
+/// From how long before its time on a hand-over is told to be early, in milliseconds.
+const EARLY_MS: i64 = HOUR_MS;
 
 routes! { HttpState, "Pages":
     /// Hand a car over
@@ -81,8 +84,12 @@ struct Shown {
     who: String,
     booking: String,
     facts: Facts,
-    /// What was told when it was handed over.
-    told: Vec<String>,
+    /// What was told when it was handed over: what, and how much.
+    told: Vec<(&'static str, String)>,
+    /// Who still has the car that is to be handed over.
+    late: Option<Late>,
+    /// That its time has not come yet.
+    early: Option<String>,
     asks_licence: bool,
     /// Whether it can be done at all.
     is_due: bool,
@@ -143,7 +150,7 @@ impl Shown {
         let names = Names::of(http, &caller, &page, vec![customer_no]).await;
         let view = http.service.reservation(&caller, &rental.subject.reservation_no).await?;
         // What the odometer has shown is told with the rest.
-        let facts = Facts { odometer: None, ..Facts::of(http, &page, &view).await };
+        let facts = Facts { odometer: None, ..Facts::of(http, &caller, &page, &view).await };
         let (title, button, path) = match step {
             Step::PickUp => (b.hand_over_title, b.hand_over, "pickup"),
             Step::Return => (b.take_back_title, b.take_back, "return"),
@@ -152,6 +159,9 @@ impl Shown {
             Step::PickUp => rental.may_be_picked_up(),
             Step::Return => may_be_returned(&rental),
         };
+        let late = if step == Step::PickUp { Late::of(http, &caller, &page, &view).await } else { None };
+        let from = view.booking.period.from();
+        let is_early = step == Step::PickUp && from > page.format.now().saturating_add_millis(EARLY_MS);
         let in_words = |code| refusal(page.language, code).map(str::to_owned);
         Ok(Shown {
             t,
@@ -163,6 +173,8 @@ impl Shown {
             booking: reservation_address(&rental.subject.reservation_no),
             facts,
             told: told(b, &rental),
+            late: late.filter(|_| due.is_ok()),
+            early: (is_early && due.is_ok()).then(|| b.early(page.format.moment(from))),
             asks_licence: step == Step::PickUp,
             is_due: due.is_ok(),
             typed,
@@ -208,13 +220,13 @@ const fn may_be_returned(rental: &Rental) -> Result<(), Rejection> {
     }
 }
 
-fn told(t: &'static Board, rental: &Rental) -> Vec<String> {
+fn told(t: &'static Board, rental: &Rental) -> Vec<(&'static str, String)> {
     let Some(hand_over) = &rental.hand_over else { return vec![] };
     let DeskFacts { odometer_km, fuel_percent, condition } = &hand_over.facts;
     let told = [
-        odometer_km.map(|km| t.kilometres(Format::whole(km))),
-        fuel_percent.map(|fuel| t.percent(fuel)),
-        condition.clone(),
+        odometer_km.map(|km| (t.odometer_told, t.kilometres(Format::whole(km)))),
+        fuel_percent.map(|fuel| (t.fuel_told, t.percent(fuel))),
+        condition.clone().map(|condition| (t.condition, condition)),
     ];
     told.into_iter().flatten().collect()
 }

@@ -6,9 +6,9 @@ texts! {
     /// Words of the board and the desk.
     Board {
         branch: "Branch", "지점";
-        every_branch: "Every branch", "전체 지점";
+        every_branch: "All branches", "전체 지점";
         car_class: "Class", "차급";
-        every_class: "Every class", "전체 차급";
+        every_class: "All classes", "전체 차급";
         day: "Day", "날짜";
         today: "Today", "오늘";
         view: "View", "보기";
@@ -17,7 +17,7 @@ texts! {
         // The board.
         week: "Week", "주";
         month: "Month", "월";
-        time_line: "Time line", "타임라인";
+        time_line: "Timeline", "타임라인";
         list: "List", "목록";
         week_before: "The week before", "이전 주";
         week_after: "The week after", "다음 주";
@@ -53,7 +53,7 @@ texts! {
         day_after: "The day after", "다음 날";
         pick_ups: "Pick-ups", "인수 예정";
         returns: "Returns", "반납 예정";
-        none_overdue: "Everything is back in time.", "반납이 지연된 차량이 없습니다.";
+        none_overdue: "Nothing is overdue.", "반납이 지연된 차량이 없습니다.";
         no_pick_ups: "Nobody comes for a car.", "인수 예정이 없습니다.";
         no_returns: "No car is due back.", "반납 예정이 없습니다.";
         hand_over: "Hand over", "인도";
@@ -74,16 +74,21 @@ texts! {
         licence: "I have checked the customer's driving licence", "고객의 운전면허증을 확인했습니다";
         licence_wrong: "Check the licence first: no car is handed over without.", "운전면허증을 먼저 확인해야 차량을 인도할 수 있습니다.";
         at_pick_up: "At the pick-up", "인수 시";
+        odometer_told: "Odometer", "주행 거리";
+        fuel_told: "Fuel or charge", "연료·충전량";
         see_booking: "To the booking", "예약 보기";
         to_desk: "Back to the desk", "데스크로 돌아가기";
     } {
         cars_of(branch, class): "{branch} · {class}", "{branch} · {class}";
-        keeps_waiting(customer, at): "Keeps {customer} waiting, pick-up {at}", "다음 고객 {customer}, {at} 인수 예정";
+        next_customer(customer, at): "Next: {customer}, {at}", "다음 고객: {customer} 님, {at}";
         still_out(customer, at): "Still with {customer}, due back {at}", "{customer} 님 이용 중, {at} 반납 예정";
+        still_overdue(customer, at): "Still with {customer}, overdue since {at}", "{customer} 님 이용 중, {at}부터 반납 지연";
+        early(at): "The pick-up is only at {at}. The car counts as handed over from now on.",
+            "인수 예정 일시는 {at}입니다. 지금 인도하면 지금부터 이용 중으로 처리됩니다.";
         odometer_wrong(most): "A whole number up to {most}.", "{most} 이하의 정수를 입력하세요.";
         fuel_wrong(most): "A whole number up to {most}.", "{most} 이하의 정수를 입력하세요.";
         condition_wrong(most): "{most} characters at most.", "{most}자까지 입력할 수 있습니다.";
         kilometres(km): "{km} km", "{km} km";
-        percent(percent): "{percent} %", "{percent}%";
+        percent(percent): "{percent}%", "{percent}%";
     }
 }

@@ -21,7 +21,7 @@ texts! {
         sign_out: "Sign out", "로그아웃";
         open_service: "This service has no keys and no accounts: whoever reaches it may do everything.",
             "키와 계정이 설정되지 않은 서비스입니다. 접속한 누구나 모든 작업을 할 수 있습니다.";
-        for_programs: "For programs: the API", "개발자용 API";
+        for_programs: "Developer API", "개발자용 API";
         back: "Back", "뒤로";
         history: "History", "이력";
         next_page: "Next page", "다음 페이지";
@@ -32,7 +32,7 @@ texts! {
         // What goes wrong.
         go_home: "To the start page", "첫 화면으로";
         try_again: "Try again", "다시 시도";
-        not_found: "There is nothing here", "페이지를 찾을 수 없습니다";
+        not_found: "Page not found", "페이지를 찾을 수 없습니다";
         not_found_more: "The address may be mistyped, or what it showed is gone.",
             "주소가 잘못되었거나 더 이상 없는 페이지입니다.";
         forbidden: "This is not for you", "접근 권한이 없습니다";
@@ -55,6 +55,7 @@ texts! {
             "그 사이에 다시 로그인했을 수 있습니다. 페이지를 새로 고친 뒤 다시 시도하세요. 변경된 내용은 없습니다.";
         accounts_not_offered: "There are no accounts here", "계정 기능을 사용하지 않는 서비스입니다";
     } {
+        times_in(zone): "All times are local time of {zone}.", "모든 시간은 {zone} 기준 현지 시간입니다.";
         code(code): "Code: {code}", "코드: {code}";
     }
 }

@@ -14,7 +14,7 @@ pub use board::Board;
 pub use common::Common;
 pub use customer::Customer;
 pub use kinds::kind_in_words;
-pub use operation::{Operation, difference_in_words, part_in_words, span, why_in_words};
+pub use operation::{Operation, days, difference_in_words, part_in_words, span, why_in_words};
 pub use refusals::refusal;
 pub use staff::Staff;
 

@@ -21,9 +21,10 @@ texts! {
         failing_word: "Failing now and then", "간헐적 실패";
         slow_word: "Slow", "느림";
         closed: "Open for payments", "정상 처리";
+        closed_slow: "Open, slow", "처리 중, 느림";
         closed_more: "Payments go to the provider as they come.", "결제를 들어오는 대로 대행사에 보냅니다.";
         open: "Held back", "보류 중";
-        open_more: "The payment provider fails or is slow, so no payment reaches it. Cars are held, and payments are made by themselves as soon as it works again.",
+        open_more: "The payment provider fails or is slow, so no new payment reaches it. Cars are held, and payments are made by themselves as soon as it works again.",
             "결제 대행사가 실패하거나 느려 결제를 보내지 않습니다. 차량은 확보해 두고, 대행사가 복구되는 대로 자동으로 결제합니다.";
         half_open: "Trying again", "재시도 중";
         half_open_more: "A few payments try the provider. The others wait until these have worked.",
@@ -36,10 +37,10 @@ texts! {
             "대행사의 응답과 관계없이 모든 결제를 시도합니다. 대행사에 장애가 있으면 고객이 실패를 기다리게 됩니다.";
         under_way: "Under way", "처리 중";
         queued: "Waiting for a turn", "차례 대기";
-        failed: "Failed of the latest calls", "최근 호출 중 실패";
-        slow: "Slow of the latest calls", "최근 호출 중 지연";
+        failed: "Recent failures", "최근 실패";
+        slow: "Recent slow calls", "최근 느린 호출";
         takes: "A charge takes", "결제 소요 시간";
-        deferred: "To be paid later", "나중에 결제";
+        deferred: "To be paid later", "지연 결제 대기";
         unknown: "Outcome unknown", "결과 미확인";
         refunds: "Refunds owed", "미지급 환불";
         held_since: "Held back since", "보류 시작";
@@ -60,8 +61,11 @@ texts! {
         done_stopped: "All payments are stopped.", "모든 결제를 중지했습니다.";
         done_let_through: "All payments are let through.", "모든 결제를 허용했습니다.";
         done_automatic: "Payments are watched over automatically again.", "결제를 다시 자동으로 제어합니다.";
-        sandbox: "The provider is a sandbox inside this service: no money moves.",
+        sandbox: "The provider is a sandbox inside this service: no money is charged.",
             "서비스에 내장된 샌드박스 결제를 사용합니다. 실제 금액은 결제되지 않습니다.";
+        advice: "Payments wait by themselves; tell the provider.", "결제는 자동으로 대기합니다. 결제 대행사에 알려 주세요.";
+        advice_sandbox: "Payments wait by themselves. The provider is the sandbox inside; its settings say how it behaves.",
+            "결제는 자동으로 대기합니다. 내장된 샌드박스 결제를 사용 중이며 동작은 샌드박스 설정에 따릅니다.";
         sandbox_settings: "How it behaves", "동작 설정";
 
         // Comparing with the provider.
@@ -148,7 +152,7 @@ texts! {
         what: "What", "작업";
         why: "Why", "사유";
         nobody_known: "not known", "알 수 없음";
-        only_these: "Only these", "이것만 보기";
+        only_these: "Filter", "필터";
         nothing_noted: "Nothing has been done yet", "아직 기록이 없습니다";
         nothing_noted_more: "Whatever somebody with credentials changes is shown here.",
             "인증된 사용자가 변경한 내용이 여기에 표시됩니다.";
@@ -158,19 +162,19 @@ texts! {
         whose_wrong: "Choose who it is as well.", "사용자 구분도 선택하세요.";
         days_wrong: "The last day must not be before the first.", "종료일은 시작일보다 빠를 수 없습니다.";
         customer: "Customer", "고객";
-        staff: "Staff", "직원";
+        staff: "Staff or operator", "직원·운영자";
         machine: "Program", "프로그램";
         api_key: "API key", "API 키";
     } {
-        as_of(time): "As of {time}, and it follows by itself.", "{time} 기준이며 자동으로 갱신됩니다.";
+        as_of(time): "As of {time}; updates automatically.", "{time} 기준이며 자동으로 갱신됩니다.";
         part_of(part, whole): "{part} of {whole}", "{whole}건 중 {part}건";
         out_of(part, limit): "{part} of {limit}", "{part} / {limit}";
         since(at): "since {at}", "{at}부터";
         overdue(count): "{count} for too long", "{count}건 지연";
-        read_so_far(count, since): "{count} entries read, begun at {since}.", "{since}에 시작해 {count}건을 읽었습니다.";
+        read_so_far(count, since): "Entries read: {count}, begun at {since}.", "{since}에 시작해 {count}건을 읽었습니다.";
         compared_at(at): "Compared at {at}", "비교 일시: {at}";
-        unlisted(count): "{count} more are not listed.", "{count}건은 표시하지 않았습니다.";
-        percent(count): "{count} %", "{count}%";
+        unlisted(count): "Not listed: {count} more.", "{count}건은 표시하지 않았습니다.";
+        percent(count): "{count}%", "{count}%";
         up_to_date(count): "All {count} followers are up to date.", "처리기 {count}개 모두 지연이 없습니다.";
         show_all(count): "All {count}", "전체 {count}개";
         killed(part): "{part}: killed", "{part}: 강제 종료";
@@ -181,25 +185,25 @@ texts! {
         // What is wrong, at the top.
         is_down(part): "{part}: down", "{part}: 중단";
         is_troubled(part): "{part}: in trouble", "{part}: 확인 필요";
-        opened(failed, slow, all): "Of {all} calls to the payment provider, {failed} failed and {slow} were slow.",
-            "결제 대행사 호출 {all}건 중 {failed}건이 실패하고 {slow}건이 느렸습니다.";
-        failing(failed, all): "{failed} of the latest {all} calls to the payment provider failed.",
+        opened(failed, slow, all): "Calls to the payment provider: {all}, of which failed: {failed}, slow: {slow}. What is slow or fails is the provider.",
+            "결제 대행사 호출 {all}건 중 {failed}건이 실패하고 {slow}건이 느렸습니다. 원인은 결제 대행사에 있습니다.";
+        failing(failed, all): "Failed calls to the payment provider: {failed} of the latest {all}.",
             "최근 결제 대행사 호출 {all}건 중 {failed}건이 실패했습니다.";
-        slow_running(count, time): "{count} calls are under way at the payment provider, the oldest for {time}. What is slow is the provider.",
+        slow_running(count, time): "Calls under way at the payment provider: {count}, the oldest for {time}. What is slow is the provider.",
             "결제 대행사에서 {count}건을 처리하고 있으며 가장 오래된 것은 {time}째입니다. 대행사의 응답이 느립니다.";
         slow_provider(time): "A charge takes {time} at the payment provider.", "결제 대행사에서 결제에 {time} 걸립니다.";
-        crowded(queued, limit): "{queued} payments wait for a turn: the provider takes {limit} at once now.",
+        crowded(queued, limit): "Payments waiting for a turn: {queued}. The provider takes {limit} at once now.",
             "결제 {queued}건이 차례를 기다립니다. 지금은 한 번에 {limit}건까지 처리합니다.";
-        waiting(count): "{count} payments were turned away and are made by themselves later.",
+        waiting(count): "Payments put off, to be made by themselves later: {count}.",
             "결제 {count}건이 미뤄졌으며 나중에 자동으로 결제합니다.";
-        unknown_long(count, age): "{count} payments have been unknown for too long, the oldest for {age}. The provider is asked again and again.",
+        unknown_long(count, age): "Payments whose outcome has been unknown for too long: {count}, the oldest for {age}. The provider is asked again and again.",
             "결제 {count}건의 결과를 오래 확인하지 못했습니다(최장 {age}). 대행사에 계속 문의하고 있습니다.";
-        refunds_long(count, age): "{count} refunds have been owed for too long, the oldest for {age}. They are tried again and again.",
+        refunds_long(count, age): "Refunds owed for too long: {count}, the oldest for {age}. They are tried again and again.",
             "환불 {count}건이 오래 지급되지 않았습니다(최장 {age}). 계속 다시 시도하고 있습니다.";
-        late(follower, events, age): "{follower}: {events} events behind, the oldest for {age}.", "{follower}: 이벤트 {events}건 지연(최장 {age}).";
-        set_aside(follower, count): "{follower}: {count} events are parked and need a person.", "{follower}: 이벤트 {count}건이 보류되어 확인이 필요합니다.";
+        late(follower, events, age): "{follower}: events behind: {events}, the oldest for {age}.", "{follower}: 이벤트 {events}건 지연(최장 {age}).";
+        set_aside(follower, count): "{follower}: events parked that need a person: {count}.", "{follower}: 이벤트 {count}건이 보류되어 확인이 필요합니다.";
         set_aside_of(targets): "They are meant for {targets}.", "대상: {targets}";
-        shedding(percent): "Too much is asked at once: {percent} % of lists and pages are turned away, and more urgent calls after them.",
+        shedding(percent): "Too much is asked at once: {percent}% of lists and pages are turned away, and more urgent calls after them.",
             "요청이 너무 많습니다. 목록과 페이지 요청의 {percent}%를 거절하고 있으며, 심해지면 더 중요한 요청도 거절합니다.";
     }
 }
@@ -241,7 +245,7 @@ const PARTS: [(&str, Words, Words); 15] = [
     (
         "deferred-payments",
         ("Later payments", "Payments that were turned away are not tried again by themselves."),
-        ("나중 결제", "미뤄진 결제를 자동으로 다시 시도하지 않습니다."),
+        ("지연 결제", "미뤄진 결제를 자동으로 다시 시도하지 않습니다."),
     ),
     (
         "fleet",
@@ -369,6 +373,15 @@ const REASONS: [(&str, &str, &str); 7] = [
     ("GOODWILL", "fee waived: goodwill", "수수료 면제: 고객 배려"),
     ("OTHER", "fee waived: another reason", "수수료 면제: 기타"),
 ];
+
+/// A count of days.
+pub fn days(language: Language, count: u64) -> String {
+    match (language, count) {
+        (Language::English, 1) => "1 day".to_owned(),
+        (Language::English, _) => format!("{count} days"),
+        (Language::Korean, _) => format!("{count}일"),
+    }
+}
 
 /// A time that has passed, in the largest unit of which there is one.
 pub fn span(language: Language, ms: i64) -> String {

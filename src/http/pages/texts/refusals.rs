@@ -66,10 +66,10 @@ const REFUSALS: &[(&str, &str, &str)] = &[
         "This form was sent before. Load the page again and fill it in anew.",
         "이미 제출된 양식입니다. 페이지를 새로 고친 뒤 다시 작성해 주세요.",
     ),
-    ("invalid_car_no", "This is no number of a car.", "차량 번호 형식이 올바르지 않습니다."),
-    ("invalid_customer_no", "This is no number of a customer.", "고객 번호 형식이 올바르지 않습니다."),
+    ("invalid_car_no", "This is not a licence plate number.", "차량 번호 형식이 올바르지 않습니다."),
+    ("invalid_customer_no", "This is not a customer number.", "고객 번호 형식이 올바르지 않습니다."),
     ("invalid_period", "The end must come after the beginning.", "종료 일시는 시작 일시 이후여야 합니다."),
-    ("invalid_reservation_no", "This is no number of a reservation.", "예약 번호 형식이 올바르지 않습니다."),
+    ("invalid_reservation_no", "This is not a booking number.", "예약 번호 형식이 올바르지 않습니다."),
     (
         "licence_consent_required",
         "The licence number is kept only with your consent.",
@@ -77,7 +77,7 @@ const REFUSALS: &[(&str, &str, &str)] = &[
     ),
     (
         "mail_address_taken",
-        "There is an account with this mail address already. Sign in instead.",
+        "There is an account with this email address already. Sign in instead.",
         "이미 가입된 이메일 주소입니다. 로그인해 주세요.",
     ),
     ("not_registered", "Please register as a customer first.", "먼저 고객 등록이 필요합니다."),
@@ -122,7 +122,7 @@ const REFUSALS: &[(&str, &str, &str)] = &[
         "Passwords cannot be reset here. Please ask the company.",
         "비밀번호 재설정을 제공하지 않습니다. 회사에 문의해 주세요.",
     ),
-    ("sign_in_failed", "Mail address or password is wrong.", "이메일 주소 또는 비밀번호가 올바르지 않습니다."),
+    ("sign_in_failed", "Email address or password is wrong.", "이메일 주소 또는 비밀번호가 올바르지 않습니다."),
     (
         "stale_etag",
         "Somebody else has changed the car meanwhile. Look at it again.",
