@@ -163,14 +163,20 @@ addEventListener("pageshow", (event) => {
   if (event.persisted && document.querySelector("form[data-sent]")) location.reload();
 });
 
-// A period that begins another day is as long as before.
-document.addEventListener("change", (event) => {
-  const [from, to] = [event.target, event.target.form?.elements.toDay];
-  if (from.name !== "fromDay" || !to) return;
-  const day = (text) => Date.parse(text) / 86400000;
-  const days = day(to.value) - day(from.dataset.before ?? from.defaultValue);
-  if (days >= 0 && from.value) to.value = new Date((day(from.value) + days) * 86400000).toISOString().slice(0, 10);
-  from.dataset.before = from.value;
+// A period that begins at another time is as long as before.
+document.addEventListener("change", ({ target }) => {
+  const { fromDay, fromTime, toDay, toTime } = target.form?.elements ?? {};
+  if (!toDay || (target !== fromDay && target !== fromTime)) return;
+  const at = (day, time = "00:00") => Date.parse(`${day}T${time}Z`);
+  const first = fromTime && [...fromTime.options].find((option) => option.defaultSelected)?.value;
+  const before = Number(fromDay.dataset.before ?? at(fromDay.defaultValue, first));
+  const [from, length] = [at(fromDay.value, fromTime?.value), at(toDay.value, toTime?.value) - before];
+  if (Number.isNaN(from)) return;
+  fromDay.dataset.before = from;
+  if (!(length >= 0)) return;
+  const [day, time] = new Date(from + length).toISOString().slice(0, 16).split("T");
+  toDay.value = day;
+  if (toTime && [...toTime.options].some((option) => option.value === time)) toTime.value = time;
 });
 
 // Fields that change what can be chosen in the same form: <select data-apply> sends it.

@@ -38,6 +38,32 @@ async fn other_days_are_previewed_with_their_difference_and_then_booked() {
 }
 
 #[tokio::test]
+async fn a_pick_up_that_moves_takes_the_return_along() {
+    let Some(shop) = Shop::shared().await else { return };
+    let (kim, car) = (shop.customer().await, shop.car().await);
+    let body = booking(&car.number, &kim.customer_no, &ten_o_clock(3), &ten_o_clock(5));
+    let reservation_no = shop.api().post("/v1/reservations", &body).await.expect(201).text_at("/reservationNo");
+    let browser = shop.browser().await;
+    browser.sign_in(&kim).await;
+    browser.go(&format!("/reservations/{reservation_no}/change")).await;
+    browser.fill_day("[name=fromDay]", &day(10)).await;
+    browser.choose("[name=fromTime]", "14:30").await;
+    let ends = "return document.querySelector('[name=toDay]').value + document.querySelector('[name=toTime]').value";
+    assert_eq!(browser.run(ends, &[]).await.unwrap(), format!("{}14:30", day(12)));
+    // It is as long as before whichever comes first, also over midnight.
+    browser.choose("[name=toTime]", "20:00").await;
+    browser.choose("[name=fromTime]", "19:00").await;
+    assert_eq!(browser.run(ends, &[]).await.unwrap(), format!("{}00:30", day(13)));
+    // A car that is not free then leads to those that are.
+    shop.api().reserve(&car.number, &shop.customer().await.customer_no, 9, 15).await;
+    browser.press("Check and see the price").await;
+    browser.sees("[role=alert]", "not free").await;
+    browser.press("See which cars are available then").await;
+    browser.sees("#found", "Available cars").await;
+    browser.end().await;
+}
+
+#[tokio::test]
 async fn a_late_cancellation_shows_its_fee_first() {
     let Some(shop) = Shop::shared().await else { return };
     let (kim, car) = (shop.customer().await, shop.car().await);
