@@ -6,6 +6,7 @@ use super::staff::board::Names;
 use super::texts::Customer;
 use crate::actors::api::{Caller, ReservationView};
 use crate::domain::ids::CarNo;
+use crate::domain::money::Money;
 use crate::http::HttpState;
 use std::collections::HashMap;
 
@@ -62,6 +63,12 @@ pub async fn rows(http: &HttpState, caller: &Caller, page: &Page, views: Vec<Res
         rows.push(BookingRow { who, ..row(http, page, &mut models, view).await });
     }
     rows
+}
+
+/// The amount of something that has happened. What cancelling has cost would look like the price.
+pub fn amount_in_words(page: &Page, kind: &str, amount: Money) -> String {
+    let money = page.format.money(amount);
+    if kind == "reservation.cancelled" { Customer::of(page.language).fee_of(money) } else { money }
 }
 
 /// Those under way and to come in the order of their beginnings, then those that have ended, the latest first.

@@ -1,6 +1,6 @@
 //! My Page: a customer's bookings as they stand, and everything that has happened to them.
 
-use super::bookings::{self, BookingRow, Models, row};
+use super::bookings::{self, BookingRow, Models, amount_in_words, row};
 use super::format::Format;
 use super::live::customer_changes;
 use super::page::{Page, Section, go_to, query_value, reservation_address, show};
@@ -82,14 +82,12 @@ async fn together(http: &HttpState, page: &Page, models: &mut Models, entries: &
     let minute = |entry: &FeedEntry| entry.at.as_millis() / MINUTE_MS;
     let is_one =
         |one: &FeedEntry, other: &FeedEntry| one.reservation_no == other.reservation_no && minute(one) == minute(other);
-    let t = Customer::of(page.language);
     let step = |entry: &FeedEntry| Step {
         what: kind_in_words(page.language, &entry.kind),
-        amount: entry.amount.filter(|amount| amount.amount() > 0).map(|amount| {
-            let money = page.format.money(amount);
-            // What cancelling has cost would look like the price.
-            if entry.kind == "reservation.cancelled" { t.fee_of(money) } else { money }
-        }),
+        amount: entry
+            .amount
+            .filter(|amount| amount.amount() > 0)
+            .map(|amount| amount_in_words(page, &entry.kind, amount)),
     };
     let mut happened = vec![];
     for group in entries.chunk_by(is_one) {

@@ -7,7 +7,7 @@ use crate::domain::desk::WaiverReason;
 use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
 use crate::domain::who::{Who, WhoKind};
 use crate::http::HttpState;
-use crate::http::pages::bookings::{self, BookingRow};
+use crate::http::pages::bookings::{self, BookingRow, amount_in_words};
 use crate::http::pages::format::Format;
 use crate::http::pages::page::{Page, Section, query_value, reservation_address, show};
 use crate::http::pages::reservation::waiver_words;
@@ -113,7 +113,7 @@ pub fn history_row(page: &Page, entry: HistoryEntry) -> HistoryRow {
         words: kind_in_words(page.language, &entry.kind),
         by: entry.by.as_ref().map(|by| who_in_words(t, by)),
         period: entry.period.map(|period| page.format.period(period)),
-        amount: entry.amount.map(|amount| page.format.money(amount)),
+        amount: entry.amount.map(|amount| amount_in_words(page, &entry.kind, amount)),
         note,
         booking: entry.reservation_no.map(|no| (reservation_address(&no), shown_id(no.as_str()))),
     }
