@@ -5,11 +5,13 @@
 use bytes::Bytes;
 use rentcar::actors::runtime::{Ask, ContextLimits, ContextSpec, CorruptHistory, Entity, System, SystemClock, context};
 use rentcar::store::codec::{self, CodecError};
+use rentcar::store::durability::Ticket;
 use rentcar::store::journal::{Context, Journal};
 use rentcar::store::memory::MemoryJournal;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The name under which the journal knows the counters.
 const COUNTERS: Context = Context("counter");
@@ -109,18 +111,24 @@ async fn main() -> anyhow::Result<()> {
     });
     let system = System::start(vec![part.part()]).await?;
 
+    // Each answer may run ahead of the disk; nothing is said before all of it is durable, the refusal included.
+    let (mut said, mut ticket) = (Vec::new(), Ticket::DURABLE);
     for (name, command) in [
         ("apples", Command::Count(3)),
         ("pears", Command::Count(5)),
         ("apples", Command::Count(4)),
         ("pears", Command::Count(2_000)),
     ] {
-        let said = format!("{name}: {command:?}");
-        match counters.ask(name, command, Ask::external(Duration::from_secs(1))).await? {
-            Ok(value) => writeln!(out, "{said} -> {value}")?,
-            Err(TooMuch { value_max }) => writeln!(out, "{said} -> refused, no more than {value_max}")?,
-        }
+        let asked = format!("{name}: {command:?}");
+        let answer = counters.ask_early(name, command, Ask::external(Duration::from_secs(1))).await?;
+        ticket = ticket.and(answer.ticket);
+        said.push(match answer.outcome {
+            Ok(value) => format!("{asked} -> {value}"),
+            Err(TooMuch { value_max }) => format!("{asked} -> refused, no more than {value_max}"),
+        });
     }
+    counters.durable(ticket, Instant::now() + Duration::from_secs(1)).await?;
+    writeln!(out, "{}", said.join("\n"))?;
 
     // The context's actors are killed; the supervisor restarts them, and they load their state from the journal.
     system.control().kill("counter").await?;

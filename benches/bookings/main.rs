@@ -5,7 +5,8 @@
 //! `cargo bench --bench bookings` takes about ten minutes. `RENTCAR_BENCH_ROUNDS` (5), `RENTCAR_BENCH_SECONDS` for each
 //! case (2), `RENTCAR_BENCH_STALL_SECONDS` (60), `RENTCAR_BENCH_CARS` (10,000), `RENTCAR_BENCH_CONNECTIONS` (1;8;64;256)
 //! and `RENTCAR_BENCH_OPPONENTS` (all; or rentcar;echo and so on) change it; `RENTCAR_BENCH_DIR`
-//! (/var/tmp) must be on the disk that is to be measured.
+//! (/var/tmp) must be on the disk that is to be measured. `RENTCAR_BENCH_EARLIER` names the program of an earlier commit, which
+//! then takes part.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -140,7 +141,7 @@ impl Bench<'_> {
     }
 
     async fn syncs(&self) -> Option<f64> {
-        if self.opponent == Opponent::Rentcar { self.server.syncs().await } else { None }
+        if let Opponent::Rentcar | Opponent::Earlier = self.opponent { self.server.syncs().await } else { None }
     }
 
     /// Customers come at a share of the peak, whether they are answered or not.

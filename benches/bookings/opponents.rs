@@ -20,6 +20,8 @@ pub const POOL_CONNECTIONS: usize = 32;
 pub enum Opponent {
     /// The real program.
     Rentcar,
+    /// The same of an earlier commit, where [`earlier`] names one.
+    Earlier,
     /// The conventional service, a transaction of three statements.
     Transaction,
     /// The conventional service, everything in one statement.
@@ -30,12 +32,14 @@ pub enum Opponent {
 
 impl Opponent {
     /// In the order in which they take turns.
-    pub const ALL: [Opponent; 4] = [Opponent::Rentcar, Opponent::Transaction, Opponent::OneStatement, Opponent::Echo];
+    pub const ALL: [Opponent; 5] =
+        [Opponent::Rentcar, Opponent::Earlier, Opponent::Transaction, Opponent::OneStatement, Opponent::Echo];
 
     /// As the figures call it.
     pub fn name(self) -> &'static str {
         match self {
             Opponent::Rentcar => RENTCAR,
+            Opponent::Earlier => "rentcar, earlier",
             Opponent::Transaction => "conventional",
             Opponent::OneStatement => "conventional, one statement",
             Opponent::Echo => "echo",
@@ -47,7 +51,7 @@ impl Opponent {
         match self {
             Opponent::Transaction => Some(Style::Transaction),
             Opponent::OneStatement => Some(Style::OneStatement),
-            Opponent::Rentcar | Opponent::Echo => None,
+            Opponent::Rentcar | Opponent::Earlier | Opponent::Echo => None,
         }
     }
 
@@ -85,10 +89,12 @@ impl Grounds {
 
     /// Starts an opponent on grounds that nobody has used; nothing where what it needs is not installed.
     pub fn start(&self, opponent: Opponent) -> Option<Running> {
-        if opponent == Opponent::Rentcar {
+        if let Opponent::Rentcar | Opponent::Earlier = opponent {
+            let program = if opponent == Opponent::Earlier { Some(earlier()?) } else { None };
             let data = tempfile::tempdir_in(&self.folder).unwrap();
             server::copy(&self.registered().join("."), data.path());
-            return Some(Running { process: self.serve(data.path()), database: None, _data: Some(data) });
+            let process = self.serve(program.as_deref(), data.path());
+            return Some(Running { process, database: None, _data: Some(data) });
         }
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args([AS_OPPONENT, opponent.name(), &self.cars.to_string()]);
@@ -101,8 +107,8 @@ impl Grounds {
         Some(Running { process: Process::start(command, self.log()), database, _data: None })
     }
 
-    fn serve(&self, data: &Path) -> Process {
-        let mut command = server::command();
+    fn serve(&self, program: Option<&Path>, data: &Path) -> Process {
+        let mut command = server::command_of(program);
         command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data).current_dir(&self.folder);
         Process::start(command, self.log())
     }
@@ -147,6 +153,11 @@ pub async fn be(arguments: &[String]) {
         }
         None => stack::run(Echo).await,
     }
+}
+
+/// The program of an earlier commit to measure beside the present one, as `RENTCAR_BENCH_EARLIER` names it.
+fn earlier() -> Option<PathBuf> {
+    given::path("EARLIER")
 }
 
 /// How many connections of PostgreSQL there are in this run.

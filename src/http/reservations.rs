@@ -7,7 +7,7 @@ use super::waivers::WaiverDto;
 use crate::actors::api::{
     Caller, ChangePreview, ChangeWanted, PaymentMeans, PaymentResult, ReservationView, ReserveRequest, ServiceError,
 };
-use crate::actors::service::Service;
+use crate::actors::service::{Early, Service};
 use crate::domain::cancellation::{CancellationOutcome, Quote};
 use crate::domain::desk::WaiverReason;
 use crate::domain::ids::{CarNo, CustomerNo, ReservationNo};
@@ -23,6 +23,7 @@ use crate::kit::route::{Access, Priority, Reply, Route, routes};
 use crate::kit::values::{
     CurrencyCode, Cursor, Instant, InstantParameter, Limit, Link, MoneyDto, Text, period, segment,
 };
+use futures_util::FutureExt as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -416,8 +417,20 @@ async fn reserve(http: Arc<HttpState>, call: Call, request: ReservationRequest) 
         means: request.payment.map(PaymentMeans::from),
         day_counting: DayCounting::Hours,
     };
-    let result = service.reserve(&caller, request).await;
-    payment_answer(&http, &caller, StatusCode::CREATED, result).await
+    let (result, ticket) = match service.reserve_early(&caller, request).await {
+        Ok(Early { told, ticket }) => (Ok(told), Some(ticket)),
+        Err(error) => (Err(error), None),
+    };
+    let outcome = payment_answer(&http, &caller, StatusCode::CREATED, result).await;
+    let Some(ticket) = ticket else { return outcome };
+    let service = Arc::clone(&http.service);
+    match outcome {
+        Ok(answer) => Ok(answer.once(Box::new(move || async move { Ok(service.durable(ticket).await?) }.boxed()))),
+        Err(problem) => {
+            service.durable(ticket).await?;
+            Err(problem)
+        }
+    }
 }
 
 async fn pay(http: Arc<HttpState>, call: Call, means: PaymentMeansDto) -> Outcome {

@@ -1,6 +1,8 @@
 //! A response before it is sent, in a form that can be stored under an idempotency key and replayed.
 
+use super::problem::Problem;
 use futures_util::Stream;
+use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -33,11 +35,16 @@ pub enum ReplayPolicy {
     ByReference(String),
 }
 
+/// What must have come true before an answer is sent.
+pub type Until = Box<dyn FnOnce() -> BoxFuture<'static, Result<(), Problem>> + Send + Sync>;
+
 pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub content: Content,
     pub keeping: ReplayPolicy,
+    /// It is stored under its idempotency key before that, so that one wait is enough for both.
+    pub until: Option<Until>,
 }
 
 impl fmt::Debug for Answer {
@@ -50,7 +57,8 @@ impl Answer {
     pub fn text(status: StatusCode, media_type: &'static str, text: impl Into<Cow<'static, str>>) -> Answer {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-        Answer { status, headers, content: Content::Text(text.into()), keeping: ReplayPolicy::Verbatim }
+        let (content, keeping) = (Content::Text(text.into()), ReplayPolicy::Verbatim);
+        Answer { status, headers, content, keeping, until: None }
     }
 
     pub fn document<T: Serialize>(status: StatusCode, media_type: &'static str, document: &T) -> Answer {
@@ -74,7 +82,8 @@ impl Answer {
     }
 
     pub fn empty(status: StatusCode) -> Answer {
-        Answer { status, headers: HeaderMap::new(), content: Content::Empty, keeping: ReplayPolicy::Verbatim }
+        let (headers, content, keeping) = (HeaderMap::new(), Content::Empty, ReplayPolicy::Verbatim);
+        Answer { status, headers, content, keeping, until: None }
     }
 
     /// 204.
@@ -85,6 +94,12 @@ impl Answer {
     pub fn stream(response: Response) -> Answer {
         let status = response.status();
         Answer { content: Content::Stream(Box::new(response)), ..Answer::empty(status) }
+    }
+
+    /// Sent only once this has come true; if it cannot, the problem is sent.
+    #[must_use]
+    pub fn once(self, until: Until) -> Answer {
+        Answer { until: Some(until), ..self }
     }
 
     /// Adds a `Location`: a path whose segments are encoded already.

@@ -367,7 +367,13 @@ async fn execute(
     let common_of_task = Arc::clone(common);
     // In a task of its own: a change that has begun goes on when its caller has gone.
     let change = async move {
-        let outcome = change(&common_of_task, route, handler, call, keyed).await;
+        let mut outcome = change(&common_of_task, route, handler, call, keyed).await;
+        if let Ok(answer) = &mut outcome
+            && let Some(until) = answer.until.take()
+            && let Err(problem) = until().await
+        {
+            outcome = Err(problem);
+        }
         drop(permit);
         outcome
     };

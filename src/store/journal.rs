@@ -7,6 +7,7 @@
 
 #![warn(missing_docs)]
 
+use super::durability::{Durability, StoreFailed, Ticket};
 use super::record::Snapshot;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -215,6 +216,15 @@ pub struct Append {
     pub command: Option<CommandRecord>,
 }
 
+/// What an append has with its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placed {
+    /// The shard's new head.
+    pub head: u64,
+    /// For whoever waits until it is durable.
+    pub ticket: Ticket,
+}
+
 /// Why an append failed or may have failed. An append that fails for more than one reason gets the first one in this order:
 /// `Invalid`, `Fenced`, `Conflict`, `Taken`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -251,6 +261,12 @@ pub enum AppendError {
     /// The append exceeds a bound or names an unknown shard: nothing was written.
     #[error("the append is not acceptable: {0}")]
     Invalid(String),
+}
+
+impl From<StoreFailed> for AppendError {
+    fn from(StoreFailed(why): StoreFailed) -> AppendError {
+        AppendError::Unknown(why)
+    }
 }
 
 /// Why a read failed.
@@ -298,13 +314,42 @@ pub trait Journal: Send + Sync + 'static {
     /// Takes a shard over: raises its epoch durably, which fences off every earlier owner.
     fn own(&self, shard: ShardId) -> BoxFuture<'_, Result<Ownership, AppendError>>;
 
-    /// Returns the shard's new head once the append is durable. Appends are ordered by the *calls*; dropping the future does
-    /// not undo the append.
+    /// Gives the append its place in the order in which the store makes things durable, and returns the shard's new head with
+    /// the [`Ticket`] of the place. Appends are ordered by the *calls*; dropping the future does not undo the append.
     ///
-    /// Of all appends that claim the same absent entry, in whichever shards, one succeeds. [`AppendError::Taken`] is answered
-    /// only when whatever took the entry is durable and can be read; if it cannot be made durable, the rivals fail like it,
-    /// never with `Taken`.
-    fn append(&self, append: Append) -> BoxFuture<'static, Result<u64, AppendError>>;
+    /// What has its place becomes durable together with everything before it, or never, and then the store has failed and
+    /// takes nothing more. Until then nothing that follows from it may leave the process. A store without one order is
+    /// ready when the append is durable, and the ticket with it.
+    ///
+    /// Of all appends that claim the same absent entry, in whichever shards, one succeeds. A refusal may follow from what has
+    /// its place and is not durable: whoever tells of it waits for the [newest](Self::newest) ticket first.
+    fn place(&self, append: Append) -> BoxFuture<'static, Result<Placed, AppendError>>;
+
+    /// How far the store has come, for whoever has a ticket.
+    fn durability(&self) -> &Arc<Durability>;
+
+    /// The ticket of the last place that was given.
+    fn newest(&self) -> Ticket;
+
+    /// Returns the shard's new head once the append is durable, as [`place`](Self::place) and a wait.
+    /// [`AppendError::Taken`] is answered only when whatever took the entry is durable and can be read; if it cannot be made
+    /// durable, the rivals fail like it, never with `Taken`.
+    fn append(&self, append: Append) -> BoxFuture<'static, Result<u64, AppendError>> {
+        let (placed, durability, rivals) = (self.place(append), Arc::clone(self.durability()), self.newest());
+        Box::pin(async move {
+            match placed.await {
+                Ok(Placed { head, ticket }) => Ok(durability.wait(ticket).await.map(|()| head)?),
+                // What refuses it may not be durable yet.
+                Err(
+                    refusal @ (AppendError::Taken { .. } | AppendError::Conflict { .. } | AppendError::Fenced { .. }),
+                ) => {
+                    durability.wait(rivals).await?;
+                    Err(refusal)
+                }
+                Err(refusal) => Err(refusal),
+            }
+        })
+    }
 
     /// The durable head of a shard; a change is a hint for readers to wake up.
     fn watch(&self, shard: ShardId) -> tokio::sync::watch::Receiver<u64>;
@@ -366,8 +411,8 @@ pub trait Journal: Send + Sync + 'static {
     /// How far a subscription has come in a shard of another context; position 0 when nothing was saved.
     fn progress<'a>(&'a self, subscription: &'a str, shard: ShardId) -> BoxFuture<'a, Result<Progress, ReadError>>;
 
-    /// Saves how far a subscription has come. It becomes durable no later than the next append; after a crash the target
-    /// drops repeated commands by their cause.
+    /// Saves how far a subscription has come: it has its place when the future is ready. It becomes durable no later than the
+    /// next append; after a crash the target drops repeated commands by their cause.
     fn save_progress<'a>(
         &'a self,
         subscription: &'a str,

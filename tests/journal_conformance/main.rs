@@ -11,9 +11,10 @@ use rentcar::store::journal::{
     Append, AppendError, Cause, CommandRecord, Context, DOCUMENT_BYTES_MAX, DocumentWrite, EVENT_BYTES_MAX, IndexWrite,
     Journal, Progress, ShardId, StoredEvent, Timer, TimerWrite,
 };
-use rentcar::store::memory::MemoryJournal;
+use rentcar::store::memory::{LaggingJournal, MemoryJournal};
 use rentcar::store::sled::{SledJournal, SledSettings};
 use std::sync::Arc;
+use std::time::Duration;
 
 const CARS: Context = Context("cars");
 /// With a shard for each of many rivals.
@@ -28,6 +29,19 @@ struct Fixture {
 
 fn memory() -> Fixture {
     Fixture { journal: MemoryJournal::new(&SHARDS), _directory: None }
+}
+
+/// With a disk that makes durable a part at a time, on a thread that ends with the journal.
+fn lagging() -> Fixture {
+    let journal = LaggingJournal::over(MemoryJournal::new(&SHARDS));
+    let disk = Arc::downgrade(&journal);
+    std::thread::spawn(move || {
+        while let Some(disk) = disk.upgrade() {
+            disk.sync(1 + disk.pending() / 2);
+            std::thread::sleep(Duration::from_micros(50));
+        }
+    });
+    Fixture { journal, _directory: None }
 }
 
 fn sled() -> Fixture {
@@ -93,6 +107,21 @@ async fn texts(journal: &dyn Journal, shard: ShardId, after: u64) -> Vec<(u64, S
 async fn timers(journal: &dyn Journal, until_ms: i64) -> Vec<(i64, String)> {
     let found = journal.due_timers(CARS, until_ms, None, 100).await.unwrap();
     found.into_iter().map(|timer| (timer.due_ms, timer.name.to_string())).collect()
+}
+
+async fn what_has_its_place_is_not_told_until_it_is_durable(journal: &dyn Journal) {
+    let epoch = journal.own(SHARD).await.unwrap().epoch;
+    let first = journal.place(append(SHARD, epoch, 0, &["a"])).await.unwrap();
+    let second = journal.place(append(SHARD, epoch, first.head, &["b", "c"])).await.unwrap();
+    assert_eq!((first.head, second.head), (1, 3));
+    assert_eq!((first.ticket.and(second.ticket), journal.newest()), (second.ticket, second.ticket));
+    // A place is decided by what has its place before, durable or not.
+    let conflict = Err(AppendError::Conflict { expected: 1, actual: 3 });
+    assert_eq!(journal.place(append(SHARD, epoch, 1, &["d"])).await, conflict);
+    journal.durability().wait(second.ticket).await.unwrap();
+    assert!(journal.durability().has(first.ticket), "what has an earlier place is durable before");
+    assert_eq!(texts(journal, SHARD, 0).await.len(), 3);
+    assert_eq!(*journal.watch(SHARD).borrow(), 3);
 }
 
 async fn events_are_numbered_from_one_and_read_in_order(journal: &dyn Journal) {
@@ -507,6 +536,7 @@ async fn shard_counts_are_those_of_the_store(journal: &dyn Journal) {
 macro_rules! conformance {
     ($($name:ident),* $(,)?) => {
         conformance!(@adapter memory $($name)*);
+        conformance!(@adapter lagging $($name)*);
         conformance!(@adapter sled $($name)*);
     };
     (@adapter $adapter:ident $($name:ident)*) => {
@@ -523,6 +553,7 @@ macro_rules! conformance {
 }
 
 conformance!(
+    what_has_its_place_is_not_told_until_it_is_durable,
     events_are_numbered_from_one_and_read_in_order,
     an_event_comes_back_as_it_was_written,
     an_append_on_another_head_conflicts_and_writes_nothing,

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use rentcar::store::durability::{Durability, Ticket};
 use rentcar::store::journal::{
-    Append, AppendError, CommandRecord, CommittedEvent, Context, Documents, IndexEntry, Journal, Ownership, Progress,
-    ReadError, ShardId, Timer,
+    Append, AppendError, CommandRecord, CommittedEvent, Context, Documents, IndexEntry, Journal, Ownership, Placed,
+    Progress, ReadError, ShardId, Timer,
 };
 use rentcar::store::memory::MemoryJournal;
 use std::sync::{Arc, Mutex};
@@ -56,12 +57,20 @@ impl Journal for RecordingJournal {
         self.inner.command(id)
     }
 
-    fn append(&self, append: Append) -> BoxFuture<'static, Result<u64, AppendError>> {
-        self.inner.append(append)
+    fn place(&self, append: Append) -> BoxFuture<'static, Result<Placed, AppendError>> {
+        self.inner.place(append)
     }
 
     fn own(&self, shard: ShardId) -> BoxFuture<'_, Result<Ownership, AppendError>> {
         self.inner.own(shard)
+    }
+
+    fn durability(&self) -> &Arc<Durability> {
+        self.inner.durability()
+    }
+
+    fn newest(&self) -> Ticket {
+        self.inner.newest()
     }
 
     fn shard_count(&self, context: Context) -> u16 {

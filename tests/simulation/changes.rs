@@ -1,6 +1,7 @@
 //! A change of a reservation that a crash cuts off after each of its appends in turn.
 
 use super::model::{Known, Memory, Place, Tried};
+use super::rng::Rng;
 use super::world::{BEGUN_MS, World};
 use rentcar::actors::api::{Caller, ChangeWanted, PaymentMeans, ReserveRequest};
 use rentcar::actors::app::App;
@@ -10,6 +11,8 @@ use rentcar::domain::time::{DAY_MS, Period, Timestamp};
 use std::time::Duration;
 
 const NO: &str = "res-0";
+/// Longer than followers wait from one poll to the next.
+const POLLED_WITHIN: Duration = Duration::from_secs(10);
 /// More appends than any change takes.
 const APPENDS_MAX: u64 = 40;
 
@@ -98,16 +101,21 @@ async fn is_in_one_place(world: &World, app: &App, place: &Place) -> Result<(), 
     Ok(())
 }
 
-/// Cuts the change off after so many appends; whether it was answered before.
+/// Cuts the change off after so many appends, of which the last ones may not be durable; whether it was answered before.
 fn cut_off(to: (usize, Period), appends: u64) -> Result<bool, String> {
     let world = World::new(appends, false);
+    let mut rng = Rng::of(appends, 7);
     let car_no: CarNo = world.town.cars[to.0].clone();
     let place = Place { car_no, period: to.1, may_come: true, over_at_ms: None };
     world.calm_life(async |app: &App| reserve(&world, app).await)?;
+    world.crash(&mut rng);
     let answered = world.calm_life(async |app: &App| change(&world, app, &place, appends).await)?;
+    world.crash(&mut rng);
     world.calm_life(async |app: &App| {
         world.everything_comes_right(&app.service).await?;
         is_in_one_place(&world, app, &place).await?;
+        // Who follows saves at the next poll a position that it has only passed.
+        tokio::time::sleep(POLLED_WITHIN).await;
         world.the_store_is_sound().await
     })?;
     Ok(answered)

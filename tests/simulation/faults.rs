@@ -4,6 +4,7 @@
 use super::rng::{Fate, Rng};
 use super::trace::Trace;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use rentcar::actors::runtime::Clock;
 use rentcar::providers::sandbox::{Sandbox, SettingsPatch};
@@ -11,13 +12,14 @@ use rentcar::providers::{
     Charge, ChargeLookup, ChargeOutcome, LedgerPage, PaymentProvider, ProviderError, Refund, RefundLookup,
     RefundReceipt,
 };
+use rentcar::store::durability::{Durability, Ticket};
 use rentcar::store::journal::{
-    Append, AppendError, CommandRecord, CommittedEvent, Context, Documents, IndexEntry, Journal, Ownership, Progress,
-    ReadError, ShardId, Timer,
+    Append, AppendError, CommandRecord, CommittedEvent, Context, Documents, IndexEntry, Journal, Ownership, Placed,
+    Progress, ReadError, ShardId, StoredEvent, Timer,
 };
-use rentcar::store::memory::MemoryJournal;
+use rentcar::store::memory::{LaggingJournal, MemoryJournal};
 use rentcar::store::schema;
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -59,9 +61,8 @@ impl Clock for SimClock {
     }
 }
 
-/// An unreliable journal that still keeps the port's contract.
-pub struct FaultyJournal {
-    inner: Arc<MemoryJournal>,
+/// What goes wrong with the journals of all lives, and what is known of what they wrote.
+pub struct JournalFaults {
     fate: Fate,
     trace: Arc<Trace>,
     pub faulty: AtomicBool,
@@ -69,16 +70,15 @@ pub struct FaultyJournal {
     in_doubt: Mutex<HashSet<String>>,
     /// The first reservation that was let go while its payment was in doubt.
     let_go: Mutex<Option<String>>,
-    /// How many appends are still made; after them nothing is answered any more.
+    /// How many appends still get a place; after them nothing is answered any more.
     left: Mutex<Option<u64>>,
-    /// Told when an append was not made because none was left.
+    /// Told when an append got no place because none was left.
     pub cut_off: Notify,
 }
 
-impl FaultyJournal {
-    pub fn new(inner: Arc<MemoryJournal>, fate: Fate, trace: Arc<Trace>) -> Arc<FaultyJournal> {
-        Arc::new(FaultyJournal {
-            inner,
+impl JournalFaults {
+    pub fn new(fate: Fate, trace: Arc<Trace>) -> Arc<JournalFaults> {
+        Arc::new(JournalFaults {
             fate,
             trace,
             faulty: AtomicBool::new(true),
@@ -89,12 +89,12 @@ impl FaultyJournal {
         })
     }
 
-    /// From now on so many appends are made; `None` for all.
+    /// From now on so many appends get a place; `None` for all.
     pub fn cut_off_after(&self, appends: Option<u64>) {
         *self.left.lock().unwrap() = appends;
     }
 
-    /// Whether another append is made.
+    /// Whether another append gets a place.
     fn may_append(&self) -> bool {
         match &mut *self.left.lock().unwrap() {
             None => true,
@@ -107,15 +107,15 @@ impl FaultyJournal {
     }
 
     /// A payment whose outcome is unknown keeps its hold until the provider has been asked. Afterwards nothing would
-    /// show it, since the money goes back: so each append is looked at as it is written.
+    /// show it, since the money goes back: so each append is looked at as it becomes durable.
     pub fn holds_outlive_doubts(&self) -> Result<(), String> {
         let let_go = self.let_go.lock().unwrap().clone();
         let_go.map_or(Ok(()), |no| Err(format!("{no} expired while nobody knew whether it was paid")))
     }
 
-    fn write(&self, append: Append) -> BoxFuture<'static, Result<u64, AppendError>> {
+    fn observe(&self, events: &[StoredEvent]) {
         let mut in_doubt = self.in_doubt.lock().unwrap();
-        for event in &append.events {
+        for event in events {
             match event.tag.rsplit_once('.').map_or(&*event.tag, |(kind, _)| kind) {
                 "payment.requested" => drop(in_doubt.insert(event.entity.to_string())),
                 "payment.approved" | "payment.declined" | "payment.not_charged" => {
@@ -129,7 +129,7 @@ impl FaultyJournal {
                     }
                 }
                 // What ends a reservation ends the change of it, whatever becomes of its charge.
-                "reservation.change_ended" if append.events.len() == 1 => {
+                "reservation.change_ended" if events.len() == 1 => {
                     let ended = schema::reservation::decode(&event.tag, &event.payload).unwrap();
                     let no = &ended.subject().unwrap().reservation_no;
                     if in_doubt.contains(no.payment().as_str()) {
@@ -139,7 +139,6 @@ impl FaultyJournal {
                 _ => {}
             }
         }
-        self.inner.append(append)
     }
 
     /// The random numbers for an occasion; they choose no fault once faults have ended.
@@ -148,17 +147,89 @@ impl FaultyJournal {
     }
 }
 
+/// The journal of one life of the service: unreliable, and what has its place in it becomes durable later. It keeps the
+/// port's contract.
+pub struct FaultyJournal {
+    faults: Arc<JournalFaults>,
+    inner: Arc<LaggingJournal>,
+    /// The events that have their place and are not durable.
+    placed: Mutex<VecDeque<(Ticket, Vec<StoredEvent>)>>,
+    /// Told when the disk has failed.
+    pub failed: Notify,
+}
+
+impl FaultyJournal {
+    pub fn new(faults: Arc<JournalFaults>, disk: Arc<MemoryJournal>) -> Arc<FaultyJournal> {
+        let inner = LaggingJournal::over(disk);
+        Arc::new(FaultyJournal { faults, inner, placed: Mutex::default(), failed: Notify::new() })
+    }
+
+    /// The next places become durable: so many.
+    fn sync(&self, count: usize) {
+        self.inner.sync(count);
+        let mut placed = self.placed.lock().unwrap();
+        while let Some((_, events)) = placed.pop_front_if(|(ticket, _)| self.inner.durability().has(*ticket)) {
+            self.faults.observe(&events);
+        }
+    }
+
+    /// Everything that has its place becomes durable.
+    pub fn sync_all(&self) {
+        self.sync(usize::MAX);
+    }
+
+    /// The process ends between any two places: those before are durable, the others are gone.
+    pub fn crash(&self, rng: &mut Rng) {
+        let pending = self.inner.pending();
+        self.sync(usize::try_from(rng.below(pending as u64 + 1)).unwrap());
+    }
+
+    /// The disk, for as long as the service lives: syncs what there is, all of it or a part, and fails if it may.
+    pub async fn disk(self: Arc<Self>, mut rng: Rng, may_fail: bool) {
+        loop {
+            if self.inner.pending() == 0 {
+                self.inner.changed.notified().await;
+            }
+            sleep(Duration::from_millis(rng.below(5))).await;
+            let pending = self.inner.pending() as u64;
+            if pending == 0 {
+                continue;
+            }
+            let faulty = self.faults.faulty.load(Ordering::Relaxed);
+            let count = if rng.happens(0.3) { 1 + rng.below(pending) } else { pending };
+            let fails = rng.happens(0.001);
+            if may_fail && faulty && fails {
+                // The sync has failed, and nobody knows how much of it is on the disk.
+                self.faults.trace.note(&format!("a sync of {pending} fails"));
+                self.inner.fail("simulated");
+                self.failed.notify_one();
+                return;
+            }
+            self.sync(usize::try_from(count).unwrap());
+        }
+    }
+
+    fn write(&self, append: Append) -> BoxFuture<'static, Result<Placed, AppendError>> {
+        let events = append.events.clone();
+        let placed = self.inner.place(append).now_or_never().unwrap();
+        if let Ok(Placed { ticket, .. }) = &placed {
+            self.placed.lock().unwrap().push_back((*ticket, events));
+        }
+        Box::pin(async { placed })
+    }
+}
+
 impl Journal for FaultyJournal {
-    fn append(&self, append: Append) -> BoxFuture<'static, Result<u64, AppendError>> {
+    fn place(&self, append: Append) -> BoxFuture<'static, Result<Placed, AppendError>> {
         let what: Vec<String> = append.events.iter().map(|event| format!("{} {}", event.tag, event.entity)).collect();
         let place = format!("{}/{} after {}", append.shard.context.0, append.shard.number, append.expected_head);
-        let note = |fate: &str| self.trace.note(&format!("append {place}: {} ({fate})", what.join(", ")));
-        if !self.may_append() {
+        let note = |fate: &str| self.faults.trace.note(&format!("append {place}: {} ({fate})", what.join(", ")));
+        if !self.faults.may_append() {
             note("cut off");
-            self.cut_off.notify_one();
+            self.faults.cut_off.notify_one();
             return Box::pin(std::future::pending());
         }
-        let (fate, slow_ms) = self.rng(&place).map_or((100, 0), |mut rng| (rng.below(100), rng.below(300)));
+        let (fate, slow_ms) = self.faults.rng(&place).map_or((100, 0), |mut rng| (rng.below(100), rng.below(300)));
         match fate {
             0 => {
                 note("refused");
@@ -194,10 +265,18 @@ impl Journal for FaultyJournal {
 
     fn own(&self, shard: ShardId) -> BoxFuture<'_, Result<Ownership, AppendError>> {
         let occasion = format!("own {}/{}", shard.context.0, shard.number);
-        if self.rng(&occasion).is_some_and(|mut rng| rng.happens(0.02)) {
+        if self.faults.rng(&occasion).is_some_and(|mut rng| rng.happens(0.02)) {
             return Box::pin(async { Err(AppendError::Unavailable("simulated".to_owned())) });
         }
         self.inner.own(shard)
+    }
+
+    fn durability(&self) -> &Arc<Durability> {
+        self.inner.durability()
+    }
+
+    fn newest(&self) -> Ticket {
+        self.inner.newest()
     }
 
     fn shard_count(&self, context: Context) -> u16 {
@@ -265,7 +344,7 @@ impl Journal for FaultyJournal {
     }
 
     fn take_numbers(&self, sequence: &'static str, after: u64, count: u32) -> BoxFuture<'_, Result<u64, AppendError>> {
-        if self.rng(sequence).is_some_and(|mut rng| rng.happens(0.2)) {
+        if self.faults.rng(sequence).is_some_and(|mut rng| rng.happens(0.2)) {
             return Box::pin(async { Err(AppendError::Unavailable("simulated".to_owned())) });
         }
         self.inner.take_numbers(sequence, after, count)
@@ -282,7 +361,7 @@ impl Journal for FaultyJournal {
         progress: Progress,
     ) -> BoxFuture<'a, Result<(), AppendError>> {
         let occasion = format!("{subscription} {}/{}", shard.context.0, shard.number);
-        if self.rng(&occasion).is_some_and(|mut rng| rng.happens(0.05)) {
+        if self.faults.rng(&occasion).is_some_and(|mut rng| rng.happens(0.05)) {
             return Box::pin(async { Err(AppendError::Unavailable("simulated".to_owned())) });
         }
         self.inner.save_progress(subscription, shard, progress)

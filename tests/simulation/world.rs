@@ -2,7 +2,7 @@
 //! faults end and everything has to become consistent.
 
 use super::customer::{Customer, Town};
-use super::faults::{FaultMode, FaultyJournal, SimClock, SimProvider};
+use super::faults::{FaultMode, FaultyJournal, JournalFaults, SimClock, SimProvider};
 use super::model::{BUFFER_MS, HOLDS_MAX, Known, Memory, Model, NO_SHOW_GRACE_MS};
 use super::rng::{Fate, Rng};
 use super::trace::Trace;
@@ -26,8 +26,8 @@ use rentcar::store::replay::{Subscription, replay};
 use rentcar::store::schema;
 use rentcar::store::view_store::ViewStore;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -54,7 +54,9 @@ pub struct Outcome {
 pub struct World {
     seed: u64,
     memory: Arc<MemoryJournal>,
-    pub journal: Arc<FaultyJournal>,
+    pub journal: Arc<JournalFaults>,
+    /// The journal of the present life.
+    life: Mutex<Option<Arc<FaultyJournal>>>,
     views: Arc<dyn ViewStore>,
     pub provider: Arc<SimProvider>,
     pub town: Arc<Town>,
@@ -74,6 +76,7 @@ pub fn live(seed: u64, aloud: bool) -> Result<Outcome, String> {
         runtime.block_on(async { world.town.clock.end(gap_ms) });
         // With the runtime everything that was under way is gone at once, as in a crash.
         drop(runtime);
+        world.crash(&mut rng);
         ended?;
         trace.note("the service crashes");
     }
@@ -105,9 +108,9 @@ impl World {
             reservations: AtomicU64::new(0),
             stop: AtomicBool::new(false),
         });
-        let journal = FaultyJournal::new(Arc::clone(&memory), Fate::of(seed), Arc::clone(&trace));
+        let journal = JournalFaults::new(Fate::of(seed), Arc::clone(&trace));
         let provider = SimProvider::new(Fate::of(seed), trace);
-        World { seed, memory, journal, views: Arc::new(MemoryViews::default()), provider, town }
+        World { seed, memory, journal, life: Mutex::default(), views: Arc::new(MemoryViews::default()), provider, town }
     }
 
     /// The service without faults does something, in a life of its own, which ends like in a crash.
@@ -117,11 +120,19 @@ impl World {
             self.town.clock.begin();
             self.journal.faulty.store(false, Ordering::Relaxed);
             self.provider.set(FaultMode::default());
-            let app = self.start().await?;
+            let app = self.start(0, false).await?;
             life(&app).await
         });
         runtime.block_on(async { self.town.clock.end(1_000) });
+        drop(runtime);
         done
+    }
+
+    /// The process has ended: of what was not durable, more or less is there when it starts again.
+    pub fn crash(&self, rng: &mut Rng) {
+        if let Some(life) = self.life.lock().unwrap().take() {
+            life.crash(rng);
+        }
     }
 
     pub async fn register_cars(&self, service: &Service) -> Result<(), String> {
@@ -136,7 +147,7 @@ impl World {
         self.town.clock.begin();
         self.journal.faulty.store(life > 0, Ordering::Relaxed);
         self.town.trace.note(&format!("life {life} begins"));
-        let app = self.start().await?;
+        let app = self.start(life, !last).await?;
         let service = Arc::clone(&app.service);
         if life == 0 {
             self.register_cars(&service).await?;
@@ -151,9 +162,12 @@ impl World {
         }
         let misfortunes = self.misfortunes(&service, rng);
         tokio::pin!(misfortunes);
+        let journal = self.life.lock().unwrap().clone().unwrap();
         loop {
             tokio::select! {
                 biased;
+                // Whatever is answered from now on, nothing more becomes durable: the process ends.
+                () = journal.failed.notified() => break,
                 Some(complaint) = customers.join_next() => complaint.map_err(|error| error.to_string())??,
                 done = &mut misfortunes => break done?,
             }
@@ -179,9 +193,12 @@ impl World {
         self.the_store_is_sound().await
     }
 
-    async fn start(&self) -> Result<App, String> {
+    async fn start(&self, life: u64, disk_may_fail: bool) -> Result<App, String> {
+        let journal = FaultyJournal::new(Arc::clone(&self.journal), Arc::clone(&self.memory));
+        tokio::spawn(Arc::clone(&journal).disk(Rng::of(self.seed, 1_000 * life + 50), disk_may_fail));
+        *self.life.lock().unwrap() = Some(Arc::clone(&journal));
         let ports = Ports {
-            journal: self.journal.clone(),
+            journal,
             views: Arc::clone(&self.views),
             clock: self.town.clock.clone(),
             provider: self.provider.clone(),
@@ -346,6 +363,9 @@ impl World {
     /// The journal itself: a replay agrees, nothing is left over, and rebuilt read models are the same.
     pub async fn the_store_is_sound(&self) -> Result<(), String> {
         let fail = |error: &dyn std::fmt::Display| error.to_string();
+        if let Some(life) = &*self.life.lock().unwrap() {
+            life.sync_all();
+        }
         let views = Arc::clone(&self.views);
         rebuild::catch_up(views, self.memory.clone(), |_| {}).await.map_err(|error| fail(&error))?;
         let before = rebuild::digest(&*self.views).map_err(|error| fail(&error))?;

@@ -107,7 +107,12 @@ async fn metric(api: &Api, name: &str) -> f64 {
 
 /// The program with the settings of the benchmarks.
 pub fn command() -> Command {
-    let mut command = rentcar();
+    command_of(None)
+}
+
+/// The same of another program.
+pub fn command_of(program: Option<&Path>) -> Command {
+    let mut command = program.map_or_else(rentcar, Command::new);
     command.envs(SETTINGS);
     command
 }

@@ -4,6 +4,7 @@
 use super::admission::{AskOrigin, EntityLimit, Permit};
 use super::cell::{ABANDONED, APPENDING, BEGUN, QUEUED, ResponseCell, Waiting};
 use super::entity::Entity;
+use crate::store::durability::{Durability, Ticket};
 use crate::store::journal::{Cause, ShardId};
 use ractor::ActorRef;
 use std::future::Future;
@@ -100,7 +101,19 @@ pub enum AskError {
 
 /// The reply or rejection and, when the command changed something, the shard and position of its last event.
 pub type Answer<E> = (Result<<E as Entity>::Reply, <E as Entity>::Rejection>, Option<(ShardId, u64)>);
-pub(super) type AskOutcome<E> = Result<Answer<E>, AskError>;
+
+/// An answer that may run ahead of the disk: nothing that follows from it, a refusal included, may leave the process before
+/// its ticket is durable.
+pub struct EarlyAnswer<E: Entity> {
+    /// The reply or rejection.
+    pub outcome: Result<E::Reply, E::Rejection>,
+    /// The shard and position of the command's last event, if it changed something.
+    pub at: Option<(ShardId, u64)>,
+    /// Of the state that it was decided on, and of what it changed.
+    pub ticket: Ticket,
+}
+
+pub(super) type AskOutcome<E> = Result<EarlyAnswer<E>, AskError>;
 
 /// The caller's end: waits for the answer until the deadline.
 pub(super) struct ResponseFuture<'a, E: Entity> {
@@ -185,6 +198,14 @@ impl<E: Entity> Responder<E> {
 
     pub(super) fn answer(mut self, outcome: AskOutcome<E>) {
         self.put(outcome);
+    }
+
+    /// Answers; the permits, and `kept` with them, are returned when the answer is durable, so that what runs ahead is bounded.
+    pub(super) fn answer_early<K: Send + 'static>(mut self, answer: EarlyAnswer<E>, durability: &Durability, kept: K) {
+        if let Some(permit) = self.permit.take() {
+            durability.keep(answer.ticket, Box::new((permit, kept)));
+        }
+        self.cell.put(Ok(answer));
     }
 
     /// Answers [`AskError::Unavailable`].

@@ -44,7 +44,8 @@ pub struct ContextPart<E: Entity> {
 
 /// Returns the handle of a context, and the context itself to be started.
 pub fn context<E: Entity>(spec: ContextSpec<E>) -> (ContextHandle<E>, ContextPart<E>) {
-    let core = Arc::new(Core::new(spec.journal.shard_count(E::CONTEXT), spec.limits.clone()));
+    let (shards, durability) = (spec.journal.shard_count(E::CONTEXT), Arc::clone(spec.journal.durability()));
+    let core = Arc::new(Core::new(shards, spec.limits.clone(), durability));
     (ContextHandle::new(Arc::clone(&core)), ContextPart { core, spec })
 }
 

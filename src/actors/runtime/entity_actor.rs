@@ -1,20 +1,26 @@
-//! The actor of an entity: load, decide, evolve, append, reply, one command at a time. Has no rules of its own; its state
-//! changes only after the append is durable.
+//! The actor of an entity: load, decide, evolve, append, reply, one command at a time. Has no rules of its own. Its state
+//! changes once the append has its place in the journal's order, and each answer has the ticket of the state that it was
+//! decided on.
 
-use super::ask::{AskError, EntityMessage, LiveEntity, Responder};
+use super::ask::{AskError, EarlyAnswer, EntityMessage, LiveEntity, Responder};
 use super::clock::Clock;
 use super::document::StateDocument;
 use super::entity::{Derived, Entity, entity_hash};
 use super::shard_core::Core;
-use super::watch::Kind;
+use super::watch::{HandlerGuard, Kind};
 use super::writer::{PendingAppend, ShardWriter};
 use crate::store::codec::CodecError;
-use crate::store::journal::{AppendError, CommandRecord, DocumentWrite, Journal, ReadError, StoredEvent};
+use crate::store::durability::Ticket;
+use crate::store::journal::{AppendError, CommandRecord, DocumentWrite, Journal, Placed, ReadError, StoredEvent};
 use crate::trace;
+use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::timeout;
 use tracing::Instrument as _;
 
 /// Shared by the entities of one shard under one epoch.
@@ -24,6 +30,46 @@ pub(super) struct EntityEnv<E: Entity> {
     pub(super) journal: Arc<dyn Journal>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) writer: ShardWriter,
+    /// What must be durable before an entity is loaded: what an actor wrote that has ended since.
+    loads_after: Mutex<Ticket>,
+}
+
+impl<E: Entity> EntityEnv<E> {
+    pub(super) fn new(
+        core: &Arc<Core<E>>,
+        (entity, journal, clock): (&Arc<E>, &Arc<dyn Journal>, &Arc<dyn Clock>),
+        writer: ShardWriter,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            core: Arc::clone(core),
+            entity: Arc::clone(entity),
+            journal: Arc::clone(journal),
+            clock: Arc::clone(clock),
+            writer,
+            loads_after: Mutex::default(),
+        })
+    }
+
+    /// An actor has ended, perhaps with appends that are not durable yet: whoever is loaded from now on waits for these.
+    pub(super) fn actor_ended(&self) {
+        let newest = self.writer.newest();
+        let mut after = self.loads_after.lock();
+        *after = after.and(newest);
+    }
+
+    /// Waits until something is durable that a load or a look-up has to see.
+    async fn durable(&self, ticket: Ticket) -> Result<(), Failure> {
+        let durability = &self.core.durability;
+        if durability.has(ticket) {
+            return Ok(());
+        }
+        let within = Duration::from_millis(self.core.limits.append_ms_max);
+        match timeout(within, durability.wait(ticket)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Failure::Journal(error.to_string())),
+            Err(_) => Err(Failure::Journal("an earlier append is not durable in time".to_owned())),
+        }
+    }
 }
 
 /// Why a command was not carried out; nothing was done.
@@ -78,6 +124,10 @@ pub(super) struct EntityState<E: Entity> {
     key: Arc<str>,
     /// Loaded at the first command, and again after a command that failed.
     document: Option<StateDocument<E>>,
+    /// Of the last append of this entity.
+    newest: Ticket,
+    /// The commands that are recorded with appends which may not be durable yet.
+    recorded: VecDeque<(Arc<str>, Ticket)>,
 }
 
 /// Keeps the count of live entities right, however the actor ends.
@@ -98,7 +148,8 @@ impl<E: Entity> Actor for EntityActor<E> {
         env: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
         env.core.live.fetch_add(1, Ordering::Relaxed);
-        Ok(EntityState { env, live: None, key: Arc::from(""), document: None })
+        let (newest, recorded) = (Ticket::DURABLE, VecDeque::new());
+        Ok(EntityState { env, live: None, key: Arc::from(""), document: None, newest, recorded })
     }
 
     async fn handle(
@@ -142,8 +193,10 @@ impl<E: Entity> EntityState<E> {
     fn serve(&mut self, live: Option<&Arc<LiveEntity<E>>>) {
         let Some(live) = live else { return };
         if !self.live.as_ref().is_some_and(|known| Arc::ptr_eq(known, live)) {
-            (self.key, self.document) = (Arc::clone(&live.key), None);
+            // An entity loses its actor only when everything of it is durable.
+            (self.key, self.document, self.newest) = (Arc::clone(&live.key), None, Ticket::DURABLE);
             self.live = Some(Arc::clone(live));
+            self.recorded.clear();
         }
     }
 
@@ -155,11 +208,13 @@ impl<E: Entity> EntityState<E> {
             Err(failure) => return give_up(&self.key, envelope.responder, failure),
         };
         match step {
-            Step::Answer(outcome) => envelope.responder.answer(Ok((outcome, None))),
+            Step::Answer(outcome) => {
+                envelope.responder.answer(Ok(EarlyAnswer { outcome, at: None, ticket: self.newest }));
+            }
             Step::Append(decision) => {
                 // From here on it waits for the journal, which has its own time limit.
                 under_way.becomes(Kind::Journal);
-                self.append(*decision, &envelope.command, envelope.responder).await;
+                self.append(*decision, envelope, under_way).await;
             }
         }
         Ok(())
@@ -194,6 +249,8 @@ impl<E: Entity> EntityState<E> {
 
     async fn load(&self) -> Result<StateDocument<E>, Failure> {
         let env = &self.env;
+        let after = *env.loads_after.lock();
+        env.durable(after.and(self.newest)).await?;
         match env.journal.document(E::STATE_KIND, &self.key).await? {
             Some(body) => Ok(StateDocument::decode(&*env.entity, &body)?),
             None => Ok(StateDocument::initial(&*env.entity, &self.key)),
@@ -201,13 +258,18 @@ impl<E: Entity> EntityState<E> {
     }
 
     /// The answer to a repeated command, by its cause or its id.
-    async fn repeated(&self, envelope: &EntityMessage<E>) -> Result<Option<E::Reply>, Failure> {
+    async fn repeated(&mut self, envelope: &EntityMessage<E>) -> Result<Option<E::Reply>, Failure> {
         if let (Some(cause), Some(document)) = (&envelope.ask.cause, &self.document)
             && document.causes.covers(cause)
         {
             return Ok(Some(self.env.entity.reply(&document.state, &envelope.command, &[])));
         }
         let Some(command) = &envelope.ask.command_id else { return Ok(None) };
+        let durability = &self.env.core.durability;
+        while self.recorded.pop_front_if(|(_, ticket)| durability.has(*ticket)).is_some() {}
+        if let Some((_, ticket)) = self.recorded.iter().find(|(id, _)| *id == command.id) {
+            self.env.durable(*ticket).await?;
+        }
         match self.env.journal.command(&command.id).await? {
             Some(record) if !record.has_expired(self.env.clock.now_ms()) => {
                 self.recorded_reply(&record, &envelope.command).map(Some)
@@ -266,20 +328,26 @@ impl<E: Entity> EntityState<E> {
         Ok(Decision { document, reply, draft })
     }
 
-    async fn append(&mut self, decision: Decision<E>, command: &E::Command, responder: Responder<E>) {
+    async fn append(&mut self, decision: Decision<E>, envelope: EntityMessage<E>, under_way: HandlerGuard) {
+        let EntityMessage { command, ask, responder, .. } = envelope;
         responder.appending();
-        let writer = &self.env.writer;
+        let env = &self.env;
+        let writer = &env.writer;
         match writer.append(decision.draft).await {
-            Ok(position) => {
-                self.document = Some(decision.document);
-                responder.answer(Ok((Ok(decision.reply), Some((writer.shard(), position)))));
+            Ok(Placed { head, ticket }) => {
+                (self.document, self.newest) = (Some(decision.document), ticket);
+                self.recorded.extend(ask.command_id.map(|command| (command.id, ticket)));
+                let answer = EarlyAnswer { outcome: Ok(decision.reply), at: Some((writer.shard(), head)), ticket };
+                responder.answer_early(answer, &env.core.durability, under_way);
             }
             Err(AppendError::Unknown(reason)) => {
                 tracing::error!(shard = %writer.shard(), %reason, "append outcome unknown");
                 responder.answer(Err(AskError::Unknown));
             }
-            Err(AppendError::Taken { index, .. }) if let Some(rejection) = self.env.entity.taken(command, index) => {
-                responder.answer(Ok((Err(rejection), None)));
+            Err(AppendError::Taken { index, .. }) if let Some(rejection) = env.entity.taken(&command, index) => {
+                // Whatever took the entry has its place already.
+                let ticket = env.journal.newest();
+                responder.answer(Ok(EarlyAnswer { outcome: Err(rejection), at: None, ticket }));
             }
             Err(error) => {
                 tracing::warn!(shard = %writer.shard(), %error, "append rejected");

@@ -49,7 +49,7 @@ mod watchdog;
 mod writer;
 
 pub use admission::AskOrigin;
-pub use ask::{Answer, Ask, AskError, CommandId};
+pub use ask::{Answer, Ask, AskError, CommandId, EarlyAnswer};
 pub use backoff::Backoff;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use context::{ContextPart, ContextSpec, context, followers_part};

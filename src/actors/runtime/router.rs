@@ -2,16 +2,17 @@
 //! live are left to the shard's actor.
 
 use super::admission::{Permit, Scope, rejections_total};
-use super::ask::{Answer, Ask, AskError, EntityMessage, Responder};
+use super::ask::{Answer, Ask, AskError, EarlyAnswer, EntityMessage, Responder};
 use super::entity::Entity;
 use super::shard_core::{Core, ShardMessage};
+use crate::store::durability::Ticket;
 use crate::store::journal::shard_of;
 use crate::trace;
 use ractor::MessagingErr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 /// Asks the entities of a context. Cheap to clone, and valid for as long as the process lives, whether the context is up or
 /// down.
@@ -48,6 +49,34 @@ impl<E: Entity> ContextHandle<E> {
     /// # Errors
     /// When there is no answer.
     pub async fn ask_at(&self, key: &str, command: E::Command, ask: Ask) -> Result<Answer<E>, AskError> {
+        let deadline = ask.deadline;
+        let EarlyAnswer { outcome, at, ticket } = self.ask_early(key, command, ask).await?;
+        self.durable(ticket, deadline).await?;
+        Ok((outcome, at))
+    }
+
+    /// Waits until a ticket of this context is durable.
+    ///
+    /// # Errors
+    /// [`AskError::Unknown`] when it is not by then, or the journal has failed.
+    pub async fn durable(&self, ticket: Ticket, deadline: Instant) -> Result<(), AskError> {
+        let durability = &self.core.durability;
+        if durability.has(ticket) {
+            return Ok(());
+        }
+        match timeout_at(deadline, durability.wait(ticket)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(AskError::Unknown),
+        }
+    }
+
+    /// Like [`ask`](Self::ask), but answers as soon as what the command changes has its place in the journal's order. Until
+    /// the answer's ticket is durable, nothing that follows from it may leave the process; other entities may be asked, since
+    /// what they write has a later place.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn ask_early(&self, key: &str, command: E::Command, ask: Ask) -> Result<EarlyAnswer<E>, AskError> {
         let deadline = ask.deadline;
         if Instant::now() >= deadline {
             return Err(AskError::Expired);

@@ -6,6 +6,7 @@ use super::cell::Waiting;
 use super::entity::Entity;
 use super::limits::ContextLimits;
 use super::watch::{Kind, Stuck, Watch};
+use crate::store::durability::Durability;
 use crate::store::journal::ShardId;
 use parking_lot::RwLock;
 use ractor::{ActorRef, ActorStatus};
@@ -96,10 +97,12 @@ pub(super) struct Core<E: Entity> {
     /// How often a shard has been acquired.
     pub(super) ownership_changes: watch::Sender<u64>,
     pub(super) shard_count: u16,
+    /// Of the journal that holds the shards.
+    pub(super) durability: Arc<Durability>,
 }
 
 impl<E: Entity> Core<E> {
-    pub(super) fn new(shard_count: u16, limits: ContextLimits) -> Self {
+    pub(super) fn new(shard_count: u16, limits: ContextLimits, durability: Arc<Durability>) -> Self {
         let limit = Arc::new(AdmissionLimit::new(limits.in_flight_max, limits.internal_reserve));
         let shard = |number| ShardCore {
             id: ShardId { context: E::CONTEXT, number },
@@ -116,6 +119,7 @@ impl<E: Entity> Core<E> {
             table: RwLock::new(HashMap::new()),
         };
         let shards = (0..shard_count).map(|number| Arc::new(shard(number))).collect();
-        Self { limit, live: AtomicUsize::new(0), shards, ownership_changes: watch::Sender::new(0), shard_count, limits }
+        let (live, ownership_changes) = (AtomicUsize::new(0), watch::Sender::new(0));
+        Self { limit, live, shards, ownership_changes, shard_count, limits, durability }
     }
 }

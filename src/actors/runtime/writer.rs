@@ -2,16 +2,19 @@
 //! have one order. After the first failure it refuses everything, since its head may be wrong, and the shard acquires itself
 //! again with a new writer.
 
+use crate::store::durability::Ticket;
 use crate::store::journal::{
     Append, AppendError, Claim, CommandRecord, DOCUMENT_BYTES_MAX, DocumentWrite, EVENT_BYTES_MAX, IndexWrite, Journal,
-    Ownership, ShardId, StoredEvent, TimerWrite,
+    Ownership, Placed, ShardId, StoredEvent, TimerWrite,
 };
 use crate::trace;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
@@ -40,6 +43,8 @@ struct Positions {
     /// The claims that are not answered, by the order in which they were sent.
     open_claims: BTreeSet<u64>,
     sent: u64,
+    /// The ticket of the last append.
+    newest: Ticket,
 }
 
 /// Appends to one shard under one epoch.
@@ -57,7 +62,7 @@ pub(super) struct ShardWriter {
 
 /// An append on its way.
 struct Sent {
-    outcome: BoxFuture<'static, Result<u64, AppendError>>,
+    outcome: BoxFuture<'static, Result<Placed, AppendError>>,
     expected: u64,
     given_back: u64,
     order: u64,
@@ -73,7 +78,8 @@ impl ShardWriter {
         append_ms_max: u64,
         on_failure: OnFailure,
     ) -> Self {
-        let positions = Positions { head: owned.head, given_back: 0, open_claims: BTreeSet::new(), sent: 0 };
+        let (open_claims, newest) = (BTreeSet::new(), Ticket::DURABLE);
+        let positions = Positions { head: owned.head, given_back: 0, open_claims, sent: 0, newest };
         let (epoch, positions, answered) = (owned.epoch, Mutex::new(positions), Notify::new());
         Self { journal, shard, epoch, positions, answered, failed: AtomicBool::new(false), on_failure, append_ms_max }
     }
@@ -94,19 +100,30 @@ impl ShardWriter {
         self.answered.notify_waiters();
     }
 
-    /// Returns the position of the last event.
-    pub(super) async fn append(&self, mut draft: PendingAppend) -> Result<u64, AppendError> {
+    /// The ticket of the last append that has taken its place.
+    pub(super) fn newest(&self) -> Ticket {
+        self.positions.lock().newest
+    }
+
+    /// Takes a place, and returns the position of the last event with it. In a store with one order that takes no time.
+    pub(super) async fn append(&self, mut draft: PendingAppend) -> Result<Placed, AppendError> {
         check(&draft)?;
         let (count, claims) = (draft.events.len() as u64, !draft.claims.is_empty());
         let span = trace::span("journal: append");
         let until = Instant::now() + Duration::from_millis(self.append_ms_max);
         loop {
-            let Sent { outcome, expected, given_back, order, again } = span.in_scope(|| self.send(draft))?;
+            let Sent { mut outcome, expected, given_back, order, again } = span.in_scope(|| self.send(draft))?;
             let _open = claims.then_some(OpenClaim { writer: self, order });
             let mut abandoned = Abandoned { writer: self, armed: true };
-            let outcome = timeout_at(until, outcome).instrument(span.clone()).await;
+            let at_once = poll_fn(|context| Poll::Ready(outcome.as_mut().poll(context))).await;
+            let outcome = match at_once {
+                Poll::Ready(outcome) => outcome,
+                Poll::Pending => {
+                    let outcome = timeout_at(until, outcome).instrument(span.clone()).await;
+                    outcome.unwrap_or_else(|_| Err(AppendError::Unknown("no answer in time".to_owned())))
+                }
+            };
             abandoned.armed = false;
-            let outcome = outcome.unwrap_or_else(|_| Err(AppendError::Unknown("no answer in time".to_owned())));
             match (&outcome, again) {
                 (Err(AppendError::Conflict { .. }), Some(again))
                     if timeout_at(until, self.was_given_back(given_back, order)).await == Ok(true) =>
@@ -118,7 +135,10 @@ impl ShardWriter {
                     trace::failed(&span);
                     self.after_failed_append(error, expected, count);
                 }
-                (Ok(_), _) => {}
+                (Ok(placed), _) => {
+                    let mut positions = self.positions.lock();
+                    positions.newest = positions.newest.and(placed.ticket);
+                }
             }
             return outcome;
         }
@@ -137,7 +157,7 @@ impl ShardWriter {
         if !draft.claims.is_empty() {
             positions.open_claims.insert(order);
         }
-        let outcome = self.journal.append(self.addressed(draft, expected));
+        let outcome = self.journal.place(self.addressed(draft, expected));
         Ok(Sent { outcome, expected, given_back, order, again })
     }
 

@@ -1,6 +1,6 @@
 //! Reserving, paying, cancelling, pick-up and return: the steps of one booking, in order.
 
-use super::{Result, Service, ask, fresh_reservation_no};
+use super::{Result, Service, ask, ask_early, fresh_reservation_no};
 use crate::actors::api::{
     Caller, PaymentMeans, PaymentResult, PickUpFacts, ReservationView, ReserveRequest, ServiceError,
 };
@@ -15,6 +15,7 @@ use crate::domain::payment::{self, Outstanding, Payment};
 use crate::domain::process::{Action, Known, RentalStanding, Target, next_step};
 use crate::domain::rental::{self, Rental};
 use crate::domain::reservation::{Booking, Command, Rejection, Status};
+use crate::store::durability::Ticket;
 use crate::store::schema::RESERVATION_INDEX;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,23 +32,53 @@ fn keep_until_known<T: Send + 'static>(kept: T) {
     });
 }
 
+/// What may run ahead of the disk.
+#[derive(Debug)]
+pub struct Early<T> {
+    /// What is told.
+    pub told: T,
+    /// It may leave the process once this is durable, see [`Service::durable`].
+    pub ticket: Ticket,
+}
+
+type Paid = (ReservationView, PaymentResult);
+
 impl Service {
     /// Holds a car and, with means to pay, pays in the same step.
     ///
     /// # Errors
     /// When a rule forbids it, the payment is declined (the hold stays), or the calendar is down.
-    pub async fn reserve(&self, caller: &Caller, request: ReserveRequest) -> Result<(ReservationView, PaymentResult)> {
+    pub async fn reserve(&self, caller: &Caller, request: ReserveRequest) -> Result<Paid> {
+        let Early { told, ticket } = self.reserve_early(caller, request).await?;
+        self.durable(ticket).await?;
+        Ok(told)
+    }
+
+    /// The same, but success may run ahead of the disk. An error does not.
+    ///
+    /// # Errors
+    /// As of [`Service::reserve`].
+    pub async fn reserve_early(&self, caller: &Caller, request: ReserveRequest) -> Result<Early<Paid>> {
         let asked_at = Instant::now();
         caller.may_act_for(&request.customer_no)?;
-        let (booking, is_new) = match &request.reservation_no {
+        let (Early { told: booking, ticket }, is_new) = match &request.reservation_no {
             Some(no) => self.hold_under(caller, no.clone(), &request).await?,
             None => (self.hold(caller, fresh_reservation_no()?, &request).await?, true),
         };
+        let at_once = |told: Result<Paid>| told.map(|told| Early { told, ticket });
         // To reserve and pay in one step is one act, which the hold tells of.
         let by = if is_new { None } else { caller.author() };
         match (booking.status, request.means) {
-            (Status::PaymentPending { .. }, Some(means)) => self.pay_for(by, booking, means, asked_at).await,
-            (Status::PaymentPending { .. }, None) => Ok((self.view(booking).await?, PaymentResult::NotAttempted)),
+            (Status::PaymentPending { .. }, Some(means)) => {
+                self.pay_for(by, Early { told: booking, ticket }, means, asked_at).await
+            }
+            // Nothing has been paid or rented yet.
+            (Status::PaymentPending { .. }, None) if is_new => {
+                at_once(Ok((ReservationView { booking, payment: None, rental: None }, PaymentResult::NotAttempted)))
+            }
+            (Status::PaymentPending { .. }, None) => {
+                at_once(self.view(booking).await.map(|view| (view, PaymentResult::NotAttempted)))
+            }
             (
                 Status::Confirmed { .. }
                 | Status::Cancelled { .. }
@@ -55,7 +86,7 @@ impl Service {
                 | Status::Completed { .. }
                 | Status::NoShow { .. },
                 _,
-            ) => Ok((self.view(booking).await?, PaymentResult::Approved)),
+            ) => at_once(self.view(booking).await.map(|view| (view, PaymentResult::Approved))),
         }
     }
 
@@ -66,7 +97,7 @@ impl Service {
         caller: &Caller,
         no: ReservationNo,
         request: &ReserveRequest,
-    ) -> Result<(Booking, bool)> {
+    ) -> Result<(Early<Booking>, bool)> {
         let is_known = self.parts.journal.lookup(RESERVATION_INDEX, no.as_str()).await?.is_some();
         let held = if is_known { None } else { Some(self.hold(caller, no.clone(), request).await) };
         // Another request with the number may have been faster.
@@ -76,13 +107,19 @@ impl Service {
             let same = known.subject.car_no == request.car_no
                 && known.subject.customer_no == request.customer_no
                 && known.period == request.period;
+            let known = Early { told: known, ticket: Ticket::DURABLE };
             return if same { Ok((known, false)) } else { Err(Rejection::ReservationNoTaken.into()) };
         }
         let held = held.unwrap_or_else(|| Err(Rejection::ReservationNoTaken.into()))?;
         Ok((held, true))
     }
 
-    async fn hold(&self, caller: &Caller, reservation_no: ReservationNo, request: &ReserveRequest) -> Result<Booking> {
+    async fn hold(
+        &self,
+        caller: &Caller,
+        reservation_no: ReservationNo,
+        request: &ReserveRequest,
+    ) -> Result<Early<Booking>> {
         let pending = self.pending_holds.begin(&request.customer_no);
         self.may_book(caller, &request.customer_no).await?;
         let subject =
@@ -98,8 +135,11 @@ impl Service {
                 hold_slot: slots.next_free(&*self.parts.journal).await?,
             };
             let no = request.car_no.as_str();
-            let reply = ask(&self.parts.calendars, no, command, self.external_ask(caller, "reserve", no)).await;
-            match reply {
+            let asked = self.external_ask(caller, "reserve", no);
+            let Early { told, ticket } = ask_early(&self.parts.calendars, no, command, asked).await;
+            // A refusal follows from what others have done; also what one looks up next is there only when it is durable.
+            let told = if told.is_ok() { told } else { self.durable(ticket).await.and(told) };
+            match told {
                 // Another hold of the customer was faster.
                 Err(ServiceError::Reservation(Rejection::HoldSlotTaken)) => {}
                 Err(ServiceError::Unknown) => {
@@ -107,7 +147,12 @@ impl Service {
                     return Err(ServiceError::Unknown);
                 }
                 Err(error) => return Err(error),
-                Ok(reply) => return Ok(reply.booking.ok_or(Rejection::ReservationNotFound)?),
+                Ok(reply) => {
+                    // Until then it counts as being made, since nobody else can see it.
+                    self.parts.journal.durability().keep(ticket, Box::new(pending));
+                    let told = reply.booking.ok_or(Rejection::ReservationNotFound)?;
+                    return Ok(Early { told, ticket });
+                }
             }
         }
     }
@@ -129,7 +174,12 @@ impl Service {
         }
         booking.may_be_paid(self.now())?;
         match booking.status {
-            Status::PaymentPending { .. } => self.pay_for(caller.author(), booking, means, asked_at).await,
+            Status::PaymentPending { .. } => {
+                let booking = Early { told: booking, ticket: Ticket::DURABLE };
+                let Early { told, ticket } = self.pay_for(caller.author(), booking, means, asked_at).await?;
+                self.durable(ticket).await?;
+                Ok(told)
+            }
             Status::Confirmed { .. }
             | Status::Cancelled { .. }
             | Status::Expired { .. }
@@ -144,7 +194,12 @@ impl Service {
         let known = Known::of(&booking).with_payment(payment.as_ref());
         let step = next_step(&known, &self.settings.terms, self.now());
         match (step.map(|step| step.action), payment) {
-            (Some(Action::Reservation(Command::Confirm { .. })), Some(payment)) => self.confirm(booking, payment).await,
+            (Some(Action::Reservation(Command::Confirm { .. })), Some(payment)) => {
+                let paid = Early { told: payment, ticket: Ticket::DURABLE };
+                let Early { told, ticket } = self.confirm(booking, paid).await?;
+                self.durable(ticket).await?;
+                Ok(told)
+            }
             (Some(Action::Provider(Outstanding::Charge)), _) => self.deferred(booking, super::RETRY_MS).await,
             (_, _) => Err(Rejection::ReservationClosed.into()),
         }
@@ -153,29 +208,37 @@ impl Service {
     async fn pay_for(
         &self,
         by: Option<Arc<str>>,
-        booking: Booking,
+        Early { told: booking, ticket: held }: Early<Booking>,
         means: PaymentMeans,
         asked_at: Instant,
-    ) -> Result<(ReservationView, PaymentResult)> {
+    ) -> Result<Early<Paid>> {
+        let durably = |told: Result<Paid>| told.map(|told| Early { told, ticket: Ticket::DURABLE });
         let (Status::PaymentPending { hold_until }, Some(Action::Charge { amount, change })) =
             (booking.status, self.due(Target::Payment, &Known::of(&booking)))
         else {
-            return self.pay_too_late(booking).await;
+            self.durable(held).await?;
+            return durably(self.pay_too_late(booking).await);
         };
         let (subject, serial) = (&booking.subject, booking.serial);
         let order = ChargeRequest { subject: subject.clone(), serial, amount, change, means, hold_until, by };
         let charged = self.parts.cashier.charge(order, asked_at, self.settings.payment_wait).await;
+        if let Ok(ChargeResult::Approved(payment, ticket)) = charged {
+            return self.confirm(booking, Early { told: *payment, ticket: ticket.and(held) }).await;
+        }
+        // What else is told follows from the hold, and what is looked up is there only when it is durable.
+        self.durable(held).await?;
         match charged {
-            Ok(ChargeResult::Approved(payment)) => self.confirm(booking, *payment).await,
+            // Handled above.
+            Ok(ChargeResult::Approved(..)) => durably(self.deferred(booking, super::RETRY_MS).await),
             Ok(ChargeResult::Declined { reason }) => {
                 Err(ServiceError::PaymentDeclined { reservation_no: subject.reservation_no.clone(), reason })
             }
-            Ok(ChargeResult::Deferred { retry_after_ms }) => self.deferred(booking, retry_after_ms).await,
+            Ok(ChargeResult::Deferred { retry_after_ms }) => durably(self.deferred(booking, retry_after_ms).await),
             // The car is held: whatever keeps the payment from being made now, it can be made later.
             Err(ServiceError::Unavailable { retry_after_ms, .. } | ServiceError::Overloaded { retry_after_ms }) => {
-                self.deferred(booking, retry_after_ms).await
+                durably(self.deferred(booking, retry_after_ms).await)
             }
-            Err(ServiceError::Unknown) => self.deferred(booking, super::RETRY_MS).await,
+            Err(ServiceError::Unknown) => durably(self.deferred(booking, super::RETRY_MS).await),
             Err(ServiceError::Payment(payment::Rejection::PaymentCancelled)) => {
                 Err(Rejection::ReservationClosed.into())
             }
@@ -197,26 +260,43 @@ impl Service {
     }
 
     /// What follows from an approved payment: the calendar confirms the reservation, and the car is rented.
-    async fn confirm(&self, booking: Booking, payment: Payment) -> Result<(ReservationView, PaymentResult)> {
+    async fn confirm(
+        &self,
+        booking: Booking,
+        Early { told: payment, ticket: paid }: Early<Payment>,
+    ) -> Result<Early<Paid>> {
+        let durably = |told: Result<Paid>| told.map(|told| Early { told, ticket: Ticket::DURABLE });
         let car_no = booking.subject.car_no.as_str();
         let known = Known::of(&booking).with_payment(Some(&payment));
         let Some(Action::Reservation(confirm)) = self.due(Target::Reservation, &known) else {
-            return self.deferred(booking, super::RETRY_MS).await;
+            self.durable(paid).await?;
+            return durably(self.deferred(booking, super::RETRY_MS).await);
         };
-        let confirmed = ask(&self.parts.calendars, car_no, confirm, self.internal_ask()).await;
+        let Early { told: confirmed, ticket } =
+            ask_early(&self.parts.calendars, car_no, confirm, self.internal_ask()).await;
+        let ticket = ticket.and(paid);
+        if let Ok(reply) = &confirmed
+            && let Some(booking) = reply.booking.clone()
+            && !matches!(booking.status, Status::Expired { .. })
+        {
+            let Early { told: rental, ticket: rented } = self.rent(&booking).await;
+            let view = ReservationView { booking, payment: Some(payment), rental };
+            return Ok(Early { told: (view, PaymentResult::Approved), ticket: ticket.and(rented) });
+        }
+        // What else is told follows from all of this, and what is looked up is there only when it is durable.
+        self.durable(ticket).await?;
         let refusal = match confirmed {
             Ok(reply) => {
                 let booking = reply.booking.unwrap_or(booking);
                 if !matches!(booking.status, Status::Expired { .. }) {
-                    self.rent(&booking).await;
-                    return Ok((self.view(booking).await?, PaymentResult::Approved));
+                    return durably(self.view(booking).await.map(|view| (view, PaymentResult::Approved)));
                 }
                 // The period was over before the approval came.
                 Rejection::ReservationClosed
             }
             Err(ServiceError::Reservation(refusal)) => refusal,
             // The money is taken and the hold cannot end before the policy has confirmed it.
-            Err(_) => return self.deferred(booking, super::RETRY_MS).await,
+            Err(_) => return durably(self.deferred(booking, super::RETRY_MS).await),
         };
         let (cashier, journal) = (&self.parts.cashier, &*self.parts.journal);
         if let Err(error) = refund_unconfirmed(cashier, journal, &payment, self.now(), self.internal_ask()).await {
@@ -226,12 +306,18 @@ impl Service {
     }
 
     /// Makes the rental now, so that the caller finds it; a policy would make it a moment later.
-    async fn rent(&self, booking: &Booking) {
-        let Some(Action::Rental(rent)) = self.due(Target::Rental, &Known::of(booking)) else { return };
+    async fn rent(&self, booking: &Booking) -> Early<Option<Rental>> {
+        let Some(Action::Rental(rent)) = self.due(Target::Rental, &Known::of(booking)) else {
+            return Early { told: None, ticket: Ticket::DURABLE };
+        };
         let rental_no = booking.subject.reservation_no.rental();
-        if let Err(error) = ask(&self.parts.rentals, rental_no.as_str(), rent, self.internal_ask()).await {
+        let Early { told, ticket } =
+            ask_early(&self.parts.rentals, rental_no.as_str(), rent, self.internal_ask()).await;
+        let told = told.unwrap_or_else(|error| {
             tracing::info!(%rental_no, %error, "rental will follow later");
-        }
+            None
+        });
+        Early { told, ticket }
     }
 
     /// What cancelling would cost and give back now.

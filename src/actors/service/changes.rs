@@ -175,7 +175,10 @@ impl Service {
                 let by = caller.author();
                 let order = ChargeRequest { subject, serial, amount, change: no, means, hold_until, by };
                 match self.parts.cashier.charge(order, asked_at, self.settings.payment_wait).await {
-                    Ok(ChargeResult::Approved(payment)) => Some(*payment),
+                    Ok(ChargeResult::Approved(payment, ticket)) => {
+                        self.durable(ticket).await?;
+                        Some(*payment)
+                    }
                     Ok(ChargeResult::Declined { reason }) => {
                         let payment = self.parts.cashier.committed(&reservation_no.payment()).await?;
                         self.give_up(&booking, payment.as_ref(), held.as_ref().into()).await;

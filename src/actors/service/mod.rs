@@ -19,6 +19,7 @@ mod serials;
 mod unpaid;
 
 pub use super::account::service::{AccountService, AccountView, NewPassword, SessionOf, SignedIn};
+pub use bookings::Early;
 pub use history::HistoryEntry;
 pub use reading::{CarBookings, ListedCustomer};
 pub use schedule::{CarSchedule, CarsFilter, CarsPart, Desk, DeskEntry, Entry, EntryKind, Reserved, Standing};
@@ -42,12 +43,13 @@ use super::payment::reconciliation::Reconciler;
 use super::payment::unsettled::UnsettledMonitor;
 use super::rental::Rentals;
 use super::reservation::Calendars;
-use super::runtime::{Ask, Clock, ContextHandle, Entity, System};
+use super::runtime::{Ask, Clock, ContextHandle, EarlyAnswer, Entity, System};
 use super::views::Views;
 use crate::domain::ids::ReservationNo;
 use crate::domain::process::{self, Action, Known, Target};
 use crate::domain::reservation::Terms;
 use crate::domain::time::Timestamp;
+use crate::store::durability::Ticket;
 use crate::store::journal::{CommandRecord, Journal, ReadError};
 use parking_lot::Mutex;
 use read_limiter::ReadLimiter;
@@ -182,6 +184,19 @@ impl Service {
         stored.map_err(|error| ServiceError::Read(ReadError::Unavailable(error.to_string())))
     }
 
+    /// Waits until something is durable that was answered before.
+    ///
+    /// # Errors
+    /// `Unknown` when it is not within the time of a request, or the journal has failed.
+    pub async fn durable(&self, ticket: Ticket) -> Result<()> {
+        let durability = self.parts.journal.durability();
+        if durability.has(ticket) {
+            return Ok(());
+        }
+        let waited = tokio::time::timeout(self.settings.request_timeout, durability.wait(ticket)).await;
+        waited.map_err(|_| ServiceError::Unknown)?.map_err(|_| ServiceError::Unknown)
+    }
+
     /// What is to be done about a booking in one context now.
     fn due(&self, target: Target, known: &Known<'_>) -> Option<Action> {
         process::due(target, known, &self.settings.terms, self.now())
@@ -213,6 +228,22 @@ where
 {
     let answer = context.ask(key, command, ask).await;
     Ok(answer.map_err(|error| ServiceError::not_asked(E::CONTEXT, error))??)
+}
+
+/// The same, but the answer may run ahead of the disk; without an answer there is nothing to wait for.
+async fn ask_early<E: Entity>(
+    context: &ContextHandle<E>,
+    key: &str,
+    command: E::Command,
+    ask: Ask,
+) -> Early<Result<E::Reply>>
+where
+    ServiceError: From<E::Rejection>,
+{
+    match context.ask_early(key, command, ask).await {
+        Ok(EarlyAnswer { outcome, ticket, .. }) => Early { told: outcome.map_err(ServiceError::from), ticket },
+        Err(error) => Early { told: Err(ServiceError::not_asked(E::CONTEXT, error)), ticket: Ticket::DURABLE },
+    }
 }
 
 fn fresh_reservation_no() -> Result<ReservationNo> {

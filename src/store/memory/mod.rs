@@ -4,16 +4,20 @@
 //! An append is applied under the lock of its shard, and derived data is in tables with striped locks, so that shards do not
 //! wait for each other. A reader of several tables may see an append in one of them before another.
 
+mod lagging;
 mod port;
 mod tables;
 mod views;
 
+pub use lagging::LaggingJournal;
 pub use views::MemoryViews;
 
 use super::bounds;
+use super::durability::Durability;
 use super::journal::{
     Append, AppendError, Claim, CommandRecord, Context, Ownership, Progress, ShardId, StoredEvent, Timer, TimerWrite,
 };
+use super::placement;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
@@ -34,6 +38,8 @@ type TimerName = (Arc<str>, Arc<str>);
 struct ShardState {
     epoch: u64,
     events: Vec<StoredEvent>,
+    /// One for each who watches: those of one channel would be woken in an order that is another one each time.
+    watchers: Vec<watch::Sender<u64>>,
     timers: BTreeMap<TimerName, i64>,
     due: BTreeSet<(i64, TimerName)>,
 }
@@ -60,7 +66,6 @@ impl ShardState {
 
 struct Shard {
     state: Mutex<ShardState>,
-    head: watch::Sender<u64>,
 }
 
 /// A change that waits while changes are paused.
@@ -90,6 +95,7 @@ struct Inner {
     hangs: AtomicBool,
     failure: Mutex<Option<AppendError>>,
     closed: AtomicBool,
+    durability: Arc<Durability>,
 }
 
 /// Has hooks with which tests pause changes, fail an append or hang a read.
@@ -101,7 +107,7 @@ impl MemoryJournal {
     /// `shards` are the contexts with their shard counts.
     pub fn new(shards: &[(Context, u16)]) -> Arc<Self> {
         let all = shards.iter().flat_map(|&(context, count)| (0..count).map(move |number| ShardId { context, number }));
-        let empty = |id| (id, Shard { state: Mutex::default(), head: watch::Sender::new(0) });
+        let empty = |id| (id, Shard { state: Mutex::default() });
         let inner = Inner {
             counts: shards.to_vec(),
             shards: all.map(empty).collect(),
@@ -117,6 +123,7 @@ impl MemoryJournal {
             hangs: AtomicBool::new(false),
             failure: Mutex::default(),
             closed: AtomicBool::new(false),
+            durability: Durability::at_once(),
         };
         Arc::new(Self { inner: Arc::new(inner) })
     }
@@ -192,6 +199,14 @@ impl<T> Submitted<T> {
 }
 
 impl Inner {
+    /// What is stored of all shards, for whoever decides on places.
+    fn placed_shards(&self) -> impl Iterator<Item = (ShardId, placement::ShardState)> {
+        self.shards.iter().map(|(id, shard)| {
+            let state = lock(&shard.state);
+            (*id, placement::ShardState { head: state.head(), epoch: state.epoch })
+        })
+    }
+
     fn open(&self) -> Result<(), AppendError> {
         if self.closed.load(Ordering::SeqCst) {
             return Err(AppendError::Unavailable("the journal is closed".to_owned()));
@@ -253,7 +268,7 @@ impl Inner {
         }
         let head = state.head();
         // Under the lock, so that a published head never goes back.
-        shard.head.send_replace(head);
+        state.watchers.retain(|watcher| watcher.send(head).is_ok());
         drop((alone, shared));
         Ok(head)
     }

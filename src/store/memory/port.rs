@@ -1,8 +1,9 @@
 //! The journal port in memory.
 
+use super::super::durability::{Durability, Ticket};
 use super::super::journal::{
-    Append, AppendError, CommandRecord, CommittedEvent, Context, Documents, IndexEntry, Journal, Ownership, Progress,
-    READ_ROWS_MAX, ReadError, ShardId, Timer,
+    Append, AppendError, CommandRecord, CommittedEvent, Context, Documents, IndexEntry, Journal, Ownership, Placed,
+    Progress, READ_ROWS_MAX, ReadError, ShardId, Timer,
 };
 use super::{MemoryJournal, lock};
 use bytes::Bytes;
@@ -25,12 +26,25 @@ impl Journal for MemoryJournal {
         self.submit(move |inner| inner.own(shard)).wait().boxed()
     }
 
-    fn append(&self, append: Append) -> BoxFuture<'static, Result<u64, AppendError>> {
-        self.submit(move |inner| inner.append(append)).wait().boxed()
+    fn place(&self, append: Append) -> BoxFuture<'static, Result<Placed, AppendError>> {
+        let placed = self.submit(move |inner| inner.append(append)).wait();
+        placed.map(|placed| Ok(Placed { head: placed?, ticket: Ticket::DURABLE })).boxed()
+    }
+
+    fn durability(&self) -> &Arc<Durability> {
+        &self.inner.durability
+    }
+
+    fn newest(&self) -> Ticket {
+        Ticket::DURABLE
     }
 
     fn watch(&self, shard: ShardId) -> watch::Receiver<u64> {
-        self.inner.shards.get(&shard).map_or_else(|| watch::channel(0).1, |shard| shard.head.subscribe())
+        let Some(shard) = self.inner.shards.get(&shard) else { return watch::channel(0).1 };
+        let mut state = lock(&shard.state);
+        let (watcher, watched) = watch::channel(state.head());
+        state.watchers.push(watcher);
+        watched
     }
 
     fn read(&self, id: ShardId, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<CommittedEvent>, ReadError>> {

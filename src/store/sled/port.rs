@@ -1,14 +1,17 @@
-//! The journal port on sled: checks limits and encodes on the caller's thread, then enqueues for the committer.
+//! The journal port on sled: checks bounds, encodes and places on the caller's thread; the committer makes durable.
 
-use super::engine::Core;
+use super::engine::{Core, Placement};
 use super::{SledJournal, catch_panic};
+use crate::store::durability::{Durability, Ticket};
 use crate::store::journal::{
-    Append, AppendError, CommandRecord, CommittedEvent, Context, Documents, IndexEntry, Journal, Ownership, Progress,
-    ReadError, ShardId, Timer,
+    Append, AppendError, CommandRecord, CommittedEvent, Context, Documents, IndexEntry, Journal, Ownership, Placed,
+    Progress, ReadError, ShardId, Timer,
 };
+use crate::store::placement::{Looked, NotPlaced};
 use crate::store::record::Snapshot;
 use crate::store::sled::engine::keys::{self, ShardCode};
 use crate::store::sled::engine::plan::{EncodedAppend, Job, Reply, TimerChange};
+use crate::store::sled::engine::queue::Urgency;
 use crate::store::{bounds, envelope};
 use crate::trace;
 use bytes::Bytes;
@@ -19,6 +22,18 @@ use tokio::sync::{oneshot, watch};
 
 /// Reads of more rows than this run on a blocking thread.
 const INLINE_ROWS_MAX: usize = 256;
+
+/// Why an append is not in the queue.
+enum NotPushed {
+    Refused(AppendError),
+    LookAgain(Box<EncodedAppend>),
+}
+
+impl From<AppendError> for NotPushed {
+    fn from(refusal: AppendError) -> NotPushed {
+        NotPushed::Refused(refusal)
+    }
+}
 
 impl Core {
     fn code(&self, shard: ShardId) -> Result<ShardCode, AppendError> {
@@ -64,17 +79,50 @@ impl Core {
     fn submit<T: Send + 'static>(
         &self,
         bytes: usize,
-        job: impl FnOnce(Reply<T>) -> Job,
+        job: impl FnOnce(&mut Placement, Reply<T>) -> Job,
     ) -> BoxFuture<'static, Result<T, AppendError>> {
         let (reply, answer) = oneshot::channel();
-        match self.queue.push(job(reply), bytes) {
+        match self.queue.push(bytes, Urgency::Waited, |placement, _| Ok((job(placement, reply), ()))) {
             Err(refusal) => refused(refusal),
-            Ok(()) => async move {
+            Ok(_) => async move {
                 let ended = |_| Err(AppendError::Unknown("the committer ended before it answered".to_owned()));
                 answer.await.unwrap_or_else(ended)
             }
             .boxed(),
         }
+    }
+}
+
+impl Core {
+    /// Gives an append its place.
+    fn place(&self, mut append: EncodedAppend, bytes: usize) -> Result<Placed, AppendError> {
+        let span = trace::current();
+        loop {
+            let stored = self.look(&append)?;
+            let placed = self.queue.push(bytes, Urgency::Later, |placement, ticket| {
+                match placement.append(append.wanted(&stored), ticket, append.entries()) {
+                    Ok(head) => Ok((Job::Append(append, span.clone()), head)),
+                    Err(NotPlaced::Refused(refusal)) => Err(NotPushed::Refused(refusal)),
+                    Err(NotPlaced::LookAgain) => Err(NotPushed::LookAgain(Box::new(append))),
+                }
+            });
+            match placed {
+                Ok((head, ticket)) => return Ok(Placed { head, ticket }),
+                Err(NotPushed::Refused(refusal)) => return Err(refusal),
+                Err(NotPushed::LookAgain(again)) => append = *again,
+            }
+        }
+    }
+
+    /// Looks for the entries that an append claims. Without the lock of the queue, since it may have to read the disk.
+    fn look(&self, append: &EncodedAppend) -> Result<Looked, AppendError> {
+        if append.claims.is_empty() {
+            return Ok(Looked::NOTHING);
+        }
+        let commits = self.queue.placement(|placement| placement.commits());
+        let is_stored = |(key, _): &(Vec<u8>, _)| self.get(key).map(|value| value.is_some());
+        let stored = append.claims.iter().map(is_stored).collect::<Result<_, _>>();
+        Ok(Looked { commits, stored: stored.map_err(|error| AppendError::Unavailable(error.to_string()))? })
     }
 }
 
@@ -108,16 +156,22 @@ impl Journal for SledJournal {
 
     fn own(&self, shard: ShardId) -> BoxFuture<'_, Result<Ownership, AppendError>> {
         match self.core.code(shard) {
-            Ok(code) => self.core.submit(0, |reply| Job::Own(code, reply)),
+            Ok(code) => self.core.submit(0, |placement, reply| Job::Own(code, placement.own(code), reply)),
             Err(refusal) => refused(refusal),
         }
     }
 
-    fn append(&self, append: Append) -> BoxFuture<'static, Result<u64, AppendError>> {
-        match self.core.prepare(append) {
-            Ok((prepared, bytes)) => self.core.submit(bytes, |reply| Job::Append(prepared, reply, trace::current())),
-            Err(refusal) => refused(refusal),
-        }
+    fn place(&self, append: Append) -> BoxFuture<'static, Result<Placed, AppendError>> {
+        let placed = self.core.prepare(append).and_then(|(prepared, bytes)| self.core.place(prepared, bytes));
+        future::ready(placed).boxed()
+    }
+
+    fn durability(&self) -> &Arc<Durability> {
+        &self.core.durability
+    }
+
+    fn newest(&self) -> Ticket {
+        self.core.queue.last()
     }
 
     fn watch(&self, shard: ShardId) -> watch::Receiver<u64> {
@@ -180,25 +234,30 @@ impl Journal for SledJournal {
 
     fn record_command(&self, record: CommandRecord, now_ms: i64) -> BoxFuture<'_, Result<CommandRecord, AppendError>> {
         match bounds::command(&record) {
-            Ok(bytes) => self.core.submit(bytes, |reply| Job::RecordCommand { record, now_ms, reply }),
+            Ok(bytes) => self.core.submit(bytes, |_, reply| Job::RecordCommand { record, now_ms, reply }),
             Err(what) => refused(AppendError::Invalid(what)),
         }
     }
 
     fn forget_commands(&self, now_ms: i64, limit: usize) -> BoxFuture<'_, Result<usize, AppendError>> {
         let limit = limit.min(crate::store::journal::READ_ROWS_MAX);
-        self.core.submit(0, |reply| Job::ForgetCommands { now_ms, limit, reply })
+        self.core.submit(0, |_, reply| Job::ForgetCommands { now_ms, limit, reply })
     }
 
     fn take_numbers(&self, sequence: &'static str, after: u64, count: u32) -> BoxFuture<'_, Result<u64, AppendError>> {
         match bounds::sequence(sequence) {
-            Ok(()) => self.core.submit(0, |reply| Job::TakeNumbers { sequence, after, count, reply }),
+            Ok(()) => self.core.submit(0, |_, reply| Job::TakeNumbers { sequence, after, count, reply }),
             Err(what) => refused(AppendError::Invalid(what)),
         }
     }
 
     fn progress<'a>(&'a self, subscription: &'a str, shard: ShardId) -> BoxFuture<'a, Result<Progress, ReadError>> {
-        future::ready(self.core.read_progress(subscription, shard)).boxed()
+        let saved = self.core.durability.wait(self.core.queue.last());
+        async move {
+            saved.await.map_err(|error| ReadError::Unavailable(error.to_string()))?;
+            self.core.read_progress(subscription, shard)
+        }
+        .boxed()
     }
 
     fn save_progress<'a>(
@@ -212,7 +271,8 @@ impl Journal for SledJournal {
             Ok((bytes, code)) => {
                 let (key, value) =
                     (keys::progress(subscription, code), keys::numbered(progress.position, &progress.memo));
-                self.core.submit(bytes, |reply| Job::SaveProgress { key, value, reply })
+                let job = Job::SaveProgress { key, value };
+                future::ready(self.core.queue.push(bytes, Urgency::Later, |_, _| Ok((job, ()))).map(drop)).boxed()
             }
             Err(refusal) => refused(refusal),
         }

@@ -63,7 +63,7 @@ impl SledViews {
             let bytes = self.core.state.bytes();
             if bytes > self.core.checkpoint_bytes {
                 // With a full queue the committer looks anyway.
-                drop(self.core.queue.push(Job::Wake, 0));
+                self.core.tell(Job::Wake);
             }
             if bytes <= self.core.checkpoint_bytes.saturating_mul(BEHIND_MAX) {
                 self.core.state.put(changes);

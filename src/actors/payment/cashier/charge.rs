@@ -9,6 +9,7 @@ use crate::actors::runtime::Ask;
 use crate::domain::ids::PaymentNo;
 use crate::domain::payment::{Charge, ChargeStatus, Command, Payment, Rejection};
 use crate::providers::{self, ChargeOutcome, ProviderError};
+use crate::store::durability::Ticket;
 use crate::trace;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,8 @@ const UNDER_WAY: ChargeResult = ChargeResult::Deferred { retry_after_ms: IN_FLIG
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChargeResult {
-    Approved(Box<Payment>),
+    /// The payment, and the ticket of its approval: alone this may run ahead of the disk.
+    Approved(Box<Payment>, Ticket),
     Declined {
         reason: String,
     },
@@ -40,7 +42,7 @@ fn to_be_called(
     match requested {
         Ok(Some(payment)) => match payment.last_charge().cloned() {
             Some(charge) if charge.status == ChargeStatus::Requested => Ok((payment, charge)),
-            _ if payment.has_paid(change) => Err(Ok(ChargeResult::Approved(Box::new(payment)))),
+            _ if payment.has_paid(change) => Err(Ok(ChargeResult::Approved(Box::new(payment), Ticket::DURABLE))),
             Some(_) | None => Err(Ok(UNDER_WAY)),
         },
         Ok(None) | Err(ServiceError::Payment(Rejection::PaymentInFlight)) => Err(Ok(UNDER_WAY)),
@@ -61,14 +63,18 @@ fn news(attempt: u32, answer: &Result<ChargeOutcome, ProviderError>) -> Command 
 }
 
 /// What the customer is told, by the payment after the news.
-fn result(recorded: Option<Payment>, change: u32, retry_after_ms: u64) -> Result<ChargeResult, ServiceError> {
+fn result(
+    (recorded, ticket): (Option<Payment>, Ticket),
+    change: u32,
+    retry_after_ms: u64,
+) -> Result<ChargeResult, ServiceError> {
     let Some(payment) = recorded else { return Ok(ChargeResult::Deferred { retry_after_ms }) };
     if payment.is_cancelled {
         // The customer cancelled meanwhile: the settle timer gives the money back.
         return Err(Rejection::PaymentCancelled.into());
     }
     match payment.last_charge().filter(|charge| charge.change == change).map(|charge| &charge.status) {
-        Some(ChargeStatus::Approved { .. }) => Ok(ChargeResult::Approved(Box::new(payment))),
+        Some(ChargeStatus::Approved { .. }) => Ok(ChargeResult::Approved(Box::new(payment), ticket)),
         Some(ChargeStatus::Declined { reason }) => Ok(ChargeResult::Declined { reason: reason.clone() }),
         Some(ChargeStatus::Requested | ChargeStatus::Unknown | ChargeStatus::NotCharged) | None => {
             Ok(ChargeResult::Deferred { retry_after_ms })
@@ -84,7 +90,7 @@ const fn notice_of_attempt(charged: &Result<ChargeResult, ServiceError>) -> Opti
         | Err(ServiceError::Unavailable { retry_after_ms, .. } | ServiceError::Overloaded { retry_after_ms }) => {
             Some(ChargeNotice::NotMade { retry_after_ms: *retry_after_ms })
         }
-        Ok(ChargeResult::Approved(_) | ChargeResult::Declined { .. })
+        Ok(ChargeResult::Approved(..) | ChargeResult::Declined { .. })
         | Err(ServiceError::Unknown | ServiceError::Read(_)) => None,
         Err(_) => Some(ChargeNotice::Over),
     }
@@ -113,7 +119,7 @@ impl Cashier {
                 };
                 let is_paid = |payment: &Payment| payment.has_paid(order.change);
                 if let Some(paid) = self.committed(&payment_no).await?.filter(is_paid) {
-                    return Ok(ChargeResult::Approved(Box::new(paid)));
+                    return Ok(ChargeResult::Approved(Box::new(paid), Ticket::DURABLE));
                 }
                 hand
             }
@@ -193,7 +199,14 @@ impl Cashier {
     ) -> Result<ChargeResult, ServiceError> {
         let ChargeRequest { subject, serial, amount, change, means, hold_until: _, by } = order;
         let ask = Ask::internal(Duration::from_millis(ASK_MS)).asked_by(by);
-        let requested = self.tell_with(payment_no, Command::Request { subject, serial, amount, change }, ask).await;
+        let until = ask.deadline;
+        let request = Command::Request { subject, serial, amount, change };
+        let (requested, ticket) = self.tell_early(payment_no, request, ask).await;
+        // The provider is called for what is durable, and so is whatever the customer is told. The hold has an earlier place.
+        let requested = match self.durable(ticket, until).await {
+            Ok(()) => requested,
+            Err(error) => Err(error),
+        };
         let (payment, charge) = match to_be_called(requested, change) {
             Ok(to_be_called) => to_be_called,
             Err(told) => {
@@ -203,10 +216,23 @@ impl Cashier {
         };
         let answer = self.call(payment_no, (&payment, &charge), &means, permit).await;
         let retry_after_ms = self.bulkhead.retry_after_ms();
-        match self.send(payment_no, news(charge.attempt, &answer)).await {
-            Ok(recorded) => result(recorded, charge.change, retry_after_ms),
+        let ask = Ask::internal(Duration::from_millis(ASK_MS));
+        let until = ask.deadline;
+        let (recorded, ticket) = self.tell_early(payment_no, news(charge.attempt, &answer), ask).await;
+        let told = match recorded {
+            Ok(recorded) => result((recorded, ticket), charge.change, retry_after_ms),
             Err(error) => {
                 tracing::warn!(%payment_no, %error, "charge outcome not recorded, it will be looked up");
+                Ok(UNDER_WAY)
+            }
+        };
+        if matches!(told, Ok(ChargeResult::Approved(..))) {
+            return told;
+        }
+        match self.durable(ticket, until).await {
+            Ok(()) => told,
+            Err(error) => {
+                tracing::warn!(%payment_no, %error, "charge outcome not durable, it will be looked up");
                 Ok(UNDER_WAY)
             }
         }
@@ -270,7 +296,8 @@ mod tests {
         let charge = requested.charges[0].clone();
         assert_eq!(to_be_called(Ok(Some(requested.clone())), 0), Ok((requested, charge)));
         let paid = payment(Status::Approved { provider_ref: "ch".to_owned() });
-        assert_eq!(to_be_called(Ok(Some(paid.clone())), 0), Err(Ok(ChargeResult::Approved(Box::new(paid.clone())))));
+        let approved = ChargeResult::Approved(Box::new(paid.clone()), Ticket::DURABLE);
+        assert_eq!(to_be_called(Ok(Some(paid.clone())), 0), Err(Ok(approved)));
         assert_eq!(to_be_called(Ok(Some(paid)), 1), Err(Ok(UNDER_WAY)), "a change is not paid with the reservation");
         let in_flight = ServiceError::Payment(Rejection::PaymentInFlight);
         for under_way in [Ok(None), Ok(Some(payment(Status::Unknown))), Err(in_flight)] {
@@ -297,7 +324,9 @@ mod tests {
     #[test]
     fn a_customer_is_told_what_is_recorded() {
         let paid = payment(Status::Approved { provider_ref: "ch".to_owned() });
-        assert_eq!(result(Some(paid.clone()), 0, 7), Ok(ChargeResult::Approved(Box::new(paid.clone()))));
+        let result = |recorded, change, retry| result((recorded, Ticket::DURABLE), change, retry);
+        let approved = ChargeResult::Approved(Box::new(paid.clone()), Ticket::DURABLE);
+        assert_eq!(result(Some(paid.clone()), 0, 7), Ok(approved));
         assert_eq!(result(Some(paid), 1, 7), LATER, "a change is not paid with the reservation");
         let declined = payment(Status::Declined { reason: "no".to_owned() });
         assert_eq!(result(Some(declined), 0, 7), Ok(ChargeResult::Declined { reason: "no".to_owned() }));

@@ -18,11 +18,12 @@ use crate::actors::api::ServiceError;
 use crate::actors::bulkhead::{BulkheadHandle, Verdict};
 use crate::actors::committed::committed;
 use crate::actors::reservation::instant;
-use crate::actors::runtime::{Ask, Backoff, Clock, ContextHandle, HandlerError};
+use crate::actors::runtime::{Ask, Backoff, Clock, ContextHandle, EarlyAnswer, HandlerError};
 use crate::domain::ids::PaymentNo;
 use crate::domain::payment::{ChargeStatus, Command, Outstanding, Payment};
 use crate::domain::time::Timestamp;
 use crate::providers::{PaymentProvider, ProviderError};
+use crate::store::durability::Ticket;
 use crate::store::journal::Journal;
 use crate::store::schema;
 use crate::trace;
@@ -32,6 +33,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
@@ -196,12 +198,35 @@ impl Cashier {
         command: Command,
         ask: Ask,
     ) -> Result<Option<Payment>, ServiceError> {
-        let answer = self.payments.ask(payment_no.as_str(), command, ask).await;
-        let payment = answer.map_err(|error| ServiceError::not_asked(schema::PAYMENT, error))??;
-        if let Some(notice) = payment.as_ref().and_then(|payment| notice_of_payment(payment, &self.bulkhead)) {
+        let until = ask.deadline;
+        let (payment, ticket) = self.tell_early(payment_no, command, ask).await;
+        self.durable(ticket, until).await?;
+        payment
+    }
+
+    /// The same, but the answer may run ahead of the disk; see [`ContextHandle::ask_early`].
+    async fn tell_early(
+        &self,
+        payment_no: &PaymentNo,
+        command: Command,
+        ask: Ask,
+    ) -> (Result<Option<Payment>, ServiceError>, Ticket) {
+        let EarlyAnswer { outcome, ticket, .. } = match self.payments.ask_early(payment_no.as_str(), command, ask).await
+        {
+            Ok(answer) => answer,
+            Err(error) => return (Err(ServiceError::not_asked(schema::PAYMENT, error)), Ticket::DURABLE),
+        };
+        if let Ok(Some(payment)) = &outcome
+            && let Some(notice) = notice_of_payment(payment, &self.bulkhead)
+        {
             self.observer.observe(payment_no, notice);
         }
-        Ok(payment)
+        (outcome.map_err(ServiceError::from), ticket)
+    }
+
+    async fn durable(&self, ticket: Ticket, until: Instant) -> Result<(), ServiceError> {
+        let waited = self.payments.durable(ticket, until).await;
+        waited.map_err(|error| ServiceError::not_asked(schema::PAYMENT, error))
     }
 }
 

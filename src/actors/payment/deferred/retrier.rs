@@ -78,7 +78,7 @@ fn retries_total(outcome: &'static str) -> metrics::Counter {
 /// What a retry has come to, for metrics; `None` when nothing was to be tried.
 fn outcome(charged: &Result<Option<ChargeResult>, ServiceError>) -> Option<&'static str> {
     match charged {
-        Ok(Some(ChargeResult::Approved(_))) => Some(APPROVED),
+        Ok(Some(ChargeResult::Approved(..))) => Some(APPROVED),
         Ok(Some(ChargeResult::Declined { .. })) => Some(DECLINED),
         Ok(Some(ChargeResult::Deferred { .. })) => Some(DEFERRED),
         Ok(None) => None,

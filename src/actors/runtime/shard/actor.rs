@@ -12,6 +12,7 @@ use crate::actors::runtime::limits::ContextLimits;
 use crate::actors::runtime::shard_core::{Core, ShardCore, ShardMessage};
 use crate::actors::runtime::watch::Kind;
 use crate::actors::runtime::writer::ShardWriter;
+use crate::store::durability::Ticket;
 use crate::store::journal::{AppendError, Journal};
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, MessagingErr, SupervisionEvent};
 use std::collections::{BTreeMap, HashMap};
@@ -71,6 +72,8 @@ pub(in crate::actors::runtime) struct ShardState<E: Entity> {
     retired: Vec<(Instant, ActorCell)>,
     quarantine: Quarantine,
     idle_clock: IdleClock,
+    /// The writer's newest ticket as it was seen last when everything before was durable, and since when it has not been.
+    seen: (Ticket, Instant),
     _ticker: AbortOnDropHandle<()>,
 }
 
@@ -183,6 +186,7 @@ impl<E: Entity> ShardState<E> {
             retired: Vec::new(),
             quarantine,
             idle_clock: IdleClock::default(),
+            seen: (Ticket::DURABLE, Instant::now()),
             _ticker: ticker,
         }
     }
@@ -327,6 +331,9 @@ impl<E: Entity> ShardState<E> {
         self.retired.retain(|(_, cell)| cell.get_id() != who.get_id());
         self.pool.retain(|pooled| pooled.get_id() != who.get_id());
         let Some(key) = self.keys.remove(&who.get_id()) else { return };
+        if let Some(env) = &self.env {
+            env.actor_ended();
+        }
         self.shard().change(|table| {
             if table.get(&key).is_some_and(|live| live.actor.get_id() == who.get_id()) {
                 table.remove(&key);
@@ -419,13 +426,8 @@ impl<E: Entity> ShardState<E> {
         let seed = &self.seed;
         let append_ms_max = seed.core.limits.append_ms_max;
         let writer = ShardWriter::new(Arc::clone(&seed.journal), id, owned, append_ms_max, on_failure);
-        self.env = Some(Arc::new(EntityEnv {
-            core: Arc::clone(&seed.core),
-            entity: Arc::clone(&seed.entity),
-            journal: Arc::clone(&seed.journal),
-            clock: Arc::clone(&seed.clock),
-            writer,
-        }));
+        self.env = Some(EntityEnv::new(&seed.core, (&seed.entity, &seed.journal, &seed.clock), writer));
+        self.seen = (Ticket::DURABLE, Instant::now());
         self.owned_at = Instant::now();
         self.shard().serving.store(true, Ordering::Release);
         self.seed.core.ownership_changes.send_modify(|ownership_changes| *ownership_changes += 1);
@@ -447,7 +449,19 @@ impl<E: Entity> ShardState<E> {
         }
     }
 
+    /// A journal that makes nothing durable in time is as one that does not answer.
+    fn check_durability(&mut self) {
+        let Some(env) = &self.env else { return };
+        let (ticket, since) = self.seen;
+        if env.core.durability.has(ticket) {
+            self.seen = (env.writer.newest(), Instant::now());
+        } else if since.elapsed() >= Duration::from_millis(self.limits().append_ms_max) {
+            env.writer.fail(&AppendError::Unknown("not durable in time".to_owned()));
+        }
+    }
+
     fn tick(&mut self) {
+        self.check_durability();
         if let Some(before) = self.idle_clock.tick(self.shard().limit.admitted()) {
             let keys = passivation::idle(self.candidates(), before);
             self.passivate(&keys, "idle");

@@ -7,7 +7,7 @@
 use super::Core;
 use super::checkpoint::{Task, Threads, Writer};
 use super::plan::{CheckpointReply, Commit, Job, Plan, ShardStates, Stored};
-use super::queue::Bounds;
+use super::queue::{Bounds, Taken};
 use super::state::Trees;
 use super::wal::Wal;
 use crate::store::sled::integrity::acknowledged_count::AcknowledgedCount;
@@ -95,9 +95,9 @@ impl Drop for PanicGuard {
 impl Committer {
     pub(crate) fn run(mut self) {
         let panic_guard = PanicGuard(Arc::clone(&self.core));
-        while let Some(jobs) = self.core.queue.take(COMMIT, IDLE) {
-            let (idle, pace, begun) = (jobs.is_empty(), pace(jobs.len()), Instant::now());
-            if let Err(why) = self.commit(jobs) {
+        while let Some(taken) = self.core.queue.take(COMMIT, IDLE) {
+            let (idle, pace, begun) = (taken.jobs.is_empty(), pace(taken.jobs.len()), Instant::now());
+            if let Err(why) = self.commit(taken) {
                 tracing::error!(error = %why, "journal failed");
                 self.core.fail(&why);
                 break;
@@ -173,7 +173,7 @@ impl Committer {
         }
     }
 
-    fn commit(&mut self, jobs: Vec<Job>) -> Result<(), String> {
+    fn commit(&mut self, Taken { jobs, last }: Taken<Job>) -> Result<(), String> {
         #[allow(clippy::cast_precision_loss, reason = "a gauge of thousands is exact")]
         self.series.queue_length.set(self.core.queue.len() as f64);
         let stored = Stored { state: &self.core.state, trees: &self.trees };
@@ -189,9 +189,13 @@ impl Committer {
         let mut commit = plan.finish();
         let (answers, checkpoints) = (std::mem::take(&mut commit.answers), std::mem::take(&mut commit.checkpoints));
         let written = failed.map_or_else(|| self.write(commit, &traced), Err);
-        if let Err(why) = &written {
+        match &written {
             // Before the replies, so that callers find the journal failed.
-            self.core.fail(why);
+            Err(why) => self.core.fail(why),
+            Ok(()) => {
+                self.core.queue.placement(|placement| placement.stored(last));
+                self.core.durability.reach(last);
+            }
         }
         for complete in answers {
             complete(written.as_ref().err().map(String::as_str));

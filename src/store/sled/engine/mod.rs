@@ -1,7 +1,7 @@
-//! Commits and reads. One thread (`committer`) commits jobs in groups: one record of the write-ahead log (`wal`), one sync,
-//! and only then are the changes in the `state`, where readers find them. A checkpoint (`checkpoint`) writes the memtable to
-//! sled and releases the log files that it makes obsolete. A start loads the last checkpoint and replays the log from there
-//! (`open`).
+//! Commits and reads. An append takes its place in the queue and has its ticket. One thread (`committer`) commits what is there
+//! in groups: one record of the write-ahead log (`wal`), one sync, and only then are the changes in the `state`, where readers
+//! find them. A checkpoint (`checkpoint`) writes the memtable to sled and releases the log files that it makes obsolete. A
+//! start loads the last checkpoint and replays the log from there (`open`).
 
 pub(crate) mod checkpoint;
 pub(crate) mod committer;
@@ -18,14 +18,16 @@ pub(crate) mod release;
 pub(crate) mod state;
 pub(crate) mod wal;
 
-use crate::store::journal::{ReadError, ShardId};
+use crate::store::durability::Durability;
+use crate::store::journal::{AppendError, ReadError, ShardId};
+use crate::store::placement;
 use database::Database;
 use keys::ShardCode;
 use meta::Shards;
 use parking_lot::Mutex;
 use persisted_heads::PersistedHeads;
 use plan::{Job, ShardStates};
-use queue::{Bounds, Queue};
+use queue::{Bounds, Queue, Urgency};
 use recent::EventCache;
 use release::Shared;
 use state::State;
@@ -33,13 +35,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::watch;
 
+/// The keys of look-up entries are those that they are stored under.
+pub(crate) type Placement = placement::Placement<ShardCode, Vec<u8>>;
+
 /// Shared by the journal, its threads and its readers.
 pub(crate) struct Core {
     pub(crate) database: Arc<Shared>,
     pub(crate) shards: Shards,
     pub(crate) heads: HashMap<ShardId, watch::Sender<u64>>,
     pub(crate) recent: HashMap<ShardCode, EventCache>,
-    pub(crate) queue: Queue<Job>,
+    pub(crate) queue: Arc<Queue<Job, Placement>>,
+    pub(crate) durability: Arc<Durability>,
     pub(crate) state: State,
     pub(crate) persisted: PersistedHeads,
     pub(crate) checkpoint_bytes: usize,
@@ -54,12 +60,15 @@ impl Core {
         (bounds, checkpoint_bytes): (Bounds, usize),
     ) -> Arc<Self> {
         let head = |code: &ShardCode| heads.get(code).map_or(0, |state| state.head);
+        let queue = Arc::new(Queue::new(bounds, Placement::new(heads.clone())));
+        let committing = Arc::clone(&queue);
         Arc::new(Self {
             database,
+            durability: Durability::new(move |ticket| committing.want(ticket)),
             heads: shards.all().map(|(shard, code)| (shard, watch::Sender::new(head(&code)))).collect(),
             recent: shards.all().map(|(_, code)| (code, EventCache::default())).collect(),
             shards,
-            queue: Queue::new(bounds),
+            queue,
             state,
             persisted,
             checkpoint_bytes,
@@ -73,6 +82,11 @@ impl Core {
         self.database.get()
     }
 
+    /// Enqueues a job that needs no place; a full queue drops it.
+    pub(crate) fn tell(&self, job: Job) {
+        drop(self.queue.push(0, Urgency::Waited, |_, _| Ok::<_, AppendError>((job, ()))));
+    }
+
     pub(crate) fn failed(&self) -> Option<String> {
         self.failure.lock().clone()
     }
@@ -83,6 +97,7 @@ impl Core {
         for job in self.queue.fail(&format!("the journal has failed: {why}")) {
             job.refuse(why);
         }
+        self.durability.fail(&format!("the journal has failed: {why}"));
     }
 
     /// Publishes the durable head of a shard.

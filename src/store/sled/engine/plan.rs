@@ -1,11 +1,13 @@
-//! Plans one commit: takes jobs one after the other, checks each against the heads and epochs that the jobs before it leave,
-//! and collects keys with their new values. Writes nothing itself.
+//! Plans one commit: takes jobs one after the other and collects keys with their new values. Writes nothing itself, and
+//! refuses no append: those here have taken their [places](crate::store::placement).
 
 use super::keys::{self, ShardCode};
 use super::state::{Change, MergeIterator, Range, State, StateError, Trees};
 use crate::store::bounds;
 use crate::store::frame;
 use crate::store::journal::{AppendError, Claim, CommandRecord, Ownership, StoredEvent};
+pub(crate) use crate::store::placement::ShardState;
+use crate::store::placement::{Looked, Wanted};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 use std::ops::Bound;
@@ -37,10 +39,26 @@ pub(crate) struct EncodedAppend {
     pub command: Option<CommandRecord>,
 }
 
+impl EncodedAppend {
+    /// What decides on its place.
+    pub(crate) fn wanted<'a>(&'a self, stored: &'a Looked) -> Wanted<'a, ShardCode, Vec<u8>> {
+        let (shard, epoch, expected_head) = (self.shard, self.epoch, self.expected_head);
+        Wanted { shard, epoch, expected_head, events: self.envelopes.len(), claims: &self.claims, stored }
+    }
+
+    /// The look-up entries that it writes, with whether they exist then.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (Vec<u8>, bool)> {
+        let written = self.writes.iter().filter(|(key, _)| key.first() == Some(&keys::INDEX));
+        let written = written.map(|(key, value)| (key.clone(), value.is_some()));
+        written.chain(self.claims.iter().map(|(key, _)| (key.clone(), true)))
+    }
+}
+
 pub(crate) enum Job {
-    /// With the span of the caller.
-    Append(EncodedAppend, Reply<u64>, Span),
-    Own(ShardCode, Reply<Ownership>),
+    /// One that has taken its place, with the span of the caller.
+    Append(EncodedAppend, Span),
+    /// With the epoch that it raises the shard's to.
+    Own(ShardCode, Ownership, Reply<Ownership>),
     RecordCommand {
         record: CommandRecord,
         now_ms: i64,
@@ -60,7 +78,6 @@ pub(crate) enum Job {
     SaveProgress {
         key: Vec<u8>,
         value: Vec<u8>,
-        reply: Reply<()>,
     },
     /// Only wakes the committer, so that it checks whether a checkpoint is due.
     Wake,
@@ -72,7 +89,7 @@ impl Job {
     /// The span of the caller, if traces are collected.
     pub(crate) fn span(&self) -> Option<Span> {
         match self {
-            Job::Append(_, _, span) => Some(span.clone()).filter(|span| !span.is_disabled()),
+            Job::Append(_, span) => Some(span.clone()).filter(|span| !span.is_disabled()),
             Job::Own(..)
             | Job::RecordCommand { .. }
             | Job::ForgetCommands { .. }
@@ -99,11 +116,12 @@ impl Job {
         let error = AppendError::Unavailable(why.to_owned());
         // A caller that has stopped waiting is ignored.
         match self {
-            Self::Append(_, reply, _) | Self::TakeNumbers { reply, .. } => drop(reply.send(Err(error))),
-            Self::Own(_, reply) => drop(reply.send(Err(error))),
+            Self::TakeNumbers { reply, .. } => drop(reply.send(Err(error))),
+            Self::Own(_, _, reply) => drop(reply.send(Err(error))),
             Self::RecordCommand { reply, .. } => drop(reply.send(Err(error))),
             Self::ForgetCommands { reply, .. } => drop(reply.send(Err(error))),
-            Self::SaveProgress { reply, .. } => drop(reply.send(Err(error))),
+            // Whoever waits for these waits for their tickets.
+            Self::Append(..) | Self::SaveProgress { .. } => {}
             Self::Wake | Self::Checkpoint(_) => {}
         }
     }
@@ -123,32 +141,8 @@ fn completion<T: Send + 'static>(reply: Reply<T>, result: Result<T, AppendError>
     })
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct ShardState {
-    pub head: u64,
-    pub epoch: u64,
-}
-
 /// The shards after the last commit; owned by the committer.
 pub(crate) type ShardStates = HashMap<ShardCode, ShardState>;
-
-/// Which look-up entries there will be after the changes so far, as far as these change any. Only claims ask, so that only
-/// they pay for it: the changes since the last question are noted at the next one.
-#[derive(Default)]
-struct PlannedEntries {
-    exists: HashMap<Vec<u8>, bool>,
-    noted: usize,
-}
-
-impl PlannedEntries {
-    /// `None` when no change is to this key.
-    fn exists(&mut self, key: &[u8], changes: &[Change]) -> Option<bool> {
-        let new = changes.iter().skip(self.noted).filter(|change| change.key.first() == Some(&keys::INDEX));
-        self.exists.extend(new.map(|change| (change.key.clone(), change.value.is_some())));
-        self.noted = changes.len();
-        self.exists.get(key).copied()
-    }
-}
 
 struct NewEvents {
     first: u64,
@@ -180,7 +174,6 @@ pub(crate) struct Plan<'a> {
     timers: HashMap<Vec<u8>, Option<i64>>,
     commands: HashMap<Arc<str>, Option<CommandRecord>>,
     sequences: HashMap<&'static str, u64>,
-    entries: PlannedEntries,
     dirty_shards: HashSet<ShardCode>,
     answers: Vec<Completion>,
     checkpoints: Vec<SyncSender<CheckpointReply>>,
@@ -212,7 +205,6 @@ impl<'a> Plan<'a> {
             timers: HashMap::new(),
             commands: HashMap::new(),
             sequences: HashMap::new(),
-            entries: PlannedEntries::default(),
             dirty_shards: HashSet::new(),
             answers: Vec::new(),
             checkpoints: Vec::new(),
@@ -233,17 +225,9 @@ impl<'a> Plan<'a> {
     /// Adds a job. An error means that the store cannot be read, and fails the whole commit.
     pub(crate) fn add(&mut self, job: Job) -> Result<(), StateError> {
         match job {
-            Job::Append(append, reply, _) => {
-                let result = match self.check(&append)? {
-                    Ok(()) => Ok(self.append(append)?),
-                    Err(refusal) => Err(refusal),
-                };
-                self.answers.push(completion(reply, result));
-            }
-            Job::Own(shard, reply) => {
-                let state = self.shards.entry(shard).or_default();
-                state.epoch += 1;
-                let ownership = Ownership { epoch: state.epoch, head: state.head };
+            Job::Append(append, _) => self.append(append)?,
+            Job::Own(shard, ownership, reply) => {
+                self.shards.entry(shard).or_default().epoch = ownership.epoch;
                 self.dirty_shards.insert(shard);
                 self.durable = true;
                 self.answers.push(completion(reply, Ok(ownership)));
@@ -260,43 +244,14 @@ impl<'a> Plan<'a> {
                 let first = self.take_numbers(sequence, after, count)?;
                 self.answers.push(completion(reply, first));
             }
-            Job::SaveProgress { key, value, reply } => {
-                self.put(key, Some(value));
-                self.answers.push(completion(reply, Ok(())));
-            }
+            Job::SaveProgress { key, value } => self.put(key, Some(value)),
             Job::Wake => {}
             Job::Checkpoint(reply) => self.checkpoints.push(reply),
         }
         Ok(())
     }
 
-    /// Why the append is refused, if it is.
-    fn check(&mut self, append: &EncodedAppend) -> Result<Result<(), AppendError>, StateError> {
-        let state = self.shards.get(&append.shard).copied().unwrap_or_default();
-        if append.epoch != state.epoch {
-            return Ok(Err(AppendError::Fenced { current: state.epoch }));
-        }
-        if append.expected_head != state.head {
-            return Ok(Err(AppendError::Conflict { expected: append.expected_head, actual: state.head }));
-        }
-        for (key, claim) in &append.claims {
-            if self.is_taken(key)? {
-                // Answered after the commit, when also an entry that this commit puts is durable.
-                return Ok(Err(AppendError::Taken { index: claim.index, key: Arc::clone(&claim.key) }));
-            }
-        }
-        Ok(Ok(()))
-    }
-
-    /// Whether there is a look-up entry, with the changes of this commit so far.
-    fn is_taken(&mut self, key: &[u8]) -> Result<bool, StateError> {
-        match self.entries.exists(key, &self.writes) {
-            Some(exists) => Ok(exists),
-            None => Ok(self.stored.get(key)?.is_some()),
-        }
-    }
-
-    fn append(&mut self, append: EncodedAppend) -> Result<u64, StateError> {
+    fn append(&mut self, append: EncodedAppend) -> Result<(), StateError> {
         let shard = append.shard;
         for timer in &append.timers {
             self.change_timer(shard, timer)?;
@@ -320,7 +275,7 @@ impl<'a> Plan<'a> {
         self.dirty_shards.insert(shard);
         self.durable = true;
         self.appends += 1;
-        Ok(head)
+        Ok(())
     }
 
     /// The due time of a timer, with the changes of this commit so far.

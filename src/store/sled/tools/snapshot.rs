@@ -38,7 +38,7 @@ impl Core {
         loop {
             let (reply, begun) = sync_channel(1);
             // A full queue drops the job; it is tried again.
-            drop(self.queue.push(Job::Checkpoint(reply), 0));
+            self.tell(Job::Checkpoint(reply));
             if let Ok(CheckpointReply::Watermark(record)) = begun.recv() {
                 return Ok(record);
             }
