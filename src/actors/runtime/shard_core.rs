@@ -120,6 +120,6 @@ impl<E: Entity> Core<E> {
         };
         let shards = (0..shard_count).map(|number| Arc::new(shard(number))).collect();
         let (live, ownership_changes) = (AtomicUsize::new(0), watch::Sender::new(0));
-        Self { limit, live, shards, ownership_changes, shard_count, limits, durability }
+        Self { limit, limits, live, shards, ownership_changes, shard_count, durability }
     }
 }

@@ -228,8 +228,6 @@ impl Service {
         // What else is told follows from the hold, and what is looked up is there only when it is durable.
         self.durable(held).await?;
         match charged {
-            // Handled above.
-            Ok(ChargeResult::Approved(..)) => durably(self.deferred(booking, super::RETRY_MS).await),
             Ok(ChargeResult::Declined { reason }) => {
                 Err(ServiceError::PaymentDeclined { reservation_no: subject.reservation_no.clone(), reason })
             }
@@ -238,7 +236,10 @@ impl Service {
             Err(ServiceError::Unavailable { retry_after_ms, .. } | ServiceError::Overloaded { retry_after_ms }) => {
                 durably(self.deferred(booking, retry_after_ms).await)
             }
-            Err(ServiceError::Unknown) => durably(self.deferred(booking, super::RETRY_MS).await),
+            // An approval has been handled above.
+            Ok(ChargeResult::Approved(..)) | Err(ServiceError::Unknown) => {
+                durably(self.deferred(booking, super::RETRY_MS).await)
+            }
             Err(ServiceError::Payment(payment::Rejection::PaymentCancelled)) => {
                 Err(Rejection::ReservationClosed.into())
             }

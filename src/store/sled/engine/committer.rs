@@ -189,13 +189,12 @@ impl Committer {
         let mut commit = plan.finish();
         let (answers, checkpoints) = (std::mem::take(&mut commit.answers), std::mem::take(&mut commit.checkpoints));
         let written = failed.map_or_else(|| self.write(commit, &traced), Err);
-        match &written {
+        if let Err(why) = &written {
             // Before the replies, so that callers find the journal failed.
-            Err(why) => self.core.fail(why),
-            Ok(()) => {
-                self.core.queue.placement(|placement| placement.stored(last));
-                self.core.durability.reach(last);
-            }
+            self.core.fail(why);
+        } else {
+            self.core.queue.placement(|placement| placement.stored(last));
+            self.core.durability.reach(last);
         }
         for complete in answers {
             complete(written.as_ref().err().map(String::as_str));

@@ -120,9 +120,8 @@ impl Job {
             Self::Own(_, _, reply) => drop(reply.send(Err(error))),
             Self::RecordCommand { reply, .. } => drop(reply.send(Err(error))),
             Self::ForgetCommands { reply, .. } => drop(reply.send(Err(error))),
-            // Whoever waits for these waits for their tickets.
-            Self::Append(..) | Self::SaveProgress { .. } => {}
-            Self::Wake | Self::Checkpoint(_) => {}
+            // Whoever waits for the first two waits for their tickets.
+            Self::Append(..) | Self::SaveProgress { .. } | Self::Wake | Self::Checkpoint(_) => {}
         }
     }
 }

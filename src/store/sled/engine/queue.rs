@@ -137,7 +137,7 @@ impl<J, P> Queue<J, P> {
                     return Some(Taken { jobs: Vec::new(), last: Ticket(state.last) });
                 }
                 state.is_asleep = waited >= ALERT;
-                let until = if state.is_asleep { idle - waited } else { LIE_MAX };
+                let until = if state.is_asleep { idle.saturating_sub(waited) } else { LIE_MAX };
                 self.filled.wait_for(&mut state, until);
                 state.is_asleep = false;
             } else if state.is_due(commit) {
