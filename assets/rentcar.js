@@ -112,7 +112,8 @@ const stale = new IntersectionObserver((seen) => {
 });
 
 async function renewFromElsewhere(seen) {
-  const [{ id }, turn] = [seen, ++turns.asked];
+  const { id } = seen;
+  const turn = ++turns.asked;
   stale.unobserve(seen);
   aged.delete(id);
   const page = await load(seen.dataset.from).catch(() => null);
@@ -138,8 +139,9 @@ function renew(part, page) {
   if (!newer || told(newer) === served.get(part) || isBusy(part)) return;
   served.set(newer, told(newer));
   // What it has no room for any more is behind a link that is not here yet.
-  const end = newer.nextElementSibling?.dataset.more ? newer.nextElementSibling : null;
-  const isNew = end && !document.getElementById(end.dataset.more) && !document.querySelector(`[data-more="${CSS.escape(end.dataset.more)}"]`);
+  const end = newer.nextElementSibling;
+  const id = CSS.escape(end?.dataset.more ?? "");
+  const isNew = id && !document.querySelector(`[id="${id}"], [data-more="${id}"]`);
   const stay = held(part);
   replace(part, newer);
   if (isNew) newer.after(end);
@@ -176,11 +178,12 @@ function replace(part, newer) {
 // A row is known by its first link.
 const rowOf = (line) => line && `[data-line] > a[href="${CSS.escape(line.querySelector("a").getAttribute("href"))}"]`;
 
-// The first row that is seen in <div data-scroll> stays where it is, however much comes or goes above it.
+// The first row that is seen in <div data-scroll> stays where it is, however much comes or goes above it, once one has scrolled.
 function held(part) {
   const scrolled = part.closest("[data-scroll]");
-  const top = scrolled?.getBoundingClientRect().top + scrolled?.querySelector("[data-head]").offsetHeight;
-  const line = scrolled && [...part.querySelectorAll("[data-line]")].find((line) => line.getBoundingClientRect().bottom > top);
+  if (!scrolled?.scrollTop) return null;
+  const top = scrolled.getBoundingClientRect().top + scrolled.querySelector("[data-head]").offsetHeight;
+  const line = [...part.querySelectorAll("[data-line]")].find((line) => line.getBoundingClientRect().bottom > top);
   if (!line) return null;
   const [row, before] = [rowOf(line), line.getBoundingClientRect().top];
   return (newer) => {
