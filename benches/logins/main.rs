@@ -16,10 +16,10 @@ mod results;
 #[path = "../support/service/mod.rs"]
 mod service;
 
-use common::Api;
-use common::client::Extra;
 use common::company::PASSWORD;
 use common::open_loop::{Pace, Script, drive, post};
+use common::client::Extra;
+use common::Api;
 use reqwest::Method;
 use results::{Mode, Results};
 use serde_json::{Value, json};
@@ -111,8 +111,7 @@ impl Script for Flood {
         let email = if drawn & 1 == 0 { VICTIM.to_owned() } else { format!("{drawn:x}@example.com") };
         let body = json!({ "email": email, "password": common::company::ANOTHER }).to_string();
         let address = (drawn >> 1) % ADDRESSES;
-        let headers =
-            format!("x-forwarded-for: 172.16.{}.{}\r\nx-forwarded-proto: https\r\n", address / 250, address % 250);
+        let headers = format!("x-forwarded-for: 172.16.{}.{}\r\nx-forwarded-proto: https\r\n", address / 250, address % 250);
         (0, with_headers(&post(self.path, &body), &headers))
     }
 
