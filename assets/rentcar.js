@@ -11,6 +11,8 @@ const live = {
   again: false,
   polling: null,
   failures: 0,
+  // How often something has happened.
+  times: 0,
 
   open() {
     const stream = document.querySelector("main")?.dataset.live;
@@ -81,8 +83,9 @@ const live = {
     this.failures = 0;
     for (const notice of document.querySelectorAll("[data-lost]")) notice.hidden = true;
     const page = new DOMParser().parseFromString(text, "text/html");
+    this.times++;
     for (const part of document.querySelectorAll("[data-part]")) {
-      if (isElsewhere(part)) stale.observe(part);
+      if (isElsewhere(part)) age(part);
       else renew(part, page);
     }
     const main = document.querySelector("main");
@@ -97,14 +100,29 @@ const live = {
 
 // Parts that came from other pages (data-from) are renewed once they are seen.
 const isElsewhere = (part) => part.dataset.from && new URL(part.dataset.from, location).href !== location.href;
-const stale = new IntersectionObserver(async (seen) => {
-  for (const { target: part, isIntersecting } of seen) {
-    if (!isIntersecting) continue;
-    stale.unobserve(part);
-    const page = await load(part.dataset.from).catch(() => null);
-    if (page && part.isConnected) renew(part, page);
-  }
+// Of two answers about one of them the one that was asked for later tells, whichever comes first.
+const aged = new Set();
+const turns = { asked: 0, told: new Map() };
+function age(part) {
+  aged.add(part.id);
+  stale.observe(part);
+}
+const stale = new IntersectionObserver((seen) => {
+  for (const { target: part, isIntersecting } of seen) if (isIntersecting) renewFromElsewhere(part);
 });
+
+async function renewFromElsewhere(seen) {
+  const { id } = seen;
+  const turn = ++turns.asked;
+  stale.unobserve(seen);
+  aged.delete(id);
+  const page = await load(seen.dataset.from).catch(() => null);
+  const part = document.getElementById(id);
+  if (!part || turn < (turns.told.get(id) ?? 0)) return;
+  if (!page) return void setTimeout(() => part.isConnected && age(part), 5000);
+  turns.told.set(id, turn);
+  renew(part, page);
+}
 
 async function load(address) {
   const answer = await fetch(address, { headers: { Accept: "text/html" } });
@@ -118,7 +136,17 @@ const told = (part) => part.outerHTML.replace(/name="formKey" value="[^"]*"/g, "
 
 function renew(part, page) {
   const newer = page.getElementById(part.id);
-  if (newer && told(newer) !== served.get(part) && !isBusy(part)) replace(part, newer);
+  if (!newer || told(newer) === served.get(part) || isBusy(part)) return;
+  served.set(newer, told(newer));
+  // What it has no room for any more is behind a link that is not here yet.
+  const end = newer.nextElementSibling;
+  const id = CSS.escape(end?.dataset.more ?? "");
+  const isNew = id && !document.querySelector(`[id="${id}"], [data-more="${id}"]`);
+  const stay = held(part);
+  replace(part, newer);
+  if (isNew) newer.after(end);
+  arrange();
+  stay?.(newer);
 }
 
 // A part in which somebody is typing is left alone.
@@ -137,11 +165,34 @@ function replace(part, newer) {
   const active = part.contains(document.activeElement) ? document.activeElement : null;
   const address = active?.getAttribute("href");
   const focused = active?.id ? `#${CSS.escape(active.id)}` : address ? `[href="${CSS.escape(address)}"]` : null;
+  const row = rowOf(active?.closest("[data-line]"));
   const open = new Set([...part.querySelectorAll("details[open]")].map((details) => details.id));
   part.replaceWith(newer);
+  if (aged.has(part.id)) age(newer);
   for (const details of newer.querySelectorAll("details")) if (open.has(details.id)) details.open = true;
-  if (focused) newer.querySelector(focused)?.focus({ preventScroll: true });
-  arrange();
+  // What had the focus may be gone; its row is not.
+  const again = (focused && newer.querySelector(focused)) ?? (row && newer.querySelector(row));
+  again?.focus({ preventScroll: true });
+}
+
+// A row is known by its first link.
+const rowOf = (line) => line && `[data-line] > a[href="${CSS.escape(line.querySelector("a").getAttribute("href"))}"]`;
+
+// The first row that is seen in <div data-scroll> stays where it is, however much comes or goes above it, once one has scrolled.
+function held(part) {
+  const scrolled = part.closest("[data-scroll]");
+  if (!scrolled?.scrollTop) return null;
+  const top = scrolled.getBoundingClientRect().top + scrolled.querySelector("[data-head]").offsetHeight;
+  const line = [...part.querySelectorAll("[data-line]")].find((line) => line.getBoundingClientRect().bottom > top);
+  if (!line) return null;
+  const [row, before] = [rowOf(line), line.getBoundingClientRect().top];
+  return (newer) => {
+    // Rows that are drawn only when they are seen have no height of their own before; they keep the one that they have now.
+    newer.classList.add("drawn");
+    requestAnimationFrame(() => requestAnimationFrame(() => newer.classList.remove("drawn")));
+    const line = newer.querySelector(row)?.closest("[data-line]");
+    if (line) scrolled.scrollTop += line.getBoundingClientRect().top - before;
+  };
 }
 
 document.addEventListener("visibilitychange", () => {
@@ -287,20 +338,26 @@ document.addEventListener("submit", (event) => {
 });
 
 showTries(document);
-// Further rows come as one scrolls: <p data-more> with a link to the page that has them, in an element with an id.
+// Further rows come as one scrolls: <p data-more="id of the part to come"> with a link to the page that has it, in an element
+// with an id. With them the link goes, so that Tab passes it by.
 function more(end) {
+  const link = end.querySelector("a");
+  link.tabIndex = -1;
   const observer = new IntersectionObserver(
     (seen) => {
       if (!seen.at(-1).isIntersecting) return;
       observer.disconnect();
-      load(end.querySelector("a").href).then(
+      const times = live.times;
+      load(link.href).then(
         (page) => {
-          const rows = page.getElementById(end.parentElement?.id);
-          if (rows) end.replaceWith(...rows.children);
+          const rows = [...(page.getElementById(end.parentElement?.id)?.children ?? [])];
+          end.replaceWith(...rows.filter((row) => !document.getElementById(row.id || row.dataset.more)));
           arrange();
+          // What has happened meanwhile may not be in it.
+          if (times !== live.times) rows.filter((row) => row.isConnected && row.id).forEach(age);
         },
         // The link is still there.
-        () => {},
+        () => (link.tabIndex = 0),
       );
     },
     { root: end.closest("[data-scroll]"), rootMargin: "600px" },
@@ -320,6 +377,14 @@ document.addEventListener("focusin", (event) => {
   if (!link || link.tabIndex === 0) return;
   for (const other of link.closest("[data-rove]").querySelectorAll('a[tabindex="0"]')) other.tabIndex = -1;
   link.tabIndex = 0;
+});
+
+// A link that has the focus is wider: it is shown whole or, where there is no room for that, from its beginning.
+document.addEventListener("focusin", ({ target: link, relatedTarget: before }) => {
+  // What gets the focus again since its part was renewed stays where it is.
+  if (!before || !link.matches("[data-rove] [data-line] a:focus-visible")) return;
+  const room = link.closest("[data-scroll]").clientWidth - link.closest("[data-line]").querySelector("a").offsetWidth;
+  link.scrollIntoView({ block: "nearest", inline: link.offsetWidth > room - 24 ? "start" : "nearest" });
 });
 
 document.addEventListener("keydown", (event) => {
@@ -349,12 +414,19 @@ document.addEventListener("keydown", (event) => {
 });
 
 // What stands anew in the page is made ready; what is ready stays so.
+const watched = new WeakSet();
 function arrange() {
   for (const part of document.querySelectorAll("[data-part]")) if (!served.has(part)) served.set(part, told(part));
   document.querySelectorAll("[data-rove]").forEach(rove);
+  // Each page of rows begins with a heading; where it goes on with what the page before has ended with, that is one too many.
+  let before = "";
+  for (const group of document.querySelectorAll("[data-group]")) {
+    group.hidden = group.textContent === before;
+    before = group.textContent;
+  }
   for (const end of document.querySelectorAll("[data-more]")) {
-    if (end.dataset.more) continue;
-    end.dataset.more = "watched";
+    if (watched.has(end)) continue;
+    watched.add(end);
     more(end);
   }
 }
@@ -367,5 +439,10 @@ if (here) {
 }
 
 arrange();
+// On a phone there is no room for all days, and today's are what is looked for.
+for (const today of document.querySelectorAll("[data-scroll] [data-head] [aria-current]")) {
+  const [scrolled, beside] = [today.closest("[data-scroll]"), today.closest("[data-head]").firstElementChild];
+  scrolled.scrollLeft += today.getBoundingClientRect().left - beside.getBoundingClientRect().right;
+}
 live.open();
 live.poll();

@@ -192,60 +192,197 @@ async fn nobody_pays_another_price_than_they_have_seen() {
     server.api().post_form(&cancel, &[], "fee=19800+KRW").await.expect(303);
 }
 
-/// The cars of a page of the board, in their order, and where the next page and a renewal of this one are.
-fn cars_of_board(answer: &Answer) -> (Vec<String>, Option<String>, String) {
-    let decoded = |text: &str| text.replace("&#38;", "&").replace("&amp;", "&");
-    let after =
-        |mark: &'static str| answer.text.split(mark).skip(1).map(|rest| rest.split('"').next().unwrap()).map(decoded);
-    let cars = after(r#"class="who" href=""#).collect();
-    (cars, after(r#"data-more><a class="button quiet slim" href=""#).next(), after(r#"data-from=""#).next().unwrap())
+/// A page of the board.
+struct Board {
+    /// The addresses of its cars, in their order.
+    cars: Vec<String>,
+    /// Where the next page is.
+    more: Option<String>,
+    /// Where this one is when it is renewed.
+    renewal: String,
+    answer: Answer,
+}
+
+impl Board {
+    async fn at(server: &TestServer, address: &str) -> Board {
+        let answer = page(&server.api(), address, &[]).await.expect(200);
+        assert!(answer.text.len() < 100_000, "{} bytes", answer.text.len());
+        let after = |mark: &str| -> Vec<String> {
+            let rest = answer.text.split(mark).skip(1).map(|rest| rest.split('"').next().unwrap());
+            rest.map(|text| text.replace("&#38;", "&")).collect()
+        };
+        let mut cars = after(r#"class="who" href=""#);
+        // The list has a line for each booking.
+        cars.extend(after(r#"<tr><td><a href=""#));
+        cars.dedup();
+        let more = answer.text.rsplit_once(r#"">More cars</a>"#).map(|(before, _)| before.rsplit('"').next().unwrap());
+        let more = more.map(|address| address.replace("&#38;", "&"));
+        let renewal = after(r#"data-from=""#).pop().unwrap_or_default();
+        Board { cars, more, renewal, answer }
+    }
+
+    /// This page and those that follow it.
+    async fn all_from(server: &TestServer, address: &str) -> Vec<Board> {
+        let mut boards = vec![Board::at(server, address).await];
+        while let Some(more) = boards.last().and_then(|board| board.more.clone()) {
+            boards.push(Board::at(server, &more).await);
+        }
+        boards
+    }
+
+    /// The same pages, each renewed for itself.
+    async fn renewed(server: &TestServer, boards: &[Board]) -> Vec<Board> {
+        let mut renewed = vec![];
+        for board in boards {
+            renewed.push(Board::at(server, &board.renewal).await);
+        }
+        renewed
+    }
+}
+
+fn addresses_of<'a>(cars: impl IntoIterator<Item = &'a String>) -> Vec<String> {
+    cars.into_iter().map(|car_no| path("/staff/cars/{}", car_no).replace("%2D", "-")).collect()
+}
+
+fn shown_on(boards: &[Board]) -> Vec<String> {
+    boards.iter().flat_map(|board| board.cars.clone()).collect()
+}
+
+async fn register_in(server: &TestServer, branch: &str, car_no: &str) {
+    let mut registered = car(car_no);
+    registered
+        .as_object_mut()
+        .unwrap()
+        .extend([("branch".to_owned(), json!(branch)), ("carClass".to_owned(), json!("compact"))]);
+    server.post("/v1/cars", &registered).await.expect(201);
+}
+
+/// A day of the month after next, counted from 0.
+fn day_to_come(number: i64) -> String {
+    let soon =
+        jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date().saturating_add(jiff::Span::new().months(2));
+    let day = soon.first_of_month().saturating_add(jiff::Span::new().days(number));
+    day.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp().to_string()
+}
+
+/// Books a car for that whole month; the reservations.
+async fn book_out(server: &TestServer, car_no: &str, customer_no: &str, own_no: Option<&str>) -> Vec<String> {
+    let mut booked = vec![];
+    for number in 0..28 {
+        let (from, to) = (day_to_come(number), day_to_come(number + 1));
+        let mut wish = json!({ "carNo": car_no, "customerNo": customer_no, "from": from, "to": to });
+        if let Some(own_no) = own_no {
+            wish["reservationNo"] = json!(format!("{own_no}-{number:02}"));
+        }
+        booked.push(server.post("/v1/reservations", &wish).await.expect(202).text_at("/reservationNo"));
+    }
+    booked
 }
 
 #[tokio::test]
 async fn a_month_without_a_free_day_is_shown_in_pages_that_a_slow_line_carries() {
     let (server, branch) = (TestServer::start().await, unique("branch"));
     let cars: Vec<_> = (10..22).map(|number| unique(&format!("car-{number}"))).collect();
-    let soon =
-        jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date().saturating_add(jiff::Span::new().months(2));
-    let day = |number: i64| {
-        let day = soon.first_of_month().saturating_add(jiff::Span::new().days(number));
-        day.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp().to_string()
-    };
     let mut of_first = vec![];
     for car_no in &cars {
-        let body = json!({ "branch": branch, "carClass": "compact" });
-        let mut registered = car(car_no);
-        registered.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
-        server.post("/v1/cars", &registered).await.expect(201);
-        let booked = futures_util::future::join_all((0..28).map(async |number| {
-            let wish = json!({ "carNo": car_no, "customerNo": "c-1", "from": day(number), "to": day(number + 1) });
-            server.post("/v1/reservations", &wish).await.expect(202).text_at("/reservationNo")
-        }));
-        let booked = booked.await;
+        register_in(&server, &branch, car_no).await;
+        let booked = book_out(&server, car_no, "c-1", None).await;
         of_first = if of_first.is_empty() { booked } else { of_first };
     }
-    let first = path("/staff/board?span=month&branch={}", &branch) + &path("&day={}", &day(9)[..10]);
-    let (mut next, mut shown, mut pages) = (Some(first), vec![], vec![]);
-    while let Some(address) = next {
-        let answer = page(&server.api(), &address, &[]).await.expect(200);
-        assert!(answer.text.len() < 100_000, "{} bytes", answer.text.len());
-        let (cars, more, renewal) = cars_of_board(&answer);
-        shown.extend(cars.clone());
-        pages.push((cars, renewal));
-        next = more;
-    }
-    let all: Vec<_> = cars.iter().map(|car_no| format!("/staff/cars/{car_no}")).collect();
-    assert_eq!(shown, all, "each car once");
-    assert!(pages.len() > 1, "it is too much for one page");
+    let first = path("/staff/board?span=month&branch={}", &branch) + &path("&day={}", &day_to_come(9)[..10]);
+    let boards = Board::all_from(&server, &first).await;
+    assert_eq!(shown_on(&boards), addresses_of(&cars), "each car once");
+    assert!(boards.len() > 1, "it is too much for one page");
     // There would be room for one more car now, but a page that is renewed ends where it did.
     for reservation_no in &of_first {
         server.post_empty(&path("/v1/reservations/{}/cancellation", reservation_no)).await.expect(200);
     }
-    let (cars, renewal) = &pages[0];
-    let renewed = page(&server.api(), renewal, &[]).await.expect(200);
-    let (again, more, same) = cars_of_board(&renewed);
-    assert_eq!((&again, more.is_some(), &same), (cars, true, renewal));
-    assert!(!renewed.text.contains(&of_first[0]), "what was cancelled is gone");
+    let renewed = Board::at(&server, &boards[0].renewal).await;
+    assert_eq!(
+        (&renewed.cars, &renewed.more, &renewed.renewal),
+        (&boards[0].cars, &boards[0].more, &boards[0].renewal)
+    );
+    assert!(!renewed.answer.text.contains(&of_first[0]), "what was cancelled is gone");
+}
+
+#[tokio::test]
+async fn long_names_make_pages_of_the_board_shorter_and_not_heavier() {
+    let (server, branch) = (TestServer::start().await, "서울역".repeat(10));
+    let body = json!({ "name": "남궁가나다라".repeat(16), "email": "long@example.com", "phone": "+82-10-1234-5678" });
+    let customer_no = server.post("/v1/customers", &body).await.expect(201).text_at("/customerNo");
+    let cars: Vec<_> = (10..20).map(|number| format!("{number}가나다라마바사아자차카타파하")).collect();
+    for (number, car_no) in cars.iter().enumerate() {
+        register_in(&server, &branch, car_no).await;
+        book_out(&server, car_no, &customer_no, Some(&format!("{number}{}", "예약".repeat(12)))).await;
+    }
+    for view in ["", "&view=list"] {
+        let first = path("/staff/board?span=month&branch={}", &branch) + &path("&day={}", &day_to_come(9)[..10]);
+        let first = first + view;
+        let boards = Board::all_from(&server, &first).await;
+        assert_eq!(shown_on(&boards), addresses_of(&cars), "each car once");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_the_board_that_is_renewed_has_room_for_cars_that_come_and_loses_none_that_follow_those_that_go() {
+    let (server, branch) = (TestServer::start().await, unique("branch"));
+    let cars: Vec<_> = (100..202).map(|number| unique(&format!("car-{number}"))).collect();
+    let (early, cars) = cars.split_at(1);
+    for car_no in &cars[..50] {
+        register_in(&server, &branch, car_no).await;
+    }
+    let first = "/staff/board";
+    let alone = Board::all_from(&server, first).await;
+    assert_eq!((alone.len(), shown_on(&alone)), (1, addresses_of(&cars[..50])));
+    for car_no in &cars[50..] {
+        register_in(&server, &branch, car_no).await;
+    }
+    // The page had no end, and now it ends before what there is no room for.
+    let renewed = Board::at(&server, &alone[0].renewal).await;
+    assert_eq!((renewed.cars.len(), renewed.more.is_some()), (50, true));
+    let boards = Board::all_from(&server, first).await;
+    assert_eq!(boards.iter().map(|board| board.cars.len()).collect::<Vec<_>>(), [50, 50, 1]);
+    register_in(&server, &branch, &early[0]).await;
+    let renewed = Board::renewed(&server, &boards).await;
+    assert_eq!(shown_on(&renewed), addresses_of(early.iter().chain(cars)), "the car that came pushes none out");
+    // Of the cars that end a page, one goes to another branch, which follows this one, and one leaves the fleet.
+    let (moved, retired) = (&cars[49], &cars[99]);
+    let elsewhere = json!({ "branch": format!("{branch}-2") });
+    server.patch(&path("/v1/cars/{}", moved), "*", &elsewhere).await.expect(200);
+    server.delete(&path("/v1/cars/{}", retired)).await.expect(204);
+    let stay = cars.iter().filter(|car_no| *car_no != moved && *car_no != retired);
+    let stand = addresses_of(early.iter().chain(stay).chain([moved]));
+    eventually("one stands elsewhere, and one nowhere", SOON, async || {
+        shown_on(&Board::renewed(&server, &boards).await) == stand
+    })
+    .await;
+    let renewed = Board::renewed(&server, &boards).await;
+    let ends = |boards: &[Board]| boards.iter().map(|board| board.renewal.clone()).collect::<Vec<_>>();
+    assert_eq!(ends(&renewed), ends(&boards));
+}
+
+#[tokio::test]
+async fn what_a_renewed_page_of_the_board_has_no_room_for_comes_on_a_page_between_it_and_the_next() {
+    let (server, branch) = (TestServer::start().await, unique("branch"));
+    let cars: Vec<_> = (100..221).map(|number| unique(&format!("car-{number}"))).collect();
+    // Sixty of them come later, and before all others.
+    let (late, early) = cars.split_at(60);
+    for car_no in early {
+        register_in(&server, &branch, car_no).await;
+    }
+    let first = path("/staff/board?branch={}", &branch);
+    let boards = Board::all_from(&server, &first).await;
+    for car_no in late {
+        register_in(&server, &branch, car_no).await;
+    }
+    let mut between = vec![Board::at(&server, &boards[0].renewal).await];
+    assert_eq!(between[0].cars.len(), 100, "twice as many");
+    assert_ne!(between[0].renewal, boards[0].renewal);
+    let cut = between[0].more.clone().unwrap();
+    between.push(Board::at(&server, &cut).await);
+    assert_eq!(between[1].more, boards[0].more, "it ends where the next page begins");
+    between.extend(Board::renewed(&server, &boards[1..]).await);
+    assert_eq!(shown_on(&between), addresses_of(&cars));
 }
 
 #[tokio::test]

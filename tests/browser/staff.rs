@@ -1,7 +1,8 @@
 //! What staff do all day: cars, the board, the desk, and customers.
 
-use crate::common::{DAY, booking, in_seconds, path, unique};
-use crate::shop::Shop;
+use crate::common::{DAY, Options, booking, in_seconds, path, unique};
+use crate::driver::Browser;
+use crate::shop::{Shop, day, ten_o_clock};
 use serde_json::json;
 
 #[tokio::test]
@@ -79,6 +80,128 @@ async fn the_board_follows_what_customers_do() {
     browser.wait("the page is the same one", "return window.isTheSamePage === true", &[]).await;
     browser.click(".track a").await;
     browser.is_at("/reservations/").await;
+    browser.end().await;
+}
+
+/// A shop of its own, in which nothing else happens, with so many cars: their numbers, in the order of the board.
+async fn with_cars(count: usize) -> Option<(Shop, Vec<String>)> {
+    let shop = Shop::with(Options::default()).await?;
+    let cars: Vec<_> = (0..count).map(|place| format!("car{place:03}")).collect();
+    for car_no in &cars {
+        register(&shop, car_no).await;
+    }
+    Some((shop, cars))
+}
+
+async fn register(shop: &Shop, car_no: &str) {
+    let body = json!({"carNo": car_no, "model": "Ray", "dailyRate": {"amount": 10_000, "currency": "KRW"},
+                      "carClass": "compact", "branch": "Seoul", "registeredOn": "2020-07-01"});
+    shop.api().post("/v1/cars", &body).await.expect(201);
+}
+
+/// Blocks a car for an hour, so many days from now on.
+async fn block(shop: &Shop, car_no: &str, days: i64) {
+    let (from, to) = (ten_o_clock(days), ten_o_clock(days).replace("T10", "T11"));
+    let body = json!({ "reason": "Wash", "from": from, "to": to });
+    shop.api().post(&path("/v1/cars/{}/blocks", car_no), &body).await.expect(201);
+}
+
+/// Scrolls the board until it has these cars in this order and no others, however they came.
+async fn board_has(browser: &Browser, what: &str, cars: &[&String]) {
+    // What is not seen may be old.
+    let script = "const board = document.querySelector('.board');
+                  board.scrollIntoView({ block: 'end' });
+                  const end = board.scrollTop + board.clientHeight >= board.scrollHeight - 1;
+                  board.scrollTop = end ? 0 : board.scrollTop + 500;
+                  const cars = [...document.querySelectorAll('a.who b')].map((b) => b.textContent);
+                  return JSON.stringify(cars) === JSON.stringify(arguments[0])";
+    browser.wait(what, script, &[json!(cars)]).await;
+}
+
+#[tokio::test]
+async fn a_car_that_comes_or_goes_moves_no_other_off_the_board() {
+    let Some((shop, cars)) = with_cars(50).await else { return };
+    let browser = shop.browser().await;
+    browser.sign_in(&shop.employee("staff").await).await;
+    browser.go("/staff/board").await;
+    board_has(&browser, "as many cars as a page has", &cars.iter().collect::<Vec<_>>()).await;
+    // One more is in the middle, and the last one goes behind a link.
+    let late = "car020b".to_owned();
+    register(&shop, &late).await;
+    let mut all: Vec<_> = cars.iter().chain([&late]).collect();
+    all.sort();
+    board_has(&browser, "one car more, in its place", &all).await;
+    browser.sees_no("[data-more]").await;
+    let early = "car000a".to_owned();
+    register(&shop, &early).await;
+    all.insert(1, &early);
+    board_has(&browser, "and another in a part that has an end", &all).await;
+    // The car with which the first part ends goes to another branch, which follows this one, and the one before it retires.
+    let (moved, retired) = (&cars[48], &cars[47]);
+    shop.api().patch(&path("/v1/cars/{}", moved), "*", &json!({ "branch": "Suwon" })).await.expect(200);
+    shop.api().delete(&path("/v1/cars/{}", retired)).await.expect(204);
+    all.retain(|car_no| *car_no != moved && *car_no != retired);
+    all.push(moved);
+    board_has(&browser, "each car once", &all).await;
+    let headings = "return [...document.querySelectorAll('.group')].filter((group) => !group.hidden).map((group) => group.innerText)";
+    let headings = browser.run(headings, &[]).await.unwrap();
+    assert_eq!(headings.as_array().map(Vec::len), Some(2), "one for each branch: {headings}");
+    browser.end().await;
+}
+
+#[tokio::test]
+async fn of_two_answers_about_a_part_of_the_board_the_one_that_was_asked_for_later_tells() {
+    let Some((shop, cars)) = with_cars(51).await else { return };
+    let browser = shop.browser().await;
+    browser.sign_in(&shop.employee("staff").await).await;
+    let hold_two = "const [fetched, order] = [window.fetched ??= window.fetch, arguments[0]];
+                    window.answers = [];
+                    window.fetch = async (address, options) => {
+                      const answer = await fetched(address, options);
+                      if (!String(address).includes('until=') || answers.length === 2) return answer;
+                      await new Promise((go) => {
+                        answers.push(go);
+                        if (answers.length === 2) order.forEach((each, turn) => setTimeout(answers[each], 300 * turn));
+                      });
+                      return answer;
+                    }";
+    let bars = "return document.querySelectorAll('.track a').length === arguments[0]";
+    browser.go(&format!("/staff/board?day={}", day(7))).await;
+    let mut expected = 0;
+    for (order, of_cars) in [([0, 1], &cars[1..3]), ([1, 0], &cars[3..5])] {
+        expected += 2;
+        browser.run(hold_two, &[json!(order)]).await.unwrap();
+        block(&shop, &of_cars[0], 7).await;
+        browser.wait("the first answer is there", "return answers.length === 1", &[]).await;
+        block(&shop, &of_cars[1], 7).await;
+        browser.wait("the second answer is there", "return answers.length === 2", &[]).await;
+        tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+        browser.wait(&format!("what both have told, {order:?}"), bars, &[json!(expected)]).await;
+    }
+    browser.end().await;
+}
+
+#[tokio::test]
+async fn a_row_of_the_board_that_is_looked_at_stays_in_its_place_when_others_come_above_it() {
+    let Some((shop, cars)) = with_cars(60).await else { return };
+    let browser = shop.browser().await;
+    browser.sign_in(&shop.employee("staff").await).await;
+    browser.go("/staff/board").await;
+    // What comes as one scrolls is no place for Tab to stop at, since it goes when it is there.
+    let stop = "return document.querySelector('[data-more] a').tabIndex";
+    assert_eq!(browser.run(stop, &[]).await.unwrap(), json!(-1));
+    board_has(&browser, "all cars are on the board", &cars.iter().collect::<Vec<_>>()).await;
+    let focus =
+        "const row = [...document.querySelectorAll('a.who')].find((link) => link.innerText.startsWith(arguments[0]));
+                 row.scrollIntoView({ block: 'center' });
+                 row.focus();
+                 return Math.round(row.getBoundingClientRect().top)";
+    let before = browser.run(focus, &[json!(cars[30])]).await.unwrap();
+    register(&shop, "car000a").await;
+    browser.sees("a.who", "car000a").await;
+    let place = "const row = document.activeElement;
+                 return row.innerText.startsWith(arguments[0]) && Math.abs(row.getBoundingClientRect().top - arguments[1]) < 2";
+    browser.wait("the row has its place and the focus", place, &[json!(cars[30]), before]).await;
     browser.end().await;
 }
 

@@ -29,6 +29,7 @@ pub use super::bulkhead::{BreakerState, BulkheadStatus, Mode};
 pub use super::payment::reconciliation::{ReconcileError, Report};
 pub use super::payment::unsettled::{Unsettled, UnsettledCounts};
 pub use super::runtime::SubscriptionStatus;
+pub use super::views::CarPlace;
 pub use crate::store::archive::{Backup, Interrupted};
 pub use operation::{BackupError, ComponentHealth, FaultAction, UnknownContext};
 pub use reconciliation::{FinishedReconciliation, ReconciliationStatus, RunningReconciliation};

@@ -6,7 +6,7 @@ use super::{Result, Service};
 use crate::actors::api::{Caller, CursorPage};
 use crate::actors::committed::calendar;
 use crate::actors::service::read_limiter::ReadKind;
-use crate::actors::views::CarsWanted;
+use crate::actors::views::{CarPlace, CarsWanted};
 use crate::domain::ids::{BlockNo, CarNo, CustomerNo, ReservationNo};
 use crate::domain::reservation::{Booking, State, Status};
 use crate::domain::time::{DAY_MS, Period, Timestamp};
@@ -32,10 +32,10 @@ pub struct CarsFilter<'a> {
 /// Which part of the list of cars is asked for: a page has one car at least, and then so many that neither bound is passed.
 #[derive(Debug, Clone, Copy)]
 pub struct CarsPart<'a> {
-    /// Those after this one.
-    pub after: Option<&'a CarNo>,
-    /// Up to this one, if it comes before the bound of cars, however much stands in the calendars.
-    pub until: Option<&'a CarNo>,
+    /// Those after this place.
+    pub after: Option<&'a CarPlace>,
+    /// Those up to this place.
+    pub until: Option<&'a CarPlace>,
     /// The most cars.
     pub cars_max: usize,
     /// The most that stands in their calendars.
@@ -107,6 +107,8 @@ pub struct Entry {
 /// A car with what stands in its calendar.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CarSchedule {
+    /// Its place among all cars.
+    pub place: CarPlace,
     /// Its number.
     pub car_no: CarNo,
     /// The model, in the words of the staff.
@@ -163,30 +165,34 @@ impl Service {
         part: CarsPart<'_>,
     ) -> Result<Cursored<CursorPage<CarSchedule>>> {
         let _turn = self.read_models(ReadKind::List).await?;
-        let (cursor, limit) = (part.after, part.cars_max);
-        let wanted = CarsWanted { branch, car_class, cursor, limit, scanned_max: usize::MAX };
-        let page = match self.parts.views.cars_of_window(window, wanted).await? {
+        let wanted = CarsWanted { branch, car_class, cursor: None, limit: part.cars_max, scanned_max: usize::MAX };
+        let page = match self.parts.views.cars_of_window(window, part.after, wanted).await? {
             Ok(page) => page,
             Err(invalid) => return Ok(Err(invalid)),
         };
         let now = self.now();
         let mut items: Vec<CarSchedule> = Vec::with_capacity(page.items.len());
-        let mut entries_left = if part.until.is_some() { usize::MAX } else { part.entries_max };
-        for car_no in page.items {
-            let is_over = |last: &CarSchedule| part.until == Some(&last.car_no);
+        let (mut entries_left, mut last) = (part.entries_max, None);
+        let mut goes_on = page.next_cursor.is_some();
+        for (place, car_no) in page.items {
+            if let Some(until) = part.until.filter(|until| place > **until) {
+                return Ok(Ok(CursorPage { items, next_cursor: Some(until.to_string()) }));
+            }
             // A row without a calendar is of a car that was registered this very moment.
             let calendar = calendar(&*self.parts.journal, car_no.as_str()).await?;
-            let next = calendar.map(|calendar| car_schedule(caller, car_no, calendar, window, now));
+            let next = calendar.map(|calendar| car_schedule(caller, (place.clone(), car_no), calendar, window, now));
             let takes = next.as_ref().map_or(0, |next| next.entries.len());
-            if let Some(last) = items.last().filter(|last| is_over(last) || takes > entries_left) {
-                let next_cursor = Some(last.car_no.to_string());
-                return Ok(Ok(CursorPage { items, next_cursor }));
+            if takes > entries_left && !items.is_empty() {
+                goes_on = true;
+                break;
             }
             entries_left = entries_left.saturating_sub(takes);
             items.extend(next);
+            last = Some(place);
             yield_now().await;
         }
-        Ok(Ok(CursorPage { items, next_cursor: page.next_cursor }))
+        let next_cursor = last.filter(|_| goes_on).map(|last| last.to_string());
+        Ok(Ok(CursorPage { items, next_cursor }))
     }
 
     /// What the desk has to do on a day, at one branch or at all.
@@ -306,7 +312,13 @@ fn reserved(booking: &Booking, now: Timestamp) -> Reserved {
     }
 }
 
-fn car_schedule(caller: &Caller, car_no: CarNo, calendar: State, window: &Period, now: Timestamp) -> CarSchedule {
+fn car_schedule(
+    caller: &Caller,
+    (place, car_no): (CarPlace, CarNo),
+    calendar: State,
+    window: &Period,
+    now: Timestamp,
+) -> CarSchedule {
     let booked = |period, reserved| Entry { period, kind: EntryKind::Booked(reserved) };
     let mut entries = Vec::new();
     for booking in calendar.bookings.values() {
@@ -339,7 +351,7 @@ fn car_schedule(caller: &Caller, car_no: CarNo, calendar: State, window: &Period
     entries.retain(|entry| entry.period.overlaps(window));
     entries.sort_by_key(|entry| entry.period);
     let (model, car_class, branch) = calendar.car.map(|car| (car.model, car.car_class, car.branch)).unwrap_or_default();
-    CarSchedule { car_no, model, car_class, branch, is_retired: calendar.retired, entries }
+    CarSchedule { place, car_no, model, car_class, branch, is_retired: calendar.retired, entries }
 }
 
 #[cfg(test)]
@@ -477,8 +489,8 @@ mod tests {
         let returned = booking("returned", 0, 9, Status::Completed { at: at(1) });
         calendar.closed.extend([returned, booking("expired", 0, 9, Status::Expired { at: at(1) })]);
         let shown = |from, to| {
-            let (caller, car_no) = (Caller::system(), subject("a").car_no);
-            let schedule = car_schedule(&caller, car_no, calendar.clone(), &hours(from, to), at(7));
+            let (caller, car) = (Caller::system(), (CarPlace::parse("AAA").unwrap(), subject("a").car_no));
+            let schedule = car_schedule(&caller, car, calendar.clone(), &hours(from, to), at(7));
             let told = |entry: Entry| match entry.kind {
                 EntryKind::Booked(reserved) => {
                     (reserved.reservation_no.to_string(), Some(reserved.standing), entry.period)

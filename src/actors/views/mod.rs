@@ -12,7 +12,7 @@ mod search;
 mod serials;
 
 pub use customers::Registered;
-pub use search::{CarsWanted, FreeCar};
+pub use search::{CarPlace, CarsWanted, FreeCar};
 pub use serials::List;
 
 use super::runtime::{HandlerError, Subscriber};

@@ -10,7 +10,10 @@ use crate::domain::spelling::to_nfc;
 use crate::domain::time::{Period, Timestamp};
 use crate::store::journal::ReadError;
 use crate::store::view_store::Scan;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::collections::BTreeSet;
+use std::fmt;
 use tokio::task::yield_now;
 
 const CARS_PER_READ: usize = 256;
@@ -38,6 +41,28 @@ pub struct CarsWanted<'a> {
     pub scanned_max: usize,
 }
 
+/// A place in that order. It stays where it is when the car that stands there goes elsewhere, so that the cars between two
+/// places never overlap those between the next two, nor is one left out.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CarPlace(Vec<u8>);
+
+impl CarPlace {
+    /// A place as its `Display` has it.
+    ///
+    /// # Errors
+    /// When it is none of ours.
+    pub fn parse(text: &str) -> Result<CarPlace, InvalidCursor> {
+        let key = URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidCursor)?;
+        if parts(&key).is_ok() { Ok(CarPlace(key)) } else { Err(InvalidCursor) }
+    }
+}
+
+impl fmt::Display for CarPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(&self.0))
+    }
+}
+
 impl Views {
     /// The cars that are free for a whole period, in the order of branch, class and number.
     ///
@@ -57,23 +82,26 @@ impl Views {
             let is_free = availability::is_free(value, period, buffer_ms, now).ok_or_else(malformed)?;
             if is_free { free_car(key, value).map(Some) } else { Ok(None) }
         };
-        self.scan_cars(wanted, free).await
+        let Ok(after) = self.key_of(wanted.cursor)? else { return Ok(Err(InvalidCursor)) };
+        self.scan_cars(wanted, after, free).await
     }
 
-    /// The numbers of the cars of a window; those that have left the fleet only if something stands there.
+    /// The cars of a window after a place, with the places that they have themselves; those that have left the fleet only if
+    /// something stands there.
     ///
     /// # Errors
-    /// When the rows cannot be read, or the cursor is none of ours.
+    /// When the rows cannot be read, or the place is none of ours.
     pub async fn cars_of_window(
         &self,
         window: &Period,
+        after: Option<&CarPlace>,
         wanted: CarsWanted<'_>,
-    ) -> Result<Result<CursorPage<CarNo>, InvalidCursor>, ReadError> {
+    ) -> Result<Result<CursorPage<(CarPlace, CarNo)>, InvalidCursor>, ReadError> {
         let shown = |key: &[u8], value: &[u8]| {
             let is_shown = availability::is_shown(value, window).ok_or_else(malformed)?;
-            if is_shown { car_no(parts(key)?.2).map(Some) } else { Ok(None) }
+            if is_shown { Ok(Some((CarPlace(key.to_vec()), car_no(parts(key)?.2)?))) } else { Ok(None) }
         };
-        self.scan_cars(wanted, shown).await
+        self.scan_cars(wanted, after.map(|place| place.0.clone()), shown).await
     }
 
     /// The numbers of the cars that are booked in a period that `is_wanted`, which is asked for each with whether the car is
@@ -90,27 +118,32 @@ impl Views {
             let is_booked = availability::is_booked(value, &is_wanted).ok_or_else(malformed)?;
             if is_booked { car_no(parts(key)?.2).map(Some) } else { Ok(None) }
         };
-        self.scan_cars(wanted, booked).await
+        let Ok(after) = self.key_of(wanted.cursor)? else { return Ok(Err(InvalidCursor)) };
+        self.scan_cars(wanted, after, booked).await
     }
 
-    /// What `pick` makes of the rows of cars.
+    /// The key of the car with which the page before has ended.
+    fn key_of(&self, cursor: Option<&CarNo>) -> Result<Result<Option<Vec<u8>>, InvalidCursor>, ReadError> {
+        let key = cursor.map(|no| self.store.get(rows::AVAILABILITY_KEYS, no.as_str().as_bytes())).transpose()?;
+        Ok(key.map(|key| key.ok_or(InvalidCursor)).transpose())
+    }
+
+    /// What `pick` makes of the rows of cars behind a key.
     async fn scan_cars<T>(
         &self,
         wanted: CarsWanted<'_>,
+        after: Option<Vec<u8>>,
         pick: impl Fn(&[u8], &[u8]) -> Result<Option<T>, ReadError>,
     ) -> Result<Result<CursorPage<T>, InvalidCursor>, ReadError> {
-        let CarsWanted { branch, car_class, cursor, limit, scanned_max } = wanted;
+        let CarsWanted { branch, car_class, cursor: _, limit, scanned_max } = wanted;
         let (branch, car_class) = (branch.map(to_nfc), car_class.map(to_nfc));
         let (branch, car_class) = (branch.as_deref(), car_class.as_deref());
         // Keys begin with the branch: a search for a class without a branch scans the class in each branch in turn.
         let class_everywhere = car_class.filter(|_| branch.is_none());
         let prefix = branch.map_or_else(Vec::new, |branch| rows::availability_prefix(branch, car_class));
-        let after =
-            match cursor.map(|no| self.store.get(rows::AVAILABILITY_KEYS, no.as_str().as_bytes())).transpose()? {
-                None => None,
-                Some(Some(key)) if key.starts_with(&prefix) => Some(key),
-                Some(_) => return Ok(Err(InvalidCursor)),
-            };
+        if after.as_ref().is_some_and(|key| !key.starts_with(&prefix)) {
+            return Ok(Err(InvalidCursor));
+        }
         let mut scan = Scan { prefix, after, reverse: false, limit: CARS_PER_READ.min(limit + 1) };
         if let Some(car_class) = class_everywhere {
             let first = if scan.after.is_some() { scan.after.clone() } else { self.first_car(None)? };

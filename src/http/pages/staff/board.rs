@@ -4,11 +4,10 @@
 mod columns;
 
 use crate::actors::api::{Caller, CursorPage};
-use crate::actors::service::{CarSchedule, CarsFilter, CarsPart, Entry, EntryKind, Standing};
+use crate::actors::service::{CarPlace, CarSchedule, CarsFilter, CarsPart, Entry, EntryKind, Standing};
 use crate::domain::ids::{CarNo, CustomerNo};
 use crate::domain::time::Period;
 use crate::http::HttpState;
-use crate::http::cars::last_car;
 use crate::http::pages::assets::BOARD_STYLE;
 use crate::http::pages::live::all_changes;
 use crate::http::pages::page::{Page, Section, query_value, reservation_address, show};
@@ -17,7 +16,7 @@ use crate::kit::call::Call;
 use crate::kit::endpoint::{Operation, Outcome};
 use crate::kit::problem::Problem;
 use crate::kit::route::{Access, Priority, Route, routes};
-use crate::kit::values::{Cursor, segment};
+use crate::kit::values::segment;
 use askama::Template;
 use columns::{Span, Window};
 use jiff::civil::Date;
@@ -26,13 +25,17 @@ use serde::Deserialize;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The most cars of a page, and the most that stands in their calendars, so that a page weighs less than 100 KB however much
-/// is booked.
+/// The most cars of a page, and the most that stands in their calendars. A page that is renewed may have twice as much.
 const TIME_LINE: (usize, usize) = (50, 300);
 /// A line of the list has more in it than a bar.
 const LIST: (usize, usize) = (25, 150);
-/// How many characters of a name there are room for.
+/// What a page may weigh, in bytes, however long the names are in it, unless its one car has more than that.
+const PAGE_BYTES_MAX: usize = 90_000;
+/// The same of a page that is renewed, so that some bookings more do not cut it in two.
+const RENEWED_BYTES_MAX: usize = 98_000;
+/// How many characters of a name there are room for, and in a bar.
 const NAME_CHARS_MAX: usize = 40;
+const BAR_CHARS_MAX: usize = 24;
 const ADDRESS: &str = "/staff/board";
 
 routes! { HttpState, "Pages":
@@ -54,11 +57,11 @@ struct Query {
     car_class: String,
     /// `time`, or else by car; of the list.
     sort: String,
-    /// The last car of the page before.
-    cursor: Option<Cursor>,
-    /// The last car of this page, as it was when it was shown first: so that a page that is renewed ends where it did, and
-    /// those that follow it neither repeat a car nor leave one out.
-    until: Option<Cursor>,
+    /// The place where the page before has ended.
+    cursor: String,
+    /// The place where this page ended when it was shown first: so that a page that is renewed ends there again, and those
+    /// that follow it neither repeat a car nor leave one out, wherever cars go.
+    until: String,
 }
 
 /// What is shown, as the query of a link tells it.
@@ -111,7 +114,10 @@ struct Day {
     is_today: bool,
 }
 
+#[derive(Template)]
+#[template(path = "board_row.html")]
 struct Row {
+    t: &'static Board,
     /// Branch and class, where they are others than in the row before.
     group: Option<String>,
     car_no: String,
@@ -130,6 +136,8 @@ struct Bar {
     more: String,
 }
 
+#[derive(Template)]
+#[template(path = "board_line.html")]
 struct Line {
     car_no: String,
     model: String,
@@ -162,15 +170,16 @@ struct Shown {
     /// The classes of the grid: how many days it has, where its weekends are, and today's column.
     grid: String,
     days: Vec<Day>,
-    rows: Vec<Row>,
-    lines: Vec<Line>,
+    /// What there is of cars, already written; of the list in the order of its lines.
+    rows: Vec<String>,
     /// What tells these rows from those of other pages.
     part: String,
     /// The page that has them, with an end.
     from: String,
     is_first: bool,
     first: String,
-    more: Option<String>,
+    /// What the rows that follow are told by, and the page that has them.
+    more: Option<(String, String)>,
 }
 
 async fn board(http: Arc<HttpState>, call: Call, query: Query) -> Outcome {
@@ -189,16 +198,16 @@ async fn board(http: Arc<HttpState>, call: Call, query: Query) -> Outcome {
     };
     let shown = |day| Window::around(day, choice.span).and_then(|window| Some((window, window.period(&page.format)?)));
     let (window, period) = shown(choice.day).or_else(|| shown(today)).ok_or_else(Problem::internal)?;
-    let part = query.cursor.as_ref().map_or_else(String::new, |cursor| cursor.0.clone());
-    let is_renewed = query.until.is_some();
-    let cursor = last_car(&http, &caller, query.cursor).await?;
-    let until = last_car(&http, &caller, query.until).await?;
+    let place = |text: &str| if text.is_empty() { Ok(None) } else { CarPlace::parse(text).map(Some) };
+    let (after, until) = (place(&query.cursor)?, place(&query.until)?);
     let [branch, car_class] =
         [&choice.branch, &choice.car_class].map(|word| Some(&**word).filter(|word| !word.is_empty()));
     let filter = CarsFilter { branch, car_class };
     let (branches, classes) = http.service.branches_and_classes().await?;
     let (cars_max, entries_max) = if choice.is_list { LIST } else { TIME_LINE };
-    let wanted = CarsPart { after: cursor.as_ref(), until: until.as_ref(), cars_max, entries_max };
+    let (times, bytes_max) = if until.is_some() { (2, RENEWED_BYTES_MAX) } else { (1, PAGE_BYTES_MAX) };
+    let (cars_max, entries_max) = (times * cars_max, times * entries_max);
+    let wanted = CarsPart { after: after.as_ref(), until: until.as_ref(), cars_max, entries_max };
     let cars = http.service.schedule(&caller, &period, filter, wanted).await??;
     let CursorPage { items: cars, next_cursor } = cars;
     let booked = cars.iter().flat_map(|car| &car.entries).filter_map(|entry| match &entry.kind {
@@ -206,32 +215,19 @@ async fn board(http: Arc<HttpState>, call: Call, query: Query) -> Outcome {
         EntryKind::Blocked { .. } => None,
     });
     let names = Names::of(&http, &caller, &page, booked.collect()).await;
-    let (rows, lines) = if choice.is_list {
-        (vec![], lines(&page, t, &names, &cars, choice.by_time))
-    } else {
-        (rows(&page, t, &names, &cars, window), vec![])
-    };
-    let (before, after) = match choice.span {
+    let (step_before, step_after) = match choice.span {
         Span::Week => (t.week_before, t.week_after),
         Span::Month => (t.month_before, t.month_after),
     };
-    let continued = |name: &str, car: &str| format!("&{name}={}", query_value(car));
-    let from = match next_cursor.as_deref().filter(|_| !is_renewed) {
-        Some(last) => {
-            let after = cursor.as_ref().map_or_else(String::new, |car| continued("cursor", car.as_str()));
-            choice.address() + &after + &continued("until", last)
-        }
-        None => page.address.clone(),
-    };
     let tab = |choice: Choice, word, is_current| Tab { address: choice.address(), word, is_current };
     let (is_list, by_time, span) = (choice.is_list, choice.by_time, choice.span);
-    show(&Shown {
+    let mut shown = Shown {
         t,
         style: &BOARD_STYLE,
         title: title(&page, window),
-        before: window.before().map(|day| (choice.on(day), before)),
+        before: window.before().map(|day| (choice.on(day), step_before)),
         today: choice.on(today),
-        after: window.after().map(|day| (choice.on(day), after)),
+        after: window.after().map(|day| (choice.on(day), step_after)),
         views: [(t.time_line, false), (t.list, true)]
             .map(|(word, is)| tab(Choice { is_list: is, ..choice.clone() }, word, is_list == is)),
         spans: [(t.week, Span::Week), (t.month, Span::Month)]
@@ -243,15 +239,57 @@ async fn board(http: Arc<HttpState>, call: Call, query: Query) -> Outcome {
         legend: legend(t),
         grid: grid(window, today),
         days: days(&page, window, today),
-        rows,
-        lines,
-        part,
-        is_first: cursor.is_none(),
+        // Not empty, since what there is none of is told in other words than what there is.
+        rows: vec![String::new()],
+        part: query.cursor,
+        from: String::new(),
+        is_first: after.is_none(),
         first: choice.address(),
-        more: next_cursor.map(|last| choice.address() + &continued("cursor", &last)),
-        from,
+        more: None,
         choice,
         page,
+    };
+    let place_of = |car: &CarSchedule| car.place.to_string();
+    // What the rest weighs is known before it is known where the page ends.
+    shown.end_at(cars.last().map(place_of), &query.until);
+    let bytes_left = bytes_max.saturating_sub(written(&shown)?.len());
+    let (rows, cars_shown) = if is_list {
+        lines(&shown.page, t, &names, &cars, (by_time, bytes_left))?
+    } else {
+        rows(&shown.page, t, &names, &cars, (window, bytes_left))?
+    };
+    shown.rows = rows;
+    let last = cars.get(cars_shown.saturating_sub(1)).filter(|_| cars_shown < cars.len());
+    shown.end_at(last.map(place_of).or(next_cursor), &query.until);
+    show(&shown)
+}
+
+impl Shown {
+    /// Has the page end at a place, if others follow; one that is renewed was to end at `until`.
+    fn end_at(&mut self, end: Option<String>, until: &str) {
+        let address = self.choice.address();
+        let with = |name: &str, place: &str| {
+            if place.is_empty() { String::new() } else { format!("&{name}={}", query_value(place)) }
+        };
+        let last = end.as_deref().unwrap_or(until);
+        self.from = if last.is_empty() {
+            self.page.address.clone()
+        } else {
+            format!("{address}{}{}", with("cursor", &self.part), with("until", last))
+        };
+        self.more = end.map(|end| {
+            // What there was no room for is a page of its own, up to where this one should have ended.
+            let until = if end == until { String::new() } else { with("until", until) };
+            let more = format!("{address}{}{until}", with("cursor", &end));
+            (end, more)
+        });
+    }
+}
+
+fn written(template: &impl Template) -> Result<String, Problem> {
+    template.render().map_err(|error| {
+        tracing::error!(%error, "part of the board not rendered");
+        Problem::internal()
     })
 }
 
@@ -337,17 +375,25 @@ impl Read {
                 let (bar, badge, state) = told(t, reserved.standing);
                 let (who, address) =
                     (names.of_customer(&reserved.customer_no), reservation_address(&reserved.reservation_no));
+                let who = shortened(&who, BAR_CHARS_MAX);
                 Read { bar, badge, state, who, address, period: reserved.period }
             }
             EntryKind::Blocked { reason, .. } => {
-                let (who, address) = (shortened(reason), car_address(&car.car_no));
+                let (who, address) = (shortened(reason, BAR_CHARS_MAX), car_address(&car.car_no));
                 Read { bar: "block", badge: "", state: t.blocked, who, address, period: entry.period }
             }
         }
     }
 }
 
-fn rows(page: &Page, t: &'static Board, names: &Names, cars: &[CarSchedule], window: Window) -> Vec<Row> {
+/// The rows of so many cars as there is room for, and of how many those are.
+fn rows(
+    page: &Page,
+    t: &'static Board,
+    names: &Names,
+    cars: &[CarSchedule],
+    (window, bytes_max): (Window, usize),
+) -> Result<(Vec<String>, usize), Problem> {
     let mut before = None;
     let row = |car: &CarSchedule| {
         let here = (car.branch.clone(), car.car_class.clone());
@@ -364,32 +410,40 @@ fn rows(page: &Page, t: &'static Board, names: &Names, cars: &[CarSchedule], win
             let Read { bar, state, who, address, period, badge: _ } = Read::of(t, names, car, entry);
             let place = window.place(&page.format, &entry.period);
             let mut class = format!("{bar} c{} w{}", place.column, place.width);
-            let is_late = 3 * place.column > 2 * window.columns();
+            // It grows to the left when all of it is shown.
+            let is_late = 2 * place.column > window.columns();
             for (class_of, is) in [(" in", place.comes_in), (" on", place.goes_on), (" end", is_late)] {
                 class.push_str(if is { class_of } else { "" });
             }
             Bar { class, address, who, more: format!("{}, {state}", page.format.short_period(period)) }
         };
-        Row {
+        let row = Row {
+            t,
             group,
             car_no: car.car_no.to_string(),
             model: car.model.clone(),
             address: car_address(&car.car_no),
             is_retired: car.is_retired,
             bars: car.entries.iter().map(bar).collect(),
-        }
+        };
+        written(&row).map(|row| vec![row])
     };
-    cars.iter().map(row).collect()
+    let rows = fitting(cars.iter().map(row), bytes_max)?;
+    let cars_shown = rows.len();
+    Ok((rows.into_iter().flatten().collect(), cars_shown))
 }
 
-fn lines(page: &Page, t: &'static Board, names: &Names, cars: &[CarSchedule], by_time: bool) -> Vec<Line> {
-    let mut entries: Vec<_> = cars.iter().flat_map(|car| car.entries.iter().map(move |entry| (car, entry))).collect();
-    if by_time {
-        entries.sort_by_key(|(_, entry)| entry.period);
-    }
-    let line = |(car, entry): (&CarSchedule, &Entry)| {
+/// The lines of so many cars as there is room for, and of how many those are.
+fn lines(
+    page: &Page,
+    t: &'static Board,
+    names: &Names,
+    cars: &[CarSchedule],
+    (by_time, bytes_max): (bool, usize),
+) -> Result<(Vec<String>, usize), Problem> {
+    let line = |car: &CarSchedule, entry: &Entry| {
         let Read { badge, state, who, address, period, bar: _ } = Read::of(t, names, car, entry);
-        Line {
+        written(&Line {
             car_no: car.car_no.to_string(),
             model: car.model.clone(),
             car_address: car_address(&car.car_no),
@@ -398,9 +452,35 @@ fn lines(page: &Page, t: &'static Board, names: &Names, cars: &[CarSchedule], by
             period: page.format.period(period),
             badge,
             state,
-        }
+        })
     };
-    entries.into_iter().map(line).collect()
+    let of_car = |car: &CarSchedule| car.entries.iter().map(|entry| line(car, entry)).collect();
+    let lines = fitting(cars.iter().map(of_car), bytes_max)?;
+    let cars_shown = lines.len();
+    let entries = cars.iter().flat_map(|car| &car.entries);
+    let mut lines: Vec<_> = entries.zip(lines.into_iter().flatten()).collect();
+    if by_time {
+        lines.sort_by_key(|(entry, _)| entry.period);
+    }
+    Ok((lines.into_iter().map(|(_, line)| line).collect(), cars_shown))
+}
+
+/// What was written of one car after the other, up to a weight; the first one at least.
+fn fitting(
+    cars: impl Iterator<Item = Result<Vec<String>, Problem>>,
+    bytes_max: usize,
+) -> Result<Vec<Vec<String>>, Problem> {
+    let (mut fit, mut bytes_left) = (vec![], bytes_max);
+    for car in cars {
+        let car = car?;
+        let weight = car.iter().map(String::len).sum();
+        if weight > bytes_left && !fit.is_empty() {
+            break;
+        }
+        bytes_left = bytes_left.saturating_sub(weight);
+        fit.push(car);
+    }
+    Ok(fit)
 }
 
 /// The names of customers, where the visitor may read them.
@@ -413,7 +493,8 @@ impl Names {
             if page.is_staff() && !names.contains_key(customer_no) {
                 // Who is not registered, or is erased, goes by the number.
                 let name = http.service.customer(caller, customer_no).await.ok().map(|customer| customer.data.name);
-                names.insert(customer_no.clone(), shortened(name.as_deref().unwrap_or(customer_no.as_str())));
+                let name = name.as_deref().unwrap_or(customer_no.as_str());
+                names.insert(customer_no.clone(), shortened(name, NAME_CHARS_MAX));
             }
         }
         Names(names)
@@ -424,8 +505,8 @@ impl Names {
     }
 }
 
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(NAME_CHARS_MAX) {
+fn shortened(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
