@@ -10,8 +10,8 @@ use super::payment::unconfirmed::refund_unconfirmed;
 use super::rental::Rentals;
 use super::reservation::{Calendars, Reply, instant};
 use super::runtime::{
-    Ask, AskError, Clock, ContextHandle, EarlyAnswer, Entity, EventHandler, FollowerLimits, HandlerError, Policy,
-    PolicyLimits, Subscription,
+    Ask, AskError, Clock, ContextHandle, Entity, EventHandler, FollowerLimits, HandlerError, Policy, PolicyLimits,
+    Subscription,
 };
 use crate::domain::ids::{CarNo, ReservationNo};
 use crate::domain::payment::Payment;
@@ -105,23 +105,8 @@ async fn send<E: Entity>(
     command: E::Command,
     cause: Cause,
 ) -> Result<Result<E::Reply, E::Rejection>, HandlerError> {
-    send_with(target, key, command, Ask::internal(Duration::from_millis(ASK_MS)).caused_by(cause)).await
-}
-
-/// Nobody waits for the disk after success: the position after the event is saved at a later place. What follows from a
-/// refusal is looked up, and that shows only what is durable.
-async fn send_with<E: Entity>(
-    target: &ContextHandle<E>,
-    key: &str,
-    command: E::Command,
-    ask: Ask,
-) -> Result<Result<E::Reply, E::Rejection>, HandlerError> {
-    let deadline = ask.deadline;
-    let EarlyAnswer { outcome, ticket, .. } = target.ask_early(key, command, ask).await.map_err(lookup_failed)?;
-    if outcome.is_err() {
-        target.durable(ticket, deadline).await.map_err(lookup_failed)?;
-    }
-    Ok(outcome)
+    let ask = Ask::internal(Duration::from_millis(ASK_MS)).caused_by(cause);
+    target.ask(key, command, ask).await.map_err(lookup_failed)
 }
 
 impl Targets {
@@ -138,7 +123,7 @@ impl Targets {
         let ask = Ask::internal(Duration::from_millis(ASK_MS));
         let is_in_order = booking.subject.car_no == told_by.car_no;
         let ask = if is_in_order { ask.caused_by(cause) } else { ask };
-        send_with(&self.calendars, booking.subject.car_no.as_str(), command, ask).await
+        self.calendars.ask(booking.subject.car_no.as_str(), command, ask).await.map_err(lookup_failed)
     }
 }
 
