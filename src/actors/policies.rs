@@ -51,6 +51,12 @@ impl Targets {
         process::due(target, known, &self.terms, self.now())
     }
 
+    /// Waits until everything is durable that has its place by now, and can be read.
+    pub(super) async fn all_durable(&self) -> Result<(), HandlerError> {
+        let waited = self.journal.durability().wait(self.journal.newest());
+        tokio::time::timeout(Duration::from_millis(ASK_MS), waited).await.map_err(retry)?.map_err(retry)
+    }
+
     pub(super) async fn booking(&self, reservation_no: &ReservationNo) -> Result<Option<Booking>, HandlerError> {
         booking(&*self.journal, reservation_no).await.map_err(retry)
     }

@@ -49,6 +49,10 @@ impl TimerHandler for BookingTimer {
             if is_held && self.0.cashier.is_in_flight(&reservation_no.payment()) {
                 return Err(not_yet("a payment is in hand", HOLD_RETRY_MS));
             }
+            if is_held {
+                // A payment whose intent has its place already must be seen: its hold outlives every doubt about it.
+                self.0.all_durable().await?;
+            }
             let payment = if is_held { self.0.payment(&reservation_no).await? } else { None };
             let incoming = self.0.incoming(&booking).await?;
             let known = Known::of(&booking).with_payment(payment.as_ref());
