@@ -57,6 +57,10 @@ impl LaggingJournal {
     /// Makes the next `count` places durable.
     pub fn sync(&self, count: usize) {
         let mut state = lock(&self.state);
+        if state.closed.is_some() {
+            // What was lost is not durable.
+            return;
+        }
         let count = count.min(state.pending.len());
         for change in state.pending.drain(..count).collect::<Vec<_>>() {
             change(&self.disk.inner);
