@@ -1,6 +1,6 @@
 //! A response before it is sent, in a form that can be stored under an idempotency key and replayed.
 
-use super::problem::Problem;
+use super::problem::{MEDIA_TYPE, Problem, retry_after_seconds};
 use futures_util::Stream;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -10,7 +10,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER};
+use warp::http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use warp::http::{HeaderMap, HeaderValue, StatusCode};
 use warp::reply::Response;
 
@@ -151,6 +153,29 @@ impl Answer {
         *response.status_mut() = self.status;
         response.headers_mut().extend(self.headers);
         response
+    }
+}
+
+impl From<Problem> for Answer {
+    fn from(problem: Problem) -> Answer {
+        let document = problem.document();
+        let mut answer = Answer::document(problem.status, MEDIA_TYPE, &document);
+        if let Some(ms) = problem.retry_after_ms {
+            answer.headers.insert(RETRY_AFTER, HeaderValue::from(retry_after_seconds(ms)));
+        }
+        if let Some(allow) = problem.allow.and_then(|allow| HeaderValue::try_from(allow).ok()) {
+            answer.headers.insert(ALLOW, allow);
+        }
+        // RFC 6750, section 3: without credentials no error is named.
+        if problem.status == StatusCode::UNAUTHORIZED {
+            let is_refused = problem.code == "invalid_credentials";
+            let challenge = if is_refused { "Bearer error=\"invalid_token\"" } else { "Bearer" };
+            answer.headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if problem.close {
+            answer.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
     }
 }
 

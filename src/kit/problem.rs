@@ -1,13 +1,11 @@
 //! Errors as RFC 9457 problem documents. They repeat nothing that the caller sent but plain names, and tell nothing of
 //! the machine.
 
-use super::answer::Answer;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use warp::http::header::{ALLOW, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
-use warp::http::{HeaderValue, StatusCode};
+use warp::http::StatusCode;
 
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
@@ -294,29 +292,6 @@ impl Problem {
             retry_after_seconds: self.retry_after_ms.map(retry_after_seconds),
             particulars: self.particulars.clone(),
         }
-    }
-}
-
-impl From<Problem> for Answer {
-    fn from(problem: Problem) -> Answer {
-        let document = problem.document();
-        let mut answer = Answer::document(problem.status, MEDIA_TYPE, &document);
-        if let Some(ms) = problem.retry_after_ms {
-            answer.headers.insert(RETRY_AFTER, HeaderValue::from(retry_after_seconds(ms)));
-        }
-        if let Some(allow) = problem.allow.and_then(|allow| HeaderValue::try_from(allow).ok()) {
-            answer.headers.insert(ALLOW, allow);
-        }
-        // RFC 6750, section 3: without credentials no error is named.
-        if problem.status == StatusCode::UNAUTHORIZED {
-            let is_refused = problem.code == "invalid_credentials";
-            let challenge = if is_refused { "Bearer error=\"invalid_token\"" } else { "Bearer" };
-            answer.headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-        }
-        if problem.close {
-            answer.headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        answer
     }
 }
 
