@@ -4,8 +4,11 @@
 mod runtime_support;
 
 use bytes::Bytes;
-use rentcar::actors::runtime::{Ask, AskError, Backoff, ContextLimits, StateDocument, rebuild};
+use rentcar::actors::runtime::{
+    Ask, AskError, Backoff, ContextLimits, ContextSpec, StateDocument, System, SystemClock, context, rebuild,
+};
 use rentcar::store::journal::{Append, AppendError, Cause, CommandRecord, IndexWrite, Journal, ShardId};
+use rentcar::store::memory::LaggingJournal;
 use runtime_support::{
     Command, Rejection, SHELVES, STOCK, Stock, World, ask, eventually, keys, limits, new_journal, shard_id,
 };
@@ -33,6 +36,49 @@ async fn the_position_of_a_change_is_told_and_that_of_a_look_is_not() {
     assert_eq!((answer, at), (Ok(3), Some((shard_id("a"), 1))));
     let (_, at) = world.handle.ask_at("a", Command::Look, ask()).await.unwrap();
     assert_eq!(at, None);
+}
+
+#[tokio::test]
+async fn nothing_is_told_before_it_is_durable_and_an_early_answer_has_a_ticket() {
+    let disk = LaggingJournal::over(new_journal());
+    let (handle, part) = context(ContextSpec {
+        entity: Arc::new(Stock::default()),
+        journal: disk.clone(),
+        clock: Arc::new(SystemClock::default()),
+        limits: limits(),
+        timers: None,
+        subscriptions: vec![],
+    });
+    let syncing = tokio::spawn({
+        let disk = disk.clone();
+        async move {
+            loop {
+                disk.sync(usize::MAX);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    });
+    let _system = System::start(vec![part.part()]).await.unwrap();
+    eventually("the shards are owned", || handle.shards_up() == (2, 2)).await;
+    syncing.abort();
+
+    let first = handle.ask_early("a", Command::Add(3), ask()).await.unwrap();
+    let second = handle.ask_early("a", Command::Add(1), ask()).await.unwrap();
+    assert_eq!((first.outcome, second.outcome), (Ok(3), Ok(4)), "it goes on before the disk does");
+    assert_eq!(handle.in_flight(), 2, "what runs ahead is bounded");
+    // A refusal follows from what is not durable, and waits as well.
+    let mut refused = std::pin::pin!(handle.ask("a", Command::Take(9), ask()));
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut refused).await.is_err());
+    disk.sync(usize::MAX);
+    assert_eq!(refused.await, Ok(Err(Rejection::NotEnough { there: 4 })));
+    let soon = Instant::now() + Duration::from_secs(5);
+    assert_eq!(handle.durable(first.ticket.and(second.ticket), soon).await, Ok(()));
+    eventually("the permits are back", || handle.in_flight() == 0).await;
+
+    let lost = handle.ask_early("a", Command::Add(1), ask()).await.unwrap();
+    disk.fail("the disk is gone");
+    assert_eq!(handle.durable(lost.ticket, soon).await, Err(AskError::Unknown));
+    assert!(handle.ask("a", Command::Look, ask()).await.is_err(), "nobody hears of a state that ran ahead");
 }
 
 #[tokio::test]
