@@ -111,7 +111,7 @@ async fn send<E: Entity>(
     command: E::Command,
     cause: Cause,
 ) -> Result<Result<E::Reply, E::Rejection>, HandlerError> {
-    let ask = Ask::internal(Duration::from_millis(ASK_MS)).caused_by(cause);
+    let ask = Ask::internal(Duration::from_millis(ASK_MS)).patiently().caused_by(cause);
     target.ask(key, command, ask).await.map_err(lookup_failed)
 }
 
@@ -126,7 +126,7 @@ impl Targets {
         command: reservation::Command,
         cause: Cause,
     ) -> Result<Result<Reply, reservation::Rejection>, HandlerError> {
-        let ask = Ask::internal(Duration::from_millis(ASK_MS));
+        let ask = Ask::internal(Duration::from_millis(ASK_MS)).patiently();
         let is_in_order = booking.subject.car_no == told_by.car_no;
         let ask = if is_in_order { ask.caused_by(cause) } else { ask };
         self.calendars.ask(booking.subject.car_no.as_str(), command, ask).await.map_err(lookup_failed)

@@ -89,7 +89,20 @@ impl Durability {
     /// # Errors
     /// When the store has failed before.
     pub fn wait(self: &Arc<Self>, ticket: Ticket) -> UntilDurable {
-        UntilDurable { durability: Arc::clone(self), ticket, place: None }
+        self.until(ticket, false)
+    }
+
+    /// As [`wait`](Self::wait), but hurries nobody: the store makes it durable when it would without this. For whoever has
+    /// nobody outside waiting.
+    ///
+    /// # Errors
+    /// When the store has failed before.
+    pub fn wait_patiently(self: &Arc<Self>, ticket: Ticket) -> UntilDurable {
+        self.until(ticket, true)
+    }
+
+    fn until(self: &Arc<Self>, ticket: Ticket, is_patient: bool) -> UntilDurable {
+        UntilDurable { durability: Arc::clone(self), ticket, is_patient, place: None }
     }
 
     /// Keeps something until it is durable, or the store has failed; nobody waits for it.
@@ -141,6 +154,7 @@ fn wake(done: BTreeMap<(u64, u64), Waiting>) {
 pub struct UntilDurable {
     durability: Arc<Durability>,
     ticket: Ticket,
+    is_patient: bool,
     /// In the queue.
     place: Option<u64>,
 }
@@ -168,7 +182,9 @@ impl Future for UntilDurable {
             });
             queue.waiting.insert((ticket.0, place), Waiting::Waker(context.waker().clone()));
         }
-        (this.durability.on_wanted)(ticket);
+        if !this.is_patient {
+            (this.durability.on_wanted)(ticket);
+        }
         Poll::Pending
     }
 }
@@ -198,12 +214,15 @@ mod tests {
         });
         let kept = Arc::new(());
         durability.keep(Ticket(2), Box::new(Arc::clone(&kept)));
-        assert_eq!(wanted.load(Ordering::Relaxed), 0, "nobody waits");
+        let mut patient = durability.wait_patiently(Ticket(1));
+        assert!((&mut patient).now_or_never().is_none());
+        assert_eq!(wanted.load(Ordering::Relaxed), 0, "nobody hurries");
         let (mut second, mut third) = (durability.wait(Ticket(2)), durability.wait(Ticket(3)));
         assert!((&mut second).now_or_never().is_none() && (&mut third).now_or_never().is_none());
         assert_eq!(wanted.load(Ordering::Relaxed), 3);
         durability.reach(Ticket(2));
         assert_eq!((second.now_or_never(), Arc::strong_count(&kept)), (Some(Ok(())), 1));
+        assert_eq!(patient.now_or_never(), Some(Ok(())));
         assert!((&mut third).now_or_never().is_none());
         durability.fail("the disk is gone");
         assert!(matches!(third.now_or_never(), Some(Err(StoreFailed(_)))));

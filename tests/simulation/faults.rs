@@ -190,14 +190,16 @@ impl FaultyJournal {
             if self.inner.pending() == 0 {
                 self.inner.changed.notified().await;
             }
-            sleep(Duration::from_millis(rng.below(5))).await;
+            // A disk that is always quick would hide who does not wait for it.
+            let lags_ms = if rng.happens(0.03) { 50 + rng.below(450) } else { rng.below(5) };
+            sleep(Duration::from_millis(lags_ms)).await;
             let pending = self.inner.pending() as u64;
             if pending == 0 {
                 continue;
             }
             let faulty = self.faults.faulty.load(Ordering::Relaxed);
             let count = if rng.happens(0.3) { 1 + rng.below(pending) } else { pending };
-            let fails = rng.happens(0.001);
+            let fails = rng.happens(0.002);
             if may_fail && faulty && fails {
                 // The sync has failed, and nobody knows how much of it is on the disk.
                 self.faults.trace.note(&format!("a sync of {pending} fails"));

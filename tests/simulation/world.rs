@@ -163,11 +163,17 @@ impl World {
         let misfortunes = self.misfortunes(&service, rng);
         tokio::pin!(misfortunes);
         let journal = self.life.lock().unwrap().clone().unwrap();
+        let outlives_disk = Duration::from_millis(Rng::of(self.seed, 1_000 * life + 60).below(2_000));
+        let ends = async {
+            // Nothing more becomes durable, and a process that lives on for a while may tell nothing else.
+            journal.failed.notified().await;
+            sleep(outlives_disk).await;
+        };
+        tokio::pin!(ends);
         loop {
             tokio::select! {
                 biased;
-                // Whatever is answered from now on, nothing more becomes durable: the process ends.
-                () = journal.failed.notified() => break,
+                () = &mut ends => break,
                 Some(complaint) = customers.join_next() => complaint.map_err(|error| error.to_string())??,
                 done = &mut misfortunes => break done?,
             }

@@ -48,7 +48,7 @@ impl EventHandler for AccountFollowsCustomer {
             let found = self.journal.lookup(CUSTOMER_INDEX, &customer_no).await.map_err(retry)?;
             let Some(account_no) = found else { return Ok(()) };
             let command = erasing(&*self.journal, &account_no).await.map_err(retry)?;
-            let ask = Ask::internal(Duration::from_millis(ASK_MS)).caused_by(cause);
+            let ask = Ask::internal(Duration::from_millis(ASK_MS)).patiently().caused_by(cause);
             match self.accounts.ask(&account_no, command, ask).await {
                 Ok(Ok(_) | Err(Rejection::AccountNotFound)) => Ok(()),
                 Ok(Err(refusal)) => Err(park(refusal)),

@@ -37,13 +37,15 @@ pub struct Ask {
     pub command_id: Option<CommandId>,
     /// Who asks, as the events are to tell; `None` for whoever is not known, and for the service itself.
     pub by: Option<Arc<str>>,
+    /// Whether the answer may come with the next sync that others need, since nobody outside waits for it.
+    pub is_patient: bool,
 }
 
 impl Ask {
     /// An ask from outside, with a deadline `timeout` from now.
     pub fn external(timeout: Duration) -> Self {
         let deadline = Instant::now() + timeout;
-        Self { deadline, origin: AskOrigin::External, cause: None, command_id: None, by: None }
+        Self { deadline, origin: AskOrigin::External, cause: None, command_id: None, by: None, is_patient: false }
     }
 
     /// An ask of the service itself, with a deadline `timeout` from now.
@@ -55,6 +57,12 @@ impl Ask {
     #[must_use]
     pub fn caused_by(self, cause: Cause) -> Self {
         Self { cause: Some(cause), ..self }
+    }
+
+    /// Leaves it to the journal when what was changed is made durable, which saves a sync under load.
+    #[must_use]
+    pub fn patiently(self) -> Self {
+        Self { is_patient: true, ..self }
     }
 
     /// Sets who asks.

@@ -5,12 +5,13 @@ use super::clock::Clock;
 use super::deadlines::Deadlines;
 use super::entity::Entity;
 use super::followed::Followed;
+use super::follower::{Follower, FollowerMessage, FollowerSeed};
 use super::limits::{ContextLimits, RestartLimits};
 use super::recurring::recurring_child;
 use super::router::ContextHandle;
 use super::shard::{ShardActor, ShardSeed, StuckEntities};
 use super::shard_core::{Core, ShardMessage};
-use super::subscription::{Follower, FollowerSeed, Subscription};
+use super::subscription::Subscription;
 use super::supervisor::{ChildSpec, StatusBoard, SupervisorSpec};
 use super::system::{Component, Part};
 use super::timers::{TimerActor, TimerHandler, TimerSeed};
@@ -95,7 +96,7 @@ impl<E: Entity> ContextPart<E> {
     }
 }
 
-/// A part of followers only, such as a read model: one follower per source shard of each subscription.
+/// A part of followers only, such as a read model: one follower per subscription.
 pub fn followers_part(
     name: &'static str,
     journal: &Arc<dyn Journal>,
@@ -184,20 +185,25 @@ fn followers(
     subscriptions: &[Subscription],
     watches: &mut Vec<Arc<Watch>>,
 ) -> Vec<ChildSpec> {
-    let shards = subscriptions.iter().flat_map(|followed| followed.shards().map(move |shard| (followed, shard)));
-    shards
-        .map(|(subscription, shard)| {
-            let name = format!("{}-{}", subscription.name(), shard.number);
-            let watch = Watch::new(context, name.as_str(), subscription.stuck_after());
-            watches.push(Arc::clone(&watch));
-            let seed = FollowerSeed { subscription: subscription.clone(), shard, journal: Arc::clone(journal), watch };
-            ChildSpec::new(context, "follower", name, move |supervisor| {
-                let seed = seed.clone();
-                Box::pin(async move {
-                    let (actor, _) = Actor::spawn_linked(None, Follower, seed, supervisor).await?;
-                    Ok(actor.get_cell())
-                })
+    let follower = |subscription: &Subscription| {
+        let watch = |shard| {
+            let scope = format!("{}-{}-{shard}", subscription.name(), subscription.source());
+            Watch::new(context, scope, subscription.stuck_after())
+        };
+        let of_shards: Arc<[Arc<Watch>]> = (0..subscription.shard_count()).map(watch).collect();
+        watches.extend(of_shards.iter().cloned());
+        let seed =
+            FollowerSeed { subscription: subscription.clone(), journal: Arc::clone(journal), watches: of_shards };
+        let name = format!("{}-{}", subscription.name(), subscription.source());
+        let start = move |supervisor| -> futures_util::future::BoxFuture<'static, _> {
+            let seed = seed.clone();
+            Box::pin(async move {
+                let (actor, _) = Actor::spawn_linked(None, Follower, seed, supervisor).await?;
+                Ok(actor.get_cell())
             })
-        })
-        .collect()
+        };
+        ChildSpec::new(context, "follower", name, start)
+            .stopped_by(|cell, _| drop(cell.send_message(FollowerMessage::Stop)))
+    };
+    subscriptions.iter().map(follower).collect()
 }

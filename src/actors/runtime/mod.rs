@@ -32,6 +32,7 @@ pub mod entity;
 mod entity_actor;
 pub mod entropy;
 mod followed;
+mod follower;
 pub mod limits;
 mod metric;
 mod policy;

@@ -5,7 +5,7 @@ use super::admission::{Permit, Scope, rejections_total};
 use super::ask::{Answer, Ask, AskError, EarlyAnswer, EntityMessage, Responder};
 use super::entity::Entity;
 use super::shard_core::{Core, ShardMessage};
-use crate::store::durability::Ticket;
+use crate::store::durability::{Ticket, UntilDurable};
 use crate::store::journal::shard_of;
 use crate::trace;
 use ractor::MessagingErr;
@@ -49,9 +49,11 @@ impl<E: Entity> ContextHandle<E> {
     /// # Errors
     /// When there is no answer.
     pub async fn ask_at(&self, key: &str, command: E::Command, ask: Ask) -> Result<Answer<E>, AskError> {
-        let deadline = ask.deadline;
+        let (deadline, is_patient) = (ask.deadline, ask.is_patient);
         let EarlyAnswer { outcome, at, ticket } = self.ask_early(key, command, ask).await?;
-        self.durable(ticket, deadline).await?;
+        let durability = &self.core.durability;
+        let wait = if is_patient { durability.wait_patiently(ticket) } else { durability.wait(ticket) };
+        within(deadline, wait).await?;
         Ok((outcome, at))
     }
 
@@ -60,14 +62,7 @@ impl<E: Entity> ContextHandle<E> {
     /// # Errors
     /// [`AskError::Unknown`] when it is not by then, or the journal has failed.
     pub async fn durable(&self, ticket: Ticket, deadline: Instant) -> Result<(), AskError> {
-        let durability = &self.core.durability;
-        if durability.has(ticket) {
-            return Ok(());
-        }
-        match timeout_at(deadline, durability.wait(ticket)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(AskError::Unknown),
-        }
+        within(deadline, self.core.durability.wait(ticket)).await
     }
 
     /// Like [`ask`](Self::ask), but answers as soon as what the command changes has its place in the journal's order. Until
@@ -133,5 +128,12 @@ impl<E: Entity> ContextHandle<E> {
     pub fn shards_up(&self) -> (usize, usize) {
         let up = self.core.shards.iter().filter(|shard| shard.is_up()).count();
         (self.core.shards.len(), up)
+    }
+}
+
+async fn within(deadline: Instant, wait: UntilDurable) -> Result<(), AskError> {
+    match timeout_at(deadline, wait).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(AskError::Unknown),
     }
 }

@@ -28,7 +28,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
@@ -51,8 +51,8 @@ pub struct Views {
     journal: Arc<dyn Journal>,
     positions: HashMap<ShardId, AtomicU64>,
     moved: Notify,
-    /// Notified when a reader waits for the rows.
-    urgent: Notify,
+    /// Changes when a reader waits for the rows.
+    urgent: watch::Sender<()>,
     updates: broadcast::Sender<FeedUpdate>,
 }
 
@@ -81,7 +81,7 @@ impl Views {
             store.apply(ShardId { context: FOLLOWED[0], number: 0 }, 0, vec![row])?;
         }
         let (updates, _) = broadcast::channel(FED_KEPT_MAX);
-        Ok(Arc::new(Views { store, journal, positions, moved: Notify::new(), urgent: Notify::new(), updates }))
+        Ok(Arc::new(Views { store, journal, positions, moved: Notify::new(), urgent: watch::Sender::new(()), updates }))
     }
 
     fn project(&self, shard: ShardId, batch: &[CommittedEvent]) -> Result<u64, ReadError> {
@@ -124,7 +124,7 @@ impl Views {
         let deadline = Instant::now() + wait;
         while !behind.is_empty() {
             let moved = self.moved.notified();
-            self.urgent.notify_waiters();
+            self.urgent.send_replace(());
             behind.retain(|(shard, head)| self.position(*shard) < *head);
             if !behind.is_empty() && tokio::time::timeout_at(deadline, moved).await.is_err() {
                 return false;
@@ -249,8 +249,8 @@ impl Subscriber for ViewsSubscriber {
         Box::pin(std::future::ready(position))
     }
 
-    fn urgent(&self) -> Option<&Notify> {
-        Some(&self.0.urgent)
+    fn urgent(&self) -> Option<watch::Receiver<()>> {
+        Some(self.0.urgent.subscribe())
     }
 
     fn handle(&self, shard: ShardId, batch: Vec<CommittedEvent>) -> BoxFuture<'_, Result<u64, HandlerError>> {
