@@ -17,6 +17,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::watch;
 
 fn internal() -> Ask {
     Ask::internal(Duration::from_secs(2))
@@ -213,7 +214,11 @@ struct Source {
 
 impl Source {
     async fn new(journal: &Arc<MemoryJournal>) -> Self {
-        let shard = ShardId { context: SOURCE, number: 0 };
+        Self::of(journal, 0).await
+    }
+
+    async fn of(journal: &Arc<MemoryJournal>, number: u16) -> Self {
+        let shard = ShardId { context: SOURCE, number };
         let owned = journal.own(shard).await.unwrap();
         Self { journal: Arc::clone(journal), shard, epoch: owned.epoch, head: owned.head }
     }
@@ -332,9 +337,7 @@ async fn events_of_other_kinds_wake_nobody_until_there_are_many() {
     let subscriber = Arc::new(OfOneKind::default());
     let limits = FollowerLimits { poll_ms: 600_000, linger_ms: 0, ..FollowerLimits::default() };
     let subscription = Subscription::new(&*journal, SOURCE, Arc::clone(&subscriber) as _, limits);
-    let (shared, clock) = (Arc::clone(&journal) as Arc<dyn Journal>, Arc::new(ManualClock::at(0)) as Arc<dyn Clock>);
-    let part = followers_part("followers", &shared, &clock, std::slice::from_ref(&subscription), restarts());
-    let _followers = System::start(vec![part]).await.unwrap();
+    let _followers = recording(&journal, &subscription).await;
     let batches = || subscriber.batches.lock().unwrap().clone();
     let has_seen_all = || subscription.lag(0).events == 0;
     source.say(&["a"]).await;
@@ -351,6 +354,102 @@ async fn events_of_other_kinds_wake_nobody_until_there_are_many() {
     assert_eq!(batches().len(), 2);
     source.tell("source.hummed.v1", &["a"; 100]).await;
     eventually("they are many by now", || batches().last() == Some(&(9, 208))).await;
+}
+
+/// What a follower has asked its subscriber, by shard.
+struct Recorder {
+    handled: Mutex<Vec<(u16, u64)>>,
+    left: Mutex<Vec<u16>>,
+    urgent: watch::Sender<()>,
+}
+
+impl Recorder {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { handled: Mutex::default(), left: Mutex::default(), urgent: watch::Sender::new(()) })
+    }
+
+    fn handled(&self) -> Vec<(u16, u64)> {
+        self.handled.lock().unwrap().clone()
+    }
+}
+
+impl Subscriber for Recorder {
+    fn name(&self) -> &'static str {
+        "recorder"
+    }
+
+    fn position(&self, shard: ShardId) -> BoxFuture<'_, Result<u64, HandlerError>> {
+        let handled = self.handled.lock().unwrap();
+        let last = handled.iter().rev().find(|(number, _)| *number == shard.number);
+        Box::pin(std::future::ready(Ok(last.map_or(0, |(_, position)| *position))))
+    }
+
+    fn handle(&self, shard: ShardId, batch: Vec<CommittedEvent>) -> BoxFuture<'_, Result<u64, HandlerError>> {
+        let last = batch.last().unwrap().position;
+        self.handled.lock().unwrap().extend(batch.iter().map(|event| (shard.number, event.position)));
+        Box::pin(std::future::ready(Ok(last)))
+    }
+
+    fn urgent(&self) -> Option<watch::Receiver<()>> {
+        Some(self.urgent.subscribe())
+    }
+
+    fn leave(&self, shard: ShardId) -> BoxFuture<'_, Result<(), HandlerError>> {
+        self.left.lock().unwrap().push(shard.number);
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+async fn recording(journal: &Arc<MemoryJournal>, subscription: &Subscription) -> System {
+    let (shared, clock) = (Arc::clone(journal) as Arc<dyn Journal>, Arc::new(ManualClock::at(0)) as Arc<dyn Clock>);
+    let part = followers_part("followers", &shared, &clock, std::slice::from_ref(subscription), restarts());
+    System::start(vec![part]).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_follower_leaves_the_shards_that_are_taken_from_it_and_goes_on_with_those_that_it_is_given() {
+    let journal = new_journal();
+    let mut sources = [Source::of(&journal, 0).await, Source::of(&journal, 1).await];
+    for source in &mut sources {
+        source.say(&["a"]).await;
+    }
+    let recorder = Recorder::new();
+    let limits = FollowerLimits { linger_ms: 0, ..FollowerLimits::default() };
+    let subscription = Subscription::new(&*journal, SOURCE, Arc::clone(&recorder) as _, limits);
+    subscription.follow([0]);
+    let followers = recording(&journal, &subscription).await;
+    eventually("it follows the one", || recorder.handled() == [(0, 1)]).await;
+    assert_eq!(subscription.lag(0), Lag::default(), "the other is not its own");
+    subscription.follow([1]);
+    eventually("it follows the other", || recorder.handled() == [(0, 1), (1, 1)]).await;
+    eventually("it has left the one", || *recorder.left.lock().unwrap() == [0]).await;
+    for source in &mut sources {
+        source.say(&["a"]).await;
+    }
+    eventually("it goes on with the other", || recorder.handled() == [(0, 1), (1, 1), (1, 2)]).await;
+    subscription.follow([0, 1, 2]);
+    eventually("it has the one again", || recorder.handled() == [(0, 1), (1, 1), (1, 2), (0, 2)]).await;
+    assert!(followers.shutdown(Duration::from_secs(5)).await);
+    let mut left = recorder.left.lock().unwrap().clone();
+    left.sort_unstable();
+    assert_eq!(left, [0, 0, 1], "it leaves what it has when it stops");
+}
+
+#[tokio::test]
+async fn who_waits_for_events_cuts_the_linger_short() {
+    let journal = new_journal();
+    let mut source = Source::new(&journal).await;
+    let recorder = Recorder::new();
+    let limits = FollowerLimits { linger_ms: 600_000, poll_ms: 600_000, ..FollowerLimits::default() };
+    let subscription = Subscription::new(&*journal, SOURCE, Arc::clone(&recorder) as _, limits);
+    let _followers = recording(&journal, &subscription).await;
+    eventually("it has looked once", || subscription.lag(0) == Lag::default()).await;
+    for position in 1..=3 {
+        source.say(&["a"]).await;
+        assert_eq!(recorder.handled().len(), position - 1, "it lingers");
+        recorder.urgent.send_replace(());
+        eventually("it has hurried", || recorder.handled().len() == position).await;
+    }
 }
 
 /// Handles nothing, and counts how often it is asked: about one kind only.

@@ -139,8 +139,8 @@ pub struct FollowerLimits {
     pub batch_len_max: usize,
     /// How often the source is polled without a wake-up.
     pub poll_ms: u64,
-    /// The shortest time between two reads of the source, so that events are handled in batches under load.
-    /// [`Subscriber::urgent`](super::Subscriber::urgent) cuts it short.
+    /// The shortest time between two reads of the source, so that events are handled in batches; up to four times as long
+    /// while many come. [`Subscriber::urgent`](super::Subscriber::urgent) cuts it short.
     pub linger_ms: u64,
     /// The timeout of handling one batch.
     pub handler_ms_max: u64,
