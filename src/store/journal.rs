@@ -354,6 +354,9 @@ pub trait Journal: Send + Sync + 'static {
     /// The durable head of a shard; a change is a hint for readers to wake up.
     fn watch(&self, shard: ShardId) -> tokio::sync::watch::Receiver<u64>;
 
+    /// Changes after the durable head of a shard of this context has: a hint for whoever reads many of them.
+    fn watch_context(&self, context: Context) -> tokio::sync::watch::Receiver<()>;
+
     /// Up to `limit` events after position `after`: fewer when they are large, none only at the head.
     fn read(&self, shard: ShardId, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<CommittedEvent>, ReadError>>;
 

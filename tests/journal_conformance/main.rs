@@ -310,9 +310,12 @@ async fn dropping_the_future_does_not_undo_the_append(journal: &dyn Journal) {
 async fn the_watch_follows_the_durable_head(journal: &dyn Journal) {
     let epoch = journal.own(SHARD).await.unwrap().epoch;
     let mut watch = journal.watch(SHARD);
+    let (mut of_context, of_another) = (journal.watch_context(SHARD.context), journal.watch_context(CUSTOMERS));
     assert_eq!(*watch.borrow_and_update(), 0);
     let head = journal.append(append(SHARD, epoch, 0, &["a", "b"])).await.unwrap();
     assert_eq!(*watch.wait_for(|seen| *seen > 0).await.unwrap(), head);
+    of_context.changed().await.unwrap();
+    assert!(!of_another.has_changed().unwrap());
     assert_eq!(*journal.watch(SHARD).borrow(), 2);
 }
 

@@ -289,6 +289,10 @@ impl Journal for FaultyJournal {
         self.inner.watch(shard)
     }
 
+    fn watch_context(&self, context: Context) -> watch::Receiver<()> {
+        self.inner.watch_context(context)
+    }
+
     fn read(&self, shard: ShardId, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<CommittedEvent>, ReadError>> {
         self.inner.read(shard, after, limit)
     }

@@ -192,8 +192,7 @@ fn followers(
         };
         let of_shards: Arc<[Arc<Watch>]> = (0..subscription.shard_count()).map(watch).collect();
         watches.extend(of_shards.iter().cloned());
-        let seed =
-            FollowerSeed { subscription: subscription.clone(), journal: Arc::clone(journal), watches: of_shards };
+        let seed = FollowerSeed::new(subscription.clone(), Arc::clone(journal), of_shards);
         let name = format!("{}-{}", subscription.name(), subscription.source());
         let start = move |supervisor| -> futures_util::future::BoxFuture<'static, _> {
             let seed = seed.clone();

@@ -13,6 +13,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::task::consume_budget;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -28,10 +29,12 @@ const STRETCH_MAX: u32 = 4;
 
 #[derive(Clone)]
 pub(super) struct FollowerSeed {
-    pub(super) subscription: Subscription,
-    pub(super) journal: Arc<dyn Journal>,
+    subscription: Subscription,
+    journal: Arc<dyn Journal>,
     /// One per shard of the source.
-    pub(super) watches: Arc<[Arc<Watch>]>,
+    watches: Arc<[Arc<Watch>]>,
+    /// A batch has no entity.
+    no_entity: Arc<str>,
 }
 
 pub(super) enum FollowerMessage {
@@ -113,9 +116,8 @@ struct Place {
 }
 
 impl Place {
-    /// Whether new events begin a round, once the linger is over.
-    fn is_behind(&mut self) -> bool {
-        !self.is_under_way && self.attempt == 0 && *self.head.borrow_and_update() > self.reached.seen
+    fn is_behind(&self) -> bool {
+        *self.head.borrow() > self.reached.seen
     }
 }
 
@@ -147,6 +149,8 @@ struct Following {
     seed: FollowerSeed,
     places: BTreeMap<u16, Place>,
     work: FuturesUnordered<BoxFuture<'static, (u16, Done)>>,
+    /// There may be new events since the last look.
+    is_woken: bool,
     looked_at: Instant,
     /// How many times the linger lasts.
     stretch: u32,
@@ -157,46 +161,48 @@ struct Following {
 impl Following {
     fn new(seed: FollowerSeed) -> Self {
         let (places, work) = (BTreeMap::new(), FuturesUnordered::new());
-        Self { seed, places, work, looked_at: Instant::now(), stretch: 1, events: 0 }
+        Self { seed, places, work, is_woken: false, looked_at: Instant::now(), stretch: 1, events: 0 }
     }
 
     /// Follows until it is to stop and has left all shards.
     async fn run(mut self, stopping: CancellationToken) {
-        let mut followed = self.seed.subscription.followed();
-        let mut asked = self.seed.subscription.asked();
-        let mut urgent = self.seed.subscription.subscriber().urgent();
+        let subscription = self.seed.subscription.clone();
+        let mut followed = subscription.followed();
+        let mut asked = subscription.asked();
+        let mut urgent = subscription.subscriber().urgent();
+        let mut moved = self.seed.journal.watch_context(subscription.source());
         loop {
-            let wanted = if stopping.is_cancelled() { BTreeSet::new() } else { followed.borrow_and_update().clone() };
-            self.follow(&wanted);
-            if stopping.is_cancelled() && self.places.is_empty() {
+            let is_stopping = stopping.is_cancelled();
+            if is_stopping {
+                self.follow(&BTreeSet::new());
+            } else {
+                self.follow(&followed.borrow_and_update());
+            }
+            if is_stopping && self.places.is_empty() {
                 return;
             }
-            let lingers_until = self.begin_rounds(Instant::now());
-            let due = self.places.values().filter(|place| !place.is_under_way).map(|place| place.due).min();
-            let until = lingers_until.into_iter().chain(due).min();
-            let woken = async {
-                match lingers_until {
-                    // Whatever comes meanwhile is found then.
-                    Some(_) => pending().await,
-                    None => {
-                        let idle = self.places.values_mut().filter(|place| !place.is_under_way && place.attempt == 0);
-                        any_changed(idle.map(|place| &mut place.head)).await;
-                    }
-                }
-            };
-            tokio::select! {
-                Some((number, done)) = self.work.next() => {
+            if self.work.is_empty() && !self.has_failed() {
+                // Whatever comes back from now on may be missed by a round.
+                asked.iter_mut().for_each(watch::Receiver::mark_unchanged);
+            }
+            self.begin_rounds(Instant::now(), &mut moved);
+            // Most rounds wait for nothing.
+            if let Some(Some((number, done))) = self.work.next().now_or_never() {
+                self.conclude(number, done);
+                while let Some(Some((number, done))) = self.work.next().now_or_never() {
                     self.conclude(number, done);
-                    // All of them before the next look.
-                    while let Some(Some((number, done))) = self.work.next().now_or_never() {
-                        self.conclude(number, done);
-                    }
                 }
-                () = woken => {}
+                consume_budget().await;
+                continue;
+            }
+            let (until, is_asking) = (self.next_round_at(), !self.work.is_empty() || self.has_failed());
+            tokio::select! {
+                Some((number, done)) = self.work.next() => self.conclude(number, done),
+                () = changed(Some(&mut moved)), if !self.is_woken => self.is_woken = true,
                 () = changed(urgent.as_mut()) => self.hurry(),
-                () = any_changed(&mut asked) => self.ask_again(),
-                _ = followed.changed() => {}
-                () = stopping.cancelled(), if !stopping.is_cancelled() => {}
+                () = any_changed(&mut asked), if is_asking => self.ask_again(),
+                () = changed(Some(&mut followed)), if !is_stopping => {}
+                () = stopping.cancelled(), if !is_stopping => {}
                 () = until_due(until) => {}
             }
         }
@@ -206,19 +212,26 @@ impl Following {
         ShardId { context: self.seed.subscription.source(), number }
     }
 
+    fn has_failed(&self) -> bool {
+        self.places.values().any(|place| place.attempt > 0)
+    }
+
     /// Begins with new shards, and leaves those that are no longer wanted once nothing is under way there.
     fn follow(&mut self, wanted: &BTreeSet<u16>) {
-        for &number in wanted.iter().filter(|number| !self.places.contains_key(number)).collect::<Vec<_>>() {
-            let place = Place {
-                head: self.seed.journal.watch(self.shard(number)),
+        if self.places.keys().eq(wanted) {
+            return;
+        }
+        for &number in wanted {
+            let (shard, journal) = (self.shard(number), &self.seed.journal);
+            self.places.entry(number).or_insert_with(|| Place {
+                head: journal.watch(shard),
                 reached: Reached::default(),
                 due: Instant::now(),
                 attempt: 0,
                 is_under_way: false,
                 is_hurried: false,
                 is_asked_again: false,
-            };
-            self.places.insert(number, place);
+            });
         }
         for (&number, place) in &mut self.places {
             if !place.is_under_way && !wanted.contains(&number) {
@@ -229,24 +242,38 @@ impl Following {
         }
     }
 
-    /// Begins the rounds that are due or have lingered; returns until when the others linger.
-    fn begin_rounds(&mut self, now: Instant) -> Option<Instant> {
-        let linger = Duration::from_millis(self.seed.subscription.limits().linger_ms);
-        let lingers_until = self.looked_at + linger * self.stretch;
-        let (mut has_looked, mut lingers) = (false, false);
+    /// When the next round begins, if nothing happens before.
+    fn next_round_at(&self) -> Option<Instant> {
+        let due = self.places.values().filter(|place| !place.is_under_way).map(|place| place.due).min();
+        self.is_woken.then(|| self.lingers_until()).into_iter().chain(due).min()
+    }
+
+    fn lingers_until(&self) -> Instant {
+        self.looked_at + Duration::from_millis(self.seed.subscription.limits().linger_ms) * self.stretch
+    }
+
+    /// Begins the rounds that are due and, when the linger is over, those of all shards that have new events.
+    fn begin_rounds(&mut self, now: Instant, moved: &mut watch::Receiver<()>) {
+        let has_lingered = now >= self.lingers_until();
+        let looks = self.is_woken && has_lingered;
+        if looks {
+            // Before the heads are read: whatever comes later wakes it again.
+            moved.mark_unchanged();
+            self.is_woken = false;
+            self.looked_at = now;
+            let is_loaded = std::mem::take(&mut self.events) >= EVENTS_UNDER_LOAD;
+            self.stretch = if is_loaded { (self.stretch * 2).min(STRETCH_MAX) } else { (self.stretch / 2).max(1) };
+        }
         for (&number, place) in &mut self.places {
             if place.is_under_way {
                 continue;
             }
+            let may_look = (looks || place.is_hurried) && place.attempt == 0;
             let reason = if place.due <= now {
                 Reason::Due
-            } else if !place.is_behind() {
-                continue;
-            } else if now >= lingers_until || std::mem::take(&mut place.is_hurried) {
-                has_looked = true;
+            } else if may_look && place.is_behind() {
                 Reason::Woken
             } else {
-                lingers = true;
                 continue;
             };
             (place.is_under_way, place.is_hurried, place.is_asked_again) = (true, false, false);
@@ -257,12 +284,6 @@ impl Following {
             };
             self.work.push(round.boxed());
         }
-        if has_looked {
-            self.looked_at = now;
-            let is_loaded = std::mem::take(&mut self.events) >= EVENTS_UNDER_LOAD;
-            self.stretch = if is_loaded { (self.stretch * 2).min(STRETCH_MAX) } else { (self.stretch / 2).max(1) };
-        }
-        lingers.then_some(lingers_until)
     }
 
     fn conclude(&mut self, number: u16, done: Done) {
@@ -284,6 +305,7 @@ impl Following {
                     Next::Passed if had_passed => {}
                     Next::Passed | Next::WhenWoken => place.due = now + Duration::from_millis(limits.poll_ms.max(1)),
                 }
+                self.is_woken |= place.is_behind();
             }
             Err(reason) => {
                 let subscription = self.seed.subscription.name();
@@ -317,6 +339,11 @@ impl Following {
 }
 
 impl FollowerSeed {
+    /// With a watch for each shard of the source.
+    pub(super) fn new(subscription: Subscription, journal: Arc<dyn Journal>, watches: Arc<[Arc<Watch>]>) -> Self {
+        Self { subscription, journal, watches, no_entity: Arc::from("") }
+    }
+
     fn shard(&self, number: u16) -> ShardId {
         ShardId { context: self.subscription.source(), number }
     }
@@ -389,7 +416,7 @@ impl FollowerSeed {
     ) -> Result<T, String> {
         let limit = Duration::from_millis(self.subscription.limits().handler_ms_max);
         let watch = self.watches.get(usize::from(number));
-        let _under_way = watch.map(|watch| watch.begin(Kind::Follower, "a batch of events", &Arc::from("")));
+        let _under_way = watch.map(|watch| watch.begin(Kind::Follower, "a batch of events", &self.no_entity));
         let called = AssertUnwindSafe(async { call(self.subscription.subscriber()).await }).catch_unwind();
         match timeout(limit, called).await {
             Ok(Ok(outcome)) => outcome.map_err(|error| error.to_string()),
@@ -417,10 +444,10 @@ async fn any_changed<'a, T: 'a>(watched: impl IntoIterator<Item = &'a mut watch:
     pending::<()>().await;
 }
 
-async fn changed(watched: Option<&mut watch::Receiver<()>>) {
+async fn changed<T>(watched: Option<&mut watch::Receiver<T>>) {
     match watched {
-        Some(watched) => any_changed([watched]).await,
-        None => pending().await,
+        Some(watched) if watched.has_changed().is_ok() => drop(watched.changed().await),
+        _ => pending().await,
     }
 }
 

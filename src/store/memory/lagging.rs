@@ -229,6 +229,10 @@ impl Journal for LaggingJournal {
         self.disk.watch(shard)
     }
 
+    fn watch_context(&self, context: Context) -> watch::Receiver<()> {
+        self.disk.watch_context(context)
+    }
+
     fn read(&self, shard: ShardId, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<CommittedEvent>, ReadError>> {
         self.disk.read(shard, after, limit)
     }

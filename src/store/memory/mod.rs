@@ -38,7 +38,7 @@ type TimerName = (Arc<str>, Arc<str>);
 struct ShardState {
     epoch: u64,
     events: Vec<StoredEvent>,
-    /// One for each who watches: those of one channel would be woken in an order that is another one each time.
+    /// One for each who watches, as those of [`Inner`].
     watchers: Vec<watch::Sender<u64>>,
     timers: BTreeMap<TimerName, i64>,
     due: BTreeSet<(i64, TimerName)>,
@@ -80,6 +80,8 @@ struct PausedChanges {
 struct Inner {
     counts: Vec<(Context, u16)>,
     shards: HashMap<ShardId, Shard>,
+    /// One for each who watches a context: those of one channel would be woken in an order that is another one each time.
+    watchers: Mutex<Vec<(Context, watch::Sender<()>)>>,
     documents: Tables<bytes::Bytes>,
     index: Tables<Arc<str>>,
     /// Held by appends that write look-up entries until all is written. Those with claims hold it alone: nobody takes an entry
@@ -111,6 +113,7 @@ impl MemoryJournal {
         let inner = Inner {
             counts: shards.to_vec(),
             shards: all.map(empty).collect(),
+            watchers: Mutex::default(),
             documents: Tables::default(),
             index: Tables::default(),
             entries: RwLock::new(()),
@@ -269,6 +272,8 @@ impl Inner {
         let head = state.head();
         // Under the lock, so that a published head never goes back.
         state.watchers.retain(|watcher| watcher.send(head).is_ok());
+        let context = append.shard.context;
+        lock(&self.watchers).retain(|(watched, watcher)| *watched != context || watcher.send(()).is_ok());
         drop((alone, shared));
         Ok(head)
     }

@@ -47,6 +47,12 @@ impl Journal for MemoryJournal {
         watched
     }
 
+    fn watch_context(&self, context: Context) -> watch::Receiver<()> {
+        let (watcher, watched) = watch::channel(());
+        lock(&self.inner.watchers).push((context, watcher));
+        watched
+    }
+
     fn read(&self, id: ShardId, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<CommittedEvent>, ReadError>> {
         let Some(shard) = self.inner.shards.get(&id) else { return ready(Vec::new()) };
         let state = lock(&shard.state);

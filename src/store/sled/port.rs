@@ -178,6 +178,10 @@ impl Journal for SledJournal {
         self.core.heads.get(&shard).map_or_else(|| watch::channel(0).1, watch::Sender::subscribe)
     }
 
+    fn watch_context(&self, context: Context) -> watch::Receiver<()> {
+        self.core.moved.get(&context).map_or_else(|| watch::channel(()).1, watch::Sender::subscribe)
+    }
+
     fn read(&self, shard: ShardId, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<CommittedEvent>, ReadError>> {
         self.run(limit, move |core| core.read_events(shard, after, limit)).boxed()
     }

@@ -237,9 +237,7 @@ impl Committer {
                 recent.push(first, events);
             }
         }
-        for (shard, head) in commit.heads {
-            self.core.publish(shard, head);
-        }
+        self.core.publish(commit.heads);
         Ok(())
     }
 }

@@ -19,7 +19,7 @@ pub(crate) mod state;
 pub(crate) mod wal;
 
 use crate::store::durability::Durability;
-use crate::store::journal::{AppendError, ReadError, ShardId};
+use crate::store::journal::{AppendError, Context, ReadError, ShardId};
 use crate::store::placement;
 use database::Database;
 use keys::ShardCode;
@@ -31,7 +31,7 @@ use queue::{Bounds, Queue, Urgency};
 use recent::EventCache;
 use release::Shared;
 use state::State;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -43,6 +43,8 @@ pub(crate) struct Core {
     pub(crate) database: Arc<Shared>,
     pub(crate) shards: Shards,
     pub(crate) heads: HashMap<ShardId, watch::Sender<u64>>,
+    /// Told after a head of the context has changed.
+    pub(crate) moved: HashMap<Context, watch::Sender<()>>,
     pub(crate) recent: HashMap<ShardCode, EventCache>,
     pub(crate) queue: Arc<Queue<Job, Placement>>,
     pub(crate) durability: Arc<Durability>,
@@ -66,6 +68,7 @@ impl Core {
             database,
             durability: Durability::new(move |ticket| committing.want(ticket)),
             heads: shards.all().map(|(shard, code)| (shard, watch::Sender::new(head(&code)))).collect(),
+            moved: shards.all().map(|(shard, _)| (shard.context, watch::Sender::new(()))).collect(),
             recent: shards.all().map(|(_, code)| (code, EventCache::default())).collect(),
             shards,
             queue,
@@ -100,10 +103,18 @@ impl Core {
         self.durability.fail(&format!("the journal has failed: {why}"));
     }
 
-    /// Publishes the durable head of a shard.
-    pub(crate) fn publish(&self, code: ShardCode, head: u64) {
-        if let Some(sender) = self.shards.shard(code).and_then(|shard| self.heads.get(&shard)) {
-            sender.send_if_modified(|published| std::mem::replace(published, head) != head);
+    /// Publishes the durable heads of shards.
+    pub(crate) fn publish(&self, heads: Vec<(ShardCode, u64)>) {
+        let mut moved = BTreeSet::new();
+        for (code, head) in heads {
+            let Some(shard) = self.shards.shard(code) else { continue };
+            let Some(sender) = self.heads.get(&shard) else { continue };
+            if sender.send_if_modified(|published| std::mem::replace(published, head) != head) {
+                moved.insert(shard.context);
+            }
+        }
+        for sender in moved.into_iter().filter_map(|context| self.moved.get(&context)) {
+            sender.send_replace(());
         }
     }
 }
