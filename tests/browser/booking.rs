@@ -39,7 +39,7 @@ async fn a_customer_finds_a_car_by_branch_and_class_and_books_and_pays_it() {
     browser.press("Search").await;
     browser.sees_no(".tiles li + li").await;
     assert_eq!(browser.texts(".tiles h3").await, [van.model.as_str()]);
-    assert_eq!(browser.texts(".tiles .price").await, ["₩20,000"]);
+    assert_eq!(browser.texts(".tiles .price").await, ["₩20,000 total"]);
     browser.click(".tiles a").await;
     browser.sees("h2", &van.model).await;
     browser.press("Book and pay ₩20,000").await;

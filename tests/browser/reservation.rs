@@ -78,7 +78,8 @@ async fn a_late_cancellation_shows_its_fee_first() {
     assert_eq!(shop.api().reservation(&reservation_no).await.json["status"], "CONFIRMED");
     browser.press("Cancel the booking").await;
     browser.sees(".notice.ok", "The booking is cancelled.").await;
-    browser.sees("#standing", "Fee ₩1,000 · Refund ₩9,000").await;
+    browser.sees("#standing dd:nth-of-type(2)", "₩1,000").await;
+    browser.sees("#standing dd:nth-of-type(3)", "₩9,000").await;
     browser.sees_no("main a[href$='/cancellation']").await;
     assert_eq!(shop.api().reservation(&reservation_no).await.json["status"], "CANCELLED");
     browser.end().await;
@@ -95,6 +96,7 @@ async fn staff_may_waive_the_fee_of_a_late_cancellation() {
     browser.go(&format!("/reservations/{reservation_no}/cancellation")).await;
     browser.choose("[name=waiver]", "Goodwill").await;
     browser.press("Cancel the booking").await;
-    browser.sees("#standing", "Fee ₩0 · Refund ₩10,000").await;
+    browser.sees("#standing dd:nth-of-type(2)", "₩0").await;
+    browser.sees("#standing dd:nth-of-type(3)", "₩10,000").await;
     browser.end().await;
 }

@@ -3,7 +3,7 @@
 use super::page::{Page, Section, go_to, reservation_address, show, show_again};
 use super::payment::{self, PaymentFields};
 use super::search::welcome;
-use super::texts::{self, Customer, Language, Staff, days, span};
+use super::texts::{self, Customer, Language, Staff, days, span_in_words};
 use crate::actors::api::{Caller, PaymentResult, ReserveRequest, ServiceError};
 use crate::domain::cancellation::CancellationTerms;
 use crate::domain::customer;
@@ -119,7 +119,7 @@ impl Book {
             terms: terms(t, http.service.cancellation_terms()),
             customer_no: String::new(),
             is_unknown: false,
-            held_for: t.held_for(span(page.language, http.service.hold_ms())),
+            held_for: t.held_for(span_in_words(page.language, http.service.hold_ms())),
             payment: PaymentFields::of(http, page.language),
             refusal: None,
             page,

@@ -1,6 +1,7 @@
 //! Changing a reservation to another period or car: what it would cost, and then the change itself.
 
 use super::book::seen;
+use super::bookings::Models;
 use super::page::{Page, go_to, query_value, reservation_address, show, show_again};
 use super::payment::{self, PaymentFields};
 use super::period::TypedPeriod;
@@ -75,6 +76,7 @@ struct ChangePage {
 /// What a change costs or gives back.
 struct Preview {
     period: String,
+    model: String,
     car_no: String,
     price: String,
     payable: Option<String>,
@@ -170,10 +172,12 @@ impl ChangePage {
         }
         match http.service.change_preview(&call.caller(), reservation_no, &wanted).await {
             Ok(preview) => {
+                let model = Models::default().of(http, &preview.car_no).await;
                 let money = |money: Money| self.page.format.money(money);
                 let some = |amount: Money| (amount.amount() > 0).then(|| money(amount));
                 self.preview = Some(Preview {
                     period: self.page.format.period(preview.period),
+                    model,
                     car_no: preview.car_no.to_string(),
                     price: money(preview.quote.price),
                     payable: some(preview.quote.payable),

@@ -67,14 +67,17 @@ impl Format {
         Some(unbroken(&written))
     }
 
-    /// The time zone in which all times are, such as `Asia/Seoul (UTC+9)`.
+    /// The time zone in which all times are, such as `Seoul (UTC+9)`.
     pub fn zone(&self) -> String {
         let minutes = self.zone.to_offset(self.local(self.now).timestamp()).seconds() / 60;
         let (sign, hours, rest) = (if minutes < 0 { '−' } else { '+' }, minutes.abs() / 60, minutes.abs() % 60);
         let offset = if rest == 0 { format!("UTC{sign}{hours}") } else { format!("UTC{sign}{hours}:{rest:02}") };
         match self.zone.iana_name() {
-            Some(name) => format!("{name} ({offset})"),
-            None => offset,
+            // It has the name of a city behind that of a continent.
+            Some(name) if name.contains('/') => {
+                format!("{} ({offset})", name.rsplit('/').next().unwrap_or_default().replace('_', " "))
+            }
+            Some(_) | None => offset,
         }
     }
 
@@ -127,12 +130,21 @@ impl Format {
 
     /// Day and time, which stay on one line.
     pub fn moment(&self, at: Timestamp) -> String {
+        self.moment_as(at, "%H:%M")
+    }
+
+    /// The same with seconds.
+    pub fn exact_moment(&self, at: Timestamp) -> String {
+        self.moment_as(at, "%H:%M:%S")
+    }
+
+    fn moment_as(&self, at: Timestamp, time: &str) -> String {
         let local = self.local(at);
         let between = match self.language {
             Language::English => ",\u{a0}",
             Language::Korean => "\u{a0}",
         };
-        [&self.day_of(&local), between, &local.strftime("%H:%M").to_string()].concat()
+        [&self.day_of(&local), between, &local.strftime(time).to_string()].concat()
     }
 
     /// From one moment to another; the second without the day if it is the same one. A line breaks only between the two.
@@ -233,6 +245,7 @@ mod tests {
         let plain = |text: String| text.replace('\u{a0}', " ");
         assert_eq!(english.moment(from), "Thu\u{a0}31\u{a0}Dec,\u{a0}09:05");
         assert_eq!(plain(korean.moment(from)), "12월 31일 (목) 09:05");
+        assert_eq!(plain(english.exact_moment(from)), "Thu 31 Dec, 09:05:00");
         let period = Period::new(from, to).expect("a period");
         assert_eq!(plain(english.period(period)), "Thu 31 Dec, 09:05 – Sat 2 Jan 2027, 18:00");
         assert_eq!(plain(korean.period(period)), "12월 31일 (목) 09:05 – 2027년 1월 2일 (토) 18:00");
@@ -248,6 +261,6 @@ mod tests {
         assert_eq!(plain(english.period(hours)), "Thu 31 Dec, 09:05 – 12:00");
         let dates = [english.date(20_250_302), korean.date(20_250_302)].map(|date| date.map(plain));
         assert_eq!(dates, [Some("2 March 2025".to_owned()), Some("2025년 3월 2일".to_owned())]);
-        assert_eq!((english.date(0), &*english.zone()), (None, "Asia/Seoul (UTC+9)"));
+        assert_eq!((english.date(0), &*english.zone()), (None, "Seoul (UTC+9)"));
     }
 }

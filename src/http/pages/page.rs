@@ -141,6 +141,13 @@ impl Page {
         self
     }
 
+    /// In another part of the navigation.
+    #[must_use]
+    pub const fn within(mut self, section: Section) -> Page {
+        self.section = section;
+        self
+    }
+
     fn may(&self, scope: Scopes) -> bool {
         match &self.visitor {
             Visitor::Nobody | Visitor::Customer(_) => false,
@@ -230,10 +237,7 @@ impl Page {
     }
 
     pub const fn other_language(&self) -> Language {
-        match self.language {
-            Language::English => Language::Korean,
-            Language::Korean => Language::English,
-        }
+        self.language.other()
     }
 
     /// The hidden members that every form has. The key is a new one each time, so that a form that is sent twice is carried out

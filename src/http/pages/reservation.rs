@@ -70,6 +70,8 @@ pub struct Standing {
     pub class: &'static str,
     pub word: &'static str,
     pub sentence: String,
+    /// What there is to tell instead of a sentence: what, and how much.
+    pub facts: Vec<(&'static str, String)>,
     /// Whether it goes on by itself in a moment.
     pub is_working: bool,
 }
@@ -78,7 +80,7 @@ pub struct Standing {
 pub fn standing(t: &'static Customer, page: &Page, view: &ReservationView, is_deferred: bool) -> Standing {
     let at = |at| page.format.moment(at);
     let money = |money| page.format.money(money);
-    let still = |class, word, sentence| Standing { class, word, sentence, is_working: false };
+    let still = |class, word, sentence| Standing { class, word, sentence, facts: vec![], is_working: false };
     let booking = &view.booking;
     // What a customer is to do is told to customers only.
     let of_staff = page.is_staff().then(|| Staff::of(page.language));
@@ -89,7 +91,7 @@ pub fn standing(t: &'static Customer, page: &Page, view: &ReservationView, is_de
     }
     match booking.status {
         Status::PaymentPending { hold_until } => {
-            let paying = |sentence| Standing { class: "info", word: t.being_paid, sentence, is_working: true };
+            let paying = |sentence| Standing { is_working: true, ..still("info", t.being_paid, sentence) };
             match view.payment.as_ref().map(payments::Payment::status) {
                 _ if is_deferred => paying(told!(paid_a_little_later(hold_until))),
                 Some(payments::Status::Requested | payments::Status::Unknown | payments::Status::Approved { .. }) => {
@@ -109,19 +111,32 @@ pub fn standing(t: &'static Customer, page: &Page, view: &ReservationView, is_de
             still("bad", t.overdue, told!(overdue_more(booking.period.to())))
         }
         Status::Confirmed { picked_up_at: Some(_) } => still("info", t.out, told!(out_more(booking.period.to()))),
-        Status::Cancelled { at: when, .. } => still("", t.cancelled, told_back(t, view, money, at(when))),
+        Status::Cancelled { at: when, .. } => {
+            let (sentence, facts) = told_back(t, view, money, (t.cancelled_on, at(when)));
+            Standing { facts, ..still("", t.cancelled, sentence) }
+        }
         Status::Expired { at: when } => still("", t.expired, t.expired_more(at(when))),
         Status::Completed { at: when } => still("", t.completed, t.completed_more(at(when))),
-        Status::NoShow { at: when, .. } => still("", t.no_show, told_back(t, view, money, at(when))),
+        Status::NoShow { at: when, .. } => {
+            let (sentence, facts) = told_back(t, view, money, (t.ended_on, at(when)));
+            Standing { facts, ..still("", t.no_show, sentence) }
+        }
     }
 }
 
-/// What was kept and has gone back of a reservation that has ended early.
-fn told_back(t: &'static Customer, view: &ReservationView, money: impl Fn(Money) -> String, when: String) -> String {
+/// What was kept and has gone back of a reservation that has ended early: a sentence, or facts.
+fn told_back(
+    t: &'static Customer,
+    view: &ReservationView,
+    money: impl Fn(Money) -> String,
+    ended: (&'static str, String),
+) -> (String, Vec<(&'static str, String)>) {
     match view.cancellation_outcome() {
-        Some(CancellationOutcome::Known(Quote { fee, refund })) => t.cancelled_more(when, money(fee), money(refund)),
-        Some(CancellationOutcome::Pending) => t.refund_in_doubt.to_owned(),
-        None => when,
+        Some(CancellationOutcome::Known(Quote { fee, refund })) => {
+            (String::new(), vec![ended, (t.fee, money(fee)), (t.goes_back, money(refund))])
+        }
+        Some(CancellationOutcome::Pending) => (t.refund_in_doubt.to_owned(), vec![]),
+        None => (String::new(), vec![ended]),
     }
 }
 
@@ -186,7 +201,8 @@ pub struct Facts {
     pub price: String,
     /// The name of the customer, or else the number, and the page, for staff.
     pub customer: Option<(String, String)>,
-    pub odometer: Option<String>,
+    /// What the odometer has shown last, and when that was.
+    pub odometer: Option<(&'static str, String)>,
 }
 
 impl Facts {
@@ -195,10 +211,14 @@ impl Facts {
         // The ledger may be down; a reservation is shown all the same.
         let car = http.service.car(&subject.car_no).await.ok().map(|car| car.car.data);
         let (model, branch) = car.map(|data| (data.model, data.branch)).unwrap_or_default();
+        let t = Customer::of(page.language);
         let told = view.rental.as_ref().and_then(|rental| match &rental.status {
-            rental::Status::Returned { .. } => rental.returned.as_ref().and_then(|facts| facts.odometer_km),
+            rental::Status::Returned { .. } => {
+                Some((t.odometer_at_return, rental.returned.as_ref().and_then(|facts| facts.odometer_km)?))
+            }
             rental::Status::Rented | rental::Status::PickedUp { .. } | rental::Status::Cancelled { .. } => {
-                rental.hand_over.as_ref().and_then(|hand_over| hand_over.facts.odometer_km)
+                let hand_over = rental.hand_over.as_ref();
+                Some((t.odometer_at_pick_up, hand_over.and_then(|hand_over| hand_over.facts.odometer_km)?))
             }
         });
         Facts {
@@ -209,7 +229,7 @@ impl Facts {
             period: page.format.period(view.booking.period),
             price: page.format.money(view.booking.price),
             customer: customer(http, caller, page, &subject.customer_no).await,
-            odometer: told.map(|km| Board::of(page.language).kilometres(Format::whole(km))),
+            odometer: told.map(|(when, km)| (when, Board::of(page.language).kilometres(Format::whole(km)))),
         }
     }
 }
@@ -234,6 +254,8 @@ pub async fn number(http: &HttpState, call: &Call, caller: &Caller) -> Result<Re
 
 pub fn page_of(http: &HttpState, call: &Call) -> (Page, &'static Customer) {
     let page = Page::of(http, call, Section::MyPage);
+    // Staff have no page of their own; they come from the desk.
+    let page = if page.is_staff() { page.within(Section::Desk) } else { page };
     let t = Customer::of(page.language);
     (page, t)
 }

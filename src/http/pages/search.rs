@@ -115,7 +115,7 @@ async fn start(http: Arc<HttpState>, call: Call, query: Query) -> Outcome {
                 let offer = group.first()?;
                 Some(Offered {
                     daily_rate: t.a_day(page.format.money(offer.daily_rate)),
-                    price: page.format.money(offer.price),
+                    price: t.total(page.format.money(offer.price)),
                     book: book_address(&offer.car_no, period, &customer_no),
                     model: offer.model.clone(),
                     car_class: offer.car_class.clone(),

@@ -127,7 +127,7 @@ fn entry(page: &Page, t: &'static Words, entry: AuditEntry) -> Entry {
         number,
     };
     Entry {
-        at: page.format.moment(entry.at),
+        at: page.format.exact_moment(entry.at),
         machine_at: Format::machine(entry.at),
         who: entry.by.map(whose),
         number: entry.number.clone().map(link),

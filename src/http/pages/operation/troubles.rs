@@ -127,7 +127,8 @@ fn of_payments(t: &Words, seen: &Seen) -> Vec<Trouble> {
         }
     }
     if seen.deferred > 0 {
-        found.push(warn(title(t.deferred), t.waiting(seen.deferred)));
+        let told = if seen.deferred == 1 { t.one_waiting.to_owned() } else { t.waiting(seen.deferred) };
+        found.push(warn(title(t.deferred), told));
     }
     found
 }

@@ -201,7 +201,7 @@ mod tests {
         let of = |kind, id: &str| who_in_words(t, &Who { kind, id: id.to_owned() }).0;
         assert_eq!(of(WhoKind::Staff, "minji"), "staff minji");
         assert_eq!(of(WhoKind::Staff, "a019dd2c4e8f7a00b6c1d2e3f405162738"), "staff …\u{2060}05162738");
-        assert_eq!(of(WhoKind::ApiKey, "shop"), "program shop");
+        assert_eq!(of(WhoKind::ApiKey, "shop"), "API client shop");
         assert_eq!(of(WhoKind::Customer, "kim"), "the customer");
     }
 }

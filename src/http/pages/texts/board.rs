@@ -36,7 +36,7 @@ texts! {
         no_cars_more: "Choose another branch or class, or register a car.", "다른 지점이나 차급을 선택하거나 차량을 등록하세요.";
         no_entries: "Nothing stands here", "일정이 없습니다";
         no_entries_more: "These cars have no bookings and no blocks in this time.", "이 기간에는 예약과 사용 제한 일정이 없습니다.";
-        retired: "Left the fleet", "운행 종료";
+        retired: "Left the fleet", "제외됨";
 
         // How things stand.
         held: "Held, not paid", "결제 대기";
@@ -57,7 +57,7 @@ texts! {
         no_pick_ups: "Nobody comes for a car.", "인수 예정이 없습니다.";
         no_returns: "No car is due back.", "반납 예정이 없습니다.";
         hand_over: "Hand over", "인도";
-        take_back: "Take back", "반납 처리";
+        take_back: "Record return", "반납 처리";
         choose_a_branch: "There is more than fits here. Choose a branch to see all of it.",
             "표시할 항목이 너무 많습니다. 지점을 선택하면 모두 볼 수 있습니다.";
         handed_over: "The car is handed over.", "차량을 인도했습니다.";
@@ -65,26 +65,26 @@ texts! {
 
         // Hand-over and return.
         hand_over_title: "Hand the car over", "차량 인도";
-        take_back_title: "Take the car back", "차량 반납 처리";
+        take_back_title: "Return the car", "차량 반납 처리";
         booking: "Booking", "예약";
         odometer: "Odometer, in km", "주행 거리(km)";
         fuel: "Fuel or charge, in %", "연료·충전량(%)";
         condition: "Condition", "차량 상태";
         condition_note: "Such as scratches. Nothing about the customer.", "흠집 등을 적어 주세요. 고객에 관한 내용은 적지 마세요.";
-        licence: "I have checked the customer's driving licence", "고객의 운전면허증을 확인했습니다";
+        licence: "I have checked the customer’s driving licence", "고객의 운전면허증을 확인했습니다";
         licence_wrong: "Check the licence first: no car is handed over without.", "운전면허증을 먼저 확인해야 차량을 인도할 수 있습니다.";
-        at_pick_up: "At the pick-up", "인수 시";
+        at_pick_up: "At pick-up", "인수 시";
         odometer_told: "Odometer", "주행 거리";
         fuel_told: "Fuel or charge", "연료·충전량";
-        see_booking: "To the booking", "예약 보기";
+        see_booking: "View booking", "예약 보기";
         to_desk: "Back to the desk", "데스크로 돌아가기";
     } {
         cars_of(branch, class): "{branch} · {class}", "{branch} · {class}";
         next_customer(customer, at): "Next: {customer}, {at}", "다음 고객: {customer} 님, {at}";
         still_out(customer, at): "Still with {customer}, due back {at}", "{customer} 님 이용 중, {at} 반납 예정";
         still_overdue(customer, at): "Still with {customer}, overdue since {at}", "{customer} 님 이용 중, {at}부터 반납 지연";
-        early(at): "The pick-up is only at {at}. The car counts as handed over from now on.",
-            "인수 예정 일시는 {at}입니다. 지금 인도하면 지금부터 이용 중으로 처리됩니다.";
+        early(at): "Pick-up is not due until {at}. If you hand the car over now, the rental starts now.",
+            "인수 예정 일시는 {at}입니다. 지금 인도하면 지금부터 이용\u{a0}중으로 처리됩니다.";
         odometer_wrong(most): "A whole number up to {most}.", "{most} 이하의 정수를 입력하세요.";
         fuel_wrong(most): "A whole number up to {most}.", "{most} 이하의 정수를 입력하세요.";
         condition_wrong(most): "{most} characters at most.", "{most}자까지 입력할 수 있습니다.";

@@ -30,11 +30,11 @@ texts! {
         save: "Save", "저장";
 
         // What goes wrong.
-        go_home: "To the start page", "첫 화면으로";
+        go_home: "Go to the home page", "홈으로 이동";
         try_again: "Try again", "다시 시도";
         not_found: "Page not found", "페이지를 찾을 수 없습니다";
-        not_found_more: "The address may be mistyped, or what it showed is gone.",
-            "주소가 잘못되었거나 더 이상 없는 페이지입니다.";
+        not_found_more: "The address may be mistyped, or the page no longer exists.",
+            "주소가 잘못되었거나 삭제된 페이지입니다.";
         forbidden: "This is not for you", "접근 권한이 없습니다";
         forbidden_more: "Your account does not allow it. If you need it, ask an operator.",
             "이 계정으로는 볼 수 없습니다. 필요하면 운영자에게 문의하세요.";
@@ -55,7 +55,7 @@ texts! {
             "그 사이에 다시 로그인했을 수 있습니다. 페이지를 새로 고친 뒤 다시 시도하세요. 변경된 내용은 없습니다.";
         accounts_not_offered: "There are no accounts here", "계정 기능을 사용하지 않는 서비스입니다";
     } {
-        times_in(zone): "All times are local time of {zone}.", "모든 시간은 {zone} 기준 현지 시간입니다.";
+        times_in(zone): "All times are {zone} time.", "모든 시간은 {zone} 시간 기준입니다.";
         code(code): "Code: {code}", "코드: {code}";
     }
 }

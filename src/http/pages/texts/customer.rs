@@ -26,6 +26,7 @@ texts! {
         no_more_free: "There are no more", "더 이상 차량이 없습니다";
         none_free_more: "Try another branch or class, or other dates.",
             "다른 지점이나 차급을 선택하거나 날짜를 조금 바꿔 보세요.";
+        other_dates: "Try other dates.", "다른 날짜를 선택해 보세요.";
         choose: "Choose", "선택";
         more_cars: "More cars", "차량 더 보기";
         no_cars_yet: "There are no cars yet", "아직 등록된 차량이 없습니다";
@@ -38,11 +39,11 @@ texts! {
         when: "When", "기간";
         car: "Car", "차량";
         car_number: "Licence plate", "차량 번호";
-        rate: "Rate", "요금";
+        daily_rate: "Daily rate", "1일 요금";
         price: "Price", "금액";
-        cancellation_free: "Free to cancel until the pick-up.", "인수 전까지 무료로 취소할 수 있습니다.";
+        cancellation_free: "Free to cancel until the pick\u{2011}up.", "인수 전까지 무료로 취소할 수 있습니다.";
         pay: "Payment", "결제";
-        for_customer: "For customer", "고객 번호";
+        for_customer: "Customer number", "고객 번호";
         for_customer_note: "The number of the customer who rents the car.", "차량을 대여하는 고객의 번호입니다.";
         pay_with: "Pay with", "결제 수단";
         test_card: "Test card", "테스트 카드";
@@ -73,8 +74,8 @@ texts! {
         optional: "optional", "선택";
         licence_consent: "I consent to the keeping of my licence number, so that the pick-up is quicker. I can withdraw this by erasing my data.",
             "빠른 인수를 위해 운전면허 번호(고유식별정보)를 수집·이용하는 데 동의합니다. 개인정보를 삭제하면 동의가 철회됩니다.";
-        sign_up_note: "Your data is stored encrypted, and you can erase it yourself.",
-            "개인정보는 암호화하여 저장되며 직접 삭제할 수 있습니다.";
+        sign_up_note: "Your data is stored encrypted, and you can delete it yourself at any time.",
+            "개인정보는 암호화되어 저장되며, 언제든지 직접 삭제할 수 있습니다.";
         name_wrong: "Please tell us your name.", "이름을 입력해 주세요.";
         phone_wrong: "Please tell us a telephone number.", "전화번호를 입력해 주세요.";
         email_wrong: "This is not an email address.", "이메일 주소 형식이 올바르지 않습니다.";
@@ -83,7 +84,7 @@ texts! {
         licence_wrong: "This is not a licence number.", "면허 번호 형식이 올바르지 않습니다.";
         licence_consent_wrong: "The number is kept only with your consent.", "동의해야 면허 번호를 저장할 수 있습니다.";
         forgotten_title: "Reset your password", "비밀번호 재설정";
-        forgotten_lead: "Enter your email address and we'll send you a link to set a new password.",
+        forgotten_lead: "Enter your email address and we’ll send you a link to set a new password.",
             "이메일 주소를 입력하면 새 비밀번호를 설정할 수 있는 링크를 보내 드립니다.";
         send_link: "Send the link", "링크 보내기";
         link_sent: "If there is an account with this address, a link is on its way.",
@@ -98,7 +99,8 @@ texts! {
         booking_number: "Booking number", "예약 번호";
         booking_now: "Current booking", "현재 예약";
         customer: "Customer", "고객";
-        odometer: "Odometer", "주행 거리";
+        odometer_at_pick_up: "Odometer at pick-up", "인수 시 계기판 거리";
+        odometer_at_return: "Odometer at return", "반납 시 계기판 거리";
         being_paid: "Payment pending", "결제 처리 중";
         payment_in_doubt: "We are asking the payment provider. This page shows it by itself as soon as it is known.",
             "결제 대행사에 확인하고 있습니다. 결과는 이 페이지에 자동으로 표시됩니다.";
@@ -113,17 +115,19 @@ texts! {
         out: "On the road", "이용 중";
         overdue: "Overdue", "반납 지연";
         cancelled: "Cancelled", "취소됨";
+        cancelled_on: "Cancelled on", "취소 일시";
+        ended_on: "Ended on", "종료 일시";
         refund_in_doubt: "What was paid goes back as soon as the payment provider has answered.",
             "결제 대행사의 응답이 오는 대로 환불됩니다.";
         expired: "Expired", "만료됨";
         completed: "Returned", "반납 완료";
         no_show: "Not collected", "미인수 종료";
         hand_over: "Hand over", "차량 인도";
-        take_back: "Take back", "반납 처리";
+        take_back: "Record return", "반납 처리";
         change_it: "Change booking", "예약 변경";
         cancel_it: "Cancel booking", "예약 취소";
-        done_booked: "Booked and paid. Have a good trip!", "예약과 결제가 완료되었습니다. 즐거운 여행 보내세요!";
-        done_paid: "Paid. Have a good trip!", "결제가 완료되었습니다. 즐거운 여행 보내세요!";
+        done_booked: "Booked and paid. Have a good trip!", "예약과 결제가 완료되었습니다. 즐거운 여행 하세요!";
+        done_paid: "Paid. Have a good trip!", "결제가 완료되었습니다. 즐거운 여행 하세요!";
         done_cancelled: "The booking is cancelled.", "예약이 취소되었습니다.";
         done_changed: "The booking is changed.", "예약이 변경되었습니다.";
         cancel_title: "Cancel this booking?", "예약을 취소하시겠습니까?";
@@ -134,16 +138,17 @@ texts! {
         cancel_free: "Cancelling costs nothing.", "수수료가 없습니다.";
         cancel_now: "Cancel the booking", "예약 취소";
         keep_it: "Keep it", "그대로 두기";
+        keep_as_it_is: "Keep the booking as it is", "예약 그대로 두기";
         waive_fee: "Waive the fee", "수수료 면제";
         waive_not: "No", "면제하지 않음";
-        waiver_company_fault: "The company's fault", "회사 귀책";
+        waiver_company_fault: "The company’s fault", "회사 귀책";
         waiver_car_unavailable: "The car cannot be had", "차량 제공 불가";
         waiver_goodwill: "Goodwill", "고객 배려";
         waiver_other: "Another reason", "기타";
         change_title: "Change this booking", "예약 변경";
         change_out_note: "The car is with you, so only the return can change.", "이용 중인 차량은 반납 일시만 변경할 수 있습니다.";
         see_price: "Check and see the price", "가능 여부와 금액 확인";
-        change_to: "The change", "변경 내용";
+        change_to: "What changes", "변경 내용";
         new_price: "New price", "변경 후 금액";
         to_pay: "To pay now", "추가 결제 금액";
         same_price: "Nothing to pay or give back.", "추가 결제나 환불 금액이 없습니다.";
@@ -152,7 +157,7 @@ texts! {
 
         // My Page and the account.
         your_bookings: "Your bookings", "예약 내역";
-        ended_bookings: "Past bookings", "지난 예약";
+        ended_bookings: "Past and cancelled bookings", "지난 예약·취소 내역";
         no_bookings: "No bookings yet", "아직 예약이 없습니다";
         no_bookings_more: "Find a car, and your booking appears here at once.", "차량을 예약하면 여기에 바로 표시됩니다.";
         older_bookings: "Older bookings", "이전 예약";
@@ -182,20 +187,20 @@ texts! {
         another_browser: "Another browser", "다른 브라우저";
         end_others: "Sign out everywhere else", "다른 모든 기기에서 로그아웃";
         erase_title: "Erase my data", "개인정보 삭제";
-        erase_lead: "Name, telephone, email address and licence number are erased for good, and your account with them.",
+        erase_lead: "Your name, phone number, email address and licence number are erased for good, and your account with them.",
             "이름, 전화번호, 이메일 주소, 면허 번호와 계정이 영구히 삭제됩니다.";
         erase_open: "Erase my data…", "개인정보 삭제하기…";
-        erase_what: "Name, telephone, email address and licence number become unreadable everywhere, backups included, and nobody can sign in with this account any more. This cannot be undone.",
-            "이름, 전화번호, 이메일 주소, 면허 번호는 백업을 포함한 모든 곳에서 읽을 수 없게 되며 더 이상 로그인할 수 없습니다. 되돌릴 수 없습니다.";
+        erase_what: "Your name, phone number, email address and licence number become unreadable everywhere, backups included, and nobody can sign in with this account any more. This cannot be undone.",
+            "이름, 전화번호, 이메일 주소, 면허 번호는 백업을 포함한 모든 곳에서 읽을 수 없게 되며, 이 계정으로는 더 이상 로그인할 수 없습니다. 되돌릴 수 없습니다.";
         erase_kept: "Bookings and payments are kept under a number without your name, as the law requires.",
             "예약과 결제 기록은 법에 따라 이름 없이 번호로만 보관됩니다.";
-        erase_understood: "I understand that this is for good.", "되돌릴 수 없음을 이해했습니다.";
+        erase_understood: "I understand that this cannot be undone.", "되돌릴 수 없음을 이해했습니다.";
         erase_unticked: "Please confirm that you understand.", "동의 여부를 확인해 주세요.";
         erase_now: "Erase for good", "영구 삭제";
     } {
         hello(name): "Hello, {name}", "{name}님, 안녕하세요";
         welcome(name): "Welcome, {name}.", "{name}님, 가입을 환영합니다.";
-        held_for(time): "It is held for {time}.", "{time} 동안 확보해 둡니다.";
+        held_for(time): "The car is held for {time}.", "{time} 동안 확보해 둡니다.";
         calendar_entry(model): "Rented car: {model}", "차량 대여: {model}";
         signed_in_at(at): "Signed in {at}", "로그인 {at}";
         used_at(at): "last used {at}", "최근 사용 {at}";
@@ -208,7 +213,6 @@ texts! {
         out_more(until): "Bring it back by {until}.", "{until}까지 반납해 주세요.";
         overdue_more(until): "It should have been back at {until}. Please bring it back, or change the booking.",
             "{until}에 반납 예정이었습니다. 반납하거나 예약을 변경해 주세요.";
-        cancelled_more(at, fee, refund): "{at} · Fee {fee} · Refund {refund}", "{at} · 수수료 {fee} · 환불 {refund}";
         fee_of(amount): "Fee {amount}", "수수료 {amount}";
         expired_more(at): "It was not paid in time ({at}).", "제시간에 결제되지 않았습니다({at}).";
         completed_more(at): "The car came back at {at}.", "{at}에 반납되었습니다.";
@@ -216,11 +220,12 @@ texts! {
             "{period}(으)로 변경하려면 {until}까지 결제해야 합니다.";
         pay_amount(amount): "Pay {amount}", "{amount} 결제";
         change_and_pay(amount): "Change and pay {amount}", "{amount} 결제하고 변경";
-        cancellation_terms(hours, percent): "Free to cancel until {hours} hours before the pick-up; {percent}% of the price after that.",
-            "인수 {hours}시간 전까지 무료로 취소할 수 있으며, 이후에는 요금의 {percent}%가 부과됩니다.";
+        cancellation_terms(hours, percent): "Free to cancel until {hours} hours before the pick\u{2011}up; {percent}% of the price after that.",
+            "인수 {hours}시간 전까지 무료로 취소할 수 있으며, 이후에는 총금액의 {percent}%가 부과됩니다.";
         rate_of_days(rate, days): "{rate} × {days}", "{rate} × {days}";
         several_free(count): "{count} available", "{count}대 이용 가능";
         a_day(rate): "{rate} a day", "1일 {rate}";
+        total(price): "{price} total", "총 {price}";
         book_and_pay(price): "Book and pay {price}", "{price} 결제하고 예약";
     }
 }

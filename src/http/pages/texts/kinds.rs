@@ -33,7 +33,7 @@ const KINDS: &[(&str, &str, &str)] = &[
     ("fleet.registered", "Car added to the fleet", "차량 등록"),
     ("fleet.rental_ended", "Rental ended", "대여 종료 기록"),
     ("fleet.rental_noted", "Rental noted", "대여 기록"),
-    ("fleet.retired", "Retirement noted", "운행 종료 기록"),
+    ("fleet.retired", "Retirement noted", "차량 제외 기록"),
     ("fleet.unblocked", "End of a block noted", "사용 제한 해제 기록"),
     ("operations.backup_taken", "Backup taken", "백업 수행"),
     ("operations.breaker_set", "Circuit breaker set", "서킷 브레이커 설정"),
@@ -72,7 +72,7 @@ const KINDS: &[(&str, &str, &str)] = &[
     ("reservation.moved", "Booking went to another car", "다른 차량으로 예약 이동"),
     ("reservation.no_show", "Nobody came for the car", "미인수 종료"),
     ("reservation.picked_up", "Picked up", "인수 완료"),
-    ("reservation.retired", "Car retired", "운행 종료"),
+    ("reservation.retired", "Car retired", "차량 제외"),
     ("reservation.unblocked", "Block ended", "사용 제한 해제"),
 ];
 

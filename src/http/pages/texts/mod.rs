@@ -14,7 +14,7 @@ pub use board::Board;
 pub use common::Common;
 pub use customer::Customer;
 pub use kinds::kind_in_words;
-pub use operation::{Operation, days, difference_in_words, part_in_words, span, why_in_words};
+pub use operation::{Operation, days, difference_in_words, part_in_words, span, span_in_words, why_in_words};
 pub use refusals::refusal;
 pub use staff::Staff;
 
@@ -47,6 +47,14 @@ impl Language {
         match self {
             Language::English => "English",
             Language::Korean => "한국어",
+        }
+    }
+
+    /// The one that a page offers instead.
+    pub const fn other(self) -> Language {
+        match self {
+            Language::English => Language::Korean,
+            Language::Korean => Language::English,
         }
     }
 

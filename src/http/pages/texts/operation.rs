@@ -30,7 +30,7 @@ texts! {
         half_open_more: "A few payments try the provider. The others wait until these have worked.",
             "일부 결제로 대행사의 상태를 확인하고 있습니다. 나머지는 확인될 때까지 대기합니다.";
         forced_open: "Stopped by hand", "수동 중지";
-        forced_open_more: "An operator has stopped all payments. Cars are held and not paid until somebody goes back to automatic.",
+        forced_open_more: "An operator has stopped all payments. Cars are held but not charged until an operator switches back to automatic.",
             "운영자가 모든 결제를 중지했습니다. 자동으로 되돌릴 때까지 차량만 확보하고 결제하지 않습니다.";
         forced_closed: "Let through by hand", "수동 허용";
         forced_closed_more: "Every payment is tried, whatever the provider answers. While it fails, customers wait for a refusal.",
@@ -39,17 +39,18 @@ texts! {
         queued: "Waiting for a turn", "차례 대기";
         failed: "Recent failures", "최근 실패";
         slow: "Recent slow calls", "최근 느린 호출";
-        takes: "A charge takes", "결제 소요 시간";
+        takes: "Charge time", "결제 소요 시간";
         deferred: "To be paid later", "지연 결제 대기";
         unknown: "Outcome unknown", "결과 미확인";
         refunds: "Refunds owed", "미지급 환불";
         held_since: "Held back since", "보류 시작";
         next_try: "Next try", "다음 시도";
-        none_yet: "none yet", "아직 없음";
+        one_waiting: "1 payment is postponed and will be made automatically later.", "결제 1건이 미뤄졌으며 나중에 자동으로 결제합니다.";
+        none_yet: "no data yet", "아직 없음";
 
         // What an operator can do about payments.
         control: "Decide by hand", "수동 제어";
-        control_note: "Automatic is right nearly always. What you do here is noted in the audit.",
+        control_note: "Automatic is almost always right. What you do here is noted in the audit.",
             "대부분은 자동이 적합합니다. 여기서 한 작업은 감사 기록에 남습니다.";
         stop: "Stop all payments", "모든 결제 중지";
         stop_more: "Nobody can pay until you go back to automatic. Bookings are still taken: cars are held and paid later, or the holds end.",
@@ -70,7 +71,7 @@ texts! {
 
         // Comparing with the provider.
         compare: "Compare with the provider", "결제 대사";
-        compare_lead: "Every payment here is compared with the provider's own record, while both go on.",
+        compare_lead: "Every payment here is compared with the provider’s own record, while both keep running.",
             "서비스를 운영하는 상태에서 모든 결제를 대행사의 기록과 비교합니다.";
         compare_now: "Compare now", "지금 비교";
         comparing: "Comparing", "비교 중";
@@ -80,7 +81,7 @@ texts! {
         no_result: "No result", "결과 없음";
         provider_guarded: "The payment provider fails or is slow at the moment, so it is not asked. Try again when payments go through.",
             "결제 대행사에 장애가 있어 확인하지 않습니다. 결제가 정상화되면 다시 시도하세요.";
-        provider_unreadable: "The payment provider's record cannot be read at the moment. Try again later.",
+        provider_unreadable: "The payment provider’s record cannot be read at the moment. Try again later.",
             "결제 대행사의 기록을 읽을 수 없습니다. 나중에 다시 시도하세요.";
         record_too_long: "There is too much to compare in one go.", "기록이 너무 많아 한 번에 비교할 수 없습니다.";
         store_unreadable: "The payments kept here cannot be read at the moment. Try again later.",
@@ -98,8 +99,8 @@ texts! {
         // The store.
         store: "Store", "저장소";
         journal: "Journal", "저널";
-        takes_changes: "takes changes", "변경 기록 가능";
-        takes_none: "takes no changes", "변경 기록 불가";
+        takes_changes: "Accepting changes", "변경 기록 가능";
+        takes_none: "Not accepting changes", "변경 기록 불가";
         disk_free: "Free on the disk", "디스크 여유 공간";
         last_backup: "Last backup", "마지막 백업";
         none_since_start: "none since the start", "시작 후 없음";
@@ -111,17 +112,17 @@ texts! {
         load: "Load", "부하";
         calls: "Kind of call", "요청 종류";
         turned_away: "Turned away", "거절";
-        nothing_shed: "Every call is taken.", "모든 요청을 처리하고 있습니다.";
+        nothing_shed: "All requests are being served.", "모든 요청을 처리하고 있습니다.";
         calls_list: "Lists and pages", "목록과 페이지";
         calls_read: "Searches and reads", "검색과 조회";
         calls_create: "New bookings", "새 예약";
         calls_existing: "Paying, cancelling, pick-up, return", "결제, 취소, 인수, 반납";
 
         // Followers and parts.
-        followers: "Followers", "이벤트 처리";
-        followers_lead: "What follows from an event by itself: each takes events in order.",
+        followers: "Event handlers", "이벤트 처리";
+        followers_lead: "Work triggered by events, handled in order.",
             "이벤트에 뒤따르는 작업을 순서대로 자동 처리합니다.";
-        follower: "Follower", "처리기";
+        follower: "Handler", "처리기";
         behind: "Behind", "지연";
         age: "For", "지연 시간";
         parked: "Parked", "보류";
@@ -142,7 +143,7 @@ texts! {
         number: "Number", "번호";
         kind_of_caller: "Kind of caller", "사용자 구분";
         anybody: "Anybody", "전체";
-        id: "Name or id", "이름 또는 ID";
+        id: "Name or ID", "이름 또는 ID";
         from_day: "From", "시작일";
         to_day: "Until", "종료일";
         filter: "Show", "조회";
@@ -175,7 +176,7 @@ texts! {
         compared_at(at): "Compared at {at}", "비교 일시: {at}";
         unlisted(count): "Not listed: {count} more.", "{count}건은 표시하지 않았습니다.";
         percent(count): "{count}%", "{count}%";
-        up_to_date(count): "All {count} followers are up to date.", "처리기 {count}개 모두 지연이 없습니다.";
+        up_to_date(count): "All {count} handlers are up to date.", "처리기 {count}개 모두 지연이 없습니다.";
         show_all(count): "All {count}", "전체 {count}개";
         killed(part): "{part}: killed", "{part}: 강제 종료";
         stopped_part(part): "{part}: stopped", "{part}: 중지";
@@ -194,7 +195,7 @@ texts! {
         slow_provider(time): "A charge takes {time} at the payment provider.", "결제 대행사에서 결제에 {time} 걸립니다.";
         crowded(queued, limit): "Payments waiting for a turn: {queued}. The provider takes {limit} at once now.",
             "결제 {queued}건이 차례를 기다립니다. 지금은 한 번에 {limit}건까지 처리합니다.";
-        waiting(count): "Payments put off, to be made by themselves later: {count}.",
+        waiting(count): "{count} payments are postponed and will be made automatically later.",
             "결제 {count}건이 미뤄졌으며 나중에 자동으로 결제합니다.";
         unknown_long(count, age): "Payments whose outcome has been unknown for too long: {count}, the oldest for {age}. The provider is asked again and again.",
             "결제 {count}건의 결과를 오래 확인하지 못했습니다(최장 {age}). 대행사에 계속 문의하고 있습니다.";
@@ -264,7 +265,7 @@ const PARTS: [(&str, Words, Words); 15] = [
     ),
     (
         "operations",
-        ("Operators' notes", "What operators do cannot be noted, so it is refused."),
+        ("Operators’ notes", "What operators do cannot be noted, so it is refused."),
         ("운영 기록", "운영자의 작업을 기록할 수 없어 실행하지 않습니다."),
     ),
     (
@@ -290,7 +291,7 @@ const PARTS: [(&str, Words, Words); 15] = [
     ),
     (
         "storage",
-        ("Room on the disk", "New business is refused; what is under way goes on."),
+        ("Disk space", "New business is refused; what is under way goes on."),
         ("디스크 공간", "새 예약은 받지 않으며 진행 중인 작업은 계속합니다."),
     ),
     (
@@ -367,7 +368,7 @@ fn fault_in_words(language: Language, code: &str) -> Option<String> {
 const REASONS: [(&str, &str, &str); 7] = [
     ("AUTO", "back to automatic", "자동으로 전환"),
     ("CAR_UNAVAILABLE", "fee waived: the car cannot be had", "수수료 면제: 차량 제공 불가"),
-    ("COMPANY_FAULT", "fee waived: the company's fault", "수수료 면제: 회사 귀책"),
+    ("COMPANY_FAULT", "fee waived: the company’s fault", "수수료 면제: 회사 귀책"),
     ("FORCED_CLOSED", "all let through", "모두 허용"),
     ("FORCED_OPEN", "all stopped", "모두 중지"),
     ("GOODWILL", "fee waived: goodwill", "수수료 면제: 고객 배려"),
@@ -380,6 +381,21 @@ pub fn days(language: Language, count: u64) -> String {
         (Language::English, 1) => "1 day".to_owned(),
         (Language::English, _) => format!("{count} days"),
         (Language::Korean, _) => format!("{count}일"),
+    }
+}
+
+/// A time in the largest unit of which there is one, with the unit in full, as in a sentence.
+pub fn span_in_words(language: Language, ms: i64) -> String {
+    let seconds = ms.max(0) / 1_000;
+    let (count, english, korean) = match seconds {
+        0..60 => (seconds, "second", "초"),
+        60..3_600 => (seconds / 60, "minute", "분"),
+        3_600..86_400 => (seconds / 3_600, "hour", "시간"),
+        _ => (seconds / 86_400, "day", "일"),
+    };
+    match language {
+        Language::English => format!("{count} {english}{}", if count == 1 { "" } else { "s" }),
+        Language::Korean => format!("{count}{korean}"),
     }
 }
 
@@ -412,6 +428,19 @@ mod tests {
             (3 * 86_400_000, "3 d", "3일"),
         ] {
             assert_eq!((&*span(Language::English, ms), &*span(Language::Korean, ms)), (english, korean));
+        }
+    }
+
+    #[test]
+    fn a_span_in_a_sentence_has_its_unit_in_full() {
+        for (ms, english, korean) in [
+            (1_000, "1 second", "1초"),
+            (900_000, "15 minutes", "15분"),
+            (3_600_000, "1 hour", "1시간"),
+            (2 * 86_400_000, "2 days", "2일"),
+        ] {
+            let told = [Language::English, Language::Korean].map(|language| span_in_words(language, ms));
+            assert_eq!(told, [english, korean]);
         }
     }
 

@@ -33,7 +33,7 @@ const REFUSALS: &[(&str, &str, &str)] = &[
         "이 기간에는 이용할 수 없는 차량입니다. 다른 기간이나 차량을 선택해 주세요.",
     ),
     ("car_not_found", "There is no such car.", "해당 차량이 없습니다."),
-    ("car_retired", "The car has left the fleet.", "운행을 종료한 차량입니다."),
+    ("car_retired", "The car has left the fleet.", "보유 차량에서 제외된 차량입니다."),
     (
         "change_expired",
         "The time for this change is over; the booking is as it was.",

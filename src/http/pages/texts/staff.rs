@@ -8,12 +8,12 @@ texts! {
         // Cars.
         add_car: "Add a car", "차량 등록";
         status: "Status", "상태";
-        in_fleet: "In the fleet", "운행 중인 전체 차량";
+        in_fleet: "In the fleet", "보유 차량 전체";
         available: "Available", "이용 가능";
         booked: "Has bookings", "예약 있음";
         out: "On the road", "이용 중";
         blocked: "Blocked", "사용 제한";
-        retired: "Retired", "운행 종료";
+        retired: "Retired", "제외됨";
         overdue: "Overdue", "반납 지연";
         branch: "Branch", "지점";
         every_branch: "All branches", "전체 지점";
@@ -23,7 +23,7 @@ texts! {
         car_no_note: "As on the number plate.", "번호판에 적힌 번호를 입력하세요.";
         model: "Model", "모델";
         daily_rate: "Daily rate", "1일 요금";
-        rate_note: "Such as 45000 or 39.90.", "예: 45000, 39.90";
+        rate_note: "For example, 45000 or 39.90.", "예: 45000, 39.90";
         currency: "Currency", "통화";
         registered_on: "First registration", "최초 등록일";
         optional: "optional", "선택";
@@ -43,11 +43,11 @@ texts! {
         done_saved: "Saved.", "저장되었습니다.";
         done_blocked: "The car is blocked for this time.", "이 기간 동안 차량 사용이 제한됩니다.";
         done_unblocked: "The block has ended.", "사용 제한이 해제되었습니다.";
-        done_retired: "The car has left the fleet.", "차량 운행이 종료되었습니다.";
+        done_retired: "The car has left the fleet.", "차량이 보유 차량에서 제외되었습니다.";
         particulars: "Details and rate", "차량 정보와 요금";
-        particulars_note: "A new rate is for bookings from now on; what is booked keeps its price.",
+        particulars_note: "A new rate applies to new bookings only; existing bookings keep their price.",
             "변경된 요금은 이후 예약부터 적용되며 기존 예약 금액은 그대로입니다.";
-        now: "As it is now", "현재 정보";
+        now: "Current details", "현재 정보";
         blocks: "Blocks", "사용 제한";
         no_blocks: "The car is not blocked.", "사용 제한이 없습니다.";
         add_block: "Block the car", "사용 제한 추가";
@@ -66,27 +66,27 @@ texts! {
         bring_back: "Until", "종료";
         bring_back_day: "Last day", "종료 날짜";
         bring_back_time: "Time of the end", "종료 시간";
-        upcoming: "Bookings under way and to come", "진행 중이거나 예정된 예약";
+        upcoming: "Current and upcoming bookings", "진행 중이거나 예정된 예약";
         nothing_upcoming: "Nobody has booked it.", "예약이 없습니다.";
         ended: "Bookings that ended last", "최근 종료된 예약";
-        retire: "Retire", "운행 종료";
-        retire_title: "Retire this car?", "차량 운행을 종료하시겠습니까?";
+        retire: "Retire", "차량 제외";
+        retire_title: "Retire this car?", "이 차량을 보유 차량에서 제외하시겠습니까?";
         retire_more: "It can no longer be booked, and its number can never be reused. This cannot be undone.",
             "더 이상 예약을 받을 수 없으며 차량 번호는 다시 사용할 수 없습니다. 되돌릴 수 없는 작업입니다.";
-        retire_now: "Retire the car", "운행 종료";
+        retire_now: "Retire the car", "차량 제외";
         keep_it: "Keep it", "그대로 두기";
 
         // Customers.
         find: "Find", "찾기";
         find_what: "Customer or booking", "고객 또는 예약";
-        find_note: "The number of a customer or a booking. Names are not searched.", "고객 번호 또는 예약 번호를 입력하세요. 이름으로는 검색할 수 없습니다.";
-        find_note_mail: "The number of a customer or a booking, or the email address with which a customer signs in. Names are not searched.",
+        find_note: "Customer number or booking number. You cannot search by name.", "고객 번호 또는 예약 번호를 입력하세요. 이름으로는 검색할 수 없습니다.";
+        find_note_mail: "Customer number, booking number or sign-in email address. You cannot search by name.",
             "고객 번호, 예약 번호 또는 고객이 로그인하는 이메일 주소를 입력하세요. 이름으로는 검색할 수 없습니다.";
         found_nothing: "There is neither a customer nor a booking like that.", "일치하는 고객이나 예약이 없습니다.";
         register: "Register a customer", "고객 등록";
         newest: "Newest customers", "최근 등록 고객";
         customer_no: "Customer number", "고객 번호";
-        customer_no_note: "Leave it empty, and the service chooses one.", "비워 두면 자동으로 부여됩니다.";
+        customer_no_note: "Leave empty to have one assigned.", "비워 두면 자동으로 부여됩니다.";
         customer_no_taken: "This number cannot be chosen.", "사용할 수 없는 고객 번호입니다.";
         name: "Name", "이름";
         phone: "Telephone", "전화번호";
@@ -99,7 +99,7 @@ texts! {
         phone_wrong: "Needed; 40 characters at most.", "40자 이하로 입력하세요.";
         email_wrong: "This is not an email address.", "이메일 주소 형식이 올바르지 않습니다.";
         licence_wrong: "This is not a licence number.", "면허 번호 형식이 올바르지 않습니다.";
-        licence_consent_wrong: "The number is kept only with the customer's consent.", "고객이 동의해야 면허 번호를 저장할 수 있습니다.";
+        licence_consent_wrong: "The number is kept only with the customer’s consent.", "고객이 동의해야 면허 번호를 저장할 수 있습니다.";
         licence_none: "not given", "미등록";
         consent_unknown: "not recorded", "기록 없음";
         registered_at: "Registered", "등록일";
@@ -117,18 +117,19 @@ texts! {
         book_for: "Book a car", "차량 예약";
         customer_registered: "The customer is registered.", "고객이 등록되었습니다.";
         erase: "Erase the personal data", "개인정보 삭제";
-        erase_title: "Erase this customer's data?", "고객의 개인정보를 삭제하시겠습니까?";
-        erase_more: "Name, telephone, email address and licence number become unreadable everywhere, and the account is closed. Bookings and payments stay. This cannot be undone.",
-            "이름, 전화번호, 이메일 주소, 면허 번호를 어디에서도 읽을 수 없게 되고 계정이 삭제됩니다. 예약과 결제 기록은 남습니다. 되돌릴 수 없는 작업입니다.";
+        erase_title: "Erase this customer’s data?", "이 고객의 개인정보를 삭제하시겠습니까?";
+        erase_more: "The customer’s name, phone number, email address and licence number become unreadable everywhere, and the account is closed. Bookings and payments stay. This cannot be undone.",
+            "이름, 전화번호, 이메일 주소, 면허 번호를 어디에서도 읽을 수 없게 되며 계정은 해지됩니다. 예약과 결제 기록은 남습니다. 되돌릴 수 없는 작업입니다.";
         erase_now: "Erase for good", "영구 삭제";
+        keep_data: "Keep the data", "삭제하지 않기";
         done_erased: "The personal data is erased.", "개인정보가 삭제되었습니다.";
 
         // Histories.
         history: "History", "이력";
-        whole_history: "Whole history", "전체 이력";
+        whole_history: "Full history", "전체 이력";
         no_history: "Nothing has happened yet.", "아직 이력이 없습니다.";
-        car_history_note: "What people have done with this car. What has become of a booking is in the booking's own history.",
-            "이 차량에 대해 사람이 처리한 내역입니다. 예약별 진행 내역은 각 예약의 이력에서 볼 수 있습니다.";
+        car_history_note: "Changes made to this car. Each booking has its own history.",
+            "이 차량의 변경 내역입니다. 예약별 내역은 각 예약의 이력에서 볼 수 있습니다.";
         not_whole: "This customer has so many bookings that the oldest entries are not shown here; who did what is shown in any case.",
             "이 고객의 예약이 매우 많아 오래된 내역은 표시되지 않습니다. 사람이 처리한 내역은 모두 표시됩니다.";
         older: "Older entries", "이전 이력";
@@ -159,7 +160,7 @@ texts! {
         of_booking(number): "History of booking {number}", "예약 {number} 이력";
         of_customer(number): "History of customer {number}", "고객 {number} 이력";
         by_staff(id): "staff {id}", "직원 {id}";
-        by_program(id): "program {id}", "프로그램 {id}";
+        by_program(id): "API client {id}", "API 클라이언트 {id}";
         booking_no(number): "Booking {number}", "예약 {number}";
     }
 }
