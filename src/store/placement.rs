@@ -23,7 +23,7 @@ struct Pending {
 
 /// The state after everything that has its place, of shards `S` and look-up entries `K`.
 pub(crate) struct Placement<S, K> {
-    shards: HashMap<S, ShardState>,
+    shards: foldhash::HashMap<S, ShardState>,
     entries: HashMap<K, Pending>,
     /// How often something has been stored.
     commits: u64,
@@ -68,7 +68,7 @@ impl Looked {
 }
 
 impl<S: Hash + Eq, K: Hash + Eq> Placement<S, K> {
-    pub(crate) fn new(shards: HashMap<S, ShardState>) -> Placement<S, K> {
+    pub(crate) fn new(shards: foldhash::HashMap<S, ShardState>) -> Placement<S, K> {
         Placement { shards, entries: HashMap::new(), commits: 0 }
     }
 
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn what_has_its_place_decides_whether_it_is_stored_or_not() {
-        let mut placement = Placement::new(HashMap::new());
+        let mut placement = Placement::new(foldhash::HashMap::default());
         assert_eq!(placement.own(1), Ownership { epoch: 1, head: 0 });
         let absent = Looked { commits: 0, stored: vec![false] };
         assert_eq!(append(&mut placement, (1, 0), Some("a"), &absent, 1), Ok(1));

@@ -96,7 +96,7 @@ async fn a_page_speaks_the_language_of_the_browser_until_another_one_is_chosen()
     browser.sees("html[lang=ko] h1", "언제 차량이 필요하세요?").await;
     browser.go("/nothing-here").await;
     browser.sees("html[lang=ko] h1", "페이지를 찾을 수 없습니다").await;
-    browser.press("첫 화면으로").await;
+    browser.press("홈으로 이동").await;
     browser.sees("html[lang=ko] h1", "언제 차량이 필요하세요?").await;
     browser.end().await;
 }

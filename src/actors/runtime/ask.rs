@@ -242,7 +242,8 @@ impl<E: Entity> Drop for Responder<E> {
     }
 }
 
-/// A command on its way to its entity.
+/// A command on its way to its entity. It is passed on in a box: every future that it goes through would else be larger by a
+/// multiple of it, and ractor moves these.
 pub(super) struct EntityMessage<E: Entity> {
     pub(super) command: E::Command,
     pub(super) ask: Ask,
@@ -256,13 +257,13 @@ pub(super) struct EntityMessage<E: Entity> {
 /// A live entity: the actor that serves it now, and its gate.
 pub(super) struct LiveEntity<E: Entity> {
     pub(super) key: Arc<str>,
-    pub(super) actor: ActorRef<EntityMessage<E>>,
+    pub(super) actor: ActorRef<Box<EntityMessage<E>>>,
     pub(super) limit: Arc<EntityLimit>,
 }
 
 impl<E: Entity> EntityMessage<E> {
     /// Begins the work; `None` when the deadline has passed or the caller has given up.
-    pub(super) fn begin(self) -> Option<Self> {
+    pub(super) fn begin(self: Box<Self>) -> Option<Box<Self>> {
         if Instant::now() >= self.ask.deadline {
             self.responder.answer(Err(AskError::Expired));
             return None;

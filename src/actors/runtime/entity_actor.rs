@@ -138,7 +138,7 @@ impl<E: Entity> Drop for EntityState<E> {
 }
 
 impl<E: Entity> Actor for EntityActor<E> {
-    type Msg = EntityMessage<E>;
+    type Msg = Box<EntityMessage<E>>;
     type State = EntityState<E>;
     type Arguments = Arc<EntityEnv<E>>;
 
@@ -200,7 +200,7 @@ impl<E: Entity> EntityState<E> {
         }
     }
 
-    async fn carry_out(&mut self, envelope: EntityMessage<E>, name: &'static str) -> Result<(), ActorProcessingErr> {
+    async fn carry_out(&mut self, envelope: Box<EntityMessage<E>>, name: &'static str) -> Result<(), ActorProcessingErr> {
         let watch = &self.env.core.shards[usize::from(self.env.writer.shard().number)].watch;
         let under_way = watch.begin(Kind::Entity, name, &self.key);
         let step = match self.step(&envelope).await {
@@ -214,7 +214,7 @@ impl<E: Entity> EntityState<E> {
             Step::Append(decision) => {
                 // From here on it waits for the journal, which has its own time limit.
                 under_way.becomes(Kind::Journal);
-                self.append(*decision, envelope, under_way).await;
+                self.append(decision, envelope, under_way).await;
             }
         }
         Ok(())
@@ -328,12 +328,13 @@ impl<E: Entity> EntityState<E> {
         Ok(Decision { document, reply, draft })
     }
 
-    async fn append(&mut self, decision: Decision<E>, envelope: EntityMessage<E>, under_way: HandlerGuard) {
-        let EntityMessage { command, ask, responder, .. } = envelope;
-        responder.appending();
+    async fn append(&mut self, mut decision: Box<Decision<E>>, envelope: Box<EntityMessage<E>>, under_way: HandlerGuard) {
+        envelope.responder.appending();
         let env = &self.env;
         let writer = &env.writer;
-        match writer.append(decision.draft).await {
+        let placed = writer.append(std::mem::take(&mut decision.draft)).await;
+        let EntityMessage { command, ask, responder, .. } = *envelope;
+        match placed {
             Ok(Placed { head, ticket }) => {
                 (self.document, self.newest) = (Some(decision.document), ticket);
                 self.recorded.extend(ask.command_id.map(|command| (command.id, ticket)));

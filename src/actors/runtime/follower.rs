@@ -8,7 +8,7 @@ use futures_util::future::{BoxFuture, pending};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,6 +101,7 @@ struct Reached {
 
 /// A shard that is followed.
 struct Place {
+    number: u16,
     head: watch::Receiver<u64>,
     reached: Reached,
     /// When a round begins also without new events.
@@ -147,7 +148,9 @@ enum Done {
 /// The loop of a follower.
 struct Following {
     seed: FollowerSeed,
-    places: BTreeMap<u16, Place>,
+    places: Vec<Place>,
+    /// Whether the places may not be those of the shards that are wanted.
+    has_changed: bool,
     work: FuturesUnordered<BoxFuture<'static, (u16, Done)>>,
     /// There may be new events since the last look.
     is_woken: bool,
@@ -160,8 +163,8 @@ struct Following {
 
 impl Following {
     fn new(seed: FollowerSeed) -> Self {
-        let (places, work) = (BTreeMap::new(), FuturesUnordered::new());
-        Self { seed, places, work, is_woken: false, looked_at: Instant::now(), stretch: 1, events: 0 }
+        let (places, work, looked_at) = (Vec::new(), FuturesUnordered::new(), Instant::now());
+        Self { seed, places, has_changed: true, work, is_woken: false, looked_at, stretch: 1, events: 0 }
     }
 
     /// Follows until it is to stop and has left all shards.
@@ -175,7 +178,7 @@ impl Following {
             let is_stopping = stopping.is_cancelled();
             if is_stopping {
                 self.follow(&BTreeSet::new());
-            } else {
+            } else if std::mem::take(&mut self.has_changed) {
                 self.follow(&followed.borrow_and_update());
             }
             if is_stopping && self.places.is_empty() {
@@ -201,42 +204,37 @@ impl Following {
                 () = changed(Some(&mut moved)), if !self.is_woken => self.is_woken = true,
                 () = changed(urgent.as_mut()) => self.hurry(),
                 () = any_changed(&mut asked), if is_asking => self.ask_again(),
-                () = changed(Some(&mut followed)), if !is_stopping => {}
+                () = changed(Some(&mut followed)), if !is_stopping => self.has_changed = true,
                 () = stopping.cancelled(), if !is_stopping => {}
                 () = until_due(until) => {}
             }
         }
     }
 
-    fn shard(&self, number: u16) -> ShardId {
-        ShardId { context: self.seed.subscription.source(), number }
-    }
-
     fn has_failed(&self) -> bool {
-        self.places.values().any(|place| place.attempt > 0)
+        self.places.iter().any(|place| place.attempt > 0)
     }
 
     /// Begins with new shards, and leaves those that are no longer wanted once nothing is under way there.
     fn follow(&mut self, wanted: &BTreeSet<u16>) {
-        if self.places.keys().eq(wanted) {
-            return;
-        }
         for &number in wanted {
-            let (shard, journal) = (self.shard(number), &self.seed.journal);
-            self.places.entry(number).or_insert_with(|| Place {
-                head: journal.watch(shard),
-                reached: Reached::default(),
-                due: Instant::now(),
-                attempt: 0,
-                is_under_way: false,
-                is_hurried: false,
-                is_asked_again: false,
-            });
+            if self.places.iter().all(|place| place.number != number) {
+                let head = self.seed.journal.watch(self.seed.shard(number));
+                let (reached, due) = (Reached::default(), Instant::now());
+                let (attempt, is_under_way, is_hurried, is_asked_again) = (0, false, false, false);
+                self.places.push(Place { number, head, reached, due, attempt, is_under_way, is_hurried, is_asked_again });
+            }
         }
-        for (&number, place) in &mut self.places {
-            if !place.is_under_way && !wanted.contains(&number) {
+        for place in &mut self.places {
+            if wanted.contains(&place.number) {
+                continue;
+            }
+            if place.is_under_way {
+                // Once it is not.
+                self.has_changed = true;
+            } else {
                 place.is_under_way = true;
-                let seed = self.seed.clone();
+                let (seed, number) = (self.seed.clone(), place.number);
                 self.work.push(async move { (number, seed.leave(number).await) }.boxed());
             }
         }
@@ -244,7 +242,7 @@ impl Following {
 
     /// When the next round begins, if nothing happens before.
     fn next_round_at(&self) -> Option<Instant> {
-        let due = self.places.values().filter(|place| !place.is_under_way).map(|place| place.due).min();
+        let due = self.places.iter().filter(|place| !place.is_under_way).map(|place| place.due).min();
         self.is_woken.then(|| self.lingers_until()).into_iter().chain(due).min()
     }
 
@@ -264,7 +262,7 @@ impl Following {
             let is_loaded = std::mem::take(&mut self.events) >= EVENTS_UNDER_LOAD;
             self.stretch = if is_loaded { (self.stretch * 2).min(STRETCH_MAX) } else { (self.stretch / 2).max(1) };
         }
-        for (&number, place) in &mut self.places {
+        for place in &mut self.places {
             if place.is_under_way {
                 continue;
             }
@@ -277,7 +275,7 @@ impl Following {
                 continue;
             };
             (place.is_under_way, place.is_hurried, place.is_asked_again) = (true, false, false);
-            let (seed, mut reached) = (self.seed.clone(), place.reached);
+            let (seed, number, mut reached) = (self.seed.clone(), place.number, place.reached);
             let round = async move {
                 let next = seed.round(number, &mut reached, reason).await;
                 (number, Done::Round(reached, next))
@@ -287,12 +285,13 @@ impl Following {
     }
 
     fn conclude(&mut self, number: u16, done: Done) {
-        let (now, limits, shard) = (Instant::now(), self.seed.subscription.limits(), self.shard(number));
+        let (now, limits, shard) = (Instant::now(), self.seed.subscription.limits(), self.seed.shard(number));
         let Done::Round(reached, next) = done else {
-            self.places.remove(&number);
+            self.places.retain(|place| place.number != number);
+            self.has_changed = true;
             return;
         };
-        let Some(place) = self.places.get_mut(&number) else { return };
+        let Some(place) = self.places.iter_mut().find(|place| place.number == number) else { return };
         let had_passed = place.reached.position.is_some_and(|position| position < place.reached.seen);
         self.events += reached.seen.saturating_sub(place.reached.seen);
         (place.reached, place.is_under_way) = (reached, false);
@@ -320,7 +319,7 @@ impl Following {
 
     /// Somebody waits until all events are handled.
     fn hurry(&mut self) {
-        for place in self.places.values_mut() {
+        for place in &mut self.places {
             place.is_hurried = true;
         }
     }
@@ -328,11 +327,11 @@ impl Following {
     /// What failed is tried again before its wait is over.
     fn ask_again(&mut self) {
         let now = Instant::now();
-        for (&number, place) in &mut self.places {
+        for place in &mut self.places {
             if place.is_under_way {
                 place.is_asked_again = true;
             } else if place.attempt > 0 {
-                place.due = place.due.min(now + turn(self.seed.subscription.name(), number));
+                place.due = place.due.min(now + turn(self.seed.subscription.name(), place.number));
             }
         }
     }

@@ -94,7 +94,8 @@ impl<E: Entity> ContextHandle<E> {
                 return Err(overloaded(Scope::Entity));
             }
             let (responder, waiter) = Responder::new(permit, retry_after_ms, deadline, &shard.waiting);
-            let envelope = EntityMessage { command, ask, responder, live: live.cloned(), span: trace::current() };
+            let (live_entity, span) = (live.cloned(), trace::current());
+            let envelope = Box::new(EntityMessage { command, ask, responder, live: live_entity, span });
             let Some(live) = live else { return Ok((waiter, Some(envelope))) };
             match live.actor.send_message(envelope) {
                 Err(MessagingErr::SendErr(envelope)) => Ok((waiter, Some(envelope))),

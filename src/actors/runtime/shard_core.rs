@@ -20,7 +20,7 @@ use tokio::time::Instant;
 /// The messages of a shard's actor.
 pub(super) enum ShardMessage<E: Entity> {
     /// An ask for an entity that is not known to be live.
-    Route { key: Arc<str>, envelope: EntityMessage<E> },
+    Route { key: Arc<str>, envelope: Box<EntityMessage<E>> },
     /// The writer of this generation has failed.
     Failed { generation: u64, unknown: bool },
     /// Acquire the shard.

@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
 
 /// Everything that one decision changes; the writer adds shard, epoch and head.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct PendingAppend {
     pub(super) events: Vec<StoredEvent>,
     pub(super) documents: Vec<DocumentWrite>,

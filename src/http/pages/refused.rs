@@ -8,8 +8,8 @@ use crate::kit::endpoint::{RefusedPage, ShowRefusal};
 use crate::kit::problem::{Problem, retry_after_seconds};
 use askama::Template;
 use std::sync::Arc;
-use warp::http::header::{ALLOW, COOKIE, RETRY_AFTER, WWW_AUTHENTICATE};
-use warp::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use warp::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use warp::http::{HeaderValue, Method, StatusCode};
 
 /// Shows refusals as pages.
 pub struct Refusals {
@@ -40,15 +40,8 @@ struct Refused<'a> {
     style: &'static str,
     /// Whether anything else can be shown, so that the page leads there.
     is_framed: bool,
-    /// Where the same is in another language.
-    next: Option<String>,
     /// Whether its code says no more than its title.
     is_plain: bool,
-}
-
-/// Whether somebody may have signed in, whose forms need the token of a session, which is not known here.
-fn may_have_session(headers: &HeaderMap) -> bool {
-    headers.get_all(COOKIE).iter().any(|line| line.to_str().is_ok_and(|line| line.contains("rentcar=")))
 }
 
 /// The title and the sentence of a problem.
@@ -87,13 +80,11 @@ impl ShowRefusal for Refusals {
         let detail = more.is_empty().then_some(problem.detail.as_str());
         let can_change = problem.status.is_server_error() || problem.retry_after_ms.is_some();
         let is_framed = problem.status.is_client_error();
-        let next = Some(address.clone()).filter(|_| is_framed && is_read && !may_have_session(refused.headers));
         let again = Some(address).filter(|_| is_read && can_change);
         let in_seconds = problem.retry_after_ms.map(retry_after_seconds).filter(|_| again.is_some());
         let style = super::assets::STYLE.text;
         let (code, is_plain) = (problem.code, problem.code == "not_found");
-        let page =
-            Refused { t, language, title, more, detail, code, again, in_seconds, style, is_framed, next, is_plain };
+        let page = Refused { t, language, title, more, detail, code, again, in_seconds, style, is_framed, is_plain };
         let mut answer = super::page::show_with(problem.status, &page).unwrap_or_else(Answer::from);
         if let Some(retry_after_ms) = problem.retry_after_ms {
             answer.headers.insert(RETRY_AFTER, HeaderValue::from(retry_after_seconds(retry_after_ms)));

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
 use parking_lot::Mutex;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -40,7 +40,7 @@ pub struct LaggingJournal {
 impl LaggingJournal {
     /// Nothing becomes durable until [`sync`](Self::sync).
     pub fn over(disk: Arc<MemoryJournal>) -> Arc<LaggingJournal> {
-        let shards: HashMap<_, _> = disk.inner.placed_shards().collect();
+        let shards = disk.inner.placed_shards().collect();
         let changed = Arc::new(Notify::new());
         let notified = Arc::clone(&changed);
         let placement = Placement::new(shards);

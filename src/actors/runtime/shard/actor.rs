@@ -51,7 +51,7 @@ struct Leaving<E: Entity> {
     cell: ActorCell,
     /// Whether it was killed as stuck: nobody waits for its end.
     stuck: bool,
-    waiting: Vec<EntityMessage<E>>,
+    waiting: Vec<Box<EntityMessage<E>>>,
 }
 
 pub(in crate::actors::runtime) struct ShardState<E: Entity> {
@@ -66,7 +66,7 @@ pub(in crate::actors::runtime) struct ShardState<E: Entity> {
     /// The key that each actor serves.
     keys: HashMap<ActorId, Arc<str>>,
     /// A pool of actors without an entity: reusing one is ten times as fast as starting one.
-    pool: Vec<ActorRef<EntityMessage<E>>>,
+    pool: Vec<ActorRef<Box<EntityMessage<E>>>>,
     stopping: BTreeMap<Arc<str>, Leaving<E>>,
     /// Actors of earlier writers that have not ended yet, with the time at which they are killed.
     retired: Vec<(Instant, ActorCell)>,
@@ -199,14 +199,14 @@ impl<E: Entity> ShardState<E> {
         &self.seed.core.shards[self.seed.number]
     }
 
-    fn overloaded(&self, envelope: EntityMessage<E>, scope: Scope) {
+    fn overloaded(&self, envelope: Box<EntityMessage<E>>, scope: Scope) {
         rejections_total(E::CONTEXT.0, scope).increment(1);
         let retry_after_ms = self.limits().retry_after_ms;
         envelope.responder.answer(Err(AskError::Overloaded { retry_after_ms }));
     }
 
     /// Routes an ask to its entity, which is started if necessary.
-    async fn route(&mut self, key: Arc<str>, envelope: EntityMessage<E>) {
+    async fn route(&mut self, key: Arc<str>, envelope: Box<EntityMessage<E>>) {
         let Some(env) = self.env.clone() else { return envelope.responder.unavailable() };
         if self.stopping.contains_key(&key) {
             return self.keep(&key, envelope);
@@ -238,7 +238,7 @@ impl<E: Entity> ShardState<E> {
         self.deliver(&key, &live, envelope);
     }
 
-    fn deliver(&mut self, key: &Arc<str>, live: &Arc<LiveEntity<E>>, mut envelope: EntityMessage<E>) {
+    fn deliver(&mut self, key: &Arc<str>, live: &Arc<LiveEntity<E>>, mut envelope: Box<EntityMessage<E>>) {
         let origin = envelope.ask.origin;
         if !envelope.responder.permit_mut().is_none_or(|permit| permit.acquire_entity(&live.limit, origin)) {
             return self.overloaded(envelope, Scope::Entity);
@@ -257,7 +257,7 @@ impl<E: Entity> ShardState<E> {
         self.stopping.insert(Arc::clone(key), Leaving { cell, stuck: false, waiting: Vec::new() });
     }
 
-    fn keep(&mut self, key: &Arc<str>, envelope: EntityMessage<E>) {
+    fn keep(&mut self, key: &Arc<str>, envelope: Box<EntityMessage<E>>) {
         let limits = self.limits();
         let waiting_max = limits.entity_in_flight_max.saturating_add(limits.entity_internal_reserve) as usize;
         match self.stopping.get_mut(key) {

@@ -22,6 +22,7 @@ use crate::store::durability::Durability;
 use crate::store::journal::{AppendError, Context, ReadError, ShardId};
 use crate::store::placement;
 use database::Database;
+use foldhash::HashMap;
 use keys::ShardCode;
 use meta::Shards;
 use parking_lot::Mutex;
@@ -31,7 +32,7 @@ use queue::{Bounds, Queue, Urgency};
 use recent::EventCache;
 use release::Shared;
 use state::State;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::watch;
 

@@ -1,8 +1,8 @@
 //! The last position of each shard whose events are in sled.
 
 use super::keys::ShardCode;
+use foldhash::HashMap;
 use parking_lot::RwLock;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -9,7 +9,7 @@ use crate::store::journal::{AppendError, Claim, CommandRecord, Ownership, Stored
 pub(crate) use crate::store::placement::ShardState;
 use crate::store::placement::{Looked, Wanted};
 use bytes::Bytes;
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -171,7 +171,8 @@ pub(crate) struct Plan<'a> {
     writes: Vec<Change>,
     events: HashMap<ShardCode, NewEvents>,
     timers: HashMap<Vec<u8>, Option<i64>>,
-    commands: HashMap<Arc<str>, Option<CommandRecord>>,
+    /// Their ids are chosen outside.
+    commands: std::collections::HashMap<Arc<str>, Option<CommandRecord>>,
     sequences: HashMap<&'static str, u64>,
     dirty_shards: HashSet<ShardCode>,
     answers: Vec<Completion>,
@@ -200,11 +201,11 @@ impl<'a> Plan<'a> {
             stored,
             shards,
             writes: Vec::new(),
-            events: HashMap::new(),
-            timers: HashMap::new(),
-            commands: HashMap::new(),
-            sequences: HashMap::new(),
-            dirty_shards: HashSet::new(),
+            events: HashMap::default(),
+            timers: HashMap::default(),
+            commands: std::collections::HashMap::new(),
+            sequences: HashMap::default(),
+            dirty_shards: HashSet::default(),
             answers: Vec::new(),
             checkpoints: Vec::new(),
             durable: false,
