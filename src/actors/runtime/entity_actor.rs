@@ -200,7 +200,11 @@ impl<E: Entity> EntityState<E> {
         }
     }
 
-    async fn carry_out(&mut self, envelope: Box<EntityMessage<E>>, name: &'static str) -> Result<(), ActorProcessingErr> {
+    async fn carry_out(
+        &mut self,
+        envelope: Box<EntityMessage<E>>,
+        name: &'static str,
+    ) -> Result<(), ActorProcessingErr> {
         let watch = &self.env.core.shards[usize::from(self.env.writer.shard().number)].watch;
         let under_way = watch.begin(Kind::Entity, name, &self.key);
         let step = match self.step(&envelope).await {
@@ -328,7 +332,12 @@ impl<E: Entity> EntityState<E> {
         Ok(Decision { document, reply, draft })
     }
 
-    async fn append(&mut self, mut decision: Box<Decision<E>>, envelope: Box<EntityMessage<E>>, under_way: HandlerGuard) {
+    async fn append(
+        &mut self,
+        mut decision: Box<Decision<E>>,
+        envelope: Box<EntityMessage<E>>,
+        under_way: HandlerGuard,
+    ) {
         envelope.responder.appending();
         let env = &self.env;
         let writer = &env.writer;

@@ -222,7 +222,16 @@ impl Following {
                 let head = self.seed.journal.watch(self.seed.shard(number));
                 let (reached, due) = (Reached::default(), Instant::now());
                 let (attempt, is_under_way, is_hurried, is_asked_again) = (0, false, false, false);
-                self.places.push(Place { number, head, reached, due, attempt, is_under_way, is_hurried, is_asked_again });
+                self.places.push(Place {
+                    number,
+                    head,
+                    reached,
+                    due,
+                    attempt,
+                    is_under_way,
+                    is_hurried,
+                    is_asked_again,
+                });
             }
         }
         for place in &mut self.places {

@@ -32,6 +32,8 @@ pub(crate) const EXPIRIES: u8 = b'x';
 pub(crate) const SEQUENCES: u8 = b's';
 pub(crate) const PROGRESS: u8 = b'p';
 pub(crate) const VIEWS: u8 = b'V';
+/// The tables of which nearly always one key is read, and hardly ever a range.
+pub(crate) const POINTS: [u8; 7] = [HEADS, DOCUMENTS, INDEX, TIMER_DUES, COMMANDS, SEQUENCES, PROGRESS];
 
 /// A shard as keys name it: the index of its context in the store's list, and its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

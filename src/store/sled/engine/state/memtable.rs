@@ -1,12 +1,13 @@
-//! The memtable: the changes since the last checkpoint, in memory and ordered by key.
+//! The memtable: the changes since the last checkpoint, in memory.
 
 use super::block::{Entry, KeyState};
-use super::range::Direction;
-use super::{StateError, Throttled};
+use super::range::{Direction, Range};
+use super::{StateError, Throttled, keys};
 use bytes::Bytes;
-use parking_lot::{RwLock, RwLockReadGuard};
+use parking_lot::RwLock;
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry as MapEntry;
+use std::collections::btree_map::Entry as TreeEntry;
+use std::collections::hash_map::Entry as HashEntry;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,6 +15,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const ENTRY_BYTES: usize = 96;
 /// How many entries are written under one lock: so few that a waiting reader can spin instead of being parked.
 const ENTRIES_PER_LOCK: usize = 8;
+/// The maps of hashed entries, each with its lock, so that who sorts them keeps nobody waiting for long.
+const POINT_SHARDS: usize = 16;
 /// How many entries are freed at once.
 const ENTRIES_AT_ONCE: usize = 256;
 
@@ -38,11 +41,15 @@ struct Held {
     is_new: bool,
 }
 
-type Map = BTreeMap<Vec<u8>, Held>;
+type Ordered = BTreeMap<Vec<u8>, Held>;
+type Points = foldhash::HashMap<Vec<u8>, Held>;
 
+/// Entries that are mostly scanned are ordered. The others, most of all, are read one by one: they are hashed, and sorted by who
+/// scans them.
 #[derive(Default)]
 pub(super) struct Memtable {
-    map: RwLock<Map>,
+    ordered: RwLock<Ordered>,
+    points: [RwLock<Points>; POINT_SHARDS],
     bytes: AtomicUsize,
 }
 
@@ -50,9 +57,49 @@ fn size(key: &[u8], value: Option<&Bytes>) -> usize {
     ENTRY_BYTES + key.len() + value.map_or(0, Bytes::len)
 }
 
+fn is_point(key: &[u8]) -> bool {
+    key.first().is_some_and(|table| keys::POINTS.contains(table))
+}
+
+fn shard_of(key: &[u8]) -> usize {
+    let last = key.last_chunk::<4>().map_or(0, |last| u32::from_le_bytes(*last));
+    (last.wrapping_mul(0x9e37_79b9) >> 28) as usize % POINT_SHARDS
+}
+
+/// By how many bytes a table grows and shrinks.
+#[derive(Default)]
+struct Growth {
+    more: usize,
+    less: usize,
+}
+
+/// For an entry of either map.
+macro_rules! put {
+    ($entry:ident, $map:expr, $change:expr, $growth:expr) => {{
+        let Change { key, value, is_new } = $change;
+        let (key_bytes, bytes) = (key.len(), size(&key, value.as_ref()));
+        match $map.entry(key) {
+            $entry::Vacant(place) => {
+                $growth.more += bytes;
+                place.insert(Held { value, is_new });
+            }
+            $entry::Occupied(mut place) => {
+                let held = place.get_mut();
+                $growth.less += ENTRY_BYTES + key_bytes + held.value.as_ref().map_or(0, Bytes::len);
+                if held.is_new && value.is_none() {
+                    place.remove();
+                } else {
+                    $growth.more += bytes;
+                    held.value = value;
+                }
+            }
+        }
+    }};
+}
+
 impl Memtable {
-    fn read(&self) -> RwLockReadGuard<'_, Map> {
-        self.map.read()
+    fn points(&self, key: &[u8]) -> &RwLock<Points> {
+        &self.points[shard_of(key)]
     }
 
     /// Roughly.
@@ -61,74 +108,94 @@ impl Memtable {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.read().is_empty()
+        self.count() == 0
     }
 
     pub(super) fn count(&self) -> usize {
-        self.read().len()
+        self.ordered.read().len() + self.points.iter().map(|points| points.read().len()).sum::<usize>()
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Option<KeyState<Bytes>> {
-        self.read().get(key).map(|held| KeyState::of(held.value.clone()))
+        let state = |held: &Held| KeyState::of(held.value.clone());
+        if is_point(key) {
+            self.points(key).read().get(key).map(state)
+        } else {
+            self.ordered.read().get(key).map(state)
+        }
     }
 
     /// For one key, the last change wins.
     pub(super) fn put(&self, changes: Vec<Change>) {
-        let mut changes = changes.into_iter().peekable();
-        while changes.peek().is_some() {
-            let mut map = self.map.write();
-            let (mut more, mut less) = (0, 0);
-            for Change { key, value, is_new } in changes.by_ref().take(ENTRIES_PER_LOCK) {
-                let (key_bytes, bytes) = (key.len(), size(&key, value.as_ref()));
-                match map.entry(key) {
-                    MapEntry::Vacant(place) => {
-                        more += bytes;
-                        place.insert(Held { value, is_new });
-                    }
-                    MapEntry::Occupied(mut place) => {
-                        let held = place.get_mut();
-                        less += ENTRY_BYTES + key_bytes + held.value.as_ref().map_or(0, Bytes::len);
-                        if held.is_new && value.is_none() {
-                            place.remove();
-                        } else {
-                            more += bytes;
-                            held.value = value;
-                        }
-                    }
-                }
-            }
-            self.bytes.fetch_add(more, Ordering::Relaxed);
-            self.bytes.fetch_sub(less, Ordering::Relaxed);
+        let mut growth = Growth::default();
+        let (points, ordered): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| is_point(&change.key));
+        for change in points {
+            put!(HashEntry, self.points(&change.key).write(), change, growth);
         }
+        let mut ordered = ordered.into_iter().peekable();
+        while ordered.peek().is_some() {
+            let mut map = self.ordered.write();
+            for change in ordered.by_ref().take(ENTRIES_PER_LOCK) {
+                put!(TreeEntry, map, change, growth);
+            }
+        }
+        self.bytes.fetch_add(growth.more, Ordering::Relaxed);
+        self.bytes.fetch_sub(growth.less, Ordering::Relaxed);
     }
 
     /// Frees the memory in pieces.
     pub(super) fn free_in_pieces(self, throttled: &mut Throttled<'_>) -> Result<(), StateError> {
-        let mut map = self.map.into_inner();
-        while !map.is_empty() {
+        let mut ordered = self.ordered.into_inner();
+        while !ordered.is_empty() {
             for _ in 0..ENTRIES_AT_ONCE {
-                drop(map.pop_first());
+                drop(ordered.pop_first());
             }
             throttled()?;
+        }
+        for points in self.points {
+            let mut entries = points.into_inner().into_iter();
+            while entries.len() > 0 {
+                entries.by_ref().take(ENTRIES_AT_ONCE).for_each(drop);
+                throttled()?;
+            }
         }
         Ok(())
     }
 
-    /// Up to `limit` entries between two bounds, from the first or from the last one.
+    /// Up to `limit` ordered entries between two bounds, from the first or from the last one.
     pub(super) fn page(
         &self,
         (from, to): (&Bound<Vec<u8>>, &Bound<Vec<u8>>),
         direction: Direction,
         limit: usize,
     ) -> Vec<Entry> {
-        let map = self.read();
+        let map = self.ordered.read();
         let range = map.range::<[u8], _>((slice(from), slice(to)));
-        let owned = |(key, held): (&Vec<u8>, &Held)| (key.clone(), held.value.clone());
         match direction {
             Direction::Up => range.take(limit).map(owned).collect(),
             Direction::Down => range.rev().take(limit).map(owned).collect(),
         }
     }
+
+    /// All hashed entries of a range, sorted in its direction.
+    pub(super) fn sorted_points(&self, range: &Range) -> Vec<Entry> {
+        let mut found = Vec::new();
+        if !keys::POINTS.iter().any(|table| range.may_hold_table(*table)) {
+            return found;
+        }
+        for points in &self.points {
+            let points = points.read();
+            found.extend(points.iter().filter(|(key, _)| range.contains(key)).map(owned));
+        }
+        found.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        if range.direction == Direction::Down {
+            found.reverse();
+        }
+        found
+    }
+}
+
+fn owned((key, held): (&Vec<u8>, &Held)) -> Entry {
+    (key.clone(), held.value.clone())
 }
 
 pub(super) fn slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
@@ -157,5 +224,22 @@ mod tests {
         table.put(vec![change(b"new", Some(b"3"), false), change(b"new", None, false)]);
         assert_eq!(table.get(b"new"), Some(KeyState::Tombstone), "only who says that it is new is believed");
         assert_eq!(table.bytes(), 2 * (ENTRY_BYTES + 3));
+    }
+
+    #[test]
+    fn hashed_entries_are_sorted_for_who_scans_them_and_are_not_among_the_ordered_ones() {
+        let table = Memtable::default();
+        let named = |number: u8| [&[keys::DOCUMENTS, b'k', 0, number], &b"abc"[..]].concat();
+        let change = |key: Vec<u8>| Change::from((key, Some(Bytes::from_static(b"v"))));
+        table.put((0..40).rev().map(named).chain([vec![keys::VIEWS, 1]]).map(change).collect());
+        let all = Range::prefix(vec![keys::DOCUMENTS]);
+        let found = |range: &Range| table.sorted_points(range).into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+        assert_eq!(found(&all), (0..40).map(named).collect::<Vec<_>>());
+        assert_eq!(found(&all.clone().down()), (0..40).rev().map(named).collect::<Vec<_>>());
+        let some = Range::up(Bound::Excluded(named(3)), Bound::Included(named(5)));
+        assert_eq!(found(&some), [named(4), named(5)]);
+        assert_eq!(found(&Range::prefix(vec![keys::VIEWS])), Vec::<Vec<u8>>::new());
+        assert_eq!((table.page((&all.from, &all.to), Direction::Up, 9).len(), table.count()), (0, 41));
+        assert_eq!(table.get(&named(7)), Some(KeyState::Value(Bytes::from_static(b"v"))));
     }
 }

@@ -121,7 +121,7 @@ impl Frozen {
     /// The entries in a range, tombstones included, in ascending order.
     pub(crate) fn entries(&self, range: &Range) -> MergeIterator {
         let source = memory(Arc::clone(&self.0), range);
-        MergeIterator::new([source], Direction::Up).with_tombstones(true)
+        MergeIterator::new(source, Direction::Up).with_tombstones(true)
     }
 
     pub(crate) fn count(&self) -> u64 {
@@ -202,7 +202,7 @@ impl State {
         let memory = |table| memory(table, range);
         let stored = runs.iter().filter_map(|run| stored(&trees.runs, run, range));
         let plain = self.has_plain.then(|| plain(&trees.plain, range)).flatten();
-        let sources = [memory(active)].into_iter().chain(frozen.map(memory)).chain(stored).chain(plain);
+        let sources = memory(active).chain(frozen.into_iter().flat_map(memory)).chain(stored).chain(plain);
         MergeIterator::new(sources, range.direction)
     }
 
@@ -210,7 +210,7 @@ impl State {
     pub(crate) fn in_memory(&self, range: &Range) -> MergeIterator {
         let Layers { active, frozen, .. } = self.layers();
         let memory = |table| memory(table, range);
-        MergeIterator::new([memory(active)].into_iter().chain(frozen.map(memory)), range.direction)
+        MergeIterator::new(memory(active).chain(frozen.into_iter().flat_map(memory)), range.direction)
     }
 
     /// The frames of events in a range, from the memtables and the plain keys; plain keys only up to `persisted`, which is called
@@ -225,7 +225,7 @@ impl State {
         let memory = |table| memory(table, range);
         // Only now: frames that are no longer in these memtables are persisted by now.
         let plain = plain(&trees.plain, &range.clone().until(persisted()));
-        MergeIterator::new([memory(active)].into_iter().chain(frozen.map(memory)).chain(plain), range.direction)
+        MergeIterator::new(memory(active).chain(frozen.into_iter().flat_map(memory)).chain(plain), range.direction)
     }
 
     /// Roughly the size of the active memtable; the frozen one is not counted.

@@ -63,6 +63,19 @@ impl Range {
         }
     }
 
+    pub(super) fn contains(&self, key: &[u8]) -> bool {
+        !self.begins_after(key) && !self.ends_before(key)
+    }
+
+    /// Whether keys that begin with this byte may be in the range.
+    pub(super) fn may_hold_table(&self, table: u8) -> bool {
+        let first = |bound: &Bound<Vec<u8>>, none: u8| match bound {
+            Bound::Included(key) | Bound::Excluded(key) => key.first().copied().unwrap_or(none),
+            Bound::Unbounded => none,
+        };
+        (first(&self.from, 0)..=first(&self.to, u8::MAX)).contains(&table)
+    }
+
     pub(super) fn begins_after(&self, key: &[u8]) -> bool {
         match &self.from {
             Bound::Included(from) => key < from.as_slice(),

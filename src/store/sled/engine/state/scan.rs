@@ -21,6 +21,8 @@ pub(super) enum Source {
         rest: Range,
         page: usize,
     },
+    /// Copied and sorted when the scan began.
+    Sorted(Vec<Entry>),
     Run {
         tree: ::sled::Tree,
         run: Arc<Run>,
@@ -50,6 +52,7 @@ impl Source {
                 }
                 Ok(found.into())
             }
+            Self::Sorted(entries) => Ok(std::mem::take(entries).into()),
             Self::Run { tree, run, range, last, ended } => loop {
                 if *ended {
                     return Ok(VecDeque::new());
@@ -91,8 +94,10 @@ pub(super) fn stored(tree: &::sled::Tree, run: &Arc<Run>, range: &Range) -> Opti
     (!apart && !range.is_empty()).then(source)
 }
 
-pub(super) fn memory(table: Arc<Memtable>, range: &Range) -> Source {
-    Source::Memory { table, rest: range.clone(), page: *PAGES.start() }
+pub(super) fn memory(table: Arc<Memtable>, range: &Range) -> impl Iterator<Item = Source> + use<> {
+    let points = table.sorted_points(range);
+    let sorted = (!points.is_empty()).then_some(Source::Sorted(points));
+    [Source::Memory { table, rest: range.clone(), page: *PAGES.start() }].into_iter().chain(sorted)
 }
 
 /// `None` when the range is empty.
