@@ -200,12 +200,14 @@ impl Following {
             }
             let (until, is_asking) = (self.next_round_at(), !self.work.is_empty() || self.has_failed());
             tokio::select! {
-                Some((number, done)) = self.work.next() => self.conclude(number, done),
-                () = changed(Some(&mut moved)), if !self.is_woken => self.is_woken = true,
+                // A simulation is to take the same branch again.
+                biased;
+                () = stopping.cancelled(), if !is_stopping => {}
+                () = changed(Some(&mut followed)), if !is_stopping => self.has_changed = true,
                 () = changed(urgent.as_mut()) => self.hurry(),
                 () = any_changed(&mut asked), if is_asking => self.ask_again(),
-                () = changed(Some(&mut followed)), if !is_stopping => self.has_changed = true,
-                () = stopping.cancelled(), if !is_stopping => {}
+                Some((number, done)) = self.work.next() => self.conclude(number, done),
+                () = changed(Some(&mut moved)), if !self.is_woken => self.is_woken = true,
                 () = until_due(until) => {}
             }
         }

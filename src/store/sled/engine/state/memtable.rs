@@ -129,7 +129,8 @@ impl Memtable {
         let mut growth = Growth::default();
         let (points, ordered): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| is_point(&change.key));
         for change in points {
-            put!(HashEntry, self.points(&change.key).write(), change, growth);
+            let mut map = self.points(&change.key).write();
+            put!(HashEntry, map, change, growth);
         }
         let mut ordered = ordered.into_iter().peekable();
         while ordered.peek().is_some() {
