@@ -147,7 +147,7 @@ enum Done {
 
 /// The loop of a follower.
 struct Following {
-    seed: FollowerSeed,
+    seed: Arc<FollowerSeed>,
     places: Vec<Place>,
     /// Whether the places may not be those of the shards that are wanted.
     has_changed: bool,
@@ -164,7 +164,16 @@ struct Following {
 impl Following {
     fn new(seed: FollowerSeed) -> Self {
         let (places, work, looked_at) = (Vec::new(), FuturesUnordered::new(), Instant::now());
-        Self { seed, places, has_changed: true, work, is_woken: false, looked_at, stretch: 1, events: 0 }
+        Self {
+            seed: Arc::new(seed),
+            places,
+            has_changed: true,
+            work,
+            is_woken: false,
+            looked_at,
+            stretch: 1,
+            events: 0,
+        }
     }
 
     /// Follows until it is to stop and has left all shards.
@@ -245,7 +254,7 @@ impl Following {
                 self.has_changed = true;
             } else {
                 place.is_under_way = true;
-                let (seed, number) = (self.seed.clone(), place.number);
+                let (seed, number) = (Arc::clone(&self.seed), place.number);
                 self.work.push(async move { (number, seed.leave(number).await) }.boxed());
             }
         }
@@ -286,7 +295,7 @@ impl Following {
                 continue;
             };
             (place.is_under_way, place.is_hurried, place.is_asked_again) = (true, false, false);
-            let (seed, number, mut reached) = (self.seed.clone(), place.number, place.reached);
+            let (seed, number, mut reached) = (Arc::clone(&self.seed), place.number, place.reached);
             let round = async move {
                 let next = seed.round(number, &mut reached, reason).await;
                 (number, Done::Round(reached, next))

@@ -4,7 +4,7 @@ use super::super::metric;
 use super::passivation::{self, Candidate, IDLE_TICKS, IdleClock};
 use super::quarantine::Quarantine;
 use crate::actors::runtime::admission::{EntityLimit, Scope, rejections_total};
-use crate::actors::runtime::ask::{AskError, EntityMessage, LiveEntity};
+use crate::actors::runtime::ask::{AskError, EntityMessage, LiveEntity, Responder};
 use crate::actors::runtime::clock::Clock;
 use crate::actors::runtime::entity::{Entity, entity_hash};
 use crate::actors::runtime::entity_actor::{EntityActor, EntityEnv};
@@ -199,10 +199,10 @@ impl<E: Entity> ShardState<E> {
         &self.seed.core.shards[self.seed.number]
     }
 
-    fn overloaded(&self, envelope: Box<EntityMessage<E>>, scope: Scope) {
+    fn overloaded(&self, responder: Responder<E>, scope: Scope) {
         rejections_total(E::CONTEXT.0, scope).increment(1);
         let retry_after_ms = self.limits().retry_after_ms;
-        envelope.responder.answer(Err(AskError::Overloaded { retry_after_ms }));
+        responder.answer(Err(AskError::Overloaded { retry_after_ms }));
     }
 
     /// Routes an ask to its entity, which is started if necessary.
@@ -218,7 +218,7 @@ impl<E: Entity> ShardState<E> {
             return self.deliver(&key, &live, envelope);
         }
         if !self.evict_if_full() {
-            return self.overloaded(envelope, Scope::Shard);
+            return self.overloaded(envelope.responder, Scope::Shard);
         }
         let actor = match self.pool.pop() {
             Some(actor) => actor,
@@ -241,7 +241,7 @@ impl<E: Entity> ShardState<E> {
     fn deliver(&mut self, key: &Arc<str>, live: &Arc<LiveEntity<E>>, mut envelope: Box<EntityMessage<E>>) {
         let origin = envelope.ask.origin;
         if !envelope.responder.permit_mut().is_none_or(|permit| permit.acquire_entity(&live.limit, origin)) {
-            return self.overloaded(envelope, Scope::Entity);
+            return self.overloaded(envelope.responder, Scope::Entity);
         }
         envelope.live = Some(Arc::clone(live));
         if let Err(MessagingErr::SendErr(envelope)) = live.actor.send_message(envelope) {
@@ -263,7 +263,7 @@ impl<E: Entity> ShardState<E> {
         match self.stopping.get_mut(key) {
             Some(stopping) if stopping.stuck => envelope.responder.unavailable(),
             Some(stopping) if stopping.waiting.len() < waiting_max => stopping.waiting.push(envelope),
-            Some(_) => self.overloaded(envelope, Scope::Entity),
+            Some(_) => self.overloaded(envelope.responder, Scope::Entity),
             None => envelope.responder.unavailable(),
         }
     }
