@@ -72,12 +72,11 @@ impl Format {
         let minutes = self.zone.to_offset(self.local(self.now).timestamp()).seconds() / 60;
         let (sign, hours, rest) = (if minutes < 0 { '−' } else { '+' }, minutes.abs() / 60, minutes.abs() % 60);
         let offset = if rest == 0 { format!("UTC{sign}{hours}") } else { format!("UTC{sign}{hours}:{rest:02}") };
-        match self.zone.iana_name() {
-            // It has the name of a city behind that of a continent.
-            Some(name) if name.contains('/') => {
-                format!("{} ({offset})", name.rsplit('/').next().unwrap_or_default().replace('_', " "))
-            }
-            Some(_) | None => offset,
+        match (self.zone.iana_name().and_then(|name| name.rsplit_once('/')), self.language) {
+            (Some((_, "Seoul")), Language::Korean) => format!("서울({offset})"),
+            // The name of a city stands behind that of a continent.
+            (Some((_, city)), Language::English | Language::Korean) => format!("{} ({offset})", city.replace('_', " ")),
+            (None, _) => offset,
         }
     }
 

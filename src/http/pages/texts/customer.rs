@@ -99,8 +99,8 @@ texts! {
         booking_number: "Booking number", "예약 번호";
         booking_now: "Current booking", "현재 예약";
         customer: "Customer", "고객";
-        odometer_at_pick_up: "Odometer at pick-up", "인수 시 계기판 거리";
-        odometer_at_return: "Odometer at return", "반납 시 계기판 거리";
+        odometer_at_pick_up: "Odometer at pick‑up", "인수 시 주행 거리";
+        odometer_at_return: "Odometer at return", "반납 시 주행 거리";
         being_paid: "Payment pending", "결제 처리 중";
         payment_in_doubt: "We are asking the payment provider. This page shows it by itself as soon as it is known.",
             "결제 대행사에 확인하고 있습니다. 결과는 이 페이지에 자동으로 표시됩니다.";
