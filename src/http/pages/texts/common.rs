@@ -55,7 +55,7 @@ texts! {
             "그 사이에 다시 로그인했을 수 있습니다. 페이지를 새로 고친 뒤 다시 시도하세요. 변경된 내용은 없습니다.";
         accounts_not_offered: "There are no accounts here", "계정 기능을 사용하지 않는 서비스입니다";
     } {
-        times_in(zone): "All times are {zone} time.", "모든 시간은 {zone} 기준입니다.";
+        times_in(zone): "All times are those of {zone}.", "모든 시간은 {zone} 기준입니다.";
         code(code): "Code: {code}", "코드: {code}";
     }
 }
