@@ -44,21 +44,7 @@ pub struct Conventional {
 impl Conventional {
     /// With empty tables but for the cars, in the database whose socket is in a folder.
     pub async fn prepare(socket: &Path, style: Style, connections_max: usize, cars: usize) -> Conventional {
-        let mut config = Config::new();
-        config.host_path(socket).user("postgres").dbname("postgres");
-        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_config(config, NoTls, recycling);
-        let pool = Pool::builder(manager).max_size(connections_max).build().unwrap();
-        let client = pool.get().await.unwrap();
-        client.batch_execute(SCHEMA).await.unwrap();
-        let prefix = car_no(0).trim_end_matches('0').to_owned();
-        let last = i64::try_from(cars).unwrap() - 1;
-        let insert =
-            "INSERT INTO cars SELECT n, $1::text || n, 'Ioniq 5', $2::bigint FROM generate_series(0, $3::bigint) n";
-        client.execute(insert, &[&prefix, &i64::try_from(DAILY_RATE).unwrap(), &last]).await.unwrap();
-        client.batch_execute("ANALYZE; CHECKPOINT").await.unwrap();
-        drop(client);
-        Conventional { pool, style }
+        Conventional { pool: pool(socket, connections_max, cars).await, style }
     }
 
     /// Three statements; the price, or nothing when there is no such car.
@@ -92,28 +78,48 @@ impl Conventional {
     }
 }
 
+/// Connections to empty tables but for the cars.
+pub async fn pool(socket: &Path, connections_max: usize, cars: usize) -> Pool {
+    let mut config = Config::new();
+    config.host_path(socket).user("postgres").dbname("postgres");
+    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let manager = Manager::from_config(config, NoTls, recycling);
+    let pool = Pool::builder(manager).max_size(connections_max).build().unwrap();
+    let client = pool.get().await.unwrap();
+    client.batch_execute(SCHEMA).await.unwrap();
+    let prefix = car_no(0).trim_end_matches('0').to_owned();
+    let last = i64::try_from(cars).unwrap() - 1;
+    let insert =
+        "INSERT INTO cars SELECT n, $1::text || n, 'Ioniq 5', $2::bigint FROM generate_series(0, $3::bigint) n";
+    client.execute(insert, &[&prefix, &i64::try_from(DAILY_RATE).unwrap(), &last]).await.unwrap();
+    client.batch_execute("ANALYZE; CHECKPOINT").await.unwrap();
+    drop(client);
+    pool
+}
+
 impl Ledger for Conventional {
-    async fn book(&self, booking: &Booking) -> Result<u64, Problem> {
+    async fn book(&self, booking: &mut Booking) -> Result<u64, Problem> {
         let mut client = self.pool.get().await.map_err(|_| Problem::overloaded(1_000))?;
         let booked = match self.style {
             Style::Transaction => Conventional::transaction(&mut client, booking).await,
             Style::OneStatement => Conventional::one_statement(&client, booking).await,
         };
-        match booked {
-            Ok(Some(price)) => Ok(u64::try_from(price).unwrap()),
-            Ok(None) => Err(Problem::new("car_not_found", "there is no such car")),
-            Err(error) if error.code() == Some(&SqlState::EXCLUSION_VIOLATION) => {
-                let detail = "the car is not available in that period";
-                Err(Problem::new("car_not_available", detail))
-            }
-            Err(error) => {
-                eprintln!("{error:?}");
-                Err(Problem::internal())
-            }
+        match booked.map_err(failed)? {
+            Some(price) => Ok(u64::try_from(price).unwrap()),
+            None => Err(Problem::new("car_not_found", "there is no such car")),
         }
     }
 }
 
-fn instant(timestamp: Timestamp) -> SystemTime {
+/// A car that is taken is no failure of the database.
+pub fn failed(error: Error) -> Problem {
+    if error.code() == Some(&SqlState::EXCLUSION_VIOLATION) {
+        return Problem::new("car_not_available", "the car is not available in that period");
+    }
+    eprintln!("{error:?}");
+    Problem::internal()
+}
+
+pub fn instant(timestamp: Timestamp) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(timestamp.as_millis().unsigned_abs())
 }

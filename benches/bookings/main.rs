@@ -6,7 +6,7 @@
 //! case (2), `RENTCAR_BENCH_STALL_SECONDS` (60), `RENTCAR_BENCH_CARS` (10,000), `RENTCAR_BENCH_CONNECTIONS` (1;8;64;256)
 //! and `RENTCAR_BENCH_OPPONENTS` (all; or rentcar;echo and so on) change it; `RENTCAR_BENCH_DIR`
 //! (/var/tmp) must be on the disk that is to be measured. `RENTCAR_BENCH_EARLIER` names the program of an earlier commit, which
-//! then takes part.
+//! then takes part. With `RENTCAR_BENCH_KEYS=1` every request has an Idempotency-Key.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -22,6 +22,7 @@ mod postgres;
 #[allow(dead_code, reason = "only the report reads")]
 #[path = "../support/results.rs"]
 mod results;
+mod same_promises;
 #[path = "../support/service/mod.rs"]
 mod service;
 mod stack;
@@ -238,6 +239,11 @@ fn describe(results: &mut Results, plan: &Plan, grounds: &Grounds, folder: &Path
     results.condition(
         "conventional",
         format!("{pool} connections through a socket, statements prepared; asks no provider"),
+    );
+    results.condition(
+        "conventional, same promises",
+        "the same, but the hold and the intent are committed before the sandbox provider is asked, and the outcome after it, \
+         with a row for whoever follows and the answer for the same key; a transaction is one statement",
     );
     for name in ["warp", "hyper", "tokio", "ractor", "sled", "tokio-postgres"] {
         results.version_of(name);

@@ -4,6 +4,7 @@ use crate::common::Api;
 use crate::common::process::Process;
 use crate::conventional::{Conventional, Style};
 use crate::postgres::{Cluster, Database};
+use crate::same_promises::SamePromises;
 use crate::service::server::{self, Server};
 use crate::service::{RENTCAR, fleet, given};
 use crate::stack::{self, Echo};
@@ -26,14 +27,22 @@ pub enum Opponent {
     Transaction,
     /// The conventional service, everything in one statement.
     OneStatement,
+    /// The conventional service that asks a provider and keeps what rentcar promises.
+    SamePromises,
     /// The HTTP stack and nothing behind it.
     Echo,
 }
 
 impl Opponent {
     /// In the order in which they take turns.
-    pub const ALL: [Opponent; 5] =
-        [Opponent::Rentcar, Opponent::Earlier, Opponent::Transaction, Opponent::OneStatement, Opponent::Echo];
+    pub const ALL: [Opponent; 6] = [
+        Opponent::Rentcar,
+        Opponent::Earlier,
+        Opponent::Transaction,
+        Opponent::OneStatement,
+        Opponent::SamePromises,
+        Opponent::Echo,
+    ];
 
     /// As the figures call it.
     pub fn name(self) -> &'static str {
@@ -42,17 +51,13 @@ impl Opponent {
             Opponent::Earlier => "rentcar, earlier",
             Opponent::Transaction => "conventional",
             Opponent::OneStatement => "conventional, one statement",
+            Opponent::SamePromises => "conventional, same promises",
             Opponent::Echo => "echo",
         }
     }
 
-    /// How it writes, if it is a conventional service.
-    pub fn style(self) -> Option<Style> {
-        match self {
-            Opponent::Transaction => Some(Style::Transaction),
-            Opponent::OneStatement => Some(Style::OneStatement),
-            Opponent::Rentcar | Opponent::Earlier | Opponent::Echo => None,
-        }
+    fn needs_postgresql(self) -> bool {
+        matches!(self, Opponent::Transaction | Opponent::OneStatement | Opponent::SamePromises)
     }
 
     /// The opponent of a name that [`Opponent::name`] gave.
@@ -99,7 +104,7 @@ impl Grounds {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args([AS_OPPONENT, opponent.name(), &self.cars.to_string()]);
         let mut database = None;
-        if opponent.style().is_some() {
+        if opponent.needs_postgresql() {
             let started = self.cluster.as_ref()?.start();
             command.arg(started.socket());
             database = Some(started);
@@ -146,12 +151,14 @@ impl Running {
 pub async fn be(arguments: &[String]) {
     let opponent = Opponent::named(&arguments[0]).unwrap();
     let cars = arguments[1].parse().unwrap();
-    match opponent.style() {
-        Some(style) => {
-            let socket = Path::new(&arguments[2]);
-            stack::run(Conventional::prepare(socket, style, pool_connections(), cars).await).await;
-        }
-        None => stack::run(Echo).await,
+    let socket = arguments.get(2).map_or(Path::new(""), Path::new);
+    let conventional = |style| Conventional::prepare(socket, style, pool_connections(), cars);
+    match opponent {
+        Opponent::Transaction => stack::run(conventional(Style::Transaction).await).await,
+        Opponent::OneStatement => stack::run(conventional(Style::OneStatement).await).await,
+        Opponent::SamePromises => stack::run(SamePromises::prepare(socket, pool_connections(), cars).await).await,
+        Opponent::Echo => stack::run(Echo).await,
+        Opponent::Rentcar | Opponent::Earlier => panic!("{} is a program of its own", opponent.name()),
     }
 }
 

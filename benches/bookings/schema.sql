@@ -1,6 +1,6 @@
 -- The conventional service: a row for each thing, and a constraint that keeps bookings of a car apart. Numbers of cars
 -- are replaced by small keys, so that the index of the constraint compares integers.
-DROP TABLE IF EXISTS rentals, payments, reservations, cars;
+DROP TABLE IF EXISTS answers, outbox, rentals, payments, reservations, cars;
 CREATE EXTENSION IF NOT EXISTS btree_gist;
 
 CREATE TABLE cars (
@@ -35,5 +35,20 @@ CREATE TABLE rentals (
     rental_no text PRIMARY KEY,
     reservation_no text NOT NULL UNIQUE REFERENCES reservations,
     status text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- Only the service with the promises of rentcar fills these.
+CREATE TABLE outbox (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind text NOT NULL,
+    reservation_no text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE answers (
+    key text PRIMARY KEY,
+    reservation_no text NOT NULL,
+    price bigint NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now()
 );

@@ -29,15 +29,16 @@ pub const DAILY_RATE: u64 = 10_000;
 
 /// Who keeps the bookings.
 pub trait Ledger: Send + Sync + 'static {
-    /// Takes a booking with its payment and its rental, all or nothing; returns the price.
-    fn book(&self, booking: &Booking) -> impl Future<Output = Result<u64, Problem>> + Send;
+    /// Takes a booking with its payment and its rental, all or nothing; returns the price. What was told before for the same key
+    /// is told again, with the number that it had.
+    fn book(&self, booking: &mut Booking) -> impl Future<Output = Result<u64, Problem>> + Send;
 }
 
 /// No storage: the upper bound of the stack.
 pub struct Echo;
 
 impl Ledger for Echo {
-    async fn book(&self, booking: &Booking) -> Result<u64, Problem> {
+    async fn book(&self, booking: &mut Booking) -> Result<u64, Problem> {
         Ok(booking.days * DAILY_RATE)
     }
 }
@@ -54,6 +55,12 @@ pub struct Booking {
     pub period: Period,
     /// How many days are charged.
     pub days: u64,
+    /// How it is paid.
+    pub method: String,
+    /// By what.
+    pub token: String,
+    /// The key of the request, under which it may come again.
+    pub key: Option<String>,
 }
 
 impl Booking {
@@ -67,7 +74,7 @@ impl Booking {
         format!("rent-{}", self.reservation_no)
     }
 
-    fn read(body: &[u8]) -> Result<Booking, Problem> {
+    fn read(body: &[u8], key: Option<String>) -> Result<Booking, Problem> {
         let request: Request = serde_json::from_slice(body).map_err(|why| Problem::malformed_json(why.to_string()))?;
         let invalid = |member: &'static str| move |why: &str| Problem::invalid_member(member, why);
         let car_no = CarNo::parse(&request.car_no).map_err(|why| invalid("carNo")(&why.to_string()))?;
@@ -83,7 +90,8 @@ impl Booking {
             return Err(Problem::new("period_in_past", "the period is not bookable"));
         }
         let reservation_no = format!("res-{}", uuid::Uuid::now_v7().simple());
-        Ok(Booking { reservation_no, car_no, customer_no, period, days: Pricing::default().days(&period) })
+        let (Means { method, token }, days) = (request.payment, Pricing::default().days(&period));
+        Ok(Booking { reservation_no, car_no, customer_no, period, days, method, token, key })
     }
 
     fn confirmed(&self, price: u64) -> Answer {
@@ -172,17 +180,18 @@ pub async fn run(ledger: impl Ledger) {
     let reserve = warp::post()
         .and(warp::path!("v1" / "reservations"))
         .and(warp::body::content_length_limit(BODY_BYTES_MAX))
+        .and(warp::header::optional("idempotency-key"))
         .and(warp::body::bytes())
-        .then(move |body: bytes::Bytes| answer(Arc::clone(&ledger), body));
+        .then(move |key: Option<String>, body: bytes::Bytes| answer(Arc::clone(&ledger), key, body));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("ready at http://{}", listener.local_addr().unwrap());
     std::io::stdout().flush().unwrap();
     serve(listener, warp::service(reserve), ServerLimits::default(), CancellationToken::new()).await;
 }
 
-async fn answer(ledger: Arc<impl Ledger>, body: bytes::Bytes) -> Response {
-    let booked = match Booking::read(&body) {
-        Ok(booking) => ledger.book(&booking).await.map(|price| booking.confirmed(price)),
+async fn answer(ledger: Arc<impl Ledger>, key: Option<String>, body: bytes::Bytes) -> Response {
+    let booked = match Booking::read(&body, key) {
+        Ok(mut booking) => ledger.book(&mut booking).await.map(|price| booking.confirmed(price)),
         Err(problem) => Err(problem),
     };
     booked.unwrap_or_else(Answer::from).into_response()

@@ -2,6 +2,7 @@
 
 use crate::common::open_loop::{Script, post};
 use crate::common::{in_days, means};
+use crate::service::given;
 use rand::SeedableRng;
 use rand::distr::Distribution;
 use rand::distr::weighted::WeightedIndex;
@@ -75,6 +76,8 @@ pub struct Scene {
     days: Vec<String>,
     zipf: Vec<usize>,
     means: String,
+    /// Whether every request has a key.
+    is_keyed: bool,
     is_zipf: AtomicBool,
     next: AtomicU64,
     booked_of: Vec<AtomicUsize>,
@@ -101,6 +104,7 @@ impl Scene {
             days: (0..=DAYS).map(|day| in_days(FIRST_DAY + i64::try_from(day).unwrap())).collect(),
             zipf: (0..DRAWN).map(|_| ranks.sample(&mut dice)).collect(),
             means: means().to_string(),
+            is_keyed: given::count("KEYS", 0) > 0,
             is_zipf: AtomicBool::new(false),
             next: AtomicU64::new(0),
             booked_of: (0..cars).map(|_| AtomicUsize::new(0)).collect(),
@@ -129,12 +133,13 @@ impl Scene {
         Tally { booked: count(&self.booked), taken: count(&self.taken), sent_away: count(&self.sent_away) }
     }
 
-    fn body(&self) -> String {
+    /// With its number.
+    fn body(&self) -> (u64, String) {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let at = usize::try_from(turn).unwrap();
         let car = if self.is_zipf.load(Ordering::Relaxed) { self.zipf[at % DRAWN] } else { at % self.cars };
         let day = self.booked_of[car].fetch_add(1, Ordering::Relaxed) % DAYS;
-        booking(car, turn, &self.days[day..], &self.means)
+        (turn, booking(car, turn, &self.days[day..], &self.means))
     }
 }
 
@@ -151,7 +156,12 @@ pub fn booking(car: usize, turn: u64, days: &[String], means: &str) -> String {
 
 impl Script for Scene {
     fn request(&self, _number: u64) -> (usize, String) {
-        (0, post("/v1/reservations", &self.body()))
+        let (turn, body) = self.body();
+        let request = post("/v1/reservations", &body);
+        if !self.is_keyed {
+            return (0, request);
+        }
+        (0, request.replacen("\r\n\r\n", &format!("\r\nidempotency-key: booking-{turn}\r\n\r\n"), 1))
     }
 
     fn answered(&self, _kind: usize, request: &str, status: u16, body: &[u8]) {
