@@ -112,6 +112,7 @@ impl Ledger for Conventional {
 }
 
 /// A car that is taken is no failure of the database.
+#[allow(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
 pub fn failed(error: Error) -> Problem {
     if error.code() == Some(&SqlState::EXCLUSION_VIOLATION) {
         return Problem::new("car_not_available", "the car is not available in that period");
