@@ -2,6 +2,9 @@
 //! against the bare stack. Opponents take turns; the client, the checks of every answer, the disk and the processors are
 //! the same for all.
 //!
+//! Restate takes part in two forms where `RENTCAR_BENCH_RESTATE` names the folder that `scripts/restate.sh` makes: with longer
+//! cases, and with uniform wishes only. That takes a quarter of an hour more.
+//!
 //! `cargo bench --bench bookings` takes about ten minutes. `RENTCAR_BENCH_ROUNDS` (5), `RENTCAR_BENCH_SECONDS` for each
 //! case (2), `RENTCAR_BENCH_STALL_SECONDS` (60), `RENTCAR_BENCH_CARS` (10,000), `RENTCAR_BENCH_CONNECTIONS` (1;8;64;256)
 //! and `RENTCAR_BENCH_OPPONENTS` (all; or rentcar;echo and so on) change it; `RENTCAR_BENCH_DIR`
@@ -19,6 +22,7 @@ mod common;
 mod conventional;
 mod opponents;
 mod postgres;
+mod restate;
 #[allow(dead_code, reason = "only the report reads")]
 #[path = "../support/results.rs"]
 mod results;
@@ -93,19 +97,39 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     async fn run(&mut self, plan: &Plan) {
-        self.drive(Pace::AsAnswered, plan.mode.pick(WARM_CONNECTIONS, 8), plan.case).await;
+        let warm = plan.mode.pick(WARM_CONNECTIONS, 8);
+        self.drive(Pace::AsAnswered, warm, self.case(plan, warm)).await;
         let mut peak = 0.0_f64;
         for wanted in [Wanted::Uniform, Wanted::Zipf] {
             self.scene.want(wanted);
             for &connections in &plan.connections {
-                if wanted == Wanted::Uniform || self.opponent != Opponent::Echo {
-                    peak = peak.max(self.closed(wanted, connections, plan.case).await);
+                if wanted == Wanted::Uniform || self.takes_zipf() {
+                    peak = peak.max(self.closed(wanted, connections, self.case(plan, connections)).await);
                 }
             }
         }
         self.scene.want(Wanted::Uniform);
         for share in SHARES {
             self.open(share, peak, plan.open).await;
+        }
+    }
+
+    fn takes_zipf(&self) -> bool {
+        self.opponent != Opponent::Echo && self.opponent.restate().is_none()
+    }
+
+    /// How long a closed case is.
+    fn case(&self, plan: &Plan, connections: usize) -> Duration {
+        match self.opponent.restate() {
+            Some(_) => plan.mode.pick(restate::case(connections, plan.case), plan.case),
+            None => plan.case,
+        }
+    }
+
+    /// Waits until nothing of the last case is left to do.
+    async fn drain(&self) {
+        if self.opponent.restate().is_some() {
+            tokio::time::sleep(restate::DRAIN).await;
         }
     }
 
@@ -118,6 +142,7 @@ impl Bench<'_> {
 
     /// Each customer asks as soon as the last is answered; returns how many were, a second.
     async fn closed(&mut self, wanted: Wanted, connections: usize, length: Duration) -> f64 {
+        self.drain().await;
         let (spent, synced) = (Spent::until_now(&self.server.processes()), self.syncs().await);
         let (samples, tally) = self.drive(Pace::AsAnswered, connections, length).await;
         let busy = Spent::until_now(&self.server.processes()).since(&spent);
@@ -147,6 +172,7 @@ impl Bench<'_> {
 
     /// Customers come at a share of the peak, whether they are answered or not.
     async fn open(&mut self, share: f64, peak: f64, length: Duration) {
+        self.drain().await;
         let pace = Pace::PerSecond(share * peak);
         let (samples, tally) = self.drive(pace, OPEN_CONNECTIONS, length).await;
         let case = format!("open loop at {:.0} % of its peak", 100.0 * share);
@@ -181,16 +207,17 @@ async fn measure(plan: &Plan, grounds: &Grounds) -> Found {
     let mut found = Found::default();
     for round in 1..=plan.rounds {
         for &opponent in &plan.opponents {
-            let Some(server) = grounds.start(opponent) else { continue };
+            let Some(server) = grounds.start(opponent).await else { continue };
             eprintln!("round {round} of {}: {}", plan.rounds, opponent.name());
-            let scene = Arc::new(Scene::new(plan.cars));
+            let scene = Arc::new(Scene::before(opponent.front(), plan.cars));
             Bench { opponent, server: &server, scene, found: &mut found }.run(plan).await;
-            if let Some(mib) = server.processes().first().and_then(|pid| machine::peak_memory_mib(*pid)) {
+            let taken = server.without_postgresql().into_iter().map(machine::peak_memory_mib);
+            if let Some(mib) = taken.sum::<Option<f64>>() {
                 found.note("most memory that the server took, without PostgreSQL", opponent.name(), "MiB", mib);
             }
         }
     }
-    let server = grounds.start(Opponent::Rentcar).unwrap();
+    let server = grounds.start(Opponent::Rentcar).await.unwrap();
     let scene = Arc::new(Scene::new(plan.cars));
     let mut bench = Bench { opponent: Opponent::Rentcar, server: &server, scene, found: &mut found };
     bench.drive(Pace::AsAnswered, WARM_CONNECTIONS, plan.case).await;
@@ -245,6 +272,7 @@ fn describe(results: &mut Results, plan: &Plan, grounds: &Grounds, folder: &Path
         "the same, but the hold and the intent are committed before the sandbox provider is asked, and the outcome after it, \
          with a row for whoever follows and the answer for the same key; a transaction is one statement",
     );
+    results.condition("restate", restate::described(grounds.restate.as_deref()));
     for name in ["warp", "hyper", "tokio", "ractor", "sled", "tokio-postgres"] {
         results.version_of(name);
     }
@@ -259,6 +287,9 @@ async fn bench() {
     let grounds = Grounds::prepare(folder.path(), plan.cars).await;
     if grounds.cluster.is_none() {
         eprintln!("PostgreSQL is not installed (scripts/install-tools.sh): the conventional service is left out");
+    }
+    if grounds.restate.is_none() {
+        eprintln!("RENTCAR_BENCH_RESTATE is not set (scripts/restate.sh): Restate is left out");
     }
     describe(&mut results, &plan, &grounds, folder.path());
     let syncs = machine::syncs_per_second(folder.path(), DISK).unwrap();

@@ -4,7 +4,9 @@ use crate::common::Api;
 use crate::common::process::Process;
 use crate::conventional::{Conventional, Style};
 use crate::postgres::{Cluster, Database};
+use crate::restate::{self, Form, Restate};
 use crate::same_promises::SamePromises;
+use crate::service::scene::Front;
 use crate::service::server::{self, Server};
 use crate::service::{RENTCAR, fleet, given};
 use crate::stack::{self, Echo};
@@ -29,18 +31,24 @@ pub enum Opponent {
     OneStatement,
     /// The conventional service that asks a provider and keeps what rentcar promises.
     SamePromises,
+    /// Restate, an object for each entity.
+    RestateFull,
+    /// Restate, one object that does it all.
+    RestateLean,
     /// The HTTP stack and nothing behind it.
     Echo,
 }
 
 impl Opponent {
     /// In the order in which they take turns.
-    pub const ALL: [Opponent; 6] = [
+    pub const ALL: [Opponent; 8] = [
         Opponent::Rentcar,
         Opponent::Earlier,
         Opponent::Transaction,
         Opponent::OneStatement,
         Opponent::SamePromises,
+        Opponent::RestateFull,
+        Opponent::RestateLean,
         Opponent::Echo,
     ];
 
@@ -52,12 +60,33 @@ impl Opponent {
             Opponent::Transaction => "conventional",
             Opponent::OneStatement => "conventional, one statement",
             Opponent::SamePromises => "conventional, same promises",
+            Opponent::RestateFull => "Restate, full",
+            Opponent::RestateLean => "Restate, lean",
             Opponent::Echo => "echo",
         }
     }
 
     fn needs_postgresql(self) -> bool {
         matches!(self, Opponent::Transaction | Opponent::OneStatement | Opponent::SamePromises)
+    }
+
+    /// In which form Restate is it, if it is.
+    pub fn restate(self) -> Option<Form> {
+        match self {
+            Opponent::RestateFull => Some(Form::Full),
+            Opponent::RestateLean => Some(Form::Lean),
+            Opponent::Rentcar
+            | Opponent::Earlier
+            | Opponent::Transaction
+            | Opponent::OneStatement
+            | Opponent::SamePromises
+            | Opponent::Echo => None,
+        }
+    }
+
+    /// Where its customers ask.
+    pub fn front(self) -> Front {
+        self.restate().map_or(Front::OURS, Form::front)
     }
 
     /// The opponent of a name that [`Opponent::name`] gave.
@@ -72,20 +101,28 @@ pub struct Grounds {
     folder: PathBuf,
     /// Nothing where PostgreSQL is not installed.
     pub cluster: Option<Cluster>,
+    /// Where the programs of Restate are, if they are anywhere.
+    pub restate: Option<PathBuf>,
 }
 
 /// A server that takes bookings; it ends when this is dropped.
-pub struct Running {
-    // In the order in which they are to go.
-    process: Process,
-    database: Option<Database>,
-    _data: Option<TempDir>,
+pub enum Running {
+    /// A process of ours.
+    Ours {
+        // In the order in which they are to go.
+        process: Process,
+        database: Option<Database>,
+        _data: Option<TempDir>,
+    },
+    /// Two processes.
+    Restate(Restate),
 }
 
 impl Grounds {
     /// Makes them below a folder.
     pub async fn prepare(folder: &Path, cars: usize) -> Grounds {
-        let grounds = Grounds { cars, folder: folder.to_owned(), cluster: Cluster::make(folder) };
+        let (folder, cluster) = (folder.to_owned(), Cluster::make(folder));
+        let grounds = Grounds { cars, folder, cluster, restate: restate::programs() };
         let server = Server::start(&grounds.registered()).await;
         fleet::register(&server, cars).await;
         server.end();
@@ -93,13 +130,17 @@ impl Grounds {
     }
 
     /// Starts an opponent on grounds that nobody has used; nothing where what it needs is not installed.
-    pub fn start(&self, opponent: Opponent) -> Option<Running> {
+    pub async fn start(&self, opponent: Opponent) -> Option<Running> {
+        if opponent.restate().is_some() {
+            let restate = Restate::start(self.restate.as_ref()?, &self.folder, self.log()).await;
+            return Some(Running::Restate(restate));
+        }
         if let Opponent::Rentcar | Opponent::Earlier = opponent {
             let program = if opponent == Opponent::Earlier { Some(earlier()?) } else { None };
             let data = tempfile::tempdir_in(&self.folder).unwrap();
             server::copy(&self.registered().join("."), data.path());
             let process = self.serve(program.as_deref(), data.path());
-            return Some(Running { process, database: None, _data: Some(data) });
+            return Some(Running::Ours { process, database: None, _data: Some(data) });
         }
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args([AS_OPPONENT, opponent.name(), &self.cars.to_string()]);
@@ -109,7 +150,7 @@ impl Grounds {
             command.arg(started.socket());
             database = Some(started);
         }
-        Some(Running { process: Process::start(command, self.log()), database, _data: None })
+        Some(Running::Ours { process: Process::start(command, self.log()), database, _data: None })
     }
 
     fn serve(&self, program: Option<&Path>, data: &Path) -> Process {
@@ -129,18 +170,33 @@ impl Grounds {
 
 impl Running {
     pub fn address(&self) -> String {
-        self.process.url().trim_start_matches("http://").to_owned()
+        match self {
+            Running::Ours { process, .. } => process.url().trim_start_matches("http://").to_owned(),
+            Running::Restate(restate) => restate.address(),
+        }
     }
 
     /// Its processes, without their children.
     pub fn processes(&self) -> Vec<u32> {
-        let database = self.database.as_ref().map(Database::pid);
-        std::iter::once(self.process.pid()).chain(database).collect()
+        let mut processes = self.without_postgresql();
+        if let Running::Ours { database: Some(database), .. } = self {
+            processes.push(database.pid());
+        }
+        processes
+    }
+
+    /// The same but for the database.
+    pub fn without_postgresql(&self) -> Vec<u32> {
+        match self {
+            Running::Ours { process, .. } => vec![process.pid()],
+            Running::Restate(restate) => restate.processes().to_vec(),
+        }
     }
 
     /// How often it has synced its journal, if it tells.
     pub async fn syncs(&self) -> Option<f64> {
-        let metrics = Api::at(self.process.url()).get("/metrics").await;
+        let Running::Ours { process, .. } = self else { return None };
+        let metrics = Api::at(process.url()).get("/metrics").await;
         let line =
             metrics.text.lines().find_map(|line| line.strip_prefix("rentcar_journal_fsync_duration_seconds_count "));
         line?.trim().parse().ok()
@@ -158,7 +214,9 @@ pub async fn be(arguments: &[String]) {
         Opponent::OneStatement => stack::run(conventional(Style::OneStatement).await).await,
         Opponent::SamePromises => stack::run(SamePromises::prepare(socket, pool_connections(), cars).await).await,
         Opponent::Echo => stack::run(Echo).await,
-        Opponent::Rentcar | Opponent::Earlier => panic!("{} is a program of its own", opponent.name()),
+        Opponent::Rentcar | Opponent::Earlier | Opponent::RestateFull | Opponent::RestateLean => {
+            panic!("{} is a program of its own", opponent.name())
+        }
     }
 }
 

@@ -203,6 +203,11 @@ fn machine() -> BTreeMap<String, String> {
 
 fn locked_version(name: &str) -> Option<String> {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).ok()?;
+    locked_in(&text, name)
+}
+
+/// The version of a crate as the text of a Cargo.lock pins it.
+pub fn locked_in(text: &str, name: &str) -> Option<String> {
     let lock: toml::Table = text.parse().ok()?;
     let packages = lock.get("package")?.as_array()?;
     let found = packages.iter().find(|package| package.get("name").and_then(toml::Value::as_str) == Some(name))?;

@@ -10,6 +10,8 @@ const PREFIX: &str = "RENTCAR_BENCH_";
 const FOLDER: &str = "DIR";
 /// The program of an earlier commit.
 const EARLIER: &str = "EARLIER";
+/// The folder of the programs of Restate.
+const RESTATE: &str = "RESTATE";
 const FOLDER_UNLESS_GIVEN: &str = "/var/tmp";
 
 fn number(name: &str) -> Option<f64> {
@@ -42,8 +44,9 @@ pub fn listed<T>(name: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>
 /// The command of this run with all that was given. Where a folder or a program is, is nobody's business; on which disk it
 /// is, stands elsewhere in the conditions.
 pub fn with_command(command: &str) -> String {
-    let given = std::env::vars()
-        .filter(|(name, _)| name.starts_with(PREFIX) && ![FOLDER, EARLIER].iter().any(|path| name.ends_with(path)));
+    let given = std::env::vars().filter(|(name, _)| {
+        name.starts_with(PREFIX) && ![FOLDER, EARLIER, RESTATE].iter().any(|path| name.ends_with(path))
+    });
     let words: Vec<_> = given.map(|(name, value)| format!("{name}={value}")).chain([command.to_owned()]).collect();
     words.join(" ")
 }

@@ -46,7 +46,7 @@ impl Wanted {
 /// How many answers of each kind came.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tally {
-    /// 201, confirmed.
+    /// Confirmed: 201, or what [`Front`] says.
     pub booked: u64,
     /// 409, the car is taken.
     pub taken: u64,
@@ -70,8 +70,23 @@ impl Tally {
     }
 }
 
+/// Where customers ask, and how they are told that they have a booking.
+#[derive(Debug, Clone, Copy)]
+pub struct Front {
+    /// By the number of the car.
+    pub path: fn(&str) -> String,
+    /// The status of the answer.
+    pub confirmed: u16,
+}
+
+impl Front {
+    /// Of rentcar, and of everything that has its HTTP stack.
+    pub const OURS: Front = Front { path: |_| "/v1/reservations".to_owned(), confirmed: 201 };
+}
+
 /// The customers of one server.
 pub struct Scene {
+    front: Front,
     cars: usize,
     days: Vec<String>,
     zipf: Vec<usize>,
@@ -95,11 +110,17 @@ pub fn car_no(at: usize) -> String {
 impl Scene {
     /// Nothing is booked yet.
     pub fn new(cars: usize) -> Scene {
+        Scene::before(Front::OURS, cars)
+    }
+
+    /// The same before another front.
+    pub fn before(front: Front, cars: usize) -> Scene {
         #[allow(clippy::cast_precision_loss, reason = "cars are counted in millions at most")]
         let weights = (0..cars).map(|rank| 1.0 / ((rank + 1) as f64).powf(ZIPF_EXPONENT));
         let ranks = WeightedIndex::new(weights).unwrap();
         let mut dice = StdRng::seed_from_u64(SEED);
         Scene {
+            front,
             cars,
             days: (0..=DAYS).map(|day| in_days(FIRST_DAY + i64::try_from(day).unwrap())).collect(),
             zipf: (0..DRAWN).map(|_| ranks.sample(&mut dice)).collect(),
@@ -133,13 +154,13 @@ impl Scene {
         Tally { booked: count(&self.booked), taken: count(&self.taken), sent_away: count(&self.sent_away) }
     }
 
-    /// With its number.
-    fn body(&self) -> (u64, String) {
+    /// With its number and its car.
+    fn body(&self) -> (u64, usize, String) {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let at = usize::try_from(turn).unwrap();
         let car = if self.is_zipf.load(Ordering::Relaxed) { self.zipf[at % DRAWN] } else { at % self.cars };
         let day = self.booked_of[car].fetch_add(1, Ordering::Relaxed) % DAYS;
-        (turn, booking(car, turn, &self.days[day..], &self.means))
+        (turn, car, booking(car, turn, &self.days[day..], &self.means))
     }
 }
 
@@ -156,8 +177,8 @@ pub fn booking(car: usize, turn: u64, days: &[String], means: &str) -> String {
 
 impl Script for Scene {
     fn request(&self, _number: u64) -> (usize, String) {
-        let (turn, body) = self.body();
-        let request = post("/v1/reservations", &body);
+        let (turn, car, body) = self.body();
+        let request = post(&(self.front.path)(&car_no(car)), &body);
         if !self.is_keyed {
             return (0, request);
         }
@@ -167,7 +188,11 @@ impl Script for Scene {
     fn answered(&self, _kind: usize, request: &str, status: u16, body: &[u8]) {
         let text = std::str::from_utf8(body).unwrap_or_default();
         match status {
-            201 if text.contains("\"status\":\"CONFIRMED\"") && text.contains(car_in(request)) => {
+            status
+                if status == self.front.confirmed
+                    && text.contains("\"status\":\"CONFIRMED\"")
+                    && text.contains(car_in(request)) =>
+            {
                 self.booked.fetch_add(1, Ordering::Relaxed);
             }
             409 if text.contains("\"car_not_available\"") => {
