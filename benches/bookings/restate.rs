@@ -83,7 +83,7 @@ pub fn described(programs: Option<&Path>) -> String {
     let version = version(programs);
     format!(
         "{version}; {}; full: a service asks an object for each entity; lean: one object does it all; both ask a provider that \
-         approves at once; customers ask the ingress; no case shorter than {CASE:?}, {CASE_OF_MANY:?} with {MANY} connections, and \
+         approves at once; customers ask the ingress; no closed case shorter than {CASE:?}, {CASE_OF_MANY:?} with {MANY} connections, and \
          {DRAIN:?} between cases; two processes that speak HTTP/2, made for any code and for clusters, while rentcar does more \
          for each booking: read models, timers, policies",
         settings.join(", ")
