@@ -100,7 +100,7 @@ struct Reached {
 }
 
 /// A shard that is followed.
-struct Place {
+struct FollowedShard {
     number: u16,
     head: watch::Receiver<u64>,
     reached: Reached,
@@ -116,7 +116,7 @@ struct Place {
     is_asked_again: bool,
 }
 
-impl Place {
+impl FollowedShard {
     fn is_behind(&self) -> bool {
         *self.head.borrow() > self.reached.seen
     }
@@ -148,8 +148,8 @@ enum Done {
 /// The loop of a follower.
 struct Following {
     seed: Arc<FollowerSeed>,
-    places: Vec<Place>,
-    /// Whether the places may not be those of the shards that are wanted.
+    shards: Vec<FollowedShard>,
+    /// Whether the shards may not be those that are wanted.
     has_changed: bool,
     work: FuturesUnordered<BoxFuture<'static, (u16, Done)>>,
     /// There may be new events since the last look.
@@ -163,10 +163,10 @@ struct Following {
 
 impl Following {
     fn new(seed: FollowerSeed) -> Self {
-        let (places, work, looked_at) = (Vec::new(), FuturesUnordered::new(), Instant::now());
+        let (shards, work, looked_at) = (Vec::new(), FuturesUnordered::new(), Instant::now());
         Self {
             seed: Arc::new(seed),
-            places,
+            shards,
             has_changed: true,
             work,
             is_woken: false,
@@ -190,7 +190,7 @@ impl Following {
             } else if std::mem::take(&mut self.has_changed) {
                 self.follow(&followed.borrow_and_update());
             }
-            if is_stopping && self.places.is_empty() {
+            if is_stopping && self.shards.is_empty() {
                 return;
             }
             if self.work.is_empty() && !self.has_failed() {
@@ -223,17 +223,17 @@ impl Following {
     }
 
     fn has_failed(&self) -> bool {
-        self.places.iter().any(|place| place.attempt > 0)
+        self.shards.iter().any(|followed| followed.attempt > 0)
     }
 
     /// Begins with new shards, and leaves those that are no longer wanted once nothing is under way there.
     fn follow(&mut self, wanted: &BTreeSet<u16>) {
         for &number in wanted {
-            if self.places.iter().all(|place| place.number != number) {
+            if self.shards.iter().all(|followed| followed.number != number) {
                 let head = self.seed.journal.watch(self.seed.shard(number));
                 let (reached, due) = (Reached::default(), Instant::now());
                 let (attempt, is_under_way, is_hurried, is_asked_again) = (0, false, false, false);
-                self.places.push(Place {
+                self.shards.push(FollowedShard {
                     number,
                     head,
                     reached,
@@ -245,16 +245,16 @@ impl Following {
                 });
             }
         }
-        for place in &mut self.places {
-            if wanted.contains(&place.number) {
+        for followed in &mut self.shards {
+            if wanted.contains(&followed.number) {
                 continue;
             }
-            if place.is_under_way {
+            if followed.is_under_way {
                 // Once it is not.
                 self.has_changed = true;
             } else {
-                place.is_under_way = true;
-                let (seed, number) = (Arc::clone(&self.seed), place.number);
+                followed.is_under_way = true;
+                let (seed, number) = (Arc::clone(&self.seed), followed.number);
                 self.work.push(async move { (number, seed.leave(number).await) }.boxed());
             }
         }
@@ -262,7 +262,7 @@ impl Following {
 
     /// When the next round begins, if nothing happens before.
     fn next_round_at(&self) -> Option<Instant> {
-        let due = self.places.iter().filter(|place| !place.is_under_way).map(|place| place.due).min();
+        let due = self.shards.iter().filter(|followed| !followed.is_under_way).map(|followed| followed.due).min();
         self.is_woken.then(|| self.lingers_until()).into_iter().chain(due).min()
     }
 
@@ -282,20 +282,20 @@ impl Following {
             let is_loaded = std::mem::take(&mut self.events) >= EVENTS_UNDER_LOAD;
             self.stretch = if is_loaded { (self.stretch * 2).min(STRETCH_MAX) } else { (self.stretch / 2).max(1) };
         }
-        for place in &mut self.places {
-            if place.is_under_way {
+        for followed in &mut self.shards {
+            if followed.is_under_way {
                 continue;
             }
-            let may_look = (looks || place.is_hurried) && place.attempt == 0;
-            let reason = if place.due <= now {
+            let may_look = (looks || followed.is_hurried) && followed.attempt == 0;
+            let reason = if followed.due <= now {
                 Reason::Due
-            } else if may_look && place.is_behind() {
+            } else if may_look && followed.is_behind() {
                 Reason::Woken
             } else {
                 continue;
             };
-            (place.is_under_way, place.is_hurried, place.is_asked_again) = (true, false, false);
-            let (seed, number, mut reached) = (Arc::clone(&self.seed), place.number, place.reached);
+            (followed.is_under_way, followed.is_hurried, followed.is_asked_again) = (true, false, false);
+            let (seed, number, mut reached) = (Arc::clone(&self.seed), followed.number, followed.reached);
             let round = async move {
                 let next = seed.round(number, &mut reached, reason).await;
                 (number, Done::Round(reached, next))
@@ -307,31 +307,34 @@ impl Following {
     fn conclude(&mut self, number: u16, done: Done) {
         let (now, limits, shard) = (Instant::now(), self.seed.subscription.limits(), self.seed.shard(number));
         let Done::Round(reached, next) = done else {
-            self.places.retain(|place| place.number != number);
+            self.shards.retain(|followed| followed.number != number);
             self.has_changed = true;
             return;
         };
-        let Some(place) = self.places.iter_mut().find(|place| place.number == number) else { return };
-        let had_passed = place.reached.position.is_some_and(|position| position < place.reached.seen);
-        self.events += reached.seen.saturating_sub(place.reached.seen);
-        (place.reached, place.is_under_way) = (reached, false);
+        let Some(followed) = self.shards.iter_mut().find(|followed| followed.number == number) else { return };
+        let had_passed = followed.reached.position.is_some_and(|position| position < followed.reached.seen);
+        self.events += reached.seen.saturating_sub(followed.reached.seen);
+        (followed.reached, followed.is_under_way) = (reached, false);
         match next {
             Ok(next) => {
-                place.attempt = 0;
+                followed.attempt = 0;
                 match next {
-                    Next::Now => place.due = now,
+                    Next::Now => followed.due = now,
                     // The position after what was passed over first is saved no later than the next poll.
                     Next::Passed if had_passed => {}
-                    Next::Passed | Next::WhenWoken => place.due = now + Duration::from_millis(limits.poll_ms.max(1)),
+                    Next::Passed | Next::WhenWoken => followed.due = now + Duration::from_millis(limits.poll_ms.max(1)),
                 }
-                self.is_woken |= place.is_behind();
+                self.is_woken |= followed.is_behind();
             }
             Err(reason) => {
                 let subscription = self.seed.subscription.name();
-                let wait =
-                    if place.is_asked_again { turn(subscription, number) } else { limits.retry.wait(place.attempt) };
-                place.attempt = place.attempt.saturating_add(1);
-                place.due = now + wait;
+                let wait = if followed.is_asked_again {
+                    turn(subscription, number)
+                } else {
+                    limits.retry.wait(followed.attempt)
+                };
+                followed.attempt = followed.attempt.saturating_add(1);
+                followed.due = now + wait;
                 tracing::warn!(subscription, %shard, reason, ?wait, "subscription waiting");
             }
         }
@@ -339,19 +342,19 @@ impl Following {
 
     /// Somebody waits until all events are handled.
     fn hurry(&mut self) {
-        for place in &mut self.places {
-            place.is_hurried = true;
+        for followed in &mut self.shards {
+            followed.is_hurried = true;
         }
     }
 
     /// What failed is tried again before its wait is over.
     fn ask_again(&mut self) {
         let now = Instant::now();
-        for place in &mut self.places {
-            if place.is_under_way {
-                place.is_asked_again = true;
-            } else if place.attempt > 0 {
-                place.due = place.due.min(now + turn(self.seed.subscription.name(), place.number));
+        for followed in &mut self.shards {
+            if followed.is_under_way {
+                followed.is_asked_again = true;
+            } else if followed.attempt > 0 {
+                followed.due = followed.due.min(now + turn(self.seed.subscription.name(), followed.number));
             }
         }
     }

@@ -119,10 +119,10 @@ texts! {
         calls_existing: "Paying, cancelling, pick-up, return", "결제, 취소, 인수, 반납";
 
         // Followers and parts.
-        followers: "Event handlers", "이벤트 처리";
+        followers: "Followers", "이벤트 처리";
         followers_lead: "Work triggered by events, handled in order.",
             "이벤트에 뒤따르는 작업을 순서대로 자동 처리합니다.";
-        follower: "Handler", "처리기";
+        follower: "Follower", "처리기";
         behind: "Behind", "지연";
         age: "For", "지연 시간";
         parked: "Parked", "보류";
@@ -176,7 +176,7 @@ texts! {
         compared_at(at): "Compared at {at}", "비교 일시: {at}";
         unlisted(count): "Not listed: {count} more.", "{count}건은 표시하지 않았습니다.";
         percent(count): "{count}%", "{count}%";
-        up_to_date(count): "All {count} handlers are up to date.", "처리기 {count}개 모두 지연이 없습니다.";
+        up_to_date(count): "All {count} followers are up to date.", "처리기 {count}개 모두 지연이 없습니다.";
         show_all(count): "All {count}", "전체 {count}개";
         killed(part): "{part}: killed", "{part}: 강제 종료";
         stopped_part(part): "{part}: stopped", "{part}: 중지";
