@@ -2,7 +2,7 @@
 
 use super::assets;
 use super::format::Format;
-use super::texts::{Common, Language};
+use super::texts::{Common, Language, class_in_words};
 use crate::domain::ids::{CustomerNo, ReservationNo};
 use crate::http::HttpState;
 use crate::kit::access::{Principal, Scopes};
@@ -111,6 +111,11 @@ impl Page {
             notice: None,
             wide: false,
         }
+    }
+
+    /// The name of a class of cars in the page's language.
+    pub fn class_name<'a>(&self, class: &'a str) -> &'a str {
+        class_in_words(self.language, class)
     }
 
     /// Has the page loaded again whenever something comes from a stream of events.

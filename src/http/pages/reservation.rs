@@ -202,7 +202,7 @@ pub struct Facts {
     /// The name of the customer, or else the number, and the page, for staff.
     pub customer: Option<(String, String)>,
     /// What the odometer has shown last, and when that was.
-    pub odometer: Option<(&'static str, String)>,
+    pub odometer: Option<String>,
 }
 
 impl Facts {
@@ -212,13 +212,14 @@ impl Facts {
         let car = http.service.car(&subject.car_no).await.ok().map(|car| car.car.data);
         let (model, branch) = car.map(|data| (data.model, data.branch)).unwrap_or_default();
         let t = Customer::of(page.language);
-        let told = view.rental.as_ref().and_then(|rental| match &rental.status {
+        let kilometres = |km| Board::of(page.language).kilometres(Format::whole(km));
+        let odometer = view.rental.as_ref().and_then(|rental| match &rental.status {
             rental::Status::Returned { .. } => {
-                Some((t.odometer_at_return, rental.returned.as_ref().and_then(|facts| facts.odometer_km)?))
+                Some(t.at_return(kilometres(rental.returned.as_ref().and_then(|facts| facts.odometer_km)?)))
             }
             rental::Status::Rented | rental::Status::PickedUp { .. } | rental::Status::Cancelled { .. } => {
                 let hand_over = rental.hand_over.as_ref();
-                Some((t.odometer_at_pick_up, hand_over.and_then(|hand_over| hand_over.facts.odometer_km)?))
+                Some(t.at_pick_up(kilometres(hand_over.and_then(|hand_over| hand_over.facts.odometer_km)?)))
             }
         });
         Facts {
@@ -229,7 +230,7 @@ impl Facts {
             period: page.format.period(view.booking.period),
             price: page.format.money(view.booking.price),
             customer: customer(http, caller, page, &subject.customer_no).await,
-            odometer: told.map(|(when, km)| (when, Board::of(page.language).kilometres(Format::whole(km)))),
+            odometer,
         }
     }
 }

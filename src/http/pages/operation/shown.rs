@@ -4,7 +4,7 @@ use super::super::format::Format;
 use super::super::page::{Page, query_value};
 use super::super::texts::{Operation as Words, difference_in_words, part_in_words, span};
 use super::flow_in_words;
-use super::troubles::{Detail, Seen, seconds, slow_ms};
+use super::troubles::{Detail, Seen, seconds, slow_ms, tells_state};
 use crate::actors::service::{
     BreakerState, ComponentHealth, ReconcileError, ReconciliationStatus, Report, SubscriptionStatus, Unsettled,
 };
@@ -34,8 +34,8 @@ pub fn seen(http: &HttpState) -> Seen {
 pub struct Guard {
     pub class: &'static str,
     pub word: &'static str,
-    /// What it means for customers.
-    pub sentence: &'static str,
+    /// What it means for customers, unless the top of the page says so.
+    pub sentence: Option<&'static str>,
     /// What an operator can do about a provider that is slow or fails.
     pub advice: Option<&'static str>,
     pub is_forced: bool,
@@ -103,7 +103,7 @@ impl Guard {
         Guard {
             class,
             word,
-            sentence,
+            sentence: (!tells_state(guard)).then_some(sentence),
             advice: is_provider.then_some(if is_sandbox { t.advice_sandbox } else { t.advice }),
             is_forced: matches!(guard.state, BreakerState::ForcedOpen | BreakerState::ForcedClosed),
             is_stopped: guard.state == BreakerState::ForcedOpen,
@@ -115,7 +115,7 @@ impl Guard {
             takes: guard
                 .charge_ms
                 .filter(|_| counts.all > 0)
-                .map_or_else(|| t.none_yet.to_owned(), |ms| seconds(t.language(), ms)),
+                .map_or_else(|| "–".to_owned(), |ms| seconds(t.language(), ms)),
             deferred: seen.deferred,
             unknown: Owed::of(t, format, seen.unsettled.unknown),
             refunds: Owed::of(t, format, seen.unsettled.refunds),

@@ -133,6 +133,15 @@ fn of_payments(t: &Words, seen: &Seen) -> Vec<Trouble> {
     found
 }
 
+/// Whether one of the troubles says what the state of the breaker means.
+pub const fn tells_state(guard: &BulkheadStatus) -> bool {
+    match guard.state {
+        BreakerState::Open => guard.up && guard.recent.all == 0,
+        BreakerState::HalfOpen | BreakerState::ForcedOpen | BreakerState::ForcedClosed => guard.up,
+        BreakerState::Closed => false,
+    }
+}
+
 /// While nothing is tried, it is how long it took before.
 const fn is_tried(guard: &BulkheadStatus) -> bool {
     !matches!(guard.state, BreakerState::Open | BreakerState::ForcedOpen)

@@ -402,8 +402,8 @@ fn rows(
             (_, _) if !is_other => None,
             ("", "") => None,
             (branch, "") => Some(branch.to_owned()),
-            ("", class) => Some(class.to_owned()),
-            (branch, class) => Some(t.cars_of(branch, class)),
+            ("", class) => Some(page.class_name(class).to_owned()),
+            (branch, class) => Some(t.cars_of(branch, page.class_name(class))),
         };
         before = Some(here);
         let bar = |entry: &Entry| {

@@ -99,8 +99,7 @@ texts! {
         booking_number: "Booking number", "예약 번호";
         booking_now: "Current booking", "현재 예약";
         customer: "Customer", "고객";
-        odometer_at_pick_up: "Odometer at pick‑up", "인수 시 주행 거리";
-        odometer_at_return: "Odometer at return", "반납 시 주행 거리";
+        odometer: "Odometer", "주행 거리";
         being_paid: "Payment pending", "결제 처리 중";
         payment_in_doubt: "We are asking the payment provider. This page shows it by itself as soon as it is known.",
             "결제 대행사에 확인하고 있습니다. 결과는 이 페이지에 자동으로 표시됩니다.";
@@ -213,6 +212,8 @@ texts! {
         out_more(until): "Bring it back by {until}.", "{until}까지 반납해 주세요.";
         overdue_more(until): "It should have been back at {until}. Please bring it back, or change the booking.",
             "{until}에 반납 예정이었습니다. 반납하거나 예약을 변경해 주세요.";
+        at_pick_up(odometer): "{odometer} at pick\u{2011}up", "인수 시 {odometer}";
+        at_return(odometer): "{odometer} at return", "반납 시 {odometer}";
         fee_of(amount): "Fee {amount}", "수수료 {amount}";
         expired_more(at): "It was not paid in time ({at}).", "제시간에 결제되지 않았습니다({at}).";
         completed_more(at): "The car came back at {at}.", "{at}에 반납되었습니다.";

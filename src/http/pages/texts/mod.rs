@@ -2,6 +2,7 @@
 
 mod api;
 mod board;
+mod classes;
 mod common;
 mod customer;
 mod kinds;
@@ -11,6 +12,7 @@ mod staff;
 
 pub use api::{Api, access_in_words};
 pub use board::Board;
+pub use classes::class_in_words;
 pub use common::Common;
 pub use customer::Customer;
 pub use kinds::kind_in_words;

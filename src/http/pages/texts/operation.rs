@@ -46,7 +46,6 @@ texts! {
         held_since: "Held back since", "보류 시작";
         next_try: "Next try", "다음 시도";
         one_waiting: "1 payment is postponed and will be made automatically later.", "결제 1건이 미뤄졌으며 나중에 자동으로 결제합니다.";
-        none_yet: "no data yet", "아직 없음";
 
         // What an operator can do about payments.
         control: "Decide by hand", "수동 제어";

@@ -70,7 +70,7 @@ texts! {
         nothing_upcoming: "Nobody has booked it.", "예약이 없습니다.";
         ended: "Bookings that ended last", "최근 종료된 예약";
         retire: "Retire", "차량 제외";
-        retire_title: "Retire this car?", "이 차량을 보유 차량에서 제외하시겠습니까?";
+        retire_title: "Retire this car?", "차량을 제외하시겠습니까?";
         retire_more: "It can no longer be booked, and its number can never be reused. This cannot be undone.",
             "더 이상 예약을 받을 수 없으며 차량 번호는 다시 사용할 수 없습니다. 되돌릴 수 없는 작업입니다.";
         retire_now: "Retire the car", "차량 제외";
