@@ -151,7 +151,7 @@ pub struct FollowerLimits {
 impl Default for FollowerLimits {
     fn default() -> Self {
         Self {
-            batch_len_max: 256,
+            batch_len_max: 64,
             poll_ms: 1_000,
             linger_ms: 25,
             handler_ms_max: 60_000,

@@ -85,7 +85,7 @@ impl Views {
     }
 
     fn project(&self, shard: ShardId, batch: &[CommittedEvent]) -> Result<u64, ReadError> {
-        let from = self.store.position(shard)?;
+        let from = self.position(shard);
         let Some(position) = batch.last().map(|last| last.position).filter(|last| *last > from) else {
             return Ok(from);
         };

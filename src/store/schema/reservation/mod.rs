@@ -114,14 +114,18 @@ pub const RESERVATION_SCHEMA: u16 = 5;
 #[derive(Serialize, Deserialize)]
 struct CarUpsertedV1<'a> {
     revision: u64,
+    #[serde(borrow)]
     model: Text<'a>,
+    #[serde(borrow)]
     car_class: Text<'a>,
+    #[serde(borrow)]
     branch: Text<'a>,
     daily_rate: MoneyV1,
 }
 
 #[derive(Serialize, Deserialize)]
 struct HeldV1<'a> {
+    #[serde(borrow)]
     subject: SubjectV1<'a>,
     period: PeriodV1,
     price: MoneyV1,
@@ -131,12 +135,14 @@ struct HeldV1<'a> {
 
 #[derive(Serialize, Deserialize)]
 struct HeldV2<'a> {
+    #[serde(borrow)]
     held: HeldV1<'a>,
     hold_slot: Option<u32>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct ConfirmedV1<'a> {
+    #[serde(borrow)]
     subject: SubjectV1<'a>,
     period: PeriodV1,
 }
@@ -153,7 +159,9 @@ struct Quoted<S> {
 /// A waiver by its code.
 #[derive(Serialize, Deserialize)]
 struct CancelledV3<'a> {
+    #[serde(borrow)]
     cancelled: Quoted<SubjectV2<'a>>,
+    #[serde(borrow)]
     waiver: Option<Text<'a>>,
 }
 
@@ -161,6 +169,7 @@ struct CancelledV3<'a> {
 struct ChangeBegun<'a, S> {
     subject: S,
     change_no: u32,
+    #[serde(borrow)]
     car_no: Text<'a>,
     period: PeriodV1,
     price: MoneyV1,
@@ -181,6 +190,7 @@ struct Changed<S> {
 /// A paid booking on its way from one car to another.
 #[derive(Serialize, Deserialize)]
 struct MovingV1<'a> {
+    #[serde(borrow)]
     subject: SubjectV1<'a>,
     period: PeriodV1,
     price: MoneyV1,
@@ -191,7 +201,9 @@ struct MovingV1<'a> {
 
 #[derive(Serialize, Deserialize)]
 struct MovedV1<'a> {
+    #[serde(borrow)]
     booking: MovingV1<'a>,
+    #[serde(borrow)]
     from_car: Text<'a>,
     came_by: u32,
     at_ms: i64,
@@ -201,6 +213,7 @@ struct MovedV1<'a> {
 struct ChangeEnded<'a, S> {
     subject: S,
     change_no: u32,
+    #[serde(borrow)]
     car_no: Text<'a>,
     at_ms: i64,
 }
@@ -216,6 +229,7 @@ struct IncomingHeld<S> {
 
 #[derive(Serialize, Deserialize)]
 struct IncomingAcceptedV1<'a> {
+    #[serde(borrow)]
     booking: MovingV1<'a>,
 }
 
@@ -326,7 +340,7 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
     }
 }
 
-fn decode_as<S: Subject>(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
+fn decode_as<'a, S: Subject + Deserialize<'a>>(tag: &str, payload: &'a [u8]) -> Result<Event, CodecError> {
     let step = || read::<Step<S>>(payload)?.parts();
     let quoted = || read::<Quoted<S>>(payload)?.parts();
     match tag {
@@ -398,7 +412,7 @@ impl CarUpsertedV1<'_> {
     }
 }
 
-impl HeldV1<'static> {
+impl HeldV1<'_> {
     fn event(self, hold_slot: Option<u32>) -> Result<Event, CodecError> {
         Ok(Event::Held {
             subject: self.subject.subject()?,
@@ -412,7 +426,7 @@ impl HeldV1<'static> {
     }
 }
 
-impl<S: Subject> ChangeBegun<'static, S> {
+impl<S: Subject> ChangeBegun<'_, S> {
     fn event(self) -> Result<Event, CodecError> {
         let change = Change {
             no: self.change_no,
@@ -464,7 +478,7 @@ impl<'a> MovingV1<'a> {
     }
 }
 
-impl MovingV1<'static> {
+impl MovingV1<'_> {
     fn booking(self) -> Result<Booking, CodecError> {
         let (subject, period, price) = (self.subject.subject()?, self.period.period()?, self.price.money()?);
         let status = Status::Confirmed { picked_up_at: None };
