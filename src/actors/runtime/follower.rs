@@ -22,7 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 const PASSED_MAX: u64 = 128;
 
 /// The linger doubles after so many events, and is halved after fewer.
-const EVENTS_UNDER_LOAD: u64 = 25;
+const EVENTS_UNDER_LOAD: u64 = 10;
 
 /// How many times as long the linger is at most.
 const STRETCH_MAX: u32 = 4;

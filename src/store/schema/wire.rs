@@ -9,8 +9,8 @@ use crate::domain::money::{Currency, Money};
 use crate::domain::reservation::Block;
 use crate::domain::time::{Period, Timestamp};
 use crate::domain::who::Who;
-use crate::store::codec::{self, CodecError};
-use bytes::{BufMut, Bytes, BytesMut};
+use crate::store::codec::{self, CodecError, Parts};
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -337,11 +337,10 @@ impl From<StateError> for CodecError {
 
 /// The schema version as a little-endian `u16`, then the body.
 pub(super) fn write_state<S: Serialize>(schema: u16, state: &S) -> Result<Bytes, CodecError> {
-    let body = codec::to_bytes(state)?;
-    let mut bytes = BytesMut::with_capacity(2 + body.len());
-    bytes.put_u16_le(schema);
-    bytes.put_slice(&body);
-    Ok(bytes.freeze())
+    let mut parts = Parts::new();
+    parts.add_encoded(&schema.to_le_bytes());
+    parts.add(state)?;
+    Ok(parts.finish())
 }
 
 pub(super) fn read_state<S: DeserializeOwned>(expected: u16, bytes: &[u8]) -> Result<S, StateError> {

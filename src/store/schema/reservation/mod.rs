@@ -1,7 +1,9 @@
 //! The stored forms of the booking calendar.
 
+mod encoded;
 mod json;
 
+pub use encoded::EncodedBookings;
 pub use json::json;
 
 use super::wire::{
@@ -14,7 +16,7 @@ use crate::domain::desk::WaiverReason;
 use crate::domain::ids::{CarNo, ReservationNo};
 use crate::domain::reservation::{Booking, Car, Change, Changes, Event, Incoming, State, Status};
 use crate::domain::time::Timestamp;
-use crate::store::codec::CodecError;
+use crate::store::codec::{CodecError, Parts};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -108,6 +110,8 @@ pub const RESERVATION_KIND: &str = "reservation";
 /// the look-up entries of numbers and slots; version 4 has changes; version 5 has serials beside subjects;
 /// version 6 has what the desk adds.
 pub const STATE_SCHEMA: u16 = 6;
+/// How many bytes most states have, beside the bookings that are encoded already.
+const STATE_BYTES_USUAL: usize = 512;
 /// The schema version of the documents of [`RESERVATION_KIND`].
 pub const RESERVATION_SCHEMA: u16 = 5;
 
@@ -504,6 +508,17 @@ impl<S: Subject> Quoted<S> {
 
 pub fn encode_state(state: &State) -> Result<Bytes, CodecError> {
     write_state(STATE_SCHEMA, state)
+}
+
+/// As [`encode_state`], without encoding again what has not changed since.
+pub fn encode_changed_state(state: &State, encoded: &mut EncodedBookings) -> Result<Bytes, CodecError> {
+    let State { car, retired, bookings, blocks, closed, back_at, incoming } = state;
+    let mut parts = Parts::with_capacity(STATE_BYTES_USUAL + encoded.len());
+    parts.add_encoded(&STATE_SCHEMA.to_le_bytes());
+    parts.add(&(car, retired))?;
+    encoded.write(&mut parts, bookings, |parts| parts.add(blocks), closed)?;
+    parts.add(&(back_at, incoming))?;
+    Ok(parts.finish())
 }
 
 pub fn decode_state(body: &[u8]) -> Result<State, StateError> {
