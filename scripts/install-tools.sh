@@ -25,7 +25,7 @@ has curl || missing+=(curl)
 has siege || missing+=(siege)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
 # The allocator is built from C.
-{ has make && has cc; } || missing+=(make gcc libc6-dev)
+has cc || missing+=(gcc libc6-dev)
 # The benchmarks measure against it, with a cluster of their own.
 compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || missing+=(postgresql)
 # What looks at the pages, and the letters of the Korean ones.

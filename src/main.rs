@@ -11,7 +11,7 @@ use std::process::ExitCode;
 /// A booking makes hundreds of small allocations on all threads; the C library's allocator took a third of the processor
 /// time for that, and its heap grew without end. This one also returns unused memory to the system.
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A car-rental service: reservations, payments, rentals and the fleet.
 #[derive(Debug, Parser)]

@@ -15,6 +15,7 @@ impl Entity for Ledger {
     const CONTEXT: Context = schema::FLEET;
     const STATE_KIND: &'static str = schema::fleet::STATE_KIND;
     type State = State;
+    type Encoded = ();
     type Command = Command;
     type Event = Event;
     type Reply = Option<Car>;
@@ -57,7 +58,7 @@ impl Entity for Ledger {
         schema::fleet::decode(tag, payload)
     }
 
-    fn encode_state(&self, state: &State) -> Result<Bytes, CodecError> {
+    fn encode_state(&self, state: &State, (): &mut ()) -> Result<Bytes, CodecError> {
         schema::fleet::encode_state(state)
     }
 

@@ -15,6 +15,7 @@ impl Entity for Operations {
     const CONTEXT: Context = schema::OPERATIONS;
     const STATE_KIND: &'static str = schema::operations::STATE_KIND;
     type State = State;
+    type Encoded = ();
     type Command = Command;
     type Event = Event;
     type Reply = ();
@@ -48,7 +49,7 @@ impl Entity for Operations {
         schema::operations::decode(tag, payload)
     }
 
-    fn encode_state(&self, state: &State) -> Result<Bytes, CodecError> {
+    fn encode_state(&self, state: &State, (): &mut ()) -> Result<Bytes, CodecError> {
         schema::operations::encode_state(state)
     }
 

@@ -11,7 +11,7 @@ use super::rental::Rentals;
 use super::reservation::{Calendars, Reply, instant};
 use super::runtime::{
     Ask, AskError, Clock, ContextHandle, Entity, EventHandler, FollowerLimits, HandlerError, Policy, PolicyLimits,
-    Subscription,
+    Reaction, Subscription,
 };
 use crate::domain::ids::{CarNo, ReservationNo};
 use crate::domain::payment::Payment;
@@ -22,7 +22,6 @@ use crate::domain::time::Timestamp;
 use crate::domain::{BookingRef, fleet, payment, rental, reservation};
 use crate::store::journal::{Cause, CommittedEvent, Context, Journal};
 use crate::store::schema;
-use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -180,9 +179,13 @@ fn rental_event(event: &CommittedEvent) -> Result<rental::Event, HandlerError> {
     schema::rental::decode(&event.event.tag, &event.event.payload).map_err(park)
 }
 
-/// The target of an event: what it decodes to, or else the event's own entity, under which `handle` parks it.
-fn target_of(event: &CommittedEvent, decode: impl FnOnce() -> Option<String>) -> String {
-    decode().unwrap_or_else(|| event.event.entity.to_string())
+/// The target of an event, or else its own entity, under which one that cannot be decoded is parked.
+fn target_of<T>(
+    event: &CommittedEvent,
+    decoded: &Result<T, HandlerError>,
+    target: impl FnOnce(&T) -> Option<String>,
+) -> String {
+    decoded.as_ref().ok().and_then(target).unwrap_or_else(|| event.event.entity.to_string())
 }
 
 /// The calendar follows an approved payment; where the hold is gone, the payment follows the calendar. A declined one ends
@@ -194,14 +197,11 @@ impl EventHandler for ReservationFollowsPayment {
         Some(&["payment.approved", "payment.declined"])
     }
 
-    fn target(&self, event: &CommittedEvent) -> Option<String> {
-        Some(target_of(event, || Some(payment_event(event).ok()?.subject().car_no.to_string())))
-    }
-
-    fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
-        let event = payment_event(event);
-        Box::pin(async move {
-            let event = event?;
+    fn reaction(&self, event: &CommittedEvent) -> Option<Reaction<'_>> {
+        let decoded = payment_event(event);
+        let target = target_of(event, &decoded, |event| Some(event.subject().car_no.to_string()));
+        Some(Reaction::new(target, move |cause| async move {
+            let event = decoded?;
             let subject = &event.subject().clone();
             let payment = match event.approved() {
                 Some(payment) if !payment.pays_for_change() => payment,
@@ -220,16 +220,21 @@ impl EventHandler for ReservationFollowsPayment {
             let incoming = self.0.incoming(&booking).await?;
             let known = Known::of(&booking).with_payment(Some(&payment));
             let known = known.with_new_calendar(incoming.as_ref().into());
-            if let Some(Action::Reservation(command)) = self.0.due(Target::Reservation, &known)
-                && self.0.tell_calendar(&booking, subject, command, cause).await?.is_ok()
-            {
+            let is_settled = match self.0.due(Target::Reservation, &known) {
+                Some(Action::Reservation(command)) => {
+                    self.0.tell_calendar(&booking, subject, command, cause).await?.is_ok()
+                }
+                // The calendar has followed already, and nothing is to be given back.
+                _ => self.0.due(Target::Payment, &known).is_none(),
+            };
+            if is_settled {
                 return Ok(());
             }
             let ask = Ask::internal(Duration::from_millis(ASK_MS));
             let (journal, now) = (&*self.0.journal, self.0.now());
             let given = refund_unconfirmed(&self.0.cashier, journal, &payment, now, ask).await;
             unless_rejected(given, &subject.reservation_no)
-        })
+        }))
     }
 }
 
@@ -248,15 +253,11 @@ impl EventHandler for PaymentFollowsReservation {
         ])
     }
 
-    fn target(&self, event: &CommittedEvent) -> Option<String> {
-        let payment_no = || Some(reservation_event(event).ok()?.subject()?.reservation_no.payment().to_string());
-        Some(target_of(event, payment_no))
-    }
-
-    fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
-        let event = reservation_event(event);
-        Box::pin(async move {
-            let event = event?;
+    fn reaction(&self, event: &CommittedEvent) -> Option<Reaction<'_>> {
+        let decoded = reservation_event(event);
+        let target = target_of(event, &decoded, |event| Some(event.subject()?.reservation_no.payment().to_string()));
+        Some(Reaction::new(target, move |cause| async move {
+            let event = decoded?;
             let Some(no) = event.subject().map(|subject| &subject.reservation_no) else { return Ok(()) };
             let payment = self.0.payment(no).await?;
             let booking = self.0.booking(no).await?.ok_or_else(|| park("the reservation has no document"))?;
@@ -265,7 +266,7 @@ impl EventHandler for PaymentFollowsReservation {
             let ask = Ask::internal(Duration::from_millis(ASK_MS)).caused_by(cause);
             let given = self.0.cashier.give_back(&no.payment(), command, ask, Duration::ZERO).await;
             unless_rejected(given.map(drop), no)
-        })
+        }))
     }
 }
 
@@ -278,14 +279,11 @@ impl EventHandler for NewCalendarFollowsOld {
         Some(&["reservation.moved", "reservation.change_ended"])
     }
 
-    fn target(&self, event: &CommittedEvent) -> Option<String> {
-        Some(target_of(event, || Some(new_car(&reservation_event(event).ok()?)?.to_string())))
-    }
-
-    fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
-        let event = reservation_event(event);
-        Box::pin(async move {
-            let event = event?;
+    fn reaction(&self, event: &CommittedEvent) -> Option<Reaction<'_>> {
+        let decoded = reservation_event(event);
+        let target = target_of(event, &decoded, |event| Some(new_car(event)?.to_string()));
+        Some(Reaction::new(target, move |cause| async move {
+            let event = decoded?;
             let (Some(car_no), Some(subject)) = (new_car(&event), event.subject()) else { return Ok(()) };
             let (car_no, no) = (car_no.as_str(), &subject.reservation_no);
             let incoming = self.0.incoming_at(car_no, no).await?;
@@ -296,7 +294,7 @@ impl EventHandler for NewCalendarFollowsOld {
                 tracing::warn!(reservation_no = %no, code = refusal.code(), "move not applied to the new calendar");
             }
             Ok(())
-        })
+        }))
     }
 }
 
@@ -324,15 +322,11 @@ impl EventHandler for RentalFollowsReservation {
         ])
     }
 
-    fn target(&self, event: &CommittedEvent) -> Option<String> {
-        let rental_no = || Some(reservation_event(event).ok()?.subject()?.reservation_no.rental().to_string());
-        Some(target_of(event, rental_no))
-    }
-
-    fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
-        let event = reservation_event(event);
-        Box::pin(async move {
-            let event = event?;
+    fn reaction(&self, event: &CommittedEvent) -> Option<Reaction<'_>> {
+        let decoded = reservation_event(event);
+        let target = target_of(event, &decoded, |event| Some(event.subject()?.reservation_no.rental().to_string()));
+        Some(Reaction::new(target, move |cause| async move {
+            let event = decoded?;
             let Some(no) = event.subject().map(|subject| &subject.reservation_no) else { return Ok(()) };
             let known = Known::after(&event);
             let booking = if known.is_none() { self.0.booking(no).await? } else { None };
@@ -343,7 +337,7 @@ impl EventHandler for RentalFollowsReservation {
             // The rental refuses when it is past this step.
             let _ = send(&self.0.rentals, no.rental().as_str(), command, cause).await?;
             Ok(())
-        })
+        }))
     }
 }
 
@@ -355,14 +349,11 @@ impl EventHandler for ReservationFollowsRental {
         Some(&["rental.returned"])
     }
 
-    fn target(&self, event: &CommittedEvent) -> Option<String> {
-        Some(target_of(event, || Some(rental_event(event).ok()?.subject().car_no.to_string())))
-    }
-
-    fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
-        let event = rental_event(event);
-        Box::pin(async move {
-            let event = event?;
+    fn reaction(&self, event: &CommittedEvent) -> Option<Reaction<'_>> {
+        let decoded = rental_event(event);
+        let target = target_of(event, &decoded, |event| Some(event.subject().car_no.to_string()));
+        Some(Reaction::new(target, move |cause| async move {
+            let event = decoded?;
             let subject = event.subject();
             let Some(booking) = self.0.booking_of(subject).await? else { return Ok(()) };
             let known = Known::of(&booking).with_rental(RentalStanding::after(&event));
@@ -371,7 +362,7 @@ impl EventHandler for ReservationFollowsRental {
                 tracing::warn!(reservation_no = %subject.reservation_no, code = refusal.code(), "return not applied to the reservation");
             }
             Ok(())
-        })
+        }))
     }
 }
 
@@ -379,14 +370,11 @@ impl EventHandler for ReservationFollowsRental {
 struct LedgerFollowsRental(Targets);
 
 impl EventHandler for LedgerFollowsRental {
-    fn target(&self, event: &CommittedEvent) -> Option<String> {
-        Some(target_of(event, || Some(rental_event(event).ok()?.subject().car_no.to_string())))
-    }
-
-    fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
-        let event = rental_event(event);
-        Box::pin(async move {
-            let event = event?;
+    fn reaction(&self, event: &CommittedEvent) -> Option<Reaction<'_>> {
+        let decoded = rental_event(event);
+        let target = target_of(event, &decoded, |event| Some(event.subject().car_no.to_string()));
+        Some(Reaction::new(target, move |cause| async move {
+            let event = decoded?;
             let subject = event.subject();
             let known = Known::nothing_of(subject);
             let mut standing = RentalStanding::after(&event);
@@ -398,7 +386,7 @@ impl EventHandler for LedgerFollowsRental {
             let known = if matches!(event, rental::Event::Left { .. }) { known.at_former_car() } else { known };
             let Some(Action::Fleet(note)) = self.0.due(Target::Fleet, &known) else { return Ok(()) };
             self.0.apply_to_ledger(subject.car_no.as_str(), note, cause).await
-        })
+        }))
     }
 }
 
@@ -410,16 +398,13 @@ impl EventHandler for LedgerFollowsReservation {
         Some(&["reservation.blocked", "reservation.unblocked", "reservation.retired"])
     }
 
-    fn target(&self, event: &CommittedEvent) -> Option<String> {
-        Some(event.event.entity.to_string())
-    }
-
-    fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
+    fn reaction(&self, event: &CommittedEvent) -> Option<Reaction<'_>> {
         let (car_no, event) = (Arc::clone(&event.event.entity), reservation_event(event));
-        Box::pin(async move {
+        let target = car_no.to_string();
+        Some(Reaction::new(target, move |cause| async move {
             let Some(command) = process::ledger_step(&event?) else { return Ok(()) };
             self.0.apply_to_ledger(&car_no, command, cause).await
-        })
+        }))
     }
 }
 
@@ -431,13 +416,10 @@ impl EventHandler for ReservationFollowsFleet {
         Some(&["fleet.registered", "fleet.amended"])
     }
 
-    fn target(&self, event: &CommittedEvent) -> Option<String> {
-        Some(event.event.entity.to_string())
-    }
-
-    fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
+    fn reaction(&self, event: &CommittedEvent) -> Option<Reaction<'_>> {
         let car_no = Arc::clone(&event.event.entity);
-        Box::pin(async move {
+        let target = car_no.to_string();
+        Some(Reaction::new(target, move |cause| async move {
             // The latest entry may be newer than the event: the calendar ignores the older revisions that follow.
             let state = committed(&*self.0.journal, &Ledger, &car_no).await.map_err(retry)?;
             let Some(car) = state.and_then(|state| state.0) else { return Err(park("the car has no entry")) };
@@ -445,7 +427,7 @@ impl EventHandler for ReservationFollowsFleet {
                 let _ = send(&self.0.calendars, &car_no, command, cause).await?;
             }
             Ok(())
-        })
+        }))
     }
 }
 

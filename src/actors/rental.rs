@@ -15,6 +15,7 @@ impl Entity for Rentals {
     const CONTEXT: Context = schema::RENTAL;
     const STATE_KIND: &'static str = schema::rental::STATE_KIND;
     type State = State;
+    type Encoded = ();
     type Command = Command;
     type Event = Event;
     type Reply = Option<Rental>;
@@ -64,7 +65,7 @@ impl Entity for Rentals {
         schema::rental::decode(tag, payload)
     }
 
-    fn encode_state(&self, state: &State) -> Result<Bytes, CodecError> {
+    fn encode_state(&self, state: &State, (): &mut ()) -> Result<Bytes, CodecError> {
         schema::rental::encode_state(state)
     }
 

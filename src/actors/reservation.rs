@@ -6,7 +6,7 @@ use crate::domain::reservation::{self as calendar, Booking, Command, Event, Reje
 use crate::domain::time::Timestamp;
 use crate::store::codec::{self, CodecError};
 use crate::store::journal::{Claim, Context, DocumentWrite, IndexWrite, TimerWrite};
-use crate::store::schema::reservation::reservation_key;
+use crate::store::schema::reservation::{EncodedBookings, reservation_key};
 use crate::store::schema::{self, ReservationDocument};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,7 @@ impl Entity for Calendars {
     const CONTEXT: Context = schema::RESERVATION;
     const STATE_KIND: &'static str = schema::reservation::STATE_KIND;
     type State = State;
+    type Encoded = EncodedBookings;
     type Command = Command;
     type Event = Event;
     type Reply = Reply;
@@ -155,8 +156,8 @@ impl Entity for Calendars {
         schema::reservation::decode(tag, payload)
     }
 
-    fn encode_state(&self, state: &State) -> Result<Bytes, CodecError> {
-        schema::reservation::encode_state(state)
+    fn encode_state(&self, state: &State, encoded: &mut EncodedBookings) -> Result<Bytes, CodecError> {
+        schema::reservation::encode_changed_state(state, encoded)
     }
 
     fn decode_state(&self, body: &[u8]) -> Result<State, CodecError> {

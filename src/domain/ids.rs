@@ -32,24 +32,46 @@ pub enum InvalidNumber {
     Invisible,
 }
 
+/// Which bytes an ASCII number may have.
+const IS_LEGAL: [bool; 256] = {
+    let mut is_legal = [false; 256];
+    let mut byte = 0;
+    while byte < 128_u8 {
+        is_legal[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        byte += 1;
+    }
+    is_legal
+};
+
 /// Letters of any script and digits, with `-`, `_` and `.` after the first: Korean plates (`12가3456`) fit,
 /// path separators, spaces, quotes and control characters do not. `reserved` is left over for a prefix.
 fn check(text: &str, reserved: usize) -> Result<(), InvalidNumber> {
     let mut chars = text.chars();
     let first = chars.next().ok_or(InvalidNumber::Empty)?;
-    // Most numbers are ASCII and are read many times, so they are looked at byte by byte.
-    let is_ascii = text.is_ascii();
-    let count = if is_ascii { text.len() } else { text.chars().count() };
+    // Most numbers are ASCII and are read many times over.
+    let is_plain = text.bytes().all(|byte| IS_LEGAL[usize::from(byte)]);
+    let count = if is_plain { text.len() } else { text.chars().count() };
     if text.len() > NUMBER_BYTES_MAX - reserved || count > NUMBER_CHARS_MAX - reserved {
         return Err(InvalidNumber::TooLong);
     }
-    let is_legal = first.is_alphanumeric()
-        && if is_ascii {
-            text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
-        } else {
-            chars.all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))
-        };
+    let is_legal =
+        first.is_alphanumeric() && (is_plain || chars.all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.')));
     if is_legal { Ok(()) } else { Err(InvalidNumber::Character) }
+}
+
+/// Copies a text once; serde's own way to an `Arc<str>` copies it into a `String` before.
+struct SharedText;
+
+impl de::Visitor<'_> for SharedText {
+    type Value = Arc<str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Arc<str>, E> {
+        Ok(Arc::from(text))
+    }
 }
 
 macro_rules! number {
@@ -92,7 +114,7 @@ macro_rules! number {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text: Arc<str> = Deserialize::deserialize(deserializer)?;
+                let text = deserializer.deserialize_str(SharedText)?;
                 check(&text, $reserved).map_err(de::Error::custom)?;
                 Ok(Self(text))
             }

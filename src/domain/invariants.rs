@@ -10,6 +10,7 @@ use super::payment::{self, Cancelled, ChargeStatus, Payment};
 use super::rental;
 use super::reservation::{self, Booking, CLOSED_KEPT_MAX, Status};
 use super::time::Period;
+use std::sync::Arc;
 
 /// A broken invariant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -72,7 +73,7 @@ pub fn no_overlap(calendar: &reservation::State) -> Result<(), Violation> {
 /// # Errors
 /// Two bookings that are both picked up.
 pub fn out_once(calendar: &reservation::State) -> Result<(), Violation> {
-    let is_out = |booking: &&Booking| matches!(booking.status, Status::Confirmed { picked_up_at: Some(_) });
+    let is_out = |booking: &&Arc<Booking>| matches!(booking.status, Status::Confirmed { picked_up_at: Some(_) });
     let mut out = calendar.bookings.values().filter(is_out).map(|booking| &booking.subject);
     match (out.next(), out.next()) {
         (Some(one), Some(other)) => {
@@ -108,7 +109,7 @@ pub fn calendar_in_order(car_no: &CarNo, calendar: &reservation::State) -> Resul
         ensure(!booking.status.is_live(), NAME, no, || "it is live and stands among the closed".to_owned())?;
     }
     ensure(calendar.closed.len() <= CLOSED_KEPT_MAX, NAME, car_no, || "it remembers too many closed".to_owned())?;
-    let waits = |booking: &Booking| booking.status.is_live();
+    let waits = |booking: &Arc<Booking>| booking.status.is_live();
     let is_empty = calendar.incoming.is_empty() && !calendar.bookings.values().any(waits);
     let retired_empty = !calendar.retired || is_empty;
     ensure(retired_empty, NAME, car_no, || "it is retired and has live bookings".to_owned())

@@ -4,7 +4,6 @@ use super::journal::{
     APPEND_BYTES_MAX, APPEND_ITEMS_MAX, Append, Cause, Claim, CommandRecord, DOCUMENT_BYTES_MAX, DocumentWrite,
     EVENT_BYTES_MAX, IndexWrite, KEY_BYTES_MAX, Progress, StoredEvent, TimerWrite,
 };
-use std::collections::HashSet;
 
 /// The longest short name (kind, index, context, subscription, tag), in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
@@ -90,8 +89,12 @@ fn claimed_once(append: &Append) -> Result<(), String> {
     if append.claims.is_empty() {
         return Ok(());
     }
-    let mut keys: HashSet<_> = append.index.iter().map(|write| (write.index, &*write.key)).collect();
-    if append.claims.iter().all(|claim| keys.insert((claim.index, &*claim.key))) {
+    let written = append.index.iter().map(|write| ((write.index, &*write.key), false));
+    let claimed = append.claims.iter().map(|claim| ((claim.index, &*claim.key), true));
+    let mut keys: Vec<_> = written.chain(claimed).collect();
+    keys.sort_unstable();
+    let is_once = |(earlier, later): (&(_, bool), &(_, bool))| earlier.0 != later.0 || !(earlier.1 || later.1);
+    if keys.iter().zip(keys.iter().skip(1)).all(is_once) {
         return Ok(());
     }
     Err("it claims a key that it claims or writes as well".to_owned())

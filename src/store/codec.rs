@@ -3,9 +3,10 @@
 //! bincode is positional and does not describe itself: whatever is encoded here must be a frozen struct behind a
 //! version tag, without `skip_serializing_if`, `untagged` or `flatten`. Never touches keys or envelopes.
 
+use bincode::enc::write::Writer;
+use bincode::error::EncodeError;
 use bytes::Bytes;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// The most memory that decoding one body may allocate, in bytes, whatever its length prefixes claim.
 pub const DECODE_BYTES_MAX: usize = 1024 * 1024;
@@ -35,20 +36,83 @@ fn configuration() -> bincode::config::Configuration<
     bincode::config::standard().with_limit::<DECODE_BYTES_MAX>()
 }
 
+/// Most of what bincode writes are single bytes, for which a copy of unknown length costs more than the byte.
+struct Body(Vec<u8>);
+
+impl Writer for Body {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        match bytes {
+            [byte] => self.0.push(*byte),
+            _ => self.0.extend_from_slice(bytes),
+        }
+        Ok(())
+    }
+}
+
 /// # Errors
 /// When the format cannot represent the value.
 pub fn to_bytes<T: Serialize>(value: &T) -> Result<Bytes, CodecError> {
-    let mut body = Vec::with_capacity(BODY_BYTES_USUAL);
-    bincode::serde::encode_into_std_write(value, &mut body, configuration())
-        .map_err(|error| CodecError::Encode(error.to_string()))?;
-    // As many bytes as there are: bodies are kept in memory.
-    Ok(Bytes::copy_from_slice(&body))
+    let mut parts = Parts::new();
+    parts.add(value)?;
+    Ok(parts.finish())
+}
+
+/// A body that is made of values one after the other, as those of a struct or a tuple are, some of which are encoded already.
+pub struct Parts(Body);
+
+impl Parts {
+    pub fn new() -> Parts {
+        Parts::with_capacity(BODY_BYTES_USUAL)
+    }
+
+    /// For a body of about so many bytes.
+    pub fn with_capacity(bytes: usize) -> Parts {
+        Parts(Body(Vec::with_capacity(bytes)))
+    }
+
+    /// How many bytes it has by now.
+    pub fn len(&self) -> usize {
+        self.0.0.len()
+    }
+
+    /// Puts bytes in the place of earlier ones.
+    pub fn replace(&mut self, at: usize, bytes: &[u8]) {
+        if let Some(earlier) = self.0.0.get_mut(at..at + bytes.len()) {
+            earlier.copy_from_slice(bytes);
+        }
+    }
+
+    /// # Errors
+    /// When the format cannot represent the value.
+    pub fn add<T: Serialize>(&mut self, value: &T) -> Result<(), CodecError> {
+        let encoded = bincode::serde::encode_into_writer(value, &mut self.0, configuration());
+        encoded.map_err(|error| CodecError::Encode(error.to_string()))
+    }
+
+    /// The length of a list or a map, whose entries follow.
+    ///
+    /// # Errors
+    /// When the format cannot represent it.
+    pub fn add_len(&mut self, len: usize) -> Result<(), CodecError> {
+        self.add(&(len as u64))
+    }
+
+    /// A value that is encoded already.
+    pub fn add_encoded(&mut self, value: &[u8]) {
+        self.0.0.extend_from_slice(value);
+    }
+
+    pub fn finish(self) -> Bytes {
+        // As many bytes as there are: bodies are kept in memory.
+        Bytes::copy_from_slice(&self.0.0)
+    }
 }
 
 /// # Errors
 /// When the bytes are not a value of this type, claim more than [`DECODE_BYTES_MAX`], or go on after the value.
-pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    let (value, read) = bincode::serde::decode_from_slice(bytes, configuration())
+pub fn from_bytes<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, CodecError> {
+    let (value, read) = bincode::serde::borrow_decode_from_slice(bytes, configuration())
         .map_err(|error| CodecError::Decode(error.to_string()))?;
     match bytes.len() - read {
         0 => Ok(value),

@@ -3,13 +3,12 @@
 
 use super::Accounts;
 use crate::actors::policies::{ASK_MS, park, retry};
-use crate::actors::runtime::{Ask, AskError, ContextHandle, EventHandler, FollowerLimits, HandlerError};
-use crate::actors::runtime::{Policy, PolicyLimits, Subscription};
+use crate::actors::runtime::{Ask, AskError, ContextHandle, EventHandler, FollowerLimits};
+use crate::actors::runtime::{Policy, PolicyLimits, Reaction, Subscription};
 use crate::domain::account::{Command, MailHash, Rejection};
-use crate::store::journal::{Cause, CommittedEvent, Context, Journal, ReadError};
+use crate::store::journal::{CommittedEvent, Context, Journal, ReadError};
 use crate::store::schema;
 use crate::store::schema::account::{CUSTOMER_INDEX, MAIL_KIND};
-use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,13 +37,10 @@ impl EventHandler for AccountFollowsCustomer {
         Some(&["customer.erased"])
     }
 
-    fn target(&self, event: &CommittedEvent) -> Option<String> {
-        Some(event.event.entity.to_string())
-    }
-
-    fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>> {
+    fn reaction(&self, event: &CommittedEvent) -> Option<Reaction<'_>> {
         let customer_no = Arc::clone(&event.event.entity);
-        Box::pin(async move {
+        let target = customer_no.to_string();
+        Some(Reaction::new(target, move |cause| async move {
             let found = self.journal.lookup(CUSTOMER_INDEX, &customer_no).await.map_err(retry)?;
             let Some(account_no) = found else { return Ok(()) };
             let command = erasing(&*self.journal, &account_no).await.map_err(retry)?;
@@ -55,7 +51,7 @@ impl EventHandler for AccountFollowsCustomer {
                 Err(error @ AskError::Quarantined { .. }) => Err(park(error)),
                 Err(error) => Err(retry(error)),
             }
-        })
+        }))
     }
 }
 

@@ -30,6 +30,7 @@ impl Entity for Accounts {
     const CONTEXT: Context = schema::ACCOUNT;
     const STATE_KIND: &'static str = schema::account::STATE_KIND;
     type State = State;
+    type Encoded = ();
     type Command = Command;
     type Event = Event;
     type Reply = Option<Account>;
@@ -91,7 +92,7 @@ impl Entity for Accounts {
         schema::account::decode(tag, payload)
     }
 
-    fn encode_state(&self, state: &State) -> Result<Bytes, CodecError> {
+    fn encode_state(&self, state: &State, (): &mut ()) -> Result<Bytes, CodecError> {
         schema::account::encode_state(state)
     }
 

@@ -88,7 +88,7 @@ async fn erase(journal: &dyn Journal, customer_no: &str, (at_ms, now_ms): (i64, 
     let (tag, payload) = Customers.encode_event(&Event::Erased { at: instant(at_ms) })?;
     let entity: Arc<str> = customer_no.into();
     let event = StoredEvent { entity: Arc::clone(&entity), at_ms: now_ms, cause: None, by: None, tag, payload };
-    let (document, derived) = document.fold(&Customers, customer_no, &event)?;
+    let (mut document, derived) = document.fold(&Customers, customer_no, &event)?;
     let mut documents = derived.documents;
     documents.push(DocumentWrite { kind: STATE_KIND, key: entity, body: Some(document.encode(&Customers)?) });
     let shard =

@@ -36,6 +36,7 @@ impl Entity for Customers {
     const CONTEXT: Context = schema::CUSTOMER;
     const STATE_KIND: &'static str = schema::customer::STATE_KIND;
     type State = State;
+    type Encoded = ();
     type Command = Command;
     type Event = Event;
     type Reply = Option<Customer>;
@@ -95,7 +96,7 @@ impl Entity for Customers {
         schema::customer::decode(tag, payload)
     }
 
-    fn encode_state(&self, state: &State) -> Result<Bytes, CodecError> {
+    fn encode_state(&self, state: &State, (): &mut ()) -> Result<Bytes, CodecError> {
         schema::customer::encode_state(state)
     }
 

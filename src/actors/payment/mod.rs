@@ -24,6 +24,7 @@ impl Entity for Payments {
     const CONTEXT: Context = schema::PAYMENT;
     const STATE_KIND: &'static str = schema::payment::STATE_KIND;
     type State = State;
+    type Encoded = ();
     type Command = Command;
     type Event = Event;
     type Reply = Option<Payment>;
@@ -80,7 +81,7 @@ impl Entity for Payments {
         schema::payment::decode(tag, payload)
     }
 
-    fn encode_state(&self, state: &State) -> Result<Bytes, CodecError> {
+    fn encode_state(&self, state: &State, (): &mut ()) -> Result<Bytes, CodecError> {
         schema::payment::encode_state(state)
     }
 

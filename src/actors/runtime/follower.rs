@@ -13,7 +13,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::consume_budget;
+use tokio::task::{consume_budget, yield_now};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -22,10 +22,14 @@ use tokio_util::task::AbortOnDropHandle;
 const PASSED_MAX: u64 = 128;
 
 /// The linger doubles after so many events, and is halved after fewer.
-const EVENTS_UNDER_LOAD: u64 = 25;
+const EVENTS_UNDER_LOAD: u64 = 10;
 
 /// How many times as long the linger is at most.
 const STRETCH_MAX: u32 = 4;
+
+/// After so many events a follower lets the tasks of its thread go first: it has work for many milliseconds after each linger,
+/// and a request takes a dozen turns.
+const TURN_EVENTS: u64 = 64;
 
 #[derive(Clone)]
 pub(super) struct FollowerSeed {
@@ -199,12 +203,19 @@ impl Following {
             }
             self.begin_rounds(Instant::now(), &mut moved);
             // Most rounds wait for nothing.
-            if let Some(Some((number, done))) = self.work.next().now_or_never() {
-                self.conclude(number, done);
-                while let Some(Some((number, done))) = self.work.next().now_or_never() {
-                    self.conclude(number, done);
-                }
+            let (mut has_concluded, mut handled) = (false, 0);
+            while handled < TURN_EVENTS
+                && let Some(Some((number, done))) = self.work.next().now_or_never()
+            {
+                has_concluded = true;
+                handled += self.conclude(number, done);
+            }
+            if handled >= TURN_EVENTS {
+                yield_now().await;
+            } else if has_concluded {
                 consume_budget().await;
+            }
+            if has_concluded {
                 continue;
             }
             let (until, is_asking) = (self.next_round_at(), !self.work.is_empty() || self.has_failed());
@@ -215,7 +226,7 @@ impl Following {
                 () = changed(Some(&mut followed)), if !is_stopping => self.has_changed = true,
                 () = changed(urgent.as_mut()) => self.hurry(),
                 () = any_changed(&mut asked), if is_asking => self.ask_again(),
-                Some((number, done)) = self.work.next() => self.conclude(number, done),
+                Some((number, done)) = self.work.next() => drop(self.conclude(number, done)),
                 () = changed(Some(&mut moved)), if !self.is_woken => self.is_woken = true,
                 () = until_due(until) => {}
             }
@@ -304,16 +315,18 @@ impl Following {
         }
     }
 
-    fn conclude(&mut self, number: u16, done: Done) {
+    /// Returns how many events were handled or passed over.
+    fn conclude(&mut self, number: u16, done: Done) -> u64 {
         let (now, limits, shard) = (Instant::now(), self.seed.subscription.limits(), self.seed.shard(number));
         let Done::Round(reached, next) = done else {
             self.shards.retain(|followed| followed.number != number);
             self.has_changed = true;
-            return;
+            return 0;
         };
-        let Some(followed) = self.shards.iter_mut().find(|followed| followed.number == number) else { return };
+        let Some(followed) = self.shards.iter_mut().find(|followed| followed.number == number) else { return 0 };
         let had_passed = followed.reached.position.is_some_and(|position| position < followed.reached.seen);
-        self.events += reached.seen.saturating_sub(followed.reached.seen);
+        let events = reached.seen.saturating_sub(followed.reached.seen);
+        self.events += events;
         (followed.reached, followed.is_under_way) = (reached, false);
         match next {
             Ok(next) => {
@@ -338,6 +351,7 @@ impl Following {
                 tracing::warn!(subscription, %shard, reason, ?wait, "subscription waiting");
             }
         }
+        events
     }
 
     /// Somebody waits until all events are handled.

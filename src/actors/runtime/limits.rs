@@ -151,9 +151,9 @@ pub struct FollowerLimits {
 impl Default for FollowerLimits {
     fn default() -> Self {
         Self {
-            batch_len_max: 256,
+            batch_len_max: 64,
             poll_ms: 1_000,
-            linger_ms: 25,
+            linger_ms: 50,
             handler_ms_max: 60_000,
             retry: Backoff::new(50, 10_000),
         }

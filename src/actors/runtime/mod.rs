@@ -58,7 +58,7 @@ pub use document::{FoldError, StateDocument};
 pub use entity::{CorruptHistory, Derived, Entity};
 pub use followed::{Followed, SubscriptionStatus};
 pub use limits::{ContextLimits, FollowerLimits, PolicyLimits, RestartLimits, TimerLimits};
-pub use policy::{EventHandler, Policy};
+pub use policy::{EventHandler, Policy, Reaction};
 pub use rebuild::{RebuildError, Rebuilt, rebuild};
 pub use recurring::{Recurring, recurring_part};
 pub use router::ContextHandle;

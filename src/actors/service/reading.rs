@@ -265,14 +265,14 @@ impl Service {
     /// When they cannot be read.
     pub async fn bookings_of_car(&self, car_no: &CarNo) -> Result<CarBookings> {
         let calendar = calendar(&*self.parts.journal, car_no.as_str()).await?.unwrap_or_default();
-        let mut live: Vec<Booking> = calendar.bookings.into_values().collect();
+        let mut live: Vec<Booking> = calendar.bookings.into_values().map(Arc::unwrap_or_clone).collect();
         live.sort_by_key(|booking| booking.period);
         let mut bookings = CarBookings { live: vec![], closed: vec![] };
         for booking in live {
             bookings.live.push(self.view(booking).await?);
         }
         for booking in calendar.closed.into_iter().rev() {
-            bookings.closed.push(self.view(booking).await?);
+            bookings.closed.push(self.view(Arc::unwrap_or_clone(booking)).await?);
         }
         Ok(bookings)
     }

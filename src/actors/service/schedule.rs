@@ -11,6 +11,7 @@ use crate::domain::ids::{BlockNo, CarNo, CustomerNo, ReservationNo};
 use crate::domain::reservation::{Booking, State, Status};
 use crate::domain::time::{DAY_MS, Period, Timestamp};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use tokio::task::yield_now;
 
 /// How many cars the desk looks at at most.
@@ -248,7 +249,7 @@ fn section(period: &Period, is_out: bool, day: &Period, now: Timestamp) -> Optio
 
 impl Desk {
     fn add(&mut self, caller: &Caller, car_no: &CarNo, calendar: &State, day: &Period, now: Timestamp) {
-        let visible = |booking: &&Booking| caller.may_see(&booking.subject.customer_no);
+        let visible = |booking: &&Arc<Booking>| caller.may_see(&booking.subject.customer_no);
         let bookings = || calendar.bookings.values().filter(visible);
         for booking in bookings() {
             let Status::Confirmed { .. } = booking.status else { continue };

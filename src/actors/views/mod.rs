@@ -21,10 +21,11 @@ use crate::store::journal::{CommittedEvent, Context, Journal, ReadError, ShardId
 use crate::store::schema;
 use crate::store::view_store::{RowWrite, Scan, ViewStore};
 use feed::SeenPositions;
+use foldhash::HashMap;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use projection::{FeedUpdate, Projection, Summary};
 use rows::EventPosition;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -49,11 +50,18 @@ pub const SKIP_MAX: u64 = 1_000_000;
 pub struct Views {
     store: Arc<dyn ViewStore>,
     journal: Arc<dyn Journal>,
-    positions: HashMap<ShardId, AtomicU64>,
+    shards: HashMap<ShardId, FollowedShard>,
     moved: Notify,
     /// Changes when a reader waits for the rows.
     urgent: watch::Sender<()>,
     updates: broadcast::Sender<FeedUpdate>,
+}
+
+/// How far the rows of a shard are.
+struct FollowedShard {
+    position: AtomicU64,
+    /// As stored; `None` until it was read. Only its follower changes it.
+    summary: Mutex<Option<Summary>>,
 }
 
 impl Views {
@@ -65,59 +73,64 @@ impl Views {
         let shards = FOLLOWED
             .into_iter()
             .flat_map(|context| (0..journal.shard_count(context)).map(move |number| ShardId { context, number }));
-        let positions = shards.map(|shard| Ok((shard, AtomicU64::new(store.position(shard)?))));
-        let mut positions: HashMap<ShardId, AtomicU64> = positions.collect::<Result<_, ReadError>>()?;
+        let followed = |shard| {
+            let position = AtomicU64::new(store.position(shard)?);
+            Ok((shard, FollowedShard { position, summary: Mutex::default() }))
+        };
+        let mut shards: HashMap<ShardId, FollowedShard> = shards.map(followed).collect::<Result<_, ReadError>>()?;
         let layout = store.get(rows::LAYOUT, &[])?;
         if layout.as_deref() != Some(&[rows::LAYOUT_NUMBER]) {
-            if positions.values_mut().any(|position| *position.get_mut() > 0) {
+            if shards.values_mut().any(|shard| *shard.position.get_mut() > 0) {
                 let (found, expected) = (layout.unwrap_or_default(), rows::LAYOUT_NUMBER);
                 tracing::warn!(?found, expected, "read models of another layout removed, rebuilding");
             }
             store.clear()?;
-            for position in positions.values_mut() {
-                *position.get_mut() = 0;
+            for shard in shards.values_mut() {
+                *shard.position.get_mut() = 0;
             }
             let row = RowWrite { table: rows::LAYOUT, key: Vec::new(), value: Some(vec![rows::LAYOUT_NUMBER]) };
             store.apply(ShardId { context: FOLLOWED[0], number: 0 }, 0, vec![row])?;
         }
         let (updates, _) = broadcast::channel(FED_KEPT_MAX);
-        Ok(Arc::new(Views { store, journal, positions, moved: Notify::new(), urgent: watch::Sender::new(()), updates }))
+        Ok(Arc::new(Views { store, journal, shards, moved: Notify::new(), urgent: watch::Sender::new(()), updates }))
     }
 
     fn project(&self, shard: ShardId, batch: &[CommittedEvent]) -> Result<u64, ReadError> {
-        let from = self.store.position(shard)?;
+        let Some(followed) = self.shards.get(&shard) else { return Err(damaged(format!("{shard} has no rows"))) };
+        let from = followed.position.load(Ordering::Acquire);
         let Some(position) = batch.last().map(|last| last.position).filter(|last| *last > from) else {
             return Ok(from);
         };
-        let mut projection = Projection::new(&*self.store, shard)?;
+        let mut summary = followed.summary.lock();
+        let mut projection = Projection::new(&*self.store, shard, *summary)?;
         for recorded in batch.iter().filter(|recorded| recorded.position > from) {
             projection.take(recorded)?;
         }
+        let reached = projection.summary();
         let (writes, updates) = projection.into_writes()?;
         self.store.apply(shard, position, writes)?;
-        self.tell(shard, position, updates);
+        *summary = Some(reached);
+        self.tell(followed, position, updates);
         Ok(position)
     }
 
     /// Publishes that the rows of a shard go up to a position. The news of feeds is sent before, so that whoever sees
     /// the position has got the news.
-    fn tell(&self, shard: ShardId, position: u64, updates: Vec<FeedUpdate>) {
+    fn tell(&self, followed: &FollowedShard, position: u64, updates: Vec<FeedUpdate>) {
         // It may fail when nobody listens, which is fine: who subscribes from now on finds the rows.
         if self.updates.receiver_count() > 0 {
             for news in updates {
                 drop(self.updates.send(news));
             }
         }
-        if let Some(known) = self.positions.get(&shard) {
-            known.store(position, Ordering::Release);
-        }
+        followed.position.store(position, Ordering::Release);
         self.moved.notify_waiters();
     }
 
     /// Waits until everything that is committed now is in the rows, at most for `wait`, and returns whether it is. So a
     /// reader sees its own writes; while the read models are down it sees older rows.
     pub async fn catch_up(&self, wait: Duration) -> bool {
-        let mut behind: Vec<(ShardId, u64)> = (self.positions.keys())
+        let mut behind: Vec<(ShardId, u64)> = (self.shards.keys())
             .map(|shard| (*shard, *self.journal.watch(*shard).borrow()))
             .filter(|(shard, head)| self.position(*shard) < *head)
             .collect();
@@ -135,7 +148,7 @@ impl Views {
 
     /// A number that grows with everything that gets into the rows.
     pub fn version(&self) -> u64 {
-        self.positions.values().map(|position| position.load(Ordering::Acquire)).sum()
+        self.shards.values().map(|followed| followed.position.load(Ordering::Acquire)).sum()
     }
 
     /// Waits until the rows have another version than this one, and returns it.
@@ -165,7 +178,7 @@ impl Views {
 
     fn heads(&self) -> SeenPositions {
         let mut heads = SeenPositions::default();
-        for shard in self.positions.keys().filter(|shard| FED.contains(&shard.context)) {
+        for shard in self.shards.keys().filter(|shard| FED.contains(&shard.context)) {
             // What is in the rows is committed, even before its head is published.
             let position = self.position(*shard).max(*self.journal.watch(*shard).borrow());
             heads.note(EventPosition { context: rows::context_index(shard.context), shard: shard.number, position });
@@ -182,7 +195,7 @@ impl Views {
     }
 
     fn position(&self, shard: ShardId) -> u64 {
-        self.positions.get(&shard).map_or(u64::MAX, |position| position.load(Ordering::Acquire))
+        self.shards.get(&shard).map_or(u64::MAX, |followed| followed.position.load(Ordering::Acquire))
     }
 
     /// The numbers of the cars after a number, in their order.

@@ -74,10 +74,16 @@ impl Summary {
 }
 
 impl<'a> Projection<'a> {
-    pub fn new(store: &'a dyn ViewStore, shard: ShardId) -> Result<Self, ReadError> {
+    /// The summary is read unless it is known.
+    pub fn new(store: &'a dyn ViewStore, shard: ShardId, summary: Option<Summary>) -> Result<Self, ReadError> {
         let context = rows::context_index(shard.context);
-        let summary = store.get(rows::SHARDS, &rows::summary_key(context, shard.number))?;
-        let summary = summary.map_or(Ok(Summary::default()), |bytes| Summary::from_bytes(&bytes))?;
+        let summary = match summary {
+            Some(summary) => summary,
+            None => {
+                let stored = store.get(rows::SHARDS, &rows::summary_key(context, shard.number))?;
+                stored.map_or(Ok(Summary::default()), |bytes| Summary::from_bytes(&bytes))?
+            }
+        };
         Ok(Projection {
             store,
             shard,
@@ -90,6 +96,11 @@ impl<'a> Projection<'a> {
             updates: Vec::new(),
             registered: BTreeMap::new(),
         })
+    }
+
+    /// As it is stored after the batch.
+    pub const fn summary(&self) -> Summary {
+        self.summary
     }
 
     pub fn into_writes(self) -> Result<(Vec<RowWrite>, Vec<FeedUpdate>), ReadError> {

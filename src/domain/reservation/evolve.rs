@@ -2,6 +2,7 @@
 
 use super::{Booking, CLOSED_KEPT_MAX, Event, State, Status};
 use crate::domain::{BookingRef, CorruptHistory};
+use std::sync::Arc;
 
 /// The calendar after an event.
 ///
@@ -21,7 +22,7 @@ pub fn evolve(mut state: State, event: &Event) -> Result<State, CorruptHistory> 
         Event::Held { subject, serial, period, price, at, hold_until, hold_slot } => {
             let (status, hold_slot) = (Status::PaymentPending { hold_until: *hold_until }, *hold_slot);
             let booking = Booking { hold_slot, ..Booking::new(subject.clone(), *serial, *period, *price, *at, status) };
-            if state.bookings.insert(subject.reservation_no.clone(), booking).is_some() {
+            if state.bookings.insert(subject.reservation_no.clone(), Arc::new(booking)).is_some() {
                 return Err(CorruptHistory { event: "held", state: "already held" });
             }
             // Blocks that are over keep nothing from being booked, so they are dropped.
@@ -99,7 +100,7 @@ pub fn evolve(mut state: State, event: &Event) -> Result<State, CorruptHistory> 
             let no = &booking.subject.reservation_no;
             let held = state.incoming.remove(no);
             held.ok_or(CorruptHistory { event: "incoming accepted", state: "not held" })?;
-            if state.bookings.insert(no.clone(), (**booking).clone()).is_some() {
+            if state.bookings.insert(no.clone(), Arc::new((**booking).clone())).is_some() {
                 return Err(CorruptHistory { event: "incoming accepted", state: "booked already" });
             }
         }
@@ -133,7 +134,11 @@ fn advance<'a>(
 ) -> Result<&'a mut Booking, CorruptHistory> {
     let booking = state.bookings.get_mut(&subject.reservation_no);
     let booking = booking.ok_or(CorruptHistory { event, state: "no such booking" })?;
-    if legal(booking.status) { Ok(booking) } else { Err(CorruptHistory { event, state: "another status" }) }
+    if legal(booking.status) {
+        Ok(Arc::make_mut(booking))
+    } else {
+        Err(CorruptHistory { event, state: "another status" })
+    }
 }
 
 fn remember_closed(state: &mut State, subject: &BookingRef) {

@@ -26,6 +26,7 @@ use super::pricing::Pricing;
 use super::time::{DAY_MS, MINUTE_MS, Period, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// How many closed bookings the calendar still remembers, so that a repeated command is answered as the first.
 pub const CLOSED_KEPT_MAX: usize = 16;
@@ -103,12 +104,12 @@ pub struct State {
     pub car: Option<Car>,
     /// Whether it has left the fleet.
     pub retired: bool,
-    /// The live bookings.
-    pub bookings: BTreeMap<ReservationNo, Booking>,
+    /// The live bookings, shared with whoever has encoded them.
+    pub bookings: BTreeMap<ReservationNo, Arc<Booking>>,
     /// The maintenance blocks.
     pub blocks: BTreeMap<BlockNo, Block>,
     /// The bookings closed last, oldest first, at most [`CLOSED_KEPT_MAX`].
-    pub closed: VecDeque<Booking>,
+    pub closed: VecDeque<Arc<Booking>>,
     /// When the car came back last.
     pub back_at: Option<Timestamp>,
     /// What is held for bookings of other cars that are to come to this one.
@@ -406,9 +407,8 @@ pub enum Event {
 impl State {
     /// A booking that is live, or among the last [`CLOSED_KEPT_MAX`] closed ones.
     pub fn booking(&self, reservation_no: &ReservationNo) -> Option<&Booking> {
-        self.bookings
-            .get(reservation_no)
-            .or_else(|| self.closed.iter().find(|booking| booking.subject.reservation_no == *reservation_no))
+        let closed = || self.closed.iter().find(|booking| booking.subject.reservation_no == *reservation_no);
+        self.bookings.get(reservation_no).or_else(closed).map(|booking| &**booking)
     }
 
     /// What the car costs in a period, counted in hours.
@@ -433,7 +433,7 @@ impl State {
         let mut others = self.bookings.iter().filter(|(no, _)| Some(*no) != own);
         // Once it has come back, a car rests before it is handed over again; whose car is out does not wait for it, and
         // whose period has begun waits no longer than that.
-        let is_out = own.and_then(|no| self.bookings.get(no)).is_some_and(Booking::is_out);
+        let is_out = own.and_then(|no| self.bookings.get(no)).is_some_and(|booking| booking.is_out());
         let rests = self.back_at.and_then(|back_at| Period::new(back_at, back_at.saturating_add_millis(buffer_ms)));
         let rests = rests.filter(|rest| own.is_none() || now < rest.to());
         !others.any(|(_, booking)| overdue(booking))
@@ -464,7 +464,7 @@ impl State {
     }
 
     fn is_out(&self) -> bool {
-        self.bookings.values().any(Booking::is_out)
+        self.bookings.values().any(|booking| booking.is_out())
     }
 
     /// The booking that an event is about, as it is right after the event, and the change by which it had come to this

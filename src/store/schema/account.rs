@@ -69,6 +69,7 @@ pub fn hash_key(hash: &[u8; 32]) -> String {
 
 #[derive(Serialize, Deserialize)]
 enum RoleV1<'a> {
+    #[serde(borrow)]
     Customer(Text<'a>),
     Staff,
     Operator,
@@ -77,6 +78,7 @@ enum RoleV1<'a> {
 /// No field for the hashes, so that they cannot be stored by mistake.
 #[derive(Serialize, Deserialize)]
 struct OpenedV1<'a> {
+    #[serde(borrow)]
     role: RoleV1<'a>,
     at_ms: i64,
 }

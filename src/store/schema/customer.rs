@@ -34,6 +34,7 @@ pub const STATE_SCHEMA: u16 = 1;
 /// No field for the key, so that it cannot be stored by mistake.
 #[derive(Serialize, Deserialize)]
 struct RegisteredV1<'a> {
+    #[serde(borrow)]
     sealed: Cow<'a, [u8]>,
     at_ms: i64,
 }

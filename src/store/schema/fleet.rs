@@ -30,8 +30,11 @@ pub const STATE_SCHEMA: u16 = 1;
 /// Registered, amended.
 #[derive(Serialize, Deserialize)]
 struct ParticularsV1<'a> {
+    #[serde(borrow)]
     model: Text<'a>,
+    #[serde(borrow)]
     car_class: Text<'a>,
+    #[serde(borrow)]
     branch: Text<'a>,
     daily_rate: MoneyV1,
     registered_on: u32,
@@ -39,12 +42,15 @@ struct ParticularsV1<'a> {
 
 #[derive(Serialize, Deserialize)]
 struct RentalNotedV1<'a> {
+    #[serde(borrow)]
     rental_no: Text<'a>,
+    #[serde(borrow)]
     note: Text<'a>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct RentalEndedV1<'a> {
+    #[serde(borrow)]
     rental_no: Text<'a>,
 }
 

@@ -21,7 +21,9 @@ pub const STATE_SCHEMA: u16 = 1;
 
 #[derive(Serialize, Deserialize)]
 struct NotedV1<'a> {
+    #[serde(borrow)]
     what: Text<'a>,
+    #[serde(borrow)]
     why: Option<Text<'a>>,
 }
 

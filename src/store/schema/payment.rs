@@ -67,6 +67,7 @@ pub const STATE_SCHEMA: u16 = 3;
 
 #[derive(Serialize, Deserialize)]
 struct RequestedV1<'a> {
+    #[serde(borrow)]
     subject: SubjectV1<'a>,
     amount: MoneyV1,
     attempt: u32,
@@ -77,17 +78,20 @@ struct Approved<'a, S> {
     subject: S,
     amount: MoneyV1,
     attempt: u32,
+    #[serde(borrow)]
     provider_ref: Text<'a>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct RequestedV2<'a> {
+    #[serde(borrow)]
     requested: RequestedV1<'a>,
     change: u32,
 }
 
 #[derive(Serialize, Deserialize)]
 struct ApprovedWithChange<'a, S> {
+    #[serde(borrow)]
     approved: Approved<'a, S>,
     change: u32,
 }
@@ -96,6 +100,7 @@ struct ApprovedWithChange<'a, S> {
 struct Declined<'a, S> {
     subject: S,
     attempt: u32,
+    #[serde(borrow)]
     reason: Text<'a>,
 }
 
@@ -108,6 +113,7 @@ struct Attempt<S> {
 
 #[derive(Serialize, Deserialize)]
 struct CancelledV1<'a> {
+    #[serde(borrow)]
     subject: SubjectV1<'a>,
     amount: MoneyV1,
     refund: MoneyV1,
@@ -123,6 +129,7 @@ struct Reduced<S> {
 struct Refunded<'a, S> {
     subject: S,
     amount: MoneyV1,
+    #[serde(borrow)]
     provider_ref: Text<'a>,
 }
 
@@ -178,7 +185,7 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
     }
 }
 
-fn decode_as<S: Subject>(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
+fn decode_as<'a, S: Subject + Deserialize<'a>>(tag: &str, payload: &'a [u8]) -> Result<Event, CodecError> {
     Ok(match tag {
         REQUESTED_V1 => read::<RequestedV1>(payload)?.event(0)?,
         REQUESTED_V2 => {
@@ -220,14 +227,14 @@ fn decode_as<S: Subject>(tag: &str, payload: &[u8]) -> Result<Event, CodecError>
     })
 }
 
-impl RequestedV1<'static> {
+impl RequestedV1<'_> {
     fn event(self, change: u32) -> Result<Event, CodecError> {
         let (subject, amount) = (self.subject.subject()?, self.amount.money()?);
         Ok(Event::Requested { subject, serial: self.subject.serial, amount, attempt: self.attempt, change })
     }
 }
 
-impl<S: Subject> Approved<'static, S> {
+impl<S: Subject> Approved<'_, S> {
     fn event(self, change: u32) -> Result<Event, CodecError> {
         let (subject, amount) = (self.subject.subject()?, self.amount.money()?);
         let provider_ref = self.provider_ref.into_owned();

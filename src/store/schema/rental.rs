@@ -66,14 +66,17 @@ pub const STATE_SCHEMA: u16 = 4;
 
 #[derive(Serialize, Deserialize)]
 struct RentedV1<'a> {
+    #[serde(borrow)]
     subject: SubjectV1<'a>,
     period: PeriodV1,
 }
 
 #[derive(Serialize, Deserialize)]
 struct ReturnedV3<'a> {
+    #[serde(borrow)]
     subject: SubjectV2<'a>,
     at_ms: i64,
+    #[serde(borrow)]
     facts: Option<DeskFactsV1<'a>>,
 }
 
@@ -122,7 +125,7 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
     }
 }
 
-fn decode_as<S: Subject>(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
+fn decode_as<'a, S: Subject + Deserialize<'a>>(tag: &str, payload: &'a [u8]) -> Result<Event, CodecError> {
     let step = || read::<Step<S>>(payload)?.parts();
     match tag {
         RENTED_V1 => {

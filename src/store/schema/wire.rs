@@ -9,15 +9,15 @@ use crate::domain::money::{Currency, Money};
 use crate::domain::reservation::Block;
 use crate::domain::time::{Period, Timestamp};
 use crate::domain::who::Who;
-use crate::store::codec::{self, CodecError};
-use bytes::{BufMut, Bytes, BytesMut};
+use crate::store::codec::{self, CodecError, Parts};
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// Borrowed when written, owned when read; encoded as a `String` is.
+/// Encoded as a `String` is. A field of it must say that it borrows, or each text is copied when it is read.
 pub(super) type Text<'a> = Cow<'a, str>;
 
 /// An encoded event: its permanent tag and its body.
@@ -26,21 +26,27 @@ pub type Encoded = (Arc<str>, Bytes);
 /// A subject with the serial of the reservation. Events that begin something have it; once all had.
 #[derive(Serialize, Deserialize)]
 pub(super) struct SubjectV1<'a> {
+    #[serde(borrow)]
     reservation_no: Text<'a>,
     pub(super) serial: u64,
+    #[serde(borrow)]
     customer_no: Text<'a>,
+    #[serde(borrow)]
     car_no: Text<'a>,
 }
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct SubjectV2<'a> {
+    #[serde(borrow)]
     reservation: Text<'a>,
+    #[serde(borrow)]
     customer: Text<'a>,
+    #[serde(borrow)]
     car: Text<'a>,
 }
 
 /// What all versions of a subject have.
-pub(super) trait Subject: DeserializeOwned {
+pub(super) trait Subject {
     fn subject(&self) -> Result<BookingRef, CodecError>;
 }
 
@@ -70,25 +76,31 @@ pub(super) struct Step<S> {
 pub(super) struct DeskFactsV1<'a> {
     odometer_km: Option<u32>,
     fuel_percent: Option<u8>,
+    #[serde(borrow)]
     condition: Option<Text<'a>>,
 }
 
 /// What was told when a car was handed over: how it was, and whether the licence was checked, and by whom.
 #[derive(Serialize, Deserialize)]
 pub(super) struct HandOverV1<'a> {
+    #[serde(borrow)]
     facts: DeskFactsV1<'a>,
+    #[serde(borrow)]
     licence: Option<LicenceCheckV1<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct LicenceCheckV1<'a> {
+    #[serde(borrow)]
     by: Option<Text<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct HandedOver<'a> {
+    #[serde(borrow)]
     subject: SubjectV2<'a>,
     at_ms: i64,
+    #[serde(borrow)]
     hand_over: Option<HandOverV1<'a>>,
 }
 
@@ -97,13 +109,16 @@ pub(super) struct RetiredV1 {}
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct BlockedV1<'a> {
+    #[serde(borrow)]
     block_no: Text<'a>,
     period: PeriodV1,
+    #[serde(borrow)]
     reason: Text<'a>,
 }
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct UnblockedV1<'a> {
+    #[serde(borrow)]
     block_no: Text<'a>,
 }
 
@@ -156,7 +171,7 @@ impl<'a> HandedOver<'a> {
     }
 }
 
-impl HandedOver<'static> {
+impl HandedOver<'_> {
     pub(super) fn parts(self) -> Result<(BookingRef, Timestamp, Option<Box<HandOver>>), CodecError> {
         let hand_over = self.hand_over.map(HandOverV1::hand_over).transpose()?;
         Ok((self.subject.subject()?, instant(self.at_ms)?, hand_over))
@@ -210,13 +225,13 @@ fn subject(reservation_no: &str, customer_no: &str, car_no: &str) -> Result<Book
     })
 }
 
-impl Subject for SubjectV1<'static> {
+impl Subject for SubjectV1<'_> {
     fn subject(&self) -> Result<BookingRef, CodecError> {
         subject(&self.reservation_no, &self.customer_no, &self.car_no)
     }
 }
 
-impl Subject for SubjectV2<'static> {
+impl Subject for SubjectV2<'_> {
     fn subject(&self) -> Result<BookingRef, CodecError> {
         subject(&self.reservation, &self.customer, &self.car)
     }
@@ -293,7 +308,7 @@ pub(super) fn write<W: Serialize>(tag: &'static str, wire: &W) -> Result<Encoded
     Ok((super::interned(tag), codec::to_bytes(wire)?))
 }
 
-pub(super) fn read<W: DeserializeOwned>(payload: &[u8]) -> Result<W, CodecError> {
+pub(super) fn read<'a, W: Deserialize<'a>>(payload: &'a [u8]) -> Result<W, CodecError> {
     codec::from_bytes(payload)
 }
 
@@ -322,11 +337,10 @@ impl From<StateError> for CodecError {
 
 /// The schema version as a little-endian `u16`, then the body.
 pub(super) fn write_state<S: Serialize>(schema: u16, state: &S) -> Result<Bytes, CodecError> {
-    let body = codec::to_bytes(state)?;
-    let mut bytes = BytesMut::with_capacity(2 + body.len());
-    bytes.put_u16_le(schema);
-    bytes.put_slice(&body);
-    Ok(bytes.freeze())
+    let mut parts = Parts::new();
+    parts.add_encoded(&schema.to_le_bytes());
+    parts.add(state)?;
+    Ok(parts.finish())
 }
 
 pub(super) fn read_state<S: DeserializeOwned>(expected: u16, bytes: &[u8]) -> Result<S, StateError> {

@@ -25,18 +25,32 @@ const UNSAVED_FOR: Duration = Duration::from_secs(1);
 
 /// The behaviour of a policy.
 pub trait EventHandler: Send + Sync + 'static {
-    /// As [`Subscriber::kinds`]: no other event is asked for its target.
+    /// As [`Subscriber::kinds`]: there is no reaction to any other event.
     fn kinds(&self) -> Option<&'static [&'static str]> {
         None
     }
 
-    /// The target of the event: the key of the entity that will be asked, or another key whose events must be handled in
-    /// order. `None` when the event is of no interest. An entity must always have the same target, and one event may lead
-    /// to one command for it only, since repeats are recognised by the position of their cause.
-    fn target(&self, event: &CommittedEvent) -> Option<String>;
+    /// What the event leads to; `None` when it is of no interest. May be called again with the same event, even after its
+    /// reaction has ended with `Ok`.
+    fn reaction(&self, event: &CommittedEvent) -> Option<Reaction<'_>>;
+}
 
-    /// Handles an event. May be called again with the same event, even after it has answered `Ok`.
-    fn handle(&self, event: &CommittedEvent, cause: Cause) -> BoxFuture<'_, Result<(), HandlerError>>;
+/// What an event leads to. Nothing has happened yet.
+pub struct Reaction<'a> {
+    target: String,
+    act: Box<dyn FnOnce(Cause) -> BoxFuture<'a, Result<(), HandlerError>> + Send + 'a>,
+}
+
+impl<'a> Reaction<'a> {
+    /// `target` is the key of the entity that will be asked, or another key whose events must be handled in order. An entity
+    /// must always have the same target, and one event may lead to one command for it only, since repeats are recognised by
+    /// the position of their cause.
+    pub fn new<F>(target: impl Into<String>, act: impl FnOnce(Cause) -> F + Send + 'a) -> Self
+    where
+        F: Future<Output = Result<(), HandlerError>> + Send + 'a,
+    {
+        Reaction { target: target.into(), act: Box::new(move |cause| act(cause).boxed()) }
+    }
 }
 
 /// A [`Subscriber`] that runs an [`EventHandler`].
@@ -51,7 +65,11 @@ pub struct Policy {
     parked: Vec<parking_lot::Mutex<ParkedEvents>>,
     parked_events: metrics::Gauge,
     source: &'static str,
+    source_name: Arc<str>,
 }
+
+/// The reactions to the events of one target, with the positions of these.
+type Group<'a> = Vec<(u64, Reaction<'a>)>;
 
 /// The result for the events of one target.
 struct GroupOutcome {
@@ -81,6 +99,7 @@ impl Policy {
             parked: (0..count).map(|_| parking_lot::Mutex::default()).collect(),
             parked_events,
             source: source.0,
+            source_name: Arc::from(source.0),
             journal,
         })
     }
@@ -113,22 +132,19 @@ impl Policy {
         Ok(())
     }
 
-    async fn handle_one(&self, event: &CommittedEvent) -> Result<(), HandlerError> {
-        let cause = Cause {
-            subscription: Arc::clone(&self.name),
-            context: Arc::from(event.shard.context.0),
-            shard: event.shard.number,
-            position: event.position,
-        };
-        let handled = AssertUnwindSafe(async { self.handler.handle(event, cause).await }).catch_unwind().await;
+    async fn handle_one(&self, shard: ShardId, position: u64, reaction: Reaction<'_>) -> Result<(), HandlerError> {
+        let (subscription, context) = (Arc::clone(&self.name), Arc::clone(&self.source_name));
+        let cause = Cause { subscription, context, shard: shard.number, position };
+        let handled = AssertUnwindSafe(async { (reaction.act)(cause).await }).catch_unwind().await;
         handled.unwrap_or_else(|_| Err(HandlerError::Park("the handler panicked".to_owned())))
     }
 
     /// Handles the events of one target in order, up to the first that fails.
-    async fn handle_group(&self, target: String, events: Vec<CommittedEvent>) -> GroupOutcome {
-        for (index, event) in events.iter().enumerate() {
-            if let Err(error) = self.handle_one(event).await {
-                let left = events.iter().skip(index).map(|event| event.position).collect();
+    async fn handle_group(&self, shard: ShardId, target: String, group: Group<'_>) -> GroupOutcome {
+        let mut group = group.into_iter();
+        while let Some((position, reaction)) = group.next() {
+            if let Err(error) = self.handle_one(shard, position, reaction).await {
+                let left = std::iter::once(position).chain(group.map(|(position, _)| position)).collect();
                 return GroupOutcome { target, left, error: Some(error) };
             }
         }
@@ -139,14 +155,15 @@ impl Policy {
         let mut parking = self.shard(shard)?.lock().await;
         let Some(last) = batch.last().map(|event| event.position) else { return Ok(parking.position()) };
         let (mut handled, kinds) = (last, self.handler.kinds());
-        let mut groups: BTreeMap<String, Vec<CommittedEvent>> = BTreeMap::new();
+        let mut groups: BTreeMap<String, Group<'_>> = BTreeMap::new();
         for event in batch {
             if kinds.is_some_and(|kinds| !kinds.contains(&event.event.kind())) {
                 continue;
             }
-            let Some(target) = self.handler.target(&event) else { continue };
+            let Some(mut reaction) = self.handler.reaction(&event) else { continue };
+            let target = std::mem::take(&mut reaction.target);
             if !parking.is_parked(&target) {
-                groups.entry(target).or_default().push(event);
+                groups.entry(target).or_default().push((event.position, reaction));
             } else if !parking.park(&target, event.position) {
                 // The parking is full: this event and all later ones wait.
                 handled = event.position - 1;
@@ -157,9 +174,9 @@ impl Policy {
             parking.pass(handled, Instant::now());
             return Ok(handled);
         }
-        let run = |(target, events)| self.handle_group(target, events);
         let concurrency = self.limits.concurrency_max.max(1);
-        let outcomes: Vec<GroupOutcome> = stream::iter(groups).map(run).buffer_unordered(concurrency).collect().await;
+        let runs: Vec<_> = groups.into_iter().map(|(target, group)| self.handle_group(shard, target, group)).collect();
+        let outcomes: Vec<GroupOutcome> = stream::iter(runs).buffer_unordered(concurrency).collect().await;
         for outcome in outcomes {
             if let Some(retry_from) = self.conclude(shard, &mut parking, outcome) {
                 handled = handled.min(retry_from - 1);
@@ -208,7 +225,11 @@ impl Policy {
                 let read = self.journal.read(shard, position - 1, 1).await;
                 let read = read.map_err(|error| HandlerError::Retry(error.to_string()))?;
                 let Some(event) = read.first() else { break };
-                if let Err(error) = self.handle_one(event).await {
+                let handled = match self.handler.reaction(event) {
+                    Some(reaction) => self.handle_one(shard, position, reaction).await,
+                    None => Ok(()),
+                };
+                if let Err(error) = handled {
                     let (subscription, now) = (&*self.name, Instant::now());
                     match error {
                         HandlerError::Park(reason) => {

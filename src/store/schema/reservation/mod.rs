@@ -1,7 +1,9 @@
 //! The stored forms of the booking calendar.
 
+mod encoded;
 mod json;
 
+pub use encoded::EncodedBookings;
 pub use json::json;
 
 use super::wire::{
@@ -14,7 +16,7 @@ use crate::domain::desk::WaiverReason;
 use crate::domain::ids::{CarNo, ReservationNo};
 use crate::domain::reservation::{Booking, Car, Change, Changes, Event, Incoming, State, Status};
 use crate::domain::time::Timestamp;
-use crate::store::codec::CodecError;
+use crate::store::codec::{CodecError, Parts};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -108,20 +110,26 @@ pub const RESERVATION_KIND: &str = "reservation";
 /// the look-up entries of numbers and slots; version 4 has changes; version 5 has serials beside subjects;
 /// version 6 has what the desk adds.
 pub const STATE_SCHEMA: u16 = 6;
+/// How many bytes most states have, beside the bookings that are encoded already.
+const STATE_BYTES_USUAL: usize = 512;
 /// The schema version of the documents of [`RESERVATION_KIND`].
 pub const RESERVATION_SCHEMA: u16 = 5;
 
 #[derive(Serialize, Deserialize)]
 struct CarUpsertedV1<'a> {
     revision: u64,
+    #[serde(borrow)]
     model: Text<'a>,
+    #[serde(borrow)]
     car_class: Text<'a>,
+    #[serde(borrow)]
     branch: Text<'a>,
     daily_rate: MoneyV1,
 }
 
 #[derive(Serialize, Deserialize)]
 struct HeldV1<'a> {
+    #[serde(borrow)]
     subject: SubjectV1<'a>,
     period: PeriodV1,
     price: MoneyV1,
@@ -131,12 +139,14 @@ struct HeldV1<'a> {
 
 #[derive(Serialize, Deserialize)]
 struct HeldV2<'a> {
+    #[serde(borrow)]
     held: HeldV1<'a>,
     hold_slot: Option<u32>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct ConfirmedV1<'a> {
+    #[serde(borrow)]
     subject: SubjectV1<'a>,
     period: PeriodV1,
 }
@@ -153,7 +163,9 @@ struct Quoted<S> {
 /// A waiver by its code.
 #[derive(Serialize, Deserialize)]
 struct CancelledV3<'a> {
+    #[serde(borrow)]
     cancelled: Quoted<SubjectV2<'a>>,
+    #[serde(borrow)]
     waiver: Option<Text<'a>>,
 }
 
@@ -161,6 +173,7 @@ struct CancelledV3<'a> {
 struct ChangeBegun<'a, S> {
     subject: S,
     change_no: u32,
+    #[serde(borrow)]
     car_no: Text<'a>,
     period: PeriodV1,
     price: MoneyV1,
@@ -181,6 +194,7 @@ struct Changed<S> {
 /// A paid booking on its way from one car to another.
 #[derive(Serialize, Deserialize)]
 struct MovingV1<'a> {
+    #[serde(borrow)]
     subject: SubjectV1<'a>,
     period: PeriodV1,
     price: MoneyV1,
@@ -191,7 +205,9 @@ struct MovingV1<'a> {
 
 #[derive(Serialize, Deserialize)]
 struct MovedV1<'a> {
+    #[serde(borrow)]
     booking: MovingV1<'a>,
+    #[serde(borrow)]
     from_car: Text<'a>,
     came_by: u32,
     at_ms: i64,
@@ -201,6 +217,7 @@ struct MovedV1<'a> {
 struct ChangeEnded<'a, S> {
     subject: S,
     change_no: u32,
+    #[serde(borrow)]
     car_no: Text<'a>,
     at_ms: i64,
 }
@@ -216,6 +233,7 @@ struct IncomingHeld<S> {
 
 #[derive(Serialize, Deserialize)]
 struct IncomingAcceptedV1<'a> {
+    #[serde(borrow)]
     booking: MovingV1<'a>,
 }
 
@@ -326,7 +344,7 @@ pub fn decode(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
     }
 }
 
-fn decode_as<S: Subject>(tag: &str, payload: &[u8]) -> Result<Event, CodecError> {
+fn decode_as<'a, S: Subject + Deserialize<'a>>(tag: &str, payload: &'a [u8]) -> Result<Event, CodecError> {
     let step = || read::<Step<S>>(payload)?.parts();
     let quoted = || read::<Quoted<S>>(payload)?.parts();
     match tag {
@@ -398,7 +416,7 @@ impl CarUpsertedV1<'_> {
     }
 }
 
-impl HeldV1<'static> {
+impl HeldV1<'_> {
     fn event(self, hold_slot: Option<u32>) -> Result<Event, CodecError> {
         Ok(Event::Held {
             subject: self.subject.subject()?,
@@ -412,7 +430,7 @@ impl HeldV1<'static> {
     }
 }
 
-impl<S: Subject> ChangeBegun<'static, S> {
+impl<S: Subject> ChangeBegun<'_, S> {
     fn event(self) -> Result<Event, CodecError> {
         let change = Change {
             no: self.change_no,
@@ -464,7 +482,7 @@ impl<'a> MovingV1<'a> {
     }
 }
 
-impl MovingV1<'static> {
+impl MovingV1<'_> {
     fn booking(self) -> Result<Booking, CodecError> {
         let (subject, period, price) = (self.subject.subject()?, self.period.period()?, self.price.money()?);
         let status = Status::Confirmed { picked_up_at: None };
@@ -490,6 +508,17 @@ impl<S: Subject> Quoted<S> {
 
 pub fn encode_state(state: &State) -> Result<Bytes, CodecError> {
     write_state(STATE_SCHEMA, state)
+}
+
+/// As [`encode_state`], without encoding again what has not changed since.
+pub fn encode_changed_state(state: &State, encoded: &mut EncodedBookings) -> Result<Bytes, CodecError> {
+    let State { car, retired, bookings, blocks, closed, back_at, incoming } = state;
+    let mut parts = Parts::with_capacity(STATE_BYTES_USUAL + encoded.len());
+    parts.add_encoded(&STATE_SCHEMA.to_le_bytes());
+    parts.add(&(car, retired))?;
+    encoded.write(&mut parts, bookings, |parts| parts.add(blocks), closed)?;
+    parts.add(&(back_at, incoming))?;
+    Ok(parts.finish())
 }
 
 pub fn decode_state(body: &[u8]) -> Result<State, StateError> {
