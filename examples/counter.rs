@@ -44,6 +44,7 @@ impl Entity for Counter {
     const CONTEXT: Context = COUNTERS;
     const STATE_KIND: &'static str = "counter";
     type State = u64;
+    type Encoded = ();
     type Command = Command;
     type Event = Event;
     type Reply = u64;
@@ -80,7 +81,7 @@ impl Entity for Counter {
         }
     }
 
-    fn encode_state(&self, value: &u64) -> Result<Bytes, CodecError> {
+    fn encode_state(&self, value: &u64, (): &mut ()) -> Result<Bytes, CodecError> {
         codec::to_bytes(value)
     }
 

@@ -19,6 +19,7 @@ use rentcar::domain::{BookingRef, CorruptHistory, customer, fleet, payment, rent
 use rentcar::store::journal::DOCUMENT_BYTES_MAX;
 use rentcar::store::schema;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 fn subjects() -> impl Strategy<Value = BookingRef> {
     (0..4_u8).prop_map(|number| subject(&format!("r{number}")))
@@ -372,7 +373,7 @@ fn the_fullest_calendar_of_the_longest_numbers_fits_into_its_document() {
     };
     let licence = Some(LicenceCheck { by: Some(Who { kind: WhoKind::Staff, id: "x".repeat(128) }) });
     let hand_over = Some(HandOver { facts: facts.checked().unwrap(), licence });
-    let out = state.bookings.values_mut().next().unwrap();
+    let out = Arc::make_mut(state.bookings.values_mut().next().unwrap());
     out.desk = Some(Box::new(DeskNotes { hand_over, waiver: None }));
     let check = |state: &State| {
         let bytes = schema::reservation::encode_state(state).unwrap().len();
@@ -381,7 +382,7 @@ fn the_fullest_calendar_of_the_longest_numbers_fits_into_its_document() {
     check(&state);
     // As many bookings without changes, or as many that are to come from another car, take no more room than fits either.
     let (mut booked, mut incoming) = (state.clone(), state.clone());
-    booked.bookings.values_mut().for_each(|booking| booking.changes = None);
+    booked.bookings.values_mut().for_each(|booking| Arc::make_mut(booking).changes = None);
     (incoming.bookings, incoming.incoming) = (BTreeMap::new(), BTreeMap::new());
     for number in 0..terms.bookings_max {
         let subject = longest(number + 500);
@@ -392,7 +393,7 @@ fn the_fullest_calendar_of_the_longest_numbers_fits_into_its_document() {
             let status = Status::PaymentPending { hold_until };
             let booking =
                 Booking { hold_slot: Some(u32::MAX), ..Booking::new(subject, SERIAL, period, price, at(0), status) };
-            booked.bookings.insert(booking.subject.reservation_no.clone(), booking);
+            booked.bookings.insert(booking.subject.reservation_no.clone(), Arc::new(booking));
         }
     }
     check(&booked);

@@ -17,6 +17,7 @@ use rentcar::domain::reservation::{Booking, Change, Changes, Incoming, Status, T
 use rentcar::domain::time::{DAY_MS, Period, Timestamp};
 use rentcar::domain::{BookingRef, fleet, rental, reservation};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 const PRICE: u64 = 90_000;
 const FEE: u64 = 9_000;
@@ -160,7 +161,7 @@ impl Scene {
                     let booking = self.booking.clone().unwrap();
                     let mut calendar =
                         reservation::State { car: Some(car(1, 30_000)), ..reservation::State::default() };
-                    calendar.bookings.insert(booking.subject.reservation_no.clone(), booking);
+                    calendar.bookings.insert(booking.subject.reservation_no.clone(), Arc::new(booking));
                     let events = reservation::decide(&calendar, &command, &Terms::default(), self.now).unwrap();
                     let calendar = events.iter().try_fold(calendar, reservation::evolve).unwrap();
                     self.booking = calendar.booking_after(&events[0]).map(|(_, booking)| booking.clone());

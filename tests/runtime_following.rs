@@ -184,7 +184,7 @@ async fn events_of_other_kinds_wake_nobody_until_there_are_many() {
     let journal = new_journal();
     let mut source = Source::new(&journal).await;
     let subscriber = Arc::new(OfOneKind::default());
-    let limits = FollowerLimits { poll_ms: 600_000, linger_ms: 0, ..FollowerLimits::default() };
+    let limits = FollowerLimits { batch_len_max: 256, poll_ms: 600_000, linger_ms: 0, ..FollowerLimits::default() };
     let subscription = Subscription::new(&*journal, SOURCE, Arc::clone(&subscriber) as _, limits);
     let _followers = recording(&journal, &subscription).await;
     let batches = || subscriber.batches.lock().unwrap().clone();
@@ -367,7 +367,8 @@ async fn a_follower_that_has_much_to_do_lets_others_have_their_turn() {
     eventually("all is handled", || timed.batches().len() >= 15).await;
     other.abort();
     let batches = timed.batches();
-    assert!(batches.windows(2).all(|pair| pair[0].1 < pair[1].1), "{batches:?}");
+    // Two tasks that let each other go first may have two turns in a row.
+    assert!(batches.windows(3).all(|three| three[0].1 < three[2].1), "{batches:?}");
 }
 
 /// Handles nothing, and counts how often it is asked: about one kind only.

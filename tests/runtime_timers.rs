@@ -5,14 +5,13 @@ mod runtime_support;
 
 use futures_util::future::BoxFuture;
 use rentcar::actors::runtime::{Ask, Backoff, ContextHandle, ContextLimits, HandlerError, TimerHandler, TimerLimits};
-use rentcar::store::journal::Timer;
+use rentcar::store::journal::{Journal, Timer};
 use rentcar::store::memory::MemoryJournal;
 use runtime_support::{Command, STOCK, Stock, World, eventually, limits, new_journal};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::time::Instant;
 
 fn internal() -> Ask {
     Ask::internal(Duration::from_secs(2))

@@ -463,12 +463,12 @@ fn waived() -> ReservationDocument {
         Event::Cancelled { subject: subject("r1"), at: at(9), quote, waiver: Some(WaiverReason::CompanyFault) },
     ];
     let calendar: reservation::State = folded(&events, reservation::evolve);
-    ReservationDocument { car_no: subject("r1").car_no, booking: calendar.closed[0].clone() }
+    ReservationDocument { car_no: subject("r1").car_no, booking: (*calendar.closed[0]).clone() }
 }
 
 /// A state of every context with something in every member, encoded.
 fn states() -> BTreeMap<&'static str, bytes::Bytes> {
-    let booking = calendar().bookings[&reservation_no("r2")].clone();
+    let booking = (*calendar().bookings[&reservation_no("r2")]).clone();
     let document = ReservationDocument { car_no: subject("r2").car_no, booking };
     let payment: Vec<payment::Event> = {
         let requested = |attempt, change| payment::Event::Requested {

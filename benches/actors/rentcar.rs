@@ -48,6 +48,7 @@ impl Entity for Adder {
     const CONTEXT: Context = ADDERS;
     const STATE_KIND: &'static str = "adder";
     type State = u64;
+    type Encoded = ();
     type Command = Command;
     type Event = Added;
     type Reply = (u64, u64);
@@ -80,7 +81,7 @@ impl Entity for Adder {
         codec::from_bytes(payload)
     }
 
-    fn encode_state(&self, total: &u64) -> Result<Bytes, CodecError> {
+    fn encode_state(&self, total: &u64, (): &mut ()) -> Result<Bytes, CodecError> {
         codec::to_bytes(total)
     }
 

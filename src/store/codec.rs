@@ -53,7 +53,7 @@ impl Writer for Body {
 /// # Errors
 /// When the format cannot represent the value.
 pub fn to_bytes<T: Serialize>(value: &T) -> Result<Bytes, CodecError> {
-    let mut parts = Parts::new();
+    let mut parts = Parts::default();
     parts.add(value)?;
     Ok(parts.finish())
 }
@@ -61,18 +61,20 @@ pub fn to_bytes<T: Serialize>(value: &T) -> Result<Bytes, CodecError> {
 /// A body that is made of values one after the other, as those of a struct or a tuple are, some of which are encoded already.
 pub struct Parts(Body);
 
-impl Parts {
-    pub fn new() -> Parts {
+impl Default for Parts {
+    fn default() -> Parts {
         Parts::with_capacity(BODY_BYTES_USUAL)
     }
+}
 
+impl Parts {
     /// For a body of about so many bytes.
     pub fn with_capacity(bytes: usize) -> Parts {
         Parts(Body(Vec::with_capacity(bytes)))
     }
 
     /// How many bytes it has by now.
-    pub fn len(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.0.0.len()
     }
 

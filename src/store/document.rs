@@ -65,7 +65,7 @@ impl<'a> StateDocument<'a> {
         for ((subscription, context, shard), position) in &causes.0 {
             body.add(&(&**subscription, &**context, *shard, *position))?;
         }
-        let rows_len = u32::try_from(body.len() - HEADER_BYTES);
+        let rows_len = u32::try_from(body.bytes() - HEADER_BYTES);
         let rows_len = rows_len.map_err(|_| CodecError::Encode("too many causes".to_owned()))?;
         body.replace(1, &rows_len.to_le_bytes());
         body.add_encoded(state);

@@ -77,6 +77,7 @@ impl Entity for Stock {
     const CONTEXT: Context = STOCK;
     const STATE_KIND: &'static str = "stock-state";
     type State = State;
+    type Encoded = ();
     type Command = Command;
     type Event = Event;
     type Reply = i64;
@@ -165,7 +166,7 @@ impl Entity for Stock {
         codec::from_bytes(payload)
     }
 
-    fn encode_state(&self, state: &State) -> Result<Bytes, CodecError> {
+    fn encode_state(&self, state: &State, (): &mut ()) -> Result<Bytes, CodecError> {
         codec::to_bytes(state)
     }
 

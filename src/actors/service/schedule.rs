@@ -396,7 +396,7 @@ mod tests {
     }
 
     fn calendar(bookings: impl IntoIterator<Item = Booking>) -> State {
-        let bookings = bookings.into_iter().map(|booking| (booking.subject.reservation_no.clone(), booking));
+        let bookings = bookings.into_iter().map(|booking| (booking.subject.reservation_no.clone(), Arc::new(booking)));
         State { bookings: bookings.collect(), ..State::default() }
     }
 
@@ -488,7 +488,7 @@ mod tests {
         let block = Block { period: hours(60, 99), reason: "tyres".to_owned() };
         calendar.blocks.insert(BlockNo::parse("b1").unwrap(), block);
         let returned = booking("returned", 0, 9, Status::Completed { at: at(1) });
-        calendar.closed.extend([returned, booking("expired", 0, 9, Status::Expired { at: at(1) })]);
+        calendar.closed.extend([returned, booking("expired", 0, 9, Status::Expired { at: at(1) })].map(Arc::new));
         let shown = |from, to| {
             let (caller, car) = (Caller::system(), (CarPlace::parse("AAA").unwrap(), subject("a").car_no));
             let schedule = car_schedule(&caller, car, calendar.clone(), &hours(from, to), at(7));

@@ -110,20 +110,22 @@ impl Views {
         let (writes, updates) = projection.into_writes()?;
         self.store.apply(shard, position, writes)?;
         *summary = Some(reached);
-        self.tell(followed, position, updates);
+        self.tell(shard, position, updates);
         Ok(position)
     }
 
     /// Publishes that the rows of a shard go up to a position. The news of feeds is sent before, so that whoever sees
     /// the position has got the news.
-    fn tell(&self, followed: &FollowedShard, position: u64, updates: Vec<FeedUpdate>) {
+    fn tell(&self, shard: ShardId, position: u64, updates: Vec<FeedUpdate>) {
         // It may fail when nobody listens, which is fine: who subscribes from now on finds the rows.
         if self.updates.receiver_count() > 0 {
             for news in updates {
                 drop(self.updates.send(news));
             }
         }
-        followed.position.store(position, Ordering::Release);
+        if let Some(followed) = self.shards.get(&shard) {
+            followed.position.store(position, Ordering::Release);
+        }
         self.moved.notify_waiters();
     }
 

@@ -77,12 +77,11 @@ impl<'a> Projection<'a> {
     /// The summary is read unless it is known.
     pub fn new(store: &'a dyn ViewStore, shard: ShardId, summary: Option<Summary>) -> Result<Self, ReadError> {
         let context = rows::context_index(shard.context);
-        let summary = match summary {
-            Some(summary) => summary,
-            None => {
-                let stored = store.get(rows::SHARDS, &rows::summary_key(context, shard.number))?;
-                stored.map_or(Ok(Summary::default()), |bytes| Summary::from_bytes(&bytes))?
-            }
+        let summary = if let Some(summary) = summary {
+            summary
+        } else {
+            let stored = store.get(rows::SHARDS, &rows::summary_key(context, shard.number))?;
+            stored.map_or(Ok(Summary::default()), |bytes| Summary::from_bytes(&bytes))?
         };
         Ok(Projection {
             store,

@@ -337,7 +337,7 @@ impl From<StateError> for CodecError {
 
 /// The schema version as a little-endian `u16`, then the body.
 pub(super) fn write_state<S: Serialize>(schema: u16, state: &S) -> Result<Bytes, CodecError> {
-    let mut parts = Parts::new();
+    let mut parts = Parts::default();
     parts.add_encoded(&schema.to_le_bytes());
     parts.add(state)?;
     Ok(parts.finish())

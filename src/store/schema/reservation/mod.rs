@@ -1,10 +1,10 @@
 //! The stored forms of the booking calendar.
 
-mod encoded;
 mod json;
+mod state;
 
-pub use encoded::EncodedBookings;
 pub use json::json;
+pub use state::{EncodedBookings, decode_state, encode_changed_state, encode_state};
 
 use super::wire::{
     BlockedV1, Encoded, HandedOver, MoneyV1, PeriodV1, RetiredV1, StateError, Step, Subject, SubjectV1, SubjectV2,
@@ -14,9 +14,9 @@ use crate::domain::BookingRef;
 use crate::domain::cancellation::Quote;
 use crate::domain::desk::WaiverReason;
 use crate::domain::ids::{CarNo, ReservationNo};
-use crate::domain::reservation::{Booking, Car, Change, Changes, Event, Incoming, State, Status};
+use crate::domain::reservation::{Booking, Car, Change, Changes, Event, Incoming, Status};
 use crate::domain::time::Timestamp;
-use crate::store::codec::{CodecError, Parts};
+use crate::store::codec::CodecError;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -110,8 +110,6 @@ pub const RESERVATION_KIND: &str = "reservation";
 /// the look-up entries of numbers and slots; version 4 has changes; version 5 has serials beside subjects;
 /// version 6 has what the desk adds.
 pub const STATE_SCHEMA: u16 = 6;
-/// How many bytes most states have, beside the bookings that are encoded already.
-const STATE_BYTES_USUAL: usize = 512;
 /// The schema version of the documents of [`RESERVATION_KIND`].
 pub const RESERVATION_SCHEMA: u16 = 5;
 
@@ -506,25 +504,6 @@ impl<S: Subject> Quoted<S> {
     }
 }
 
-pub fn encode_state(state: &State) -> Result<Bytes, CodecError> {
-    write_state(STATE_SCHEMA, state)
-}
-
-/// As [`encode_state`], without encoding again what has not changed since.
-pub fn encode_changed_state(state: &State, encoded: &mut EncodedBookings) -> Result<Bytes, CodecError> {
-    let State { car, retired, bookings, blocks, closed, back_at, incoming } = state;
-    let mut parts = Parts::with_capacity(STATE_BYTES_USUAL + encoded.len());
-    parts.add_encoded(&STATE_SCHEMA.to_le_bytes());
-    parts.add(&(car, retired))?;
-    encoded.write(&mut parts, bookings, |parts| parts.add(blocks), closed)?;
-    parts.add(&(back_at, incoming))?;
-    Ok(parts.finish())
-}
-
-pub fn decode_state(body: &[u8]) -> Result<State, StateError> {
-    read_state(STATE_SCHEMA, body)
-}
-
 /// The key of a reservation's document. One that has moved to another car has a further document for each time, so that
 /// each is written by one calendar only: that of the car, to which it had come by the change `came_by`, 0 where it was
 /// made. No number has a `/`.
@@ -563,6 +542,7 @@ mod tests {
 
     #[derive(Serialize, Deserialize)]
     struct HeldV0<'a> {
+        #[serde(borrow)]
         subject: SubjectV1<'a>,
         from_ms: i64,
         to_ms: i64,

@@ -1,13 +1,38 @@
-//! The bookings of a calendar as they were encoded last. An append changes one of them, and the others are most of a state.
+//! The state documents of calendars. An append changes one booking, and the others are most of a state: they are kept as they
+//! were encoded last.
 
+use super::super::wire::{StateError, read_state, write_state};
+use super::STATE_SCHEMA;
 use crate::domain::ids::ReservationNo;
-use crate::domain::reservation::Booking;
+use crate::domain::reservation::{Booking, State};
 use crate::store::codec::{CodecError, Parts};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// In the order of a state.
+/// How many bytes most states have, beside the bookings that are encoded already.
+const STATE_BYTES_USUAL: usize = 512;
+
+pub fn encode_state(state: &State) -> Result<Bytes, CodecError> {
+    write_state(STATE_SCHEMA, state)
+}
+
+/// As [`encode_state`], without encoding again what has not changed since.
+pub fn encode_changed_state(state: &State, encoded: &mut EncodedBookings) -> Result<Bytes, CodecError> {
+    let State { car, retired, bookings, blocks, closed, back_at, incoming } = state;
+    let mut parts = Parts::with_capacity(STATE_BYTES_USUAL + encoded.len());
+    parts.add_encoded(&STATE_SCHEMA.to_le_bytes());
+    parts.add(&(car, retired))?;
+    encoded.write(&mut parts, bookings, |parts| parts.add(blocks), closed)?;
+    parts.add(&(back_at, incoming))?;
+    Ok(parts.finish())
+}
+
+pub fn decode_state(body: &[u8]) -> Result<State, StateError> {
+    read_state(STATE_SCHEMA, body)
+}
+
+/// The bookings of a state as they were encoded last, in its order.
 #[derive(Debug, Clone, Default)]
 pub struct EncodedBookings(Vec<EncodedBooking>);
 
@@ -21,7 +46,7 @@ struct EncodedBooking {
 
 impl EncodedBookings {
     /// Adds the live bookings, what is between, and the closed ones to a state, as if each were encoded anew.
-    pub(super) fn write(
+    fn write(
         &mut self,
         parts: &mut Parts,
         live: &BTreeMap<ReservationNo, Arc<Booking>>,
@@ -47,16 +72,16 @@ impl EncodedBookings {
     }
 
     /// How many bytes they take.
-    pub(super) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.0.iter().map(|encoded| encoded.entry.len()).sum()
     }
 }
 
 impl EncodedBooking {
     fn new(booking: &Arc<Booking>) -> Result<Self, CodecError> {
-        let mut parts = Parts::new();
+        let mut parts = Parts::default();
         parts.add(&booking.subject.reservation_no)?;
-        let key_len = parts.len();
+        let key_len = parts.bytes();
         parts.add(&**booking)?;
         Ok(EncodedBooking { booking: Arc::clone(booking), entry: parts.finish(), key_len })
     }
@@ -90,10 +115,9 @@ mod tests {
     use super::*;
     use crate::domain::BookingRef;
     use crate::domain::ids::{CarNo, CustomerNo};
-    use crate::domain::money::Money;
-    use crate::domain::reservation::{State, Status};
+    use crate::domain::money::{Currency, Money};
+    use crate::domain::reservation::Status;
     use crate::domain::time::{Period, Timestamp};
-    use crate::store::schema::reservation::{encode_changed_state, encode_state};
 
     fn booking(no: &str, hour: i64) -> Arc<Booking> {
         let at = |hour: i64| Timestamp::from_millis(hour * 3_600_000).unwrap();
@@ -102,7 +126,8 @@ mod tests {
             customer_no: CustomerNo::parse("c1").unwrap(),
             car_no: CarNo::parse("car01").unwrap(),
         };
-        let (period, price) = (Period::new(at(hour), at(hour + 1)).unwrap(), Money::parse(45_000, "KRW").unwrap());
+        let price = Money::new(45_000, Currency::parse("KRW").unwrap()).unwrap();
+        let period = Period::new(at(hour), at(hour + 1)).unwrap();
         Arc::new(Booking::new(subject, 7, period, price, at(0), Status::PaymentPending { hold_until: at(1) }))
     }
 
