@@ -44,7 +44,7 @@ impl Entity for Counter {
     const CONTEXT: Context = COUNTERS;
     const STATE_KIND: &'static str = "counter";
     type State = u64;
-    type Encoded = ();
+    type EncodingCache = ();
     type Command = Command;
     type Event = Event;
     type Reply = u64;

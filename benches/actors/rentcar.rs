@@ -48,7 +48,7 @@ impl Entity for Adder {
     const CONTEXT: Context = ADDERS;
     const STATE_KIND: &'static str = "adder";
     type State = u64;
-    type Encoded = ();
+    type EncodingCache = ();
     type Command = Command;
     type Event = Added;
     type Reply = (u64, u64);

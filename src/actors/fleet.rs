@@ -15,7 +15,7 @@ impl Entity for Ledger {
     const CONTEXT: Context = schema::FLEET;
     const STATE_KIND: &'static str = schema::fleet::STATE_KIND;
     type State = State;
-    type Encoded = ();
+    type EncodingCache = ();
     type Command = Command;
     type Event = Event;
     type Reply = Option<Car>;

@@ -15,7 +15,7 @@ impl Entity for Operations {
     const CONTEXT: Context = schema::OPERATIONS;
     const STATE_KIND: &'static str = schema::operations::STATE_KIND;
     type State = State;
-    type Encoded = ();
+    type EncodingCache = ();
     type Command = Command;
     type Event = Event;
     type Reply = ();

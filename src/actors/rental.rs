@@ -15,7 +15,7 @@ impl Entity for Rentals {
     const CONTEXT: Context = schema::RENTAL;
     const STATE_KIND: &'static str = schema::rental::STATE_KIND;
     type State = State;
-    type Encoded = ();
+    type EncodingCache = ();
     type Command = Command;
     type Event = Event;
     type Reply = Option<Rental>;

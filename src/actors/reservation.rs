@@ -28,7 +28,7 @@ impl Entity for Calendars {
     const CONTEXT: Context = schema::RESERVATION;
     const STATE_KIND: &'static str = schema::reservation::STATE_KIND;
     type State = State;
-    type Encoded = EncodedBookings;
+    type EncodingCache = EncodedBookings;
     type Command = Command;
     type Event = Event;
     type Reply = Reply;

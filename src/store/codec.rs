@@ -78,13 +78,6 @@ impl Parts {
         self.0.0.len()
     }
 
-    /// Puts bytes in the place of earlier ones.
-    pub fn replace(&mut self, at: usize, bytes: &[u8]) {
-        if let Some(earlier) = self.0.0.get_mut(at..at + bytes.len()) {
-            earlier.copy_from_slice(bytes);
-        }
-    }
-
     /// # Errors
     /// When the format cannot represent the value.
     pub fn add<T: Serialize>(&mut self, value: &T) -> Result<(), CodecError> {

@@ -1,9 +1,9 @@
 //! The state document of an entity: the encoded state, and which events of other shards have been applied to it.
 //! Knows no context. The actors write it, `verify` compares it with a replay.
 
-use super::codec::{self, CodecError, Parts};
+use super::codec::{self, CodecError};
 use super::journal::Cause;
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -11,7 +11,6 @@ use std::sync::Arc;
 /// `u32`, the causes, the state. A new layout raises every context's `STATE_SCHEMA`, so that documents are rebuilt.
 const LAYOUT: u8 = 1;
 const HEADER_BYTES: usize = 5;
-const CAUSE_BYTES_USUAL: usize = 64;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentError {
@@ -59,17 +58,17 @@ pub struct StateDocument<'a> {
 impl<'a> StateDocument<'a> {
     /// Equal causes and states give equal bytes.
     pub fn encode(causes: &Causes, state: &[u8]) -> Result<Bytes, CodecError> {
-        let mut body = Parts::with_capacity(HEADER_BYTES + CAUSE_BYTES_USUAL * (causes.0.len() + 1) + state.len());
-        body.add_encoded(&[LAYOUT, 0, 0, 0, 0]);
-        body.add_len(causes.0.len())?;
-        for ((subscription, context, shard), position) in &causes.0 {
-            body.add(&(&**subscription, &**context, *shard, *position))?;
-        }
-        let rows_len = u32::try_from(body.bytes() - HEADER_BYTES);
-        let rows_len = rows_len.map_err(|_| CodecError::Encode("too many causes".to_owned()))?;
-        body.replace(1, &rows_len.to_le_bytes());
-        body.add_encoded(state);
-        Ok(body.finish())
+        let rows: Vec<(&str, &str, u16, u64)> = (causes.0.iter())
+            .map(|((subscription, context, shard), position)| (&**subscription, &**context, *shard, *position))
+            .collect();
+        let rows = codec::to_bytes(&rows)?;
+        let rows_len = u32::try_from(rows.len()).map_err(|_| CodecError::Encode("too many causes".to_owned()))?;
+        let mut body = BytesMut::with_capacity(HEADER_BYTES + rows.len() + state.len());
+        body.put_u8(LAYOUT);
+        body.put_u32_le(rows_len);
+        body.put_slice(&rows);
+        body.put_slice(state);
+        Ok(body.freeze())
     }
 
     pub fn decode(body: &'a [u8]) -> Result<Self, DocumentError> {

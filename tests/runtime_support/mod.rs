@@ -77,7 +77,7 @@ impl Entity for Stock {
     const CONTEXT: Context = STOCK;
     const STATE_KIND: &'static str = "stock-state";
     type State = State;
-    type Encoded = ();
+    type EncodingCache = ();
     type Command = Command;
     type Event = Event;
     type Reply = i64;

@@ -30,7 +30,7 @@ impl Entity for Accounts {
     const CONTEXT: Context = schema::ACCOUNT;
     const STATE_KIND: &'static str = schema::account::STATE_KIND;
     type State = State;
-    type Encoded = ();
+    type EncodingCache = ();
     type Command = Command;
     type Event = Event;
     type Reply = Option<Account>;

@@ -36,7 +36,7 @@ impl Entity for Customers {
     const CONTEXT: Context = schema::CUSTOMER;
     const STATE_KIND: &'static str = schema::customer::STATE_KIND;
     type State = State;
-    type Encoded = ();
+    type EncodingCache = ();
     type Command = Command;
     type Event = Event;
     type Reply = Option<Customer>;

@@ -24,7 +24,7 @@ impl Entity for Payments {
     const CONTEXT: Context = schema::PAYMENT;
     const STATE_KIND: &'static str = schema::payment::STATE_KIND;
     type State = State;
-    type Encoded = ();
+    type EncodingCache = ();
     type Command = Command;
     type Event = Event;
     type Reply = Option<Payment>;

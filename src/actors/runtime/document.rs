@@ -24,19 +24,19 @@ pub struct StateDocument<E: Entity> {
     pub state: E::State,
     /// Which events of other shards have been applied.
     pub causes: Causes,
-    encoded: E::Encoded,
+    cache: E::EncodingCache,
 }
 
 impl<E: Entity> Clone for StateDocument<E> {
     fn clone(&self) -> Self {
-        Self { state: self.state.clone(), causes: self.causes.clone(), encoded: self.encoded.clone() }
+        Self { state: self.state.clone(), causes: self.causes.clone(), cache: self.cache.clone() }
     }
 }
 
 impl<E: Entity> StateDocument<E> {
     /// The document of an entity without events; it is never stored.
     pub fn initial(entity: &E, key: &str) -> Self {
-        Self { state: entity.initial(key), causes: Causes::default(), encoded: E::Encoded::default() }
+        Self { state: entity.initial(key), causes: Causes::default(), cache: E::EncodingCache::default() }
     }
 
     /// The document after one more stored event of this entity, tidied as the runtime does it, and the other data derived
@@ -59,7 +59,7 @@ impl<E: Entity> StateDocument<E> {
     /// # Errors
     /// When the state cannot be encoded.
     pub fn encode(&mut self, entity: &E) -> Result<Bytes, CodecError> {
-        document::StateDocument::encode(&self.causes, &entity.encode_state(&self.state, &mut self.encoded)?)
+        document::StateDocument::encode(&self.causes, &entity.encode_state(&self.state, &mut self.cache)?)
     }
 
     /// The inverse of [`encode`](Self::encode).
@@ -69,6 +69,6 @@ impl<E: Entity> StateDocument<E> {
     pub fn decode(entity: &E, body: &[u8]) -> Result<Self, CodecError> {
         let document::StateDocument { causes, state } = document::StateDocument::decode(body)
             .map_err(|error| CodecError::Decode(format!("not a state document: {error}")))?;
-        Ok(Self { state: entity.decode_state(state)?, causes, encoded: E::Encoded::default() })
+        Ok(Self { state: entity.decode_state(state)?, causes, cache: E::EncodingCache::default() })
     }
 }

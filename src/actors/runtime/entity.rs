@@ -53,7 +53,7 @@ pub trait Entity: Send + Sync + 'static {
     /// The state of one entity.
     type State: Clone + Send + Sync + 'static;
     /// What is kept of a state's encoded form, so that parts that do not change are not encoded again; `()` of a small state.
-    type Encoded: Default + Clone + Send + Sync + 'static;
+    type EncodingCache: Default + Clone + Send + Sync + 'static;
     /// A request to an entity.
     type Command: Send + Sync + 'static;
     /// A fact in the history of an entity.
@@ -123,11 +123,11 @@ pub trait Entity: Send + Sync + 'static {
     /// When the tag is unknown or the bytes are not its body.
     fn decode_event(&self, tag: &str, payload: &[u8]) -> Result<Self::Event, CodecError>;
 
-    /// The body of the state document. Equal states must give equal bytes, whatever is `encoded` already.
+    /// The body of the state document. Equal states must give equal bytes, whatever is in the cache.
     ///
     /// # Errors
     /// When the state cannot be encoded.
-    fn encode_state(&self, state: &Self::State, encoded: &mut Self::Encoded) -> Result<Bytes, CodecError>;
+    fn encode_state(&self, state: &Self::State, cache: &mut Self::EncodingCache) -> Result<Bytes, CodecError>;
 
     /// The inverse of [`encode_state`](Self::encode_state).
     ///

@@ -104,7 +104,7 @@ pub struct State {
     pub car: Option<Car>,
     /// Whether it has left the fleet.
     pub retired: bool,
-    /// The live bookings, shared with whoever has encoded them.
+    /// The live bookings. They are shared, so that one that has not changed is known by its address.
     pub bookings: BTreeMap<ReservationNo, Arc<Booking>>,
     /// The maintenance blocks.
     pub blocks: BTreeMap<BlockNo, Block>,

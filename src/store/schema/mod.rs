@@ -93,7 +93,7 @@ pub const HOLD_SLOT_INDEX: &str = "hold-slot";
 
 /// A customer's hold slot as the key of [`HOLD_SLOT_INDEX`].
 pub fn hold_slot_key(customer_no: &CustomerNo, slot: u32) -> String {
-    [customer_no.as_str(), "/", &slot.to_string()].concat()
+    format!("{customer_no}/{slot}")
 }
 
 /// A serial as the key of [`SERIAL_INDEX`]: 20 digits, so that the order of keys is the order of serials.

@@ -86,13 +86,14 @@ async fn look(http: Arc<HttpState>, call: Call, query: Query) -> Outcome {
     };
     let page = page.noting(done).polling(EVERY_SECONDS).wide();
     let seen = seen(&http);
+    let troubles = troubles(t, &seen);
     let format = &page.format;
     let followers: Vec<_> = seen.subscriptions.iter().map(|subscription| Follower::of(t, subscription)).collect();
     show(&Look {
         t,
         as_of: format.local(format.now()).strftime("%H:%M:%S").to_string(),
-        troubles: troubles(t, &seen),
-        guard: Guard::of(t, format, &seen, http.settings.sandbox),
+        guard: Guard::of(t, format, &seen, &troubles, http.settings.sandbox),
+        troubles,
         reconciliation: Reconciliation::of(t, format, http.service.reconciliation()),
         store: Store::of(&http, &page),
         shed: Shed::all(t, &http.admission.shedder),

@@ -4,7 +4,7 @@ use super::super::format::Format;
 use super::super::page::{Page, query_value};
 use super::super::texts::{Operation as Words, difference_in_words, part_in_words, span};
 use super::flow_in_words;
-use super::troubles::{Detail, Seen, seconds, slow_ms, tells_state};
+use super::troubles::{Detail, Seen, Trouble, seconds, slow_ms};
 use crate::actors::service::{
     BreakerState, ComponentHealth, ReconcileError, ReconciliationStatus, Report, SubscriptionStatus, Unsettled,
 };
@@ -82,7 +82,7 @@ fn precise(format: &Format, at: Timestamp) -> String {
 }
 
 impl Guard {
-    pub fn of(t: &'static Words, format: &Format, seen: &Seen, is_sandbox: bool) -> Guard {
+    pub fn of(t: &'static Words, format: &Format, seen: &Seen, troubles: &[Trouble], is_sandbox: bool) -> Guard {
         let guard = &seen.guard;
         let (class, word, sentence) = match guard.state {
             BreakerState::Closed if !guard.up => ("warn", t.guard_down, t.guard_down_more),
@@ -103,7 +103,7 @@ impl Guard {
         Guard {
             class,
             word,
-            sentence: (!tells_state(guard)).then_some(sentence),
+            sentence: troubles.iter().all(|trouble| trouble.more != sentence).then_some(sentence),
             advice: is_provider.then_some(if is_sandbox { t.advice_sandbox } else { t.advice }),
             is_forced: matches!(guard.state, BreakerState::ForcedOpen | BreakerState::ForcedClosed),
             is_stopped: guard.state == BreakerState::ForcedOpen,

@@ -133,15 +133,6 @@ fn of_payments(t: &Words, seen: &Seen) -> Vec<Trouble> {
     found
 }
 
-/// Whether one of the troubles says what the state of the breaker means.
-pub const fn tells_state(guard: &BulkheadStatus) -> bool {
-    match guard.state {
-        BreakerState::Open => guard.up && guard.recent.all == 0,
-        BreakerState::HalfOpen | BreakerState::ForcedOpen | BreakerState::ForcedClosed => guard.up,
-        BreakerState::Closed => false,
-    }
-}
-
 /// While nothing is tried, it is how long it took before.
 const fn is_tried(guard: &BulkheadStatus) -> bool {
     !matches!(guard.state, BreakerState::Open | BreakerState::ForcedOpen)
@@ -199,7 +190,11 @@ pub fn seconds(language: Language, ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::format::Format;
+    use super::super::shown::Guard;
     use super::*;
+    use crate::domain::time::Timestamp;
+    use jiff::tz::TimeZone;
 
     fn component(name: &str, up: bool, detail: &str) -> ComponentHealth {
         ComponentHealth { name: name.to_owned(), up, essential: false, detail: detail.to_owned() }
@@ -220,6 +215,24 @@ mod tests {
 
     fn titles(seen: &Seen) -> Vec<String> {
         troubles(Words::of(Language::English), seen).into_iter().map(|trouble| trouble.title).collect()
+    }
+
+    #[test]
+    fn what_the_top_of_the_page_says_of_the_breaker_is_not_said_again() {
+        let t = Words::of(Language::English);
+        let format = Format::new(Language::English, TimeZone::UTC, Timestamp::MIN);
+        for (state, all, sentence) in [
+            (BreakerState::Closed, 0, Some(t.closed_more)),
+            (BreakerState::ForcedOpen, 0, None),
+            (BreakerState::Open, 0, None),
+            // The top says what has failed.
+            (BreakerState::Open, 20, Some(t.open_more)),
+        ] {
+            let mut seen = well();
+            (seen.guard.state, seen.guard.recent.all) = (state, all);
+            let guard = Guard::of(t, &format, &seen, &troubles(t, &seen), false);
+            assert_eq!(guard.sentence, sentence, "{state:?} {all}");
+        }
     }
 
     #[test]

@@ -4,17 +4,17 @@ use super::Language;
 
 /// The name of a class: in the language of the page if it is one of the usual.
 pub fn class_in_words(language: Language, class: &str) -> &str {
-    // Hyphens and capitals are a matter of taste.
-    let letters = |name: &str| -> String {
-        name.chars().filter(|sign| !matches!(sign, '-' | ' ')).flat_map(char::to_lowercase).collect()
-    };
-    let wanted = letters(class);
-    let found = CLASSES.iter().find(|(english, _)| letters(english) == wanted);
+    // Hyphens, spaces and capitals are a matter of taste.
+    let found = CLASSES.iter().find(|(english, _)| letters(english).eq(letters(class)));
     match (found, language) {
         (Some((english, _)), Language::English) => english,
         (Some((_, korean)), Language::Korean) => korean,
         (None, _) => class,
     }
+}
+
+fn letters(name: &str) -> impl Iterator<Item = char> {
+    name.chars().filter(|sign| !matches!(sign, '-' | ' ')).flat_map(char::to_lowercase)
 }
 
 const CLASSES: [(&str, &str); 17] = [

@@ -41,7 +41,8 @@ struct EncodedBooking {
     booking: Arc<Booking>,
     /// The number, as the key of a live booking, and the booking.
     entry: Bytes,
-    key_len: usize,
+    /// The booking alone: the end of the entry.
+    value: Bytes,
 }
 
 impl EncodedBookings {
@@ -53,19 +54,19 @@ impl EncodedBookings {
         between: impl FnOnce(&mut Parts) -> Result<(), CodecError>,
         closed: &VecDeque<Arc<Booking>>,
     ) -> Result<(), CodecError> {
-        let mut known = Known { last: std::mem::take(&mut self.0), next: 0 };
+        let mut last = LastEncoded { bookings: std::mem::take(&mut self.0), next: 0 };
         self.0.reserve(live.len() + closed.len());
         parts.add_len(live.len())?;
         for booking in live.values() {
-            let encoded = known.encoded(booking)?;
+            let encoded = last.encoded(booking)?;
             parts.add_encoded(&encoded.entry);
             self.0.push(encoded);
         }
         between(parts)?;
         parts.add_len(closed.len())?;
         for booking in closed {
-            let encoded = known.encoded(booking)?;
-            parts.add_encoded(encoded.entry.get(encoded.key_len..).unwrap_or_default());
+            let encoded = last.encoded(booking)?;
+            parts.add_encoded(&encoded.value);
             self.0.push(encoded);
         }
         Ok(())
@@ -83,24 +84,25 @@ impl EncodedBooking {
         parts.add(&booking.subject.reservation_no)?;
         let key_len = parts.bytes();
         parts.add(&**booking)?;
-        Ok(EncodedBooking { booking: Arc::clone(booking), entry: parts.finish(), key_len })
+        let entry = parts.finish();
+        Ok(EncodedBooking { booking: Arc::clone(booking), value: entry.slice(key_len..), entry })
     }
 }
 
 /// What was encoded last time. Most bookings come in the same order again.
-struct Known {
-    last: Vec<EncodedBooking>,
+struct LastEncoded {
+    bookings: Vec<EncodedBooking>,
     /// The one after that which was found last.
     next: usize,
 }
 
-impl Known {
+impl LastEncoded {
     /// Encodes a booking only if it has changed: whoever changes a shared one changes a copy of it.
     fn encoded(&mut self, booking: &Arc<Booking>) -> Result<EncodedBooking, CodecError> {
-        let (before, after) = self.last.split_at(self.next);
+        let (before, after) = self.bookings.split_at(self.next);
         let is_it = |known: &EncodedBooking| Arc::ptr_eq(&known.booking, booking);
         let at = after.iter().position(is_it).map(|at| self.next + at).or_else(|| before.iter().position(is_it));
-        match at.and_then(|at| Some((at, self.last.get(at)?))) {
+        match at.and_then(|at| Some((at, self.bookings.get(at)?))) {
             Some((at, known)) => {
                 self.next = at + 1;
                 Ok(known.clone())

@@ -177,7 +177,7 @@ impl Committer {
         #[allow(clippy::cast_precision_loss, reason = "a gauge of thousands is exact")]
         self.series.queue_length.set(self.core.queue.len() as f64);
         let stored = Stored { state: &self.core.state, trees: &self.trees };
-        let mut plan = Plan::new(&stored, &mut self.shards, jobs.len());
+        let mut plan = Plan::new(&stored, &mut self.shards);
         let mut failed = None;
         let traced: Vec<Span> = jobs.iter().filter_map(Job::span).collect();
         for job in jobs {

@@ -140,9 +140,6 @@ fn completion<T: Send + 'static>(reply: Reply<T>, result: Result<T, AppendError>
     })
 }
 
-/// How many changes most jobs make.
-const WRITES_USUAL: usize = 6;
-
 /// The shards after the last commit; owned by the committer.
 pub(crate) type ShardStates = HashMap<ShardCode, ShardState>;
 
@@ -199,18 +196,16 @@ pub(crate) struct Commit {
 }
 
 impl<'a> Plan<'a> {
-    /// For so many jobs.
-    pub(crate) fn new(stored: &'a Stored<'a>, shards: &'a mut ShardStates, jobs: usize) -> Self {
-        let state = foldhash::fast::RandomState::default;
+    pub(crate) fn new(stored: &'a Stored<'a>, shards: &'a mut ShardStates) -> Self {
         Self {
             stored,
             shards,
-            writes: Vec::with_capacity(jobs * WRITES_USUAL),
-            events: HashMap::with_capacity_and_hasher(jobs, state()),
-            timers: HashMap::with_capacity_and_hasher(jobs, state()),
+            writes: Vec::new(),
+            events: HashMap::default(),
+            timers: HashMap::default(),
             commands: std::collections::HashMap::new(),
             sequences: HashMap::default(),
-            dirty_shards: HashSet::with_capacity_and_hasher(jobs, state()),
+            dirty_shards: HashSet::default(),
             answers: Vec::new(),
             checkpoints: Vec::new(),
             durable: false,
